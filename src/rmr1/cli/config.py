@@ -1,0 +1,165 @@
+"""Settings of a judging command: defaults < config file < --set < flags. Unknown keys are errors."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rmr1.engines.base import SamplingParams
+from rmr1.errors import ConfigError
+from rmr1.judge.settings import JudgeSettings
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SamplingConfig(_Section):
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 8192
+    num_samples: int = 1
+    stop: tuple[str, ...] = ("</answer>",)
+    logprobs: bool = False
+
+
+class EngineConfig(_Section):
+    device: str | None = None
+    dtype: str | None = None
+    batch_size: int | None = None
+    max_model_len: int | None = None
+    on_overlong: Literal["skip", "fail"] | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+    def options(self) -> dict[str, Any]:
+        """What was set, for `rmr1.engines.load_engine`."""
+        return self.model_dump(exclude_none=True)
+
+
+class DataConfig(_Section):
+    format: str | None = None
+    map: dict[str, str] = Field(default_factory=dict)
+    limit: int | None = Field(default=None, ge=1)
+    skip_invalid: bool = False
+
+
+class JudgeConfig(_Section):
+    """A judging command's settings, as in its config file."""
+
+    model: str | None = None
+    family: str = "rubric"
+    rule: str | None = None
+    order: Literal["seeded", "given", "both"] | None = None
+    seed: int = 0
+    sampling: SamplingConfig = SamplingConfig()
+    engine: EngineConfig = EngineConfig()
+    data: DataConfig = DataConfig()
+
+    def judge_settings(self, *, order: Literal["seeded", "given", "both"] = "seeded") -> JudgeSettings:
+        """The settings of the judge; `order` is the command's default."""
+        values = self.sampling.model_dump()
+        values["verdict_logprobs"] = values.pop("logprobs")
+        return JudgeSettings(
+            rule=self.rule or "tagged",
+            order=self.order or order,
+            seed=self.seed,
+            sampling=SamplingParams(**values),
+        )
+
+
+_FLAGS: dict[str, tuple[str, ...]] = {
+    "": ("model", "family", "rule", "order", "seed"),
+    "sampling": ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
+    "engine": ("device", "dtype", "batch_size", "max_model_len", "on_overlong", "chat_template_kwargs"),
+    "data": ("format", "map", "limit", "skip_invalid"),
+}
+"""Section of the file -> its keys, which are also the flags' names."""
+
+
+def build_config(arguments: argparse.Namespace) -> JudgeConfig:
+    """The settings that a command line asks for.
+
+    Raises:
+        ConfigError: a key is unknown or a value does not fit; the message names key and file.
+    """
+    values: dict[str, Any] = {}
+    origin = "command line"
+    if path := getattr(arguments, "config", None):
+        values, origin = _read_toml(Path(path)), str(path)
+    for assignment in getattr(arguments, "set", None) or ():
+        _assign(values, assignment)
+    for section, names in _FLAGS.items():
+        for name in names:
+            value = getattr(arguments, name, None)
+            if value is None:
+                continue
+            if name == "map":
+                value = dict(_split_assignment(one, "--map", "OURS=THEIRS") for one in value)
+            elif name == "chat_template_kwargs":
+                value = _parse_json(value)
+            target = values.setdefault(section, {}) if section else values
+            target[name] = value
+    try:
+        return JudgeConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {_describe(error)}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    name, text = _split_assignment(assignment, "--set", "A.B=C")
+    *sections, key = name.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {assignment}: {section!r} is a value, not a section")
+    try:
+        values[key] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[key] = text
+
+
+def _split_assignment(text: str, flag: str, form: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name or not value:
+        raise ConfigError(f"{flag} {text!r}: expected {form}")
+    return name, value
+
+
+def _parse_json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--chat-template-kwargs: not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ConfigError("--chat-template-kwargs: expected a JSON object")
+    return value
+
+
+def _describe(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        section = ".".join(str(part) for part in first["loc"][:-1])
+        known = [*_FLAGS.get(section, ()), *(name for name in _FLAGS if name and not section)]
+        near = get_close_matches(str(first["loc"][-1]), known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+        return f"unknown key {place!r}; {hint}"
+    return f"{place}: {first['msg'].lower()}, got {first.get('input')!r}"

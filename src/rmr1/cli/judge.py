@@ -1,0 +1,147 @@
+"""Judge pairs and say why.
+
+  rmr1 judge pairs.jsonl -m MODEL -o runs/x          a file of pairs, stored in a run folder
+  rmr1 judge - -m MODEL < pairs.jsonl                the same from standard input
+  rmr1 judge -m MODEL --question Q --a TEXT --b TEXT one pair
+
+PAIRS is JSONL, JSON, CSV or Parquet (also .gz), or a Hugging Face dataset; its form is recognised by
+its columns. With -o an interrupted run goes on where it was when the same command is given again.
+Without -o the judgments are printed and nothing is stored.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from rmr1.cli import options
+
+if TYPE_CHECKING:
+    from rmr1.cli.config import JudgeConfig
+    from rmr1.cli.session import PairSource
+    from rmr1.records import PreferencePair
+
+HELP = "judge pairs and say why"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "pairs", nargs="?", metavar="PAIRS", help="file, folder or dataset of pairs; - for standard input"
+    )
+    parser.add_argument("-o", "--output", metavar="RUN", help="run folder to write")
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    one = parser.add_argument_group("one pair")
+    one.add_argument("--question", metavar="TEXT", help="what was asked")
+    one.add_argument("--a", metavar="TEXT", help="the first answer")
+    one.add_argument("--b", metavar="TEXT", help="the second answer")
+    options.add_model_arguments(parser)
+    options.add_sampling_arguments(parser)
+    options.add_data_arguments(parser)
+    options.add_config_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from rmr1.cli.config import build_config
+    from rmr1.cli.session import scan_pairs, spool_standard_input
+    from rmr1.errors import ConfigError
+
+    config = build_config(arguments)
+    config.judge_settings()  # a wrong setting is said before the data are read
+    one_pair = (arguments.question, arguments.a, arguments.b)
+    if arguments.pairs is None:
+        if any(text is None for text in one_pair):
+            raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
+        return _print_judgments(arguments, config, [_one_pair(*one_pair)])
+    if any(text is not None for text in one_pair):
+        raise ConfigError("both PAIRS and --question, --a or --b were given; expected one of them")
+    spooled = spool_standard_input() if arguments.pairs == "-" else None
+    try:
+        source = scan_pairs(str(spooled or arguments.pairs), config.data, name="-" if spooled else None)
+        if arguments.output is None:
+            return _print_judgments(arguments, config, source.pairs())
+        return _run_to_folder(arguments, config, source)
+    finally:
+        if spooled:
+            spooled.unlink(missing_ok=True)
+
+
+def _one_pair(question: str, a: str, b: str) -> PreferencePair:
+    from rmr1.records import PreferencePair, assistant, user
+
+    return PreferencePair(
+        id="0", prompt=(user(question),), response_a=(assistant(a),), response_b=(assistant(b),)
+    )
+
+
+def _print_judgments(
+    arguments: argparse.Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]
+) -> int:
+    import sys
+
+    from rich.console import Console
+
+    from rmr1.cli.session import open_engine
+    from rmr1.data.codec import dump_record, dumps
+    from rmr1.judge.run import run_judge
+    from rmr1.prompts import load_family
+    from rmr1.report.terminal import print_judgment
+
+    family, settings, engine = load_family(config.family), config.judge_settings(), open_engine(config)
+    console = Console()
+    for key, judgment in run_judge(pairs, engine, family, settings):
+        if arguments.json:
+            sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
+            sys.stdout.buffer.flush()
+        else:
+            print_judgment(console, key, judgment)
+    return 0
+
+
+def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: PairSource) -> int:
+    import sys
+
+    from rmr1.cli.progress import Progress
+    from rmr1.cli.session import open_engine
+    from rmr1.data.runs import open_run, read_judgments
+    from rmr1.judge.describe import describe_run
+    from rmr1.judge.run import run_judge
+    from rmr1.judge.summary import summarize_judgments
+    from rmr1.prompts import load_family
+
+    family, settings, engine = load_family(config.family), config.judge_settings(), open_engine(config)
+    description = describe_run("judge", engine, family, settings, data=source.describe())
+    with open_run(arguments.output, description) as writer:
+        if writer.num_resumed and not arguments.quiet:
+            print(
+                f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",
+                file=sys.stderr,
+            )
+        with Progress(source.total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
+            for _, judgment in run_judge(source.pairs(), engine, family, settings, run=writer):
+                progress.update(judgment)
+        summary = summarize_judgments(judgment for _, judgment in read_judgments(arguments.output))
+        summary["invalid_rows"] = source.num_invalid
+        writer.write_summary(summary)
+    _print_summary(arguments.output, summary, as_json=arguments.json)
+    return 0
+
+
+def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(summary, ensure_ascii=False))
+        return
+    winners = ", ".join(f"{name} {count}" for name, count in summary["winners"].items())
+    print(f"{summary['items']} pairs judged: {winners}")
+    if summary["labelled"]:
+        share = 100 * summary["accuracy"]
+        print(f"right: {summary['correct']} of {summary['labelled']} labelled ({share:.2f}%)")
+    if summary["unparsed"]:
+        problems = ", ".join(f"{name} {count}" for name, count in summary["problems"].items())
+        print(f"without verdict: {summary['unparsed']} ({problems}); they count as wrong")
+    if summary["invalid_rows"]:
+        print(f"rows passed over: {summary['invalid_rows']}")
+    print(f"read them: rmr1 show {folder}")

@@ -1,0 +1,77 @@
+"""The `rmr1` command: parse, call, print. One module per verb.
+
+Results go to standard output, progress and complaints to standard error. Exit codes: 0 done, 1 done
+but the answer is no (nothing to show, items failed), 2 a user's mistake (one line says which), 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+VERBS = ("judge", "show", "bench", "prompts", "demo")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; imports nothing heavy."""
+    from rmr1 import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="rmr1",
+        description="Reward models that think before they judge.",
+        epilog="rmr1 VERB --help tells more. Errors are one line; --debug before the verb adds the traceback.",
+    )
+    parser.add_argument("--version", action="version", version=f"rmr1 {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in VERBS:
+        module = import_module(f"rmr1.cli.{name}")
+        verb = verbs.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = build_parser().parse_args(argv)
+    from rmr1.errors import RMR1Error
+
+    try:
+        return arguments.run(arguments)
+    except RMR1Error as error:
+        if arguments.debug:
+            raise
+        print(f"rmr1: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if arguments.debug:
+            raise
+        print(
+            "rmr1: interrupted; what was finished is stored, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; nothing is left to tell it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if arguments.debug:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"rmr1: {place}{error.strerror or error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Flags that several verbs share. Every flag mirrors a key of the config file (`cli/config.py`)."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Which judge, how it is asked and how it runs."""
+    group = parser.add_argument_group("judge")
+    group.add_argument(
+        "-m",
+        "--model",
+        metavar="MODEL",
+        help="Hugging Face name or folder, replay:FILE_OR_RUN, or scripted:NAME (longer, always-a, always-b, hash)",
+    )
+    group.add_argument(
+        "--family", metavar="NAME", help="prompt family: rubric (default), reasoning, direct, or a folder"
+    )
+    group.add_argument(
+        "--rule", metavar="RULE", help="verdict rule: tagged (default), tail, published, arena, ratings"
+    )
+    group.add_argument(
+        "--order",
+        choices=("seeded", "given", "both"),
+        help="which answer stands first: drawn per item from the seed (default), as read, or both ways",
+    )
+    group.add_argument("--seed", type=int, metavar="N", help="seed of placement and sampling (default 0)")
+    engine = parser.add_argument_group("engine (transformers)")
+    engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, ...")
+    engine.add_argument("--dtype", help="auto (default: as stored), float32, bfloat16, float16")
+    engine.add_argument("--batch-size", type=int, metavar="N", help="texts decoded together")
+    engine.add_argument(
+        "--max-model-len", type=int, metavar="N", help="context limit in tokens (default: the model's)"
+    )
+    engine.add_argument(
+        "--on-overlong",
+        choices=("skip", "fail"),
+        help="a prompt over the limit is skipped and counted (default), or ends the run; it is never cut",
+    )
+    engine.add_argument(
+        "--chat-template-kwargs",
+        metavar="JSON",
+        help="arguments of the chat template, e.g. '{\"enable_thinking\": false}'",
+    )
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """How texts are sampled."""
+    group = parser.add_argument_group("sampling")
+    group.add_argument("--temperature", type=float, metavar="T", help="0 (default) is greedy")
+    group.add_argument("--top-p", type=float, metavar="P", help="nucleus share in (0, 1] (default 1)")
+    group.add_argument("--top-k", type=int, metavar="K", help="0 (default) is off")
+    group.add_argument("--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192)")
+    group.add_argument(
+        "-n", "--num-samples", type=int, metavar="N", help="texts per prompt, majority wins (default 1)"
+    )
+    group.add_argument(
+        "--stop", action="append", metavar="TEXT", help="a text ends here; repeatable (default </answer>)"
+    )
+    group.add_argument(
+        "--logprobs", action="store_true", default=None, help="store verdict log-probabilities"
+    )
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a file of pairs is read."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--format", metavar="NAME", help="name of the file's form (default: recognised by its columns)"
+    )
+    group.add_argument(
+        "--map",
+        action="append",
+        metavar="OURS=THEIRS",
+        help="column names of an unknown form, e.g. chosen=better",
+    )
+    group.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
+    group.add_argument(
+        "--skip-invalid",
+        action="store_true",
+        default=None,
+        help="count and pass over rows that cannot be read",
+    )
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where settings come from: flags over --set over --config over defaults."""
+    group = parser.add_argument_group("settings")
+    group.add_argument("--config", metavar="FILE", help="a TOML file with these settings; flags win over it")
+    group.add_argument(
+        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
+    )

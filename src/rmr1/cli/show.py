@@ -1,0 +1,88 @@
+"""Read judgments: question, both answers, rubric, solution, quotes, verdict.
+
+rmr1 show runs/x               the first ten
+rmr1 show runs/x ID            one, by its pair's id or the beginning of its key
+rmr1 show runs/x --wrong       those whose verdict is not the label
+rmr1 show runs/x --list        one line each
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rmr1.records import Judgment
+
+HELP = "read judgments in the terminal"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="run folder")
+    parser.add_argument("id", nargs="?", metavar="ID", help="a pair's id, or the beginning of a key")
+    parser.add_argument(
+        "--wrong", action="store_true", help="only labelled pairs whose verdict is not the label"
+    )
+    parser.add_argument("--unparsed", action="store_true", help="only judgments without a verdict")
+    parser.add_argument("--subset", metavar="S", help="only this subset")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N (default 10; 0 = all)")
+    parser.add_argument("--list", action="store_true", help="one line per judgment")
+    parser.add_argument("--json", action="store_true", help="the stored records as JSON lines")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    import sys
+
+    from rich.console import Console
+
+    from rmr1.data.codec import dump_record, dumps
+    from rmr1.data.runs import read_judgments
+    from rmr1.report.terminal import inert, print_judgment, verdict_line
+
+    limit = arguments.limit if arguments.limit is not None else (0 if arguments.id else 10)
+    console = Console()
+    matching = shown = 0
+    for key, judgment in read_judgments(arguments.run_folder):
+        if not _matches(arguments, key, judgment):
+            continue
+        matching += 1
+        if limit and shown >= limit:
+            continue
+        shown += 1
+        if arguments.json:
+            sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
+        elif arguments.list:
+            question = " ".join(inert(judgment.pair.prompt[-1].text).split())[:60]
+            line = verdict_line(judgment)
+            console.print(
+                f"{key[:12]}  {inert(judgment.pair.id)[:24]:<24} ",
+                line,
+                f"  {question}",
+                sep="",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+        else:
+            print_judgment(console, key, judgment)
+    if matching == 0:
+        wanted = f"matches {arguments.id!r}" if arguments.id else "matches"
+        print(f"rmr1: {arguments.run_folder}: no judgment {wanted}", file=sys.stderr)
+        return 1
+    if shown < matching and not arguments.json:
+        print(f"rmr1: {shown} of {matching} shown; --limit 0 shows all, an ID shows one", file=sys.stderr)
+    return 0
+
+
+def _matches(arguments: argparse.Namespace, key: str, judgment: Judgment) -> bool:
+    if (
+        arguments.id is not None
+        and judgment.pair.id != arguments.id
+        and not (len(arguments.id) >= 6 and key.startswith(arguments.id))
+    ):
+        return False
+    if arguments.subset is not None and judgment.pair.subset != arguments.subset:
+        return False
+    if arguments.wrong and judgment.correct is not False:
+        return False
+    return not arguments.unparsed or judgment.winner is None

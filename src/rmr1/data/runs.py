@@ -1,0 +1,238 @@
+"""Run folders: what a judging run leaves behind, and how it goes on after a stop.
+
+    runs/x/
+      run.json          how it was made: data, model, prompt texts, settings, versions; enough to repeat it
+      judgments.jsonl   one line per finished item, only ever appended to
+      summary.json      derived from the lines above; can be rebuilt at any time
+
+A line is written with one system call, so a kill leaves at most one torn line, at the end; it is cut
+off when the run goes on. A folder is locked while it is written. Everything that reads a run (`show`,
+`report`, `bench --from`) reads these files and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rmr1.data.codec import dump_record, dumps, load_record, loads
+from rmr1.data.keys import KeyCounter
+from rmr1.errors import DataError, RunError
+from rmr1.records import Judgment
+
+RUN_FILE = "run.json"
+JUDGMENTS_FILE = "judgments.jsonl"
+SUMMARY_FILE = "summary.json"
+
+COMPARED = ("data", "model", "prompt", "settings")
+"""Sections of run.json that must be equal for a run to go on."""
+
+
+class RunWriter:
+    """An open run folder that judgments are appended to. A context manager."""
+
+    def __init__(self, folder: Path, handle: int, finished: KeyCounter, resumed: int):
+        self.folder = folder
+        self.num_resumed = resumed
+        """Items that were already finished when the folder was opened."""
+        self._handle = handle
+        self._finished = finished
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._handle)
+
+    def is_finished(self, key: str) -> bool:
+        return key_digest(key) in self._finished
+
+    def append(self, key: str, judgment: Judgment) -> None:
+        """Store one finished item.
+
+        Raises:
+            RunError: the disk is full or the folder cannot be written.
+        """
+        line = dumps({"key": key, **dump_record(judgment)}) + b"\n"
+        try:
+            written = os.write(self._handle, line)
+            while written < len(line):
+                written += os.write(self._handle, line[written:])
+        except OSError as error:
+            raise RunError(
+                f"{self.folder / JUDGMENTS_FILE}: cannot write ({error.strerror}); "
+                "what was finished is kept: free space or permissions, then run the same command again"
+            ) from None
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        write_json(self.folder / SUMMARY_FILE, summary)
+
+
+def open_run(folder: str | Path, description: Mapping[str, Any]) -> RunWriter:
+    """Create a run folder, or go on with one that was made in the same way.
+
+    Raises:
+        RunError: the folder holds something else, was made in another way (the message shows the
+            differences), is being written by another process, or cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / JUDGMENTS_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise RunError(
+            f"{folder}: cannot be written ({error.strerror}); choose another folder with -o"
+        ) from None
+    try:
+        _lock(handle, folder)
+        if (folder / RUN_FILE).exists():
+            _refuse_differences(folder, read_description(folder), description)
+        elif os.fstat(handle).st_size:
+            raise RunError(
+                f"{folder}: holds {JUDGMENTS_FILE} but no {RUN_FILE}; choose another folder with -o"
+            )
+        else:
+            write_json(folder / RUN_FILE, description)
+        _cut_torn_line(handle)
+        finished = KeyCounter()
+        for _, line in _lines(folder / JUDGMENTS_FILE):
+            finished.increment(key_digest(line["key"]))
+        return RunWriter(folder, handle, finished, len(finished))
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def key_digest(key: str) -> bytes:
+    """16 bytes for a key with its occurrence number."""
+    import hashlib
+
+    return hashlib.blake2b(key.encode(), digest_size=16).digest()
+
+
+def read_description(folder: str | Path) -> dict[str, Any]:
+    """What run.json says.
+
+    Raises:
+        RunError: the folder is not a run folder.
+    """
+    path = Path(folder) / RUN_FILE
+    try:
+        return loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(
+            f"{folder}: not a run folder (no {RUN_FILE}); expected a folder made with -o"
+        ) from None
+    except ValueError:
+        raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
+
+
+def read_judgments(folder: str | Path) -> Iterator[tuple[str, Judgment]]:
+    """(key, judgment) of every finished item, in the order they finished; a torn last line is left out.
+
+    Raises:
+        RunError: the folder is not a run folder.
+        DataError: a line is damaged; the message names it.
+    """
+    folder = Path(folder)
+    read_description(folder)
+    path = folder / JUDGMENTS_FILE
+    for number, line in _lines(path):
+        try:
+            key = line.pop("key")
+            yield key, load_record(Judgment, line)
+        except DataError as error:
+            raise DataError(error.message, path=path, line=number) from None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Replace a small JSON file as a whole: readers see the old one or the new one.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    import json
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise RunError(f"{path}: cannot write ({error.strerror})") from None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                values = loads(line)
+            except ValueError:
+                raise DataError(
+                    "not valid JSON; the file was changed or damaged", path=path, line=number
+                ) from None
+            if not isinstance(values, dict) or "key" not in values:
+                raise DataError("not a judgment: it has no 'key'", path=path, line=number)
+            yield number, values
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RunError(
+            f"{folder}: another process is writing this run; wait for it or choose another -o"
+        ) from None
+    except OSError:
+        pass  # a file system without locks; two writers are then the user's care
+
+
+def _cut_torn_line(handle: int) -> None:
+    """Drop what follows the last line break: a line whose write was cut short."""
+    size = os.fstat(handle).st_size
+    end = size
+    while end > 0:
+        start = max(0, end - 65536)
+        block = os.pread(handle, end - start, start)
+        position = block.rfind(b"\n")
+        if position >= 0:
+            end = start + position + 1
+            break
+        end = start
+    if end != size:
+        os.ftruncate(handle, end)
+
+
+def _refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    differences = [
+        f"{name} was {_short(before)}, now {_short(now)}"
+        for section in COMPARED
+        for name, before, now in _differences(section, stored.get(section), wanted.get(section))
+    ]
+    if differences:
+        shown = "; ".join(differences[:4]) + (
+            f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
+        )
+        raise RunError(
+            f"{folder}: this run was made in another way: {shown}; choose another folder with -o, or repeat the old settings"
+        )
+
+
+def _differences(name: str, stored: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(stored, Mapping) and isinstance(wanted, Mapping):
+        for key in dict.fromkeys([*stored, *wanted]):
+            yield from _differences(f"{name}.{key}", stored.get(key), wanted.get(key))
+    elif loads(dumps(stored)) != loads(dumps(wanted)):
+        yield name, stored, wanted
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

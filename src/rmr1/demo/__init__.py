@@ -1,0 +1,1 @@
+"""Hand-written example pairs and judgments, replayed by `rmr1 demo`."""

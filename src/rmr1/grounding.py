@@ -1,0 +1,53 @@
+"""Does a quotation stand in the response it is taken from?
+
+A judge that invents its evidence is seen by looking each `<quote_A>` up in response A. White space,
+case, quotation marks and typographic variants are levelled first, and an ellipsis splits a quotation
+into pieces that must all occur, in order: judges shorten, and shortening is not inventing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from rmr1.prompts.escape import unescape
+from rmr1.records import Messages, PreferencePair, SideText, Vote
+
+_LEVELLED = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "})
+_ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
+
+
+def is_grounded(quote: str, response: str) -> bool:
+    """Whether `quote` is taken from `response`; an empty quotation is not."""
+    pieces = [piece for piece in map(_level, _ELLIPSIS.split(unescape(quote))) if piece]
+    text, position = _level(response), 0
+    for piece in pieces:
+        found = text.find(piece, position)
+        if found < 0:
+            return False
+        position = found + len(piece)
+    return bool(pieces)
+
+
+def quoted_response(pair: PreferencePair, vote: Vote, quote: SideText) -> Messages:
+    """The response of the pair that a vote's quotation speaks of; a swapped prompt exchanges them."""
+    is_first = quote.side == "A"
+    return pair.response_a if is_first == (vote.order == "given") else pair.response_b
+
+
+def ground_quotes(pair: PreferencePair, vote: Vote) -> tuple[tuple[SideText, bool], ...]:
+    """Every quotation of a vote and whether it is grounded."""
+    return tuple(
+        (
+            quote,
+            is_grounded(
+                quote.text, "\n".join(message.text for message in quoted_response(pair, vote, quote))
+            ),
+        )
+        for quote in vote.verdict.trace.quotes
+    )
+
+
+def _level(text: str) -> str:
+    text = unicodedata.normalize("NFKC", text.translate(_LEVELLED)).casefold()
+    return " ".join(text.split()).strip("\"' ")

@@ -1,0 +1,63 @@
+"""One pair: which orders to ask in, and what the votes add up to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rmr1.data.keys import seed_for
+from rmr1.judge.settings import Placement
+from rmr1.records import Generation, Order, Problem, Vote
+from rmr1.verdicts import parse_verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a set of votes says, in the pair frame."""
+
+    winner: str | None
+    problem: Problem | None
+    confidence: float | None
+
+
+def orders_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...]:
+    """The orders an item is asked in. A seeded order depends on the seed and the item's key alone,
+    so neither resuming nor reading the data in another sequence changes it."""
+    if placement == "both":
+        return ("given", "swapped")
+    if placement == "given":
+        return ("given",)
+    return ("swapped",) if seed_for(seed, "placement", key) % 2 else ("given",)
+
+
+def cast_vote(generation: Generation, *, order: Order, sample: int, rule: str, labels: Sequence[str]) -> Vote:
+    """Read one generation by `rule`."""
+    from rmr1.records import Verdict
+
+    if generation.finish_reason in ("error", "skipped"):
+        verdict = Verdict(winner=None, problem="generation_failed")
+    else:
+        verdict = parse_verdict(
+            generation.text, rule, labels=labels, truncated=generation.finish_reason == "length"
+        )
+    return Vote(order=order, sample=sample, generation=generation, verdict=verdict)
+
+
+def decide(votes: Sequence[Vote]) -> Decision:
+    """The side with the most votes; "tie" is a side of its own.
+
+    Votes without a verdict name no side but count in the confidence. No votes for any side gives the
+    commonest problem among them; an even split between sides gives `split_vote`, never a tie: a judge
+    that contradicts itself has not called the answers equal.
+    """
+    counts = Counter(vote.winner for vote in votes if vote.winner is not None)
+    if not counts:
+        problems = Counter(vote.verdict.problem for vote in votes)
+        problem = problems.most_common(1)[0][0] if problems else "generation_failed"
+        return Decision(winner=None, problem=problem, confidence=None)
+    ranked = counts.most_common(2)
+    if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
+        return Decision(winner=None, problem="split_vote", confidence=None)
+    winner, count = ranked[0]
+    return Decision(winner=winner, problem=None, confidence=count / len(votes))

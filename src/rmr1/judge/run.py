@@ -1,0 +1,98 @@
+"""Pairs in, judgments out: the streaming loop that every judging goes through.
+
+Pairs are pulled as the engine asks for prompts and leave as soon as their last vote is in, so memory
+holds only what is in flight. With a run folder, items that are already finished are passed over, and
+each new judgment is on disk before it is yielded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rmr1.data.keys import KeyCounter, content_digest, format_key, seed_for
+from rmr1.data.runs import RunWriter
+from rmr1.engines.base import Engine, Request
+from rmr1.judge.compare import cast_vote, decide, orders_for
+from rmr1.judge.settings import JudgeSettings
+from rmr1.prompts import PromptFamily, render_prompt
+from rmr1.records import Judgment, Order, PreferencePair, Vote
+
+
+@dataclass(slots=True)
+class _InFlight:
+    pair: PreferencePair
+    orders: tuple[Order, ...]
+    started: float
+    votes: dict[Order, tuple[Vote, ...]] = field(default_factory=dict)
+
+
+def run_judge(
+    pairs: Iterable[PreferencePair],
+    engine: Engine,
+    family: PromptFamily,
+    settings: JudgeSettings,
+    *,
+    run: RunWriter | None = None,
+) -> Iterator[tuple[str, Judgment]]:
+    """Yield `(key, judgment)` for every pair, in the order they finish.
+
+    Raises:
+        GenerationError: the engine as a whole failed. What was finished is stored.
+        RunError: a judgment could not be stored.
+    """
+    in_flight: dict[str, _InFlight] = {}
+    special_tokens = engine.special_tokens()
+
+    def requests() -> Iterator[Request]:
+        occurrences = KeyCounter()
+        for pair in pairs:
+            digest = content_digest(pair)
+            key = format_key(digest, occurrences.increment(digest))
+            if run is not None and run.is_finished(key):
+                continue
+            orders = orders_for(settings.order, seed=settings.seed, key=key)
+            in_flight[key] = _InFlight(pair, orders, time.perf_counter())
+            for order in orders:
+                prompt = render_prompt(pair, family, order=order, special_tokens=special_tokens)
+                yield Request(
+                    key=f"{key}/{order}",
+                    prompt=prompt,
+                    seed=seed_for(settings.seed, "sampling", key, order),
+                )
+
+    for request, generations in engine.generate(requests(), settings.sampling):
+        key = request.key.rpartition("/")[0]
+        item = in_flight[key]
+        order = request.prompt.order
+        item.votes[order] = tuple(
+            cast_vote(
+                generation, order=order, sample=sample, rule=settings.rule, labels=request.prompt.labels
+            )
+            for sample, generation in enumerate(generations)
+        )
+        if len(item.votes) < len(item.orders):
+            continue
+        judgment = _conclude(in_flight.pop(key), family, settings)
+        if run is not None:
+            run.append(key, judgment)
+        yield key, judgment
+
+
+def _conclude(item: _InFlight, family: PromptFamily, settings: JudgeSettings) -> Judgment:
+    votes = tuple(vote for order in item.orders for vote in item.votes[order])
+    decision = decide(votes)
+    return Judgment(
+        pair=item.pair,
+        family=family.name,
+        rule=settings.rule,
+        winner=decision.winner,
+        problem=decision.problem,
+        confidence=decision.confidence,
+        votes=votes,
+        # Samples of one prompt share its tokens: they are computed, and counted, once per order.
+        prompt_tokens=sum(item.votes[order][0].generation.prompt_tokens for order in item.orders),
+        completion_tokens=sum(vote.generation.completion_tokens for vote in votes),
+        seconds=round(time.perf_counter() - item.started, 4),
+    )

@@ -1,0 +1,42 @@
+"""How a judge is asked: everything about a judging run but its data and its model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from rmr1.engines.base import SamplingParams
+from rmr1.errors import ConfigError
+
+Placement = Literal["seeded", "given", "both"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    """Settings that decide what a judgment is."""
+
+    rule: str = "tagged"
+    """The verdict rule (`rmr1.verdicts.RULES`)."""
+    order: Placement = "seeded"
+    """Which answer stands first: drawn per item from the seed, as read, or both ways."""
+    seed: int = 0
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+
+    def __post_init__(self) -> None:
+        if self.order not in ("seeded", "given", "both"):
+            raise ConfigError(f"order is {self.order!r}; expected seeded, given or both")
+        sampling = self.sampling
+        if sampling.num_samples < 1 or sampling.max_new_tokens < 1:
+            raise ConfigError("num_samples and max_new_tokens must be at least 1")
+        if sampling.temperature < 0 or not 0 < sampling.top_p <= 1 or sampling.top_k < 0:
+            raise ConfigError(
+                f"temperature {sampling.temperature}, top_p {sampling.top_p}, top_k {sampling.top_k}: "
+                "expected temperature >= 0, 0 < top_p <= 1, top_k >= 0"
+            )
+        if sampling.num_samples > 1 and sampling.temperature == 0:
+            raise ConfigError(
+                f"{sampling.num_samples} samples at temperature 0 would all be the same text; set a temperature"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,160 @@
+"""Prompt families: a system prompt and two user templates, kept as text files.
+
+A family is a folder of plain text: `single.txt` (one question, two answers), `multi.txt` (two whole
+conversations) and, where the family has one, `system.txt`. Three come with the package; one's own
+live anywhere, or by name in the user's prompt folder, where `rmr1 prompts import` puts them.
+
+Templates hold `{question}`, `{response_a}`, `{response_b}` or `{conversation_a}`, `{conversation_b}`;
+nothing else is special, braces included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from rmr1.errors import ConfigError
+from rmr1.prompts.protocol import ENGLISH
+
+BUILT_IN = ("rubric", "reasoning", "direct")
+SINGLE_FIELDS = ("question", "response_a", "response_b")
+MULTI_FIELDS = ("conversation_a", "conversation_b")
+_FIELD = re.compile(r"\{(" + "|".join((*SINGLE_FIELDS, *MULTI_FIELDS)) + r")\}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptFamily:
+    """One way of asking a judge."""
+
+    name: str
+    system: str | None
+    single: str
+    multi: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all three texts: two families with one digest ask the same."""
+        digest = hashlib.sha256()
+        for text in (self.system or "", self.single, self.multi):
+            digest.update(len(text).to_bytes(8, "big") + text.encode())
+        return digest.hexdigest()
+
+
+def user_prompt_folder() -> Path:
+    """Where imported families live: RMR1_PROMPTS, else the user's configuration folder."""
+    if folder := os.environ.get("RMR1_PROMPTS"):
+        return Path(folder)
+    base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(base) / "rmr1" / "prompts"
+
+
+def list_families() -> list[tuple[str, str]]:
+    """(name, where it comes from) of every family that can be named: "built in" or a folder."""
+    found = [(name, "built in") for name in BUILT_IN]
+    folder = user_prompt_folder()
+    if folder.is_dir():
+        found += [
+            (path.name, str(path)) for path in sorted(folder.iterdir()) if (path / "single.txt").is_file()
+        ]
+    return found
+
+
+def load_family(name: str | Path | PromptFamily) -> PromptFamily:
+    """A family by name, by folder, or by one template file.
+
+    Raises:
+        ConfigError: no such family, or a template lacks one of its fields.
+    """
+    if isinstance(name, PromptFamily):
+        return name
+    if str(name) in BUILT_IN:
+        return _read_folder(str(name), resources.files("rmr1.prompts") / "families" / str(name))
+    path = Path(name)
+    own = user_prompt_folder() / path
+    if len(path.parts) == 1 and own.is_dir():
+        return _read_folder(str(name), own)
+    if path.is_dir():
+        return _read_folder(path.resolve().name, path)
+    if path.is_file():
+        return family_from_template(path.stem, _read_text(path))
+    known = ", ".join(known for known, _ in list_families())
+    raise ConfigError(
+        f"prompt family {str(name)!r} is not known; expected one of {known}, or a folder or file with templates"
+    )
+
+
+def family_from_template(name: str, template: str, *, system: str | None = None) -> PromptFamily:
+    """A family from one single-turn template; the multi-turn one follows from it."""
+    template = template.rstrip("\n")
+    _require_fields(name, "template", template, SINGLE_FIELDS)
+    return PromptFamily(name=name, system=system, single=template, multi=multi_from_single(template))
+
+
+def multi_from_single(single: str) -> str:
+    """The multi-turn template with the same words around the blocks."""
+    start_b, end_b = ENGLISH.response("B")
+    head, found_head, _ = single.partition(ENGLISH.question)
+    _, found_tail, tail = single.rpartition(end_b)
+    if not (found_head and found_tail and start_b in single):
+        head, tail = "", ""
+    return head + conversation_blocks() + tail
+
+
+def conversation_blocks() -> str:
+    """The two delimited transcripts of the multi-turn form."""
+    return "\n\n".join(
+        f"{ENGLISH.conversation(label)[0]}\n{{conversation_{label.lower()}}}\n{ENGLISH.conversation(label)[1]}"
+        for label in "AB"
+    )
+
+
+def response_blocks() -> str:
+    """The delimited question and responses of the single-turn form."""
+    responses = (
+        f"{ENGLISH.response(label)[0]}\n{{response_{label.lower()}}}\n{ENGLISH.response(label)[1]}"
+        for label in "AB"
+    )
+    return "\n\n".join([f"{ENGLISH.question}\n{{question}}", *responses])
+
+
+def fill(template: str, values: dict[str, str]) -> str:
+    """Put `values` into the template in one pass: braces inside a value stay text."""
+    return _FIELD.sub(lambda match: values[match[1]], template)
+
+
+def _read_folder(name: str, folder: Path | Traversable) -> PromptFamily:
+    single = _read_text(folder / "single.txt").rstrip("\n")
+    _require_fields(name, "single.txt", single, SINGLE_FIELDS)
+    if (folder / "multi.txt").is_file():
+        multi = _read_text(folder / "multi.txt").rstrip("\n")
+    else:
+        multi = multi_from_single(single)
+    _require_fields(name, "multi.txt", multi, MULTI_FIELDS)
+    system = _read_text(folder / "system.txt").rstrip("\n") if (folder / "system.txt").is_file() else None
+    return PromptFamily(name=name, system=system, single=single, multi=multi)
+
+
+def _read_text(path: Path | Traversable) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: the prompt family has no such file; it needs at least single.txt"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the template as UTF-8") from None
+
+
+def _require_fields(name: str, where: str, template: str, fields: tuple[str, ...]) -> None:
+    found = set(_FIELD.findall(template))
+    if found != set(fields):
+        seen = ", ".join(f"{{{field}}}" for field in sorted(found)) or "none"
+        wanted = ", ".join(f"{{{field}}}" for field in fields)
+        raise ConfigError(
+            f"prompt family {name!r}: {where} holds the fields {seen}; expected exactly {wanted}"
+        )

@@ -1,0 +1,282 @@
+"""The records that flow through the package, one after the other.
+
+    PreferencePair ──> JudgePrompt ──> Generation ──> Verdict ──> Judgment
+    Candidates
+
+All are frozen, slotted, keyword-only dataclasses of plain values: hashable, picklable, free of any
+library. Files and HTTP convert to and from them at the edges (`rmr1.data`, `rmr1.judge.store`).
+
+Two frames of reference occur and must not be mixed up. The *pair frame* is the pair as it was
+read: `response_a` is A. The *prompt frame* is what the judge saw: in a `swapped` prompt the pair's
+`response_b` stands first and is called A. A `Verdict` speaks in the prompt frame, a `Judgment` in
+the pair frame; `Vote.winner` translates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+Label = Literal["A", "B", "tie"]
+Order = Literal["given", "swapped"]
+TaskType = Literal["reasoning", "chat"]
+
+Problem = Literal[
+    "empty",
+    "no_verdict",
+    "unclosed_thinking",
+    "ambiguous",
+    "contradiction",
+    "malformed_verdict",
+    "unknown_label",
+    "no_ratings",
+    "truncated",
+    "generation_failed",
+    "split_vote",
+]
+"""Why there is no winner. A closed list: reports count by it.
+
+empty                the text holds nothing but white space
+no_verdict           no marker of the rule's form occurs
+unclosed_thinking    a thinking part was opened and never closed
+ambiguous            both sides are marked and the rule has no way to choose
+contradiction        two verdicts of the rule's form name different winners
+malformed_verdict    a marker is there but broken: unclosed, empty, `[[A>>A]]`
+unknown_label        the marker names a side that the prompt does not have
+no_ratings           fewer numbers than answers, or a number out of its range
+truncated            the generation ended at its token limit without a verdict
+generation_failed    the engine gave no text (its message is in `Generation.error`)
+split_vote           votes or orders disagree and no side has the majority
+"""
+
+PROBLEMS: tuple[str, ...] = Problem.__args__  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart:
+    """A piece of text in a message of several parts."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePart:
+    """A picture in a message of several parts."""
+
+    url: str
+    """A `file:`, `https:` or `data:` URL."""
+
+
+Content = str | tuple[TextPart | ImagePart, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: Content
+
+    @property
+    def text(self) -> str:
+        """The message's text; parts are joined by blank lines, a picture is named by its URL."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n\n".join(
+            part.text if isinstance(part, TextPart) else f"[image: {part.url}]" for part in self.content
+        )
+
+
+Messages = tuple[Message, ...]
+
+
+def user(text: str) -> Message:
+    return Message(role="user", content=text)
+
+
+def assistant(text: str) -> Message:
+    return Message(role="assistant", content=text)
+
+
+def as_messages(value: str | Message | Iterable[Message], *, role: Role) -> Messages:
+    """A text, a message or several messages as a tuple of messages; text gets `role`."""
+    if isinstance(value, str):
+        return (Message(role=role, content=value),)
+    if isinstance(value, Message):
+        return (value,)
+    return tuple(value)
+
+
+def swap_label(label: Any) -> Any:
+    """A for B and B for A; every other label stands."""
+    return {"A": "B", "B": "A"}.get(label, label) if label is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferencePair:
+    """Two responses to one prompt, and which one people preferred."""
+
+    id: str
+    """The dataset's own identifier, or the row's place in its file. Need not be unique."""
+    prompt: Messages
+    """What both responses answer: at least one message."""
+    response_a: Messages
+    """A single answer is the common case; several messages are a longer trajectory."""
+    response_b: Messages
+    label: Label | None = None
+    """The preferred side; "tie" is a label of its own; None means not labelled."""
+    source: str | None = None
+    subset: str | None = None
+    """The part of the dataset that scores are reported by."""
+
+    def swap(self) -> PreferencePair:
+        """The same pair with A and B exchanged, the label with them."""
+        return replace(
+            self,
+            response_a=self.response_b,
+            response_b=self.response_a,
+            label=swap_label(self.label),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Several responses to one prompt, for best-of-N."""
+
+    id: str
+    prompt: Messages
+    responses: tuple[Messages, ...]
+    best: int | None = None
+    """Index into `responses`, from 0; None means not labelled."""
+    source: str | None = None
+    subset: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgePrompt:
+    """What one judge model is asked about one pair in one order."""
+
+    pair_id: str
+    family: str
+    order: Order
+    messages: Messages
+    labels: tuple[str, ...] = ("A", "B")
+    """The names of the responses in this prompt; a verdict is one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One sampled text."""
+
+    text: str
+    finish_reason: str
+    """"stop", "length" (token limit), "error" or "skipped" (over-long prompt)."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    verdict_logprobs: tuple[tuple[str, float], ...] | None = None
+    """(label, log-probability) of each verdict letter where the text's verdict letter stands."""
+    verdict_mass: float | None = None
+    """Total probability of the letters in `verdict_logprobs`, in [0, 1]; near 1 when the model was
+    about to write a verdict and nothing else."""
+    model: str | None = None
+    seed: int | None = None
+    error: str | None = None
+    """What went wrong where `finish_reason` is "error" or "skipped"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RubricItem:
+    """One criterion of the judge's rubric."""
+
+    text: str
+    weight: float | None = None
+    """Share of the whole in [0, 1] where the judge wrote a percentage or a fraction, the bare
+    number where it wrote one ("weight: 3"), None where it gave none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideText:
+    """A quotation or a summary, and the response it speaks of (prompt frame)."""
+
+    side: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The judge's reasoning as data; every part that is absent is None or empty."""
+
+    task_type: TaskType | None = None
+    rubric: tuple[RubricItem, ...] = ()
+    justification: str | None = None
+    solution: str | None = None
+    evaluation: str | None = None
+    """Inside of the `<eval>` block, tags and all."""
+    quotes: tuple[SideText, ...] = ()
+    summaries: tuple[SideText, ...] = ()
+    thinking: str | None = None
+    """What a reasoning model wrote before `</think>`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What one text says, read by one rule. Speaks in the prompt frame."""
+
+    winner: str | None
+    """A label of the prompt, "tie", or None: then `problem` says why."""
+    problem: Problem | None = None
+    ratings: tuple[float, ...] | None = None
+    """One number per response, in the prompt's order, where the form gives numbers."""
+    strength: Literal["much", "slight"] | None = None
+    """How clear the win is, where the form says (`[[A>>B]]` is "much", `[[A>B]]` is "slight")."""
+    trace: Trace = field(default_factory=Trace)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One text and its verdict: one order, one sample."""
+
+    order: Order
+    sample: int
+    """Number of the sample within its order, from 0."""
+    generation: Generation
+    verdict: Verdict
+
+    @property
+    def winner(self) -> str | None:
+        """The verdict's winner in the pair frame."""
+        if self.order == "given":
+            return self.verdict.winner
+        return swap_label(self.verdict.winner)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgment:
+    """The outcome for one pair, with everything needed to show, re-score or audit it."""
+
+    pair: PreferencePair
+    family: str
+    rule: str
+    winner: str | None
+    """In the pair frame: "A", "B", "tie" or None: then `problem` says why."""
+    problem: Problem | None = None
+    confidence: float | None = None
+    """Share of all votes that name the winner, in [0, 1]; None where there is no winner."""
+    votes: tuple[Vote, ...] = ()
+    scores: tuple[float, float] | None = None
+    """A scalar judge's scores for A and B; such a judgment has no votes."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    """Wall time from the moment the pair was handed to the engine. Not reproducible."""
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the winner is the label; a missing verdict on a labelled pair is False."""
+        return None if self.pair.label is None else self.winner == self.pair.label
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        return tuple(dict.fromkeys(vote.order for vote in self.votes))

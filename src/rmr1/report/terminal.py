@@ -1,0 +1,184 @@
+"""A judgment as a person wants to read it, on a terminal or in a pipe.
+
+Everything that came from outside (questions, responses, the judge's text) is printed as inert text:
+no markup is interpreted and control characters are shown, not sent.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from rmr1.grounding import ground_quotes
+from rmr1.records import Judgment, Messages, Vote
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+PROBLEM_TEXTS = {
+    "empty": "the judge wrote nothing",
+    "no_verdict": "the judge gave no verdict",
+    "unclosed_thinking": "the judge never stopped thinking",
+    "ambiguous": "the judge marked both sides",
+    "contradiction": "the judge gave two different verdicts",
+    "malformed_verdict": "the verdict is malformed",
+    "unknown_label": "the verdict names no side of this prompt",
+    "no_ratings": "the judge gave no usable ratings",
+    "truncated": "the text was cut at its token limit before a verdict",
+    "generation_failed": "the engine gave no text",
+    "split_vote": "the votes are split",
+}
+
+
+def inert(text: str) -> str:
+    """`text` with control characters made visible: model output cannot move the cursor or colour."""
+    return _CONTROL.sub(
+        lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n").replace("\t", "    ")
+    )
+
+
+def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
+    """Question, both answers, the judge's reasoning and the verdict."""
+    pair = judgment.pair
+    title = Text.assemble(("Pair ", "bold"), (inert(pair.id), "bold cyan"))
+    if pair.subset:
+        title.append(f"  {inert(pair.subset)}", style="dim")
+    title.append(f"  {key[:12]}", style="dim")
+    console.rule(title, align="left")
+    console.print(Panel(_conversation(pair.prompt), title="Question", title_align="left", border_style="dim"))
+    for side, response in (("A", pair.response_a), ("B", pair.response_b)):
+        marks = [
+            mark
+            for mark, is_on in (
+                ("preferred", pair.label == side),
+                ("chosen by the judge", judgment.winner == side),
+            )
+            if is_on
+        ]
+        name = f"Answer {side}" + (f" ({', '.join(marks)})" if marks else "")
+        style = "green" if pair.label == side else "dim"
+        console.print(Panel(_conversation(response), title=name, title_align="left", border_style=style))
+    if judgment.scores is not None:
+        console.print(f"scores: A {judgment.scores[0]:.4f}, B {judgment.scores[1]:.4f}", highlight=False)
+    for number, vote in enumerate(judgment.votes, start=1):
+        _print_vote(console, judgment, vote, number)
+    console.print(verdict_line(judgment))
+    console.print()
+
+
+def verdict_line(judgment: Judgment) -> Text:
+    """`Verdict: B is better (right)`, coloured where colours are on."""
+    line = Text("Verdict: ", style="bold")
+    if judgment.winner is None:
+        line.append(
+            f"none, {PROBLEM_TEXTS.get(judgment.problem or '', judgment.problem or 'unknown')}",
+            style="yellow",
+        )
+    elif judgment.winner == "tie":
+        line.append("a tie")
+    else:
+        line.append(f"{judgment.winner} is better")
+    if judgment.confidence is not None and len(judgment.votes) > 1:
+        line.append(f", {round(judgment.confidence * len(judgment.votes))} of {len(judgment.votes)} votes")
+    if judgment.correct is not None:
+        label = judgment.pair.label
+        line.append(
+            " (right)" if judgment.correct else f" (wrong, the label is {label})",
+            style="green" if judgment.correct else "red",
+        )
+    else:
+        line.append(" (not labelled)", style="dim")
+    return line
+
+
+def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -> None:
+    trace = vote.verdict.trace
+    parts: list[RenderableType] = []
+    if trace.thinking:
+        parts.append(_section("Thinking", trace.thinking))
+    if trace.rubric:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("Weight", justify="right", no_wrap=True)
+        table.add_column("Rubric")
+        for item in trace.rubric:
+            table.add_row(format_weight(item.weight), Text(inert(item.text)))
+        parts.append(table)
+    if trace.justification:
+        parts.append(_section("Why this rubric", trace.justification))
+    if trace.solution:
+        parts.append(_section("Own solution", trace.solution))
+    if trace.quotes or trace.summaries:
+        evidence = Table(box=None, pad_edge=False, header_style="bold")
+        evidence.add_column("Of", no_wrap=True)
+        evidence.add_column("Evidence")
+        evidence.add_column("In the answer", no_wrap=True)
+        for quote, is_found in ground_quotes(judgment.pair, vote):
+            evidence.add_row(
+                _side(quote.side, vote),
+                Text(f'"{inert(quote.text)}"'),
+                "yes" if is_found else Text("NOT FOUND", style="red"),
+            )
+        for summary in trace.summaries:
+            evidence.add_row(
+                _side(summary.side, vote), Text(inert(summary.text)), Text("summary", style="dim")
+            )
+        parts.append(evidence)
+    if not parts and vote.generation.text.strip():
+        parts.append(_section("The judge wrote", vote.generation.text))
+    if vote.generation.error:
+        parts.append(_section("Error", vote.generation.error))
+    parts.append(_vote_line(vote))
+    head = f"Judge, {judgment.family}" + (
+        f", vote {number} of {len(judgment.votes)}" if len(judgment.votes) > 1 else ""
+    )
+    if trace.task_type:
+        head += f": {trace.task_type} task"
+    if vote.order == "swapped":
+        head += " (it saw answer B first, as its A)"
+    spaced = [one for part in parts for one in (part, Text())][:-1]
+    console.print(Panel(Group(*spaced), title=head, title_align="left", border_style="blue"))
+
+
+def _vote_line(vote: Vote) -> Text:
+    verdict, generation = vote.verdict, vote.generation
+    said = f"[[{verdict.winner}]]" if verdict.winner else f"no verdict ({verdict.problem})"
+    line = Text.assemble(("said ", "dim"), (said, "bold"))
+    if generation.verdict_logprobs:
+        import math
+
+        shares = ", ".join(
+            f"P({label}) = {math.exp(value):.3f}" for label, value in generation.verdict_logprobs
+        )
+        line.append(f"  {shares}", style="dim")
+    line.append(f"  {generation.completion_tokens} tokens, ended by {generation.finish_reason}", style="dim")
+    return line
+
+
+def format_weight(weight: float | None) -> str:
+    """`40%` for a share, the bare number for a larger one, a dash for none."""
+    if weight is None:
+        return "-"
+    return f"{100 * weight:.4g}%" if weight <= 1 else f"{weight:.4g}"
+
+
+def _side(side: str, vote: Vote) -> str:
+    if vote.order == "given":
+        return side
+    return {"A": "B", "B": "A"}.get(side, side)
+
+
+def _section(title: str, text: str) -> Text:
+    return Text.assemble((f"{title}\n", "bold"), inert(text.strip()))
+
+
+def _conversation(messages: Messages) -> Text:
+    if len(messages) == 1:
+        return Text(inert(messages[0].text))
+    body = Text()
+    for number, message in enumerate(messages):
+        body.append(("\n" if number else "") + f"{message.role}: ", style="bold")
+        body.append(inert(message.text))
+    return body

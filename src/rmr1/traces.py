@@ -1,0 +1,243 @@
+r"""A judge's text -> its parts: thinking, task type, rubric, quotations, and the judge's own words.
+
+`read_outline` tokenises the text once (one regular expression of bounded alternatives) and walks the
+tags once; `read_trace` turns the outline into a `Trace`. Both take time linear in the text and accept
+any string. The tags are those of RM-R1's prompts (arXiv 2505.02387, figures 3 and 6); case and blanks
+inside a tag do not matter. What the walk decides:
+
+- Thinking is `<think>...</think>`, nested ones counted. A `</think>` before any `<think>` closes a
+  part that the prompt opened: everything up to it is thinking. Later stray `</think>` mean nothing.
+- `<quote_X>` and `<summary_X>` blocks are not the judge's own words: whatever tag stands in them is
+  somebody else's. Each closing tag belongs to the nearest open tag of its name; the outermost block
+  is recorded, with inner tags as they stand, and so are quotations inside a summary.
+- An unclosed quotation ends at the next tag, except at `<answer>`: generation stops at `</answer>`,
+  so a judge that quotes an injected verdict leaves exactly a quotation cut off after that verdict.
+- Any other unclosed block ends where the next block begins or an outer one ends.
+- Of a repeated block the first that is not blank counts. Blank parts are None or left out.
+
+User text shown to the judge has a backslash in its protocol tokens (`<\answer>`, `[\[A]]`); these are
+no tags here, and stay in quotations as written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rmr1.records import RubricItem, SideText, TaskType, Trace
+from rmr1.rubrics import parse_rubric
+
+_TAG = re.compile(
+    r"<\s{0,4}(/?)\s{0,4}"
+    r"(thinking|think|type|rubric|justify|solution|eval|answer|(quote|summary)_([a-z0-9]{1,16}))"
+    r"\s{0,4}>",
+    re.IGNORECASE | re.ASCII,  # ASCII: else the long s and the Kelvin sign match "s" and "k"
+)
+_JUSTIFY_TAG = re.compile(r"<\s{0,4}/?\s{0,4}justify\s{0,4}>", re.IGNORECASE | re.ASCII)
+_TASK_TYPES: dict[str, TaskType] = {"reasoning": "reasoning", "chat": "chat"}
+
+Span = tuple[int, int]
+
+
+class Tag(NamedTuple):
+    """One protocol tag. A tuple, since a hostile text can hold a hundred thousand."""
+
+    start: int
+    end: int
+    kind: str
+    """"think", "type", "rubric", "justify", "solution", "eval", "answer", "quote" or "summary"."""
+    side: str
+    """Upper-case name after `quote_` or `summary_`, else empty."""
+    is_closing: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """Where the parts of a judge's text stand."""
+
+    text: str
+    spans: tuple[Span, ...]
+    """The judge's own words: outside thinking, quotations and summaries; in order."""
+    tags: tuple[Tag, ...]
+    """Tags that stand in `spans`."""
+    quotes: tuple[SideText, ...]
+    summaries: tuple[SideText, ...]
+    thinking: str | None
+    is_thinking_unclosed: bool
+
+    def own_texts(self) -> Iterator[str]:
+        return (self.text[start:end] for start, end in self.spans)
+
+
+def read_outline(text: str, labels: Sequence[str] = ("A", "B")) -> Outline:
+    """Find the parts of `text`. Quotations of a side that is not in `labels` are skipped over."""
+    tags = [_to_tag(match) for match in _TAG.finditer(text)]
+    partner = _match_tags(tags)
+    boundary = _next_index(tags, lambda tag: tag.kind != "answer")
+    sides = {label.upper(): label for label in labels}
+    spans: list[Span] = []
+    own: list[Tag] = []
+    quotes: list[SideText] = []
+    summaries: list[SideText] = []
+    thoughts: list[Span] = []
+    own_start = thought_start = depth = index = 0
+
+    def record(at: int, inner_end: int) -> None:
+        tag = tags[at]
+        words = text[tag.end : inner_end].strip()
+        if words and tag.side in sides:
+            target = quotes if tag.kind == "quote" else summaries
+            target.append(SideText(side=sides[tag.side], text=words))
+
+    while index < len(tags):
+        tag = tags[index]
+        following = index + 1
+        if tag.kind == "think":
+            if not tag.is_closing:
+                if depth == 0:
+                    spans.append((own_start, tag.start))
+                    thought_start = tag.end
+                depth += 1
+            elif depth > 0:
+                depth -= 1
+                if depth == 0:
+                    thoughts.append((thought_start, tag.start))
+                    own_start = tag.end
+            elif not thoughts:
+                thoughts.append((0, tag.start))
+                for parts in (spans, own, quotes, summaries):
+                    parts.clear()
+                own_start = tag.end
+        elif depth == 0 and tag.side and not tag.is_closing:
+            close = partner[index]
+            if close is None:
+                following = boundary[index]
+                block_end = inner_end = tags[following].start if following < len(tags) else len(text)
+            else:
+                following = close + 1
+                block_end, inner_end = tags[close].end, tags[close].start
+            record(index, inner_end)
+            if tag.kind == "summary" and close is not None:
+                inner = index + 1
+                while inner < close:
+                    inner_close = partner[inner]
+                    if tags[inner].kind == "quote" and inner_close is not None and inner_close < close:
+                        record(inner, tags[inner_close].start)
+                        inner = inner_close
+                    inner += 1
+            spans.append((own_start, tag.start))
+            own_start = block_end
+        elif depth == 0:
+            own.append(tag)
+        index = following
+    if depth:
+        thoughts.append((thought_start, len(text)))
+    else:
+        spans.append((own_start, len(text)))
+    thinking = "\n\n".join(thought for start, end in thoughts if (thought := text[start:end].strip()))
+    return Outline(
+        text=text,
+        spans=tuple(span for span in spans if span[0] < span[1]),
+        tags=tuple(own),
+        quotes=tuple(quotes),
+        summaries=tuple(summaries),
+        thinking=thinking or None,
+        is_thinking_unclosed=depth > 0,
+    )
+
+
+def read_trace(outline: Outline) -> Trace:
+    """The judge's reasoning as data."""
+    blocks = _find_blocks(outline)
+    text = outline.text
+
+    def first(kind: str) -> str | None:
+        return next(
+            (inner for start, end in blocks.get(kind, ()) if (inner := text[start:end].strip())), None
+        )
+
+    return Trace(
+        task_type=_read_task_type(first("type")),
+        rubric=_read_rubric(text, blocks),
+        justification=first("justify"),
+        solution=first("solution"),
+        evaluation=first("eval"),
+        quotes=outline.quotes,
+        summaries=outline.summaries,
+        thinking=outline.thinking,
+    )
+
+
+def _to_tag(match: re.Match[str]) -> Tag:
+    slash, name, sided, side = match.groups()
+    if sided is not None:
+        return Tag(match.start(), match.end(), sided.lower(), side.upper(), slash == "/")
+    kind = name.lower()
+    return Tag(match.start(), match.end(), "think" if kind == "thinking" else kind, "", slash == "/")
+
+
+def _match_tags(tags: Sequence[Tag]) -> list[int | None]:
+    """For each opening tag the index of its closing tag, innermost first within one name."""
+    partner: list[int | None] = [None] * len(tags)
+    waiting: dict[tuple[str, str], list[int]] = {}
+    for index, tag in enumerate(tags):
+        opened = waiting.setdefault((tag.kind, tag.side), [])
+        if not tag.is_closing:
+            opened.append(index)
+        elif opened:
+            partner[opened.pop()] = index
+    return partner
+
+
+def _next_index(tags: Sequence[Tag], is_wanted: Callable[[Tag], bool]) -> list[int]:
+    """For each tag the index of the next wanted one after it, `len(tags)` where there is none."""
+    found = [len(tags)] * len(tags)
+    upcoming = len(tags)
+    for index in range(len(tags) - 1, -1, -1):
+        found[index] = upcoming
+        if is_wanted(tags[index]):
+            upcoming = index
+    return found
+
+
+def _find_blocks(outline: Outline) -> dict[str, list[Span]]:
+    """Inner span of every block of the judge's own, by kind, in order."""
+    tags = [tag for tag in outline.tags if not tag.side]
+    partner = _match_tags(tags)
+    next_any = _next_index(tags, lambda tag: True)
+    next_outer = _next_index(tags, lambda tag: tag.kind != "justify")
+    blocks: dict[str, list[Span]] = {}
+    for index, tag in enumerate(tags):
+        if tag.is_closing:
+            continue
+        end = partner[index]
+        if end is None:
+            end = (next_outer if tag.kind == "rubric" else next_any)[index]
+        inner_end = tags[end].start if end < len(tags) else len(outline.text)
+        blocks.setdefault(tag.kind, []).append((tag.end, inner_end))
+    return blocks
+
+
+def _read_task_type(inner: str | None) -> TaskType | None:
+    words = {word.lower() for word in re.findall(r"[A-Za-z]{1,20}", (inner or "")[:200])}
+    named = words & _TASK_TYPES.keys()
+    return _TASK_TYPES[named.pop()] if len(named) == 1 else None
+
+
+def _read_rubric(text: str, blocks: dict[str, list[Span]]) -> tuple[RubricItem, ...]:
+    """Items of the first rubric that is not blank, `<justify>` blocks cut out."""
+    for start, end in blocks.get("rubric", ()):
+        if not text[start:end].strip():
+            continue
+        pieces = []
+        position = start
+        for inner_start, inner_end in blocks.get("justify", ()):
+            if position <= inner_start < end:
+                pieces.append(text[position:inner_start])
+                position = min(inner_end, end)
+        pieces.append(text[position:end])
+        # The tags themselves lie outside the inner spans.
+        return parse_rubric("\n".join(_JUSTIFY_TAG.sub("", piece) for piece in pieces))
+    return ()
