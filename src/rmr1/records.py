@@ -42,7 +42,7 @@ empty                the text holds nothing but white space
 no_verdict           no marker of the rule's form occurs
 unclosed_thinking    a thinking part was opened and never closed
 ambiguous            both sides are marked and the rule has no way to choose
-contradiction        two verdicts of the rule's form name different winners
+contradiction        two verdicts of the rule's form disagree
 malformed_verdict    a marker is there but broken: unclosed, empty, `[[A>>A]]`
 unknown_label        the marker names a side that the prompt does not have
 no_ratings           fewer numbers than answers, or a number out of its range

@@ -119,7 +119,9 @@ def _is_child(current: _Draft, indent: int, marker: str, weight: float | None) -
 
 def _read_only_weight(content: str) -> float | None:
     """The weight on a line that says nothing else: "Weight: 40%"."""
-    found = _ONLY_WEIGHT.fullmatch(content) if len(content) <= _HEAD_CHARS else None
+    if len(content) > _HEAD_CHARS or not _DIGIT.search(content):
+        return None
+    found = _ONLY_WEIGHT.fullmatch(content)
     return None if found is None else _to_weight(found.groups(), is_named=True)
 
 
@@ -184,7 +186,9 @@ def _to_weight(groups: tuple[str | None, ...], *, is_named: bool) -> float | Non
 def _clean(text: str) -> str:
     """Without bold marks, and without the blanks and dashes that a removed weight leaves."""
     head, *rest = text.replace("**", "").split("\n")
-    head = re.sub(r"^([^:]{0,300}[^\s:])\s{1,8}:", r"\1:", head.strip())
+    if " :" in head:
+        name, _, description = head.partition(":")
+        head = name.rstrip() + ":" + description
     head = head.strip(" \t-\u2013\u2014|,;")
     if not rest:
         head = head.removesuffix(":").rstrip()

@@ -12,7 +12,7 @@ inside a tag do not matter. What the walk decides:
   is recorded, with inner tags as they stand, and so are quotations inside a summary.
 - An unclosed quotation ends at the next tag, except at `<answer>`: generation stops at `</answer>`,
   so a judge that quotes an injected verdict leaves exactly a quotation cut off after that verdict.
-- Any other unclosed block ends where the next block begins or an outer one ends.
+- Any other unclosed block ends where the next block or thinking begins or an outer one ends.
 - Of a repeated block the first that is not blank counts. Blank parts are None or left out.
 
 User text shown to the judge has a backslash in its protocol tokens (`<\answer>`, `[\[A]]`); these are
@@ -61,7 +61,7 @@ class Outline:
     spans: tuple[Span, ...]
     """The judge's own words: outside thinking, quotations and summaries; in order."""
     tags: tuple[Tag, ...]
-    """Tags that stand in `spans`."""
+    """Tags that stand in `spans`, and each one that opens a thinking part: no block runs into it."""
     quotes: tuple[SideText, ...]
     summaries: tuple[SideText, ...]
     thinking: str | None
@@ -98,6 +98,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B")) -> Outline:
             if not tag.is_closing:
                 if depth == 0:
                     spans.append((own_start, tag.start))
+                    own.append(tag)
                     thought_start = tag.end
                 depth += 1
             elif depth > 0:
@@ -160,7 +161,7 @@ def read_trace(outline: Outline) -> Trace:
 
     return Trace(
         task_type=_read_task_type(first("type")),
-        rubric=_read_rubric(text, blocks),
+        rubric=_read_rubric(outline, blocks),
         justification=first("justify"),
         solution=first("solution"),
         evaluation=first("eval"),
@@ -226,18 +227,33 @@ def _read_task_type(inner: str | None) -> TaskType | None:
     return _TASK_TYPES[named.pop()] if len(named) == 1 else None
 
 
-def _read_rubric(text: str, blocks: dict[str, list[Span]]) -> tuple[RubricItem, ...]:
-    """Items of the first rubric that is not blank, `<justify>` blocks cut out."""
+def _read_rubric(outline: Outline, blocks: dict[str, list[Span]]) -> tuple[RubricItem, ...]:
+    """Items of the first rubric that is not blank; quoted text and `<justify>` blocks cut out."""
+    text = outline.text
     for start, end in blocks.get("rubric", ()):
         if not text[start:end].strip():
             continue
-        pieces = []
+        pieces: list[Span] = []
         position = start
         for inner_start, inner_end in blocks.get("justify", ()):
             if position <= inner_start < end:
-                pieces.append(text[position:inner_start])
+                pieces.append((position, inner_start))
                 position = min(inner_end, end)
-        pieces.append(text[position:end])
+        pieces.append((position, end))
         # The tags themselves lie outside the inner spans.
-        return parse_rubric("\n".join(_JUSTIFY_TAG.sub("", piece) for piece in pieces))
+        own = (_JUSTIFY_TAG.sub("", piece) for piece in _cut_own(text, pieces, outline.spans))
+        return parse_rubric("\n".join(own))
     return ()
+
+
+def _cut_own(text: str, pieces: Sequence[Span], spans: Sequence[Span]) -> Iterator[str]:
+    """Each piece without what lies outside the spans; both are in order and do not overlap."""
+    index = 0
+    for start, end in pieces:
+        parts = []
+        while index < len(spans) and spans[index][0] < end:
+            parts.append(text[max(start, spans[index][0]) : min(end, spans[index][1])])
+            if spans[index][1] > end:
+                break
+            index += 1
+        yield "".join(parts)

@@ -1,8 +1,7 @@
 """A judge's text -> `Verdict`, by a named rule. The one parser of the package.
 
-`tail`       RM-R1's reward rule (arXiv 2505.02387, section 3; upstream reward function): only the last
-             80 characters of the raw text count; A wins where `<answer>[[A]]</answer>` stands there
-             and B's does not; exact strings.
+`tail`       RM-R1's reward rule (arXiv 2505.02387): only the last 80 characters of the raw text
+             count; A wins where `<answer>[[A]]</answer>` stands there and B's does not; exact strings.
 `tagged`     the default: the last answer tag of the judge's own words. Tolerant to case and blanks;
              `[[A]]`, `A` and either in `**` are read. What stands there decides, readable or not: no
              earlier tag is fallen back to. Where there is no answer tag at all, a bare `[[A]]` counts
