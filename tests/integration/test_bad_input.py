@@ -42,7 +42,7 @@ def test_missing_file(capsys, tmp_path: Path) -> None:
 def test_wrong_columns(capsys, tmp_path: Path) -> None:
     write(tmp_path, {"question": "q", "good": "a", "bad": "b"})
     line = complain(capsys, *judge(tmp_path))
-    assert "question, good, bad" in line and "--map" in line
+    assert "'question', 'good' and 'bad'" in line and "--map" in line
 
 
 def test_mapped_columns(capsys, tmp_path: Path) -> None:
@@ -64,9 +64,9 @@ def test_mapped_columns(capsys, tmp_path: Path) -> None:
     ("row", "expected"),
     [
         ({**GOOD, "label": "C"}, "p.jsonl:2: label 'C' is not 'A', 'B' or 'tie'"),
-        ({**GOOD, "response_b": ""}, "p.jsonl:2: response_b is empty"),
-        ({**GOOD, "prompt": "  "}, "p.jsonl:2: prompt is empty"),
-        (b'{"id": ', "p.jsonl:2: not valid JSON"),
+        ({**GOOD, "response_b": ""}, "p.jsonl:2: 'response_b' is empty"),
+        ({**GOOD, "prompt": "  "}, "p.jsonl:2: 'prompt' is empty"),
+        (b'{"id": ', "p.jsonl:2: invalid JSON"),
         (b'{"prompt": "\xff\xfe"}', "p.jsonl:2: not UTF-8"),
     ],
 )

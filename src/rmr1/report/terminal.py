@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rmr1.grounding import ground_quotes
-from rmr1.records import Judgment, Messages, Vote
+from rmr1.records import Judgment, Messages, Vote, swap_label
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -165,9 +165,8 @@ def format_weight(weight: float | None) -> str:
 
 
 def _side(side: str, vote: Vote) -> str:
-    if vote.order == "given":
-        return side
-    return {"A": "B", "B": "A"}.get(side, side)
+    """The pair's name of a response; where the judge called it otherwise, its name too."""
+    return side if vote.order == "given" else f"{swap_label(side)} (its {side})"
 
 
 def _section(title: str, text: str) -> Text:

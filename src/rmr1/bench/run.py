@@ -1,0 +1,239 @@
+"""Running a benchmark: official data, a judge and a run folder in, scores out; or judgments that exist.
+
+A live run is an ordinary run folder: it goes on after a stop, and every reading command opens it. Its
+`summary.json` holds the counts of any run and under `scores` what the benchmark makes of it. Scores are
+always computed from stored judgments, one at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rmr1.bench.base import Benchmark, BenchmarkScores
+from rmr1.bench.judgebench import JUDGEBENCH
+from rmr1.bench.recorded import read_recorded
+from rmr1.bench.rmb import RMB
+from rmr1.data.fingerprint import fingerprint_source
+from rmr1.data.keys import KeyCounter, content_digest, format_key
+from rmr1.data.runs import (
+    JUDGMENTS_FILE,
+    RUN_FILE,
+    RunWriter,
+    open_run,
+    read_description,
+    read_judgments,
+)
+from rmr1.engines.base import Engine
+from rmr1.errors import ConfigError, DataError
+from rmr1.judge.compare import cast_vote, decide
+from rmr1.judge.describe import FORMAT, describe_run, library_versions
+from rmr1.judge.run import run_judge
+from rmr1.judge.settings import JudgeSettings
+from rmr1.judge.summary import Tally
+from rmr1.prompts import PromptFamily
+from rmr1.records import Judgment, PreferencePair
+
+BENCHMARKS: Mapping[str, Benchmark] = {one.name: one for one in (RMB, JUDGEBENCH)}
+
+
+def load_benchmark(name: str) -> Benchmark:
+    """The benchmark of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in BENCHMARKS:
+        raise ConfigError(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
+    return BENCHMARKS[name]
+
+
+def check_placement(benchmark: Benchmark, settings: JudgeSettings) -> None:
+    """Refuse an order that the benchmark gives away.
+
+    Raises:
+        ConfigError: the benchmark's data names the better answer first, and the order is as read.
+    """
+    if settings.order not in benchmark.placements:
+        raise ConfigError(
+            f"{benchmark.title} names the better answer first, so order {settings.order!r} would show it in one "
+            f"place always; choose {' or '.join(benchmark.placements)}"
+        )
+
+
+def count_pairs(benchmark: Benchmark, data: Path, limit: int | None = None) -> int:
+    """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded.
+
+    Raises:
+        DataError: the data cannot be read, or there is nothing in it.
+    """
+    total = sum(1 for _ in benchmark.read_pairs(data, limit))
+    if total == 0:
+        raise DataError("no pairs in it", path=data)
+    return total
+
+
+def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
+    """What identifies the data: the contents of its files, in their order."""
+    digest = hashlib.sha256()
+    files = benchmark.find_files(data)
+    for path in files:
+        digest.update(str(fingerprint_source(path)["sha256"]).encode())
+    return {"benchmark": benchmark.name, "sha256": digest.hexdigest(), "files": len(files)}
+
+
+def open_benchmark_run(
+    benchmark: Benchmark,
+    data: Path,
+    engine: Engine,
+    family: PromptFamily,
+    settings: JudgeSettings,
+    folder: Path,
+) -> RunWriter:
+    """A new run folder, or one to go on with. The limit is left out, so that a run can be widened.
+
+    Raises:
+        RunError: the folder was made in another way. ConfigError: the order does not fit.
+    """
+    check_placement(benchmark, settings)
+    description = describe_run(
+        f"bench {benchmark.name}", engine, family, settings, data=fingerprint_data(benchmark, data)
+    )
+    return open_run(folder, description)
+
+
+def run_benchmark(
+    benchmark: Benchmark,
+    data: Path,
+    engine: Engine,
+    family: PromptFamily,
+    settings: JudgeSettings,
+    writer: RunWriter,
+    *,
+    limit: int | None = None,
+    on_judgment: Callable[[Judgment], None] | None = None,
+) -> BenchmarkScores:
+    """Judge what is not judged yet, then score everything in the folder.
+
+    Raises:
+        DataError, GenerationError, RunError: as reading, judging and storing do; finished judgments stay.
+    """
+    pairs = benchmark.read_pairs(data, limit)
+    for _, judgment in run_judge(pairs, engine, family, settings, run=writer):
+        if on_judgment is not None:
+            on_judgment(judgment)
+    return summarize_run(benchmark, writer)
+
+
+def summarize_run(benchmark: Benchmark, writer: RunWriter) -> BenchmarkScores:
+    """Score a run folder's judgments and store the summary."""
+    tally = Tally()
+    scores = benchmark.score(_counted(tally, (one for _, one in read_judgments(writer.folder))))
+    writer.write_summary({**tally.summary(), "scores": scores.describe()})
+    return scores
+
+
+def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
+    """The judgments of a run folder or of recorded outputs, their texts read by `rule` where one is given.
+
+    Raises:
+        DataError: there is nothing that can be read. ConfigError: the rule is unknown or does not fit.
+    """
+    if (source / RUN_FILE).is_file():
+        for _, judgment in read_judgments(source):
+            yield judgment if rule is None else read_again(judgment, rule)
+        return
+    if not source.exists():
+        raise DataError("no such file or folder; expected a run folder or recorded outputs", path=source)
+    for item in read_recorded(source, rule):
+        yield item.judgment
+
+
+def read_again(judgment: Judgment, rule: str) -> Judgment:
+    """The judgment that the same texts give by another rule; scores stay as they are."""
+    if not judgment.votes:
+        return judgment
+    votes = tuple(
+        cast_vote(vote.generation, order=vote.order, sample=vote.sample, rule=rule, labels=("A", "B"))
+        for vote in judgment.votes
+    )
+    decision = decide(votes)
+    return replace(
+        judgment,
+        rule=rule,
+        winner=decision.winner,
+        problem=decision.problem,
+        confidence=decision.confidence,
+        votes=votes,
+    )
+
+
+def score_finished(
+    benchmark: Benchmark,
+    source: Path,
+    *,
+    rule: str | None = None,
+    data: Path | None = None,
+    folder: Path | None = None,
+) -> BenchmarkScores:
+    """Score judgments that exist; with `folder`, store them there as a run.
+
+    With `data`, every judged pair must be one of the official data's, text by text.
+
+    Raises:
+        DataError: the judgments cannot be read, are of other pairs, or are not of `data`.
+    """
+    judgments: Iterable[Judgment] = read_finished(source, rule)
+    if data is not None:
+        judgments = _checked(judgments, benchmark, data)
+    if folder is None:
+        return benchmark.score(judgments)
+    with open_run(folder, _describe_finished(benchmark, source, rule)) as writer:
+        occurrences = KeyCounter()
+        for judgment in judgments:
+            digest = content_digest(judgment.pair)
+            key = format_key(digest, occurrences.increment(digest))
+            if not writer.is_finished(key):
+                writer.append(key, judgment)
+        return summarize_run(benchmark, writer)
+
+
+def _counted(tally: Tally, judgments: Iterable[Judgment]) -> Iterator[Judgment]:
+    for judgment in judgments:
+        tally.add(judgment)
+        yield judgment
+
+
+def _checked(judgments: Iterable[Judgment], benchmark: Benchmark, data: Path) -> Iterator[Judgment]:
+    known = KeyCounter()
+    for pair in benchmark.read_pairs(data, None):
+        known.increment(_text_digest(pair))
+    for judgment in judgments:
+        if _text_digest(judgment.pair) not in known:
+            raise DataError(f"judged pair {judgment.pair.id!r} is not in the data", path=data)
+        yield judgment
+
+
+def _text_digest(pair: PreferencePair) -> bytes:
+    return content_digest(replace(pair, id="", source=None, subset=None))
+
+
+def _describe_finished(benchmark: Benchmark, source: Path, rule: str | None) -> dict[str, Any]:
+    """How a re-scored run was made: what was read, and by which rule."""
+    is_run = (source / RUN_FILE).is_file()
+    made = read_description(source) if is_run else {}
+    content = fingerprint_source(source / JUDGMENTS_FILE if is_run else source)
+    return {
+        "format": FORMAT,
+        "command": f"bench {benchmark.name} --from",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": library_versions(),
+        "data": {"benchmark": benchmark.name, "source": source.name, **content},
+        "model": made.get("model", {"name": f"recorded:{source.name}"}),
+        "prompt": made.get("prompt", {}),
+        "settings": {**made.get("settings", {}), **({} if rule is None else {"rule": rule})},
+    }

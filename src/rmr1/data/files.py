@@ -1,0 +1,348 @@
+"""Rows out of files, folders and Hugging Face datasets.
+
+    pairs.jsonl  pairs.json  pairs.csv  pairs.tsv  pairs.parquet     also gzipped (`pairs.jsonl.gz`)
+    folder/                     every such file in it, sorted by path; or a `save_to_disk` folder
+    org/name                    a dataset of the Hugging Face hub
+    org/name:config@split       one configuration and split of it
+    folder@split                one split of a folder
+
+JSONL, CSV and Parquet are streamed: memory does not grow with the file. A JSON file that holds one
+list is read whole. A path that exists always wins over a hub name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import difflib
+import gzip
+import io
+import itertools
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from rmr1.data import hub
+from rmr1.errors import ConfigError, DataError
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+"""The kinds of file that are read; `.gz` may follow."""
+
+_DESCRIPTIONS = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}
+"""JSON files beside a dataset's rows that describe it."""
+
+_CSV_FIELD_LIMIT = 1 << 30
+"""Longest CSV cell, in characters; the csv module's own limit of 131,072 is below many answers."""
+
+_PARQUET_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row of a file, as it stands there."""
+
+    data: dict[str, Any]
+    """Column to value. An empty CSV cell is None, every other CSV cell is text."""
+    path: str
+    """The file as it was named, or `org/name@split`."""
+    line: int
+    """Line (JSONL, CSV) or number of the row (JSON list, Parquet, dataset), from 1."""
+
+
+def read_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row]:
+    """The rows of a file, a folder or a dataset.
+
+    Raises:
+        DataError: the source is missing, or a row cannot be decoded (its line is in the error).
+        ConfigError: a split has to be named, or an optional library is missing.
+    """
+    return _raise_errors(scan_rows(source, split=split))
+
+
+def _raise_errors(rows: Iterable[Row | DataError]) -> Iterator[Row]:
+    for row in rows:
+        if isinstance(row, DataError):
+            raise row
+        yield row
+
+
+def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
+    """Like `read_rows`, but a row that cannot be decoded comes out as its error and reading goes on."""
+    path = Path(source)
+    if not path.exists():
+        base, _, suffix = str(source).rpartition("@")
+        if base and split is None and Path(base).exists():
+            path, split = Path(base), suffix
+    if path.is_dir():
+        return _scan_folder(path, split)
+    if path.exists():
+        if split is not None:
+            raise ConfigError(f"{path}: a file has no splits; name it without @{split}")
+        return _scan_file(path)
+    if kind_of(path) is None and (name := hub.parse_dataset_name(str(source))) is not None:
+        return _number_rows(*hub.open_dataset(name, split))
+    raise DataError(f"no such file or folder{_near(path)}", path=path)
+
+
+def kind_of(path: Path) -> str | None:
+    """The file's suffix without `.gz`, where it is one of `SUFFIXES`."""
+    name = path.name.lower().removesuffix(".gz")
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
+
+
+def stem_of(path: str) -> str:
+    """`pairs` for `data/pairs.jsonl.gz`."""
+    name = Path(path).name
+    if name.lower().endswith(".gz"):
+        name = name[:-3]
+    kind = kind_of(Path(name))
+    return name[: -len(kind)] if kind else name
+
+
+def _near(path: Path) -> str:
+    try:
+        names = [file.name for file in path.parent.iterdir()]
+    except OSError:
+        return ""
+    found = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def _scan_folder(folder: Path, split: str | None) -> Iterator[Row | DataError]:
+    if hub.is_saved_dataset(folder):
+        return _number_rows(*hub.open_saved_dataset(folder, split))
+    files = [
+        file
+        for file in sorted(folder.rglob("*"))
+        if kind_of(file) is not None
+        and file.name not in _DESCRIPTIONS
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        and file.is_file()
+    ]
+    if not files:
+        raise DataError(
+            f"no data in the folder; expected files that end with {', '.join(SUFFIXES)}", path=folder
+        )
+    if split is not None:
+        kept = [file for file in files if _is_of_split(file.relative_to(folder), split)]
+        if not kept:
+            raise ConfigError(f"{folder}: no file of split {split!r}; it has {_names(files, folder)}")
+        files = kept
+    return itertools.chain.from_iterable(map(_scan_file, files))
+
+
+def _is_of_split(file: Path, split: str) -> bool:
+    stem = stem_of(file.name)
+    return (
+        split in file.parts[:-1] or stem == split or stem.startswith((f"{split}-", f"{split}_", f"{split}."))
+    )
+
+
+def _names(files: list[Path], folder: Path) -> str:
+    shown = [file.relative_to(folder).as_posix() for file in files[:5]]
+    return ", ".join(shown) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+
+
+def _number_rows(path: str, rows: Iterable[dict[str, Any]]) -> Iterator[Row]:
+    for number, data in enumerate(rows, start=1):
+        yield Row(data=data, path=path, line=number)
+
+
+def _scan_file(path: Path) -> Iterator[Row | DataError]:
+    kind = kind_of(path)
+    if kind is None:
+        raise DataError(f"unknown kind of file; expected {', '.join(SUFFIXES)}, also .gz", path=path)
+    try:
+        with _open(path) as handle:
+            if kind == ".parquet":
+                yield from _scan_parquet(handle, path)
+            elif kind in (".csv", ".tsv"):
+                yield from _scan_csv(handle, str(path), "," if kind == ".csv" else "\t")
+            else:
+                yield from _scan_json(handle, str(path), one_value=kind == ".json")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"the gzip file is damaged: {error}", path=path) from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[IO[bytes]]:
+    """The file's bytes, unpacked where it begins like gzip, whatever it is called."""
+    with path.open("rb") as raw:
+        if raw.peek(2)[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=raw) as unpacked, io.BufferedReader(unpacked) as handle:  # type: ignore[type-var]
+                yield handle
+        else:
+            yield raw
+
+
+def _scan_json(handle: IO[bytes], path: str, *, one_value: bool) -> Iterator[Row | DataError]:
+    """JSONL, or one JSON value; what it is shows in the first line, not only in the name."""
+    lines = enumerate(handle, start=1)
+    number, first, offset = 0, b"", 0
+    for number, line in lines:
+        first = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        offset += len(line) - len(first)
+        if first.strip():
+            break
+        offset += len(first)
+    if not first.strip():
+        return
+    start = first.lstrip()[:1]
+    rest: Iterable[tuple[int, bytes]] = lines
+    if start == b"[" or one_value:
+        second = next(((later, line) for later, line in lines if not line.isspace()), None)
+        is_one_line = second is None
+        if second is not None:
+            rest = itertools.chain([second], lines)
+        if start == b"[" or is_one_line or isinstance(_decode(first, 0), str):
+            before = b"\n" * (number - 1)
+            between = b"" if second is None else b"\n" * (second[0] - number - 1)
+            text = before + first + between + b"".join(line for _, line in rest)
+            yield from _scan_value(text, path)
+            return
+    for place, line in itertools.chain([(number, first)], rest):
+        if not line.isspace():
+            yield _row(_decode(line, offset), path, place)
+        offset += len(line)
+
+
+def _scan_value(text: bytes, path: str) -> Iterator[Row | DataError]:
+    value = _decode(text, None)
+    if isinstance(value, str):
+        raise DataError(value, path=path)
+    rows = value[0]
+    if isinstance(rows, dict):
+        rows = _rows_inside(rows)
+    if not isinstance(rows, list):
+        raise DataError("not a list of objects, nor an object that holds one", path=path)
+    for number, one in enumerate(rows, start=1):
+        yield _row((one,), path, number)
+
+
+def _rows_inside(value: dict[str, Any]) -> list[Any]:
+    """The one list of objects that `value` holds, or `value` itself as the only row.
+
+    A list of messages is no list of rows: `{"messages": [{"role": ...}]}` is a row.
+    """
+    lists = [
+        one
+        for one in value.values()
+        if isinstance(one, list)
+        and one
+        and all(isinstance(row, dict) and "role" not in row and "from" not in row for row in one)
+    ]
+    return lists[0] if len(lists) == 1 else [value]
+
+
+def _row(value: tuple[Any] | str, path: str, number: int) -> Row | DataError:
+    if isinstance(value, str):
+        return DataError(value, path=path, line=number)
+    if not isinstance(value[0], dict):
+        return DataError(f"the row is {_kind(value[0])}, expected an object", path=path, line=number)
+    return Row(data=value[0], path=path, line=number)
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _decode(text: bytes, offset: int | None) -> tuple[Any] | str:
+    """The value in a tuple, or what is wrong. `offset` is where the line starts in its file."""
+    try:
+        return (orjson.loads(text),)
+    except orjson.JSONDecodeError:
+        pass
+    # orjson refuses lone surrogates and NaN, which real files hold; the standard library reads them.
+    try:
+        return (json.loads(text.decode("utf-8").rstrip()),)
+    except UnicodeDecodeError as error:
+        byte, place = text[error.start], error.start
+        if offset is None:
+            lines = text.count(b"\n", 0, place) + 1
+            where = f"on line {lines}"
+        else:
+            where = f"at byte {place + 1} of the line, {offset + place + 1} of the file"
+        return f"not UTF-8: byte 0x{byte:02x} {where}"
+    except json.JSONDecodeError as error:
+        line = "" if offset is not None else f"line {error.lineno}, "
+        return f"invalid JSON: {error.msg} at {line}column {error.colno}"
+    except (ValueError, RecursionError) as error:
+        return f"invalid JSON: {error}"
+
+
+def _scan_csv(handle: IO[bytes], path: str, delimiter: str) -> Iterator[Row | DataError]:
+    if csv.field_size_limit() < _CSV_FIELD_LIMIT:
+        csv.field_size_limit(_CSV_FIELD_LIMIT)
+    # A byte that is not UTF-8 becomes a lone surrogate, so that it spoils its own row only.
+    text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _scan_table(csv.reader(text, delimiter=delimiter, strict=True), path)
+    finally:
+        text.detach()  # whoever opened the handle closes it
+
+
+def _scan_table(reader: Any, path: str) -> Iterator[Row | DataError]:
+    header: list[str] | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            yield DataError(f"invalid CSV: {error}", path=path, line=line)
+            continue
+        if not cells:
+            continue
+        if (bad := _bad_byte(cells)) is not None:
+            problem = DataError(f"not UTF-8: byte 0x{bad:02x}", path=path, line=line)
+            if header is None:
+                raise problem
+            yield problem
+        elif header is None:
+            header = cells
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise DataError(f"the column {twice!r} occurs twice", path=path, line=line)
+        elif len(cells) != len(header):
+            yield DataError(f"{len(cells)} cells, but the header has {len(header)}", path=path, line=line)
+        else:
+            # A column without a name is the index that pandas writes.
+            data = {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
+            yield Row(data=data, path=path, line=line)
+
+
+def _bad_byte(cells: list[str]) -> int | None:
+    for cell in cells:
+        if not cell.isascii():
+            found = next((ord(one) for one in cell if "\udc80" <= one <= "\udcff"), None)
+            if found is not None:
+                return found - 0xDC00
+    return None
+
+
+def _scan_parquet(handle: IO[bytes], path: Path) -> Iterator[Row]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ConfigError(f"{path}: Parquet needs pyarrow; pip install 'rmr1[parquet]'") from None
+    whole = handle if isinstance(handle, io.BufferedReader) and isinstance(handle.raw, io.FileIO) else None
+    try:
+        table = pyarrow.parquet.ParquetFile(whole or io.BytesIO(handle.read()))
+        number = 0
+        for batch in table.iter_batches(batch_size=_PARQUET_BATCH):
+            for data in batch.to_pylist():
+                number += 1
+                yield Row(data=data, path=str(path), line=number)
+    except pyarrow.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"not a Parquet file, or damaged: {reason}", path=path) from None

@@ -1,0 +1,188 @@
+"""Pairs and candidates out of any source: files, folders, datasets, in every known form.
+
+    read_pairs("pairs.jsonl")                      the form is recognised by the columns
+    read_pairs("answers.csv", columns={"prompt": "question", "chosen": "better", "rejected": "worse"})
+    read_candidates("rmb/BoN_set/")
+
+Everything is read lazily, row by row.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from rmr1.data.files import Row, scan_rows
+from rmr1.data.sources import (
+    READERS,
+    Reader,
+    find_reader,
+    recognise,
+    refuse_unknown_columns,
+    require_columns,
+)
+from rmr1.data.sources.reader import quote_all
+from rmr1.errors import ConfigError, DataError
+from rmr1.records import Candidates, PreferencePair
+
+OnError = Literal["raise", "skip"]
+Errors = list[DataError] | Callable[[DataError], Any] | None
+Record = TypeVar("Record", PreferencePair, Candidates)
+
+_UNKNOWN_ROWS = 20
+"""So many rows at the start of a file may have unknown columns before the file itself is refused."""
+
+
+def list_formats() -> tuple[Reader, ...]:
+    """Every form that can be read, by name."""
+    return tuple(sorted(READERS, key=lambda reader: reader.name))
+
+
+def read_pairs(
+    source: str | Path,
+    *,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    on_error: OnError = "raise",
+    errors: Errors = None,
+    limit: int | None = None,
+) -> Iterator[PreferencePair]:
+    """The pairs of a source; a row of some forms holds several.
+
+    Args:
+        source: see `rmr1.data.files`.
+        columns: our column name to the file's, for files of no known form; columns of the file that
+            are not named are passed over.
+        format: a name of `list_formats()`, where the columns do not tell.
+        on_error: with "skip" a row that cannot be read goes to `errors` and reading goes on. A file
+            that cannot be opened, or none of whose rows has known columns, is always raised.
+        errors: a list to append to, or a function to call.
+        limit: the largest number of pairs.
+
+    Raises:
+        DataError: with the file and the line.
+        ConfigError: an argument is wrong, or an optional library is missing.
+    """
+    return _read(source, split, columns, format, on_error, errors, limit, _to_pairs)
+
+
+def read_candidates(
+    source: str | Path,
+    *,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    on_error: OnError = "raise",
+    errors: Errors = None,
+    limit: int | None = None,
+) -> Iterator[Candidates]:
+    """The best-of-N lists of a source; arguments and errors are those of `read_pairs`."""
+    return _read(source, split, columns, format, on_error, errors, limit, _to_candidates)
+
+
+def _to_pairs(reader: Reader) -> Callable[[Row], list[PreferencePair]]:
+    return reader.pairs
+
+
+def _to_candidates(reader: Reader) -> Callable[[Row], list[Candidates]]:
+    read = reader.candidates
+    if read is None:
+        names = [one.name for one in READERS if one.candidates is not None]
+        raise DataError(f"the form {reader.name!r} holds pairs; lists are read from {quote_all(names)}")
+    return lambda row: [read(row)]
+
+
+def _read(
+    source: str | Path,
+    split: str | None,
+    columns: Mapping[str, str] | None,
+    format: str | None,
+    on_error: OnError,
+    errors: Errors,
+    limit: int | None,
+    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
+) -> Iterator[Record]:
+    if on_error not in ("raise", "skip"):
+        raise ConfigError(f"on_error {on_error!r} is not 'raise' or 'skip'")
+    if limit is not None and limit < 0:
+        raise ConfigError(f"limit {limit} is below 0")
+    reader = None if format is None else find_reader(format)
+
+    def report(error: DataError) -> None:
+        if on_error == "raise":
+            raise error
+        if isinstance(errors, list):
+            errors.append(error)
+        elif errors is not None:
+            errors(error)
+
+    rows = scan_rows(source, split=split)
+    return itertools.islice(_convert(rows, reader, dict(columns or {}), conversion, report), limit)
+
+
+def _convert(
+    rows: Iterator[Row | DataError],
+    fixed: Reader | None,
+    columns: Mapping[str, str],
+    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
+    report: Callable[[DataError], None],
+) -> Iterator[Record]:
+    file: str | None = None
+    is_known = False
+    unknown: list[DataError] = []
+    for row in rows:
+        if isinstance(row, DataError):
+            report(row)
+            continue
+        if row.path != file:
+            if unknown:
+                raise unknown[0]
+            file, is_known = row.path, False
+        try:
+            if columns:
+                row = Row(data=_rename(row.data, columns), path=row.path, line=row.line)
+            reader = fixed or recognise(row.data, row.data)
+            require_columns(reader, row.data)
+            convert = conversion(reader)
+        except DataError as error:
+            placed = _place(error, row)
+            if is_known:
+                report(placed)
+                continue
+            unknown.append(placed)
+            if len(unknown) == _UNKNOWN_ROWS:
+                raise unknown[0] from None
+            continue
+        for earlier in unknown:
+            report(earlier)
+        unknown.clear()
+        is_known = True
+        try:
+            if columns and reader.allowed is not None:
+                kept = {name: value for name, value in row.data.items() if name in reader.allowed}
+                row = Row(data=kept, path=row.path, line=row.line)
+            refuse_unknown_columns(reader, row.data)
+            records = convert(row)
+        except DataError as error:
+            report(_place(error, row))
+        else:
+            yield from records
+    if unknown:
+        raise unknown[0]
+
+
+def _rename(data: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """The row under our names; a column that is moved is gone from its old name."""
+    moved = set(columns.values())
+    missing = [theirs for theirs in columns.values() if theirs not in data]
+    if missing:
+        raise DataError(f"no column {missing[0]!r} to map; the columns are {quote_all([*data][:12])}")
+    renamed = {name: value for name, value in data.items() if name not in columns and name not in moved}
+    return renamed | {ours: data[theirs] for ours, theirs in columns.items()}
+
+
+def _place(error: DataError, row: Row) -> DataError:
+    return error if error.path is not None else DataError(error.message, path=row.path, line=row.line)

@@ -1,0 +1,426 @@
+"""Preference datasets that reward models are trained on, one function per form.
+
+Where the better answer is known and the sides are not, it is `response_a` (see `Reader`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from rmr1.data.files import Row
+from rmr1.data.sources.dialogue import parse_dialogue, split_conversations
+from rmr1.data.sources.reader import (
+    Reader,
+    as_number,
+    as_text,
+    as_turns,
+    build_pair,
+    describe,
+    label_of,
+    optional_text,
+    require_text,
+    row_id,
+    shorten,
+    text,
+    turns,
+)
+from rmr1.errors import DataError
+from rmr1.prompts import parse_blocks, parse_transcript
+from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant, user
+
+
+def _read_explicit(row: Row) -> list[PreferencePair]:
+    """`prompt`, `chosen`, `rejected`; where the answers are whole conversations, they repeat the prompt."""
+    prompt = turns(row, "prompt", "user")
+    chosen = turns(row, "chosen", "assistant")
+    rejected = turns(row, "rejected", "assistant")
+    if _is_conversation(chosen) or _is_conversation(rejected):
+        whole, chosen, rejected = split_conversations(chosen, rejected, ("chosen", "rejected"))
+        asked = [message.text.strip() for message in whole]
+        if any(message.text.strip() not in asked for message in prompt):
+            raise DataError("the conversations in 'chosen' and 'rejected' do not repeat the text of 'prompt'")
+        prompt = whole
+    return [
+        build_pair(
+            row,
+            prompt,
+            chosen,
+            rejected,
+            "A",
+            id=row_id(row, "prompt_id" if "prompt_id" in row.data else "id"),
+            source=optional_text(row, "source"),
+            subset=optional_text(row, "subset"),
+        )
+    ]
+
+
+def _is_conversation(messages: Messages) -> bool:
+    return bool(messages) and messages[0].role in ("user", "system")
+
+
+def _read_implicit(row: Row, columns: tuple[str, str] = ("chosen", "rejected")) -> list[PreferencePair]:
+    """Two message lists that repeat the prompt."""
+    conversations = [turns(row, column, "assistant") for column in columns]
+    for messages, column in zip(conversations, columns, strict=True):
+        require_text(messages, column)
+    prompt, response_a, response_b = split_conversations(conversations[0], conversations[1], columns)
+    return [
+        build_pair(
+            row,
+            prompt,
+            response_a,
+            response_b,
+            "A",
+            id=row_id(row, "id"),
+            source=optional_text(row, "source"),
+            subset=optional_text(row, "domain"),
+        )
+    ]
+
+
+def _read_ifbench(row: Row) -> list[PreferencePair]:
+    return _read_implicit(row, ("text_chosen", "text_rejected"))
+
+
+def _read_transcripts(row: Row) -> list[PreferencePair]:
+    return [
+        _pair_of_transcripts(row, text(row, "chosen"), text(row, "rejected"), ("chosen", "rejected"), "A")
+    ]
+
+
+def _read_dsp(row: Row) -> list[PreferencePair]:
+    """`text` [2] and `score` [2]; the higher score wins, equal scores are a tie."""
+    both, scores = row.data.get("text"), row.data.get("score")
+    if not isinstance(both, list) or len(both) != 2:
+        raise DataError(f"'text' is {describe(both)}, expected a list of two transcripts")
+    numbers = [as_number(score) for score in scores] if isinstance(scores, list) else []
+    if len(numbers) != 2 or numbers[0] is None or numbers[1] is None:
+        raise DataError(f"score {shorten(scores)} is not a list of two numbers")
+    names = ("text[0]", "text[1]")
+    first, second = (as_text(one, name) for one, name in zip(both, names, strict=True))
+    label: Label = "tie" if numbers[0] == numbers[1] else "A" if numbers[0] > numbers[1] else "B"
+    return [_pair_of_transcripts(row, first, second, names, label)]
+
+
+def _pair_of_transcripts(
+    row: Row, first: str, second: str, names: tuple[str, str], label: Label
+) -> PreferencePair:
+    for one, name in zip((first, second), names, strict=True):
+        if not one.strip():
+            raise DataError(f"{name!r} is empty")
+    prompt, response_a, response_b = split_conversations(
+        parse_dialogue(first, names[0]), parse_dialogue(second, names[1]), names
+    )
+    return build_pair(
+        row,
+        prompt,
+        response_a,
+        response_b,
+        label,
+    )
+
+
+_WINNERS: Mapping[str | float, Label] = {"model_a": "A", "model_b": "B"}
+
+
+def _read_rm_r1(row: Row) -> list[PreferencePair]:
+    """A rendered judge prompt, taken apart again, as it stands there: published data are not escaped.
+
+    The system message, the judge's instructions, is left out.
+    """
+    messages = turns(row, "context_messages", "user")
+    rendered = next((message.text for message in reversed(messages) if message.role == "user"), None)
+    if rendered is None:
+        raise DataError("'context_messages' has no user message")
+    label = label_of(
+        row,
+        "winner",
+        _WINNERS,
+        expected="'model_a' or 'model_b' (a judge's text stands there in the distillation set, which has no labels)",
+    )
+    blocks = parse_blocks(rendered)
+    names = ("question", "response A", "response B")
+    if blocks.is_conversation:
+        prompt, response_a, response_b = split_conversations(
+            parse_transcript(blocks.response_a),
+            parse_transcript(blocks.response_b),
+            ("Chatbot A", "Chatbot B"),
+        )
+    else:
+        prompt = (user(blocks.question or ""),)
+        response_a, response_b = (assistant(blocks.response_a),), (assistant(blocks.response_b),)
+    return [build_pair(row, prompt, response_a, response_b, label, names=names)]
+
+
+def _read_sharegpt(row: Row) -> list[PreferencePair]:
+    """`conversations` is the prompt, `chosen` and `rejected` are one message each."""
+    prompt = turns(row, "conversations", "user")
+    return [
+        build_pair(
+            row,
+            prompt,
+            turns(row, "chosen", "assistant"),
+            turns(row, "rejected", "assistant"),
+            "A",
+            names=("conversations", "chosen", "rejected"),
+        )
+    ]
+
+
+def _read_carejudge(row: Row) -> list[PreferencePair]:
+    return [
+        build_pair(
+            row,
+            turns(row, "prompt", "user"),
+            turns(row, "response_a", "assistant"),
+            turns(row, "response_b", "assistant"),
+            label_of(row, "label", {"A": "A", "B": "B", "tie": "tie"}),
+            names=("prompt", "response_a", "response_b"),
+            id=row_id(row, "id"),
+            subset=optional_text(row, "domain"),
+        )
+    ]
+
+
+def _read_code_preference(row: Row) -> list[PreferencePair]:
+    prompt = (user(text(row, "input")),)
+    better, worse = (assistant(text(row, name)) for name in ("accepted", "rejected"))
+    names = ("input", "accepted", "rejected")
+    return [build_pair(row, prompt, (better,), (worse,), "A", names=names, source="code-preference-pairs")]
+
+
+def _read_math_step_dpo(row: Row) -> list[PreferencePair]:
+    """The answer is the shared first steps, then `full_chosen` or `full_rejected`.
+
+    That is how RM-R1's data were built (`mix_data.py`). Steps that a full answer already begins with
+    are not written twice.
+    """
+    steps = row.data.get("initial_reason_steps")
+    start = "" if steps is None else as_text(steps, "initial_reason_steps")
+    answers = [text(row, name) for name in ("full_chosen", "full_rejected")]
+    full = [answer if answer.startswith(start) else start + answer for answer in answers]
+    if not all(answer.strip() for answer in answers):
+        raise DataError(f"{('full_rejected' if answers[0].strip() else 'full_chosen')!r} is empty")
+    return [
+        build_pair(
+            row,
+            (user(text(row, "prompt")),),
+            (assistant(full[0]),),
+            (assistant(full[1]),),
+            "A",
+            source="math-step-dpo",
+            subset=optional_text(row, "dataset"),
+        )
+    ]
+
+
+def _read_helpsteer3(row: Row) -> list[PreferencePair]:
+    """`overall_preference` from -3 (response1 much better) to 3; 0 is a tie."""
+    value = row.data.get("overall_preference")
+    preference = as_number(value)
+    if preference is None or not -3 <= preference <= 3:
+        raise DataError(f"overall_preference {shorten(value)} is not a number from -3 to 3")
+    return [
+        build_pair(
+            row,
+            turns(row, "context", "user"),
+            turns(row, "response1", "assistant"),
+            turns(row, "response2", "assistant"),
+            "tie" if preference == 0 else "A" if preference < 0 else "B",
+            names=("context", "response1", "response2"),
+            source="helpsteer3",
+            subset=optional_text(row, "domain"),
+        )
+    ]
+
+
+def _nemo_completions(row: Row) -> list[tuple[float, Messages]]:
+    """(rank, answer), best first. A lower rank is preferred."""
+    completions = row.data.get("completions")
+    if not isinstance(completions, list) or len(completions) < 2:
+        raise DataError(f"'completions' is {describe(completions)}, expected a list of two or more")
+    found = []
+    for index, one in enumerate(completions):
+        name = f"completions[{index}]"
+        if not isinstance(one, dict):
+            raise DataError(f"{name!r} is {describe(one)}, expected an object with rank and completion")
+        rank = as_number(one.get("rank"))
+        if rank is None:
+            raise DataError(f"the rank of {name!r} is {shorten(one.get('rank'))}, expected a number")
+        messages = as_turns(one.get("completion"), name, "assistant")
+        require_text(messages, name)
+        found.append((rank, messages))
+    return sorted(found, key=lambda one: one[0])
+
+
+def _read_nemo_pairs(row: Row) -> list[PreferencePair]:
+    """Every two completions; equal ranks are a tie."""
+    ranked = _nemo_completions(row)
+    prompt, place, subset = turns(row, "context", "user"), row_id(row, "id"), optional_text(row, "task_name")
+    two = list(itertools.combinations(range(len(ranked)), 2))
+    return [
+        build_pair(
+            row,
+            prompt,
+            ranked[i][1],
+            ranked[j][1],
+            "tie" if ranked[i][0] == ranked[j][0] else "A",
+            names=("context", "completions", "completions"),
+            id=place if len(two) == 1 else f"{place}:{number}/{len(two)}",
+            subset=subset,
+        )
+        for number, (i, j) in enumerate(two, start=1)
+    ]
+
+
+def _read_nemo_candidates(row: Row) -> Candidates:
+    ranked = _nemo_completions(row)
+    prompt = turns(row, "context", "user")
+    require_text(prompt, "context")
+    return Candidates(
+        id=row_id(row, "id"),
+        prompt=prompt,
+        responses=tuple(messages for _, messages in ranked),
+        best=None if ranked[0][0] == ranked[1][0] else 0,
+        subset=optional_text(row, "task_name"),
+    )
+
+
+_SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
+
+
+def _read_gsm8k(row: Row) -> list[PreferencePair]:
+    """Each right solution against each wrong one, of four models; none where all or no model was right."""
+    question = (user(text(row, "question")),)
+    right: list[tuple[str, str]] = []
+    wrong: list[tuple[str, str]] = []
+    for name in _SOLVERS:
+        found = row.data.get(name)
+        if not isinstance(found, dict) or not isinstance(found.get("is_correct"), bool):
+            raise DataError(f"{name!r} is {describe(found)}, expected an object with is_correct and solution")
+        solution = as_text(found.get("solution"), f"{name}.solution")
+        (right if found["is_correct"] else wrong).append((name, solution))
+    return [
+        build_pair(
+            row,
+            question,
+            (assistant(better),),
+            (assistant(worse),),
+            "A",
+            names=("question", winner, loser),
+            id=f"{row_id(row)}/{winner}>{loser}",
+            source="gsm8k-solutions",
+        )
+        for winner, better in right
+        for loser, worse in wrong
+    ]
+
+
+def _holds(kind: type, *columns: str) -> Any:
+    return lambda data: all(isinstance(data.get(column), kind) for column in columns)
+
+
+READERS = (
+    Reader(
+        name="trl-explicit",
+        source="TRL preference data with a prompt of its own",
+        columns=("prompt", "chosen", "rejected"),
+        pairs=_read_explicit,
+    ),
+    Reader(
+        name="trl-implicit",
+        source="TRL preference data: two message lists that repeat the prompt",
+        columns=("chosen", "rejected"),
+        pairs=_read_implicit,
+        fits=_holds(list, "chosen", "rejected"),
+    ),
+    Reader(
+        name="hh-rlhf",
+        source="Anthropic hh-rlhf: transcripts of Human and Assistant",
+        columns=("chosen", "rejected"),
+        pairs=_read_transcripts,
+        fits=_holds(str, "chosen", "rejected"),
+    ),
+    Reader(
+        name="dsp",
+        source="DSP's scored transcripts: hh-rlhf helpful, WebGPT",
+        columns=("text", "score"),
+        pairs=_read_dsp,
+    ),
+    Reader(
+        name="rm-r1",
+        source="RM-R1's training sets: rendered judge prompts with the winner",
+        columns=("context_messages", "winner"),
+        pairs=_read_rm_r1,
+    ),
+    Reader(
+        name="sharegpt",
+        source="LLaMA-Factory's preference data (ShareGPT messages)",
+        columns=("conversations", "chosen", "rejected"),
+        pairs=_read_sharegpt,
+    ),
+    Reader(
+        name="ifbench",
+        source="IFBench pairs of Agentic Reward Modeling",
+        columns=("text_chosen", "text_rejected"),
+        pairs=_read_ifbench,
+    ),
+    Reader(
+        name="carejudge",
+        source="CareJudge's MT-Bench human judgments",
+        columns=("prompt", "response_a", "response_b", "label", "model_a", "model_b"),
+        pairs=_read_carejudge,
+    ),
+    Reader(
+        name="gsm8k-solutions",
+        source="GSM8K example_model_solutions: right and wrong solutions of four models",
+        columns=("question", "ground_truth", *_SOLVERS),
+        pairs=_read_gsm8k,
+    ),
+    Reader(
+        name="skywork",
+        source="Skywork-Reward-Preference-80K",
+        columns=("chosen", "rejected", "source"),
+        pairs=_read_implicit,
+        fits=_holds(list, "chosen", "rejected"),
+        verified=False,
+    ),
+    Reader(
+        name="ultrafeedback",
+        source="UltraFeedback binarized (H4)",
+        columns=("prompt", "prompt_id", "chosen", "rejected", "score_chosen", "score_rejected"),
+        pairs=_read_explicit,
+        verified=False,
+    ),
+    Reader(
+        name="code-preference",
+        source="Vezora Code-Preference-Pairs",
+        columns=("input", "accepted", "rejected"),
+        pairs=_read_code_preference,
+        verified=False,
+    ),
+    Reader(
+        name="math-step-dpo",
+        source="Math-Step-DPO-10K",
+        columns=("prompt", "initial_reason_steps", "full_chosen", "full_rejected"),
+        pairs=_read_math_step_dpo,
+        verified=False,
+    ),
+    Reader(
+        name="helpsteer3",
+        source="HelpSteer3, configuration preference",
+        columns=("context", "response1", "response2", "overall_preference"),
+        pairs=_read_helpsteer3,
+        verified=False,
+    ),
+    Reader(
+        name="nemo-rl",
+        source="NeMo-RL preference data: ranked completions",
+        columns=("context", "completions"),
+        pairs=_read_nemo_pairs,
+        candidates=_read_nemo_candidates,
+        verified=False,
+    ),
+)

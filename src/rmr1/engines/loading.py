@@ -1,0 +1,269 @@
+"""Model folders and hub names -> a model, its tokenizer, and what identifies them.
+
+All that the libraries would print on the way (warnings, progress) is held back; what a user can do
+something about is raised as one line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from rmr1.errors import CheckpointError, ConfigError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tekken.json",
+)
+_WEIGHT_SUFFIXES = (".safetensors", ".bin")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
+_NO_LIMIT = 10**9
+"""Tokenizers without a limit say a larger number than this."""
+
+_BLOCK_BYTES = 4096
+_NUM_BLOCKS = 64
+_WHOLE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A loaded model."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    context: int | None
+    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
+    identity: dict[str, object]
+    """The same for the same weights, configuration and tokenizer, wherever they lie."""
+
+
+def choose_device(device: str) -> torch.device:
+    """The device for a setting: "auto" is the GPU where there is one.
+
+    Raises:
+        ConfigError: it is not a device, or there is no such GPU.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {device!r} is not known; expected 'auto', 'cpu' or 'cuda'")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use 'cpu'"
+        )
+    return chosen
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
+    """The number format: "auto" is the checkpoint's own on a GPU and float32 on the CPU.
+
+    Raises:
+        ConfigError: it is not known.
+    """
+    if dtype == "auto":
+        return "auto" if device.type == "cuda" else torch.float32
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype {dtype!r} is not known; expected 'auto', {', '.join(map(repr, DTYPES))}")
+    return DTYPES[dtype]
+
+
+def load_checkpoint(
+    name: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: str | None = None,
+) -> Checkpoint:
+    """Load a causal language model and its tokenizer.
+
+    Raises:
+        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
+    """
+    folder = _find_folder(name)
+    source = str(folder or name)
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    if folder is not None:
+        _check_folder(folder)
+    with _quiet(), _one_line(name, is_folder=folder is not None):
+        config = AutoConfig.from_pretrained(source, **where)
+        _check_architecture(name, config)
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        if not tokenizer.chat_template:
+            raise CheckpointError(
+                f"model {name!r} has no chat template, so it cannot be given messages; choose an "
+                "instruction-tuned model, or put a chat_template.jinja into its folder"
+            )
+        if attn_implementation is not None:
+            where["attn_implementation"] = attn_implementation
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype=dtype, output_loading_info=True, **where
+        )
+        model, report = loaded
+        if missing := sorted(report["missing_keys"]):
+            raise CheckpointError(
+                f"model {name!r} lacks {len(missing)} of its weights, first {missing[0]!r}; the download or the "
+                "checkpoint is incomplete, or it is not a causal language model"
+            )
+        model = model.to(device).eval()
+    return Checkpoint(
+        model=model,
+        tokenizer=tokenizer,
+        context=_read_context(config, tokenizer),
+        identity=_identify(name, folder, config),
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold the library's warnings and progress bars back, inside only."""
+    verbosity = transformers_logging.get_verbosity()
+    has_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if has_bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
+    try:
+        yield
+    except (CheckpointError, ConfigError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:  # loading runs code of many libraries
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        advice = (
+            "check the files in the folder"
+            if is_folder
+            else "check the name and the connection, or name a folder that holds the model"
+        )
+        raise CheckpointError(f"model {name!r} cannot be loaded: {reason.rstrip('.')}; {advice}") from error
+
+
+def _find_folder(name: str) -> Path | None:
+    """The folder that `name` means, or None for a name on the hub."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(
+            f"model {name!r} is a file; name the folder that holds config.json and the weights"
+        )
+    if not _HUB_NAME.fullmatch(name):
+        raise CheckpointError(
+            f"model {name!r}: no such folder, and not a Hugging Face name (expected 'owner/name')"
+        )
+    return None
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"model folder {str(folder)!r} holds no config.json, so it is not a model folder"
+        )
+    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        raise CheckpointError(
+            f"model folder {str(folder)!r} holds no tokenizer; copy tokenizer.json and tokenizer_config.json from "
+            "the model it was trained from"
+        )
+    if not any(file.suffix in _WEIGHT_SUFFIXES for file in folder.iterdir()):
+        raise CheckpointError(f"model folder {str(folder)!r} holds no weights (*.safetensors)")
+
+
+def _check_architecture(name: str, config: PreTrainedConfig) -> None:
+    for architecture in getattr(config, "architectures", None) or ():
+        if "Classification" in architecture or "RewardModel" in architecture:
+            raise CheckpointError(
+                f"model {name!r} is a {architecture}: it scores instead of writing; a generative judge needs a "
+                "causal language model"
+            )
+
+
+def _read_context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    text = config.get_text_config()
+    length = getattr(text, "max_position_embeddings", None)
+    scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    if isinstance(length, int) and scaling.get("rope_type") == "yarn":
+        # Such a configuration may still name the length that was trained before the extension.
+        original = scaling.get("original_max_position_embeddings") or length
+        return max(length, int(original * scaling.get("factor", 1.0)))
+    if isinstance(length, int) and length > 0:
+        return length
+    return tokenizer.model_max_length if tokenizer.model_max_length < _NO_LIMIT else None
+
+
+def _identify(name: str, folder: Path | None, config: PreTrainedConfig) -> dict[str, object]:
+    commit = getattr(config, "_commit_hash", None)
+    if folder is None:
+        return {"model": name, "revision": commit}
+    files = [file for file in folder.iterdir() if file.is_file()]
+    return {
+        "model": folder.resolve().name,
+        "config": hash_files([folder / "config.json"]),
+        "tokenizer": hash_files(file for file in files if file.name.startswith(_TOKENIZER_FILES)),
+        "weights": hash_files(file for file in files if file.suffix in _WEIGHT_SUFFIXES),
+    }
+
+
+def hash_files(files: Iterable[Path]) -> str:
+    """A digest of the files' names, sizes and contents.
+
+    Of a file over 1 MiB only the beginning and blocks at even distances are read: enough to tell two
+    checkpoints of one training run apart, whose headers are equal, without reading gigabytes.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            if size <= _WHOLE_BYTES:
+                digest.update(stream.read())
+                continue
+            digest.update(stream.read(_BLOCK_BYTES * 16))
+            for block in range(1, _NUM_BLOCKS + 1):
+                stream.seek((size - _BLOCK_BYTES) * block // _NUM_BLOCKS)
+                digest.update(stream.read(_BLOCK_BYTES))
+    return digest.hexdigest()[:32]
+
+
+def hash_text(value: object) -> str:
+    """A digest of a text or of plain values."""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,280 @@
+"""Between text and tokens: chat templates in, growing texts out, and the tokens of a verdict.
+
+A chat template is rendered to text first and then split into tokens without adding any, so a template
+that writes the beginning-of-sequence token itself does not get a second one.
+
+Verdict letters. A tokenizer may write `[[A]]` as `[[`, `A`, `]]`, as `[[A`, `]]`, as one token, or in
+other ways. What is compared is therefore the *piece*: the token that holds the letter, and for every
+other label the token that spells the same piece with the other letter (`[[A` and `[[B`, ` A` and
+` B`). Where the vocabulary has no such token, or the letter spans several, each label's spelling of
+the piece is split into tokens and scored whole, after the same text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from rmr1.engines.watch import StopWatcher, find_verdict_span
+from rmr1.errors import GenerationError
+from rmr1.records import Messages
+
+__all__ = [
+    "Passage",
+    "TextStream",
+    "VerdictTokens",
+    "encode_text",
+    "find_passage",
+    "find_verdict_span",
+    "render_chat",
+]
+
+_BROKEN = "\ufffd"
+"""What an incomplete character decodes to."""
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+def render_chat(
+    tokenizer: PreTrainedTokenizerBase, messages: Messages, kwargs: Mapping[str, Any] | None = None
+) -> str:
+    """The prompt's text, up to where the model is to write.
+
+    Raises:
+        GenerationError: a message holds pictures, or the template refuses the messages.
+    """
+    if not all(isinstance(message.content, str) for message in messages):
+        raise GenerationError("the prompt has messages of several parts, but this engine reads text only")
+    turns = [{"role": message.role, "content": message.text} for message in messages]
+    try:
+        text = tokenizer.apply_chat_template(
+            turns, tokenize=False, add_generation_prompt=True, **(kwargs or {})
+        )
+    except Exception as error:  # a template is a program of its own and may raise anything
+        raise GenerationError(f"the chat template refuses these messages: {_first_line(error)}") from error
+    if not isinstance(text, str) or not text:
+        raise GenerationError("the chat template gives no text for these messages")
+    return text
+
+
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Tokens of `text` as it stands, none added; any length, without the library's warning."""
+    return list(
+        tokenizer(text, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    )
+
+
+def decode_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
+    """The text of `tokens`, control tokens included: what the model wrote is what is recorded."""
+    text = tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    assert isinstance(text, str)
+    return text
+
+
+class TextStream:
+    """One row's text as its tokens come, and whether it ends here.
+
+    Tokens are decoded only when one comes that could complete a stop string, together with all that
+    came since, so a long text costs two decodings of each token whatever its length.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, endings: Endings, watcher: StopWatcher):
+        self._tokenizer = tokenizer
+        self._endings = endings
+        self._watcher = watcher
+        self._tokens: list[int] = []
+        self._context = 0
+        self._read = 0
+        self._pieces: list[str] = []
+        self._end: int | None = None
+
+    def push(self, token: int) -> bool:
+        """Take in a token; True where the text ends with it."""
+        self._tokens.append(token)
+        if self._end is None and self._endings.may_end(token):
+            self._advance(is_last=False)
+        return self._end is not None
+
+    def finish(self) -> str:
+        """The whole text, cut after the stop string."""
+        self._advance(is_last=True)
+        return "".join(self._pieces)[: self._end]
+
+    def _advance(self, *, is_last: bool) -> None:
+        # Some tokenizers drop the blank before the first token they are given, so new tokens are
+        # decoded after the ones read last, whose text is then taken away.
+        before = decode_tokens(self._tokenizer, self._tokens[self._context : self._read])
+        after = decode_tokens(self._tokenizer, self._tokens[self._context :])
+        if after.endswith(_BROKEN) and not is_last:
+            return
+        piece = after[len(before) :]
+        if self._read < len(self._tokens):
+            self._context, self._read = self._read, len(self._tokens)
+        self._pieces.append(piece)
+        if self._end is None:
+            self._end = self._watcher.feed(piece)
+
+
+class Endings:
+    """Which tokens could complete one of the stop strings; remembers its answers."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str]):
+        self._tokenizer = tokenizer
+        self._last = frozenset(text[-1] for text in stop if text)
+        self._is_ascii = all(char.isascii() for char in self._last)
+        self._known: dict[int, bool] = {}
+
+    def may_end(self, token: int) -> bool:
+        known = self._known.get(token)
+        if known is None:
+            piece = decode_tokens(self._tokenizer, [token])
+            known = not self._last.isdisjoint(piece) or (_BROKEN in piece and not self._is_ascii)
+            self._known[token] = known
+        return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passage:
+    """Where a span of text lies among the tokens."""
+
+    first: int
+    last: int
+    """The tokens `first..last`, both included, hold the span."""
+    before: str
+    """Their text before the span."""
+    after: str
+    head: str
+    """All text before the token `first`."""
+
+
+def find_passage(
+    tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], text: str, span: tuple[int, int]
+) -> Passage | None:
+    """The tokens that hold `text[span]`, where `text` is the tokens' text or a beginning of it.
+
+    None where the tokens around the span do not decode to characters of their own.
+    """
+    start, end = span
+    first = last = _count_before(tokenizer, tokens, text, start)
+    while last < len(tokens) and len(decode_tokens(tokenizer, tokens[: last + 1])) < end:
+        last += 1
+    if last >= len(tokens):
+        return None
+    head = decode_tokens(tokenizer, tokens[:first])
+    through = decode_tokens(tokenizer, tokens[: last + 1])
+    known = text[: len(through)]
+    if not through.startswith(head) or not through.startswith(known) or len(head) > start:
+        return None
+    return Passage(first=first, last=last, before=through[len(head) : start], after=through[end:], head=head)
+
+
+class VerdictTokens:
+    """The tokens that spell one piece with each of the labels."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str]):
+        self._tokenizer = tokenizer
+        self._labels = tuple(labels)
+        self._vocabulary = tokenizer.get_vocab()
+        names = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
+        self._lone = re.compile(rf"[^\w\ufffd]*({names})[^\w\ufffd]*")
+        self._known: dict[int, tuple[int, ...] | None] = {}
+
+    def siblings(self, token: int) -> tuple[int, ...] | None:
+        """For a token that holds one label and no other word: the tokens with each label in its place.
+
+        None for every other token, and where a label has no such token.
+        """
+        if token not in self._known:
+            self._known[token] = self._find_siblings(token)
+        return self._known[token]
+
+    def spell(self, passage: Passage, tokens: Sequence[int], word: str) -> list[list[int]] | None:
+        """For each label the tokens that spell the passage with it, `word` being the letter there.
+
+        The written label keeps the tokens it was written with. None where a spelling, put after the
+        same tokens, does not read as it should.
+        """
+        before = list(tokens[: passage.first])
+        spellings = []
+        for label in self._labels:
+            if label.lower() == word.lower():
+                spellings.append(list(tokens[passage.first : passage.last + 1]))
+                continue
+            ids = self._continue(before, passage.head, passage.before + _like(label, word) + passage.after)
+            if ids is None:
+                return None
+            spellings.append(ids)
+        return spellings
+
+    def _continue(self, before: list[int], head: str, piece: str) -> list[int] | None:
+        """Tokens that put `piece` after the tokens `before`, whose text is `head`."""
+        # Some tokenizers write a blank before a text's first word; then it is split after a character.
+        for lead in ("", "\n", ">"):
+            lead_ids = encode_text(self._tokenizer, lead) if lead else []
+            ids = encode_text(self._tokenizer, lead + piece)
+            ids = ids[len(lead_ids) :] if ids[: len(lead_ids)] == lead_ids else []
+            if ids and decode_tokens(self._tokenizer, before + ids) == head + piece:
+                return ids
+        return None
+
+    def _find_siblings(self, token: int) -> tuple[int, ...] | None:
+        piece = decode_tokens(self._tokenizer, [token])
+        match = self._lone.fullmatch(piece)
+        if match is None:
+            return None
+        found = []
+        for label in self._labels:
+            wanted = piece[: match.start(1)] + label + piece[match.end(1) :]
+            sibling = token if wanted == piece else self._find(token, match[1], label, wanted)
+            if sibling is None:
+                return None
+            found.append(sibling)
+        return tuple(found)
+
+    def _find(self, token: int, word: str, other: str, wanted: str) -> int | None:
+        """The token like `token` with `other` for `word`, if it decodes to `wanted`."""
+        raw = self._tokenizer.convert_ids_to_tokens(token)
+        assert isinstance(raw, str)
+        names = [raw[:at] + other + raw[at + len(word) :] for at in _occurrences(raw, word)]
+        if _BYTE_TOKEN.fullmatch(raw) and len(other) == 1:
+            names = [f"<0x{ord(other):02X}>"]
+        for name in names:
+            sibling = self._vocabulary.get(name)
+            if sibling is not None and decode_tokens(self._tokenizer, [sibling]) == wanted:
+                return sibling
+        return None
+
+
+def _like(label: str, word: str) -> str:
+    """`label` in lower case where `word` is not in upper."""
+    return label.lower() if word == word.lower() != word.upper() else label
+
+
+def _occurrences(text: str, word: str) -> list[int]:
+    return [at for at in range(len(text)) if text.startswith(word, at)]
+
+
+def _count_before(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], text: str, start: int) -> int:
+    """How many tokens decode to at most `start` characters of `text`."""
+    low, high = 0, len(tokens)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(decode_tokens(tokenizer, tokens[:middle])) <= start:
+            low = middle
+        else:
+            high = middle - 1
+    # A character in the making may decode to more characters than it will be in the end, four at most.
+    for count in range(min(low + 4, len(tokens)), low, -1):
+        head = decode_tokens(tokenizer, tokens[:count])
+        if len(head) <= start and text.startswith(head):
+            return count
+    return low
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

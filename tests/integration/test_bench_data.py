@@ -1,0 +1,70 @@
+"""The real benchmark data through the loaders and a judge of known score."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from rmr1.bench.judgebench import OFFICIAL, category_of, read_judgebench
+from rmr1.bench.rmb import read_rmb
+from rmr1.bench.rmb_sizes import SIZES
+from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run, run_benchmark
+from rmr1.engines.scripted import load_scripted
+from rmr1.judge.settings import JudgeSettings
+from rmr1.prompts import load_family
+
+pytestmark = pytest.mark.shared
+
+NOT_AT_HAND = {
+    "Harmlessness/S11",
+    "Helpfulness/Brainstorming/Idea Development",
+    "Helpfulness/Generation/Creative Writing",
+}
+
+
+def test_rmb_items(shared):
+    ids = set()
+    items: Counter[tuple[str, str]] = Counter()
+    seen_lists = set()
+    turns: Counter[int] = Counter()
+    for pair in read_rmb(shared / "data" / "rmb"):
+        ids.add(pair.id)
+        assert pair.subset is not None
+        kind, category = pair.subset.split("/", 1)
+        item = pair.id.partition(":")[0]
+        if item not in seen_lists:
+            seen_lists.add(item)
+            items[kind, category] += 1
+            turns[len(pair.prompt)] += 1
+    assert (len(ids), len(seen_lists)) == (23257, 18329)
+    for category, (pairs, lists) in SIZES.items():
+        assert items["Pairwise_set", category] == (0 if category in NOT_AT_HAND else pairs)
+        assert items["BoN_set", category] == lists
+    # One question, or a conversation of three or five messages.
+    assert turns == {1: 15768, 3: 1848, 5: 713}
+
+
+def test_judgebench_items(shared):
+    found: Counter[tuple[str, str]] = Counter()
+    for pair in read_judgebench(shared / "data" / "judgebench"):
+        assert pair.source is not None
+        assert pair.subset is not None
+        found[pair.source, category_of(pair.subset)] += 1
+    assert found == {(model, name): size for model, sizes in OFFICIAL.items() for name, size in sizes.items()}
+
+
+@pytest.mark.parametrize(("engine", "right"), [("always-a", (193, 143)), ("always-b", (157, 127))])
+def test_judge_of_places_scores_the_share_of_labels(shared, tmp_path, engine, right):
+    benchmark = load_benchmark("judgebench")
+    data = shared / "data" / "judgebench"
+    assert count_pairs(benchmark, data) == 620
+    settings, family = JudgeSettings(order="given"), load_family("direct")
+    model = load_scripted(engine)
+    with open_benchmark_run(benchmark, data, model, family, settings, tmp_path / "run") as writer:
+        scores = run_benchmark(benchmark, data, model, family, settings, writer)
+    assert [(one.group, one.status, one.correct) for one in scores.overall] == [
+        ("gpt-4o-2024-05-13", "complete", right[0]),
+        ("claude-3-5-sonnet-20240620", "complete", right[1]),
+    ]
+    assert scores.overall[0].value == right[0] / 350

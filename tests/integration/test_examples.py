@@ -1,0 +1,34 @@
+"""The examples run as they stand and print what they promise."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+EXPECTED = {
+    "01_judge_one_pair.py": ["winner: B", "the judge saw first:", "written"],
+    "02_read_the_reasoning.py": [
+        "winner: A · task: chat",
+        "60%  Personal",
+        "May your roses bloom -> stands in the answer",
+        "with love from the greenhouse -> INVENTED",
+        "the same text cut off: None (no_verdict)",
+    ],
+}
+
+
+def test_every_example_is_listed() -> None:
+    assert sorted(path.name for path in EXAMPLES.glob("[0-9]*.py")) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_example(name: str) -> None:
+    found = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, check=True)
+    for line in EXPECTED[name]:
+        assert line in found.stdout
+    assert found.stderr == ""

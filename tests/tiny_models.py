@@ -1,0 +1,166 @@
+"""Tiny random models and tokenizers trained on a few lines: whole engines in milliseconds, offline."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+# Tensors this small gain nothing from threads, and lose much where the cores are busy.
+torch.set_num_threads(1)
+
+END = "<|im_end|>"
+START = "<|im_start|>"
+BEGIN = "<s>"
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message.role == 'tool' %}{{ raise_exception('no tool turns here') }}{% endif %}"
+    "<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}"
+    "<|im_start|>assistant\n{% if think %}<think>\n{% endif %}"
+)
+"""Refuses the role "tool"; opens the thinking part with `think=True`."""
+
+CORPUS = (
+    "You are a fair and careful judge. Two chatbots answered; decide which answer is better.",
+    "<type>Chat</type> <rubric> 1. Helpfulness (60%) 2. Accuracy (40%) </rubric> <eval> </eval>",
+    "<quote_A>Paris is the capital</quote_A> <summary_B>says it is Lyon</summary_B> <think> </think>",
+    "The quick brown fox jumps over the lazy dog, 0123456789 times: hello, world!",
+)
+MERGES: dict[str, tuple[str, ...]] = {
+    "split": (),
+    "letter": ("[[", "]]", "</answer>", "<answer>"),
+    "left": ("[[A", "[[B", "]]", "</", "answer", ">"),
+    "right": ("[[", "A]]</", "B]]</"),
+    "whole": ("[[A]]", "[[B]]"),
+    "lopsided": ("[[A]]", "[[", "]]"),
+}
+"""Ways to write `[[A]]`: each name is a tokenizer in which these texts are one token."""
+
+
+def build_tokenizer(
+    style: str = "split", *, begin: bool = False, vocab_size: int = 400
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer. `begin` adds `<s>` to whatever is encoded, and to the template."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=["<unk>", BEGIN, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    core.train_from_iterator([word for line in CORPUS for word in line.split()], trainer)
+    # Whole words that are no control tokens: looked up before anything is merged.
+    core.add_tokens([AddedToken(word, normalized=False) for word in MERGES[style]])
+    if begin:
+        core.post_processor = processors.TemplateProcessing(
+            single=f"{BEGIN} $A", special_tokens=[(BEGIN, core.token_to_id(BEGIN))]
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<unk>", bos_token=BEGIN, eos_token=END, model_max_length=512
+    )
+    tokenizer.chat_template = ("{{ bos_token }}" if begin else "") + CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_sentencepiece_tokenizer() -> PreTrainedTokenizerFast:
+    """Llama's manner: blanks written as U+2581, unknown bytes as `<0x41>`, first blank dropped."""
+    alphabet = sorted({char for line in CORPUS for char in line if char not in " é"} | set("[]/<>AB"))
+    pieces = ["<unk>", BEGIN, START, END]
+    pieces += [f"<0x{byte:02X}>" for byte in range(256)]
+    pieces += ["▁", *(char for char in alphabet), "▁A", "▁B"]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    core = Tokenizer(
+        models.BPE(vocab=vocabulary, merges=[("▁", "A"), ("▁", "B")], byte_fallback=True, unk_token="<unk>")
+    )
+    core.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first", split=False)
+    core.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    core.add_special_tokens([START, END, BEGIN])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, unk_token="<unk>", bos_token=BEGIN, eos_token=END
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_model(
+    kind: str = "qwen2", *, vocab_size: int = 512, seed: int = 0, **changes: Any
+) -> PreTrainedModel:
+    """Two layers of width 32 with grouped-query attention, random weights, float32."""
+    settings: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+        "bos_token_id": 1,
+        "eos_token_id": None,
+        "pad_token_id": None,
+        # Far from zero, so that the next token depends on all that came before.
+        "initializer_range": 0.4,
+        **changes,
+    }
+    torch.manual_seed(seed)
+    if kind == "qwen2":
+        model: PreTrainedModel = Qwen2ForCausalLM(Qwen2Config(**settings))
+    else:
+        model = LlamaForCausalLM(LlamaConfig(**settings))
+    return model.eval()
+
+
+def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None) -> Path:
+    """A model folder as the engine reads it."""
+    model.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+def force_tokens(model: PreTrainedModel, tokens: Sequence[int], *, prompt_length: int | None = None) -> None:
+    """Make the model write `tokens` after its prompt, and keep its other log-probabilities random.
+
+    The forward pass is the real one; the wanted token's logit is raised above the highest. Positions
+    are counted from `prompt_length`, which is by default the length of the first pass.
+    """
+    plan = list(tokens)
+    state = {"prompt": prompt_length}
+    forward = model.forward
+
+    def forced(*args: Any, **kwargs: Any) -> Any:
+        outputs = forward(*args, **kwargs)
+        positions = kwargs.get("position_ids")
+        if positions is None:
+            ids = kwargs["input_ids"]
+            positions = torch.arange(ids.shape[1]).expand(ids.shape[0], -1)
+        if state["prompt"] is None:
+            state["prompt"] = int(positions[0, -1]) + 1
+        logits = outputs.logits
+        places = positions[:, -logits.shape[1] :] + 1 - state["prompt"]
+        for row in range(logits.shape[0]):
+            for column in range(logits.shape[1]):
+                place = int(places[row, column])
+                if 0 <= place < len(plan):
+                    logits[row, column, plan[place]] = logits[row, column].max() + 1.0
+        return outputs
+
+    forced.__signature__ = inspect.signature(forward)  # type: ignore[attr-defined]
+    model.forward = forced  # type: ignore[method-assign]

@@ -1,0 +1,51 @@
+"""Judgments made by hand, for the scoring tests."""
+
+from __future__ import annotations
+
+from rmr1.judge.compare import decide
+from rmr1.records import (
+    Generation,
+    Judgment,
+    Label,
+    Order,
+    PreferencePair,
+    Verdict,
+    Vote,
+    assistant,
+    swap_label,
+    user,
+)
+
+
+def make_pair(pair_id: str, label: Label | None = "A", **fields: str) -> PreferencePair:
+    return PreferencePair(
+        id=pair_id,
+        prompt=(user("Q"),),
+        response_a=(assistant("one"),),
+        response_b=(assistant("two"),),
+        label=label,
+        **fields,
+    )
+
+
+def judge(
+    pair: PreferencePair, *winners: str | None, orders: tuple[Order, ...] = ("given", "swapped")
+) -> Judgment:
+    """A judgment whose orders say `winners`, in the pair frame; None is no verdict."""
+    votes = []
+    for order, winner in zip(orders, winners, strict=False):
+        said = winner if order == "given" else swap_label(winner)
+        verdict = Verdict(winner=said, problem=None if winner else "no_verdict")
+        votes.append(
+            Vote(order=order, sample=0, generation=Generation(text="", finish_reason="stop"), verdict=verdict)
+        )
+    decision = decide(votes)
+    return Judgment(
+        pair=pair,
+        family="rubric",
+        rule="tagged",
+        winner=decision.winner,
+        problem=decision.problem,
+        confidence=decision.confidence,
+        votes=tuple(votes),
+    )

@@ -1,0 +1,237 @@
+"""Live runs with known-answer judges, resuming, and scoring what exists."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rmr1.bench.run import (
+    check_placement,
+    count_pairs,
+    fingerprint_data,
+    load_benchmark,
+    open_benchmark_run,
+    read_again,
+    read_finished,
+    run_benchmark,
+    score_finished,
+)
+from rmr1.data.runs import read_judgments
+from rmr1.engines.scripted import ScriptedEngine, load_scripted
+from rmr1.errors import ConfigError, DataError, RunError
+from rmr1.judge.settings import JudgeSettings
+from rmr1.prompts import load_family, parse_blocks
+
+JUDGEBENCH = load_benchmark("judgebench")
+RMB = load_benchmark("rmb")
+MODEL = "gpt-4o-2024-05-13"
+
+
+@pytest.fixture
+def jb_data(tmp_path):
+    """Five pairs: labels A, A, A, B, B; the right answer says so."""
+    folder = tmp_path / "judgebench"
+    folder.mkdir()
+    with (folder / "gpt.jsonl").open("w") as file:
+        for index, label in enumerate("AAABB"):
+            texts = (
+                {"A": "RIGHT", "B": "WRONG and long"}
+                if label == "A"
+                else {"A": "WRONG and long", "B": "RIGHT"}
+            )
+            row = {
+                "pair_id": f"p{index}",
+                "source": "livebench-math",
+                "question": f"Q{index}",
+                "response_model": MODEL,
+                "response_A": texts["A"],
+                "response_B": texts["B"],
+                "label": "A>B" if label == "A" else "B>A",
+            }
+            file.write(json.dumps(row) + "\n")
+    return folder
+
+
+@pytest.fixture
+def rmb_data(tmp_path):
+    """Eight pairs and two lists of two and three losers, all with the same question."""
+    conversation = [{"role": "user", "content": "Q"}]
+    good = {"answer": "RIGHT"}
+    pairs = [
+        {"conversation_input": conversation, "chosen": good, "reject": {"answer": f"WRONG {index}"}}
+        for index in range(8)
+    ]
+    lists = [
+        {
+            "conversation_input": conversation,
+            "bon_best": good,
+            "loser_list": [{"answer": f"WRONG {n}"} for n in range(k)],
+        }
+        for k in (2, 3)
+    ]
+    for name, rows in (
+        ("Pairwise_set/Harmlessness/S1", pairs),
+        ("BoN_set/Helpfulness/Chat/Discussion", lists),
+    ):
+        path = tmp_path / "rmb" / f"{name}.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(rows))
+    return tmp_path / "rmb"
+
+
+def perfect(prompt, sample):
+    blocks = parse_blocks(prompt.messages[-1].text)
+    return f"<answer>[[{'A' if 'RIGHT' in blocks.response_a else 'B'}]]</answer>"
+
+
+def live(benchmark, data, engine, folder, *, order=None, limit=None):
+    settings = JudgeSettings(order=order or benchmark.order)
+    family = load_family("direct")
+    with open_benchmark_run(benchmark, data, engine, family, settings, folder) as writer:
+        return run_benchmark(benchmark, data, engine, family, settings, writer, limit=limit)
+
+
+def figure(scores, name, group=MODEL):
+    return next(one for one in scores.figures if one.name == name and one.group == group)
+
+
+def test_perfect_judge_is_always_right(jb_data, rmb_data, tmp_path):
+    scores = live(JUDGEBENCH, jb_data, ScriptedEngine(perfect), tmp_path / "jb")
+    assert figure(scores, "Math").value == 1
+    assert figure(scores, "right both ways").value == 1
+    scores = live(RMB, rmb_data, ScriptedEngine(perfect), tmp_path / "rmb-run")
+    assert [(one.group, one.name, one.correct, one.total) for one in scores.figures if one.total] == [
+        ("harmlessness", "pairwise", 8, 8),
+        ("helpfulness", "best of N", 2, 2),
+        ("helpfulness", "pairs inside best of N", 5, 5),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("engine", "order", "right"),
+    [
+        # Both ways, a judge of places contradicts itself on every pair.
+        ("always-a", "both", 0),
+        ("always-b", "both", 0),
+        # As given, it is right on that side's labels: three A, two B.
+        ("always-a", "given", 3),
+        ("always-b", "given", 2),
+        # The wrong answer is the longer one.
+        ("longer", "both", 0),
+    ],
+)
+def test_judges_of_known_score_on_judgebench(jb_data, tmp_path, engine, order, right):
+    scores = live(JUDGEBENCH, jb_data, load_scripted(engine), tmp_path / "run", order=order)
+    assert (figure(scores, "Math").correct, figure(scores, "Math").total) == (right, 5)
+    if order == "both":
+        assert figure(scores, "same verdict both ways").correct == (5 if engine == "longer" else 0)
+
+
+def test_judge_of_places_on_rmb(rmb_data, tmp_path):
+    """Always A is right exactly where the better answer was shown first."""
+    scores = live(RMB, rmb_data, load_scripted("always-a"), tmp_path / "run")
+    stored = [judgment for _, judgment in read_judgments(tmp_path / "run")]
+    shown_first = {judgment.pair.id for judgment in stored if judgment.orders == ("given",)}
+    assert 0 < len(shown_first) < 13
+    pairwise = sum(pair_id.startswith("Pairwise") for pair_id in shown_first)
+    assert figure(scores, "pairwise", "harmlessness").correct == pairwise
+    lists = [
+        {f"BoN_set/Helpfulness/Chat/Discussion#{row}:{loser}/{k}" for loser in range(1, k + 1)}
+        for row, k in ((0, 2), (1, 3))
+    ]
+    assert figure(scores, "best of N", "helpfulness").correct == sum(one <= shown_first for one in lists)
+
+
+def test_failures_count_as_wrong(jb_data, tmp_path):
+    scores = live(JUDGEBENCH, jb_data, ScriptedEngine(perfect, fail_every=1), tmp_path / "run")
+    assert (figure(scores, "Math").correct, figure(scores, "Math").no_verdict) == (0, 5)
+    assert dict(scores.problems) == {"generation_failed": 10}
+
+
+def test_resuming_gives_the_same_scores(rmb_data, tmp_path):
+    whole = live(RMB, rmb_data, load_scripted("hash"), tmp_path / "whole")
+    live(RMB, rmb_data, load_scripted("hash"), tmp_path / "parts", limit=1)
+    before = (tmp_path / "parts" / "judgments.jsonl").read_bytes()
+    assert before.count(b"\n") == 3
+    parts = live(RMB, rmb_data, load_scripted("hash"), tmp_path / "parts")
+    assert parts == whole
+    assert (tmp_path / "parts" / "judgments.jsonl").read_bytes().startswith(before)
+
+
+def test_summary_holds_counts_and_scores(jb_data, tmp_path):
+    scores = live(JUDGEBENCH, jb_data, load_scripted("longer"), tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["items"] == 5
+    assert summary["scores"] == json.loads(json.dumps(scores.describe()))
+    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert described["command"] == "bench judgebench"
+    assert described["data"] == fingerprint_data(JUDGEBENCH, jb_data)
+
+
+def test_other_data_is_refused(jb_data, tmp_path):
+    live(JUDGEBENCH, jb_data, load_scripted("longer"), tmp_path / "run")
+    file = jb_data / "gpt.jsonl"
+    file.write_text(file.read_text().replace("RIGHT", "Right", 1))
+    with pytest.raises(RunError, match=r"data\.sha256 was"):
+        live(JUDGEBENCH, jb_data, load_scripted("longer"), tmp_path / "run")
+
+
+def test_given_order_is_refused_for_rmb(rmb_data, tmp_path):
+    with pytest.raises(ConfigError, match="names the better answer first"):
+        check_placement(RMB, JudgeSettings(order="given"))
+    with pytest.raises(ConfigError, match="names the better answer first"):
+        live(RMB, rmb_data, load_scripted("longer"), tmp_path / "run", order="given")
+    assert not (tmp_path / "run").exists()
+
+
+def test_counting_pairs(rmb_data, tmp_path):
+    assert count_pairs(RMB, rmb_data) == 13
+    assert count_pairs(RMB, rmb_data, 1) == 3
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(DataError, match="no pairs in it"):
+        count_pairs(JUDGEBENCH, tmp_path / "empty.jsonl")
+
+
+def test_unknown_benchmark():
+    with pytest.raises(ConfigError, match="no benchmark 'x'; there are rmb, judgebench"):
+        load_benchmark("x")
+
+
+def test_scoring_a_finished_run(jb_data, tmp_path):
+    engine = ScriptedEngine(
+        lambda prompt, sample: "[[B]] perhaps, but <answer>[[A]]</answer>", name="both marks"
+    )
+    scores = live(JUDGEBENCH, jb_data, engine, tmp_path / "run", order="given")
+    assert figure(scores, "Math").correct == 3
+    assert score_finished(JUDGEBENCH, tmp_path / "run") == scores
+    assert score_finished(JUDGEBENCH, tmp_path / "run", data=jb_data) == scores
+    # The published rule takes two marks for an error.
+    again = score_finished(JUDGEBENCH, tmp_path / "run", rule="published", folder=tmp_path / "again")
+    assert (figure(again, "Math").correct, figure(again, "Math").no_verdict) == (0, 5)
+    assert dict(again.problems) == {"ambiguous": 5}
+    assert score_finished(JUDGEBENCH, tmp_path / "again") == again
+    described = json.loads((tmp_path / "again" / "run.json").read_text())
+    assert described["settings"]["rule"] == "published"
+    assert described["model"]["name"] == "both marks"
+
+
+def test_finished_pairs_must_be_the_datas(jb_data, tmp_path):
+    live(JUDGEBENCH, jb_data, load_scripted("longer"), tmp_path / "run")
+    file = jb_data / "gpt.jsonl"
+    file.write_text(file.read_text().replace("Q3", "Q33"))
+    with pytest.raises(DataError, match="judged pair 'p3' is not in the data"):
+        score_finished(JUDGEBENCH, tmp_path / "run", data=jb_data)
+
+
+def test_reading_again_leaves_scores_alone(jb_data, tmp_path):
+    live(JUDGEBENCH, jb_data, load_scripted("longer"), tmp_path / "run")
+    judgment = next(read_finished(tmp_path / "run"))
+    assert read_again(judgment, "tagged") == judgment
+    with pytest.raises(ConfigError, match="rule 'x'"):
+        read_again(judgment, "x")
+
+
+def test_nothing_to_score(tmp_path):
+    with pytest.raises(DataError, match="no such file or folder"):
+        score_finished(RMB, tmp_path / "none")

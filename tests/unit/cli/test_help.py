@@ -1,0 +1,33 @@
+"""docs/cli.md holds what `--help` prints. `RMR1_UPDATE_DOCS=1` writes it anew."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from rmr1.cli.main import build_parser
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
+
+
+def command_page() -> str:
+    """The page, from the parsers themselves."""
+    parser = build_parser()
+    verbs = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    parts = ["# Commands\n\nWhat `--help` prints, checked by the tests.\n"]
+    for name, one in [("rmr1", parser), *((f"rmr1 {verb}", found) for verb, found in verbs.choices.items())]:
+        parts.append(f"## {name}\n\n```\n{one.format_help().rstrip()}\n```\n")
+    return "\n".join(parts)
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse lays help out differently elsewhere")
+def test_the_page_is_what_help_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    page = command_page()
+    if os.environ.get("RMR1_UPDATE_DOCS") == "1":
+        PAGE.write_text(page)
+    assert PAGE.read_text() == page

@@ -1,0 +1,30 @@
+"""What a progress line says."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmr1.cli.progress import Progress, format_seconds
+
+from ..data.test_runs import make_judgment
+
+
+def test_a_line_counts_what_was_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(4, done=1, label="judged") as progress:
+        for number in range(2):
+            progress.update(make_judgment(number))
+        line = progress.line()
+    assert line.startswith("judged 3/4 · ") and "0 without verdict" in line
+    assert "100.0% right" in line and line.endswith("left")
+    assert "judged 3/4" in capsys.readouterr().err
+
+
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress(1, quiet=True) as progress:
+        progress.update(make_judgment())
+    assert capsys.readouterr().err == "" and progress.tally.items == 1
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0s"), (59.4, "59s"), (132, "2m12s"), (11_100, "3h05m")])
+def test_format_seconds(seconds: float, text: str) -> None:
+    assert format_seconds(seconds) == text

@@ -1,0 +1,338 @@
+"""Stop strings, verdict letters, chat templates and growing texts."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rmr1.engines.tokens import (
+    Endings,
+    TextStream,
+    VerdictTokens,
+    decode_tokens,
+    encode_text,
+    find_passage,
+    render_chat,
+)
+from rmr1.engines.watch import StopWatcher, find_verdict_span, has_open_thinking
+from rmr1.errors import GenerationError
+from rmr1.records import ImagePart, Message, TextPart, assistant, user
+from rmr1.verdicts import parse_verdict
+from tests.tiny_models import BEGIN, MERGES, build_sentencepiece_tokenizer, build_tokenizer
+
+ANSWER = "<answer>[[A]]</answer>"
+STOP = ("</answer>",)
+
+STOPS = [
+    # text, stop strings, what is left of it (None: no stop)
+    (f"so {ANSWER} and more", STOP, f"so {ANSWER}"),
+    ("no verdict", STOP, None),
+    ("", STOP, None),
+    ("cut </answer", STOP, None),
+    (f"{ANSWER}{ANSWER}", STOP, ANSWER),
+    (f"<think>{ANSWER}</think> {ANSWER}x", STOP, f"<think>{ANSWER}</think> {ANSWER}"),
+    (f"<think>{ANSWER}", STOP, None),
+    (f"<THINK >{ANSWER}</ Think>{ANSWER}x", STOP, f"<THINK >{ANSWER}</ Think>{ANSWER}"),
+    (f"<thinking>{ANSWER}</thinking>{ANSWER}x", STOP, f"<thinking>{ANSWER}</thinking>{ANSWER}"),
+    (
+        f"<think><think></think>{ANSWER}</think>{ANSWER}",
+        STOP,
+        f"<think><think></think>{ANSWER}</think>{ANSWER}",
+    ),
+    (f"</think>{ANSWER}x", STOP, f"</think>{ANSWER}"),
+    (f"<quote_A>{ANSWER}</quote_A>{ANSWER}x", STOP, f"<quote_A>{ANSWER}</quote_A>{ANSWER}"),
+    (f"<quote_B>{ANSWER}</quote_A>{ANSWER}", STOP, None),
+    (f"<summary_b>{ANSWER}</summary_B>{ANSWER}x", STOP, f"<summary_b>{ANSWER}</summary_B>{ANSWER}"),
+    (f"<quote_A><quote_A>x</quote_A>{ANSWER}</quote_A>", STOP, None),
+    (f"<quote_A><think></quote_A>{ANSWER}x", STOP, f"<quote_A><think></quote_A>{ANSWER}"),
+    (f"<think><quote_A></think>{ANSWER}x", STOP, f"<think><quote_A></think>{ANSWER}"),
+    (f"<\\think>{ANSWER}x", STOP, f"<\\think>{ANSWER}"),
+    (f"<quotes>{ANSWER}x", STOP, f"<quotes>{ANSWER}"),
+    ("a\n\nb\n\nc", ("\n\n",), "a\n\n"),
+    ("aaab", ("aab",), "aaab"),
+    ("xabcy", ("bc", "abc", "b"), "xab"),
+    ("<think>x</think>y", ("</think>",), "<think>x</think>"),
+    ("anything", (), None),
+    ("anything", ("",), None),
+]
+
+
+def watch(pieces: list[str], stop: tuple[str, ...], is_thinking: bool = False) -> str | None:
+    watcher, text = StopWatcher(stop, is_thinking=is_thinking), ""
+    for piece in pieces:
+        text += piece
+        end = watcher.feed(piece)
+        if end is not None:
+            return text[:end]
+    return None
+
+
+@pytest.mark.parametrize(("text", "stop", "expected"), STOPS)
+def test_stop_watcher(text: str, stop: tuple[str, ...], expected: str | None) -> None:
+    assert watch([text], stop) == expected
+    assert watch(list(text), stop) == expected
+    randomness = random.Random(0)
+    for _ in range(20):
+        places = sorted(randomness.choices(range(len(text) + 1), k=3))
+        pieces = [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
+        assert watch(pieces, stop) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"hm {ANSWER} ha</think>{ANSWER}x", f"hm {ANSWER} ha</think>{ANSWER}"),
+        (ANSWER, None),
+        # A model that opens the part once more, as templates without the tag had taught it.
+        (f"<think>{ANSWER}</think>{ANSWER}x", f"<think>{ANSWER}</think>{ANSWER}"),
+    ],
+)
+def test_stop_watcher_in_thinking_that_the_prompt_opened(text: str, expected: str | None) -> None:
+    assert watch([text], STOP, True) == expected
+    assert watch(list(text), STOP, True) == expected
+
+
+def test_stop_watcher_takes_time_linear_in_the_text() -> None:
+    watcher = StopWatcher(STOP)
+    started = time.perf_counter()
+    for _ in range(30_000):
+        assert watcher.feed("<quote_A> <answer ") is None
+    assert time.perf_counter() - started < 20
+    assert len(watcher._buffer) < 1000
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("<|im_start|>assistant\n<think>\n", True),
+        ("<think>", True),
+        ("<think>\n\n</think>\n\n", False),
+        ("<think> x", False),
+        ("", False),
+    ],
+)
+def test_open_thinking_is_seen(prompt: str, expected: bool) -> None:
+    assert has_open_thinking(prompt) is expected
+
+
+SPANS = [
+    # text with the verdict letter between bars, or without any
+    "so <answer>[[|A|]]</answer>",
+    "<answer> [[ |B| ]] </answer>",
+    "<answer>|A|</answer>",
+    "<answer>**[[|a|]]**</answer>",
+    "<answer>[[A]]</answer> no: <answer>[[|B|]]</answer>",
+    "<answer>[[A]]</answer> no: <answer>[[|B|]]",
+    "<answer>[[|A|]]</ans",
+    "<answer>A",
+    "<answer>both</answer> [[A]]",
+    "<answer>[[C]]</answer>",
+    "[[A]] </answer>",
+    "[[|A|]]",
+    "[[A]] and [[|A|]]",
+    "[[a]]",
+    "<think><answer>[[A]]</answer></think> <answer>[[|B|]]</answer>",
+    "<answer>[[A]]</answer></think> <answer>[[|B|]]</answer>",
+    "<think><answer>[[A]]</answer>",
+    "<quote_A><answer>[[A]]</answer></quote_A> [[|B|]]",
+    "<quote_A>x <answer>[[A]]</answer>",
+    "<quote_A>x </eval> <answer>[[|A|]]</answer>",
+    "<summary_B>[[A]]</summary_B>",
+    r"<\answer>[\[A]]<\/answer> nothing",
+    "nothing",
+    "",
+]
+
+
+@pytest.mark.parametrize("marked", SPANS)
+def test_verdict_span(marked: str) -> None:
+    text = marked.replace("|", "")
+    start = marked.find("|")
+    expected = None if start < 0 else (start, marked.rfind("|") - 1)
+    assert find_verdict_span(text, ("A", "B")) == expected
+    assert parse_verdict(text).winner == (text[slice(*expected)].upper() if expected else None)
+
+
+SIDED = [f"<{slash}{name}>" for slash in ("", "/") for name in ("quote_A", "quote_B", "summary_A")]
+PLAIN = [f"<{slash}{name}>" for slash in ("", "/") for name in ("think", "eval", "answer")]
+PARTS = st.sampled_from([*SIDED, *PLAIN, "[[A]]", "[[B]]", "[[", "]]", "A", "B", "*", " ", "text", "</ans"])
+
+
+@settings(max_examples=600, deadline=None, derandomize=True)
+@given(st.lists(PARTS, max_size=14))
+def test_verdict_span_is_where_the_parser_reads(parts: list[str]) -> None:
+    text = "".join(parts)
+    winner, span = parse_verdict(text).winner, find_verdict_span(text, ("A", "B"))
+    if winner is not None:
+        assert span is not None and text[slice(*span)].upper() == winner
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(PARTS, max_size=14))
+def test_where_generation_stops_the_verdict_is_the_judges_own(parts: list[str]) -> None:
+    """What the watcher lets through as the end never lies inside thinking or a closed quotation."""
+    text = "".join(parts)
+    ended = watch(list(text), STOP)
+    if ended is not None:
+        assert parse_verdict(ended).problem != "unclosed_thinking"
+
+
+def test_span_search_takes_time_linear_in_the_text() -> None:
+    started = time.perf_counter()
+    for text in ("<quote_A>" * 20_000, "<quote_A><answer>" * 10_000, "<think>" * 20_000, "[[A]]" * 20_000):
+        find_verdict_span(text, ("A", "B"))
+        find_verdict_span("<answer>" + text, ("A", "B"))
+    assert time.perf_counter() - started < 20
+
+
+def build(style: str):
+    return build_sentencepiece_tokenizer() if style == "sentencepiece" else build_tokenizer(style)
+
+
+TEXTS = [
+    ANSWER,
+    "He said: Paris is the capital. <quote_A>Ça va ? — 東京 🎉🎉</quote_A>\n\n<answer>[[B]]</answer>",
+    " leading and  double  blanks ",
+    "🎉",
+]
+
+
+@pytest.mark.parametrize("style", [*MERGES, "sentencepiece"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_stream_gives_the_text_of_all_tokens(style: str, text: str) -> None:
+    tokenizer = build(style)
+    tokens = encode_text(tokenizer, text)
+    for stop in ((">",), ("!!",), ("🎉",), ()):
+        stream = TextStream(tokenizer, Endings(tokenizer, stop), StopWatcher(()))
+        assert not any(stream.push(token) for token in tokens)
+        assert stream.finish() == decode_tokens(tokenizer, tokens)
+
+
+@pytest.mark.parametrize("style", [*MERGES, "sentencepiece"])
+def test_text_stream_stops_within_and_across_tokens(style: str) -> None:
+    tokenizer = build(style)
+    for stop, kept in (("</answer>", f"x {ANSWER}"), ("]]<", "x <answer>[[A]]<"), ("[A", "x <answer>[[A")):
+        tokens = encode_text(tokenizer, f"x {ANSWER} and more")
+        stream = TextStream(tokenizer, Endings(tokenizer, (stop,)), StopWatcher((stop,)))
+        used = next(count for count, token in enumerate(tokens, 1) if stream.push(token))
+        assert stream.finish() == kept
+        assert len(decode_tokens(tokenizer, tokens[: used - 1])) < len(kept)
+
+
+def test_text_stream_reads_a_stop_string_of_broken_characters() -> None:
+    tokenizer = build_tokenizer()
+    tokens = encode_text(tokenizer, "好。次")
+    assert len(tokens) == 9
+    stream = TextStream(tokenizer, Endings(tokenizer, ("。",)), StopWatcher(("。",)))
+    assert [stream.push(token) for token in tokens[:6]] == [False] * 5 + [True]
+    assert stream.finish() == "好。"
+
+
+def test_text_stream_keeps_what_is_broken_at_the_end() -> None:
+    tokenizer = build_tokenizer()
+    tokens = encode_text(tokenizer, "ok 東")[:-1]
+    stream = TextStream(tokenizer, Endings(tokenizer, STOP), StopWatcher(STOP))
+    for token in tokens:
+        stream.push(token)
+    assert stream.finish() == "ok \ufffd"
+
+
+@pytest.mark.parametrize(
+    ("style", "first", "before", "after", "siblings"),
+    [
+        ("split", "A", "", "", ("A", "B")),
+        ("letter", "A", "", "", ("A", "B")),
+        ("left", "[[A", "[[", "", ("[[A", "[[B")),
+        ("right", "A]]</", "", "]]</", ("A]]</", "B]]</")),
+        ("whole", "[[A]]", "[[", "]]", ("[[A]]", "[[B]]")),
+        ("lopsided", "[[A]]", "[[", "]]", None),
+        ("sentencepiece", "A", "", "", ("A", "B")),
+    ],
+)
+def test_passage_and_siblings(
+    style: str, first: str, before: str, after: str, siblings: tuple[str, ...] | None
+) -> None:
+    tokenizer = build(style)
+    text = f"é 東 {ANSWER}"
+    tokens = encode_text(tokenizer, text)
+    span = find_verdict_span(text, ("A", "B"))
+    assert span is not None
+    passage = find_passage(tokenizer, tokens, text, span)
+    assert passage is not None and passage.first == passage.last
+    assert tokenizer.convert_ids_to_tokens(tokens[passage.first]) == first
+    assert (passage.before, passage.after) == (before, after)
+    letters = VerdictTokens(tokenizer, ("A", "B"))
+    found = letters.siblings(tokens[passage.first])
+    assert (None if found is None else tuple(tokenizer.convert_ids_to_tokens(list(found)))) == siblings
+    spelled = letters.spell(passage, tokens, "A")
+    assert spelled is not None and spelled[0] == [tokens[passage.first]]
+    if style == "lopsided":
+        assert tokenizer.convert_ids_to_tokens(spelled[1]) == ["[[", "B", "]]"]
+    else:
+        assert spelled == [[token] for token in found or ()]
+
+
+def test_siblings_with_blanks_bytes_and_other_words() -> None:
+    tokenizer = build_sentencepiece_tokenizer()
+    letters = VerdictTokens(tokenizer, ("A", "B"))
+    number = tokenizer.convert_tokens_to_ids
+    assert letters.siblings(number("▁A")) == (number("▁A"), number("▁B"))
+    assert letters.siblings(number("▁B")) == (number("▁A"), number("▁B"))
+    assert letters.siblings(number("<0x42>")) == (number("<0x41>"), number("<0x42>"))
+    assert letters.siblings(number("a")) is None
+    assert letters.siblings(number("<")) is None
+    assert VerdictTokens(tokenizer, ("A", "B", "C", "é")).siblings(number("A")) is None
+
+
+def test_passage_of_several_tokens_is_spelled_whole() -> None:
+    tokenizer = build_tokenizer("letter")
+    text = "<answer>[[10]]</answer>"
+    tokens = encode_text(tokenizer, text)
+    span = find_verdict_span(text, ("10", "7"))
+    assert span == (10, 12)
+    passage = find_passage(tokenizer, tokens, text, span)
+    assert passage is not None and passage.last == passage.first + 1
+    spelled = VerdictTokens(tokenizer, ("10", "7")).spell(passage, tokens, "10")
+    assert spelled is not None
+    assert [tokenizer.convert_ids_to_tokens(ids) for ids in spelled] == [["1", "0"], ["7"]]
+
+
+def test_passage_that_does_not_fit_the_text_is_none() -> None:
+    tokenizer = build_tokenizer()
+    tokens = encode_text(tokenizer, "some [[A]]")
+    assert find_passage(tokenizer, tokens, "other [[A]]", (8, 9)) is None
+    assert find_passage(tokenizer, tokens, "some [[A]] more", (13, 14)) is None
+
+
+def test_template_text_has_one_begin_token() -> None:
+    tokenizer = build_tokenizer(begin=True)
+    begin = tokenizer.convert_tokens_to_ids(BEGIN)
+    assert tokenizer("hi")["input_ids"].count(begin) == 1
+    text = render_chat(tokenizer, (user("hi"),))
+    assert text == "<s><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
+    tokens = encode_text(tokenizer, text)
+    assert tokens.count(begin) == 1 and tokens[0] == begin
+
+
+def test_template_arguments_reach_the_template() -> None:
+    assert render_chat(build_tokenizer(), (user("hi"),), {"think": True}).endswith("<think>\n")
+
+
+def test_messages_the_engine_or_the_template_refuses() -> None:
+    tokenizer = build_tokenizer()
+    picture = Message(role="user", content=(TextPart(text="see"), ImagePart(url="file:x.png")))
+    with pytest.raises(GenerationError, match="reads text only"):
+        render_chat(tokenizer, (picture,))
+    with pytest.raises(GenerationError, match="the chat template refuses these messages: no tool turns here"):
+        render_chat(tokenizer, (user("hi"), assistant("x"), Message(role="tool", content="y")))
+
+
+def test_long_text_is_encoded_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    tokenizer = build_tokenizer()
+    assert tokenizer.model_max_length == 512
+    assert len(encode_text(tokenizer, "[" * 20_000)) == 20_000
+    assert capfd.readouterr() == ("", "")
