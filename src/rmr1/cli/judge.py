@@ -121,7 +121,10 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
         with Progress(source.total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
             for _, judgment in run_judge(source.pairs(), engine, family, settings, run=writer):
                 progress.update(judgment)
-        summary = summarize_judgments(judgment for _, judgment in read_judgments(arguments.output))
+        if writer.num_resumed:
+            summary = summarize_judgments(judgment for _, judgment in read_judgments(arguments.output))
+        else:
+            summary = progress.tally.summary()
         summary["invalid_rows"] = source.num_invalid
         writer.write_summary(summary)
     _print_summary(arguments.output, summary, as_json=arguments.json)

@@ -7,18 +7,22 @@ strict: an unknown key is an error, because it means a newer format or a damaged
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
 
 from rmr1.errors import DataError
-from rmr1.records import Message, TextPart
+from rmr1.records import ImagePart, Message, TextPart
 
 Record = TypeVar("Record")
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def dump_record(record: Any) -> dict[str, Any]:
@@ -26,12 +30,13 @@ def dump_record(record: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, default in _defaults(type(record)):  # type: ignore[arg-type]
         value = getattr(record, name)
-        if default is dataclasses.MISSING or value != default:
-            found[name] = _dump(value)
+        if value is default or value == default:
+            continue
+        found[name] = value if type(value) in _PLAIN else _dump(value)
     return found
 
 
-def load_record(kind: type[Record], values: Mapping[str, Any]) -> Record:
+def load_record(kind: type[Record], values: Any) -> Record:
     """The record of class `kind` that `dump_record` wrote.
 
     Raises:
@@ -39,12 +44,17 @@ def load_record(kind: type[Record], values: Mapping[str, Any]) -> Record:
     """
     if not isinstance(values, Mapping):
         raise DataError(f"{kind.__name__} is {type(values).__name__}, expected an object")
-    hints = _hints(kind)  # type: ignore[arg-type]
-    if unknown := set(values) - set(hints):
-        raise DataError(f"unknown key {sorted(unknown)[0]!r} in {kind.__name__}; it has {', '.join(hints)}")
+    loaders = _field_loaders(kind)  # type: ignore[arg-type]
     try:
-        return kind(**{name: _load(hints[name], value) for name, value in values.items()})
-    except TypeError as error:
+        return kind(**{name: loaders[name](value) for name, value in values.items()})
+    except KeyError:
+        unknown = sorted(set(values) - set(loaders))
+        raise DataError(
+            f"unknown key {unknown[0]!r} in {kind.__name__}; it has {', '.join(loaders)}"
+        ) from None
+    except (TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{kind.__name__}: {error}") from None
 
 
@@ -68,59 +78,83 @@ def loads(line: bytes | str) -> Any:
         return json.loads(line)
 
 
-@lru_cache(maxsize=64)
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+_Loader = Callable[[Any], Any]
+_MISSING = object()
 
 
 @lru_cache(maxsize=64)
 def _defaults(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Every field's name and default; a field without one has a default that nothing equals."""
     pairs = []
     for one in dataclasses.fields(kind):
         default = one.default
         if one.default_factory is not dataclasses.MISSING:
             default = one.default_factory()
-        pairs.append((one.name, default))
+        pairs.append((one.name, _MISSING if default is dataclasses.MISSING else default))
     return tuple(pairs)
+
+
+@lru_cache(maxsize=64)
+def _field_loaders(kind: type) -> dict[str, _Loader]:
+    hints = typing.get_type_hints(kind)
+    return {one.name: _loader(hints[one.name]) for one in dataclasses.fields(kind)}
 
 
 def _dump(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_dump(one) for one in value]
+        return [one if type(one) in _PLAIN else _dump(one) for one in value]
     if dataclasses.is_dataclass(value):
         return dump_record(value)
     return value
 
 
-def _load(hint: Any, value: Any) -> Any:
-    if value is None or hint is Any:
-        return value
+def _loader(hint: Any) -> _Loader:
+    """The function that turns a JSON value into a field of this type; made once per field."""
     if hint is Message:
-        return _load_message(value)
+        return _load_message
     if dataclasses.is_dataclass(hint):
-        return load_record(typing.cast(type, hint), value)
+        return functools.partial(load_record, typing.cast(type, hint))
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise TypeError(f"{value!r} is not a list")
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            return tuple(_load(arguments[0], one) for one in value)
-        return tuple(_load(argument, one) for argument, one in zip(arguments, value, strict=True))
+        return _tuple_loader(arguments)
     if origin in (typing.Union, types.UnionType):
         inner = [argument for argument in arguments if argument is not type(None)]
-        return _load(inner[0], value) if len(inner) == 1 else value
+        load = _loader(inner[0]) if len(inner) == 1 else _same
+        return load if load is _same else lambda value: None if value is None else load(value)
     if origin is typing.Literal:
-        if value not in arguments and hint is not None:
-            raise TypeError(f"{value!r} is not one of {', '.join(map(repr, arguments))}")
-        return value
-    if hint is float and isinstance(value, int):
-        return float(value)
+        return functools.partial(_load_literal, arguments)
+    return _load_float if hint is float else _same
+
+
+def _same(value: Any) -> Any:
     return value
 
 
-def _load_message(value: Any) -> Message:
-    from rmr1.records import ImagePart
+def _load_float(value: Any) -> Any:
+    return float(value) if type(value) is int else value
 
+
+def _load_literal(choices: tuple[Any, ...], value: Any) -> Any:
+    if value not in choices:
+        raise TypeError(f"{value!r} is not one of {', '.join(map(repr, choices))}")
+    return value
+
+
+def _tuple_loader(arguments: tuple[Any, ...]) -> _Loader:
+    is_open = len(arguments) == 2 and arguments[1] is Ellipsis
+    loaders = [_loader(argument) for argument in (arguments[:1] if is_open else arguments)]
+
+    def load(value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise TypeError(f"{value!r} is not a list")
+        if is_open:
+            return tuple(map(loaders[0], value))
+        return tuple(one(part) for one, part in zip(loaders, value, strict=True))
+
+    return load
+
+
+def _load_message(value: Any) -> Message:
     if not isinstance(value, Mapping) or set(value) != {"role", "content"}:
         raise TypeError(f"a message is {value!r}, expected role and content")
     content = value["content"]
