@@ -142,7 +142,7 @@ def force_tokens(model: PreTrainedModel, tokens: Sequence[int], *, prompt_length
     are counted from `prompt_length`, which is by default the length of the first pass.
     """
     plan = list(tokens)
-    state = {"prompt": prompt_length}
+    state: dict[str, Any] = {"prompt": prompt_length}
     forward = model.forward
 
     def forced(*args: Any, **kwargs: Any) -> Any:

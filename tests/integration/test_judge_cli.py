@@ -164,3 +164,43 @@ def test_engine_failures_are_recorded_and_counted(capsys, tmp_path: Path) -> Non
     assert code == 0 and "without verdict: 1 (generation_failed 1)" in out and "right: 1 of 2" in out
     _, out, _ = run_main(capsys, "show", tmp_path / "r", "--unparsed")
     assert "nothing is recorded for pair '2'" in out
+
+
+def test_failures_alone_are_judged_again(capsys, pairs: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in pairs.read_text().splitlines()]
+    recording = tmp_path / "out.jsonl"
+
+    def record(ids: list[str]) -> None:
+        lines = ({"id": one, "text": "<answer>[[A]]</answer>"} for one in ids)
+        recording.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    run = tmp_path / "run"
+    command = [
+        "judge",
+        pairs,
+        "-m",
+        f"replay:{recording}",
+        "--order",
+        "given",
+        "-o",
+        run,
+        "--quiet",
+        "--json",
+    ]
+    record([row["id"] for row in rows[:30]])
+    _, out, _ = run_main(capsys, *command)
+    failed = json.loads(out)["problems"]["generation_failed"]
+    assert failed > 0
+    kept = set((run / "judgments.jsonl").read_text().splitlines()[:10])
+    # The recording grew, which makes it another model; the run is told so by hand.
+    description = json.loads((run / "run.json").read_text())
+    record([row["id"] for row in rows])
+    from rmr1.engines.replay import ReplayEngine
+
+    description["model"] |= ReplayEngine(recording).fingerprint()
+    (run / "run.json").write_text(json.dumps(description))
+    _, out, _ = run_main(capsys, *command)
+    assert json.loads(out)["problems"] == {"generation_failed": failed}
+    _, out, _ = run_main(capsys, *command, "--retry-failed")
+    assert json.loads(out)["items"] == 40 and json.loads(out)["problems"] == {}
+    assert kept <= set((run / "judgments.jsonl").read_text().splitlines())

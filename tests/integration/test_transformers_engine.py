@@ -84,7 +84,8 @@ def complain(call: Callable[[], Any], kind: type[Exception]) -> str:
 def test_greedy_texts_are_the_librarys_and_do_not_depend_on_the_batch(engine: TransformersEngine) -> None:
     requests = [ask(text, str(index)) for index, text in enumerate(WORDS)]
     together = {request.key: generations[0] for request, generations in engine.generate(requests, GREEDY)}
-    tokenizer, model = engine._tokenizer, engine._model
+    tokenizer: Any = engine._tokenizer
+    model: Any = engine._model
     for request in requests:
         found = together[request.key]
         assert answer(engine, request)[0] == found
@@ -156,7 +157,7 @@ def test_the_stream_is_read_a_few_batches_ahead(folder: Path) -> None:
             yield ask("hi", str(index))
 
     engine = TransformersEngine(str(folder), device="cpu", batch_size=2)
-    found = engine.generate(requests(), SamplingParams(max_new_tokens=1))
+    found: Any = engine.generate(requests(), SamplingParams(max_new_tokens=1))
     for number in range(1, 20):
         next(found)
         assert pulled <= number + 8
@@ -249,7 +250,7 @@ def test_verdict_logprobs_are_those_of_a_full_pass(
         max_new_tokens=100, verdict_logprobs=True, temperature=temperature, top_k=1, num_samples=2
     )
     generations = answer(engine, ask("q", seed=5), params)
-    numbers = tokenizer.convert_tokens_to_ids(list(PIECES[style]))
+    numbers: Any = tokenizer.convert_tokens_to_ids(list(PIECES[style]))
     at = len(tokens) - 1 - tokens[::-1].index(numbers[0])
     prompt = tokenizer.apply_chat_template(
         [{"role": "user", "content": "q"}], tokenize=False, add_generation_prompt=True
@@ -290,7 +291,7 @@ def test_verdicts_without_a_token_of_their_own_are_scored_whole(
     start = [*tokenizer(prompt, add_special_tokens=False)["input_ids"], *before]
     expected = []
     for names in spelled:
-        numbers = tokenizer.convert_tokens_to_ids(names)
+        numbers: Any = tokenizer.convert_tokens_to_ids(names)
         logits = (
             engine._model(input_ids=torch.tensor([[*start, *numbers]])).logits[0].log_softmax(dim=-1).detach()
         )

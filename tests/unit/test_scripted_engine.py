@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rmr1.engines import Engine, Request, SamplingParams, load_engine
@@ -9,7 +11,7 @@ from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
 from rmr1.grounding import is_grounded
 from rmr1.prompts import render_prompt
-from rmr1.records import JudgePrompt, PreferencePair, assistant, user
+from rmr1.records import JudgePrompt, Order, PreferencePair, assistant, user
 from rmr1.verdicts import parse_verdict
 
 SHORT = "Paris."
@@ -28,7 +30,7 @@ DIALOGUE = PreferencePair(
 )
 
 
-def ask(engine: Engine, prompt: JudgePrompt, **params: int) -> list[str]:
+def ask(engine: Engine, prompt: JudgePrompt, **params: Any) -> list[str]:
     ((_, generations),) = engine.generate([Request(key="k", prompt=prompt)], SamplingParams(**params))
     return [generation.text for generation in generations]
 
@@ -42,7 +44,8 @@ def test_shipped_judges_write_traces_that_parse(
     family: str, pair: PreferencePair, name: str, given: str, swapped: str
 ) -> None:
     engine = load_engine(f"scripted:{name}")
-    for order, winner in (("given", given), ("swapped", swapped)):
+    wanted: dict[Order, str] = {"given": given, "swapped": swapped}
+    for order, winner in wanted.items():
         (text,) = ask(engine, render_prompt(pair, family, order=order))
         for rule in ("tagged", "tail"):
             assert parse_verdict(text, rule).winner == winner

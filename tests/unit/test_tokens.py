@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -189,7 +190,7 @@ def test_span_search_takes_time_linear_in_the_text() -> None:
     assert time.perf_counter() - started < 20
 
 
-def build(style: str):
+def build(style: str) -> Any:
     return build_sentencepiece_tokenizer() if style == "sentencepiece" else build_tokenizer(style)
 
 
@@ -277,7 +278,7 @@ def test_passage_and_siblings(
 
 
 def test_siblings_with_blanks_bytes_and_other_words() -> None:
-    tokenizer = build_sentencepiece_tokenizer()
+    tokenizer: Any = build_sentencepiece_tokenizer()
     letters = VerdictTokens(tokenizer, ("A", "B"))
     number = tokenizer.convert_tokens_to_ids
     assert letters.siblings(number("▁A")) == (number("▁A"), number("▁B"))
@@ -309,7 +310,7 @@ def test_passage_that_does_not_fit_the_text_is_none() -> None:
 
 
 def test_template_text_has_one_begin_token() -> None:
-    tokenizer = build_tokenizer(begin=True)
+    tokenizer: Any = build_tokenizer(begin=True)
     begin = tokenizer.convert_tokens_to_ids(BEGIN)
     assert tokenizer("hi")["input_ids"].count(begin) == 1
     text = render_chat(tokenizer, (user("hi"),))

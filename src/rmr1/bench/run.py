@@ -93,6 +93,8 @@ def open_benchmark_run(
     family: PromptFamily,
     settings: JudgeSettings,
     folder: Path,
+    *,
+    retry_failed: bool = False,
 ) -> RunWriter:
     """A new run folder, or one to go on with. The limit is left out, so that a run can be widened.
 
@@ -103,7 +105,7 @@ def open_benchmark_run(
     description = describe_run(
         f"bench {benchmark.name}", engine, family, settings, data=fingerprint_data(benchmark, data)
     )
-    return open_run(folder, description)
+    return open_run(folder, description, retry_failed=retry_failed)
 
 
 def run_benchmark(

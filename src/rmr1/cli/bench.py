@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="source", metavar="RUN_OR_FILE", help="judgments that exist, instead of -m"
     )
-    parser.add_argument("-o", "--output", metavar="RUN", help="run folder to write")
+    options.add_run_arguments(parser)
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first N items of each part, for a trial"
     )
@@ -113,7 +113,15 @@ def _judge(arguments: argparse.Namespace, benchmark: Benchmark) -> BenchmarkScor
     total = count_pairs(benchmark, data, limit)
     engine = open_engine(config)
     try:
-        with open_benchmark_run(benchmark, data, engine, family, settings, Path(arguments.output)) as writer:
+        with open_benchmark_run(
+            benchmark,
+            data,
+            engine,
+            family,
+            settings,
+            Path(arguments.output),
+            retry_failed=arguments.retry_failed,
+        ) as writer:
             if writer.num_resumed and not arguments.quiet:
                 print(
                     f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",

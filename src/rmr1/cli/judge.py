@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "pairs", nargs="?", metavar="PAIRS", help="file, folder or dataset of pairs; - for standard input"
     )
-    parser.add_argument("-o", "--output", metavar="RUN", help="run folder to write")
+    options.add_run_arguments(parser)
     parser.add_argument("--json", action="store_true", help="JSON on standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     one = parser.add_argument_group("one pair")
@@ -79,6 +79,7 @@ def _print_judgments(
     arguments: argparse.Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]
 ) -> int:
     import sys
+    from contextlib import closing
 
     from rich.console import Console
 
@@ -90,17 +91,19 @@ def _print_judgments(
 
     family, settings, engine = load_family(config.family), config.judge_settings(), open_engine(config)
     console = Console()
-    for key, judgment in run_judge(pairs, engine, family, settings):
-        if arguments.json:
-            sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
-            sys.stdout.buffer.flush()
-        else:
-            print_judgment(console, key, judgment)
+    with closing(engine):
+        for key, judgment in run_judge(pairs, engine, family, settings):
+            if arguments.json:
+                sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
+                sys.stdout.buffer.flush()
+            else:
+                print_judgment(console, key, judgment)
     return 0
 
 
 def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: PairSource) -> int:
     import sys
+    from contextlib import closing
 
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_engine
@@ -112,7 +115,10 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
 
     family, settings, engine = load_family(config.family), config.judge_settings(), open_engine(config)
     description = describe_run("judge", engine, family, settings, data=source.describe())
-    with open_run(arguments.output, description) as writer:
+    with (
+        closing(engine),
+        open_run(arguments.output, description, retry_failed=arguments.retry_failed) as writer,
+    ):
         if writer.num_resumed and not arguments.quiet:
             print(
                 f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",

@@ -84,6 +84,14 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a run folder is written."""
+    parser.add_argument("-o", "--output", metavar="RUN", help="run folder to write")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="judge items again for which the engine gave an error"
+    )
+
+
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Where settings come from: flags over --set over --config over defaults."""
     group = parser.add_argument_group("settings")

@@ -35,13 +35,12 @@ class PairSource:
         return _read(self.source, self.config, [])
 
     def describe(self) -> dict[str, Any]:
-        """The data section of run.json."""
+        """The data section of run.json. The limit is left out, so that a run can be widened."""
         return {
             "source": self.name,
             **fingerprint_source(self.source),
             "format": self.config.format,
             "map": dict(self.config.map),
-            "limit": self.config.limit,
         }
 
 

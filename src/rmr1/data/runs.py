@@ -35,10 +35,11 @@ COMPARED = ("data", "model", "prompt", "settings")
 class RunWriter:
     """An open run folder that judgments are appended to. A context manager."""
 
-    def __init__(self, folder: Path, handle: int, finished: KeyCounter, resumed: int):
+    def __init__(self, folder: Path, lock: int, handle: int, finished: KeyCounter):
         self.folder = folder
-        self.num_resumed = resumed
+        self.num_resumed = len(finished)
         """Items that were already finished when the folder was opened."""
+        self._lock = lock
         self._handle = handle
         self._finished = finished
 
@@ -47,6 +48,7 @@ class RunWriter:
 
     def __exit__(self, *exception: object) -> None:
         os.close(self._handle)
+        os.close(self._lock)
 
     def is_finished(self, key: str) -> bool:
         return key_digest(key) in self._finished
@@ -58,11 +60,14 @@ class RunWriter:
             RunError: the disk is full or the folder cannot be written.
         """
         line = dumps({"key": key, **dump_record(judgment)}) + b"\n"
+        start = os.fstat(self._handle).st_size
         try:
             written = os.write(self._handle, line)
             while written < len(line):
                 written += os.write(self._handle, line[written:])
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle, start)
             raise RunError(
                 f"{self.folder / JUDGMENTS_FILE}: cannot write ({error.strerror}); "
                 "what was finished is kept: free space or permissions, then run the same command again"
@@ -72,39 +77,40 @@ class RunWriter:
         write_json(self.folder / SUMMARY_FILE, summary)
 
 
-def open_run(folder: str | Path, description: Mapping[str, Any]) -> RunWriter:
+def open_run(folder: str | Path, description: Mapping[str, Any], *, retry_failed: bool = False) -> RunWriter:
     """Create a run folder, or go on with one that was made in the same way.
+
+    With `retry_failed`, items for which the engine gave an error are taken out of the finished ones, to
+    be judged again; over-long prompts stay as they are.
 
     Raises:
         RunError: the folder holds something else, was made in another way (the message shows the
             differences), is being written by another process, or cannot be written.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / JUDGMENTS_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    except OSError as error:
-        raise RunError(
-            f"{folder}: cannot be written ({error.strerror}); choose another folder with -o"
-        ) from None
-    try:
-        _lock(handle, folder)
-        if (folder / RUN_FILE).exists():
-            _refuse_differences(folder, read_description(folder), description)
-        elif os.fstat(handle).st_size:
+    with contextlib.ExitStack() as opened:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, lock)
+            _lock(lock, folder)
+            _check_description(folder, description)
+            if retry_failed:
+                _drop_failed(folder / JUDGMENTS_FILE)
+            handle = os.open(folder / JUDGMENTS_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            opened.callback(os.close, handle)
+        except RunError:
+            raise
+        except OSError as error:
             raise RunError(
-                f"{folder}: holds {JUDGMENTS_FILE} but no {RUN_FILE}; choose another folder with -o"
-            )
-        else:
-            write_json(folder / RUN_FILE, description)
+                f"{folder}: cannot be written ({error.strerror}); choose another folder with -o"
+            ) from None
         _cut_torn_line(handle)
         finished = KeyCounter()
         for _, line in _lines(folder / JUDGMENTS_FILE):
             finished.increment(key_digest(line["key"]))
-        return RunWriter(folder, handle, finished, len(finished))
-    except BaseException:
-        os.close(handle)
-        raise
+        opened.pop_all()
+        return RunWriter(folder, lock, handle, finished)
 
 
 def key_digest(key: str) -> bytes:
@@ -192,6 +198,30 @@ def _lock(handle: int, folder: Path) -> None:
         ) from None
     except OSError:
         pass  # a file system without locks; two writers are then the user's care
+
+
+def _check_description(folder: Path, description: Mapping[str, Any]) -> None:
+    """Write run.json, or make sure that the one there says the same."""
+    judgments = folder / JUDGMENTS_FILE
+    if (folder / RUN_FILE).exists():
+        _refuse_differences(folder, read_description(folder), description)
+    elif judgments.exists() and judgments.stat().st_size:
+        raise RunError(f"{folder}: holds {JUDGMENTS_FILE} but no {RUN_FILE}; choose another folder with -o")
+    else:
+        write_json(folder / RUN_FILE, description)
+
+
+def _drop_failed(path: Path) -> None:
+    """Rewrite the file without the items that hold a failed generation; replaced as a whole."""
+    if not path.exists():
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        for _, line in _lines(path):
+            votes = line.get("votes", ())
+            if not any(vote["generation"]["finish_reason"] == "error" for vote in votes):
+                file.write(dumps(line) + b"\n")
+    os.replace(temporary, path)
 
 
 def _cut_torn_line(handle: int) -> None:

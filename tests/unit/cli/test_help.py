@@ -31,3 +31,15 @@ def test_the_page_is_what_help_prints(monkeypatch: pytest.MonkeyPatch) -> None:
     if os.environ.get("RMR1_UPDATE_DOCS") == "1":
         PAGE.write_text(page)
     assert PAGE.read_text() == page
+
+
+def test_the_data_page_lists_every_form() -> None:
+    from rmr1.data import list_formats
+
+    page = (PAGE.parent / "data.md").read_text()
+    for reader in list_formats():
+        columns = ", ".join(f"`{column}`" for column in reader.columns)
+        assert (
+            f"| `{reader.name}` | {reader.source} | {columns} | {'yes' if reader.verified else 'no'} |"
+            in page
+        )

@@ -94,7 +94,7 @@ def test_an_unknown_file_between_known_ones_is_refused(tmp_path):
         (
             {"prompt": "Q", "Answer A": "a", "Answer B": "b"},
             "no known form has the columns 'prompt', 'Answer A' and 'Answer B'; if they mean what they say, "
-            "pass --map response_a=Answer A --map response_b=Answer B",
+            "pass --map 'response_a=Answer A' --map 'response_b=Answer B'",
         ),
         (
             {"prompt": "Q", "chosen": "a", "other": "b"},

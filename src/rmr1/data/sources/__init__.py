@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -74,7 +75,11 @@ def _advise(names: tuple[str, ...]) -> str:
     for wanted in _GENERAL:
         mapping = {column: _guess(column, names) for column in wanted}
         if all(mapping.values()):
-            flags = " ".join(f"--map {ours}={theirs}" for ours, theirs in mapping.items() if ours != theirs)
+            flags = " ".join(
+                f"--map {shlex.quote(f'{ours}={theirs}')}"
+                for ours, theirs in mapping.items()
+                if ours != theirs
+            )
             return f"{seen}; if they mean what they say, pass {flags}"
     nearest = max(READERS, key=lambda reader: _overlap(reader, names))
     missing = [column for column in nearest.columns if column not in names]
