@@ -124,7 +124,7 @@ def test_another_model_prompt_or_data_is_refused_with_the_difference(capsys, tmp
     write(tmp_path, GOOD)
     assert main([str(a) for a in judge(tmp_path)]) == 0
     capsys.readouterr()
-    assert "model.name was 'scripted:longer', now 'scripted:hash'" in complain(
+    assert "model.script was 'longer', now 'hash'" in complain(
         capsys, *judge(tmp_path, "-m", "scripted:hash")
     )
     assert "prompt.family was 'rubric', now 'direct'" in complain(

@@ -426,6 +426,7 @@ def test_it_is_an_engine_and_judges_rendered_pairs(folder: Path) -> None:
     (found,) = answer(engine, Request(key="k", prompt=prompt), SamplingParams(max_new_tokens=8))
     assert found.finish_reason in ("length", "skipped")
     engine.close()
+    engine.close()
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])

@@ -34,7 +34,11 @@ class EngineConfig(_Section):
     device: str | None = None
     dtype: str | None = None
     batch_size: int | None = None
+    max_batch_tokens: int | None = None
     max_model_len: int | None = None
+    attn_implementation: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool | None = None
     on_overlong: Literal["skip", "fail"] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
@@ -77,7 +81,7 @@ class JudgeConfig(_Section):
 _FLAGS: dict[str, tuple[str, ...]] = {
     "": ("model", "family", "rule", "order", "seed"),
     "sampling": ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
-    "engine": ("device", "dtype", "batch_size", "max_model_len", "on_overlong", "chat_template_kwargs"),
+    "engine": tuple(EngineConfig.model_fields),
     "data": ("format", "map", "limit", "skip_invalid"),
 }
 """Section of the file -> its keys, which are also the flags' names."""

@@ -26,7 +26,10 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         help="which answer stands first: drawn per item from the seed (default), as read, or both ways",
     )
     group.add_argument("--seed", type=int, metavar="N", help="seed of placement and sampling (default 0)")
-    engine = parser.add_argument_group("engine (transformers)")
+    engine = parser.add_argument_group(
+        "engine (transformers)",
+        "more in the [engine] section: max_batch_tokens, attn_implementation, revision, trust_remote_code",
+    )
     engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, ...")
     engine.add_argument("--dtype", help="auto (default: as stored), float32, bfloat16, float16")
     engine.add_argument("--batch-size", type=int, metavar="N", help="texts decoded together")

