@@ -235,7 +235,8 @@ def _describe_finished(benchmark: Benchmark, source: Path, rule: str | None) -> 
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": library_versions(),
         "data": {"benchmark": benchmark.name, "source": source.name, **content},
-        "model": made.get("model", {"name": f"recorded:{source.name}"}),
+        "model_name": made.get("model_name", f"recorded:{source.name}"),
+        "model": made.get("model", {}),
         "prompt": made.get("prompt", {}),
         "settings": {**made.get("settings", {}), **({} if rule is None else {"rule": rule})},
     }

@@ -92,7 +92,7 @@ def describe_model(name: str, *, revision: str | None, trust_remote_code: bool) 
                 "instruction-tuned model, or put a chat_template.jinja into its folder"
             )
         try:
-            generation = GenerationConfig.from_pretrained(source, revision=revision)
+            generation = GenerationConfig.from_pretrained(source, revision=revision or "main")
         except OSError:  # many models have none
             generation = None
     num_embeddings = int(config.get_text_config().vocab_size)
@@ -149,6 +149,9 @@ class Core:
     version: str
     dtype: str
     max_num_seqs: int
+    compiles: bool
+    num_threads: int
+    """Torch's threads before it was started."""
 
 
 def is_cpu() -> bool:
@@ -164,7 +167,8 @@ def import_vllm() -> Any:
     Raises:
         ConfigError: it is not installed or cannot be imported.
     """
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    if os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR") == "ERROR":
+        logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it reads the setting
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     try:
         with _undo_changes():
@@ -205,6 +209,7 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
     if unknown := sorted(engine_args.keys() - EngineArgs.__dataclass_fields__.keys()):
         raise ConfigError(f"engine_args has {unknown[0]!r}, which vLLM does not know")
     given = {key: value for key, value in arguments.items() if value is not None}
+    num_threads = torch.get_num_threads()
     with _undo_changes():
         try:
             engine = LLMEngine.from_engine_args(
@@ -229,12 +234,17 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
                 "to see what it did"
             ) from error
     _live.add(id(engine))
+    if is_cpu():
+        # These are the threads that it computes with. Beside a GPU it wants only one, and keeps it.
+        torch.set_num_threads(num_threads)
     config = engine.vllm_config
     return Core(
         engine=engine,
         version=_find_version(),
         dtype=str(config.model_config.dtype).removeprefix("torch."),
         max_num_seqs=int(config.scheduler_config.max_num_seqs),
+        compiles=not (is_cpu() and config.model_config.enforce_eager),
+        num_threads=num_threads,
     )
 
 
@@ -244,8 +254,11 @@ def step_core(core: Core) -> list[Any]:
     Raises:
         GenerationError: the engine has failed as a whole.
     """
+    # Even an eager engine has a few functions compiled, which on a CPU takes longer than all the rest.
+    stance = contextlib.nullcontext() if core.compiles else torch.compiler.set_stance("force_eager")
     try:
-        return core.engine.step()
+        with stance:
+            return core.engine.step()
     except Exception as error:
         raise GenerationError(f"vLLM has stopped: {_first_line(error)}") from error
 
@@ -261,6 +274,7 @@ def stop_core(core: Core) -> None:
 
         with _undo_changes():
             cleanup_dist_env_and_memory()
+    torch.set_num_threads(core.num_threads)
     gc.unfreeze()
     gc.collect()
     if torch.cuda.is_available():
@@ -269,11 +283,11 @@ def stop_core(core: Core) -> None:
 
 @contextlib.contextmanager
 def _undo_changes() -> Iterator[None]:
-    """Put back what vLLM changes in its process: environment, torch's threads, warnings, `sys.stdout`."""
+    """Put back what vLLM changes in its process, and keep its output off `sys.stdout`."""
     environment = {key: os.environ.get(key) for key in ("LD_PRELOAD", "VLLM_ENABLE_V1_MULTIPROCESSING")}
     # In this process: results come step by step, and nothing is left behind when it dies.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    threads, set_num_threads = torch.get_num_threads(), torch.set_num_threads
+    set_num_threads = torch.set_num_threads
     levels = {name: logging.getLogger(name).level for name in ("torch", "torch.distributed")}
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), loading._quiet():
@@ -281,7 +295,6 @@ def _undo_changes() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads = set_num_threads
-        torch.set_num_threads(threads)
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
         for key, value in environment.items():
@@ -309,8 +322,8 @@ def _find_version() -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """The error's first line that says something; pydantic's has only a count in its first."""
+    """The first line that says something: pydantic's first has only a count, its second a field's name."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 1 and "validation error" in lines[0]:
-        return lines[1].partition(" [type=")[0] if not lines[1].isidentifier() else (lines + [""])[2]
-    return lines[0] if lines else type(error).__name__
+        lines = [line for line in lines[1:] if " " in line] or lines
+    return lines[0].partition(" [type=")[0] if lines else type(error).__name__

@@ -213,7 +213,7 @@ def test_scoring_a_finished_run(jb_data, tmp_path):
     assert score_finished(JUDGEBENCH, tmp_path / "again") == again
     described = json.loads((tmp_path / "again" / "run.json").read_text())
     assert described["settings"]["rule"] == "published"
-    assert described["model"]["name"] == "both marks"
+    assert described["model_name"] == "both marks"
 
 
 def test_finished_pairs_must_be_the_datas(jb_data, tmp_path):

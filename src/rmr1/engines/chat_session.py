@@ -1,0 +1,476 @@
+"""One `generate` call of the openai engine: its thread, its connections, its tries.
+
+What is retried: 408, 409, 425, 429, every 5xx, timeouts, lost connections, replies that are not valid
+JSON or hold no choices, and a 404 once the server has answered. Each further try waits twice as long,
+less a random part; where the server names a time (`Retry-After`), nothing is sent before it. All tries
+of one request carry the same `Idempotency-Key`, also after a restart, so that a server which knows it
+bills once.
+
+What ends the run, because every other request would meet it too: 401, 402, 403 (unless moderation
+refused this one prompt), an exhausted quota, a model the server does not have, a server that cannot be
+reached. Everything else is the one request's own `Generation.error`.
+
+A server that refuses a parameter, or gives one choice where several were asked for, is asked in its own
+way from then on. The model name of a reply is stored with each generation and is no error where it
+differs: servers use aliases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import re
+import time
+from collections.abc import Mapping
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Any
+
+import httpx
+import orjson
+
+from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.chat_logprobs import align_verdict
+from rmr1.engines.chat_server import ChatServer
+from rmr1.engines.chat_wire import (
+    Choice,
+    Dialect,
+    Reply,
+    ReplyError,
+    Usage,
+    build_body,
+    build_messages,
+    compose_text,
+    one_line,
+    read_problem,
+    read_reply,
+    split_tokens,
+)
+from rmr1.engines.limits import compute_backoff, parse_retry_after
+from rmr1.engines.watch import find_verdict_span
+from rmr1.errors import GenerationError
+from rmr1.records import Generation, ImagePart, Messages
+
+_CHARS_PER_TOKEN = 4
+_IMAGE_TOKENS = 1024
+_CONNECT_TIMEOUT_SECONDS = 10.0
+_LOOKUP_SECONDS = 10.0
+_MAX_NAMES = 10
+_RETRIED = {408, 409, 425, 429}
+_MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.IGNORECASE)
+
+
+class _Retry(Exception):
+    """A try that failed and may be repeated."""
+
+    def __init__(
+        self,
+        what: str,
+        detail: str = "",
+        *,
+        wait: float | None = None,
+        is_connect: bool = False,
+        usage: Usage | None = None,
+    ):
+        super().__init__(what)
+        self.what = what
+        self.detail = detail
+        self.wait = wait
+        """Seconds the server asks to wait."""
+        self.is_connect = is_connect
+        self.usage = usage or Usage()
+        self.at = time.monotonic()
+
+
+class _Refused(Exception):
+    """A request that the server will not answer however often it is asked."""
+
+    def __init__(self, message: str, *, finish_reason: str = "error"):
+        super().__init__(message)
+        self.finish_reason = finish_reason
+
+
+class _Adapted(Exception):
+    """The same request is to be sent in another form."""
+
+    def __init__(self, *, has_length: bool = True):
+        super().__init__()
+        self.has_length = has_length
+
+
+class ChatSession:
+    """One `generate` call: its thread, its event loop and its connections."""
+
+    def __init__(self, server: ChatServer, params: SamplingParams):
+        self.outcomes: SimpleQueue[tuple[Request, tuple[Generation, ...]] | BaseException] = SimpleQueue()
+        self._server = server
+        self._params = params
+        self._thread = Thread(target=self._run, name="rmr1-openai", daemon=True)
+        self._ready = Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._random = random.Random()
+
+    def start(self) -> None:
+        self._thread.start()
+        self._ready.wait()
+
+    def submit(self, request: Request) -> None:
+        self._call(self._spawn, request)
+
+    def stop(self) -> None:
+        """Cancel everything and wait until the thread has ended."""
+        if self._thread.is_alive():
+            self._call(lambda: self._stopped.set())
+            self._thread.join()
+
+    def fail(self, error: BaseException) -> None:
+        self.outcomes.put(error)
+        self._call(lambda: self._stopped.set())
+
+    def _call(self, function: Any, *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except (RuntimeError, AttributeError):
+            # The loop has ended, or never began; then the reason is among the outcomes.
+            return
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self.outcomes.put(error)
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        server = self._server
+        timeout = server.patience.timeout_seconds
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._slots = asyncio.Semaphore(server.concurrency)
+        async with httpx.AsyncClient(
+            headers=server.headers(),
+            # `asyncio.timeout` bounds a try as a whole.
+            timeout=httpx.Timeout(None, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout)),
+            limits=httpx.Limits(
+                max_connections=server.concurrency, max_keepalive_connections=server.concurrency
+            ),
+            # A proxy is for the world outside.
+            trust_env=not server.is_local,
+        ) as self._client:
+            self._ready.set()
+            try:
+                await self._stopped.wait()
+            finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, request: Request) -> None:
+        task = self._loop.create_task(self._answer(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            self.outcomes.put((request, await self._sample(request)))
+        except Exception as error:
+            self.outcomes.put(error)
+
+    async def _sample(self, request: Request) -> tuple[Generation, ...]:
+        """All samples of a request: at once where the server can, else one by one."""
+        server, params = self._server, self._params
+        try:
+            messages = build_messages(request.prompt.messages)
+        except GenerationError as error:
+            return tuple(self._fail(str(error), params.num_samples))
+        done: list[Generation] = []
+        if params.num_samples > 1 and server.dialect.takes_choices(params):
+            done = await self._complete(request, messages, 0, params.num_samples)
+        rest = range(len(done), params.num_samples)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._complete(request, messages, sample, 1)) for sample in rest]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        for task in tasks:
+            done += task.result()
+        return tuple(done)
+
+    async def _complete(
+        self, request: Request, messages: list[dict[str, Any]], sample: int, num_choices: int
+    ) -> list[Generation]:
+        """Generations from `sample` on, `num_choices` at most; none where the server cannot give several.
+
+        A failure gives `num_choices` generations that say so.
+        """
+        server, params = self._server, self._params
+        failing_since: float | None = None
+        spent = Usage()
+        num_tries = 0
+        has_length = True
+        num_prompt_tokens = _guess_prompt_tokens(request.prompt.messages)
+        identity = f"{request.key}/{sample}"
+        while True:
+            dialect = server.dialect
+            if num_choices > 1 and not dialect.takes_choices(params):
+                return []
+            body = build_body(
+                model=server.model,
+                messages=messages,
+                params=params,
+                dialect=dialect,
+                num_choices=num_choices,
+                seed=derive_seed(request.seed, sample) if params.temperature > 0 else None,
+                has_length=has_length,
+                extra=server.extra_body,
+            )
+            guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
+            try:
+                reply = await self._try(body, dialect, guess, identity, num_choices, has_length)
+            except _Adapted as adapted:
+                has_length = has_length and adapted.has_length
+                continue
+            except _Refused as refused:
+                return self._fail(str(refused), num_choices, spent, refused.finish_reason)
+            except _Retry as failed:
+                num_tries += 1
+                spent = spent + failed.usage
+                failing_since = failing_since or failed.at
+                if await self._wait(failed, num_tries, failing_since):
+                    continue
+                tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
+                message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
+                return self._fail(message, num_choices, spent)
+            if len(reply.choices) < num_choices:
+                server.learn_single(params.temperature)
+            if reply.model:
+                server.learn_name(reply.model)
+            return self._finish(request, reply, num_choices, body.get("seed"))
+
+    async def _try(
+        self,
+        body: dict[str, Any],
+        dialect: Dialect,
+        guess: int,
+        identity: str,
+        num_choices: int,
+        has_length: bool,
+    ) -> Reply:
+        """Send a request once.
+
+        Raises:
+            _Retry, _Refused, _Adapted: what to do next.
+            GenerationError: the run is over.
+        """
+        server = self._server
+        timeout = server.patience.timeout_seconds
+        content = orjson.dumps(body)
+        async with self._slots:
+            await asyncio.sleep(server.pacer.reserve(guess))
+            while (held := server.pacer.held_seconds()) > 0:
+                await asyncio.sleep(held)
+            try:
+                async with asyncio.timeout(timeout):
+                    response = await self._client.post(
+                        f"{server.base_url}/chat/completions",
+                        content=content,
+                        headers={"idempotency-key": _identify(identity, content)},
+                    )
+            except TimeoutError:
+                raise _Retry(f"no complete answer within {timeout:g} s") from None
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+                detail = server.scrub(one_line(str(error) or type(error).__name__))
+                raise _Retry("no connection", detail, is_connect=True) from None
+            except httpx.HTTPError as error:
+                detail = server.scrub(one_line(str(error) or type(error).__name__))
+                raise _Retry("connection lost", detail) from None
+        server.touch()
+        if not response.is_success:
+            raise await self._judge_problem(response, body, dialect, has_length)
+        try:
+            reply = read_reply(response.content)
+        except ReplyError as error:
+            server.count(error.usage, num_choices=num_choices, guess=guess)
+            raise _Retry("no usable reply", server.scrub(str(error)), usage=error.usage) from None
+        server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
+        server.accept(body)
+        return reply
+
+    async def _judge_problem(
+        self, response: httpx.Response, body: Mapping[str, Any], dialect: Dialect, has_length: bool
+    ) -> Exception:
+        """What a status other than success means: the exception to raise."""
+        server = self._server
+        problem = read_problem(response.status_code, response.content)
+        said = server.scrub(str(problem))
+        status = problem.status
+        if status == 403 and _MODERATION.search(problem.message):
+            return _Refused(said)
+        if status in (401, 403):
+            return GenerationError(f"{server.base_url} refuses the key: {said}; {server.key_hint()}")
+        if status == 402 or (status == 429 and "insufficient_quota" in problem.code):
+            return GenerationError(f"{server.base_url} wants to be paid: {said}; what is finished is kept")
+        if status == 404:
+            if not server.has_answered:
+                return GenerationError(
+                    await self._find_missing()
+                    or f"{server.base_url}/chat/completions: {said}; "
+                    "check the model's name and the URL, which usually ends in /v1"
+                )
+            return _Retry(f"HTTP {status}", server.scrub(problem.message))
+        if status in _RETRIED or status >= 500:
+            wait = parse_retry_after(response.headers, now=time.time())
+            return _Retry(f"HTTP {status}", server.scrub(problem.message), wait=wait)
+        if status in (400, 413, 422):
+            if problem.is_overlong:
+                # The answer may be what does not fit: then the server is left to use the room there is.
+                return _Adapted(has_length=False) if has_length else _Refused(said, finish_reason="skipped")
+            if status != 413 and server.learn(problem, body, dialect):
+                return _Adapted()
+            if (
+                problem.is_unknown_model
+                and not server.has_answered
+                and (missing := await self._find_missing())
+            ):
+                return GenerationError(missing)
+        return _Refused(said)
+
+    async def _find_missing(self) -> str | None:
+        """That the server does not have the model, and which ones it has; None where it does not say so."""
+        server = self._server
+        try:
+            async with asyncio.timeout(min(_LOOKUP_SECONDS, server.patience.timeout_seconds)):
+                listing = await self._client.get(f"{server.base_url}/models")
+            served = [str(entry["id"]) for entry in orjson.loads(listing.content)["data"]]
+        except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError):
+            return None
+        if not served or server.model in served:
+            return None
+        names = ", ".join(served[:_MAX_NAMES])
+        if len(served) > _MAX_NAMES:
+            names += f" and {len(served) - _MAX_NAMES} more"
+        return server.scrub(f"{server.base_url} does not serve model {server.model!r}; it serves {names}")
+
+    async def _wait(self, failed: _Retry, num_tries: int, failing_since: float) -> bool:
+        """Wait before the next try; False where there is none.
+
+        Raises:
+            GenerationError: the server cannot be reached.
+        """
+        server = self._server
+        backoff = compute_backoff(
+            num_tries,
+            base=server.patience.backoff_seconds,
+            maximum=server.patience.max_backoff_seconds,
+            fraction=self._random.random(),
+        )
+        if failed.is_connect and server.last_contact is None:
+            left = server.patience.connect_seconds - (time.monotonic() - failing_since)
+            if left <= 0:
+                raise GenerationError(
+                    f"{server.base_url}: no connection ({failed.detail}); "
+                    "is the server running, and is the URL right?"
+                )
+            await asyncio.sleep(min(left, backoff, 1.0))
+            return True
+        if num_tries > server.patience.max_retries:
+            if failed.is_connect and (server.last_contact or 0.0) < failing_since:
+                raise GenerationError(
+                    f"{server.base_url}: the server is gone ({failed.detail}, {num_tries} tries); "
+                    "what is finished is kept"
+                )
+            return False
+        if failed.wait is not None:
+            if failed.wait > server.patience.timeout_seconds:
+                failed.detail = f"the server asks to wait {failed.wait:.0f} s"
+                return False
+            server.pacer.hold(failed.wait)
+            await asyncio.sleep(failed.wait)
+            # The random part, or all that waited would come at once.
+            backoff = self._random.random() * min(backoff, 0.1 * failed.wait)
+        await asyncio.sleep(backoff)
+        return True
+
+    def _finish(self, request: Request, reply: Reply, num_choices: int, seed: int | None) -> list[Generation]:
+        choices = reply.choices[:num_choices]
+        usage = reply.usage or Usage()
+        weights = [len(choice.tokens or ()) or len(choice.content + choice.reasoning) for choice in choices]
+        counts = split_tokens(usage.completion_tokens, weights)
+        return [
+            self._read(request, choice, usage.prompt_tokens, count, reply.model, seed)
+            for choice, count in zip(choices, counts, strict=True)
+        ]
+
+    def _read(
+        self,
+        request: Request,
+        choice: Choice,
+        num_prompt_tokens: int,
+        num_tokens: int,
+        model: str | None,
+        seed: int | None,
+    ) -> Generation:
+        params, labels = self._params, request.prompt.labels
+        composed = compose_text(choice, params.stop)
+        found = None
+        if params.verdict_logprobs and choice.tokens:
+            span = find_verdict_span(composed.text, labels)
+            start = composed.content_start
+            if span is not None and span[0] >= start:
+                inner = (span[0] - start, span[1] - start)
+                found = align_verdict(choice.tokens, choice.content, inner, labels)
+        is_filtered = choice.finish_reason == "content_filter"
+        return Generation(
+            text=composed.text,
+            finish_reason="error" if is_filtered else composed.finish_reason,
+            prompt_tokens=num_prompt_tokens,
+            completion_tokens=num_tokens,
+            verdict_logprobs=None if found is None else found.logprobs,
+            verdict_mass=None if found is None else found.mass,
+            model=model or self._server.model,
+            seed=seed,
+            error="the server's content filter ended the text" if is_filtered else None,
+        )
+
+    def _fail(
+        self, message: str, num_choices: int, spent: Usage | None = None, finish_reason: str = "error"
+    ) -> list[Generation]:
+        """Generations that say what went wrong; the first one holds what was spent in vain."""
+        spent = spent or Usage()
+        counts = split_tokens(spent.completion_tokens, [1] + [0] * (num_choices - 1))
+        return [
+            Generation(
+                text="",
+                finish_reason=finish_reason,
+                prompt_tokens=spent.prompt_tokens,
+                completion_tokens=count,
+                model=self._server.model,
+                error=message,
+            )
+            for count in counts
+        ]
+
+
+def derive_seed(seed: int, sample: int) -> int:
+    """The seed of one sample of a request, in [0, 2**31): servers hold it in 32 bits with a sign."""
+    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _guess_prompt_tokens(messages: Messages) -> int:
+    total = 0
+    for message in messages:
+        for part in (message.content,) if isinstance(message.content, str) else message.content:
+            if isinstance(part, ImagePart):
+                total += _IMAGE_TOKENS
+            else:
+                total += len(part if isinstance(part, str) else part.text) // _CHARS_PER_TOKEN
+    return total
+
+
+def _identify(identity: str, content: bytes) -> str:
+    digest = hashlib.sha256(identity.encode(errors="surrogatepass"))
+    digest.update(content)
+    return digest.hexdigest()[:32]

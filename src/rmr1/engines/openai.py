@@ -1,0 +1,223 @@
+"""Any OpenAI-compatible chat-completions server as an engine: vLLM, SGLang, llama.cpp, Ollama, hosted.
+
+Requests run on an event loop in a thread of their own while `generate` is open; prompts are rendered
+and results handed out in the caller's thread. At most `concurrency` HTTP requests and a few rendered or
+finished ones beside them are held, so memory stays flat.
+
+What is retried, what ends one request and what ends the run: `rmr1.engines.chat_session`. What is sent
+and how replies are read, stop strings and thinking among it: `rmr1.engines.chat_wire`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.chat_server import ChatServer, Patience, check_url
+from rmr1.engines.chat_wire import Dialect, Usage
+from rmr1.engines.limits import Pacer
+from rmr1.engines.prices import Price, compute_cost, find_price
+from rmr1.errors import ConfigError, GenerationError
+from rmr1.records import Generation
+
+try:
+    from rmr1.engines.chat_session import ChatSession
+except ImportError as error:
+    raise ConfigError(
+        f"an OpenAI-compatible server needs {error.name or 'httpx'}, which is not installed; "
+        "pip install 'rmr1[api]'"
+    ) from error
+
+_READ_AHEAD = 8
+"""Requests held beyond those that are being answered, at most."""
+
+
+def parse_openai_name(rest: str) -> tuple[str, str]:
+    """`NAME@URL` as `(name, base_url)`; the name may hold slashes and "@".
+
+        >>> parse_openai_name("org/model@http://127.0.0.1:8000/v1")
+        ('org/model', 'http://127.0.0.1:8000/v1')
+
+    Raises:
+        ConfigError: it is of another form, or the URL holds a user name, a password or a query.
+    """
+    at = max(rest.rfind("@http://"), rest.rfind("@https://"))
+    if at <= 0:
+        # The text is not repeated: what stands before an "@" may be a password.
+        raise ConfigError(
+            "a model on a server is named openai:NAME@URL, such as openai:my-model@http://127.0.0.1:8000/v1"
+        )
+    return rest[:at], check_url(rest[at + 1 :])
+
+
+class OpenAIEngine:
+    """Answers requests with a model that a chat-completions server holds."""
+
+    def __init__(
+        self,
+        name: str,
+        base_url: str,
+        *,
+        concurrency: int = 32,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        timeout_seconds: float = 600.0,
+        max_retries: int = 6,
+        backoff_seconds: float = 1.0,
+        max_backoff_seconds: float = 60.0,
+        connect_seconds: float = 5.0,
+        extra_body: Mapping[str, Any] | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        use_max_completion_tokens: bool | None = None,
+        price_in: float | None = None,
+        price_out: float | None = None,
+    ):
+        """Prepare to ask `name` at `base_url`, which usually ends in `/v1`; nothing is sent yet.
+
+        Args:
+            concurrency: most HTTP requests at a time.
+            tokens_per_minute: of prompts and answers together.
+            timeout_seconds: for one try, from sending to the last byte of the reply. A server that asks
+                to wait longer than this is not waited for.
+            max_retries: tries after the first one.
+            backoff_seconds: wait after the first failed try; doubles up to `max_backoff_seconds`.
+            connect_seconds: how long a server that was never reached is tried.
+            extra_body: further fields of the request; they go before our own.
+            api_key_env: the environment variable that holds the key, the only place it is read from.
+                Where it is not set no key is sent, which suits local servers.
+            use_max_completion_tokens: which of its two names the length limit has; None finds out.
+            price_in: USD per million prompt tokens; `price_out` likewise for completion tokens. By
+                default the list prices, where the model is a known hosted one.
+
+        Raises:
+            ConfigError: a setting is wrong.
+        """
+        for label, value, least in (
+            ("concurrency", concurrency, 1),
+            ("max_retries", max_retries, 0),
+            ("timeout_seconds", timeout_seconds, 1e-3),
+            ("backoff_seconds", backoff_seconds, 0),
+            ("max_backoff_seconds", max_backoff_seconds, 0),
+            ("connect_seconds", connect_seconds, 0),
+            ("price_in", price_in, 0),
+            ("price_out", price_out, 0),
+        ):
+            if value is not None and not least <= value < math.inf:
+                raise ConfigError(f"{label} is {value}; expected a number of at least {least}")
+        if not name:
+            raise ConfigError("the model's name is empty; expected openai:NAME@URL")
+        self._server = ChatServer(
+            name,
+            base_url,
+            concurrency=concurrency,
+            patience=Patience(
+                timeout_seconds=timeout_seconds,
+                max_retries=max_retries,
+                backoff_seconds=backoff_seconds,
+                max_backoff_seconds=max_backoff_seconds,
+                connect_seconds=connect_seconds,
+            ),
+            pacer=Pacer(requests_per_minute, tokens_per_minute),
+            dialect=Dialect(
+                length_field="max_completion_tokens" if use_max_completion_tokens else "max_tokens"
+            ),
+            is_length_fixed=use_max_completion_tokens is not None,
+            extra_body=extra_body or {},
+            extra_headers=extra_headers or {},
+            api_key_env=api_key_env,
+        )
+        self.name = f"openai:{name}@{self._server.base_url}"
+        self._price = _choose_price(name, price_in, price_out)
+        self._sessions: set[ChatSession] = set()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found out about the server, in the order it was met."""
+        return self._server.notes
+
+    @property
+    def usage(self) -> Usage:
+        """All tokens the server reported, those of replies that could not be used included."""
+        return self._server.usage
+
+    @property
+    def cost(self) -> float | None:
+        """USD so far; None where the price is not known."""
+        if self._price is None:
+            return None
+        usage = self.usage
+        return compute_cost(
+            self._price, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
+        )
+
+    def fingerprint(self) -> dict[str, object]:
+        """Model, server and extra fields; not the key, nor how fast the server is asked."""
+        return {
+            "engine": "openai",
+            "name": self._server.model,
+            "base_url": self._server.base_url,
+            "extra_body": self._server.extra_body,
+        }
+
+    def special_tokens(self) -> tuple[str, ...]:
+        """None: the tokenizer is the server's. The renderer neutralises the common ones by itself."""
+        return ()
+
+    def generate(
+        self, requests: Iterable[Request], params: SamplingParams
+    ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        """Yield each request with its generations as the server answers.
+
+        Closing the iterator cancels what is in flight. Seeds are sent at temperatures above 0.
+
+        Raises:
+            GenerationError: the server cannot be reached, refuses the key or has no such model.
+        """
+        source = iter(requests)
+        room = self._server.concurrency + min(_READ_AHEAD, self._server.concurrency)
+        num_in_flight = 0
+        is_exhausted = False
+        session = ChatSession(self._server, params)
+        self._sessions.add(session)
+        try:
+            session.start()
+            while True:
+                # One new request for each that left, and more only while nothing waits to be handed out.
+                while not is_exhausted and num_in_flight < room:
+                    request = next(source, None)
+                    if request is None:
+                        is_exhausted = True
+                        break
+                    num_in_flight += 1
+                    session.submit(request)
+                    if not session.outcomes.empty():
+                        break
+                if not num_in_flight:
+                    return
+                outcome = session.outcomes.get()
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                num_in_flight -= 1
+                yield outcome
+        finally:
+            session.stop()
+            self._sessions.discard(session)
+
+    def close(self) -> None:
+        """Cancel what is in flight; an iterator that is still open raises `GenerationError`."""
+        for session in tuple(self._sessions):
+            session.fail(GenerationError(f"{self.name}: the engine was closed"))
+
+
+def _choose_price(name: str, price_in: float | None, price_out: float | None) -> Price | None:
+    if (price_in is None) != (price_out is None):
+        raise ConfigError("price_in and price_out go together; give both or neither")
+    if price_in is None or price_out is None:
+        return find_price(name)
+    return Price(price_in, price_out)

@@ -1,0 +1,473 @@
+"""The offline vLLM engine: a causal language model on one or several GPUs, or on the CPU, in this process.
+
+Requests are pulled only as far as vLLM can work on them, and added in the order they come, so prompts
+that begin alike are adjacent and their common part is computed once (automatic prefix caching). Each
+sample is a request of its own to vLLM, with its own seed; all of a prompt's samples share its cache.
+
+Tokens are watched as they come, by the same rules as in the transformers engine, and a row is taken
+back at the verdict. vLLM's own stop strings would also stop at a tag that is thought or quoted.
+
+The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt
+and what was written before the letter, nearly all of it in the cache, and one token more. Asking for
+them while sampling would cost every token of a long text, and its list of likeliest tokens need not
+hold both letters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from rmr1.engines.base import Request, SamplingParams
+from rmr1.errors import ConfigError, GenerationError
+from rmr1.records import Generation
+
+try:
+    from rmr1.engines.chat import ChatReader, Prepared, derive_seed
+    from rmr1.engines.loading import DTYPES, hash_text
+    from rmr1.engines.tokens import Endings, TextStream
+    from rmr1.engines.vllm_core import (
+        Core,
+        choose_lora_rank,
+        describe_model,
+        import_vllm,
+        is_cpu,
+        read_adapter,
+        start_core,
+        step_core,
+        stop_core,
+    )
+    from rmr1.engines.watch import StopWatcher
+except ImportError as error:
+    raise ConfigError(
+        f"the vllm engine needs {error.name or 'torch'}, which is not installed; pip install 'rmr1[vllm]'"
+    ) from error
+
+_CPU_CACHE_GB = 4.0
+_READ_AHEAD = 2
+"""Rows handed to vLLM, as a multiple of those it computes at a time."""
+_BYTES_PER_GB = 1 << 30
+
+
+class VLLMEngine:
+    """Answers requests with a vLLM engine that this process holds."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        dtype: str = "auto",
+        tensor_parallel_size: int = 1,
+        max_model_len: int | None = None,
+        gpu_memory_utilization: float | None = None,
+        kv_cache_gb: float | None = None,
+        max_num_seqs: int | None = None,
+        quantization: str | None = None,
+        lora_adapter: str | Path | None = None,
+        enforce_eager: bool | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
+        on_overlong: Literal["skip", "fail"] = "skip",
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        engine_args: Mapping[str, Any] | None = None,
+    ):
+        """Load the model.
+
+        With several GPUs vLLM starts processes that import the main module again: a script then needs
+        `if __name__ == "__main__":`.
+
+        Args:
+            model: a Hugging Face name, or a folder with configuration, weights and tokenizer.
+            dtype: "auto" (the checkpoint's own on a GPU, float32 on the CPU), "float32", "bfloat16"
+                or "float16".
+            tensor_parallel_size: number of GPUs that the weights are divided among.
+            max_model_len: most tokens of prompt and answer; at most, and by default, the model's own.
+            gpu_memory_utilization: share of the GPU's memory to take, in (0, 1]; on the CPU of the
+                machine's.
+            kv_cache_gb: GiB for keys and values, in place of that share; 4 on the CPU by default.
+            max_num_seqs: most rows computed at a time, a row being one sample.
+            quantization: vLLM's name of the method; by default what the checkpoint says.
+            lora_adapter: folder of a LoRA adapter that is applied to the model.
+            enforce_eager: True compiles nothing: slower, but ready sooner. By default on the CPU only.
+            chat_template_kwargs: passed to the chat template, such as `{"enable_thinking": False}`.
+            on_overlong: whether a prompt beyond `max_model_len` is skipped or ends the run.
+            engine_args: further arguments of vLLM's `EngineArgs`.
+
+        Raises:
+            ConfigError: a setting is wrong, or vLLM is not installed.
+            CheckpointError: the model cannot be loaded, has no tokenizer or no chat template, or does
+                not fit into memory.
+        """
+        for name, value in (
+            ("tensor_parallel_size", tensor_parallel_size),
+            ("max_model_len", max_model_len),
+            ("max_num_seqs", max_num_seqs),
+        ):
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; expected a positive number")
+        if gpu_memory_utilization is not None and not 0 < gpu_memory_utilization <= 1:
+            raise ConfigError(
+                f"gpu_memory_utilization is {gpu_memory_utilization}; expected a share in (0, 1]"
+            )
+        if kv_cache_gb is not None and kv_cache_gb <= 0:
+            raise ConfigError(f"kv_cache_gb is {kv_cache_gb}; expected a positive number")
+        if dtype != "auto" and dtype not in DTYPES:
+            raise ConfigError(
+                f"dtype {dtype!r} is not known; expected 'auto', {', '.join(map(repr, DTYPES))}"
+            )
+        self.name = model
+        adapter = None if lora_adapter is None else read_adapter(lora_adapter)
+        max_lora_rank = None if adapter is None else choose_lora_rank(adapter.rank)
+        found = describe_model(model, revision=revision, trust_remote_code=trust_remote_code)
+        if max_model_len and found.context and max_model_len > found.context:
+            raise ConfigError(
+                f"max_model_len {max_model_len} is beyond the model's context of {found.context}"
+            )
+        self._reader = ChatReader(
+            name=model,
+            tokenizer=found.tokenizer,
+            num_embeddings=found.num_embeddings,
+            max_model_len=max_model_len or found.context,
+            end_tokens=found.end_tokens,
+            on_overlong=on_overlong,
+            chat_template_kwargs=chat_template_kwargs,
+        )
+        vllm = import_vllm()
+        on_cpu = is_cpu()
+        if kv_cache_gb is None and gpu_memory_utilization is None and on_cpu:
+            kv_cache_gb = _CPU_CACHE_GB  # the share that fits a GPU is far too much of a machine's memory
+        core = start_core(
+            model,
+            {
+                "model": found.source,
+                "tokenizer": found.source,
+                "revision": revision,
+                "trust_remote_code": trust_remote_code,
+                "dtype": "float32" if dtype == "auto" and on_cpu else dtype,
+                "max_model_len": self._reader.max_model_len,
+                "tensor_parallel_size": tensor_parallel_size,
+                "gpu_memory_utilization": gpu_memory_utilization,
+                "kv_cache_memory_bytes": None if kv_cache_gb is None else int(kv_cache_gb * _BYTES_PER_GB),
+                "max_num_seqs": max_num_seqs,
+                "quantization": quantization,
+                "enforce_eager": on_cpu if enforce_eager is None else enforce_eager,
+                "enable_lora": adapter is not None,
+                "max_lora_rank": max_lora_rank,
+            },
+            dict(engine_args or {}),
+        )
+        self._core: Core | None = core
+        self._vllm = vllm
+        self._lora: Any = None
+        if adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self._lora = LoRARequest("adapter", 1, str(adapter.path))
+        self._identity: dict[str, object] = {
+            "engine": "vllm",
+            **found.identity,
+            "vllm": core.version,
+            "dtype": core.dtype,
+            "quantization": quantization,
+            "lora_adapter": None if adapter is None else adapter.identity,
+            "max_model_len": self._reader.max_model_len,
+            "chat_template": hash_text(found.tokenizer.chat_template),
+            "chat_template_kwargs": self._reader.template_kwargs,
+        }
+        self._listeners: dict[str, _Listener] = {}
+        self._num_added = 0
+        self._has_probed = False
+        self.num_prompt_tokens = 0
+        """Prompt tokens of all rows that began, each sample counted."""
+        self.num_cached_tokens = 0
+        """Those of them that were found in the prefix cache."""
+        try:
+            self._warm_up(core)
+        except BaseException:
+            self.close()
+            raise
+
+    def fingerprint(self) -> dict[str, object]:
+        """Model, weights, number format, context, chat template and vLLM's version; not where it runs."""
+        return dict(self._identity)
+
+    def special_tokens(self) -> tuple[str, ...]:
+        """The tokenizer's special tokens, and added ones that look like control tokens."""
+        return self._reader.special_tokens()
+
+    def generate(
+        self, requests: Iterable[Request], params: SamplingParams
+    ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        """Yield each request with its generations as they finish.
+
+        Raises:
+            GenerationError: vLLM failed as a whole, or a prompt is too long and `on_overlong` is "fail".
+        """
+        core = self._require_core()
+        if params.verdict_logprobs and not self._has_probed:
+            self._warm_up(core, ids=(0, 1))
+            self._has_probed = True
+        endings = Endings(self._reader.tokenizer, params.stop)
+        most_rows = _READ_AHEAD * core.max_num_seqs
+        stream = iter(requests)
+        has_more = True
+        tasks: dict[int, _Task] = {}
+        try:
+            while True:
+                # The last request may go over the limit with its samples, which belong together.
+                while has_more and (len(tasks) + 1) * params.num_samples <= max(
+                    most_rows, params.num_samples
+                ):
+                    request = next(stream, None)
+                    if request is None:
+                        has_more = False
+                        break
+                    prepared = self._reader.prepare(request, params)
+                    if isinstance(prepared, Generation):
+                        yield request, (prepared,) * params.num_samples
+                        continue
+                    task = self._start(prepared, params, endings)
+                    tasks[id(task)] = task
+                if not tasks:
+                    return
+                self._step(core)
+                for task in [task for task in tasks.values() if task.is_done]:
+                    del tasks[id(task)]
+                    yield task.prepared.request, tuple(self._read(task, row) for row in task.rows)
+        finally:
+            # The caller has had enough, or something failed: what is left must not go on.
+            self._abort([listener for task in tasks.values() for listener in task.list_listeners()])
+
+    def close(self) -> None:
+        """Stop vLLM and release its memory. The engine cannot be used afterwards."""
+        core, self._core = self._core, None
+        if core is not None:
+            self._listeners.clear()
+            stop_core(core)
+
+    def _require_core(self) -> Core:
+        if self._core is None:
+            raise GenerationError(f"the engine of model {self.name!r} is closed")
+        return self._core
+
+    def _start(self, prepared: Prepared, params: SamplingParams, endings: Endings) -> _Task:
+        task = _Task(prepared=prepared, wants_verdict=params.verdict_logprobs)
+        for sample in range(params.num_samples):
+            watcher = StopWatcher(params.stop, is_thinking=prepared.has_open_thinking)
+            row = _Row(
+                task=task,
+                stream=TextStream(self._reader.tokenizer, endings, watcher),
+                end_tokens=self._reader.end_tokens,
+                seed=derive_seed(prepared.request.seed, sample) if params.temperature > 0 else None,
+            )
+            task.rows.append(row)
+            self._add(
+                row,
+                prepared.tokens,
+                temperature=params.temperature,
+                top_p=params.top_p,
+                top_k=params.top_k,
+                seed=row.seed,
+                max_tokens=prepared.max_new_tokens,
+                stop_token_ids=sorted(self._reader.end_tokens),
+            )
+        return task
+
+    def _add(self, listener: _Listener, tokens: Sequence[int], *, priority: int = 0, **settings: Any) -> None:
+        listener.key = str(self._num_added)
+        self._num_added += 1
+        try:
+            self._require_core().engine.add_request(
+                listener.key,
+                self._vllm.inputs.TokensPrompt(prompt_token_ids=list(tokens)),
+                self._vllm.SamplingParams(
+                    ignore_eos=True,  # the end tokens are all among `stop_token_ids`
+                    detokenize=False,
+                    output_kind=self._vllm.sampling_params.RequestOutputKind.DELTA,
+                    **settings,
+                ),
+                lora_request=self._lora,
+                priority=priority,
+            )
+        except ValueError as error:  # only this one is refused
+            listener.fail(f"vLLM refuses the prompt: {str(error).splitlines()[0]}")
+            return
+        self._listeners[listener.key] = listener
+
+    def _step(self, core: Core) -> None:
+        ended = []
+        for output in step_core(core):
+            listener = self._listeners.get(output.request_id)
+            if listener is None:
+                continue
+            completion = output.outputs[0]
+            if isinstance(listener, _Row) and not listener.tokens:
+                self.num_prompt_tokens += len(listener.task.prepared.tokens)
+                self.num_cached_tokens += output.num_cached_tokens or 0
+            listener.take(completion)
+            if output.finished and not listener.is_done:
+                listener.fail(f"vLLM ended the text: {completion.finish_reason}")
+            if not listener.is_done:
+                continue
+            del self._listeners[output.request_id]
+            if not output.finished:
+                ended.append(output.request_id)
+            if isinstance(listener, _Row) and listener.task.wants_verdict:
+                self._ask_verdict(listener)
+        if ended:
+            core.engine.abort_request(ended)
+
+    def _ask_verdict(self, row: _Row) -> None:
+        """Have vLLM say how likely each label was where the finished row's verdict stands."""
+        if row.error is not None:
+            return
+        prepared = row.task.prepared
+        place = self._reader.find_verdict(prepared, row.text, row.tokens)
+        if place is None:
+            return
+        row.spellings = place.spellings
+        prefix = [*prepared.tokens, *row.tokens[: place.first]]
+        # A spelling's tokens are each asked for after those before it.
+        wanted: dict[tuple[int, ...], list[int]] = {}
+        for spelling in place.spellings:
+            for index, token in enumerate(spelling):
+                wanted.setdefault(spelling[:index], []).append(token)
+        for written, ids in wanted.items():
+            row.probes[written] = self._probe([*prefix, *written], ids)
+
+    def _probe(self, tokens: Sequence[int], ids: Sequence[int]) -> _Probe:
+        """Ask for the log-probabilities of `ids` after `tokens`; with no `ids` only for a step."""
+        probe = _Probe()
+        unique = list(dict.fromkeys(ids))
+        limit = self._reader.max_model_len
+        if limit is not None and len(tokens) + 1 > limit:
+            probe.fail("no room for it")  # a label's spelling is longer than what was left of the context
+            return probe
+        asked = {"logprobs": len(unique), "logprob_token_ids": unique} if unique else {}
+        # First in the queue: a probe takes one step, and what it needs is still in the cache.
+        self._add(probe, tokens, priority=-1, temperature=0.0, max_tokens=1, **asked)
+        return probe
+
+    def _read(self, task: _Task, row: _Row) -> Generation:
+        if row.error is not None:
+            return self._reader.fail("error", row.error, len(task.prepared.tokens))
+        return self._reader.finish(
+            task.prepared,
+            text=row.text,
+            num_tokens=len(row.tokens),
+            finish_reason=row.finish_reason,
+            verdict_logprobs=row.read_verdict(),
+            seed=row.seed,
+        )
+
+    def _abort(self, listeners: Iterable[_Listener]) -> None:
+        keys = [listener.key for listener in listeners if self._listeners.pop(listener.key, None) is not None]
+        if keys and self._core is not None:
+            self._core.engine.abort_request(keys)
+
+    def _warm_up(self, core: Core, ids: Sequence[int] = ()) -> None:
+        """One step that does not count: vLLM compiles at the first use, for up to half a minute."""
+        probe = self._probe([0], ids)
+        while not probe.is_done:
+            self._step(core)
+
+
+class _Listener(Protocol):
+    """What one of vLLM's requests writes to."""
+
+    key: str
+    is_done: bool
+
+    def take(self, completion: Any) -> None:
+        """Take in new tokens, a `vllm.CompletionOutput`."""
+        ...
+
+    def fail(self, reason: str) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class _Probe:
+    """Log-probabilities at one place of a text."""
+
+    key: str = ""
+    is_done: bool = False
+    logprobs: dict[int, float] | None = None
+
+    def take(self, completion: Any) -> None:
+        if completion.token_ids:
+            self.is_done = True
+            if completion.logprobs:
+                self.logprobs = {token: found.logprob for token, found in completion.logprobs[0].items()}
+
+    def fail(self, reason: str) -> None:
+        self.is_done = True
+
+
+@dataclass(slots=True, kw_only=True)
+class _Row:
+    """One sample as it grows."""
+
+    task: _Task
+    stream: TextStream
+    end_tokens: frozenset[int]
+    seed: int | None
+    key: str = ""
+    is_done: bool = False
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    """Filled in at the end."""
+    finish_reason: str = "length"
+    error: str | None = None
+    spellings: tuple[tuple[int, ...], ...] | None = None
+    probes: dict[tuple[int, ...], _Probe] = field(default_factory=dict)
+    """By what of a spelling stands before the probed place."""
+
+    def take(self, completion: Any) -> None:
+        for token in completion.token_ids:
+            self.tokens.append(token)
+            if token in self.end_tokens or self.stream.push(token):
+                self.finish_reason = "stop"
+                self.is_done = True
+            elif len(self.tokens) >= self.task.prepared.max_new_tokens:
+                self.is_done = True
+            if self.is_done:  # several tokens may come at once
+                self.text = self.stream.finish()
+                return
+
+    def fail(self, reason: str) -> None:
+        self.error = reason
+        self.is_done = True
+
+    def read_verdict(self) -> tuple[float, ...] | None:
+        """Each label's log-probability, or None where there is no verdict or one is not known."""
+        if self.spellings is None:
+            return None
+        found = []
+        for spelling in self.spellings:
+            values = [
+                (self.probes[spelling[:index]].logprobs or {}).get(token)
+                for index, token in enumerate(spelling)
+            ]
+            if any(value is None for value in values):
+                return None
+            found.append(sum(value for value in values if value is not None))
+        return tuple(found)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Task:
+    """A request and its samples."""
+
+    prepared: Prepared
+    wants_verdict: bool
+    rows: list[_Row] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return all(listener.is_done for listener in self.list_listeners())
+
+    def list_listeners(self) -> list[_Listener]:
+        probes = [probe for row in self.rows for probe in row.probes.values()]
+        return [*self.rows, *probes]
