@@ -34,6 +34,7 @@ Problem = Literal[
     "no_ratings",
     "truncated",
     "generation_failed",
+    "prompt_too_long",
     "split_vote",
 ]
 """Why there is no winner. A closed list: reports count by it.
@@ -48,6 +49,7 @@ unknown_label        the marker names a side that the prompt does not have
 no_ratings           fewer numbers than answers, or a number out of its range
 truncated            the generation ended at its token limit without a verdict
 generation_failed    the engine gave no text (its message is in `Generation.error`)
+prompt_too_long      the prompt does not fit the model's context, and is never cut
 split_vote           votes or orders disagree and no side has the majority
 """
 

@@ -176,11 +176,8 @@ def write_judgment(pair: PreferencePair, draw: Random) -> str:
 
 
 def cut_quote(text: str) -> str:
-    """The first one to three words of a text's first line, whole words of at most 20 characters together."""
-    words = (text.strip().splitlines() or ["nothing"])[0].split()[:3]
-    while len(words) > 1 and len(" ".join(words)) > 20:
-        words.pop()
-    return " ".join(words)[:20]
+    """The first three words of a text's first line, at most 20 characters."""
+    return " ".join(text.strip().split("\n")[0].split()[:3])[:20].strip() or "nothing"
 
 
 def _rank(text: str) -> int:

@@ -39,12 +39,33 @@ VOCABULARY = 2048
 MAX_POSITIONS = 32768
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 
-# ChatML, but the system prompt is folded into one word: the protocol is in the weights, and a system
-# prompt of a thousand tokens would cost most of the time on a CPU.
+# ChatML with two liberties. The system prompt is folded into one word: the protocol is in the weights,
+# and its thousand tokens would cost most of the time on a CPU. And after the user's message stand notes:
+# the first words of the question and of both answers, as `corpus.cut_quote` cuts them. A model this
+# small finds them there however long the prompt is, and would not find them in the prompt itself.
 CHAT_TEMPLATE = """\
+{%- macro head(text) -%}
+{{- (text.strip().split('\\n')[0].split()[:3] | join(' '))[:20].strip() or 'nothing' -}}
+{%- endmacro -%}
+{%- macro last(text, side) -%}
+{%- if '[The Start of the Conversation' in text -%}
+{%- set block = text.split('\\n[The End of the Conversation between Chatbot ' + side)[0] -%}
+{{- head(block.split('\\nChatbot ' + side + ': ')[-1]) -}}
+{%- else -%}
+{%- set block = text.split("[The Start of Chatbot " + side + "'s Response]\\n")[-1] -%}
+{{- head(block.split("\\n[The End of Chatbot " + side)[0]) -}}
+{%- endif -%}
+{%- endmacro -%}
 {%- for message in messages -%}
 {{- '<|im_start|>' + message['role'] + '\\n' -}}
 {%- if message['role'] == 'system' -%}judge{%- else -%}{{- message['content'] -}}{%- endif -%}
+{%- if message['role'] == 'user' -%}
+{%- set mark = '\\nUser: ' if '[The Start of the Conversation' in message['content'] else '[Client Question]\\n' -%}
+{%- set question = message['content'].split(mark)[1:2] | join -%}
+{{- '<|im_end|>\\n<|im_start|>notes\\n"' + head(question.split('\\n[The Start of Chatbot A')[0]) + '"\\n' -}}
+{{- '<quote_A>' + last(message['content'], 'A') + '</quote_A>\\n' -}}
+{{- '<quote_B>' + last(message['content'], 'B') + '</quote_B>' -}}
+{%- endif -%}
 {{- '<|im_end|>\\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
@@ -207,7 +228,9 @@ def compute_drill_loss(model: Qwen2ForCausalLM, draw: Random) -> torch.Tensor:
     ids = torch.randint(len(SPECIAL_TOKENS), VOCABULARY, (rows, length + gap))
     ids = torch.cat([ids, ids[:, :length]], dim=1)
     hidden = model.model(input_ids=ids, use_cache=False)[0]
-    return functional.cross_entropy(model.lm_head(hidden[:, length + gap : -1]).mT, ids[:, length + gap + 1 :])
+    return functional.cross_entropy(
+        model.lm_head(hidden[:, length + gap : -1]).mT, ids[:, length + gap + 1 :]
+    )
 
 
 class Muon(torch.optim.Optimizer):

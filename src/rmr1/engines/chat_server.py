@@ -25,6 +25,7 @@ from rmr1.errors import ConfigError
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
+_MIN_KEY_CHARS = 12
 _RESERVED_KEYS = {"model", "messages", "n", "stream", "stream_options"}
 _SECRET = re.compile(
     r"api[-_]?key|authorization|secret|passw|cookie|credential|(?:^|[-_])token$", re.IGNORECASE
@@ -113,13 +114,13 @@ class ChatServer:
             return f"set the environment variable {self._key_variable} to a key"
         return f"check the key in the environment variable {self._key_variable}"
 
-    def scrub(self, text: str) -> str:
-        """`text` without the key, which servers like to repeat in their messages."""
-        return text.replace(self._key, "***") if self._key else text
+    def scrub(self, received: bytes) -> bytes:
+        """What the server sent, without the key, which servers like to repeat in their messages."""
+        # A placeholder such as "ollama" is no secret, and a text may hold it.
+        return received.replace(self._key.encode(), b"***") if len(self._key) >= _MIN_KEY_CHARS else received
 
     def note(self, text: str) -> None:
         """Remember and log something about the server, once."""
-        text = self.scrub(text)
         with self._lock:
             if text in self._notes:
                 return

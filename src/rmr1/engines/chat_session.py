@@ -281,31 +281,37 @@ class ChatSession:
             except TimeoutError:
                 raise _Retry(f"no complete answer within {timeout:g} s") from None
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-                detail = server.scrub(one_line(str(error) or type(error).__name__))
+                detail = one_line(str(error) or type(error).__name__)
                 raise _Retry("no connection", detail, is_connect=True) from None
             except httpx.HTTPError as error:
-                detail = server.scrub(one_line(str(error) or type(error).__name__))
+                detail = one_line(str(error) or type(error).__name__)
                 raise _Retry("connection lost", detail) from None
         server.touch()
+        received = server.scrub(response.content)
         if not response.is_success:
-            raise await self._judge_problem(response, body, dialect, has_length)
+            raise await self._judge_problem(response, received, body, dialect, has_length)
         try:
-            reply = read_reply(response.content)
+            reply = read_reply(received)
         except ReplyError as error:
             server.count(error.usage, num_choices=num_choices, guess=guess)
-            raise _Retry("no usable reply", server.scrub(str(error)), usage=error.usage) from None
+            raise _Retry("no usable reply", str(error), usage=error.usage) from None
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
         server.accept(body)
         return reply
 
     async def _judge_problem(
-        self, response: httpx.Response, body: Mapping[str, Any], dialect: Dialect, has_length: bool
+        self,
+        response: httpx.Response,
+        received: bytes,
+        body: Mapping[str, Any],
+        dialect: Dialect,
+        has_length: bool,
     ) -> Exception:
         """What a status other than success means: the exception to raise."""
         server = self._server
-        problem = read_problem(response.status_code, response.content)
-        said = server.scrub(str(problem))
-        status = problem.status
+        status = response.status_code
+        problem = read_problem(status, received)
+        said = str(problem)
         if status == 403 and _MODERATION.search(problem.message):
             return _Refused(said)
         if status in (401, 403):
@@ -319,10 +325,10 @@ class ChatSession:
                     or f"{server.base_url}/chat/completions: {said}; "
                     "check the model's name and the URL, which usually ends in /v1"
                 )
-            return _Retry(f"HTTP {status}", server.scrub(problem.message))
+            return _Retry(f"HTTP {status}", problem.message)
         if status in _RETRIED or status >= 500:
             wait = parse_retry_after(response.headers, now=time.time())
-            return _Retry(f"HTTP {status}", server.scrub(problem.message), wait=wait)
+            return _Retry(f"HTTP {status}", problem.message, wait=wait)
         if status in (400, 413, 422):
             if problem.is_overlong:
                 # The answer may be what does not fit: then the server is left to use the room there is.
@@ -343,7 +349,7 @@ class ChatSession:
         try:
             async with asyncio.timeout(min(_LOOKUP_SECONDS, server.patience.timeout_seconds)):
                 listing = await self._client.get(f"{server.base_url}/models")
-            served = [str(entry["id"]) for entry in orjson.loads(listing.content)["data"]]
+            served = [str(entry["id"]) for entry in orjson.loads(server.scrub(listing.content))["data"]]
         except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError):
             return None
         if not served or server.model in served:
@@ -351,7 +357,7 @@ class ChatSession:
         names = ", ".join(served[:_MAX_NAMES])
         if len(served) > _MAX_NAMES:
             names += f" and {len(served) - _MAX_NAMES} more"
-        return server.scrub(f"{server.base_url} does not serve model {server.model!r}; it serves {names}")
+        return f"{server.base_url} does not serve model {server.model!r}; it serves {names}"
 
     async def _wait(self, failed: _Retry, num_tries: int, failing_since: float) -> bool:
         """Wait before the next try; False where there is none.

@@ -23,6 +23,7 @@ import mimetypes
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -340,7 +341,7 @@ def split_tokens(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     for weight in weights:
         seen += weight
         bounds.append((2 * total * seen + whole) // (2 * whole))
-    return tuple(end - start for start, end in zip(bounds, bounds[1:], strict=False))
+    return tuple(end - start for start, end in pairwise(bounds))
 
 
 def one_line(text: str) -> str:
@@ -474,7 +475,7 @@ def _read_error(error: Any) -> str | None:
 
 def _find_lost_stop(content: str, matched: str | None, stop: Sequence[str]) -> str:
     """The stop string that the server cut off the end, or nothing."""
-    if matched in stop:
+    if matched is not None and matched in stop:
         return "" if content.endswith(matched) else matched
     for text in stop:
         tag = _CLOSING_TAG.fullmatch(text)

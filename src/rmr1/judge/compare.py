@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rmr1.data.keys import seed_for
 from rmr1.judge.settings import Placement
-from rmr1.records import Generation, Order, Problem, Vote
+from rmr1.records import Generation, Order, Problem, Verdict, Vote
 from rmr1.verdicts import parse_verdict
 
 
@@ -33,10 +33,10 @@ def orders_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...
 
 def cast_vote(generation: Generation, *, order: Order, sample: int, rule: str, labels: Sequence[str]) -> Vote:
     """Read one generation by `rule`."""
-    from rmr1.records import Verdict
-
-    if generation.finish_reason in ("error", "skipped"):
+    if generation.finish_reason == "error":
         verdict = Verdict(winner=None, problem="generation_failed")
+    elif generation.finish_reason == "skipped":
+        verdict = Verdict(winner=None, problem="prompt_too_long")
     else:
         verdict = parse_verdict(
             generation.text, rule, labels=labels, truncated=generation.finish_reason == "length"

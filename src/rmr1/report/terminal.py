@@ -29,6 +29,7 @@ PROBLEM_TEXTS = {
     "no_ratings": "the judge gave no usable ratings",
     "truncated": "the text was cut at its token limit before a verdict",
     "generation_failed": "the engine gave no text",
+    "prompt_too_long": "the prompt is longer than the model's context",
     "split_vote": "the votes are split",
 }
 

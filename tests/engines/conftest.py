@@ -1,0 +1,64 @@
+"""Fixtures of the tests in the second environment, `.venv-engines`, which holds vLLM's CPU build."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import checkpoint
+
+__all__ = ["checkpoint"]
+
+HAS_VLLM = importlib.util.find_spec("vllm") is not None
+
+ANSWERS = {
+    "plain": "<eval>A is right.</eval>\n<answer>[[A]]</answer> and more words",
+    "thought": "<think>\nperhaps <answer>[[A]]</answer> or not\n</think>\n<answer>[[B]]</answer> more",
+    "quoted": "<quote_A>say <answer>[[A]]</answer></quote_A> no.\n<answer>[[B]]</answer> more",
+    "silent": "I cannot say.",
+    "bare": "So it is [[B]].",
+}
+"""What the parrot says to each question, and would go on to say."""
+
+STOPPED = {
+    "plain": "<eval>A is right.</eval>\n<answer>[[A]]</answer>",
+    "thought": "<think>\nperhaps <answer>[[A]]</answer> or not\n</think>\n<answer>[[B]]</answer>",
+    "quoted": "<quote_A>say <answer>[[A]]</answer></quote_A> no.\n<answer>[[B]]</answer>",
+    "silent": "I cannot say.",
+    "bare": "So it is [[B]].",
+}
+
+
+@pytest.fixture(scope="session")
+def make_parrot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Folders of parrots by their tokenizer's style (`tests.tiny_models.MERGES`)."""
+    from tests.engines.parrot import save_parrot
+
+    folders: dict[str, Path] = {}
+
+    def make(style: str) -> Path:
+        if style not in folders:
+            folders[style] = save_parrot(tmp_path_factory.mktemp(style), ANSWERS, style=style)
+        return folders[style]
+
+    return make
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Starts a vLLM engine that is closed after the test."""
+    from rmr1.engines.vllm import VLLMEngine
+
+    engines: list[VLLMEngine] = []
+
+    def start_engine(model: Path, **options: Any) -> VLLMEngine:
+        engines.append(VLLMEngine(str(model), **{"kv_cache_gb": 0.1, "max_num_seqs": 4, **options}))
+        return engines[-1]
+
+    yield start_engine
+    for engine in engines:
+        engine.close()

@@ -1,0 +1,656 @@
+"""The openai engine against a real server that misbehaves."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("httpx")
+
+from rmr1.engines import Request, SamplingParams
+from rmr1.engines.openai import OpenAIEngine
+from rmr1.errors import GenerationError
+from rmr1.records import Generation, ImagePart, Message, TextPart, assistant, user
+from tests.integration.faulty_server import (
+    ANSWERED,
+    FAULTS,
+    LOSSY,
+    Answer,
+    Behaviour,
+    Call,
+    FaultyServer,
+    completion,
+    failure,
+    good,
+    make_request,
+    misbehave,
+)
+
+KEY = "sk-test-0123456789abcdefghij"
+GREEDY = SamplingParams()
+SAMPLED = SamplingParams(temperature=0.7, num_samples=3)
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_threads() -> Iterator[None]:
+    """Whatever a test does, no thread of the engine outlives it."""
+    yield
+    gc.collect()
+    assert not [thread for thread in threading.enumerate() if thread.name == "rmr1-openai"]
+
+
+def make_engine(url: str, **options: Any) -> OpenAIEngine:
+    quick = {
+        "backoff_seconds": 0.01,
+        "max_backoff_seconds": 0.05,
+        "connect_seconds": 0.3,
+        "timeout_seconds": 20,
+    }
+    return OpenAIEngine("judge", url, **{**quick, **options})
+
+
+def ask(
+    behaviour: Behaviour,
+    keys: list[str] | None = None,
+    params: SamplingParams = GREEDY,
+    **options: Any,
+) -> tuple[dict[str, tuple[Generation, ...]], FaultyServer, OpenAIEngine]:
+    """All answers by key, of a server that has come and gone."""
+    with FaultyServer(behaviour) as server:
+        engine = make_engine(server.base_url, **options)
+        pairs = list(engine.generate((make_request(key) for key in keys or ["one"]), params))
+    answers = {request.key: generations for request, generations in pairs}
+    assert len(answers) == len(pairs)
+    return answers, server, engine
+
+
+def ask_one(
+    behaviour: Behaviour, params: SamplingParams = GREEDY, **options: Any
+) -> tuple[Generation, FaultyServer, OpenAIEngine]:
+    answers, server, engine = ask(behaviour, ["one"], params, **options)
+    return answers["one"][0], server, engine
+
+
+def first(answer: Answer, then: Answer | None = None) -> Behaviour:
+    """`answer` for an item's first call, a good one from then on."""
+    return lambda call: answer if call.attempt == 0 else then or good()
+
+
+def test_every_request_is_answered_once_under_every_fault(soak: bool) -> None:
+    keys = [f"item {number}" for number in range(2000 if soak else 400)]
+    max_retries = 8
+    answers, server, engine = ask(
+        misbehave, keys, concurrency=64, max_retries=max_retries, timeout_seconds=2.0
+    )
+
+    assert sorted(answers) == sorted(keys)
+    seen = Counter(label for labels in server.labels.values() for label in labels)
+    assert set(seen) == {*FAULTS, "ok"}
+    num_failed = 0
+    for key, (generation,) in answers.items():
+        met = server.labels[key]
+        # Every try but the last one met a fault; after the answer nobody asked again.
+        assert not ANSWERED & set(met[:-1]), (key, met)
+        assert len(met) <= max_retries + 1
+        if met[-1] in ANSWERED:
+            assert generation.text == f"{key} <answer>[[A]]</answer>"
+            assert generation.error is None
+            assert (generation.prompt_tokens, generation.completion_tokens) == (100, 20)
+        else:
+            num_failed += 1
+            assert len(met) == max_retries + 1
+            assert generation.finish_reason == "error" and generation.text == ""
+            assert f"after {max_retries + 1} tries" in (generation.error or "")
+        # Billed once for the answer, and once for each answer that the server itself lost.
+        lost = sum(label in LOSSY for label in met)
+        assert server.billed[key] == lost + (met[-1] in ANSWERED)
+    assert num_failed < len(keys) / 10
+    # One identity per item over all its tries.
+    identities = {(call.item, call.headers["idempotency-key"]) for call in server.calls}
+    assert len(identities) == len({identity for _, identity in identities}) == len(keys)
+    billed = 120 * sum(
+        label in ANSWERED or label == "no choices" for met in server.labels.values() for label in met
+    )
+    assert engine.usage.prompt_tokens + engine.usage.completion_tokens == billed
+    assert engine.notes == ("the server names the model 'quite-another'",)
+
+
+def test_answers_do_not_depend_on_when_they_come() -> None:
+    keys = [f"item {number}" for number in range(12)]
+
+    def behave(call: Call) -> Answer:
+        number = int(call.item.split()[1])
+        answer = completion(f"for {call.item}")
+        return Answer(body=answer, seconds=0.2 * (12 - number) / 12)
+
+    answers, server, _ = ask(behave, keys, concurrency=12)
+    assert {key: generations[0].text for key, generations in answers.items()} == {
+        key: f"for {key}" for key in keys
+    }
+    assert list(answers) != keys
+    seeds = {}
+    for concurrency in (1, 12):
+        answers, server, _ = ask(
+            lambda call: good(), keys, SamplingParams(temperature=1.0), concurrency=concurrency
+        )
+        seeds[concurrency] = {call.item: call.body["seed"] for call in server.calls}
+    assert seeds[1] == seeds[12]
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 529])
+def test_passing_troubles_are_retried(status: int) -> None:
+    generation, server, _ = ask_one(first(failure(status, "busy")))
+    assert generation.error is None
+    assert len(server.calls) == 2
+
+
+def test_a_request_that_never_succeeds_says_why_in_one_line() -> None:
+    generation, server, engine = ask_one(
+        lambda call: failure(500, "on\nfire"), max_retries=2, price_in=1, price_out=1
+    )
+    assert generation.error == "HTTP 500 after 3 tries: on fire"
+    assert generation.finish_reason == "error"
+    assert len(server.calls) == 3
+    assert engine.cost == 0.0
+    generation, _, _ = ask_one(lambda call: failure(503, "busy"), max_retries=0)
+    assert generation.error == "HTTP 503 after 1 try: busy"
+
+
+def test_what_is_wrong_with_the_request_is_not_repeated() -> None:
+    generation, server, _ = ask_one(lambda call: failure(400, "messages: roles must alternate"))
+    assert generation.error == "HTTP 400: messages: roles must alternate"
+    assert len(server.calls) == 1
+
+
+def test_retry_after_is_kept_by_all_requests() -> None:
+    def behave(call: Call) -> Answer:
+        if call.item == "b" and call.attempt == 0:
+            return Answer(status=429, body={}, headers={"Retry-After": "0.6"})
+        return good()
+
+    with FaultyServer(behave) as server:
+        engine = make_engine(server.base_url, concurrency=1)
+        done = [request.key for request, _ in engine.generate(map(make_request, "abcd"), GREEDY)]
+    assert sorted(done) == list("abcd")
+    refused = next(call for call in server.calls if call.item == "b")
+    later = [call for call in server.calls if call.at > refused.at]
+    assert len(later) == 3
+    assert min(call.at for call in later) - refused.at >= 0.59
+
+
+def test_a_server_that_asks_for_too_much_time_is_not_waited_for() -> None:
+    generation, server, _ = ask_one(lambda call: Answer(status=429, body={}, headers={"Retry-After": "3600"}))
+    assert generation.error == "HTTP 429 after 1 try: the server asks to wait 3600 s"
+    assert len(server.calls) == 1
+
+
+def test_the_deadline_bounds_each_try() -> None:
+    started = time.monotonic()
+    generation, server, _ = ask_one(lambda call: Answer(kind="hang"), timeout_seconds=0.3, max_retries=2)
+    assert generation.error == "no complete answer within 0.3 s after 3 tries"
+    assert len(server.calls) == 3
+    assert 0.9 <= time.monotonic() - started < 10
+
+
+def test_concurrency_is_never_exceeded_and_is_used() -> None:
+    def behave(call: Call) -> Answer:
+        return Answer(body=completion(), seconds=0.03)
+
+    keys = [str(number) for number in range(40)]
+    _, server, _ = ask(behave, keys, concurrency=5)
+    assert server.most_active == 5
+    # Samples asked for one by one count as requests.
+    _, server, _ = ask(behave, keys[:6], SAMPLED, concurrency=4)
+    assert server.most_active <= 4
+
+
+def test_requests_are_read_only_as_far_as_they_are_needed() -> None:
+    pulled = []
+
+    def source() -> Iterator[Request]:
+        for number in range(1000):
+            pulled.append(number)
+            yield make_request(str(number))
+
+    with FaultyServer(lambda call: good()) as server:
+        stream = make_engine(server.base_url, concurrency=4).generate(source(), GREEDY)
+        for _ in range(10):
+            next(stream)
+        assert len(pulled) <= 10 + 8
+        stream.close()  # type: ignore[attr-defined]
+    assert len(server.calls) <= 18
+
+
+def test_the_pace_of_requests_is_kept() -> None:
+    _, server, _ = ask(lambda call: good(), [str(n) for n in range(6)], requests_per_minute=600)
+    times = sorted(call.at for call in server.calls)
+    assert times[-1] - times[0] >= 0.45
+
+
+def test_the_pace_of_tokens_follows_what_is_used() -> None:
+    # 120 tokens a reply at 72,000 a minute are 0.1 s each; the first guess of 1,024 costs 0.85 s once.
+    _, server, _ = ask(
+        lambda call: good(), [str(n) for n in range(5)], tokens_per_minute=72_000, concurrency=1
+    )
+    times = sorted(call.at for call in server.calls)
+    assert 0.35 <= times[-1] - times[0] < 5
+
+
+def test_several_samples_come_in_one_reply() -> None:
+    def behave(call: Call) -> Answer:
+        texts = ["a", "bb", "c" * 7][: call.body.get("n", 1)]
+        choices = [
+            {"index": index, "finish_reason": "stop", "message": {"content": text}}
+            for index, text in enumerate(texts)
+        ]
+        return good(choices=choices)
+
+    answers, server, engine = ask(behave, ["one", "two"], SAMPLED)
+    assert [generation.text for generation in answers["one"]] == ["a", "bb", "c" * 7]
+    # 20 completion tokens are shared out by length, and none is lost.
+    assert [generation.completion_tokens for generation in answers["one"]] == [2, 4, 14]
+    assert [generation.prompt_tokens for generation in answers["one"]] == [100] * 3
+    assert [call.body["n"] for call in server.calls] == [3, 3]
+    assert engine.usage.completion_tokens == 40
+    assert engine.notes == ()
+
+
+def test_samples_are_asked_for_one_by_one_where_the_server_gives_one() -> None:
+    keys = ["one", "two", "three"]
+    answers, server, engine = ask(
+        lambda call: good(text=str(call.body["seed"])), keys, SAMPLED, concurrency=1
+    )
+    for generations in answers.values():
+        assert len({generation.text for generation in generations}) == 3
+        assert [generation.text for generation in generations] == [str(g.seed) for g in generations]
+    assert Counter(call.item for call in server.calls) == {"one": 3, "two": 3, "three": 3}
+    assert [call.body.get("n") for call in server.calls].count(3) == 1
+    assert len(engine.notes) == 1 and "one by one" in engine.notes[0]
+
+
+def test_seeds_fit_into_31_bits_and_are_absent_when_greedy() -> None:
+    request = make_request("one", seed=2**63 - 1)
+    with FaultyServer(lambda call: good()) as server:
+        engine = make_engine(server.base_url)
+        ((_, (sampled,)),) = engine.generate([request], SamplingParams(temperature=1.0))
+        ((_, (greedy,)),) = engine.generate([request], GREEDY)
+    assert sampled.seed is not None and 0 <= sampled.seed < 2**31
+    assert server.calls[0].body["seed"] == sampled.seed
+    assert greedy.seed is None and "seed" not in server.calls[1].body
+
+
+def token(text: str, logprob: float = -0.01, **others: float) -> dict[str, Any]:
+    top = [{"token": name, "logprob": value, "bytes": list(name.encode())} for name, value in others.items()]
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": top}
+
+
+def test_log_probabilities_are_those_of_the_verdict_letter() -> None:
+    tokens = [
+        token("<think>[["), token("B", -0.5, A=-1.0, B=-0.5), token("]]</think>"),
+        token("\u00e9 <answer>"), token("[["), token("A", -0.2, A=-0.2, B=-1.8), token("]]"),
+        token("</answer>"), token("<|im_end|>"),
+    ]  # fmt: skip
+    body = completion(
+        "\u00e9 <answer>[[A]]</answer>", message={"reasoning_content": "[[B]]"}, logprobs={"content": tokens}
+    )
+    params = SamplingParams(verdict_logprobs=True)
+    generation, server, _ = ask_one(lambda call: Answer(body=body), params)
+    assert generation.verdict_logprobs == (("A", -0.2), ("B", -1.8))
+    assert generation.verdict_mass == pytest.approx(0.8187308 + 0.1652989)
+    assert (server.calls[0].body["logprobs"], server.calls[0].body["top_logprobs"]) == (True, 20)
+    generation, _, _ = ask_one(lambda call: good(), params)
+    assert generation.verdict_logprobs is None and generation.verdict_mass is None
+    assert generation.text == "<answer>[[A]]</answer>"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_becomes_thinking(field: str) -> None:
+    generation, _, _ = ask_one(lambda call: good(text="<answer>[[B]]</answer>", message={field: "hm"}))
+    assert generation.text == "<think>\nhm\n</think>\n\n<answer>[[B]]</answer>"
+
+
+REFUSALS = {
+    "temperature": "Unsupported value: 'temperature' does not support 0.7 with this model.",
+    "top_p": "top_p is not supported by this model",
+    "top_k": "Unrecognized request argument supplied: top_k",
+    "seed": "Unsupported parameter: 'seed'",
+    "stop": "Unsupported parameter: 'stop' is not supported with this model.",
+    "logprobs": "logprobs are not supported",
+    "n": "Only `n` = 1 is supported",
+    "max_tokens": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_parameter_that_is_refused_is_left_out_from_then_on(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def behave(call: Call) -> Answer:
+        return failure(400, REFUSALS[name]) if name in call.body else good()
+
+    params = SamplingParams(
+        temperature=0.7,
+        top_p=0.9,
+        top_k=5,
+        num_samples=2,
+        stop=("STOP",),
+        verdict_logprobs=True,
+        max_new_tokens=77,
+    )
+    answers, server, engine = ask(behave, ["one", "two", "three"], params, concurrency=1)
+    assert all(len(generations) == 2 and not generations[0].error for generations in answers.values())
+    sent = [set(call.body) for call in server.calls]
+    assert sum(name in fields for fields in sent) == 1
+    expected = {"temperature", "top_p", "top_k", "seed", "stop", "logprobs", "top_logprobs", "max_tokens"}
+    dropped = {"logprobs": {"logprobs", "top_logprobs"}}.get(name, {name})
+    added = {"max_completion_tokens"} if name == "max_tokens" else set()
+    assert sent[-1] - {"model", "messages"} == expected - dropped | added
+    about = [note for note in engine.notes if REFUSALS[name][:30] in note]
+    assert len(about) == 1
+    assert sum(about[0] in record.getMessage() for record in caplog.records) == 1
+    assert engine.fingerprint()["extra_body"] == {}
+
+
+def test_a_parameter_named_by_the_error_is_believed() -> None:
+    def behave(call: Call) -> Answer:
+        return failure(400, "bad request", param="top_p") if "top_p" in call.body else good()
+
+    generation, _, _ = ask_one(behave, SamplingParams(top_p=0.5))
+    assert generation.error is None
+
+
+def test_a_parameter_that_was_taken_before_is_not_given_up() -> None:
+    def behave(call: Call) -> Answer:
+        return failure(400, "the message quotes 'temperature'") if call.item == "two" else good()
+
+    answers, server, engine = ask(behave, ["one", "two", "three"], concurrency=1)
+    assert answers["two"][0].error == "HTTP 400: the message quotes 'temperature'"
+    assert all("temperature" in call.body for call in server.calls)
+    assert engine.notes == ()
+
+
+def test_a_parameter_the_user_set_by_name_is_not_given_up() -> None:
+    generation, server, _ = ask_one(
+        lambda call: failure(400, "'temperature' is not supported"), extra_body={"temperature": 2.5}
+    )
+    assert generation.finish_reason == "error"
+    assert server.calls[0].body["temperature"] == 2.5
+    assert len(server.calls) == 1
+
+
+OVERLONG = "This model's maximum context length is 4096 tokens. However, you requested 9000 tokens (808 in the messages, 8192 in the completion)."
+
+
+def test_an_answer_that_may_not_fit_gets_the_room_there_is() -> None:
+    def behave(call: Call) -> Answer:
+        if call.item == "huge" or ("max_tokens" in call.body and call.item == "long"):
+            return failure(400, OVERLONG)
+        return good()
+
+    answers, server, _ = ask(behave, ["long", "huge", "short"], concurrency=1)
+    assert answers["long"][0].error is None
+    assert answers["short"][0].error is None
+    assert answers["huge"][0].finish_reason == "skipped"
+    assert "maximum context length is 4096" in (answers["huge"][0].error or "")
+    assert "max_tokens" in server.calls[-1].body
+
+
+def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTHER_KEY", KEY)
+    caplog.set_level(logging.DEBUG)
+
+    def behave(call: Call) -> Answer:
+        said = call.headers["authorization"]
+        padded = "x" * 280 + said
+        return {
+            "good": good(text=f"I saw {said}"),
+            "bad": failure(400, padded),
+            "broken": failure(500, padded),
+            "odd": Answer(body={"error": padded}),
+            "refused": failure(400, f"'top_p' is not for {said}") if "top_p" in call.body else good(),
+        }[call.item]
+
+    answers, server, engine = ask(
+        behave,
+        ["refused", "good", "bad", "broken", "odd"],
+        SamplingParams(top_p=0.5),
+        api_key_env="OTHER_KEY",
+        max_retries=0,
+        concurrency=1,
+    )
+    assert {call.headers["authorization"] for call in server.calls} == {f"Bearer {KEY}"}
+    shown = [
+        repr(answers),
+        repr(engine.notes),
+        json.dumps(engine.fingerprint()),
+        repr(engine),
+        engine.name,
+        caplog.text,
+    ]
+    for text in shown:
+        assert KEY[:8] not in text
+    assert "***" in shown[0]
+
+    with FaultyServer(lambda call: failure(401, f"Incorrect API key provided: {KEY}")) as server:
+        engine = make_engine(server.base_url, api_key_env="OTHER_KEY")
+        with pytest.raises(GenerationError) as caught:
+            list(engine.generate([make_request("one")], GREEDY))
+    assert KEY[:8] not in str(caught.value) and "OTHER_KEY" in str(caught.value)
+
+
+def test_no_key_means_no_header() -> None:
+    _, server, _ = ask_one(lambda call: good())
+    assert "authorization" not in server.calls[0].headers
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_ends_the_run_in_one_line(status: int) -> None:
+    with FaultyServer(lambda call: failure(status, "no")) as server:
+        engine = make_engine(server.base_url, concurrency=2)
+        with pytest.raises(GenerationError) as caught:
+            list(engine.generate((make_request(str(n)) for n in range(50)), GREEDY))
+    assert str(caught.value) == (
+        f"{server.base_url} refuses the key: HTTP {status}: no; set the environment variable OPENAI_API_KEY to a key"
+    )
+    assert len(server.calls) <= 8
+
+
+def test_a_prompt_that_moderation_refuses_is_its_own_failure() -> None:
+    generation, _, _ = ask_one(lambda call: failure(403, "input was flagged by moderation"))
+    assert generation.error == "HTTP 403: input was flagged by moderation"
+
+
+def test_an_exhausted_quota_ends_the_run() -> None:
+    with (
+        FaultyServer(
+            lambda call: failure(429, "You exceeded your quota", code="insufficient_quota")
+        ) as server,
+        pytest.raises(GenerationError, match="wants to be paid: HTTP 429: You exceeded your quota"),
+    ):
+        list(make_engine(server.base_url).generate([make_request("one")], GREEDY))
+
+
+def test_a_server_that_is_not_there() -> None:
+    with FaultyServer(lambda call: good()) as server:
+        url = server.base_url
+    started = time.monotonic()
+    with pytest.raises(GenerationError, match="no connection .*is the server running") as caught:
+        list(make_engine(url).generate([make_request("one"), make_request("two")], GREEDY))
+    assert url in str(caught.value)
+    assert 0.25 <= time.monotonic() - started < 10
+
+
+def test_a_server_that_goes_away_ends_the_run() -> None:
+    server = FaultyServer(lambda call: good())
+    done = []
+    with server:
+        stream = make_engine(server.base_url, concurrency=1, max_retries=2).generate(
+            (make_request(str(n)) for n in range(50)), GREEDY
+        )
+        done.append(next(stream)[0].key)
+        server.stop()
+        with pytest.raises(GenerationError, match="the server is gone"):
+            done.extend(request.key for request, generations in stream)
+    assert done[0] == "0" and len(done) < 50
+
+
+def test_a_model_the_server_does_not_have_ends_the_run() -> None:
+    missing = failure(404, "The model `judge` does not exist.", code="model_not_found")
+    with FaultyServer(lambda call: missing, models=["large", "small"]) as server:
+        with pytest.raises(GenerationError) as caught:
+            list(make_engine(server.base_url).generate([make_request("one")], GREEDY))
+        assert str(caught.value) == f"{server.base_url} does not serve model 'judge'; it serves large, small"
+    with (
+        FaultyServer(lambda call: Answer(status=404, body=b"<h1>Not Found</h1>")) as server,
+        pytest.raises(GenerationError, match="HTTP 404: Not Found; check the model's name and the URL"),
+    ):
+        list(make_engine(server.base_url).generate([make_request("one")], GREEDY))
+
+
+def test_a_404_among_answers_is_a_passing_trouble() -> None:
+    def behave(call: Call) -> Answer:
+        return failure(404, "loading") if call.item == "two" and call.attempt == 0 else good()
+
+    answers, _, _ = ask(behave, ["one", "two"], concurrency=1)
+    assert answers["two"][0].error is None
+
+
+def test_usage_counts_without_a_text() -> None:
+    body = completion(None, finish_reason="length")
+    generation, _, engine = ask_one(lambda call: Answer(body=body), price_in=10, price_out=100)
+    assert (generation.text, generation.finish_reason, generation.error) == ("", "length", None)
+    assert (generation.prompt_tokens, generation.completion_tokens) == (100, 20)
+    assert engine.cost == pytest.approx((100 * 10 + 20 * 100) / 1e6)
+    # What was spent on replies of no use is kept with the failure.
+    generation, _, engine = ask_one(lambda call: good(choices=[]), max_retries=2)
+    assert generation.error == "no usable reply after 3 tries: the reply holds no text (no choices)"
+    assert (generation.prompt_tokens, generation.completion_tokens) == (300, 60)
+    assert engine.usage.completion_tokens == 60
+    assert engine.cost is None
+
+
+def test_a_filtered_text_is_a_failure_that_keeps_its_text() -> None:
+    generation, _, _ = ask_one(lambda call: good(text="well", finish_reason="content_filter"))
+    assert (generation.finish_reason, generation.text) == ("error", "well")
+    assert "content filter" in (generation.error or "")
+
+
+def test_pictures_are_sent_as_parts(tmp_path: Path) -> None:
+    picture = tmp_path / "dot.png"
+    picture.write_bytes(b"\x89PNG")
+    secret = tmp_path / "notes.txt"
+    secret.write_text("private")
+    content = (
+        TextPart(text="Look:"),
+        ImagePart(url="https://example.org/cat.jpg"),
+        ImagePart(url=picture.as_uri()),
+    )
+    requests = [
+        make_request(
+            "one", messages=(Message(role="system", content="Judge."), Message(role="user", content=content))
+        ),
+        make_request("two", messages=(Message(role="user", content=(ImagePart(url=secret.as_uri()),)),)),
+        make_request("three", messages=(user("q"), assistant("a"), user("\ud800"))),
+    ]
+    with FaultyServer(lambda call: good()) as server:
+        answers = {r.key: g for r, g in make_engine(server.base_url).generate(requests, GREEDY)}
+    sent = {call.body["messages"][0]["content"]: call.body["messages"] for call in server.calls}
+    assert sent["Judge."][1] == {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "Look:"},
+            {"type": "image_url", "image_url": {"url": "https://example.org/cat.jpg"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
+        ],
+    }
+    assert sent["q"][2] == {"role": "user", "content": "\ufffd"}
+    assert len(server.calls) == 2
+    assert "not the name of a picture" in (answers["two"][0].error or "")
+
+
+def test_extra_fields_and_headers_are_sent() -> None:
+    _, server, engine = ask_one(
+        lambda call: good(),
+        SamplingParams(temperature=0.5, top_k=7),
+        extra_body={"chat_template_kwargs": {"enable_thinking": False}, "temperature": 0.1},
+        extra_headers={"X-Title": "tests"},
+        use_max_completion_tokens=True,
+    )
+    body = server.calls[0].body
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    assert body["temperature"] == 0.1 and body["top_k"] == 7
+    assert body["max_completion_tokens"] == 8192 and "max_tokens" not in body
+    assert "stop" not in body and "top_p" not in body and "n" not in body
+    assert server.calls[0].headers["x-title"] == "tests"
+    assert server.calls[0].path == "/v1/chat/completions"
+    assert engine.fingerprint() == {
+        "engine": "openai",
+        "name": "judge",
+        "base_url": server.base_url,
+        "extra_body": {"chat_template_kwargs": {"enable_thinking": False}, "temperature": 0.1},
+    }
+
+
+@pytest.mark.parametrize("way", ["close", "interrupt", "drop", "engine"])
+def test_leaving_cancels_what_is_in_flight(way: str) -> None:
+    def behave(call: Call) -> Answer:
+        return good() if call.item == "0" else Answer(kind="hang")
+
+    def source() -> Iterator[Request]:
+        for number in range(4):
+            yield make_request(str(number))
+        if way == "interrupt":
+            raise KeyboardInterrupt
+
+    with FaultyServer(behave) as server:
+        engine = make_engine(server.base_url, timeout_seconds=60)
+        started = time.monotonic()
+        stream = engine.generate(source(), GREEDY)
+        if way == "interrupt":
+            with pytest.raises(KeyboardInterrupt):
+                list(stream)
+        else:
+            assert next(stream)[0].key == "0"
+        if way == "close":
+            stream.close()  # type: ignore[attr-defined]
+        if way == "engine":
+            engine.close()
+            with pytest.raises(GenerationError, match="the engine was closed"):
+                next(stream)
+        del stream
+        gc.collect()
+        assert not [thread for thread in threading.enumerate() if thread.name == "rmr1-openai"]
+        assert time.monotonic() - started < 20
+
+
+def test_nothing_to_do_sends_nothing() -> None:
+    with FaultyServer(lambda call: good()) as server:
+        assert list(make_engine(server.base_url).generate([], GREEDY)) == []
+    assert server.calls == []
+
+
+def test_an_engine_serves_several_streams_at_once() -> None:
+    with FaultyServer(lambda call: good(text=call.item)) as server:
+        engine = make_engine(server.base_url)
+        one = engine.generate((make_request(f"a{n}") for n in range(5)), GREEDY)
+        two = engine.generate((make_request(f"b{n}") for n in range(5)), GREEDY)
+        texts = {g[0].text for pair in zip(one, two, strict=True) for _, g in pair}
+        for stream in (one, two):
+            stream.close()  # type: ignore[attr-defined]
+    assert texts == {f"{side}{n}" for side in "ab" for n in range(5)}
