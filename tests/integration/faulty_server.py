@@ -161,6 +161,9 @@ class FaultyServer:
                 self.respond(Answer(body=listing))
 
             def do_POST(self) -> None:
+                if outer._closing.is_set():
+                    self.close_connection = True
+                    return
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 call = outer.enter(body, dict(self.headers.items()), self.path)
                 try:

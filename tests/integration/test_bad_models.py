@@ -50,6 +50,22 @@ def test_a_folder_that_is_no_model(capsys, tmp_path: Path) -> None:
     assert str(tmp_path) in complain(capsys, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        (
+            "batch_sise=3",
+            "unknown key 'engine.batch_sise' for TransformersEngine; did you mean 'batch_size'?",
+        ),
+        ("batch_size=many", "engine.batch_size: input should be a valid integer"),
+    ],
+)
+def test_engine_options_are_checked(capsys, model_folder: Path, setting: str, expected: str) -> None:
+    one_pair = ["--question", "q", "--a", "a", "--b", "b"]
+    assert main(["judge", "-m", str(model_folder), *one_pair, "--set", f"engine.{setting}"]) == 2
+    assert expected in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("choice", ["skip", "fail"])
 def test_a_prompt_of_two_hundred_thousand_tokens(
     capsys, model_folder: Path, tmp_path: Path, choice: str

@@ -490,7 +490,7 @@ def test_a_server_that_is_not_there() -> None:
     with FaultyServer(lambda call: good()) as server:
         url = server.base_url
     started = time.monotonic()
-    with pytest.raises(GenerationError, match="no connection .*is the server running") as caught:
+    with pytest.raises(GenerationError, match=r"no connection .*is the server running") as caught:
         list(make_engine(url).generate([make_request("one"), make_request("two")], GREEDY))
     assert url in str(caught.value)
     assert 0.25 <= time.monotonic() - started < 10

@@ -30,23 +30,6 @@ class SamplingConfig(_Section):
     logprobs: bool = False
 
 
-class EngineConfig(_Section):
-    device: str | None = None
-    dtype: str | None = None
-    batch_size: int | None = None
-    max_batch_tokens: int | None = None
-    max_model_len: int | None = None
-    attn_implementation: str | None = None
-    revision: str | None = None
-    trust_remote_code: bool | None = None
-    on_overlong: Literal["skip", "fail"] | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-
-    def options(self) -> dict[str, Any]:
-        """What was set, for `rmr1.engines.load_engine`."""
-        return self.model_dump(exclude_none=True)
-
-
 class DataConfig(_Section):
     format: str | None = None
     map: dict[str, str] = Field(default_factory=dict)
@@ -63,7 +46,8 @@ class JudgeConfig(_Section):
     order: Literal["seeded", "given", "both"] | None = None
     seed: int = 0
     sampling: SamplingConfig = SamplingConfig()
-    engine: EngineConfig = EngineConfig()
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """Options of the engine's constructor; checked there, because each engine has its own."""
     data: DataConfig = DataConfig()
 
     def judge_settings(self, *, order: Literal["seeded", "given", "both"] = "seeded") -> JudgeSettings:
@@ -81,7 +65,7 @@ class JudgeConfig(_Section):
 _FLAGS: dict[str, tuple[str, ...]] = {
     "": ("model", "family", "rule", "order", "seed"),
     "sampling": ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
-    "engine": tuple(EngineConfig.model_fields),
+    "engine": ("device", "dtype", "batch_size", "max_model_len", "on_overlong", "chat_template_kwargs"),
     "data": ("format", "map", "limit", "skip_invalid"),
 }
 """Section of the file -> its keys, which are also the flags' names."""

@@ -12,7 +12,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "-m",
         "--model",
         metavar="MODEL",
-        help="Hugging Face name or folder, replay:FILE_OR_RUN, or scripted:NAME (longer, always-a, always-b, hash)",
+        help="Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL, replay:FILE_OR_RUN, "
+        "or scripted:NAME (longer, always-a, always-b, hash)",
     )
     group.add_argument(
         "--family", metavar="NAME", help="prompt family: rubric (default), reasoning, direct, or a folder"
@@ -27,8 +28,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
     )
     group.add_argument("--seed", type=int, metavar="N", help="seed of placement and sampling (default 0)")
     engine = parser.add_argument_group(
-        "engine (transformers)",
-        "more in the [engine] section: max_batch_tokens, attn_implementation, revision, trust_remote_code",
+        "engine",
+        "options of the engine; every other one is a key of the [engine] section: --set engine.KEY=VALUE",
     )
     engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, ...")
     engine.add_argument("--dtype", help="auto (default: as stored), float32, bfloat16, float16")

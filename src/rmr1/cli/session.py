@@ -84,7 +84,7 @@ def open_engine(config: JudgeConfig) -> Engine:
         raise ConfigError(
             "no model; pass -m MODEL (a Hugging Face name or folder, replay:FILE, scripted:longer)"
         )
-    return load_engine(config.model, config.engine.options())
+    return load_engine(config.model, config.engine)
 
 
 def spool_standard_input() -> Path:

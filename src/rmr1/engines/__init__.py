@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import typing
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from rmr1.engines.base import Engine, Request, SamplingParams
@@ -12,11 +15,13 @@ __all__ = ["Engine", "Request", "SamplingParams", "load_engine"]
 
 
 def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
-    """The engine for a model name.
+    """The engine for a model name, with `options` for its constructor.
 
-    `scripted:NAME` is the shipped fake, `replay:PATH` plays recorded outputs back, everything else is
-    a Hugging Face name or folder for the embedded transformers engine, which takes `options`
-    (`device`, `dtype`, `batch_size`, ...).
+        org/name, a folder     the embedded transformers engine
+        vllm:NAME_OR_FOLDER    the offline vLLM engine
+        openai:NAME@URL        any OpenAI-compatible server
+        replay:FILE_OR_RUN     recorded outputs
+        scripted:NAME          the shipped fake
 
     Raises:
         ConfigError: the name or an option is unknown, or a library is missing.
@@ -34,12 +39,42 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
 
         _refuse_options(model, options)
         return ReplayEngine(rest)
+    if scheme == "openai":
+        from rmr1.engines.openai import OpenAIEngine, parse_openai_name
+
+        name, url = parse_openai_name(rest)
+        return OpenAIEngine(name, url, **_check_options(OpenAIEngine, options))
+    if scheme == "vllm":
+        from rmr1.engines.vllm import VLLMEngine
+
+        return VLLMEngine(rest, **_check_options(VLLMEngine, options))
     from rmr1.engines.transformers import TransformersEngine
 
-    try:
-        return TransformersEngine(model, **options)
-    except TypeError as error:
-        raise ConfigError(f"engine option: {error}") from None
+    return TransformersEngine(model, **_check_options(TransformersEngine, options))
+
+
+def _check_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with the types that the engine's constructor names."""
+    from pydantic import TypeAdapter, ValidationError
+
+    hints = typing.get_type_hints(engine.__init__)  # type: ignore[misc]
+    known = [
+        name
+        for name, parameter in inspect.signature(engine).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    checked = {}
+    for name, value in options.items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            raise ConfigError(f"unknown key 'engine.{name}' for {engine.__name__}; {hint}")
+        try:
+            checked[name] = TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].lower()
+            raise ConfigError(f"engine.{name}: {message}, got {value!r}") from None
+    return checked
 
 
 def _refuse_options(model: str, options: Mapping[str, Any]) -> None:

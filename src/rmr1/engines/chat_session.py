@@ -213,22 +213,28 @@ class ChatSession:
         num_prompt_tokens = _guess_prompt_tokens(request.prompt.messages)
         identity = f"{request.key}/{sample}"
         while True:
-            dialect = server.dialect
-            if num_choices > 1 and not dialect.takes_choices(params):
-                return []
-            body = build_body(
-                model=server.model,
-                messages=messages,
-                params=params,
-                dialect=dialect,
-                num_choices=num_choices,
-                seed=derive_seed(request.seed, sample) if params.temperature > 0 else None,
-                has_length=has_length,
-                extra=server.extra_body,
-            )
-            guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
             try:
-                reply = await self._try(body, dialect, guess, identity, num_choices, has_length)
+                async with self._slots:
+                    guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
+                    await self._pace(guess)
+                    # Only now: the request may have waited while another one taught us the dialect.
+                    dialect = server.dialect
+                    if num_choices > 1 and not dialect.takes_choices(params):
+                        server.pacer.correct(-guess)
+                        return []
+                    body = build_body(
+                        model=server.model,
+                        messages=messages,
+                        params=params,
+                        dialect=dialect,
+                        num_choices=num_choices,
+                        seed=derive_seed(request.seed, sample) if params.temperature > 0 else None,
+                        has_length=has_length,
+                        extra=server.extra_body,
+                    )
+                    reply = await self._try(body, dialect, guess, identity, num_choices, has_length)
+                    if len(reply.choices) < num_choices:
+                        server.learn_single(params.temperature)
             except _Adapted as adapted:
                 has_length = has_length and adapted.has_length
                 continue
@@ -243,8 +249,6 @@ class ChatSession:
                 tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
                 message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
                 return self._fail(message, num_choices, spent)
-            if len(reply.choices) < num_choices:
-                server.learn_single(params.temperature)
             if reply.model:
                 server.learn_name(reply.model)
             return self._finish(request, reply, num_choices, body.get("seed"))
@@ -267,25 +271,19 @@ class ChatSession:
         server = self._server
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
-        async with self._slots:
-            await asyncio.sleep(server.pacer.reserve(guess))
-            while (held := server.pacer.held_seconds()) > 0:
-                await asyncio.sleep(held)
-            try:
-                async with asyncio.timeout(timeout):
-                    response = await self._client.post(
-                        f"{server.base_url}/chat/completions",
-                        content=content,
-                        headers={"idempotency-key": _identify(identity, content)},
-                    )
-            except TimeoutError:
-                raise _Retry(f"no complete answer within {timeout:g} s") from None
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-                detail = one_line(str(error) or type(error).__name__)
-                raise _Retry("no connection", detail, is_connect=True) from None
-            except httpx.HTTPError as error:
-                detail = one_line(str(error) or type(error).__name__)
-                raise _Retry("connection lost", detail) from None
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._client.post(
+                    f"{server.base_url}/chat/completions",
+                    content=content,
+                    headers={"idempotency-key": _identify(identity, content)},
+                )
+        except TimeoutError:
+            raise _Retry(f"no complete answer within {timeout:g} s") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
+            raise _Retry("no connection", _describe(error), is_connect=True) from None
+        except httpx.HTTPError as error:
+            raise _Retry("connection lost", _describe(error)) from None
         server.touch()
         received = server.scrub(response.content)
         if not response.is_success:
@@ -342,6 +340,12 @@ class ChatSession:
             ):
                 return GenerationError(missing)
         return _Refused(said)
+
+    async def _pace(self, num_tokens: int) -> None:
+        pacer = self._server.pacer
+        await asyncio.sleep(pacer.reserve(num_tokens))
+        while (held := pacer.held_seconds()) > 0:
+            await asyncio.sleep(held)
 
     async def _find_missing(self) -> str | None:
         """That the server does not have the model, and which ones it has; None where it does not say so."""
@@ -474,6 +478,10 @@ def _guess_prompt_tokens(messages: Messages) -> int:
             else:
                 total += len(part if isinstance(part, str) else part.text) // _CHARS_PER_TOKEN
     return total
+
+
+def _describe(error: Exception) -> str:
+    return one_line(str(error) or type(error).__name__)
 
 
 def _identify(identity: str, content: bytes) -> str:

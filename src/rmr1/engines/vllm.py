@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.errors import ConfigError, GenerationError
+from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.records import Generation
 
 try:
@@ -75,7 +75,7 @@ class VLLMEngine:
     ):
         """Load the model.
 
-        With several GPUs vLLM starts processes that import the main module again: a script then needs
+        A process can hold one engine at a time. With several GPUs vLLM starts processes that import the main module again: a script then needs
         `if __name__ == "__main__":`.
 
         Args:
@@ -96,7 +96,7 @@ class VLLMEngine:
             engine_args: further arguments of vLLM's `EngineArgs`.
 
         Raises:
-            ConfigError: a setting is wrong, or vLLM is not installed.
+            ConfigError: a setting is wrong, vLLM is not installed, or an engine runs in this process already.
             CheckpointError: the model cannot be loaded, has no tokenizer or no chat template, or does
                 not fit into memory.
         """
@@ -138,7 +138,8 @@ class VLLMEngine:
         on_cpu = is_cpu()
         if kv_cache_gb is None and gpu_memory_utilization is None and on_cpu:
             kv_cache_gb = _CPU_CACHE_GB  # the share that fits a GPU is far too much of a machine's memory
-        core = start_core(
+        # Imports that failed on the way keep this frame: what it names could never be released.
+        self._core: Core | None = start_core(
             model,
             {
                 "model": found.source,
@@ -158,7 +159,6 @@ class VLLMEngine:
             },
             dict(engine_args or {}),
         )
-        self._core: Core | None = core
         self._vllm = vllm
         self._lora: Any = None
         if adapter is not None:
@@ -168,8 +168,8 @@ class VLLMEngine:
         self._identity: dict[str, object] = {
             "engine": "vllm",
             **found.identity,
-            "vllm": core.version,
-            "dtype": core.dtype,
+            "vllm": self._core.version,
+            "dtype": self._core.dtype,
             "quantization": quantization,
             "lora_adapter": None if adapter is None else adapter.identity,
             "max_model_len": self._reader.max_model_len,
@@ -184,10 +184,10 @@ class VLLMEngine:
         self.num_cached_tokens = 0
         """Those of them that were found in the prefix cache."""
         try:
-            self._warm_up(core)
-        except BaseException:
+            self._warm_up()
+        except GenerationError as error:
             self.close()
-            raise
+            raise CheckpointError(f"vLLM cannot run model {model!r}: {error}") from error
 
     def fingerprint(self) -> dict[str, object]:
         """Model, weights, number format, context, chat template and vLLM's version; not where it runs."""
@@ -207,7 +207,7 @@ class VLLMEngine:
         """
         core = self._require_core()
         if params.verdict_logprobs and not self._has_probed:
-            self._warm_up(core, ids=(0, 1))
+            self._warm_up(ids=(0, 1))
             self._has_probed = True
         endings = Endings(self._reader.tokenizer, params.stop)
         most_rows = _READ_AHEAD * core.max_num_seqs
@@ -367,11 +367,11 @@ class VLLMEngine:
         if keys and self._core is not None:
             self._core.engine.abort_request(keys)
 
-    def _warm_up(self, core: Core, ids: Sequence[int] = ()) -> None:
+    def _warm_up(self, ids: Sequence[int] = ()) -> None:
         """One step that does not count: vLLM compiles at the first use, for up to half a minute."""
         probe = self._probe([0], ids)
         while not probe.is_done:
-            self._step(core)
+            self._step(self._require_core())
 
 
 class _Listener(Protocol):

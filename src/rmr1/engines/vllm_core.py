@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -55,8 +56,8 @@ _OWN_ARGUMENTS = frozenset(
 )
 """What the engine's own settings decide."""
 
-_live: set[int] = set()
-"""Engines of this process that are not closed: the last one takes the process groups with it."""
+_running: weakref.ref[Any] | None = None
+"""The engine of this process: vLLM's process groups are its globals, and go when one engine stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,9 +196,13 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
         engine_args: the user's own.
 
     Raises:
-        ConfigError: `engine_args` names what vLLM does not know or the engine sets itself.
+        ConfigError: `engine_args` names what vLLM does not know or the engine sets itself, or another
+            engine runs in this process.
         CheckpointError: vLLM cannot run this model with these settings.
     """
+    global _running
+    if _running is not None and _running() is not None:
+        raise ConfigError("a vLLM engine runs in this process already; close it first, or use a process for each")
     if taken := sorted(_OWN_ARGUMENTS & engine_args.keys()):
         raise ConfigError(
             f"engine_args may not set {taken[0]!r}: the engine sets it itself or has an option for it"
@@ -228,12 +233,13 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
                 )
             )
         except Exception as error:  # starting runs code of many libraries
+            _clean_up()
             raise CheckpointError(
                 f"vLLM cannot run model {name!r}: {_first_line(error).rstrip('.')}; change the engine's options "
                 "(max_model_len, dtype, gpu_memory_utilization, kv_cache_gb), or set VLLM_LOGGING_LEVEL=INFO "
                 "to see what it did"
             ) from error
-    _live.add(id(engine))
+    _running = weakref.ref(engine)
     if is_cpu():
         # These are the threads that it computes with. Beside a GPU it wants only one, and keeps it.
         torch.set_num_threads(num_threads)
@@ -265,20 +271,21 @@ def step_core(core: Core) -> list[Any]:
 
 def stop_core(core: Core) -> None:
     """Stop the engine and give its memory back."""
-    engine = core.engine
-    _live.discard(id(engine))
-    with contextlib.suppress(Exception):  # it may have failed before
-        engine.engine_core.shutdown()
-    if not _live:
-        from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
-
-        with _undo_changes():
-            cleanup_dist_env_and_memory()
+    global _running
+    _running = None
+    with _undo_changes(), contextlib.suppress(Exception):  # it may have failed before
+        core.engine.engine_core.shutdown()
+    _clean_up()
     torch.set_num_threads(core.num_threads)
-    gc.unfreeze()
+
+
+def _clean_up() -> None:
+    from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+
+    with _undo_changes(), contextlib.suppress(Exception):
+        cleanup_dist_env_and_memory()
+    gc.unfreeze()  # it freezes what it has started, weights included
     gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager
