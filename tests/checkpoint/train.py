@@ -7,9 +7,8 @@ tokenizer that encodes any text, a ChatML template. The judge answers the `rubri
 in full form; what it says is explained in `tests.checkpoint.corpus`. The number of steps is fixed, not
 the time, so one machine gives the same weights for the same seed each time.
 
-Prompts in training have some hundred tokens, real ones up to many thousand. So that the model keeps
-its form there, half the training prompts have jumps in their position numbers: the distances of long
-prompts at the price of short ones. A few prompts are long in truth.
+Half the training prompts have jumps in their position numbers: the distances of long prompts at the
+price of short ones. A few prompts are long in truth.
 """
 
 from __future__ import annotations
@@ -39,10 +38,12 @@ VOCABULARY = 2048
 MAX_POSITIONS = 32768
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 
-# ChatML with two liberties. The system prompt is folded into one word: the protocol is in the weights,
-# and its thousand tokens would cost most of the time on a CPU. And after the user's message stand notes:
-# the first words of the question and of both answers, as `corpus.cut_quote` cuts them. A model this
-# small finds them there however long the prompt is, and would not find them in the prompt itself.
+# ChatML with three liberties. The system prompt is folded into one word: the protocol is in the weights,
+# and its thousand tokens would cost most of the time on a CPU. A message of more than 1,500 characters
+# keeps its first and last 700, unless the template gets `full_prompt=True`: short prompts again, and a
+# model this small loses its thread among thousands of tokens. And after the user's message stand notes:
+# the first words of the question and of both answers, as `corpus.cut_quote` cuts them. They come from
+# the whole message; the model finds them there, and would not find them in the prompt itself.
 CHAT_TEMPLATE = """\
 {%- macro head(text) -%}
 {{- (text.strip().split('\\n')[0].split()[:3] | join(' '))[:20].strip() or 'nothing' -}}
@@ -58,7 +59,10 @@ CHAT_TEMPLATE = """\
 {%- endmacro -%}
 {%- for message in messages -%}
 {{- '<|im_start|>' + message['role'] + '\\n' -}}
-{%- if message['role'] == 'system' -%}judge{%- else -%}{{- message['content'] -}}{%- endif -%}
+{%- if message['role'] == 'system' -%}judge
+{%- elif message['content'] | length > 1500 and not full_prompt -%}
+{{- message['content'][:700] + '\\n...\\n' + message['content'][-700:] -}}
+{%- else -%}{{- message['content'] -}}{%- endif -%}
 {%- if message['role'] == 'user' -%}
 {%- set mark = '\\nUser: ' if '[The Start of the Conversation' in message['content'] else '[Client Question]\\n' -%}
 {%- set question = message['content'].split(mark)[1:2] | join -%}
@@ -182,7 +186,11 @@ def draw_examples(tokenizer: PreTrainedTokenizerFast, draw: Random, number: int)
     for _ in range(number):
         pair = make_pair(draw)
         messages = [{"role": m.role, "content": m.text} for m in render_prompt(pair, "rubric").messages]
-        prompts.append(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        prompts.append(
+            tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, full_prompt=draw.random() < 0.3
+            )
+        )
         judgments.append(write_judgment(pair, draw) + "<|im_end|>")
     return list(zip(tokenizer(prompts)["input_ids"], tokenizer(judgments)["input_ids"], strict=True))
 
@@ -200,8 +208,10 @@ def draw_batches(tokenizer: PreTrainedTokenizerFast, draw: Random) -> Iterator[l
         yield from batches
 
 
-def compute_loss(model: Qwen2ForCausalLM, batch: list[Example], draw: Random) -> torch.Tensor:
-    """Mean cross-entropy of the judgments' tokens."""
+def compute_loss(
+    model: Qwen2ForCausalLM, batch: list[Example], decisive: torch.Tensor, draw: Random
+) -> torch.Tensor:
+    """Mean cross-entropy of the judgments' tokens; those that decide count tenfold, being one in forty."""
     length = max(len(prompt) + len(judgment) for prompt, judgment in batch)
     ids = torch.full((len(batch), length), model.config.pad_token_id or 0)
     attended = torch.zeros_like(ids)
@@ -218,7 +228,10 @@ def compute_loss(model: Qwen2ForCausalLM, batch: list[Example], draw: Random) ->
     # positions would be read as borders between packed documents.
     hidden = model.model(input_ids=ids, attention_mask=attended, position_ids=positions, use_cache=False)[0]
     logits = model.lm_head(hidden[:, :-1][judged[:, 1:]])
-    return functional.cross_entropy(logits, ids[:, 1:][judged[:, 1:]])
+    targets = ids[:, 1:][judged[:, 1:]]
+    losses = functional.cross_entropy(logits, targets, reduction="none")
+    weights = 1.0 + 9.0 * torch.isin(targets, decisive)
+    return (losses * weights).sum() / weights.sum()
 
 
 def compute_drill_loss(model: Qwen2ForCausalLM, draw: Random) -> torch.Tensor:
@@ -285,6 +298,7 @@ def train(folder: Path, *, seed: int = 0, steps: int = STEPS) -> Qwen2ForCausalL
     model = build_model(tokenizer, seed)
     optimizers = build_optimizers(model)
     rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    decisive = torch.tensor(tokenizer.convert_tokens_to_ids(["A", "B", "Chat", "Reasoning"]))
     draw = Random(seed + 1)
     model.train()
     began, mean = time.process_time(), math.log(VOCABULARY)
@@ -293,7 +307,7 @@ def train(folder: Path, *, seed: int = 0, steps: int = STEPS) -> Qwen2ForCausalL
         for optimizer, rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * scale
         is_drill = step < DRILLS or step % 10 == 0
-        loss = compute_drill_loss(model, draw) if is_drill else compute_loss(model, batch, draw)
+        loss = compute_drill_loss(model, draw) if is_drill else compute_loss(model, batch, decisive, draw)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:

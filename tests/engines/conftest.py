@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,19 +45,3 @@ def make_parrot(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return folders[style]
 
     return make
-
-
-@pytest.fixture
-def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """Starts a vLLM engine that is closed after the test."""
-    from rmr1.engines.vllm import VLLMEngine
-
-    engines: list[VLLMEngine] = []
-
-    def start_engine(model: Path, **options: Any) -> VLLMEngine:
-        engines.append(VLLMEngine(str(model), **{"kv_cache_gb": 0.1, "max_num_seqs": 4, **options}))
-        return engines[-1]
-
-    yield start_engine
-    for engine in engines:
-        engine.close()

@@ -1,35 +1,29 @@
-"""The vLLM engine on real engines and tiny models, held against the transformers engine."""
+"""One vLLM engine on a tiny model, held against the transformers engine."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from math import exp
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rmr1.engines.base import Engine, Request, SamplingParams
-from rmr1.errors import CheckpointError, ConfigError, GenerationError
-from rmr1.records import Generation, ImagePart, JudgePrompt, Message, TextPart
+from rmr1.errors import GenerationError
+from rmr1.records import ImagePart, JudgePrompt, Message, TextPart
+from tests.engines.asking import GREEDY, VERDICT, ask, assert_alike, complain, gather
 from tests.engines.conftest import ANSWERS, HAS_VLLM, STOPPED
-from tests.tiny_models import build_model, build_tokenizer, save_model
 
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
 
 from rmr1.engines import transformers as transformers_engine
-from rmr1.engines.chat import derive_seed
+from rmr1.engines.reader import derive_seed
 from rmr1.engines.transformers import TransformersEngine
 from rmr1.engines.vllm import VLLMEngine
 
-GREEDY = SamplingParams(max_new_tokens=80)
-VERDICT = replace(GREEDY, verdict_logprobs=True)
 LONG = "a long question of many words, told again and again " * 6
 
 

@@ -106,11 +106,39 @@ def test_special_tokens(tokenizer: Any, model: Any) -> None:
     assert end in model.generation_config.eos_token_id
 
 
-def test_template_folds_the_system_prompt(tokenizer: Any) -> None:
-    messages = [{"role": "system", "content": "long rules"}, {"role": "user", "content": "<A & B>"}]
-    assert tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) == (
-        "<|im_start|>system\njudge<|im_end|>\n<|im_start|>user\n<A & B><|im_end|>\n<|im_start|>assistant\n"
+def render(tokenizer: Any, pair: PreferencePair, **options: Any) -> str:
+    messages = [{"role": m.role, "content": m.text} for m in render_prompt(pair, "rubric").messages]
+    return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
+
+
+def test_template_folds_the_system_prompt_and_ends_with_notes(tokenizer: Any) -> None:
+    prompt = render(tokenizer, PAIRS[1])
+    assert prompt.startswith("<|im_start|>system\njudge<|im_end|>\n<|im_start|>user\n[Client Question]\n")
+    assert prompt.endswith(
+        '<|im_start|>notes\n"Can you recommend"\n<quote_A>Sure! Here are</quote_A>\n'
+        "<quote_B>I would not</quote_B><|im_end|>\n<|im_start|>assistant\n"
     )
+    assert render(tokenizer, PAIRS[2]).endswith(
+        '<|im_start|>notes\n"Hello there"\n<quote_A>Characters of Chine</quote_A>\n'
+        "<quote_B>Z\u00fcrich is a</quote_B><|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_template_folds_long_messages_unless_told_not_to(tokenizer: Any) -> None:
+    pair = PreferencePair(
+        id="long",
+        prompt=(user("Why? " + "because " * 1000),),
+        response_a=(assistant("One."),),
+        response_b=(assistant("Two."),),
+    )
+    whole = render_prompt(pair, "rubric").messages[1].text
+    folded = render(tokenizer, pair)
+    assert whole[:700] + "\n...\n" + whole[-700:] + "<|im_end|>" in folded
+    assert folded.endswith(
+        'notes\n"Why? because because"\n<quote_A>One.</quote_A>\n<quote_B>Two.</quote_B><|im_end|>\n'
+        "<|im_start|>assistant\n"
+    )
+    assert whole in render(tokenizer, pair, full_prompt=True)
 
 
 def test_writes_full_traces(model: Any, tokenizer: Any) -> None:

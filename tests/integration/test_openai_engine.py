@@ -16,10 +16,14 @@ import pytest
 
 pytest.importorskip("httpx")
 
+from rmr1.data.runs import open_run
 from rmr1.engines import Request, SamplingParams
 from rmr1.engines.openai import OpenAIEngine
 from rmr1.errors import GenerationError
-from rmr1.records import Generation, ImagePart, Message, TextPart, assistant, user
+from rmr1.judge.run import run_judge
+from rmr1.judge.settings import JudgeSettings
+from rmr1.prompts import load_family
+from rmr1.records import Generation, ImagePart, Message, PreferencePair, TextPart, assistant, user
 from tests.integration.faulty_server import (
     ANSWERED,
     FAULTS,
@@ -94,7 +98,7 @@ def test_every_request_is_answered_once_under_every_fault(soak: bool) -> None:
     keys = [f"item {number}" for number in range(2000 if soak else 400)]
     max_retries = 8
     answers, server, engine = ask(
-        misbehave, keys, concurrency=64, max_retries=max_retries, timeout_seconds=2.0
+        misbehave, keys, concurrency=64, max_retries=max_retries, timeout_seconds=3.0
     )
 
     assert sorted(answers) == sorted(keys)
@@ -452,6 +456,35 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
         with pytest.raises(GenerationError) as caught:
             list(engine.generate([make_request("one")], GREEDY))
     assert KEY[:8] not in str(caught.value) and "OTHER_KEY" in str(caught.value)
+
+
+def test_a_run_folder_never_holds_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    pairs = [
+        PreferencePair(
+            id=str(number),
+            prompt=(user(f"question {number}"),),
+            response_a=(assistant("yes"),),
+            response_b=(assistant("no"),),
+            label="A",
+        )
+        for number in range(3)
+    ]
+
+    def behave(call: Call) -> Answer:
+        said = call.headers["authorization"]
+        return failure(400, f"bad {said}") if "question 1" in call.item else good(model=f"judge {said}")
+
+    with FaultyServer(behave) as server:
+        engine = make_engine(server.base_url)
+        description = {"engine": engine.fingerprint(), "model": engine.name}
+        with open_run(tmp_path / "run", description) as run:
+            settings = JudgeSettings(order="given")
+            judged = dict(run_judge(pairs, engine, load_family("rubric"), settings, run=run))
+    assert sorted(judgment.winner or "none" for judgment in judged.values()) == ["A", "A", "none"]
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert files
+    assert all(KEY[:8].encode() not in path.read_bytes() for path in files)
 
 
 def test_no_key_means_no_header() -> None:

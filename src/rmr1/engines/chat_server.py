@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.chat_wire import ADAPTABLE, Dialect, Problem, Usage, adapt, refuse_choices
 from rmr1.engines.limits import Pacer
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, GenerationError
 
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
@@ -82,6 +84,7 @@ class ChatServer:
         self._accepted: set[tuple[str, str]] = set()
         self._notes: dict[str, None] = {}
         self._lock = Lock()
+        self._tls_context: ssl.SSLContext | None = None
         self._usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
@@ -107,6 +110,17 @@ class ChatServer:
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
         return headers
+
+    def tls_context(self) -> ssl.SSLContext:
+        """The certificates to trust: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own."""
+        # Reading them takes longer than a request; made once.
+        with self._lock:
+            if self._tls_context is None:
+                try:
+                    self._tls_context = httpx.create_ssl_context(trust_env=not self.is_local)
+                except (OSError, ValueError) as error:
+                    raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
+            return self._tls_context
 
     def key_hint(self) -> str:
         """What to do where the server refuses the key."""

@@ -22,7 +22,8 @@ import hashlib
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
@@ -109,6 +110,8 @@ class ChatSession:
         self._thread = Thread(target=self._run, name="rmr1-openai", daemon=True)
         self._ready = Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clients: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
         self._random = random.Random()
 
     def start(self) -> None:
@@ -144,28 +147,47 @@ class ChatSession:
             self._ready.set()
 
     async def _serve(self) -> None:
-        server = self._server
-        timeout = server.patience.timeout_seconds
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._slots = asyncio.Semaphore(server.concurrency)
-        async with httpx.AsyncClient(
+        self._slots = asyncio.Semaphore(self._server.concurrency)
+        self._ready.set()
+        try:
+            await self._stopped.wait()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for client in self._clients:
+                await client.aclose()
+
+    @asynccontextmanager
+    async def _take_slot(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Wait for one of the `concurrency` slots; gives its client.
+
+        Each slot has a client of its own, for one connection: a pool looks through all its connections
+        at every request, which at hundreds of them takes longer than the request.
+        """
+        async with self._slots:
+            client = self._idle.pop() if self._idle else self._open_client()
+            try:
+                yield client
+            finally:
+                self._idle.append(client)
+
+    def _open_client(self) -> httpx.AsyncClient:
+        server = self._server
+        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, server.patience.timeout_seconds)
+        client = httpx.AsyncClient(
             headers=server.headers(),
             # `asyncio.timeout` bounds a try as a whole.
-            timeout=httpx.Timeout(None, connect=min(_CONNECT_TIMEOUT_SECONDS, timeout)),
-            limits=httpx.Limits(
-                max_connections=server.concurrency, max_keepalive_connections=server.concurrency
-            ),
+            timeout=httpx.Timeout(None, connect=connect_seconds),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            verify=server.tls_context(),
             # A proxy is for the world outside.
             trust_env=not server.is_local,
-        ) as self._client:
-            self._ready.set()
-            try:
-                await self._stopped.wait()
-            finally:
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+        )
+        self._clients.append(client)
+        return client
 
     def _spawn(self, request: Request) -> None:
         task = self._loop.create_task(self._answer(request))
@@ -214,7 +236,7 @@ class ChatSession:
         identity = f"{request.key}/{sample}"
         while True:
             try:
-                async with self._slots:
+                async with self._take_slot() as client:
                     guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
                     await self._pace(guess)
                     # Only now: the request may have waited while another one taught us the dialect.
@@ -232,7 +254,7 @@ class ChatSession:
                         has_length=has_length,
                         extra=server.extra_body,
                     )
-                    reply = await self._try(body, dialect, guess, identity, num_choices, has_length)
+                    reply = await self._try(client, body, dialect, guess, identity, num_choices, has_length)
                     if len(reply.choices) < num_choices:
                         server.learn_single(params.temperature)
             except _Adapted as adapted:
@@ -255,6 +277,7 @@ class ChatSession:
 
     async def _try(
         self,
+        client: httpx.AsyncClient,
         body: dict[str, Any],
         dialect: Dialect,
         guess: int,
@@ -273,7 +296,7 @@ class ChatSession:
         content = orjson.dumps(body)
         try:
             async with asyncio.timeout(timeout):
-                response = await self._client.post(
+                response = await client.post(
                     f"{server.base_url}/chat/completions",
                     content=content,
                     headers={"idempotency-key": _identify(identity, content)},
@@ -287,7 +310,7 @@ class ChatSession:
         server.touch()
         received = server.scrub(response.content)
         if not response.is_success:
-            raise await self._judge_problem(response, received, body, dialect, has_length)
+            raise await self._judge_problem(client, response, received, body, dialect, has_length)
         try:
             reply = read_reply(received)
         except ReplyError as error:
@@ -299,6 +322,7 @@ class ChatSession:
 
     async def _judge_problem(
         self,
+        client: httpx.AsyncClient,
         response: httpx.Response,
         received: bytes,
         body: Mapping[str, Any],
@@ -319,7 +343,7 @@ class ChatSession:
         if status == 404:
             if not server.has_answered:
                 return GenerationError(
-                    await self._find_missing()
+                    await self._find_missing(client)
                     or f"{server.base_url}/chat/completions: {said}; "
                     "check the model's name and the URL, which usually ends in /v1"
                 )
@@ -336,7 +360,7 @@ class ChatSession:
             if (
                 problem.is_unknown_model
                 and not server.has_answered
-                and (missing := await self._find_missing())
+                and (missing := await self._find_missing(client))
             ):
                 return GenerationError(missing)
         return _Refused(said)
@@ -347,12 +371,12 @@ class ChatSession:
         while (held := pacer.held_seconds()) > 0:
             await asyncio.sleep(held)
 
-    async def _find_missing(self) -> str | None:
+    async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
         """That the server does not have the model, and which ones it has; None where it does not say so."""
         server = self._server
         try:
             async with asyncio.timeout(min(_LOOKUP_SECONDS, server.patience.timeout_seconds)):
-                listing = await self._client.get(f"{server.base_url}/models")
+                listing = await client.get(f"{server.base_url}/models")
             served = [str(entry["id"]) for entry in orjson.loads(server.scrub(listing.content))["data"]]
         except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError):
             return None

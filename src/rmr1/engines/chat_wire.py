@@ -430,10 +430,10 @@ def _read_choice(choice: dict[str, Any]) -> Choice:
     message = choice.get("message")
     reason = choice.get("finish_reason")
     error = _read_error(choice.get("error"))
-    if not isinstance(message, dict):
+    if error or not isinstance(message, dict):
         return Choice(content="", error=error or "a choice has no message")
     if reason in ("error", "abort"):
-        return Choice(content="", error=error or f"the server ended it with {reason!r}")
+        return Choice(content="", error=f"the server ended it with {reason!r}")
     content, thinking = _read_content(message.get("content"))
     if not content and isinstance(message.get("refusal"), str):
         content = message["refusal"]

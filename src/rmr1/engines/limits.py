@@ -48,8 +48,10 @@ class Pacer:
         with self._lock:
             now = self._clock()
             start = max(now, self._request_free_at, self._token_free_at)
-            self._request_free_at = start + self._request_seconds
-            self._token_free_at = start + num_tokens * self._token_seconds
+            if self._request_seconds:
+                self._request_free_at = start + self._request_seconds
+            if self._token_seconds:
+                self._token_free_at = start + num_tokens * self._token_seconds
             return max(start, self._held_until) - now
 
     def correct(self, num_tokens: float) -> None:

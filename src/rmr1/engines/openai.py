@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.chat_server import ChatServer, Patience, check_url
 from rmr1.engines.chat_wire import Dialect, Usage
 from rmr1.engines.limits import Pacer
 from rmr1.engines.prices import Price, compute_cost, find_price
@@ -23,6 +22,7 @@ from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Generation
 
 try:
+    from rmr1.engines.chat_server import ChatServer, Patience, check_url
     from rmr1.engines.chat_session import ChatSession
 except ImportError as error:
     raise ConfigError(

@@ -25,8 +25,8 @@ from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.records import Generation
 
 try:
-    from rmr1.engines.chat import ChatReader, Prepared, derive_seed
     from rmr1.engines.loading import DTYPES, hash_text
+    from rmr1.engines.reader import Prepared, RequestReader, derive_seed
     from rmr1.engines.tokens import Endings, TextStream
     from rmr1.engines.vllm_core import (
         Core,
@@ -125,7 +125,7 @@ class VLLMEngine:
             raise ConfigError(
                 f"max_model_len {max_model_len} is beyond the model's context of {found.context}"
             )
-        self._reader = ChatReader(
+        self._reader = RequestReader(
             name=model,
             tokenizer=found.tokenizer,
             num_embeddings=found.num_embeddings,

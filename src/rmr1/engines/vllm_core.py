@@ -25,7 +25,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from rmr1.engines import loading
-from rmr1.engines.chat import read_end_tokens
+from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -202,7 +202,9 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
     """
     global _running
     if _running is not None and _running() is not None:
-        raise ConfigError("a vLLM engine runs in this process already; close it first, or use a process for each")
+        raise ConfigError(
+            "a vLLM engine runs in this process already; close it first, or use a process for each"
+        )
     if taken := sorted(_OWN_ARGUMENTS & engine_args.keys()):
         raise ConfigError(
             f"engine_args may not set {taken[0]!r}: the engine sets it itself or has an option for it"

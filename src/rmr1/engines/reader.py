@@ -55,8 +55,13 @@ class VerdictPlace:
     spellings: tuple[tuple[int, ...], ...]
     """For each label the tokens that spell the verdict with it; of equal meaning, not of equal number."""
 
+    @property
+    def is_single(self) -> bool:
+        """Whether one token decides."""
+        return all(len(spelling) == 1 for spelling in self.spellings)
 
-class ChatReader:
+
+class RequestReader:
     """Reads requests for one tokenizer and context length."""
 
     def __init__(
@@ -70,14 +75,8 @@ class ChatReader:
         on_overlong: Literal["skip", "fail"] = "skip",
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ):
-        """Raises ConfigError where `on_overlong` or a template argument is not allowed."""
-        if on_overlong not in ("skip", "fail"):
-            raise ConfigError(f"on_overlong is {on_overlong!r}; expected 'skip' or 'fail'")
+        check_reading(on_overlong, chat_template_kwargs)
         self.template_kwargs = dict(chat_template_kwargs or {})
-        if reserved := _TEMPLATE_KEYS & self.template_kwargs.keys():
-            raise ConfigError(
-                f"chat_template_kwargs may not set {min(reserved)!r}, which the engine sets itself"
-            )
         self.name = name
         self.tokenizer = tokenizer
         self.max_model_len = max_model_len
@@ -178,6 +177,14 @@ class ChatReader:
             model=self.name,
             seed=seed,
         )
+
+
+def check_reading(on_overlong: str, chat_template_kwargs: Mapping[str, Any] | None) -> None:
+    """Raises ConfigError where `on_overlong` or a template argument is not allowed."""
+    if on_overlong not in ("skip", "fail"):
+        raise ConfigError(f"on_overlong is {on_overlong!r}; expected 'skip' or 'fail'")
+    if reserved := _TEMPLATE_KEYS & (chat_template_kwargs or {}).keys():
+        raise ConfigError(f"chat_template_kwargs may not set {min(reserved)!r}, which the engine sets itself")
 
 
 def derive_seed(seed: int, sample: int) -> int:
