@@ -20,8 +20,8 @@ import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.chat_wire import ADAPTABLE, Dialect, Problem, Usage, adapt, refuse_choices
-from rmr1.engines.limits import Pacer
+from rmr1.engines.openai.limits import Pacer
+from rmr1.engines.openai.wire import ADAPTABLE, Dialect, Problem, Usage, adapt, refuse_choices
 from rmr1.errors import ConfigError, GenerationError
 
 _LOGGER = logging.getLogger("rmr1.engines.openai")

@@ -32,7 +32,7 @@ from urllib.request import url2pathname
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.chat_logprobs import TokenLogprobs, read_token_logprobs
+from rmr1.engines.openai.logprobs import TokenLogprobs, read_token_logprobs
 from rmr1.engines.watch import StopWatcher
 from rmr1.errors import GenerationError
 from rmr1.records import Content, ImagePart, Messages

@@ -32,9 +32,10 @@ import httpx
 import orjson
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.chat_logprobs import align_verdict
-from rmr1.engines.chat_server import ChatServer
-from rmr1.engines.chat_wire import (
+from rmr1.engines.openai.limits import compute_backoff, parse_retry_after
+from rmr1.engines.openai.logprobs import align_verdict
+from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.wire import (
     Choice,
     Dialect,
     Reply,
@@ -48,7 +49,6 @@ from rmr1.engines.chat_wire import (
     read_reply,
     split_tokens,
 )
-from rmr1.engines.limits import compute_backoff, parse_retry_after
 from rmr1.engines.watch import find_verdict_span
 from rmr1.errors import GenerationError
 from rmr1.records import Generation, ImagePart, Messages

@@ -4,8 +4,8 @@ Requests run on an event loop in a thread of their own while `generate` is open;
 and results handed out in the caller's thread. At most `concurrency` HTTP requests and a few rendered or
 finished ones beside them are held, so memory stays flat.
 
-What is retried, what ends one request and what ends the run: `rmr1.engines.chat_session`. What is sent
-and how replies are read, stop strings and thinking among it: `rmr1.engines.chat_wire`.
+What is retried, what ends one request and what ends the run: `rmr1.engines.openai.session`. What is sent
+and how replies are read, stop strings and thinking among it: `rmr1.engines.openai.wire`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.chat_wire import Dialect, Usage
-from rmr1.engines.limits import Pacer
-from rmr1.engines.prices import Price, compute_cost, find_price
+from rmr1.engines.openai.limits import Pacer
+from rmr1.engines.openai.prices import Price, compute_cost, find_price
+from rmr1.engines.openai.wire import Dialect, Usage
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Generation
 
 try:
-    from rmr1.engines.chat_server import ChatServer, Patience, check_url
-    from rmr1.engines.chat_session import ChatSession
+    from rmr1.engines.openai.server import ChatServer, Patience, check_url
+    from rmr1.engines.openai.session import ChatSession
 except ImportError as error:
     raise ConfigError(
         f"an OpenAI-compatible server needs {error.name or 'httpx'}, which is not installed; "
