@@ -119,7 +119,7 @@ def test_template_folds_the_system_prompt_and_ends_with_notes(tokenizer: Any) ->
         "<quote_B>I would not</quote_B><|im_end|>\n<|im_start|>assistant\n"
     )
     assert render(tokenizer, PAIRS[2]).endswith(
-        '<|im_start|>notes\n"Hello there"\n<quote_A>Characters of Chine</quote_A>\n'
+        '<|im_start|>notes\n"Hello there"\n<quote_A>Characters of Chines</quote_A>\n'
         "<quote_B>Z\u00fcrich is a</quote_B><|im_end|>\n<|im_start|>assistant\n"
     )
 
