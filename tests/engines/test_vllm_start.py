@@ -71,6 +71,15 @@ def test_the_context_ends_a_text(parrot: Path, start: Callable[..., VLLMEngine])
     assert {found[key][0].completion_tokens for key in found} >= {0, 1}
 
 
+def test_prompts_that_fill_a_step_keep_their_seeds(parrot: Path, start: Callable[..., VLLMEngine]) -> None:
+    engine = start(parrot, max_num_seqs=16, engine_args={"max_num_batched_tokens": 1024})
+    params = SamplingParams(temperature=1.0, max_new_tokens=4, num_samples=2)
+    requests = [ask(f"{index} " + "x" * 600, str(index), seed=index) for index in range(6)]
+    found = gather(engine, requests, params)
+    assert {generations[0].finish_reason for generations in found.values()} <= {"stop", "length"}
+    assert gather(engine, requests[::-1], params) == found
+
+
 def test_an_overlong_prompt_may_end_the_run(parrot: Path, start: Callable[..., VLLMEngine]) -> None:
     strict = start(parrot, on_overlong="fail", max_model_len=128)
     text = complain(lambda: gather(strict, [ask("bare"), ask("x" * 200, "over")], GREEDY), GenerationError)

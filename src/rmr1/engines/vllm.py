@@ -46,6 +46,7 @@ except ImportError as error:
     ) from error
 
 _CPU_CACHE_GB = 4.0
+_CPU_STEP_TOKENS = 4096
 _READ_AHEAD = 2
 """Rows handed to vLLM, as a multiple of those it computes at a time."""
 _BYTES_PER_GB = 1 << 30
@@ -156,6 +157,7 @@ class VLLMEngine:
                 "enforce_eager": on_cpu if enforce_eager is None else enforce_eager,
                 "enable_lora": adapter is not None,
                 "max_lora_rank": max_lora_rank,
+                **(_avoid_chunks(self._reader.max_model_len) if on_cpu else {}),
             },
             dict(engine_args or {}),
         )
@@ -372,6 +374,16 @@ class VLLMEngine:
         probe = self._probe([0], ids)
         while not probe.is_done:
             self._step(self._require_core())
+
+
+def _avoid_chunks(max_model_len: int | None) -> dict[str, Any]:
+    """Arguments by which no prompt is computed in parts.
+
+    After a part vLLM winds the random numbers of a row with a seed back, which on the CPU it cannot.
+    """
+    if max_model_len is None:
+        return {}
+    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_CPU_STEP_TOKENS, max_model_len)}
 
 
 class _Listener(Protocol):
