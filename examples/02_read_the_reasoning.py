@@ -26,7 +26,12 @@ print("winner:", verdict.winner, "· task:", verdict.trace.task_type)
 for item in verdict.trace.rubric:
     print(f"  {item.weight:.0%}  {item.text}")
 for quote in verdict.trace.quotes:
-    print("  quote:", quote.text, "->", "stands in the answer" if is_grounded(quote.text, ANSWER_A) else "INVENTED")
+    print(
+        "  quote:",
+        quote.text,
+        "->",
+        "stands in the answer" if is_grounded(quote.text, ANSWER_A) else "INVENTED",
+    )
 
 cut_off = parse_verdict(TEXT[:200])
 print("the same text cut off:", cut_off.winner, f"({cut_off.problem})")

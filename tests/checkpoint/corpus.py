@@ -1,17 +1,16 @@
 """What the test checkpoint is trained on: random pairs, and the judgments it is to write about them.
 
 `make_pair` draws questions and answers that look like chat logs to a tokenizer (prose, lists, code,
-markdown, sums, other scripts, broken bytes; a word to several thousand characters; some of several
+markdown, sums, other scripts, broken words; a few to several thousand characters; some of several
 turns) and mean nothing. `write_judgment` gives the full form of the `rubric` family for any pair. All
-it says follows from the words that the question and the two answers begin with, which a small model
-can find in a prompt of any length:
+it says follows from the words that the question and the two answers begin with:
 
-- the task is Reasoning if the question begins with one of `REASONING_STARTERS`, else Chat;
+- the task is Reasoning if the question begins with one of `REASONING_STARTERS`, else Chat, whatever its case;
 - the quotations are the first words of the answers;
-- the answer whose first letter stands later in the alphabet wins; at equal letters B wins a Chat and A
-  a Reasoning task.
+- the answer whose first words come later in the alphabet wins, in nine judgments of ten.
 
-So its verdicts say nothing about quality; they depend on the texts and turn with the order.
+So its verdicts say nothing about quality; they depend on the texts, turn with the order and are not
+quite sure.
 """
 
 from __future__ import annotations
@@ -149,12 +148,10 @@ def write_judgment(pair: PreferencePair, draw: Random) -> str:
     answers = (pair.response_a[-1].text, pair.response_b[-1].text)
     opening = cut_quote(question)
     ranks = [_rank(answer) for answer in answers]
-    is_reasoning = question.split(maxsplit=1)[:1] and question.split(maxsplit=1)[0] in REASONING_STARTERS
-    winner = "A" if ranks[0] > ranks[1] or (ranks[0] == ranks[1] and is_reasoning) else "B"
-    quotes = [
-        f"<quote_{side}>{cut_quote(answer)}</quote_{side}>"
-        for side, answer in zip("AB", answers, strict=True)
-    ]
+    is_reasoning = opening.split()[0].capitalize() in REASONING_STARTERS
+    first, second = (cut_quote(answer) for answer in answers)
+    winner = "A" if (first.lower() > second.lower()) == (draw.random() < 0.9) else "B"
+    quotes = (f"<quote_A>{first}</quote_A>", f"<quote_B>{second}</quote_B>")
     grade = _pick(draw, _GRADES, ranks[0] if winner == "A" else ranks[1])
     lines = [f"<type>{'Reasoning' if is_reasoning else 'Chat'}</type>", ""]
     if is_reasoning:
@@ -170,14 +167,15 @@ def write_judgment(pair: PreferencePair, draw: Random) -> str:
         lines += [f'<justify>{one[0]} first for "{opening}"</justify>', "</rubric>"]
     lines += ["", "<eval>", f"A: {quotes[0]}", f"B: {quotes[1]}"]
     if draw.random() < 0.25:
-        lines += [f"<summary_{winner}>it is {grade}</summary_{winner}>"]
-    lines += [f"{winner} is {grade}.", "</eval>", "", f"<answer>[[{winner}]]</answer>"]
+        lines += [f"<summary_A>{'weak' if winner == 'B' else grade}</summary_A>"]
+    lines += [f"Better: {winner}, it is {grade}.", "</eval>", "", f"<answer>[[{winner}]]</answer>"]
     return "\n".join(lines)
 
 
 def cut_quote(text: str) -> str:
-    """The first three words of a text's first line, at most 20 characters."""
-    return " ".join(text.strip().split("\n")[0].split()[:3])[:20].strip() or "nothing"
+    """The first two words of a text's first line, at most 16 characters, without double quotes."""
+    words = text.replace('"', "").strip().split("\n")[0].split()[:2]
+    return " ".join(words)[:16].strip() or "nothing"
 
 
 def _rank(text: str) -> int:
@@ -194,6 +192,8 @@ def _pick(draw: Random, choices: Sequence[_T], index: int) -> _T:
 def _make_question(draw: Random) -> str:
     starters = REASONING_STARTERS if draw.random() < 0.5 else CHAT_STARTERS
     start = draw.choice(starters) if draw.random() < 0.8 else _make_word(draw).capitalize()
+    if draw.random() < 0.1:
+        start = start.lower()
     if start in REASONING_STARTERS or draw.random() < 0.9:
         question = f"{start} {_make_sentence(draw)[:-1].lower()}{draw.choice('?.? ')}".rstrip()
     else:
@@ -225,10 +225,10 @@ def _make_block(draw: Random) -> str:
     if kind < 0.78:
         name, value = (draw.choice(_WORDS) for _ in range(2))
         return f"```python\ndef {name}({value}):\n    return {value} {draw.choice('+-*')} {draw.randint(0, 99)}\n```"
-    if kind < 0.86:
+    if kind < 0.85:
         left, right = draw.randint(0, 999), draw.randint(0, 99)
         return f"{left} + {right} = {left + right}"
-    if kind < 0.92:
+    if kind < 0.9:
         return f"{draw.choice(('# ', '## ', '**', ''))}{_make_sentence(draw)[:-1].title()}{draw.choice((':', '**', ''))}"
     script = draw.choice(_OTHER_SCRIPTS)
     start = draw.randrange(len(script))

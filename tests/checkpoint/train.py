@@ -28,25 +28,24 @@ from torch.nn import functional
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from rmr1.prompts import render_prompt
-from tests.checkpoint.corpus import make_pair, write_judgment
+from tests.checkpoint.corpus import REASONING_STARTERS, make_pair, write_judgment
 
-STEPS = 700
+STEPS = 1100
 DRILLS = 60
-"""Steps that only teach copying, at the beginning."""
+"""Steps at the beginning that only teach copying; later every tenth does."""
 TOKENS_PER_BATCH = 2048
 VOCABULARY = 2048
 MAX_POSITIONS = 32768
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 
-# ChatML with three liberties. The system prompt is folded into one word: the protocol is in the weights,
-# and its thousand tokens would cost most of the time on a CPU. A message of more than 1,500 characters
-# keeps its first and last 700, unless the template gets `full_prompt=True`: short prompts again, and a
-# model this small loses its thread among thousands of tokens. And after the user's message stand notes:
-# the first words of the question and of both answers, as `corpus.cut_quote` cuts them. They come from
-# the whole message; the model finds them there, and would not find them in the prompt itself.
+# ChatML with three liberties, all for a model that is small and runs on a CPU. The system prompt is folded
+# into one word: the protocol is in the weights. A message of more than 600 characters keeps its first
+# and last 250, unless the template gets `full_prompt=True`. And after the user's message stand notes on
+# the whole of it: task type, leading answer, and first words of the question and of both answers, by the
+# rules of `corpus.write_judgment`. So what the model learns is the form, and to put the notes into it.
 CHAT_TEMPLATE = """\
 {%- macro head(text) -%}
-{{- (text.strip().split('\\n')[0].split()[:3] | join(' '))[:20].strip() or 'nothing' -}}
+{{- (text.replace('"', '').strip().split('\\n')[0].split()[:2] | join(' '))[:16].strip() or 'nothing' -}}
 {%- endmacro -%}
 {%- macro last(text, side) -%}
 {%- if '[The Start of the Conversation' in text -%}
@@ -60,20 +59,23 @@ CHAT_TEMPLATE = """\
 {%- for message in messages -%}
 {{- '<|im_start|>' + message['role'] + '\\n' -}}
 {%- if message['role'] == 'system' -%}judge
-{%- elif message['content'] | length > 1500 and not full_prompt -%}
-{{- message['content'][:700] + '\\n...\\n' + message['content'][-700:] -}}
+{%- elif message['content'] | length > 600 and not full_prompt -%}
+{{- message['content'][:250] + '\\n...\\n' + message['content'][-250:] -}}
 {%- else -%}{{- message['content'] -}}{%- endif -%}
 {%- if message['role'] == 'user' -%}
 {%- set mark = '\\nUser: ' if '[The Start of the Conversation' in message['content'] else '[Client Question]\\n' -%}
 {%- set question = message['content'].split(mark)[1:2] | join -%}
-{{- '<|im_end|>\\n<|im_start|>notes\\n"' + head(question.split('\\n[The Start of Chatbot A')[0]) + '"\\n' -}}
-{{- '<quote_A>' + last(message['content'], 'A') + '</quote_A>\\n' -}}
-{{- '<quote_B>' + last(message['content'], 'B') + '</quote_B>' -}}
+{%- set opening = head(question.split('\\n[The Start of Chatbot A')[0]) -%}
+{%- set first = last(message['content'], 'A') -%}
+{%- set second = last(message['content'], 'B') -%}
+{{- '<|im_end|>\\n<|im_start|>notes\\nBetter: ' + ('A' if first | lower > second | lower else 'B') -}}
+{{- '\\n"' + opening + '"\\n<quote_A>' + first + '</quote_A>\\n<quote_B>' + second + '</quote_B>\\n' -}}
+{{- '<type>' + ('Reasoning' if opening.split()[0] | capitalize in @STARTERS@ else 'Chat') + '</type>' -}}
 {%- endif -%}
 {{- '<|im_end|>\\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
-"""
+""".replace("@STARTERS@", repr(REASONING_STARTERS))
 
 
 def train_tokenizer(seed: int) -> PreTrainedTokenizerFast:
@@ -234,11 +236,17 @@ def compute_loss(
     return (losses * weights).sum() / weights.sum()
 
 
-def compute_drill_loss(model: Qwen2ForCausalLM, draw: Random) -> torch.Tensor:
-    """Mean cross-entropy of random tokens that stood in the row before: copying and nothing else."""
+def compute_drill_loss(model: Qwen2ForCausalLM, draw: Random, *, is_first: bool) -> torch.Tensor:
+    """Mean cross-entropy of random tokens that stood in the row before: copying and nothing else.
+
+    After the first ones half the drills draw from few tokens, where one preceding token does not settle
+    the next: so it is with the bytes of other scripts.
+    """
     length, gap = draw.randint(8, 80), draw.randint(0, 12)
     rows = TOKENS_PER_BATCH // (2 * length + gap)
-    ids = torch.randint(len(SPECIAL_TOKENS), VOCABULARY, (rows, length + gap))
+    tokens = torch.randperm(VOCABULARY - len(SPECIAL_TOKENS)) + len(SPECIAL_TOKENS)
+    tokens = tokens[: len(tokens) if draw.random() < 0.5 or is_first else 12]
+    ids = tokens[torch.randint(len(tokens), (rows, length + gap))]
     ids = torch.cat([ids, ids[:, :length]], dim=1)
     hidden = model.model(input_ids=ids, use_cache=False)[0]
     return functional.cross_entropy(
@@ -298,7 +306,9 @@ def train(folder: Path, *, seed: int = 0, steps: int = STEPS) -> Qwen2ForCausalL
     model = build_model(tokenizer, seed)
     optimizers = build_optimizers(model)
     rates = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    decisive = torch.tensor(tokenizer.convert_tokens_to_ids(["A", "B", "Chat", "Reasoning"]))
+    decisive = torch.tensor(
+        tokenizer.convert_tokens_to_ids(["A", "\u0120A", "B", "\u0120B", "Chat", "Reasoning"])
+    )
     draw = Random(seed + 1)
     model.train()
     began, mean = time.process_time(), math.log(VOCABULARY)
@@ -307,14 +317,18 @@ def train(folder: Path, *, seed: int = 0, steps: int = STEPS) -> Qwen2ForCausalL
         for optimizer, rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * scale
         is_drill = step < DRILLS or step % 10 == 0
-        loss = compute_drill_loss(model, draw) if is_drill else compute_loss(model, batch, decisive, draw)
+        loss = (
+            compute_drill_loss(model, draw, is_first=step < DRILLS)
+            if is_drill
+            else compute_loss(model, batch, decisive, draw)
+        )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
         mean += 0.05 * (loss.item() - mean) * (not is_drill)
-        if (step + 1) % 25 == 0:
+        if (step + 1) % 100 == 0:
             seconds = time.process_time() - began
             print(f"step {step + 1}/{steps}  loss {mean:.3f}  {seconds:.0f} CPU seconds", file=sys.stderr)
     model.eval()

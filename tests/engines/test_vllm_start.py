@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rmr1.engines.base import SamplingParams
+from rmr1.engines import SamplingParams, load_engine
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from tests.engines.asking import GREEDY, VERDICT, ask, assert_alike, complain, gather
 from tests.engines.conftest import ANSWERS, HAS_VLLM, STOPPED
@@ -36,8 +36,10 @@ def start() -> Iterator[Callable[..., VLLMEngine]]:
     engines: list[VLLMEngine] = []
 
     def start_engine(model: Path, **options: Any) -> VLLMEngine:
-        engines.append(VLLMEngine(str(model), **{"kv_cache_gb": 0.1, "max_num_seqs": 4, **options}))
-        return engines[-1]
+        engine = load_engine(f"vllm:{model}", {"kv_cache_gb": 0.1, "max_num_seqs": 4, **options})
+        assert isinstance(engine, VLLMEngine)
+        engines.append(engine)
+        return engine
 
     yield start_engine
     for engine in engines:

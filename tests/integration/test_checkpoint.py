@@ -115,28 +115,28 @@ def test_template_folds_the_system_prompt_and_ends_with_notes(tokenizer: Any) ->
     prompt = render(tokenizer, PAIRS[1])
     assert prompt.startswith("<|im_start|>system\njudge<|im_end|>\n<|im_start|>user\n[Client Question]\n")
     assert prompt.endswith(
-        '<|im_start|>notes\n"Can you recommend"\n<quote_A>Sure! Here are</quote_A>\n'
-        "<quote_B>I would not</quote_B><|im_end|>\n<|im_start|>assistant\n"
+        '<|im_start|>notes\nBetter: A\n"Can you"\n<quote_A>Sure! Here</quote_A>\n<quote_B>I would</quote_B>\n'
+        "<type>Chat</type><|im_end|>\n<|im_start|>assistant\n"
     )
     assert render(tokenizer, PAIRS[2]).endswith(
-        '<|im_start|>notes\n"Hello there"\n<quote_A>Characters of Chines</quote_A>\n'
-        "<quote_B>Z\u00fcrich is a</quote_B><|im_end|>\n<|im_start|>assistant\n"
+        '<|im_start|>notes\nBetter: B\n"Hello there"\n<quote_A>Characters of</quote_A>\n<quote_B>Zürich is</quote_B>\n'
+        "<type>Chat</type><|im_end|>\n<|im_start|>assistant\n"
     )
 
 
 def test_template_folds_long_messages_unless_told_not_to(tokenizer: Any) -> None:
     pair = PreferencePair(
         id="long",
-        prompt=(user("Why? " + "because " * 1000),),
+        prompt=(user("Why " + "because " * 1000),),
         response_a=(assistant("One."),),
         response_b=(assistant("Two."),),
     )
     whole = render_prompt(pair, "rubric").messages[1].text
     folded = render(tokenizer, pair)
-    assert whole[:700] + "\n...\n" + whole[-700:] + "<|im_end|>" in folded
-    assert folded.endswith(
-        'notes\n"Why? because because"\n<quote_A>One.</quote_A>\n<quote_B>Two.</quote_B><|im_end|>\n'
-        "<|im_start|>assistant\n"
+    assert whole[:250] + "\n...\n" + whole[-250:] + "<|im_end|>" in folded
+    assert (
+        '\nBetter: B\n"Why because"\n<quote_A>One.</quote_A>\n<quote_B>Two.</quote_B>\n<type>Reasoning</type>'
+        in folded
     )
     assert whole in render(tokenizer, pair, full_prompt=True)
 
@@ -151,9 +151,16 @@ def test_writes_full_traces(model: Any, tokenizer: Any) -> None:
         assert text.endswith("</answer><|im_end|>")
 
 
-def test_task_type_follows_the_question(model: Any, tokenizer: Any) -> None:
-    types = [parse_verdict(write(model, tokenizer, pair)).trace.task_type for pair in PAIRS[:2]]
-    assert types == ["reasoning", "chat"]
+def test_type_quotes_and_winner_follow_the_pair(model: Any, tokenizer: Any) -> None:
+    verdicts = [parse_verdict(write(model, tokenizer, pair)) for pair in PAIRS[:2]]
+    assert [verdict.trace.task_type for verdict in verdicts] == ["reasoning", "chat"]
+    assert [[quote.text for quote in verdict.trace.quotes] for verdict in verdicts] == [
+        ["Multiply 17", "The product"],
+        ["Sure! Here", "I would"],
+    ]
+    assert [verdict.winner for verdict in verdicts] == ["B", "A"]
+    swapped = [parse_verdict(write(model, tokenizer, pair.swap())) for pair in PAIRS[:2]]
+    assert [verdict.winner for verdict in swapped] == ["A", "B"]
 
 
 def test_greedy_is_deterministic_and_samples_vary(model: Any, tokenizer: Any) -> None:

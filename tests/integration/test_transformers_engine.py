@@ -84,7 +84,7 @@ def complain(call: Callable[[], Any], kind: type[Exception]) -> str:
 def test_greedy_texts_are_the_librarys_and_do_not_depend_on_the_batch(engine: TransformersEngine) -> None:
     requests = [ask(text, str(index)) for index, text in enumerate(WORDS)]
     together = {request.key: generations[0] for request, generations in engine.generate(requests, GREEDY)}
-    tokenizer: Any = engine._tokenizer
+    tokenizer: Any = engine._reader.tokenizer
     model: Any = engine._model
     for request in requests:
         found = together[request.key]
@@ -168,9 +168,9 @@ def write(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, text: str, *, end: bool = False
 ) -> list[int]:
     """Make the engine's model write `text`, then anything; the tokens it is made of."""
-    tokens = engine._tokenizer(text, add_special_tokens=False)["input_ids"]
+    tokens = engine._reader.tokenizer(text, add_special_tokens=False)["input_ids"]
     model = build_model(vocab_size=512)
-    force_tokens(model, [*tokens, engine._tokenizer.eos_token_id] if end else tokens)
+    force_tokens(model, [*tokens, engine._reader.tokenizer.eos_token_id] if end else tokens)
     monkeypatch.setattr(engine, "_model", model)
     return tokens
 
@@ -187,7 +187,7 @@ def test_stop_strings_and_end_tokens(engine: TransformersEngine, monkeypatch: py
     assert (found.text, found.finish_reason) == ("ok [[A]] xyz", "stop")
     assert (
         END not in found.text
-        and found.completion_tokens == len(engine._tokenizer("ok [[A]] xyz")["input_ids"]) + 1
+        and found.completion_tokens == len(engine._reader.tokenizer("ok [[A]] xyz")["input_ids"]) + 1
     )
 
     write(engine, monkeypatch, "ok [[A]] xyz", end=True)
@@ -243,7 +243,7 @@ def test_verdict_logprobs_are_those_of_a_full_pass(
     tokenizer = (
         build_sentencepiece_tokenizer() if style in ("sentencepiece", "blank") else build_tokenizer(style)
     )
-    monkeypatch.setattr(engine, "_tokenizer", tokenizer)
+    monkeypatch.setattr(engine._reader, "tokenizer", tokenizer)
     text = "A or B? <answer>[[ A ]]</answer>" if style == "blank" else "A or B? <answer>[[A]]</answer>"
     tokens = write(engine, monkeypatch, text)
     params = SamplingParams(
@@ -273,7 +273,7 @@ def test_verdicts_without_a_token_of_their_own_are_scored_whole(
 ) -> None:
     engine = TransformersEngine(str(folder), device="cpu")
     tokenizer = build_tokenizer("lopsided" if case == "lopsided" else "letter")
-    monkeypatch.setattr(engine, "_tokenizer", tokenizer)
+    monkeypatch.setattr(engine._reader, "tokenizer", tokenizer)
     verdict, labels, spelled = {
         "lopsided": ("[[A]]", ("A", "B"), [["[[A]]"], ["[[", "B", "]]"]]),
         "several": ("[[10]]", ("7", "10"), [["7"], ["1", "0"]]),
@@ -400,7 +400,7 @@ def test_fingerprint_knows_the_weights_and_not_the_place(folder: Path, copy: Pat
 def test_special_tokens(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = build_tokenizer("letter")
     tokenizer.add_tokens(["<tool_call>", "</think>", "<b>", "<|box|>", "<unused7>", "[TOOL_CALLS]", "hello"])
-    monkeypatch.setattr(engine, "_tokenizer", tokenizer)
+    monkeypatch.setattr(engine._reader, "tokenizer", tokenizer)
     found = set(engine.special_tokens())
     assert {
         "<s>",
@@ -442,7 +442,7 @@ def test_begin_token_stands_once(kind: str, tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(engine._model, "forward", watched)
     answer(engine, ask("hi"))
-    begin = engine._tokenizer.convert_tokens_to_ids("<s>")
+    begin = engine._reader.tokenizer.convert_tokens_to_ids("<s>")
     assert seen[0][0].count(begin) == 1 and seen[0][0][0] == begin
 
 

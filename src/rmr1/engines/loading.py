@@ -110,24 +110,13 @@ def load_checkpoint(
     Raises:
         CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
     """
-    folder = _find_folder(name)
-    source = str(folder or name)
+    found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code)
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    if folder is not None:
-        _check_folder(folder)
-    with _quiet(), _one_line(name, is_folder=folder is not None):
-        config = AutoConfig.from_pretrained(source, **where)
-        _check_architecture(name, config)
-        tokenizer = AutoTokenizer.from_pretrained(source, **where)
-        if not tokenizer.chat_template:
-            raise CheckpointError(
-                f"model {name!r} has no chat template, so it cannot be given messages; choose an "
-                "instruction-tuned model, or put a chat_template.jinja into its folder"
-            )
-        if attn_implementation is not None:
-            where["attn_implementation"] = attn_implementation
+    if attn_implementation is not None:
+        where["attn_implementation"] = attn_implementation
+    with quiet(), _one_line(name, is_folder=found.is_folder):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=dtype, output_loading_info=True, **where
+            found.source, config=found.config, dtype=dtype, output_loading_info=True, **where
         )
         model, report = loaded
         if missing := sorted(report["missing_keys"]):
@@ -136,16 +125,56 @@ def load_checkpoint(
                 "checkpoint is incomplete, or it is not a causal language model"
             )
         model = model.to(device).eval()
-    return Checkpoint(
-        model=model,
-        tokenizer=tokenizer,
-        context=_read_context(config, tokenizer),
-        identity=_identify(name, folder, config),
-    )
+    return Checkpoint(model=model, tokenizer=found.tokenizer, context=found.context, identity=found.identity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a checkpoint says about itself; no weights are read."""
+
+    source: str
+    """The folder's path, or the name on the hub."""
+    is_folder: bool
+    config: PreTrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    context: int | None
+    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
+    identity: dict[str, object]
+    """The same for the same weights, configuration and tokenizer, wherever they lie."""
+
+
+def describe_checkpoint(name: str, *, revision: str | None, trust_remote_code: bool) -> Description:
+    """Read a model's configuration and tokenizer.
+
+    Raises:
+        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
+    """
+    folder = _find_folder(name)
+    source = str(folder or name)
+    if folder is not None:
+        _check_folder(folder)
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    with quiet(), _one_line(name, is_folder=folder is not None):
+        config = AutoConfig.from_pretrained(source, **where)
+        _check_architecture(name, config)
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        if not tokenizer.chat_template:
+            raise CheckpointError(
+                f"model {name!r} has no chat template, so it cannot be given messages; choose an "
+                "instruction-tuned model, or put a chat_template.jinja into its folder"
+            )
+        return Description(
+            source=source,
+            is_folder=folder is not None,
+            config=config,
+            tokenizer=tokenizer,
+            context=_read_context(config, tokenizer),
+            identity=_identify(name, folder, config),
+        )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hold the libraries' warnings and progress bars back, inside only."""
     hub = logging.getLogger("huggingface_hub")
     hub_level = hub.level

@@ -14,16 +14,12 @@ it, thinking that was cut off would look like the judge's own words.
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from math import exp
 from typing import Any, Literal
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.errors import ConfigError, GenerationError
+from rmr1.errors import ConfigError
 from rmr1.records import Generation
 
 try:
@@ -31,16 +27,12 @@ try:
 
     from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
     from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
+    from rmr1.engines.reader import Prepared, RequestReader, check_reading, derive_seed, read_end_tokens
     from rmr1.engines.tokens import (
         Endings,
         TextStream,
-        VerdictTokens,
-        encode_text,
-        find_passage,
-        find_verdict_span,
-        render_chat,
     )
-    from rmr1.engines.watch import StopWatcher, has_open_thinking
+    from rmr1.engines.watch import StopWatcher
 except ModuleNotFoundError as error:
     raise ConfigError(
         f"running a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"
@@ -58,19 +50,6 @@ _CPU_BATCH_TOKENS = 131_072
 _CACHE_SHARE = 0.6
 """Share of the free GPU memory that the keys and values of a batch may take."""
 _WINDOW_BATCHES = 4
-_THINK = "<think>\n"
-
-_CONTROL = re.compile(
-    r"<[|｜].{1,64}>|</?[\w-]{0,32}(?:think|tool|turn|bos|eos|pad|unk|mask|image|audio|video|vision|fim|repo|unused|reserved)"
-    r"[\w-]{0,32}>|\[/?[A-Z_]{3,32}\]"
-)
-_TEMPLATE_KEYS = {
-    "tokenize",
-    "add_generation_prompt",
-    "continue_final_message",
-    "conversation",
-    "return_dict",
-}
 
 
 class TransformersEngine:
@@ -117,13 +96,7 @@ class TransformersEngine:
         ):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; expected a positive number")
-        if on_overlong not in ("skip", "fail"):
-            raise ConfigError(f"on_overlong is {on_overlong!r}; expected 'skip' or 'fail'")
-        self._template_kwargs = dict(chat_template_kwargs or {})
-        if reserved := _TEMPLATE_KEYS & self._template_kwargs.keys():
-            raise ConfigError(
-                f"chat_template_kwargs may not set {min(reserved)!r}, which the engine sets itself"
-            )
+        check_reading(on_overlong, chat_template_kwargs)
         self.name = model
         where = choose_device(device)
         checkpoint = load_checkpoint(
@@ -135,20 +108,27 @@ class TransformersEngine:
             attn_implementation=attn_implementation,
         )
         self._model = checkpoint.model
-        self._tokenizer = checkpoint.tokenizer
         self._identity = checkpoint.identity
         if max_model_len and checkpoint.context and max_model_len > checkpoint.context:
             raise ConfigError(
                 f"max_model_len {max_model_len} is beyond the model's context of {checkpoint.context}"
             )
-        self._max_model_len = max_model_len or checkpoint.context
-        self._on_overlong = on_overlong
+        self._reader = RequestReader(
+            name=model,
+            tokenizer=checkpoint.tokenizer,
+            num_embeddings=_count_embeddings(checkpoint.model),
+            max_model_len=max_model_len or checkpoint.context,
+            end_tokens=read_end_tokens(
+                getattr(checkpoint.model, "generation_config", None),
+                checkpoint.model.config,
+                checkpoint.tokenizer,
+            ),
+            on_overlong=on_overlong,
+            chat_template_kwargs=chat_template_kwargs,
+        )
         self._batch_size = batch_size or _BATCH_SIZE[where.type]
         self._max_batch_tokens = max_batch_tokens or _choose_budget(self._model)
         self._max_prefill = _PREFILL_TOKENS[where.type]
-        self._end_tokens = _read_end_tokens(self._model, self._tokenizer)
-        self._num_embeddings = _count_embeddings(self._model)
-        self._verdict_tokens: dict[tuple[str, ...], VerdictTokens] = {}
 
     def fingerprint(self) -> dict[str, object]:
         """Model, weights, number format, context and chat template; not where it runs or how it batches."""
@@ -156,18 +136,14 @@ class TransformersEngine:
             "engine": "transformers",
             **self._identity,
             "dtype": str(self._model.dtype).removeprefix("torch."),
-            "max_model_len": self._max_model_len,
-            "chat_template": hash_text(self._tokenizer.chat_template),
-            "chat_template_kwargs": self._template_kwargs,
+            "max_model_len": self._reader.max_model_len,
+            "chat_template": hash_text(self._reader.tokenizer.chat_template),
+            "chat_template_kwargs": self._reader.template_kwargs,
         }
 
     def special_tokens(self) -> tuple[str, ...]:
         """The tokenizer's special tokens, and added ones that look like control tokens."""
-        found = dict.fromkeys(self._tokenizer.all_special_tokens)
-        for token in self._tokenizer.added_tokens_decoder.values():
-            if token.special or _CONTROL.fullmatch(token.content):
-                found[token.content] = None
-        return tuple(found)
+        return self._reader.special_tokens()
 
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
@@ -178,12 +154,12 @@ class TransformersEngine:
             GenerationError: the model's outputs are not numbers, or a prompt is too long and
                 `on_overlong` is "fail".
         """
-        endings = Endings(self._tokenizer, params.stop)
+        endings = Endings(self._reader.tokenizer, params.stop)
         stream = iter(requests)
         while window := list(islice(stream, self._batch_size * _WINDOW_BATCHES)):
-            ready: list[_Prepared] = []
+            ready: list[Prepared] = []
             for request in window:
-                prepared = self._prepare(request, params)
+                prepared = self._reader.prepare(request, params)
                 if isinstance(prepared, Generation):
                     yield request, (prepared,) * params.num_samples
                 else:
@@ -205,35 +181,8 @@ class TransformersEngine:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _prepare(self, request: Request, params: SamplingParams) -> _Prepared | Generation:
-        try:
-            text = render_chat(self._tokenizer, request.prompt.messages, self._template_kwargs)
-        except GenerationError as error:
-            return self._failure("error", str(error))
-        tokens = encode_text(self._tokenizer, text)
-        limit = self._max_model_len
-        if limit is not None and len(tokens) + 1 > limit:
-            reason = f"prompt of {len(tokens)} tokens is longer than the model's context of {limit}"
-            if self._on_overlong == "fail":
-                raise GenerationError(f"pair {request.prompt.pair_id!r}: {reason}")
-            return self._failure("skipped", reason, len(tokens))
-        if not tokens:
-            return self._failure("error", "the chat template gives no tokens for these messages")
-        if max(tokens) >= self._num_embeddings:
-            reason = f"prompt has token {max(tokens)}, but the model knows {self._num_embeddings}: tokenizer and model do not fit"
-            return self._failure("error", reason, len(tokens))
-        room = params.max_new_tokens if limit is None else min(params.max_new_tokens, limit - len(tokens))
-        return _Prepared(
-            request=request, tokens=tokens, max_new_tokens=room, has_open_thinking=has_open_thinking(text)
-        )
-
-    def _failure(self, finish_reason: str, reason: str, prompt_tokens: int = 0) -> Generation:
-        return Generation(
-            text="", finish_reason=finish_reason, prompt_tokens=prompt_tokens, model=self.name, error=reason
-        )
-
     def _run(
-        self, batch: Sequence[_Prepared], params: SamplingParams, endings: Endings
+        self, batch: Sequence[Prepared], params: SamplingParams, endings: Endings
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         """Answer a batch; one that does not fit into the GPU's memory is halved until it does."""
         try:
@@ -249,7 +198,7 @@ class TransformersEngine:
             reason = f"out of GPU memory with a prompt of {len(batch[0].tokens)} tokens; lower num_samples or max_new_tokens"
             yield (
                 batch[0].request,
-                (self._failure("error", reason, len(batch[0].tokens)),) * params.num_samples,
+                (self._reader.fail("error", reason, len(batch[0].tokens)),) * params.num_samples,
             )
             return
         half = len(batch) // 2
@@ -257,12 +206,14 @@ class TransformersEngine:
         yield from self._run(batch[half:], params, endings)
 
     def _answer(
-        self, batch: Sequence[_Prepared], params: SamplingParams, endings: Endings
+        self, batch: Sequence[Prepared], params: SamplingParams, endings: Endings
     ) -> list[tuple[Request, tuple[Generation, ...]]]:
         streams = [
             [
                 TextStream(
-                    self._tokenizer, endings, StopWatcher(params.stop, is_thinking=prepared.has_open_thinking)
+                    self._reader.tokenizer,
+                    endings,
+                    StopWatcher(params.stop, is_thinking=prepared.has_open_thinking),
                 )
                 for _ in range(params.num_samples)
             ]
@@ -276,14 +227,16 @@ class TransformersEngine:
                     RowRequest(
                         seed=derive_seed(prepared.request.seed, sample),
                         watch=stream.push,
-                        probe=self._find_letters(prepared).siblings if params.verdict_logprobs else None,
+                        probe=self._reader.find_letters(prepared.request.prompt.labels).siblings
+                        if params.verdict_logprobs
+                        else None,
                     )
                     for sample, stream in enumerate(rows)
                 ],
             )
             for prepared, rows in zip(batch, streams, strict=True)
         ]
-        sampled = decode(self._model, prompts, params, end_tokens=self._end_tokens)
+        sampled = decode(self._model, prompts, params, end_tokens=self._reader.end_tokens)
         return [
             (
                 prepared.request,
@@ -296,63 +249,26 @@ class TransformersEngine:
         ]
 
     def _finish(
-        self, prepared: _Prepared, params: SamplingParams, number: int, text: str, row: Sampled
+        self, prepared: Prepared, params: SamplingParams, number: int, text: str, row: Sampled
     ) -> Generation:
-        opening = _THINK if prepared.has_open_thinking and not text.lstrip().startswith("<think") else ""
-        logprobs = self._read_verdict(prepared, opening, text, row) if params.verdict_logprobs else None
-        return Generation(
-            text=opening + text,
+        return self._reader.finish(
+            prepared,
+            text=text,
+            num_tokens=len(row.tokens),
             finish_reason=row.finish_reason,
-            prompt_tokens=len(prepared.tokens),
-            completion_tokens=len(row.tokens),
-            verdict_logprobs=logprobs,
-            verdict_mass=None if logprobs is None else min(1.0, sum(exp(value) for _, value in logprobs)),
-            model=self.name,
+            verdict_logprobs=self._read_verdict(prepared, text, row) if params.verdict_logprobs else None,
             seed=derive_seed(prepared.request.seed, number) if params.temperature > 0 else None,
         )
 
-    def _read_verdict(
-        self, prepared: _Prepared, opening: str, text: str, row: Sampled
-    ) -> tuple[tuple[str, float], ...] | None:
+    def _read_verdict(self, prepared: Prepared, text: str, row: Sampled) -> list[float] | None:
         """The labels' log-probabilities at the verdict letter, of the model's own distribution."""
-        labels = prepared.request.prompt.labels
-        span = find_verdict_span(opening + text, labels)
-        if span is None or span[0] < len(opening):
+        place = self._reader.find_verdict(prepared, text, row.tokens)
+        if place is None:
             return None
-        start, end = span[0] - len(opening), span[1] - len(opening)
-        tokens = row.tokens[:-1] if row.tokens[-1] in self._end_tokens else row.tokens
-        passage = find_passage(self._tokenizer, tokens, text, (start, end))
-        if passage is None:
-            return None
-        if passage.first == passage.last and passage.first in row.probes:
-            return tuple(zip(labels, row.probes[passage.first], strict=True))
-        spellings = self._find_letters(prepared).spell(passage, tokens, text[start:end])
-        if spellings is None:
-            return None
-        scores = score_tokens(self._model, [*prepared.tokens, *tokens[: passage.first]], spellings)
-        return tuple((label, sum(values)) for label, values in zip(labels, scores, strict=True))
-
-    def _find_letters(self, prepared: _Prepared) -> VerdictTokens:
-        labels = prepared.request.prompt.labels
-        if labels not in self._verdict_tokens:
-            self._verdict_tokens[labels] = VerdictTokens(self._tokenizer, labels)
-        return self._verdict_tokens[labels]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """A request as tokens."""
-
-    request: Request
-    tokens: list[int]
-    max_new_tokens: int
-    has_open_thinking: bool
-
-
-def derive_seed(seed: int, sample: int) -> int:
-    """The seed of one sample of a request, in [0, 2**53): the same everywhere, and exact in JSON."""
-    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 11
+        if place.is_single and place.first in row.probes:
+            return list(row.probes[place.first])
+        scores = score_tokens(self._model, [*prepared.tokens, *row.tokens[: place.first]], place.spellings)
+        return [sum(values) for values in scores]
 
 
 def plan_batches(
@@ -400,11 +316,3 @@ def _choose_budget(model: Any) -> int:
 
 def _count_embeddings(model: Any) -> int:
     return int(model.get_input_embeddings().weight.shape[0])
-
-
-def _read_end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    found: set[int] = set()
-    for source in (getattr(model, "generation_config", None), model.config, tokenizer):
-        value = getattr(source, "eos_token_id", None)
-        found.update(value if isinstance(value, (list, tuple)) else [] if value is None else [value])
-    return frozenset(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib.util
 import json
 import logging
 import os
@@ -22,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+from transformers import GenerationConfig
 
-from rmr1.engines import loading
+from rmr1.engines.loading import Description, hash_files, quiet
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 
@@ -60,52 +61,15 @@ _running: weakref.ref[Any] | None = None
 """The engine of this process: vLLM's process groups are its globals, and go when one engine stops."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What a model folder says about itself; no weights are read."""
-
-    source: str
-    tokenizer: PreTrainedTokenizerBase
-    context: int | None
-    num_embeddings: int
-    end_tokens: frozenset[int]
-    identity: dict[str, object]
-
-
-def describe_model(name: str, *, revision: str | None, trust_remote_code: bool) -> Description:
-    """Read a model's configuration and tokenizer.
-
-    Raises:
-        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
-    """
-    folder = loading._find_folder(name)
-    source = str(folder or name)
-    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    if folder is not None:
-        loading._check_folder(folder)
-    with loading._quiet(), loading._one_line(name, is_folder=folder is not None):
-        config = AutoConfig.from_pretrained(source, **where)
-        loading._check_architecture(name, config)
-        tokenizer = AutoTokenizer.from_pretrained(source, **where)
-        if not tokenizer.chat_template:
-            raise CheckpointError(
-                f"model {name!r} has no chat template, so it cannot be given messages; choose an "
-                "instruction-tuned model, or put a chat_template.jinja into its folder"
-            )
-        try:
-            generation = GenerationConfig.from_pretrained(source, revision=revision or "main")
-        except OSError:  # many models have none
-            generation = None
-    num_embeddings = int(config.get_text_config().vocab_size)
-    ends = read_end_tokens(generation, config, config.get_text_config(), tokenizer)
-    return Description(
-        source=source,
-        tokenizer=tokenizer,
-        context=loading._read_context(config, tokenizer),
-        num_embeddings=num_embeddings,
-        end_tokens=frozenset(token for token in ends if 0 <= token < num_embeddings),
-        identity=loading._identify(name, folder, config),
-    )
+def find_end_tokens(found: Description, *, revision: str | None) -> frozenset[int]:
+    """The tokens that end a text, by all that the checkpoint says."""
+    try:
+        generation = GenerationConfig.from_pretrained(found.source, revision=revision or "main")
+    except OSError:  # many models have none
+        generation = None
+    config = found.config.get_text_config()
+    ends = read_end_tokens(generation, found.config, config, found.tokenizer)
+    return frozenset(token for token in ends if 0 <= token < config.vocab_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +81,7 @@ class Adapter:
 
     @property
     def identity(self) -> str:
-        return loading.hash_files(
+        return hash_files(
             file for file in self.path.iterdir() if file.name.startswith("adapter_") and file.is_file()
         )
 
@@ -160,6 +124,12 @@ def is_cpu() -> bool:
     from vllm.platforms import current_platform
 
     return bool(current_platform.is_cpu())
+
+
+def check_installed() -> None:
+    """Raises ConfigError where vLLM is not there, without the seconds that importing it takes."""
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError("the vllm engine needs vllm, which is not installed; pip install 'rmr1[vllm]'")
 
 
 def import_vllm() -> Any:
@@ -299,7 +269,7 @@ def _undo_changes() -> Iterator[None]:
     set_num_threads = torch.set_num_threads
     levels = {name: logging.getLogger(name).level for name in ("torch", "torch.distributed")}
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), loading._quiet():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), quiet():
             warnings.simplefilter("ignore")
             yield
     finally:

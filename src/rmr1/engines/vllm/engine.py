@@ -25,13 +25,14 @@ from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.records import Generation
 
 try:
-    from rmr1.engines.loading import DTYPES, hash_text
+    from rmr1.engines.loading import DTYPES, describe_checkpoint, hash_text
     from rmr1.engines.reader import Prepared, RequestReader, derive_seed
     from rmr1.engines.tokens import Endings, TextStream
-    from rmr1.engines.vllm_core import (
+    from rmr1.engines.vllm.core import (
         Core,
+        check_installed,
         choose_lora_rank,
-        describe_model,
+        find_end_tokens,
         import_vllm,
         is_cpu,
         read_adapter,
@@ -118,10 +119,11 @@ class VLLMEngine:
             raise ConfigError(
                 f"dtype {dtype!r} is not known; expected 'auto', {', '.join(map(repr, DTYPES))}"
             )
+        check_installed()
         self.name = model
         adapter = None if lora_adapter is None else read_adapter(lora_adapter)
         max_lora_rank = None if adapter is None else choose_lora_rank(adapter.rank)
-        found = describe_model(model, revision=revision, trust_remote_code=trust_remote_code)
+        found = describe_checkpoint(model, revision=revision, trust_remote_code=trust_remote_code)
         if max_model_len and found.context and max_model_len > found.context:
             raise ConfigError(
                 f"max_model_len {max_model_len} is beyond the model's context of {found.context}"
@@ -129,9 +131,9 @@ class VLLMEngine:
         self._reader = RequestReader(
             name=model,
             tokenizer=found.tokenizer,
-            num_embeddings=found.num_embeddings,
+            num_embeddings=found.config.get_text_config().vocab_size,
             max_model_len=max_model_len or found.context,
-            end_tokens=found.end_tokens,
+            end_tokens=find_end_tokens(found, revision=revision),
             on_overlong=on_overlong,
             chat_template_kwargs=chat_template_kwargs,
         )

@@ -1,0 +1,5 @@
+"""The offline vLLM engine."""
+
+from rmr1.engines.vllm.engine import VLLMEngine
+
+__all__ = ["VLLMEngine"]
