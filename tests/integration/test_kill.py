@@ -90,6 +90,8 @@ def test_control_c_says_how_to_go_on_and_keeps_what_is_finished(tmp_path: Path) 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background ignores the signal, and what it starts inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     file = run / "judgments.jsonl"
     deadline = time.monotonic() + 60
