@@ -204,3 +204,14 @@ def test_failures_alone_are_judged_again(capsys, pairs: Path, tmp_path: Path) ->
     _, out, _ = run_main(capsys, *command, "--retry-failed")
     assert json.loads(out)["items"] == 40 and json.loads(out)["problems"] == {}
     assert kept <= set((run / "judgments.jsonl").read_text().splitlines())
+
+
+def test_a_run_from_python_that_goes_on_is_summed_up_whole(pairs: Path, tmp_path: Path) -> None:
+    from rmr1 import Judge, read_pairs
+
+    rows, run = list(read_pairs(pairs)), tmp_path / "run"
+    judge = Judge("scripted:hash")
+    assert len(list(judge.judge(rows[:15], run=run))) == 15
+    assert len(list(judge.judge(rows, run=run))) == 25
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["items"] == 40 and sum(summary["winners"].values()) == 40

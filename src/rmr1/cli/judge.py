@@ -107,10 +107,10 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
 
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_engine
-    from rmr1.data.runs import open_run, read_judgments
+    from rmr1.data.runs import open_run
     from rmr1.judge.describe import describe_run
     from rmr1.judge.run import run_judge
-    from rmr1.judge.summary import summarize_judgments
+    from rmr1.judge.summary import summarize_run
     from rmr1.prompts import load_family
 
     family, settings, engine = load_family(config.family), config.judge_settings(), open_engine(config)
@@ -127,10 +127,7 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
         with Progress(source.total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
             for _, judgment in run_judge(source.pairs(), engine, family, settings, run=writer):
                 progress.update(judgment)
-        if writer.num_resumed:
-            summary = summarize_judgments(judgment for _, judgment in read_judgments(arguments.output))
-        else:
-            summary = progress.tally.summary()
+        summary = summarize_run(writer, progress.tally)
         summary["invalid_rows"] = source.num_invalid
         writer.write_summary(summary)
     _print_summary(arguments.output, summary, as_json=arguments.json)

@@ -11,7 +11,7 @@ from rmr1.engines import Engine, SamplingParams, load_engine
 from rmr1.judge.describe import describe_run
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings, Placement
-from rmr1.judge.summary import Tally
+from rmr1.judge.summary import Tally, summarize_run
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.records import Judgment, Message, PreferencePair, as_messages
 
@@ -82,7 +82,7 @@ class Judge:
             for _, judgment in run_judge(pairs, self.engine, self.family, self.settings, run=writer):
                 tally.add(judgment)
                 yield judgment
-            writer.write_summary(tally.summary())
+            writer.write_summary(summarize_run(writer, tally))
 
     def close(self) -> None:
         """Release the model."""

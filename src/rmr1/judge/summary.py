@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rmr1.data.runs import RunWriter, read_judgments
 from rmr1.records import Judgment
 
 
@@ -70,4 +71,14 @@ def summarize_judgments(judgments: Iterable[Judgment]) -> dict[str, Any]:
     tally = Tally()
     for judgment in judgments:
         tally.add(judgment)
+    return tally.summary()
+
+
+def summarize_run(run: RunWriter, tally: Tally) -> dict[str, Any]:
+    """The summary of the whole run, of which `tally` counted what was judged just now.
+
+    What was finished before is read back; a run that was made in one go is not read again.
+    """
+    if run.num_resumed:
+        return summarize_judgments(judgment for _, judgment in read_judgments(run.folder))
     return tally.summary()
