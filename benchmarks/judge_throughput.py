@@ -1,16 +1,18 @@
 """What judging costs beyond generating: `run_judge` against the engines' bare generation.
 
-    .venv-engines/bin/python benchmarks/judge_throughput.py [--pairs 48] [--only vllm|transformers|items]
+    .venv-engines/bin/python benchmarks/judge_throughput.py [--shape 0.5b --pairs 4] [--only vllm|transformers|items]
 
-Random weights that never end a text, so every row has the full length. For vLLM both ways work on
-the same rendered prompts: `run_judge` with `VLLMEngine` and a run folder, and `vllm.LLM.generate` with all
-prompts at once. For transformers the other way is the usual loop: `model.generate`, one prompt after
-another. Last, what rendering, reading and storing one item take. A ratio above 1 favours `run_judge`.
+Random weights that never end a text, so every row has the full length. `run_judge` with a run folder,
+on the vLLM and on the transformers engine, against two other ways to answer the same rendered prompts:
+`vllm.LLM.generate` with all prompts at once, and the usual loop of `model.generate`, one prompt after
+another. Also what rendering, reading and storing one item take. A ratio above 1 favours `run_judge`.
+Without vLLM installed the rest is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import platform
 import random
@@ -34,14 +36,33 @@ from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Generation, PreferencePair, assistant, user
 
-SHAPE: dict[str, Any] = {
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 5,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 2048,
+SHAPES: dict[str, dict[str, Any]] = {
+    "1m": {
+        "hidden_size": 128,
+        "intermediate_size": 384,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    },
+    "0.5b": {
+        "hidden_size": 896,
+        "intermediate_size": 4864,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "vocab_size": 151_936,
+    },
+    "7b": {
+        "hidden_size": 3584,
+        "intermediate_size": 18_944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152_064,
+    },
 }
+"""The second and third are those of Qwen2.5-0.5B and 7B, embeddings untied."""
+CONTEXT = 2048
 # The system prompt is folded into one word, so that a prompt can be as short as asked for.
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n"
@@ -63,7 +84,7 @@ WORDS = (
 )
 
 
-def build_checkpoint(folder: Path) -> int:
+def build_checkpoint(folder: Path, shape: dict[str, Any], device: str) -> int:
     """A random Qwen2 model with a byte-level tokenizer; returns its number of parameters."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -82,14 +103,15 @@ def build_checkpoint(folder: Path) -> int:
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     config = transformers.Qwen2Config(
-        **SHAPE,
         # The library adds an end token of its own to the tokenizer: beyond what the model can write.
-        vocab_size=core.get_vocab_size(),
+        **{"vocab_size": core.get_vocab_size(), **shape},
+        max_position_embeddings=CONTEXT,
         eos_token_id=None,
         bos_token_id=None,
         pad_token_id=None,
     )
-    model = transformers.Qwen2ForCausalLM(config)
+    model: Any = transformers.Qwen2ForCausalLM(config)
+    model = model.to(torch.float32 if device == "cpu" else torch.bfloat16)
     model.save_pretrained(folder)
     return sum(parameter.numel() for parameter in model.parameters())
 
@@ -141,92 +163,43 @@ def judge(engine: Engine, pairs: list[PreferencePair], sampling: SamplingParams)
         )
 
 
-def clock(work: Callable[[], int]) -> tuple[float, int]:
+Clocked = tuple[float, int]
+"""Seconds, and the tokens written in them."""
+
+
+def clock(work: Callable[[], int]) -> Clocked:
     started = time.perf_counter()
     tokens = work()
     return time.perf_counter() - started, tokens
 
 
-def report(name: str, ours: tuple[float, int], theirs: tuple[float, int], what: str) -> None:
-    rates = [tokens / seconds for seconds, tokens in (ours, theirs)]
-    print(
-        f"{name:<22} run_judge {ours[0]:7.2f} s {rates[0]:8.0f} tokens/s   {what} {theirs[0]:7.2f} s "
-        f"{rates[1]:8.0f} tokens/s   ratio {rates[0] / rates[1]:.2f}",
-        flush=True,
-    )
+def report(name: str, ours: Clocked, others: dict[str, Clocked | None]) -> None:
+    rate = ours[1] / ours[0]
+    print(f"{name:<24} {ours[0]:7.2f} s {rate:8.0f} tokens/s", end="")
+    for other, clocked in others.items():
+        if clocked is not None:
+            seconds, tokens = clocked
+            print(f"   {other} {tokens / seconds:8.0f} tokens/s, ratio {rate * seconds / tokens:.2f}", end="")
+    print(flush=True)
 
 
-def settings_to_try(new: int) -> Iterator[SamplingParams]:
+def settings_to_try(new: int) -> list[SamplingParams]:
     base = SamplingParams(max_new_tokens=new, temperature=1.0, top_p=0.95)
-    yield replace(base, num_samples=1)
-    yield replace(base, num_samples=8)
+    return [replace(base, num_samples=1), replace(base, num_samples=8)]
 
 
-def measure_vllm(folder: Path, pairs: list[PreferencePair], prompts: list[list[int]], new: int) -> None:
-    from rmr1.engines.vllm import VLLMEngine
-
-    tries = list(settings_to_try(new))
-    options: dict[str, Any] = {"kv_cache_gb": 1.0, "max_num_seqs": 64}
-    engine = VLLMEngine(str(folder), **options)
-    ours = []
-    for sampling in tries:
-        shorter = replace(sampling, max_new_tokens=8)
-        judge(engine, pairs[:4], shorter)
-        ours.append(clock(lambda sampling=sampling: judge(engine, pairs, sampling)))  # type: ignore[misc]
-    engine.close()
-
-    import vllm
-
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    threads = torch.get_num_threads()
-    bare = vllm.LLM(
-        str(folder),
-        dtype="float32",
-        max_model_len=SHAPE["max_position_embeddings"],
-        kv_cache_memory_bytes=1 << 30,
-        max_num_seqs=64,
-        enforce_eager=True,
-        use_tqdm_on_load=False,
-    )
-    if torch.get_num_threads() != threads:
-        print(f"(vllm.LLM runs on {torch.get_num_threads()} torch threads, run_judge on {threads})")
-    inputs = [vllm.TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
-    for sampling, mine in zip(tries, ours, strict=True):
-        # Without seeds: the CPU build fails where a prompt with one is computed in parts.
-        wanted = vllm.SamplingParams(
-            n=sampling.num_samples, temperature=1.0, top_p=0.95, max_tokens=new, ignore_eos=True
-        )
-        bare.generate(inputs[:4], replace_length(wanted, 8), use_tqdm=False)
-        bare.reset_prefix_cache()
-
-        def work(wanted: Any = wanted) -> int:
-            answers = bare.generate(inputs, wanted, use_tqdm=False)
-            return sum(len(output.token_ids) for answer in answers for output in answer.outputs)
-
-        report(f"vllm n={sampling.num_samples}", mine, clock(work), "LLM.generate")
-
-
-def replace_length(wanted: Any, length: int) -> Any:
-    shorter = wanted.clone()
-    shorter.max_tokens = length
-    return shorter
-
-
-def measure_transformers(
-    folder: Path, pairs: list[PreferencePair], prompts: list[list[int]], new: int
-) -> None:
-    from rmr1.engines.transformers import TransformersEngine
-
-    engine = TransformersEngine(str(folder), device="cpu")
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+def clock_one_by_one(folder: Path, prompts: list[list[int]], new: int, device: str) -> list[Clocked]:
+    """`model.generate` for one prompt after another, as the reference's demonstration does it."""
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    model = model.to(device).eval()
+    found = []
     for sampling in settings_to_try(new):
-        some = max(2, len(pairs) // sampling.num_samples)
-        ours = clock(lambda sampling=sampling, some=some: judge(engine, pairs[:some], sampling))  # type: ignore[misc]
 
-        def work(sampling: SamplingParams = sampling, some: int = some) -> int:
+        def work(sampling: SamplingParams = sampling) -> int:
             tokens = 0
-            for prompt in prompts[:some]:
-                ids = torch.tensor([prompt])
+            # A share of the prompts is enough for a rate, and they are all alike.
+            for prompt in prompts[: max(2, len(prompts) // (4 * sampling.num_samples))]:
+                ids = torch.tensor([prompt], device=device)
                 answer = model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
@@ -240,7 +213,81 @@ def measure_transformers(
                 tokens += answer.shape[0] * (answer.shape[1] - len(prompt))
             return tokens
 
-        report(f"transformers n={sampling.num_samples}", ours, clock(work), "model.generate")
+        found.append(clock(work))
+        seconds, tokens = found[-1]
+        print(
+            f"{f'model.generate n={sampling.num_samples}':<24} {seconds:7.2f} s {tokens / seconds:8.0f} tokens/s"
+        )
+    return found
+
+
+def measure_vllm(
+    folder: Path,
+    pairs: list[PreferencePair],
+    prompts: list[list[int]],
+    new: int,
+    device: str,
+    one_by_one: list[Clocked | None],
+) -> None:
+    from rmr1.engines.vllm import VLLMEngine
+
+    tries = settings_to_try(new)
+    options: dict[str, Any] = {"max_num_seqs": 64, "max_model_len": CONTEXT}
+    if device == "cpu":
+        options["kv_cache_gb"] = 2.0
+    engine = VLLMEngine(str(folder), **options)
+    ours = []
+    for sampling in tries:
+        shorter = replace(sampling, max_new_tokens=8)
+        judge(engine, pairs[:4], shorter)
+        ours.append(clock(lambda sampling=sampling: judge(engine, pairs, sampling)))  # type: ignore[misc]
+    engine.close()
+
+    import vllm
+
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    threads = torch.get_num_threads()
+    limits: dict[str, Any] = (
+        {"dtype": "float32", "kv_cache_memory_bytes": 2 << 30, "enforce_eager": True}
+        if device == "cpu"
+        else {}
+    )
+    bare = vllm.LLM(str(folder), max_model_len=CONTEXT, max_num_seqs=64, use_tqdm_on_load=False, **limits)
+    if torch.get_num_threads() != threads:
+        print(f"(vllm.LLM runs on {torch.get_num_threads()} torch threads, run_judge on {threads})")
+    inputs = [vllm.TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
+    for sampling, mine, slow in zip(tries, ours, one_by_one, strict=True):
+        # Without seeds: the CPU build fails where a prompt with one is computed in parts.
+        wanted = vllm.SamplingParams(
+            n=sampling.num_samples, temperature=1.0, top_p=0.95, max_tokens=new, ignore_eos=True
+        )
+        bare.generate(inputs[:4], replace_length(wanted, 8), use_tqdm=False)
+        bare.reset_prefix_cache()
+
+        def work(wanted: Any = wanted) -> int:
+            answers = bare.generate(inputs, wanted, use_tqdm=False)
+            return sum(len(output.token_ids) for answer in answers for output in answer.outputs)
+
+        others = {"LLM.generate": clock(work), "model.generate": slow}
+        report(f"vllm n={sampling.num_samples}", mine, others)
+
+
+def replace_length(wanted: Any, length: int) -> Any:
+    shorter = wanted.clone()
+    shorter.max_tokens = length
+    return shorter
+
+
+def measure_transformers(
+    folder: Path, pairs: list[PreferencePair], new: int, device: str, one_by_one: list[Clocked | None]
+) -> None:
+    from rmr1.engines.transformers import TransformersEngine
+
+    engine = TransformersEngine(str(folder), device=device)
+    for sampling, slow in zip(settings_to_try(new), one_by_one, strict=True):
+        ours = clock(lambda sampling=sampling: judge(engine, pairs, sampling))  # type: ignore[misc]
+        report(f"transformers n={sampling.num_samples}", ours, {"model.generate": slow})
+    engine.close()
 
 
 def measure_items(pairs: list[PreferencePair], tokenizer: Any, new: int) -> None:
@@ -278,12 +325,22 @@ def measure_items(pairs: list[PreferencePair], tokenizer: Any, new: int) -> None
             for _ in many
         )
     )
-    everything, _ = clock(lambda: judge(Recorded(), many, SamplingParams(max_new_tokens=new)))
+    settings = JudgeSettings(order="given", sampling=SamplingParams(max_new_tokens=new))
+    judgments = dict(run_judge(iter(many), Recorded(), family, settings))
+    with tempfile.TemporaryDirectory() as folder, open_run(Path(folder) / "run", {}) as run:
+
+        def store() -> int:
+            for key, one in judgments.items():
+                run.append(key, one)
+            return len(judgments)
+
+        storing, _ = clock(store)
+    everything, _ = clock(lambda: judge(Recorded(), many, settings.sampling))
     micro = 1e6 / number
     print(
         f"one item, microseconds: rendering {rendering * micro:.0f} · template and tokens "
-        f"{(tokens - rendering) * micro:.0f} · reading the verdict {parsing * micro:.0f} · run_judge in all, "
-        f"storing with it and generating without {everything * micro:.0f}"
+        f"{(tokens - rendering) * micro:.0f} · reading the verdict {parsing * micro:.0f} · storing "
+        f"{storing * micro:.0f} · run_judge in all, without the engine {everything * micro:.0f}"
     )
 
 
@@ -291,6 +348,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--shape", choices=SHAPES, default="1m")
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--prompt", type=int, default=512, help="tokens (default 512)")
     parser.add_argument("--new", type=int, default=256, help="tokens (default 256)")
@@ -300,25 +358,31 @@ def main() -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        parameters = build_checkpoint(folder)
+        parameters = build_checkpoint(folder, SHAPES[arguments.shape], device)
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder)
         pairs = make_pairs(tokenizer, arguments.pairs, arguments.prompt)
         prompts = [render(tokenizer, pair) for pair in pairs]
+        where = torch.cuda.get_device_name() if device == "cuda" else f"{os.cpu_count()} cores"
         print(
-            f"{date.today()} · {platform.machine()} · {os.cpu_count()} cores · {torch.get_num_threads()} torch threads · "
+            f"{date.today()} · {platform.machine()} · {where} · {torch.get_num_threads()} torch threads · "
             f"torch {torch.__version__} · transformers {transformers.__version__}\n"
-            f"Qwen2, {parameters / 1e6:.2f} M parameters, {SHAPE['num_hidden_layers']} layers of {SHAPE['hidden_size']}, "
-            f"float32 · {len(pairs)} pairs, prompts of {min(map(len, prompts))}-{max(map(len, prompts))} tokens, "
-            f"{arguments.new} new tokens a row"
+            f"Qwen2, {parameters / 1e6:.2f} M parameters, {SHAPES[arguments.shape]['num_hidden_layers']} layers of "
+            f"{SHAPES[arguments.shape]['hidden_size']}, {'float32' if device == 'cpu' else 'bfloat16'} · {len(pairs)} "
+            f"pairs, prompts of {min(map(len, prompts))}-{max(map(len, prompts))} tokens, {arguments.new} new tokens a row"
         )
         if arguments.only in (None, "items"):
             measure_items(pairs, tokenizer, arguments.new)
+        if arguments.only == "items":
+            return
+        slow: list[Clocked | None] = [*clock_one_by_one(folder, prompts, arguments.new, device)]
         if arguments.only in (None, "transformers"):
-            measure_transformers(folder, pairs, prompts, arguments.new)
-        if arguments.only in (None, "vllm"):
-            measure_vllm(folder, pairs, prompts, arguments.new)
+            measure_transformers(folder, pairs, arguments.new, device, slow)
+        if arguments.only == "vllm" or (arguments.only is None and importlib.util.find_spec("vllm")):
+            measure_vllm(folder, pairs, prompts, arguments.new, device, slow)
 
 
 if __name__ == "__main__":

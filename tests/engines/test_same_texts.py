@@ -1,13 +1,14 @@
-"""Whole judging runs: the vLLM engine and the transformers engine come to the same judgments."""
+"""Whole judging runs: the transformers engine, vLLM in this process and vLLM's server say the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from random import Random
 
 import pytest
 
+from rmr1.bench.rmb import read_rmb
 from rmr1.engines.base import Engine, SamplingParams
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings
@@ -18,20 +19,24 @@ from tests.engines.conftest import HAS_VLLM
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
 
+from rmr1.engines.openai import OpenAIEngine
 from rmr1.engines.transformers import TransformersEngine
 from rmr1.engines.vllm import VLLMEngine
-from tests.checkpoint.corpus import make_pair
+from tests.engines.vllm_server import NAME, serve
 
 pytestmark = pytest.mark.engine
 
-NUM_PAIRS = 24
 CONTEXT = 4096
+GREEDY = SamplingParams(max_new_tokens=400, verdict_logprobs=True)
+TOLERANCE = 1e-3
+"""Of a log-probability at the verdict."""
 
 
 @pytest.fixture(scope="module")
-def pairs() -> list[PreferencePair]:
-    draw = Random(7)
-    return [make_pair(draw) for _ in range(NUM_PAIRS)]
+def pairs(shared: Path, soak: bool) -> list[PreferencePair]:
+    """Real pairs, spread over all of RMB."""
+    number = 300 if soak else 40
+    return list(islice(read_rmb(shared / "data" / "rmb"), 0, 77 * number, 77))
 
 
 @pytest.fixture(scope="module")
@@ -47,35 +52,64 @@ def engine(checkpoint: Path) -> Iterator[VLLMEngine]:
     engine.close()
 
 
+@pytest.fixture(scope="module")
+def wanted(checkpoint: Path, pairs: list[PreferencePair]) -> dict[str, Judgment]:
+    """The embedded engine's judgments."""
+    other = TransformersEngine(str(checkpoint), device="cpu", max_model_len=CONTEXT)
+    return judge(other, pairs, GREEDY)
+
+
 def judge(engine: Engine, pairs: list[PreferencePair], sampling: SamplingParams) -> dict[str, Judgment]:
     settings = JudgeSettings(order="both", sampling=sampling)
     return dict(run_judge(iter(pairs), engine, load_family("rubric"), settings))
 
 
-def test_greedy_judgments_are_the_same(
-    checkpoint: Path, engine: VLLMEngine, pairs: list[PreferencePair]
-) -> None:
-    sampling = SamplingParams(max_new_tokens=400, verdict_logprobs=True)
-    other = TransformersEngine(str(checkpoint), device="cpu", max_model_len=CONTEXT)
-    found, wanted = judge(engine, pairs, sampling), judge(other, pairs, sampling)
-    assert found.keys() == wanted.keys() and len(found) == NUM_PAIRS
-    num_verdicts = 0
+def compare(name: str, found: dict[str, Judgment], wanted: dict[str, Judgment]) -> None:
+    """Every text, verdict and winner alike, the verdicts' log-probabilities within the tolerance."""
+    assert found.keys() == wanted.keys()
+    num_texts, gaps = 0, []
     for key, judgment in wanted.items():
         assert found[key].winner == judgment.winner
         for vote, like in zip(found[key].votes, judgment.votes, strict=True):
+            num_texts += 1
             assert vote.generation.text == like.generation.text
             assert vote.verdict == like.verdict
             assert vote.generation.finish_reason == like.generation.finish_reason
-            assert vote.generation.completion_tokens == like.generation.completion_tokens
-            if like.generation.verdict_logprobs is None:
-                assert vote.generation.verdict_logprobs is None
-                continue
-            num_verdicts += 1
-            assert dict(vote.generation.verdict_logprobs or ()) == pytest.approx(
-                dict(like.generation.verdict_logprobs), abs=1e-3
-            )
-            assert vote.generation.verdict_mass == pytest.approx(like.generation.verdict_mass, abs=1e-3)
-    assert num_verdicts > NUM_PAIRS
+            mine, theirs = vote.generation.verdict_logprobs, like.generation.verdict_logprobs
+            assert (mine is None) == (theirs is None)
+            for (label, one), (other_label, other) in zip(mine or (), theirs or (), strict=True):
+                assert label == other_label
+                gaps.append(abs(one - other))
+    assert len(gaps) > num_texts, "hardly any verdict to compare"
+    assert max(gaps) < TOLERANCE
+    print(
+        f"{name}: {len(wanted)} pairs, {num_texts} texts equal; {len(gaps)} log-probabilities at "
+        f"verdicts differ by at most {max(gaps):.1e}"
+    )
+
+
+def test_offline_vllm_judges_the_same(
+    engine: VLLMEngine, pairs: list[PreferencePair], wanted: dict[str, Judgment]
+) -> None:
+    found = judge(engine, pairs, GREEDY)
+    compare("vllm", found, wanted)
+    for key, judgment in wanted.items():
+        assert found[key].completion_tokens == judgment.completion_tokens
+        assert found[key].prompt_tokens == judgment.prompt_tokens
+
+
+def test_a_vllm_server_judges_the_same(
+    checkpoint: Path, pairs: list[PreferencePair], wanted: dict[str, Judgment], tmp_path: Path
+) -> None:
+    with serve(checkpoint, tmp_path / "server.log", max_model_len=CONTEXT) as url:
+        client = OpenAIEngine(NAME, url)
+        try:
+            found = judge(client, pairs, GREEDY)
+        finally:
+            client.close()
+    compare("server", found, wanted)
+    for key, judgment in wanted.items():
+        assert found[key].prompt_tokens == judgment.prompt_tokens
 
 
 def test_votes_are_repeated_by_the_same_seeds(engine: VLLMEngine, pairs: list[PreferencePair]) -> None:

@@ -23,6 +23,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedModel
 
+from rmr1.engines.attention import grouped_attention
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.cache import build_cache
 from rmr1.errors import GenerationError
@@ -91,6 +92,20 @@ def decode(
         GenerationError: the model's outputs are not numbers.
     """
     sampled = [[Sampled() for _ in prompt.rows] for prompt in prompts]
+    with grouped_attention(model):
+        _sample(model, prompts, sampled, params, end_tokens=end_tokens, with_logprobs=with_logprobs)
+    return sampled
+
+
+def _sample(
+    model: PreTrainedModel,
+    prompts: Sequence[PromptRequest],
+    sampled: list[list[Sampled]],
+    params: SamplingParams,
+    *,
+    end_tokens: Collection[int],
+    with_logprobs: bool,
+) -> None:
     rows = [
         _Row(prompt=prompt, request=request, sampled=sampled[index][sample])
         for index, prompt in enumerate(prompts)
@@ -121,7 +136,7 @@ def decode(
             row.push(token, end_tokens)
         alive = [index for index, row in enumerate(rows) if not row.is_done]
         if not alive:
-            return sampled
+            return
         if len(rows) - len(alive) >= _COMPACT_SHARE * len(rows):
             kept = _index(alive, device)
             rows = [rows[index] for index in alive]

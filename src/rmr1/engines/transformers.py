@@ -43,7 +43,7 @@ except ImportError as error:
         f"transformers cannot be imported: {str(error).splitlines()[0]} pip install 'rmr1[hf]'"
     ) from error
 
-_BATCH_SIZE = {"cpu": 16, "cuda": 64}
+_BATCH_SIZE = {"cpu": 64, "cuda": 64}
 _PREFILL_TOKENS = {"cpu": 16_384, "cuda": 65_536}
 """Most prompt tokens of a batch, padding included: what bounds the memory of the first pass."""
 _CPU_BATCH_TOKENS = 131_072
