@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen2ForSequenceClassification,
 )
 
 # Tensors this small gain nothing from threads, and lose much where the cores are busy.
@@ -33,6 +34,15 @@ CHAT_TEMPLATE = (
     "<|im_start|>assistant\n{% if think %}<think>\n{% endif %}"
 )
 """Refuses the role "tool"; opens the thinking part with `think=True`."""
+
+SCORING_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message.role == 'tool' %}{{ raise_exception('no tool turns here') }}{% endif %}"
+    "{{ '\n' if not loop.first }}<|im_start|>{{ message.role }}\n{{ message.content }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_end|>{% endif %}"
+)
+"""Ends with the last turn's own text, so that a model's score can follow from its last character."""
 
 CORPUS = (
     "You are a fair and careful judge. Two chatbots answered; decide which answer is better.",
@@ -125,6 +135,40 @@ def build_model(
     else:
         model = LlamaForCausalLM(LlamaConfig(**settings))
     return model.eval()
+
+
+def build_scorer(*, vocab_size: int = 512, seed: int = 0, **changes: Any) -> PreTrainedModel:
+    """A scalar reward model of random weights, shaped as `build_model`; `num_labels` is 1."""
+    config = build_model(vocab_size=vocab_size, **{"num_labels": 1, **changes}).config
+    torch.manual_seed(seed)
+    return Qwen2ForSequenceClassification(config).eval()
+
+
+def build_digit_scorer(tokenizer: PreTrainedTokenizerFast, **changes: Any) -> PreTrainedModel:
+    """A reward model whose score is the conversation's last digit where it ends in one, else 0.
+
+    A conversation that holds `#` anywhere scores NaN. Layers add nothing; the final norm turns the last
+    token's embedding, which is c times a unit vector, into sqrt(width) times that vector.
+    """
+    model: Any = build_scorer(vocab_size=len(tokenizer), **changes)
+    width = model.config.hidden_size
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if name.endswith(("o_proj.weight", "down_proj.weight")):
+                weight.zero_()
+        embedding = model.get_input_embeddings().weight
+        embedding.zero_()
+        embedding[:, width - 1] = 1.0
+        for token in range(len(tokenizer)):
+            text = str(tokenizer.decode([token]))
+            if "#" in text:
+                embedding[token] = float("nan")
+            elif text[-1:].isascii() and text[-1:].isdigit():
+                embedding[token] = 0.0
+                embedding[token, int(text[-1])] = 2.0
+        model.score.weight.zero_()
+        model.score.weight[0, :10] = torch.arange(10.0) / width**0.5
+    return model
 
 
 def save_model(folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None) -> Path:

@@ -13,7 +13,10 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rmr1.engines.loading import Kind
 
 LIBRARIES = {
     "torch": "hf",
@@ -66,6 +69,8 @@ class ModelNeeds:
     """What a model takes, worked out from its configuration."""
 
     architecture: str
+    kind: str
+    """"writes" or "scores": a judge that writes its reasoning, or a scalar reward model."""
     num_parameters: int
     context: int | None
     has_tokenizer: bool
@@ -100,7 +105,9 @@ def inspect_model(name: str) -> ModelNeeds:
 
     try:
         import torch
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoTokenizer
+
+        from rmr1.engines.loading import choose_class, is_scalar
     except ImportError as error:
         raise ConfigError(
             f"looking at a model needs {error.name}, which is not installed; pip install 'rmr1[hf]'"
@@ -110,8 +117,9 @@ def inspect_model(name: str) -> ModelNeeds:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"model {name!r}: its configuration cannot be read: {reason}") from None
+    kind: Kind = "scores" if is_scalar(config.architectures or ()) else "writes"
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = choose_class(config, kind).from_config(config)
     count = sum(parameter.numel() for parameter in {id(p): p for p in model.parameters()}.values())
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(name)
@@ -119,6 +127,7 @@ def inspect_model(name: str) -> ModelNeeds:
         tokenizer = None
     return ModelNeeds(
         architecture=type(model).__name__,
+        kind=kind,
         num_parameters=count,
         context=getattr(config, "max_position_embeddings", None),
         has_tokenizer=tokenizer is not None,

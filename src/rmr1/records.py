@@ -46,9 +46,9 @@ ambiguous            both sides are marked and the rule has no way to choose
 contradiction        two verdicts of the rule's form disagree
 malformed_verdict    a marker is there but broken: unclosed, empty, `[[A>>A]]`
 unknown_label        the marker names a side that the prompt does not have
-no_ratings           fewer numbers than answers, or a number out of its range
+no_ratings           fewer numbers than answers, or a number out of its range or not finite
 truncated            the generation ended at its token limit without a verdict
-generation_failed    the engine gave no text (its message is in `Generation.error`)
+generation_failed    the engine gave no text or score (its message is in `Generation.error`)
 prompt_too_long      the prompt does not fit the model's context, and is never cut
 split_vote           votes or orders disagree and no side has the majority
 """
@@ -265,7 +265,10 @@ class Judgment:
     """In the pair frame: "A", "B", "tie" or None: then `problem` says why."""
     problem: Problem | None = None
     confidence: float | None = None
-    """Share of all votes that name the winner, in [0, 1]; None where there is no winner."""
+    """How sure the judge is of the winner, in [0, 1]; None where there is no winner.
+
+    Of votes: the share of all votes that name the winner. Of scores: the Bradley-Terry probability that
+    the winner is the better one, sigmoid(score difference), above 0.5; None for a tie."""
     votes: tuple[Vote, ...] = ()
     scores: tuple[float, float] | None = None
     """A scalar judge's scores for A and B; such a judgment has no votes."""

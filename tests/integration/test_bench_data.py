@@ -11,7 +11,7 @@ from rmr1.bench.rmb import read_rmb
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run, run_benchmark
 from rmr1.engines.scripted import load_scripted
-from rmr1.judge.settings import JudgeSettings
+from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family
 
 pytestmark = pytest.mark.shared
@@ -59,10 +59,9 @@ def test_judge_of_places_scores_the_share_of_labels(shared, tmp_path, engine, ri
     benchmark = load_benchmark("judgebench")
     data = shared / "data" / "judgebench"
     assert count_pairs(benchmark, data) == 620
-    settings, family = JudgeSettings(order="given"), load_family("direct")
-    model = load_scripted(engine)
-    with open_benchmark_run(benchmark, data, model, family, settings, tmp_path / "run") as writer:
-        scores = run_benchmark(benchmark, data, model, family, settings, writer)
+    judge = GenerativeJudge(load_scripted(engine), load_family("direct"), JudgeSettings(order="given"))
+    with open_benchmark_run(benchmark, data, judge, tmp_path / "run") as writer:
+        scores = run_benchmark(benchmark, data, judge, writer)
     assert [(one.group, one.status, one.correct) for one in scores.overall] == [
         ("gpt-4o-2024-05-13", "complete", right[0]),
         ("claude-3-5-sonnet-20240620", "complete", right[1]),

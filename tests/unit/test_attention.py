@@ -47,9 +47,14 @@ def test_the_model_is_left_as_it_was() -> None:
     )
     model = Qwen2ForCausalLM(config)
     assert model.config._attn_implementation == "sdpa"
-    with pytest.raises(RuntimeError, match="inside"), grouped_attention(model):
-        assert model.config._attn_implementation == "rmr1_grouped"
-        raise RuntimeError("inside")
+
+    def fail() -> None:
+        with grouped_attention(model):
+            assert model.config._attn_implementation == "rmr1_grouped"
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
     assert model.config._attn_implementation == "sdpa"
     model.set_attn_implementation("eager")
     with grouped_attention(model):

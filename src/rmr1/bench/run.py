@@ -28,14 +28,12 @@ from rmr1.data.runs import (
     read_description,
     read_judgments,
 )
-from rmr1.engines.base import Engine
 from rmr1.errors import ConfigError, DataError
+from rmr1.judge.base import PairJudge
 from rmr1.judge.compare import cast_vote, decide
 from rmr1.judge.describe import FORMAT, describe_run, library_versions
-from rmr1.judge.run import run_judge
-from rmr1.judge.settings import JudgeSettings
-from rmr1.judge.summary import Tally
-from rmr1.prompts import PromptFamily
+from rmr1.judge.settings import Placement
+from rmr1.judge.summary import Tally, describe_cost
 from rmr1.records import Judgment, PreferencePair
 
 BENCHMARKS: Mapping[str, Benchmark] = {one.name: one for one in (RMB, JUDGEBENCH)}
@@ -52,15 +50,15 @@ def load_benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
-def check_placement(benchmark: Benchmark, settings: JudgeSettings) -> None:
-    """Refuse an order that the benchmark gives away.
+def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
+    """Refuse an order that the benchmark gives away; a judge that sees one answer at a time has none.
 
     Raises:
         ConfigError: the benchmark's data names the better answer first, and the order is as read.
     """
-    if settings.order not in benchmark.placements:
+    if order is not None and order not in benchmark.placements:
         raise ConfigError(
-            f"{benchmark.title} names the better answer first, so order {settings.order!r} would show it in one "
+            f"{benchmark.title} names the better answer first, so order {order!r} would show it in one "
             f"place always; choose {' or '.join(benchmark.placements)}"
         )
 
@@ -89,9 +87,7 @@ def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
 def open_benchmark_run(
     benchmark: Benchmark,
     data: Path,
-    engine: Engine,
-    family: PromptFamily,
-    settings: JudgeSettings,
+    judge: PairJudge,
     folder: Path,
     *,
     retry_failed: bool = False,
@@ -101,19 +97,15 @@ def open_benchmark_run(
     Raises:
         RunError: the folder was made in another way. ConfigError: the order does not fit.
     """
-    check_placement(benchmark, settings)
-    description = describe_run(
-        f"bench {benchmark.name}", engine, family, settings, data=fingerprint_data(benchmark, data)
-    )
+    check_placement(benchmark, judge.order)
+    description = describe_run(f"bench {benchmark.name}", judge, data=fingerprint_data(benchmark, data))
     return open_run(folder, description, retry_failed=retry_failed)
 
 
 def run_benchmark(
     benchmark: Benchmark,
     data: Path,
-    engine: Engine,
-    family: PromptFamily,
-    settings: JudgeSettings,
+    judge: PairJudge,
     writer: RunWriter,
     *,
     limit: int | None = None,
@@ -125,17 +117,19 @@ def run_benchmark(
         DataError, GenerationError, RunError: as reading, judging and storing do; finished judgments stay.
     """
     pairs = benchmark.read_pairs(data, limit)
-    for _, judgment in run_judge(pairs, engine, family, settings, run=writer):
+    for _, judgment in judge.run(pairs, run=writer):
         if on_judgment is not None:
             on_judgment(judgment)
-    return summarize_run(benchmark, writer)
+    return summarize_run(benchmark, writer, judge)
 
 
-def summarize_run(benchmark: Benchmark, writer: RunWriter) -> BenchmarkScores:
-    """Score a run folder's judgments and store the summary."""
+def summarize_run(benchmark: Benchmark, writer: RunWriter, judge: PairJudge | None = None) -> BenchmarkScores:
+    """Score a run folder's judgments and store the summary; with the judge that made them, what they cost."""
     tally = Tally()
     scores = benchmark.score(_counted(tally, (one for _, one in read_judgments(writer.folder))))
-    writer.write_summary({**tally.summary(), "scores": scores.describe()})
+    summary = tally.summary()
+    cost = {} if judge is None else describe_cost(summary, judge)
+    writer.write_summary({**summary, **cost, "scores": scores.describe()})
     return scores
 
 

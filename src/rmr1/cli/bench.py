@@ -29,6 +29,7 @@ NAMES = ("rmb", "judgebench")
 
 _JUDGING = (
     *("model", "family", "order", "seed", "limit", "config", "set"),
+    *("dry_run", "expect_tokens"),
     *("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
     *("device", "dtype", "batch_size", "max_model_len", "on_overlong", "chat_template_kwargs"),
 )
@@ -54,8 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.bench.run import load_benchmark
+    from rmr1.cli.usage import format_usage, read_summary
 
     benchmark = load_benchmark(arguments.benchmark)
+    if arguments.dry_run and arguments.source is None:
+        return _print_dry_run(arguments, benchmark)
     scores = (
         _score_finished(arguments, benchmark)
         if arguments.source is not None
@@ -65,10 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
         import json
 
         print(json.dumps(scores.describe(), ensure_ascii=False))
-    else:
-        print_scores(scores)
-        if arguments.output is not None:
-            print(f"read them: rmr1 show {arguments.output}")
+        return 0
+    print_scores(scores)
+    if arguments.source is None:
+        for line in format_usage(read_summary(arguments.output)):
+            print(line)
+    if arguments.output is not None:
+        print(f"read them: rmr1 show {arguments.output}")
     return 0
 
 
@@ -91,55 +98,57 @@ def _score_finished(arguments: argparse.Namespace, benchmark: Benchmark) -> Benc
     )
 
 
+def _print_dry_run(arguments: argparse.Namespace, benchmark: Benchmark) -> int:
+    from functools import partial
+    from pathlib import Path
+
+    from rmr1.bench.run import check_placement, fingerprint_data
+    from rmr1.cli.config import build_config
+    from rmr1.cli.dry_run import print_dry_run
+    from rmr1.errors import ConfigError
+
+    config = build_config(arguments)
+    if arguments.data is None:
+        raise ConfigError("--data DIR is missing; a dry run needs --data and -m")
+    settings = config.judge_settings(order=benchmark.order)
+    check_placement(benchmark, settings.order)
+    data = Path(arguments.data)
+    pairs = benchmark.read_pairs(data, config.data.limit)
+    return print_dry_run(arguments, config, settings, pairs, data=partial(fingerprint_data, benchmark, data))
+
+
 def _judge(arguments: argparse.Namespace, benchmark: Benchmark) -> BenchmarkScores:
     import sys
+    from contextlib import closing
     from pathlib import Path
 
     from rmr1.bench.run import check_placement, count_pairs, open_benchmark_run, run_benchmark
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
-    from rmr1.cli.session import open_engine
+    from rmr1.cli.session import open_judge
     from rmr1.errors import ConfigError
-    from rmr1.prompts import load_family
 
     config = build_config(arguments)
     if arguments.data is None or arguments.output is None:
         missing = "--data DIR" if arguments.data is None else "-o RUN"
         raise ConfigError(f"{missing} is missing; a benchmark run needs --data, -m and -o (or --from alone)")
     settings = config.judge_settings(order=benchmark.order)
-    check_placement(benchmark, settings)
-    family = load_family(config.family)
+    check_placement(benchmark, settings.order)
     data, limit = Path(arguments.data), config.data.limit
     total = count_pairs(benchmark, data, limit)
-    engine = open_engine(config)
-    try:
-        with open_benchmark_run(
-            benchmark,
-            data,
-            engine,
-            family,
-            settings,
-            Path(arguments.output),
-            retry_failed=arguments.retry_failed,
-        ) as writer:
-            if writer.num_resumed and not arguments.quiet:
-                print(
-                    f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",
-                    file=sys.stderr,
-                )
-            with Progress(total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
-                return run_benchmark(
-                    benchmark,
-                    data,
-                    engine,
-                    family,
-                    settings,
-                    writer,
-                    limit=limit,
-                    on_judgment=progress.update,
-                )
-    finally:
-        engine.close()
+    with (
+        closing(open_judge(config, settings)) as judge,
+        open_benchmark_run(
+            benchmark, data, judge, Path(arguments.output), retry_failed=arguments.retry_failed
+        ) as writer,
+    ):
+        if writer.num_resumed and not arguments.quiet:
+            print(
+                f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",
+                file=sys.stderr,
+            )
+        with Progress(total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
+            return run_benchmark(benchmark, data, judge, writer, limit=limit, on_judgment=progress.update)
 
 
 def print_scores(scores: BenchmarkScores) -> None:

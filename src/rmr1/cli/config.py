@@ -1,4 +1,4 @@
-"""Settings of a judging command: defaults < config file < --set < flags. Unknown keys are errors."""
+"""Settings of a judging command: defaults < preset < config file < --set < flags. Unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
+from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import JudgeSettings
 
 
@@ -41,7 +42,8 @@ class JudgeConfig(_Section):
     """A judging command's settings, as in its config file."""
 
     model: str | None = None
-    family: str = "rubric"
+    family: str | None = None
+    """The prompt family; None is the default one of the model."""
     rule: str | None = None
     order: Literal["seeded", "given", "both"] | None = None
     seed: int = 0
@@ -71,6 +73,10 @@ _FLAGS: dict[str, tuple[str, ...]] = {
 """Section of the file -> its keys, which are also the flags' names."""
 
 
+_PRESET_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop")
+"""What a released checkpoint's preset decides of the sampling."""
+
+
 def build_config(arguments: argparse.Namespace) -> JudgeConfig:
     """The settings that a command line asks for.
 
@@ -94,10 +100,20 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
                 value = _parse_json(value)
             target = values.setdefault(section, {}) if section else values
             target[name] = value
+    _apply_preset(values)
     try:
         return JudgeConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(f"{origin}: {_describe(error)}") from None
+
+
+def _apply_preset(values: dict[str, Any]) -> None:
+    """Put a released checkpoint's sampling under what was said."""
+    preset = find_preset(str(values.get("model") or ""))
+    said = values.get("sampling", {})
+    if preset is not None and isinstance(said, dict):
+        own = {name: getattr(preset.sampling, name) for name in _PRESET_SAMPLING}
+        values["sampling"] = {**own, **said}
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

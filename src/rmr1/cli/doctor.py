@@ -69,13 +69,14 @@ def _print_model(name: str, needs: ModelNeeds, machine: Machine) -> None:
     from rmr1.doctor import format_bytes
 
     print(f"\nModel {name}: {needs.architecture}, {needs.num_parameters / 1e6:,.1f}M parameters")
+    print(f"  kind           {_KINDS[needs.kind]}")
     print(f"  context        {needs.context or 'not stated'} tokens")
     print(f"  tokenizer      {'present' if needs.has_tokenizer else 'MISSING: it cannot judge without one'}")
     if needs.has_tokenizer:
         print(
             f"  chat template  {'present' if needs.has_chat_template else 'MISSING: it cannot judge without one'}"
         )
-    if needs.cache_bytes_per_token is not None:
+    if needs.cache_bytes_per_token is not None and needs.kind == "writes":
         per_thousand = format_bytes(1000 * needs.cache_bytes_per_token)
         print(f"  cache          {per_thousand} for a text of 1,000 tokens in 16 bits")
     for dtype, count in needs.weight_bytes.items():
@@ -84,3 +85,9 @@ def _print_model(name: str, needs: ModelNeeds, machine: Machine) -> None:
         place = "the largest GPU" if machine.gpus else "memory"
         verdict = "fits" if wanted <= room else "does NOT fit"
         print(f"  {dtype:<14} {format_bytes(count)} of weights: {verdict} {place}, without its cache")
+
+
+_KINDS = {
+    "writes": "writes its judgment",
+    "scores": "scalar reward model: scores each answer, gives no reasons",
+}

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 HELP = "judge pairs and say why"
 
+_SHOWN_REASONS = 5
+"""Reasons of failures that the summary prints; summary.json holds more of them."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -44,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import build_config
+    from rmr1.cli.dry_run import print_dry_run
     from rmr1.cli.session import scan_pairs, spool_standard_input
     from rmr1.errors import ConfigError
 
@@ -53,12 +57,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pairs is None:
         if any(text is None for text in one_pair):
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
-        return _print_judgments(arguments, config, [_one_pair(*one_pair)])
+        pairs = [_one_pair(*one_pair)]
+        if arguments.dry_run:
+            return print_dry_run(arguments, config, config.judge_settings(), pairs)
+        return _print_judgments(arguments, config, pairs)
     if any(text is not None for text in one_pair):
         raise ConfigError("both PAIRS and --question, --a or --b were given; expected one of them")
     spooled = spool_standard_input() if arguments.pairs == "-" else None
     try:
         source = scan_pairs(str(spooled or arguments.pairs), config.data, name="-" if spooled else None)
+        if arguments.dry_run:
+            return print_dry_run(
+                arguments, config, config.judge_settings(), source.pairs(), data=source.describe
+            )
         if arguments.output is None:
             return _print_judgments(arguments, config, source.pairs())
         return _run_to_folder(arguments, config, source)
@@ -83,16 +94,13 @@ def _print_judgments(
 
     from rich.console import Console
 
-    from rmr1.cli.session import open_engine
+    from rmr1.cli.session import open_judge
     from rmr1.data.codec import dump_record, dumps
-    from rmr1.judge.run import run_judge
-    from rmr1.prompts import load_family
     from rmr1.report.terminal import print_judgment
 
-    family, settings, engine = load_family(config.family), config.judge_settings(), open_engine(config)
     console = Console()
-    with closing(engine):
-        for key, judgment in run_judge(pairs, engine, family, settings):
+    with closing(open_judge(config)) as judge:
+        for key, judgment in judge.run(pairs):
             if arguments.json:
                 sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
                 sys.stdout.buffer.flush()
@@ -106,18 +114,18 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
     from contextlib import closing
 
     from rmr1.cli.progress import Progress
-    from rmr1.cli.session import open_engine
+    from rmr1.cli.session import open_judge
     from rmr1.data.runs import open_run
     from rmr1.judge.describe import describe_run
-    from rmr1.judge.run import run_judge
     from rmr1.judge.summary import summarize_run
-    from rmr1.prompts import load_family
 
-    family, settings, engine = load_family(config.family), config.judge_settings(), open_engine(config)
-    description = describe_run("judge", engine, family, settings, data=source.describe())
     with (
-        closing(engine),
-        open_run(arguments.output, description, retry_failed=arguments.retry_failed) as writer,
+        closing(open_judge(config)) as judge,
+        open_run(
+            arguments.output,
+            describe_run("judge", judge, data=source.describe()),
+            retry_failed=arguments.retry_failed,
+        ) as writer,
     ):
         if writer.num_resumed and not arguments.quiet:
             print(
@@ -125,9 +133,9 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
                 file=sys.stderr,
             )
         with Progress(source.total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
-            for _, judgment in run_judge(source.pairs(), engine, family, settings, run=writer):
+            for _, judgment in judge.run(source.pairs(), run=writer):
                 progress.update(judgment)
-        summary = summarize_run(writer, progress.tally)
+        summary = summarize_run(writer, progress.tally, judge)
         summary["invalid_rows"] = source.num_invalid
         writer.write_summary(summary)
     _print_summary(arguments.output, summary, as_json=arguments.json)
@@ -140,6 +148,8 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
 
         print(json.dumps(summary, ensure_ascii=False))
         return
+    from rmr1.cli.usage import format_usage
+
     winners = ", ".join(f"{name} {count}" for name, count in summary["winners"].items())
     print(f"{summary['items']} pairs judged: {winners}")
     if summary["labelled"]:
@@ -148,6 +158,17 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     if summary["unparsed"]:
         problems = ", ".join(f"{name} {count}" for name, count in summary["problems"].items())
         print(f"without verdict: {summary['unparsed']} ({problems}); they count as wrong")
+    if summary["failed"]:
+        from rmr1.report.terminal import inert
+
+        print(f"failed: {summary['failed']}, for which the engine gave an error")
+        for reason, count in list(summary["failures"].items())[:_SHOWN_REASONS]:
+            print(f"  {count} x {inert(reason)}")
+        if len(summary["failures"]) > _SHOWN_REASONS:
+            print(f"  and {len(summary['failures']) - _SHOWN_REASONS} more reasons")
+        print(f"  list them: rmr1 show {folder} --failed --list; judge them again: --retry-failed")
     if summary["invalid_rows"]:
         print(f"rows passed over: {summary['invalid_rows']}")
+    for line in format_usage(summary):
+        print(line)
     print(f"read them: rmr1 show {folder}")

@@ -13,7 +13,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "--model",
         metavar="MODEL",
         help="Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL, replay:FILE_OR_RUN, "
-        "or scripted:NAME (longer, always-a, always-b, hash)",
+        "or scripted:NAME (longer, always-a, always-b, hash); a checkpoint for sequence classification is a "
+        "scalar reward model: two scores, no reasons",
     )
     group.add_argument(
         "--family", metavar="NAME", help="prompt family: rubric (default), reasoning, direct, or a folder"
@@ -93,6 +94,18 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="RUN", help="run folder to write")
     parser.add_argument(
         "--retry-failed", action="store_true", help="judge items again for which the engine gave an error"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        default=None,
+        help="tell what would be done, and estimate time, cost and disk; nothing is loaded, sent or written",
+    )
+    parser.add_argument(
+        "--expect-tokens",
+        type=int,
+        metavar="N",
+        help="length of a text that --dry-run reckons with (default 800, or as in the run so far)",
     )
 
 

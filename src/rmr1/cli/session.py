@@ -1,4 +1,4 @@
-"""What the judging verbs share: the data to judge, the engine, one run with progress."""
+"""What the judging verbs share: the data to judge, the judge."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any
 from rmr1.cli.config import DataConfig, JudgeConfig
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
-from rmr1.engines import Engine, load_engine
 from rmr1.errors import ConfigError, DataError
+from rmr1.judge.base import PairJudge
+from rmr1.judge.load import load_judge
+from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
 
 SHOWN_ERRORS = 5
@@ -73,18 +75,23 @@ def scan_pairs(source: str, config: DataConfig, *, name: str | None = None) -> P
     )
 
 
-def open_engine(config: JudgeConfig) -> Engine:
-    """The engine that the settings name.
+def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
+    """The judge that the configuration names; `settings` instead of the configuration's own.
 
     Raises:
-        ConfigError: no model is named.
+        ConfigError: no model is named, or a setting means nothing to it.
         CheckpointError: it cannot be loaded.
     """
     if config.model is None:
         raise ConfigError(
             "no model; pass -m MODEL (a Hugging Face name or folder, replay:FILE, scripted:longer)"
         )
-    return load_engine(config.model, config.engine)
+    return load_judge(
+        config.model,
+        family=config.family,
+        settings=settings or config.judge_settings(),
+        options=config.engine,
+    )
 
 
 def spool_standard_input() -> Path:

@@ -3,6 +3,7 @@
 rmr1 show runs/x               the first ten
 rmr1 show runs/x ID            one, by its pair's id or the beginning of its key
 rmr1 show runs/x --wrong       those whose verdict is not the label
+rmr1 show runs/x --failed      those for which the engine gave an error, with the reason
 rmr1 show runs/x --list        one line each
 """
 
@@ -24,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wrong", action="store_true", help="only labelled pairs whose verdict is not the label"
     )
     parser.add_argument("--unparsed", action="store_true", help="only judgments without a verdict")
+    parser.add_argument(
+        "--failed",
+        action="store_true",
+        help="only judgments in which the engine gave an error (--retry-failed judges them again)",
+    )
     parser.add_argument("--subset", metavar="S", help="only this subset")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N (default 10; 0 = all)")
     parser.add_argument("--list", action="store_true", help="one line per judgment")
@@ -37,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from rmr1.data.codec import dump_record, dumps
     from rmr1.data.runs import read_judgments
+    from rmr1.judge.summary import list_failures
     from rmr1.report.terminal import inert, print_judgment, verdict_line
 
     limit = arguments.limit if arguments.limit is not None else (0 if arguments.id else 10)
@@ -54,6 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
         elif arguments.list:
             question = " ".join(inert(judgment.pair.prompt[-1].text).split())[:60]
             line = verdict_line(judgment)
+            failures = list_failures(judgment)
+            if failures:
+                line.append(f" ({inert('; '.join(failures))})", style="red")
             console.print(
                 f"{key[:12]}  {inert(judgment.pair.id)[:24]:<24} ",
                 line,
@@ -75,6 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _matches(arguments: argparse.Namespace, key: str, judgment: Judgment) -> bool:
+    from rmr1.judge.summary import list_failures
+
     if (
         arguments.id is not None
         and judgment.pair.id != arguments.id
@@ -84,5 +96,7 @@ def _matches(arguments: argparse.Namespace, key: str, judgment: Judgment) -> boo
     if arguments.subset is not None and judgment.pair.subset != arguments.subset:
         return False
     if arguments.wrong and judgment.correct is not False:
+        return False
+    if arguments.failed and not list_failures(judgment):
         return False
     return not arguments.unparsed or judgment.winner is None

@@ -215,13 +215,16 @@ def _drop_failed(path: Path) -> None:
     """Rewrite the file without the items that hold a failed generation; replaced as a whole."""
     if not path.exists():
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        for _, line in _lines(path):
-            votes = line.get("votes", ())
-            if not any(vote["generation"]["finish_reason"] == "error" for vote in votes):
-                file.write(dumps(line) + b"\n")
-    os.replace(temporary, path)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("wb") as file:
+            for _, line in _lines(path):
+                votes = line.get("votes", ())
+                if not any(vote["generation"]["finish_reason"] == "error" for vote in votes):
+                    file.write(dumps(line) + b"\n")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _cut_torn_line(handle: int) -> None:

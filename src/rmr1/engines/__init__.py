@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from rmr1.engines.base import Engine, Request, SamplingParams
+from rmr1.engines.base import Engine, Request, SamplingParams, Scorer
 from rmr1.errors import ConfigError
 
-__all__ = ["Engine", "Request", "SamplingParams", "load_engine"]
+__all__ = ["Engine", "Request", "SamplingParams", "Scorer", "is_scorer", "load_engine", "load_scorer"]
+
+SCHEMES = ("scripted", "replay", "openai", "vllm")
+"""What may stand before the colon of a model name; without one it is a model for transformers."""
 
 
 def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
@@ -43,17 +46,46 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
         from rmr1.engines.openai import OpenAIEngine, parse_openai_name
 
         name, url = parse_openai_name(rest)
-        return OpenAIEngine(name, url, **_check_options(OpenAIEngine, options))
+        return OpenAIEngine(name, url, **check_options(OpenAIEngine, options))
     if scheme == "vllm":
         from rmr1.engines.vllm import VLLMEngine
 
-        return VLLMEngine(rest, **_check_options(VLLMEngine, options))
+        return VLLMEngine(rest, **check_options(VLLMEngine, options))
     from rmr1.engines.transformers import TransformersEngine
 
-    return TransformersEngine(model, **_check_options(TransformersEngine, options))
+    return TransformersEngine(model, **check_options(TransformersEngine, options))
 
 
-def _check_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
+def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
+    """Whether a model name asks for a scalar reward model: by its configuration, or because an adapter is named.
+
+    No weights are read, and no library is imported for names with a scheme.
+    """
+    if model.partition(":")[0] in SCHEMES and ":" in model:
+        return False
+    options = options or {}
+    if options.get("adapter") is not None:
+        return True
+    try:
+        from rmr1.engines.loading import is_scalar, read_architectures
+    except ImportError:
+        return False  # which the engine says
+    return is_scalar(read_architectures(model, revision=options.get("revision")))
+
+
+def load_scorer(model: str, options: Mapping[str, Any] | None = None) -> Scorer:
+    """The scalar reward model of a Hugging Face name or folder, with `options` for its constructor.
+
+    Raises:
+        ConfigError: an option is unknown, or a library is missing.
+        CheckpointError: the model cannot be loaded, or does not score.
+    """
+    from rmr1.engines.scorer import ScalarModel
+
+    return ScalarModel(model, **check_options(ScalarModel, options or {}))
+
+
+def check_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with the types that the engine's constructor names."""
     from pydantic import TypeAdapter, ValidationError
 

@@ -1,4 +1,4 @@
-"""The engine protocol: prompts in, generations out as they finish.
+"""The engine protocol: prompts in, generations out as they finish; and its like for models that score.
 
 The caller never knows which engine runs. It hands over a stream of `Request` and receives
 `(key, generations)` in whatever order they finish; engines read ahead only as far as they need to
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from rmr1.records import Generation, JudgePrompt
+from rmr1.records import Generation, JudgePrompt, Messages, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,4 +70,47 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the model, the connection or the file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest:
+    """One conversation for the scorer, the answer to be scored at its end."""
+
+    key: str
+    """Comes back with the score; unique among the requests in flight."""
+    pair_id: str
+    """For messages to people."""
+    messages: Messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a scalar reward model says of one conversation."""
+
+    value: float | None
+    """Finite, on the model's own scale; None where there is none: then `problem` says why."""
+    prompt_tokens: int = 0
+    problem: Problem | None = None
+    error: str | None = None
+    """What went wrong, in words."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """What every scalar reward model offers; as `Engine`, but for scores."""
+
+    name: str
+
+    def fingerprint(self) -> dict[str, object]:
+        """What identifies the model and settings; a run resumes only under an equal one."""
+        ...
+
+    def score(self, requests: Iterable[ScoreRequest]) -> Iterator[tuple[ScoreRequest, Score]]:
+        """Yield `(request, score)` as they finish. Equal conversations that follow each other directly
+        get equal scores, to the last bit."""
+        ...
+
+    def close(self) -> None:
+        """Release the model."""
         ...

@@ -6,6 +6,7 @@ something about is raised as one line.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -15,12 +16,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -29,6 +32,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rmr1.errors import CheckpointError, ConfigError
+
+Kind = Literal["writes", "scores", "adapted"]
+"""What a model is loaded for: to write, to score by one number, or whatever an adapter makes of it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -104,25 +110,26 @@ def load_checkpoint(
     revision: str | None = None,
     trust_remote_code: bool = False,
     attn_implementation: str | None = None,
+    kind: Kind = "writes",
 ) -> Checkpoint:
-    """Load a causal language model and its tokenizer.
+    """Load a model and its tokenizer.
 
     Raises:
         CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
     """
-    found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code)
+    found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         where["attn_implementation"] = attn_implementation
     with quiet(), _one_line(name, is_folder=found.is_folder):
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = choose_class(found.config, kind).from_pretrained(
             found.source, config=found.config, dtype=dtype, output_loading_info=True, **where
         )
         model, report = loaded
         if missing := sorted(report["missing_keys"]):
             raise CheckpointError(
                 f"model {name!r} lacks {len(missing)} of its weights, first {missing[0]!r}; the download or the "
-                "checkpoint is incomplete, or it is not a causal language model"
+                f"checkpoint is incomplete, or it is not {_WANTED[kind]}"
             )
         model = model.to(device).eval()
     return Checkpoint(model=model, tokenizer=found.tokenizer, context=found.context, identity=found.identity)
@@ -143,7 +150,9 @@ class Description:
     """The same for the same weights, configuration and tokenizer, wherever they lie."""
 
 
-def describe_checkpoint(name: str, *, revision: str | None, trust_remote_code: bool) -> Description:
+def describe_checkpoint(
+    name: str, *, revision: str | None, trust_remote_code: bool, kind: Kind = "writes"
+) -> Description:
     """Read a model's configuration and tokenizer.
 
     Raises:
@@ -156,12 +165,12 @@ def describe_checkpoint(name: str, *, revision: str | None, trust_remote_code: b
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     with quiet(), _one_line(name, is_folder=folder is not None):
         config = AutoConfig.from_pretrained(source, **where)
-        _check_architecture(name, config)
+        _check_architecture(name, config, kind)
         tokenizer = AutoTokenizer.from_pretrained(source, **where)
         if not tokenizer.chat_template:
             raise CheckpointError(
-                f"model {name!r} has no chat template, so it cannot be given messages; choose an "
-                "instruction-tuned model, or put a chat_template.jinja into its folder"
+                f"model {name!r} has no chat template, so it cannot be given messages; choose a "
+                "model that was tuned on chats, or put a chat_template.jinja into its folder"
             )
         return Description(
             source=source,
@@ -241,13 +250,60 @@ def _check_folder(folder: Path) -> None:
         raise CheckpointError(f"model folder {str(folder)!r} holds no weights (*.safetensors)")
 
 
-def _check_architecture(name: str, config: PreTrainedConfig) -> None:
-    for architecture in getattr(config, "architectures", None) or ():
-        if "Classification" in architecture or "RewardModel" in architecture:
-            raise CheckpointError(
-                f"model {name!r} is a {architecture}: it scores instead of writing; a generative judge needs a "
-                "causal language model"
-            )
+_WANTED: dict[Kind, str] = {
+    "writes": "a causal language model",
+    "scores": "a scalar reward model",
+    "adapted": "what its configuration says",
+}
+
+
+def is_scalar(architectures: Iterable[str]) -> bool:
+    """Whether a checkpoint with these architectures gives an answer a number."""
+    return any(name.endswith("ForSequenceClassification") or "RewardModel" in name for name in architectures)
+
+
+def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, ...]:
+    """The architectures that a model's config.json names; none where it cannot be read."""
+    with quiet(), contextlib.suppress(Exception):  # loading the model says what is wrong
+        values, _ = PreTrainedConfig.get_config_dict(_find_folder(name) or name, revision=revision)
+        return tuple(values.get("architectures") or ())
+    return ()
+
+
+def _check_architecture(name: str, config: PreTrainedConfig, kind: Kind) -> None:
+    architectures = tuple(getattr(config, "architectures", None) or ())
+    shown = ", ".join(architectures) or "model of no stated architecture"
+    if kind == "writes" and any("Classification" in one or "RewardModel" in one for one in architectures):
+        raise CheckpointError(
+            f"model {name!r} is a {shown}: it scores instead of writing; a generative judge needs a "
+            "causal language model"
+        )
+    if kind != "scores":
+        return
+    if not is_scalar(architectures):
+        raise CheckpointError(
+            f"model {name!r} is a {shown}: it does not score; a scalar judge needs a model for sequence "
+            "classification, or an adapter that turns outputs into scores"
+        )
+    if not any("RewardModel" in one for one in architectures) and config.num_labels != 1:
+        raise CheckpointError(
+            f"model {name!r} has {config.num_labels} labels; a scalar reward model has one. For another head "
+            "name an adapter that turns its outputs into scores"
+        )
+
+
+def choose_class(config: PreTrainedConfig, kind: Kind) -> Any:
+    """The library's class that loads such a model."""
+    if kind == "writes":
+        return AutoModelForCausalLM
+    architectures = tuple(getattr(config, "architectures", None) or ())
+    if any(name.endswith("ForCausalLM") for name in architectures):
+        return AutoModelForCausalLM
+    own = getattr(config, "auto_map", None) or {}
+    is_classifier = any(name.endswith("ForSequenceClassification") for name in architectures)
+    if is_classifier or "AutoModelForSequenceClassification" in own:
+        return AutoModelForSequenceClassification
+    return AutoModel
 
 
 def _read_context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:

@@ -40,9 +40,13 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 def render_chat(
-    tokenizer: PreTrainedTokenizerBase, messages: Messages, kwargs: Mapping[str, Any] | None = None
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Messages,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    add_generation_prompt: bool = True,
 ) -> str:
-    """The prompt's text, up to where the model is to write.
+    """The messages' text, up to where the model is to write; or as it stands when all is written.
 
     Raises:
         GenerationError: a message holds pictures, or the template refuses the messages.
@@ -52,7 +56,7 @@ def render_chat(
     turns = [{"role": message.role, "content": message.text} for message in messages]
     try:
         text = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **(kwargs or {})
+            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **(kwargs or {})
         )
     except Exception as error:  # a template is a program of its own and may raise anything
         raise GenerationError(f"the chat template refuses these messages: {_first_line(error)}") from error

@@ -8,9 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from rmr1.engines import Engine
-from rmr1.judge.settings import JudgeSettings
-from rmr1.prompts import PromptFamily
+from rmr1.judge.base import PairJudge
 
 FORMAT = 1
 """Version of the run folder's layout."""
@@ -18,14 +16,7 @@ FORMAT = 1
 _LIBRARIES = ("rmr1", "torch", "transformers", "tokenizers", "vllm")
 
 
-def describe_run(
-    command: str,
-    engine: Engine,
-    family: PromptFamily,
-    settings: JudgeSettings,
-    *,
-    data: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+def describe_run(command: str, judge: PairJudge, *, data: Mapping[str, Any] | None) -> dict[str, Any]:
     """The description of a run that `data.runs.open_run` stores and compares."""
     return {
         "format": FORMAT,
@@ -33,17 +24,7 @@ def describe_run(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **library_versions()},
         "data": None if data is None else dict(data),
-        # What was typed is told but not compared: a folder may be named in many ways.
-        "model_name": engine.name,
-        "model": engine.fingerprint(),
-        "prompt": {
-            "family": family.name,
-            "digest": family.digest,
-            "system": family.system,
-            "single": family.single,
-            "multi": family.multi,
-        },
-        "settings": settings.describe(),
+        **judge.describe(),
     }
 
 

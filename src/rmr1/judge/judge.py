@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.data.runs import open_run
-from rmr1.engines import Engine, SamplingParams, load_engine
+from rmr1.engines import Engine, SamplingParams
+from rmr1.errors import ConfigError
+from rmr1.judge.base import PairJudge
 from rmr1.judge.describe import describe_run
-from rmr1.judge.run import run_judge
+from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.load import DEFAULT_FAMILY, default_settings, load_judge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.prompts import PromptFamily, load_family
@@ -17,7 +20,7 @@ from rmr1.records import Judgment, Message, PreferencePair, as_messages
 
 
 class Judge:
-    """A model, a prompt family and settings, ready to compare.
+    """A model and how it is asked, ready to compare.
 
     >>> judge = Judge("scripted:longer")
     >>> judge.compare("What is 2 + 2?", "4", "2 + 2 is 4, because ...").winner
@@ -26,9 +29,9 @@ class Judge:
 
     def __init__(
         self,
-        model: str | Engine,
+        model: str | Engine | PairJudge,
         *,
-        family: str | Path | PromptFamily = "rubric",
+        family: str | Path | PromptFamily | None = None,
         rule: str = "tagged",
         order: Placement = "seeded",
         seed: int = 0,
@@ -38,18 +41,30 @@ class Judge:
         """Load the model and the family.
 
         Args:
-            model: a model name (`rmr1.engines.load_engine`) or an engine of one's own.
+            model: a model name (`rmr1.judge.load_judge`), an engine of one's own, or a whole judge, which
+                takes no other argument.
+            family: the prompt family; None is the preset's for a released checkpoint, else `rubric`.
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
             options: settings of the engine, such as `device` and `dtype`.
 
         Raises:
-            ConfigError: a setting is wrong. CheckpointError: the model cannot be loaded.
+            ConfigError: a setting is wrong, or means nothing to the model. CheckpointError: the model cannot be loaded.
         """
-        self.family = load_family(family)
-        self.settings = JudgeSettings(
-            rule=rule, order=order, seed=seed, sampling=sampling or SamplingParams()
-        )
-        self.engine: Engine = load_engine(model, options) if isinstance(model, str) else model
+        if sampling is None:
+            sampling = default_settings(model).sampling if isinstance(model, str) else SamplingParams()
+        settings = JudgeSettings(rule=rule, order=order, seed=seed, sampling=sampling)
+        if isinstance(model, str):
+            self.pair_judge = load_judge(model, family=family, settings=settings, options=options)
+            return
+        if options:
+            raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
+        if isinstance(model, Engine):
+            found = load_family(DEFAULT_FAMILY if family is None else family)
+            self.pair_judge = GenerativeJudge(model, found, settings)
+            return
+        if family is not None or settings != JudgeSettings():
+            raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
+        self.pair_judge = model
 
     def compare(
         self,
@@ -73,17 +88,16 @@ class Judge:
         over, so an interrupted call can be repeated.
         """
         if run is None:
-            for _, judgment in run_judge(pairs, self.engine, self.family, self.settings):
+            for _, judgment in self.pair_judge.run(pairs):
                 yield judgment
             return
-        description = describe_run("judge", self.engine, self.family, self.settings, data=None)
-        with open_run(run, description) as writer:
+        with open_run(run, describe_run("judge", self.pair_judge, data=None)) as writer:
             tally = Tally()
-            for _, judgment in run_judge(pairs, self.engine, self.family, self.settings, run=writer):
+            for _, judgment in self.pair_judge.run(pairs, run=writer):
                 tally.add(judgment)
                 yield judgment
-            writer.write_summary(summarize_run(writer, tally))
+            writer.write_summary(summarize_run(writer, tally, self.pair_judge))
 
     def close(self) -> None:
         """Release the model."""
-        self.engine.close()
+        self.pair_judge.close()

@@ -1,4 +1,4 @@
-"""Pairs in, judgments out: the streaming loop that every judging goes through.
+"""Pairs in, judgments out: the streaming loop of every judge that writes.
 
 Pairs are pulled as the engine asks for prompts and leave as soon as their last vote is in, so memory
 holds only what is in flight. With a run folder, items that are already finished are passed over, and
@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from rmr1.data.keys import KeyCounter, content_digest, format_key, seed_for
+from rmr1.data.keys import seed_for
 from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine, Request
+from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.compare import cast_vote, decide, orders_for
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import PromptFamily, render_prompt
@@ -46,12 +47,7 @@ def run_judge(
     special_tokens = engine.special_tokens()
 
     def requests() -> Iterator[Request]:
-        occurrences = KeyCounter()
-        for pair in pairs:
-            digest = content_digest(pair)
-            key = format_key(digest, occurrences.increment(digest))
-            if run is not None and run.is_finished(key):
-                continue
+        for key, pair in unfinished_pairs(pairs, run):
             orders = orders_for(settings.order, seed=settings.seed, key=key)
             in_flight[key] = _InFlight(pair, orders, time.perf_counter())
             for order in orders:

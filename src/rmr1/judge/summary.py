@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rmr1.data.runs import RunWriter, read_judgments
+from rmr1.engines.openai.prices import Price, compute_cost
+from rmr1.judge.base import PairJudge
 from rmr1.records import Judgment
+
+MOST_REASONS = 50
+"""Different reasons of failures that are counted apart; the rest are counted together."""
+OTHER_REASONS = "other reasons"
+
+
+def list_failures(judgment: Judgment) -> tuple[str, ...]:
+    """The different reasons why the engine gave an error, in the votes' order; empty where it gave none.
+
+    A judgment that holds one is what `--retry-failed` judges again. It may have a winner all the same,
+    by its other votes; an over-long prompt is no failure.
+    """
+    errors = (
+        vote.generation.error or "no reason given"
+        for vote in judgment.votes
+        if vote.generation.finish_reason == "error"
+    )
+    return tuple(dict.fromkeys(errors))
 
 
 @dataclass(slots=True)
@@ -22,6 +42,10 @@ class Tally:
     completion_tokens: int = 0
     winners: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    """Judgments in which the engine gave an error."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Reason -> judgments that have it; one judgment may have several."""
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
 
@@ -32,6 +56,12 @@ class Tally:
         self.winners[judgment.winner or "none"] += 1
         if judgment.problem is not None:
             self.problems[judgment.problem] += 1
+        reasons = list_failures(judgment)
+        self.failed += bool(reasons)
+        for reason in reasons:
+            # A reason may name its item: without a limit there could be as many as items.
+            is_counted = reason in self.failures or len(self.failures) < MOST_REASONS
+            self.failures[reason if is_counted else OTHER_REASONS] += 1
         if judgment.correct is None:
             return
         self.labelled += 1
@@ -57,6 +87,8 @@ class Tally:
             "winners": dict(sorted(self.winners.items())),
             "unparsed": self.unparsed,
             "problems": dict(sorted(self.problems.items())),
+            "failed": self.failed,
+            "failures": dict(self.failures.most_common()),
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "subsets": {
@@ -74,11 +106,32 @@ def summarize_judgments(judgments: Iterable[Judgment]) -> dict[str, Any]:
     return tally.summary()
 
 
-def summarize_run(run: RunWriter, tally: Tally) -> dict[str, Any]:
+def summarize_run(run: RunWriter, tally: Tally, judge: PairJudge) -> dict[str, Any]:
     """The summary of the whole run, of which `tally` counted what was judged just now.
 
     What was finished before is read back; a run that was made in one go is not read again.
     """
     if run.num_resumed:
-        return summarize_judgments(judgment for _, judgment in read_judgments(run.folder))
-    return tally.summary()
+        summary = summarize_judgments(judgment for _, judgment in read_judgments(run.folder))
+    else:
+        summary = tally.summary()
+    return {**summary, **describe_cost(summary, judge)}
+
+
+def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any]:
+    """`cost_usd` of a summary's tokens and the `price_usd` of a million; both None where there is no price,
+    nothing at all for a judge that nobody bills.
+
+    Of stored judgments only: what a server billed for tries that failed, or for the same prompt in several
+    requests, is not among them.
+    """
+    engine: Any = getattr(judge, "engine", None)
+    if not hasattr(engine, "price"):
+        return {}
+    price: Price | None = engine.price
+    if price is None:
+        return {"cost_usd": None, "price_usd": None}
+    cost = compute_cost(
+        price, prompt_tokens=summary["prompt_tokens"], completion_tokens=summary["completion_tokens"]
+    )
+    return {"cost_usd": round(cost, 6), "price_usd": price._asdict()}

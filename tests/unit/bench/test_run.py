@@ -20,7 +20,7 @@ from rmr1.bench.run import (
 from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import ScriptedEngine, load_scripted
 from rmr1.errors import ConfigError, DataError, RunError
-from rmr1.judge.settings import JudgeSettings
+from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family, parse_blocks
 
 JUDGEBENCH = load_benchmark("judgebench")
@@ -87,9 +87,9 @@ def perfect(prompt, sample):
 
 def live(benchmark, data, engine, folder, *, order=None, limit=None):
     settings = JudgeSettings(order=order or benchmark.order)
-    family = load_family("direct")
-    with open_benchmark_run(benchmark, data, engine, family, settings, folder) as writer:
-        return run_benchmark(benchmark, data, engine, family, settings, writer, limit=limit)
+    judge = GenerativeJudge(engine, load_family("direct"), settings)
+    with open_benchmark_run(benchmark, data, judge, folder) as writer:
+        return run_benchmark(benchmark, data, judge, writer, limit=limit)
 
 
 def figure(scores, name, group=MODEL):
@@ -179,7 +179,8 @@ def test_other_data_is_refused(jb_data, tmp_path):
 
 def test_given_order_is_refused_for_rmb(rmb_data, tmp_path):
     with pytest.raises(ConfigError, match="names the better answer first"):
-        check_placement(RMB, JudgeSettings(order="given"))
+        check_placement(RMB, "given")
+    check_placement(RMB, None)
     with pytest.raises(ConfigError, match="names the better answer first"):
         live(RMB, rmb_data, load_scripted("longer"), tmp_path / "run", order="given")
     assert not (tmp_path / "run").exists()

@@ -147,6 +147,11 @@ class OpenAIEngine:
         return self._server.usage
 
     @property
+    def price(self) -> Price | None:
+        """USD per million tokens, as the options or the list say; None where it is not known."""
+        return self._price
+
+    @property
     def cost(self) -> float | None:
         """USD so far; None where the price is not known."""
         if self._price is None:

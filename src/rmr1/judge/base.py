@@ -1,0 +1,60 @@
+"""What a judge is: anything that maps a pair to a `Judgment`.
+
+The command line, the benchmarks and `rmr1.Judge` know this protocol and nothing of what stands behind
+it: a model that writes its reasoning (`judge/generative.py`), or one that scores (`judge/scalar.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from rmr1.data.keys import KeyCounter, content_digest, format_key
+from rmr1.data.runs import RunWriter
+from rmr1.judge.settings import Placement
+from rmr1.records import Judgment, PreferencePair
+
+
+@runtime_checkable
+class PairJudge(Protocol):
+    """What every judge offers."""
+
+    name: str
+    """What was typed to get it."""
+    order: Placement | None
+    """Which answer it sees first; None where it sees one answer at a time."""
+
+    def describe(self) -> dict[str, Any]:
+        """The sections `model_name`, `model`, `prompt` and `settings` of run.json. A run goes on only
+        under equal ones, the name aside."""
+        ...
+
+    def run(
+        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        """Yield `(key, judgment)` for every pair, in the order they finish.
+
+        With `run`, pairs that are finished there are passed over, and a judgment is stored before it
+        is yielded.
+
+        Raises:
+            GenerationError: the model as a whole failed. What was finished is stored.
+            RunError: a judgment could not be stored.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the model."""
+        ...
+
+
+def unfinished_pairs(
+    pairs: Iterable[PreferencePair], run: RunWriter | None
+) -> Iterator[tuple[str, PreferencePair]]:
+    """`(key, pair)` of every pair that the run does not hold; identical pairs are told apart by number."""
+    occurrences = KeyCounter()
+    for pair in pairs:
+        digest = content_digest(pair)
+        key = format_key(digest, occurrences.increment(digest))
+        if run is None or not run.is_finished(key):
+            yield key, pair

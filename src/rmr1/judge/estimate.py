@@ -1,0 +1,250 @@
+"""What a run would do and take, from its pairs and the sizes of their prompts; nothing is judged.
+
+Pairs are read one at a time and let go; what stays are counts, and one number for each length of a prompt
+that occurs. What is not known before a run (how much a judge writes, how fast a server answers) is
+assumed, and the assumption is named beside the figure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rmr1.data.codec import dump_record, dumps
+from rmr1.data.keys import KeyCounter
+from rmr1.data.runs import JUDGMENTS_FILE, key_digest, read_judgments
+from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.summary import list_failures
+from rmr1.records import PreferencePair
+
+DEFAULT_TEXT_TOKENS = 800
+"""Length of a judgment's text where nothing is known of the judge."""
+CHARS_PER_TOKEN = 4
+"""Of English text and common tokenizers; code and other scripts have fewer."""
+BYTES_PER_TOKEN = 8
+"""Stored for one token of a text: its characters, once as written and once as the trace read from it."""
+RECORD_BYTES = 400
+"""Stored for one text beside its characters."""
+
+SERVER_TOKENS_PER_SECOND = 50.0
+"""At which a server writes one text."""
+SERVER_FIRST_SECONDS = 1.0
+"""Until its first token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSize:
+    """One prompt of a pair: what is sent to the model at once."""
+
+    tokens: int | None
+    """None where they are not counted."""
+    room: int = 0
+    """Most tokens that each of its texts may have."""
+    problem: str | None = None
+    """"prompt_too_long" or "generation_failed": it will not be asked."""
+
+
+class PromptCounter(Protocol):
+    """Sizes a judge's prompts without the judge."""
+
+    def count(self, key: str, pair: PreferencePair) -> Iterable[PromptSize]:
+        """The prompts that a judge would make of a pair."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """What a run folder holds already."""
+
+    folder: Path
+    finished: KeyCounter
+    num_items: int
+    num_texts: int
+    """Those that were written; failed and skipped ones left out."""
+    completion_tokens: int
+    num_bytes: int
+
+    @property
+    def mean_tokens(self) -> float | None:
+        """Of a text; None where there is none, or their tokens were not counted."""
+        return self.completion_tokens / self.num_texts if self.completion_tokens else None
+
+
+def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
+    """Read a run folder, and only read it. With `retry_failed`, failed items are not finished.
+
+    Raises:
+        RunError: it is not a run folder. DataError: a line of it is damaged.
+    """
+    finished = KeyCounter()
+    num_items = num_texts = completion_tokens = 0
+    for key, judgment in read_judgments(folder) if (folder / JUDGMENTS_FILE).exists() else ():
+        if retry_failed and list_failures(judgment):
+            continue
+        finished.increment(key_digest(key))
+        num_items += 1
+        for vote in judgment.votes:
+            if vote.generation.finish_reason not in ("error", "skipped"):
+                num_texts += 1
+                completion_tokens += vote.generation.completion_tokens
+    file = folder / JUDGMENTS_FILE
+    return StoredRun(
+        folder=folder,
+        finished=finished,
+        num_items=num_items,
+        num_texts=num_texts,
+        completion_tokens=completion_tokens,
+        num_bytes=file.stat().st_size if file.exists() else 0,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """What there is to do, counted prompt by prompt."""
+
+    num_samples: int
+    max_new_tokens: int
+    expected_tokens: float
+    """Of a text, where it has room for them."""
+    items: int = 0
+    """All of the data, finished ones among them."""
+    finished: int = 0
+    prompts: int = 0
+    overlong: int = 0
+    """Prompts beyond the model's limit, which are skipped."""
+    overlong_tokens: int = 0
+    failed: int = 0
+    """Prompts that the model cannot be asked for another reason."""
+    short: int = 0
+    """Prompts that leave less than `max_new_tokens`."""
+    lengths: Counter[int] = field(default_factory=Counter)
+    """Tokens of a prompt -> how many prompts have so many, over-long ones among them."""
+    most_completion_tokens: int = 0
+    expected_completion_tokens: float = 0.0
+    stored_bytes: float = 0.0
+    """Expected to be added to the run folder."""
+
+    def add(self, size: PromptSize) -> None:
+        self.prompts += 1
+        if size.tokens is not None:
+            self.lengths[size.tokens] += 1
+        if size.problem is not None:
+            self.overlong += size.problem == "prompt_too_long"
+            self.failed += size.problem != "prompt_too_long"
+            self.overlong_tokens += size.tokens or 0
+            return
+        self.short += size.room < self.max_new_tokens
+        expected = min(self.expected_tokens, size.room)
+        self.most_completion_tokens += self.num_samples * size.room
+        self.expected_completion_tokens += self.num_samples * expected
+        self.stored_bytes += self.num_samples * (RECORD_BYTES + BYTES_PER_TOKEN * expected)
+
+    @property
+    def texts(self) -> int:
+        return self.num_samples * (self.prompts - self.overlong - self.failed)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Of all prompts, each counted once for all its samples."""
+        return sum(tokens * count for tokens, count in self.lengths.items())
+
+    @property
+    def asked_tokens(self) -> int:
+        """`prompt_tokens` without the prompts that are not asked."""
+        return self.prompt_tokens - self.overlong_tokens
+
+    @property
+    def median_tokens(self) -> int | None:
+        """Of a prompt; the lower one of two in the middle."""
+        middle, seen = (self.lengths.total() + 1) // 2, 0
+        for tokens, count in sorted(self.lengths.items()):
+            seen += count
+            if seen >= middle:
+                return tokens
+        return None
+
+    @property
+    def longest_tokens(self) -> int | None:
+        return max(self.lengths, default=None)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        has_tokens = bool(self.lengths)
+        return {
+            "items": self.items,
+            "finished": self.finished,
+            "prompts": self.prompts,
+            "texts": self.texts,
+            "prompts_over_limit": self.overlong,
+            "prompts_that_fail": self.failed,
+            "prompts_with_less_room": self.short,
+            "prompt_tokens": {
+                "total": self.prompt_tokens,
+                "over_limit": self.overlong_tokens,
+                "median": self.median_tokens,
+                "longest": self.longest_tokens,
+            }
+            if has_tokens
+            else None,
+            "completion_tokens": {
+                "most": self.most_completion_tokens,
+                "expected": round(self.expected_completion_tokens),
+            }
+            if has_tokens
+            else None,
+        }
+
+
+def measure_work(
+    pairs: Iterable[PreferencePair],
+    counter: PromptCounter,
+    work: Work,
+    *,
+    stored: StoredRun | None = None,
+    on_prompt: Callable[[PromptSize], None] | None = None,
+) -> Work:
+    """Count every prompt that is still to be asked into `work`, in the sequence of the run."""
+
+    def all_pairs() -> Iterator[PreferencePair]:
+        for pair in pairs:
+            work.items += 1
+            yield pair
+
+    for key, pair in unfinished_pairs(all_pairs(), None):
+        if stored is not None and key_digest(key) in stored.finished:
+            work.finished += 1
+            continue
+        work.stored_bytes += len(dumps(dump_record(pair))) + RECORD_BYTES
+        for size in counter.count(key, pair):
+            work.add(size)
+            if on_prompt is not None and size.problem is None:
+                on_prompt(size)
+    return work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPace:
+    """How fast a server may be asked."""
+
+    concurrency: int
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+def compute_server_seconds(work: Work, pace: ServerPace) -> float:
+    """The longest of what concurrency, requests and tokens a minute allow; one request for all samples."""
+    requests = work.prompts - work.overlong - work.failed
+    if not requests:
+        return 0.0
+    text = work.expected_completion_tokens / work.texts
+    answer = SERVER_FIRST_SECONDS + text / SERVER_TOKENS_PER_SECOND
+    seconds = max(answer, answer * requests / pace.concurrency)
+    if pace.requests_per_minute:
+        seconds = max(seconds, 60 * requests / pace.requests_per_minute)
+    if pace.tokens_per_minute:
+        tokens = work.asked_tokens + work.expected_completion_tokens
+        seconds = max(seconds, 60 * tokens / pace.tokens_per_minute)
+    return seconds

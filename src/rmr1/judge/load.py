@@ -1,0 +1,89 @@
+"""Model names -> judges: one that writes, or one that scores, by what the checkpoint is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rmr1.engines import is_scorer, load_engine, load_scorer
+from rmr1.errors import ConfigError
+from rmr1.judge.base import PairJudge
+from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.presets import find_preset, load_preset_family
+from rmr1.judge.scalar import ScalarJudge
+from rmr1.judge.settings import JudgeSettings
+from rmr1.prompts import PromptFamily, load_family
+
+DEFAULT_FAMILY = "rubric"
+
+
+def load_judge(
+    model: str,
+    *,
+    family: str | Path | PromptFamily | None = None,
+    settings: JudgeSettings | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> PairJudge:
+    """The judge for a model name (`rmr1.engines.load_engine`).
+
+    A checkpoint for sequence classification, or a reward model by the name of its architecture, becomes a
+    scalar judge; everything else writes. A scalar judge sees one answer at a time, so order and seed
+    change nothing; a family, a rule or sampling would mean nothing and are refused.
+
+    Args:
+        family: None is the preset's where the model has one (`rmr1.judge.presets`), else `rubric`.
+        settings: None is greedy, with the preset's token limit.
+        options: settings of the engine, such as `device` and `dtype`.
+
+    Raises:
+        ConfigError: a setting is wrong, or means nothing to the model.
+        CheckpointError: the model cannot be loaded.
+    """
+    settings = settings or default_settings(model)
+    if find_preset(model) is None and is_scorer(model, options):
+        refuse_meaningless(model, family, settings)
+        return ScalarJudge(load_scorer(model, options))
+    found = choose_family(model, family)  # before the model, which takes longer
+    return GenerativeJudge(load_engine(model, options), found, settings)
+
+
+def choose_family(model: str, family: str | Path | PromptFamily | None) -> PromptFamily:
+    """The family that was named, else the preset's, else the default.
+
+    Raises:
+        ConfigError: there is no such family, or the preset's was not imported yet.
+    """
+    if family is not None:
+        return load_family(family)
+    preset = find_preset(model)
+    return load_family(DEFAULT_FAMILY) if preset is None else load_preset_family(model, preset)
+
+
+def default_settings(model: str) -> JudgeSettings:
+    """How a model is asked where nothing is said."""
+    preset = find_preset(model)
+    return JudgeSettings() if preset is None else JudgeSettings(sampling=preset.sampling)
+
+
+def refuse_meaningless(model: str, family: str | Path | PromptFamily | None, settings: JudgeSettings) -> None:
+    """Refuse for a scalar model what only a judge that writes can follow.
+
+    Raises:
+        ConfigError: naming these settings.
+    """
+    plain = JudgeSettings()
+    found = ["family"] if family is not None else []
+    if settings.rule != plain.rule:
+        found.append("rule")
+    found += [
+        one.name
+        for one in fields(settings.sampling)
+        if getattr(settings.sampling, one.name) != getattr(plain.sampling, one.name)
+    ]
+    if found:
+        raise ConfigError(
+            f"model {model!r} is a scalar reward model: it gives each answer a number and writes nothing; "
+            f"leave {', '.join(found)} out"
+        )

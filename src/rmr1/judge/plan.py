@@ -1,0 +1,300 @@
+"""A judge that is not loaded: how its prompts are counted, and what is known of its speed and price.
+
+A local model's prompts are read by its own tokenizer and chat template, through the reader that the engine
+uses. A server's tokenizer is not at hand: there the characters are counted. Recorded and scripted texts
+have no tokens to plan for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rmr1.engines import check_options, is_scorer, load_engine
+from rmr1.engines.base import Request, Score, ScoreRequest
+from rmr1.engines.openai.prices import Price
+from rmr1.errors import ConfigError
+from rmr1.judge.compare import orders_for
+from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
+from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
+from rmr1.judge.presets import find_preset
+from rmr1.judge.scalar import RULE
+from rmr1.judge.settings import JudgeSettings
+from rmr1.prompts import PromptFamily, render_prompt
+from rmr1.records import Generation, JudgePrompt, PreferencePair
+
+if TYPE_CHECKING:
+    from rmr1.engines.forecast import Forecast
+    from rmr1.engines.outline import Outline
+    from rmr1.engines.scorer import ConversationReader
+    from rmr1.engines.speed import MachineSpeed
+
+Kind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
+"""What computes: this machine by one of three engines, a server, or nothing (recorded and scripted texts)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgePlan:
+    """What can be said about a judge without loading it or asking it anything."""
+
+    name: str
+    counter: PromptCounter
+    kind: Kind
+    sections: dict[str, Any]
+    """As `PairJudge.describe`, as far as it is known: what a stored run must agree with."""
+    outline: Outline | None = None
+    """Of a local model."""
+    speed: MachineSpeed | None = None
+    """Of the machine, for a local model."""
+    pace: ServerPace | None = None
+    """Of a server."""
+    price: Price | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the engine, its defaults included."""
+
+    @property
+    def limit(self) -> int | None:
+        """Most tokens of prompt and answer together; None where there is none or it is not known."""
+        return None if self.outline is None else self.outline.max_model_len
+
+    def forecast(self, *, num_samples: int, expected_tokens: float) -> Forecast | None:
+        """What tells the time as prompts are added; None for judges that this machine does not compute."""
+        if self.outline is None or self.speed is None:
+            return None
+        from rmr1.engines.forecast import BatchForecast, FlowForecast, read_batching, read_flow, read_scoring
+
+        shape, device, options = self.outline.shape, self.outline.device, self.options
+        if self.kind == "vllm":
+            return FlowForecast(
+                shape=shape,
+                speed=_multiply(self.speed, options["tensor_parallel_size"]),
+                flow=read_flow(shape, device, options),
+                num_samples=num_samples,
+                expected_tokens=expected_tokens,
+            )
+        return BatchForecast(
+            shape=shape,
+            speed=self.speed,
+            batching=read_scoring(device, options)
+            if self.kind == "scalar"
+            else read_batching(shape, device, options),
+            num_samples=num_samples,
+            expected_tokens=expected_tokens,
+        )
+
+
+def plan_judge(
+    model: str,
+    *,
+    family: str | Path | PromptFamily | None = None,
+    settings: JudgeSettings | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> JudgePlan:
+    """The plan for what `load_judge` would load, with the same arguments.
+
+    Raises:
+        ConfigError: a setting is wrong. CheckpointError: there is no such model, or it cannot judge.
+    """
+    settings, options = settings or default_settings(model), options or {}
+    if find_preset(model) is None and is_scorer(model, options):
+        refuse_meaningless(model, family, settings)
+        return _plan_scalar(model, options)
+    found = choose_family(model, family)
+    scheme = model.partition(":")[0]
+    if scheme in ("scripted", "replay"):
+        return _plan_recorded(model, found, settings, options)
+    if scheme == "openai":
+        return _plan_server(model, found, settings, options)
+    return _plan_local(model, found, settings, options)
+
+
+def _plan_recorded(
+    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
+) -> JudgePlan:
+    engine = load_engine(model, options)
+    room = settings.sampling.max_new_tokens
+    return JudgePlan(
+        name=model,
+        counter=_FamilyCounter(family, settings, lambda prompt: PromptSize(tokens=None, room=room)),
+        kind="recorded",
+        sections=_describe(family, settings, engine.fingerprint()),
+    )
+
+
+def _plan_server(
+    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
+) -> JudgePlan:
+    engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
+    values = {**_read_defaults(type(engine)), **options}
+    room = settings.sampling.max_new_tokens
+
+    def size(prompt: JudgePrompt) -> PromptSize:
+        characters = sum(len(message.text) for message in prompt.messages)
+        return PromptSize(tokens=math.ceil(characters / CHARS_PER_TOKEN), room=room)
+
+    return JudgePlan(
+        name=model,
+        counter=_FamilyCounter(family, settings, size),
+        kind="server",
+        sections=_describe(family, settings, engine.fingerprint()),
+        pace=ServerPace(
+            concurrency=values["concurrency"],
+            requests_per_minute=values["requests_per_minute"],
+            tokens_per_minute=values["tokens_per_minute"],
+        ),
+        price=engine.price,
+        options=values,
+    )
+
+
+def _plan_local(
+    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
+) -> JudgePlan:
+    from rmr1.engines.outline import read_outline
+    from rmr1.engines.reader import RequestReader
+    from rmr1.engines.speed import measure_speed
+
+    kind: Kind = "vllm" if model.startswith("vllm:") else "transformers"
+    name = model.removeprefix("vllm:")
+    values = _read_options(_find_engine(kind), options)
+    outline = read_outline(name, **values)
+    reader = RequestReader(
+        name=name,
+        tokenizer=outline.tokenizer,
+        num_embeddings=outline.num_embeddings,
+        max_model_len=outline.max_model_len,
+        end_tokens=(),
+        chat_template_kwargs=values["chat_template_kwargs"],
+    )
+
+    def size(prompt: JudgePrompt) -> PromptSize:
+        read = reader.prepare(Request(key="", prompt=prompt), settings.sampling)
+        if isinstance(read, Generation):
+            problem = "prompt_too_long" if read.finish_reason == "skipped" else "generation_failed"
+            return PromptSize(tokens=read.prompt_tokens, problem=problem)
+        return PromptSize(tokens=len(read.tokens), room=read.max_new_tokens)
+
+    return JudgePlan(
+        name=model,
+        counter=_FamilyCounter(family, settings, size, reader.special_tokens()),
+        kind=kind,
+        sections=_describe(family, settings, _identify(kind, outline, values)),
+        outline=outline,
+        speed=measure_speed(outline.device, outline.dtype),
+        options=values,
+    )
+
+
+def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
+    from rmr1.engines.outline import read_outline
+    from rmr1.engines.scorer import ConversationReader
+    from rmr1.engines.speed import measure_speed
+
+    values = _read_options(_find_engine("scalar"), options)
+    outline = read_outline(model, kind="scores" if values["adapter"] is None else "adapted", **values)
+    return JudgePlan(
+        name=model,
+        counter=_ScalarCounter(
+            ConversationReader(
+                tokenizer=outline.tokenizer,
+                num_embeddings=outline.num_embeddings,
+                max_model_len=outline.max_model_len,
+                chat_template_kwargs=values["chat_template_kwargs"],
+            )
+        ),
+        kind="scalar",
+        sections={"model": _identify("scalar", outline, values), "settings": {"rule": RULE}},
+        outline=outline,
+        speed=measure_speed(outline.device, outline.dtype),
+        options=values,
+    )
+
+
+def _find_engine(kind: Kind) -> type:
+    if kind == "vllm":
+        from rmr1.engines.vllm import VLLMEngine
+
+        return VLLMEngine
+    if kind == "scalar":
+        from rmr1.engines.scorer import ScalarModel
+
+        return ScalarModel
+    from rmr1.engines.transformers import TransformersEngine
+
+    return TransformersEngine
+
+
+@dataclass(frozen=True, slots=True)
+class _FamilyCounter:
+    """Renders what a judge of this family would be asked."""
+
+    family: PromptFamily
+    settings: JudgeSettings
+    size: Callable[[JudgePrompt], PromptSize]
+    special_tokens: tuple[str, ...] = ()
+
+    def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+        for order in orders_for(self.settings.order, seed=self.settings.seed, key=key):
+            yield self.size(render_prompt(pair, self.family, order=order, special_tokens=self.special_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class _ScalarCounter:
+    """Reads both conversations of a pair, as a scalar judge does."""
+
+    reader: ConversationReader
+
+    def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+        for response in (pair.response_a, pair.response_b):
+            read = self.reader.prepare(
+                ScoreRequest(key=key, pair_id=pair.id, messages=(*pair.prompt, *response))
+            )
+            if isinstance(read, Score):
+                yield PromptSize(tokens=read.prompt_tokens, problem=read.problem)
+            else:
+                yield PromptSize(tokens=len(read))
+
+
+def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the engine's fingerprint what is known before the model is loaded."""
+    return {
+        "engine": kind,
+        **outline.identity,
+        "max_model_len": outline.max_model_len,
+        "chat_template_kwargs": options["chat_template_kwargs"] or {},
+    }
+
+
+def _describe(family: PromptFamily, settings: JudgeSettings, model: Mapping[str, Any]) -> dict[str, Any]:
+    return {"model": dict(model), "prompt": {"digest": family.digest}, "settings": settings.describe()}
+
+
+def _read_defaults(engine: type) -> dict[str, Any]:
+    """The options of an engine's constructor and their defaults."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(engine).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def _read_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a local engine, refused where its constructor would refuse them."""
+    values = {**_read_defaults(engine), **check_options(engine, options)}
+    for name in ("batch_size", "max_batch_tokens", "max_model_len", "max_num_seqs", "tensor_parallel_size"):
+        if values.get(name) is not None and values[name] < 1:
+            raise ConfigError(f"{name} is {values[name]}; expected a positive number")
+    return values
+
+
+def _multiply(speed: MachineSpeed, count: int) -> MachineSpeed:
+    """The speed of several such devices together."""
+    return replace(
+        speed,
+        flops_per_second=count * speed.flops_per_second,
+        bytes_per_second=count * speed.bytes_per_second,
+    )

@@ -1,0 +1,76 @@
+"""The released RM-R1 checkpoints: how each was asked when it was trained and measured.
+
+An entry is found by the checkpoint's exact name, never by parts of a path; a copy under another name is
+given its family with `--family`. The wording that the checkpoints were trained on is their authors' and
+does not come with this package; `rmr1 prompts import` takes it over from the published training data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rmr1.engines.base import SamplingParams
+from rmr1.errors import ConfigError
+from rmr1.prompts import PromptFamily, list_families, load_family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """How one checkpoint is asked."""
+
+    family: str
+    """Name that the imported prompt family is stored under."""
+    source: str
+    """The published dataset whose first row holds the wording."""
+    stand_in: str
+    """The family of ours that asks the same in other words."""
+    sampling: SamplingParams = field(default_factory=lambda: SamplingParams(max_new_tokens=8192))
+    """Greedy, one sample, as the published figures were made (RM-R1, evaluation code). The limit is that
+    of the reinforcement learning (section 4.1); the evaluation allowed 50,000 tokens, which no
+    trained answer uses."""
+
+
+_INSTRUCT = Preset(family="rm-r1-rubric", source="gaotang/RM-R1-Entire-RLVR-Train", stand_in="rubric")
+_REASONING = Preset(family="rm-r1-reasoning", source="gaotang/RM-R1-Reasoning-RLVR", stand_in="reasoning")
+
+PRESETS: Mapping[str, Preset] = {
+    "gaotang/RM-R1-Qwen2.5-Instruct-7B": _INSTRUCT,
+    "gaotang/RM-R1-Qwen2.5-Instruct-14B": _INSTRUCT,
+    "gaotang/RM-R1-Qwen2.5-Instruct-32B": _INSTRUCT,
+    "gaotang/RM-R1-DeepSeek-Distilled-Qwen-7B": _REASONING,
+    "gaotang/RM-R1-DeepSeek-Distilled-Qwen-14B": _REASONING,
+    "gaotang/RM-R1-DeepSeek-Distilled-Qwen-32B": _REASONING,
+}
+"""Name on the hub -> preset."""
+
+
+def find_preset(model: str) -> Preset | None:
+    """The preset of a model name, whichever engine it names; None for every other model.
+
+    >>> find_preset("vllm:gaotang/RM-R1-Qwen2.5-Instruct-7B").family
+    'rm-r1-rubric'
+    >>> find_preset("my/RM-R1-Qwen2.5-Instruct-7B") is None
+    True
+    """
+    scheme, colon, rest = model.partition(":")
+    if colon and scheme == "vllm":
+        model = rest
+    elif colon and scheme == "openai":
+        model = rest[: max(rest.rfind("@http://"), rest.rfind("@https://"), 0)]
+    return PRESETS.get(model)
+
+
+def load_preset_family(model: str, preset: Preset) -> PromptFamily:
+    """The imported family of a preset.
+
+    Raises:
+        ConfigError: it was not imported yet; the message says why it is needed and how to do it.
+    """
+    if preset.family not in dict(list_families()):
+        raise ConfigError(
+            f"{model} was trained on its authors' exact wording, which is not ours to ship; asked in other words "
+            f"it is not the judge that was published. Take the wording over once: rmr1 prompts import "
+            f"{preset.source} --name {preset.family}; or pass --family {preset.stand_in} to use ours"
+        )
+    return load_family(preset.family)

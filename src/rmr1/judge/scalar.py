@@ -1,0 +1,121 @@
+"""A judge that scores: each answer gets a number from a scalar reward model, and the higher one wins.
+
+The two scores are all there is: no prompt of ours, no order, no text. By the Bradley-Terry model, which
+such models are trained under, sigmoid(score difference) is the probability that the winner is the better
+answer; that is the judgment's confidence. Equal scores are a tie.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from math import exp
+from typing import Any
+
+from rmr1.data.runs import RunWriter
+from rmr1.engines.base import Score, Scorer, ScoreRequest
+from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.settings import Placement
+from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
+
+FAMILY = "scalar"
+RULE = "scores"
+
+
+@dataclass(slots=True)
+class _InFlight:
+    pair: PreferencePair
+    started: float
+    scores: dict[str, Score] = field(default_factory=dict)
+
+
+class ScalarJudge:
+    """Judges pairs by the scores of a scalar reward model."""
+
+    order: Placement | None = None
+
+    def __init__(self, scorer: Scorer):
+        self.scorer = scorer
+        self.name = scorer.name
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "model_name": self.name,
+            "model": self.scorer.fingerprint(),
+            "prompt": {"family": FAMILY},
+            "settings": {"rule": RULE},
+        }
+
+    def run(
+        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        in_flight: dict[str, _InFlight] = {}
+
+        def requests() -> Iterator[ScoreRequest]:
+            for key, pair in unfinished_pairs(pairs, run):
+                in_flight[key] = _InFlight(pair, time.perf_counter())
+                for side, response in (("A", pair.response_a), ("B", pair.response_b)):
+                    yield ScoreRequest(
+                        key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response)
+                    )
+
+        for request, score in self.scorer.score(requests()):
+            key, _, side = request.key.rpartition("/")
+            item = in_flight[key]
+            item.scores[side] = score
+            if len(item.scores) < 2:
+                continue
+            judgment = conclude(
+                in_flight.pop(key).pair,
+                item.scores["A"],
+                item.scores["B"],
+                model=self.name,
+                seconds=round(time.perf_counter() - item.started, 4),
+            )
+            if run is not None:
+                run.append(key, judgment)
+            yield key, judgment
+
+    def close(self) -> None:
+        self.scorer.close()
+
+
+def conclude(pair: PreferencePair, a: Score, b: Score, *, model: str, seconds: float = 0.0) -> Judgment:
+    """The judgment that two scores give.
+
+    Where the model could not be asked about one of them, the judgment holds one vote without text, whose
+    generation says why, as it does for judges that write.
+    """
+    winner = confidence = scores = None
+    votes: tuple[Vote, ...] = ()
+    if a.value is not None and b.value is not None:
+        scores = (a.value, b.value)
+        winner = "tie" if a.value == b.value else "A" if a.value > b.value else "B"
+        confidence = None if winner == "tie" else 1 / (1 + exp(-abs(a.value - b.value)))
+        problem = None
+    else:
+        failed = a if a.value is None else b
+        problem = failed.problem or "generation_failed"
+        if problem == "generation_failed":
+            generation = Generation(
+                text="",
+                finish_reason="error",
+                prompt_tokens=failed.prompt_tokens,
+                model=model,
+                error=failed.error,
+            )
+            verdict = Verdict(winner=None, problem=problem)
+            votes = (Vote(order="given", sample=0, generation=generation, verdict=verdict),)
+    return Judgment(
+        pair=pair,
+        family=FAMILY,
+        rule=RULE,
+        winner=winner,
+        problem=problem,
+        confidence=confidence,
+        votes=votes,
+        scores=scores,
+        prompt_tokens=a.prompt_tokens + b.prompt_tokens,
+        seconds=seconds,
+    )
