@@ -8,7 +8,9 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,49 @@ def final_records(run: Path) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: record["key"])
 
 
+def kill_when(
+    arguments: list[object], is_time: Callable[[], bool], *, most_seconds: float = 120, poll: float = 0.0005
+) -> bool:
+    """Start the command and SIGKILL it once `is_time()`; True if it was killed, False if it ended before.
+
+    Whatever it has started must be gone with it.
+    """
+    with tempfile.TemporaryFile("w+") as complaints:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rmr1.cli.main", *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + most_seconds
+        while process.poll() is None and not is_time():
+            if time.monotonic() > deadline:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                raise AssertionError(f"the moment to kill did not come in {most_seconds} s")
+            time.sleep(poll)
+        if process.poll() is not None:
+            complaints.seek(0)
+            assert process.returncode == 0, complaints.read()[-3000:]
+            return False
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    _expect_no_process(process.pid)
+    return True
+
+
+def _expect_no_process(group: int) -> None:
+    """Children see their parent's end within moments, or live on for ever."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(group, signal.SIGKILL)
+    raise AssertionError("a killed run left processes behind")
+
+
 def kill_at_random(arguments: list[object], run: Path, draw: random.Random, *, most_seconds: float) -> bool:
     """Start the command, SIGKILL it at a random moment after its first record; True if it was killed.
 
@@ -83,19 +128,67 @@ def kill_at_random(arguments: list[object], run: Path, draw: random.Random, *, m
     file = run / "judgments.jsonl"
     before = file.stat().st_size if file.exists() else 0
     target = before + draw.randint(1, 40_000)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rmr1.cli.main", *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    return kill_when(
+        arguments, lambda: file.exists() and file.stat().st_size >= target, most_seconds=most_seconds
     )
-    deadline = time.monotonic() + most_seconds
-    while process.poll() is None and time.monotonic() < deadline:
-        if file.exists() and file.stat().st_size >= target:
-            break
-        time.sleep(0.0005)
-    if process.poll() is not None:
-        return False
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    return True
+
+
+def count_records(run: Path) -> int:
+    """Whole lines of the run's file."""
+    file = run / "judgments.jsonl"
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def kill_all_over(
+    command: list[object],
+    run: Path,
+    draw: random.Random,
+    *,
+    kills: int,
+    total: int,
+    most_at_once: int,
+    linger_seconds: float = 0.4,
+    vary: Callable[[], list[object]] = list,
+) -> str:
+    """SIGKILL the run of `total` items `kills` times, at moments spread over a run that loads slowly.
+
+    The first kill comes after a new record, which also tells how long a start takes; of the others some
+    come while the run loads or computes its first batch, some in the midst of its records.
+
+    Args:
+        most_at_once: records that may come together, or within `linger_seconds`.
+        linger_seconds: longest wait between the record that is waited for and the kill.
+        vary: gives further arguments for each start.
+
+    Returns:
+        What happened, for people.
+    """
+    started = first_record_seconds = 0.0
+    moments = []
+    for number in range(kills):
+        before = count_records(run)
+        share = (total - before - 2 * most_at_once) // (kills - number)
+        is_early = number == 1 or (number > 1 and (share < 1 or draw.random() < 0.4))
+        if is_early:
+            moment = draw.uniform(0.02, 0.95) * first_record_seconds
+            wanted, wait = 0, moment
+        else:
+            wanted, wait = draw.randint(1, max(1, share)), draw.uniform(0, linger_seconds)
+        reached: list[float] = []
+
+        def is_time(
+            before: int = before, wanted: int = wanted, wait: float = wait, reached: list[float] = reached
+        ) -> bool:
+            if not reached and count_records(run) >= before + wanted:
+                reached.append(time.monotonic())
+            return bool(reached) and time.monotonic() >= reached[0] + wait
+
+        started = time.monotonic()
+        assert kill_when([*command, *vary()], is_time, poll=0.002), (
+            f"the run finished before kill {number + 1} of {kills} ({before} of {total} records before it)"
+        )
+        if wanted:
+            seconds = reached[0] - started
+            first_record_seconds = min(first_record_seconds or seconds, seconds)
+        moments.append(f"{'early' if is_early else 'late'} {before}->{count_records(run)}")
+    return f"{kills} kills, records before and after: {', '.join(moments)}"
