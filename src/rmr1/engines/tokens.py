@@ -104,9 +104,11 @@ class TextStream:
         return self._end is not None
 
     def finish(self) -> str:
-        """The whole text, cut after the stop string."""
+        """The whole text, cut after the stop string. A last character that is not complete is left out, as
+        servers do it: the token limit may fall inside one."""
         self._advance(is_last=True)
-        return "".join(self._pieces)[: self._end]
+        text = "".join(self._pieces)
+        return text.rstrip(_BROKEN) if self._end is None else text[: self._end]
 
     def _advance(self, *, is_last: bool) -> None:
         # Some tokenizers drop the blank before the first token they are given, so new tokens are
