@@ -16,7 +16,6 @@ from rmr1.engines import Engine, SamplingParams
 from rmr1.engines.openai import OpenAIEngine, parse_openai_name
 from rmr1.engines.openai.limits import Pacer, compute_backoff, parse_retry_after
 from rmr1.engines.openai.logprobs import align_verdict, read_token_logprobs
-from rmr1.engines.openai.prices import Price, compute_cost, find_price
 from rmr1.engines.openai.wire import (
     ADAPTABLE,
     Choice,
@@ -31,6 +30,7 @@ from rmr1.engines.openai.wire import (
     read_reply,
     split_tokens,
 )
+from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.engines.watch import find_verdict_span
 from rmr1.errors import ConfigError
 from rmr1.records import user

@@ -16,7 +16,7 @@ from rmr1.cli.usage import format_usd
 from rmr1.data.codec import dumps, loads
 from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.doctor import format_bytes
-from rmr1.engines.openai.prices import compute_cost
+from rmr1.engines.prices import compute_cost
 from rmr1.engines.speed import CALLS_PER_LAYER, MATMUL_SHARE
 from rmr1.errors import ConfigError, RunError
 from rmr1.judge.estimate import (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rmr1.engines import check_options, is_scorer, load_engine
 from rmr1.engines.base import Request, Score, ScoreRequest
-from rmr1.engines.openai.prices import Price
+from rmr1.engines.prices import Price
 from rmr1.errors import ConfigError
 from rmr1.judge.compare import orders_for
 from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace

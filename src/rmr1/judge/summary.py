@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmr1.data.runs import RunWriter, read_judgments
-from rmr1.engines.openai.prices import Price, compute_cost
+from rmr1.engines.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
 from rmr1.records import Judgment
 

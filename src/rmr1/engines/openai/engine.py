@@ -16,8 +16,8 @@ from typing import Any
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.limits import Pacer
-from rmr1.engines.openai.prices import Price, compute_cost, find_price
 from rmr1.engines.openai.wire import Dialect, Usage
+from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Generation
 
