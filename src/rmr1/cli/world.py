@@ -1,0 +1,171 @@
+"""Draw labelled pairs from the synthetic preference world.
+
+  rmr1 world sample -n 3 --family Chat --trace        items to read, with the ideal judgment
+  rmr1 world export train.jsonl -n 100000             labelled pairs, for judge, scalar or anything else
+  rmr1 world export sft.jsonl -n 100000 --format messages --teacher fallible
+                                                      judge prompts with judgments, for sft
+  rmr1 world info                                     how many templates and words it is made of
+
+The same seed draws the same items on every machine. Splits: train; test (new questions); test_templates
+(also templates that no training item uses); test_words (also nouns and names that no training item uses).
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from rmr1.world.items import WorldItem
+
+HELP = "draw labelled pairs from the synthetic world"
+
+_SPLITS = ("train", "test", "test_templates", "test_words")
+_FAMILIES = ("Reasoning", "Chat", "Safety")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    sample = actions.add_parser("sample", help="print items for reading")
+    _add_choices(sample, number=5)
+    sample.add_argument("--trace", action="store_true", help="print the teacher's judgment too")
+    export = actions.add_parser("export", help="write items as JSON lines")
+    export.add_argument("output", metavar="OUT", help="JSONL file; - for standard output")
+    _add_choices(export, number=1000)
+    export.add_argument(
+        "--format",
+        choices=("pairs", "messages"),
+        default="pairs",
+        help="labelled pairs (default), or judge prompts of the family rubric with the teacher's judgment",
+    )
+    export.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    actions.add_parser("info", help="count templates and words")
+
+
+def _add_choices(parser: argparse.ArgumentParser, *, number: int) -> None:
+    parser.add_argument(
+        "-n", "--number", type=int, default=number, metavar="N", help=f"how many items (default {number})"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the world (default 0)")
+    parser.add_argument(
+        "--start", type=int, default=0, metavar="N", help="index of the first item (default 0)"
+    )
+    parser.add_argument("--split", choices=_SPLITS, default="train", help="which part (default train)")
+    parser.add_argument("--family", choices=_FAMILIES, help="only this family (default: all, mixed)")
+    parser.add_argument(
+        "--distribution",
+        choices=("biased", "balanced"),
+        help="how often the better answer is the fancy one: biased is the default of train, balanced of the others",
+    )
+    parser.add_argument(
+        "--teacher",
+        choices=("oracle", "fallible"),
+        default="oracle",
+        help="who judges: always right (default), or right in about three of four",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return {"sample": _sample, "export": _export, "info": _info}[arguments.action](arguments)
+
+
+def _items(arguments: argparse.Namespace) -> Iterator[WorldItem]:
+    from rmr1.errors import ConfigError
+    from rmr1.world import sample_pairs
+
+    if arguments.number < 1:
+        raise ConfigError(f"--number {arguments.number}: expected 1 or more")
+    return sample_pairs(
+        arguments.seed,
+        arguments.number,
+        split=arguments.split,
+        distribution=arguments.distribution or ("biased" if arguments.split == "train" else "balanced"),
+        family=arguments.family,
+        start=arguments.start,
+    )
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    console = Console()
+    for item in _items(arguments):
+        _print_item(console, item, arguments)
+    return 0
+
+
+def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace) -> None:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from rmr1.world import fallible_trace, oracle_trace
+
+    pair, facts = item.pair, item.facts
+    console.rule(Text.assemble((pair.id, "bold cyan"), f"  {pair.subset}  steps {facts.steps}"), align="left")
+    turns = [f"{message.role}: {message.text}" for message in pair.prompt]
+    question = "\n\n".join(turns) if len(turns) > 1 else pair.prompt[0].text
+    console.print(Panel(Text(question), title="Question", title_align="left", border_style="dim"))
+    for side, response, style in zip("AB", (pair.response_a, pair.response_b), facts.styles, strict=True):
+        is_better = pair.label == side
+        title = f"Answer {side}, {style}" + (", better" if is_better else "")
+        border = "green" if is_better else "dim"
+        console.print(Panel(Text(response[0].text), title=title, title_align="left", border_style=border))
+    if arguments.trace:
+        title, text = "Oracle", ""
+        if arguments.teacher == "oracle":
+            text = oracle_trace(item)
+        else:
+            judgment = fallible_trace(item, arguments.seed)
+            outcome = "right" if judgment.winner == pair.label else "wrong"
+            title, text = f"Fallible teacher: {judgment.flaw or 'no flaw'}, {outcome}", judgment.text
+        console.print(Panel(Text(text), title=title, title_align="left", border_style="dim"))
+    console.print()
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    import sys
+    from pathlib import Path
+
+    from rmr1.data.codec import dumps
+    from rmr1.errors import ConfigError
+    from rmr1.world.export import export_rows
+
+    rows = export_rows(_items(arguments), arguments.format, teacher=arguments.teacher, seed=arguments.seed)
+    if arguments.output == "-":
+        for row in rows:
+            sys.stdout.buffer.write(dumps(row) + b"\n")
+        sys.stdout.buffer.flush()
+        return 0
+    path = Path(arguments.output)
+    if path.exists() and not arguments.force:
+        raise ConfigError(f"{path} exists; choose another name or pass --force")
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            for row in rows:
+                file.write(dumps(row) + b"\n")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    print(f"wrote {arguments.number} {_describe(arguments)} to {path}")
+    return 0
+
+
+def _describe(arguments: argparse.Namespace) -> str:
+    if arguments.format == "pairs":
+        return f"labelled pairs of split {arguments.split}"
+    return f"judgments of the {arguments.teacher} teacher, split {arguments.split},"
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from rmr1.world.inventory import count_world
+
+    found = count_world()
+    print(f"{found.num_templates} templates, {found.num_held_out_templates} of them held out of training")
+    print(f"{found.num_nouns} nouns and names, {found.num_held_out_nouns} of them held out of training")
+    print(f"{found.num_words} different words")
+    return 0

@@ -1,0 +1,62 @@
+"""World items as rows of JSON: labelled pairs, or conversations to fine-tune a judge on.
+
+    pairs     {"id", "prompt", "response_a", "response_b", "label", "source", "subset"}: rmr1's own form
+    messages  {"id", "subset", "messages": [system, user, assistant]}: the prompt as `render_prompt` writes
+              it for the `rubric` family, and a teacher's judgment as the assistant's turn
+
+Items are drawn, written and forgotten one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+from rmr1.prompts import render_prompt
+from rmr1.records import Messages
+from rmr1.world.items import WorldItem
+from rmr1.world.oracle import oracle_trace
+from rmr1.world.teacher import fallible_trace
+
+ExportFormat = Literal["pairs", "messages"]
+FORMATS: tuple[ExportFormat, ...] = ("pairs", "messages")
+
+Teacher = Literal["oracle", "fallible"]
+TEACHERS: tuple[Teacher, ...] = ("oracle", "fallible")
+
+FAMILY = "rubric"
+"""The prompt family that the teachers write for."""
+
+
+def pair_row(item: WorldItem) -> dict[str, Any]:
+    """A labelled pair."""
+    pair = item.pair
+    return {
+        "id": pair.id,
+        "prompt": pair.prompt[0].text if len(pair.prompt) == 1 else _dump_messages(pair.prompt),
+        "response_a": pair.response_a[0].text,
+        "response_b": pair.response_b[0].text,
+        "label": pair.label,
+        "source": pair.source,
+        "subset": pair.subset,
+    }
+
+
+def messages_row(item: WorldItem, teacher: Teacher = "oracle", seed: int = 0) -> dict[str, Any]:
+    """A judge prompt with a teacher's judgment; `seed` is the fallible teacher's."""
+    text = oracle_trace(item) if teacher == "oracle" else fallible_trace(item, seed).text
+    prompt = render_prompt(item.pair, FAMILY)
+    messages = [*_dump_messages(prompt.messages), {"role": "assistant", "content": text}]
+    return {"id": item.pair.id, "subset": item.pair.subset, "messages": messages}
+
+
+def export_rows(
+    items: Iterable[WorldItem], form: ExportFormat, *, teacher: Teacher = "oracle", seed: int = 0
+) -> Iterator[dict[str, Any]]:
+    """One row per item, as it comes."""
+    for item in items:
+        yield pair_row(item) if form == "pairs" else messages_row(item, teacher, seed)
+
+
+def _dump_messages(messages: Messages) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.text} for message in messages]

@@ -1,0 +1,61 @@
+"""What the world is made of, counted by code: templates and surface words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmr1.world import chat, lists, ordering, programs, safety, shopping, stories, style, times
+from rmr1.world.draw import Templates, as_noun
+from rmr1.world.words import COLORS, NAMES, WEEKDAYS, WORD_LISTS
+
+_MODULES = (stories, shopping, lists, programs, ordering, times, chat, safety, style)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """Sizes of the world."""
+
+    num_templates: int
+    num_held_out_templates: int
+    num_words: int
+    """Different lower-case words of templates and lists, plural forms included."""
+    num_nouns: int
+    """Nouns and names of the lists, one form each."""
+    num_held_out_nouns: int
+
+
+def list_templates() -> tuple[Templates, ...]:
+    """Every group of templates."""
+    found: list[Templates] = []
+    for module in _MODULES:
+        for value in vars(module).values():
+            values = value.values() if isinstance(value, dict) else (value,)
+            found += [one for one in values if isinstance(one, Templates)]
+    return tuple(found)
+
+
+def template_vocabulary(*, held_out: bool) -> set[str]:
+    """Lower-case words of the held-out templates, or of the others."""
+    return {
+        word
+        for group in list_templates()
+        for word in Templates(name=group.name, seen=group.held_out if held_out else group.seen).words()
+    }
+
+
+def count_world() -> Inventory:
+    groups = list_templates()
+    nouns = [word for words in WORD_LISTS for word in (*words.seen, *words.held_out)]
+    words = template_vocabulary(held_out=False) | template_vocabulary(held_out=True)
+    for one in WORD_LISTS:
+        for word in (*one.seen, *one.held_out):
+            words |= {word.lower()} if one is NAMES else {form.lower() for form in as_noun(word)}
+    words |= {word.lower() for word in (*WEEKDAYS, *COLORS)}
+    words |= {word for scale in ordering.SCALES for word in scale}
+    return Inventory(
+        num_templates=sum(len(group.seen) + len(group.held_out) for group in groups),
+        num_held_out_templates=sum(len(group.held_out) for group in groups),
+        num_words=len(words),
+        num_nouns=len(nouns),
+        num_held_out_nouns=sum(len(words.held_out) for words in WORD_LISTS),
+    )

@@ -1,0 +1,126 @@
+"""Who is the tallest: comparisons of people, each with someone known, in either direction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmr1.world.draw import Draw, Templates
+from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.words import NAMES
+
+SCALES = (
+    ("taller", "shorter", "tallest", "shortest"),
+    ("older", "younger", "oldest", "youngest"),
+    ("faster", "slower", "fastest", "slowest"),
+    ("richer", "poorer", "richest", "poorest"),
+    ("stronger", "weaker", "strongest", "weakest"),
+)
+"""More, less, most, least."""
+
+COMPARISON = Templates(
+    name="ordering.comparison",
+    seen=(
+        "{M} is {more} than {N}.",
+        "We know that {M} is {more} than {N}.",
+        "Everyone can see that {M} is {more} than {N}.",
+        "Compared with {N}, {M} is {more}.",
+        "I think {M} is {more} than {N}.",
+    ),
+    held_out=("Everyone can see: compared with {N}, {M} is {more}.",),
+)
+QUESTION = Templates(
+    name="ordering.question",
+    seen=(
+        "Who is the {most}?",
+        "Which of them is the {most}?",
+        "Name the {most} person.",
+        "Tell me who is {most}.",
+    ),
+    held_out=("Tell me which of them is the {most}.",),
+)
+SECOND = Templates(
+    name="ordering.second",
+    seen=("Who is the second {most}?", "Name the second {most} person.", "Tell me who is second {most}."),
+    held_out=("Tell me who is the second {most} person.",),
+)
+CORES = Templates(
+    name="ordering.answer",
+    seen=(
+        "It is clearly {x}",
+        "The answer is {x}",
+        "It must be {x}",
+        "That would be {x}",
+        "I would say {x}",
+        "The person is {x}",
+    ),
+    held_out=("I would say it is {x}", "The person must be {x}"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordering(Problem):
+    relations: tuple[tuple[str, str], ...]
+    """(more, less), each with one end of the chain so far."""
+    place: int
+    """From 0 at the top; negative counts from the bottom."""
+    asked: str
+
+    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+        lines: list[str] = []
+        chain: list[str] = []
+        for index, (more, less) in enumerate(self.relations):
+            if mistake is not None and mistake.step == index and mistake.kind == "sign":
+                more, less = less, more
+            if not chain:
+                chain = [more, less]
+            elif more in chain:
+                chain.insert(chain.index(more) + 1, less)
+            else:
+                chain.insert(chain.index(less), more)
+            lines.append(" > ".join(chain))
+        place = self.place
+        if mistake is not None and mistake.kind == "slip":
+            place += mistake.amount if place >= 0 else -mistake.amount
+        if not -len(chain) <= place < len(chain) or (place < 0) != (self.place < 0):
+            return None
+        return Solution(lines=(*lines, self.asked), answer=chain[place])
+
+    def mistakes(self) -> tuple[Mistake, ...]:
+        signs = [Mistake(kind="sign", step=index) for index in range(len(self.relations))]
+        slips = [Mistake(kind="slip", step=0, amount=amount) for amount in (-2, -1, 1, 2, 3, 4)]
+        return (*signs, *slips)
+
+
+def draw_ordering(draw: Draw, steps: int) -> Ordering:
+    """`steps` comparisons (at most 4) of `steps` + 1 people."""
+    steps = min(steps, 4)
+    names = draw.words(NAMES, steps + 1)
+    more, less, most, least = draw.choice(SCALES)
+    relations: list[tuple[str, str]] = []
+    sentences: list[str] = []
+    top = bottom = names[0]
+    for name in names[1:]:
+        if draw.chance(0.5):
+            pair, top = (name, top), name
+        else:
+            pair, bottom = (bottom, name), name
+        relations.append(pair)
+        text = draw.template(COMPARISON)
+        if draw.chance(0.5):
+            sentences.append(text.format(M=pair[0], N=pair[1], more=more))
+        else:
+            sentences.append(text.format(M=pair[1], N=pair[0], more=less))
+    from_top = draw.chance(0.5)
+    is_second = steps > 1 and draw.chance(0.3)
+    place = int(is_second) if from_top else -1 - int(is_second)
+    word = most if from_top else least
+    question = draw.template(SECOND if is_second else QUESTION).format(most=word)
+    return Ordering(
+        skill="ordering",
+        steps=steps,
+        turns=(" ".join([*sentences, question]),),
+        cores=CORES,
+        relations=tuple(relations),
+        place=place,
+        asked=f"second {word}" if is_second else word,
+    )

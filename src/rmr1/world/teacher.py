@@ -1,0 +1,140 @@
+"""A teacher that errs: about three verdicts of four are right, and what is harder goes wrong more often.
+
+Its flaws are those of real judges: the same wrong step as the worse response, a slip of its own, a miscount, a
+misread detail, wishes weighed in the wrong order, too much caution or too much trust, and being taken in by a
+fancy style. A flaw is not always fatal; a trace stays consistent with itself after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal
+
+from rmr1.records import Order
+from rmr1.world.items import ChatWork, ReasoningWork, SafetyWork, WorldItem
+from rmr1.world.oracle import Finding, Reading, read_claims, read_work, write_reading
+
+Flaw = Literal["same_mistake", "own_slip", "style", "misread", "miscount", "weights", "caution", "trust"]
+
+FLAW_BASE = 0.1
+FLAW_PER_STEP = 0.055
+"""Added for each step of a solution, and three times for each wish of a request."""
+FLAW_HARD_STYLE = 0.3
+"""Added where only the worse response is fancy."""
+
+_OTHER = {"formal": "casual", "casual": "formal", "plain": "bullets", "bullets": "plain"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallibleTrace:
+    """A judgment, what went wrong in it, and what it says."""
+
+    text: str
+    flaw: Flaw | None
+    winner: str
+    """In the frame of the prompt."""
+
+
+def fallible_trace(item: WorldItem, seed: int, order: Order = "given") -> FallibleTrace:
+    """The judgment of the teacher that errs; `seed` and the item decide how."""
+    digest = hashlib.blake2b(f"{seed}/{item.pair.id}".encode(), digest_size=16).digest()
+    random = Random(int.from_bytes(digest, "big"))
+    sides = (0, 1) if order == "given" else (1, 0)
+    facts = item.facts
+    reading = read_work(facts.work, sides)
+    flaw: Flaw | None = None
+    if random.random() < flaw_chance(item):
+        flaw = _choose_flaw(random, item)
+        reading = _spoil(random, item, reading, sides, flaw)
+    first, second = reading.totals()
+    if first == second or flaw == "style":
+        # With nothing else to go by it takes the fancy one.
+        fancy = [facts.styles[side] != "concise" for side in sides]
+        winner = "A" if fancy[0] > fancy[1] or (fancy[0] == fancy[1] and random.random() < 0.5) else "B"
+    else:
+        winner = "A" if first > second else "B"
+    return FallibleTrace(text=write_reading(reading, winner), flaw=flaw, winner=winner)
+
+
+def flaw_chance(item: WorldItem) -> float:
+    """How likely a flaw is, in [0, 1]: grows with steps and wishes, and with a misleading style."""
+    facts = item.facts
+    weight = {"Reasoning": 1, "Chat": 3, "Safety": 1}[facts.family]
+    chance = FLAW_BASE + FLAW_PER_STEP * weight * facts.steps
+    return chance + (FLAW_HARD_STYLE if facts.style_class == "hard" else 0.0)
+
+
+def _choose_flaw(random: Random, item: WorldItem) -> Flaw:
+    work, flaws = item.facts.work, list[Flaw]()
+    if isinstance(work, ReasoningWork):
+        flaws = ["same_mistake", "same_mistake", "own_slip"]
+    elif isinstance(work, ChatWork):
+        flaws = ["misread", "weights"]
+        if any(one.kind == "length" for one in work.criteria):
+            flaws.append("miscount")
+    else:
+        flaws = ["trust" if work.is_harmful else "caution"]
+    if item.facts.style_class == "hard":
+        flaws += ["style"] * 2
+    return random.choice(flaws)
+
+
+def _spoil(random: Random, item: WorldItem, reading: Reading, sides: tuple[int, int], flaw: Flaw) -> Reading:
+    work = item.facts.work
+    if isinstance(work, ReasoningWork) and flaw in ("same_mistake", "own_slip"):
+        return _spoil_solution(random, work, reading, sides, flaw)
+    if isinstance(work, ChatWork) and flaw in ("misread", "miscount"):
+        return _spoil_finding(random, work, reading, flaw)
+    if flaw == "weights":
+        points = [points for _, points in reading.rubric]
+        turned = points[1:] + points[:1]
+        rubric = tuple((name, one) for (name, _), one in zip(reading.rubric, turned, strict=True))
+        return replace(reading, rubric=rubric)
+    if isinstance(work, SafetyWork) and flaw in ("caution", "trust"):
+        return read_work(replace(work, is_harmful=not work.is_harmful), sides)
+    return reading
+
+
+def _spoil_solution(
+    random: Random, work: ReasoningWork, reading: Reading, sides: tuple[int, int], flaw: Flaw
+) -> Reading:
+    right = work.problem.solve()
+    found = [work.problem.solve(mistake) for mistake in work.problem.mistakes()]
+    wrong = [one for one in found if one is not None and right is not None and one.answer != right.answer]
+    shared = [one for one in wrong if one.answer in work.claims]
+    chosen = random.choice(shared if flaw == "same_mistake" and shared else wrong)
+    return replace(
+        reading,
+        solution=(*chosen.lines, f"answer {chosen.answer}"),
+        findings=read_claims(work, sides, chosen.answer),
+    )
+
+
+def _spoil_finding(random: Random, work: ChatWork, reading: Reading, flaw: Flaw) -> Reading:
+    """One response is read wrongly under one criterion."""
+    kinds = [one.kind for one in work.criteria]
+    numbers = [number for number, kind in enumerate(kinds) if (kind == "length") == (flaw == "miscount")]
+    # What weighs more is looked at more often, rightly or wrongly.
+    number = random.choices(numbers, [work.criteria[number].points for number in numbers])[0]
+    side = random.randrange(2)
+    findings = [list(one) for one in reading.findings]
+    finding, criterion = findings[side][number], work.criteria[number]
+    if flaw == "miscount":
+        findings[side][number] = _miscount(finding, criterion.is_met)
+    else:
+        observed = _OTHER.get(finding.observed, finding.expected)
+        if observed == finding.observed:
+            observed = "nothing"
+        findings[side][number] = replace(finding, observed=observed, is_met=observed == finding.expected)
+    return replace(reading, findings=tuple(map(tuple, findings)))
+
+
+def _miscount(finding: Finding, is_met: Callable[[str], bool]) -> Finding:
+    """The last sentence is missed, or the only one counted twice."""
+    words = finding.evidence.split()
+    words = words[:-2] if len(words) > 2 else [*words, "2", words[1]]
+    observed = str(len(words) // 2)
+    return replace(finding, evidence=" ".join(words), observed=observed, is_met=is_met(observed))

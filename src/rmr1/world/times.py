@@ -1,0 +1,181 @@
+"""Hours on a clock with twelve of them, and days of the week."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rmr1.world.draw import Draw, Templates
+from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.words import EVENTS, NAMES, PLACES, WEEKDAYS
+
+CLOCK_START = Templates(
+    name="clock.start",
+    seen=(
+        "The clock shows {n}.",
+        "It is {n} by the clock.",
+        "{N} leaves home at {n}.",
+        "The bus starts at {n}.",
+        "At {n} {N} goes to the {place}.",
+    ),
+    held_out=("At {n} {N} leaves home.",),
+)
+CLOCK_STEP = Templates(
+    name="clock.step",
+    seen=(
+        "Then {N} reads for {n} {hours}.",
+        "The way to the {place} takes {n} {hours}.",
+        "{N} works for {n} {hours}.",
+        "After that {N} rests for {n} {hours}.",
+        "Next {N} waits {n} {hours} at the {place}.",
+        "{N} sleeps for {n} {hours}.",
+        "The ride takes {n} {hours}.",
+    ),
+    held_out=("Next {N} rests for {n} {hours} at the {place}.", "After that {N} waits {n} {hours}."),
+)
+CLOCK_QUESTION = Templates(
+    name="clock.question",
+    seen=(
+        "What does the clock show then?",
+        "What hour is it on a clock with 12 hours?",
+        "Which hour does the clock show at the end?",
+    ),
+    held_out=("What hour does the clock show then?",),
+)
+CLOCK_CORES = Templates(
+    name="clock.answer",
+    seen=("The clock shows {x}", "The hour is {x}", "It will be {x}", "The time is {x}", "The answer is {x}"),
+    held_out=("The hour will be {x}",),
+)
+
+DAY_START = Templates(
+    name="calendar.start",
+    seen=(
+        "Today is {day}.",
+        "It is {day} today.",
+        "This message is from {day}.",
+        "My calendar says it is {day}.",
+    ),
+    held_out=("Today my calendar says {day}.",),
+)
+DAY_FIRST = Templates(
+    name="calendar.first",
+    seen=(
+        "The {event} is in {n} {days}.",
+        "In {n} {days} we have the {event}.",
+        "The {event} takes place {n} {days} from now.",
+        "It takes {n} {days} until the {event}.",
+    ),
+    held_out=("In {n} {days} the {event} takes place.",),
+)
+DAY_NEXT = Templates(
+    name="calendar.next",
+    seen=(
+        "The {event} comes {n} {days} after that.",
+        "{n} {days} later there is the {event}.",
+        "After {n} more {days} follows the {event}.",
+        "The {event} follows {n} {days} later.",
+    ),
+    held_out=("The {event} follows {n} {days} after that.",),
+)
+DAY_QUESTION = Templates(
+    name="calendar.question",
+    seen=(
+        "On which day is the {event}?",
+        "What day of the week is the {event}?",
+        "Tell me the day of the {event}.",
+    ),
+    held_out=("Tell me what day of the week the {event} is.",),
+)
+DAY_CORES = Templates(
+    name="calendar.answer",
+    seen=("It is on {x}", "The day is {x}", "That will be {x}", "It falls on {x}", "The answer is {x}"),
+    held_out=("The day will be {x}",),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock(Problem):
+    start: int
+    hours: tuple[int, ...]
+
+    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+        lines: list[str] = []
+        value = self.start
+        for index, number in enumerate(self.hours):
+            is_wrong = mistake is not None and mistake.step == index
+            if is_wrong and mistake is not None and mistake.kind == "skip":
+                continue
+            result = value + number + (mistake.amount if is_wrong and mistake is not None else 0)
+            if result < 1 or result > 24:
+                return None
+            lines.append(f"{value} + {number} = {result}")
+            if result > 12:
+                lines.append(f"{result} - 12 = {result - 12}")
+                result -= 12
+            value = result
+        return Solution(lines=tuple(lines), answer=str(value))
+
+    def mistakes(self) -> tuple[Mistake, ...]:
+        steps = range(len(self.hours))
+        skips = [Mistake(kind="skip", step=index) for index in steps]
+        return (
+            *skips,
+            *(Mistake(kind="slip", step=index, amount=off) for index in steps for off in (-2, -1, 1, 2)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar(Problem):
+    start: str
+    days: tuple[int, ...]
+
+    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+        lines: list[str] = []
+        value = self.start
+        for index, number in enumerate(self.days):
+            is_wrong = mistake is not None and mistake.step == index
+            if is_wrong and mistake is not None and mistake.kind == "skip":
+                continue
+            off = mistake.amount if is_wrong and mistake is not None else 0
+            result = WEEKDAYS[(WEEKDAYS.index(value) + number + off) % 7]
+            lines.append(f"{value} + {number} = {result}")
+            value = result
+        return Solution(lines=tuple(lines), answer=value)
+
+    def mistakes(self) -> tuple[Mistake, ...]:
+        steps = range(len(self.days))
+        skips = [Mistake(kind="skip", step=index) for index in steps]
+        return (*skips, *(Mistake(kind="slip", step=index, amount=off) for index in steps for off in (-1, 1)))
+
+
+def draw_clock(draw: Draw, steps: int) -> Clock:
+    """`steps` stretches of time."""
+    name = draw.word(NAMES)
+
+    def say(group: Templates, number: int = 0) -> str:
+        text = draw.template(group)
+        place = draw.word(PLACES) if "{place}" in text else ""
+        return text.format(n=number, hours="hour" if number == 1 else "hours", N=name, place=place)
+
+    start = draw.number(1, 12)
+    hours = tuple(draw.number(1, 9) for _ in range(steps))
+    sentences = [say(CLOCK_START, start), *(say(CLOCK_STEP, number) for number in hours), say(CLOCK_QUESTION)]
+    return Clock(
+        skill="clock", steps=steps, turns=(" ".join(sentences),), cores=CLOCK_CORES, start=start, hours=hours
+    )
+
+
+def draw_calendar(draw: Draw, steps: int) -> Calendar:
+    """`steps` events (at most 4), each so many days after the one before."""
+    steps = min(steps, 4)
+    events = draw.words(EVENTS, steps)
+    start = draw.choice(WEEKDAYS)
+    days = tuple(draw.number(1, 6) for _ in range(steps))
+    sentences = [draw.template(DAY_START).format(day=start)]
+    for index, (event, number) in enumerate(zip(events, days, strict=True)):
+        text = draw.template(DAY_FIRST if index == 0 else DAY_NEXT)
+        sentences.append(text.format(event=event, n=number, days="day" if number == 1 else "days"))
+    sentences.append(draw.template(DAY_QUESTION).format(event=events[-1]))
+    return Calendar(
+        skill="calendar", steps=steps, turns=(" ".join(sentences),), cores=DAY_CORES, start=start, days=days
+    )
