@@ -13,7 +13,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $(STAMP)
 
-demo: $(STAMP)  ## judge a few bundled examples and show what was found
+demo: $(STAMP)  ## judge fresh pairs with the bundled judge and show what was found
 	$(BIN)/rmr1 demo
 
 test: $(STAMP)  ## the whole test suite

@@ -27,6 +27,7 @@ LIBRARIES = {
     "datasets": "datasets",
     "accelerate": "train",
     "peft": "train",
+    "trl": "train",
 }
 """Optional libraries and the extra of rmr1 that brings each."""
 
@@ -102,7 +103,9 @@ def inspect_model(name: str) -> ModelNeeds:
         CheckpointError: the configuration cannot be read.
     """
     from rmr1.errors import CheckpointError, ConfigError
+    from rmr1.models import resolve_model
 
+    name = resolve_model(name)
     try:
         import torch
         from transformers import AutoConfig, AutoTokenizer

@@ -104,9 +104,10 @@ def test_unknown_config_keys(capsys, tmp_path: Path) -> None:
     assert "sampling.top_p" in complain(capsys, *judge(tmp_path, "--set", "sampling.top_p=high"))
 
 
-def test_no_model_and_nothing_to_judge(capsys, tmp_path: Path) -> None:
+def test_no_model_and_nothing_to_judge(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, GOOD)
-    assert "no model" in complain(capsys, "judge", tmp_path / "p.jsonl")
+    monkeypatch.setenv("RMR1_MODELS", str(tmp_path))
+    assert "the bundled model 'tiny' is not in" in complain(capsys, "judge", tmp_path / "p.jsonl")
     assert "nothing to judge" in complain(capsys, "judge", "-m", "scripted:longer")
     assert "both PAIRS and" in complain(
         capsys, "judge", tmp_path / "p.jsonl", "-m", "scripted:longer", "--question", "q"

@@ -180,7 +180,7 @@ def test_rmb(tmp_path, capsys):
     [
         (("judgebench", "-m", "scripted:longer", "-o", "{out}"), "--data DIR is missing"),
         (("judgebench", "--data", "{data}", "-m", "scripted:longer"), "-o RUN is missing"),
-        (("judgebench", "--data", "{data}", "-o", "{out}"), "no model"),
+        (("judgebench", "--data", "{data}", "-o", "{out}"), "the bundled model 'tiny' is not in"),
         (("judgebench", "--data", "{out}", "-m", "scripted:longer", "-o", "{out}"), "no such folder"),
         (
             ("rmb", "--data", "{data}", "-m", "scripted:longer", "-o", "{out}"),
@@ -200,7 +200,8 @@ def test_rmb(tmp_path, capsys):
         ),
     ],
 )
-def test_mistakes_are_one_line(data, tmp_path, capsys, arguments, message):
+def test_mistakes_are_one_line(data, tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.setenv("RMR1_MODELS", str(tmp_path))
     out = tmp_path / "run"
     assert run("bench", *(one.format(data=data, out=out) for one in arguments)) == 2
     printed = capsys.readouterr()

@@ -245,9 +245,12 @@ def test_a_benchmark_needs_no_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "--data DIR is missing" in complain(capsys, "bench", "judgebench", "-m", "x", "--dry-run")
 
 
-def test_mistakes_are_the_runs_own(writer: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_the_runs_own(
+    writer: Path, pairs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = ("judge", pairs, "--dry-run")
-    assert "no model" in complain(capsys, *asked)
+    monkeypatch.setenv("RMR1_MODELS", str(pairs.parent / "none"))
+    assert "the bundled model 'tiny' is not in" in complain(capsys, *asked)
     assert "unknown key 'engine.batchsize'" in complain(
         capsys, *asked, "-m", writer, "--set", "engine.batchsize=3"
     )

@@ -131,7 +131,9 @@ def _judge(arguments: argparse.Namespace, benchmark: Benchmark) -> BenchmarkScor
     config = build_config(arguments)
     if arguments.data is None or arguments.output is None:
         missing = "--data DIR" if arguments.data is None else "-o RUN"
-        raise ConfigError(f"{missing} is missing; a benchmark run needs --data, -m and -o (or --from alone)")
+        raise ConfigError(
+            f"{missing} is missing; a benchmark run needs --data and -o, and mostly -m (or --from alone)"
+        )
     settings = config.judge_settings(order=benchmark.order)
     check_placement(benchmark, settings.order)
     data, limit = Path(arguments.data), config.data.limit

@@ -15,6 +15,7 @@ from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
 from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import JudgeSettings
+from rmr1.models import JUDGE
 
 
 class _Section(BaseModel):
@@ -41,7 +42,8 @@ class DataConfig(_Section):
 class JudgeConfig(_Section):
     """A judging command's settings, as in its config file."""
 
-    model: str | None = None
+    model: str = JUDGE
+    """By default the bundled judge."""
     family: str | None = None
     """The prompt family; None is the default one of the model."""
     rule: str | None = None
@@ -67,7 +69,15 @@ class JudgeConfig(_Section):
 _FLAGS: dict[str, tuple[str, ...]] = {
     "": ("model", "family", "rule", "order", "seed"),
     "sampling": ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
-    "engine": ("device", "dtype", "batch_size", "max_model_len", "on_overlong", "chat_template_kwargs"),
+    "engine": (
+        "device",
+        "dtype",
+        "lora_adapter",
+        "batch_size",
+        "max_model_len",
+        "on_overlong",
+        "chat_template_kwargs",
+    ),
     "data": ("format", "map", "limit", "skip_invalid"),
 }
 """Section of the file -> its keys, which are also the flags' names."""
@@ -86,9 +96,9 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
     values: dict[str, Any] = {}
     origin = "command line"
     if path := getattr(arguments, "config", None):
-        values, origin = _read_toml(Path(path)), str(path)
+        values, origin = read_toml(Path(path)), str(path)
     for assignment in getattr(arguments, "set", None) or ():
-        _assign(values, assignment)
+        assign_setting(values, assignment)
     for section, names in _FLAGS.items():
         for name in names:
             value = getattr(arguments, name, None)
@@ -109,14 +119,14 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
 
 def _apply_preset(values: dict[str, Any]) -> None:
     """Put a released checkpoint's sampling under what was said."""
-    preset = find_preset(str(values.get("model") or ""))
+    preset = find_preset(str(values.get("model", JUDGE)))
     said = values.get("sampling", {})
     if preset is not None and isinstance(said, dict):
         own = {name: getattr(preset.sampling, name) for name in _PRESET_SAMPLING}
         values["sampling"] = {**own, **said}
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -127,7 +137,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _assign(values: dict[str, Any], assignment: str) -> None:
+def assign_setting(values: dict[str, Any], assignment: str) -> None:
     name, text = _split_assignment(assignment, "--set", "A.B=C")
     *sections, key = name.split(".")
     for section in sections:

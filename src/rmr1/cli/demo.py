@@ -1,51 +1,161 @@
-"""Replay a handful of hand-written example judgments through parser, run folder and reader.
+"""Judge fresh pairs of the synthetic world with the bundled judge, and show what it found.
 
-Needs no model, no network and no optional library.
+  rmr1 demo             120 pairs: two judgments in full, then how often the judge is right
+  rmr1 demo --seed 7    other pairs
+
+The bundled judge writes its reasons; the bundled scalar model of the same backbone gives two numbers. Both are
+tiny and know this world only. Without torch, hand-written examples are replayed instead. Offline either way.
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-HELP = "replay hand-written examples, offline"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from rmr1.bench.world import WorldFigures
+    from rmr1.judge.base import PairJudge
+    from rmr1.records import Judgment
+    from rmr1.world import WorldItem
+
+HELP = "see the bundled judge at work, offline"
+
+REPLAY_SEED = 162
+"""The placement that the hand-written examples were written for."""
+
+_NEXT = """\
+Your own pairs, with a released judge of 7B parameters on a GPU (pip install 'rmr1[vllm]'):
+  rmr1 prompts import gaotang/RM-R1-Entire-RLVR-Train --name rm-r1-rubric
+  rmr1 judge pairs.jsonl -m vllm:gaotang/RM-R1-Qwen2.5-Instruct-7B -o runs/mine"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", metavar="RUN", default="runs/demo", help="run folder (default runs/demo)"
+        "-o",
+        "--output",
+        metavar="RUN",
+        help="folder for the runs of judge and scalar model (default runs/demo-SEED)",
     )
+    parser.add_argument("-n", "--number", type=int, default=120, metavar="N", help="pairs (default 120)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="draws the pairs (default 1)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmr1.errors import CheckpointError, ConfigError
+    from rmr1.models import JUDGE, SCALAR, resolve_model
+
+    if arguments.number < 1:
+        raise ConfigError(f"--number {arguments.number}: expected 1 or more")
+    try:
+        for name in (JUDGE, SCALAR):
+            resolve_model(name)
+    except (CheckpointError, ConfigError) as error:
+        return _replay(arguments.output or "runs/demo", str(error))
+    folder = Path(arguments.output or f"runs/demo-{arguments.seed}")
+    return _judge_world(folder, number=arguments.number, seed=arguments.seed, quiet=arguments.quiet)
+
+
+def _judge_world(folder: Path, *, number: int, seed: int, quiet: bool) -> int:
+    from contextlib import closing
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from rmr1.bench.world import measure
+    from rmr1.judge import JudgeSettings, load_judge
+    from rmr1.judge.load import default_settings
+    from rmr1.models import JUDGE, SCALAR
+    from rmr1.world import sample_pairs
+
+    items = list(sample_pairs(seed, number, split="test", distribution="balanced"))
+    print(
+        f"{number} fresh pairs of the synthetic world (seed {seed}), none of them in the training data. The judge knows "
+        "nothing but this world.\n",
+        flush=True,
+    )
+    found: dict[str, list[tuple[WorldItem, Judgment]]] = {}
+    for name, settings in (
+        (JUDGE, replace(default_settings(JUDGE), order="both")),
+        (SCALAR, JudgeSettings()),
+    ):
+        with closing(load_judge(name, settings=settings)) as judge:
+            found[name] = _judge_all(judge, items, folder / name, quiet=quiet)
+    console = Console()
+    for family in ("Reasoning", "Chat"):
+        _print_first(console, family, found[JUDGE])
+    _print_table(console, measure(found[JUDGE]), measure(found[SCALAR]))
+    print(f"\nread more: rmr1 show {folder / JUDGE} --wrong\n\n{_NEXT}")
+    return 0
+
+
+def _judge_all(
+    judge: PairJudge, items: list[WorldItem], folder: Path, *, quiet: bool
+) -> list[tuple[WorldItem, Judgment]]:
+    from rmr1.bench.world import judge_items
+    from rmr1.cli.progress import Progress
+
+    with Progress(len(items), label=f"{judge.name}: judged", quiet=quiet) as progress:
+        return list(judge_items(judge, items, folder=folder, on_judgment=progress.update))
+
+
+def _print_first(console: Console, family: str, judged: list[tuple[WorldItem, Judgment]]) -> None:
+    """The family's first judgment, right or wrong, as it was given in the first order."""
+    from dataclasses import replace
+
+    from rmr1.report.terminal import print_judgment
+
+    for item, judgment in judged:
+        if item.facts.family == family:
+            vote = judgment.votes[0]
+            shown = replace(
+                judgment, votes=(vote,), winner=vote.winner, problem=vote.verdict.problem, confidence=None
+            )
+            print_judgment(console, "", shown)
+            return
+
+
+def _print_table(console: Console, judge: WorldFigures, scalar: WorldFigures) -> None:
+    from rich.table import Table
+
+    from rmr1.bench.world import FAMILY_ROWS, OVERALL, STYLE_ROWS, format_share
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("right, in %")
+    for column in ("pairs", "judge", "scalar model"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name in (OVERALL, *FAMILY_ROWS, *STYLE_ROWS):
+        row, other = judge.rows[name], scalar.rows[name]
+        table.add_row(name, str(row.pairs), format_share(row.accuracy), format_share(other.accuracy))
+    table.add_row("same verdict in both orders", str(judge.both_orders), format_share(judge.consistency), "")
+    table.add_row("no verdict", "", format_share(judge.unparsed_share), "")
+    console.print(table)
+    print("hard style: only the worse answer is dressed up; easy style: only the better one")
+
+
+def _replay(folder: str, reason: str) -> int:
+    """The hand-written examples through parser, run folder and reader; needs no model."""
     import sys
     from importlib import resources
 
     from rmr1.cli import main
 
     print(
-        "These are hand-written examples, not a model's output: they show what a judgment holds.\n",
+        f"No model here ({reason}). So these are hand-written examples, not a model's output: they show what a "
+        "judgment holds.\n",
         flush=True,
     )
-    with resources.as_file(resources.files("rmr1.demo")) as folder:
-        code = main.main(
-            [
-                "judge",
-                str(folder / "pairs.jsonl"),
-                "--model",
-                f"replay:{folder / 'outputs.jsonl'}",
-                "--seed",
-                str(DEMO_SEED),
-                "--output",
-                arguments.output,
-                "--quiet",
-            ]
-        )
+    with resources.as_file(resources.files("rmr1.demo")) as examples:
+        asked = ["judge", str(examples / "pairs.jsonl"), "--model", f"replay:{examples / 'outputs.jsonl'}"]
+        code = main.main([*asked, "--seed", str(REPLAY_SEED), "--output", folder, "--quiet"])
     if code:
         return code
     print(flush=True)
     sys.stdout.flush()
-    return main.main(["show", arguments.output])
-
-
-DEMO_SEED = 162
-"""The placement that the recorded examples were written for."""
+    return main.main(["show", folder])

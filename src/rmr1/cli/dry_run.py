@@ -55,8 +55,6 @@ def print_dry_run(
     """
     if arguments.expect_tokens is not None and arguments.expect_tokens < 1:
         raise ConfigError(f"--expect-tokens {arguments.expect_tokens}: expected at least 1")
-    if config.model is None:
-        raise ConfigError("no model; pass -m MODEL")
     plan = plan_judge(config.model, family=config.family, settings=settings, options=config.engine)
     stored = None
     if arguments.output is not None and (Path(arguments.output) / RUN_FILE).is_file():

@@ -13,7 +13,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "--model",
         metavar="MODEL",
         help="Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL, replay:FILE_OR_RUN, "
-        "or scripted:NAME (longer, always-a, always-b, hash); a checkpoint for sequence classification is a "
+        "scripted:NAME (longer, always-a, always-b, hash), or tiny (default) and tiny-scalar, the bundled ones, "
+        "which know only their synthetic world; a checkpoint for sequence classification is a "
         "scalar reward model: two scores, no reasons",
     )
     group.add_argument(
@@ -34,6 +35,12 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
     )
     engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, ...")
     engine.add_argument("--dtype", help="auto (default: as stored), float32, bfloat16, float16")
+    engine.add_argument(
+        "--adapter",
+        dest="lora_adapter",
+        metavar="DIR",
+        help="folder of a LoRA adapter that is applied to the model",
+    )
     engine.add_argument("--batch-size", type=int, metavar="N", help="texts decoded together")
     engine.add_argument(
         "--max-model-len", type=int, metavar="N", help="context limit in tokens (default: the model's)"

@@ -12,10 +12,11 @@ from typing import Any
 from rmr1.cli.config import DataConfig, JudgeConfig
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
+from rmr1.models import NOTE, is_bundled
 from rmr1.records import PreferencePair
 
 SHOWN_ERRORS = 5
@@ -79,19 +80,18 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
     """The judge that the configuration names; `settings` instead of the configuration's own.
 
     Raises:
-        ConfigError: no model is named, or a setting means nothing to it.
+        ConfigError: a setting means nothing to the model, or a library is missing.
         CheckpointError: it cannot be loaded.
     """
-    if config.model is None:
-        raise ConfigError(
-            "no model; pass -m MODEL (a Hugging Face name or folder, replay:FILE, scripted:longer)"
-        )
-    return load_judge(
+    judge = load_judge(
         config.model,
         family=config.family,
         settings=settings or config.judge_settings(),
         options=config.engine,
     )
+    if is_bundled(config.model):
+        print(f"rmr1: {NOTE}", file=sys.stderr)
+    return judge
 
 
 def spool_standard_input() -> Path:

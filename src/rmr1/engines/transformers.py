@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, Literal
 
 from rmr1.engines.base import Request, SamplingParams
@@ -27,6 +28,7 @@ try:
 
     from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
     from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
+    from rmr1.engines.lora import apply_adapter, read_adapter
     from rmr1.engines.reader import Prepared, RequestReader, check_reading, derive_seed, read_end_tokens
     from rmr1.engines.tokens import (
         Endings,
@@ -69,6 +71,7 @@ class TransformersEngine:
         revision: str | None = None,
         trust_remote_code: bool = False,
         attn_implementation: str | None = None,
+        lora_adapter: str | Path | None = None,
     ):
         """Load the model.
 
@@ -84,6 +87,7 @@ class TransformersEngine:
             max_model_len: most tokens of prompt and answer; at most, and by default, the model's own.
             chat_template_kwargs: passed to the chat template, such as `{"enable_thinking": False}`.
             on_overlong: whether a prompt beyond `max_model_len` is skipped or ends the run.
+            lora_adapter: folder of a LoRA adapter that is added to the model's weights.
 
         Raises:
             ConfigError: a setting is wrong.
@@ -98,6 +102,7 @@ class TransformersEngine:
                 raise ConfigError(f"{name} is {value}; expected a positive number")
         check_reading(on_overlong, chat_template_kwargs)
         self.name = model
+        adapter = None if lora_adapter is None else read_adapter(lora_adapter)
         where = choose_device(device)
         checkpoint = load_checkpoint(
             model,
@@ -108,7 +113,12 @@ class TransformersEngine:
             attn_implementation=attn_implementation,
         )
         self._model = checkpoint.model
-        self._identity = checkpoint.identity
+        if adapter is not None:
+            self._model = apply_adapter(checkpoint.model, adapter.path).eval()
+        self._identity = {
+            **checkpoint.identity,
+            "lora_adapter": None if adapter is None else adapter.identity,
+        }
         if max_model_len and checkpoint.context and max_model_len > checkpoint.context:
             raise ConfigError(
                 f"max_model_len {max_model_len} is beyond the model's context of {checkpoint.context}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.load import DEFAULT_FAMILY, default_settings, load_judge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
+from rmr1.models import JUDGE, NOTE
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.records import Judgment, Message, PreferencePair, as_messages
 
@@ -29,7 +31,7 @@ class Judge:
 
     def __init__(
         self,
-        model: str | Engine | PairJudge,
+        model: str | Engine | PairJudge | None = None,
         *,
         family: str | Path | PromptFamily | None = None,
         rule: str = "tagged",
@@ -42,7 +44,8 @@ class Judge:
 
         Args:
             model: a model name (`rmr1.judge.load_judge`), an engine of one's own, or a whole judge, which
-                takes no other argument.
+                takes no other argument; None is the bundled judge, which knows only its own synthetic
+                world, as a warning says.
             family: the prompt family; None is the preset's for a released checkpoint, else `rubric`.
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
             options: settings of the engine, such as `device` and `dtype`.
@@ -50,6 +53,9 @@ class Judge:
         Raises:
             ConfigError: a setting is wrong, or means nothing to the model. CheckpointError: the model cannot be loaded.
         """
+        if model is None:
+            warnings.warn(f"no model was named: {NOTE}", stacklevel=2)
+            model = JUDGE
         if sampling is None:
             sampling = default_settings(model).sampling if isinstance(model, str) else SamplingParams()
         settings = JudgeSettings(rule=rule, order=order, seed=seed, sampling=sampling)

@@ -14,6 +14,7 @@ from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.presets import find_preset, load_preset_family
 from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.settings import JudgeSettings
+from rmr1.models import resolve_model
 from rmr1.prompts import PromptFamily, load_family
 
 DEFAULT_FAMILY = "rubric"
@@ -26,7 +27,7 @@ def load_judge(
     settings: JudgeSettings | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> PairJudge:
-    """The judge for a model name (`rmr1.engines.load_engine`).
+    """The judge for a model name (`rmr1.engines.load_engine`); `tiny` and `tiny-scalar` are the bundled ones.
 
     A checkpoint for sequence classification, or a reward model by the name of its architecture, becomes a
     scalar judge; everything else writes. A scalar judge sees one answer at a time, so order and seed
@@ -42,11 +43,17 @@ def load_judge(
         CheckpointError: the model cannot be loaded.
     """
     settings = settings or default_settings(model)
-    if find_preset(model) is None and is_scorer(model, options):
+    name = resolve_model(model)
+    if find_preset(model) is None and is_scorer(name, options):
         refuse_meaningless(model, family, settings)
-        return ScalarJudge(load_scorer(model, options))
+        scorer = load_scorer(name, options)
+        scorer.name = model  # as it was typed, not where it lies
+        return ScalarJudge(scorer)
     found = choose_family(model, family)  # before the model, which takes longer
-    return GenerativeJudge(load_engine(model, options), found, settings)
+    engine = load_engine(name, options)
+    if name != model:
+        engine.name = model  # as it was typed, not where it lies
+    return GenerativeJudge(engine, found, settings)
 
 
 def choose_family(model: str, family: str | Path | PromptFamily | None) -> PromptFamily:

@@ -24,6 +24,7 @@ from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
 from rmr1.judge.presets import find_preset
 from rmr1.judge.scalar import RULE
 from rmr1.judge.settings import JudgeSettings
+from rmr1.models import resolve_model
 from rmr1.prompts import PromptFamily, render_prompt
 from rmr1.records import Generation, JudgePrompt, PreferencePair
 
@@ -100,16 +101,17 @@ def plan_judge(
         ConfigError: a setting is wrong. CheckpointError: there is no such model, or it cannot judge.
     """
     settings, options = settings or default_settings(model), options or {}
-    if find_preset(model) is None and is_scorer(model, options):
+    name = resolve_model(model)
+    if find_preset(model) is None and is_scorer(name, options):
         refuse_meaningless(model, family, settings)
-        return _plan_scalar(model, options)
+        return replace(_plan_scalar(name, options), name=model)
     found = choose_family(model, family)
     scheme = model.partition(":")[0]
     if scheme in ("scripted", "replay"):
         return _plan_recorded(model, found, settings, options)
     if scheme == "openai":
         return _plan_server(model, found, settings, options)
-    return _plan_local(model, found, settings, options)
+    return replace(_plan_local(name, found, settings, options), name=model)
 
 
 def _plan_recorded(

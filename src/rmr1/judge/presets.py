@@ -1,4 +1,4 @@
-"""The released RM-R1 checkpoints: how each was asked when it was trained and measured.
+"""The released RM-R1 checkpoints and the bundled judge: how each was asked when it was trained and measured.
 
 An entry is found by the checkpoint's exact name, never by parts of a path; a copy under another name is
 given its family with `--family`. The wording that the checkpoints were trained on is their authors' and
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
+from rmr1.models import JUDGE
 from rmr1.prompts import PromptFamily, list_families, load_family
 
 
@@ -21,8 +22,8 @@ class Preset:
 
     family: str
     """Name that the imported prompt family is stored under."""
-    source: str
-    """The published dataset whose first row holds the wording."""
+    source: str | None
+    """The published dataset whose first row holds the wording; None where it is ours."""
     stand_in: str
     """The family of ours that asks the same in other words."""
     sampling: SamplingParams = field(default_factory=lambda: SamplingParams(max_new_tokens=8192))
@@ -44,6 +45,11 @@ PRESETS: Mapping[str, Preset] = {
 }
 """Name on the hub -> preset."""
 
+_BUNDLED = Preset(
+    family="rubric", source=None, stand_in="rubric", sampling=SamplingParams(max_new_tokens=1024)
+)
+"""Several times the bundled judge's longest judgment in training: one that runs on has lost its way."""
+
 
 def find_preset(model: str) -> Preset | None:
     """The preset of a model name, whichever engine it names; None for every other model.
@@ -57,17 +63,18 @@ def find_preset(model: str) -> Preset | None:
     if colon and scheme == "vllm":
         model = rest
     elif colon and scheme == "openai":
-        model = rest[: max(rest.rfind("@http://"), rest.rfind("@https://"), 0)]
-    return PRESETS.get(model)
+        # What a server calls "tiny" is not the bundled judge.
+        return PRESETS.get(rest[: max(rest.rfind("@http://"), rest.rfind("@https://"), 0)])
+    return _BUNDLED if model == JUDGE else PRESETS.get(model)
 
 
 def load_preset_family(model: str, preset: Preset) -> PromptFamily:
-    """The imported family of a preset.
+    """The family of a preset: ours, or the imported one.
 
     Raises:
         ConfigError: it was not imported yet; the message says why it is needed and how to do it.
     """
-    if preset.family not in dict(list_families()):
+    if preset.source is not None and preset.family not in dict(list_families()):
         raise ConfigError(
             f"{model} was trained on its authors' exact wording, which is not ours to ship; asked in other words "
             f"it is not the judge that was published. Take the wording over once: rmr1 prompts import "

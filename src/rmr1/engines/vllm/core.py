@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib.util
-import json
 import logging
 import os
 import sys
@@ -19,13 +18,12 @@ import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
-from rmr1.engines.loading import Description, hash_files, quiet
+from rmr1.engines.loading import Description, quiet
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 
@@ -70,39 +68,6 @@ def find_end_tokens(found: Description, *, revision: str | None) -> frozenset[in
     config = found.config.get_text_config()
     ends = read_end_tokens(generation, found.config, config, found.tokenizer)
     return frozenset(token for token in ends if 0 <= token < config.vocab_size)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapter:
-    """A LoRA adapter's folder."""
-
-    path: Path
-    rank: int
-
-    @property
-    def identity(self) -> str:
-        return hash_files(
-            file for file in self.path.iterdir() if file.name.startswith("adapter_") and file.is_file()
-        )
-
-
-def read_adapter(path: str | Path) -> Adapter:
-    """Raises CheckpointError where the folder holds no LoRA adapter that vLLM can run."""
-    folder = Path(path).expanduser()
-    file = folder / "adapter_config.json"
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except OSError:
-        raise CheckpointError(
-            f"LoRA adapter {str(folder)!r}: no adapter_config.json there; name a folder written by peft"
-        ) from None
-    except ValueError:
-        raise CheckpointError(f"{file}: not JSON; save the adapter again") from None
-    kind = config.get("peft_type") if isinstance(config, dict) else None
-    if kind != "LORA" or not isinstance(config.get("r"), int):
-        raise CheckpointError(f"{file}: peft_type is {kind!r}; expected a LoRA adapter with a rank 'r'")
-    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
-    return Adapter(path=folder, rank=rank)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

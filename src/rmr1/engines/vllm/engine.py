@@ -26,6 +26,7 @@ from rmr1.records import Generation
 
 try:
     from rmr1.engines.loading import DTYPES, describe_checkpoint, hash_text
+    from rmr1.engines.lora import read_adapter
     from rmr1.engines.reader import Prepared, RequestReader, derive_seed
     from rmr1.engines.tokens import Endings, TextStream
     from rmr1.engines.vllm.core import (
@@ -35,7 +36,6 @@ try:
         find_end_tokens,
         import_vllm,
         is_cpu,
-        read_adapter,
         start_core,
         step_core,
         stop_core,

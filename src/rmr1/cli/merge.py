@@ -1,0 +1,38 @@
+"""Add a LoRA adapter to its base model and store the whole.
+
+  rmr1 merge BASE ADAPTER -o models/merged
+
+The result is a model folder like any other. To judge without merging: rmr1 judge -m BASE --adapter DIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "add a LoRA adapter to its base model"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("base", metavar="BASE", help="Hugging Face name or folder of the base model")
+    parser.add_argument("adapter", metavar="ADAPTER", help="folder of the adapter")
+    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the merged model")
+    parser.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="number format of the stored weights (default auto: the base's)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from rmr1.errors import ConfigError
+
+    try:
+        from rmr1.train.export import merge_adapter
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"merging needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+    merge_adapter(arguments.base, arguments.adapter, arguments.output, dtype=arguments.dtype)
+    print(f"merged model: {arguments.output}")
+    return 0

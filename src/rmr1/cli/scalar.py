@@ -1,0 +1,118 @@
+"""Train a scalar reward model (Bradley-Terry) on labelled pairs: the baseline that gives no reasons.
+
+  rmr1 scalar recipe.toml -o models/x                 train as the recipe says
+  rmr1 scalar recipe.toml -o models/x --set 'optim.lr=[1e-5, 2e-5]'
+  rmr1 scalar recipe.toml --dry-run                   what would be done; no weights are read
+
+A recipe is a TOML file; recipes/tiny-scalar.toml is the bundled one's. Of several rates in optim.lr the best by
+held-out accuracy is kept. A run that was stopped goes on when the same command is given again. The result
+judges like any other model: rmr1 judge -m models/x, rmr1 bench -m models/x.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+HELP = "train a scalar reward model on pairs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the trained model")
+    parser.add_argument(
+        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="read tokenizer and data, say what would be done, and stop"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.errors import ConfigError
+
+    values = read_toml(Path(arguments.recipe))
+    for assignment in arguments.set or ():
+        assign_setting(values, assignment)
+    if not arguments.dry_run and arguments.output is None:
+        raise ConfigError("no folder to train into; pass -o DIR")
+    try:
+        from rmr1.train.scalar.plan import build_scalar_plan
+        from rmr1.train.scalar.recipe import build_scalar_recipe
+        from rmr1.train.scalar.run import run_scalar
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+    recipe = build_scalar_recipe(values, arguments.recipe)
+    if arguments.dry_run:
+        _print_plan(_describe_plan(build_scalar_plan(recipe)), as_json=arguments.json)
+        return 0
+    summary = run_scalar(recipe, arguments.output, quiet=arguments.quiet)
+    _print_summary(arguments.output, summary, as_json=arguments.json)
+    return 0
+
+
+def _describe_plan(plan: Any) -> dict[str, Any]:
+    counts = plan.train.counts
+    return {
+        "pairs": len(plan.train),
+        "left out, no preferred answer": counts.undecided,
+        "left out, too long": counts.overlong,
+        "held out": len(plan.held_out),
+        "tokens of a pair": round(counts.tokens / len(plan.train)),
+        "vocabulary": len(plan.base.tokenizer),
+        "steps": plan.course.num_steps,
+        "steps of warm-up": plan.warmup_steps,
+        "tokens of a training": plan.course.tokens[-1],
+        "trainings": len(plan.recipe.optim.lr),
+    }
+
+
+def _print_plan(values: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(values))
+        return
+    for name, value in values.items():
+        print(f"{name}: {value:,}")
+
+
+def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(summary))
+        return
+    if summary.get("was_finished"):
+        print(f"{folder}: this training is finished; its figures:")
+    print(
+        f"{summary['train_pairs']:,} pairs; each training {summary['steps']:,} steps, {summary['examples']:,} examples, "
+        f"{summary['tokens']:,} tokens; {summary['seconds']:.0f} s in all"
+    )
+    for one in summary["tries"]:
+        is_kept = one["lr"] == summary["lr"] and len(summary["tries"]) > 1
+        print(f"rate {one['lr']:g}: {_format_try(one)}{' (kept)' if is_kept else ''}")
+    if summary["undecided"]:
+        print(f"left out, no preferred answer: {summary['undecided']}")
+    if summary["overlong"]:
+        print(f"left out, longer than data.max_tokens: {summary['overlong']}")
+    print(f"judge with it: rmr1 judge pairs.jsonl -m {folder}")
+
+
+def _format_try(values: dict[str, Any]) -> str:
+    if values.get("diverged"):
+        return "the loss became infinite or not a number"
+    text = f"training loss {values['loss']:.4f}" if values["loss"] is not None else "no steps"
+    if "held_out_accuracy" in values:
+        text += (
+            f", held-out loss {values['held_out_loss']:.4f}, {100 * values['held_out_accuracy']:.1f}% of the held-out "
+            "pairs right"
+        )
+    return text

@@ -1,0 +1,116 @@
+"""Fine-tune a judge on judgments, or train one from nothing.
+
+  rmr1 sft recipe.toml -o models/x                    train as the recipe says
+  rmr1 sft recipe.toml -o models/x --set optim.lr=1e-5
+  rmr1 sft recipe.toml --dry-run                      what would be done; no weights are read
+  torchrun --nproc-per-node 8 --no-python rmr1 sft recipe.toml -o models/x
+
+A recipe is a TOML file; recipes/ holds the paper's for three sizes. A run that was stopped goes on
+when the same command is given again. The result is a Hugging Face folder: rmr1 judge -m models/x.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+HELP = "fine-tune a judge, or train one from nothing"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the trained model")
+    parser.add_argument(
+        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="read tokenizer and data, say what would be done, and stop"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.errors import ConfigError
+
+    values = read_toml(Path(arguments.recipe))
+    for assignment in arguments.set or ():
+        assign_setting(values, assignment)
+    if not arguments.dry_run and arguments.output is None:
+        raise ConfigError("no folder to train into; pass -o DIR")
+    try:
+        from rmr1.train.plan import build_plan
+        from rmr1.train.recipe import build_recipe
+        from rmr1.train.sft import run_sft
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+    recipe = build_recipe(values, arguments.recipe)
+    if arguments.dry_run:
+        _print(_describe_plan(build_plan(recipe)), as_json=arguments.json)
+        return 0
+    summary = run_sft(recipe, arguments.output, quiet=arguments.quiet)
+    if _is_main_process():
+        _print_summary(arguments.output, summary, as_json=arguments.json)
+    return 0
+
+
+def _is_main_process() -> bool:
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _describe_plan(plan: Any) -> dict[str, Any]:
+    counts = plan.counts
+    number = max(1, counts.rows - counts.overlong)
+    return {
+        "examples of an epoch": plan.source.num_examples,
+        "left out, too long": counts.overlong,
+        "held out": len(plan.held_out),
+        "tokens of an example": round(counts.tokens / number),
+        "of them the judge's": round(counts.judged_tokens / number),
+        "vocabulary": len(plan.base.tokenizer),
+        "steps": plan.steps,
+        "steps of warm-up": plan.warmup_steps,
+    }
+
+
+def _print(values: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(values))
+        return
+    for name, value in values.items():
+        print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+
+
+def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(summary))
+        return
+    if summary.get("was_finished"):
+        print(f"{folder}: this training is finished; its figures:")
+    print(
+        f"{summary['steps']} steps, {summary['examples']:,} examples, {summary['tokens']:,} tokens "
+        f"({summary['judged_tokens']:,} the judge's) in {summary['seconds']:.0f} s"
+    )
+    if summary["loss"] is not None:
+        print(f"training loss: {summary['loss']:.4f} (mean of the last steps)")
+    if "held_out_loss" in summary:
+        print(f"held-out loss: {summary['held_out_loss']:.4f}")
+    if "held_out_accuracy" in summary:
+        print(
+            f"held-out verdicts: {100 * summary['held_out_accuracy']:.1f}% of {summary['held_out_verdicts']} right, "
+            f"{summary['held_out_unparsed']} without verdict"
+        )
+    if summary["overlong"]:
+        print(f"left out, longer than data.max_tokens: {summary['overlong']}")
+    print(f"judge with it: rmr1 judge pairs.jsonl -m {folder}")

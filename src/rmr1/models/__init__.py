@@ -1,0 +1,78 @@
+"""The models that come with the package: a tiny judge and, beside it, a scalar model of the same backbone.
+
+Both were trained by this package's own commands on its synthetic preference world and know nothing else
+(models/tiny/README.md). They go by the names `tiny` and `tiny-scalar` wherever a model is named. Another folder
+with `judge/` and `scalar/` in it takes their place where RMR1_MODELS names one.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from rmr1.errors import CheckpointError, ConfigError
+
+JUDGE = "tiny"
+SCALAR = "tiny-scalar"
+FOLDERS = {JUDGE: "judge", SCALAR: "scalar"}
+
+NOTE = "the bundled model knows only the synthetic world that it was trained on; name a judge for your own pairs with -m"
+"""What a person should know who uses one."""
+
+_PACKAGED = Path(__file__).parent / "tiny"
+_LIBRARIES = ("torch", "transformers")
+
+
+def bundled_judge() -> Path:
+    """The folder of the bundled judge.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    return _find(JUDGE)
+
+
+def bundled_scalar() -> Path:
+    """The folder of the bundled scalar model.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    return _find(SCALAR)
+
+
+def is_bundled(model: str) -> bool:
+    """Whether a model name means a bundled model, on this machine's engines."""
+    return model.removeprefix("vllm:") in FOLDERS
+
+
+def resolve_model(model: str) -> str:
+    """The name with a bundled model's name replaced by its folder; every other name as it is.
+
+    Raises:
+        ConfigError: it is a bundled model, and the libraries that run it are not installed.
+        CheckpointError: it is a bundled model, and not there.
+    """
+    if not is_bundled(model):
+        return model
+    scheme, _, name = model.rpartition(":")
+    missing = [library for library in _LIBRARIES if find_spec(library) is None]
+    if missing:
+        raise ConfigError(
+            f"the bundled model {name!r} needs {' and '.join(missing)}, which is not installed: "
+            "pip install 'rmr1[hf]'; or name another judge with -m"
+        )
+    folder = str(_find(name))
+    return f"{scheme}:{folder}" if scheme else folder
+
+
+def _find(name: str) -> Path:
+    root = os.environ.get("RMR1_MODELS")
+    folder = (Path(root).expanduser() if root else _PACKAGED) / FOLDERS[name]
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"the bundled model {name!r} is not in {folder}: this installation came without it; name another judge "
+            "with -m"
+        )
+    return folder

@@ -1,0 +1,156 @@
+"""Checkpoints of a training run: written whole or not at all, and enough to go on exactly.
+
+    checkpoints/step-00000200/
+      weights.safetensors   the parameters that are trained, in the precision they are trained in
+      optimizer.pt          the optimizers' states
+      state.json            step, place in the data, counters
+      random.pt             random states of every process
+
+A checkpoint is written into a folder of another name, forced onto the disk and then renamed, so one that has
+its name is complete. Older ones go only after that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rmr1.errors import CheckpointError
+
+FOLDER = "checkpoints"
+_PREFIX = "step-"
+_PART = ".part-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What a checkpoint holds."""
+
+    weights: dict[str, torch.Tensor]
+    optimizer: Any
+    state: dict[str, Any]
+    """Plain values; `step` is the number of finished steps."""
+    random: list[dict[str, torch.Tensor]]
+    """Of each process."""
+
+
+def trained_weights(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The parameters that are trained, each once, also where two layers share it."""
+    return {name: one for name, one in model.named_parameters() if one.requires_grad}
+
+
+def write_checkpoint(run: Path, snapshot: Snapshot, *, keep: int) -> Path:
+    """Write a checkpoint into a run's folder and drop all but the newest `keep`.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; older checkpoints stay.
+    """
+    folder = run / FOLDER
+    target = folder / f"{_PREFIX}{snapshot.state['step']:08d}"
+    part = folder / f"{_PART}{target.name}"
+    try:
+        folder.mkdir(exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        weights = {name: one.detach().cpu().contiguous() for name, one in snapshot.weights.items()}
+        save_file(weights, part / "weights.safetensors", metadata={"format": "pt"})
+        torch.save(snapshot.optimizer, part / "optimizer.pt")
+        torch.save(snapshot.random, part / "random.pt")
+        (part / "state.json").write_text(json.dumps(snapshot.state, indent=2) + "\n", encoding="utf-8")
+        for file in part.iterdir():
+            _flush(file)
+        _flush(part)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(part, target)
+        _flush(folder)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        last = find_checkpoint(run)
+        stays = f"{last.name} stays" if last else "none was written before"
+        raise CheckpointError(
+            f"{target}: the checkpoint cannot be written ({reason}); {stays}: free space, then run the same "
+            "command again"
+        ) from None
+    for old in _list(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def find_checkpoint(run: Path) -> Path | None:
+    """The newest checkpoint of a run; what a killed process left half-written is none."""
+    return next(iter(reversed(_list(run))), None)
+
+
+def read_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Snapshot:
+    """
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    try:
+        return Snapshot(
+            weights=load_file(folder / "weights.safetensors", device=str(device)),
+            optimizer=torch.load(folder / "optimizer.pt", map_location=device, weights_only=True),
+            state=json.loads((folder / "state.json").read_text(encoding="utf-8")),
+            random=torch.load(folder / "random.pt", map_location="cpu", weights_only=True),
+        )
+    except Exception as error:  # torch raises anything over a damaged file
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise CheckpointError(
+            f"{folder}: the checkpoint cannot be read ({lines[0]}); delete it to go on from an older one"
+        ) from None
+
+
+@torch.no_grad()
+def restore_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], place: Path) -> None:
+    """Put stored weights into the parameters that are trained.
+
+    Raises:
+        CheckpointError: names or shapes are not the model's.
+    """
+    wanted = trained_weights(model)
+    if different := wanted.keys() ^ weights.keys():
+        raise CheckpointError(f"{place}: not a checkpoint of this model: it differs in {min(different)!r}")
+    for name, parameter in wanted.items():
+        if parameter.shape != weights[name].shape:
+            raise CheckpointError(
+                f"{place}: {name!r} is {tuple(weights[name].shape)}, the model has {tuple(parameter.shape)}"
+            )
+        parameter.copy_(weights[name])
+
+
+def get_random_state() -> dict[str, torch.Tensor]:
+    """The random state of this process, which dropout draws from."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _list(run: Path) -> list[Path]:
+    folder = run / FOLDER
+    return sorted(folder.glob(f"{_PREFIX}*")) if folder.is_dir() else []
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

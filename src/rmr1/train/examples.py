@@ -1,0 +1,265 @@
+"""Where training examples come from, and in which order they are taken.
+
+A source has epochs of a fixed number of examples, each a pure function of (epoch, index): rows of files in
+an order drawn from the seed, or items of the synthetic world, which are new in every epoch. What a step
+sees depends on the recipe and the position only, not on the number of processes.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal, Protocol
+
+from rmr1.data.files import read_rows
+from rmr1.errors import DataError
+from rmr1.records import Messages
+from rmr1.train.leaks import LeakCheck
+from rmr1.train.recipe import BatchRecipe, WorldRecipe
+from rmr1.train.rendering import Renderer, read_messages
+from rmr1.train.row import Example
+from rmr1.train.scratch.spelling import Speller
+
+Split = Literal["train", "test", "test_templates", "test_words"]
+Distribution = Literal["biased", "balanced"]
+
+
+class Source(Protocol):
+    """Examples by their place."""
+
+    @property
+    def num_examples(self) -> int:
+        """In one epoch."""
+        ...
+
+    def get(self, epoch: int, index: int) -> Example | None:
+        """The example at a place; None where it is longer than allowed."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What was read."""
+
+    rows: int = 0
+    overlong: int = 0
+    tokens: int = 0
+    judged_tokens: int = 0
+    largest_token: int = 0
+
+
+class StoredExamples:
+    """Examples held in memory: 4 bytes a token."""
+
+    def __init__(self, *, seed: int = 0, max_tokens: int | None = None):
+        self.counts = Counts()
+        self._seed = seed
+        self._max_tokens = max_tokens
+        self._tokens = array("i")
+        self._starts = array("q", [0])
+        self._num_prompt = array("i")
+        self._labels: list[str | None] = []
+        self._order: tuple[int, list[int]] | None = None
+
+    @property
+    def num_examples(self) -> int:
+        return len(self._num_prompt)
+
+    def add(self, example: Example) -> bool:
+        """Keep an example; False where it is too long."""
+        self.counts.rows += 1
+        if self._max_tokens is not None and len(example.tokens) > self._max_tokens:
+            self.counts.overlong += 1
+            return False
+        self._tokens.extend(example.tokens)
+        self._starts.append(len(self._tokens))
+        self._num_prompt.append(example.num_prompt)
+        self._labels.append(example.label)
+        self.counts.tokens += len(example.tokens)
+        self.counts.judged_tokens += example.num_judged
+        self.counts.largest_token = max(self.counts.largest_token, *example.tokens)
+        return True
+
+    def get(self, epoch: int, index: int) -> Example:
+        """The example at a place of that epoch's order."""
+        if self._order is None or self._order[0] != epoch:
+            order = list(range(self.num_examples))
+            Random(f"{self._seed}/{epoch}").shuffle(order)
+            self._order = epoch, order
+        return self.at(self._order[1][index])
+
+    def at(self, place: int) -> Example:
+        """The example at a place of the order in which they were added."""
+        return Example(
+            tokens=self._tokens[self._starts[place] : self._starts[place + 1]],
+            num_prompt=self._num_prompt[place],
+            label=self._labels[place],
+        )
+
+    def all(self) -> list[Example]:
+        return [self.at(place) for place in range(self.num_examples)]
+
+
+class WorldExamples:
+    """Items of the synthetic world with a teacher's judgment, drawn as they are needed."""
+
+    def __init__(
+        self,
+        recipe: WorldRecipe,
+        renderer: Renderer,
+        *,
+        split: Split = "train",
+        distribution: Distribution | None = None,
+        max_tokens: int | None = None,
+        speller: Speller | None = None,
+    ):
+        self.num_examples = recipe.items
+        self._speller = speller
+        self._recipe = recipe
+        self._renderer = renderer
+        self._split = split
+        self._distribution = distribution or recipe.distribution
+        self._max_tokens = max_tokens
+
+    def get(self, epoch: int, index: int) -> Example | None:
+        place = epoch * self.num_examples + index
+        messages, label = draw_conversation(
+            self._recipe, place, split=self._split, distribution=self._distribution
+        )
+        example = self._renderer.render(messages, label=label)
+        if self._speller is not None:
+            example = self._speller.spell(example, Random(f"{self._recipe.seed}/{place}/spelled"))
+        if self._max_tokens is not None and len(example.tokens) > self._max_tokens:
+            return None
+        return example
+
+
+def draw_conversation(
+    recipe: WorldRecipe, index: int, *, split: Split, distribution: Distribution
+) -> tuple[Messages, str | None]:
+    """Prompt and judgment of one item, and the item's true label."""
+    from rmr1.prompts.render import render_prompt
+    from rmr1.records import assistant
+    from rmr1.world import fallible_trace, oracle_trace, sample_pair
+
+    item = sample_pair(recipe.seed, index, split=split, distribution=distribution)
+    trace = oracle_trace(item) if recipe.teacher == "oracle" else fallible_trace(item, recipe.seed).text
+    prompt = render_prompt(item.pair, recipe.family)
+    return (*prompt.messages, assistant(trace)), item.pair.label
+
+
+def read_conversations(
+    sources: str | Sequence[str], *, check_prompts: bool = True
+) -> Iterator[tuple[Messages, str, int]]:
+    """(messages, file, line) of every row.
+
+    Raises:
+        DataError: a row cannot be read; at the end, the prompts give the verdicts away.
+    """
+    check = LeakCheck() if check_prompts else None
+    for source in (sources,) if isinstance(sources, str) else sources:
+        for row in read_rows(source):
+            try:
+                messages = read_messages(row.data)
+            except DataError as error:
+                raise DataError(error.message, path=row.path, line=row.line) from None
+            if check is not None and messages[-1].role == "assistant":
+                check.add(messages, _verdict(messages), path=row.path, line=row.line)
+            yield messages, row.path, row.line
+    if check is not None:
+        check.finish()
+
+
+def read_examples(
+    sources: str | Sequence[str],
+    renderer: Renderer,
+    *,
+    seed: int = 0,
+    max_tokens: int,
+    on_overlong: str = "skip",
+    check_prompts: bool = True,
+    held_out_share: float = 0.0,
+) -> tuple[StoredExamples, StoredExamples]:
+    """Training examples, and those kept aside.
+
+    Raises:
+        DataError: a row cannot be read or is too long (where that fails), the prompts give the verdicts away,
+            or nothing is left to train on.
+    """
+    kept, aside = (StoredExamples(seed=seed, max_tokens=max_tokens) for _ in range(2))
+    draw = Random(f"{seed}/held-out")
+    for messages, path, line in read_conversations(sources, check_prompts=check_prompts):
+        try:
+            example = renderer.render(messages)
+        except DataError as error:
+            raise DataError(error.message, path=path, line=line) from None
+        target = aside if held_out_share and draw.random() < held_out_share else kept
+        if not target.add(example) and on_overlong == "fail":
+            raise DataError(
+                f"document of {len(example.tokens)} tokens is longer than data.max_tokens {max_tokens}",
+                path=path,
+                line=line,
+            )
+    if not kept.num_examples:
+        name = sources if isinstance(sources, str) else ", ".join(sources)
+        counts = kept.counts
+        reason = (
+            f"all {counts.rows} documents are longer than data.max_tokens {max_tokens}"
+            if counts.overlong
+            else "it holds no rows"
+        )
+        raise DataError(f"nothing to train on: {reason}", path=name)
+    return kept, aside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """How far the data are used."""
+
+    epoch: int = 0
+    index: int = 0
+
+
+def take_batch(source: Source, batch: BatchRecipe, position: Position) -> tuple[list[Example], Position]:
+    """The examples of the next step and the position after it; a step never spans two epochs.
+
+    Over-long examples are passed over and count as taken.
+    """
+    examples: list[Example] = []
+    tokens, index = 0, position.index
+    while index < source.num_examples:
+        if batch.examples is not None and index - position.index >= batch.examples:
+            break
+        example = source.get(position.epoch, index)
+        if example is not None:
+            tokens += len(example.tokens)
+            if batch.tokens is not None and tokens > batch.tokens and examples:
+                break
+            examples.append(example)
+        index += 1
+    if index >= source.num_examples:
+        return examples, Position(epoch=position.epoch + 1)
+    return examples, Position(epoch=position.epoch, index=index)
+
+
+def count_steps(source: Source, batch: BatchRecipe, *, epochs: int, steps: int | None) -> int:
+    """Steps of the whole run: of so many epochs, but at most `steps`."""
+    if batch.examples is not None:
+        found = epochs * -(-source.num_examples // batch.examples)
+        return found if steps is None else min(found, steps)
+    found, position = 0, Position()
+    if isinstance(source, WorldExamples):
+        assert steps is not None  # the recipe sees to it
+        return steps
+    while position.epoch < epochs and (steps is None or found < steps):
+        _, position = take_batch(source, batch, position)
+        found += 1
+    return found
+
+
+def _verdict(messages: Messages) -> str | None:
+    from rmr1.verdicts import parse_verdict
+
+    return parse_verdict(messages[-1].text).winner

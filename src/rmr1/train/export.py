@@ -1,0 +1,127 @@
+"""A trained model as a Hugging Face folder, and adapters merged into their base.
+
+Files are written aside and moved in when all of them are there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+
+from rmr1.engines.loading import DTYPES, describe_checkpoint, load_checkpoint, quiet
+from rmr1.engines.lora import apply_adapter
+from rmr1.engines.reader import read_end_tokens
+from rmr1.errors import CheckpointError
+from rmr1.train.folder import SUMMARY, write_text
+from rmr1.train.start import Trainee
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from rmr1.train.plan import Plan
+
+
+def export_model(plan: Plan, trainee: Trainee, output: Path, summary: Mapping[str, Any]) -> None:
+    """Write the trained model, or its adapters alone, and the summary last.
+
+    The model is left in the precision that it is stored in.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; checkpoints stay.
+    """
+    recipe = plan.recipe
+    kind = recipe.model.save_dtype or ("fp32" if recipe.model.precision == "fp32" else "bf16")
+    dtype = torch.bfloat16 if kind == "bf16" else torch.float32
+
+    def save(folder: Path) -> None:
+        if trainee.adapted is not None:
+            trainee.adapted.save_pretrained(folder, save_embedding_layers=False)
+            (folder / "README.md").unlink(missing_ok=True)  # an empty model card
+        else:
+            trainee.model.to(dtype)  # type: ignore[arg-type]
+            save_model(trainee.model, folder, end_token=plan.renderer.end_token)
+        plan.base.tokenizer.save_pretrained(folder)
+
+    write_aside(output, save)
+    write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+
+
+def save_model(model: PreTrainedModel, folder: Path, *, end_token: int | None = None) -> None:
+    """Weights, configuration and generation settings; `end_token` joins the tokens that end a text."""
+    settings: Any = model.generation_config
+    if settings is not None and end_token is not None:
+        ends = read_end_tokens(settings, model.config)
+        if end_token not in ends:
+            settings.eos_token_id = [end_token, *sorted(ends)]
+    model.save_pretrained(folder)
+
+
+def merge_adapter(base: str, adapter: str | Path, output: str | Path, *, dtype: str = "auto") -> None:
+    """Add a LoRA adapter's weights to its base and store the whole model.
+
+    Args:
+        dtype: number format of the stored weights; "auto" is the base's own.
+
+    Raises:
+        CheckpointError: base or adapter cannot be read, do not fit, or the folder cannot be written.
+        ConfigError: peft is missing.
+    """
+    output = Path(output)
+    if output.exists() and any(output.iterdir()):
+        raise CheckpointError(f"{output}: the folder is not empty; choose another -o")
+    description = describe_checkpoint(base, revision=None, trust_remote_code=False)
+    own = getattr(description.config, "dtype", None) or torch.float32
+    wanted = DTYPES[dtype] if dtype != "auto" else own if isinstance(own, torch.dtype) else torch.float32
+    # Added in float32 and rounded once.
+    checkpoint = load_checkpoint(base, device=torch.device("cpu"), dtype=torch.float32)
+    model = apply_adapter(checkpoint.model, adapter).to(wanted)  # type: ignore[arg-type]
+    tokenizer: PreTrainedTokenizerBase = checkpoint.tokenizer
+
+    def save(folder: Path) -> None:
+        save_model(model, folder)
+        tokenizer.save_pretrained(folder)
+
+    write_aside(output, save)
+
+
+def write_aside(output: Path, save: Callable[[Path], None]) -> None:
+    """Let `save` fill a folder, then move its files into `output`.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written.
+    """
+    part = output / ".export-part"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        with quiet():
+            save(part)
+        for file in part.iterdir():
+            _open_to_readers(file)
+            target = output / file.name
+            if target.is_dir():
+                shutil.rmtree(target)
+            os.replace(file, target)
+        part.rmdir()
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{output}: the model cannot be written ({reason}); checkpoints stay: free space, then run the same "
+            "command again"
+        ) from None
+
+
+def _open_to_readers(file: Path) -> None:
+    """safetensors makes files for their owner only; a model is as readable as other new files are."""
+    mask = os.umask(0)
+    os.umask(mask)
+    file.chmod(0o666 & ~mask)

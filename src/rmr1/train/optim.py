@@ -1,0 +1,150 @@
+"""Optimizers and the learning rate of a step.
+
+`AdamW` is torch's. `Muon` (Jordan 2024, momentum whose matrix updates are made orthogonal) follows torch's
+`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, but works in float32 and on all matrices of one shape
+at once: torch's rounds to bfloat16, which CPUs without such units take many times longer for.
+
+The rate is a pure function of the step, so nothing of it has to be stored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_STEPS = 5
+
+
+def compute_rate(
+    step: int, *, total: int, warmup: int, schedule: str = "cosine", min_ratio: float = 0.0
+) -> float:
+    """Factor on the peak learning rate at `step`, counted from 0; in [0, 1].
+
+    Rises in equal parts over `warmup` steps, the last of which has the full rate. Then it is "constant", or
+    falls by a half "cosine", or "linear"ly, toward `min_ratio`, which the step after the last one would have.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    share = min(1.0, (step - warmup + 1) / max(1, total - warmup + 1))
+    fall = 0.5 * (1 + math.cos(math.pi * share)) if schedule == "cosine" else 1 - share
+    return min_ratio + (1 - min_ratio) * fall
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, orthogonalised, for parameters of two dimensions."""
+
+    def __init__(
+        self,
+        params: Iterable[torch.nn.Parameter],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        if any(matrix.ndim != 2 for group in self.param_groups for matrix in group["params"]):
+            raise ValueError("Muon is for matrices only")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        loss = None if closure is None else closure()
+        for group in self.param_groups:
+            shapes: dict[tuple[int, ...], list[torch.nn.Parameter]] = {}
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    shapes.setdefault(tuple(matrix.shape), []).append(matrix)
+            for (rows, columns), matrices in shapes.items():
+                updates = []
+                for matrix in matrices:
+                    gradient = matrix.grad.float()  # type: ignore[union-attr]
+                    memory = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(gradient))
+                    memory.lerp_(gradient, 1 - group["momentum"])
+                    updates.append(gradient.lerp(memory, group["momentum"]))
+                rate = group["lr"] * 0.2 * math.sqrt(max(rows, columns))
+                for matrix, update in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                    matrix.sub_(update.to(matrix.dtype), alpha=rate)
+        return loss
+
+
+def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
+    """About the nearest orthogonal matrices, by five Newton-Schulz steps; (count, rows, columns).
+
+    Singular values come out near 1, between about 0.7 and 1.2.
+    """
+    is_tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if is_tall else matrices
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    a, b, c = _COEFFICIENTS
+    for _ in range(_STEPS):
+        square = x @ x.mT
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.mT if is_tall else x
+
+
+class Optimizers:
+    """One or two optimizers as one, with the step's rate put on each one's own peak."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer]):
+        self._optimizers = optimizers
+        self._peaks = [[group["lr"] for group in one.param_groups] for one in optimizers]
+
+    def step(self, factor: float) -> None:
+        for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+            optimizer.step()
+
+    def zero_grad(self) -> None:
+        for optimizer in self._optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        return [optimizer.state_dict() for optimizer in self._optimizers]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        for optimizer, state in zip(self._optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def build_optimizers(
+    model: torch.nn.Module,
+    *,
+    name: str,
+    lr: float,
+    muon_lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> Optimizers:
+    """AdamW for all that is trained; or ("muon") Muon for the matrices inside the layers, AdamW for the rest.
+
+    Weight decay is for matrices; norms, biases and embeddings have none.
+    """
+    matrices, embeddings, others = [], [], []
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    for parameter_name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.ndim == 2 and id(parameter) not in tables and "lm_head" not in parameter_name:
+            matrices.append(parameter)
+        elif parameter.ndim == 2:
+            embeddings.append(parameter)
+        else:
+            others.append(parameter)
+
+    def adamw(*groups: tuple[list[torch.nn.Parameter], float]) -> torch.optim.Optimizer:
+        kept = [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+        return torch.optim.AdamW(kept, lr=lr, betas=betas, eps=eps)
+
+    if name == "muon" and matrices:
+        optimizers: list[torch.optim.Optimizer] = [Muon(matrices, lr=muon_lr, weight_decay=weight_decay)]
+        if embeddings or others:
+            optimizers.append(adamw((embeddings + others, 0.0)))
+        return Optimizers(optimizers)
+    return Optimizers([adamw((matrices, weight_decay), (embeddings + others, 0.0))])

@@ -1,0 +1,146 @@
+"""Everything about a run that can be known before a weight is loaded: `rmr1 sft --dry-run` prints it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from rmr1.data.fingerprint import fingerprint_source
+from rmr1.errors import ConfigError
+from rmr1.prompts.families import load_family
+from rmr1.train.examples import (
+    Counts,
+    Source,
+    StoredExamples,
+    WorldExamples,
+    count_steps,
+    draw_conversation,
+    read_conversations,
+    read_examples,
+)
+from rmr1.train.recipe import Recipe
+from rmr1.train.rendering import Renderer
+from rmr1.train.row import Example
+from rmr1.train.scratch.spelling import Speller
+from rmr1.train.start import Base, describe_base
+
+_SAMPLED = 200
+"""Items of the world by which the length of all is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run before it starts."""
+
+    recipe: Recipe
+    base: Base
+    renderer: Renderer
+    source: Source
+    held_out: list[Example]
+    steps: int
+    warmup_steps: int
+    counts: Counts
+    """Of the training rows; of the world, of a sample."""
+
+    def describe(self) -> dict[str, Any]:
+        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
+        from importlib.metadata import version
+
+        recipe = self.recipe
+        sources = {
+            name: [fingerprint_source(one) for one in ((value,) if isinstance(value, str) else value)]
+            for name, value in (("train", recipe.data.train), ("held_out", recipe.data.held_out))
+            if value is not None
+        }
+        return {
+            "recipe": recipe.model_dump(mode="json"),
+            "data": sources or {"world": recipe.data.world.seed if recipe.data.world else None},
+            "model": self.base.identity,
+            "versions": {name: version(name) for name in ("rmr1", "torch", "transformers", "accelerate")},
+        }
+
+
+def build_plan(recipe: Recipe) -> Plan:
+    """Read tokenizer and data, and count.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
+    """
+    base = describe_base(recipe, lambda: read_texts(recipe))
+    max_tokens = recipe.data.max_tokens
+    if base.context is not None and max_tokens > base.context:
+        raise ConfigError(
+            f"data.max_tokens is {max_tokens}, and the model's context {base.context}; name at most that"
+        )
+    renderer = Renderer(base.tokenizer)
+    source, held_out, counts = _open_data(recipe, renderer, max_tokens)
+    optim = recipe.optim
+    steps = count_steps(source, recipe.batch, epochs=optim.epochs, steps=optim.steps)
+    warmup = math.ceil(optim.warmup * steps) if optim.warmup < 1 else round(optim.warmup)
+    return Plan(
+        recipe=recipe,
+        base=base,
+        renderer=renderer,
+        source=source,
+        held_out=held_out,
+        steps=steps,
+        warmup_steps=min(warmup, steps),
+        counts=counts,
+    )
+
+
+def read_texts(recipe: Recipe) -> Iterator[str]:
+    """The text that a new tokenizer is learnt from: the messages of the first training examples.
+
+    The fixed system prompt is left out, since the template folds it.
+    """
+    assert recipe.model.from_scratch is not None
+    number = recipe.model.from_scratch.tokenizer.examples
+    world = recipe.data.world
+    if world is not None:
+        conversations = (
+            draw_conversation(world, index, split="train", distribution=world.distribution)[0]
+            for index in range(number)
+        )
+    else:
+        assert recipe.data.train is not None
+        rows = read_conversations(recipe.data.train, check_prompts=False)
+        conversations = (messages for messages, _, _ in islice(rows, number))
+    folded = load_family("rubric").system
+    for messages in conversations:
+        yield from (message.text for message in messages if message.text != folded)
+
+
+def _open_data(recipe: Recipe, renderer: Renderer, max_tokens: int) -> tuple[Source, list[Example], Counts]:
+    data = recipe.data
+    if data.world is not None:
+        share = data.world.spelled
+        speller = Speller(renderer.tokenizer, share) if share else None
+        world = WorldExamples(data.world, renderer, max_tokens=max_tokens, speller=speller)
+        test = WorldExamples(
+            data.world, renderer, split="test", distribution="balanced", max_tokens=max_tokens
+        )
+        held_out = [found for index in range(data.world.held_out) if (found := test.get(0, index))]
+        sample = StoredExamples(max_tokens=max_tokens)
+        for index in range(min(_SAMPLED, data.world.items)):
+            if (example := world.get(0, index)) is not None:
+                sample.add(example)
+        return world, held_out, sample.counts
+    assert data.train is not None
+    kept, aside = read_examples(
+        data.train,
+        renderer,
+        seed=recipe.seed,
+        max_tokens=max_tokens,
+        on_overlong=data.on_overlong,
+        check_prompts=data.check_prompts,
+        held_out_share=data.held_out_share,
+    )
+    if data.held_out is not None:
+        aside, _ = read_examples(
+            data.held_out, renderer, max_tokens=max_tokens, check_prompts=data.check_prompts
+        )
+    return kept, aside.all(), kept.counts

@@ -1,0 +1,218 @@
+"""Labelled pairs -> the tokens of their better and worse conversation, and the order in which they are seen.
+
+Only pairs with a preferred answer teach anything here: ties and pairs without a label are left out and
+counted. Conversations are those that the judge will score, read by the judge's own reader.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from rmr1.data.read import read_pairs
+from rmr1.engines.base import Score, ScoreRequest
+from rmr1.engines.scorer import ConversationReader
+from rmr1.errors import DataError
+from rmr1.records import PreferencePair
+from rmr1.train.row import Example
+from rmr1.train.scalar.recipe import PairDataRecipe, ScalarRecipe
+from rmr1.train.scratch.spelling import Speller
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(slots=True, kw_only=True)
+class PairCounts:
+    """What was read."""
+
+    pairs: int = 0
+    undecided: int = 0
+    """Ties, and pairs without a label."""
+    overlong: int = 0
+    tokens: int = 0
+    """Of both conversations of the pairs that are kept."""
+
+
+class PairStore:
+    """Token sequences of pairs, 4 bytes a token."""
+
+    def __init__(self) -> None:
+        self.counts = PairCounts()
+        self.end_tokens: set[int] = set()
+        """Tokens that a conversation ends with."""
+        self._tokens = array("i")
+        self._starts = array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self._starts) // 2
+
+    def add(self, chosen: Sequence[int], rejected: Sequence[int]) -> None:
+        for tokens in (chosen, rejected):
+            self._tokens.extend(tokens)
+            self._starts.append(len(self._tokens))
+            self.end_tokens.add(tokens[-1])
+        self.counts.tokens += len(chosen) + len(rejected)
+
+    def get(self, place: int) -> tuple[array[int], array[int]]:
+        """The better and the worse conversation."""
+        first, middle, last = self._starts[2 * place : 2 * place + 3]
+        return self._tokens[first:middle], self._tokens[middle:last]
+
+    def num_tokens(self, place: int) -> int:
+        """Of both conversations."""
+        return self._starts[2 * place + 2] - self._starts[2 * place]
+
+    def as_dataset(self, order: Sequence[int]) -> Dataset:
+        """What RewardTrainer takes: the pairs at these places, in this order."""
+        import pyarrow
+        from datasets import Dataset
+
+        starts = pyarrow.array(self._starts, type=pyarrow.int64())
+        lists = pyarrow.LargeListArray.from_arrays(starts, pyarrow.array(self._tokens, type=pyarrow.int32()))
+        rows = len(self)
+        columns = {
+            name: lists.take(pyarrow.array(range(first, 2 * rows, 2), type=pyarrow.int64()))
+            for first, name in enumerate(("chosen_ids", "rejected_ids"))
+        }
+        return Dataset(pyarrow.table(columns)).select(order)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """The order in which pairs are seen, from the first step to the last."""
+
+    order: Sequence[int]
+    tokens: Sequence[int]
+    """Tokens seen after each step."""
+
+    @property
+    def num_steps(self) -> int:
+        return len(self.tokens)
+
+
+def plan_course(store: PairStore, recipe: ScalarRecipe) -> Course:
+    """So many epochs, each in an order drawn from the seed; or as many whole steps as `optim.tokens` needs."""
+    wanted, size = recipe.optim.tokens, recipe.batch.examples
+    epochs = count() if wanted is not None else range(recipe.optim.epochs)
+    order, seen, total = array("q"), array("q"), 0
+    for place in _list_places(len(store), recipe.seed, epochs):
+        order.append(place)
+        total += store.num_tokens(place)
+        seen.append(total)
+        if wanted is not None and total >= wanted and len(order) % size == 0:
+            break
+    ends = [*range(size, len(seen), size), len(seen)]
+    # Inside a step pairs go by length, so that what goes through the model together needs little padding.
+    steps = (
+        sorted(order[start : start + size], key=store.num_tokens) for start in range(0, len(order), size)
+    )
+    return Course(
+        order=array("q", chain.from_iterable(steps)), tokens=array("q", (seen[end - 1] for end in ends))
+    )
+
+
+def _list_places(number: int, seed: int, epochs: Iterable[int]) -> Iterator[int]:
+    for epoch in epochs:
+        places = list(range(number))
+        Random(f"{seed}/{epoch}").shuffle(places)
+        yield from places
+
+
+def read_stores(recipe: ScalarRecipe, reader: ConversationReader) -> tuple[PairStore, PairStore]:
+    """Training pairs, and held-out ones.
+
+    Raises:
+        DataError: a row cannot be read or is too long (where that fails), or nothing is left to train on.
+    """
+    data = recipe.data
+    kept, aside = PairStore(), PairStore()
+    if data.world is not None:
+        speller = Speller(reader.tokenizer, data.world.spelled) if data.world.spelled else None
+        training = draw_pairs(data, "train", data.world.items)
+        _fill(kept, training, reader, data, name="the world", speller=speller)
+        _fill(aside, draw_pairs(data, "test", data.world.held_out), reader, data, name="the world")
+    else:
+        assert data.train is not None
+        draw = Random(f"{recipe.seed}/held-out")
+        for source, pair in _read(data.train, data):
+            is_aside = data.held_out_share and draw.random() < data.held_out_share
+            _fill(aside if is_aside else kept, [pair], reader, data, name=source)
+        for source, pair in _read(data.held_out or (), data):
+            _fill(aside, [pair], reader, data, name=source)
+    if not len(kept):
+        counts = kept.counts
+        name = data.train if isinstance(data.train, str) else ", ".join(data.train or ("the world",))
+        raise DataError(
+            f"nothing to train on: of {counts.pairs} pairs {counts.undecided} have no preferred answer and "
+            f"{counts.overlong} are longer than data.max_tokens {data.max_tokens}",
+            path=name,
+        )
+    if data.has_held_out and not len(aside):
+        raise DataError("no held-out pair is left; name others, or a larger held_out_share")
+    return kept, aside
+
+
+def draw_pairs(data: PairDataRecipe, split: Any, number: int) -> Iterator[PreferencePair]:
+    """Pairs of the synthetic world."""
+    from rmr1.world import sample_pairs
+
+    assert data.world is not None
+    distribution = data.world.distribution if split == "train" else "balanced"
+    for item in sample_pairs(data.world.seed, number, split=split, distribution=distribution):
+        yield item.pair
+
+
+def _read(sources: str | Sequence[str], data: PairDataRecipe) -> Iterator[tuple[str, PreferencePair]]:
+    for source in (sources,) if isinstance(sources, str) else sources:
+        for pair in read_pairs(source, columns=data.map or None, format=data.format):
+            yield source, pair
+
+
+def _fill(
+    store: PairStore,
+    pairs: Iterable[PreferencePair],
+    reader: ConversationReader,
+    data: PairDataRecipe,
+    *,
+    name: str,
+    speller: Speller | None = None,
+) -> None:
+    for pair in pairs:
+        store.counts.pairs += 1
+        if pair.label not in ("A", "B"):
+            store.counts.undecided += 1
+            continue
+        found: list[Sequence[int]] = []
+        for response in (pair.response_a, pair.response_b):
+            tokens = reader.prepare(ScoreRequest(key="", pair_id=pair.id, messages=(*pair.prompt, *response)))
+            if isinstance(tokens, Score):
+                if tokens.problem != "prompt_too_long":
+                    raise DataError(f"pair {pair.id!r}: {tokens.error}", path=name)
+                if data.on_overlong == "fail":
+                    raise DataError(
+                        f"pair {pair.id!r}: conversation of {tokens.prompt_tokens} tokens is longer than "
+                        f"data.max_tokens {data.max_tokens}",
+                        path=name,
+                    )
+                continue
+            found.append(tokens)
+        if len(found) < 2:
+            store.counts.overlong += 1
+            continue
+        if speller is not None:
+            found = spell_pair(found, speller, Random(f"{pair.id}/spelled"))
+        store.add(*(found if pair.label == "A" else reversed(found)))
+
+
+def spell_pair(conversations: Sequence[Sequence[int]], speller: Speller, draw: Random) -> list[Sequence[int]]:
+    """Both conversations with the same words spelt in bytes."""
+    # One document with a mark between them that no text has, so that a word is spelt in both or in neither.
+    tokens = array("i", [*conversations[0], -1, *conversations[1]])
+    spelt = list(speller.spell(Example(tokens=tokens, num_prompt=len(tokens)), draw).tokens)
+    middle = spelt.index(-1)
+    return [spelt[:middle], spelt[middle + 1 :]]

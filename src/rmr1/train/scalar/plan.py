@@ -1,0 +1,75 @@
+"""Everything about a training that can be known before a weight is loaded: `rmr1 scalar --dry-run` prints it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rmr1.data.fingerprint import fingerprint_source
+from rmr1.engines.scorer import ConversationReader
+from rmr1.errors import ConfigError
+from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
+from rmr1.train.scalar.recipe import ScalarRecipe
+from rmr1.train.scalar.start import ScalarBase, choose_padding, describe_scalar_base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalarPlan:
+    """A run before it starts."""
+
+    recipe: ScalarRecipe
+    base: ScalarBase
+    train: PairStore
+    held_out: PairStore
+    course: Course
+    warmup_steps: int
+    pad: int
+    """Padding token."""
+
+    def describe(self) -> dict[str, Any]:
+        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
+        from importlib.metadata import version
+
+        recipe = self.recipe
+        sources = {
+            name: [fingerprint_source(one) for one in ((value,) if isinstance(value, str) else value)]
+            for name, value in (("train", recipe.data.train), ("held_out", recipe.data.held_out))
+            if value is not None
+        }
+        return {
+            "recipe": recipe.model_dump(mode="json"),
+            "data": sources or {"world": recipe.data.world.seed if recipe.data.world else None},
+            "model": self.base.identity,
+            "versions": {name: version(name) for name in ("rmr1", "torch", "transformers", "trl")},
+        }
+
+
+def build_scalar_plan(recipe: ScalarRecipe) -> ScalarPlan:
+    """Read tokenizer and data, and count.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
+    """
+    base = describe_scalar_base(recipe)
+    max_tokens = recipe.data.max_tokens
+    if base.context is not None and max_tokens > base.context:
+        raise ConfigError(
+            f"data.max_tokens is {max_tokens}, and the model's context {base.context}; name at most that"
+        )
+    reader = ConversationReader(
+        tokenizer=base.tokenizer, num_embeddings=base.num_embeddings, max_model_len=max_tokens
+    )
+    train, held_out = read_stores(recipe, reader)
+    course = plan_course(train, recipe)
+    warmup = recipe.optim.warmup
+    steps = math.ceil(warmup * course.num_steps) if warmup < 1 else round(warmup)
+    return ScalarPlan(
+        recipe=recipe,
+        base=base,
+        train=train,
+        held_out=held_out,
+        course=course,
+        warmup_steps=min(steps, course.num_steps),
+        pad=choose_padding(base.tokenizer, train.end_tokens, base.num_embeddings),
+    )

@@ -1,0 +1,159 @@
+"""A scalar training from recipe to folder: one training for each rate, and the best of them stored.
+
+    DIR/
+      training.json, summary.json, config.json, model.safetensors, tokenizer.json, ...
+      metrics.jsonl         of the rate that was kept
+      tries/lr-0.002/       a training of its own: training.json, metrics.jsonl, summary.json, checkpoints/
+
+The same command goes on where it was: finished tries are kept, the one that was stopped goes on at its last
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
+from rmr1.train.checkpoints import restore_weights
+from rmr1.train.display import Display
+from rmr1.train.export import write_aside
+from rmr1.train.folder import METRICS, SUMMARY, TRIES, open_folder, write_text
+from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
+from rmr1.train.scalar.recipe import ScalarRecipe
+from rmr1.train.scalar.trainer import DivergedError, Rate, import_trl, train
+
+_WEIGHTS = "weights.safetensors"
+
+
+def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False) -> dict[str, Any]:
+    """Train as the recipe says, into the folder `output`; the summary's values.
+
+    A run that was stopped goes on, a finished one is left as it is.
+
+    Raises:
+        ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
+    """
+    import_trl()  # what is missing is said before the data are read
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("rmr1 scalar trains in one process; start it without torchrun")
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
+    output = Path(output)
+    plan = build_scalar_plan(recipe)
+    folder = open_folder(output, plan.describe())
+    try:
+        if folder.is_finished:
+            return {**folder.read_summary(), "was_finished": True}
+        tries = [_try(plan, rate, output, quiet=quiet) for rate in list_rates(recipe)]
+        summary = summarize(plan, tries)
+        _export(plan, output, summary)
+        return summary
+    finally:
+        folder.close()
+
+
+def list_rates(recipe: ScalarRecipe) -> list[Rate]:
+    optim = recipe.optim
+    matrices = optim.muon_lr if optim.name == "muon" and optim.muon_lr is not None else optim.lr
+    return [Rate(lr=lr, muon_lr=muon_lr) for lr, muon_lr in zip(optim.lr, matrices, strict=True)]
+
+
+def summarize(plan: ScalarPlan, tries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Figures of the try that is kept, and of all of them.
+
+    The best has the highest held-out accuracy; among equals the lower held-out loss.
+
+    Raises:
+        ConfigError: no try has a loss that is a number.
+    """
+    usable = [one for one in tries if not one.get("diverged")]
+    if not usable:
+        raise ConfigError(
+            "the loss became infinite or not a number with every rate; lower optim.lr, or compute in another "
+            "precision"
+        )
+    best = max(usable, key=lambda one: (one.get("held_out_accuracy", 0.0), -one.get("held_out_loss", 0.0)))
+    counts = plan.train.counts
+    return {
+        **best,
+        "seconds": round(sum(one.get("seconds", 0.0) for one in tries), 3),
+        "train_pairs": len(plan.train),
+        "held_out_pairs": len(plan.held_out),
+        "undecided": counts.undecided,
+        "overlong": counts.overlong,
+        "tries": [dict(one) for one in tries],
+    }
+
+
+def _try(plan: ScalarPlan, rate: Rate, output: Path, *, quiet: bool) -> dict[str, Any]:
+    """One training, done or found done."""
+    place = output / TRIES / rate.name
+    folder = open_folder(place, plan.describe())
+    try:
+        if folder.is_finished:
+            return folder.read_summary()
+        model = plan.base.load()
+        # Where there is none, or one that ends conversations, the library would read the score elsewhere.
+        model.config.get_text_config().pad_token_id = plan.pad
+        with Display(plan.course.num_steps, quiet=quiet) as display:
+            try:
+                figures = train(plan, rate, model, folder, display)
+            except DivergedError:
+                display.say(f"rmr1: rate {rate.lr:g}: the loss is not a number any more; this try ends")
+                figures = {"lr": rate.lr, "diverged": True}
+            else:
+                figures["parameters"] = sum(one.numel() for one in model.parameters())
+                _store_weights(model, place)
+        write_text(place / SUMMARY, json.dumps(figures, indent=2) + "\n")
+        shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
+        return figures
+    finally:
+        folder.close()
+
+
+def _store_weights(model: torch.nn.Module, place: Path) -> None:
+    part = place / f".{_WEIGHTS}.part"
+    try:
+        save_file({name: one.detach().cpu().contiguous() for name, one in model.named_parameters()}, part)
+        os.replace(part, place / _WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{place / _WEIGHTS}: cannot be written ({reason}); checkpoints stay: free space, then run the same "
+            "command again"
+        ) from None
+
+
+def _export(plan: ScalarPlan, output: Path, summary: Mapping[str, Any]) -> None:
+    """The kept try as a Hugging Face folder, the summary last; then the tries' weights may go."""
+    recipe = plan.recipe
+    rates = list_rates(recipe)
+    name = next(rate.name for rate in rates if rate.lr == summary["lr"])
+    place = output / TRIES / name
+    kind = recipe.model.save_dtype or ("fp32" if recipe.model.precision == "fp32" else "bf16")
+    model = plan.base.load()
+    model.config.get_text_config().pad_token_id = plan.pad
+    restore_weights(model, load_file(place / _WEIGHTS), place)
+    model.to(dtype=torch.bfloat16 if kind == "bf16" else torch.float32)  # type: ignore[call-arg]
+
+    def save(folder: Path) -> None:
+        model.save_pretrained(folder)
+        plan.base.tokenizer.save_pretrained(folder)
+        if (place / METRICS).exists():
+            shutil.copyfile(place / METRICS, folder / METRICS)
+
+    write_aside(output, save)
+    write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    for rate in rates:
+        (output / TRIES / rate.name / _WEIGHTS).unlink(missing_ok=True)

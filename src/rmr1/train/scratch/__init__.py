@@ -1,0 +1,1 @@
+"""A tokenizer and a model made anew from a recipe, for judges that are trained from nothing."""

@@ -1,0 +1,429 @@
+"""Supervised fine-tuning: the loop.
+
+A step takes the next examples of the source, packs them into rows, and gives each process its share of the
+rows. Losses are summed over the judge's tokens and divided by the number of those tokens in the whole step,
+so neither packing nor accumulation nor the number of processes changes what is computed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from rmr1.engines.reader import read_end_tokens
+from rmr1.errors import ConfigError, RMR1Error
+from rmr1.train.checkpoints import (
+    Snapshot,
+    find_checkpoint,
+    get_random_state,
+    read_checkpoint,
+    restore_weights,
+    set_random_state,
+    trained_weights,
+    write_checkpoint,
+)
+from rmr1.train.display import Display
+from rmr1.train.evaluate import count_verdicts, sum_held_out
+from rmr1.train.examples import Position, take_batch
+from rmr1.train.export import export_model
+from rmr1.train.folder import RunFolder, open_folder
+from rmr1.train.memory import peak_memory_gb
+from rmr1.train.optim import build_optimizers, compute_rate
+from rmr1.train.packing import pack, packed_attention, share_rows
+from rmr1.train.plan import Plan, build_plan
+from rmr1.train.recipe import Recipe
+from rmr1.train.row import Example, RowLoss, build_row
+from rmr1.train.start import load_trainee
+
+_T = TypeVar("_T")
+_RECENT = 20
+"""Steps whose mean loss the summary gives."""
+
+
+def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[str, Any]:
+    """Train as the recipe says, into the folder `output`; the summary's values.
+
+    A run that was stopped goes on at its last checkpoint, a finished one is left as it is.
+
+    Raises:
+        ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
+    """
+    with accelerated(recipe) as accelerator:
+        return _run(build_plan(recipe), accelerator, Path(output), quiet=quiet)
+
+
+def _run(plan: Plan, accelerator: Any, output: Path, *, quiet: bool) -> dict[str, Any]:
+    folder = _on_main(accelerator, lambda: open_folder(output, plan.describe()))
+    try:
+        finished = _on_main(
+            accelerator, lambda: folder.read_summary() if folder and folder.is_finished else None
+        )
+        finished = _share(accelerator, finished)
+        if finished is not None:
+            return {**finished, "was_finished": True}
+        return Training(plan, accelerator, output, folder, quiet=quiet).run()
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+@contextlib.contextmanager
+def accelerated(recipe: Recipe) -> Iterator[Any]:
+    """accelerate's view of the processes and devices.
+
+    What it keeps for the whole process is taken back at the end, so that a run of another precision may
+    follow in the same process.
+
+    Raises:
+        ConfigError: accelerate or a tracker is not installed, or the device is not there.
+    """
+    try:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+    wanted = recipe.report.report_to
+    names = [] if wanted == "none" else [wanted] if isinstance(wanted, str) else list(wanted)
+    if recipe.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
+    is_first = not AcceleratorState._shared_state
+    try:
+        accelerator = Accelerator(
+            cpu=recipe.device == "cpu" or not torch.cuda.is_available(),
+            mixed_precision="bf16" if recipe.model.precision == "bf16" else "no",
+            log_with=names or None,
+        )
+    except ValueError as error:
+        raise ConfigError(f"report.report_to or model.precision: {str(error).splitlines()[0]}") from None
+    found = {getattr(one, "value", one) for one in accelerator.log_with}
+    if missing := [name for name in names if name != "all" and name not in found]:
+        raise ConfigError(f"report.report_to: {missing[0]!r} is not a tracker that is installed")
+    try:
+        yield accelerator
+    finally:
+        if accelerator.num_processes > 1:
+            accelerator.end_training()
+        elif is_first:
+            AcceleratorState._reset_state(reset_partial_state=True)
+
+
+class Training:
+    """One run, from its start or its last checkpoint to its end."""
+
+    def __init__(
+        self, plan: Plan, accelerator: Any, output: Path, folder: RunFolder | None, *, quiet: bool = False
+    ):
+        self.plan = plan
+        self.recipe = recipe = plan.recipe
+        self.accelerator = accelerator
+        self.output = output
+        self.folder = folder
+        self.device = accelerator.device
+        self.quiet = quiet or folder is None
+        self.trainee = load_trainee(recipe, plan.base, self.device)
+        self.model = self.trainee.model
+        table: Any = self.model.get_input_embeddings()
+        if plan.counts.largest_token >= table.weight.shape[0]:
+            raise ConfigError(
+                f"the data hold token {plan.counts.largest_token}, and the model knows {table.weight.shape[0]}: "
+                "tokenizer and model do not fit together"
+            )
+        self.loss = RowLoss(self.model)
+        self.wrapped = accelerator.prepare(self.loss)
+        optim = recipe.optim
+        self.optimizers = build_optimizers(
+            self.loss,
+            name=optim.name,
+            lr=optim.lr,
+            muon_lr=optim.muon_lr,
+            betas=optim.betas,
+            eps=optim.eps,
+            weight_decay=optim.weight_decay,
+        )
+        torch.manual_seed(recipe.seed * 1009 + accelerator.process_index)
+        self.position = Position()
+        self.state: dict[str, Any] = {
+            "step": 0,
+            "tokens": 0,
+            "judged_tokens": 0,
+            "examples": 0,
+            "seconds": 0.0,
+            "recent": [],
+        }
+        self._resume()
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end and export; the summary's values."""
+        recipe, state, steps = self.recipe, self.state, self.plan.steps
+        trackers = recipe.report.report_to != "none"
+        if trackers:
+            self.accelerator.init_trackers(
+                recipe.report.project, config=_flat(recipe.model_dump(mode="json"))
+            )
+        with Display(steps, done=state["step"], quiet=self.quiet) as display:
+            for note in self.plan.base.notes if not state["step"] else ():
+                display.say(f"rmr1: {note}")
+            if state["step"]:
+                display.say(f"rmr1: {self.output}: going on after step {state['step']}")
+            while state["step"] < steps:
+                values = self._step()
+                step = state["step"]
+                display.update(values)
+                if step % recipe.report.every == 0 or step == steps:
+                    self._log(values)
+                every = recipe.evaluation.every
+                if every and step % every == 0 and step < steps:
+                    self._look(display)
+                if recipe.checkpoint.every and (step % recipe.checkpoint.every == 0 or step == steps):
+                    self._save()
+            held_out = self._look(display) if self.plan.held_out else {}
+        if trackers:
+            self.accelerator.end_training()
+        summary = self._summarize(held_out)
+        _on_main(self.accelerator, lambda: export_model(self.plan, self.trainee, self.output, summary))
+        return summary
+
+    def _step(self) -> dict[str, Any]:
+        began = time.perf_counter()
+        recipe, state = self.recipe, self.state
+        epoch = self.position.epoch
+        examples, self.position = take_batch(self.plan.source, recipe.batch, self.position)
+        judged = sum(example.num_judged for example in examples)
+        tokens = sum(len(example.tokens) for example in examples)
+        factor = compute_rate(
+            state["step"],
+            total=self.plan.steps,
+            warmup=self.plan.warmup_steps,
+            schedule=recipe.optim.schedule,
+            min_ratio=recipe.optim.min_ratio,
+        )
+        loss = norm = 0.0
+        if judged:
+            loss = self._backward(examples, judged)
+            trained = [one for one in self.loss.parameters() if one.requires_grad]
+            clip = recipe.optim.clip or math.inf
+            norm = float(torch.nn.utils.clip_grad_norm_(trained, clip))
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                raise ConfigError(
+                    f"step {state['step'] + 1}: the loss is {loss} and its gradient {norm}, which no training "
+                    "recovers from; lower optim.lr, or compute in another precision; older checkpoints stay"
+                )
+            self.optimizers.step(factor)
+            self.optimizers.zero_grad()
+        seconds = time.perf_counter() - began
+        state["step"] += 1
+        state["tokens"] += tokens
+        state["judged_tokens"] += judged
+        state["examples"] += len(examples)
+        state["seconds"] += seconds
+        state["recent"] = [*state["recent"], loss][-_RECENT:]
+        return {
+            "step": state["step"],
+            "epoch": epoch,
+            "loss": loss,
+            "lr": factor * recipe.optim.lr,
+            "grad_norm": norm,
+            "examples": state["examples"],
+            "tokens": state["tokens"],
+            "judged_tokens": state["judged_tokens"],
+            "tokens_per_second": tokens / max(seconds, 1e-9),
+            "seconds": state["seconds"],
+            "memory_gb": peak_memory_gb(self.device),
+        }
+
+    def _backward(self, examples: list[Example], judged: int) -> float:
+        """Gradients of the mean loss of the step's tokens on every process; that loss."""
+        batch, ranks = self.recipe.batch, self.accelerator.num_processes
+        rows = (
+            pack([len(example.tokens) for example in examples], batch.row_tokens)
+            if batch.packing
+            else [[place] for place in range(len(examples))]
+        )
+        costs = [float(sum(len(examples[place].tokens) for place in row)) for row in rows]
+        own = share_rows(costs, ranks)[self.accelerator.process_index]
+        # A process without a row takes part with one that counts for nothing: all must meet at the end.
+        work = [(rows[place], 1.0) for place in own] or [(rows[0], 0.0)]
+        total = torch.zeros((), device=self.device)
+        with self._attention():
+            for number, (row, weight) in enumerate(work):
+                is_last = number == len(work) - 1
+                with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
+                    found = self.wrapped(build_row([examples[place] for place in row], self.device))
+                    # Processes' gradients are averaged, so each one's part counts `ranks` times.
+                    self.accelerator.backward(found * (weight * ranks / judged))
+                total += found.detach() * weight
+        if ranks > 1:
+            total = self.accelerator.reduce(total, "sum")
+        return float(total) / judged
+
+    def _attention(self) -> contextlib.AbstractContextManager[None]:
+        return packed_attention(self.model) if self.recipe.batch.packing else contextlib.nullcontext()
+
+    def _look(self, display: Display) -> dict[str, Any]:
+        """Held-out figures, logged."""
+        values = self._evaluate()
+        if self.folder is not None:
+            self.folder.log({"step": self.state["step"], **values})
+        if self.recipe.report.report_to != "none":
+            self.accelerator.log(values, step=self.state["step"])
+        text = f"held-out loss {values['held_out_loss']:.4f}"
+        if "held_out_accuracy" in values:
+            text += (
+                f", {100 * values['held_out_accuracy']:.1f}% of {values['held_out_verdicts']} verdicts right, "
+                f"{values['held_out_unparsed']} without verdict"
+            )
+        display.say(f"step {self.state['step']}: {text}")
+        return values
+
+    def _evaluate(self) -> dict[str, Any]:
+        recipe, rank, ranks = self.recipe, self.accelerator.process_index, self.accelerator.num_processes
+        held_out = self.plan.held_out
+        self.model.eval()
+        try:
+            with self._attention():
+                loss, tokens = sum_held_out(
+                    self.loss, held_out[rank::ranks], row_tokens=recipe.batch.row_tokens, device=self.device
+                )
+            judged = [example for example in held_out if example.label is not None]
+            judged = judged[: recipe.evaluation.verdicts]
+            counts = [0, 0, 0]
+            if judged:
+                with self.accelerator.autocast():
+                    found = count_verdicts(
+                        self.model,
+                        self.plan.base.tokenizer,
+                        judged[rank::ranks],
+                        end_tokens={
+                            self.plan.renderer.end_token,
+                            *read_end_tokens(self.model.generation_config, self.model.config),
+                        },
+                        max_new_tokens=recipe.evaluation.max_new_tokens,
+                        batch_size=recipe.evaluation.batch_size,
+                        context=self.plan.base.context,
+                    )
+                counts = [found.correct, found.unparsed, found.tokens]
+        finally:
+            self.model.train()
+        sums = torch.tensor([loss, tokens, *counts], dtype=torch.float64)
+        if ranks > 1:
+            sums = self.accelerator.reduce(sums.float().to(self.device), "sum").cpu().double()
+        values: dict[str, Any] = {"held_out_loss": float(sums[0] / sums[1])}
+        if judged:
+            values |= {
+                "held_out_verdicts": len(judged),
+                "held_out_accuracy": float(sums[2]) / len(judged),
+                "held_out_unparsed": int(sums[3]),
+                "held_out_mean_tokens": float(sums[4]) / len(judged),
+            }
+        return values
+
+    def _log(self, values: dict[str, Any]) -> None:
+        if self.folder is not None:
+            folder = self.folder
+            folder.log(values)
+        if self.recipe.report.report_to != "none":
+            self.accelerator.log(
+                {key: value for key, value in values.items() if key != "step"}, step=values["step"]
+            )
+
+    def _save(self) -> None:
+        from accelerate.utils import gather_object
+
+        random = gather_object([get_random_state()])
+        place = {"epoch": self.position.epoch, "index": self.position.index}
+        _on_main(
+            self.accelerator,
+            lambda: write_checkpoint(
+                self.output,
+                Snapshot(
+                    weights=dict(trained_weights(self.loss)),
+                    optimizer=self.optimizers.state_dict(),
+                    state={**self.state, "position": place},
+                    random=random,
+                ),
+                keep=self.recipe.checkpoint.keep,
+            ),
+        )
+
+    def _resume(self) -> None:
+        place = _share(self.accelerator, _on_main(self.accelerator, lambda: find_checkpoint(self.output)))
+        if place is None:
+            if self.folder is not None:
+                self.folder.rewind(0)
+            return
+        snapshot = read_checkpoint(place, device=self.device)
+        restore_weights(self.loss, snapshot.weights, place)
+        self.optimizers.load_state_dict(snapshot.optimizer)
+        self.state = dict(snapshot.state)
+        self.position = Position(**self.state.pop("position"))
+        rank = self.accelerator.process_index
+        if rank < len(snapshot.random):
+            set_random_state(snapshot.random[rank])
+        if self.folder is not None:
+            self.folder.rewind(self.state["step"])
+
+    def _summarize(self, held_out: dict[str, Any]) -> dict[str, Any]:
+        state = self.state
+        recent = state["recent"]
+        return {
+            "steps": state["step"],
+            "examples": state["examples"],
+            "tokens": state["tokens"],
+            "judged_tokens": state["judged_tokens"],
+            "seconds": round(state["seconds"], 3),
+            "loss": sum(recent) / len(recent) if recent else None,
+            "parameters": sum(one.numel() for one in self.model.parameters()),
+            "trained_parameters": sum(one.numel() for one in trained_weights(self.loss).values()),
+            "overlong": self.plan.counts.overlong,
+            "processes": self.accelerator.num_processes,
+            **held_out,
+        }
+
+
+def _on_main(accelerator: Any, function: Callable[[], _T]) -> _T | None:
+    """Call it in the main process only; what it raises is raised in all of them.
+
+    The value is the main process's; the others get None.
+    """
+    error: RMR1Error | None = None
+    value = None
+    if accelerator.is_main_process:
+        try:
+            value = function()
+        except RMR1Error as raised:
+            error = raised
+    error = _share(accelerator, error)
+    if error is not None:
+        raise error
+    return value
+
+
+def _share(accelerator: Any, value: _T) -> _T:
+    """The main process's value, in all of them."""
+    if accelerator.num_processes == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    box = [value]
+    broadcast_object_list(box, from_process=0)
+    return box[0]
+
+
+def _flat(values: dict[str, Any], name: str = "") -> dict[str, Any]:
+    """Nested settings as `section.key`, in the types that trackers take."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        full = f"{name}.{key}" if name else key
+        if isinstance(value, dict):
+            found |= _flat(value, full)
+        else:
+            found[full] = value if isinstance(value, int | float | str | bool) else str(value)
+    return found

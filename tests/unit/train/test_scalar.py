@@ -1,0 +1,234 @@
+"""Scalar training before TRL: recipes, which pairs are seen when, rates, the optimizer."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from rmr1.errors import ConfigError
+from rmr1.train.scalar.optim import JoinedOptimizer, build_scalar_optimizer
+from rmr1.train.scalar.pairs import PairStore, plan_course, spell_pair
+from rmr1.train.scalar.plan import ScalarPlan
+from rmr1.train.scalar.recipe import ScalarRecipe, build_scalar_recipe
+from rmr1.train.scalar.run import list_rates, summarize
+from rmr1.train.scalar.start import choose_padding
+
+from ...tiny_models import build_scorer, build_tokenizer
+
+RECIPES = Path(__file__).resolve().parents[3] / "recipes"
+LEAST: dict[str, Any] = {"model": {"base": "x"}, "data": {"train": "pairs.jsonl"}}
+
+
+def recipe(**sections: Any) -> ScalarRecipe:
+    return build_scalar_recipe({**LEAST, **sections}, "r.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"lora": {}}, "unknown key 'lora'; expected one of seed, device"),
+        ({"optim": {"learning": 1}}, "unknown key 'optim.learning'; expected one of name, lr"),
+        ({"data": {"train": "p", "heldout": "q"}}, "unknown key 'data.heldout'; did you mean 'held_out'?"),
+        (
+            {"data": {"world": {"items": 4, "teacher": "oracle"}}},
+            "unknown key 'data.world.teacher'; expected one of items",
+        ),
+        ({"model": {"base": "x", "tokenizer": "y"}}, "model: tokenizer is for [model.from_scratch]"),
+        ({"model": {}}, "model: name either base"),
+        ({"data": {}}, "data: name either train, a file of pairs, or [data.world]"),
+        ({"batch": {"examples": 6, "examples_at_once": 4}}, "batch: examples must be a multiple"),
+        ({"optim": {"lr": []}}, "optim: lr names no rate"),
+        ({"optim": {"lr": -1}}, "optim.lr.0: input should be greater than 0, got -1"),
+        ({"optim": {"lr": [1e-3, 1e-3]}}, "optim: lr names a rate twice"),
+        ({"optim": {"lr": [1e-3], "muon_lr": [1, 2]}}, "optim: lr has 1 rates and muon_lr 2"),
+        ({"optim": {"lr": [1e-3, 2e-3]}}, "several rates in optim.lr need held-out pairs to choose by"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        recipe(**changes)
+    assert str(raised.value).startswith("r.toml: ") and complaint in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_one_rate_may_stand_without_brackets() -> None:
+    assert recipe(optim={"lr": 1e-3}).optim.lr == (1e-3,)
+
+
+def test_rates_and_their_folders() -> None:
+    held_out = {"train": "p", "held_out": "q"}
+    plain = recipe(data=held_out, optim={"lr": [1e-3, 2e-5]})
+    assert [rate.name for rate in list_rates(plain)] == ["lr-0.001", "lr-2e-05"]
+    muon = recipe(data=held_out, optim={"name": "muon", "lr": [1e-3, 2e-3], "muon_lr": [1e-3, 5e-3]})
+    assert [rate.name for rate in list_rates(muon)] == ["lr-0.001", "lr-0.002-muon-0.005"]
+
+
+def test_the_shipped_recipe_has_the_judges_model_and_pairs() -> None:
+    ours = build_scalar_recipe(tomllib.loads((RECIPES / "tiny-scalar.toml").read_text()), "tiny-scalar.toml")
+    judges = tomllib.loads((RECIPES / "tiny-judge.toml").read_text())
+    theirs = tomllib.loads((RECIPES / "tiny-scalar.toml").read_text())
+    assert theirs["model"]["from_scratch"] == judges["model"]["from_scratch"]
+    assert theirs["seed"] == judges["seed"]
+    assert theirs["data"]["world"]["distribution"] == judges["data"]["world"]["distribution"]
+    for name, default in (("seed", 0), ("spelled", 0.0)):
+        assert theirs["data"]["world"].get(name, default) == judges["data"]["world"].get(name, default)
+    assert theirs["optim"]["tokens"] == judges["optim"]["steps"] * judges["batch"]["tokens"]
+    assert len(ours.optim.lr) == 3
+
+
+def make_store(*lengths: tuple[int, int]) -> PairStore:
+    store = PairStore()
+    for number, (chosen, rejected) in enumerate(lengths):
+        store.add([10 + number] * chosen, [20 + number] * rejected)
+    return store
+
+
+def test_a_store_gives_back_what_was_put_in() -> None:
+    store = make_store((3, 1), (2, 4))
+    assert len(store) == 2 and store.counts.tokens == 10
+    assert [list(tokens) for tokens in store.get(1)] == [[11, 11], [21, 21, 21, 21]]
+    assert (store.num_tokens(0), store.num_tokens(1)) == (4, 6)
+    assert store.end_tokens == {10, 20, 11, 21}
+
+
+def test_the_dataset_has_the_order_that_is_asked_for() -> None:
+    pytest.importorskip("datasets")
+    rows = make_store((1, 2), (2, 1), (1, 1)).as_dataset([2, 0, 1, 2])
+    assert rows["chosen_ids"][:] == [[12], [10], [11, 11], [12]]
+    assert rows["rejected_ids"][:] == [[22], [20, 20], [21], [22]]
+
+
+def test_epochs_see_every_pair_once_each_in_another_order() -> None:
+    store = make_store(*[(2, 1)] * 10)
+    course = plan_course(store, recipe(batch={"examples": 4}, optim={"epochs": 3}))
+    order = list(course.order)
+    epochs = [order[:10], order[10:20], order[20:]]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    # 30 pairs of 3 tokens in steps of 4; the last step has two of them.
+    assert list(course.tokens) == [12, 24, 36, 48, 60, 72, 84, 90]
+    again = plan_course(store, recipe(batch={"examples": 4}, optim={"epochs": 3}))
+    assert list(again.order) == order
+
+
+@pytest.mark.parametrize(("wanted", "steps"), [(1, 1), (12, 1), (13, 2), (120, 10)])
+def test_a_budget_of_tokens_ends_with_the_step_that_reaches_it(wanted: int, steps: int) -> None:
+    store = make_store(*[(2, 1)] * 10)
+    course = plan_course(store, recipe(batch={"examples": 4}, optim={"tokens": wanted}))
+    assert course.num_steps == steps and len(course.order) == 4 * steps
+    assert course.tokens[-1] == 12 * steps
+
+
+def product_of_choices(*words: tuple[int, int]) -> list[list[tuple[int, int]]]:
+    """Every selection of the words."""
+    return [
+        [word for word, is_taken in zip(words, taken, strict=True) if is_taken]
+        for taken in itertools.product((False, True), repeat=len(words))
+    ]
+
+
+def test_a_word_is_spelt_in_both_conversations_or_in_neither() -> None:
+    from rmr1.train.scratch.spelling import Speller
+    from rmr1.train.scratch.tokenizer import learn_tokenizer
+
+    tokenizer = learn_tokenizer(["stone river stone", "river stone river paper"], vocabulary=500, min_count=1)
+    texts = ["stone river paper", "river stone stone"]
+    conversations = [tokenizer(text)["input_ids"] for text in texts]
+    assert [len(tokens) for tokens in conversations] == [3, 3]
+    # Tokens gained: five letters for one token, and one more where the blank before them belongs to it.
+    sizes = set()
+    for seed in range(40):
+        spelt = spell_pair(conversations, Speller(tokenizer, 0.5), Random(seed))
+        assert [tokenizer.decode(tokens) for tokens in spelt] == texts
+        sizes.add(tuple(len(tokens) for tokens in spelt))
+    stone, river, paper = (4, 5 + 5), (5, 4), (5, 0)
+    assert sizes == {
+        (3 + sum(word[0] for word in words), 3 + sum(word[1] for word in words))
+        for words in product_of_choices(stone, river, paper)
+    }
+
+
+def test_padding_is_a_token_that_ends_no_conversation() -> None:
+    tokenizer = build_tokenizer()
+    assert tokenizer.pad_token_id is None
+    end = tokenizer.eos_token_id
+    chosen = choose_padding(tokenizer, {end}, len(tokenizer))
+    assert chosen in tokenizer.all_special_ids and chosen != end
+    assert choose_padding(tokenizer, set(tokenizer.all_special_ids), 400) not in tokenizer.all_special_ids
+    tokenizer.pad_token = tokenizer.eos_token
+    assert choose_padding(tokenizer, {end}, len(tokenizer)) != end
+    assert choose_padding(tokenizer, {5}, len(tokenizer)) == end
+
+
+def test_muon_has_the_matrices_inside_the_layers_only() -> None:
+    model = build_scorer(vocab_size=40)
+    optim = recipe(optim={"name": "muon", "weight_decay": 0.1}).optim
+    optimizer = build_scalar_optimizer(model, optim, lr=1e-3, muon_lr=2e-2)
+    assert [group["lr"] for group in optimizer.param_groups] == [2e-2, 1e-3, 1e-3]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.0]
+    names = {id(one): name for name, one in model.named_parameters()}
+    found = [{names[id(one)] for one in group["params"]} for group in optimizer.param_groups]
+    assert all(name.endswith("proj.weight") for name in found[0]) and len(found[0]) == 14
+    assert found[1] == {"score.weight"}
+    assert {"model.embed_tokens.weight", "model.norm.weight"} <= found[2]
+    assert sum(map(len, found)) == len(names)
+
+
+def test_joined_optimizers_take_rates_and_states() -> None:
+    def build() -> tuple[torch.nn.Module, JoinedOptimizer]:
+        model = build_scorer(vocab_size=40)
+        optim = recipe(optim={"name": "muon"}).optim
+        return model, build_scalar_optimizer(model, optim, lr=1e-3, muon_lr=1e-3)
+
+    def step(model: torch.nn.Module, optimizer: JoinedOptimizer, rate: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter) * 0.1
+        optimizer.step()
+        optimizer.zero_grad()
+
+    model, optimizer = build()
+    before = [one.detach().clone() for one in model.parameters()]
+    step(model, optimizer, 0.0)
+    assert all(torch.equal(one, old) for one, old in zip(model.parameters(), before, strict=True))
+    step(model, optimizer, 1e-2)
+    assert not any(torch.equal(one, old) for one, old in zip(model.parameters(), before, strict=True))
+    other, resumed = build()
+    other.load_state_dict(model.state_dict())
+    resumed.load_state_dict(deepcopy(optimizer.state_dict()))
+    step(model, optimizer, 1e-2)
+    step(other, resumed, 1e-2)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def make_plan() -> Any:
+    plan = object.__new__(ScalarPlan)
+    object.__setattr__(plan, "train", make_store((1, 1)))
+    object.__setattr__(plan, "held_out", make_store((1, 1), (1, 1)))
+    return plan
+
+
+def test_the_best_try_is_kept() -> None:
+    tries = [
+        {"lr": 1.0, "held_out_accuracy": 0.5, "held_out_loss": 0.1, "seconds": 1.0},
+        {"lr": 2.0, "held_out_accuracy": 0.7, "held_out_loss": 0.6, "seconds": 2.0},
+        {"lr": 3.0, "held_out_accuracy": 0.7, "held_out_loss": 0.5, "seconds": 4.0},
+        {"lr": 4.0, "diverged": True},
+    ]
+    summary = summarize(make_plan(), tries)
+    assert summary["lr"] == 3.0 and summary["seconds"] == 7.0
+    assert (summary["train_pairs"], summary["held_out_pairs"]) == (1, 2)
+    assert summary["tries"] == tries
+    with pytest.raises(ConfigError, match=r"not a number with every rate; lower optim\.lr"):
+        summarize(make_plan(), tries[3:])
