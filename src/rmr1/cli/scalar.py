@@ -14,33 +14,19 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from rmr1.cli.training import add_training_arguments, print_json, print_plan, read_recipe_values
+
 HELP = "train a scalar reward model on pairs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the trained model")
-    parser.add_argument(
-        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="read tokenizer and data, say what would be done, and stop"
-    )
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add_training_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.cli.config import assign_setting, read_toml
     from rmr1.errors import ConfigError
 
-    values = read_toml(Path(arguments.recipe))
-    for assignment in arguments.set or ():
-        assign_setting(values, assignment)
-    if not arguments.dry_run and arguments.output is None:
-        raise ConfigError("no folder to train into; pass -o DIR")
+    values = read_recipe_values(arguments)
     try:
         from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.recipe import build_scalar_recipe
@@ -51,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from None
     recipe = build_scalar_recipe(values, arguments.recipe)
     if arguments.dry_run:
-        _print_plan(_describe_plan(build_scalar_plan(recipe)), as_json=arguments.json)
+        print_plan(_describe_plan(build_scalar_plan(recipe)), as_json=arguments.json)
         return 0
     summary = run_scalar(recipe, arguments.output, quiet=arguments.quiet)
     _print_summary(arguments.output, summary, as_json=arguments.json)
@@ -74,21 +60,9 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
     }
 
 
-def _print_plan(values: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        import json
-
-        print(json.dumps(values))
-        return
-    for name, value in values.items():
-        print(f"{name}: {value:,}")
-
-
 def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        import json
-
-        print(json.dumps(summary))
+        print_json(summary)
         return
     if summary.get("was_finished"):
         print(f"{folder}: this training is finished; its figures:")
