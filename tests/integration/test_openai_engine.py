@@ -139,13 +139,14 @@ def test_answers_do_not_depend_on_when_they_come() -> None:
     def behave(call: Call) -> Answer:
         number = int(call.item.split()[1])
         answer = completion(f"for {call.item}")
-        return Answer(body=answer, seconds=0.2 * (12 - number) / 12)
+        # The first asked for is answered last, by far: also on a busy machine.
+        return Answer(body=answer, seconds=0.0 if number else 3.0)
 
     answers, server, _ = ask(behave, keys, concurrency=12)
     assert {key: generations[0].text for key, generations in answers.items()} == {
         key: f"for {key}" for key in keys
     }
-    assert list(answers) != keys
+    assert list(answers)[-1] == keys[0]
     seeds = {}
     for concurrency in (1, 12):
         answers, server, _ = ask(
