@@ -54,8 +54,8 @@ def attend(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     if attention_mask is not None and attention_mask.shape[1] > 1:  # a mask per query head
-        attention_mask = attention_mask.view(rows, -1, groups, attention_mask.shape[-1])
-    grouped = query.view(rows, heads // groups, groups, size)
+        attention_mask = attention_mask.reshape(rows, -1, groups, attention_mask.shape[-1])
+    grouped = query.reshape(rows, heads // groups, groups, size)
     attended = scaled_dot_product_attention(
         grouped, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
     )

@@ -1,14 +1,10 @@
 """One `generate` call of the openai engine: its thread, its connections, its tries.
 
-What is retried: 408, 409, 425, 429, every 5xx, timeouts, lost connections, replies that are not valid
-JSON or hold no choices, and a 404 once the server has answered. Each further try waits twice as long,
-less a random part; where the server names a time (`Retry-After`), nothing is sent before it. All tries
-of one request carry the same `Idempotency-Key`, also after a restart, so that a server which knows it
-bills once.
-
-What ends the run, because every other request would meet it too: 401, 402, 403 (unless moderation
-refused this one prompt), an exhausted quota, a model the server does not have, a server that cannot be
-reached. Everything else is the one request's own `Generation.error`.
+What a failed try means is told in `rmr1.engines.openai.trouble`; timeouts, lost connections and replies that
+are not valid JSON or hold no choices are tried again too. Each further try waits twice as long, less a random
+part; where the server names a time (`Retry-After`), nothing is sent before it. All tries of one request carry
+the same `Idempotency-Key`, also after a restart, so that a server which knows it bills once. A server that
+cannot be reached ends the run.
 
 A server that refuses a parameter, or gives one choice where several were asked for, is asked in its own
 way from then on. The model name of a reply is stored with each generation and is no error where it
@@ -20,9 +16,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -32,9 +27,10 @@ import httpx
 import orjson
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.openai.limits import compute_backoff, parse_retry_after
+from rmr1.engines.openai.limits import compute_backoff
 from rmr1.engines.openai.logprobs import align_verdict
 from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.trouble import Adapted, Refused, Retry, judge_problem
 from rmr1.engines.openai.wire import (
     Choice,
     Dialect,
@@ -45,7 +41,6 @@ from rmr1.engines.openai.wire import (
     build_messages,
     compose_text,
     one_line,
-    read_problem,
     read_reply,
     split_tokens,
 )
@@ -56,48 +51,6 @@ from rmr1.records import Generation, ImagePart, Messages
 _CHARS_PER_TOKEN = 4
 _IMAGE_TOKENS = 1024
 _CONNECT_TIMEOUT_SECONDS = 10.0
-_LOOKUP_SECONDS = 10.0
-_MAX_NAMES = 10
-_RETRIED = {408, 409, 425, 429}
-_MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.IGNORECASE)
-
-
-class _Retry(Exception):
-    """A try that failed and may be repeated."""
-
-    def __init__(
-        self,
-        what: str,
-        detail: str = "",
-        *,
-        wait: float | None = None,
-        is_connect: bool = False,
-        usage: Usage | None = None,
-    ):
-        super().__init__(what)
-        self.what = what
-        self.detail = detail
-        self.wait = wait
-        """Seconds the server asks to wait."""
-        self.is_connect = is_connect
-        self.usage = usage or Usage()
-        self.at = time.monotonic()
-
-
-class _Refused(Exception):
-    """A request that the server will not answer however often it is asked."""
-
-    def __init__(self, message: str, *, finish_reason: str = "error"):
-        super().__init__(message)
-        self.finish_reason = finish_reason
-
-
-class _Adapted(Exception):
-    """The same request is to be sent in another form."""
-
-    def __init__(self, *, has_length: bool = True):
-        super().__init__()
-        self.has_length = has_length
 
 
 class ChatSession:
@@ -257,12 +210,12 @@ class ChatSession:
                     reply = await self._try(client, body, dialect, guess, identity, num_choices, has_length)
                     if len(reply.choices) < num_choices:
                         server.learn_single(params.temperature)
-            except _Adapted as adapted:
+            except Adapted as adapted:
                 has_length = has_length and adapted.has_length
                 continue
-            except _Refused as refused:
+            except Refused as refused:
                 return self._fail(str(refused), num_choices, spent, refused.finish_reason)
-            except _Retry as failed:
+            except Retry as failed:
                 num_tries += 1
                 spent = spent + failed.usage
                 failing_since = failing_since or failed.at
@@ -288,7 +241,7 @@ class ChatSession:
         """Send a request once.
 
         Raises:
-            _Retry, _Refused, _Adapted: what to do next.
+            Retry, Refused, Adapted: what to do next.
             GenerationError: the run is over.
         """
         server = self._server
@@ -302,68 +255,23 @@ class ChatSession:
                     headers={"idempotency-key": _identify(identity, content)},
                 )
         except TimeoutError:
-            raise _Retry(f"no complete answer within {timeout:g} s") from None
+            raise Retry(f"no complete answer within {timeout:g} s") from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise _Retry("no connection", _describe(error), is_connect=True) from None
+            raise Retry("no connection", _describe(error), is_connect=True) from None
         except httpx.HTTPError as error:
-            raise _Retry("connection lost", _describe(error)) from None
+            raise Retry("connection lost", _describe(error)) from None
         server.touch()
         received = server.scrub(response.content)
         if not response.is_success:
-            raise await self._judge_problem(client, response, received, body, dialect, has_length)
+            raise await judge_problem(server, client, response, received, body, dialect, has_length)
         try:
             reply = read_reply(received)
         except ReplyError as error:
             server.count(error.usage, num_choices=num_choices, guess=guess)
-            raise _Retry("no usable reply", str(error), usage=error.usage) from None
+            raise Retry("no usable reply", str(error), usage=error.usage) from None
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
         server.accept(body)
         return reply
-
-    async def _judge_problem(
-        self,
-        client: httpx.AsyncClient,
-        response: httpx.Response,
-        received: bytes,
-        body: Mapping[str, Any],
-        dialect: Dialect,
-        has_length: bool,
-    ) -> Exception:
-        """What a status other than success means: the exception to raise."""
-        server = self._server
-        status = response.status_code
-        problem = read_problem(status, received)
-        said = str(problem)
-        if status == 403 and _MODERATION.search(problem.message):
-            return _Refused(said)
-        if status in (401, 403):
-            return GenerationError(f"{server.base_url} refuses the key: {said}; {server.key_hint()}")
-        if status == 402 or (status == 429 and "insufficient_quota" in problem.code):
-            return GenerationError(f"{server.base_url} wants to be paid: {said}; what is finished is kept")
-        if status == 404:
-            if not server.has_answered:
-                return GenerationError(
-                    await self._find_missing(client)
-                    or f"{server.base_url}/chat/completions: {said}; "
-                    "check the model's name and the URL, which usually ends in /v1"
-                )
-            return _Retry(f"HTTP {status}", problem.message)
-        if status in _RETRIED or status >= 500:
-            wait = parse_retry_after(response.headers, now=time.time())
-            return _Retry(f"HTTP {status}", problem.message, wait=wait)
-        if status in (400, 413, 422):
-            if problem.is_overlong:
-                # The answer may be what does not fit: then the server is left to use the room there is.
-                return _Adapted(has_length=False) if has_length else _Refused(said, finish_reason="skipped")
-            if status != 413 and server.learn(problem, body, dialect):
-                return _Adapted()
-            if (
-                problem.is_unknown_model
-                and not server.has_answered
-                and (missing := await self._find_missing(client))
-            ):
-                return GenerationError(missing)
-        return _Refused(said)
 
     async def _pace(self, num_tokens: int) -> None:
         pacer = self._server.pacer
@@ -371,23 +279,7 @@ class ChatSession:
         while (held := pacer.held_seconds()) > 0:
             await asyncio.sleep(held)
 
-    async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
-        """That the server does not have the model, and which ones it has; None where it does not say so."""
-        server = self._server
-        try:
-            async with asyncio.timeout(min(_LOOKUP_SECONDS, server.patience.timeout_seconds)):
-                listing = await client.get(f"{server.base_url}/models")
-            served = [str(entry["id"]) for entry in orjson.loads(server.scrub(listing.content))["data"]]
-        except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError):
-            return None
-        if not served or server.model in served:
-            return None
-        names = ", ".join(served[:_MAX_NAMES])
-        if len(served) > _MAX_NAMES:
-            names += f" and {len(served) - _MAX_NAMES} more"
-        return f"{server.base_url} does not serve model {server.model!r}; it serves {names}"
-
-    async def _wait(self, failed: _Retry, num_tries: int, failing_since: float) -> bool:
+    async def _wait(self, failed: Retry, num_tries: int, failing_since: float) -> bool:
         """Wait before the next try; False where there is none.
 
         Raises:
