@@ -16,11 +16,14 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rmr1.data.fingerprint import fingerprint_source
 from rmr1.errors import RunError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
+from rmr1.train.recipe import Section, SourceRecipe
 
 DESCRIPTION = "training.json"
 METRICS = "metrics.jsonl"
@@ -107,6 +110,23 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
             raise RunError(f"{path}: cannot be written ({error.strerror}); choose another -o") from None
         raise
     return RunFolder(path, lock)
+
+
+def describe_training(
+    recipe: Section, data: SourceRecipe, model: Mapping[str, object], *, trained_with: str
+) -> dict[str, Any]:
+    """What a run is recognised by when it goes on: recipe, data and model; and the versions used."""
+    sources = {
+        name: [fingerprint_source(one) for one in ((value,) if isinstance(value, str) else value)]
+        for name, value in (("train", data.train), ("held_out", data.held_out))
+        if value is not None
+    }
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": sources or {"world": getattr(data.world, "seed", None)},
+        "model": model,
+        "versions": {name: version(name) for name in ("rmr1", "torch", "transformers", trained_with)},
+    }
 
 
 def _has_begun(path: Path) -> bool:

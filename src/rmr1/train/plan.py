@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from rmr1.data.fingerprint import fingerprint_source
 from rmr1.errors import ConfigError
 from rmr1.prompts.families import load_family
 from rmr1.train.examples import (
@@ -21,6 +20,7 @@ from rmr1.train.examples import (
     read_conversations,
     read_examples,
 )
+from rmr1.train.folder import describe_training
 from rmr1.train.recipe import Recipe
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
@@ -47,20 +47,7 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        from importlib.metadata import version
-
-        recipe = self.recipe
-        sources = {
-            name: [fingerprint_source(one) for one in ((value,) if isinstance(value, str) else value)]
-            for name, value in (("train", recipe.data.train), ("held_out", recipe.data.held_out))
-            if value is not None
-        }
-        return {
-            "recipe": recipe.model_dump(mode="json"),
-            "data": sources or {"world": recipe.data.world.seed if recipe.data.world else None},
-            "model": self.base.identity,
-            "versions": {name: version(name) for name in ("rmr1", "torch", "transformers", "accelerate")},
-        }
+        return describe_training(self.recipe, self.recipe.data, self.base.identity, trained_with="accelerate")
 
 
 def build_plan(recipe: Recipe) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -111,27 +111,38 @@ class WorldRecipe(Section):
     """Items of the test split for held-out figures."""
 
 
-class DataRecipe(Section):
+class SourceRecipe(Section):
+    """Where rows come from, and which are kept aside."""
+
+    holds: ClassVar[str]
+    """What the files hold."""
     train: str | tuple[str, ...] | None = None
-    """Files, folders or datasets of rows {"messages": [...]}, the judge's own turn last."""
+    """Files, folders or datasets."""
     held_out: str | tuple[str, ...] | None = None
     """The like, for held-out figures."""
     held_out_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training rows that is kept aside instead, drawn by the seed."""
-    world: WorldRecipe | None = None
-    max_tokens: int = Field(default=8192, ge=2)
-    """Longest document; a longer one is left out and counted, never cut."""
+    world: Section | None = None
     on_overlong: Literal["skip", "fail"] = "skip"
-    check_prompts: bool = True
-    """Refuse prompts that give the verdict away."""
 
     @model_validator(mode="after")
-    def _check_source(self) -> DataRecipe:
+    def _check_source(self) -> Self:
         if (self.train is None) == (self.world is None):
-            raise ValueError("name either train, a file of messages, or [data.world]")
+            raise ValueError(f"name either train, a file of {self.holds}, or [data.world]")
         if self.held_out is not None and self.held_out_share:
             raise ValueError("name either held_out or held_out_share")
         return self
+
+
+class DataRecipe(SourceRecipe):
+    """Rows {"messages": [...]}, the judge's own turn last."""
+
+    holds = "messages"
+    world: WorldRecipe | None = None
+    max_tokens: int = Field(default=8192, ge=2)
+    """Longest document; a longer one is left out and counted, never cut."""
+    check_prompts: bool = True
+    """Refuse prompts that give the verdict away."""
 
 
 class BatchRecipe(Section):

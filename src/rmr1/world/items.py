@@ -8,6 +8,7 @@ The `work` is what an ideal judge has to find out, side by side in the order of 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,7 +47,7 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(ABC):
     """A question with one right answer. Subclasses know how to solve it."""
 
     skill: str
@@ -59,13 +60,13 @@ class Problem:
     fields: tuple[tuple[str, str], ...] = ()
     """What else the cores may name; `{things}` agrees with the number and is given as `one|many`."""
 
+    @abstractmethod
     def solve(self, mistake: Mistake | None = None) -> Solution | None:
         """The solution, or what comes out with one mistake; None where that makes no sense."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mistakes(self) -> tuple[Mistake, ...]:
         """Every mistake worth trying."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.data.fingerprint import fingerprint_source
 from rmr1.engines.scorer import ConversationReader
 from rmr1.errors import ConfigError
+from rmr1.train.folder import describe_training
 from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.start import ScalarBase, choose_padding, describe_scalar_base
@@ -29,20 +29,7 @@ class ScalarPlan:
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        from importlib.metadata import version
-
-        recipe = self.recipe
-        sources = {
-            name: [fingerprint_source(one) for one in ((value,) if isinstance(value, str) else value)]
-            for name, value in (("train", recipe.data.train), ("held_out", recipe.data.held_out))
-            if value is not None
-        }
-        return {
-            "recipe": recipe.model_dump(mode="json"),
-            "data": sources or {"world": recipe.data.world.seed if recipe.data.world else None},
-            "model": self.base.identity,
-            "versions": {name: version(name) for name in ("rmr1", "torch", "transformers", "trl")},
-        }
+        return describe_training(self.recipe, self.recipe.data, self.base.identity, trained_with="trl")
 
 
 def build_scalar_plan(recipe: ScalarRecipe) -> ScalarPlan:

@@ -12,6 +12,7 @@ from rmr1.train.recipe import (
     ModelRecipe,
     ReportRecipe,
     Section,
+    SourceRecipe,
     check_recipe,
 )
 
@@ -49,13 +50,10 @@ class PairWorldRecipe(Section):
     """Items of the test split, balanced, for held-out figures."""
 
 
-class PairDataRecipe(Section):
-    train: str | tuple[str, ...] | None = None
-    """Files, folders or datasets of pairs, in any form that `rmr1 judge` reads."""
-    held_out: str | tuple[str, ...] | None = None
-    """The like, for held-out figures."""
-    held_out_share: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the training pairs that is kept aside instead, drawn by the seed."""
+class PairDataRecipe(SourceRecipe):
+    """Pairs, in any form that `rmr1 judge` reads."""
+
+    holds = "pairs"
     format: str | None = None
     """Name of the files' form, where the columns do not tell."""
     map: dict[str, str] = Field(default_factory=dict)
@@ -63,15 +61,6 @@ class PairDataRecipe(Section):
     world: PairWorldRecipe | None = None
     max_tokens: int = Field(default=4096, ge=2)
     """Longest conversation; a pair with a longer one is left out and counted, never cut."""
-    on_overlong: Literal["skip", "fail"] = "skip"
-
-    @model_validator(mode="after")
-    def _check_source(self) -> PairDataRecipe:
-        if (self.train is None) == (self.world is None):
-            raise ValueError("name either train, a file of pairs, or [data.world]")
-        if self.held_out is not None and self.held_out_share:
-            raise ValueError("name either held_out or held_out_share")
-        return self
 
     @property
     def has_held_out(self) -> bool:
