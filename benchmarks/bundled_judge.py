@@ -148,7 +148,7 @@ def _read_training(folder: Path) -> dict[str, str]:
         facts["different pairs"] = f"{summary['train_pairs']:,}"
     facts["training tokens"] = f"{summary['tokens']:,}"
     tries = summary.get("tries", [])
-    seconds = next((one["seconds"] for one in tries if one["lr"] == summary["lr"]), summary["seconds"])
+    seconds = summary.get("training_seconds", summary["seconds"])
     facts["hours"] = f"{seconds / 3600:.2f}"
     if len(tries) > 1:
         facts["rates tried, held-out % right"] = ", ".join(

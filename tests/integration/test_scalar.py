@@ -121,6 +121,26 @@ def test_it_learns_and_the_better_rate_is_kept(two_rates: Path) -> None:
     assert left == {"training.json", "metrics.jsonl", "summary.json"}
 
 
+def test_rates_are_chosen_by_short_tries_and_the_best_is_trained_in_full(
+    pairs: Path, held_out: Path, tmp_path: Path
+) -> None:
+    recipe = small_recipe(
+        pairs,
+        data={"held_out": str(held_out)},
+        optim={"lr": [1e-6, 1e-2], "tokens": 1500, "try_tokens": 600},
+    )
+    folder = tmp_path / "model"
+    summary = train(folder, recipe)
+    short = [one["tokens"] for one in summary["tries"]]
+    assert summary["lr"] == 1e-2 and all(600 <= tokens < 1500 for tokens in short) and summary["tokens"] >= 1500
+    assert metrics(folder)[-1]["step"] == summary["steps"] > summary["tries"][1]["steps"]
+    alone = small_recipe(pairs, data={"held_out": str(held_out)}, optim={"lr": 1e-2, "tokens": 1500})
+    train(tmp_path / "alone", alone)
+    ours, theirs = weights(folder), weights(tmp_path / "alone")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert train(folder, recipe)["was_finished"]
+
+
 def test_what_was_trained_is_what_the_judge_asks(two_rates: Path, held_out: Path) -> None:
     judge = load_judge(str(two_rates), options={"device": "cpu"})
     judgments = [judgment for _, judgment in judge.run(read_pairs(held_out))]
@@ -140,13 +160,13 @@ def test_the_command_line_trains_and_judges(
     path = write_recipe(tmp_path / "recipe.toml", small_recipe(pairs, optim={"epochs": 1}))
     assert main(["scalar", str(path), "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert (plan["pairs"], plan["steps"], plan["trainings"]) == (48, 6, 1)
+    assert (plan["pairs"], plan["steps"], plan["rates"]) == (48, 6, 1)
     assert main(["scalar", str(path)]) == 2
     assert "pass -o DIR" in capsys.readouterr().err
     model = str(tmp_path / "model")
     assert main(["scalar", str(path), "-o", model]) == 0
     captured = capsys.readouterr()
-    assert "48 pairs; each training 6 steps, 48 examples" in captured.out
+    assert "48 pairs; a training has 6 steps, 48 examples" in captured.out
     assert "step 6/6" in captured.err
     assert main(["scalar", str(path), "-o", model, "--quiet"]) == 0
     assert "this training is finished" in capsys.readouterr().out

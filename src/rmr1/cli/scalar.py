@@ -56,7 +56,8 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
         "steps": plan.course.num_steps,
         "steps of warm-up": plan.warmup_steps,
         "tokens of a training": plan.course.tokens[-1],
-        "trainings": len(plan.recipe.optim.lr),
+        "rates": len(plan.recipe.optim.lr),
+        **({} if plan.try_course is None else {"tokens of a try": plan.try_course.tokens[-1]}),
     }
 
 
@@ -67,12 +68,15 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     if summary.get("was_finished"):
         print(f"{folder}: this training is finished; its figures:")
     print(
-        f"{summary['train_pairs']:,} pairs; each training {summary['steps']:,} steps, {summary['examples']:,} examples, "
+        f"{summary['train_pairs']:,} pairs; a training has {summary['steps']:,} steps, {summary['examples']:,} examples, "
         f"{summary['tokens']:,} tokens; {summary['seconds']:.0f} s in all"
     )
+    usable = [one for one in summary["tries"] if not one.get("diverged")]
     for one in summary["tries"]:
         is_kept = one["lr"] == summary["lr"] and len(summary["tries"]) > 1
         print(f"rate {one['lr']:g}: {_format_try(one)}{' (kept)' if is_kept else ''}")
+    if all(one["lr"] != summary["lr"] or one["tokens"] != summary["tokens"] for one in usable):
+        print(f"in full, rate {summary['lr']:g}: {_format_try(summary)}")
     if summary["undecided"]:
         print(f"left out, no preferred answer: {summary['undecided']}")
     if summary["overlong"]:

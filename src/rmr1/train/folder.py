@@ -30,6 +30,8 @@ METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
 TRIES = "tries"
 """Of a training that compares learning rates: a folder of this form for each."""
+FULL = "full"
+"""Of one whose tries are short: the full training at the rate that was chosen."""
 
 _FREE = ("checkpoint", "report", "device")
 """Sections of the recipe that do not change what is trained."""

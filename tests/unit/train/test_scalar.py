@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tomllib
 from copy import deepcopy
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,7 +21,7 @@ from rmr1.train.scalar.optim import JoinedOptimizer, build_scalar_optimizer
 from rmr1.train.scalar.pairs import PairStore, plan_course, spell_pair
 from rmr1.train.scalar.plan import ScalarPlan
 from rmr1.train.scalar.recipe import ScalarRecipe, build_scalar_recipe
-from rmr1.train.scalar.run import list_rates, summarize
+from rmr1.train.scalar.run import choose, list_rates, summarize
 from rmr1.train.scalar.start import choose_padding
 
 from ...tiny_models import build_scorer, build_tokenizer
@@ -121,6 +122,31 @@ def test_epochs_see_every_pair_once_each_in_another_order() -> None:
     assert list(again.order) == order
 
 
+def test_pairs_of_a_step_are_of_similar_length_and_steps_come_in_random_order() -> None:
+    store = make_store(*[(1 + place % 50, 1) for place in range(400)])
+    course = plan_course(store, recipe(batch={"examples": 8}, optim={"epochs": 2}))
+    steps = [course.order[start : start + 8] for start in range(0, 800, 8)]
+    assert [sorted(chain.from_iterable(steps[start : start + 50])) for start in (0, 50)] == [
+        list(range(400))
+    ] * 2
+    longest = [[store.longest(place) for place in step] for step in steps]
+    real, padded = sum(map(sum, longest)), sum(8 * max(step) for step in longest)
+    assert real / padded > 0.85
+    means = [sum(step) for step in longest]
+    assert means != sorted(means)
+
+
+def test_tries_are_as_short_as_the_recipe_says() -> None:
+    store = make_store(*[(2, 1)] * 40)
+    given = recipe(
+        data={"train": "p", "held_out": "q"},
+        batch={"examples": 4},
+        optim={"lr": [1e-3, 2e-3], "tokens": 600, "try_tokens": 100},
+    )
+    assert plan_course(store, given).tokens[-1] == 600
+    assert plan_course(store, given, given.optim.try_tokens).tokens[-1] == 108
+
+
 @pytest.mark.parametrize(("wanted", "steps"), [(1, 1), (12, 1), (13, 2), (120, 10)])
 def test_a_budget_of_tokens_ends_with_the_step_that_reaches_it(wanted: int, steps: int) -> None:
     store = make_store(*[(2, 1)] * 10)
@@ -214,6 +240,7 @@ def test_joined_optimizers_take_rates_and_states() -> None:
 
 def make_plan() -> Any:
     plan = object.__new__(ScalarPlan)
+    object.__setattr__(plan, "try_course", None)
     object.__setattr__(plan, "train", make_store((1, 1)))
     object.__setattr__(plan, "held_out", make_store((1, 1), (1, 1)))
     return plan
@@ -226,9 +253,11 @@ def test_the_best_try_is_kept() -> None:
         {"lr": 3.0, "held_out_accuracy": 0.7, "held_out_loss": 0.5, "seconds": 4.0},
         {"lr": 4.0, "diverged": True},
     ]
-    summary = summarize(make_plan(), tries)
-    assert summary["lr"] == 3.0 and summary["seconds"] == 7.0
+    kept = choose(tries)
+    assert kept == 2
+    summary = summarize(make_plan(), tries[kept], tries)
+    assert summary["lr"] == 3.0 and (summary["training_seconds"], summary["seconds"]) == (4.0, 7.0)
     assert (summary["train_pairs"], summary["held_out_pairs"]) == (1, 2)
     assert summary["tries"] == tries
     with pytest.raises(ConfigError, match=r"not a number with every rate; lower optim\.lr"):
-        summarize(make_plan(), tries[3:])
+        choose(tries[3:])

@@ -25,6 +25,9 @@ from rmr1.train.scratch.spelling import Speller
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_WINDOW = 16
+"""Steps whose pairs are sorted by length together."""
+
 
 @dataclass(slots=True, kw_only=True)
 class PairCounts:
@@ -67,6 +70,10 @@ class PairStore:
         """Of both conversations."""
         return self._starts[2 * place + 2] - self._starts[2 * place]
 
+    def longest(self, place: int) -> int:
+        """Tokens of the longer conversation."""
+        return max(map(len, self.get(place)))
+
     def as_dataset(self, order: Sequence[int]) -> Dataset:
         """What RewardTrainer takes: the pairs at these places, in this order."""
         import pyarrow
@@ -95,32 +102,49 @@ class Course:
         return len(self.tokens)
 
 
-def plan_course(store: PairStore, recipe: ScalarRecipe) -> Course:
-    """So many epochs, each in an order drawn from the seed; or as many whole steps as `optim.tokens` needs."""
-    wanted, size = recipe.optim.tokens, recipe.batch.examples
-    epochs = count() if wanted is not None else range(recipe.optim.epochs)
+def plan_course(store: PairStore, recipe: ScalarRecipe, tokens: int | None = None) -> Course:
+    """So many epochs, each in an order drawn from the seed; or as many whole steps as `optim.tokens` needs.
+
+    Args:
+        tokens: instead of the recipe's.
+    """
+    wanted, size = (recipe.optim.tokens if tokens is None else tokens), recipe.batch.examples
     order, seen, total = array("q"), array("q"), 0
-    for place in _list_places(len(store), recipe.seed, epochs):
-        order.append(place)
-        total += store.num_tokens(place)
+    for epoch in count() if wanted is not None else range(recipe.optim.epochs):
+        for place in _order_epoch(store, size, begun=len(order) % size, seed=f"{recipe.seed}/{epoch}"):
+            order.append(place)
+            total += store.num_tokens(place)
+            if len(order) % size == 0:
+                seen.append(total)
+                if wanted is not None and total >= wanted:
+                    return Course(order=order, tokens=seen)
+    if len(order) % size:
         seen.append(total)
-        if wanted is not None and total >= wanted and len(order) % size == 0:
-            break
-    ends = [*range(size, len(seen), size), len(seen)]
-    # Inside a step pairs go by length, so that what goes through the model together needs little padding.
-    steps = (
-        sorted(order[start : start + size], key=store.num_tokens) for start in range(0, len(order), size)
-    )
-    return Course(
-        order=array("q", chain.from_iterable(steps)), tokens=array("q", (seen[end - 1] for end in ends))
-    )
+    return Course(order=order, tokens=seen)
 
 
-def _list_places(number: int, seed: int, epochs: Iterable[int]) -> Iterator[int]:
-    for epoch in epochs:
-        places = list(range(number))
-        Random(f"{seed}/{epoch}").shuffle(places)
-        yield from places
+def _order_epoch(store: PairStore, size: int, *, begun: int, seed: str) -> Iterator[int]:
+    """Every pair once, in a random order of steps whose pairs are of similar length, so that there is little padding.
+
+    Pairs are sorted within windows of random ones, which are cut into steps.
+
+    Args:
+        begun: pairs that a step of the epoch before has already; the first pairs here fill it.
+    """
+    draw = Random(seed)
+    places = list(range(len(store)))
+    draw.shuffle(places)
+    head = -begun % size
+    yield from places[:head]
+    for start in range(head, len(places), size * _WINDOW):
+        window = sorted(places[start : start + size * _WINDOW], key=store.longest)
+        steps = [window[first : first + size] for first in range(0, len(window), size)]
+        is_last = len(steps[-1]) < size
+        full = steps[:-1] if is_last else steps
+        draw.shuffle(full)
+        yield from chain.from_iterable(full)
+        if is_last:
+            yield from steps[-1]
 
 
 def read_stores(recipe: ScalarRecipe, reader: ConversationReader) -> tuple[PairStore, PairStore]:

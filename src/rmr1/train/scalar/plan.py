@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rmr1.engines.scorer import ConversationReader
@@ -23,9 +23,20 @@ class ScalarPlan:
     train: PairStore
     held_out: PairStore
     course: Course
-    warmup_steps: int
+    try_course: Course | None
+    """Of the short trainings that choose the rate, where there are any."""
     pad: int
     """Padding token."""
+
+    @property
+    def warmup_steps(self) -> int:
+        warmup, total = self.recipe.optim.warmup, self.course.num_steps
+        return min(math.ceil(warmup * total) if warmup < 1 else round(warmup), total)
+
+    def as_try(self) -> ScalarPlan:
+        """The same training, as short as a try."""
+        assert self.try_course is not None
+        return replace(self, course=self.try_course, try_course=None)
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
@@ -49,14 +60,13 @@ def build_scalar_plan(recipe: ScalarRecipe) -> ScalarPlan:
     )
     train, held_out = read_stores(recipe, reader)
     course = plan_course(train, recipe)
-    warmup = recipe.optim.warmup
-    steps = math.ceil(warmup * course.num_steps) if warmup < 1 else round(warmup)
+    wanted = recipe.optim.try_tokens
     return ScalarPlan(
         recipe=recipe,
         base=base,
         train=train,
         held_out=held_out,
         course=course,
-        warmup_steps=min(steps, course.num_steps),
+        try_course=None if wanted is None else plan_course(train, recipe, wanted),
         pad=choose_padding(base.tokenizer, train.end_tokens, base.num_embeddings),
     )

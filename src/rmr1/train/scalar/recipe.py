@@ -86,6 +86,9 @@ class ScalarOptimRecipe(Section):
     name: Literal["adamw", "muon"] = "adamw"
     lr: Rates = (1e-5,)
     """Each rate is a training of its own from the same start; the best by held-out accuracy is kept."""
+    try_tokens: int | None = Field(default=None, ge=1)
+    """Where there are several rates, each is tried for so many tokens only, with a schedule of that length; the
+    best is then trained in full, from the start."""
     muon_lr: Rates | None = None
     """Of the matrices inside the layers, where the name is "muon": one for each of `lr`, by default equal to it."""
     betas: tuple[float, float] = (0.9, 0.95)
@@ -108,6 +111,8 @@ class ScalarOptimRecipe(Section):
             raise ValueError("lr names no rate")
         if len(set(self.lr)) < len(self.lr):
             raise ValueError("lr names a rate twice")
+        if self.try_tokens is not None and len(self.lr) == 1:
+            raise ValueError("try_tokens is for several rates in lr")
         if self.muon_lr is not None and len(self.muon_lr) != len(self.lr):
             raise ValueError(f"lr has {len(self.lr)} rates and muon_lr {len(self.muon_lr)}; expected as many")
         return self

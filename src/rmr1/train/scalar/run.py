@@ -4,6 +4,7 @@
       training.json, summary.json, config.json, model.safetensors, tokenizer.json, ...
       metrics.jsonl         of the rate that was kept
       tries/lr-0.002/       a training of its own: training.json, metrics.jsonl, summary.json, checkpoints/
+      full/                 where tries are short (optim.try_tokens), the full training at the best rate
 
 The same command goes on where it was: finished tries are kept, the one that was stopped goes on at its last
 checkpoint.
@@ -27,7 +28,7 @@ from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.checkpoints import restore_weights
 from rmr1.train.display import Display
 from rmr1.train.export import write_aside
-from rmr1.train.folder import METRICS, SUMMARY, TRIES, open_folder, write_text
+from rmr1.train.folder import FULL, METRICS, SUMMARY, TRIES, open_folder, write_text
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
 from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.trainer import DivergedError, Rate, import_trl, train
@@ -54,9 +55,17 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     try:
         if folder.is_finished:
             return {**folder.read_summary(), "was_finished": True}
-        tries = [_try(plan, rate, output, quiet=quiet) for rate in list_rates(recipe)]
-        summary = summarize(plan, tries)
-        _export(plan, output, summary)
+        rates, places = list_rates(recipe), output / TRIES
+        first = plan if plan.try_course is None else plan.as_try()
+        tries = [_train(first, rate, places / rate.name, quiet=quiet) for rate in rates]
+        kept = choose(tries)
+        place, figures = places / rates[kept].name, tries[kept]
+        if first is not plan:
+            place = output / FULL
+            figures = _train(plan, rates[kept], place, quiet=quiet)
+            choose([figures])
+        summary = summarize(plan, figures, tries)
+        _export(plan, output, place, summary)
         return summary
     finally:
         folder.close()
@@ -68,25 +77,37 @@ def list_rates(recipe: ScalarRecipe) -> list[Rate]:
     return [Rate(lr=lr, muon_lr=muon_lr) for lr, muon_lr in zip(optim.lr, matrices, strict=True)]
 
 
-def summarize(plan: ScalarPlan, tries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Figures of the try that is kept, and of all of them.
-
-    The best has the highest held-out accuracy; among equals the lower held-out loss.
+def choose(tries: Sequence[Mapping[str, Any]]) -> int:
+    """Place of the try with the highest held-out accuracy; among equals the one with the lower held-out loss.
 
     Raises:
         ConfigError: no try has a loss that is a number.
     """
-    usable = [one for one in tries if not one.get("diverged")]
+    usable = [place for place, one in enumerate(tries) if not one.get("diverged")]
     if not usable:
         raise ConfigError(
             "the loss became infinite or not a number with every rate; lower optim.lr, or compute in another "
             "precision"
         )
-    best = max(usable, key=lambda one: (one.get("held_out_accuracy", 0.0), -one.get("held_out_loss", 0.0)))
+    return max(
+        usable,
+        key=lambda place: (
+            tries[place].get("held_out_accuracy", 0.0),
+            -tries[place].get("held_out_loss", 0.0),
+        ),
+    )
+
+
+def summarize(
+    plan: ScalarPlan, kept: Mapping[str, Any], tries: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Figures of the training that is kept, of all tries, and of the data; `seconds` are those of all trainings."""
     counts = plan.train.counts
+    trainings = [*tries, kept] if plan.try_course is not None else tries
     return {
-        **best,
-        "seconds": round(sum(one.get("seconds", 0.0) for one in tries), 3),
+        **kept,
+        "training_seconds": kept.get("seconds"),
+        "seconds": round(sum(one.get("seconds", 0.0) for one in trainings), 3),
         "train_pairs": len(plan.train),
         "held_out_pairs": len(plan.held_out),
         "undecided": counts.undecided,
@@ -95,9 +116,8 @@ def summarize(plan: ScalarPlan, tries: Sequence[Mapping[str, Any]]) -> dict[str,
     }
 
 
-def _try(plan: ScalarPlan, rate: Rate, output: Path, *, quiet: bool) -> dict[str, Any]:
-    """One training, done or found done."""
-    place = output / TRIES / rate.name
+def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[str, Any]:
+    """One training in a folder of its own, done or found done."""
     folder = open_folder(place, plan.describe())
     try:
         if folder.is_finished:
@@ -135,12 +155,9 @@ def _store_weights(model: torch.nn.Module, place: Path) -> None:
         ) from None
 
 
-def _export(plan: ScalarPlan, output: Path, summary: Mapping[str, Any]) -> None:
-    """The kept try as a Hugging Face folder, the summary last; then the tries' weights may go."""
+def _export(plan: ScalarPlan, output: Path, place: Path, summary: Mapping[str, Any]) -> None:
+    """The kept training as a Hugging Face folder, the summary last; then the tries' weights may go."""
     recipe = plan.recipe
-    rates = list_rates(recipe)
-    name = next(rate.name for rate in rates if rate.lr == summary["lr"])
-    place = output / TRIES / name
     kind = recipe.model.save_dtype or ("fp32" if recipe.model.precision == "fp32" else "bf16")
     model = plan.base.load()
     model.config.get_text_config().pad_token_id = plan.pad
@@ -155,5 +172,5 @@ def _export(plan: ScalarPlan, output: Path, summary: Mapping[str, Any]) -> None:
 
     write_aside(output, save)
     write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
-    for rate in rates:
-        (output / TRIES / rate.name / _WEIGHTS).unlink(missing_ok=True)
+    for training in (place, *(output / TRIES / rate.name for rate in list_rates(recipe))):
+        (training / _WEIGHTS).unlink(missing_ok=True)
