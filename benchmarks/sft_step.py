@@ -31,11 +31,12 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from rmr1.train.examples import StoredExamples, count_steps
 from rmr1.train.plan import Plan
+from rmr1.train.processes import accelerated
 from rmr1.train.recipe import build_recipe
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
 from rmr1.train.scratch.tokenizer import learn_tokenizer
-from rmr1.train.sft import Training, accelerated
+from rmr1.train.sft import Training
 from rmr1.train.start import Base
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -100,7 +101,7 @@ def time_ours(
             warmup_steps=0,
             counts=source.counts,
         )
-        with accelerated(recipe) as accelerator:
+        with accelerated(device="cpu", is_mixed=False, report=recipe.report) as accelerator:
             training = Training(plan, accelerator, folder / "none", None, quiet=True)
             began = time.process_time()
             for _ in range(plan.steps):

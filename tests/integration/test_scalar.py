@@ -132,7 +132,9 @@ def test_rates_are_chosen_by_short_tries_and_the_best_is_trained_in_full(
     folder = tmp_path / "model"
     summary = train(folder, recipe)
     short = [one["tokens"] for one in summary["tries"]]
-    assert summary["lr"] == 1e-2 and all(600 <= tokens < 1500 for tokens in short) and summary["tokens"] >= 1500
+    assert (
+        summary["lr"] == 1e-2 and all(600 <= tokens < 1500 for tokens in short) and summary["tokens"] >= 1500
+    )
     assert metrics(folder)[-1]["step"] == summary["steps"] > summary["tries"][1]["steps"]
     alone = small_recipe(pairs, data={"held_out": str(held_out)}, optim={"lr": 1e-2, "tokens": 1500})
     train(tmp_path / "alone", alone)

@@ -14,7 +14,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rmr1.cli.training import add_training_arguments, print_json, print_plan, read_recipe_values
+from rmr1.cli.training import (
+    add_training_arguments,
+    is_main_process,
+    print_json,
+    print_plan,
+    read_recipe_values,
+)
 
 HELP = "fine-tune a judge, or train one from nothing"
 
@@ -40,15 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_plan(_describe_plan(build_plan(recipe)), as_json=arguments.json)
         return 0
     summary = run_sft(recipe, arguments.output, quiet=arguments.quiet)
-    if _is_main_process():
+    if is_main_process():
         _print_summary(arguments.output, summary, as_json=arguments.json)
     return 0
-
-
-def _is_main_process() -> bool:
-    import os
-
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _describe_plan(plan: Any) -> dict[str, Any]:

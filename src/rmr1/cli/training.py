@@ -40,6 +40,13 @@ def read_recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
+def is_main_process() -> bool:
+    """Whether this is the one of several processes that speaks."""
+    import os
+
+    return os.environ.get("RANK", "0") == "0"
+
+
 def print_plan(values: Mapping[str, Any], *, as_json: bool) -> None:
     """Figures of a training that has not begun, one a line."""
     if as_json:

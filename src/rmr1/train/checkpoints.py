@@ -27,6 +27,8 @@ from safetensors.torch import load_file, save_file
 from rmr1.errors import CheckpointError
 
 FOLDER = "checkpoints"
+BEST = "best"
+"""Folder of the weights with the best held-out figures so far, where a training keeps them."""
 _PREFIX = "step-"
 _PART = ".part-"
 
@@ -85,6 +87,52 @@ def write_checkpoint(run: Path, snapshot: Snapshot, *, keep: int) -> Path:
     for old in _list(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def write_best(run: Path, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
+    """Keep these weights as the run's best, in the place of those before.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; the ones before stay.
+    """
+    target, part = run / BEST, run / f"{_PART}{BEST}"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        kept = {name: one.detach().cpu().contiguous() for name, one in weights.items()}
+        save_file(kept, part / "weights.safetensors", metadata={"format": "pt"})
+        (part / "state.json").write_text(json.dumps(dict(state), indent=2) + "\n", encoding="utf-8")
+        for file in part.iterdir():
+            _flush(file)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(part, target)
+        _flush(run)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{target}: the best weights cannot be written ({reason}): free space, then run the same command again"
+        ) from None
+
+
+def read_best(
+    run: Path, *, device: torch.device | str = "cpu"
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """The run's best weights and their state; None where there are none.
+
+    Raises:
+        CheckpointError: a file is missing or damaged.
+    """
+    folder = run / BEST
+    if not folder.exists():
+        return None
+    try:
+        return (
+            load_file(folder / "weights.safetensors", device=str(device)),
+            json.loads((folder / "state.json").read_text(encoding="utf-8")),
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: the best weights cannot be read ({error})") from None
 
 
 def find_checkpoint(run: Path) -> Path | None:

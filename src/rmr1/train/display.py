@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +17,16 @@ PLAIN_SECONDS = 10.0
 class Display:
     """A context manager; standard error only."""
 
-    def __init__(self, total: int, *, done: int = 0, quiet: bool = False):
+    def __init__(
+        self,
+        total: int,
+        *,
+        done: int = 0,
+        quiet: bool = False,
+        describe: Callable[[Mapping[str, Any]], list[str]] | None = None,
+    ):
+        """`describe` gives the parts of a step's line between its number and the time that is left."""
+        self._describe = describe or describe_loss
         self._total = total
         self._first = done
         self._quiet = quiet
@@ -62,19 +71,21 @@ class Display:
             print(text, file=sys.stderr, flush=True)
 
     def format_step(self, values: Mapping[str, Any]) -> str:
-        """`step 120/600 · loss 0.4312 · rate 4.9e-06 · 1.2k tokens/s · 3m10s left`."""
+        """`step 120/600 · ... · 3m10s left`."""
         step = int(values["step"])
         seconds = time.perf_counter() - self._started
-        done = max(1, step - self._first)
-        left = seconds / done * (self._total - step)
-        parts = [
-            f"step {step}/{self._total}",
-            f"loss {values['loss']:.4f}",
-            f"rate {values['lr']:.1e}",
-            f"{values['tokens_per_second']:.0f} tokens/s",
-            f"{_format_seconds(left)} left" if step < self._total else _format_seconds(seconds),
-        ]
-        return " · ".join(parts)
+        left = seconds / max(1, step - self._first) * (self._total - step)
+        time_left = f"{_format_seconds(left)} left" if step < self._total else _format_seconds(seconds)
+        return " · ".join([f"step {step}/{self._total}", *self._describe(values), time_left])
+
+
+def describe_loss(values: Mapping[str, Any]) -> list[str]:
+    """`loss 0.4312 · rate 4.9e-06 · 1200 tokens/s`."""
+    return [
+        f"loss {values['loss']:.4f}",
+        f"rate {values['lr']:.1e}",
+        f"{values['tokens_per_second']:.0f} tokens/s",
+    ]
 
 
 def _format_seconds(seconds: float) -> str:

@@ -25,19 +25,26 @@ from rmr1.train.start import Trainee
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from rmr1.train.plan import Plan
+    from rmr1.train.recipe import ModelRecipe
 
 
-def export_model(plan: Plan, trainee: Trainee, output: Path, summary: Mapping[str, Any]) -> None:
+def export_model(
+    trainee: Trainee,
+    output: Path,
+    *,
+    recipe: ModelRecipe,
+    tokenizer: PreTrainedTokenizerBase,
+    end_token: int | None,
+    summary: Mapping[str, Any],
+) -> None:
     """Write the trained model, or its adapters alone, and the summary last.
 
-    The model is left in the precision that it is stored in.
+    The model is left in the precision that it is stored in. `end_token` joins the tokens that end a text.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; checkpoints stay.
     """
-    recipe = plan.recipe
-    kind = recipe.model.save_dtype or ("fp32" if recipe.model.precision == "fp32" else "bf16")
+    kind = recipe.save_dtype or ("fp32" if recipe.precision == "fp32" else "bf16")
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
 
     def save(folder: Path) -> None:
@@ -46,8 +53,8 @@ def export_model(plan: Plan, trainee: Trainee, output: Path, summary: Mapping[st
             (folder / "README.md").unlink(missing_ok=True)  # an empty model card
         else:
             trainee.model.to(dtype)  # type: ignore[arg-type]
-            save_model(trainee.model, folder, end_token=plan.renderer.end_token)
-        plan.base.tokenizer.save_pretrained(folder)
+            save_model(trainee.model, folder, end_token=end_token)
+        tokenizer.save_pretrained(folder)
 
     write_aside(output, save)
     write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")

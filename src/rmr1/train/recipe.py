@@ -266,7 +266,7 @@ def build_recipe(values: Mapping[str, Any], origin: str) -> Recipe:
     if preset is not None:
         if preset not in PRESETS:
             raise ConfigError(f"{origin}: unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-        values = _merge(PRESETS[preset], values)
+        values = merge_settings(PRESETS[preset], values)
     return check_recipe(Recipe, values, origin)
 
 
@@ -282,12 +282,15 @@ def check_recipe(kind: type[R], values: Mapping[str, Any], origin: str) -> R:
         raise ConfigError(f"{origin}: {_describe(error, kind)}") from None
 
 
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge_settings(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset's values with a file's own over them, section by section."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
         merged[key] = (
-            _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+            merge_settings(below, value)
+            if isinstance(below, Mapping) and isinstance(value, Mapping)
+            else value
         )
     if "from_scratch" in over:
         merged.pop("base", None)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from rmr1.engines.reader import read_end_tokens
-from rmr1.errors import ConfigError, RMR1Error
+from rmr1.errors import ConfigError
 from rmr1.train.checkpoints import (
     Snapshot,
     find_checkpoint,
@@ -37,11 +36,11 @@ from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.packing import pack, packed_attention, share_rows
 from rmr1.train.plan import Plan, build_plan
+from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, share
 from rmr1.train.recipe import Recipe
 from rmr1.train.row import Example, RowLoss, build_row
 from rmr1.train.start import load_trainee
 
-_T = TypeVar("_T")
 _RECENT = 20
 """Steps whose mean loss the summary gives."""
 
@@ -54,65 +53,25 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
     Raises:
         ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
     """
-    with accelerated(recipe) as accelerator:
+    with accelerated(
+        device=recipe.device, is_mixed=recipe.model.precision == "bf16", report=recipe.report
+    ) as accelerator:
         return _run(build_plan(recipe), accelerator, Path(output), quiet=quiet)
 
 
 def _run(plan: Plan, accelerator: Any, output: Path, *, quiet: bool) -> dict[str, Any]:
-    folder = _on_main(accelerator, lambda: open_folder(output, plan.describe()))
+    folder = call_on_main(accelerator, lambda: open_folder(output, plan.describe()))
     try:
-        finished = _on_main(
+        finished = call_on_main(
             accelerator, lambda: folder.read_summary() if folder and folder.is_finished else None
         )
-        finished = _share(accelerator, finished)
+        finished = share(accelerator, finished)
         if finished is not None:
             return {**finished, "was_finished": True}
         return Training(plan, accelerator, output, folder, quiet=quiet).run()
     finally:
         if folder is not None:
             folder.close()
-
-
-@contextlib.contextmanager
-def accelerated(recipe: Recipe) -> Iterator[Any]:
-    """accelerate's view of the processes and devices.
-
-    What it keeps for the whole process is taken back at the end, so that a run of another precision may
-    follow in the same process.
-
-    Raises:
-        ConfigError: accelerate or a tracker is not installed, or the device is not there.
-    """
-    try:
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
-    wanted = recipe.report.report_to
-    names = [] if wanted == "none" else [wanted] if isinstance(wanted, str) else list(wanted)
-    if recipe.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
-    is_first = not AcceleratorState._shared_state
-    try:
-        accelerator = Accelerator(
-            cpu=recipe.device == "cpu" or not torch.cuda.is_available(),
-            mixed_precision="bf16" if recipe.model.precision == "bf16" else "no",
-            log_with=names or None,
-        )
-    except ValueError as error:
-        raise ConfigError(f"report.report_to or model.precision: {str(error).splitlines()[0]}") from None
-    found = {getattr(one, "value", one) for one in accelerator.log_with}
-    if missing := [name for name in names if name != "all" and name not in found]:
-        raise ConfigError(f"report.report_to: {missing[0]!r} is not a tracker that is installed")
-    try:
-        yield accelerator
-    finally:
-        if accelerator.num_processes > 1:
-            accelerator.end_training()
-        elif is_first:
-            AcceleratorState._reset_state(reset_partial_state=True)
 
 
 class Training:
@@ -128,7 +87,7 @@ class Training:
         self.folder = folder
         self.device = accelerator.device
         self.quiet = quiet or folder is None
-        self.trainee = load_trainee(recipe, plan.base, self.device)
+        self.trainee = load_trainee(recipe, plan.base.tokenizer, self.device)
         self.model = self.trainee.model
         table: Any = self.model.get_input_embeddings()
         if plan.counts.largest_token >= table.weight.shape[0]:
@@ -166,7 +125,7 @@ class Training:
         trackers = recipe.report.report_to != "none"
         if trackers:
             self.accelerator.init_trackers(
-                recipe.report.project, config=_flat(recipe.model_dump(mode="json"))
+                recipe.report.project, config=flatten_settings(recipe.model_dump(mode="json"))
             )
         with Display(steps, done=state["step"], quiet=self.quiet) as display:
             for note in self.plan.base.notes if not state["step"] else ():
@@ -188,7 +147,17 @@ class Training:
         if trackers:
             self.accelerator.end_training()
         summary = self._summarize(held_out)
-        _on_main(self.accelerator, lambda: export_model(self.plan, self.trainee, self.output, summary))
+        call_on_main(
+            self.accelerator,
+            lambda: export_model(
+                self.trainee,
+                self.output,
+                recipe=recipe.model,
+                tokenizer=self.plan.base.tokenizer,
+                end_token=self.plan.renderer.end_token,
+                summary=summary,
+            ),
+        )
         return summary
 
     def _step(self) -> dict[str, Any]:
@@ -335,11 +304,9 @@ class Training:
             )
 
     def _save(self) -> None:
-        from accelerate.utils import gather_object
-
-        random = gather_object([get_random_state()])
+        random = gather(self.accelerator, [get_random_state()])
         place = {"epoch": self.position.epoch, "index": self.position.index}
-        _on_main(
+        call_on_main(
             self.accelerator,
             lambda: write_checkpoint(
                 self.output,
@@ -354,7 +321,7 @@ class Training:
         )
 
     def _resume(self) -> None:
-        place = _share(self.accelerator, _on_main(self.accelerator, lambda: find_checkpoint(self.output)))
+        place = share(self.accelerator, call_on_main(self.accelerator, lambda: find_checkpoint(self.output)))
         if place is None:
             if self.folder is not None:
                 self.folder.rewind(0)
@@ -386,44 +353,3 @@ class Training:
             "processes": self.accelerator.num_processes,
             **held_out,
         }
-
-
-def _on_main(accelerator: Any, function: Callable[[], _T]) -> _T | None:
-    """Call it in the main process only; what it raises is raised in all of them.
-
-    The value is the main process's; the others get None.
-    """
-    error: RMR1Error | None = None
-    value = None
-    if accelerator.is_main_process:
-        try:
-            value = function()
-        except RMR1Error as raised:
-            error = raised
-    error = _share(accelerator, error)
-    if error is not None:
-        raise error
-    return value
-
-
-def _share(accelerator: Any, value: _T) -> _T:
-    """The main process's value, in all of them."""
-    if accelerator.num_processes == 1:
-        return value
-    from accelerate.utils import broadcast_object_list
-
-    box = [value]
-    broadcast_object_list(box, from_process=0)
-    return box[0]
-
-
-def _flat(values: dict[str, Any], name: str = "") -> dict[str, Any]:
-    """Nested settings as `section.key`, in the types that trackers take."""
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        full = f"{name}.{key}" if name else key
-        if isinstance(value, dict):
-            found |= _flat(value, full)
-        else:
-            found[full] = value if isinstance(value, int | float | str | bool) else str(value)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rmr1.engines.loading import describe_checkpoint, load_checkpoint, quiet
 from rmr1.engines.lora import import_peft
 from rmr1.errors import ConfigError
-from rmr1.train.recipe import LoraRecipe, Recipe
+from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,18 @@ def describe_base(recipe: Recipe, texts: Callable[[], Iterable[str]]) -> Base:
     )
 
 
-def load_trainee(recipe: Recipe, base: Base, device: torch.device) -> Trainee:
+class Starting(Protocol):
+    """What a recipe says of the model that is trained, whichever training it is for."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def model(self) -> ModelRecipe: ...
+    @property
+    def lora(self) -> LoraRecipe | None: ...
+
+
+def load_trainee(recipe: Starting, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Trainee:
     """The model on its device, ready to be trained.
 
     Raises:
@@ -86,7 +97,7 @@ def load_trainee(recipe: Recipe, base: Base, device: torch.device) -> Trainee:
     if scratch is not None:
         from rmr1.train.scratch.model import build_model
 
-        model: PreTrainedModel = build_model(scratch, base.tokenizer, seed=recipe.seed)
+        model: PreTrainedModel = build_model(scratch, tokenizer, seed=recipe.seed)
         model = model.to(device=device, dtype=torch.bfloat16 if is_half else torch.float32)  # type: ignore[call-arg]
     else:
         assert recipe.model.base is not None

@@ -1,0 +1,100 @@
+"""Reinforce a judge on labelled pairs: it samples judgments and learns from those that are right.
+
+  rmr1 grpo recipe.toml -o models/x                   train as the recipe says
+  rmr1 grpo recipe.toml -o models/x --set model.base=models/sft --set data.train=pairs.jsonl
+  rmr1 grpo recipe.toml --dry-run                     what would be done; no weights are read
+  torchrun --nproc-per-node 8 --no-python rmr1 grpo recipe.toml -o models/x
+
+A recipe is a TOML file; recipes/tiny-grpo.toml trains on the synthetic world. A run that was stopped goes on
+when the same command is given again. The weights with the best held-out accuracy are kept. The result is a
+Hugging Face folder: rmr1 judge -m models/x.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from rmr1.cli.training import (
+    add_training_arguments,
+    is_main_process,
+    print_json,
+    print_plan,
+    read_recipe_values,
+)
+
+HELP = "reinforce a judge on labelled pairs (GRPO)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_training_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from rmr1.errors import ConfigError
+
+    values = read_recipe_values(arguments)
+    try:
+        from rmr1.train.grpo.plan import build_grpo_plan
+        from rmr1.train.grpo.recipe import build_grpo_recipe
+        from rmr1.train.grpo.run import run_grpo
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+    recipe = build_grpo_recipe(values, arguments.recipe)
+    if arguments.dry_run:
+        print_plan(_describe_plan(build_grpo_plan(recipe)), as_json=arguments.json)
+        return 0
+    summary = run_grpo(recipe, arguments.output, quiet=arguments.quiet)
+    if is_main_process():
+        _print_summary(arguments.output, summary, as_json=arguments.json)
+    return 0
+
+
+def _describe_plan(plan: Any) -> dict[str, Any]:
+    recipe, counts = plan.recipe, plan.counts
+    return {
+        "pairs of an epoch": plan.source.num_pairs,
+        "left out, no preferred answer": counts.undecided,
+        "left out, too long": counts.overlong,
+        "held out": len(plan.held_out),
+        "tokens of a prompt": round(counts.prompt_tokens / max(1, counts.tasks)),
+        "rollouts": plan.steps,
+        "prompts of a rollout": recipe.rollout.prompts,
+        "samples of a prompt": recipe.rollout.samples,
+        "steps of the optimizer to a rollout": recipe.rollout.prompts // recipe.update_prompts,
+    }
+
+
+def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(summary)
+        return
+    if summary.get("was_finished"):
+        print(f"{folder}: this training is finished; its figures:")
+    print(
+        f"{summary['steps']} rollouts, {summary['samples']:,} judgments of {summary['prompts']:,} prompts, "
+        f"{summary['tokens']:,} tokens sampled, {summary['updates']} steps of the optimizer in "
+        f"{summary['seconds']:.0f} s"
+    )
+    if "held_out_accuracy" in summary:
+        print(f"after the last rollout: {_format_look(summary)}")
+    if "best_held_out_accuracy" in summary:
+        print(
+            f"kept: the weights after rollout {summary['kept_step']}, "
+            f"{100 * summary['best_held_out_accuracy']:.1f}% right greedily"
+        )
+    for name, what in (
+        ("undecided", "no preferred answer"),
+        ("overlong", "longer than data.max_prompt_tokens"),
+    ):
+        if summary[name]:
+            print(f"left out, {what}: {summary[name]}")
+    print(f"judge with it: rmr1 judge pairs.jsonl -m {folder}")
+
+
+def _format_look(summary: dict[str, Any]) -> str:
+    from rmr1.train.grpo.evaluate import format_look
+
+    return format_look(summary)

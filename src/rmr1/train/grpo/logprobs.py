@@ -1,0 +1,128 @@
+"""Log-probabilities and entropies of completion tokens, without ever holding all logits.
+
+Pure tensor maths but for the module at the end. Logits are computed a chunk of tokens at a time and again for
+backward: what a token's gradient is scaled by is known only once the objective is. Kept between the two are
+the hidden states and one number per token.
+
+Shapes: `N` tokens, `W` model width, `V` vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from rmr1.train.grpo.attention import NAME
+from rmr1.train.grpo.rows import GroupRow
+from rmr1.train.losses import CHUNK_LOGITS
+from rmr1.train.row import check_head
+
+
+def token_logprobs(
+    hidden_NW: torch.Tensor,
+    weight_VW: torch.Tensor,
+    targets_N: torch.Tensor,
+    *,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probability of each target, and the entropy it was drawn from, in nats: two `[N]`, float32.
+
+    Both of the distribution at `temperature` (above 0). The first is differentiable in `hidden_NW` and
+    `weight_VW`, the second is not. `chunk` is the number of tokens at a time. Under autocast the products are
+    in its type, softmax and sums in float32 always.
+    """
+    if chunk is None:
+        chunk = max(1, CHUNK_LOGITS // weight_VW.shape[0])
+    logprobs, entropies = _TokenLogprobs.apply(hidden_NW, weight_VW, targets_N, temperature, chunk)
+    return logprobs, entropies
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        targets: torch.Tensor,
+        temperature: float,
+        chunk: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        logprobs, entropies, sums = hidden.new_empty((3, len(targets)), dtype=torch.float32)
+        with torch.autocast(device, enabled=False):
+            matrix = weight.to(dtype)
+            for start in range(0, len(targets), chunk):
+                part = slice(start, start + chunk)
+                logits = _compute_logits(hidden[part].to(dtype), matrix, temperature)
+                sums[part] = torch.logsumexp(logits, dim=-1)
+                logits -= sums[part, None]
+                logprobs[part] = logits.gather(-1, targets[part, None])[:, 0]
+                entropies[part] = -(logits.exp() * logits).sum(dim=-1)
+        ctx.save_for_backward(hidden, weight, targets, sums)
+        ctx.temperature, ctx.chunk, ctx.dtype = temperature, chunk, dtype
+        ctx.mark_non_differentiable(entropies)
+        return logprobs, entropies
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any, scale: torch.Tensor, _: torch.Tensor
+    ) -> tuple[torch.Tensor | None, ...]:
+        hidden, weight, targets, sums = ctx.saved_tensors
+        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        hidden_grad = torch.zeros_like(hidden) if wants_hidden else None
+        weight_grad = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
+        with torch.autocast(hidden.device.type, enabled=False):
+            matrix = weight.to(ctx.dtype)
+            for start in range(0, len(targets), ctx.chunk):
+                part = slice(start, start + ctx.chunk)
+                rows, wanted, factor = (
+                    hidden[part].to(ctx.dtype),
+                    targets[part],
+                    scale[part] / ctx.temperature,
+                )
+                # d logprob / d logits = one-hot - softmax, written over the logits
+                logits = _compute_logits(rows, matrix, ctx.temperature)
+                logits.sub_(sums[part, None]).exp_().mul_(-factor[:, None])
+                logits[torch.arange(len(wanted), device=wanted.device), wanted] += factor
+                slope = logits.to(ctx.dtype)
+                if hidden_grad is not None:
+                    hidden_grad[part] = (slope @ matrix).to(hidden.dtype)
+                if weight_grad is not None:
+                    weight_grad += (slope.T @ rows).float()
+        return hidden_grad, None if weight_grad is None else weight_grad.to(weight.dtype), None, None, None
+
+
+def _compute_logits(rows: torch.Tensor, matrix: torch.Tensor, temperature: float) -> torch.Tensor:
+    logits = (rows @ matrix.T).float()
+    return logits if temperature == 1.0 else logits.div_(temperature)
+
+
+class GroupLogprobs(torch.nn.Module):
+    """A causal language model whose forward gives the log-probabilities of a row's completion tokens.
+
+    A module of its own so that data-parallel wrappers see the whole computation. `model` is the model that
+    transformers knows, also where peft has put adapters into it; its forward is called inside
+    `shared_prompt_attention`.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, temperature: float = 1.0):
+        super().__init__()
+        check_head(model)
+        self.model = model
+        self.temperature = temperature
+
+    def forward(self, row: GroupRow) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies at the temperature, each `[N]` in the order of `row.targets`."""
+        # Other attention functions take the layout and leave it unread.
+        assert self.model.config._attn_implementation == NAME, "outside of shared_prompt_attention"
+        hidden = self.model.get_decoder()(
+            input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, group_layout=row.layout
+        )[0]
+        head: Any = self.model.get_output_embeddings()
+        return token_logprobs(
+            hidden[0].index_select(0, row.places), head.weight, row.targets, temperature=self.temperature
+        )

@@ -1,0 +1,204 @@
+"""The recipe of reinforcement learning: what TOML says, checked. Sections that mean the same as for `rmr1 sft` are the same.
+
+The defaults are RM-R1's objective and sampling (arXiv 2505.02387, section 3.3; the reference repository's
+scripts where the paper is silent); `preset` adds the rest of one of its six models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from rmr1.errors import ConfigError
+from rmr1.train.grpo.objective import Objective, build_objective
+from rmr1.train.grpo.presets import PRESETS
+from rmr1.train.grpo.rewards import PAPER
+from rmr1.train.recipe import (
+    CheckpointRecipe,
+    LoraRecipe,
+    ModelRecipe,
+    OptimRecipe,
+    ReportRecipe,
+    Section,
+    SourceRecipe,
+    check_recipe,
+    merge_settings,
+)
+
+
+class PolicyRecipe(ModelRecipe):
+    """A judge that already writes judgments; without adapters a second copy of it is the reference."""
+
+    @model_validator(mode="after")
+    def _check_base(self) -> PolicyRecipe:
+        if self.from_scratch is not None:
+            raise ValueError(
+                "from_scratch has nothing to reinforce; name base, a judge that rmr1 sft trained"
+            )
+        if self.precision == "bf16-pure":
+            raise ValueError("bf16-pure loses updates as small as these; use bf16 or fp32")
+        return self
+
+
+class TaskWorldRecipe(Section):
+    """Pairs of the synthetic preference world instead of a file; new ones in every epoch."""
+
+    items: int = Field(ge=1)
+    """Pairs of one epoch."""
+    start: int = Field(default=0, ge=0)
+    """Number of the first: beyond those that the judge was fine-tuned on."""
+    distribution: Literal["biased", "balanced"] = "biased"
+    seed: int = 0
+    held_out: int = Field(default=256, ge=0)
+    """Pairs of the test split, balanced, for held-out figures."""
+
+
+class TaskDataRecipe(SourceRecipe):
+    """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
+
+    holds = "pairs"
+    format: str | None = None
+    """Name of the files' form, where the columns do not tell."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """Our column name to the files', for files of no known form."""
+    world: TaskWorldRecipe | None = None
+    family: str = "rubric"
+    """Prompt family."""
+    order: Literal["seeded", "given", "both"] = "seeded"
+    """Which answer stands first: drawn per pair from the seed, as read, or both ways, which makes two prompts."""
+    max_prompt_tokens: int = Field(default=4096, ge=1)
+    """A pair with a longer prompt is left out and counted, never cut."""
+    shuffle: bool = True
+
+    @property
+    def has_held_out(self) -> bool:
+        if self.world is not None:
+            return self.world.held_out > 0
+        return self.held_out is not None or self.held_out_share > 0
+
+
+class RolloutRecipe(Section):
+    """What is sampled before each update."""
+
+    engine: Literal["transformers", "vllm"] = "transformers"
+    prompts: int = Field(default=1024, ge=1)
+    samples: int = Field(default=7, ge=2)
+    """Of each prompt: the size of a group."""
+    max_new_tokens: int = Field(default=8192, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    rows: int = Field(default=128, ge=1)
+    """Samples that are decoded together, over whole groups; for transformers."""
+    gpu_memory: float = Field(default=0.4, gt=0, lt=1)
+    """Share of the GPU's memory that vLLM takes."""
+
+
+class UpdateRecipe(Section):
+    """How a rollout becomes steps of the optimizer."""
+
+    prompts: int | None = Field(default=None, ge=1)
+    """Prompts of one step; by default all of the rollout, which keeps the policy on its own samples."""
+    row_tokens: int = Field(default=16384, ge=1)
+    """Tokens of a packed row of groups, each prompt counted once: what bounds the memory."""
+
+
+class ObjectiveRecipe(Section):
+    """The settings of `rmr1.train.grpo.objective.Objective`, where they are said; the paper's otherwise."""
+
+    options: tuple[str, ...] = ()
+    """Named ones: "clip-higher", "token-level", "no-std", "overlong-masked", "importance-truncated", ..."""
+    clip_low: float | None = None
+    clip_high: float | None = None
+    beta: float | None = None
+    correct_kl: bool | None = None
+    average: str | None = None
+    scale: str | None = None
+    epsilon: float | None = None
+    overlong: str | None = None
+    importance: str | None = None
+    importance_cap: float | None = None
+
+    def build(self) -> Objective:
+        """
+        Raises:
+            ConfigError: an option is unknown, or a value does not fit.
+        """
+        values = self.model_dump(exclude={"options"}, exclude_none=True)
+        return build_objective(self.options, **values)
+
+
+class TunerRecipe(OptimRecipe):
+    lr: float = Field(default=1e-6, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.01, ge=0)
+    schedule: Literal["cosine", "linear", "constant"] = "constant"
+    warmup: float = Field(default=0, ge=0)
+    steps: int | None = Field(default=None, ge=1)
+    """Rollouts, at most; each makes one or several steps of the optimizer."""
+
+
+class VerdictEvaluationRecipe(Section):
+    every: int | None = Field(default=None, ge=1)
+    """Rollouts between two looks at the held-out pairs; there is one before the first and one at the end."""
+    sampled: bool = True
+    """Beside the greedy judgments also ones at the rollout's temperature."""
+    rows: int = Field(default=64, ge=1)
+    keep: Literal["best", "last"] = "best"
+    """Which weights are stored in the end: those with the best greedy accuracy, or the last."""
+
+
+class GrpoRecipe(Section):
+    preset: str | None = None
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    model: PolicyRecipe
+    lora: LoraRecipe | None = None
+    data: TaskDataRecipe
+    rollout: RolloutRecipe = RolloutRecipe()
+    update: UpdateRecipe = UpdateRecipe()
+    objective: ObjectiveRecipe = ObjectiveRecipe()
+    rewards: dict[str, float] = Field(default_factory=lambda: dict(PAPER))
+    """Weight of each term; see `rmr1.train.grpo.rewards`."""
+    overlong_buffer: int = Field(default=0, ge=0)
+    """Tokens before the limit at which the reward `overlong` begins to fall."""
+    optim: TunerRecipe = TunerRecipe()
+    evaluation: VerdictEvaluationRecipe = VerdictEvaluationRecipe()
+    checkpoint: CheckpointRecipe = CheckpointRecipe(every=10)
+    report: ReportRecipe = ReportRecipe()
+
+    @property
+    def update_prompts(self) -> int:
+        """Prompts of one step of the optimizer."""
+        return self.update.prompts or self.rollout.prompts
+
+    @property
+    def is_on_policy(self) -> bool:
+        """Whether every sample is learnt from by the weights that made it."""
+        return self.update_prompts >= self.rollout.prompts
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> GrpoRecipe:
+        if self.rollout.prompts % self.update_prompts:
+            raise ValueError("rollout.prompts must be a multiple of update.prompts")
+        if self.data.order == "both" and self.update_prompts % 2:
+            raise ValueError('with data.order "both" update.prompts must be even: a pair makes two prompts')
+        if "consistency" in self.rewards and self.data.order != "both":
+            raise ValueError('rewards.consistency compares both orders of a pair; set data.order = "both"')
+        if not any(self.rewards.values()):
+            raise ValueError("rewards names no term with a weight")
+        return self
+
+
+def build_grpo_recipe(values: Mapping[str, Any], origin: str) -> GrpoRecipe:
+    """The recipe that a file's values make; `origin` names it in complaints.
+
+    Raises:
+        ConfigError: a key or preset is unknown, or a value does not fit.
+    """
+    preset = values.get("preset")
+    if preset is not None:
+        if preset not in PRESETS:
+            raise ConfigError(f"{origin}: unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
+        values = merge_settings(PRESETS[preset], values)
+    return check_recipe(GrpoRecipe, values, origin)

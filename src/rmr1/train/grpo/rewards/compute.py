@@ -1,0 +1,115 @@
+"""Named terms with weights -> the rewards of a group's samples, each term kept apart for the log."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from rmr1.errors import ConfigError
+from rmr1.train.grpo.rewards.own import load_own
+from rmr1.train.grpo.rewards.samples import Judged
+from rmr1.train.grpo.rewards.terms import TERMS, build_overlong
+
+PAPER: Mapping[str, float] = {"verdict": 1.0}
+"""RM-R1's reward: right or wrong, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One part of a reward."""
+
+    name: str
+    weight: float
+    """0 only logs the term."""
+    function: Callable[[Judged], float]
+    digest: str | None = None
+    """Of a user's own function: what it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reward:
+    """What one sample earned."""
+
+    values: Mapping[str, float]
+    """By the terms' names, before their weights."""
+    total: float
+    """Sum of weight times value."""
+
+
+def build_rewards(
+    weights: Mapping[str, float] = PAPER, *, max_new_tokens: int | None = None, overlong_buffer: int = 0
+) -> tuple[Term, ...]:
+    """The terms that these names and weights ask for, in order.
+
+    A name with a colon is a user's own function (`rmr1.train.grpo.rewards.own`). The last two settings are
+    for the term `overlong`: the token limit of a sample, and how many tokens before it the penalty begins.
+
+    Raises:
+        ConfigError: a name is unknown, a weight is not finite, all are 0, or a function cannot be loaded.
+    """
+    for name, weight in weights.items():
+        if not math.isfinite(weight):
+            raise ConfigError(f"reward {name!r} has the weight {weight!r}; expected a finite number")
+    if not any(weights.values()):
+        raise ConfigError("no reward has a weight other than 0; the paper's is { verdict = 1.0 }")
+    terms = []
+    for name, weight in weights.items():
+        function, digest = TERMS.get(name), None
+        if name == "overlong":
+            function = build_overlong(max_new_tokens, overlong_buffer)
+        elif ":" in name:
+            function = own = load_own(name)
+            digest = own.digest
+        if function is None:
+            known = [*TERMS, "overlong"]
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
+            raise ConfigError(
+                f"reward {name!r} is not known; {hint} A function of one's own is 'path/file.py:function'"
+            )
+        terms.append(Term(name=name, weight=float(weight), function=function, digest=digest))
+    return tuple(terms)
+
+
+def needs_both_orders(terms: Iterable[Term]) -> bool:
+    """Whether every pair must be rolled out in both orders."""
+    return any(term.name == "consistency" for term in terms)
+
+
+def compute_rewards(
+    terms: Sequence[Term], samples: Sequence[Judged], partners: Sequence[Judged] | None = None
+) -> tuple[Reward, ...]:
+    """The rewards of one group's samples.
+
+    `partners` are the samples of the same pair in the other order. Sample j is matched with partner j: with
+    the term `consistency` it pays only if both are right.
+
+    Raises:
+        ConfigError: the groups do not belong together, or a term cannot be computed.
+    """
+    if partners is not None:
+        if len(partners) != len(samples):
+            raise ConfigError(
+                f"{len(samples)} samples in one order and {len(partners)} in the other; "
+                "both orders of a pair need as many"
+            )
+        for sample, partner in zip(samples, partners, strict=True):
+            if sample.pair != partner.pair.swap():
+                raise ConfigError(f"pair {sample.pair.id!r} and its partner are not two orders of one pair")
+        samples = [
+            replace(sample, partner=partner) for sample, partner in zip(samples, partners, strict=True)
+        ]
+    return tuple(_reward(terms, sample) for sample in samples)
+
+
+def summarize_rewards(rewards: Iterable[Reward]) -> dict[str, float]:
+    """Means over samples, for a log: "total", and every term by its name before its weight."""
+    rows = [{"total": reward.total, **reward.values} for reward in rewards]
+    return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
+
+
+def _reward(terms: Sequence[Term], sample: Judged) -> Reward:
+    values = {term.name: term.function(sample) for term in terms}
+    return Reward(values=values, total=math.fsum(term.weight * values[term.name] for term in terms))

@@ -1,0 +1,151 @@
+"""Tasks -> samples: the policy writes judgments, and how likely each of their tokens was is kept.
+
+One sampling loop serves judging and training (`rmr1.engines.decode`): a prompt is computed once for all its
+samples, finished ones leave, and a text ends at its verdict. Every sample has a seed of its own, made from
+the run's seed, the number of the rollout, the prompt and the sample's number, so neither batches nor the
+number of processes change what is sampled (up to rounding).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from rmr1.engines.base import SamplingParams
+from rmr1.engines.decode import PromptRequest, RowRequest, decode
+from rmr1.engines.reader import derive_seed
+from rmr1.engines.tokens import Endings, TextStream
+from rmr1.engines.watch import StopWatcher
+from rmr1.train.grpo.rewards import Judged, read_sample
+from rmr1.train.grpo.tasks import Task
+
+_THINK = "<think>\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One judgment that was written."""
+
+    tokens: list[int]
+    """With the end token, where one was sampled; at least one."""
+    logprobs: list[float]
+    """Of each token, under the distribution that it was drawn from."""
+    text: str
+    """Without the end token; with the thinking tag that the prompt ended in."""
+    is_cut: bool
+    """The token limit came before the verdict."""
+
+    def judge(self, task: Task) -> Judged:
+        """The sample as rewards see it."""
+        return read_sample(
+            self.text,
+            prompt=task.prompt,
+            pair=task.pair,
+            num_tokens=len(self.tokens),
+            is_cut=self.is_cut,
+        )
+
+
+class Sampler:
+    """Samples from a model that this process holds, as it stands at each call."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        end_tokens: Collection[int],
+        rows: int,
+    ):
+        """`rows` samples are decoded together, but always all of a prompt."""
+        self._model = model
+        self._tokenizer = tokenizer
+        self._end_tokens = frozenset(end_tokens)
+        self._rows = rows
+
+    def sample(
+        self,
+        tasks: Sequence[Task],
+        *,
+        samples: int,
+        temperature: float,
+        seed: str = "",
+        with_logprobs: bool = True,
+    ) -> list[list[Sample]]:
+        """So many judgments of each task; temperature 0 is greedy."""
+        was_training = self._model.training
+        self._model.eval()
+        found: list[list[Sample]] = [[] for _ in tasks]
+        try:
+            # Prompts of similar length go together; longest first, so that what does not fit shows at once.
+            order = sorted(range(len(tasks)), key=lambda place: (-len(tasks[place].tokens), place))
+            number = max(1, self._rows // samples)
+            for start in range(0, len(order), number):
+                places = order[start : start + number]
+                batch = [tasks[place] for place in places]
+                drawn = self._sample_batch(batch, samples, temperature, seed, with_logprobs)
+                for place, one in zip(places, drawn, strict=True):
+                    found[place] = one
+        finally:
+            self._model.train(was_training)
+        return found
+
+    def _sample_batch(
+        self, tasks: Sequence[Task], samples: int, temperature: float, seed: str, with_logprobs: bool
+    ) -> list[list[Sample]]:
+        params = SamplingParams(temperature=temperature, num_samples=samples)
+        endings = Endings(self._tokenizer, params.stop)
+        streams = [
+            [
+                TextStream(
+                    self._tokenizer,
+                    endings,
+                    StopWatcher(params.stop, is_thinking=task.prepared.has_open_thinking),
+                )
+                for _ in range(samples)
+            ]
+            for task in tasks
+        ]
+        requests = [
+            PromptRequest(
+                tokens=task.tokens,
+                max_new_tokens=task.prepared.max_new_tokens,
+                rows=[
+                    RowRequest(seed=make_seed(seed, task, number), watch=stream.push)
+                    for number, stream in enumerate(rows)
+                ],
+            )
+            for task, rows in zip(tasks, streams, strict=True)
+        ]
+        drawn = decode(
+            self._model, requests, params, end_tokens=self._end_tokens, with_logprobs=with_logprobs
+        )
+        found = []
+        for task, rows, group in zip(tasks, streams, drawn, strict=True):
+            opening = _THINK if task.prepared.has_open_thinking else ""
+            found.append(
+                [
+                    Sample(
+                        tokens=one.tokens,
+                        logprobs=one.logprobs,
+                        text=_open(opening, stream.finish()),
+                        is_cut=one.finish_reason == "length",
+                    )
+                    for stream, one in zip(rows, group, strict=True)
+                ]
+            )
+        return found
+
+
+def make_seed(seed: str, task: Task, number: int) -> int:
+    """The seed of one sample: of the rollout, the prompt and the sample's number."""
+    name = f"{seed}/{task.place}/{task.prompt.order}"
+    digest = hashlib.sha256(name.encode()).digest()
+    return derive_seed(int.from_bytes(digest[:8], "big"), number)
+
+
+def _open(opening: str, text: str) -> str:
+    return text if not opening or text.lstrip().startswith("<think") else opening + text

@@ -1,0 +1,444 @@
+"""Reinforcement learning: the loop.
+
+A rollout samples judgments for the next prompts, each process for its share; all processes then know all
+samples. The rollout is cut into mini-batches of whole groups, and each makes one step of the optimizer: its
+live groups are packed into rows, each process takes its share of the rows, and the losses, whose weights
+count the whole mini-batch, add up. Neither packing nor the number of processes changes what is computed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rmr1.engines.loading import load_checkpoint
+from rmr1.engines.reader import read_end_tokens
+from rmr1.errors import ConfigError
+from rmr1.train.checkpoints import (
+    Snapshot,
+    find_checkpoint,
+    get_random_state,
+    read_best,
+    read_checkpoint,
+    restore_weights,
+    set_random_state,
+    trained_weights,
+    write_best,
+    write_checkpoint,
+)
+from rmr1.train.display import Display
+from rmr1.train.examples import Position
+from rmr1.train.export import export_model
+from rmr1.train.folder import RunFolder, open_folder
+from rmr1.train.grpo.attention import shared_prompt_attention
+from rmr1.train.grpo.batches import MiniBatch, ScoredGroup, build_minibatches, build_update_row
+from rmr1.train.grpo.evaluate import evaluate, format_look
+from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
+from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
+from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
+from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.rewards import compute_rewards, needs_both_orders
+from rmr1.train.grpo.rollout import Sample, Sampler
+from rmr1.train.grpo.rows import pack_groups
+from rmr1.train.grpo.tasks import Task, take_tasks
+from rmr1.train.memory import peak_memory_gb
+from rmr1.train.optim import build_optimizers, compute_rate
+from rmr1.train.packing import share_rows
+from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, share
+from rmr1.train.start import load_trainee
+
+
+def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> dict[str, Any]:
+    """Train as the recipe says, into the folder `output`; the summary's values.
+
+    A run that was stopped goes on at its last checkpoint, a finished one is left as it is.
+
+    Raises:
+        ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
+    """
+    is_mixed = recipe.model.precision == "bf16" and recipe.lora is None
+    with accelerated(device=recipe.device, is_mixed=is_mixed, report=recipe.report) as accelerator:
+        return _run(build_grpo_plan(recipe), accelerator, Path(output), quiet=quiet)
+
+
+def _run(plan: GrpoPlan, accelerator: Any, output: Path, *, quiet: bool) -> dict[str, Any]:
+    folder = call_on_main(accelerator, lambda: open_folder(output, plan.describe()))
+    try:
+        finished = call_on_main(
+            accelerator, lambda: folder.read_summary() if folder and folder.is_finished else None
+        )
+        finished = share(accelerator, finished)
+        if finished is not None:
+            return {**finished, "was_finished": True}
+        return Reinforcement(plan, accelerator, output, folder, quiet=quiet).run()
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+class Reinforcement:
+    """One run, from its start or its last checkpoint to its end."""
+
+    def __init__(
+        self,
+        plan: GrpoPlan,
+        accelerator: Any,
+        output: Path,
+        folder: RunFolder | None,
+        *,
+        quiet: bool = False,
+    ):
+        self.plan = plan
+        self.recipe = recipe = plan.recipe
+        self.accelerator = accelerator
+        self.output = output
+        self.folder = folder
+        self.device = accelerator.device
+        self.quiet = quiet or folder is None
+        tokenizer = plan.base.tokenizer
+        self.trainee = load_trainee(recipe, tokenizer, self.device)
+        self.model = self.trainee.model
+        temperature = recipe.rollout.temperature
+        self.reference = self._load_reference(temperature) if plan.objective.beta else None
+        self.loss = GroupLoss(self.model, plan.objective, temperature=temperature)
+        self.wrapped = accelerator.prepare(self.loss)
+        optim = recipe.optim
+        self.optimizers = build_optimizers(
+            self.loss,
+            name=optim.name,
+            lr=optim.lr,
+            muon_lr=optim.muon_lr,
+            betas=optim.betas,
+            eps=optim.eps,
+            weight_decay=optim.weight_decay,
+        )
+        ends = read_end_tokens(self.model.generation_config, self.model.config, tokenizer)
+        self.sampler = Sampler(self.model, tokenizer, end_tokens=ends, rows=recipe.rollout.rows)
+        self.looker = Sampler(self.model, tokenizer, end_tokens=ends, rows=recipe.evaluation.rows)
+        torch.manual_seed(recipe.seed * 1009 + accelerator.process_index)
+        self.position = Position()
+        self.state: dict[str, Any] = {
+            "step": 0,
+            "updates": 0,
+            "prompts": 0,
+            "samples": 0,
+            "tokens": 0,
+            "seconds": 0.0,
+        }
+        self._resume()
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end and export; the summary's values."""
+        recipe, state, steps = self.recipe, self.state, self.plan.steps
+        has_trackers = recipe.report.report_to != "none"
+        if has_trackers:
+            settings = flatten_settings(recipe.model_dump(mode="json"))
+            self.accelerator.init_trackers(recipe.report.project, config=settings)
+        every = recipe.evaluation.every
+        looked: dict[str, Any] = {}
+        with Display(steps, done=state["step"], quiet=self.quiet, describe=describe_step) as display:
+            if state["step"]:
+                display.say(f"rmr1: {self.output}: going on after rollout {state['step']}")
+            elif self.plan.held_out and every:
+                self._look(display)
+            while state["step"] < steps:
+                values = self._step()
+                step = state["step"]
+                display.update(values)
+                if step % recipe.report.every == 0 or step == steps:
+                    self._log(values)
+                if self.plan.held_out and ((every and step % every == 0) or step == steps):
+                    looked = self._look(display)
+                if recipe.checkpoint.every and (step % recipe.checkpoint.every == 0 or step == steps):
+                    self._save()
+        if self.plan.held_out and not looked:
+            looked = self._evaluate()
+        if has_trackers:
+            self.accelerator.end_training()
+        return self._finish(looked)
+
+    def _step(self) -> dict[str, Any]:
+        """One rollout and its updates; figures for the log."""
+        began = time.perf_counter()
+        recipe, state = self.recipe, self.state
+        tasks, self.position = take_tasks(self.plan.source, recipe.rollout.prompts, self.position)
+        scored = self.score(tasks, self.sample(tasks))
+        sampled = time.perf_counter()
+        values = summarize_rollout(scored)
+        batches = build_minibatches(scored, self.plan.objective, prompts=recipe.update_prompts)
+        factor = compute_rate(
+            state["step"],
+            total=self.plan.steps,
+            warmup=self.plan.warmup_steps,
+            schedule=recipe.optim.schedule,
+            min_ratio=recipe.optim.min_ratio,
+        )
+        sums, norms = self.update(batches, factor)
+        ended = time.perf_counter()
+        tokens = sum(len(sample.tokens) for group in scored for sample in group.samples)
+        state["step"] += 1
+        state["updates"] += len(norms)
+        state["prompts"] += len(tasks)
+        state["samples"] += sum(len(group.samples) for group in scored)
+        state["tokens"] += tokens
+        state["seconds"] += ended - began
+        return {
+            "step": state["step"],
+            **values,
+            **summarize_update(batches, sums, norms),
+            "lr": factor * recipe.optim.lr,
+            "updates": state["updates"],
+            "tokens": state["tokens"],
+            "rollout_tokens_per_second": tokens / max(sampled - began, 1e-9),
+            "update_tokens_per_second": sum(group.group.num_tokens for one in batches for group in one.groups)
+            / max(ended - sampled, 1e-9),
+            "rollout_seconds": sampled - began,
+            "update_seconds": ended - sampled,
+            "seconds": state["seconds"],
+            "memory_gb": peak_memory_gb(self.device),
+        }
+
+    def sample(self, tasks: Sequence[Task]) -> list[list[Sample]]:
+        """The samples of all tasks, in their order; each process draws its share."""
+        recipe = self.recipe
+        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
+        own = range(rank, len(tasks), ranks)
+        with self.accelerator.autocast():
+            drawn = self.sampler.sample(
+                [tasks[place] for place in own],
+                samples=recipe.rollout.samples,
+                temperature=recipe.rollout.temperature,
+                seed=f"{recipe.seed}/{self.state['step']}",
+            )
+        found = dict(gather(self.accelerator, list(zip(own, drawn, strict=True))))
+        return [found[place] for place in range(len(tasks))]
+
+    def score(self, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]) -> list[ScoredGroup]:
+        """Every task's samples with what they earned."""
+        judged = [
+            [sample.judge(task) for sample in group] for task, group in zip(tasks, samples, strict=True)
+        ]
+        is_paired = needs_both_orders(self.plan.terms)
+        found = []
+        for place, task in enumerate(tasks):
+            # The two orders of a pair follow each other.
+            partners = judged[place ^ 1] if is_paired else None
+            rewards = compute_rewards(self.plan.terms, judged[place], partners)
+            found.append(
+                ScoredGroup(task=task, samples=samples[place], judged=judged[place], rewards=rewards)
+            )
+        return found
+
+    def update(self, batches: Sequence[MiniBatch], factor: float) -> tuple[dict[str, float], list[float]]:
+        """A step of the optimizer for each mini-batch that has a live group.
+
+        Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
+        """
+        olds = self._compute_old(batches)
+        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
+        norms = []
+        for number, batch in enumerate(batches):
+            if not batch.groups:
+                continue
+            totals += self.backward(batch, olds.get(number))
+            trained = [one for one in self.loss.parameters() if one.requires_grad]
+            norm = float(torch.nn.utils.clip_grad_norm_(trained, self.recipe.optim.clip or math.inf))
+            if not math.isfinite(norm) or not math.isfinite(float(totals[0])):
+                raise ConfigError(
+                    f"rollout {self.state['step'] + 1}: the loss is {float(totals[0])} and its gradient {norm}, "
+                    "which no training recovers from; lower optim.lr, or compute in another precision; older "
+                    "checkpoints stay"
+                )
+            self.optimizers.step(factor)
+            self.optimizers.zero_grad()
+            norms.append(norm)
+        return dict(zip(("loss", *STATS), totals.tolist(), strict=True)), norms
+
+    def backward(self, batch: MiniBatch, old: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+        """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`.
+
+        `old` has the log-probabilities under the weights that sampled for each row, where they are not the
+        policy's any more.
+        """
+        ranks = self.accelerator.num_processes
+        rows = self._pack(batch)
+        costs = [float(sum(batch.groups[place].group.num_tokens for place in row)) for row in rows]
+        own = share_rows(costs, ranks)[self.accelerator.process_index]
+        # A process without a row takes part with one that counts for nothing: all must meet at the end.
+        work = [(place, 1.0) for place in own] or [(0, 0.0)]
+        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
+        with shared_prompt_attention(self.model):
+            for number, (place, weight) in enumerate(work):
+                is_last = number == len(work) - 1
+                update = build_update_row(
+                    [batch.groups[one] for one in rows[place]], batch, self.plan.objective, self.device
+                )
+                with self.accelerator.autocast():
+                    ref = None if self.reference is None else self.reference.compute(update.row)
+                before = None if old is None else update.sampler_logprobs if not old else old[place]
+                with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
+                    value, sums = self.wrapped(update, ref, before)
+                    # Processes' gradients are averaged, so each one's part counts `ranks` times.
+                    self.accelerator.backward(value * (weight * ranks))
+                totals += weight * torch.cat([value.detach().double()[None], sums])
+        if ranks > 1:
+            totals = self.accelerator.reduce(totals.float(), "sum").double()
+        return totals
+
+    def _pack(self, batch: MiniBatch) -> list[list[int]]:
+        return pack_groups([group.group for group in batch.groups], self.recipe.update.row_tokens)
+
+    @torch.no_grad()
+    def _compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, list[torch.Tensor]]:
+        """Which mini-batches are learnt from by later weights, and the log-probabilities under the earlier.
+
+        The sampler's own serve, an empty list, unless they are corrected by importance: then the trainer's
+        are computed, for each row.
+        """
+        later = [number for number in range(1, len(batches)) if batches[number].groups]
+        if self.plan.objective.importance == "none":
+            return {number: [] for number in later}
+        found: dict[int, list[torch.Tensor]] = {}
+        with shared_prompt_attention(self.model), self.accelerator.autocast():
+            for number in later:
+                batch = batches[number]
+                found[number] = [
+                    self.loss.policy(
+                        build_update_row(
+                            [batch.groups[one] for one in row], batch, self.plan.objective, self.device
+                        ).row
+                    )[0]
+                    for row in self._pack(batch)
+                ]
+        return found
+
+    def _load_reference(self, temperature: float) -> Reference:
+        if self.trainee.adapted is not None:
+            return Reference(self.model, adapted=self.trainee.adapted, temperature=temperature)
+        recipe = self.recipe.model
+        assert recipe.base is not None
+        copy = load_checkpoint(
+            recipe.base,
+            device=self.device,
+            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
+            revision=recipe.revision,
+            trust_remote_code=recipe.trust_remote_code,
+        ).model
+        return Reference(copy.eval(), temperature=temperature)
+
+    def _look(self, display: Display) -> dict[str, Any]:
+        """Held-out figures, logged; the best weights are kept."""
+        values = self._evaluate()
+        step = self.state["step"]
+        if self.folder is not None:
+            self.folder.log({"step": step, **values})
+        if self.recipe.report.report_to != "none":
+            self.accelerator.log(values, step=step)
+        display.say(f"rollout {step}: {format_look(values)}")
+        best = self.state.get("best")
+        if self.recipe.evaluation.keep == "best" and (
+            best is None or values["held_out_accuracy"] > best["held_out_accuracy"]
+        ):
+            self.state["best"] = {"step": step, "held_out_accuracy": values["held_out_accuracy"]}
+            call_on_main(
+                self.accelerator,
+                lambda: write_best(self.output, trained_weights(self.loss), self.state["best"]),
+            )
+        return values
+
+    def _evaluate(self) -> dict[str, Any]:
+        with self.accelerator.autocast():
+            return evaluate(
+                self.looker,
+                self.plan.held_out,
+                self.accelerator,
+                temperature=self.recipe.rollout.temperature if self.recipe.evaluation.sampled else None,
+                seed=f"{self.recipe.seed}/held-out",
+            )
+
+    def _log(self, values: dict[str, Any]) -> None:
+        if self.folder is not None:
+            self.folder.log(values)
+        if self.recipe.report.report_to != "none":
+            kept = {key: value for key, value in values.items() if key != "step"}
+            self.accelerator.log(kept, step=values["step"])
+
+    def _save(self) -> None:
+        random = gather(self.accelerator, [get_random_state()])
+        place = {"epoch": self.position.epoch, "index": self.position.index}
+        call_on_main(
+            self.accelerator,
+            lambda: write_checkpoint(
+                self.output,
+                Snapshot(
+                    weights=dict(trained_weights(self.loss)),
+                    optimizer=self.optimizers.state_dict(),
+                    state={**self.state, "position": place},
+                    random=random,
+                ),
+                keep=self.recipe.checkpoint.keep,
+            ),
+        )
+
+    def _resume(self) -> None:
+        found = call_on_main(self.accelerator, lambda: find_checkpoint(self.output))
+        place = share(self.accelerator, found)
+        if place is None:
+            if self.folder is not None:
+                self.folder.rewind(0)
+            return
+        snapshot = read_checkpoint(place, device=self.device)
+        restore_weights(self.loss, snapshot.weights, place)
+        self.optimizers.load_state_dict(snapshot.optimizer)
+        self.state = dict(snapshot.state)
+        self.position = Position(**self.state.pop("position"))
+        rank = self.accelerator.process_index
+        if rank < len(snapshot.random):
+            set_random_state(snapshot.random[rank])
+        if self.folder is not None:
+            self.folder.rewind(self.state["step"])
+
+    def _finish(self, looked: dict[str, Any]) -> dict[str, Any]:
+        """Store the weights that are kept, and the summary."""
+        state, recipe = self.state, self.recipe
+        best = state.get("best")
+        kept_step = state["step"]
+        if best is not None and best["step"] != state["step"]:
+            found = read_best(self.output, device=self.device)
+            if found is not None:
+                restore_weights(self.loss, found[0], self.output)
+                kept_step = best["step"]
+        summary = {
+            "steps": state["step"],
+            "updates": state["updates"],
+            "prompts": state["prompts"],
+            "samples": state["samples"],
+            "tokens": state["tokens"],
+            "seconds": round(state["seconds"], 3),
+            "parameters": sum(one.numel() for one in self.model.parameters()),
+            "trained_parameters": sum(one.numel() for one in trained_weights(self.loss).values()),
+            "undecided": self.plan.counts.undecided,
+            "overlong": self.plan.counts.overlong,
+            "processes": self.accelerator.num_processes,
+            "kept_step": kept_step,
+            **({"best_held_out_accuracy": best["held_out_accuracy"]} if best else {}),
+            **looked,
+        }
+        call_on_main(
+            self.accelerator,
+            lambda: export_model(
+                self.trainee,
+                self.output,
+                recipe=recipe.model,
+                tokenizer=self.plan.base.tokenizer,
+                end_token=None,
+                summary=summary,
+            ),
+        )
+        return summary

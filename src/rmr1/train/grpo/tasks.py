@@ -1,0 +1,243 @@
+"""Labelled pairs -> prompts to judge, as tokens, with the right verdict beside them.
+
+A task is one prompt: a pair in one order. With both orders a pair is two tasks, which follow each other.
+Prompts are rendered by what renders them when the judge is asked (`RequestReader`), so what is reinforced is
+what is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from rmr1.data.read import read_pairs
+from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.reader import Prepared, RequestReader
+from rmr1.errors import DataError
+from rmr1.prompts import PromptFamily
+from rmr1.prompts.render import render_prompt
+from rmr1.records import JudgePrompt, Order, PreferencePair, swap_label
+from rmr1.train.examples import Position
+from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One prompt to judge."""
+
+    pair: PreferencePair
+    """As it was read; labelled "A" or "B"."""
+    prepared: Prepared
+    place: int
+    """Number of the pair in its epoch."""
+
+    @property
+    def prompt(self) -> JudgePrompt:
+        return self.prepared.request.prompt
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """Of the prompt."""
+        return self.prepared.tokens
+
+    @property
+    def label(self) -> str:
+        """ "A" or "B", in the prompt's frame."""
+        label = self.pair.label if self.prompt.order == "given" else swap_label(self.pair.label)
+        assert label is not None
+        return str(label)
+
+    @property
+    def family(self) -> str:
+        """What accuracy is told apart by: the first part of the pair's subset."""
+        return (self.pair.subset or "").partition("/")[0] or "all"
+
+
+@dataclass(slots=True, kw_only=True)
+class TaskCounts:
+    """What was read."""
+
+    pairs: int = 0
+    undecided: int = 0
+    """Ties, and pairs without a label."""
+    overlong: int = 0
+    prompt_tokens: int = 0
+    """Of the tasks that are kept; of the world, of a sample."""
+    tasks: int = 0
+
+
+class TaskMaker:
+    """Makes the tasks of a pair."""
+
+    def __init__(self, reader: RequestReader, family: PromptFamily, recipe: GrpoRecipe):
+        self._reader = reader
+        self._family = family
+        self._recipe = recipe
+        self._special = reader.special_tokens()
+        self._params = SamplingParams(
+            max_new_tokens=recipe.rollout.max_new_tokens, temperature=recipe.rollout.temperature
+        )
+        self.counts = TaskCounts()
+
+    def make(self, pair: PreferencePair, place: int, *, orders: Sequence[Order] | None = None) -> list[Task]:
+        """The tasks of a pair: one, or one for each order; none where it is left out, which is counted.
+
+        Raises:
+            DataError: the chat template refuses the pair.
+        """
+        counts = self.counts
+        counts.pairs += 1
+        if pair.label not in ("A", "B"):
+            counts.undecided += 1
+            return []
+        tasks = [self._make(pair, place, order) for order in orders or self._choose_orders(place)]
+        kept = [task for task in tasks if task is not None]
+        if len(kept) < len(tasks):
+            counts.overlong += 1
+            return []
+        counts.tasks += len(kept)
+        counts.prompt_tokens += sum(len(task.tokens) for task in kept)
+        return kept
+
+    def _choose_orders(self, place: int) -> Sequence[Order]:
+        order = self._recipe.data.order
+        if order == "both":
+            return ("given", "swapped")
+        if order == "given":
+            return ("given",)
+        return (Random(f"{self._recipe.seed}/order/{place}").choice(("given", "swapped")),)
+
+    def _make(self, pair: PreferencePair, place: int, order: Order) -> Task | None:
+        prompt = render_prompt(pair, self._family, order=order, special_tokens=self._special)
+        prepared = self._reader.prepare(Request(key=f"{place}/{order}", prompt=prompt), self._params)
+        if not isinstance(prepared, Prepared):
+            if prepared.finish_reason == "skipped":
+                return None
+            raise DataError(f"pair {pair.id!r}: {prepared.error}")
+        if len(prepared.tokens) > self._recipe.data.max_prompt_tokens:
+            return None
+        return Task(pair=pair, prepared=prepared, place=place)
+
+
+class TaskSource(Protocol):
+    """Tasks by their pair's place; each epoch has its own order."""
+
+    @property
+    def num_pairs(self) -> int:
+        """In one epoch."""
+        ...
+
+    def get(self, epoch: int, index: int) -> list[Task]:
+        """The tasks of a pair; none where it is left out."""
+        ...
+
+
+class StoredTasks:
+    """Tasks of files, held in memory."""
+
+    def __init__(self, tasks: Sequence[list[Task]], *, seed: int, shuffle: bool):
+        self._tasks = tasks
+        self._seed = seed
+        self._shuffle = shuffle
+        self._order: tuple[int, list[int]] | None = None
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self._tasks)
+
+    def get(self, epoch: int, index: int) -> list[Task]:
+        if not self._shuffle:
+            return self._tasks[index]
+        if self._order is None or self._order[0] != epoch:
+            order = list(range(len(self._tasks)))
+            Random(f"{self._seed}/{epoch}").shuffle(order)
+            self._order = epoch, order
+        return self._tasks[self._order[1][index]]
+
+
+class WorldTasks:
+    """Pairs of the synthetic world, drawn as they are needed and new in every epoch."""
+
+    def __init__(self, data: TaskDataRecipe, maker: TaskMaker):
+        assert data.world is not None
+        self._world = data.world
+        self._maker = maker
+
+    @property
+    def num_pairs(self) -> int:
+        return self._world.items
+
+    def get(self, epoch: int, index: int) -> list[Task]:
+        from rmr1.world import sample_pair
+
+        world = self._world
+        place = world.start + epoch * world.items + index
+        item = sample_pair(world.seed, place, split="train", distribution=world.distribution)
+        return self._maker.make(item.pair, place)
+
+
+def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[TaskSource, list[Task]]:
+    """Where training tasks come from, and the held-out ones, as they stand in their files; each by its maker.
+
+    Raises:
+        DataError: a row cannot be read, or nothing is left to train on.
+    """
+    data = recipe.data
+    if data.world is not None:
+        from rmr1.world import sample_pairs
+
+        test = sample_pairs(data.world.seed, data.world.held_out, split="test", distribution="balanced")
+        held_out = [
+            task
+            for place, item in enumerate(test)
+            for task in aside.make(item.pair, place, orders=("given",))
+        ]
+        return WorldTasks(data, maker), held_out
+    assert data.train is not None
+    draw = Random(f"{recipe.seed}/held-out")
+    kept: list[list[Task]] = []
+    held_out = []
+    for place, pair in enumerate(_read(data.train, data)):
+        is_aside = bool(data.held_out_share) and draw.random() < data.held_out_share
+        if is_aside:
+            held_out += aside.make(pair, place, orders=("given",))
+        elif tasks := maker.make(pair, place):
+            kept.append(tasks)
+    for place, pair in enumerate(_read(data.held_out or (), data)):
+        held_out += aside.make(pair, place, orders=("given",))
+    if not kept:
+        counts = maker.counts
+        name = data.train if isinstance(data.train, str) else ", ".join(data.train)
+        raise DataError(
+            f"nothing to train on: of {counts.pairs} pairs {counts.undecided} have no preferred answer and "
+            f"{counts.overlong} have a prompt longer than data.max_prompt_tokens {data.max_prompt_tokens}",
+            path=name,
+        )
+    return StoredTasks(kept, seed=recipe.seed, shuffle=data.shuffle), held_out
+
+
+def _read(sources: str | Sequence[str], data: TaskDataRecipe) -> Iterator[PreferencePair]:
+    for source in (sources,) if isinstance(sources, str) else sources:
+        yield from read_pairs(source, columns=data.map or None, format=data.format)
+
+
+def take_tasks(source: TaskSource, number: int, position: Position) -> tuple[list[Task], Position]:
+    """The next `number` prompts, across the ends of epochs, and the position after them.
+
+    A pair whose two orders do not both fit is left for the next time.
+    """
+    tasks: list[Task] = []
+    epoch, index = position.epoch, position.index
+    passed = 0
+    while len(tasks) < number and passed < max(source.num_pairs, number):
+        if index >= source.num_pairs:
+            epoch, index = epoch + 1, 0
+        found = source.get(epoch, index)
+        if len(tasks) + len(found) > number:
+            break
+        tasks += found
+        index += 1
+        passed += 1
+    return tasks, Position(epoch=epoch, index=index)

@@ -1,0 +1,109 @@
+"""One or several processes: accelerate's view of them, and what they tell each other."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeVar
+
+import torch
+
+from rmr1.errors import ConfigError, RMR1Error
+from rmr1.train.recipe import ReportRecipe
+
+_T = TypeVar("_T")
+
+
+@contextlib.contextmanager
+def accelerated(
+    *, device: Literal["auto", "cpu", "cuda"], is_mixed: bool, report: ReportRecipe
+) -> Iterator[Any]:
+    """accelerate's view of the processes and devices; `is_mixed` computes in bfloat16 on float32 weights.
+
+    What it keeps for the whole process is taken back at the end, so that a run of another precision may
+    follow in the same process.
+
+    Raises:
+        ConfigError: accelerate or a tracker is not installed, or the device is not there.
+    """
+    try:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+    wanted = report.report_to
+    names = [] if wanted == "none" else [wanted] if isinstance(wanted, str) else list(wanted)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
+    is_first = not AcceleratorState._shared_state
+    try:
+        accelerator = Accelerator(
+            cpu=device == "cpu" or not torch.cuda.is_available(),
+            mixed_precision="bf16" if is_mixed else "no",
+            log_with=names or None,
+        )
+    except ValueError as error:
+        raise ConfigError(f"report.report_to or model.precision: {str(error).splitlines()[0]}") from None
+    found = {getattr(one, "value", one) for one in accelerator.log_with}
+    if missing := [name for name in names if name != "all" and name not in found]:
+        raise ConfigError(f"report.report_to: {missing[0]!r} is not a tracker that is installed")
+    try:
+        yield accelerator
+    finally:
+        if accelerator.num_processes > 1:
+            accelerator.end_training()
+        elif is_first:
+            AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def call_on_main(accelerator: Any, function: Callable[[], _T]) -> _T | None:
+    """Call it in the main process only; what it raises is raised in all of them.
+
+    The value is the main process's; the others get None.
+    """
+    error: RMR1Error | None = None
+    value = None
+    if accelerator.is_main_process:
+        try:
+            value = function()
+        except RMR1Error as raised:
+            error = raised
+    error = share(accelerator, error)
+    if error is not None:
+        raise error
+    return value
+
+
+def share(accelerator: Any, value: _T) -> _T:
+    """The main process's value, in all of them."""
+    if accelerator.num_processes == 1:
+        return value
+    from accelerate.utils import broadcast_object_list
+
+    box = [value]
+    broadcast_object_list(box, from_process=0)
+    return box[0]
+
+
+def gather(accelerator: Any, values: list[_T]) -> list[_T]:
+    """The values of all processes, in the order of their ranks."""
+    if accelerator.num_processes == 1:
+        return values
+    from accelerate.utils import gather_object
+
+    found: list[_T] = gather_object(values)
+    return found
+
+
+def flatten_settings(values: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """Nested settings as `section.key`, in the types that trackers take."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        full = f"{name}.{key}" if name else key
+        if isinstance(value, Mapping):
+            found |= flatten_settings(value, full)
+        else:
+            found[full] = value if isinstance(value, int | float | str | bool) else str(value)
+    return found

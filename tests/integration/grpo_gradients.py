@@ -1,0 +1,38 @@
+"""Run under torchrun: the gradient of one mini-batch, whatever the number of processes. For test_grpo.py.
+
+python -m torch.distributed.run ... grpo_gradients.py RECIPE OUTPUT
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from rmr1.train.grpo.batches import build_minibatches
+from rmr1.train.grpo.plan import build_grpo_plan
+from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.run import Reinforcement
+from rmr1.train.grpo.tasks import take_tasks
+from rmr1.train.processes import accelerated
+
+
+def main(recipe_path: str, output: str) -> None:
+    torch.set_num_threads(1)
+    recipe = build_grpo_recipe(tomllib.loads(Path(recipe_path).read_text()), recipe_path)
+    with accelerated(device="cpu", is_mixed=False, report=recipe.report) as accelerator:
+        plan = build_grpo_plan(recipe)
+        training = Reinforcement(plan, accelerator, Path(output).parent, None, quiet=True)
+        tasks, _ = take_tasks(plan.source, recipe.rollout.prompts, training.position)
+        scored = training.score(tasks, training.sample(tasks))
+        (batch,) = build_minibatches(scored, plan.objective, prompts=recipe.update_prompts)
+        sums = training.backward(batch)
+        if accelerator.is_main_process:
+            found = {name: one.grad for name, one in training.loss.named_parameters() if one.grad is not None}
+            save_file({**found, "sums": sums.float()}, output)
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,347 @@
+"""`rmr1 grpo`: rewards rise, and a run that was stopped ends like one that was not."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("accelerate")
+
+import torch
+from safetensors.torch import load_file
+
+from rmr1.cli.main import main
+from rmr1.errors import ConfigError, DataError, RunError
+from rmr1.train.grpo.attention import shared_prompt_attention
+from rmr1.train.grpo.batches import build_minibatches, build_update_row
+from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
+from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.run import Reinforcement, run_grpo
+from rmr1.train.grpo.tasks import take_tasks
+from rmr1.train.processes import accelerated
+from rmr1.train.recipe import build_recipe
+from rmr1.train.sft import run_sft
+
+from ..training import make_rows, small_recipe, write_recipe, write_rows
+from .runs import kill_when, write_pairs
+
+torch.set_num_threads(1)
+
+REWARD = """
+def many_r(sample):
+    return sample.text.count("r") / 8
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A judge that has seen the form for a few steps, and hardly knows it."""
+    rows = write_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl", make_rows(48))
+    folder = tmp_path_factory.mktemp("base") / "model"
+    run_sft(build_recipe(small_recipe(rows, data={"max_tokens": 512}), "recipe.toml"), folder, quiet=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    (folder / "own.py").write_text(REWARD)
+    path = folder / "pairs.jsonl"
+    lines = []
+    for row in make_rows(40, seed=5):
+        content = row["messages"][-2]["content"]
+        lines.append(
+            {
+                "prompt": content[-40:-20],
+                "response_a": content[-20:-10],
+                "response_b": content[-10:],
+                "label": "AB"[len(lines) % 2],
+                "subset": ("one", "two")[len(lines) % 3 == 0],
+            }
+        )
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def grpo_recipe(base: Path, pairs: Path, **sections: Any) -> dict[str, Any]:
+    recipe: dict[str, Any] = {
+        "device": "cpu",
+        "model": {"base": str(base)},
+        "data": {"train": str(pairs), "max_prompt_tokens": 450},
+        "rollout": {"prompts": 4, "samples": 4, "max_new_tokens": 10, "rows": 16},
+        "update": {"row_tokens": 512},
+        "rewards": {f"{pairs.parent / 'own.py'}:many_r": 1.0},
+        "objective": {"beta": 0.0},
+        "optim": {"lr": 5e-3, "steps": 8, "epochs": 9, "weight_decay": 0.0},
+        "checkpoint": {"every": 2},
+    }
+    for name, values in sections.items():
+        recipe[name] = {**recipe.get(name, {}), **values}
+    return recipe
+
+
+def train(output: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    return run_grpo(build_grpo_recipe(recipe, "recipe.toml"), output, quiet=True)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+TIMES = ("seconds", "tokens_per_second", "memory_gb")
+
+
+def without_times(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in line.items() if not key.endswith(TIMES)}
+
+
+@pytest.fixture(scope="module")
+def whole(base: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    train(folder, killed_recipe(base, pairs))
+    return folder
+
+
+def killed_recipe(base: Path, pairs: Path) -> dict[str, Any]:
+    return grpo_recipe(
+        base,
+        pairs,
+        data={"held_out_share": 0.2},
+        objective={"beta": 1e-3},
+        update={"prompts": 2},
+        evaluation={"every": 3, "keep": "last"},
+    )
+
+
+def test_a_reward_rises(base: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = grpo_recipe(base, pairs, rollout={"prompts": 8, "samples": 8}, optim={"steps": 12, "lr": 2e-2})
+    summary = train(tmp_path / "model", recipe)
+    lines = metrics(tmp_path / "model")
+    rewards = [line["reward"] for line in lines]
+    assert sum(rewards[-3:]) / 3 > 1.5 * sum(rewards[:3]) / 3
+    first = lines[0]
+    assert first["ratio"] == pytest.approx(1.0) and first["clipped_low"] == first["clipped_high"] == 0
+    assert first["groups"] == 8 and 0 < first["live_groups"] <= 8
+    assert {"entropy", "grad_norm", "length", "unparsed", "accuracy/one", "accuracy/two"} <= first.keys()
+    assert summary["samples"] == 12 * 64 and summary["updates"] == 12
+
+
+def test_what_is_trained_is_what_was_sampled(base: Path, pairs: Path, tmp_path: Path) -> None:
+    with plan_and_training(grpo_recipe(base, pairs), tmp_path) as (plan, training):
+        tasks, _ = take_tasks(plan.source, 4, training.position)
+        scored = training.score(tasks, training.sample(tasks))
+        batch = build_minibatches(scored, plan.objective, prompts=4)[0]
+        update = build_update_row(batch.groups, batch, plan.objective)
+        with shared_prompt_attention(training.model), torch.no_grad():
+            logprobs, _ = training.loss.policy(update.row)
+        assert torch.allclose(logprobs, update.sampler_logprobs, atol=1e-4)
+        assert training.sample(tasks)[0][0].tokens == scored[0].samples[0].tokens
+
+
+class plan_and_training:
+    """A training that is not begun."""
+
+    def __init__(self, recipe: dict[str, Any], place: Path):
+        self._recipe = build_grpo_recipe(recipe, "recipe.toml")
+        self._place = place
+
+    def __enter__(self) -> tuple[GrpoPlan, Reinforcement]:
+        self._context = accelerated(device="cpu", is_mixed=False, report=self._recipe.report)
+        accelerator = self._context.__enter__()
+        plan = build_grpo_plan(self._recipe)
+        return plan, Reinforcement(plan, accelerator, self._place, None, quiet=True)
+
+    def __exit__(self, *exception: Any) -> None:
+        self._context.__exit__(*exception)
+
+
+def test_flat_groups_have_no_gradient_and_are_skipped(base: Path, pairs: Path, tmp_path: Path) -> None:
+    # No text of ten tokens ends in a whole answer tag: all rewards are -1.
+    recipe = grpo_recipe(base, pairs, optim={"steps": 1})
+    recipe["rewards"] = {"verdict": 1.0}
+    summary = train(tmp_path / "model", recipe)
+    line = metrics(tmp_path / "model")[0]
+    assert line["reward"] == -1.0 and line["live_groups"] == 0 and line["unparsed"] > 0.5
+    assert summary["updates"] == 0
+    before, after = weights(base), weights(tmp_path / "model")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_two_processes_have_the_gradient_of_one(base: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = grpo_recipe(base, pairs, rollout={"prompts": 6}, objective={"beta": 1e-2})
+    path = write_recipe(tmp_path / "recipe.toml", recipe)
+    script = Path(__file__).with_name("grpo_gradients.py")
+    found = []
+    for processes in (1, 2):
+        output = tmp_path / f"{processes}.safetensors"
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc-per-node", str(processes), str(script), str(path), str(output)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found.append(load_file(output))
+    one, two = found
+    assert len(one) > 10
+    for name, gradient in one.items():
+        difference = (two[name] - gradient).norm() / gradient.norm().clamp(min=1e-12)
+        assert difference < 1e-6, name
+
+
+def test_killed_runs_end_with_equal_weights(base: Path, pairs: Path, whole: Path, tmp_path: Path) -> None:
+    kill_and_resume(base, pairs, whole, tmp_path / "model", kills=2, seed=0)
+    before = weights(base)
+    moved = [
+        (tensor - before[name]).norm() / before[name].norm()
+        for name, tensor in weights(whole).items()
+        if "norm" not in name and "bias" not in name
+    ]
+    assert min(moved) > 1e-3
+
+
+@pytest.mark.soak
+def test_ten_kills(base: Path, pairs: Path, whole: Path, tmp_path: Path, soak: bool) -> None:
+    if not soak:
+        pytest.skip("under make soak")
+    for run in range(5):
+        (tmp_path / str(run)).mkdir()
+        kill_and_resume(base, pairs, whole, tmp_path / str(run) / "model", kills=2, seed=1 + run)
+
+
+def kill_and_resume(base: Path, pairs: Path, wanted: Path, folder: Path, *, kills: int, seed: int) -> None:
+    draw = random.Random(seed)
+    recipe = killed_recipe(base, pairs)
+    path = write_recipe(folder.parent / "recipe.toml", recipe)
+    command: list[object] = ["grpo", path, "-o", folder, "--quiet"]
+    file, done = folder / "metrics.jsonl", 0
+    for kill in range(kills):
+        before = _count_lines(file)
+        target = before + draw.randint(1, max(1, (8 - before) // (kills - kill)))
+        done += kill_when(command, lambda target=target: _count_lines(file) >= target, most_seconds=240)
+    assert done == kills, "the run ended before it could be killed"
+    assert not (folder / "summary.json").exists()
+    train(folder, recipe)
+    found, other = weights(folder), weights(wanted)
+    assert all(torch.equal(found[name], other[name]) for name in other)
+    for line, wanted_line in zip(metrics(folder), metrics(wanted), strict=True):
+        assert without_times(line) == without_times(wanted_line)
+
+
+def _count_lines(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def test_later_minibatches_are_off_the_policy(whole: Path) -> None:
+    lines = [line for line in metrics(whole) if "reward" in line]
+    assert len(lines) == 8 and json.loads((whole / "summary.json").read_text())["updates"] == 16
+    assert all(line["log_ratio"] > 0 for line in lines)
+    assert lines[0]["kl"] < lines[-1]["kl"]
+    looks = [line["step"] for line in metrics(whole) if "held_out_accuracy" in line]
+    assert looks == [0, 3, 6, 8]
+
+
+def test_importance_is_measured_against_the_trainers_own(base: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = grpo_recipe(
+        base, pairs, update={"prompts": 2}, objective={"importance": "truncate"}, optim={"steps": 2}
+    )
+    train(tmp_path / "model", recipe)
+    plain = {**recipe, "objective": {"beta": 0.0}}
+    train(tmp_path / "plain", plain)
+    # The sampler is the trainer here, so the correction is 1 and changes nothing.
+    for line in metrics(tmp_path / "model"):
+        assert line["importance"] == pytest.approx(1.0, abs=1e-4) and line["importance_cut"] == 0
+    found, wanted = weights(tmp_path / "model"), weights(tmp_path / "plain")
+    assert all(torch.allclose(found[name], wanted[name], atol=1e-4) for name in wanted)
+
+
+def test_adapters_have_the_base_as_reference(base: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = grpo_recipe(base, pairs, objective={"beta": 1e-3}, optim={"steps": 3, "lr": 2e-2})
+    recipe["lora"] = {"r": 4, "alpha": 8}
+    train(tmp_path / "lora", recipe)
+    lines = metrics(tmp_path / "lora")
+    assert lines[0]["kl"] == pytest.approx(0.0, abs=1e-9) and lines[-1]["kl"] > 1e-7
+    assert (tmp_path / "lora" / "adapter_model.safetensors").exists()
+
+
+def test_both_orders_of_a_pair_go_together(base: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = grpo_recipe(base, pairs, data={"order": "both"}, optim={"steps": 2})
+    recipe["rewards"] = {**recipe["rewards"], "consistency": 0.5, "format": 0.1}
+    train(tmp_path / "model", recipe)
+    line = metrics(tmp_path / "model")[0]
+    assert {"reward/consistency", "reward/format"} <= line.keys()
+    assert line["reward/consistency"] == -1.0
+    with pytest.raises(ConfigError, match=r'set data.order = "both"'):
+        build_grpo_recipe({**recipe, "data": {**recipe["data"], "order": "given"}}, "r.toml")
+
+
+def test_the_best_weights_are_kept(base: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = grpo_recipe(
+        base,
+        pairs,
+        data={"held_out_share": 0.2},
+        optim={"steps": 4, "lr": 1e-2},
+        evaluation={"every": 2, "sampled": False},
+    )
+    summary = train(tmp_path / "model", recipe)
+    # Nothing is ever right at ten tokens, so the weights from before are as good as any.
+    assert summary["kept_step"] == 0 and summary["best_held_out_accuracy"] == 0.0
+    before, after = weights(base), weights(tmp_path / "model")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert train(tmp_path / "model", recipe)["was_finished"]
+    with pytest.raises(RunError, match=r"recipe.optim.lr was 0.01, now 0.02"):
+        train(tmp_path / "model", {**recipe, "optim": {**recipe["optim"], "lr": 0.02}})
+
+
+def test_the_command_line(
+    base: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_recipe(tmp_path / "recipe.toml", grpo_recipe(base, pairs, optim={"steps": 2}))
+    assert main(["grpo", str(path), "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["pairs of an epoch"], plan["rollouts"], plan["prompts of a rollout"]) == (40, 2, 4)
+    model = str(tmp_path / "model")
+    assert main(["grpo", str(path), "-o", model]) == 0
+    captured = capsys.readouterr()
+    assert "2 rollouts, 32 judgments of 8 prompts" in captured.out
+    assert "step 2/2 · reward" in captured.err
+    judged = write_pairs(tmp_path / "judge.jsonl", 2)
+    arguments = ["judge", str(judged), "-m", model, "-o", str(tmp_path / "run"), "--quiet", "--json"]
+    assert main([*arguments, "--max-new-tokens", "8"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"rollout": {"sample": 4}}, "unknown key 'rollout.sample'; did you mean 'samples'?"),
+        ({"rollout": {"prompts": 4}, "update": {"prompts": 3}}, "rollout.prompts must be a multiple of"),
+        ({"model": {"from_scratch": {}}}, "name either base"),
+        ({"objective": {"options": ["clip-hire"]}}, "objective option 'clip-hire' is not known"),
+        ({"objective": {"clip_low": 2.0}}, "objective.clip_low is 2.0; expected in [0, 1)"),
+        ({"rewards": {"verdikt": 1.0}}, "reward 'verdikt' is not known; did you mean 'verdict'?"),
+    ],
+)
+def test_bad_recipes_are_one_line(base: Path, pairs: Path, changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        build_grpo_plan(build_grpo_recipe(grpo_recipe(base, pairs, **changes), "r.toml"))
+    assert complaint in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_nothing_to_train_on(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(REWARD)
+    path = tmp_path / "ties.jsonl"
+    row = {"prompt": "q", "response_a": "a", "response_b": "b", "label": "tie"}
+    path.write_text(json.dumps(row) + "\n")
+    with pytest.raises(DataError, match=r"nothing to train on: of 1 pairs 1 have no preferred answer"):
+        build_grpo_plan(build_grpo_recipe(grpo_recipe(base, path), "r.toml"))
+    path.write_text(json.dumps({**row, "label": "A"}) + "\n")
+    recipe = build_grpo_recipe(grpo_recipe(base, path), "r.toml")
+    with pytest.raises(ConfigError, match=r"not one rollout; lower rollout.prompts"):
+        build_grpo_plan(recipe)
