@@ -19,6 +19,7 @@ EXPECTED = {
         "with love from the greenhouse -> INVENTED",
         "the same text cut off: None (no_verdict)",
     ],
+    "03_reinforce_a_judge.py": ["step 1: ", "of 128 judgments right", "step 3: "],
 }
 
 

@@ -32,6 +32,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rmr1.errors import CheckpointError, ConfigError
+from rmr1.models import resolve_model
 
 Kind = Literal["writes", "scores", "adapted"]
 """What a model is loaded for: to write, to score by one number, or whatever an adapter makes of it."""
@@ -222,7 +223,7 @@ def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
 
 def _find_folder(name: str) -> Path | None:
     """The folder that `name` means, or None for a name on the hub."""
-    folder = Path(name).expanduser()
+    folder = Path(resolve_model(name)).expanduser()
     if folder.is_dir():
         return folder
     if folder.exists():

@@ -39,6 +39,7 @@ from rmr1.train.folder import RunFolder, open_folder
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup, build_minibatches, build_update_row
 from rmr1.train.grpo.evaluate import evaluate, format_look
+from rmr1.train.grpo.fit import check_fit
 from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
@@ -64,7 +65,9 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
     """
     is_mixed = recipe.model.precision == "bf16" and recipe.lora is None
     with accelerated(device=recipe.device, is_mixed=is_mixed, report=recipe.report) as accelerator:
-        return _run(build_grpo_plan(recipe), accelerator, Path(output), quiet=quiet)
+        plan = build_grpo_plan(recipe)
+        check_fit(plan)
+        return _run(plan, accelerator, Path(output), quiet=quiet)
 
 
 def _run(plan: GrpoPlan, accelerator: Any, output: Path, *, quiet: bool) -> dict[str, Any]:

@@ -1,0 +1,209 @@
+"""A decoder's sizes, and the arithmetic of passing groups through it: what estimates are made from.
+
+Counted are the matrices of the layers, the two products of attention, and the output layer at completion
+tokens; norms, rotations, activation functions and the embedding's look-up are left out. A multiplication with
+its addition counts as two operations. Pure: nothing is loaded or asked for.
+
+Shapes: `W` width, `A` query heads times their size, `K` key heads times their size, `M` inner width of the MLP,
+`V` vocabulary, `L` layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rmr1.errors import ConfigError
+
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """A decoder with gated MLPs and grouped attention: Qwen2, Qwen3, Llama, Mistral."""
+
+    layers: int
+    hidden: int
+    """`W`"""
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    """`M`"""
+    vocabulary: int
+    tied: bool = False
+    """Embedding and output layer are one matrix."""
+    biased: bool = False
+    """Queries, keys and values have biases, as in Qwen2."""
+
+    @property
+    def attention_width(self) -> int:
+        """`A`"""
+        return self.heads * self.head_dim
+
+    @property
+    def kv_width(self) -> int:
+        """`K`"""
+        return self.kv_heads * self.head_dim
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of all layers' matrices: those that every token is multiplied by."""
+        attention = 2 * self.hidden * (self.attention_width + self.kv_width)
+        return self.layers * (attention + 3 * self.hidden * self.intermediate)
+
+    @property
+    def head_parameters(self) -> int:
+        """Of the output layer."""
+        return self.vocabulary * self.hidden
+
+    @property
+    def cache_width(self) -> int:
+        """Numbers that one token of one text keeps: its keys and values of all layers."""
+        return 2 * self.layers * self.kv_width
+
+    def parameters(self) -> int:
+        """All of them, norms and biases too."""
+        tables = (1 if self.tied else 2) * self.head_parameters
+        biases = self.layers * (self.attention_width + 2 * self.kv_width) if self.biased else 0
+        return tables + self.layer_parameters + biases + (2 * self.layers + 1) * self.hidden
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Of low-rank adapters of all matrices of the layers."""
+        sides = (
+            2 * (self.hidden + self.attention_width)
+            + 2 * (self.hidden + self.kv_width)
+            + 3 * (self.hidden + self.intermediate)
+        )
+        return self.layers * rank * sides
+
+
+def read_shape(config: Any) -> ModelShape:
+    """The sizes that a transformers configuration names.
+
+    Raises:
+        ConfigError: it does not describe a decoder of this kind.
+    """
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    what = f"a model of type {getattr(text, 'model_type', 'unknown')!r} cannot be estimated"
+    for name in _EXPERTS:
+        if getattr(text, name, None):
+            raise ConfigError(f"{what}: it is a mixture of experts")
+    values = {}
+    for name in (
+        "num_hidden_layers",
+        "hidden_size",
+        "num_attention_heads",
+        "intermediate_size",
+        "vocab_size",
+    ):
+        value = getattr(text, name, None)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{what}: its configuration names no {name}")
+        values[name] = value
+    heads = values["num_attention_heads"]
+    return ModelShape(
+        layers=values["num_hidden_layers"],
+        hidden=values["hidden_size"],
+        heads=heads,
+        kv_heads=getattr(text, "num_key_value_heads", None) or heads,
+        head_dim=getattr(text, "head_dim", None) or values["hidden_size"] // heads,
+        intermediate=values["intermediate_size"],
+        vocabulary=values["vocab_size"],
+        tied=bool(getattr(text, "tie_word_embeddings", False)),
+        # Qwen2's configuration has no key for them.
+        biased=bool(getattr(text, "attention_bias", getattr(text, "model_type", None) == "qwen2")),
+    )
+
+
+def _qwen2(layers: int, hidden: int, heads: int, kv_heads: int, intermediate: int) -> ModelShape:
+    return ModelShape(
+        layers=layers,
+        hidden=hidden,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=128,
+        intermediate=intermediate,
+        vocabulary=152064,
+        biased=True,
+    )
+
+
+_7B = _qwen2(28, 3584, 28, 4, 18944)
+_14B = _qwen2(48, 5120, 40, 8, 13824)
+_32B = _qwen2(64, 5120, 40, 8, 27648)
+
+PUBLISHED: dict[str, ModelShape] = {
+    "Qwen/Qwen2.5-7B-Instruct": _7B,
+    "Qwen/Qwen2.5-14B-Instruct": _14B,
+    "Qwen/Qwen2.5-32B-Instruct": _32B,
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-7B": _7B,
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-14B": _14B,
+    "deepseek-ai/DeepSeek-R1-Distill-Qwen-32B": _32B,
+}
+"""The bases of RM-R1's six models, for machines that cannot ask for their configurations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flops:
+    """Operations of one forward pass."""
+
+    body: float
+    """Layers, attention included."""
+    head: float
+    """Output layer."""
+
+    @property
+    def total(self) -> float:
+        return self.body + self.head
+
+
+def count_row_flops(shape: ModelShape, *, prompt: float, new: float, samples: int) -> Flops:
+    """Forward of a group in which every completion of `new` tokens stands behind a prompt of its own:
+    `samples * (prompt + new)` tokens, attention causal over each row."""
+    length = prompt + new
+    return Flops(
+        body=samples * (_count_linear(shape, length) + _count_attention(shape, length, length / 2)),
+        head=samples * _count_head(shape, new),
+    )
+
+
+def count_group_flops(
+    shape: ModelShape, *, prompt: float, new: float, samples: int, is_masked: bool = False
+) -> Flops:
+    """Forward of a group whose prompt is computed once: `prompt + samples * new` tokens.
+
+    Prompt tokens attend causally, completion tokens to the whole prompt and causally to what their own
+    completion has before them. `is_masked` counts a completion's own square whole, which is what attention under
+    a mask computes; our kernels skip the half that is not seen.
+    """
+    own = new if is_masked else new / 2
+    attention = _count_attention(shape, prompt, prompt / 2) + samples * _count_attention(
+        shape, new, prompt + own
+    )
+    return Flops(
+        body=_count_linear(shape, prompt + samples * new) + attention,
+        head=samples * _count_head(shape, new),
+    )
+
+
+def compute_saving(
+    shape: ModelShape, *, prompt: float, new: float, samples: int, is_masked: bool = False
+) -> float:
+    """How many times the arithmetic of a shared prompt the same rows take with prompts of their own."""
+    rows = count_row_flops(shape, prompt=prompt, new=new, samples=samples)
+    group = count_group_flops(shape, prompt=prompt, new=new, samples=samples, is_masked=is_masked)
+    return rows.total / group.total
+
+
+def _count_linear(shape: ModelShape, tokens: float) -> float:
+    return 2 * shape.layer_parameters * tokens
+
+
+def _count_head(shape: ModelShape, tokens: float) -> float:
+    return 2 * shape.head_parameters * tokens
+
+
+def _count_attention(shape: ModelShape, queries: float, keys: float) -> float:
+    """So many queries with so many keys each, on average: scores, and the weighted sum of the values."""
+    return 4 * shape.layers * shape.attention_width * queries * keys
