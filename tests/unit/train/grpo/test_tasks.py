@@ -1,0 +1,147 @@
+"""Pairs as prompts to judge, and in which order they are taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+from rmr1.engines.reader import RequestReader
+from rmr1.errors import ConfigError
+from rmr1.prompts import load_family
+from rmr1.records import PreferencePair, assistant, user
+from rmr1.train.examples import Position
+from rmr1.train.grpo.presets import PRESETS
+from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
+from rmr1.train.grpo.rollout import make_seed
+from rmr1.train.grpo.tasks import StoredTasks, Task, TaskMaker, WorldTasks, take_tasks
+
+from ....tiny_models import build_tokenizer
+
+
+def recipe(**sections: Any) -> GrpoRecipe:
+    values = {"model": {"base": "x"}, "data": {"train": "pairs.jsonl"}, **sections}
+    return build_grpo_recipe(values, "r.toml")
+
+
+def make_maker(settings: GrpoRecipe) -> TaskMaker:
+    tokenizer = build_tokenizer()
+    reader = RequestReader(
+        name="x",
+        tokenizer=tokenizer,
+        num_embeddings=len(tokenizer),
+        max_model_len=100_000,
+        end_tokens=(),
+    )
+    return TaskMaker(reader, load_family(settings.data.family), settings)
+
+
+def pair(label: Any = "A", answer: str = "one") -> PreferencePair:
+    return PreferencePair(
+        id="p",
+        prompt=(user("q"),),
+        response_a=(assistant(answer),),
+        response_b=(assistant("two"),),
+        label=label,
+    )
+
+
+DIRECT = {"train": "p", "family": "direct", "max_prompt_tokens": 2000}
+
+
+def test_both_orders_are_two_tasks_with_labels_of_their_own_frame() -> None:
+    maker = make_maker(recipe(data={**DIRECT, "order": "both"}))
+    given, swapped = maker.make(pair("A"), 3)
+    assert (given.label, swapped.label) == ("A", "B")
+    assert (given.prompt.order, swapped.prompt.order) == ("given", "swapped")
+    assert given.tokens != swapped.tokens and given.pair == swapped.pair
+    assert make_seed("0", given, 0) != make_seed("0", swapped, 0) != make_seed("0", swapped, 1)
+    assert maker.counts.tasks == 2
+
+
+def test_seeded_orders_are_drawn_for_each_pair() -> None:
+    maker = make_maker(recipe(data=DIRECT))
+    orders = [maker.make(pair(), place)[0].prompt.order for place in range(60)]
+    assert orders == [maker.make(pair(), place)[0].prompt.order for place in range(60)]
+    assert 15 < orders.count("given") < 45
+    fixed = make_maker(recipe(data={**DIRECT, "order": "given"}))
+    assert {fixed.make(pair(), place)[0].prompt.order for place in range(60)} == {"given"}
+
+
+def test_what_is_left_out_is_counted() -> None:
+    maker = make_maker(recipe(data=DIRECT))
+    assert maker.make(pair("tie"), 0) == [] and maker.make(pair(None), 1) == []
+    assert maker.make(pair(answer="long " * 2000), 2) == []
+    assert len(maker.make(pair(), 3)) == 1
+    counts = maker.counts
+    assert (counts.pairs, counts.undecided, counts.overlong, counts.tasks) == (4, 2, 1, 1)
+
+
+def stored(number: int, tasks_of_a_pair: int, *, shuffle: bool = False) -> StoredTasks:
+    maker = make_maker(recipe(data={**DIRECT, "order": "both" if tasks_of_a_pair == 2 else "given"}))
+    return StoredTasks([maker.make(pair(), place) for place in range(number)], seed=0, shuffle=shuffle)
+
+
+def places(tasks: list[Task]) -> list[int]:
+    return [task.place for task in tasks]
+
+
+def test_tasks_are_taken_across_the_ends_of_epochs() -> None:
+    source = stored(5, 1)
+    first, position = take_tasks(source, 3, Position())
+    second, position = take_tasks(source, 3, position)
+    assert places(first) == [0, 1, 2] and places(second) == [3, 4, 0]
+    assert position == Position(epoch=1, index=1)
+
+
+def test_the_two_orders_of_a_pair_are_never_divided() -> None:
+    source = stored(5, 2)
+    first, position = take_tasks(source, 4, Position())
+    second, _ = take_tasks(source, 4, position)
+    assert places(first) == [0, 0, 1, 1] and places(second) == [2, 2, 3, 3]
+
+
+def test_each_epoch_has_an_order_of_its_own() -> None:
+    source = stored(12, 1, shuffle=True)
+    first, position = take_tasks(source, 12, Position())
+    second, _ = take_tasks(source, 12, position)
+    assert sorted(places(first)) == sorted(places(second)) == list(range(12))
+    assert places(first) != places(second) != list(range(12))
+
+
+def test_the_world_is_new_in_every_epoch() -> None:
+    settings = recipe(data={"world": {"items": 3, "start": 50}, "family": "direct", "order": "given"})
+    source = WorldTasks(settings.data, make_maker(settings))
+    tasks, position = take_tasks(source, 4, Position())
+    assert places(tasks) == [50, 51, 52, 53] and position == Position(epoch=1, index=1)
+    assert tasks[0].pair.id == "train-0-50"
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_whole(name: str) -> None:
+    values: dict[str, Any] = {"preset": name, "data": {"train": "p"}}
+    if "base" not in PRESETS[name]["model"]:
+        with pytest.raises(ConfigError, match="name either base"):
+            build_grpo_recipe(values, "r.toml")
+        values["model"] = {"base": "mine"}
+    found = build_grpo_recipe(values, "r.toml")
+    assert (found.rollout.prompts, found.update_prompts, found.rollout.samples) == (1024, 128, 7)
+    assert (found.data.max_prompt_tokens, found.rollout.max_new_tokens) == (4096, 8192)
+    objective = found.objective.build()
+    assert (objective.clip_low, objective.clip_high, objective.beta) == (0.2, 0.2, 1e-3)
+    assert found.rewards == {"verdict": 1.0} and not found.is_on_policy
+    assert (found.lora is not None) == name.endswith("-lora")
+
+
+def test_the_papers_rates() -> None:
+    rates = {name: PRESETS[name]["optim"]["lr"] for name in PRESETS if not name.endswith("-lora")}
+    assert rates == {
+        "rm-r1-qwen-7b": 1e-6,
+        "rm-r1-qwen-14b": 7e-7,
+        "rm-r1-qwen-32b": 5e-7,
+        "rm-r1-deepseek-7b": 1e-6,
+        "rm-r1-deepseek-14b": 1e-6,
+        "rm-r1-deepseek-32b": 8e-7,
+    }
