@@ -19,6 +19,7 @@ from rmr1.judge.base import PairJudge
 from rmr1.judge.describe import describe_run
 from rmr1.records import Judgment
 from rmr1.world import FAMILIES, STYLE_CLASSES, WorldFacts, WorldItem
+from rmr1.world.reasoning import SKILLS
 
 QUOTE_WORDS = 3
 """Shortest quotation that is looked up: a number or a name stands in an answer too easily."""
@@ -28,7 +29,8 @@ FAMILY_ROWS = FAMILIES
 STYLE_ROWS = tuple(f"{style} style" for style in STYLE_CLASSES)
 CROSSED_ROWS = tuple(f"{family}, {style} style" for family in FAMILIES for style in STYLE_CLASSES)
 STEP_ROWS = tuple(f"Reasoning, {steps} step{'s' if steps > 1 else ''}" for steps in range(1, 6))
-ROWS = (OVERALL, *FAMILY_ROWS, *STYLE_ROWS, *CROSSED_ROWS, *STEP_ROWS)
+SKILL_ROWS = tuple(f"Reasoning, {skill}" for skill in SKILLS)
+ROWS = (OVERALL, *FAMILY_ROWS, *STYLE_ROWS, *CROSSED_ROWS, *STEP_ROWS, *SKILL_ROWS)
 """Kinds of items, in the order of a report."""
 
 
@@ -36,7 +38,7 @@ def rows_of(facts: WorldFacts) -> tuple[str, ...]:
     """The rows that an item counts in."""
     rows = [OVERALL, facts.family, f"{facts.style_class} style", f"{facts.family}, {facts.style_class} style"]
     if facts.family == "Reasoning":
-        rows.append(STEP_ROWS[facts.steps - 1])
+        rows += [STEP_ROWS[facts.steps - 1], f"Reasoning, {facts.skill}"]
     return tuple(rows)
 
 

@@ -91,11 +91,12 @@ def test_a_scalar_judge_has_one_verdict_and_no_order() -> None:
 
 
 def test_rows() -> None:
-    assert len(ROWS) == len(set(ROWS)) == 1 + 3 + 3 + 9 + 5
+    assert len(ROWS) == len(set(ROWS)) == 1 + 3 + 3 + 9 + 5 + 7
     facts = sample_pair(0, 0, split="test", family="Reasoning").facts
-    rows = rows_of(replace(facts, steps=1, style_class="hard"))
-    assert rows == ("all", "Reasoning", "hard style", "Reasoning, hard style", "Reasoning, 1 step")
-    assert set(rows) <= set(ROWS) and rows_of(replace(facts, steps=5))[-1] == "Reasoning, 5 steps"
+    rows = rows_of(replace(facts, steps=1, style_class="hard", skill="clock"))
+    assert rows[:4] == ("all", "Reasoning", "hard style", "Reasoning, hard style")
+    assert rows[4:] == ("Reasoning, 1 step", "Reasoning, clock")
+    assert set(rows) <= set(ROWS) and rows_of(replace(facts, steps=5))[4] == "Reasoning, 5 steps"
 
 
 def test_a_description_is_json() -> None:
