@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.objective import Objective, build_objective
+from rmr1.train.grpo.objective import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.grpo.rewards import PAPER
 from rmr1.train.recipe import (
@@ -148,6 +148,10 @@ class VerdictEvaluationRecipe(Section):
     """Which weights are stored in the end: those with the best greedy accuracy, or the last."""
 
 
+_IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importance" in settings)
+"""Names of options that say it."""
+
+
 class GrpoRecipe(Section):
     preset: str | None = None
     seed: int = 0
@@ -176,6 +180,22 @@ class GrpoRecipe(Section):
     def is_on_policy(self) -> bool:
         """Whether every sample is learnt from by the weights that made it."""
         return self.update_prompts >= self.rollout.prompts
+
+    @model_validator(mode="before")
+    @classmethod
+    def _correct_vllm(cls, values: Any) -> Any:
+        """vLLM's probabilities are not the trainer's own: `importance` is "truncate" unless something is said."""
+        if not isinstance(values, Mapping):
+            return values
+        rollout, objective = values.get("rollout"), values.get("objective", {})
+        if not isinstance(rollout, Mapping) or not isinstance(objective, Mapping):
+            return values
+        options = objective.get("options")
+        named = options if isinstance(options, list | tuple) else ()
+        is_said = "importance" in objective or any(name in named for name in _IMPORTANCE)
+        if rollout.get("engine") != "vllm" or is_said:
+            return values
+        return {**values, "objective": {**objective, "importance": "truncate"}}
 
     @model_validator(mode="after")
     def _check_parts(self) -> GrpoRecipe:

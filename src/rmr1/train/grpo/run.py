@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -54,6 +54,9 @@ from rmr1.train.packing import share_rows
 from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, share
 from rmr1.train.start import load_trainee
 
+if TYPE_CHECKING:
+    from rmr1.train.grpo.rollout_vllm import VllmSampler
+
 
 def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> dict[str, Any]:
     """Train as the recipe says, into the folder `output`; the summary's values.
@@ -67,6 +70,10 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
     with accelerated(device=recipe.device, is_mixed=is_mixed, report=recipe.report) as accelerator:
         plan = build_grpo_plan(recipe)
         check_fit(plan)
+        if recipe.rollout.engine == "vllm":
+            from rmr1.engines.vllm.core import check_installed
+
+            check_installed()
         return _run(plan, accelerator, Path(output), quiet=quiet)
 
 
@@ -79,7 +86,11 @@ def _run(plan: GrpoPlan, accelerator: Any, output: Path, *, quiet: bool) -> dict
         finished = share(accelerator, finished)
         if finished is not None:
             return {**finished, "was_finished": True}
-        return Reinforcement(plan, accelerator, output, folder, quiet=quiet).run()
+        training = Reinforcement(plan, accelerator, output, folder, quiet=quiet)
+        try:
+            return training.run()
+        finally:
+            training.close()
     finally:
         if folder is not None:
             folder.close()
@@ -122,7 +133,10 @@ class Reinforcement:
             weight_decay=optim.weight_decay,
         )
         ends = read_end_tokens(self.model.generation_config, self.model.config, tokenizer)
-        self.sampler = Sampler(self.model, tokenizer, end_tokens=ends, rows=recipe.rollout.rows)
+        self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
+        self.vllm_updates = 0
+        """The updates that vLLM's weights have seen."""
+        self.sampler = self.vllm or Sampler(self.model, tokenizer, end_tokens=ends, rows=recipe.rollout.rows)
         self.looker = Sampler(self.model, tokenizer, end_tokens=ends, rows=recipe.evaluation.rows)
         torch.manual_seed(recipe.seed * 1009 + accelerator.process_index)
         self.position = Position()
@@ -165,6 +179,11 @@ class Reinforcement:
         if has_trackers:
             self.accelerator.end_training()
         return self._finish(looked)
+
+    def close(self) -> None:
+        """Stop vLLM where it samples. The processes have nothing in common after it."""
+        if self.vllm is not None:
+            self.vllm.close()
 
     def _step(self) -> dict[str, Any]:
         """One rollout and its updates; figures for the log."""
@@ -212,6 +231,9 @@ class Reinforcement:
         recipe = self.recipe
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         own = range(rank, len(tasks), ranks)
+        if self.vllm is not None and self.vllm_updates != self.state["updates"]:
+            self.vllm.update_weights(self.model)
+            self.vllm_updates = self.state["updates"]
         with self.accelerator.autocast():
             drawn = self.sampler.sample(
                 [tasks[place] for place in own],
@@ -320,6 +342,24 @@ class Reinforcement:
                     for row in self._pack(batch)
                 ]
         return found
+
+    def _start_vllm(self, end_tokens: Collection[int]) -> VllmSampler:
+        """With the base's weights, which are the policy's before its first update."""
+        from rmr1.train.grpo.rollout_vllm import VllmSampler
+
+        recipe, base = self.recipe, self.plan.base
+        most = recipe.data.max_prompt_tokens + recipe.rollout.max_new_tokens
+        return VllmSampler(
+            base.source,
+            base.tokenizer,
+            end_tokens=end_tokens,
+            max_model_len=most if base.context is None else min(most, base.context),
+            gpu_memory=recipe.rollout.gpu_memory,
+            dtype="float32" if recipe.model.precision == "fp32" else "bfloat16",
+            seed=recipe.seed,
+            revision=recipe.model.revision,
+            trust_remote_code=recipe.model.trust_remote_code,
+        )
 
     def _load_reference(self, temperature: float) -> Reference:
         if self.trainee.adapted is not None:
