@@ -2,8 +2,8 @@
 
 Where several query heads share a key head (grouped-query attention) and a mask is given, the stock
 function repeats the whole cache per layer and step before it attends. With one query per row the heads
-of a group can stand where the queries stand, and the cache is read as it lies. All else goes to the
-stock function.
+of a group can stand where the queries stand, and the cache is read as it lies. Rows that share a prompt
+(`rmr1.engines.shared`) are told by a keyword. All else goes to the stock function.
 
 Shapes: `R` rows, `H` query heads, `K` key heads, `G` = H / K, `Q` queries, `T` tokens, `D` head size.
 """
@@ -18,6 +18,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from rmr1.engines.shared import SharedPrompts
+from rmr1.errors import GenerationError
 
 _NAME = "rmr1_grouped"
 _STOCK = "sdpa"
@@ -36,6 +39,11 @@ def grouped_attention(model: PreTrainedModel) -> Iterator[None]:
         model.set_attn_implementation(_STOCK)
 
 
+def is_grouped(model: PreTrainedModel) -> bool:
+    """Whether the model attends by `attend` now."""
+    return getattr(model.config, "_attn_implementation", None) == _NAME
+
+
 def attend(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -44,9 +52,20 @@ def attend(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    shared_prompts: SharedPrompts | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """`[R, H, Q, D]` queries, `[R, K, T, D]` keys and values -> `[R, Q, H, D]`."""
+    """`[R, H, Q, D]` queries, `[R, K, T, D]` keys and values -> `[R, Q, H, D]`.
+
+    Raises:
+        GenerationError: the model masks what rows with a shared prompt have written.
+    """
+    if shared_prompts is not None and shared_prompts.is_shared:
+        if attention_mask is not None:
+            raise GenerationError(f"{type(module).__name__} masks tokens that it has written itself")
+        return shared_prompts.attend(module, query, key, value, scaling), None
+    if shared_prompts is not None:
+        shared_prompts.check_layer(module, key, value, attention_mask, dropout, kwargs)
     rows, heads, queries, size = query.shape
     groups = heads // key.shape[1]
     if queries > 1 or groups == 1 or kwargs.get("position_bias") is not None:

@@ -1,9 +1,10 @@
 """The decode loop: a model and token prompts in, sampled tokens out. Knows nothing of text.
 
-A prompt is computed once; its keys and values are then repeated for its samples. Prompts of a batch
-are padded on the left, masked, and counted from their own first token, so what a prompt gives does not
-depend on its neighbours (up to rounding). Rows that are finished leave the batch when they are a
-quarter of it. Only the logits of the last position are ever computed.
+A prompt is computed once; its samples then share its keys and values, or get copies of them where that
+costs less (`rmr1.engines.forward`). Prompts of a batch are padded on the left, masked, and counted from
+their own first token, so what a prompt gives does not depend on its neighbours (up to rounding). Rows
+that are finished leave the batch when they are a quarter of it. Only the logits of the last position are
+ever computed.
 
 Randomness is one number in [0, 1) per row and step, from a generator of the row's own seed, looked up
 in the cumulative distribution: a sample depends on its prompt and its seed, not on the batch, the
@@ -14,18 +15,16 @@ Shapes: `B` prompts of a batch, `R` rows alive (B times samples at first), `T` t
 
 from __future__ import annotations
 
-import inspect
 import random
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
 from transformers import PreTrainedModel
 
 from rmr1.engines.attention import grouped_attention
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.cache import build_cache
+from rmr1.engines.forward import Forward, keep_logits
 from rmr1.errors import GenerationError
 
 _COMPACT_SHARE = 0.25
@@ -113,14 +112,14 @@ def _sample(
     ]
     device = model.device
     ids_BT, mask_BT = _pad_left([prompt.tokens for prompt in prompts], device)
-    forward = _Forward(model)
-    logits = forward.prefill(ids_BT, mask_BT)
+    forward = Forward(model)
+    logits = forward.prefill(ids_BT, mask_BT, may_share=len(rows) > len(prompts))
     if logits.isnan().any():
         raise GenerationError("the model's outputs are not numbers; load it with dtype bfloat16 or float32")
-    source = _index([index for index, prompt in enumerate(prompts) for _ in prompt.rows], device)
-    if len(source) != len(prompts):
-        logits = logits.index_select(0, source)
-        forward.select(source)
+    source = [index for index, prompt in enumerate(prompts) for _ in prompt.rows]
+    if source != list(range(len(prompts))):
+        logits = logits[source]
+        forward.repeat(source)
     while True:
         draws = [row.draw() for row in rows] if params.temperature > 0 else None
         tokens_R = choose_tokens(logits, params, draws)
@@ -138,10 +137,9 @@ def _sample(
         if not alive:
             return
         if len(rows) - len(alive) >= _COMPACT_SHARE * len(rows):
-            kept = _index(alive, device)
             rows = [rows[index] for index in alive]
-            tokens_R = tokens_R.index_select(0, kept)
-            forward.select(kept)
+            tokens_R = tokens_R[alive]
+            forward.select(alive)
         logits = forward.step(tokens_R)
 
 
@@ -186,7 +184,7 @@ def score_tokens(
     # Padding stands on the right, where causal attention never looks.
     rows = [[*prefix, *tokens, *[0] * (longest - len(tokens))] for tokens in continuations]
     ids = torch.tensor(rows, dtype=torch.long, device=device)
-    outputs = model(input_ids=ids, use_cache=False, **_keep_logits(model, longest + 1))
+    outputs = model(input_ids=ids, use_cache=False, **keep_logits(model, longest + 1))
     logits = outputs.logits[:, -longest - 1 : -1].float()
     picked = _pick(logits, ids[:, len(prefix) :, None])[..., 0]
     return [row[: len(tokens)] for row, tokens in zip(picked.tolist(), continuations, strict=True)]
@@ -216,68 +214,11 @@ class _Row:
             self.is_done = True
 
 
-class _Forward:
-    """The model with its cache, mask and positions."""
-
-    def __init__(self, model: PreTrainedModel):
-        self._model = model
-        self._cache = build_cache(model)
-        self._keep = _keep_logits(model, 1)
-
-    def prefill(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        positions = (mask_BT.cumsum(dim=-1) - 1).clamp(min=0)
-        self._next = positions[:, -1:] + 1
-        self._length = mask_BT.shape[1]
-        # Without padding no mask is needed, and attention may use its faster kernels.
-        self._mask = None if bool(mask_BT.all()) else mask_BT
-        return self._run(ids_BT, self._mask, positions)
-
-    def step(self, tokens_R: torch.Tensor) -> torch.Tensor:
-        self._length += 1
-        mask = self._mask
-        if mask is not None:
-            if mask.shape[1] < self._length:
-                room = mask.new_ones((mask.shape[0], max(128, self._length // 4)))
-                mask = self._mask = torch.cat([mask, room], dim=1)
-            mask = mask[:, : self._length]
-        logits = self._run(tokens_R[:, None], mask, self._next)
-        self._next = self._next + 1
-        return logits
-
-    def select(self, rows: torch.LongTensor) -> None:
-        """Go on with these rows; a row may occur several times."""
-        self._cache.reorder_cache(rows)
-        self._next = self._next.index_select(0, rows)
-        if self._mask is not None:
-            self._mask = self._mask.index_select(0, rows)
-
-    def _run(self, ids: torch.Tensor, mask: torch.Tensor | None, positions: torch.Tensor) -> torch.Tensor:
-        outputs = self._model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            **self._keep,
-        )
-        return outputs.logits[:, -1].float()
-
-
-def _keep_logits(model: PreTrainedModel, count: int) -> dict[str, int]:
-    """The argument that limits the output layer to the last positions, where the model has it."""
-    has_it = "logits_to_keep" in inspect.signature(model.forward).parameters
-    return {"logits_to_keep": count} if has_it else {}
-
-
 def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     longest = max(map(len, prompts))
     ids = [[0] * (longest - len(tokens)) + list(tokens) for tokens in prompts]
     mask = [[0] * (longest - len(tokens)) + [1] * len(tokens) for tokens in prompts]
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
-
-def _index(places: Sequence[int], device: torch.device) -> torch.LongTensor:
-    return cast(torch.LongTensor, torch.tensor(places, dtype=torch.long, device=device))
 
 
 def _pick(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
