@@ -71,7 +71,9 @@ def write_recipe(path: Path, values: dict[str, Any]) -> Path:
     def write(table: dict[str, Any], name: str) -> None:
         if name:
             lines.append(f"[{name}]")
-        lines.extend(f"{_toml(key)} = {_toml(value)}" for key, value in table.items() if not isinstance(value, dict))
+        lines.extend(
+            f"{_toml(key)} = {_toml(value)}" for key, value in table.items() if not isinstance(value, dict)
+        )
         for key, value in table.items():
             if isinstance(value, dict):
                 write(value, f"{name}.{key}" if name else key)
