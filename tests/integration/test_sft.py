@@ -280,9 +280,9 @@ def test_adapters_are_trained_resumed_merged_and_judged_with(
 
 def _stop_after(folder: Path, recipe: dict[str, Any], *, step: int) -> None:
     """Run until the checkpoint of `step` is written."""
-    from rmr1.train import sft
+    from rmr1.train import progress
 
-    original = sft.write_checkpoint
+    original = progress.write_checkpoint
 
     def write(run: Path, snapshot: Any, *, keep: int) -> Path:
         place = original(run, snapshot, keep=keep)
@@ -291,7 +291,7 @@ def _stop_after(folder: Path, recipe: dict[str, Any], *, step: int) -> None:
         return place
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sft, "write_checkpoint", write)
+        patch.setattr(progress, "write_checkpoint", write)
         with pytest.raises(KeyboardInterrupt):
             train(folder, recipe)
 

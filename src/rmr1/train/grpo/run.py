@@ -20,18 +20,7 @@ import torch
 from rmr1.engines.loading import load_checkpoint
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import ConfigError
-from rmr1.train.checkpoints import (
-    Snapshot,
-    find_checkpoint,
-    get_random_state,
-    read_best,
-    read_checkpoint,
-    restore_weights,
-    set_random_state,
-    trained_weights,
-    write_best,
-    write_checkpoint,
-)
+from rmr1.train.checkpoints import read_best, restore_weights, trained_weights, write_best
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
@@ -52,6 +41,7 @@ from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.packing import share_rows
 from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, share
+from rmr1.train.progress import load_progress, save_progress
 from rmr1.train.start import load_trainee
 
 if TYPE_CHECKING:
@@ -413,37 +403,20 @@ class Reinforcement:
             self.accelerator.log(kept, step=values["step"])
 
     def _save(self) -> None:
-        random = gather(self.accelerator, [get_random_state()])
-        place = {"epoch": self.position.epoch, "index": self.position.index}
-        call_on_main(
+        save_progress(
             self.accelerator,
-            lambda: write_checkpoint(
-                self.output,
-                Snapshot(
-                    weights=dict(trained_weights(self.loss)),
-                    optimizer=self.optimizers.state_dict(),
-                    state={**self.state, "position": place},
-                    random=random,
-                ),
-                keep=self.recipe.checkpoint.keep,
-            ),
+            self.output,
+            module=self.loss,
+            optimizers=self.optimizers,
+            state=self.state,
+            position=self.position,
+            keep=self.recipe.checkpoint.keep,
         )
 
     def _resume(self) -> None:
-        found = call_on_main(self.accelerator, lambda: find_checkpoint(self.output))
-        place = share(self.accelerator, found)
-        if place is None:
-            if self.folder is not None:
-                self.folder.rewind(0)
-            return
-        snapshot = read_checkpoint(place, device=self.device)
-        restore_weights(self.loss, snapshot.weights, place)
-        self.optimizers.load_state_dict(snapshot.optimizer)
-        self.state = dict(snapshot.state)
-        self.position = Position(**self.state.pop("position"))
-        rank = self.accelerator.process_index
-        if rank < len(snapshot.random):
-            set_random_state(snapshot.random[rank])
+        found = load_progress(self.accelerator, self.output, module=self.loss, optimizers=self.optimizers)
+        if found is not None:
+            self.state, self.position = found
         if self.folder is not None:
             self.folder.rewind(self.state["step"])
 
