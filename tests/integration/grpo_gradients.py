@@ -8,13 +8,14 @@ from __future__ import annotations
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
 from rmr1.train.grpo.batches import build_minibatches
 from rmr1.train.grpo.plan import build_grpo_plan
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import take_tasks
 from rmr1.train.processes import accelerated
@@ -24,15 +25,20 @@ def main(recipe_path: str, output: str) -> None:
     torch.set_num_threads(1)
     recipe = build_grpo_recipe(tomllib.loads(Path(recipe_path).read_text()), recipe_path)
     with accelerated(device="cpu", is_mixed=False, report=recipe.report) as accelerator:
-        plan = build_grpo_plan(recipe)
-        training = Reinforcement(plan, accelerator, Path(output).parent, None, quiet=True)
-        tasks, _ = take_tasks(plan.source, recipe.rollout.prompts, training.position)
-        scored = training.score(tasks, training.sample(tasks))
-        (batch,) = build_minibatches(scored, plan.objective, prompts=recipe.update_prompts)
-        sums = training.backward(batch)
-        if accelerator.is_main_process:
-            found = {name: one.grad for name, one in training.loss.named_parameters() if one.grad is not None}
-            save_file({**found, "sums": sums.float()}, output)
+        # In a function of its own, so that what refers to the process group is gone before the group is.
+        store_gradient(recipe, accelerator, Path(output))
+
+
+def store_gradient(recipe: GrpoRecipe, accelerator: Any, output: Path) -> None:
+    plan = build_grpo_plan(recipe)
+    training = Reinforcement(plan, accelerator, output.parent, None, quiet=True)
+    tasks, _ = take_tasks(plan.source, recipe.rollout.prompts, training.position)
+    scored = training.score(tasks, training.sample(tasks))
+    (batch,) = build_minibatches(scored, plan.objective, prompts=recipe.update_prompts)
+    sums = training.backward(batch)
+    if accelerator.is_main_process:
+        found = {name: one.grad for name, one in training.loss.named_parameters() if one.grad is not None}
+        save_file({**found, "sums": sums.float()}, output)
 
 
 main(*sys.argv[1:])
