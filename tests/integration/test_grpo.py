@@ -342,6 +342,6 @@ def test_nothing_to_train_on(base: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing to train on: of 1 pairs 1 have no preferred answer"):
         build_grpo_plan(build_grpo_recipe(grpo_recipe(base, path), "r.toml"))
     path.write_text(json.dumps({**row, "label": "A"}) + "\n")
-    recipe = build_grpo_recipe(grpo_recipe(base, path), "r.toml")
+    recipe = build_grpo_recipe(grpo_recipe(base, path, optim={"epochs": 1}), "r.toml")
     with pytest.raises(ConfigError, match=r"not one rollout; lower rollout.prompts"):
         build_grpo_plan(recipe)
