@@ -28,6 +28,7 @@ from rmr1.train.grpo.objective import (
     summarize_losses,
     token_weights,
 )
+from rmr1.train.scalar.trainer import alone
 
 from ..tiny_models import build_model, build_tokenizer, save_model
 
@@ -149,7 +150,7 @@ def our_gradients(
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, alone():
         patch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
         yield build_trainer(tmp_path_factory.mktemp("trl"))
 

@@ -14,6 +14,8 @@ pytest.importorskip("accelerate")
 
 import torch
 
+from rmr1.train.scalar.trainer import alone
+
 REPOSITORY = Path(__file__).parents[2]
 SIZES = {
     "vocab_size": 64,
@@ -27,7 +29,7 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def benchmark() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, alone():
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.syspath_prepend(str(REPOSITORY / "benchmarks"))
         import grpo_step

@@ -79,7 +79,7 @@ def test_the_papers_settings() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted(path for path in RECIPES.glob("*.toml") if "scalar" not in path.stem),
+    sorted(path for path in RECIPES.glob("*.toml") if path.stem not in ("tiny-scalar", "tiny-grpo")),
     ids=lambda path: path.stem,
 )
 def test_the_shipped_recipes_are_valid(path: Path) -> None:

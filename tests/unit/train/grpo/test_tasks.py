@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +50,7 @@ def pair(label: Any = "A", answer: str = "one") -> PreferencePair:
     )
 
 
+RECIPES = Path(__file__).resolve().parents[4] / "recipes"
 DIRECT = {"train": "p", "family": "direct", "max_prompt_tokens": 2000}
 
 
@@ -133,6 +136,14 @@ def test_presets_are_whole(name: str) -> None:
     assert (objective.clip_low, objective.clip_high, objective.beta) == (0.2, 0.2, 1e-3)
     assert found.rewards == {"verdict": 1.0} and not found.is_on_policy
     assert (found.lora is not None) == name.endswith("-lora")
+
+
+def test_the_shipped_recipe_is_valid_and_takes_new_pairs() -> None:
+    values = tomllib.loads((RECIPES / "tiny-grpo.toml").read_text())
+    found = build_grpo_recipe(values, "tiny-grpo.toml")
+    judges = tomllib.loads((RECIPES / "tiny-judge.toml").read_text())
+    assert found.data.world is not None and found.data.world.start >= judges["data"]["world"]["items"]
+    assert found.model.base == "tiny" and found.is_on_policy
 
 
 def test_the_papers_rates() -> None:
