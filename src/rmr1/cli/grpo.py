@@ -18,6 +18,7 @@ from typing import Any
 from rmr1.cli.training import (
     add_training_arguments,
     is_main_process,
+    needing_training_libraries,
     print_json,
     print_plan,
     read_recipe_values,
@@ -31,16 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.errors import ConfigError
-
     values = read_recipe_values(arguments)
-    try:
+    with needing_training_libraries():
         from rmr1.train.grpo.recipe import build_grpo_recipe
         from rmr1.train.grpo.run import run_grpo
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
     recipe = build_grpo_recipe(values, arguments.recipe)
     if arguments.dry_run:
         return _print_forecast(recipe, as_json=arguments.json)

@@ -14,7 +14,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rmr1.cli.training import add_training_arguments, print_json, print_plan, read_recipe_values
+from rmr1.cli.training import (
+    add_training_arguments,
+    needing_training_libraries,
+    print_json,
+    print_plan,
+    read_recipe_values,
+)
 
 HELP = "train a scalar reward model on pairs"
 
@@ -24,17 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.errors import ConfigError
-
     values = read_recipe_values(arguments)
-    try:
+    with needing_training_libraries():
         from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.recipe import build_scalar_recipe
         from rmr1.train.scalar.run import run_scalar
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
     recipe = build_scalar_recipe(values, arguments.recipe)
     if arguments.dry_run:
         print_plan(_describe_plan(build_scalar_plan(recipe)), as_json=arguments.json)

@@ -17,6 +17,7 @@ from typing import Any
 from rmr1.cli.training import (
     add_training_arguments,
     is_main_process,
+    needing_training_libraries,
     print_json,
     print_plan,
     read_recipe_values,
@@ -30,17 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.errors import ConfigError
-
     values = read_recipe_values(arguments)
-    try:
+    with needing_training_libraries():
         from rmr1.train.plan import build_plan
         from rmr1.train.recipe import build_recipe
         from rmr1.train.sft import run_sft
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
     recipe = build_recipe(values, arguments.recipe)
     if arguments.dry_run:
         print_plan(_describe_plan(build_plan(recipe)), as_json=arguments.json)

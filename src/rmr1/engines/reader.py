@@ -129,7 +129,7 @@ class RequestReader:
     def find_verdict(self, prepared: Prepared, text: str, tokens: Sequence[int]) -> VerdictPlace | None:
         """Where the row `tokens`, whose text is `text`, says which answer is better."""
         labels = prepared.request.prompt.labels
-        opening = _opening(prepared, text)
+        opening = find_opening(prepared, text)
         span = find_verdict_span(opening + text, labels)
         if span is None or span[0] < len(opening):
             return None
@@ -166,7 +166,7 @@ class RequestReader:
         labels = prepared.request.prompt.labels
         mass = None if verdict_logprobs is None else min(1.0, sum(map(exp, verdict_logprobs)))
         return Generation(
-            text=_opening(prepared, text) + text,
+            text=find_opening(prepared, text) + text,
             finish_reason=finish_reason,
             prompt_tokens=len(prepared.tokens),
             completion_tokens=num_tokens,
@@ -202,6 +202,6 @@ def read_end_tokens(*sources: Any) -> frozenset[int]:
     return frozenset(found)
 
 
-def _opening(prepared: Prepared, text: str) -> str:
+def find_opening(prepared: Prepared, text: str) -> str:
     """The thinking tag that the prompt ended with: without it cut-off thinking would look like a judgment."""
     return _THINK if prepared.has_open_thinking and not text.lstrip().startswith("<think") else ""

@@ -36,6 +36,11 @@ def compute_rate(
     return min_ratio + (1 - min_ratio) * fall
 
 
+def count_warmup(warmup: float, total: int) -> int:
+    """Steps of warm-up among `total`: a share of them below 1, a number of steps from 1 on."""
+    return min(math.ceil(warmup * total) if warmup < 1 else round(warmup), total)
+
+
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised, for parameters of two dimensions."""
 

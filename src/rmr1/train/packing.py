@@ -88,13 +88,21 @@ def packed_attention(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         ConfigError: the model's layers do not attend through transformers' interface.
     """
+    with using_attention(model, NAME, so="so its rows cannot be packed; set batch.packing = false"):
+        yield
+
+
+@contextmanager
+def using_attention(model: PreTrainedModel, name: str, *, so: str) -> Iterator[None]:
+    """Inside, the model attends by the function that is registered as `name`; afterwards as before.
+
+    Raises:
+        ConfigError: its layers do not attend through transformers' interface; `so` is what follows from it.
+    """
     before = model.config._attn_implementation
     if not getattr(model, "_supports_attention_backend", False):
-        raise ConfigError(
-            f"{type(model).__name__} does not take attention functions, so its rows cannot be packed; "
-            "set batch.packing = false"
-        )
-    model.set_attn_implementation(NAME)
+        raise ConfigError(f"{type(model).__name__} does not take attention functions, {so}")
+    model.set_attn_implementation(name)
     try:
         yield
     finally:

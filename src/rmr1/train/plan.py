@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +20,7 @@ from rmr1.train.examples import (
     read_examples,
 )
 from rmr1.train.folder import describe_training
+from rmr1.train.optim import count_warmup
 from rmr1.train.recipe import Recipe
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
@@ -66,7 +66,6 @@ def build_plan(recipe: Recipe) -> Plan:
     source, held_out, counts = _open_data(recipe, renderer, max_tokens)
     optim = recipe.optim
     steps = count_steps(source, recipe.batch, epochs=optim.epochs, steps=optim.steps)
-    warmup = math.ceil(optim.warmup * steps) if optim.warmup < 1 else round(optim.warmup)
     return Plan(
         recipe=recipe,
         base=base,
@@ -74,7 +73,7 @@ def build_plan(recipe: Recipe) -> Plan:
         source=source,
         held_out=held_out,
         steps=steps,
-        warmup_steps=min(warmup, steps),
+        warmup_steps=count_warmup(optim.warmup, steps),
         counts=counts,
     )
 

@@ -5,6 +5,7 @@ One process writes, all of them read; a run may go on with another number of pro
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,35 @@ from rmr1.train.checkpoints import (
     write_checkpoint,
 )
 from rmr1.train.examples import Position
+from rmr1.train.folder import RunFolder, open_folder
 from rmr1.train.optim import Optimizers
 from rmr1.train.processes import call_on_main, gather, share
+
+
+def run_once(
+    accelerator: Any,
+    output: Path,
+    description: Mapping[str, Any],
+    train: Callable[[RunFolder | None], dict[str, Any]],
+) -> dict[str, Any]:
+    """Train into a folder, or give the summary of a training that is finished there.
+
+    `train` gets the folder in the main process and None in the others.
+
+    Raises:
+        RunError: another process writes there, or the training there was begun in another way.
+    """
+    folder = call_on_main(accelerator, lambda: open_folder(output, dict(description)))
+    try:
+        finished = share(accelerator, call_on_main(accelerator, lambda: _read_finished(folder)))
+        return train(folder) if finished is None else {**finished, "was_finished": True}
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+def _read_finished(folder: RunFolder | None) -> dict[str, Any] | None:
+    return folder.read_summary() if folder is not None and folder.is_finished else None
 
 
 def save_progress(

@@ -262,12 +262,23 @@ def build_recipe(values: Mapping[str, Any], origin: str) -> Recipe:
     Raises:
         ConfigError: a key or preset is unknown, or a value does not fit.
     """
+    return check_recipe(Recipe, apply_preset(values, PRESETS, origin), origin)
+
+
+def apply_preset(
+    values: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]], origin: str
+) -> Mapping[str, Any]:
+    """The values over those of the preset that they name, where they name one.
+
+    Raises:
+        ConfigError: it is not one of `presets`.
+    """
     preset = values.get("preset")
-    if preset is not None:
-        if preset not in PRESETS:
-            raise ConfigError(f"{origin}: unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-        values = merge_settings(PRESETS[preset], values)
-    return check_recipe(Recipe, values, origin)
+    if preset is None:
+        return values
+    if preset not in presets:
+        raise ConfigError(f"{origin}: unknown preset {preset!r}; expected one of {', '.join(presets)}")
+    return _merge(presets[preset], values)
 
 
 def check_recipe(kind: type[R], values: Mapping[str, Any], origin: str) -> R:
@@ -282,15 +293,13 @@ def check_recipe(kind: type[R], values: Mapping[str, Any], origin: str) -> R:
         raise ConfigError(f"{origin}: {_describe(error, kind)}") from None
 
 
-def merge_settings(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """A preset's values with a file's own over them, section by section."""
     merged = dict(under)
     for key, value in over.items():
         below = merged.get(key)
         merged[key] = (
-            merge_settings(below, value)
-            if isinstance(below, Mapping) and isinstance(value, Mapping)
-            else value
+            _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
         )
     if "from_scratch" in over:
         merged.pop("base", None)

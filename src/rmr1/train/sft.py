@@ -22,13 +22,13 @@ from rmr1.train.display import Display
 from rmr1.train.evaluate import count_verdicts, sum_held_out
 from rmr1.train.examples import Position, take_batch
 from rmr1.train.export import export_model
-from rmr1.train.folder import RunFolder, open_folder
+from rmr1.train.folder import RunFolder
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.packing import pack, packed_attention, share_rows
 from rmr1.train.plan import Plan, build_plan
-from rmr1.train.processes import accelerated, call_on_main, flatten_settings, share
-from rmr1.train.progress import load_progress, save_progress
+from rmr1.train.processes import accelerated, call_on_main, flatten_settings
+from rmr1.train.progress import load_progress, run_once, save_progress
 from rmr1.train.recipe import Recipe
 from rmr1.train.row import Example, RowLoss, build_row
 from rmr1.train.start import load_trainee
@@ -48,22 +48,13 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
     with accelerated(
         device=recipe.device, is_mixed=recipe.model.precision == "bf16", report=recipe.report
     ) as accelerator:
-        return _run(build_plan(recipe), accelerator, Path(output), quiet=quiet)
-
-
-def _run(plan: Plan, accelerator: Any, output: Path, *, quiet: bool) -> dict[str, Any]:
-    folder = call_on_main(accelerator, lambda: open_folder(output, plan.describe()))
-    try:
-        finished = call_on_main(
-            accelerator, lambda: folder.read_summary() if folder and folder.is_finished else None
+        plan, place = build_plan(recipe), Path(output)
+        return run_once(
+            accelerator,
+            place,
+            plan.describe(),
+            lambda folder: Training(plan, accelerator, place, folder, quiet=quiet).run(),
         )
-        finished = share(accelerator, finished)
-        if finished is not None:
-            return {**finished, "was_finished": True}
-        return Training(plan, accelerator, output, folder, quiet=quiet).run()
-    finally:
-        if folder is not None:
-            folder.close()
 
 
 class Training:

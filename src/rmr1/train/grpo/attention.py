@@ -32,6 +32,7 @@ from rmr1.errors import ConfigError
 from rmr1.train.grpo.attention_flex import attend_flex, can_flex
 from rmr1.train.grpo.attention_merged import attend_merged, can_merge
 from rmr1.train.grpo.rows import GroupLayout
+from rmr1.train.packing import using_attention
 
 NAME = "rmr1_shared_prompt"
 """What the attention is registered under in transformers."""
@@ -44,17 +45,10 @@ def shared_prompt_attention(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         ConfigError: the model's layers do not attend through transformers' interface.
     """
-    before = model.config._attn_implementation
-    if not getattr(model, "_supports_attention_backend", False):
-        raise ConfigError(
-            f"{type(model).__name__} does not take attention functions, so its completions cannot share "
-            "their prompt; choose another model"
-        )
-    model.set_attn_implementation(NAME)
-    try:
+    with using_attention(
+        model, NAME, so="so its completions cannot share their prompt; choose another model"
+    ):
         yield
-    finally:
-        model.set_attn_implementation(before or "sdpa")
 
 
 def attend(

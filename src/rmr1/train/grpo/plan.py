@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from rmr1.train.grpo.objective import Objective
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rewards import Term, build_rewards
 from rmr1.train.grpo.tasks import Task, TaskCounts, TaskMaker, TaskSource, WorldTasks, open_tasks
+from rmr1.train.optim import count_warmup
 
 _SAMPLED = 200
 """Pairs of the world by which the length of all is told."""
@@ -77,7 +77,6 @@ def build_grpo_plan(recipe: GrpoRecipe) -> GrpoPlan:
             f"rollout.prompts is {rollout.prompts}, and {optim.epochs} epoch(s) have {optim.epochs * prompts}: "
             "not one rollout; lower rollout.prompts or raise optim.epochs"
         )
-    warmup = math.ceil(optim.warmup * steps) if optim.warmup < 1 else round(optim.warmup)
     return GrpoPlan(
         recipe=recipe,
         base=base,
@@ -86,7 +85,7 @@ def build_grpo_plan(recipe: GrpoRecipe) -> GrpoPlan:
         source=source,
         held_out=held_out,
         steps=steps,
-        warmup_steps=min(warmup, steps),
+        warmup_steps=count_warmup(optim.warmup, steps),
         counts=counts,
     )
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from rmr1.errors import ConfigError
 from rmr1.train.grpo.objective import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.grpo.rewards import PAPER
@@ -23,8 +22,8 @@ from rmr1.train.recipe import (
     ReportRecipe,
     Section,
     SourceRecipe,
+    apply_preset,
     check_recipe,
-    merge_settings,
 )
 
 
@@ -216,9 +215,4 @@ def build_grpo_recipe(values: Mapping[str, Any], origin: str) -> GrpoRecipe:
     Raises:
         ConfigError: a key or preset is unknown, or a value does not fit.
     """
-    preset = values.get("preset")
-    if preset is not None:
-        if preset not in PRESETS:
-            raise ConfigError(f"{origin}: unknown preset {preset!r}; expected one of {', '.join(PRESETS)}")
-        values = merge_settings(PRESETS[preset], values)
-    return check_recipe(GrpoRecipe, values, origin)
+    return check_recipe(GrpoRecipe, apply_preset(values, PRESETS, origin), origin)

@@ -16,13 +16,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.decode import PromptRequest, RowRequest, decode
-from rmr1.engines.reader import derive_seed
+from rmr1.engines.reader import derive_seed, find_opening
 from rmr1.engines.tokens import Endings, TextStream
 from rmr1.engines.watch import StopWatcher
 from rmr1.train.grpo.rewards import Judged, read_sample
 from rmr1.train.grpo.tasks import Task
-
-_THINK = "<think>\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +123,12 @@ class Sampler:
         )
         found = []
         for task, rows, group in zip(tasks, streams, drawn, strict=True):
-            opening = _THINK if task.prepared.has_open_thinking else ""
             found.append(
                 [
                     Sample(
                         tokens=one.tokens,
                         logprobs=one.logprobs,
-                        text=_open(opening, stream.finish()),
+                        text=_read_text(task, stream),
                         is_cut=one.finish_reason == "length",
                     )
                     for stream, one in zip(rows, group, strict=True)
@@ -147,5 +144,6 @@ def make_seed(seed: str, task: Task, number: int) -> int:
     return derive_seed(int.from_bytes(digest[:8], "big"), number)
 
 
-def _open(opening: str, text: str) -> str:
-    return text if not opening or text.lstrip().startswith("<think") else opening + text
+def _read_text(task: Task, stream: TextStream) -> str:
+    text = stream.finish()
+    return find_opening(task.prepared, text) + text

@@ -22,6 +22,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
+from rmr1.engines.reader import find_opening
 from rmr1.engines.tokens import Endings, TextStream
 from rmr1.engines.vllm.core import (
     Core,
@@ -39,7 +40,6 @@ from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import Task
 
 _CPU_STEP_TOKENS = 4096
-_THINK = "<think>\n"
 _BASE, _ADAPTER = ".base_layer", ".lora_"
 """What peft puts into the names of the weights that it adapts, and of those that it adds."""
 
@@ -345,10 +345,9 @@ class _Row:
 
     def read(self) -> Sample:
         text = self.stream.finish()
-        opens = self.task.prepared.has_open_thinking and not text.lstrip().startswith("<think")
         return Sample(
             tokens=self.tokens,
             logprobs=self.logprobs,
-            text=_THINK + text if opens else text,
+            text=find_opening(self.task.prepared, text) + text,
             is_cut=self.is_cut,
         )

@@ -24,7 +24,7 @@ from rmr1.train.checkpoints import read_best, restore_weights, trained_weights, 
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
-from rmr1.train.folder import RunFolder, open_folder
+from rmr1.train.folder import RunFolder
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup, build_minibatches, build_update_row
 from rmr1.train.grpo.evaluate import evaluate, format_look
@@ -40,8 +40,8 @@ from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.packing import share_rows
-from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, share
-from rmr1.train.progress import load_progress, save_progress
+from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather
+from rmr1.train.progress import load_progress, run_once, save_progress
 from rmr1.train.start import load_trainee
 
 if TYPE_CHECKING:
@@ -64,26 +64,20 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
             from rmr1.engines.vllm.core import check_installed
 
             check_installed()
-        return _run(plan, accelerator, Path(output), quiet=quiet)
-
-
-def _run(plan: GrpoPlan, accelerator: Any, output: Path, *, quiet: bool) -> dict[str, Any]:
-    folder = call_on_main(accelerator, lambda: open_folder(output, plan.describe()))
-    try:
-        finished = call_on_main(
-            accelerator, lambda: folder.read_summary() if folder and folder.is_finished else None
+        place = Path(output)
+        return run_once(
+            accelerator,
+            place,
+            plan.describe(),
+            lambda folder: _train(Reinforcement(plan, accelerator, place, folder, quiet=quiet)),
         )
-        finished = share(accelerator, finished)
-        if finished is not None:
-            return {**finished, "was_finished": True}
-        training = Reinforcement(plan, accelerator, output, folder, quiet=quiet)
-        try:
-            return training.run()
-        finally:
-            training.close()
+
+
+def _train(training: Reinforcement) -> dict[str, Any]:
+    try:
+        return training.run()
     finally:
-        if folder is not None:
-            folder.close()
+        training.close()
 
 
 class Reinforcement:

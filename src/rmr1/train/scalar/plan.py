@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rmr1.engines.scorer import ConversationReader
 from rmr1.errors import ConfigError
 from rmr1.train.folder import describe_training
+from rmr1.train.optim import count_warmup
 from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.start import ScalarBase, choose_padding, describe_scalar_base
@@ -30,8 +30,7 @@ class ScalarPlan:
 
     @property
     def warmup_steps(self) -> int:
-        warmup, total = self.recipe.optim.warmup, self.course.num_steps
-        return min(math.ceil(warmup * total) if warmup < 1 else round(warmup), total)
+        return count_warmup(self.recipe.optim.warmup, self.course.num_steps)
 
     def as_try(self) -> ScalarPlan:
         """The same training, as short as a try."""
