@@ -63,9 +63,10 @@ def _add_choices(parser: argparse.ArgumentParser, *, number: int) -> None:
     )
     parser.add_argument(
         "--teacher",
-        choices=("oracle", "fallible"),
+        choices=("oracle", "fallible", "corrected"),
         default="oracle",
-        help="who judges: always right (default), or right in about three of four",
+        help="who judges: always right (default); right in about three of four; or the latter with its wrong "
+        "verdicts written anew",
     )
 
 
@@ -102,7 +103,7 @@ def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace
     from rich.panel import Panel
     from rich.text import Text
 
-    from rmr1.world import fallible_trace, oracle_trace
+    from rmr1.world import fallible_trace, teacher_trace
 
     pair, facts = item.pair, item.facts
     console.rule(Text.assemble((pair.id, "bold cyan"), f"  {pair.subset}  steps {facts.steps}"), align="left")
@@ -115,13 +116,13 @@ def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace
         border = "green" if is_better else "dim"
         console.print(Panel(Text(response[0].text), title=title, title_align="left", border_style=border))
     if arguments.trace:
-        title, text = "Oracle", ""
-        if arguments.teacher == "oracle":
-            text = oracle_trace(item)
-        else:
+        title = f"{arguments.teacher.capitalize()} teacher"
+        if arguments.teacher != "oracle":
             judgment = fallible_trace(item, arguments.seed)
-            outcome = "right" if judgment.winner == pair.label else "wrong"
-            title, text = f"Fallible teacher: {judgment.flaw or 'no flaw'}, {outcome}", judgment.text
+            is_right = judgment.winner == pair.label
+            outcome = "right" if is_right else "wrong" if arguments.teacher == "fallible" else "written anew"
+            title += f": {judgment.flaw or 'no flaw'}, {outcome}"
+        text = teacher_trace(item, arguments.teacher, arguments.seed)
         console.print(Panel(Text(text), title=title, title_align="left", border_style="dim"))
     console.print()
 

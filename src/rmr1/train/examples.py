@@ -142,11 +142,11 @@ def draw_conversation(
     """Prompt and judgment of one item, and the item's true label."""
     from rmr1.prompts.render import render_prompt
     from rmr1.records import assistant
-    from rmr1.world import fallible_trace, oracle_trace, sample_pair
+    from rmr1.world import sample_pair, teacher_trace
 
     item = sample_pair(recipe.seed, index, split=split, distribution=distribution)
-    trace = oracle_trace(item) if recipe.teacher == "oracle" else fallible_trace(item, recipe.seed).text
     prompt = render_prompt(item.pair, recipe.family)
+    trace = teacher_trace(item, recipe.teacher, recipe.seed)
     return (*prompt.messages, assistant(trace)), item.pair.label
 
 

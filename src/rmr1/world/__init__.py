@@ -1,14 +1,13 @@
 """The synthetic preference world: endless labelled pairs whose labels are exact.
 
-`sample_pair` draws an item, `oracle_trace` and `fallible_trace` write the judgment of a teacher that knows
-the facts, `export` streams items as training rows. Pure Python. docs/world.md describes the world.
+`sample_pair` draws an item, `teacher_trace` writes the judgment of a teacher that knows the facts, `export` streams items as training rows. Pure Python. docs/world.md describes the world.
 """
 
 from rmr1.world.draw import SPLITS, Split
 from rmr1.world.items import FAMILIES, STYLE_CLASSES, WorldCandidates, WorldFacts, WorldItem
 from rmr1.world.oracle import oracle_trace
 from rmr1.world.sample import Distribution, sample_candidates, sample_pair, sample_pairs
-from rmr1.world.teacher import FallibleTrace, Flaw, fallible_trace
+from rmr1.world.teacher import FallibleTrace, Flaw, Teacher, fallible_trace, teacher_trace
 
 __all__ = [
     "FAMILIES",
@@ -18,6 +17,7 @@ __all__ = [
     "FallibleTrace",
     "Flaw",
     "Split",
+    "Teacher",
     "WorldCandidates",
     "WorldFacts",
     "WorldItem",
@@ -26,4 +26,5 @@ __all__ = [
     "sample_candidates",
     "sample_pair",
     "sample_pairs",
+    "teacher_trace",
 ]

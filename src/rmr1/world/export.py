@@ -15,14 +15,10 @@ from typing import Any, Literal
 from rmr1.prompts import render_prompt
 from rmr1.records import Messages
 from rmr1.world.items import WorldItem
-from rmr1.world.oracle import oracle_trace
-from rmr1.world.teacher import fallible_trace
+from rmr1.world.teacher import Teacher, teacher_trace
 
 ExportFormat = Literal["pairs", "messages"]
 FORMATS: tuple[ExportFormat, ...] = ("pairs", "messages")
-
-Teacher = Literal["oracle", "fallible"]
-TEACHERS: tuple[Teacher, ...] = ("oracle", "fallible")
 
 FAMILY = "rubric"
 """The prompt family that the teachers write for."""
@@ -44,9 +40,9 @@ def pair_row(item: WorldItem) -> dict[str, Any]:
 
 def messages_row(item: WorldItem, teacher: Teacher = "oracle", seed: int = 0) -> dict[str, Any]:
     """A judge prompt with a teacher's judgment; `seed` is the fallible teacher's."""
-    text = oracle_trace(item) if teacher == "oracle" else fallible_trace(item, seed).text
     prompt = render_prompt(item.pair, FAMILY)
-    messages = [*_dump_messages(prompt.messages), {"role": "assistant", "content": text}]
+    judgment = {"role": "assistant", "content": teacher_trace(item, teacher, seed)}
+    messages = [*_dump_messages(prompt.messages), judgment]
     return {"id": item.pair.id, "subset": item.pair.subset, "messages": messages}
 
 

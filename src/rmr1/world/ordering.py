@@ -57,6 +57,9 @@ CORES = Templates(
 )
 
 
+_PLACES = {0: "first", 1: "second", -1: "last", -2: "last but one"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordering(Problem):
     relations: tuple[tuple[str, str], ...]
@@ -77,13 +80,13 @@ class Ordering(Problem):
                 chain.insert(chain.index(more) + 1, less)
             else:
                 chain.insert(chain.index(less), more)
-            lines.append(" > ".join(chain))
+            lines.append(f"{more} > {less}: {' > '.join(chain)}")
         place = self.place
         if mistake is not None and mistake.kind == "slip":
             place += mistake.amount if place >= 0 else -mistake.amount
         if not -len(chain) <= place < len(chain) or (place < 0) != (self.place < 0):
             return None
-        return Solution(lines=(*lines, self.asked), answer=chain[place])
+        return Solution(lines=(*lines, f"{self.asked} is {_PLACES[self.place]}"), answer=chain[place])
 
     def mistakes(self) -> tuple[Mistake, ...]:
         signs = [Mistake(kind="sign", step=index) for index in range(len(self.relations))]

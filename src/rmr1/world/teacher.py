@@ -15,7 +15,11 @@ from typing import Literal
 
 from rmr1.records import Order
 from rmr1.world.items import ChatWork, ReasoningWork, SafetyWork, WorldItem
-from rmr1.world.oracle import Finding, Reading, read_claims, read_work, write_reading
+from rmr1.world.oracle import Finding, Reading, oracle_trace, read_claims, read_work, write_reading
+
+Teacher = Literal["oracle", "fallible", "corrected"]
+"""Who judges: always right; right in about three of four; or the second with its wrong verdicts written anew
+by the first, as RM-R1 distils (section 3.2)."""
 
 Flaw = Literal["same_mistake", "own_slip", "style", "misread", "miscount", "weights", "caution", "trust"]
 
@@ -57,6 +61,16 @@ def fallible_trace(item: WorldItem, seed: int, order: Order = "given") -> Fallib
     else:
         winner = "A" if first > second else "B"
     return FallibleTrace(text=write_reading(reading, winner), flaw=flaw, winner=winner)
+
+
+def teacher_trace(item: WorldItem, teacher: Teacher, seed: int = 0) -> str:
+    """A teacher's judgment of the item as it is given; `seed` is the fallible one's."""
+    if teacher == "oracle":
+        return oracle_trace(item)
+    judgment = fallible_trace(item, seed)
+    if teacher == "corrected" and judgment.winner != item.pair.label:
+        return oracle_trace(item)
+    return judgment.text
 
 
 def flaw_chance(item: WorldItem) -> float:

@@ -137,8 +137,11 @@ class Calendar(Problem):
             if is_wrong and mistake is not None and mistake.kind == "skip":
                 continue
             off = mistake.amount if is_wrong and mistake is not None else 0
+            # Counted day by day: all of "Friday + 6" in one step is more than a small judge learns.
+            days = [WEEKDAYS[(WEEKDAYS.index(value) + step) % 7] for step in range(1, number + off + 1)]
             result = WEEKDAYS[(WEEKDAYS.index(value) + number + off) % 7]
-            lines.append(f"{value} + {number} = {result}")
+            counted = ", ".join(f"{step} {day}" for step, day in enumerate(days, 1))
+            lines.append(f"{value} + {number}: {counted or result}")
             value = result
         return Solution(lines=tuple(lines), answer=value)
 

@@ -10,7 +10,7 @@ from rmr1.grounding import is_grounded
 from rmr1.prompts import render_prompt
 from rmr1.records import Order
 from rmr1.verdicts import RULES, parse_verdict
-from rmr1.world import FAMILIES, WorldItem, fallible_trace, oracle_trace, sample_pairs
+from rmr1.world import FAMILIES, WorldItem, fallible_trace, oracle_trace, sample_pairs, teacher_trace
 from rmr1.world.arithmetic import Step
 from rmr1.world.items import ChatAnswer, ChatWork, Criterion, Family, ReasoningWork
 from rmr1.world.oracle import read_work, write_reading
@@ -152,6 +152,21 @@ def test_the_fallible_teacher_is_right_about_three_times_of_four() -> None:
     assert set(flaws) == {
         None, "same_mistake", "own_slip", "style", "misread", "miscount", "weights", "caution", "trust"
     }  # fmt: skip
+
+
+def test_the_corrected_teachers_wrong_verdicts_are_written_anew() -> None:
+    kinds: Counter[str] = Counter()
+    for item in sample_pairs(8, 400):
+        judgment, corrected = fallible_trace(item, 1), teacher_trace(item, "corrected", 1)
+        assert teacher_trace(item, "fallible", 1) == judgment.text
+        assert parse_verdict(corrected).winner == item.pair.label
+        if judgment.winner == item.pair.label:
+            assert corrected == judgment.text
+            kinds["flawed but right" if judgment.flaw else "right"] += 1
+        else:
+            assert corrected == teacher_trace(item, "oracle") != judgment.text
+            kinds["anew"] += 1
+    assert all(kinds[kind] > 20 for kind in ("right", "flawed but right", "anew"))
 
 
 def test_the_fallible_teacher_reads_the_order_it_is_shown() -> None:
