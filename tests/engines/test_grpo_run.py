@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from rmr1.train.grpo.tasks import take_tasks
 from rmr1.train.processes import accelerated
 from rmr1.train.recipe import build_recipe
 from rmr1.train.sft import run_sft
-from tests.training import make_rows, small_recipe, write_rows
+from tests.training import make_rows, small_recipe, write_recipe, write_rows
 
 REWARD = """
 def many_r(sample):
@@ -99,3 +101,16 @@ def compare(training: Reinforcement) -> float:
     with shared_prompt_attention(training.model), torch.no_grad():
         logprobs, _ = training.loss.policy(update.row)
     return float((logprobs - update.sampler_logprobs).abs().max())
+
+
+def test_each_process_has_an_engine_of_its_own(recipe: dict[str, Any], tmp_path: Path) -> None:
+    path = write_recipe(tmp_path / "recipe.toml", {**recipe, "optim": {**recipe["optim"], "steps": 2}})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "rmr1.cli.main", "grpo", str(path), "-o", str(tmp_path / "model"), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads((tmp_path / "model" / "summary.json").read_text())
+    assert (summary["processes"], summary["samples"], summary["updates"]) == (2, 32, 4)
+    lines = [json.loads(line) for line in (tmp_path / "model" / "metrics.jsonl").read_text().splitlines()]
+    assert all(line["importance_cut"] == 0 for line in lines)
+    assert [line["importance"] for line in lines] == pytest.approx([1.0, 1.0], abs=1e-4)

@@ -24,6 +24,7 @@ from rmr1.train.grpo.estimate import (  # noqa: E402
     find_risk,
     list_stages,
 )
+from rmr1.train.grpo.fit import count_numbers  # noqa: E402
 from rmr1.train.grpo.groups import Group  # noqa: E402
 from rmr1.train.grpo.machines import Machine, build_machine, see_machine  # noqa: E402
 from rmr1.train.grpo.needs import (  # noqa: E402
@@ -34,6 +35,7 @@ from rmr1.train.grpo.needs import (  # noqa: E402
     list_parts,
 )
 from rmr1.train.grpo.presets import PRESETS  # noqa: E402
+from rmr1.train.grpo.recipe import build_grpo_recipe  # noqa: E402
 from rmr1.train.grpo.rows import build_group_row  # noqa: E402
 from rmr1.train.grpo.shapes import (  # noqa: E402
     PUBLISHED,
@@ -533,3 +535,20 @@ def test_seeing_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.kind, found.name, found.num_devices, found.memory_bytes) == ("cuda", "NVIDIA H200", 1, 140)
     assert see_machine("cuda", processes=2).num_devices == 2
     assert see_machine("cpu").kind == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("preset", "obstacle"),
+    [
+        ("rm-r1-deepseek-7b", "full fine-tuning of 7.6B parameters needs"),
+        ("rm-r1-deepseek-7b-lora", ""),
+        ("rm-r1-deepseek-14b-lora", ""),
+        ("rm-r1-deepseek-32b-lora", "vLLM needs 69 GB"),
+    ],
+)
+def test_which_presets_one_large_gpu_can_run(preset: str, obstacle: str) -> None:
+    recipe = build_grpo_recipe({"preset": preset, "data": {"train": "pairs.jsonl"}}, "recipe.toml")
+    assert recipe.model.base is not None
+    machine = build_machine("NVIDIA H200")
+    found = find_obstacle(estimate_run(PUBLISHED[recipe.model.base], count_numbers(recipe), machine), machine)
+    assert (found or "").startswith(obstacle) and bool(found) == bool(obstacle)

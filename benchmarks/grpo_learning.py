@@ -1,0 +1,414 @@
+"""Does reinforcement teach a judge anything? GRPO beside two controls of the same CPU time, on the synthetic world.
+
+    .venv/bin/python benchmarks/grpo_learning.py start             the distilled judge that all arms begin with
+    .venv/bin/python benchmarks/grpo_learning.py train [ARM ...]   arms, by seeds; grpo first, it sets the time
+    .venv/bin/python benchmarks/grpo_learning.py report            evaluates what is trained, prints the table
+
+Everything lies in `--folder` (default runs/grpo_learning) and goes on where it stopped. Arms:
+
+    grpo          reinforcement on new labelled pairs, the paper's +1/-1 for the verdict
+    own           fine-tuning on the start's own right samples of the same pairs
+    more          more fine-tuning on the traces that the start was trained on
+    random        as grpo, but each sample is paid +1 or -1 by the hash of its text
+    both          as grpo, each pair in both orders (half as many pairs)
+    consistency   as both, but a pair pays only if both orders are right
+
+`own` samples as many judgments of as many pairs as `grpo` and fine-tunes for the rest of its CPU time. The start
+is trained from nothing on judgments as RM-R1 distils them: a teacher that errs, its wrong verdicts written anew.
+
+Figures are of pairs of the test split, balanced in style: each judged greedily in both orders, and sampled.
+Differences are paired over items and pooled over seeds; p and intervals by a bootstrap clustered on items.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rmr1.engines.loading import load_checkpoint
+from rmr1.engines.reader import read_end_tokens
+from rmr1.prompts import load_family
+from rmr1.train.examples import Position
+from rmr1.train.grpo.plan import build_grpo_plan, build_reader
+from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.rewards import Judged
+from rmr1.train.grpo.rollout import Sampler
+from rmr1.train.grpo.tasks import Task, TaskMaker, take_tasks
+
+ROOT = Path(__file__).resolve().parent.parent
+ARMS = ("grpo", "own", "more", "random", "both", "consistency")
+TRACES = 12_000
+START_STEPS = 1200
+FIRST_PAIR, PAIRS_OF_A_SEED = 200_000, 20_000
+"""Beyond the pairs that the start was distilled on; each seed has its own."""
+RESAMPLES = 20_000
+
+COIN = """
+import hashlib
+
+def coin(sample):
+    return 1.0 if hashlib.sha256(sample.text.encode()).digest()[0] < 128 else -1.0
+"""
+
+
+def start_recipe(folder: Path) -> dict[str, Any]:
+    """The bundled judge's recipe, shorter, on a fixed set of traces."""
+    recipe = tomllib.loads((ROOT / "recipes/tiny-judge.toml").read_text())
+    recipe["data"] = {"train": str(folder / "traces.jsonl"), "max_tokens": 1024}
+    recipe["optim"]["steps"] = START_STEPS
+    recipe["model"] = {"precision": "fp32", "from_scratch": recipe["model"]["from_scratch"]}
+    del recipe["evaluation"]
+    return recipe
+
+
+def grpo_recipe(folder: Path, arm: str, seed: int, steps: int) -> dict[str, Any]:
+    """The recipe for judges of this size that ships, on this seed's pairs."""
+    recipe = tomllib.loads((ROOT / "recipes/tiny-grpo.toml").read_text())
+    recipe["seed"] = seed
+    recipe["model"] = {"precision": "fp32", "base": str(folder / "start")}
+    world = recipe["data"]["world"]
+    world.update(items=PAIRS_OF_A_SEED, start=FIRST_PAIR + seed * PAIRS_OF_A_SEED, held_out=0)
+    recipe["optim"].update(steps=steps, warmup=2)
+    recipe["evaluation"] = {"keep": "last"}
+    if arm == "random":
+        recipe["rewards"] = {f"{folder / 'coin.py'}:coin": 1.0}
+    if arm in ("both", "consistency"):
+        recipe["data"]["order"] = "both"
+    if arm == "consistency":
+        recipe["rewards"] = {"consistency": 1.0}
+    return recipe
+
+
+def tuning_recipe(folder: Path, rows: Path, seed: int, steps: int) -> dict[str, Any]:
+    """Fine-tuning of the start: its own optimizer at a third of the rate."""
+    recipe = start_recipe(folder)
+    recipe["seed"] = seed
+    recipe["model"] = {"precision": "fp32", "base": str(folder / "start")}
+    recipe["data"]["train"] = str(rows)
+    recipe["optim"].update(lr=1e-3, muon_lr=4e-3 / 3, warmup=10, steps=steps, epochs=100)
+    return recipe
+
+
+def spend(command: Sequence[str], ledger: Path) -> float:
+    """Run a command; the CPU seconds that it took, those of earlier, stopped runs included."""
+    earlier = json.loads(ledger.read_text())["cpu_seconds"] if ledger.exists() else 0.0
+    process = subprocess.Popen(command, cwd=ROOT)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except KeyboardInterrupt:
+        _, status, usage = os.wait4(process.pid, 0)
+    seconds = earlier + usage.ru_utime + usage.ru_stime
+    ledger.write_text(json.dumps({"cpu_seconds": seconds}))
+    if status:
+        raise SystemExit(f"stopped: {' '.join(command)}")
+    return seconds
+
+
+def rmr1(verb: str, recipe: dict[str, Any], output: Path) -> float:
+    """Train by the command line; CPU seconds."""
+    path = output.with_suffix(".json")
+    path.write_text(json.dumps(recipe, indent=1))
+    ledger = output.with_suffix(".cpu")
+    if (output / "summary.json").exists() and ledger.exists():
+        return float(json.loads(ledger.read_text())["cpu_seconds"])
+    return spend([sys.executable, __file__, f"--{verb}", str(path), str(output)], ledger)
+
+
+def train_start(folder: Path) -> None:
+    traces = folder / "traces.jsonl"
+    if not traces.exists():
+        from rmr1.cli.main import main
+
+        main(
+            [
+                "world",
+                "export",
+                str(traces),
+                "-n",
+                str(TRACES),
+                "--format",
+                "messages",
+                "--teacher",
+                "corrected",
+            ]
+        )
+    rmr1("sft", start_recipe(folder), folder / "start")
+
+
+def train_arm(folder: Path, arm: str, seed: int, steps: int) -> None:
+    output = folder / f"{arm}-{seed}"
+    if arm not in ("own", "more"):
+        (folder / "coin.py").write_text(COIN)
+        rmr1("grpo", grpo_recipe(folder, arm, seed, steps), output)
+        return
+    budget = rmr1("grpo", grpo_recipe(folder, "grpo", seed, steps), folder / f"grpo-{seed}")
+    rows = folder / "traces.jsonl"
+    if arm == "own":
+        rows = folder / f"own-{seed}.jsonl"
+        command = [
+            sys.executable,
+            __file__,
+            "--folder",
+            str(folder),
+            "--steps",
+            str(steps),
+            "--sample",
+            str(seed),
+        ]
+        ledger = folder / f"own-{seed}.samples.cpu"
+        budget -= json.loads(ledger.read_text())["cpu_seconds"] if rows.exists() else spend(command, ledger)
+    fixed, each = calibrate(folder)
+    rmr1("sft", tuning_recipe(folder, rows, seed, max(1, round((budget - fixed) / each))), output)
+
+
+def calibrate(folder: Path) -> tuple[float, float]:
+    """CPU seconds of a fine-tuning's start and end, and of each step."""
+    rows = folder / "traces.jsonl"
+    short, long = (
+        rmr1("sft", tuning_recipe(folder, rows, 0, steps), folder / f"calibration-{steps}")
+        for steps in (2, 32)
+    )
+    each = (long - short) / 30
+    return short - 2 * each, each
+
+
+def sample_own(folder: Path, seed: int, steps: int) -> None:
+    """The start's right judgments of the pairs that `grpo` is given, as rows to fine-tune on."""
+    recipe = build_grpo_recipe(grpo_recipe(folder, "grpo", seed, steps), "own samples")
+    plan = build_grpo_plan(recipe)
+    sampler = open_sampler(folder / "start", recipe.rollout.rows)
+    position, rows = Position(), []
+    for step in range(steps):
+        tasks, position = take_tasks(plan.source, recipe.rollout.prompts, position)
+        drawn = sampler.sample(
+            tasks,
+            samples=recipe.rollout.samples,
+            temperature=1.0,
+            seed=f"{seed}/own/{step}",
+            with_logprobs=False,
+        )
+        for task, samples in zip(tasks, drawn, strict=True):
+            turns = [{"role": one.role, "content": one.text} for one in task.prompt.messages]
+            for sample in samples:
+                if sample.judge(task).verdict.winner == task.label:
+                    rows.append({"messages": [*turns, {"role": "assistant", "content": sample.text}]})
+    random.Random(seed).shuffle(rows)
+    part = folder / f"own-{seed}.part"
+    part.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    part.rename(folder / f"own-{seed}.jsonl")
+
+
+def open_sampler(model: Path, rows: int) -> Sampler:
+    loaded = load_checkpoint(str(model), device=torch.device("cpu"), dtype=torch.float32)
+    ends = read_end_tokens(loaded.model.generation_config, loaded.model.config, loaded.tokenizer)
+    return Sampler(loaded.model, loaded.tokenizer, end_tokens=ends, rows=rows)
+
+
+def judge_test(model: Path, items: int, samples: int) -> dict[str, Any]:
+    """Of each test item: family; whether each greedy verdict is right and parsed, both orders; counts of samples."""
+    from rmr1.world import sample_pairs
+
+    recipe = build_grpo_recipe(
+        {
+            "model": {"base": str(model)},
+            "data": {"world": {"items": 96, "held_out": 0}},
+            "rollout": {"prompts": 96, "samples": 2, "max_new_tokens": 320},
+        },
+        "evaluation",
+    )
+    plan = build_grpo_plan(recipe)
+    maker = TaskMaker(build_reader(recipe, plan.base), load_family("rubric"), recipe)
+    pairs = [item.pair for item in sample_pairs(0, items, split="test", distribution="balanced")]
+    tasks = [
+        maker.make(pair, place, orders=(order,))[0]
+        for order in ("given", "swapped")
+        for place, pair in enumerate(pairs)
+    ]
+    sampler = open_sampler(model, 128)
+
+    def judge(tasks: Sequence[Task], number: int, temperature: float) -> list[list[Judged]]:
+        drawn = sampler.sample(
+            tasks, samples=number, temperature=temperature, seed="test", with_logprobs=False
+        )
+        return [[one.judge(task) for one in group] for task, group in zip(tasks, drawn, strict=True)]
+
+    greedy = [group[0] for group in judge(tasks, 1, 0.0)]
+    drawn = judge(tasks[:items], samples, 1.0)
+    return {
+        "family": [task.family for task in tasks[:items]],
+        "right": [one.verdict.winner == one.label for one in greedy],
+        "parsed": [one.verdict.winner is not None for one in greedy],
+        "sampled_right": [sum(one.verdict.winner == one.label for one in group) for group in drawn],
+        "sampled_parsed": [sum(one.verdict.winner is not None for one in group) for group in drawn],
+        "samples": samples,
+        "length": float(np.mean([one.num_tokens for one in greedy])),
+    }
+
+
+class Outcome:
+    """What a judge did on the test items; shares in percent, `[items]` arrays."""
+
+    def __init__(self, found: dict[str, Any]):
+        items = len(found["family"])
+        self.family = np.array(found["family"])
+        right, parsed = np.array(found["right"], float), np.array(found["parsed"], bool)
+        first, second = right[:items], right[items:]
+        self.greedy = 100 * first
+        # The same answer preferred both ways: right both ways or wrong both ways, with verdicts.
+        both = parsed[:items] & parsed[items:]
+        self.consistent = 100.0 * (both & (first == second))
+        self.both_right = 100 * first * second
+        self.sampled = 100 * np.array(found["sampled_right"], float) / found["samples"]
+        self.parsed = 100 * parsed[:items].mean()
+        self.greedy_parsed = self.greedy.sum() / max(1, parsed[:items].sum())
+        drawn = np.array(found["sampled_parsed"], float)
+        self.sampled_share = 100 * drawn.sum() / (items * found["samples"])
+        self.sampled_parsed = 100 * np.sum(found["sampled_right"]) / max(1.0, drawn.sum())
+        self.length = found["length"]
+
+
+def compare(
+    ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], seed: int = 0
+) -> tuple[float, float, float, float]:
+    """Mean difference in points over seeds and items, its 95% interval and two-sided p; items are resampled."""
+    difference = np.mean([one - other for one, other in zip(ours, theirs, strict=True)], axis=0)
+    draws = np.random.default_rng(seed)
+    number = len(difference)
+    means = np.array([difference[draws.integers(0, number, number)].mean() for _ in range(RESAMPLES)])
+    low, high = np.quantile(means, [0.025, 0.975])
+    tail = min((means <= 0).mean(), (means >= 0).mean())
+    return float(difference.mean()), float(low), float(high), float(min(1.0, 2 * max(tail, 1 / RESAMPLES)))
+
+
+def report(folder: Path, seeds: int, items: int, samples: int) -> None:
+    names = ["start", *(f"{arm}-{seed}" for arm in ARMS for seed in range(seeds))]
+    outcomes = {}
+    for name in names:
+        if not (folder / name / "summary.json").exists():
+            continue
+        path = folder / f"{name}.test-{items}x{samples}.json"
+        if not path.exists():
+            path.write_text(json.dumps(judge_test(folder / name, items, samples)))
+        outcomes[name] = Outcome(json.loads(path.read_text()))
+    families = sorted(set(outcomes["start"].family))
+    head = (
+        "greedy",
+        "parsed",
+        "of parsed",
+        "sampled",
+        "parsed",
+        "of parsed",
+        "same",
+        *families,
+        "length",
+        "CPU s",
+    )
+    print(f"{'':15}" + "".join(f"{one[:9]:>10}" for one in head))
+    for name, one in outcomes.items():
+        ledger = folder / f"{name}.cpu"
+        seconds = json.loads(ledger.read_text())["cpu_seconds"] if ledger.exists() else float("nan")
+        extra = folder / f"{name}.samples.cpu"
+        seconds += json.loads(extra.read_text())["cpu_seconds"] if extra.exists() else 0.0
+        values = (
+            *(one.greedy.mean(), one.parsed, 100 * one.greedy_parsed / 100),
+            *(one.sampled.mean(), one.sampled_share, one.sampled_parsed, one.consistent.mean()),
+            *(one.greedy[one.family == family].mean() for family in families),
+        )
+        print(
+            f"{name:15}" + "".join(f"{value:10.2f}" for value in (*values, one.length)) + f"{seconds:10.0f}"
+        )
+    print(
+        f"\n{items} items; same: the same answer both ways, greedily; differences in points, 95% interval, p"
+    )
+    for ours, theirs in (
+        *(("grpo", other) for other in ("start", "more", "own", "random")),
+        *(("own", "start"), ("more", "start"), ("random", "start")),
+        *(("both", "start"), ("consistency", "both"), ("consistency", "start")),
+    ):
+        shared = [
+            seed
+            for seed in range(seeds)
+            if f"{ours}-{seed}" in outcomes and (theirs == "start" or f"{theirs}-{seed}" in outcomes)
+        ]
+        if not shared:
+            continue
+        for figure in ("greedy", "sampled", "consistent", "both_right"):
+            difference, low, high, p = compare(
+                [getattr(outcomes[f"{ours}-{seed}"], figure) for seed in shared],
+                [
+                    getattr(outcomes[theirs if theirs == "start" else f"{theirs}-{seed}"], figure)
+                    for seed in shared
+                ],
+            )
+            print(
+                f"{ours:>12} - {theirs:<8} {figure:<11}{difference:+7.2f}  {low:+6.2f} to {high:+6.2f}  "
+                f"p {p:.4f}  {len(shared)} seeds"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="*", help="start, train [ARM ...] or report")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs/grpo_learning")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seed", type=int, help="only this one")
+    parser.add_argument("--steps", type=int, default=16, help="rollouts of an arm")
+    parser.add_argument("--items", type=int, default=1000)
+    parser.add_argument("--samples", type=int, default=2, help="sampled judgments of each test item")
+    parser.add_argument("--sft", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--grpo", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--sample", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    folder = arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    if arguments.sft or arguments.grpo:
+        _train(arguments)
+    elif arguments.sample is not None:
+        sample_own(folder, arguments.sample, arguments.steps)
+    elif arguments.what[:1] == ["start"]:
+        train_start(folder)
+    elif arguments.what[:1] == ["train"]:
+        arms = arguments.what[1:] or ARMS
+        seeds = range(arguments.seeds) if arguments.seed is None else (arguments.seed,)
+        if unknown := [arm for arm in arms if arm not in ARMS]:
+            parser.error(f"no arm {unknown[0]!r}; there are {', '.join(ARMS)}")
+        for seed in seeds:
+            for arm in arms:
+                train_arm(folder, arm, seed, arguments.steps)
+    elif arguments.what == ["report"]:
+        report(folder, arguments.seeds, arguments.items, arguments.samples)
+    else:
+        parser.error("expected start, train or report")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    from rmr1.train.grpo.run import run_grpo
+    from rmr1.train.recipe import build_recipe
+    from rmr1.train.sft import run_sft
+
+    path, output = arguments.sft or arguments.grpo
+    values = json.loads(Path(path).read_text())
+    if arguments.sft:
+        run_sft(build_recipe(values, path), output)
+    else:
+        run_grpo(build_grpo_recipe(values, path), output)
+
+
+if __name__ == "__main__":
+    main()
