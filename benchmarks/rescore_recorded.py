@@ -16,11 +16,11 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from rmr1.bench.base import BenchmarkScores, Figure
-from rmr1.bench.judgebench import score_judgebench
+from rmr1.bench.base import BenchmarkScores, Figure, score_judgments
+from rmr1.bench.judgebench import JUDGEBENCH
 from rmr1.bench.llmbar import read_llmbar_outputs, read_llmbar_pairs
 from rmr1.bench.recorded import Agreement, RecordedJudgment, compare_recorded, decision_in, read_recorded
-from rmr1.bench.rmb import score_rmb
+from rmr1.bench.rmb import RMB
 
 
 def main() -> None:
@@ -35,13 +35,13 @@ def main() -> None:
     for path in sorted((data / "judge-outputs" / "judgebench").glob("*.jsonl.gz")):
         items = list(read_recorded(path))
         print_agreement(path.name.removesuffix(".jsonl.gz"), compare_recorded(items), brief=arguments.brief)
-        print_scores(score_judgebench(item.judgment for item in items))
+        print_scores(score_judgments(JUDGEBENCH, (item.judgment for item in items)))
     for folder in sorted(path.parent for path in (data / "rm-r1-published").rglob("META_RESULT.json")):
         items = list(read_recorded(folder))
         print_agreement(
             f"{folder.parent.name}, logs of {folder.name}", compare_recorded(items), brief=arguments.brief
         )
-        print_scores(score_rmb(item.judgment for item in items))
+        print_scores(score_judgments(RMB, (item.judgment for item in items)))
     pairs = read_llmbar_pairs(data / "llmbar")
     for path in sorted((data / "judge-outputs" / "llmbar").glob("*.jsonl.gz")):
         askings: dict[tuple[str, bool], list[RecordedJudgment]] = defaultdict(list)
@@ -97,7 +97,7 @@ def describe(figures: Iterable[Figure]) -> Iterable[str]:
     for one in figures:
         if one.value is not None:
             missing = f", {one.no_verdict} without verdict" if one.no_verdict else ""
-            yield f"{one.name} {100 * one.value:.2f} ({one.correct}/{one.total}{missing})"
+            yield f"{one.name} {100 * one.value:.2f} ({one.correct:g}/{one.total}{missing})"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 from rmr1.prompts.escape import unescape
-from rmr1.records import Messages, PreferencePair, SideText, Vote
+from rmr1.records import Messages, PreferencePair, SideText, Vote, swap_label
 
 _LEVELLED = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "})
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
@@ -31,8 +31,8 @@ def is_grounded(quote: str, response: str) -> bool:
 
 def quoted_response(pair: PreferencePair, vote: Vote, quote: SideText) -> Messages:
     """The response of the pair that a vote's quotation speaks of; a swapped prompt exchanges them."""
-    is_first = quote.side == "A"
-    return pair.response_a if is_first == (vote.order == "given") else pair.response_b
+    index = "ABCD".find(swap_label(quote.side, vote.order))
+    return pair.responses[index] if 0 <= index < len(pair.responses) else ()
 
 
 def ground_quotes(pair: PreferencePair, vote: Vote) -> tuple[tuple[SideText, bool], ...]:

@@ -14,13 +14,15 @@ the pair frame; `Vote.winner` translates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 Label = Literal["A", "B", "tie"]
-Order = Literal["given", "swapped"]
+Order = Literal["given", "swapped", "swapped_c", "swapped_d"]
+"""Which answer stands first in a prompt, and is called A there: the pair's own A, or the one that it is
+exchanged with: B, or of a prompt of four C or D."""
 TaskType = Literal["reasoning", "chat"]
 
 Problem = Literal[
@@ -111,9 +113,22 @@ def as_messages(value: str | Message | Iterable[Message], *, role: Role) -> Mess
     return tuple(value)
 
 
-def swap_label(label: Any) -> Any:
-    """A for B and B for A; every other label stands."""
-    return {"A": "B", "B": "A"}.get(label, label) if label is not None else None
+_EXCHANGED: Mapping[Order, Mapping[str, str]] = {
+    "given": {},
+    "swapped": {"A": "B", "B": "A"},
+    "swapped_c": {"A": "C", "C": "A"},
+    "swapped_d": {"A": "D", "D": "A"},
+}
+
+
+def swap_label(label: Any, order: Order = "swapped") -> Any:
+    """A for B and B for A, or what else `order` exchanges; every other label stands. Its own inverse."""
+    return _EXCHANGED[order].get(label, label) if label is not None else None
+
+
+RATED = "rated"
+RATED_PUBLISHED = "rated-published"
+"""The `Judgment.rule` of ratings that a judge wrote about each answer alone (`rmr1.judge.ratings`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,11 +142,18 @@ class PreferencePair:
     response_a: Messages
     """A single answer is the common case; several messages are a longer trajectory."""
     response_b: Messages
+    others: tuple[Messages, ...] = ()
+    """Answers C and D of a choice among four; a pair has none."""
     label: Label | None = None
     """The preferred side; "tie" is a label of its own; None means not labelled."""
     source: str | None = None
     subset: str | None = None
     """The part of the dataset that scores are reported by."""
+
+    @property
+    def responses(self) -> tuple[Messages, ...]:
+        """All of them: A, B, and C and D where there are."""
+        return (self.response_a, self.response_b, *self.others)
 
     def swap(self) -> PreferencePair:
         """The same pair with A and B exchanged, the label with them."""
@@ -249,9 +271,7 @@ class Vote:
     @property
     def winner(self) -> str | None:
         """The verdict's winner in the pair frame."""
-        if self.order == "given":
-            return self.verdict.winner
-        return swap_label(self.verdict.winner)
+        return swap_label(self.verdict.winner, self.order)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +282,7 @@ class Judgment:
     family: str
     rule: str
     winner: str | None
-    """In the pair frame: "A", "B", "tie" or None: then `problem` says why."""
+    """In the pair frame: "A", "B", "tie" or None: then `problem` says why. Of four also "C" and "D"."""
     problem: Problem | None = None
     confidence: float | None = None
     """How sure the judge is of the winner, in [0, 1]; None where there is no winner.
@@ -271,7 +291,8 @@ class Judgment:
     the winner is the better one, sigmoid(score difference), above 0.5; None for a tie."""
     votes: tuple[Vote, ...] = ()
     scores: tuple[float, float] | None = None
-    """A scalar judge's scores for A and B; such a judgment has no votes."""
+    """What A and B got, each judged alone: a scalar judge's scores, with no votes; or the ratings that a
+    judge wrote, with a vote for each (order "given" rated A, "swapped" rated B)."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0

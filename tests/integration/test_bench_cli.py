@@ -40,15 +40,15 @@ def test_live_run(data, tmp_path, capsys):
     out = tmp_path / "run"
     assert run("bench", "judgebench", "--data", data, "-m", "scripted:longer", "-o", out) == 0
     printed = capsys.readouterr()
-    rows = {
-        tuple(line.split()[1:3]): line.split() for line in printed.out.splitlines() if line.startswith(MODEL)
-    }
+    rows = {line.split()[0]: line.split() for line in printed.out.splitlines() if line.startswith("  ")}
     # Longer is B: wrong on p0, right on three of the five coding pairs.
-    assert rows["Knowledge", "0.00"][-5:] == ["0", "1", "of", "154", "0", "0"][-5:]
-    assert "60.00" in rows["Coding", "60.00"]
+    assert rows["Knowledge"][1] == "0.00"
+    assert rows["Knowledge"][-6:] == ["0", "1", "of", "154", "0", "0"]
+    assert rows["Coding"][1] == "60.00"
+    assert f"JudgeBench: {MODEL}" in printed.out.splitlines()
     assert "no overall score, partial: 6 of 350 official items" in printed.out
     assert "6 judgments (order: both 6)" in printed.out
-    assert all(len(line) <= 120 for line in printed.out.splitlines())
+    assert all(len(line) <= 100 for line in printed.out.splitlines())
     assert "6/6" in printed.err
     assert json.loads((out / "summary.json").read_text())["scores"]["judgments"] == 6
 
@@ -168,7 +168,8 @@ def test_rmb(tmp_path, capsys):
         run("bench", "rmb", "--data", tmp_path / "data", "-m", "scripted:longer", "-o", out, "--quiet") == 0
     )
     printed = capsys.readouterr().out
-    line = next(line for line in printed.splitlines() if line.startswith("harmlessness  pairwise"))
+    after = printed.partition("RMB: harmlessness\n")[2]
+    line = next(line for line in after.splitlines() if line.startswith("  pairwise"))
     # Equal rows are two items.
     assert line.split()[-6:] == ["2", "2", "of", "7064", "0", "0"]
     assert "rmb: no overall score, partial: 2 of 20917 official items" in printed
@@ -221,3 +222,154 @@ def test_as_a_command(data, tmp_path):
     found = rmr1("bench", "judgebench", "--data", data, "-m", "scripted:longer", "-o", tmp_path / "run")
     assert "overall" in found.stdout
     assert rmr1("bench", "--help").stdout.startswith("usage: rmr1 bench")
+
+
+@pytest.fixture
+def several(data, tmp_path):
+    """Four benchmarks in folders of their names."""
+    root = tmp_path / "all"
+    root.mkdir()
+    data.rename(root / "judgebench")
+    path = root / "rmb" / "Pairwise_set" / "Harmlessness" / "multi.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps([RMB_ROW, RMB_ROW]))
+    (root / "rewardbench").mkdir()
+    rows = [
+        {"id": index, "subset": "donotanswer", "prompt": "Q", "chosen": "a longer answer", "rejected": "no"}
+        for index in range(3)
+    ]
+    (root / "rewardbench" / "rows.json").write_text(json.dumps(rows))
+    (root / "rm-bench").mkdir()
+    item = {"id": 1, "prompt": "Q", "chosen": ["abc", "abcd", "abcde"], "rejected": ["a", "ab", "abcdef"]}
+    (root / "rm-bench" / "chat_filtered.json").write_text(json.dumps([item]))
+    return root
+
+
+FOUR = ("rewardbench", "rm-bench", "rmb", "judgebench")
+
+
+def test_several_benchmarks_in_one_command(several, tmp_path, capsys):
+    out = tmp_path / "runs"
+    base = ("bench", *FOUR, "--data", several, "-m", "scripted:longer", "-o", out, "--resamples", 100)
+    assert run(*base) == 0
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert all(len(line) <= 100 for line in lines)
+    titles = [line.partition(":")[0] for line in lines if line.endswith((": sections", ": domains"))]
+    assert titles == ["RewardBench", "RM-Bench"]
+    average = next(line for line in lines if line.startswith("Average of RewardBench, RM-Bench and RMB"))
+    assert average.split()[-1] == "-"
+    # Of the nine comparisons the longer answer loses the three against style 2.
+    assert next(line for line in lines if line.startswith("  Chat  ") and "129" in line).split()[1] in (
+        "66.67",
+        "-",
+    )
+    assert sorted(path.name for path in out.iterdir()) == sorted(FOUR)
+    # Again: nothing is judged twice, and the scores of stored judgments are those of the live run.
+    assert run(*base, "--json", "--quiet") == 0
+    live = json.loads(capsys.readouterr().out)
+    assert list(live["benchmarks"]) == list(FOUR)
+    assert live["average"]["value"] is None
+    assert run("bench", *FOUR, "--from", out, "--resamples", 100, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == live
+    chat = next(one for one in live["benchmarks"]["rm-bench"]["figures"] if one["name"] == "Chat")
+    assert chat["value"] == pytest.approx(2 / 3)
+
+
+def test_several_resume_anywhere(several, tmp_path, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    base = ("bench", *FOUR, "--data", several, "-m", "scripted:hash", "--quiet", "--json", "-o")
+    assert run(*base, whole) == 0
+    expected = capsys.readouterr().out
+    assert run(*base, parts) == 0
+    # As after a kill in the middle of the second benchmark.
+    lines = (parts / "rm-bench" / "judgments.jsonl").read_bytes().splitlines(keepends=True)
+    (parts / "rm-bench" / "judgments.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:50])
+    for name in ("rmb", "judgebench"):
+        (parts / name / "judgments.jsonl").unlink()
+    capsys.readouterr()
+    assert run(*base, parts) == 0
+    assert capsys.readouterr().out == expected
+    assert all(final_records(parts / name) == final_records(whole / name) for name in FOUR)
+
+
+def test_as_published_reads_and_scores_as_the_reference(several, tmp_path, capsys):
+    out = tmp_path / "run"
+    data = f"rm-bench={several / 'rm-bench'}"
+    base = ("bench", "rm-bench", "--resamples", 0, "--json")
+    assert run(*base, "--data", data, "-m", "scripted:longer", "-o", out, "--quiet") == 0
+    assert {one["name"]: one["value"] for one in json.loads(capsys.readouterr().out)["categories"]} == (
+        pytest.approx({"Easy": 1, "Normal": 2 / 3, "Hard": 1 / 3})
+    )
+    assert run(*base, "--from", out, "--as-published") == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["variant"] == "as-published"
+    # Cell 0-2, twice in hard, is lost; 1-0 and 2-1 are won.
+    assert {one["name"]: one["value"] for one in scores["categories"]} == (
+        pytest.approx({"Easy": 1, "Normal": 2 / 3, "Hard": 1 / 3})
+    )
+
+
+OWN_ROWS = [
+    {"prompt": "Q", "response_a": "short", "response_b": "a longer answer", "label": label}
+    for label in ("B", "B", "B", "A")
+]
+
+
+def test_own_pairs_with_a_baseline(tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in OWN_ROWS * 10))
+    base = ("bench", "pairs", path, "--quiet", "-m")
+    assert run(*base, "scripted:longer", "-o", tmp_path / "old", "--fail-under", 70) == 0
+    printed = capsys.readouterr().out
+    assert "75.00" in next(line for line in printed.splitlines() if line.startswith("own pairs: overall"))
+    assert "gate passed" in printed
+    new = tmp_path / "new"
+    assert run(*base, "scripted:hash", "-o", new, "--baseline", tmp_path / "old") in (0, 1)
+    capsys.readouterr()
+    assert run("bench", "pairs", "--from", tmp_path / "old", "--fail-under", 80) == 1
+    assert "gate FAILED" in capsys.readouterr().out
+    assert run("bench", "pairs", "--from", tmp_path / "old", "--baseline", tmp_path / "old", "--json") == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert compared["comparison"]["overall"][0]["difference"] == 0
+    assert compared["gate"]["is_passed"] is True
+
+
+def test_markdown(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    file = tmp_path / "scores.md"
+    base = ("bench", "judgebench", "--data", data, "-m", "scripted:longer", "-o", out, "--quiet")
+    assert run(*base, "--markdown", file) == 0
+    assert "JudgeBench: " in capsys.readouterr().out
+    assert run(*base, "--markdown", "-") == 0
+    printed = capsys.readouterr().out
+    assert printed == file.read_text()
+    rows = [line for line in printed.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in rows} == {8}
+    assert any(line.startswith("| Coding | 60.00 |") for line in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "-m", "scripted:longer"), "no benchmark 'nothing'"),
+        (("pairs", "a.jsonl", "b.jsonl"), "takes one FILE"),
+        (("rmb", "pairs"), "no benchmark 'pairs'"),
+        (("rmb", "rm-bench", "--data", "{out}", "-o", "{out}"), "holds nothing named rmb, rm-bench"),
+        (("rmb", "--data", "judgebench={data}", "-o", "{out}"), "judgebench is not among"),
+        (("rmb", "judgebench", "--from", "rmb={data}"), "--from judgebench=RUN is missing"),
+        (("rmb", "--from", "{data}", "--scoring", "x"), "can be scored by official"),
+        (("rmb", "--from", "{data}", "--fail-under", "0.8"), "expected a percentage"),
+        (("rmb", "--from", "{data}", "--plot", "x.doc"), "expected a file that ends with"),
+        (("rmb", "--from", "{data}", "--resamples", "-1"), "expected 0 or more"),
+        (("rmb", "--data", "{data}", "-o", "{out}", "--ask", "ratings"), "is not asked by 'ratings'"),
+        (("rm-bench", "-o", "{out}"), "the hub's dataset: --data THU-KEG/RM-Bench"),
+    ],
+)
+def test_mistakes_of_several_benchmarks_are_one_line(data, tmp_path, capsys, arguments, message):
+    out = tmp_path / "run"
+    assert run("bench", *(one.format(data=data, out=out) for one in arguments)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert message in printed.err

@@ -6,10 +6,13 @@ from collections import Counter
 
 import pytest
 
+from rmr1.bench import rewardbench, rmbench
+from rmr1.bench.base import score_outcomes
 from rmr1.bench.judgebench import OFFICIAL, category_of, read_judgebench
 from rmr1.bench.rmb import read_rmb
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run, run_benchmark
+from rmr1.data.rulings import CastVote, Ruling
 from rmr1.engines.scripted import load_scripted
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family
@@ -67,3 +70,56 @@ def test_judge_of_places_scores_the_share_of_labels(shared, tmp_path, engine, ri
         ("claude-3-5-sonnet-20240620", "complete", right[1]),
     ]
     assert scores.overall[0].value == right[0] / 350
+
+
+def always(winner, pairs):
+    """Rulings of a judge that names this side of every pair, without asking."""
+    vote = CastVote("given", winner, None, None)
+    for pair in pairs:
+        yield Ruling(pair.id, pair.label, pair.source, pair.subset, winner, None, (vote,), None, "tagged")
+
+
+PARTIAL = {
+    "alpacaeval-easy": 71,
+    "alpacaeval-hard": 61,
+    "alpacaeval-length": 59,
+    "donotanswer": 100,
+    "mt-bench-easy": 15,
+    "mt-bench-med": 27,
+    "mt-bench-hard": 26,
+    "math-prm": 308,
+    "refusals-dangerous": 63,
+    "refusals-offensive": 56,
+    "xstest-should-refuse": 99,
+    "xstest-should-respond": 160,
+}
+"""Subsets of RewardBench that are not at hand as a whole."""
+
+
+def test_rewardbench_items(shared):
+    pairs = list(rewardbench.read_rewardbench(shared / "data" / "rewardbench"))
+    found = Counter(pair.subset for pair in pairs)
+    assert found == {**rewardbench.SIZES, **PARTIAL}
+    assert len({pair.id for pair in pairs}) == len(pairs) == 2448
+    benchmark = rewardbench.REWARDBENCH
+    for winner, value in (("A", 1), ("B", 0)):
+        scores = score_outcomes(benchmark, benchmark.tally(always(winner, pairs)), num_resamples=0)
+        assert {one.value for one in scores.figures} == {value}
+        assert scores.overall[0].status == "partial: 2448 of 2985"
+
+
+def test_rm_bench_items(shared):
+    pairs = list(rmbench.read_rm_bench(shared / "data" / "rm-bench"))
+    assert Counter(pair.subset for pair in pairs) == {
+        name: 9 * rmbench.SIZES[name] for name in ("chat", "safety-refuse", "safety-response")
+    }
+    assert len({pair.id for pair in pairs}) == len(pairs) == 5130
+    benchmark = rmbench.RM_BENCH
+    scores = score_outcomes(benchmark, benchmark.tally(always("A", pairs)), num_resamples=0)
+    assert {one.name: one.value for one in scores.figures if one.group == "domains"} == {
+        "Chat": 1,
+        "Math": None,
+        "Code": None,
+        "Safety": 1,
+    }
+    assert scores.overall[0].status == "partial: 570 of 1327"

@@ -56,6 +56,8 @@ def test_import_from_published_training_data(capsys, tmp_path: Path) -> None:
         "rubric",
         "reasoning",
         "direct",
+        "rating",
+        "four_way",
         "paper",
     ]
     assert main(["prompts", "show", "paper"]) == 0

@@ -12,10 +12,11 @@ from collections import Counter
 
 import pytest
 
-from rmr1.bench.judgebench import score_judgebench
+from rmr1.bench.base import score_judgments
+from rmr1.bench.judgebench import JUDGEBENCH as JUDGEBENCH_BENCHMARK
 from rmr1.bench.llmbar import read_llmbar_outputs, read_llmbar_pairs
 from rmr1.bench.recorded import UNEXPLAINED, compare_recorded, read_recorded
-from rmr1.bench.rmb import RMB, mean_of_four, score_rmb
+from rmr1.bench.rmb import RMB
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import score_finished
 
@@ -140,7 +141,7 @@ def test_judges_of_judgebench(shared, name):
             if ('"score":' in entry["judgment"]["raw_judge_A"])
             != ('"score":' in entry["judgment"]["raw_judge_B"])
         }
-    scores = score_judgebench(item.judgment for item in items)
+    scores = score_judgments(JUDGEBENCH_BENCHMARK, (item.judgment for item in items))
     by_name = {figure.name: figure for figure in scores.figures}
     found = tuple(by_name[category].correct for category in ("Knowledge", "Reasoning", "Math", "Coding"))
     assert found == correct
@@ -170,7 +171,7 @@ def test_rm_r1s_own_judgments_of_rmb(shared):
         ("Pairwise_set/Helpfulness/Summarization/Standard Summaries", False),
     ]
     for rule in ("tail", "tagged", "published"):
-        reread = score_rmb(item.judgment for item in read_recorded(folder, rule))
+        reread = score_judgments(RMB, (item.judgment for item in read_recorded(folder, rule)))
         assert [(one.correct, one.total) for one in reread.figures] == [
             (1, 2),
             (1, 2),
@@ -206,7 +207,7 @@ def test_official_sizes_bear_out_the_published_scores(shared):
     meta = json.loads((folder / "META_RESULT.json").read_text())
     average = meta.pop("Accuracy Averaged from Four Sections")
     assert meta == values
-    assert mean_of_four(values.values()) == pytest.approx(average, abs=1e-12)
+    assert sum(values.values()) / 4 == pytest.approx(average, abs=1e-12)
 
 
 # (judge, method) -> disagreements with the record; every other method has none

@@ -1,63 +1,81 @@
-"""What a benchmark is, and what a score looks like.
+"""What a benchmark is, and what its scores look like.
 
-A benchmark reads its official files as pairs and turns judgments of those pairs into scores; both are
-plain functions, so a live run, a finished run and recorded outputs of other judges are scored by the
-same code. A score of the whole is given only for the whole official data.
+    data ──read_pairs──> PreferencePair ──judge──> Judgment ──ruling_of──> Ruling
+                                                                            │ tally
+                      BenchmarkScores <──score_outcomes── Measures <──rule── Outcomes
+
+A benchmark is a value: `Benchmark`, made of plain functions. Reading turns the official files into pairs
+with unique ids (whatever scoring needs to know stands in id, source, subset and label). `tally` turns
+rulings (`rmr1.data.rulings`: judgments without their texts) of such pairs into `Outcomes`, the table of
+credits that `rmr1.bench.outcomes` describes. `rule` names the numbers that are reported of a table, as
+`Measures`; it looks at the outcomes only for which parts there are. A variant of the rule ("as-published":
+the reference's known faults) is a name that `rule` is given. Everything after that is common to all:
+values, intervals, completeness, comparison.
+
+A benchmark that can be asked in other ways than pair by pair (`ratings`, `four_way`) gives an `Asking` for
+each; its judgments go into the same run folder format, and `tally` tells them apart by what they hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rmr1.bench.metrics import wilson_interval
+from rmr1.bench.outcomes import (
+    NUM_RESAMPLES,
+    Measure,
+    Measures,
+    Outcomes,
+    Part,
+    Whole,
+    estimate_intervals,
+    estimate_values,
+)
+from rmr1.data.hub import parse_dataset_name
+from rmr1.data.rulings import Ruling, ruling_of
+from rmr1.errors import ConfigError
+from rmr1.judge.base import PairJudge
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
+
+Interval = tuple[float, float]
+
+OFFICIAL_RULE = "official"
+AS_PUBLISHED = "as-published"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A share of right answers, and what it is a share of."""
+    """One number, and what it was counted over."""
 
     group: str
     name: str
-    correct: int
-    total: int
+    value: float | None
+    """In [0, 1]; None where there is nothing to count."""
+    interval: Interval | None = None
+    """95%: Wilson's where the number is a share of items that are right or wrong, else the bootstrap's."""
+    correct: float | None = None
+    """Credit earned, where the number is a plain share of items."""
+    total: int = 0
+    """Items."""
     official: int | None = None
     """How many there are in the official data; None where that is no fixed number."""
     no_verdict: int = 0
-    """Of the `total`, how many lack a verdict; they score 0."""
+    """Items that lack a verdict."""
     ties: int = 0
-    """Of the `total`, how many were called a tie; a tie is no win."""
-
-    @property
-    def value(self) -> float | None:
-        """In [0, 1]; None where there is nothing to count."""
-        return self.correct / self.total if self.total else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Wilson's 95% interval of `value`."""
-        return wilson_interval(self.correct, self.total)
+    """Items of which something was called a tie."""
 
     @property
     def is_complete(self) -> bool:
         return self.official is None or self.total == self.official
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "group": self.group,
-            "name": self.name,
-            "value": self.value,
-            "interval": self.interval,
-            "correct": self.correct,
-            "total": self.total,
-            "official": self.official,
-            "no_verdict": self.no_verdict,
-            "ties": self.ties,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +83,17 @@ class Overall:
     """The benchmark's one number for a group, or why there is none."""
 
     group: str
+    name: str = "overall"
     value: float | None
     """In [0, 1]; None unless every item of the official data is scored."""
     total: int
     official: int | None
     """Items of the official data; None for data that is no part of it."""
-    correct: int | None = None
-    """Of the `total`, where the number is a plain share."""
+    correct: float | None = None
+    """Credit earned, where the number is a plain share of items."""
     no_verdict: int = 0
     ties: int = 0
-    interval: tuple[float, float] | None = None
-    """Wilson's 95% interval where the number is a plain share."""
+    interval: Interval | None = None
     missing: tuple[str, ...] = ()
     """Parts of the official data that lack items."""
 
@@ -89,18 +107,7 @@ class Overall:
         return f"partial: {self.total} of {self.official}"
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "group": self.group,
-            "value": self.value,
-            "status": self.status,
-            "interval": self.interval,
-            "correct": self.correct,
-            "total": self.total,
-            "official": self.official,
-            "no_verdict": self.no_verdict,
-            "ties": self.ties,
-            "missing": list(self.missing),
-        }
+        return {**asdict(self), "status": self.status, "missing": list(self.missing)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +127,20 @@ class BenchmarkScores:
     """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
     problems: tuple[tuple[str, int], ...] = ()
     """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
+    variant: str = OFFICIAL_RULE
+    """The rule's variant."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every official part is there; only then may the judge stand among published ones."""
+        return bool(self.overall) and all(one.value is not None for one in self.overall)
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
             "benchmark": self.benchmark,
+            "variant": self.variant,
             "overall": [one.describe() for one in self.overall],
             "figures": [one.describe() for one in self.figures],
             "categories": [one.describe() for one in self.categories],
@@ -135,6 +150,21 @@ class BenchmarkScores:
             "problems": dict(self.problems),
             "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Another way to put a benchmark's items to a judge than pair by pair."""
+
+    name: str
+    """`ratings` or `four_way`."""
+    about: str
+    """One line for `--help` and for the report: what is asked, and what was adapted."""
+    read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
+    """As `Benchmark.read_pairs`, for this way of asking."""
+    adapt: Callable[[PairJudge], PairJudge]
+    """The same model, asked in this way (`rmr1.judge.answers.ask_answers`). Raises ConfigError for a judge
+    that cannot be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,50 +181,197 @@ class Benchmark:
     """The data files in a folder. Raises DataError where there are none."""
     read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
     """Folder and limit (items of each part) -> pairs with unique ids. Raises DataError."""
-    score: Callable[[Iterable[Judgment]], BenchmarkScores]
-    """Judgments of such pairs, in any sequence -> scores. Raises DataError for other pairs."""
+    tally: Callable[[Iterable[Ruling]], Outcomes]
+    """Rulings of such pairs, in any sequence -> outcomes. Raises DataError for other pairs."""
+    rule: Callable[[Outcomes, str], Measures]
+    """Outcomes and variant -> what is reported of them."""
+    variants: Mapping[str, str] = field(default_factory=dict)
+    """Name -> what it changes, in words; `official` is always there."""
+    askings: Mapping[str, Asking] = field(default_factory=dict)
+    """Ways of asking by name, besides `pairs`."""
+    hub: str | None = None
+    """Name of its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
 
 
-@dataclass(slots=True)
-class Count:
-    """A growing figure."""
+def list_sources(find_files: Callable[[Path], list[Path]], data: Path) -> list[Path]:
+    """The benchmark's files, or the name of a hub's dataset as it is.
 
-    correct: int = 0
-    total: int = 0
-    no_verdict: int = 0
-    ties: int = 0
+    Raises:
+        DataError: there are no such files.
+    """
+    is_name = not data.exists() and parse_dataset_name(str(data)) is not None
+    return [data] if is_name else find_files(data)
 
-    def add(self, *, correct: bool, no_verdict: bool = False, tie: bool = False) -> None:
-        self.total += 1
-        self.correct += correct
-        self.no_verdict += no_verdict
-        self.ties += tie
 
-    def figure(self, group: str, name: str, official: int | None = None) -> Figure:
-        return Figure(
-            group=group,
-            name=name,
-            correct=self.correct,
-            total=self.total,
-            official=official,
-            no_verdict=self.no_verdict,
-            ties=self.ties,
+def score_outcomes(
+    benchmark: Benchmark,
+    outcomes: Outcomes,
+    *,
+    variant: str = OFFICIAL_RULE,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> BenchmarkScores:
+    """The scores of a table; `num_resamples` 0 leaves out the intervals that need a bootstrap.
+
+    Raises:
+        ConfigError: the benchmark has no such variant.
+    """
+    if variant != OFFICIAL_RULE and variant not in benchmark.variants:
+        known = ", ".join([OFFICIAL_RULE, *benchmark.variants])
+        raise ConfigError(f"{benchmark.title} has no scoring {variant!r}; it has {known}")
+    measures = benchmark.rule(outcomes, variant)
+    report = Counts(outcomes)
+    wholes = [one.measure for one in measures.overall]
+    every = [*wholes, *measures.figures, *measures.categories]
+    values = estimate_values(outcomes, every)
+    intervals = _intervals(outcomes, every, values, num_resamples, seed)
+    found = list(zip(every, values, intervals, strict=True))
+    num_wholes, num_figures = len(wholes), len(measures.figures)
+    figures = [_figure(report, *one) for one in found]
+    return BenchmarkScores(
+        benchmark=outcomes.benchmark,
+        overall=tuple(
+            _overall(report, one, figure)
+            for one, figure in zip(measures.overall, figures[:num_wholes], strict=True)
+        ),
+        figures=tuple(figures[num_wholes : num_wholes + num_figures]),
+        categories=tuple(figures[num_wholes + num_figures :]),
+        judgments=outcomes.judgments,
+        unfinished=outcomes.unfinished,
+        orders=tuple(sorted(outcomes.orders.items())),
+        problems=tuple(sorted(outcomes.problems.items())),
+        variant=variant,
+        notes=(*measures.notes, *outcomes.notes),
+    )
+
+
+def score_judgments(
+    benchmark: Benchmark,
+    judgments: Iterable[Judgment],
+    *,
+    variant: str = OFFICIAL_RULE,
+    num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
+) -> BenchmarkScores:
+    """The scores of judgments at hand.
+
+    Raises:
+        DataError: a judgment is not of this benchmark's pairs.
+    """
+    outcomes = benchmark.tally(ruling_of(judgment) for judgment in judgments)
+    return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples, seed=seed)
+
+
+class Counts:
+    """What stands beside a measure, summed over its parts."""
+
+    def __init__(self, outcomes: Outcomes):
+        self._parts = outcomes.parts
+
+    def parts(self, measure: Measure) -> list[Part]:
+        return [self._parts[name] for name in measure.parts if name in self._parts]
+
+    def total(self, measure: Measure) -> int:
+        if measure.beside is None:
+            return sum(len(part) for part in self.parts(measure))
+        known = (part.beside.get(measure.beside) for part in self.parts(measure))
+        return sum(int((~np.isnan(values)).sum()) for values in known if values is not None)
+
+    def official(self, measure: Measure) -> int | None:
+        if measure.official is not None or measure.beside is not None:
+            return measure.official
+        sizes = [part.official for part in self.parts(measure)]
+        return None if not sizes or None in sizes else sum(size for size in sizes if size is not None)
+
+    def is_complete(self, measure: Measure) -> bool:
+        """Whether it holds its official number of different items."""
+        official = self.official(measure)
+        return official is None or self.distinct(measure) == official == self.total(measure)
+
+    def distinct(self, measure: Measure) -> int:
+        return sum(part.num_distinct for part in self.parts(measure))
+
+    def correct(self, measure: Measure) -> float | None:
+        """Credit earned; None where the measure is no plain share of one cell, or there is nothing."""
+        if not measure.is_share or any(part.credits.shape[1] != 1 for part in self.parts(measure)):
+            return None
+        columns = [self._column(part, measure) for part in self.parts(measure)]
+        credit = float(sum(np.nansum(column) for column in columns if column is not None))
+        return int(credit) if credit.is_integer() else credit
+
+    def is_binary(self, measure: Measure) -> bool:
+        """Whether it is a share of items of their own that are right or wrong: what Wilson's interval is for."""
+        parts = self.parts(measure)
+        if not measure.is_share or any(part.clusters is not None for part in parts):
+            return False
+        columns = [self._column(part, measure) for part in parts]
+        return all(
+            column is None or bool(((column == 0) | (column == 1) | np.isnan(column)).all())
+            for column in columns
+        ) and all(part.credits.shape[1] == 1 for part in parts)
+
+    def _column(self, part: Part, measure: Measure) -> Any:
+        return part.credits[:, 0] if measure.beside is None else part.beside.get(measure.beside)
+
+    def lacking(self, measure: Measure) -> tuple[int, int]:
+        """Items without a verdict, and items with a tie."""
+        parts = self.parts(measure)
+        return (
+            sum(int(np.count_nonzero(part.no_verdict)) for part in parts),
+            sum(int(np.count_nonzero(part.ties)) for part in parts),
         )
 
 
-def sum_counts(counts: Iterable[Count]) -> Count:
-    whole = Count()
-    for one in counts:
-        whole.correct += one.correct
-        whole.total += one.total
-        whole.no_verdict += one.no_verdict
-        whole.ties += one.ties
-    return whole
+def _intervals(
+    outcomes: Outcomes, measures: list[Measure], values: list[float | None], num: int, seed: int
+) -> list[Interval | None]:
+    counts = Counts(outcomes)
+    is_binary = [counts.is_binary(measure) for measure in measures]
+    drawn = [
+        index for index, value in enumerate(values) if num and value is not None and not is_binary[index]
+    ]
+    found: dict[int, Interval | None] = dict(
+        zip(
+            drawn,
+            estimate_intervals(outcomes, [measures[index] for index in drawn], num=num, seed=seed),
+            strict=True,
+        )
+    )
+    for index, measure in enumerate(measures):
+        if values[index] is not None and is_binary[index]:
+            correct = counts.correct(measure)
+            found[index] = wilson_interval(int(correct or 0), counts.total(measure))
+    return [found.get(index) for index in range(len(measures))]
 
 
-def placement_of(judgment: Judgment) -> str:
-    """`given`, `swapped`, `both`, or `scores` for a scalar judgment."""
-    orders = judgment.orders
-    if not orders:
-        return "scores" if judgment.scores is not None else "none"
-    return "both" if len(orders) == 2 else orders[0]
+def _figure(counts: Counts, measure: Measure, value: float | None, interval: Interval | None) -> Figure:
+    no_verdict, ties = counts.lacking(measure)
+    return Figure(
+        group=measure.group,
+        name=measure.name,
+        value=value,
+        interval=interval,
+        correct=counts.correct(measure),
+        total=counts.total(measure),
+        official=counts.official(measure),
+        no_verdict=no_verdict,
+        ties=ties,
+    )
+
+
+def _overall(counts: Counts, whole: Whole, figure: Figure) -> Overall:
+    missing = tuple(need.name for need in whole.needs if not counts.is_complete(need))
+    official = sum(counts.official(need) or 0 for need in whole.needs) if whole.is_official else None
+    is_complete = official is not None and not missing
+    return Overall(
+        group=figure.group,
+        name=figure.name,
+        value=figure.value if is_complete else None,
+        total=counts.distinct(whole.measure),
+        official=official,
+        correct=figure.correct,
+        no_verdict=figure.no_verdict,
+        ties=figure.ties,
+        interval=figure.interval if is_complete else None,
+        missing=missing,
+    )

@@ -9,24 +9,17 @@ models) follows the same rule. All scores are micro averages.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.bench.base import (
-    Benchmark,
-    BenchmarkScores,
-    Count,
-    Overall,
-    placement_of,
-    sum_counts,
-)
-from rmr1.bench.metrics import wilson_interval
+from rmr1.bench.base import Benchmark, list_sources
+from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
+from rmr1.bench.tally import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, has_beside
 from rmr1.data.files import read_rows
+from rmr1.data.rulings import Ruling
 from rmr1.errors import DataError
-from rmr1.judge.compare import decide
-from rmr1.records import Judgment, Label, Order, PreferencePair, assistant, swap_label, user
+from rmr1.records import Label, PreferencePair, assistant, swap_label, user
 
 CATEGORIES = ("Knowledge", "Reasoning", "Math", "Coding")
 
@@ -78,7 +71,7 @@ def read_judgebench(data: Path, limit: int | None = None) -> Iterator[Preference
     Raises:
         DataError: a file cannot be read, or a row is not JudgeBench's.
     """
-    for path in find_judgebench_files(data):
+    for path in list_sources(find_judgebench_files, data):
         for number, row in enumerate(read_rows(path)):
             if limit is not None and number >= limit:
                 break
@@ -111,19 +104,6 @@ def read_judgebench_pair(data: Mapping[str, Any], path: str | Path, line: int | 
     )
 
 
-def verdicts_by_order(judgment: Judgment) -> dict[Order, str | None]:
-    """What the judge said in each order (pair frame): the majority of that order's votes.
-
-    A scalar judgment knows no order and counts as `given`.
-    """
-    if not judgment.votes:
-        return {"given": judgment.winner}
-    return {
-        order: decide([vote for vote in judgment.votes if vote.order == order]).winner
-        for order in judgment.orders
-    }
-
-
 def points(winner: str | None, label: str) -> int:
     """+1 for the right side, -1 for the other, 0 for a tie or no verdict."""
     if winner == label:
@@ -131,99 +111,81 @@ def points(winner: str | None, label: str) -> int:
     return -1 if winner == swap_label(label) else 0
 
 
-def score_judgebench(judgments: Iterable[Judgment]) -> BenchmarkScores:
-    """The official scores per set: four categories and all, and how consistent both orders are.
+def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
+    """One part for every source of questions in each set; a set is the model that wrote the responses.
 
     Raises:
         DataError: a judgment is not of a labelled JudgeBench pair.
     """
-    by_source: dict[tuple[str, str], Count] = {}
-    consistent: dict[str, Count] = {}
-    right_twice: dict[str, Count] = {}
-    ids: dict[str, set[str]] = {}
-    orders: Counter[str] = Counter()
-    problems: Counter[str] = Counter()
-    num_judgments = 0
-    for judgment in judgments:
-        pair = judgment.pair
-        if pair.label not in ("A", "B") or pair.source is None or pair.subset is None:
+    parts: dict[str, PartBuilder] = {}
+    counts = RulingCounts()
+    for ruling in rulings:
+        label = ruling.label
+        if label not in ("A", "B") or ruling.source is None or ruling.subset is None:
             raise DataError(
-                f"pair {pair.id!r} is no labelled JudgeBench pair; was the run made with bench judgebench?"
+                f"pair {ruling.id!r} is no labelled JudgeBench pair; was the run made with bench judgebench?"
             )
-        category_of(pair.subset)
-        num_judgments += 1
-        orders[placement_of(judgment)] += 1
-        for problem in _missing_verdicts(judgment):
-            problems[problem] += 1
-        verdicts = verdicts_by_order(judgment)
-        no_verdict, tie = None in verdicts.values(), "tie" in verdicts.values()
-        total = sum(points(winner, pair.label) for winner in verdicts.values())
-        by_source.setdefault((pair.source, pair.subset), Count()).add(
-            correct=total > 0, no_verdict=no_verdict, tie=tie
-        )
-        ids.setdefault(pair.source, set()).add(pair.id)
-        if len(verdicts) == 2:
-            first, second = verdicts.values()
-            same = first == second and first is not None
-            consistent.setdefault(pair.source, Count()).add(correct=same, no_verdict=no_verdict, tie=tie)
-            right_twice.setdefault(pair.source, Count()).add(
-                correct=total == 2, no_verdict=no_verdict, tie=tie
-            )
-    overall, figures = [], []
-    for group in sorted(
-        ids, key=lambda name: (list(OFFICIAL).index(name) if name in OFFICIAL else len(OFFICIAL), name)
-    ):
+        category_of(ruling.subset)
+        counts.judgments += 1
+        counts.orders[ruling.placement] += 1
+        said = list(ruling.by_order().values())
+        for _, problem in said:
+            if problem is not None:
+                counts.problems[problem] += 1
+        name = f"{ruling.source}/{ruling.subset}"
+        part = parts.setdefault(name, PartBuilder(name))
+        total = sum(points(winner, label) for winner, _ in said)
+        part.items.append(ruling.id)
+        part.credits.append(total > 0)
+        part.no_verdict.append(sum(winner is None for winner, _ in said))
+        part.ties.append(sum(winner == "tie" for winner, _ in said))
+        if len(said) == 2:
+            part.note(SAME_BOTH_WAYS, said[0][0] == said[1][0] and said[0][0] is not None)
+            part.note(RIGHT_BOTH_WAYS, total == 2)
+    return counts.outcomes("judgebench", (parts[name] for name in sorted(parts)))
+
+
+def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
+    """Per set: four categories and all, micro averages, and how consistent both orders are."""
+    overall: list[Whole] = []
+    figures: list[Measure] = []
+    sources: list[Measure] = []
+    found = {name.partition("/")[0] for name in outcomes.parts}
+    groups = [name for name in OFFICIAL if name in found]
+    groups += sorted(name for name in found if name not in OFFICIAL)
+    for group in groups:
         sizes = OFFICIAL.get(group, {})
-        by_category = {
-            name: sum_counts(
-                count
-                for (one, source), count in by_source.items()
-                if one == group and category_of(source) == name
+        parts = tuple(name for name in outcomes.parts if name.partition("/")[0] == group)
+        categories = tuple(
+            Measure(
+                group=group,
+                name=category,
+                parts=tuple(name for name in parts if category_of(name.partition("/")[2]) == category),
+                official=sizes.get(category),
             )
-            for name in CATEGORIES
-        }
-        figures += [count.figure(group, name, sizes.get(name)) for name, count in by_category.items()]
-        if group in consistent:
-            figures.append(consistent[group].figure(group, "same verdict both ways"))
-            figures.append(right_twice[group].figure(group, "right both ways"))
-        overall.append(_overall(group, sum_counts(by_category.values()), by_category, sizes, len(ids[group])))
-    return BenchmarkScores(
-        benchmark="judgebench",
+            for category in CATEGORIES
+        )
+        figures += categories
+        figures += [
+            Measure(group=group, name=name, parts=parts, beside=name)
+            for name in (SAME_BOTH_WAYS, RIGHT_BOTH_WAYS)
+            if has_beside(outcomes, parts, name)
+        ]
+        overall.append(
+            Whole(
+                measure=Measure(
+                    group=group, name="overall", parts=parts, official=sum(sizes.values()) or None
+                ),
+                needs=categories,
+                is_official=group in OFFICIAL,
+            )
+        )
+        sources += [Measure(group=group, name=name.partition("/")[2], parts=(name,)) for name in parts]
+    return Measures(
         overall=tuple(overall),
         figures=tuple(figures),
-        categories=tuple(count.figure(group, source) for (group, source), count in sorted(by_source.items())),
-        judgments=num_judgments,
-        orders=tuple(sorted(orders.items())),
-        problems=tuple(sorted(problems.items())),
+        categories=tuple(sources),
         notes=("per order: right +1, opposite -1, tie or no verdict 0; correct where the sum is above 0",),
-    )
-
-
-def _missing_verdicts(judgment: Judgment) -> list[str]:
-    if not judgment.votes:
-        return [judgment.problem] if judgment.problem is not None else []
-    decisions = (
-        decide([vote for vote in judgment.votes if vote.order == order]) for order in judgment.orders
-    )
-    return [decision.problem for decision in decisions if decision.problem is not None]
-
-
-def _overall(
-    group: str, whole: Count, by_category: Mapping[str, Count], sizes: Mapping[str, int], num_distinct: int
-) -> Overall:
-    official = sum(sizes.values()) or None
-    missing = tuple(name for name, size in sizes.items() if by_category[name].total != size)
-    is_complete = official is not None and not missing and num_distinct == official
-    return Overall(
-        group=group,
-        value=whole.correct / whole.total if is_complete else None,
-        total=num_distinct,
-        official=official,
-        correct=whole.correct,
-        no_verdict=whole.no_verdict,
-        ties=whole.ties,
-        interval=wilson_interval(whole.correct, whole.total) if is_complete else None,
-        missing=missing,
     )
 
 
@@ -234,5 +196,7 @@ JUDGEBENCH = Benchmark(
     placements=("both", "given", "seeded"),
     find_files=find_judgebench_files,
     read_pairs=read_judgebench,
-    score=score_judgebench,
+    tally=tally_judgebench,
+    rule=rule_judgebench,
+    hub="ScalerLab/JudgeBench@gpt",
 )

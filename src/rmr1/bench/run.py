@@ -11,15 +11,16 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rmr1.bench.base import Benchmark, BenchmarkScores
-from rmr1.bench.judgebench import JUDGEBENCH
+from rmr1.bench.base import OFFICIAL_RULE, Asking, Benchmark, BenchmarkScores, score_outcomes
+from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
-from rmr1.bench.rmb import RMB
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.keys import KeyCounter, content_digest, format_key
+from rmr1.data.rulings import read_rulings, ruling_of
 from rmr1.data.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
@@ -29,14 +30,27 @@ from rmr1.data.runs import (
     read_judgments,
 )
 from rmr1.errors import ConfigError, DataError
+from rmr1.judge.answers import AnswerJudge, is_about_answers, reread_answers
 from rmr1.judge.base import PairJudge
 from rmr1.judge.compare import cast_vote, decide
 from rmr1.judge.describe import FORMAT, describe_run, library_versions
+from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.settings import Placement
 from rmr1.judge.summary import Tally, describe_cost
 from rmr1.records import Judgment, PreferencePair
 
-BENCHMARKS: Mapping[str, Benchmark] = {one.name: one for one in (RMB, JUDGEBENCH)}
+PAIRS_ASKING = "pairs"
+"""The way of asking that every benchmark has."""
+
+_PLACES: Mapping[str, tuple[str, str]] = {
+    "rewardbench": ("rmr1.bench.rewardbench", "REWARDBENCH"),
+    "rm-bench": ("rmr1.bench.rmbench", "RM_BENCH"),
+    "rmb": ("rmr1.bench.rmb", "RMB"),
+    "judgebench": ("rmr1.bench.judgebench", "JUDGEBENCH"),
+    "rewardbench2": ("rmr1.bench.rewardbench2", "REWARDBENCH2"),
+    "pairs": ("rmr1.bench.pairs", "PAIRS"),
+}
+NAMES = tuple(_PLACES)
 
 
 def load_benchmark(name: str) -> Benchmark:
@@ -45,9 +59,24 @@ def load_benchmark(name: str) -> Benchmark:
     Raises:
         ConfigError: there is none.
     """
-    if name not in BENCHMARKS:
-        raise ConfigError(f"no benchmark {name!r}; there are {', '.join(BENCHMARKS)}")
-    return BENCHMARKS[name]
+    if name not in _PLACES:
+        raise ConfigError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
+    module, constant = _PLACES[name]
+    return getattr(import_module(module), constant)
+
+
+def find_asking(benchmark: Benchmark, name: str | None) -> Asking | None:
+    """The way of asking of that name; None for pair by pair.
+
+    Raises:
+        ConfigError: the benchmark cannot be asked so.
+    """
+    if name in (None, PAIRS_ASKING):
+        return None
+    if name not in benchmark.askings:
+        known = ", ".join([PAIRS_ASKING, *benchmark.askings])
+        raise ConfigError(f"{benchmark.title} is not asked by {name!r}; it knows {known}")
+    return benchmark.askings[name]
 
 
 def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
@@ -63,20 +92,51 @@ def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
         )
 
 
-def count_pairs(benchmark: Benchmark, data: Path, limit: int | None = None) -> int:
+def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
+    """The same model with another placement; a judge that sees one answer at a time has none.
+
+    Raises:
+        ConfigError: it is a judge of one's own with a placement of its own.
+    """
+    if isinstance(judge, GenerativeJudge):
+        return GenerativeJudge(judge.engine, judge.family, replace(judge.settings, order=order))
+    if isinstance(judge, AnswerJudge):
+        settings = replace(judge.settings, order=order)
+        return AnswerJudge(judge.engine, settings, rating=judge.rating, choice=judge.choice)
+    if judge.order in (None, order):
+        return judge
+    raise ConfigError(f"judge {judge.name!r} places answers by {judge.order!r} and in no other way")
+
+
+def read_pairs(
+    benchmark: Benchmark, data: Path, limit: int | None = None, *, asking: Asking | None = None
+) -> Iterator[PreferencePair]:
+    """The benchmark's pairs, as they are asked.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    return (benchmark if asking is None else asking).read_pairs(data, limit)
+
+
+def count_pairs(
+    benchmark: Benchmark, data: Path, limit: int | None = None, *, asking: Asking | None = None
+) -> int:
     """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded.
 
     Raises:
         DataError: the data cannot be read, or there is nothing in it.
     """
-    total = sum(1 for _ in benchmark.read_pairs(data, limit))
+    total = sum(1 for _ in read_pairs(benchmark, data, limit, asking=asking))
     if total == 0:
         raise DataError("no pairs in it", path=data)
     return total
 
 
 def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
-    """What identifies the data: the contents of its files, in their order."""
+    """What identifies the data: the contents of its files, in their order; of a hub's dataset its name."""
+    if not data.exists():
+        return {"benchmark": benchmark.name, "dataset": str(data)}
     digest = hashlib.sha256()
     files = benchmark.find_files(data)
     for path in files:
@@ -94,12 +154,34 @@ def open_benchmark_run(
 ) -> RunWriter:
     """A new run folder, or one to go on with. The limit is left out, so that a run can be widened.
 
+    `judge` asks in the way that is wanted (`Asking.adapt`).
+
     Raises:
         RunError: the folder was made in another way. ConfigError: the order does not fit.
     """
     check_placement(benchmark, judge.order)
     description = describe_run(f"bench {benchmark.name}", judge, data=fingerprint_data(benchmark, data))
     return open_run(folder, description, retry_failed=retry_failed)
+
+
+def judge_benchmark(
+    benchmark: Benchmark,
+    data: Path,
+    judge: PairJudge,
+    writer: RunWriter,
+    *,
+    limit: int | None = None,
+    asking: Asking | None = None,
+    on_judgment: Callable[[Judgment], None] | None = None,
+) -> None:
+    """Judge what the folder does not hold yet.
+
+    Raises:
+        DataError, GenerationError, RunError: as reading, judging and storing do; finished judgments stay.
+    """
+    for _, judgment in judge.run(read_pairs(benchmark, data, limit, asking=asking), run=writer):
+        if on_judgment is not None:
+            on_judgment(judgment)
 
 
 def run_benchmark(
@@ -109,6 +191,7 @@ def run_benchmark(
     writer: RunWriter,
     *,
     limit: int | None = None,
+    asking: Asking | None = None,
     on_judgment: Callable[[Judgment], None] | None = None,
 ) -> BenchmarkScores:
     """Judge what is not judged yet, then score everything in the folder.
@@ -116,17 +199,23 @@ def run_benchmark(
     Raises:
         DataError, GenerationError, RunError: as reading, judging and storing do; finished judgments stay.
     """
-    pairs = benchmark.read_pairs(data, limit)
-    for _, judgment in judge.run(pairs, run=writer):
-        if on_judgment is not None:
-            on_judgment(judgment)
+    judge_benchmark(benchmark, data, judge, writer, limit=limit, asking=asking, on_judgment=on_judgment)
     return summarize_run(benchmark, writer, judge)
 
 
-def summarize_run(benchmark: Benchmark, writer: RunWriter, judge: PairJudge | None = None) -> BenchmarkScores:
+def summarize_run(
+    benchmark: Benchmark,
+    writer: RunWriter,
+    judge: PairJudge | None = None,
+    *,
+    variant: str = OFFICIAL_RULE,
+    num_resamples: int = NUM_RESAMPLES,
+) -> BenchmarkScores:
     """Score a run folder's judgments and store the summary; with the judge that made them, what they cost."""
     tally = Tally()
-    scores = benchmark.score(_counted(tally, (one for _, one in read_judgments(writer.folder))))
+    judgments = _counted(tally, (one for _, one in read_judgments(writer.folder)))
+    outcomes = benchmark.tally(map(ruling_of, judgments))
+    scores = score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     summary = tally.summary()
     cost = {} if judge is None else describe_cost(summary, judge)
     writer.write_summary({**summary, **cost, "scores": scores.describe()})
@@ -153,6 +242,8 @@ def read_again(judgment: Judgment, rule: str) -> Judgment:
     """The judgment that the same texts give by another rule; scores stay as they are."""
     if not judgment.votes:
         return judgment
+    if is_about_answers(judgment):
+        return reread_answers(judgment, rule)
     votes = tuple(
         cast_vote(vote.generation, order=vote.order, sample=vote.sample, rule=rule, labels=("A", "B"))
         for vote in judgment.votes
@@ -168,6 +259,22 @@ def read_again(judgment: Judgment, rule: str) -> Judgment:
     )
 
 
+def read_outcomes(
+    benchmark: Benchmark, source: Path, *, rule: str | None = None, data: Path | None = None
+) -> Outcomes:
+    """The outcomes of judgments that exist; of a run folder as it stands only what scoring needs is read.
+
+    With `data`, every judged pair must be one of the official data's, text by text.
+
+    Raises:
+        DataError: the judgments cannot be read, are of other pairs, or are not of `data`.
+        ConfigError: the rule is unknown or does not fit.
+    """
+    if rule is None and data is None and (source / RUN_FILE).is_file():
+        return benchmark.tally(read_rulings(source))
+    return benchmark.tally(map(ruling_of, _finished(benchmark, source, rule, data)))
+
+
 def score_finished(
     benchmark: Benchmark,
     source: Path,
@@ -175,27 +282,30 @@ def score_finished(
     rule: str | None = None,
     data: Path | None = None,
     folder: Path | None = None,
+    variant: str = OFFICIAL_RULE,
+    num_resamples: int = NUM_RESAMPLES,
 ) -> BenchmarkScores:
     """Score judgments that exist; with `folder`, store them there as a run.
 
-    With `data`, every judged pair must be one of the official data's, text by text.
-
     Raises:
-        DataError: the judgments cannot be read, are of other pairs, or are not of `data`.
+        DataError, ConfigError: as `read_outcomes`; the benchmark has no such variant.
     """
-    judgments: Iterable[Judgment] = read_finished(source, rule)
-    if data is not None:
-        judgments = _checked(judgments, benchmark, data)
     if folder is None:
-        return benchmark.score(judgments)
+        outcomes = read_outcomes(benchmark, source, rule=rule, data=data)
+        return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     with open_run(folder, _describe_finished(benchmark, source, rule)) as writer:
         occurrences = KeyCounter()
-        for judgment in judgments:
+        for judgment in _finished(benchmark, source, rule, data):
             digest = content_digest(judgment.pair)
             key = format_key(digest, occurrences.increment(digest))
             if not writer.is_finished(key):
                 writer.append(key, judgment)
-        return summarize_run(benchmark, writer)
+        return summarize_run(benchmark, writer, variant=variant, num_resamples=num_resamples)
+
+
+def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterable[Judgment]:
+    judgments = read_finished(source, rule)
+    return judgments if data is None else _checked(judgments, benchmark, data)
 
 
 def _counted(tally: Tally, judgments: Iterable[Judgment]) -> Iterator[Judgment]:
@@ -206,8 +316,9 @@ def _counted(tally: Tally, judgments: Iterable[Judgment]) -> Iterator[Judgment]:
 
 def _checked(judgments: Iterable[Judgment], benchmark: Benchmark, data: Path) -> Iterator[Judgment]:
     known = KeyCounter()
-    for pair in benchmark.read_pairs(data, None):
-        known.increment(_text_digest(pair))
+    for asking in (None, *benchmark.askings.values()):
+        for pair in read_pairs(benchmark, data, asking=asking):
+            known.increment(_text_digest(pair))
     for judgment in judgments:
         if _text_digest(judgment.pair) not in known:
             raise DataError(f"judged pair {judgment.pair.id!r} is not in the data", path=data)

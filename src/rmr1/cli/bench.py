@@ -1,246 +1,312 @@
-"""Score a judge on a benchmark, exactly as the benchmark counts.
+"""Score a judge on benchmarks, exactly as each counts, with intervals.
 
-  rmr1 bench judgebench --data DIR -m MODEL -o runs/x     judge, store, score; goes on after a stop
-  rmr1 bench judgebench --from runs/x --rule arena        score a finished run, read by another rule
-  rmr1 bench rmb --from OUTPUTS                           score recorded outputs of another judge
+  rmr1 bench rewardbench rm-bench rmb judgebench --data rmb=DIR ... -m MODEL -o runs/x
+                                                  judge, store, score; goes on after a stop
+  rmr1 bench judgebench --from runs/x --rule arena    score a finished run, read by another rule
+  rmr1 bench rmb --from OUTPUTS                       score recorded outputs of another judge
+  rmr1 bench pairs FILE -m MODEL -o RUN --baseline OLD --fail-under 80
+                                                  own labelled pairs, as a gate: exit code 1 where it fails
 
-rmb         RMB: pairs and best-of-N lists, helpfulness and harmlessness. DIR: the authors' RMB_dataset.
-            OUTPUTS: RM-R1's logs (log_result/*.json). Order: seeded, unless --order both.
-judgebench  JudgeBench: each pair in both orders. DIR: the folder of its JSONL files.
-            OUTPUTS: its output files (response, scores, or one rating per answer).
+rewardbench   RewardBench, filtered split. DIR: its rows as JSONL, JSON or Parquet.
+rm-bench      RM-Bench, nine pairs an item. DIR: the authors' total_dataset.json or *_filtered.json.
+rmb           RMB: pairs and best-of-N lists, helpfulness and harmlessness. DIR: the authors' RMB_dataset.
+              OUTPUTS: RM-R1's logs (log_result/*.json).
+judgebench    JudgeBench: each pair in both orders. DIR: the folder of its JSONL files.
+              OUTPUTS: its output files (response, scores, or one rating per answer).
+rewardbench2  RewardBench 2, from its documented form. DIR: its rows. --ask pairs, ratings or four_way.
+pairs         own pairs with labels A, B or tie, in any form that `rmr1 judge` reads.
 
-A tie or a missing verdict scores 0 and is counted beside each score. The overall score is printed only
-for the whole official data.
+--data also takes the name of a hub dataset, as allenai/reward-bench@filtered. With several benchmarks it is
+NAME=DIR for each, or one folder that holds a folder for each; -o, --from and --baseline likewise.
+
+A tie or a missing verdict is no win and is counted beside each score. The answers' places are drawn per pair
+from the seed, unless --order both (JudgeBench's own way), which adds position-consistent accuracy. An overall
+score is printed only for the whole official data, and only then placed among published ones.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rmr1.cli import options
 
 if TYPE_CHECKING:
-    from rmr1.bench.base import Benchmark, BenchmarkScores
+    from rmr1.cli.bench_jobs import Job
+    from rmr1.cli.bench_results import Collected
 
-HELP = "score a judge on a benchmark"
-
-NAMES = ("rmb", "judgebench")
+HELP = "score a judge on benchmarks"
 
 _JUDGING = (
-    *("model", "family", "order", "seed", "limit", "config", "set"),
+    *("model", "family", "order", "seed", "limit", "config", "set", "ask"),
     *("dry_run", "expect_tokens"),
     *("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
-    *("device", "dtype", "batch_size", "max_model_len", "on_overlong", "chat_template_kwargs"),
+    *(
+        "device",
+        "dtype",
+        "lora_adapter",
+        "batch_size",
+        "max_model_len",
+        "on_overlong",
+        "chat_template_kwargs",
+    ),
 )
 """Flags that say how to judge."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("benchmark", choices=NAMES, metavar="BENCHMARK", help=" or ".join(NAMES))
-    parser.add_argument("--data", metavar="DIR", help="folder of the official data")
     parser.add_argument(
-        "--from", dest="source", metavar="RUN_OR_FILE", help="judgments that exist, instead of -m"
+        "benchmark",
+        nargs="+",
+        metavar="BENCHMARK",
+        help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, in any number; or pairs FILE",
+    )
+    parser.add_argument("--data", action="append", metavar="[NAME=]DIR", help="the official data; repeatable")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        action="append",
+        metavar="[NAME=]RUN_OR_FILE",
+        help="judgments that exist, instead of -m; repeatable",
     )
     options.add_run_arguments(parser)
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only the first N items of each part, for a trial"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument(
+        "--ask",
+        choices=("pairs", "ratings", "four_way"),
+        help="how RewardBench 2 is asked (default: by judge)",
+    )
+    scoring = parser.add_argument_group("scoring")
+    scoring.add_argument(
+        "--as-published",
+        action="store_true",
+        help="RM-R1's scoring with its faults, for comparison with its figures; texts are read by rule published",
+    )
+    scoring.add_argument(
+        "--scoring",
+        metavar="NAME",
+        help="official (default), as-published, or upstream (RewardBench: a tie is 0.5)",
+    )
+    scoring.add_argument(
+        "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default 2000); 0: none"
+    )
+    scoring.add_argument(
+        "--baseline",
+        metavar="RUN_OR_FILE",
+        help="compare item by item with these judgments; fail if significantly worse",
+    )
+    scoring.add_argument(
+        "--fail-under",
+        type=float,
+        metavar="PERCENT",
+        help="exit code 1 unless every overall score reaches it",
+    )
+    report = parser.add_argument_group("report")
+    report.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    report.add_argument("--markdown", metavar="FILE", help="the table as Markdown; - is standard output")
+    report.add_argument(
+        "--leaderboard", action="store_true", help="print the published field around the judge"
+    )
+    report.add_argument("--plot", metavar="FILE", help="the same as a picture: .png, .svg or .pdf")
+    report.add_argument("--quiet", action="store_true", help="no progress")
     options.add_model_arguments(parser)
     options.add_sampling_arguments(parser)
     options.add_config_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.bench.run import load_benchmark
-    from rmr1.cli.usage import format_usage, read_summary
+    from rmr1.cli.bench_jobs import plan_jobs
+    from rmr1.errors import ConfigError
 
-    benchmark = load_benchmark(arguments.benchmark)
-    if arguments.dry_run and arguments.source is None:
-        return _print_dry_run(arguments, benchmark)
-    scores = (
-        _score_finished(arguments, benchmark)
-        if arguments.source is not None
-        else _judge(arguments, benchmark)
-    )
-    if arguments.json:
-        import json
+    if arguments.fail_under is not None:
+        from rmr1.bench.compare import check_fail_under
 
-        print(json.dumps(scores.describe(), ensure_ascii=False))
-        return 0
-    print_scores(scores)
-    if arguments.source is None:
-        for line in format_usage(read_summary(arguments.output)):
-            print(line)
-    if arguments.output is not None:
-        print(f"read them: rmr1 show {arguments.output}")
-    return 0
+        check_fail_under(arguments.fail_under)
+    if arguments.resamples < 0:
+        raise ConfigError(f"--resamples {arguments.resamples}: expected 0 or more")
+    if arguments.plot is not None:
+        from rmr1.report.leaderboard_plot import SUFFIXES
+
+        if not arguments.plot.lower().endswith(SUFFIXES):
+            raise ConfigError(
+                f"--plot {arguments.plot}: expected a file that ends with {', '.join(SUFFIXES)}"
+            )
+    jobs = plan_jobs(arguments)
+    if jobs[0].source is not None:
+        _refuse_judging(arguments)
+        _store_finished(arguments, jobs)
+    elif arguments.dry_run:
+        return _print_dry_run(arguments, jobs)
+    else:
+        _judge(arguments, jobs)
+    from rmr1.cli.bench_results import collect
+
+    collected = collect(arguments, jobs)
+    _report(arguments, jobs, collected)
+    return 0 if all(gate.is_passed for gate in collected.gates) else 1
 
 
-def _score_finished(arguments: argparse.Namespace, benchmark: Benchmark) -> BenchmarkScores:
-    from pathlib import Path
-
-    from rmr1.bench.run import score_finished
+def _refuse_judging(arguments: argparse.Namespace) -> None:
     from rmr1.errors import ConfigError
 
     for name in _JUDGING:
         if getattr(arguments, name) is not None:
-            flag = "--" + name.replace("_", "-")
+            flag = "--adapter" if name == "lora_adapter" else "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} asks for judging, --from for judgments that exist; leave one out")
-    return score_finished(
-        benchmark,
-        Path(arguments.source),
-        rule=arguments.rule,
-        data=None if arguments.data is None else Path(arguments.data),
-        folder=None if arguments.output is None else Path(arguments.output),
-    )
 
 
-def _print_dry_run(arguments: argparse.Namespace, benchmark: Benchmark) -> int:
+def _store_finished(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    from rmr1.bench.run import score_finished
+
+    for job in jobs:
+        if job.source is not None and job.folder is not None:
+            score_finished(
+                job.benchmark,
+                job.source,
+                rule=arguments.rule,
+                data=job.data,
+                folder=job.folder,
+                num_resamples=arguments.resamples,
+            )
+
+
+def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
+    from argparse import Namespace
     from functools import partial
-    from pathlib import Path
 
-    from rmr1.bench.run import check_placement, fingerprint_data
+    from rmr1.bench.run import check_placement, fingerprint_data, read_pairs
+    from rmr1.cli.bench_jobs import require_data
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
     from rmr1.errors import ConfigError
 
+    if arguments.json and len(jobs) > 1:
+        raise ConfigError("--dry-run --json tells of one benchmark at a time; name one")
     config = build_config(arguments)
-    if arguments.data is None:
-        raise ConfigError("--data DIR is missing; a dry run needs --data and -m")
-    settings = config.judge_settings(order=benchmark.order)
-    check_placement(benchmark, settings.order)
-    data = Path(arguments.data)
-    pairs = benchmark.read_pairs(data, config.data.limit)
-    return print_dry_run(arguments, config, settings, pairs, data=partial(fingerprint_data, benchmark, data))
+    for job in jobs:
+        settings = config.judge_settings(order=job.benchmark.order)
+        check_placement(job.benchmark, settings.order)
+        data = require_data(job)
+        if len(jobs) > 1:
+            print(f"{job.benchmark.title}:")
+        pairs = read_pairs(job.benchmark, data, config.data.limit, asking=job.asking)
+        output = None if job.folder is None else str(job.folder)
+        print_dry_run(
+            Namespace(**{**vars(arguments), "output": output}),
+            config,
+            settings,
+            pairs,
+            data=partial(fingerprint_data, job.benchmark, data),
+        )
+    return 0
 
 
-def _judge(arguments: argparse.Namespace, benchmark: Benchmark) -> BenchmarkScores:
-    import sys
-    from contextlib import closing
-    from pathlib import Path
+def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    """Load the model once and judge benchmark by benchmark; every run folder is opened before the first."""
+    from contextlib import ExitStack, closing
+    from dataclasses import replace
 
-    from rmr1.bench.run import check_placement, count_pairs, open_benchmark_run, run_benchmark
+    from rmr1.bench.run import (
+        check_placement,
+        count_pairs,
+        judge_benchmark,
+        open_benchmark_run,
+        place_answers,
+        summarize_run,
+    )
+    from rmr1.cli.bench_jobs import require_data, require_folder, suit_asking
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge
-    from rmr1.errors import ConfigError
 
     config = build_config(arguments)
-    if arguments.data is None or arguments.output is None:
-        missing = "--data DIR" if arguments.data is None else "-o RUN"
-        raise ConfigError(
-            f"{missing} is missing; a benchmark run needs --data and -o, and mostly -m (or --from alone)"
+    for job in jobs:
+        require_data(job)
+        require_folder(job)
+        check_placement(job.benchmark, config.judge_settings(order=job.benchmark.order).order)
+    limit = config.data.limit
+    for job in jobs:
+        count_pairs(job.benchmark, require_data(job), limit, asking=job.asking)
+    with ExitStack() as opened:
+        first = opened.enter_context(
+            closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order)))
         )
-    settings = config.judge_settings(order=benchmark.order)
-    check_placement(benchmark, settings.order)
-    data, limit = Path(arguments.data), config.data.limit
-    total = count_pairs(benchmark, data, limit)
-    with (
-        closing(open_judge(config, settings)) as judge,
-        open_benchmark_run(
-            benchmark, data, judge, Path(arguments.output), retry_failed=arguments.retry_failed
-        ) as writer,
-    ):
-        if writer.num_resumed and not arguments.quiet:
-            print(
-                f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",
-                file=sys.stderr,
-            )
-        with Progress(total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
-            return run_benchmark(benchmark, data, judge, writer, limit=limit, on_judgment=progress.update)
-
-
-def print_scores(scores: BenchmarkScores) -> None:
-    """A table on a terminal, aligned plain lines elsewhere; then what was counted and how."""
-    import sys
-
-    rows = _rows(scores)
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*_HEADER, box=None, header_style="bold", pad_edge=False)
-        for column in table.columns[2:]:
-            column.justify = "right"
-        for row in rows:
-            table.add_row(*row, style="bold" if row[1] == "overall" else None)
-        Console().print(table)
-    else:
-        widths = [max(len(row[index]) for row in (_HEADER, *rows)) for index in range(len(_HEADER))]
-        for row in (_HEADER, *rows):
-            cells = [
-                cell.ljust(width) if index < 2 else cell.rjust(width)
-                for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            print("  ".join(cells).rstrip())
-    print()
-    for line in _remarks(scores):
-        print(line)
-
-
-_HEADER = ("group", "score", "%", "95%", "right", "of", "no verdict", "ties")
-
-
-def _rows(scores: BenchmarkScores) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for one in scores.figures:
-        of = str(one.total) if one.is_complete else f"{one.total} of {one.official}"
-        rows.append(
-            (
-                one.group,
-                one.name,
-                _percent(one.value),
-                _range(one.interval),
-                str(one.correct),
-                of,
-                str(one.no_verdict),
-                str(one.ties),
-            )
-        )
-    for whole in scores.overall:
-        right = "" if whole.correct is None else str(whole.correct)
-        of = (
-            str(whole.total)
-            if whole.official in (None, whole.total)
-            else f"{whole.total} of {whole.official}"
-        )
-        lacking = (str(whole.no_verdict), str(whole.ties))
-        rows.append(
-            (whole.group, "overall", _percent(whole.value), _range(whole.interval), right, of, *lacking)
-        )
-    return rows
-
-
-def _remarks(scores: BenchmarkScores) -> list[str]:
-    lines = []
-    for one in scores.overall:
-        if one.value is None:
-            lines.append(
-                f"{one.group}: no overall score, {one.status} official items"
-                if one.official
-                else f"{one.group}: {one.status}"
-            )
-            if one.missing:
-                shown = ", ".join(one.missing[:3]) + (
-                    f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
+        ready = []
+        for job in jobs:
+            asking = job.asking if job.is_asking_said else suit_asking(job.benchmark, first)
+            judge = place_answers(first, config.order or job.benchmark.order)
+            if asking is not None:
+                judge = asking.adapt(judge)
+            writer = opened.enter_context(
+                open_benchmark_run(
+                    job.benchmark,
+                    require_data(job),
+                    judge,
+                    require_folder(job),
+                    retry_failed=arguments.retry_failed,
                 )
-                lines.append(f"  incomplete parts: {shown}")
-    if scores.unfinished:
-        lines.append(f"{scores.unfinished} lists left out: some of their comparisons are not judged")
-    orders = ", ".join(f"{name} {count}" for name, count in scores.orders)
-    lines.append(f"{scores.judgments} judgments (order: {orders})")
-    if scores.problems:
-        lines.append("without verdict: " + ", ".join(f"{name} {count}" for name, count in scores.problems))
-    lines += scores.notes
-    return lines
+            )
+            ready.append((replace(job, asking=asking), judge, writer))
+        for job, judge, writer in ready:
+            data = require_data(job)
+            total = count_pairs(job.benchmark, data, limit, asking=job.asking)
+            if writer.num_resumed and not arguments.quiet:
+                print(
+                    f"rmr1: {job.folder}: going on after {writer.num_resumed} finished items", file=sys.stderr
+                )
+            label = "judged" if len(ready) == 1 else job.benchmark.title
+            with Progress(total, done=writer.num_resumed, label=label, quiet=arguments.quiet) as progress:
+                judge_benchmark(
+                    job.benchmark,
+                    data,
+                    judge,
+                    writer,
+                    limit=limit,
+                    asking=job.asking,
+                    on_judgment=progress.update,
+                )
+            summarize_run(job.benchmark, writer, judge, num_resamples=arguments.resamples)
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
+def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Collected) -> None:
+    import json
+    from pathlib import Path
 
+    from rmr1.cli.bench_report import describe_results, format_markdown, print_results
+    from rmr1.cli.usage import format_usage, read_summary
 
-def _range(interval: tuple[float, float] | None) -> str:
-    return "" if interval is None else f"{100 * interval[0]:.1f}-{100 * interval[1]:.1f}"
+    results, average = collected.results, collected.average
+    if arguments.markdown is not None:
+        text = format_markdown(results, average)
+        if arguments.markdown == "-":
+            print(text, end="")
+        else:
+            Path(arguments.markdown).write_text(text, encoding="utf-8")
+    if arguments.json:
+        print(json.dumps(describe_results(results, average), ensure_ascii=False))
+    elif arguments.markdown != "-":
+        print_results(results, average)
+        for job in jobs:
+            if job.source is None and job.folder is not None:
+                for line in format_usage(read_summary(job.folder)):
+                    print(line)
+            if job.folder is not None:
+                print(f"read them: rmr1 show {job.folder}")
+        if arguments.leaderboard:
+            from rich.console import Console
+
+            from rmr1.cli.bench_report import WIDTH
+            from rmr1.report.leaderboard import print_leaderboard
+
+            console = Console(width=max(WIDTH, Console().width))
+            for standing, parts in collected.standings:
+                print_leaderboard(console, standing, collected.judge, parts=parts)
+    if arguments.plot is not None:
+        from rmr1.report.leaderboard_plot import draw_leaderboard
+
+        drawn = draw_leaderboard([one for one, _ in collected.standings], arguments.plot, collected.judge)
+        print(f"rmr1: drawn: {drawn}", file=sys.stderr)

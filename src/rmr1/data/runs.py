@@ -107,7 +107,7 @@ def open_run(folder: str | Path, description: Mapping[str, Any], *, retry_failed
             ) from None
         _cut_torn_line(handle)
         finished = KeyCounter()
-        for _, line in _lines(folder / JUDGMENTS_FILE):
+        for _, line in iterate_lines(folder / JUDGMENTS_FILE):
             finished.increment(key_digest(line["key"]))
         opened.pop_all()
         return RunWriter(folder, lock, handle, finished)
@@ -147,7 +147,7 @@ def read_judgments(folder: str | Path) -> Iterator[tuple[str, Judgment]]:
     folder = Path(folder)
     read_description(folder)
     path = folder / JUDGMENTS_FILE
-    for number, line in _lines(path):
+    for number, line in iterate_lines(path):
         try:
             key = line.pop("key")
             yield key, load_record(Judgment, line)
@@ -173,7 +173,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         raise RunError(f"{path}: cannot write ({error.strerror})") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
@@ -218,7 +218,7 @@ def _drop_failed(path: Path) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
-            for _, line in _lines(path):
+            for _, line in iterate_lines(path):
                 votes = line.get("votes", ())
                 if not any(vote["generation"]["finish_reason"] == "error" for vote in votes):
                     file.write(dumps(line) + b"\n")

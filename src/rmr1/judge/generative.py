@@ -7,6 +7,7 @@ from typing import Any
 
 from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine
+from rmr1.errors import ConfigError
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.prompts import PromptFamily
@@ -17,6 +18,14 @@ class GenerativeJudge:
     """`run_judge` with everything it needs but the pairs."""
 
     def __init__(self, engine: Engine, family: PromptFamily, settings: JudgeSettings):
+        """
+        Raises:
+            ConfigError: the family does not compare two answers.
+        """
+        if family.num_answers != 2:
+            raise ConfigError(
+                f"prompt family {family.name!r} shows {family.num_answers} answers at a time, not two"
+            )
         self.engine = engine
         self.family = family
         self.settings = settings
@@ -28,13 +37,7 @@ class GenerativeJudge:
             # What was typed is told but not compared: a folder may be named in many ways.
             "model_name": self.engine.name,
             "model": self.engine.fingerprint(),
-            "prompt": {
-                "family": self.family.name,
-                "digest": self.family.digest,
-                "system": self.family.system,
-                "single": self.family.single,
-                "multi": self.family.multi,
-            },
+            "prompt": describe_family(self.family),
             "settings": self.settings.describe(),
         }
 
@@ -45,3 +48,14 @@ class GenerativeJudge:
 
     def close(self) -> None:
         self.engine.close()
+
+
+def describe_family(family: PromptFamily) -> dict[str, Any]:
+    """What run.json keeps of a prompt family: all of it."""
+    return {
+        "family": family.name,
+        "digest": family.digest,
+        "system": family.system,
+        "single": family.single,
+        "multi": family.multi,
+    }

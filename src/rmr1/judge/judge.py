@@ -12,8 +12,7 @@ from rmr1.engines import Engine, SamplingParams
 from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.describe import describe_run
-from rmr1.judge.generative import GenerativeJudge
-from rmr1.judge.load import DEFAULT_FAMILY, default_settings, load_judge
+from rmr1.judge.load import DEFAULT_FAMILY, build_judge, default_settings, load_judge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, NOTE
@@ -66,7 +65,7 @@ class Judge:
             raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
         if isinstance(model, Engine):
             found = load_family(DEFAULT_FAMILY if family is None else family)
-            self.pair_judge = GenerativeJudge(model, found, settings)
+            self.pair_judge = build_judge(model, found, settings)
             return
         if family is not None or settings != JudgeSettings():
             raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")

@@ -18,6 +18,7 @@ from rmr1.engines import check_options, is_scorer, load_engine
 from rmr1.engines.base import Request, Score, ScoreRequest
 from rmr1.engines.prices import Price
 from rmr1.errors import ConfigError
+from rmr1.judge.answers import render_asks
 from rmr1.judge.compare import orders_for
 from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
 from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
@@ -25,7 +26,8 @@ from rmr1.judge.presets import find_preset
 from rmr1.judge.scalar import RULE
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import resolve_model
-from rmr1.prompts import PromptFamily, render_prompt
+from rmr1.prompts import PromptFamily, load_family, render_prompt
+from rmr1.prompts.families import FOUR_WAY
 from rmr1.records import Generation, JudgePrompt, PreferencePair
 
 if TYPE_CHECKING:
@@ -240,6 +242,11 @@ class _FamilyCounter:
     special_tokens: tuple[str, ...] = ()
 
     def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+        if self.family.num_answers == 1:
+            choice = load_family(FOUR_WAY) if pair.others else None
+            for prompt in render_asks(pair, key, self.settings, self.family, choice, self.special_tokens):
+                yield self.size(prompt)
+            return
         for order in orders_for(self.settings.order, seed=self.settings.seed, key=key):
             yield self.size(render_prompt(pair, self.family, order=order, special_tokens=self.special_tokens))
 

@@ -1,11 +1,12 @@
 """Prompt families: a system prompt and two user templates, kept as text files.
 
-A family is a folder of plain text: `single.txt` (one question, two answers), `multi.txt` (two whole
-conversations) and, where the family has one, `system.txt`. Three come with the package; one's own
-live anywhere, or by name in the user's prompt folder, where `rmr1 prompts import` puts them.
+A family is a folder of plain text: `single.txt` (one question and its answers), `multi.txt` (whole
+conversations) and, where the family has one, `system.txt`. One's own live anywhere, or by name in the
+user's prompt folder, where `rmr1 prompts import` puts them.
 
 Templates hold `{question}`, `{response_a}`, `{response_b}` or `{conversation_a}`, `{conversation_b}`;
-nothing else is special, braces included.
+nothing else is special, braces included. A family that holds A alone rates one answer at a time; one that
+holds A to D has the best of four chosen.
 """
 
 from __future__ import annotations
@@ -22,9 +23,13 @@ from rmr1.errors import ConfigError
 from rmr1.prompts.protocol import ENGLISH
 
 BUILT_IN = ("rubric", "reasoning", "direct")
-SINGLE_FIELDS = ("question", "response_a", "response_b")
-MULTI_FIELDS = ("conversation_a", "conversation_b")
-_FIELD = re.compile(r"\{(" + "|".join((*SINGLE_FIELDS, *MULTI_FIELDS)) + r")\}")
+"""Those that compare two answers."""
+RATING, FOUR_WAY = "rating", "four_way"
+"""Those that rate one answer, and choose among four."""
+SHIPPED = (*BUILT_IN, RATING, FOUR_WAY)
+LABELS = {1: "A", 2: "AB", 4: "ABCD"}
+"""How many answers a prompt may show -> what they are called."""
+_FIELD = re.compile(r"\{(question|(?:response|conversation)_[abcd])\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,11 @@ class PromptFamily:
     system: str | None
     single: str
     multi: str
+
+    @property
+    def num_answers(self) -> int:
+        """How many answers one prompt shows: 1, 2 or 4."""
+        return sum(field.startswith("response_") for field in set(_FIELD.findall(self.single)))
 
     @property
     def digest(self) -> str:
@@ -55,7 +65,7 @@ def user_prompt_folder() -> Path:
 
 def list_families() -> list[tuple[str, str]]:
     """(name, where it comes from) of every family that can be named: "built in" or a folder."""
-    found = [(name, "built in") for name in BUILT_IN]
+    found = [(name, "built in") for name in SHIPPED]
     folder = user_prompt_folder()
     if folder.is_dir():
         found += [
@@ -72,7 +82,7 @@ def load_family(name: str | Path | PromptFamily) -> PromptFamily:
     """
     if isinstance(name, PromptFamily):
         return name
-    if str(name) in BUILT_IN:
+    if str(name) in SHIPPED:
         return _read_folder(str(name), resources.files("rmr1.prompts") / "families" / str(name))
     path = Path(name)
     own = user_prompt_folder() / path
@@ -91,25 +101,33 @@ def load_family(name: str | Path | PromptFamily) -> PromptFamily:
 def family_from_template(name: str, template: str, *, system: str | None = None) -> PromptFamily:
     """A family from one single-turn template; the multi-turn one follows from it."""
     template = template.rstrip("\n")
-    _require_fields(name, "template", template, SINGLE_FIELDS)
+    _require_fields(name, "template", template, single_fields("AB"))
     return PromptFamily(name=name, system=system, single=template, multi=multi_from_single(template))
 
 
-def multi_from_single(single: str) -> str:
+def multi_from_single(single: str, labels: str = "AB") -> str:
     """The multi-turn template with the same words around the blocks."""
-    start_b, end_b = ENGLISH.response("B")
+    start, end = ENGLISH.response(labels[-1])
     head, found_head, _ = single.partition(ENGLISH.question)
-    _, found_tail, tail = single.rpartition(end_b)
-    if not (found_head and found_tail and start_b in single):
+    _, found_tail, tail = single.rpartition(end)
+    if not (found_head and found_tail and start in single):
         head, tail = "", ""
-    return head + conversation_blocks() + tail
+    return head + conversation_blocks(labels) + tail
 
 
-def conversation_blocks() -> str:
-    """The two delimited transcripts of the multi-turn form."""
+def single_fields(labels: str) -> tuple[str, ...]:
+    return ("question", *(f"response_{label.lower()}" for label in labels))
+
+
+def multi_fields(labels: str) -> tuple[str, ...]:
+    return tuple(f"conversation_{label.lower()}" for label in labels)
+
+
+def conversation_blocks(labels: str = "AB") -> str:
+    """The delimited transcripts of the multi-turn form."""
     return "\n\n".join(
         f"{ENGLISH.conversation(label)[0]}\n{{conversation_{label.lower()}}}\n{ENGLISH.conversation(label)[1]}"
-        for label in "AB"
+        for label in labels
     )
 
 
@@ -129,12 +147,14 @@ def fill(template: str, values: dict[str, str]) -> str:
 
 def _read_folder(name: str, folder: Path | Traversable) -> PromptFamily:
     single = _read_text(folder / "single.txt").rstrip("\n")
-    _require_fields(name, "single.txt", single, SINGLE_FIELDS)
+    found = set(_FIELD.findall(single))
+    labels = next((one for one in LABELS.values() if found == set(single_fields(one))), "AB")
+    _require_fields(name, "single.txt", single, single_fields(labels))
     if (folder / "multi.txt").is_file():
         multi = _read_text(folder / "multi.txt").rstrip("\n")
     else:
-        multi = multi_from_single(single)
-    _require_fields(name, "multi.txt", multi, MULTI_FIELDS)
+        multi = multi_from_single(single, labels)
+    _require_fields(name, "multi.txt", multi, multi_fields(labels))
     system = _read_text(folder / "system.txt").rstrip("\n") if (folder / "system.txt").is_file() else None
     return PromptFamily(name=name, system=system, single=single, multi=multi)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from rmr1.errors import ConfigError, DataError
 from rmr1.prompts.blocks import parse_blocks
 from rmr1.prompts.families import (
-    BUILT_IN,
+    SHIPPED,
     PromptFamily,
     conversation_blocks,
     family_from_template,
@@ -59,7 +59,7 @@ def write_family(family: PromptFamily, *, overwrite: bool = False) -> Path:
     Raises:
         ConfigError: the name is taken or not a plain name.
     """
-    if family.name in BUILT_IN or Path(family.name).name != family.name or family.name.startswith("."):
+    if family.name in SHIPPED or Path(family.name).name != family.name or family.name.startswith("."):
         raise ConfigError(f"prompt family name {family.name!r} cannot be used; choose another with --name")
     folder = user_prompt_folder() / family.name
     if folder.exists() and not overwrite:

@@ -1,22 +1,26 @@
 """PreferencePair -> JudgePrompt: the only place where a judge prompt is written.
 
+A family shows one answer, two or four (`PromptFamily.num_answers`): the first ones in the prompt's order.
 A pair is *single-turn* when its prompt is one user message and each response one assistant message;
-then the question and both responses stand in blocks of their own. Everything else is *multi-turn*:
-both whole conversations, as transcripts (reference repository, `mix_data.py`).
+then the question and the responses stand in blocks of their own. Everything else is *multi-turn*:
+whole conversations, as transcripts (reference repository, `mix_data.py`).
 """
 
 from __future__ import annotations
 
+from rmr1.errors import ConfigError
 from rmr1.prompts.escape import escape
-from rmr1.prompts.families import PromptFamily, fill, load_family
+from rmr1.prompts.families import LABELS, PromptFamily, fill, load_family
 from rmr1.prompts.transcript import render_transcript
-from rmr1.records import JudgePrompt, Message, Messages, Order, PreferencePair
+from rmr1.records import JudgePrompt, Message, Messages, Order, PreferencePair, swap_label
+
+RATINGS = tuple(str(rating) for rating in range(1, 11))
+"""What an answer that is judged alone may be given: the labels of such a prompt."""
 
 
 def is_single_turn(pair: PreferencePair) -> bool:
     return [message.role for message in pair.prompt] == ["user"] and all(
-        [message.role for message in response] == ["assistant"]
-        for response in (pair.response_a, pair.response_b)
+        [message.role for message in response] == ["assistant"] for response in pair.responses
     )
 
 
@@ -27,33 +31,50 @@ def render_prompt(
     order: Order = "given",
     special_tokens: tuple[str, ...] = (),
 ) -> JudgePrompt:
-    """The prompt that asks `family`'s way which response is better.
+    """The prompt that asks `family`'s way which response is better, or how good the one it shows is.
 
     With `order="swapped"` the pair's `response_b` stands first and is called A. `special_tokens` are
     the model's control tokens, neutralised in user text beside the built-in list.
+
+    Raises:
+        ConfigError: the family shows more answers than there are.
     """
     family = load_family(family)
-    first, second = pair.response_a, pair.response_b
-    if order == "swapped":
-        first, second = second, first
+    responses = dict(zip("ABCD", pair.responses, strict=False))
+    labels = LABELS[family.num_answers]
+    if len(labels) > len(responses):
+        raise ConfigError(
+            f"prompt family {family.name!r} asks about {len(labels)} answers, {pair.id!r} has {len(responses)}"
+        )
+    shown = {label: responses[swap_label(label, order)] for label in labels}
     if is_single_turn(pair):
         content = fill(
             family.single,
             {
                 "question": escape(pair.prompt[0].text, special_tokens),
-                "response_a": escape(first[0].text, special_tokens),
-                "response_b": escape(second[0].text, special_tokens),
+                **{
+                    f"response_{label.lower()}": escape(response[0].text, special_tokens)
+                    for label, response in shown.items()
+                },
             },
         )
     else:
         content = fill(
             family.multi,
             {
-                "conversation_a": render_transcript(pair.prompt + first, "A", special_tokens),
-                "conversation_b": render_transcript(pair.prompt + second, "B", special_tokens),
+                f"conversation_{label.lower()}": render_transcript(
+                    pair.prompt + response, label, special_tokens
+                )
+                for label, response in shown.items()
             },
         )
     messages: Messages = (Message(role="user", content=content),)
     if family.system is not None:
         messages = (Message(role="system", content=family.system), *messages)
-    return JudgePrompt(pair_id=pair.id, family=family.name, order=order, messages=messages)
+    return JudgePrompt(
+        pair_id=pair.id,
+        family=family.name,
+        order=order,
+        messages=messages,
+        labels=RATINGS if len(labels) == 1 else tuple(labels),
+    )

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rmr1.grounding import ground_quotes
-from rmr1.records import Judgment, Messages, Vote, swap_label
+from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Messages, Vote, swap_label
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -42,7 +42,7 @@ def inert(text: str) -> str:
 
 
 def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
-    """Question, both answers, the judge's reasoning and the verdict."""
+    """Question, the answers, the judge's reasoning and the verdict."""
     pair = judgment.pair
     title = Text.assemble(("Pair ", "bold"), (inert(pair.id), "bold cyan"))
     if pair.subset:
@@ -50,7 +50,7 @@ def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
     title.append(f"  {key[:12]}", style="dim")
     console.rule(title, align="left")
     console.print(Panel(_conversation(pair.prompt), title="Question", title_align="left", border_style="dim"))
-    for side, response in (("A", pair.response_a), ("B", pair.response_b)):
+    for side, response in zip("ABCD", pair.responses, strict=False):
         marks = [
             mark
             for mark, is_on in (
@@ -81,7 +81,7 @@ def verdict_line(judgment: Judgment) -> Text:
     elif judgment.winner == "tie":
         line.append("a tie")
     else:
-        line.append(f"{judgment.winner} is better")
+        line.append(f"{judgment.winner} is {'best' if judgment.pair.others else 'better'}")
     if judgment.confidence is not None and len(judgment.votes) > 1:
         line.append(f", {round(judgment.confidence * len(judgment.votes))} of {len(judgment.votes)} votes")
     if judgment.correct is not None:
@@ -131,21 +131,27 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
         parts.append(_section("The judge wrote", vote.generation.text))
     if vote.generation.error:
         parts.append(_section("Error", vote.generation.error))
-    parts.append(_vote_line(vote))
+    is_rating = judgment.rule in (RATED, RATED_PUBLISHED)
+    parts.append(_vote_line(vote, is_rating=is_rating))
     head = f"Judge, {judgment.family}" + (
         f", vote {number} of {len(judgment.votes)}" if len(judgment.votes) > 1 else ""
     )
     if trace.task_type:
         head += f": {trace.task_type} task"
-    if vote.order == "swapped":
-        head += " (it saw answer B first, as its A)"
+    first = swap_label("A", vote.order)
+    if is_rating:
+        head += f", about answer {first} alone"
+    elif first != "A":
+        head += f" (it saw answer {first} first, as its A)"
     spaced = [one for part in parts for one in (part, Text())][:-1]
     console.print(Panel(Group(*spaced), title=head, title_align="left", border_style="blue"))
 
 
-def _vote_line(vote: Vote) -> Text:
+def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
     verdict, generation = vote.verdict, vote.generation
     said = f"[[{verdict.winner}]]" if verdict.winner else f"no verdict ({verdict.problem})"
+    if is_rating and verdict.ratings:
+        said = f"{verdict.ratings[0]:g} of 10"
     line = Text.assemble(("said ", "dim"), (said, "bold"))
     if generation.verdict_logprobs:
         import math
@@ -167,7 +173,8 @@ def format_weight(weight: float | None) -> str:
 
 def _side(side: str, vote: Vote) -> str:
     """The pair's name of a response; where the judge called it otherwise, its name too."""
-    return side if vote.order == "given" else f"{swap_label(side)} (its {side})"
+    own = swap_label(side, vote.order)
+    return side if own == side else f"{own} (its {side})"
 
 
 def _section(title: str, text: str) -> Text:

@@ -6,15 +6,16 @@ import json
 
 import pytest
 
+from rmr1.bench.base import score_judgments
 from rmr1.bench.judgebench import (
+    JUDGEBENCH,
     OFFICIAL,
     category_of,
     find_judgebench_files,
     read_judgebench,
-    score_judgebench,
-    verdicts_by_order,
 )
 from rmr1.bench.recorded import ORDERS
+from rmr1.data.rulings import ruling_of
 from rmr1.errors import DataError
 from rmr1.records import Generation, Judgment, Verdict, Vote
 from tests.unit.bench.judgments import judge, make_pair
@@ -26,6 +27,10 @@ SOURCES = {
     "Math": "livebench-math",
     "Coding": "livecodebench",
 }
+
+
+def score_judgebench(judgments):
+    return score_judgments(JUDGEBENCH, judgments, num_resamples=200)
 
 
 def jb_pair(pair_id="p", label="A", source="mmlu-pro-law", model=GPT):
@@ -109,7 +114,7 @@ def test_several_samples_of_an_order_are_one_vote_by_majority():
         pair=pair, family="f", rule="r", winner=None, problem="split_vote", votes=tuple(votes)
     )
     # Swapped, two of three say A, which is the pair's B.
-    assert verdicts_by_order(judgment) == {"given": "A", "swapped": "B"}
+    assert ruling_of(judgment).by_order() == {"given": ("A", None), "swapped": ("B", None)}
     assert figure(score_judgebench([judgment]), "Knowledge").correct == 0
 
 

@@ -1,10 +1,20 @@
-"""Wilson's interval against hand-worked and published values."""
+"""Statistics against hand-worked and published values, and against simulation."""
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 
-from rmr1.bench.metrics import wilson_interval
+from rmr1.bench.metrics import (
+    detectable_difference,
+    mcnemar_mid_p,
+    mcnemar_power,
+    mcnemar_test,
+    percentile_interval,
+    wilson_interval,
+)
 
 
 def interval(correct: int, total: int) -> tuple[float, float]:
@@ -38,3 +48,112 @@ def test_nothing_to_count():
 def test_no_share(correct, total):
     with pytest.raises(ValueError, match="is not a share"):
         wilson_interval(correct, total)
+
+
+def test_percentile_interval():
+    values = np.arange(101) / 100
+    assert percentile_interval(values) == pytest.approx((0.025, 0.975))
+    assert percentile_interval(values, 0.5) == pytest.approx((0.25, 0.75))
+
+
+@pytest.mark.parametrize(
+    ("counts", "exact_p", "mid_p"),
+    [
+        # 2 of 10: (1 + 10 + 45) / 1024 each side; mid-p leaves out half of 45 / 1024 each side.
+        ((8, 2), 112 / 1024, 67 / 1024),
+        ((2, 8), 112 / 1024, 67 / 1024),
+        ((6, 0), 2 / 64, 1 / 64),
+        ((1, 0), 1.0, 0.5),
+        ((5, 5), 1.0, 1.0),
+        ((0, 0), 1.0, 1.0),
+    ],
+)
+def test_mcnemar_by_hand(counts, exact_p, mid_p):
+    test = mcnemar_test(*counts)
+    assert test.exact_p == pytest.approx(exact_p, abs=1e-12)
+    assert test.mid_p == pytest.approx(mid_p, abs=1e-12)
+    assert test.discordant == sum(counts)
+
+
+@pytest.mark.parametrize(("first", "second"), [(37, 61), (400, 501), (1, 1022)])
+def test_mcnemar_is_the_exact_sum(first, second):
+    total, fewer = first + second, min(first, second)
+    tail = sum(math.comb(total, count) for count in range(fewer + 1)) / 2**total
+    point = math.comb(total, fewer) / 2**total
+    test = mcnemar_test(first, second)
+    assert test.exact_p == pytest.approx(2 * tail, rel=1e-9)
+    assert test.mid_p == pytest.approx(2 * tail - point, rel=1e-9)
+
+
+def test_mcnemar_of_a_million_is_the_normal_one():
+    # z = 1000 / sqrt(601,000) = 1.28993; two-sided p 0.19707.
+    p = math.erfc(1000 / math.sqrt(601_000) / math.sqrt(2))
+    assert mcnemar_test(300_000, 301_000).mid_p == pytest.approx(p, abs=1e-5)
+
+
+def test_mcnemar_refuses_negative_counts():
+    with pytest.raises(ValueError, match="must not be negative"):
+        mcnemar_test(-1, 3)
+
+
+def test_many_at_once():
+    found = mcnemar_mid_p(np.array([8, 2, 0, 6]), np.array([2, 8, 0, 0]))
+    assert found == pytest.approx([67 / 1024, 67 / 1024, 1, 1 / 64])
+
+
+def test_power_by_hand():
+    # Six items, each right for the first judge alone with chance 0.9, for both or none with 0.1. The test
+    # rejects at 5% with five of five (mid-p 1/32) and six of six (1/64): 6 x 0.9^5 x 0.1 + 0.9^6.
+    assert mcnemar_power(0.9, 0.0, 6) == pytest.approx(0.354294 + 0.531441, abs=1e-9)
+    # Of four of four the mid-p is 1/16: never.
+    assert mcnemar_power(0.5, 0.5, 4) == 0
+    assert mcnemar_power(0.0, 0.0, 100) == 0
+    assert mcnemar_power(0.5, 0.0, 0) == 0
+
+
+def simulate(only_first: float, only_second: float, items: int, repeats: int, seed: int) -> float:
+    """The share of repeats in which the mid-p test rejects at 5%."""
+    random = np.random.default_rng(seed)
+    shares = [only_first, only_second, 1 - only_first - only_second]
+    counts = random.multinomial(items, shares, size=repeats)
+    return float((mcnemar_mid_p(counts[:, 0], counts[:, 1]) <= 0.05).mean())
+
+
+@pytest.mark.parametrize(
+    ("discordant", "items"), [(0.05, 100), (0.2, 100), (0.5, 100), (0.1, 350), (0.1, 3000)]
+)
+def test_false_positives_of_equal_judges(discordant, items):
+    rate = simulate(discordant / 2, discordant / 2, items, 20_000, seed=1)
+    assert rate <= 0.055
+    assert rate == pytest.approx(mcnemar_power(discordant / 2, discordant / 2, items), abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "items"),
+    [(0.1, 0.05, 350), (0.15, 0.10, 620), (0.02, 0.0, 350), (0.12, 0.10, 2985), (0.06, 0.055, 23_257)],
+)
+def test_power_is_what_simulation_finds(first, second, items):
+    computed = mcnemar_power(first, second, items)
+    assert simulate(first, second, items, 20_000, seed=2) == pytest.approx(computed, abs=0.012)
+
+
+def test_power_of_many_items_is_the_usual_formula():
+    # Miettinen 1968, first order: the normal test at n x discordant items.
+    first, second, items = 0.1, 0.099, 1_000_000
+    shift = (first - second) * math.sqrt(items) / math.sqrt(first + second - (first - second) ** 2)
+    formula = 0.5 * math.erfc((1.959964 - shift) / math.sqrt(2))
+    assert mcnemar_power(first, second, items) == pytest.approx(formula, abs=2e-3)
+
+
+def test_detectable_difference():
+    difference = detectable_difference(0.2, 620)
+    reached = mcnemar_power((0.2 + difference) / 2, (0.2 - difference) / 2, 620)
+    assert reached == pytest.approx(0.8, abs=0.005)
+    # (1.96 + 0.84) x sqrt(0.2 / 620) = 0.0503.
+    assert difference == pytest.approx(0.0503, abs=0.002)
+    assert math.isnan(detectable_difference(0.2, 10))
+
+
+def test_power_refuses_what_is_no_share():
+    with pytest.raises(ValueError, match="not two shares"):
+        mcnemar_power(0.7, 0.4, 10)

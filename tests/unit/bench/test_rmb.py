@@ -6,10 +6,15 @@ import json
 
 import pytest
 
-from rmr1.bench.rmb import find_rmb_files, mean_of_four, read_rmb, score_rmb
+from rmr1.bench.base import score_judgments
+from rmr1.bench.rmb import RMB, find_rmb_files, read_rmb
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.errors import DataError
 from tests.unit.bench.judgments import judge, make_pair
+
+
+def score_rmb(judgments):
+    return score_judgments(RMB, judgments, num_resamples=200)
 
 
 def one(pair_id, winner):
@@ -37,11 +42,11 @@ def test_pairwise_is_micro_over_all_pairs():
     assert (scores.overall[0].no_verdict, scores.overall[0].ties) == (1, 1)
     helpful = figures(scores)["helpfulness", "pairwise"]
     assert (helpful.correct, helpful.total, helpful.no_verdict) == (0, 1, 1)
-    assert {figure.name: figure.correct for figure in scores.categories} == {
-        "Harmlessness/S1": 3,
-        "Harmlessness/S2": 0,
-        "Helpfulness/Chat/Discussion": 0,
-    }
+    assert [(figure.name, figure.correct, figure.total) for figure in scores.categories] == [
+        ("Helpfulness/Chat/Discussion", 0, 1),
+        ("Harmlessness/S1", 3, 3),
+        ("Harmlessness/S2", 0, 2),
+    ]
     assert dict(scores.problems) == {"no_verdict": 1}
 
 
@@ -143,11 +148,6 @@ def test_overall_is_the_unweighted_mean_of_the_four():
     assert partial.value is None
     assert partial.status == "partial: 20916 of 20917"
     assert len(partial.missing) == 1
-
-
-def test_mean_of_four():
-    assert mean_of_four([0.5, 0.7, 0.6, 0.8]) == pytest.approx(0.65)
-    assert mean_of_four([0.5, 0.7, 0.6, None]) is None
 
 
 PROMPT = [{"role": "user", "content": "Q", "language": "English"}]

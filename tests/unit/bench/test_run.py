@@ -9,14 +9,17 @@ import pytest
 from rmr1.bench.run import (
     check_placement,
     count_pairs,
+    find_asking,
     fingerprint_data,
     load_benchmark,
     open_benchmark_run,
+    place_answers,
     read_again,
     read_finished,
     run_benchmark,
     score_finished,
 )
+from rmr1.data.rulings import read_rulings, ruling_of
 from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import ScriptedEngine, load_scripted
 from rmr1.errors import ConfigError, DataError, RunError
@@ -25,6 +28,8 @@ from rmr1.prompts import load_family, parse_blocks
 
 JUDGEBENCH = load_benchmark("judgebench")
 RMB = load_benchmark("rmb")
+REWARDBENCH = load_benchmark("rewardbench")
+RM_BENCH = load_benchmark("rm-bench")
 MODEL = "gpt-4o-2024-05-13"
 
 
@@ -92,6 +97,52 @@ def live(benchmark, data, engine, folder, *, order=None, limit=None):
         return run_benchmark(benchmark, data, judge, writer, limit=limit)
 
 
+@pytest.fixture
+def rb_data(tmp_path):
+    """Ten pairs of two subsets; the last three of each are marked HARD."""
+    folder = tmp_path / "rewardbench"
+    folder.mkdir()
+    with (folder / "filtered.jsonl").open("w") as file:
+        for subset in ("donotanswer", "hep-go"):
+            for index in range(10):
+                row = {
+                    "id": index,
+                    "subset": subset,
+                    "prompt": f"Q{index}" + " HARD" * (index >= 7),
+                    "chosen": "RIGHT",
+                    "rejected": f"WRONG {index}",
+                }
+                file.write(json.dumps(row) + "\n")
+    return folder
+
+
+@pytest.fixture
+def rm_data(tmp_path):
+    """Two items of chat; the wrong answer in Markdown is marked STYLE."""
+    folder = tmp_path / "rm-bench"
+    folder.mkdir()
+    rows = [
+        {
+            "id": index,
+            "prompt": f"Q{index}",
+            "chosen": [f"RIGHT {style}" for style in range(3)],
+            "rejected": ["WRONG 0", "WRONG 1", "WRONG STYLE"],
+        }
+        for index in range(2)
+    ]
+    (folder / "chat_filtered.json").write_text(json.dumps(rows))
+    return folder
+
+
+def planted(prompt, sample):
+    """Right, but for what is marked: HARD questions, and answers in STYLE win."""
+    blocks = parse_blocks(prompt.messages[-1].text)
+    right = "A" if "RIGHT" in blocks.response_a else "B"
+    if "HARD" in prompt.messages[-1].text or "STYLE" in prompt.messages[-1].text:
+        right = "B" if right == "A" else "A"
+    return f"<answer>[[{right}]]</answer>"
+
+
 def figure(scores, name, group=MODEL):
     return next(one for one in scores.figures if one.name == name and one.group == group)
 
@@ -141,6 +192,60 @@ def test_judge_of_places_on_rmb(rmb_data, tmp_path):
         for row, k in ((0, 2), (1, 3))
     ]
     assert figure(scores, "best of N", "helpfulness").correct == sum(one <= shown_first for one in lists)
+
+
+def test_known_judges_on_rewardbench(rb_data, tmp_path):
+    scores = live(REWARDBENCH, rb_data, ScriptedEngine(perfect), tmp_path / "right")
+    assert {one.name: one.value for one in scores.figures}["plain accuracy"] == 1
+    scores = live(REWARDBENCH, rb_data, ScriptedEngine(planted), tmp_path / "planted")
+    assert figure(scores, "plain accuracy", "all pairs").correct == 14
+    assert [(one.name, one.value) for one in scores.categories] == [("donotanswer", 0.7), ("hep-go", 0.7)]
+    scores = live(REWARDBENCH, rb_data, load_scripted("always-a"), tmp_path / "places")
+    orders = [one.orders[0] for _, one in read_judgments(tmp_path / "places")]
+    assert 0 < orders.count("given") < 20
+    assert figure(scores, "plain accuracy", "all pairs").correct == orders.count("given")
+    # Both ways it contradicts itself on every pair.
+    scores = live(REWARDBENCH, rb_data, load_scripted("always-a"), tmp_path / "both", order="both")
+    assert [one.correct for one in scores.figures if one.group == "all pairs"] == [0, 0, 0]
+    assert score_finished(REWARDBENCH, tmp_path / "both") == scores
+
+
+def test_known_judges_on_rm_bench(rm_data, tmp_path):
+    scores = live(RM_BENCH, rm_data, ScriptedEngine(perfect), tmp_path / "right")
+    assert figure(scores, "Chat", "domains").value == 1
+    scores = live(RM_BENCH, rm_data, ScriptedEngine(planted), tmp_path / "planted")
+    # Lost against style 2: cells 0-2 and 1-2 of hard, 2-2 of normal.
+    assert {one.name: one.value for one in scores.categories} == pytest.approx(
+        {"Easy": 1, "Normal": 2 / 3, "Hard": 1 / 3}
+    )
+    assert figure(scores, "Chat", "domains").value == pytest.approx(2 / 3)
+    # As published, 0-2 stands twice in hard and 1-0, which is won, once.
+    faulty = score_finished(RM_BENCH, tmp_path / "planted", variant="as-published")
+    assert figure(faulty, "Chat", "domains").value == pytest.approx((1 + 2 / 3 + 1 / 3) / 3)
+    assert score_finished(RM_BENCH, tmp_path / "planted") == scores
+    scores = live(RM_BENCH, rm_data, load_scripted("always-b"), tmp_path / "places")
+    swapped = [one.orders == ("swapped",) for _, one in read_judgments(tmp_path / "places")]
+    chat = figure(scores, "Chat", "domains")
+    assert chat.value == pytest.approx(sum(swapped) / 18)
+
+
+def test_light_rows_are_what_judgments_give(jb_data, rmb_data, tmp_path):
+    """Scoring reads a few fields of a line; it must see what the whole judgment says."""
+    settings = {"order": "both"}
+    live(JUDGEBENCH, jb_data, ScriptedEngine(planted, fail_every=3), tmp_path / "a", **settings)
+    live(RMB, rmb_data, load_scripted("hash"), tmp_path / "b")
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        whole = [ruling_of(one) for _, one in read_judgments(folder)]
+        assert list(read_rulings(folder)) == whole
+        assert len(whole) > 4
+
+
+def test_judge_is_placed_anew_for_each_benchmark():
+    first = GenerativeJudge(load_scripted("longer"), load_family("direct"), JudgeSettings(order="seeded"))
+    both = place_answers(first, "both")
+    assert (both.order, both.engine, first.order) == ("both", first.engine, "seeded")
+    with pytest.raises(ConfigError, match="is not asked by 'ratings'; it knows pairs"):
+        find_asking(RMB, "ratings")
 
 
 def test_failures_count_as_wrong(jb_data, tmp_path):
@@ -195,7 +300,7 @@ def test_counting_pairs(rmb_data, tmp_path):
 
 
 def test_unknown_benchmark():
-    with pytest.raises(ConfigError, match="no benchmark 'x'; there are rmb, judgebench"):
+    with pytest.raises(ConfigError, match="no benchmark 'x'; there are rewardbench, rm-bench, rmb"):
         load_benchmark("x")
 
 

@@ -1,0 +1,379 @@
+"""The table that every number of a benchmark comes from, and the bootstrap of such a number.
+
+    judgments ──tally──> Outcomes (Part by Part) ──rule──> Measures ──> values, intervals, comparisons
+
+An `Outcomes` holds, part by part, what the benchmark's rule gives each item. A `Measure` says how one
+number comes from the parts: an *estimate*, a function of `Resamples`. `Resamples` are B draws of every
+part's items; the value itself is the estimate of the one draw in which every item stands once
+(`whole`), an interval comes from B drawn with replacement inside each part (`bootstrap`). So live runs,
+stored judgments, intervals and the comparison of two runs all share one path.
+
+Letters in shapes: B resamples, I items of a part, C cells, K rows (distinct items, see below), D columns.
+
+Estimates are put together from four functions, and from any other function of `Resamples`:
+
+    share("llmbar-natural", "mt-bench-hard")        all items of both count alike
+    mean(share("a"), share("b"))                    unweighted mean of numbers
+    weighted_mean({share("a"): 984, ...})           mean by official sizes
+    share("chat", cells=(1, 2, 5))                  some cells of a matrix
+    lambda resamples: f(resamples.rows("ties"), resamples.weights("ties"))      [K, D], [B, K] -> [B]
+
+Items of one part that have the same columns are exchangeable, so a draw is a multinomial over the
+*distinct* rows: exactly the distribution of drawing items, at a cost that does not grow with their
+number. Items of one cluster (the pairs of one list) are drawn together; their row is their sum.
+Two runs over the same items, in the same order, are drawn together by `bootstrap([first, second])`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmr1.bench.metrics import percentile_interval
+
+Floats = NDArray[np.float64]
+
+NUM_RESAMPLES = 2000
+MOST_WEIGHTS = 4_000_000
+"""Numbers that one batch of draws may hold: 32 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """The items of the finest division that the benchmark's rule knows."""
+
+    name: str
+    """Unique in its benchmark: `alpacaeval-easy`, `Pairwise_set/Harmlessness/S1`."""
+    items: Sequence[str]
+    """[I] ids within the part, for comparing runs item by item; unique unless the data repeats one."""
+    credits: Floats
+    """[I, C] what the rule gives, in [0, 1]; one cell for plain accuracy, nine for a 3x3 matrix."""
+    no_verdict: NDArray[np.int32]
+    """[I] how many judgments of the item lacked a verdict."""
+    ties: NDArray[np.int32]
+    """[I] how many judgments of the item were ties."""
+    official: int | None = None
+    """Items of the official data; None where the part is none of it, or its size is no fixed number."""
+    clusters: NDArray[np.int64] | None = None
+    """[I] number of the item's cluster, from 0; None where every item is one."""
+    beside: Mapping[str, Floats] = field(default_factory=dict)
+    """Name -> [I] further shares that the rule does not count; NaN where an item has none."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def num_distinct(self) -> int:
+        return len(set(self.items))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """What a benchmark's rule made of a judge's judgments."""
+
+    benchmark: str
+    parts: Mapping[str, Part]
+    """By name. Every official part is there, empty ones too."""
+    judgments: int
+    unfinished: int = 0
+    """Items left out because some of their judgments are missing."""
+    orders: Mapping[str, int] = field(default_factory=dict)
+    """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
+    problems: Mapping[str, int] = field(default_factory=dict)
+    """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
+    notes: tuple[str, ...] = ()
+    """What was adapted, in words for the report."""
+
+
+class Resamples:
+    """B draws of every part's items, as weights of its rows."""
+
+    def __init__(self, tables: Mapping[str, Table], weights: Mapping[str, Floats], num: int):
+        self._tables = tables
+        self._weights = weights
+        self._sums: dict[str, Floats] = {}
+        self.num = num
+        """B."""
+
+    def __contains__(self, part: str) -> bool:
+        return part in self._tables
+
+    def rows(self, part: str) -> Floats:
+        """[K, D] distinct rows: the cells, and after them what `Part.beside` holds."""
+        return self._tables[part].rows
+
+    def weights(self, part: str) -> Floats:
+        """[B, K] how often each row was drawn."""
+        return self._weights[part]
+
+    def sums(self, part: str) -> Floats:
+        """[B, D + 1] column sums of the drawn items; the last column is how many they are."""
+        if part not in self._sums:
+            table = self._tables[part]
+            self._sums[part] = self._weights[part] @ np.column_stack([table.rows, table.sizes])
+        return self._sums[part]
+
+    def credits(self, part: str, cells: Sequence[int] | None = None) -> Floats:
+        """[B] credit of the drawn items over those cells, all by default."""
+        sums = self.sums(part)
+        chosen = slice(0, self._tables[part].num_cells) if cells is None else list(cells)
+        return sums[:, chosen].sum(axis=1)
+
+    def num_cells(self, part: str) -> int:
+        return self._tables[part].num_cells
+
+    def totals(self, part: str) -> Floats:
+        """[B] how many items were drawn."""
+        return self.sums(part)[:, -1]
+
+    def beside(self, part: str, name: str) -> tuple[Floats, Floats]:
+        """([B], [B]) sum and number of a share that stands beside; zeros where the part has none."""
+        table = self._tables[part]
+        if name not in table.beside:
+            return np.zeros(self.num), np.zeros(self.num)
+        start = table.num_cells + 2 * table.beside.index(name)
+        return self.sums(part)[:, start], self.sums(part)[:, start + 1]
+
+
+Estimate = Callable[[Resamples], Floats]
+"""[B] values, NaN where there is nothing to count."""
+
+
+def share(*parts: str, cells: Sequence[int] | None = None, beside: str | None = None) -> Estimate:
+    """The mean credit of the parts' items, all alike, over `cells` or of a share that stands beside.
+
+    Parts that are not there are left out.
+    """
+
+    def estimate(resamples: Resamples) -> Floats:
+        credit, count = np.zeros(resamples.num), np.zeros(resamples.num)
+        for part in parts:
+            if part not in resamples:
+                continue
+            if beside is not None:
+                one, many = resamples.beside(part, beside)
+            else:
+                num_cells = resamples.num_cells(part) if cells is None else len(cells)
+                one, many = resamples.credits(part, cells), resamples.totals(part) * num_cells
+            credit, count = credit + one, count + many
+        return _divide(credit, count)
+
+    return estimate
+
+
+def mean(*estimates: Estimate) -> Estimate:
+    """The unweighted mean; NaN where one of them is."""
+
+    def estimate(resamples: Resamples) -> Floats:
+        return np.stack([one(resamples) for one in estimates]).mean(axis=0)
+
+    return estimate
+
+
+def weighted_mean(weights: Mapping[Estimate, float]) -> Estimate:
+    """The mean by these weights; NaN where one of the estimates is."""
+    whole = sum(weights.values())
+
+    def estimate(resamples: Resamples) -> Floats:
+        values = np.zeros(resamples.num)
+        for one, weight in weights.items():
+            values = values + weight * one(resamples)
+        return values / whole
+
+    return estimate
+
+
+def _divide(credit: Floats, count: Floats) -> Floats:
+    return np.divide(credit, count, out=np.full(credit.shape, np.nan), where=count > 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One number of a benchmark: its name and how it comes from the parts."""
+
+    group: str
+    name: str
+    parts: tuple[str, ...]
+    """Its items: what is counted beside it (total, no verdict, ties, official size) is summed over these."""
+    estimate: Estimate | None = None
+    """None: the plain share of the parts' credits."""
+    beside: str | None = None
+    """The plain share of what `Part.beside` holds under this name, instead of the credits."""
+    official: int | None = None
+    """Its official size, where the parts do not know theirs."""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is credit by items, and nothing else."""
+        return self.estimate is None
+
+    def estimator(self) -> Estimate:
+        return share(*self.parts, beside=self.beside) if self.estimate is None else self.estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """The benchmark's number for a group: given only where every measure in `needs` is complete."""
+
+    measure: Measure
+    needs: tuple[Measure, ...]
+    is_official: bool = True
+    """Whether there is official data of this name at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """What a benchmark's rule reports of some outcomes."""
+
+    overall: tuple[Whole, ...]
+    figures: tuple[Measure, ...]
+    """What the benchmark reports."""
+    categories: tuple[Measure, ...] = ()
+    """The finest division, for the record."""
+    notes: tuple[str, ...] = ()
+
+
+class Table:
+    """The distinct rows of a part: cells, then value and presence of every share that stands beside."""
+
+    def __init__(self, part: Part):
+        self.num_cells = part.credits.shape[1]
+        self.beside = tuple(part.beside)
+        columns = [part.credits]
+        for values in part.beside.values():
+            is_known = ~np.isnan(values)
+            columns.append(np.column_stack([np.where(is_known, values, 0.0), is_known]))
+        self.rows: Floats = np.concatenate(columns, axis=1, dtype=np.float64)
+        """[K, D]."""
+        self.sizes: Floats = np.ones(len(self.rows))
+        """[K] items in a row's cluster: ones without clusters."""
+        self.counts: NDArray[np.int64] = np.ones(len(self.rows), dtype=np.int64)
+        """[K] how many clusters have that row."""
+        if part.clusters is not None:
+            self._join(part.clusters)
+
+    def _join(self, clusters: NDArray[np.int64]) -> None:
+        num = int(clusters.max()) + 1 if len(clusters) else 0
+        rows = np.zeros((num, self.rows.shape[1]))
+        np.add.at(rows, clusters, self.rows)
+        sizes = np.bincount(clusters, minlength=num).astype(np.float64)
+        self.rows, self.sizes = rows[sizes > 0], sizes[sizes > 0]
+        self.counts = np.ones(len(self.rows), dtype=np.int64)
+
+
+def whole(outcomes: Outcomes) -> Resamples:
+    """The one draw in which every item stands once: B is 1."""
+    tables = {name: Table(part) for name, part in outcomes.parts.items() if len(part)}
+    return Resamples(tables, {name: np.ones((1, len(one.rows))) for name, one in tables.items()}, 1)
+
+
+def bootstrap(
+    outcomes: Sequence[Outcomes], *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> Iterator[tuple[Resamples, ...]]:
+    """Draw clusters with replacement inside every part, `num` times in all, in batches of bounded size.
+
+    Each batch is one `Resamples` per outcomes: the same items drawn for all of them, which must hold the
+    same items in the same order. A part's draws depend on the seed, its name and its own rows alone.
+    """
+    tables = _distinct(
+        [{name: Table(part) for name, part in one.parts.items() if len(part)} for one in outcomes]
+    )
+    first = tables[0]
+    generators = {name: np.random.default_rng([seed, crc32(name.encode())]) for name in first}
+    num_rows = sum(len(one.rows) for one in first.values())
+    batch = max(1, min(num, MOST_WEIGHTS // max(1, num_rows)))
+    for start in range(0, num, batch):
+        size = min(batch, num - start)
+        weights: dict[str, Floats] = {}
+        for name, table in first.items():
+            total = int(table.counts.sum())
+            drawn = generators[name].multinomial(total, table.counts / total, size=size)
+            weights[name] = drawn.astype(np.float64)
+        yield tuple(Resamples(one, weights, size) for one in tables)
+
+
+def _distinct(tables: Sequence[dict[str, Table]]) -> Sequence[dict[str, Table]]:
+    """Each part's equal rows made one; rows are equal where they are so in every one of the tables."""
+    for name, first in tables[0].items():
+        same = [one[name] for one in tables]
+        if any(len(one.rows) != len(first.rows) for one in same):
+            raise ValueError(f"part {name!r} does not hold the same items everywhere")
+        joined = np.column_stack([column for one in same for column in (one.rows, one.sizes)])
+        _, indices, counts = np.unique(joined, axis=0, return_index=True, return_counts=True)
+        for one in same:
+            one.rows, one.sizes, one.counts = one.rows[indices], one.sizes[indices], counts
+    return tables
+
+
+def estimate_values(outcomes: Outcomes, measures: Sequence[Measure]) -> list[float | None]:
+    """Every measure's value; None where there is nothing to count."""
+    sample = whole(outcomes)
+    values = [float(measure.estimator()(sample)[0]) for measure in measures]
+    return [None if np.isnan(value) else value for value in values]
+
+
+def draw_values(
+    outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> Floats:
+    """[measures, num] bootstrap values, all from the same draws; NaN where there is nothing to count."""
+    estimators = [measure.estimator() for measure in measures]
+    batches = [
+        np.stack([estimator(sample) for estimator in estimators])
+        for (sample,) in bootstrap([outcomes], num=num, seed=seed)
+    ]
+    return np.concatenate(batches, axis=1) if batches else np.empty((len(measures), 0))
+
+
+def estimate_intervals(
+    outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> list[tuple[float, float] | None]:
+    """95% percentile bootstrap intervals, all from the same draws; None where there is nothing to count."""
+    if not measures:
+        return []
+    values = draw_values(outcomes, measures, num=num, seed=seed)
+    known = (row[~np.isnan(row)] for row in values)
+    return [percentile_interval(row) if len(row) else None for row in known]
+
+
+class PartBuilder:
+    """A part that grows item by item: append to its lists, `num_cells` credits as a sequence where several."""
+
+    def __init__(self, name: str, official: int | None = None, *, num_cells: int = 1):
+        self.name = name
+        self.official = official
+        self.num_cells = num_cells
+        self.items: list[str] = []
+        self.credits: list[Any] = []
+        self.no_verdict: list[int] = []
+        self.ties: list[int] = []
+        self.clusters: list[int] = []
+        """Empty where every item is a cluster of its own."""
+        self._beside: dict[str, dict[int, float]] = {}
+
+    def note(self, name: str, value: float) -> None:
+        """A share that stands beside the item added last."""
+        self._beside.setdefault(name, {})[len(self.items) - 1] = value
+
+    def build(self) -> Part:
+        num = len(self.items)
+        return Part(
+            name=self.name,
+            items=tuple(self.items),
+            credits=np.array(self.credits, dtype=np.float64).reshape(num, self.num_cells),
+            no_verdict=np.array(self.no_verdict, dtype=np.int32),
+            ties=np.array(self.ties, dtype=np.int32),
+            official=self.official,
+            clusters=np.array(self.clusters, dtype=np.int64) if self.clusters else None,
+            beside={name: _spread(values, num) for name, values in self._beside.items()},
+        )
+
+
+def _spread(values: Mapping[int, float], num: int) -> Floats:
+    spread = np.full(num, np.nan)
+    spread[list(values)] = list(values.values())
+    return spread

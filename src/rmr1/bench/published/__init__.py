@@ -1,0 +1,34 @@
+"""The published field: figures of other judges, checked, and where a new one stands among them."""
+
+from rmr1.bench.published.checks import Difference, Disagreement, check_rows, find_disagreements, follow
+from rmr1.bench.published.marks import MARKS, marks_of
+from rmr1.bench.published.rows import (
+    TITLES,
+    Kind,
+    Printed,
+    PublishedRow,
+    find_rows,
+    load_rows,
+    read_rows,
+)
+from rmr1.bench.published.standing import Standing, average_three, place
+
+__all__ = [
+    "MARKS",
+    "TITLES",
+    "Difference",
+    "Disagreement",
+    "Kind",
+    "Printed",
+    "PublishedRow",
+    "Standing",
+    "average_three",
+    "check_rows",
+    "find_disagreements",
+    "find_rows",
+    "follow",
+    "load_rows",
+    "marks_of",
+    "place",
+    "read_rows",
+]

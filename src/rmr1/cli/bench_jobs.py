@@ -1,0 +1,169 @@
+"""What a `rmr1 bench` command line asks for: which benchmarks, their data, judgments and folders."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
+from rmr1.bench.run import NAMES, find_asking, load_benchmark
+from rmr1.errors import ConfigError
+from rmr1.judge.base import PairJudge
+
+OWN_PAIRS = "pairs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One benchmark of the command."""
+
+    benchmark: Benchmark
+    data: Path | None
+    """A file, a folder, or the name of a dataset on the hub."""
+    folder: Path | None
+    """The run folder to write."""
+    source: Path | None
+    """Judgments that exist."""
+    baseline: Path | None
+    """Judgments to compare with."""
+    variant: str
+    asking: Asking | None
+    """None: pair by pair, or what suits the judge where `is_asking_said` is False."""
+    is_asking_said: bool
+
+
+def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
+    """The benchmarks in the order they were named, each once.
+
+    Raises:
+        ConfigError: a name is unknown, or what is said does not fit together.
+    """
+    names, own = _split_names(arguments.benchmark)
+    benchmarks = [load_benchmark(name) for name in names]
+    is_one = len(benchmarks) == 1
+    data = _assign(arguments.data, "--data", names)
+    if own is not None:
+        data.setdefault(OWN_PAIRS, own)
+    sources = _assign(arguments.source, "--from", names)
+    baselines = _assign([arguments.baseline] if arguments.baseline else None, "--baseline", names)
+    _check_said(arguments, benchmarks)
+    jobs = []
+    for one in benchmarks:
+        name = one.name
+        output = None if arguments.output is None else Path(arguments.output)
+        is_asked = arguments.ask is not None and (is_one or arguments.ask in one.askings)
+        if sources and name not in sources:
+            raise ConfigError(
+                f"--from {name}=RUN is missing; --from names judgments for every benchmark, or none"
+            )
+        jobs.append(
+            Job(
+                benchmark=one,
+                data=data.get(name),
+                folder=output if output is None or is_one else output / name,
+                source=sources.get(name),
+                baseline=baselines.get(name),
+                variant=_choose_variant(arguments, one),
+                asking=find_asking(one, arguments.ask) if is_asked else None,
+                is_asking_said=is_asked,
+            )
+        )
+    return jobs
+
+
+def require_data(job: Job) -> Path:
+    """
+    Raises:
+        ConfigError: no data was named.
+    """
+    if job.data is None:
+        hub = "" if job.benchmark.hub is None else f", or the hub's dataset: --data {job.benchmark.hub}"
+        raise ConfigError(
+            f"--data DIR is missing: the official data of {job.benchmark.title}{hub}; "
+            "a benchmark run needs --data and -o, and mostly -m (or --from alone)"
+        )
+    return job.data
+
+
+def require_folder(job: Job) -> Path:
+    """
+    Raises:
+        ConfigError: no run folder was named.
+    """
+    if job.folder is None:
+        raise ConfigError(
+            "-o RUN is missing; a benchmark run needs --data and -o, and mostly -m (or --from alone)"
+        )
+    return job.folder
+
+
+def suit_asking(benchmark: Benchmark, judge: PairJudge) -> Asking | None:
+    """How the benchmark asks this judge where nothing was said; None is pair by pair."""
+    if not benchmark.askings:
+        return None
+    from rmr1.bench.rewardbench2 import default_asking
+
+    return find_asking(benchmark, default_asking(judge))
+
+
+def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:
+    """The benchmarks, and the file after `pairs`."""
+    if words[0] == OWN_PAIRS:
+        if len(words) > 2:
+            raise ConfigError(f"bench pairs takes one FILE, not {len(words) - 1}")
+        return [OWN_PAIRS], Path(words[1]) if len(words) == 2 else None
+    for word in words:
+        if word not in NAMES or word == OWN_PAIRS:
+            known = ", ".join(name for name in NAMES if name != OWN_PAIRS)
+            raise ConfigError(f"no benchmark {word!r}; there are {known}, and `pairs FILE` alone")
+    return list(dict.fromkeys(words)), None
+
+
+def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:
+    """`NAME=PLACE` for one benchmark, a bare PLACE for the only one, or for the folder of one per name."""
+    found: dict[str, Path] = {}
+    for value in values or ():
+        name, equals, place = value.partition("=")
+        if equals and name in NAMES:
+            if name not in names:
+                raise ConfigError(f"{flag} {value}: {name} is not among the benchmarks {', '.join(names)}")
+            given = {name: Path(place)}
+        elif len(names) == 1:
+            given = {names[0]: Path(value)}
+        else:
+            given = {one: Path(value) / one for one in names if (Path(value) / one).exists()}
+            if not given:
+                raise ConfigError(
+                    f"{flag} {value}: holds nothing named {', '.join(names)}; "
+                    f"say which is which: {flag} {names[0]}=PLACE"
+                )
+        for one, path in given.items():
+            if one in found and found[one] != path:
+                raise ConfigError(f"{flag} names {one} twice: {found[one]} and {path}")
+            found[one] = path
+    return found
+
+
+def _check_said(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> None:
+    if arguments.as_published and arguments.scoring not in (None, AS_PUBLISHED):
+        raise ConfigError(f"--as-published and --scoring {arguments.scoring} are two scorings; leave one out")
+    scoring = arguments.scoring
+    if scoring not in (None, OFFICIAL_RULE) and not any(scoring in one.variants for one in benchmarks):
+        known = sorted({name for one in benchmarks for name in one.variants})
+        names = ", ".join(one.title for one in benchmarks)
+        raise ConfigError(
+            f"--scoring {scoring}: {names} can be scored by {', '.join([OFFICIAL_RULE, *known])}"
+        )
+    if (
+        arguments.ask is not None
+        and len(benchmarks) > 1
+        and not any(arguments.ask in one.askings for one in benchmarks)
+    ):
+        raise ConfigError(f"--ask {arguments.ask}: none of the benchmarks is asked so")
+
+
+def _choose_variant(arguments: argparse.Namespace, benchmark: Benchmark) -> str:
+    wanted = AS_PUBLISHED if arguments.as_published else arguments.scoring
+    return wanted if wanted in benchmark.variants else OFFICIAL_RULE

@@ -1,0 +1,186 @@
+"""The results of `rmr1 bench` for people and programs: one table of at most 100 columns, Markdown, JSON."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
+
+WIDTH = 100
+_HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
+_NAME_WIDTH = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one benchmark came to."""
+
+    title: str
+    scores: BenchmarkScores
+    lines: tuple[str, ...] = ()
+    """More to be said: place among the published, comparison with the baseline."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The same for programs: plain JSON values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Average:
+    """RM-R1's average over three benchmarks."""
+
+    value: float | None
+    """None unless all three are complete."""
+    interval: Interval | None = None
+    lines: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    title = "Average of RewardBench, RM-Bench and RMB"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    cells: tuple[str, ...]
+    """One for each column; a heading has the first alone."""
+    is_heading: bool = False
+    is_overall: bool = False
+
+
+def build_rows(results: Sequence[Result], average: Average | None = None) -> list[Row]:
+    """A heading for each benchmark and group, a line for each figure, overall scores in bold."""
+    rows: list[Row] = []
+    for result in results:
+        wholes = {one.group: one for one in result.scores.overall}
+        group = ""
+        places = {one.group: place for place, one in reversed(list(enumerate(result.scores.figures)))}
+        for figure in sorted(result.scores.figures, key=lambda one: places[one.group]):
+            if figure.group != group:
+                if group in wholes:
+                    rows.append(_row("  overall", wholes.pop(group), is_overall=True))
+                group = figure.group
+                rows.append(Row((f"{result.title}: {group}",), is_heading=True))
+            rows.append(_row(f"  {figure.name}", figure))
+        if group in wholes:
+            rows.append(_row("  overall", wholes.pop(group), is_overall=True))
+        for whole in wholes.values():
+            named = result.title if len(result.scores.overall) == 1 else f"{result.title} {whole.group}"
+            rows.append(_row(f"{named}: overall", whole, is_overall=True))
+    if average is not None:
+        cells = (average.title, _percent(average.value), _range(average.interval), "", "", "", "")
+        rows.append(Row(cells, is_overall=True))
+    return rows
+
+
+def print_results(results: Sequence[Result], average: Average | None = None) -> None:
+    """A table on a terminal, aligned plain lines elsewhere; then what was counted and how."""
+    rows = build_rows(results, average)
+    table = [Row(_HEADER, is_heading=True), *rows]
+    widths = [
+        max(len(row.cells[index]) for row in table if len(row.cells) > 1) for index in range(len(_HEADER))
+    ]
+    widths[0] = min(widths[0], _NAME_WIDTH)
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(width=max(WIDTH, Console().width))
+        for row in table:
+            console.print(Text(_line(row, widths), style="bold" if row.is_heading or row.is_overall else ""))
+    else:
+        for row in table:
+            print(_line(row, widths))
+    for line in remarks(results, average):
+        print(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) if line else "")
+
+
+def remarks(results: Sequence[Result], average: Average | None = None) -> Iterator[str]:
+    """What the numbers stand on, a paragraph for each benchmark."""
+    for result in results:
+        yield ""
+        if len(results) > 1:
+            yield f"{result.title}:"
+        yield from _remarks(result.scores)
+        yield from result.lines
+    if average is not None:
+        yield ""
+        if average.value is None:
+            yield f"{average.title}: none, because not all three are complete"
+        yield from average.lines
+
+
+def format_markdown(results: Sequence[Result], average: Average | None = None) -> str:
+    """The same table as Markdown, with the remarks below it."""
+    lines = [
+        "| score | % | 95% | right | of | no verdict | ties |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in build_rows(results, average):
+        name, *cells = (*row.cells, *[""] * (len(_HEADER) - len(row.cells)))
+        mark = "**" if row.is_heading or row.is_overall else ""
+        lines.append(f"| {mark}{_escape(name.strip())}{mark} | {' | '.join(cells)} |")
+    said = [_escape(line) for line in remarks(results, average) if line]
+    return "\n".join([*lines, "", *(f"- {line.strip()}" for line in said), ""])
+
+
+def describe_results(results: Sequence[Result], average: Average | None = None) -> dict[str, Any]:
+    """One benchmark as its scores; several by name, with the average."""
+    described = {one.scores.benchmark: {**one.scores.describe(), **one.extra} for one in results}
+    if len(results) == 1 and average is None:
+        return described[results[0].scores.benchmark]
+    whole: dict[str, Any] = {"benchmarks": described}
+    if average is not None:
+        whole["average"] = {"value": average.value, "interval": average.interval, **average.extra}
+    return whole
+
+
+def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> Row:
+    total = str(one.total) if one.official in (None, one.total) else f"{one.total} of {one.official}"
+    right = "" if one.correct is None else f"{one.correct:g}" if one.correct % 1 else str(int(one.correct))
+    lacking = (str(one.no_verdict), str(one.ties))
+    cells = (name, _percent(one.value), _range(one.interval), right, total, *lacking)
+    return Row(cells, is_overall=is_overall)
+
+
+def _line(row: Row, widths: Sequence[int]) -> str:
+    if len(row.cells) == 1:
+        return row.cells[0]
+    first, *cells = row.cells
+    first = first if len(first) <= widths[0] else first[: widths[0] - 3] + "..."
+    shown = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
+    return "  ".join([first.ljust(widths[0]), *shown]).rstrip()
+
+
+def _remarks(scores: BenchmarkScores) -> Iterator[str]:
+    for one in scores.overall:
+        if one.value is None:
+            yield (
+                f"{one.group}: no overall score, {one.status} official items"
+                if one.official
+                else f"{one.group}: {one.status}"
+            )
+            if one.missing:
+                more = f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
+                yield f"  incomplete parts: {', '.join(one.missing[:3])}{more}"
+    if scores.unfinished:
+        yield f"{scores.unfinished} items left out: some of their judgments are missing"
+    orders = ", ".join(f"{name} {count}" for name, count in scores.orders)
+    yield f"{scores.judgments} judgments (order: {orders})"
+    if scores.problems:
+        yield "without verdict: " + ", ".join(f"{name} {count}" for name, count in scores.problems)
+    if scores.variant != OFFICIAL_RULE:
+        yield f"scoring: {scores.variant}"
+    yield from scores.notes
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}"
+
+
+def _range(interval: Interval | None) -> str:
+    return "" if interval is None else f"{100 * interval[0]:.1f}-{100 * interval[1]:.1f}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,192 @@
+"""Finished judgments of `rmr1 bench` -> scores, comparisons, gates and places among the published judges."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, BenchmarkScores, Interval, score_outcomes
+from rmr1.bench.compare import Comparison, Gate, check_baseline, compare_runs, format_difference
+from rmr1.bench.metrics import percentile_interval
+from rmr1.bench.outcomes import Floats, draw_values
+from rmr1.bench.published import Standing, average_three, place
+from rmr1.bench.run import read_finished, read_outcomes
+from rmr1.cli.bench_jobs import Job
+from rmr1.cli.bench_report import Average, Result
+from rmr1.data.runs import RUN_FILE, read_description
+from rmr1.errors import ConfigError
+from rmr1.records import Judgment
+
+THREE = ("rewardbench", "rm-bench", "rmb")
+"""What RM-R1's average is over."""
+
+PLACED_GROUP = {"judgebench": "gpt-4o-2024-05-13"}
+"""The overall that judges are published on, where a benchmark has several."""
+
+_RMB_COLUMNS = {
+    ("helpfulness", "best of N"): "Help BoN",
+    ("helpfulness", "pairwise"): "Help pair",
+    ("harmlessness", "best of N"): "Harm BoN",
+    ("harmlessness", "pairwise"): "Harm pair",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """Everything that is reported."""
+
+    judge: str
+    """What it is called beside others."""
+    results: tuple[Result, ...]
+    average: Average | None
+    gates: tuple[Gate, ...]
+    standings: tuple[tuple[Standing, Mapping[str, float]], ...]
+    """Each with the judge's own figures by the names of the published columns."""
+
+
+def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
+    """Score every job's judgments.
+
+    Raises:
+        DataError, ConfigError, RunError: judgments cannot be read or compared.
+    """
+    results: list[Result] = []
+    gates: list[Gate] = []
+    standings: list[tuple[Standing, Mapping[str, float]]] = []
+    draws: dict[str, Floats] = {}
+    overalls: dict[str, float | None] = {}
+    for job in jobs:
+        source, rule = _source_of(arguments, job)
+        checked = job.data if job.source is not None and job.folder is None else None
+        outcomes = read_outcomes(job.benchmark, source, rule=rule, data=checked)
+        scores = score_outcomes(
+            job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
+        )
+        lines: list[str] = []
+        extra: dict[str, Any] = {}
+        standing = _place(scores)
+        if standing is not None:
+            standings.append((standing, _columns_of(scores)))
+            lines.append(standing.sentence())
+            extra["standing"] = standing.describe()
+        comparison = None
+        if job.baseline is not None:
+            comparison = compare_runs(
+                job.benchmark,
+                _compared(source, rule),
+                _compared(job.baseline, None),
+                variant=job.variant,
+                num_resamples=arguments.resamples,
+            )
+            lines += _tell_comparison(job.baseline, comparison)
+            extra["comparison"] = comparison.describe()
+        if comparison is not None or arguments.fail_under is not None:
+            gate = check_baseline(scores, comparison, arguments.fail_under)
+            gates.append(gate)
+            lines.append(f"gate {'passed' if gate.is_passed else 'FAILED'}: {gate.line}")
+            extra["gate"] = gate.describe()
+        results.append(Result(title=job.benchmark.title, scores=scores, lines=tuple(lines), extra=extra))
+        if job.benchmark.name in THREE:
+            overalls[job.benchmark.name] = scores.overall[0].value
+            measure = job.benchmark.rule(outcomes, job.variant).overall[0].measure
+            if scores.is_complete and arguments.resamples:
+                draws[job.benchmark.name] = draw_values(outcomes, [measure], num=arguments.resamples)[0]
+    average, placed = _average(jobs, overalls, draws)
+    if placed is not None:
+        known = {name: value for name, value in overalls.items() if value is not None}
+        standings.append((placed, known))
+    return Collected(
+        judge=_name_judge(arguments, jobs[0]),
+        results=tuple(results),
+        average=average,
+        gates=tuple(gates),
+        standings=tuple(standings),
+    )
+
+
+def _source_of(arguments: argparse.Namespace, job: Job) -> tuple[Path, str | None]:
+    """Where the judgments are, and the rule that their texts are read by, where it is not their own."""
+    if job.folder is not None:
+        source, rule = job.folder, None
+    elif job.source is not None:
+        source, rule = job.source, arguments.rule
+    else:
+        raise ConfigError("-o RUN is missing")
+    if rule is None and arguments.as_published and arguments.rule is None and (source / RUN_FILE).is_file():
+        rule = "published"
+    return source, rule
+
+
+def _compared(source: Path, rule: str | None) -> Path | list[Judgment]:
+    if rule is None and (source / RUN_FILE).is_file():
+        return source
+    return list(read_finished(source, rule))
+
+
+def _tell_comparison(baseline: Path, comparison: Comparison) -> list[str]:
+    lines = [
+        f"against {baseline}, {one.group}: {format_difference(one)}" + " (partial)" * one.is_partial
+        for one in comparison.overall
+    ]
+    left = {
+        "only in the new run": comparison.only_new.count,
+        "only in the baseline": comparison.only_old.count,
+        "other texts or label": comparison.changed.count,
+    }
+    said = [f"{count} {name}" for name, count in left.items() if count]
+    if said:
+        lines.append(f"  {comparison.shared} items compared; left out: {', '.join(said)}")
+    return [*lines, *comparison.notes]
+
+
+def _place(scores: BenchmarkScores) -> Standing | None:
+    wanted = PLACED_GROUP.get(scores.benchmark)
+    whole = next((one for one in scores.overall if wanted in (None, one.group)), None)
+    if whole is None or scores.variant not in (OFFICIAL_RULE, AS_PUBLISHED):
+        return None
+    return place(
+        scores.benchmark,
+        whole.value,
+        interval=whole.interval,
+        as_published=scores.variant == AS_PUBLISHED,
+    )
+
+
+def _columns_of(scores: BenchmarkScores) -> dict[str, float]:
+    wanted = PLACED_GROUP.get(scores.benchmark)
+    return {
+        _RMB_COLUMNS.get((one.group, one.name), one.name): one.value
+        for one in scores.figures
+        if one.value is not None and wanted in (None, one.group)
+    }
+
+
+def _average(
+    jobs: Sequence[Job], overalls: Mapping[str, float | None], draws: Mapping[str, Floats]
+) -> tuple[Average | None, Standing | None]:
+    """RM-R1's average, and its place; None unless all three benchmarks are among the jobs."""
+    if not all(name in overalls for name in THREE):
+        return None, None
+    value = average_three(overalls)
+    interval: Interval | None = None
+    if value is not None and len(draws) == len(THREE):
+        # The three draws are independent: their parts are drawn by their own names.
+        interval = percentile_interval(np.mean(list(draws.values()), axis=0))
+    as_published = any(job.benchmark.name == "rm-bench" and job.variant == AS_PUBLISHED for job in jobs)
+    standing = place("average", value, interval=interval, as_published=as_published)
+    if standing is None:
+        return Average(value=value, interval=interval), None
+    extra = {"standing": standing.describe()}
+    return Average(value=value, interval=interval, lines=(standing.sentence(),), extra=extra), standing
+
+
+def _name_judge(arguments: argparse.Namespace, job: Job) -> str:
+    source = job.folder or job.source
+    if source is not None and (source / RUN_FILE).is_file():
+        return str(read_description(source).get("model_name", source.name))
+    return source.name if source is not None else "this judge"

@@ -1,0 +1,67 @@
+"""A judge's text about one answer -> its rating, a whole number from 1 to 10.
+
+`read_rating` is the `tagged` verdict rule with the ten numbers for labels: what the last answer tag of the
+judge's own words holds decides, readable or not. Where there is no tag and no `[[8]]`, a number counts that
+the text ends with ("Rating: 8", "8/10"). With the rule `published` it reads as RewardBench 2's authors do
+(`rewardbench` 0.1.4, `generative_v2.py`): a number from 1 to 10 at the very end, whatever comes before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rmr1.prompts.render import RATINGS
+from rmr1.records import RATED, RATED_PUBLISHED, Generation, Problem, Verdict, Vote
+from rmr1.traces import read_outline
+from rmr1.verdicts import parse_verdict
+
+_LAST_NUMBER = re.compile(r"(?<![\w.,/+-])(10|[1-9])(?:\s?/\s?10)?[\s.*_`]{0,8}\Z", re.ASCII)
+_PUBLISHED = re.compile(r"(?<!\w)(10|[1-9])\Z")
+_TAIL_CHARS = 40
+
+_KEPT: frozenset[Problem] = frozenset({"empty", "unclosed_thinking", "truncated"})
+"""Problems that are no matter of numbers."""
+
+
+def rating_rule(rule: str) -> str:
+    """The `Judgment.rule` under which a judge with this verdict rule rates."""
+    return RATED_PUBLISHED if rule in ("published", RATED_PUBLISHED) else RATED
+
+
+def read_rating(text: str, rule: str = RATED, *, truncated: bool = False) -> Verdict:
+    """A verdict with one rating and no winner, or with the problem `no_ratings`.
+
+    >>> read_rating("Right, and nothing is missing. <answer>[[9]]</answer>").ratings
+    (9.0,)
+    """
+    verdict = parse_verdict(text, "tagged", RATINGS, truncated=truncated)
+    found: str | None
+    if rating_rule(rule) == RATED_PUBLISHED:
+        match = _PUBLISHED.search(text.strip()[-_TAIL_CHARS:])
+        found = None if match is None else match[1]
+    else:
+        found = verdict.winner if verdict.winner in RATINGS else None
+        if verdict.problem == "no_verdict":
+            own = "".join(read_outline(text, RATINGS).own_texts()).rstrip()
+            match = _LAST_NUMBER.search(own[-_TAIL_CHARS:])
+            found = None if match is None else match[1]
+    if found is not None:
+        return Verdict(winner=None, ratings=(float(found),), trace=verdict.trace)
+    problem = verdict.problem if verdict.problem in _KEPT else "no_ratings"
+    return Verdict(winner=None, problem=problem, trace=verdict.trace)
+
+
+def cast_rating(generation: Generation, *, rule: str) -> Verdict:
+    """The rating of a generation, or why there is none."""
+    if generation.finish_reason == "error":
+        return Verdict(winner=None, problem="generation_failed")
+    if generation.finish_reason == "skipped":
+        return Verdict(winner=None, problem="prompt_too_long")
+    return read_rating(generation.text, rule, truncated=generation.finish_reason == "length")
+
+
+def mean_rating(votes: Sequence[Vote]) -> float | None:
+    """The mean of the ratings that could be read; None where there is none."""
+    found = [vote.verdict.ratings[0] for vote in votes if vote.verdict.ratings]
+    return sum(found) / len(found) if found else None

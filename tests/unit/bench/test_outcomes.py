@@ -1,0 +1,178 @@
+"""The table of outcomes: estimates by hand, the bootstrap against known distributions, bounds."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from rmr1.bench import outcomes as outcomes_module
+from rmr1.bench.base import Counts
+from rmr1.bench.outcomes import (
+    Measure,
+    Outcomes,
+    PartBuilder,
+    Table,
+    bootstrap,
+    draw_values,
+    estimate_intervals,
+    estimate_values,
+    mean,
+    share,
+    weighted_mean,
+    whole,
+)
+
+
+def make_part(name, credits, *, clusters=(), official=None, beside=None, num_cells=1):
+    part = PartBuilder(name, official, num_cells=num_cells)
+    for index, credit in enumerate(credits):
+        part.items.append(str(index))
+        part.credits.append(credit)
+        part.no_verdict.append(0)
+        part.ties.append(0)
+        if beside is not None and beside[index] is not None:
+            part.note("beside", beside[index])
+    part.clusters.extend(clusters)
+    return part.build()
+
+
+def make_outcomes(*parts):
+    return Outcomes(benchmark="b", parts={part.name: part for part in parts}, judgments=0)
+
+
+TABLE = make_outcomes(
+    make_part("x", [1, 1, 1, 0], beside=[1, 0, None, None]),
+    make_part("y", [0, 1]),
+    make_part("empty", []),
+    make_part("matrix", [[1, 0, 0, 1], [1, 1, 0, 0]], num_cells=4),
+)
+
+
+def value(estimate, outcomes=TABLE):
+    return estimate(whole(outcomes)).tolist()
+
+
+def test_estimates_by_hand():
+    assert value(share("x")) == [0.75]
+    assert value(share("x", "y")) == [4 / 6]
+    assert value(mean(share("x"), share("y"))) == [0.625]
+    assert value(weighted_mean({share("x"): 3, share("y"): 1})) == [(3 * 0.75 + 0.5) / 4]
+    assert value(share("matrix")) == [0.5]
+    assert value(share("matrix", cells=(0, 1))) == [0.75]
+    # A cell that is named twice counts twice.
+    assert value(share("matrix", cells=(0, 0, 2))) == [pytest.approx(2 / 3)]
+    assert value(share("x", "y", beside="beside")) == [0.5]
+    one = share("x")
+    assert value(mean(one, one, share("y"))) == [pytest.approx((0.75 + 0.75 + 0.5) / 3)]
+
+
+def test_nothing_to_count_is_no_number():
+    for estimate in (
+        share("empty"),
+        share("no such part"),
+        share("y", beside="beside"),
+        mean(share("x"), share("empty")),
+    ):
+        assert np.isnan(value(estimate)[0])
+    measures = [
+        Measure(group="g", name="n", parts=("x",)),
+        Measure(group="g", name="n", parts=("empty",)),
+    ]
+    assert estimate_values(TABLE, measures) == [0.75, None]
+    assert estimate_intervals(TABLE, measures, num=50)[1] is None
+    assert draw_values(TABLE, measures, num=0).shape == (2, 0)
+
+
+def test_draws_of_a_share_are_binomial():
+    """Of 400 items of which 300 are right: mean 0.75, standard deviation sqrt(0.75 * 0.25 / 400)."""
+    table = make_outcomes(make_part("x", [1] * 300 + [0] * 100))
+    (drawn,) = draw_values(table, [Measure(group="g", name="n", parts=("x",))], num=4000)
+    assert drawn.mean() == pytest.approx(0.75, abs=0.002)
+    assert drawn.std() == pytest.approx(sqrt(0.75 * 0.25 / 400), rel=0.05)
+    assert set(np.round(drawn * 400, 9) % 1) == {0}
+
+
+def test_distinct_rows_are_drawn_like_items():
+    """The same distribution as drawing items one by one: a mean of cells with four kinds of items."""
+    rows = [[1, 1], [1, 0], [0, 1], [0, 0]]
+    items = [rows[index % 4] for index in range(60)] + [[1, 1]] * 40
+    table = make_outcomes(make_part("x", items, num_cells=2))
+    (drawn,) = draw_values(table, [Measure(group="g", name="n", parts=("x",))], num=4000, seed=3)
+    credits = np.array(items).mean(axis=1)
+    assert drawn.mean() == pytest.approx(credits.mean(), abs=0.005)
+    assert drawn.std() == pytest.approx(credits.std() / 10, rel=0.05)
+    ((sample,),) = bootstrap([table], num=5)
+    assert sample.rows("x").shape == (4, 2)
+    assert sample.weights("x").sum(axis=1).tolist() == [100] * 5
+
+
+def test_clusters_are_drawn_together():
+    """Ten lists of which all five pairs agree: as uncertain as ten items, not as fifty."""
+    credits = [index // 5 < 6 for index in range(50)]
+    together = make_part("x", credits, clusters=[index // 5 for index in range(50)])
+    apart = make_part("x", credits)
+    measure = Measure(group="g", name="n", parts=("x",))
+    (clustered,) = draw_values(make_outcomes(together), [measure], num=4000)
+    (single,) = draw_values(make_outcomes(apart), [measure], num=4000)
+    assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 10), rel=0.05)
+    assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 50), rel=0.05)
+    # Wilson's interval is for items of their own.
+    assert Counts(make_outcomes(apart)).is_binary(measure)
+    assert not Counts(make_outcomes(together)).is_binary(measure)
+
+
+def test_parts_are_strata():
+    """Each part keeps its number of items in every draw, so a difference between parts adds nothing."""
+    table = make_outcomes(make_part("x", [1] * 10), make_part("y", [0] * 10))
+    (drawn,) = draw_values(table, [Measure(group="g", name="n", parts=("x", "y"))], num=200)
+    assert set(drawn) == {0.5}
+
+
+def test_seed_and_batches(monkeypatch):
+    table = make_outcomes(make_part("x", np.linspace(0, 1, 37)), make_part("y", [1, 0, 0]))
+    measures = [Measure(group="g", name="n", parts=(name,)) for name in ("x", "y")]
+    first = draw_values(table, measures, num=100, seed=1)
+    assert (draw_values(table, measures, num=100, seed=1) == first).all()
+    assert (draw_values(table, measures, num=100, seed=2) != first).any()
+    # A part's draws do not depend on the other parts, and batches are only batches.
+    alone = make_outcomes(table.parts["y"])
+    assert (draw_values(alone, measures[1:], num=100, seed=1)[0] == first[1]).all()
+    monkeypatch.setattr(outcomes_module, "MOST_WEIGHTS", 200)
+    assert len(list(bootstrap([table], num=100))) > 10
+    assert (draw_values(table, measures, num=100, seed=1) == first).all()
+
+
+def test_two_tables_share_their_draws():
+    left = make_outcomes(make_part("x", [1, 1, 0, 0, 1]))
+    right = make_outcomes(make_part("x", [0, 1, 1, 0, 0]))
+    for one, other in bootstrap([left, right], num=300):
+        both = one.sums("x")[:, 0] - other.sums("x")[:, 0]
+        # Items 0 and 4 favour the left, item 2 the right: what remains is their drawn difference.
+        rows = one.rows("x")[:, 0] - other.rows("x")[:, 0]
+        assert (both == one.weights("x") @ rows).all()
+        assert (one.totals("x") == 5).all() and (other.totals("x") == 5).all()
+    with pytest.raises(ValueError, match="does not hold the same items"):
+        next(bootstrap([left, make_outcomes(make_part("x", [1, 1]))], num=1))
+
+
+def test_coverage_of_the_interval():
+    """A 95% interval of 200 items holds the truth in about 95 of 100 samples."""
+    random = np.random.default_rng(7)
+    held = 0
+    for seed in range(200):
+        credits = random.binomial(3, 0.6, size=200) / 3
+        table = make_outcomes(make_part("x", credits))
+        measure = Measure(group="g", name="n", parts=("x",), estimate=share("x"))
+        found = estimate_intervals(table, [measure], num=400, seed=seed)[0]
+        assert found is not None
+        held += found[0] <= 0.6 <= found[1]
+    assert 180 <= held <= 200
+
+
+def test_a_million_items_are_a_few_rows():
+    part = make_part("x", np.tile([1.0, 0.0, 0.5, 1.0], 250_000))
+    assert len(Table(part).rows) == 1_000_000
+    ((sample,),) = bootstrap([make_outcomes(part)], num=3)
+    assert sample.rows("x").tolist() == [[0.0], [0.5], [1.0]]
