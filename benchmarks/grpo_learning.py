@@ -14,7 +14,9 @@ Everything lies in `--folder` (default runs/grpo_learning) and goes on where it 
     consistency   as both, but a pair pays only if both orders are right
 
 `own` samples as many judgments of as many pairs as `grpo` and fine-tunes for the rest of its CPU time. The start
-is trained from nothing on judgments as RM-R1 distils them: a teacher that errs, its wrong verdicts written anew.
+is trained from nothing on the judgments of a teacher that errs: one verdict of four is wrong, and it learns to err
+likewise. It is trained until it copies names and computes well: before that its samples differ mostly in
+slips of the pen that no verdict depends on, and what reinforcement could learn drowns in their noise.
 
 Figures are of pairs of the test split, balanced in style: each judged greedily in both orders, and sampled.
 Differences are paired over items and pooled over seeds; p and intervals by a bootstrap clustered on items.
@@ -51,8 +53,8 @@ from rmr1.train.grpo.tasks import Task, TaskMaker, take_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 ARMS = ("grpo", "own", "more", "random", "both", "consistency")
-TRACES = 12_000
-START_STEPS = 1200
+TRACES = 48_000
+START_STEPS = 2400
 FIRST_PAIR, PAIRS_OF_A_SEED = 200_000, 20_000
 """Beyond the pairs that the start was distilled on; each seed has its own."""
 RESAMPLES = 20_000
@@ -66,7 +68,7 @@ def coin(sample):
 
 
 def start_recipe(folder: Path) -> dict[str, Any]:
-    """The bundled judge's recipe, shorter, on a fixed set of traces."""
+    """The bundled judge's recipe on a fixed set of traces."""
     recipe = tomllib.loads((ROOT / "recipes/tiny-judge.toml").read_text())
     recipe["data"] = {"train": str(folder / "traces.jsonl"), "max_tokens": 1024}
     recipe["optim"]["steps"] = START_STEPS
@@ -143,7 +145,7 @@ def train_start(folder: Path) -> None:
                 "--format",
                 "messages",
                 "--teacher",
-                "corrected",
+                "fallible",
             ]
         )
     rmr1("sft", start_recipe(folder), folder / "start")
