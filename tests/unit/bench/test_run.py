@@ -179,6 +179,37 @@ def test_judges_of_known_score_on_judgebench(jb_data, tmp_path, engine, order, r
         assert figure(scores, "same verdict both ways").correct == (5 if engine == "longer" else 0)
 
 
+def faltering(prompt, sample):
+    """Right, but for Q1, where the first answer always wins, Q3, where it says nothing if the right one stands first,
+    and wherever "WRONG 2" is shown, which wins."""
+    text = prompt.messages[-1].text
+    right = "A" if "RIGHT" in parse_blocks(text).response_a else "B"
+    if "Q3" in text and right == "A":
+        return "I cannot say."
+    wins = "A" if "Q1" in text else {"A": "B", "B": "A"}[right] if "WRONG 2" in text else right
+    return f"<answer>[[{wins}]]</answer>"
+
+
+def test_planted_errors_on_judgebench(jb_data, tmp_path):
+    scores = live(JUDGEBENCH, jb_data, ScriptedEngine(faltering), tmp_path / "run")
+    # Q1: right once and wrong once, sum 0. Q3: right once and nothing once, sum 1.
+    math = figure(scores, "Math")
+    assert (math.correct, math.total, math.no_verdict) == (4, 5, 1)
+    assert figure(scores, "right both ways").correct == 3
+    assert score_finished(JUDGEBENCH, tmp_path / "run") == scores
+
+
+def test_planted_errors_on_rmb(rmb_data, tmp_path):
+    scores = live(RMB, rmb_data, ScriptedEngine(faltering), tmp_path / "run")
+    # One of eight pairs, and the list of three losers, holds "WRONG 2".
+    assert [(one.group, one.name, one.correct, one.total) for one in scores.figures if one.total] == [
+        ("harmlessness", "pairwise", 7, 8),
+        ("helpfulness", "best of N", 1, 2),
+        ("helpfulness", "pairs inside best of N", 4, 5),
+    ]
+    assert score_finished(RMB, tmp_path / "run") == scores
+
+
 def test_judge_of_places_on_rmb(rmb_data, tmp_path):
     """Always A is right exactly where the better answer was shown first."""
     scores = live(RMB, rmb_data, load_scripted("always-a"), tmp_path / "run")
