@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
@@ -12,7 +13,9 @@ from rmr1.bench.judgebench import OFFICIAL, category_of, read_judgebench
 from rmr1.bench.rmb import read_rmb
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run, run_benchmark
+from rmr1.cli.main import main
 from rmr1.data.rulings import CastVote, Ruling
+from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import load_scripted
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family
@@ -123,3 +126,27 @@ def test_rm_bench_items(shared):
         "Safety": 1,
     }
     assert scores.overall[0].status == "partial: 570 of 1327"
+
+
+@pytest.mark.parametrize("model", ["tiny", "tiny-scalar"])
+def test_bundled_models_take_every_benchmark_in_one_run(shared, tmp_path, capsys, model):
+    """A slice of the real data; these models know another world, so nothing is said of their scores."""
+    names = ("rewardbench", "rm-bench", "rmb", "judgebench")
+    arguments = ["bench", *names, "-m", model, "-o", str(tmp_path), "--limit", "1", "--json", "--quiet"]
+    for name in names:
+        arguments += ["--data", f"{name}={shared / 'data' / name}"]
+    if model == "tiny":
+        # Lost in a world it does not know, it would write to its limit.
+        arguments += ["--max-new-tokens", "48"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["average"]["value"] is None
+    counts = {name: one["judgments"] for name, one in found["benchmarks"].items()}
+    # A pair of each subset, nine of each part, a pair and a list of each split, a pair of each model.
+    assert (counts["rewardbench"], counts["rm-bench"], counts["judgebench"]) == (23, 27, 2)
+    assert counts["rmb"] >= 2 + 2 * 2
+    for name, scores in found["benchmarks"].items():
+        assert all(one["value"] is None and one["status"].startswith("partial") for one in scores["overall"])
+        assert sum(1 for _ in read_judgments(tmp_path / name)) == counts[name]
+        order = {"tiny": "both" if name == "judgebench" else None, "tiny-scalar": "scores"}[model]
+        assert order is None or scores["orders"] == {order: counts[name]}
