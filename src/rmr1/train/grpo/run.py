@@ -412,7 +412,8 @@ class Reinforcement:
         if found is not None:
             self.state, self.position = found
         if self.folder is not None:
-            self.folder.rewind(self.state["step"])
+            # Without a checkpoint the first look, before step 1, is taken anew as well.
+            self.folder.rewind(self.state["step"] if found is not None else -1)
 
     def _finish(self, looked: dict[str, Any]) -> dict[str, Any]:
         """Store the weights that are kept, and the summary."""
