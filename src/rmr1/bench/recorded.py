@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -325,7 +326,7 @@ def _judge_scores(pair: PreferencePair, family: str, outputs: Sequence[Mapping[s
 
 
 def _rate(first: float | None, second: float | None) -> Verdict:
-    if first is None or second is None:
+    if first is None or second is None or not (isfinite(first) and isfinite(second)):
         return Verdict(winner=None, problem="no_ratings")
     winner = "tie" if first == second else "A" if first > second else "B"
     return Verdict(winner=winner, ratings=(first, second))

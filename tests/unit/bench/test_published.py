@@ -329,3 +329,8 @@ def test_a_standing_is_plain_json() -> None:
 def test_a_file_that_is_not_in_the_form_is_refused(old: str, new: str, message: str) -> None:
     with pytest.raises(DataError, match=f"rows.toml: .*{message}"):
         read_rows(SMALL.replace(old, new, 1))
+
+
+def test_a_perfect_judge_of_rewardbench2_stands_above_all() -> None:
+    standing = place("rewardbench2", 1.00167)
+    assert standing is not None and standing.rank == 1 and "100.2" in standing.sentence()

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from rmr1.bench import recorded
 from rmr1.bench.recorded import (
     UNEXPLAINED,
     compare_recorded,
@@ -238,3 +239,10 @@ def test_other_files(tmp_path, content, message):
 def test_folder_without_logs(tmp_path):
     with pytest.raises(DataError, match="neither a run folder"):
         list(read_recorded(tmp_path))
+
+
+def test_scores_that_are_no_numbers_are_no_verdict():
+    for scores in ((1.0, float("nan")), (float("inf"), 1.0), (None, 1.0)):
+        verdict = recorded._rate(*scores)
+        assert (verdict.winner, verdict.problem) == (None, "no_ratings")
+    assert recorded._rate(2.0, 1.0).winner == "A"
