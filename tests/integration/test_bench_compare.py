@@ -12,13 +12,14 @@ from rmr1.bench.judgebench import JUDGEBENCH
 from rmr1.bench.metrics import mcnemar_test
 from rmr1.bench.pairs import PAIRS
 from rmr1.bench.recorded import read_recorded
-from rmr1.bench.run import open_benchmark_run, run_benchmark, score_finished
+from rmr1.bench.run import open_benchmark_run, score_finished
 from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import load_scripted
 from rmr1.errors import DataError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family
 from tests.integration.runs import write_pairs
+from tests.unit.bench.judgments import run_benchmark
 
 
 def live(data, folder, engine, *, order="seeded", limit=None):

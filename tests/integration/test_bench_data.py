@@ -12,13 +12,14 @@ from rmr1.bench.base import score_outcomes
 from rmr1.bench.judgebench import OFFICIAL, category_of, read_judgebench
 from rmr1.bench.rmb import read_rmb
 from rmr1.bench.rmb_sizes import SIZES
-from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run, run_benchmark
+from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run
 from rmr1.cli.main import main
 from rmr1.data.rulings import CastVote, Ruling
 from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import load_scripted
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family
+from tests.unit.bench.judgments import run_benchmark
 
 pytestmark = pytest.mark.shared
 

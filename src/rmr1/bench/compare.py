@@ -363,6 +363,20 @@ def check_baseline(
 HEADER = ("group", "score", "new %", "old %", "points", "95%", "p", "+/-", "items")
 
 
+def format_comparison(comparison: Comparison) -> list[str]:
+    """The table, aligned, and what stands below it."""
+    rows = (HEADER, *comparison_rows(comparison))
+    widths = [max(len(row[index]) for row in rows) for index in range(len(HEADER))]
+    table = [
+        "  ".join(
+            cell.ljust(width) if index < 2 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return [*table, *comparison_remarks(comparison)]
+
+
 def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """The table for people, one row for each figure, overall scores last; columns are `HEADER`."""
     return [

@@ -212,24 +212,6 @@ def rule_rewardbench(outcomes: Outcomes, variant: str) -> Measures:
     )
 
 
-def aggregate_subsets(accuracies: Mapping[str, float]) -> dict[str, float]:
-    """Sections, overall and plain accuracy from the accuracy of every subset, all in [0, 1].
-
-    Raises:
-        DataError: a subset is missing.
-    """
-    missing = [name for name in SIZES if name not in accuracies]
-    if missing:
-        raise DataError(f"no accuracy for {', '.join(missing[:3])}; RewardBench has {len(SIZES)} subsets")
-    found = {
-        section: sum(accuracies[name] * weight for name, weight in subsets.items()) / sum(subsets.values())
-        for section, subsets in SECTIONS.items()
-    }
-    overall = sum(found.values()) / len(found)
-    plain = sum(accuracies[name] * size for name, size in SIZES.items()) / sum(SIZES.values())
-    return {**found, OVERALL: overall, PLAIN: plain}
-
-
 REWARDBENCH = Benchmark(
     name="rewardbench",
     title="RewardBench",

@@ -184,25 +184,6 @@ def judge_benchmark(
             on_judgment(judgment)
 
 
-def run_benchmark(
-    benchmark: Benchmark,
-    data: Path,
-    judge: PairJudge,
-    writer: RunWriter,
-    *,
-    limit: int | None = None,
-    asking: Asking | None = None,
-    on_judgment: Callable[[Judgment], None] | None = None,
-) -> BenchmarkScores:
-    """Judge what is not judged yet, then score everything in the folder.
-
-    Raises:
-        DataError, GenerationError, RunError: as reading, judging and storing do; finished judgments stay.
-    """
-    judge_benchmark(benchmark, data, judge, writer, limit=limit, asking=asking, on_judgment=on_judgment)
-    return summarize_run(benchmark, writer, judge)
-
-
 def summarize_run(
     benchmark: Benchmark,
     writer: RunWriter,

@@ -17,7 +17,7 @@ rewardbench2  RewardBench 2, from its documented form. DIR: its rows. --ask pair
 pairs         own pairs with labels A, B or tie, in any form that `rmr1 judge` reads.
 
 --data also takes the name of a hub dataset, as allenai/reward-bench@filtered. With several benchmarks it is
-NAME=DIR for each, or one folder that holds a folder for each; -o, --from and --baseline likewise.
+NAME=DIR for each, or one folder that holds a folder for each; --from and --baseline likewise, and -o makes one.
 
 A tie or a missing verdict is no win and is counted beside each score. The answers' places are drawn per pair
 from the seed, unless --order both (JudgeBench's own way), which adds position-consistent accuracy. An overall
@@ -39,21 +39,8 @@ if TYPE_CHECKING:
 
 HELP = "score a judge on benchmarks"
 
-_JUDGING = (
-    *("model", "family", "order", "seed", "limit", "config", "set", "ask"),
-    *("dry_run", "expect_tokens"),
-    *("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
-    *(
-        "device",
-        "dtype",
-        "lora_adapter",
-        "batch_size",
-        "max_model_len",
-        "on_overlong",
-        "chat_template_kwargs",
-    ),
-)
-"""Flags that say how to judge."""
+_JUDGING = ("model", "family", "order", "seed", "limit", "config", "set", "ask", "dry_run", "expect_tokens")
+"""Flags that say how to judge, beside those of sampling and engine."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,8 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scoring.add_argument(
         "--baseline",
-        metavar="RUN_OR_FILE",
-        help="compare item by item with these judgments; fail if significantly worse",
+        action="append",
+        metavar="[NAME=]RUN_OR_FILE",
+        help="compare item by item with these judgments, fail if significantly worse; repeatable",
     )
     scoring.add_argument(
         "--fail-under",
@@ -151,9 +139,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _refuse_judging(arguments: argparse.Namespace) -> None:
+    from rmr1.cli.config import FLAGS
     from rmr1.errors import ConfigError
 
-    for name in _JUDGING:
+    for name in (*_JUDGING, *FLAGS["sampling"], *FLAGS["engine"]):
         if getattr(arguments, name) is not None:
             flag = "--adapter" if name == "lora_adapter" else "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} asks for judging, --from for judgments that exist; leave one out")
@@ -229,18 +218,19 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
         require_folder(job)
         check_placement(job.benchmark, config.judge_settings(order=job.benchmark.order).order)
     limit = config.data.limit
-    for job in jobs:
-        count_pairs(job.benchmark, require_data(job), limit, asking=job.asking)
+    totals = [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
     with ExitStack() as opened:
         first = opened.enter_context(
             closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order)))
         )
         ready = []
-        for job in jobs:
+        for job, total in zip(jobs, totals, strict=True):
             asking = job.asking if job.is_asking_said else suit_asking(job.benchmark, first)
             judge = place_answers(first, config.order or job.benchmark.order)
             if asking is not None:
                 judge = asking.adapt(judge)
+            if asking is not job.asking:
+                total = count_pairs(job.benchmark, require_data(job), limit, asking=asking)
             writer = opened.enter_context(
                 open_benchmark_run(
                     job.benchmark,
@@ -250,10 +240,9 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
                     retry_failed=arguments.retry_failed,
                 )
             )
-            ready.append((replace(job, asking=asking), judge, writer))
-        for job, judge, writer in ready:
+            ready.append((replace(job, asking=asking), judge, writer, total))
+        for job, judge, writer, total in ready:
             data = require_data(job)
-            total = count_pairs(job.benchmark, data, limit, asking=job.asking)
             if writer.num_resumed and not arguments.quiet:
                 print(
                     f"rmr1: {job.folder}: going on after {writer.num_resumed} finished items", file=sys.stderr

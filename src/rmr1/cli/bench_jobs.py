@@ -47,17 +47,18 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
     if own is not None:
         data.setdefault(OWN_PAIRS, own)
     sources = _assign(arguments.source, "--from", names)
-    baselines = _assign([arguments.baseline] if arguments.baseline else None, "--baseline", names)
+    baselines = _assign(arguments.baseline, "--baseline", names)
     _check_said(arguments, benchmarks)
     jobs = []
     for one in benchmarks:
         name = one.name
         output = None if arguments.output is None else Path(arguments.output)
         is_asked = arguments.ask is not None and (is_one or arguments.ask in one.askings)
-        if sources and name not in sources:
-            raise ConfigError(
-                f"--from {name}=RUN is missing; --from names judgments for every benchmark, or none"
-            )
+        for flag, given in (("--from", sources), ("--baseline", baselines)):
+            if given and name not in given:
+                raise ConfigError(
+                    f"{flag} {name}=RUN is missing; {flag} names judgments for every benchmark, or none"
+                )
         jobs.append(
             Job(
                 benchmark=one,

@@ -11,22 +11,27 @@ from typing import Any
 import numpy as np
 
 from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, BenchmarkScores, Interval, score_outcomes
-from rmr1.bench.compare import Comparison, Gate, check_baseline, compare_runs, format_difference
+from rmr1.bench.compare import (
+    Gate,
+    check_baseline,
+    compare_runs,
+    find_source,
+    format_comparison,
+)
 from rmr1.bench.metrics import percentile_interval
 from rmr1.bench.outcomes import Floats, draw_values
-from rmr1.bench.published import Standing, average_three, place
-from rmr1.bench.run import read_finished, read_outcomes
+from rmr1.bench.published import THREE, Standing, average_three, place
+from rmr1.bench.run import read_outcomes
 from rmr1.cli.bench_jobs import Job
 from rmr1.cli.bench_report import Average, Result
 from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError
-from rmr1.records import Judgment
-
-THREE = ("rewardbench", "rm-bench", "rmb")
-"""What RM-R1's average is over."""
 
 PLACED_GROUP = {"judgebench": "gpt-4o-2024-05-13"}
 """The overall that judges are published on, where a benchmark has several."""
+
+_PLACED_VARIANTS = (OFFICIAL_RULE, AS_PUBLISHED)
+"""Scorings that judges are published by."""
 
 _RMB_COLUMNS = {
     ("helpfulness", "best of N"): "Help BoN",
@@ -78,12 +83,12 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
         if job.baseline is not None:
             comparison = compare_runs(
                 job.benchmark,
-                _compared(source, rule),
-                _compared(job.baseline, None),
+                find_source(job.benchmark, source, rule),
+                find_source(job.benchmark, job.baseline, rule),
                 variant=job.variant,
                 num_resamples=arguments.resamples,
             )
-            lines += _tell_comparison(job.baseline, comparison)
+            lines += [f"against {job.baseline}:", *format_comparison(comparison)]
             extra["comparison"] = comparison.describe()
         if comparison is not None or arguments.fail_under is not None:
             gate = check_baseline(scores, comparison, arguments.fail_under)
@@ -122,32 +127,10 @@ def _source_of(arguments: argparse.Namespace, job: Job) -> tuple[Path, str | Non
     return source, rule
 
 
-def _compared(source: Path, rule: str | None) -> Path | list[Judgment]:
-    if rule is None and (source / RUN_FILE).is_file():
-        return source
-    return list(read_finished(source, rule))
-
-
-def _tell_comparison(baseline: Path, comparison: Comparison) -> list[str]:
-    lines = [
-        f"against {baseline}, {one.group}: {format_difference(one)}" + " (partial)" * one.is_partial
-        for one in comparison.overall
-    ]
-    left = {
-        "only in the new run": comparison.only_new.count,
-        "only in the baseline": comparison.only_old.count,
-        "other texts or label": comparison.changed.count,
-    }
-    said = [f"{count} {name}" for name, count in left.items() if count]
-    if said:
-        lines.append(f"  {comparison.shared} items compared; left out: {', '.join(said)}")
-    return [*lines, *comparison.notes]
-
-
 def _place(scores: BenchmarkScores) -> Standing | None:
     wanted = PLACED_GROUP.get(scores.benchmark)
     whole = next((one for one in scores.overall if wanted in (None, one.group)), None)
-    if whole is None or scores.variant not in (OFFICIAL_RULE, AS_PUBLISHED):
+    if whole is None or scores.variant not in _PLACED_VARIANTS:
         return None
     return place(
         scores.benchmark,
@@ -178,6 +161,8 @@ def _average(
         # The three draws are independent: their parts are drawn by their own names.
         interval = percentile_interval(np.mean(list(draws.values()), axis=0))
     as_published = any(job.benchmark.name == "rm-bench" and job.variant == AS_PUBLISHED for job in jobs)
+    if any(job.benchmark.name in THREE and job.variant not in _PLACED_VARIANTS for job in jobs):
+        return Average(value=value, interval=interval), None
     standing = place("average", value, interval=interval, as_published=as_published)
     if standing is None:
         return Average(value=value, interval=interval), None

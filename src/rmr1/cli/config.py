@@ -66,7 +66,7 @@ class JudgeConfig(_Section):
         )
 
 
-_FLAGS: dict[str, tuple[str, ...]] = {
+FLAGS: dict[str, tuple[str, ...]] = {
     "": ("model", "family", "rule", "order", "seed"),
     "sampling": ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
     "engine": (
@@ -99,7 +99,7 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
         values, origin = read_toml(Path(path)), str(path)
     for assignment in getattr(arguments, "set", None) or ():
         assign_setting(values, assignment)
-    for section, names in _FLAGS.items():
+    for section, names in FLAGS.items():
         for name in names:
             value = getattr(arguments, name, None)
             if value is None:
@@ -172,7 +172,7 @@ def _describe(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         section = ".".join(str(part) for part in first["loc"][:-1])
-        known = [*_FLAGS.get(section, ()), *(name for name in _FLAGS if name and not section)]
+        known = [*FLAGS.get(section, ()), *(name for name in FLAGS if name and not section)]
         near = get_close_matches(str(first["loc"][-1]), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
         return f"unknown key {place!r}; {hint}"

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from rmr1.bench.base import Benchmark, BenchmarkScores
+from rmr1.bench.run import judge_benchmark, summarize_run
+from rmr1.data.runs import RunWriter
+from rmr1.judge.base import PairJudge
 from rmr1.judge.compare import decide
 from rmr1.records import (
     Generation,
@@ -49,3 +55,11 @@ def judge(
         confidence=decision.confidence,
         votes=tuple(votes),
     )
+
+
+def run_benchmark(
+    benchmark: Benchmark, data: Path, judge: PairJudge, writer: RunWriter, *, limit: int | None = None
+) -> BenchmarkScores:
+    """Judge and score, as the command line does."""
+    judge_benchmark(benchmark, data, judge, writer, limit=limit)
+    return summarize_run(benchmark, writer, judge)

@@ -141,7 +141,8 @@ def test_seed_and_batches(monkeypatch):
     assert (draw_values(alone, measures[1:], num=100, seed=1)[0] == first[1]).all()
     monkeypatch.setattr(outcomes_module, "MOST_WEIGHTS", 200)
     assert len(list(bootstrap([table], num=100))) > 10
-    assert (draw_values(table, measures, num=100, seed=1) == first).all()
+    # A product of matrices adds up in an order that depends on their sizes.
+    assert draw_values(table, measures, num=100, seed=1) == pytest.approx(first, abs=1e-12)
 
 
 def test_two_tables_share_their_draws():

@@ -12,7 +12,6 @@ from rmr1.bench.rewardbench import (
     REWARDBENCH,
     SECTIONS,
     SIZES,
-    aggregate_subsets,
     find_rewardbench_files,
     read_rewardbench,
 )
@@ -140,22 +139,11 @@ def test_judged_twice():
         score([one("donotanswer", 3, "A"), one("donotanswer", 3, "A")])
 
 
-def test_missing_subset():
-    with pytest.raises(DataError, match="no accuracy for hep-rust"):
-        aggregate_subsets({name: 1.0 for name in SIZES if name != "hep-rust"})
-
-
 def test_published_figures_of_rm_r1(shared):
     folder = shared / "data" / "rm-r1-published" / "RM-R1-DeepSeek-Distilled-Qwen-32B" / "reward_bench"
     subsets = json.loads((folder / "score_result" / "each_small_section_score.json").read_text())
     published = json.loads((folder / "score_result" / "main_score.json").read_text())
-    found = aggregate_subsets({name: value for name, value in subsets.items() if name in SIZES})
-    assert {name: found[name] for name in SECTIONS} == pytest.approx(
-        {name: published[name] for name in SECTIONS}, abs=1e-9
-    )
-    assert found["overall"] == pytest.approx(published["avg_Result_each_section"], abs=1e-9)
-    assert found["plain accuracy"] == pytest.approx(published["absoluate_Result"], abs=1e-9)
-    # The same through judgments: each subset's accuracy is a whole number of right answers.
+    # Each subset's accuracy is a whole number of right answers.
     wrong = {name: size - round(subsets[name] * size) for name, size in SIZES.items()}
     scores = score(official(wrong))
     assert scores.overall[0].value == pytest.approx(published["avg_Result_each_section"], abs=1e-9)

@@ -16,7 +16,6 @@ from rmr1.bench.run import (
     place_answers,
     read_again,
     read_finished,
-    run_benchmark,
     score_finished,
 )
 from rmr1.data.rulings import read_rulings, ruling_of
@@ -25,6 +24,7 @@ from rmr1.engines.scripted import ScriptedEngine, load_scripted
 from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family, parse_blocks
+from tests.unit.bench.judgments import run_benchmark
 
 JUDGEBENCH = load_benchmark("judgebench")
 RMB = load_benchmark("rmb")

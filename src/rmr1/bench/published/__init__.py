@@ -3,6 +3,7 @@
 from rmr1.bench.published.checks import Difference, Disagreement, check_rows, find_disagreements, follow
 from rmr1.bench.published.marks import MARKS, marks_of
 from rmr1.bench.published.rows import (
+    THREE,
     TITLES,
     Kind,
     Printed,
@@ -15,6 +16,7 @@ from rmr1.bench.published.standing import Standing, average_three, place
 
 __all__ = [
     "MARKS",
+    "THREE",
     "TITLES",
     "Difference",
     "Disagreement",
