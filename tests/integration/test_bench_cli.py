@@ -274,6 +274,15 @@ def test_several_benchmarks_in_one_command(several, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == live
     chat = next(one for one in live["benchmarks"]["rm-bench"]["figures"] if one["name"] == "Chat")
     assert chat["value"] == pytest.approx(2 / 3)
+    # One of them, named by the folder of all, beside itself.
+    # One of four domains has no mean of all to compare, so the gate does not pass.
+    assert run("bench", "rm-bench", "--from", out, "--baseline", out, "--leaderboard") == 1
+    printed = capsys.readouterr().out
+    assert f"RM-Bench against {out / 'rm-bench'}:" in printed
+    assert "compared over the 1 items that both runs hold" in printed
+    assert "no place among published judges" in printed
+    assert run("bench", *FOUR, "--from", out, "--baseline", f"rmb={out / 'rmb'}") == 2
+    assert "--baseline rewardbench=RUN is missing" in capsys.readouterr().err
 
 
 def test_several_resume_anywhere(several, tmp_path, capsys):
@@ -304,6 +313,8 @@ def test_as_published_reads_and_scores_as_the_reference(several, tmp_path, capsy
     assert run(*base, "--from", out, "--as-published") == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["variant"] == "as-published"
+    assert run("bench", "rm-bench", "--from", out, "--as-published") == 0
+    assert "texts are read by verdict rule 'published'" in capsys.readouterr().out
     # Cell 0-2, twice in hard, is lost; 1-0 and 2-1 are won.
     assert {one["name"]: one["value"] for one in scores["categories"]} == (
         pytest.approx({"Easy": 1, "Normal": 2 / 3, "Hard": 1 / 3})
@@ -331,6 +342,11 @@ def test_own_pairs_with_a_baseline(tmp_path, capsys):
     assert "gate FAILED" in capsys.readouterr().out
     assert run("bench", "pairs", "--from", tmp_path / "old", "--baseline", tmp_path / "old", "--json") == 0
     compared = json.loads(capsys.readouterr().out)
+    # Held against the file, a run that lacks some of its pairs has no overall to pass with.
+    lines = (tmp_path / "old" / "judgments.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "old" / "judgments.jsonl").write_bytes(b"".join(lines[:30]))
+    assert run("bench", "pairs", path, "--from", tmp_path / "old", "--fail-under", 50) == 1
+    assert "pairs has no overall score to hold against 50% (partial: 30 of 40)" in capsys.readouterr().out
     assert compared["comparison"]["overall"][0]["difference"] == 0
     assert compared["gate"]["is_passed"] is True
 
@@ -347,6 +363,19 @@ def test_markdown(data, tmp_path, capsys):
     rows = [line for line in printed.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in rows} == {8}
     assert any(line.startswith("| Coding | 60.00 |") for line in rows)
+    assert run("bench", "judgebench", "--from", out, "--baseline", out, "--markdown", "-") == 0
+    compared = [line for line in capsys.readouterr().out.splitlines() if line.count("|") == 10]
+    assert compared[0].startswith("| group | score | new % |")
+    assert any(line.startswith(f"| {MODEL} | Coding | 60.00 | 60.00 |") for line in compared)
+
+
+def test_what_was_not_asked_officially_has_no_place(data, tmp_path, capsys):
+    base = ("bench", "judgebench", "--data", data, "-m", "scripted:longer", "--quiet", "--order")
+    assert run(*base, "seeded", "-o", tmp_path / "once") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not placed among published judges: asked in one order; JudgeBench asks" in said
+    assert run(*base, "both", "-o", tmp_path / "twice", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["deviations"] == []
 
 
 @pytest.mark.parametrize(
@@ -360,9 +389,17 @@ def test_markdown(data, tmp_path, capsys):
         (("rmb", "judgebench", "--from", "rmb={data}"), "--from judgebench=RUN is missing"),
         (("rmb", "--from", "{data}", "--scoring", "x"), "can be scored by official"),
         (("rmb", "--from", "{data}", "--fail-under", "0.8"), "expected a percentage"),
-        (("rmb", "--from", "{data}", "--plot", "x.doc"), "expected a file that ends with"),
-        (("rmb", "--from", "{data}", "--resamples", "-1"), "expected 0 or more"),
-        (("rmb", "--data", "{data}", "-o", "{out}", "--ask", "ratings"), "is not asked by 'ratings'"),
+        (("rmb", "--from", "{data}", "--plot", "x.doc"), "a plot is written as .png"),
+        (("rmb", "--from", "{data}", "--resamples", "-1"), "expected 0 for none, or 100 or more"),
+        (("rmb", "--from", "{data}", "--resamples", "20"), "fewer tell nothing"),
+        (("rmb", "--from", "{data}", "--baseline", "{data}", "--resamples", "0"), "expected 100 or more"),
+        (("rmb", "--from", "{data}", "--json", "--markdown", "-"), "both write to standard output"),
+        (("rmb", "--from", "{data}", "--markdown", "{out}/no/x.md"), "a folder that exists"),
+        (("pairs", "{data}", "-o", "{out}", "--leaderboard"), "no judges are published on own pairs"),
+        (
+            ("rmb", "--data", "{data}", "-o", "{out}", "--ask", "ratings"),
+            "none of the benchmarks is asked so",
+        ),
         (("rm-bench", "-o", "{out}"), "the hub's dataset: --data THU-KEG/RM-Bench"),
     ],
 )

@@ -104,13 +104,12 @@ def test_runs_of_other_data_share_nothing(data, tmp_path):
 def test_where_a_baseline_is_found(data, tmp_path):
     live(data, tmp_path / "all" / "pairs", "longer", limit=10)
     folder = tmp_path / "all" / "pairs"
-    assert find_source(PAIRS, folder) == folder
-    assert find_source(PAIRS, tmp_path / "all") == folder
-    read_again = find_source(PAIRS, folder, "tagged")
+    assert find_source(folder) == folder
+    read_again = find_source(folder, "tagged")
     (overall,) = compare_runs(PAIRS, folder, read_again).overall
     assert (overall.items, overall.difference) == (10, 0)
     with pytest.raises(DataError, match="no such file or folder"):
-        find_source(PAIRS, tmp_path / "nowhere")
+        find_source(tmp_path / "nowhere")
 
 
 def test_recorded_judges(shared):
@@ -118,7 +117,7 @@ def test_recorded_judges(shared):
     folder = shared / "data" / "judge-outputs" / "judgebench"
     names = ("Ray2333_GRM-Gemma-2B-rewardmodel-ft", "Skywork_Skywork-Reward-Gemma-2-27B")
     small, large = (folder / f"ScalerLab__gpt-4o-2024-05-13__reward_model__{name}.jsonl.gz" for name in names)
-    new, old = find_source(JUDGEBENCH, large), find_source(JUDGEBENCH, small)
+    new, old = find_source(large), find_source(small)
     comparison = compare_runs(JUDGEBENCH, new, old)
     (overall,) = comparison.overall
     scores = score_finished(JUDGEBENCH, large)

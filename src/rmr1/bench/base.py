@@ -130,6 +130,8 @@ class BenchmarkScores:
     variant: str = OFFICIAL_RULE
     """The rule's variant."""
     notes: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+    """How asking or scoring departs from what is published; such scores have no place among published ones."""
 
     @property
     def is_complete(self) -> bool:
@@ -149,6 +151,7 @@ class BenchmarkScores:
             "orders": dict(self.orders),
             "problems": dict(self.problems),
             "notes": list(self.notes),
+            "deviations": list(self.deviations),
         }
 
 
@@ -242,6 +245,10 @@ def score_outcomes(
         problems=tuple(sorted(outcomes.problems.items())),
         variant=variant,
         notes=(*measures.notes, *outcomes.notes),
+        deviations=(
+            *(() if variant in (OFFICIAL_RULE, AS_PUBLISHED) else (f"scored by {variant!r}",)),
+            *outcomes.deviations,
+        ),
     )
 
 

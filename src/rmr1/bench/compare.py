@@ -113,16 +113,12 @@ class Comparison:
         }
 
 
-def find_source(benchmark: Benchmark, path: Path, rule: str | None = None) -> Source:
-    """What `--baseline` names: a run folder, a folder that holds one under the benchmark's name, or recorded
-    outputs of another judge. With `rule` the stored texts are read again by it.
+def find_source(path: Path, rule: str | None = None) -> Source:
+    """A run folder, or recorded outputs of another judge. With `rule` the stored texts are read again by it.
 
     Raises:
         DataError: there is nothing that can be read. ConfigError: the rule is unknown or does not fit.
     """
-    inner = path / benchmark.name
-    if not (path / RUN_FILE).is_file() and (inner / RUN_FILE).is_file():
-        path = inner
     if rule is None and (path / RUN_FILE).is_file():
         return path
     return list(read_finished(path, rule))

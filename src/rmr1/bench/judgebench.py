@@ -32,6 +32,8 @@ OFFICIAL: Mapping[str, Mapping[str, int]] = {
 LABELS: Mapping[str, Label] = {"A>B": "A", "B>A": "B"}
 """The benchmark's labels, and its judges' decisions."""
 
+_ONE_WAY = "asked in one order; JudgeBench asks a judge that writes in both"
+
 _SOURCES = {"livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
 _TEXTS = ("pair_id", "source", "question", "response_model", "response_A", "response_B", "label")
 
@@ -126,12 +128,8 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
                 f"pair {ruling.id!r} is no labelled JudgeBench pair; was the run made with bench judgebench?"
             )
         category_of(ruling.subset)
-        counts.judgments += 1
-        counts.orders[ruling.placement] += 1
+        counts.add(ruling)
         said = list(ruling.by_order().values())
-        for _, problem in said:
-            if problem is not None:
-                counts.problems[problem] += 1
         name = f"{ruling.source}/{ruling.subset}"
         part = parts.setdefault(name, PartBuilder(name))
         total = sum(points(winner, label) for winner, _ in said)
@@ -142,7 +140,12 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
         if len(said) == 2:
             part.note(SAME_BOTH_WAYS, said[0][0] == said[1][0] and said[0][0] is not None)
             part.note(RIGHT_BOTH_WAYS, total == 2)
-    return counts.outcomes("judgebench", (parts[name] for name in sorted(parts)))
+    one_way = any(counts.orders[order] for order in ("given", "swapped"))
+    return counts.outcomes(
+        "judgebench",
+        (parts[name] for name in sorted(parts)),
+        deviations=(_ONE_WAY,) if one_way else (),
+    )
 
 
 def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:

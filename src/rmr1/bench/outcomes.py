@@ -87,7 +87,9 @@ class Outcomes:
     problems: Mapping[str, int] = field(default_factory=dict)
     """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
     notes: tuple[str, ...] = ()
-    """What was adapted, in words for the report."""
+    """What there is to know of the data, in words for the report."""
+    deviations: tuple[str, ...] = ()
+    """How asking departed from the benchmark's own way; such scores have no place among published ones."""
 
 
 class Resamples:

@@ -82,7 +82,7 @@ def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:
         part = parts.get(name)
         if part is None:
             part = parts.setdefault(name, PartBuilder(name))
-        add_pair(part, ruling.id, ruling)
+        add_pair(part, ruling.id, ruling, by_vote=True)
     for part in parts.values():
         _number_repeated(part.items)
     return counts.outcomes("pairs", parts.values())
@@ -106,8 +106,8 @@ def _name(text: str | None) -> str:
 def rule_pairs(outcomes: Outcomes, variant: str) -> Measures:
     """Plain accuracy of all pairs, and by subset, source and label where there are several."""
     everything = tuple(sorted(outcomes.parts))
-    # Own data has no official size: what was judged is the whole of it.
-    total = sum(len(part) for part in outcomes.parts.values())
+    # Own data has no official size: what was judged is the whole of it, unless more is known to be there.
+    total = sum(len(part) for part in outcomes.parts.values()) + outcomes.unfinished
     overall = Measure(group="pairs", name="overall", parts=everything, official=total)
     figures = [
         *_by(everything, "subset", lambda one: one[0]),

@@ -168,11 +168,11 @@ def tally_rewardbench(rulings: Iterable[Ruling]) -> Outcomes:
             )
         part = parts[subset]
         add_pair(part, item, ruling)
-        half = ruling.winner is None or ruling.winner == "tie"
-        part.note(UPSTREAM, 0.5 if half else float(ruling.winner == ruling.label))
+        winner, _ = ruling.asked_first()
+        part.note(UPSTREAM, 0.5 if winner in (None, "tie") else float(winner == ruling.label))
     for part in parts.values():
         refuse_repeated(part, "/")
-    return counts.outcomes("rewardbench", parts.values())
+    return counts.outcomes("rewardbench", parts.values(), deviations=counts.find_one_place())
 
 
 def rule_rewardbench(outcomes: Outcomes, variant: str) -> Measures:

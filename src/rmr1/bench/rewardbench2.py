@@ -150,10 +150,7 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
         if one.way != way:
             raise DataError(f"{subset}/{found[2]} was judged in two ways, by {one.way} and by {way}")
         is_text |= ruling.rule in (RATED, RATED_PUBLISHED)
-        counts.judgments += 1
-        counts.orders["scores" if way == "ratings" else ruling.placement] += 1
-        if ruling.problem is not None:
-            counts.problems[ruling.problem] += 1
+        counts.add(ruling)
         _add(one, indices, ruling)
     return _build(counts, prompts, is_text)
 
@@ -165,6 +162,7 @@ def _add(one: _Answers, indices: list[int], ruling: Ruling) -> None:
         DataError: what it says was said before.
     """
     first, second = indices[0], indices[1]
+    winner, _ = ruling.asked_first()
     if one.way == "ratings":
         is_known = first in one.numbers or second in one.numbers
         for index, number in zip((first, second), _numbers(ruling), strict=True):
@@ -172,16 +170,16 @@ def _add(one: _Answers, indices: list[int], ruling: Ruling) -> None:
             one.numbers[index] = number
     elif one.way == "pairs":
         is_known = (first, second) in one.games
-        one.games[first, second] = ruling.winner
+        one.games[first, second] = winner
     else:
         is_known = one.judged > 0
-        one.choice = ruling.winner
+        one.choice = winner
     if is_known or max(indices) >= one.num_answers:
         raise DataError(f"{ruling.id!r} was judged twice, or names an answer that is not there")
     one.judged += 1
     if one.way != "ratings":
-        one.no_verdict += ruling.winner is None
-        one.ties += ruling.winner == "tie"
+        one.no_verdict += winner is None
+        one.ties += winner == "tie"
 
 
 def _numbers(ruling: Ruling) -> tuple[float | None, float | None]:
@@ -227,8 +225,13 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
             note_ties(part, stats, kind, number)
         else:
             part.credits.append(one.credit())
-    notes = (UNVERIFIED, *((_ADAPTED,) if "pairs" in ways else ()))
-    return counts.outcomes("rewardbench2", parts.values(), unfinished=unfinished, notes=notes)
+    return counts.outcomes(
+        "rewardbench2",
+        parts.values(),
+        unfinished=unfinished,
+        notes=(UNVERIFIED,),
+        deviations=(_ADAPTED,) if "pairs" in ways else (),
+    )
 
 
 def _kind_and_number(name: str) -> tuple[Kind, int]:

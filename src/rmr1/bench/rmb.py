@@ -207,7 +207,7 @@ def tally_rmb(rulings: Iterable[Ruling]) -> Outcomes:
         refuse_repeated(one, "#")
     unfinished = sum(one.close() for one in lists.values())
     builders = [*pairs.values(), *lists.values(), *(one.inside for one in lists.values())]
-    return counts.outcomes("rmb", builders, unfinished=unfinished)
+    return counts.outcomes("rmb", builders, unfinished=unfinished, deviations=counts.find_one_place())
 
 
 def rule_rmb(outcomes: Outcomes, variant: str) -> Measures:

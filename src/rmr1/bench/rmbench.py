@@ -157,7 +157,7 @@ class _Matrices(PartBuilder):
             cells = self._cells[item] = [None] * len(CELLS)
         if cells[cell] is not None:
             raise DataError(f"pair {ruling.id!r} was judged twice")
-        winner = ruling.winner
+        winner, _ = ruling.asked_first()
         cells[cell] = int(winner == ruling.label)
         if winner is None or winner == "tie":
             self._lacking.setdefault(item, [0, 0])[winner is not None] += 1
@@ -203,7 +203,9 @@ def tally_rm_bench(rulings: Iterable[Ruling]) -> Outcomes:
             )
         parts[name].add(item, CELLS[cell], ruling)
     unfinished = sum(part.close() for part in parts.values())
-    return counts.outcomes("rm-bench", parts.values(), unfinished=unfinished)
+    return counts.outcomes(
+        "rm-bench", parts.values(), unfinished=unfinished, deviations=counts.find_one_place()
+    )
 
 
 def rule_rm_bench(outcomes: Outcomes, variant: str) -> Measures:

@@ -16,6 +16,9 @@ from rmr1.records import PROBLEMS
 RATED_RULES = (RATED, RATED_PUBLISHED)
 """Rules of judgments whose two votes rate one answer each."""
 
+MANY = 20
+"""Judgments that no drawn order leaves all in one place."""
+
 SAME_BOTH_WAYS = "same verdict both ways"
 RIGHT_BOTH_WAYS = "right both ways"
 """Position-consistent accuracy: the right answer wins in either place."""
@@ -23,7 +26,7 @@ RIGHT_BOTH_WAYS = "right both ways"
 
 @dataclass(slots=True)
 class RulingCounts:
-    """How many judgments came in, how they were asked, and why verdicts are missing."""
+    """How many judgments came in, how they were asked, and why verdicts are missing; each order's apart."""
 
     judgments: int = 0
     orders: Counter[str] = field(default_factory=Counter)
@@ -37,8 +40,19 @@ class RulingCounts:
         else:
             order = votes[0].order if len(votes) == 1 else ruling.placement
         self.orders[order] += 1
-        if ruling.problem is not None:
-            self.problems[ruling.problem] += 1
+        if len(votes) < 2:
+            if ruling.problem is not None:
+                self.problems[ruling.problem] += 1
+            return
+        for _, problem in ruling.by_order().values():
+            if problem is not None:
+                self.problems[problem] += 1
+
+    def find_one_place(self) -> tuple[str, ...]:
+        """What is wrong where data that names the better answer first was shown as it stands, and nothing else."""
+        if self.orders["given"] < MANY or set(self.orders) != {"given"}:
+            return ()
+        return ("the better answer was always shown first",)
 
     def outcomes(self, benchmark: str, builders: Iterable[PartBuilder], **fields: Any) -> Outcomes:
         """The finished table."""
@@ -52,9 +66,13 @@ class RulingCounts:
         )
 
 
-def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
-    """A labelled pair as an item: credit 1 where its label won; a tie or a missing verdict is no win."""
-    winner = ruling.winner
+def add_pair(part: PartBuilder, item: str, ruling: Ruling, *, by_vote: bool = False) -> None:
+    """A labelled pair as an item: credit 1 where its label won; a tie or a missing verdict is no win.
+
+    Of a pair asked both ways the order counts that was asked first, as benchmarks ask once in a random
+    order; `by_vote` counts what both add up to.
+    """
+    winner = ruling.winner if by_vote else ruling.asked_first()[0]
     part.items.append(item)
     part.credits.append(winner == ruling.label)
     part.no_verdict.append(winner is None)

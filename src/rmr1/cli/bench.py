@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from rmr1.cli.bench_jobs import Job
     from rmr1.cli.bench_results import Collected
 
+FEWEST_RESAMPLES = 100
+
 HELP = "score a judge on benchmarks"
 
 _JUDGING = ("model", "family", "order", "seed", "limit", "config", "set", "ask", "dry_run", "expect_tokens")
@@ -114,16 +116,13 @@ def run(arguments: argparse.Namespace) -> int:
         from rmr1.bench.compare import check_fail_under
 
         check_fail_under(arguments.fail_under)
-    if arguments.resamples < 0:
-        raise ConfigError(f"--resamples {arguments.resamples}: expected 0 or more")
-    if arguments.plot is not None:
-        from rmr1.report.leaderboard_plot import SUFFIXES
-
-        if not arguments.plot.lower().endswith(SUFFIXES):
-            raise ConfigError(
-                f"--plot {arguments.plot}: expected a file that ends with {', '.join(SUFFIXES)}"
-            )
+    if arguments.resamples < FEWEST_RESAMPLES and (arguments.resamples != 0 or arguments.baseline):
+        no = "" if arguments.baseline else "0 for none, or "
+        raise ConfigError(
+            f"--resamples {arguments.resamples}: expected {no}{FEWEST_RESAMPLES} or more; fewer tell nothing"
+        )
     jobs = plan_jobs(arguments)
+    _check_report(arguments, jobs)
     if jobs[0].source is not None:
         _refuse_judging(arguments)
         _store_finished(arguments, jobs)
@@ -136,6 +135,28 @@ def run(arguments: argparse.Namespace) -> int:
     collected = collect(arguments, jobs)
     _report(arguments, jobs, collected)
     return 0 if all(gate.is_passed for gate in collected.gates) else 1
+
+
+def _check_report(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
+    """What would fail only after judging."""
+    from pathlib import Path
+
+    from rmr1.bench.published import TITLES
+    from rmr1.errors import ConfigError
+
+    if arguments.json and arguments.markdown == "-":
+        raise ConfigError("--json and --markdown - both write to standard output; name a file for --markdown")
+    if arguments.markdown not in (None, "-"):
+        path = Path(arguments.markdown)
+        if path.is_dir() or not path.parent.is_dir():
+            raise ConfigError(f"--markdown {path}: expected a file in a folder that exists")
+    if (arguments.plot or arguments.leaderboard) and not any(job.benchmark.name in TITLES for job in jobs):
+        flag = "--plot" if arguments.plot else "--leaderboard"
+        raise ConfigError(f"{flag}: no judges are published on {jobs[0].benchmark.title}; leave it out")
+    if arguments.plot is not None:
+        from rmr1.report.leaderboard_plot import check_plot
+
+        check_plot(Path(arguments.plot))
 
 
 def _refuse_judging(arguments: argparse.Namespace) -> None:
@@ -182,6 +203,8 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
         data = require_data(job)
         if len(jobs) > 1:
             print(f"{job.benchmark.title}:")
+        if job.benchmark.askings and not job.is_asking_said:
+            print("asked by pairs here; without --ask the judge decides, see rmr1 bench --help")
         pairs = read_pairs(job.benchmark, data, config.data.limit, asking=job.asking)
         output = None if job.folder is None else str(job.folder)
         print_dry_run(
@@ -292,6 +315,8 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
             from rmr1.report.leaderboard import print_leaderboard
 
             console = Console(width=max(WIDTH, Console().width))
+            if not collected.standings:
+                print("no place among published judges: no overall is complete and official")
             for standing, parts in collected.standings:
                 print_leaderboard(console, standing, collected.judge, parts=parts)
     if arguments.plot is not None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
-from rmr1.bench.run import NAMES, find_asking, load_benchmark
+from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark
+from rmr1.data.runs import RUN_FILE
 from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge
 
@@ -53,7 +54,7 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
     for one in benchmarks:
         name = one.name
         output = None if arguments.output is None else Path(arguments.output)
-        is_asked = arguments.ask is not None and (is_one or arguments.ask in one.askings)
+        is_asked = arguments.ask is not None and (is_one or bool(one.askings))
         for flag, given in (("--from", sources), ("--baseline", baselines)):
             if given and name not in given:
                 raise ConfigError(
@@ -123,7 +124,8 @@ def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:
 
 
 def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:
-    """`NAME=PLACE` for one benchmark, a bare PLACE for the only one, or for the folder of one per name."""
+    """`NAME=PLACE` for one benchmark, a bare PLACE for the only one, or for the folder of one per name, as
+    `-o` makes it."""
     found: dict[str, Path] = {}
     for value in values or ():
         name, equals, place = value.partition("=")
@@ -132,7 +134,9 @@ def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> di
                 raise ConfigError(f"{flag} {value}: {name} is not among the benchmarks {', '.join(names)}")
             given = {name: Path(place)}
         elif len(names) == 1:
-            given = {names[0]: Path(value)}
+            whole, inner = Path(value), Path(value) / names[0]
+            is_of_several = (inner / RUN_FILE).is_file() and not (whole / RUN_FILE).is_file()
+            given = {names[0]: inner if is_of_several else whole}
         else:
             given = {one: Path(value) / one for one in names if (Path(value) / one).exists()}
             if not given:
@@ -157,10 +161,8 @@ def _check_said(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) 
         raise ConfigError(
             f"--scoring {scoring}: {names} can be scored by {', '.join([OFFICIAL_RULE, *known])}"
         )
-    if (
-        arguments.ask is not None
-        and len(benchmarks) > 1
-        and not any(arguments.ask in one.askings for one in benchmarks)
+    if arguments.ask not in (None, PAIRS_ASKING) and not any(
+        arguments.ask in one.askings for one in benchmarks
     ):
         raise ConfigError(f"--ask {arguments.ask}: none of the benchmarks is asked so")
 

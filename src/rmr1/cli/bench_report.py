@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
+from rmr1.bench.compare import HEADER as COMPARED
+from rmr1.bench.compare import Comparison, comparison_remarks, comparison_rows, format_comparison
 
 WIDTH = 100
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
@@ -22,7 +24,10 @@ class Result:
     title: str
     scores: BenchmarkScores
     lines: tuple[str, ...] = ()
-    """More to be said: place among the published, comparison with the baseline."""
+    """More to be said: place among the published, gate."""
+    baseline: str = ""
+    """What it was compared with."""
+    comparison: Comparison | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The same for programs: plain JSON values."""
 
@@ -93,6 +98,14 @@ def print_results(results: Sequence[Result], average: Average | None = None) -> 
             print(_line(row, widths))
     for line in remarks(results, average):
         print(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) if line else "")
+    for result in results:
+        if result.comparison is not None:
+            print(f"\n{_compared(result)}:")
+            print("\n".join(format_comparison(result.comparison)))
+
+
+def _compared(result: Result) -> str:
+    return f"{result.title} against {result.baseline}"
 
 
 def remarks(results: Sequence[Result], average: Average | None = None) -> Iterator[str]:
@@ -112,16 +125,27 @@ def remarks(results: Sequence[Result], average: Average | None = None) -> Iterat
 
 def format_markdown(results: Sequence[Result], average: Average | None = None) -> str:
     """The same table as Markdown, with the remarks below it."""
-    lines = [
-        "| score | % | 95% | right | of | no verdict | ties |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    lines = [*_markdown_head(("score", *_HEADER[1:]), 1)]
     for row in build_rows(results, average):
         name, *cells = (*row.cells, *[""] * (len(_HEADER) - len(row.cells)))
         mark = "**" if row.is_heading or row.is_overall else ""
         lines.append(f"| {mark}{_escape(name.strip())}{mark} | {' | '.join(cells)} |")
     said = [_escape(line) for line in remarks(results, average) if line]
-    return "\n".join([*lines, "", *(f"- {line.strip()}" for line in said), ""])
+    lines += ["", *(f"- {line.strip()}" for line in said)]
+    for result in results:
+        if result.comparison is not None:
+            lines += ["", f"**{_escape(_compared(result))}**", "", *_markdown_head(COMPARED, 2)]
+            lines += [
+                f"| {' | '.join(map(_escape, cells))} |" for cells in comparison_rows(result.comparison)
+            ]
+            lines += ["", *(f"- {_escape(line)}" for line in comparison_remarks(result.comparison))]
+    return "\n".join([*lines, ""])
+
+
+def _markdown_head(names: Sequence[str], num_texts: int) -> tuple[str, str]:
+    """Header and rule of a table whose columns after the first `num_texts` are numbers."""
+    rule = ["---" if index < num_texts else "---:" for index in range(len(names))]
+    return f"| {' | '.join(names)} |", f"|{'|'.join(rule)}|"
 
 
 def describe_results(results: Sequence[Result], average: Average | None = None) -> dict[str, Any]:
@@ -172,6 +196,8 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
     if scores.variant != OFFICIAL_RULE:
         yield f"scoring: {scores.variant}"
     yield from scores.notes
+    for deviation in scores.deviations:
+        yield f"not placed among published judges: {deviation}"
 
 
 def _percent(value: float | None) -> str:

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, BenchmarkScores, Interval, score_outcomes
-from rmr1.bench.compare import (
-    Gate,
-    check_baseline,
-    compare_runs,
-    find_source,
-    format_comparison,
-)
+from rmr1.bench.base import AS_PUBLISHED, BenchmarkScores, Interval, score_outcomes
+from rmr1.bench.compare import Gate, check_baseline, compare_runs, find_source
 from rmr1.bench.metrics import percentile_interval
-from rmr1.bench.outcomes import Floats, draw_values
+from rmr1.bench.outcomes import Floats, Outcomes, draw_values
 from rmr1.bench.published import THREE, Standing, average_three, place
-from rmr1.bench.run import read_outcomes
-from rmr1.cli.bench_jobs import Job
+from rmr1.bench.run import count_pairs, read_outcomes
+from rmr1.cli.bench_jobs import OWN_PAIRS, Job
 from rmr1.cli.bench_report import Average, Result
 from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError
+from rmr1.judge.settings import JudgeSettings
 
 PLACED_GROUP = {"judgebench": "gpt-4o-2024-05-13"}
 """The overall that judges are published on, where a benchmark has several."""
-
-_PLACED_VARIANTS = (OFFICIAL_RULE, AS_PUBLISHED)
-"""Scorings that judges are published by."""
 
 _RMB_COLUMNS = {
     ("helpfulness", "best of N"): "Help BoN",
@@ -65,14 +57,16 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
     standings: list[tuple[Standing, Mapping[str, float]]] = []
     draws: dict[str, Floats] = {}
     overalls: dict[str, float | None] = {}
+    is_average_placed = True
     for job in jobs:
         source, rule = _source_of(arguments, job)
-        checked = job.data if job.source is not None and job.folder is None else None
-        outcomes = read_outcomes(job.benchmark, source, rule=rule, data=checked)
+        outcomes = _read(job, source, rule)
         scores = score_outcomes(
             job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
         )
         lines: list[str] = []
+        if rule is not None:
+            lines.append(f"texts are read by verdict rule {rule!r}")
         extra: dict[str, Any] = {}
         standing = _place(scores)
         if standing is not None:
@@ -83,25 +77,34 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
         if job.baseline is not None:
             comparison = compare_runs(
                 job.benchmark,
-                find_source(job.benchmark, source, rule),
-                find_source(job.benchmark, job.baseline, rule),
+                find_source(source, rule),
+                find_source(job.baseline, rule),
                 variant=job.variant,
                 num_resamples=arguments.resamples,
             )
-            lines += [f"against {job.baseline}:", *format_comparison(comparison)]
             extra["comparison"] = comparison.describe()
         if comparison is not None or arguments.fail_under is not None:
             gate = check_baseline(scores, comparison, arguments.fail_under)
             gates.append(gate)
             lines.append(f"gate {'passed' if gate.is_passed else 'FAILED'}: {gate.line}")
             extra["gate"] = gate.describe()
-        results.append(Result(title=job.benchmark.title, scores=scores, lines=tuple(lines), extra=extra))
+        results.append(
+            Result(
+                title=job.benchmark.title,
+                scores=scores,
+                lines=tuple(lines),
+                baseline=str(job.baseline),
+                comparison=comparison,
+                extra=extra,
+            )
+        )
         if job.benchmark.name in THREE:
             overalls[job.benchmark.name] = scores.overall[0].value
+            is_average_placed &= not scores.deviations
             measure = job.benchmark.rule(outcomes, job.variant).overall[0].measure
             if scores.is_complete and arguments.resamples:
                 draws[job.benchmark.name] = draw_values(outcomes, [measure], num=arguments.resamples)[0]
-    average, placed = _average(jobs, overalls, draws)
+    average, placed = _average(jobs, overalls, draws, is_placed=is_average_placed)
     if placed is not None:
         known = {name: value for name, value in overalls.items() if value is not None}
         standings.append((placed, known))
@@ -123,14 +126,26 @@ def _source_of(arguments: argparse.Namespace, job: Job) -> tuple[Path, str | Non
     else:
         raise ConfigError("-o RUN is missing")
     if rule is None and arguments.as_published and arguments.rule is None and (source / RUN_FILE).is_file():
-        rule = "published"
+        # Texts that were read as RM-R1's are; those of other protocols keep their rule.
+        settings = read_description(source).get("settings", {})
+        rule = "published" if settings.get("rule") == JudgeSettings().rule else None
     return source, rule
+
+
+def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
+    """The outcomes; of own pairs what the file holds and nobody judged counts as unfinished."""
+    is_checked = job.source is not None and job.folder is None
+    outcomes = read_outcomes(job.benchmark, source, rule=rule, data=job.data if is_checked else None)
+    if job.benchmark.name != OWN_PAIRS or job.source is None or job.data is None:
+        return outcomes
+    missing = count_pairs(job.benchmark, job.data) - sum(len(part) for part in outcomes.parts.values())
+    return replace(outcomes, unfinished=max(0, missing))
 
 
 def _place(scores: BenchmarkScores) -> Standing | None:
     wanted = PLACED_GROUP.get(scores.benchmark)
     whole = next((one for one in scores.overall if wanted in (None, one.group)), None)
-    if whole is None or scores.variant not in _PLACED_VARIANTS:
+    if whole is None or scores.deviations:
         return None
     return place(
         scores.benchmark,
@@ -150,7 +165,11 @@ def _columns_of(scores: BenchmarkScores) -> dict[str, float]:
 
 
 def _average(
-    jobs: Sequence[Job], overalls: Mapping[str, float | None], draws: Mapping[str, Floats]
+    jobs: Sequence[Job],
+    overalls: Mapping[str, float | None],
+    draws: Mapping[str, Floats],
+    *,
+    is_placed: bool,
 ) -> tuple[Average | None, Standing | None]:
     """RM-R1's average, and its place; None unless all three benchmarks are among the jobs."""
     if not all(name in overalls for name in THREE):
@@ -161,7 +180,7 @@ def _average(
         # The three draws are independent: their parts are drawn by their own names.
         interval = percentile_interval(np.mean(list(draws.values()), axis=0))
     as_published = any(job.benchmark.name == "rm-bench" and job.variant == AS_PUBLISHED for job in jobs)
-    if any(job.benchmark.name in THREE and job.variant not in _PLACED_VARIANTS for job in jobs):
+    if not is_placed:
         return Average(value=value, interval=interval), None
     standing = place("average", value, interval=interval, as_published=as_published)
     if standing is None:

@@ -54,6 +54,12 @@ class Ruling(NamedTuple):
             return first
         return "both" if any(vote.order != first for vote in votes) else first
 
+    def asked_first(self) -> tuple[str | None, str | None]:
+        """(winner, problem) of the order that was asked first: of a pair asked both ways the drawn one."""
+        if len(self.votes) < 2:
+            return self.winner, self.problem
+        return next(iter(self.by_order().values()))
+
     def by_order(self) -> dict[str, tuple[str | None, str | None]]:
         """order -> (winner, problem) by the majority of that order's votes, as `rmr1.judge.compare.decide`.
 

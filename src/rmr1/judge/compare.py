@@ -22,13 +22,14 @@ class Decision:
 
 
 def orders_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...]:
-    """The orders an item is asked in. A seeded order depends on the seed and the item's key alone,
-    so neither resuming nor reading the data in another sequence changes it."""
-    if placement == "both":
-        return ("given", "swapped")
+    """The orders an item is asked in; of both the drawn one comes first. A draw depends on the seed and the
+    item's key alone, so neither resuming nor reading the data in another sequence changes it."""
     if placement == "given":
         return ("given",)
-    return ("swapped",) if seed_for(seed, "placement", key) % 2 else ("given",)
+    drawn: tuple[Order, Order] = (
+        ("swapped", "given") if seed_for(seed, "placement", key) % 2 else ("given", "swapped")
+    )
+    return drawn if placement == "both" else drawn[:1]
 
 
 def cast_vote(generation: Generation, *, order: Order, sample: int, rule: str, labels: Sequence[str]) -> Vote:

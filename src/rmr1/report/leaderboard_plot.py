@@ -60,6 +60,21 @@ class Line:
     is_apart: bool = False
 
 
+def check_plot(path: Path) -> None:
+    """
+    Raises:
+        ConfigError: matplotlib is not installed, or the file's suffix is none of `SUFFIXES`.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: a plot is written as {', '.join(SUFFIXES)}; name the file so")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"a plot needs {error.name or 'matplotlib'}, which is not installed; pip install 'rmr1[plot]'"
+        ) from error
+
+
 def draw_leaderboard(standings: Standing | Sequence[Standing | None], path: str | Path, name: str) -> Path:
     """Draw the judge called `name` among the published ones and write the file; gives its path.
 
@@ -70,9 +85,8 @@ def draw_leaderboard(standings: Standing | Sequence[Standing | None], path: str 
             complete.
     """
     path = Path(path)
+    check_plot(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: a plot is written as {', '.join(SUFFIXES)}; name the file so")
     placed = [standings] if isinstance(standings, Standing) else [one for one in standings if one is not None]
     if not placed:
         raise ConfigError(
@@ -92,17 +106,9 @@ def draw_leaderboard(standings: Standing | Sequence[Standing | None], path: str 
 
 
 def build_figure(standings: Sequence[Standing], name: str) -> Figure:
-    """The picture before it is written.
+    """The picture before it is written."""
+    from matplotlib.figure import Figure
 
-    Raises:
-        ConfigError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError(
-            f"a plot needs {error.name or 'matplotlib'}, which is not installed; pip install 'rmr1[plot]'"
-        ) from error
     label = shorten(" ".join(inert(name).split()), MOST_OWN)
     panels = [lay_out(one, label) for one in standings]
     bands = [

@@ -215,14 +215,14 @@ def test_credit_of_three_comparisons(winners: tuple[str | None, ...], credit: fl
     outcomes = tally_rewardbench2(games)
     assert outcomes.parts["Math"].no_verdict.tolist() == [winners.count(None)]
     assert outcomes.parts["Math"].ties.tolist() == [winners.count("tie")]
-    assert any("adapted to a judge that compares two answers" in note for note in outcomes.notes)
+    assert any("adapted to a judge that compares two answers" in one for one in outcomes.deviations)
 
 
 def test_credit_of_a_choice() -> None:
     for winner, credit in (("A", 1), ("B", 0), ("D", 0), (None, 0.25)):
         outcomes = tally_rewardbench2([ruling("Math/0#1+3/0v1v2v3", winner)])
         assert outcomes.parts["Math"].credits.tolist() == [[credit]]
-        assert not any("adapted" in note for note in outcomes.notes)
+        assert not outcomes.deviations
 
 
 def test_ratings_in_words_of_which_one_cannot_be_read() -> None:

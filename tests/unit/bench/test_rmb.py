@@ -108,12 +108,14 @@ def test_pair_of_another_benchmark(pair_id):
         score_rmb([one(pair_id, "A")])
 
 
-def test_both_orders_must_agree():
-    pair = make_pair("Pairwise_set/Harmlessness/S1#0")
-    scores = score_rmb([judge(pair, "A", "B")])
+def test_both_orders_stand_beside():
+    first, second = (make_pair(f"Pairwise_set/Harmlessness/S1#{row}") for row in (0, 1))
+    scores = score_rmb([judge(first, "A", "B"), judge(second, None, "A")])
     harm = figures(scores)["harmlessness", "pairwise"]
-    assert (harm.correct, harm.total, harm.no_verdict) == (0, 1, 1)
-    assert dict(scores.problems) == {"split_vote": 1}
+    assert (harm.correct, harm.total, harm.no_verdict) == (1, 2, 1)
+    assert figures(scores)["harmlessness, pairwise", "right both ways"].correct == 0
+    # One text lacks a verdict; a judge that contradicts itself has given two.
+    assert sum(dict(scores.problems).values()) == 1
 
 
 def official(winner_of):

@@ -115,10 +115,14 @@ def test_ties_missing_verdicts_and_unfinished_items():
 
 
 def test_both_orders_stand_beside():
-    """Eight cells right both ways, one right in one order only."""
+    """Eight cells right both ways, one right in the order that was asked first only, and one in the other."""
     judgments = [judge(make_pair(f"code/0:{cell}"), "A", "B" if cell == "c0r0" else "A") for cell in CELLS]
     found = values(score(judgments))
     assert found["right both ways"] == pytest.approx(8 / 9)
+    assert found["Code"] == 1
+    judgments[1] = judge(judgments[1].pair, "B", "A")
+    found = values(score(judgments))
+    assert found["right both ways"] == pytest.approx(7 / 9)
     assert found["Code"] == pytest.approx(8 / 9)
 
 
