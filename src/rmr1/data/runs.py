@@ -21,6 +21,7 @@ from typing import Any
 
 from rmr1.data.codec import dump_record, dumps, load_record, loads
 from rmr1.data.keys import KeyCounter
+from rmr1.data.replace import write_json
 from rmr1.errors import DataError, RunError
 from rmr1.records import Judgment
 
@@ -35,8 +36,12 @@ COMPARED = ("data", "model", "prompt", "settings")
 class RunWriter:
     """An open run folder that judgments are appended to. A context manager."""
 
-    def __init__(self, folder: Path, lock: int, handle: int, finished: KeyCounter):
+    def __init__(
+        self, folder: Path, lock: int, handle: int, finished: KeyCounter, *, file: str = JUDGMENTS_FILE
+    ):
         self.folder = folder
+        self.path = folder / file
+        """What is appended to."""
         self.num_resumed = len(finished)
         """Items that were already finished when the folder was opened."""
         self._lock = lock
@@ -69,7 +74,7 @@ class RunWriter:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._handle, start)
             raise RunError(
-                f"{self.folder / JUDGMENTS_FILE}: cannot write ({error.strerror}); "
+                f"{self.path}: cannot write ({error.strerror}); "
                 "what was finished is kept: free space or permissions, then run the same command again"
             ) from None
 
@@ -77,8 +82,14 @@ class RunWriter:
         write_json(self.folder / SUMMARY_FILE, summary)
 
 
-def open_run(folder: str | Path, description: Mapping[str, Any], *, retry_failed: bool = False) -> RunWriter:
-    """Create a run folder, or go on with one that was made in the same way.
+def open_run(
+    folder: str | Path,
+    description: Mapping[str, Any],
+    *,
+    retry_failed: bool = False,
+    file: str = JUDGMENTS_FILE,
+) -> RunWriter:
+    """Create a run folder, or go on with one that was made in the same way; judgments go to `file` of it.
 
     With `retry_failed`, items for which the engine gave an error are taken out of the finished ones, to
     be judged again; over-long prompts stay as they are.
@@ -94,10 +105,10 @@ def open_run(folder: str | Path, description: Mapping[str, Any], *, retry_failed
             lock = os.open(folder, os.O_RDONLY)
             opened.callback(os.close, lock)
             _lock(lock, folder)
-            _check_description(folder, description)
+            _check_description(folder, description, file)
             if retry_failed:
-                _drop_failed(folder / JUDGMENTS_FILE)
-            handle = os.open(folder / JUDGMENTS_FILE, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+                _drop_failed(folder / file)
+            handle = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             opened.callback(os.close, handle)
         except RunError:
             raise
@@ -107,10 +118,10 @@ def open_run(folder: str | Path, description: Mapping[str, Any], *, retry_failed
             ) from None
         _cut_torn_line(handle)
         finished = KeyCounter()
-        for _, line in iterate_lines(folder / JUDGMENTS_FILE):
+        for _, line in iterate_lines(folder / file):
             finished.increment(key_digest(line["key"]))
         opened.pop_all()
-        return RunWriter(folder, lock, handle, finished)
+        return RunWriter(folder, lock, handle, finished, file=file)
 
 
 def key_digest(key: str) -> bytes:
@@ -137,7 +148,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
 
 
-def read_judgments(folder: str | Path) -> Iterator[tuple[str, Judgment]]:
+def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterator[tuple[str, Judgment]]:
     """(key, judgment) of every finished item, in the order they finished; a torn last line is left out.
 
     Raises:
@@ -146,31 +157,13 @@ def read_judgments(folder: str | Path) -> Iterator[tuple[str, Judgment]]:
     """
     folder = Path(folder)
     read_description(folder)
-    path = folder / JUDGMENTS_FILE
+    path = folder / file
     for number, line in iterate_lines(path):
         try:
             key = line.pop("key")
             yield key, load_record(Judgment, line)
         except DataError as error:
             raise DataError(error.message, path=path, line=number) from None
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Replace a small JSON file as a whole: readers see the old one or the new one.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
-    import json
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunError(f"{path}: cannot write ({error.strerror})") from None
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -200,13 +193,13 @@ def _lock(handle: int, folder: Path) -> None:
         pass  # a file system without locks; two writers are then the user's care
 
 
-def _check_description(folder: Path, description: Mapping[str, Any]) -> None:
+def _check_description(folder: Path, description: Mapping[str, Any], file: str) -> None:
     """Write run.json, or make sure that the one there says the same."""
-    judgments = folder / JUDGMENTS_FILE
+    judgments = folder / file
     if (folder / RUN_FILE).exists():
-        _refuse_differences(folder, read_description(folder), description)
+        refuse_differences(folder, read_description(folder), description)
     elif judgments.exists() and judgments.stat().st_size:
-        raise RunError(f"{folder}: holds {JUDGMENTS_FILE} but no {RUN_FILE}; choose another folder with -o")
+        raise RunError(f"{folder}: holds {file} but no {RUN_FILE}; choose another folder with -o")
     else:
         write_json(folder / RUN_FILE, description)
 
@@ -243,7 +236,11 @@ def _cut_torn_line(handle: int) -> None:
         os.ftruncate(handle, end)
 
 
-def _refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        RunError: a section of `COMPARED` is not the same; the message shows how.
+    """
     differences = [
         f"{name} was {_short(before)}, now {_short(now)}"
         for section in COMPARED

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.data.fingerprint import fingerprint_source
+from rmr1.data.replace import write_text
 from rmr1.errors import RunError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.recipe import Section, SourceRecipe
@@ -140,21 +141,6 @@ def _has_begun(path: Path) -> bool:
         or (path / TRIES).exists()
         or (metrics.exists() and metrics.stat().st_size > 0)
     )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a small file as a whole.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise RunError(f"{path}: cannot write ({error.strerror})") from None
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

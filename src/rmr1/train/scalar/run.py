@@ -23,12 +23,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from rmr1.data.replace import write_text
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.checkpoints import restore_weights
 from rmr1.train.display import Display
 from rmr1.train.export import write_aside
-from rmr1.train.folder import FULL, METRICS, SUMMARY, TRIES, open_folder, write_text
+from rmr1.train.folder import FULL, METRICS, SUMMARY, TRIES, open_folder
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
 from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.trainer import DivergedError, Rate, import_trl, train

@@ -1,0 +1,24 @@
+"""`python -m rmr1.cli.follow VERB ...`: a command that ends when the process that began it does.
+
+Its standard input is a pipe that nobody writes to. It is closed when the other process ends, however that
+comes about, and then nothing is to be waited for: commands may be killed at any moment and go on later.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+from rmr1.cli.main import main
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    raise SystemExit(main())

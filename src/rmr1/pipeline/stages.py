@@ -1,0 +1,217 @@
+"""Stages that follow each other, each one command of `rmr1` with a folder of its own.
+
+    DIR/
+      stages.json        of each stage that was begun: the key of its inputs, whether it is done, how long it took
+      recipes/sft.toml   what the stage's command reads; `rmr1 sft DIR/recipes/sft.toml -o DIR/sft` does the same
+      sft/               its results, in the form of that command
+      replaced/sft-1/    results of other inputs, moved out of the way
+
+A stage is skipped where it is done and its key is the same: its command, its recipe, the contents of the files
+it reads, and the keys of the stages whose results it reads. One that was stopped goes on as its command does.
+A stage runs in a process of its own, so its memory is free afterwards; the process ends when this one does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmr1.data.fingerprint import fingerprint_source
+from rmr1.data.replace import write_json, write_text
+from rmr1.errors import ConfigError, RunError
+
+STATE = "stages.json"
+RECIPES = "recipes"
+REPLACED = "replaced"
+HERE = "{DIR}"
+"""Stands for the folder in commands and recipes, so that it may be moved."""
+
+NO = 1
+"""Exit code of a command that is done and whose answer is no."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One command."""
+
+    name: str
+    """Its folder."""
+    command: tuple[str, ...]
+    """Words after `rmr1`."""
+    recipe: Mapping[str, Any] | None = None
+    """What `{DIR}/recipes/NAME.toml` holds, where the command names that file."""
+    reads: tuple[str, ...] = ()
+    """Files, folders and datasets that are not results of a stage."""
+    after: tuple[str, ...] = ()
+    """Stages whose results it reads."""
+    check: Callable[[Path], None] | None = None
+    """Looks at the finished folder; raises RMR1Error where there is no going on."""
+
+
+def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], None]) -> int:
+    """Run what is not done yet; the exit code of the last stage's command: 0, or 1 where its answer is no.
+
+    Raises:
+        RunError: a stage failed (it has said why), or the folder is in use or cannot be written.
+        RMR1Error: a stage's check failed.
+    """
+    with _locked(folder):
+        keys: dict[str, str] = {}
+        code = 0
+        for number, stage in enumerate(stages, 1):
+            key = keys[stage.name] = compute_key(stage, keys)
+            title = f"stage {number} of {len(stages)}, {stage.name}"
+            state = read_state(folder)
+            before = state.get(stage.name, {})
+            if before.get("key") == key and before.get("is_done"):
+                say(f"{title}: done before")
+                code = before.get("exit_code", 0)
+            else:
+                if before.get("key") not in (None, key):
+                    moved = _move_away(folder, stage.name)
+                    say(
+                        f"{title}: its inputs have changed"
+                        + (f"; what it had made is in {moved}" if moved else "")
+                    )
+                say(f"{title}: rmr1 {' '.join(_shown(stage, folder))}")
+                code = _run(stage, key, folder)
+            if stage.check is not None:
+                stage.check(folder / stage.name)
+        return code
+
+
+def compute_key(stage: Stage, keys: Mapping[str, str]) -> str:
+    """What the stage's results depend on, as a digest; `keys` of the stages before it."""
+    content = {
+        "command": stage.command,
+        "recipe": stage.recipe,
+        "reads": [fingerprint_source(one) for one in stage.reads],
+        "after": {name: keys[name] for name in stage.after},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / STATE
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
+
+
+def _run(stage: Stage, key: str, folder: Path) -> int:
+    begun = time.monotonic()
+    earlier = read_state(folder).get(stage.name, {})
+    seconds = earlier.get("seconds", 0.0) if earlier.get("key") == key else 0.0
+    _note(folder, stage.name, {"key": key, "is_done": False, "seconds": seconds})
+    if stage.recipe is not None:
+        _write_recipe(folder / RECIPES / f"{stage.name}.toml", _place(stage.recipe, folder))
+    try:
+        code = run_command(_shown(stage, folder))
+    finally:
+        seconds += time.monotonic() - begun
+        _note(folder, stage.name, {"key": key, "is_done": False, "seconds": seconds})
+    if code not in (0, NO) or (code == NO and not (folder / stage.name).exists()):
+        raise RunError(
+            f"stage {stage.name} ended with exit code {code} (its message stands above); the same command goes on there"
+        )
+    _note(folder, stage.name, {"key": key, "is_done": True, "seconds": seconds, "exit_code": code})
+    return code
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run `rmr1 WORDS` in a process that ends when this one does; its exit code.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted, and has ended.
+    """
+    command = [sys.executable, "-m", "rmr1.cli.follow", *words]
+    # Leaving the block closes the command's input, at which it ends.
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # The terminal has interrupted the command too; it may have something to finish.
+            process.wait()
+            raise
+
+
+def _shown(stage: Stage, folder: Path) -> list[str]:
+    return [_place(word, folder) for word in stage.command]
+
+
+def _place(value: Any, folder: Path) -> Any:
+    if isinstance(value, str):
+        return value.replace(HERE, str(folder))
+    if isinstance(value, Mapping):
+        return {key: _place(one, folder) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_place(one, folder) for one in value]
+    return value
+
+
+def _write_recipe(path: Path, values: Mapping[str, Any]) -> None:
+    try:
+        import tomli_w
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"rmr1 train needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, tomli_w.dumps(dict(values)))
+
+
+def _note(folder: Path, name: str, values: Mapping[str, Any]) -> None:
+    write_json(folder / STATE, {**read_state(folder), name: dict(values)})
+
+
+def _move_away(folder: Path, name: str) -> Path | None:
+    """Make room for new results; where the old ones are now."""
+    old = folder / name
+    if not old.exists():
+        return None
+    place = folder / REPLACED
+    place.mkdir(exist_ok=True)
+    number = 1
+    while (place / f"{name}-{number}").exists():
+        number += 1
+    old.rename(place / f"{name}-{number}")
+    return place / f"{name}-{number}"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another -o") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise RunError(f"{folder}: another process is at work in this folder") from None
+    try:
+        strange = [one.name for one in folder.iterdir()]
+        if strange and STATE not in strange:
+            raise RunError(f"{folder}: the folder is not empty and holds no {STATE}; choose another -o")
+        yield
+    finally:
+        os.close(lock)

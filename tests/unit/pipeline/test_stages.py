@@ -1,0 +1,169 @@
+"""Stages: what is done once, what is done anew, and what a stop leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rmr1.errors import ConfigError, RunError
+from rmr1.pipeline.stages import Stage, compute_key, read_state, run_stages
+
+ROW = {"prompt": "Q", "response_a": "short", "response_b": "a longer answer", "label": "B"}
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps({**ROW, "prompt": f"Q{number}"}) + "\n" for number in range(12)))
+    return path
+
+
+def make_stages(pairs, *, second="scripted:longer", check=None):
+    """The same pairs judged by two judges; the second one's run is then scored."""
+    return (
+        Stage(
+            name="first",
+            command=("judge", str(pairs), "-m", "scripted:always-a", "-o", "{DIR}/first", "--quiet"),
+            reads=(str(pairs),),
+            check=check,
+        ),
+        Stage(
+            name="second",
+            command=("judge", str(pairs), "-m", second, "-o", "{DIR}/second", "--quiet"),
+            reads=(str(pairs),),
+        ),
+        Stage(
+            name="scores",
+            command=("bench", "pairs", "--from", "{DIR}/second", "--fail-under", "90", "-o", "{DIR}/scores"),
+            after=("second",),
+        ),
+    )
+
+
+def run(stages, folder):
+    said = []
+    return run_stages(stages, folder, say=said.append), said
+
+
+def test_each_stage_once(pairs, tmp_path):
+    out = tmp_path / "out"
+    code, said = run(make_stages(pairs), out)
+    assert code == 0
+    assert [one.partition(":")[0] for one in said] == [
+        "stage 1 of 3, first",
+        "stage 2 of 3, second",
+        "stage 3 of 3, scores",
+    ]
+    assert f"rmr1 judge {pairs} -m scripted:always-a -o {out}/first --quiet" in said[0]
+    stored = {name: (out / name / "judgments.jsonl").read_bytes() for name in ("first", "second")}
+    code, said = run(make_stages(pairs), out)
+    assert (code, [one.endswith("done before") for one in said]) == (0, [True] * 3)
+    assert all((out / name / "judgments.jsonl").read_bytes() == content for name, content in stored.items())
+
+
+def test_what_changed_and_what_follows_is_done_anew(pairs, tmp_path):
+    out = tmp_path / "out"
+    run(make_stages(pairs), out)
+    code, said = run(make_stages(pairs, second="scripted:always-a"), out)
+    # What stands first is right about every second time: the command is done and its answer is no.
+    assert code == 1
+    assert "done before" in said[0]
+    assert [one for one in said if "have changed" in one] == [
+        f"stage 2 of 3, second: its inputs have changed; what it had made is in {out}/replaced/second-1",
+        f"stage 3 of 3, scores: its inputs have changed; what it had made is in {out}/replaced/scores-1",
+    ]
+    assert (out / "replaced" / "second-1" / "judgments.jsonl").exists()
+    # Its answer stays no when nothing is run.
+    assert run(make_stages(pairs, second="scripted:always-a"), out)[0] == 1
+    # Other data: everything.
+    pairs.write_text(json.dumps({**ROW, "prompt": "another"}) + "\n")
+    _, said = run(make_stages(pairs), out)
+    assert sum("have changed" in one for one in said) == 3
+
+
+def test_a_stage_that_fails(pairs, tmp_path, capfd):
+    out = tmp_path / "out"
+    with pytest.raises(RunError, match="stage second ended with exit code 2"):
+        run(make_stages(pairs, second="scripted:nobody"), out)
+    assert "nobody" in capfd.readouterr().err
+    assert [(name, one["is_done"]) for name, one in read_state(out).items()] == [
+        ("first", True),
+        ("second", False),
+    ]
+    code, said = run(make_stages(pairs), out)
+    assert code == 0
+    assert "done before" in said[0]
+
+
+def test_a_check_stops_every_time(pairs, tmp_path):
+    def refuse(folder):
+        raise ConfigError(f"{folder.name}: no")
+
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="first: no"):
+            run(make_stages(pairs, check=refuse), tmp_path / "out")
+    assert not (tmp_path / "out" / "second").exists()
+
+
+def test_keys():
+    first = Stage(name="a", command=("judge", "{DIR}/x"), recipe={"lr": 1.0})
+    assert compute_key(first, {}) == compute_key(
+        Stage(name="b", command=first.command, recipe={"lr": 1.0}), {}
+    )
+    assert compute_key(first, {}) != compute_key(
+        Stage(name="a", command=first.command, recipe={"lr": 2.0}), {}
+    )
+    after = Stage(name="c", command=("sft",), after=("a",))
+    assert compute_key(after, {"a": "1"}) != compute_key(after, {"a": "2"})
+
+
+def test_folder_of_something_else(pairs, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"not empty and holds no stages\.json"):
+        run(make_stages(pairs), tmp_path / "out")
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from rmr1.pipeline.stages import Stage, run_stages
+pairs, out = sys.argv[1:]
+command = ("judge", pairs, "-m", "scripted:always-a", "-o", "{DIR}/only", "--quiet")
+run_stages([Stage(name="only", command=command, reads=(pairs,))], Path(out), say=print)
+"""
+
+
+def test_the_command_ends_with_a_killed_chain(tmp_path):
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    pairs.write_text("".join(json.dumps({**ROW, "prompt": f"Q{number}"}) + "\n" for number in range(20_000)))
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(pairs), str(out)], stdout=subprocess.DEVNULL
+    )
+    stored = out / "only" / "judgments.jsonl"
+    deadline = time.monotonic() + 60
+    while not (stored.exists() and stored.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    # The command lets go of its folder at once, so the same chain goes on and judges the rest.
+    stage = Stage(
+        name="only",
+        command=("judge", str(pairs), "-m", "scripted:always-a", "-o", "{DIR}/only", "--quiet"),
+        reads=(str(pairs),),
+    )
+    for _ in range(200):
+        try:
+            code = run_stages([stage], out, say=lambda line: None)
+            break
+        except RunError:
+            time.sleep(0.05)
+    assert code == 0
+    lines = stored.read_bytes().splitlines()
+    assert len(lines) == len({json.loads(line)["key"] for line in lines}) == 20_000
