@@ -19,6 +19,17 @@ EXPECTED = {
         "with love from the greenhouse -> INVENTED",
         "the same text cut off: None (no_verdict)",
     ],
+    "04_curate.py": [
+        "3 of 7 pairs stay",
+        "pairs:6 went: benchmark (own benchmark:1: same)",
+        "pairs:3 went: contradiction",
+        "distill: ['How long do I boil an egg?', 'how long do i boil an egg']",
+    ],
+    "05_distill_scripted_teacher.py": [
+        "right in pass 1: 1 of 3",
+        "kept pair-0 of pass 2",
+        "dropped pair-1: hint",
+    ],
     "03_reinforce_a_judge.py": ["step 1: ", "of 128 judgments right", "step 3: "],
 }
 

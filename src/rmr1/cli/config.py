@@ -105,7 +105,7 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
             if value is None:
                 continue
             if name == "map":
-                value = dict(_split_assignment(one, "--map", "OURS=THEIRS") for one in value)
+                value = dict(split_assignment(one, "--map", "OURS=THEIRS") for one in value)
             elif name == "chat_template_kwargs":
                 value = _parse_json(value)
             target = values.setdefault(section, {}) if section else values
@@ -138,7 +138,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def assign_setting(values: dict[str, Any], assignment: str) -> None:
-    name, text = _split_assignment(assignment, "--set", "A.B=C")
+    name, text = split_assignment(assignment, "--set", "A.B=C")
     *sections, key = name.split(".")
     for section in sections:
         values = values.setdefault(section, {})
@@ -150,7 +150,7 @@ def assign_setting(values: dict[str, Any], assignment: str) -> None:
         values[key] = text
 
 
-def _split_assignment(text: str, flag: str, form: str) -> tuple[str, str]:
+def split_assignment(text: str, flag: str, form: str) -> tuple[str, str]:
     name, found, value = text.partition("=")
     if not found or not name or not value:
         raise ConfigError(f"{flag} {text!r}: expected {form}")

@@ -13,7 +13,22 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-VERBS = ("judge", "show", "bench", "sft", "grpo", "scalar", "merge", "world", "prompts", "doctor", "demo")
+VERBS = (
+    "judge",
+    "show",
+    "bench",
+    "curate",
+    "distill",
+    "train",
+    "sft",
+    "grpo",
+    "scalar",
+    "merge",
+    "world",
+    "prompts",
+    "doctor",
+    "demo",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -33,6 +34,17 @@ Record = TypeVar("Record", PreferencePair, Candidates)
 
 _UNKNOWN_ROWS = 20
 """So many rows at the start of a file may have unknown columns before the file itself is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcedPair:
+    """A pair and the row that it was read from."""
+
+    pair: PreferencePair
+    row: Row
+    """As it stands in the file: under its own column names, with the columns that no reader looks at."""
+    form: str
+    """The reader's name, one of `list_formats()`."""
 
 
 def list_formats() -> tuple[Reader, ...]:
@@ -67,6 +79,24 @@ def read_pairs(
         ConfigError: an argument is wrong, or an optional library is missing.
     """
     return _read(source, split, columns, format, on_error, errors, limit, _to_pairs)
+
+
+def read_sourced_pairs(
+    source: str | Path,
+    *,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    on_error: OnError = "raise",
+    errors: Errors = None,
+    limit: int | None = None,
+) -> Iterator[SourcedPair]:
+    """The pairs of a source with their rows; arguments and errors are those of `read_pairs`."""
+    converted = _scan(source, split, columns, format, on_error, errors, limit, _to_pairs)
+    found = (
+        SourcedPair(pair=pair, row=row, form=reader.name) for row, reader, pairs in converted for pair in pairs
+    )
+    return itertools.islice(found, limit)
 
 
 def read_candidates(
@@ -105,6 +135,20 @@ def _read(
     limit: int | None,
     conversion: Callable[[Reader], Callable[[Row], list[Record]]],
 ) -> Iterator[Record]:
+    converted = _scan(source, split, columns, format, on_error, errors, limit, conversion)
+    return itertools.islice((record for _, _, records in converted for record in records), limit)
+
+
+def _scan(
+    source: str | Path,
+    split: str | None,
+    columns: Mapping[str, str] | None,
+    format: str | None,
+    on_error: OnError,
+    errors: Errors,
+    limit: int | None,
+    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
+) -> Iterator[tuple[Row, Reader, list[Record]]]:
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error {on_error!r} is not 'raise' or 'skip'")
     if limit is not None and limit < 0:
@@ -119,8 +163,7 @@ def _read(
         elif errors is not None:
             errors(error)
 
-    rows = scan_rows(source, split=split)
-    return itertools.islice(_convert(rows, reader, dict(columns or {}), conversion, report), limit)
+    return _convert(scan_rows(source, split=split), reader, dict(columns or {}), conversion, report)
 
 
 def _convert(
@@ -129,7 +172,8 @@ def _convert(
     columns: Mapping[str, str],
     conversion: Callable[[Reader], Callable[[Row], list[Record]]],
     report: Callable[[DataError], None],
-) -> Iterator[Record]:
+) -> Iterator[tuple[Row, Reader, list[Record]]]:
+    """Every row as it stands, its reader, and what the row holds."""
     file: str | None = None
     is_known = False
     unknown: list[DataError] = []
@@ -141,6 +185,7 @@ def _convert(
             if unknown:
                 raise unknown[0]
             file, is_known = row.path, False
+        original = row
         try:
             if columns:
                 row = Row(data=_rename(row.data, columns), path=row.path, line=row.line)
@@ -169,7 +214,7 @@ def _convert(
         except DataError as error:
             report(_place(error, row))
         else:
-            yield from records
+            yield original, reader, records
     if unknown:
         raise unknown[0]
 

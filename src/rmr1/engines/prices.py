@@ -35,6 +35,7 @@ _PRICES = {
     r"claude-opus-4(?:-[01])?": Price(15.0, 75.0),
     r"claude-opus-4-[567]": Price(5.0, 25.0),
     r"claude-sonnet-4(?:-[0-6])?": Price(3.0, 15.0),
+    r"claude-3-[57]-sonnet": Price(3.0, 15.0),
     r"claude-haiku-4-5": Price(1.0, 5.0),
     r"gemini-2\.5-pro": Price(1.25, 10.0),
     r"gemini-2\.5-flash": Price(0.30, 2.50),

@@ -51,9 +51,7 @@ class Stage:
     recipe: Mapping[str, Any] | None = None
     """What `{DIR}/recipes/NAME.toml` holds, where the command names that file."""
     reads: tuple[str, ...] = ()
-    """Files, folders and datasets that are not results of a stage."""
-    after: tuple[str, ...] = ()
-    """Stages whose results it reads."""
+    """Files, folders and datasets that are not results of a stage. Results are named as `{DIR}/NAME`."""
     check: Callable[[Path], None] | None = None
     """Looks at the finished folder; raises RMR1Error where there is no going on."""
 
@@ -92,11 +90,13 @@ def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], No
 
 def compute_key(stage: Stage, keys: Mapping[str, str]) -> str:
     """What the stage's results depend on, as a digest; `keys` of the stages before it."""
+    said = json.dumps([stage.command, stage.recipe], sort_keys=True)
     content = {
-        "command": stage.command,
-        "recipe": stage.recipe,
+        "said": said,
         "reads": [fingerprint_source(one) for one in stage.reads],
-        "after": {name: keys[name] for name in stage.after},
+        "results": {
+            name: key for name, key in keys.items() if f"{HERE}/{name}/" in said or f'{HERE}/{name}"' in said
+        },
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -13,7 +13,7 @@ tokens of the common chat templates, and whatever `special_tokens` the model's t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from rmr1.prompts.protocol import SIDE_TAGS, TAGS
@@ -77,6 +77,13 @@ def escape(text: str, special_tokens: Sequence[str] = (), *, transcript: bool = 
     for pattern in _patterns(tuple(special_tokens), False):
         text = pattern.sub(r"\1\\\2\3", text)
     return _SPEAKER.sub(r"\1\\\2\3", text) if transcript else text
+
+
+def find_tokens(text: str) -> Iterator[tuple[int, int]]:
+    """(start, end) of every built-in token that `escape` would break, in no particular order."""
+    for pattern in _patterns((), False):
+        for match in pattern.finditer(text):
+            yield match.span()
 
 
 def unescape(text: str, special_tokens: Sequence[str] = (), *, transcript: bool = False) -> str:

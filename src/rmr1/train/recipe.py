@@ -309,7 +309,9 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe(error: ValidationError, kind: type[BaseModel]) -> str:
-    first = error.errors()[0]
+    errors = error.errors()
+    # A misspelt section is both unknown and missing; the first says more.
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(kind, first["loc"][:-1])

@@ -41,7 +41,6 @@ def make_stages(pairs, *, second="scripted:longer", check=None):
         Stage(
             name="scores",
             command=("bench", "pairs", "--from", "{DIR}/second", "--fail-under", "90", "-o", "{DIR}/scores"),
-            after=("second",),
         ),
     )
 
@@ -119,8 +118,13 @@ def test_keys():
     assert compute_key(first, {}) != compute_key(
         Stage(name="a", command=first.command, recipe={"lr": 2.0}), {}
     )
-    after = Stage(name="c", command=("sft",), after=("a",))
-    assert compute_key(after, {"a": "1"}) != compute_key(after, {"a": "2"})
+    # Results of other stages count where they are named, and only there.
+    for after in (
+        Stage(name="c", command=("sft", "-m", "{DIR}/a")),
+        Stage(name="c", command=("sft",), recipe={"data": {"train": ["{DIR}/a/rows.jsonl"]}}),
+    ):
+        assert compute_key(after, {"a": "1", "ab": "1"}) == compute_key(after, {"a": "1", "ab": "2"})
+        assert compute_key(after, {"a": "1"}) != compute_key(after, {"a": "2"})
 
 
 def test_folder_of_something_else(pairs, tmp_path):

@@ -77,9 +77,13 @@ def test_the_papers_settings() -> None:
         assert recipe.model.checkpointing
 
 
+OF_OTHER_VERBS = ("tiny-scalar", "tiny-grpo", "curate-", "distill-", "rm-r1-pipeline")
+"""Beginnings of names; each verb's tests read its own."""
+
+
 @pytest.mark.parametrize(
     "path",
-    sorted(path for path in RECIPES.glob("*.toml") if path.stem not in ("tiny-scalar", "tiny-grpo")),
+    sorted(path for path in RECIPES.glob("*.toml") if not path.stem.startswith(OF_OTHER_VERBS)),
     ids=lambda path: path.stem,
 )
 def test_the_shipped_recipes_are_valid(path: Path) -> None:

@@ -1,0 +1,231 @@
+"""Build training data: filter, decontaminate, mix, balance and split pairs of named sources.
+
+  rmr1 curate recipe.toml --dry-run                 what would be read and written; hub data are not read
+  rmr1 curate recipe.toml -o data/mix               write the splits, the card and what was dropped
+  rmr1 curate recipe.toml -o data/mix --set seed=1 --set root=~/datasets
+
+A recipe is a TOML file; recipes/ holds the paper's mix and one on local files. The folder appears whole or not at
+all; the same command again says that it is done. rmr1 judge, distill, grpo and scalar read the splits.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HELP = "build training data: filter, decontaminate, mix, balance, split"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="count local sources, say what would be done, and stop"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.curate.recipe import build_recipe
+    from rmr1.errors import ConfigError
+
+    values = read_toml(Path(arguments.recipe))
+    for assignment in arguments.set or ():
+        assign_setting(values, assignment)
+    recipe = build_recipe(values, arguments.recipe)
+    with _Progress(quiet=arguments.quiet) as progress:
+        if arguments.dry_run:
+            from rmr1.curate.plan import plan_curation
+
+            found = plan_curation(recipe, progress.report).describe()
+        else:
+            if arguments.output is None:
+                raise ConfigError("no folder to write into; pass -o DIR")
+            from rmr1.curate.run import run_curation
+
+            found = run_curation(recipe, arguments.output, report=progress.report)
+    if arguments.json:
+        _print_json(found if arguments.dry_run else found["counts"])
+    elif arguments.dry_run:
+        _print_plan(found)
+    else:
+        _print_result(arguments.output, found)
+    return 0
+
+
+class _Progress:
+    """The stage and the pairs done: a live line on a terminal, plain lines elsewhere. Standard error only."""
+
+    def __init__(self, *, quiet: bool):
+        import time
+
+        from rmr1.cli.progress import PLAIN_SECONDS
+
+        self._quiet = quiet
+        self._clock = time.perf_counter
+        self._started = self._printed = self._clock()
+        self._interval = PLAIN_SECONDS
+        self._stage = ""
+        self._live: Any = None
+
+    def __enter__(self) -> _Progress:
+        import sys
+
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self._live is not None:
+            self._live.__exit__(*exception)
+
+    def report(self, stage: str, done: int) -> None:
+        import sys
+
+        if self._quiet:
+            return
+        from rmr1.cli.progress import format_seconds
+
+        now = self._clock()
+        line = f"{stage}: {done:,} pairs" if done else stage
+        line = f"{line} · {format_seconds(now - self._started)}"
+        if self._live is not None:
+            self._live.update(line)
+        elif stage != self._stage or now - self._printed >= self._interval:
+            self._stage, self._printed = stage, now
+            print(line, file=sys.stderr, flush=True)
+
+
+def _print_result(folder: str, found: Mapping[str, Any]) -> None:
+    counts = found["counts"]
+    if found.get("was_finished"):
+        print(f"{folder}: this curation is finished; its figures:")
+    splits = list(counts["splits"])
+    rows = [
+        [
+            name,
+            one["read"],
+            one["unreadable"],
+            sum(one["dropped"].values()) - one["unreadable"],
+            one["kept"],
+            *one["splits"].values(),
+        ]
+        for name, one in counts["sources"].items()
+    ]
+    total = ["all", *(sum(row[at] for row in rows) for at in range(1, len(rows[0])))]
+    _print_table(["source", "read", "bad rows", "dropped", "kept", *splits], [*rows, total])
+    reasons: dict[str, int] = {}
+    for one in counts["sources"].values():
+        for reason, number in one["dropped"].items():
+            reasons[reason] = reasons.get(reason, 0) + number
+    if reasons:
+        _print_list("gone", [f"{name} {number:,}" for name, number in _by_size(reasons)])
+    for name, one in counts["sources"].items():
+        for row in one.get("first_bad_rows", ()):
+            print(f"bad row of {name}: {_one_line(row)}")
+    overlaps = [
+        f"{name} {one['removed']['prompts']:,} prompts ({one['removed']['pairs']:,} pairs)"
+        for name, one in counts["benchmarks"].items()
+    ]
+    if overlaps:
+        _print_list("overlap with benchmarks, taken out", overlaps)
+    for name, one in counts["splits"].items():
+        labels = one["labels"]
+        print(
+            f"{name}: {one['pairs']:,} pairs of {one['prompts']:,} prompts, preferred A {labels['A']:,}, B {labels['B']:,}"
+        )
+    for note in counts["notes"]:
+        print(f"note: {note}")
+    print(f"card: {folder}/card.md")
+
+
+def _print_plan(plan: Mapping[str, Any]) -> None:
+    rows = [
+        [
+            one["name"],
+            _known(one["read"]),
+            one["unreadable"],
+            _known(one["left"]),
+            _known(one["size"]),
+            _join(one["data"]),
+        ]
+        for one in plan["sources"]
+    ]
+    _print_table(["source", "read", "bad rows", "left", "taken", "data"], rows)
+    if any(one["read"] is None for one in plan["sources"]):
+        print("datasets of the hub are not read; what is left of them is what the recipe expects")
+    if plan["not_looked_at"]:
+        print(f"at most: not looked at yet are {', '.join(plan['not_looked_at'])}")
+    for name, number in plan["splits"].items():
+        print(f"{name}: about {number:,} pairs" if number is not None else f"{name}: not known yet")
+    if plan["benchmarks"]:
+        print(f"compared with: {', '.join(plan['benchmarks'])}")
+    if plan["output_bytes"] is not None:
+        print(f"disk: about {plan['output_bytes'] / 1e6:,.1f} MB, twice that while it is written")
+    if plan["memory_bytes"] is not None:
+        print(f"memory: about {plan['memory_bytes'] / 1e6:,.0f} MB beside the libraries")
+    for library in plan["missing_libraries"]:
+        print(f"not installed: {library}; pip install 'rmr1[data]' (datasets: 'rmr1[datasets]')")
+    for note in plan["notes"]:
+        print(f"note: {note}")
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns as wide as they need to be, numbers to the right."""
+    cells = [
+        list(header),
+        *([f"{one:,}" if isinstance(one, int) else str(one) for one in row] for row in rows),
+    ]
+    is_number = [all(isinstance(row[at], int) or row[at] == "?" for row in rows) for at in range(len(header))]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(header))]
+    for row in cells:
+        parts = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        ]
+        print("  ".join(parts).rstrip())
+
+
+def _print_list(title: str, items: Sequence[str]) -> None:
+    """One list, broken between its items into lines of a terminal."""
+    from textwrap import wrap
+
+    # Spaces inside an item are kept together.
+    text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)
+    print("\n".join(wrap(text, 98, subsequent_indent="  ", break_long_words=False)).replace("\xa0", " "))
+
+
+def _known(value: int | None) -> int | str:
+    return "?" if value is None else value
+
+
+def _join(paths: Sequence[str]) -> str:
+    """The data's names, short enough for a line of a terminal."""
+    first = paths[0] if len(paths[0]) <= 48 else f"...{paths[0][-45:]}"
+    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+
+
+def _by_size(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _print_json(values: Mapping[str, Any]) -> None:
+    import json
+
+    print(json.dumps(values))

@@ -1,0 +1,210 @@
+"""Distil judgments from two teachers: ask, check, and write rows to fine-tune a judge on.
+
+  rmr1 distill run recipe.toml -o data/distilled                ask both teachers and write train.jsonl
+  rmr1 distill run recipe.toml -o data/distilled --budget 5usd  stop before it costs more
+  rmr1 distill run recipe.toml --dry-run                        requests, tokens and cost; nothing is sent
+  rmr1 distill export recipe.toml -o data/distilled --pass 1 requests.jsonl
+                                                                what is still to ask, as an OpenAI batch
+  rmr1 distill import recipe.toml -o data/distilled output.jsonl errors.jsonl
+                                                                a batch's answers; what failed stays open
+
+The first teacher judges every pair; what it judges wrongly goes to the second, which is told the verdict. Each text is
+checked, and no row holds the verdict in its prompt. A run that was stopped goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rmr1.cli.progress import Progress
+    from rmr1.distill.budget import Budget
+    from rmr1.distill.recipe import DistillRecipe
+
+HELP = "write training judgments with two teachers"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    run_ = actions.add_parser("run", help="ask both teachers and write the rows")
+    _add_shared(run_)
+    run_.add_argument(
+        "--budget",
+        metavar="AMOUNT",
+        help="most that both teachers may use in this folder: tokens (2M, 500000) or money (5usd)",
+    )
+    run_.add_argument(
+        "--retry-failed", action="store_true", help="ask again what a teacher gave an error for"
+    )
+    run_.add_argument(
+        "--dry-run", action="store_true", help="requests, tokens and cost; nothing is sent or written"
+    )
+    run_.add_argument(
+        "--expect-tokens",
+        type=int,
+        metavar="N",
+        help="length of a text that --dry-run reckons with (default 800, or as stored)",
+    )
+    run_.add_argument("--quiet", action="store_true", help="no progress")
+    export = actions.add_parser("export", help="write what is still to ask in the OpenAI batch format")
+    _add_shared(export)
+    export.add_argument(
+        "requests", metavar="FILE", help="JSONL file to write; numbered ones if it grows too large"
+    )
+    export.add_argument(
+        "--pass", dest="number", type=int, choices=(1, 2), default=1, help="which pass (default 1)"
+    )
+    export.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    import_ = actions.add_parser("import", help="read the output and error files of a batch")
+    _add_shared(import_)
+    import_.add_argument("results", nargs="+", metavar="FILE", help="JSONL files, of either pass")
+    import_.add_argument(
+        "--give-up",
+        action="store_true",
+        help="store errors as failures, which drops their pairs, instead of leaving them open",
+    )
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the distillation")
+    parser.add_argument(
+        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
+    )
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    return {"run": _run, "export": _export, "import": _import}[arguments.action](arguments)
+
+
+def _read_recipe(arguments: argparse.Namespace) -> DistillRecipe:
+    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.distill.recipe import build_distill_recipe
+
+    values = read_toml(Path(arguments.recipe))
+    for assignment in arguments.set or ():
+        assign_setting(values, assignment)
+    return build_distill_recipe(values, arguments.recipe)
+
+
+def _require_output(arguments: argparse.Namespace) -> Path:
+    from rmr1.errors import ConfigError
+
+    if arguments.output is None:
+        raise ConfigError("no folder to distil into; pass -o DIR")
+    return Path(arguments.output)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from rmr1.distill.run import run_distill
+
+    recipe = _read_recipe(arguments)
+    budget = _read_budget(arguments, recipe)
+    if arguments.dry_run:
+        return _dry_run(arguments, recipe, budget)
+    folder = _require_output(arguments)
+
+    def watch(number: int, total: int, done: int) -> Progress:
+        from rmr1.cli.progress import Progress
+
+        return Progress(total, done=done, label=f"pass {number}", quiet=arguments.quiet)
+
+    summary = run_distill(recipe, folder, budget=budget, retry_failed=arguments.retry_failed, watch=watch)
+    return _report(arguments, recipe, folder, summary)
+
+
+def _read_budget(arguments: argparse.Namespace, recipe: DistillRecipe) -> Budget | None:
+    from rmr1.distill.budget import parse_budget
+
+    text = arguments.budget or recipe.budget
+    return None if text is None else parse_budget(text)
+
+
+def _dry_run(arguments: argparse.Namespace, recipe: DistillRecipe, budget: Budget | None) -> int:
+    from rmr1.cli.distill_report import print_forecast
+    from rmr1.distill.forecast import forecast_distill
+    from rmr1.errors import ConfigError
+
+    if arguments.expect_tokens is not None and arguments.expect_tokens < 1:
+        raise ConfigError(f"--expect-tokens {arguments.expect_tokens}: expected at least 1")
+    figures = forecast_distill(
+        recipe,
+        None if arguments.output is None else Path(arguments.output),
+        expect_tokens=arguments.expect_tokens,
+        budget=budget,
+    )
+    _print(arguments, figures, print_forecast)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from rmr1.distill.batch import export_requests
+    from rmr1.distill.items import count_data
+    from rmr1.errors import ConfigError
+
+    recipe = _read_recipe(arguments)
+    folder = _require_output(arguments)
+    if arguments.number > len(recipe.passes):
+        raise ConfigError(f"{arguments.recipe}: the recipe has no [pass2]")
+    count_data(recipe)
+    found = export_requests(recipe, folder, arguments.number, Path(arguments.requests), force=arguments.force)
+    _print(arguments, found, _print_export)
+    return 0 if found["requests"] else 1
+
+
+def _print_export(found: dict[str, Any]) -> None:
+    if not found["requests"]:
+        print(f"pass {found['pass']}: nothing is left to ask")
+    for file in found["files"]:
+        print(f"{file['path']}: {file['requests']:,} requests of pass {found['pass']} to {found['model']}")
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from rmr1.distill.batch import import_results
+    from rmr1.distill.folder import require_folder
+    from rmr1.distill.items import count_data
+    from rmr1.distill.run import finish
+
+    recipe = _read_recipe(arguments)
+    folder = _require_output(arguments)
+    require_folder(folder)
+    count_data(recipe)
+    counts = import_results(
+        recipe, folder, [Path(path) for path in arguments.results], give_up=arguments.give_up
+    )
+    for kind, lines in counts.shown.items():
+        for line in lines:
+            print(f"rmr1: {kind}: {line}", file=sys.stderr)
+    summary = finish(recipe, folder)
+    if not arguments.json:
+        from rmr1.cli.distill_report import print_import
+
+        print_import(counts.describe())
+    return _report(arguments, recipe, folder, {**summary, "imported": counts.describe()})
+
+
+def _report(
+    arguments: argparse.Namespace, recipe: DistillRecipe, folder: Path, summary: dict[str, Any]
+) -> int:
+    from rmr1.cli.distill_report import is_done, list_next_steps, print_summary
+
+    steps = list_next_steps(recipe, summary, recipe_path=arguments.recipe, folder=str(folder))
+    _print(
+        arguments,
+        {**summary, "next": steps},
+        lambda values: print_summary(values, folder=str(folder), steps=steps),
+    )
+    return 0 if is_done(summary) else 1
+
+
+def _print(arguments: argparse.Namespace, values: dict[str, Any], show: Any) -> None:
+    if arguments.json:
+        import json
+
+        print(json.dumps(values, ensure_ascii=False))
+    else:
+        show(values)

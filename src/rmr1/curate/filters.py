@@ -1,0 +1,150 @@
+"""The filters that look at one pair alone, cheapest first. Each gives the reason why a pair goes, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from rmr1.curate.recipe import Bounds, FilterRecipe
+from rmr1.records import Messages, PreferencePair
+
+Reason = Literal[
+    "unreadable",
+    "empty",
+    "source",
+    "subset",
+    "benchmark",
+    "unlabelled",
+    "tie",
+    "identical",
+    "forbidden_text",
+    "characters",
+    "tokens",
+    "language",
+    "duplicate",
+    "contradiction",
+    "near_duplicate",
+    "per_prompt",
+    "not_sampled",
+]
+"""Why a pair is not in the result. A closed list; the first that applies, in this order, is the one that counts."""
+
+REASONS: tuple[Reason, ...] = Reason.__args__  # type: ignore[attr-defined]
+
+ABOUT: dict[Reason, str] = {
+    "unreadable": "the row cannot be read",
+    "empty": "a prompt or response is missing or white space",
+    "source": "left out by the name of its source",
+    "subset": "left out by the name of its subset",
+    "benchmark": "the prompt overlaps with a benchmark's",
+    "unlabelled": "no side is preferred",
+    "tie": "the label is a tie",
+    "identical": "both responses are the same",
+    "forbidden_text": "a response holds a forbidden text",
+    "characters": "too short or too long, in characters",
+    "tokens": "too short or too long, in tokens",
+    "language": "in another language",
+    "duplicate": "the same pair is there already",
+    "contradiction": "the same pair occurs with different labels; no copy stays",
+    "near_duplicate": "nearly the same pair is there already",
+    "per_prompt": "the prompt has enough pairs",
+    "not_sampled": "left over when the sources were mixed",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    reason: Reason
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """Of a pair's three texts, in characters or tokens."""
+
+    prompt: int
+    response_a: int
+    response_b: int
+
+    @property
+    def pair(self) -> int:
+        return self.prompt + self.response_a + self.response_b
+
+
+def join_texts(messages: Messages) -> str:
+    return "\n\n".join(message.text for message in messages)
+
+
+def measure(pair: PreferencePair, count: Callable[[str], int]) -> Lengths:
+    """The lengths by `count`; the messages of a side are joined by blank lines."""
+    return Lengths(
+        prompt=count(join_texts(pair.prompt)),
+        response_a=count(join_texts(pair.response_a)),
+        response_b=count(join_texts(pair.response_b)),
+    )
+
+
+def check_names(pair: PreferencePair, rules: FilterRecipe) -> Drop | None:
+    """By what the row calls its source and its subset."""
+    checks: tuple[tuple[Reason, str | None, tuple[str, ...] | None, tuple[str, ...]], ...] = (
+        ("source", pair.source, rules.keep_sources, rules.drop_sources),
+        ("subset", pair.subset, rules.keep_subsets, rules.drop_subsets),
+    )
+    for reason, name, kept, dropped in checks:
+        if _matches(name, dropped) or (kept is not None and not _matches(name, kept)):
+            return Drop(reason=reason, detail=name)
+    return None
+
+
+def _matches(name: str | None, patterns: tuple[str, ...]) -> bool:
+    return name is not None and any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def check_pair(pair: PreferencePair, rules: FilterRecipe) -> Drop | None:
+    """By label and responses."""
+    if pair.label is None and rules.unlabelled == "drop":
+        return Drop(reason="unlabelled")
+    if pair.label == "tie" and rules.ties == "drop":
+        return Drop(reason="tie")
+    if rules.identical == "drop" and _is_identical(pair):
+        return Drop(reason="identical")
+    for text in rules.forbid:
+        for side, response in (("a", pair.response_a), ("b", pair.response_b)):
+            if any(text in message.text for message in response):
+                return Drop(reason="forbidden_text", detail=f"{text!r} in response_{side}")
+    return None
+
+
+def _is_identical(pair: PreferencePair) -> bool:
+    sides = [[(one.role, one.text.split()) for one in side] for side in (pair.response_a, pair.response_b)]
+    return sides[0] == sides[1]
+
+
+def check_characters(lengths: Lengths, rules: FilterRecipe) -> Drop | None:
+    bounds = (rules.prompt_characters, rules.response_characters, rules.pair_characters)
+    return _check_lengths("characters", lengths, bounds)
+
+
+def check_tokens(lengths: Lengths, rules: FilterRecipe) -> Drop | None:
+    bounds = (rules.prompt_tokens, rules.response_tokens, rules.pair_tokens)
+    return _check_lengths("tokens", lengths, bounds)
+
+
+def _check_lengths(
+    unit: Literal["characters", "tokens"],
+    lengths: Lengths,
+    bounds: tuple[Bounds | None, Bounds | None, Bounds | None],
+) -> Drop | None:
+    prompt, response, pair = bounds
+    named = (
+        ("prompt", lengths.prompt, prompt),
+        ("response_a", lengths.response_a, response),
+        ("response_b", lengths.response_b, response),
+        ("pair", lengths.pair, pair),
+    )
+    for name, length, allowed in named:
+        if allowed is not None and length not in allowed:
+            return Drop(reason=unit, detail=f"{name} has {length}")
+    return None

@@ -1,0 +1,142 @@
+"""The folder of a curation. It appears whole or not at all.
+
+    DIR/
+      SPLIT.jsonl     pairs in rmr1's own form, one file per split
+      dropped.jsonl   {"id", "source", "reason", "detail"} of everything that was read and is not in a split
+      card.md         the data card
+      curate.json     recipe, inputs, counts, versions; enough to do it again
+
+All of it is written into `DIR.part` and renamed at the end. What a killed run left there is thrown away by the next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rmr1.data.codec import dumps
+from rmr1.errors import RunError
+
+DESCRIPTION = "curate.json"
+CARD = "card.md"
+DROPPED = "dropped.jsonl"
+
+Identify = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From what curate.json says to what of it has to be equal."""
+
+
+def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:
+    """What curate.json says where the same curation is finished there; None where there is nothing.
+
+    Raises:
+        RunError: the folder holds something else, or another curation; what differs is told.
+    """
+    if not folder.exists():
+        return None
+    if not folder.is_dir():
+        raise RunError(f"{folder}: is a file; name a folder with -o")
+    path = folder / DESCRIPTION
+    if not path.exists():
+        if any(folder.iterdir()):
+            raise RunError(f"{folder}: holds other files; choose another folder with -o")
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        stored = identify(found)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RunError(f"{path}: not readable as a curation; the file was changed or damaged") from None
+    differences = list(_differences("", stored, json.loads(dumps(identity))))
+    if differences:
+        shown = "; ".join(
+            f"{name} was {_short(old)}, now {_short(new)}" for name, old, new in differences[:3]
+        )
+        more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
+        raise RunError(f"{folder}: was curated in another way: {shown}{more}; choose another folder with -o")
+    missing = [name for name in found.get("files", ()) if not (folder / name).is_file()]
+    if missing:
+        raise RunError(f"{folder}: {missing[0]} is gone; delete the folder, or choose another with -o")
+    return found
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into that takes its name when all went well.
+
+    Raises:
+        RunError: it cannot be written, or another process writes it.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    lock = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder)
+        if part.exists():
+            shutil.rmtree(part)
+        part.mkdir()
+        yield part
+        for file in part.iterdir():
+            _sync(file)
+        os.replace(part, folder)
+        _sync(folder.parent)
+    except RunError:
+        raise
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or folder}: cannot be written ({error.strerror}); free space, or choose another -o"
+        ) from None
+    finally:
+        if lock is not None:
+            with contextlib.suppress(OSError):
+                _lock_path(folder).unlink()
+            os.close(lock)
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _lock_path(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def _lock(folder: Path) -> int:
+    path = _lock_path(folder)
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise RunError(
+                f"{folder}: another process is writing it; wait for it or choose another -o"
+            ) from None
+        except OSError:
+            return handle  # a file system without locks; two writers are then the user's care
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.stat(path)):
+                return handle
+        os.close(handle)  # the file was removed by the one who held it before
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _differences(name: str, stored: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(stored, Mapping) and isinstance(wanted, Mapping):
+        for key in dict.fromkeys([*stored, *wanted]):
+            yield from _differences(f"{name}.{key}" if name else key, stored.get(key), wanted.get(key))
+    elif stored != wanted:
+        yield name, stored, wanted
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,245 @@
+"""What a curation recipe says, checked. Unknown keys are errors that name the nearest known one.
+
+Paths may name environment variables (`$RMR1_SHARED/data`); those of sources and benchmarks begin at `root`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from rmr1.data.files import kind_of
+from rmr1.data.hub import parse_dataset_name
+from rmr1.data.sources import find_reader
+from rmr1.errors import ConfigError
+from rmr1.train.recipe import Section, check_recipe
+
+Rule = Literal["drop", "keep"]
+Paths = str | tuple[str, ...]
+
+RESERVED = ("dropped", "card", "curate")
+"""Files of the folder that no split may be called like."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class Bounds(Section):
+    """Both ends are allowed values."""
+
+    min: int | None = Field(default=None, ge=0)
+    max: int | None = Field(default=None, ge=0)
+
+    def __contains__(self, number: int) -> bool:
+        return (self.min is None or number >= self.min) and (self.max is None or number <= self.max)
+
+
+class FilterRecipe(Section):
+    """Which pairs stay. `[filters]` holds for all sources, `[sources.NAME.filters]` wins over it key by key."""
+
+    keep_sources: tuple[str, ...] | None = None
+    """Names that the rows' own `source` may have, as patterns (`magpie_*`)."""
+    drop_sources: tuple[str, ...] = ()
+    keep_subsets: tuple[str, ...] | None = None
+    drop_subsets: tuple[str, ...] = ()
+    ties: Rule = "drop"
+    unlabelled: Rule = "drop"
+    identical: Rule = "drop"
+    """Pairs whose responses are the same but for white space."""
+    forbid: tuple[str, ...] = ()
+    """Texts that no response may hold."""
+    prompt_characters: Bounds | None = None
+    response_characters: Bounds | None = None
+    """Of each response."""
+    pair_characters: Bounds | None = None
+    """Of prompt and both responses together."""
+    prompt_tokens: Bounds | None = None
+    response_tokens: Bounds | None = None
+    pair_tokens: Bounds | None = None
+    languages: tuple[str, ...] = ()
+    """Codes such as "en"; empty: all."""
+    language_confidence: float = Field(default=0.9, ge=0, le=1)
+    """A pair in another language is dropped only where the identifier is this sure of it."""
+
+    @property
+    def counts_tokens(self) -> bool:
+        return any((self.prompt_tokens, self.response_tokens, self.pair_tokens))
+
+
+class SourceRecipe(Section):
+    data: Paths
+    """Files, folders, or datasets of the hub (`org/name:config@split`)."""
+    split: str | None = None
+    format: str | None = None
+    """The name of a reader, where the columns do not tell."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Our column names to the file's, for files of no known form."""
+    on_invalid: Literal["skip", "fail"] = "skip"
+    """Rows that cannot be read are counted and listed, or end the run."""
+    take: int | None = Field(default=None, ge=1)
+    """So many pairs."""
+    share: float | None = Field(default=None, gt=0, le=1)
+    """This share of the pairs that are left of the source."""
+    weight: float | None = Field(default=None, gt=0)
+    """Size relative to the other sources that have a weight."""
+    sample: Literal["seeded", "shuffle", "first"] = "seeded"
+    """Which pairs are taken: drawn pair by pair from seed and content; the first of the whole source in the order
+    of `datasets.Dataset.shuffle(seed)`; or the first in the file."""
+    seed: int | None = None
+    """Of `sample`; by default the recipe's."""
+    expected: int | None = Field(default=None, ge=1)
+    """Pairs that should be left after the filters. A dry run reckons with it where it does not read; a run that
+    finds another number says so."""
+    filters: FilterRecipe = FilterRecipe()
+
+    @model_validator(mode="after")
+    def _check_size(self) -> SourceRecipe:
+        if sum(one is not None for one in (self.take, self.share, self.weight)) > 1:
+            raise ValueError("name one of take, share and weight")
+        return self
+
+
+class DuplicateRecipe(Section):
+    exact: bool = True
+    """The same prompt with the same two responses, in either order, but for white space. Copies whose labels
+    disagree all go."""
+    near: float = Field(default=0.8, ge=0, le=1)
+    """Estimated Jaccard similarity (MinHash) of both prompts and both responses from which on the later of two
+    pairs goes; 0 is off."""
+    prompts: float = Field(default=0.7, ge=0, le=1)
+    """Estimated similarity from which on two prompts go to the same split; 0 is off."""
+    permutations: int = Field(default=128, ge=16, le=1024)
+    """Length of a MinHash; 4 bytes each."""
+    per_prompt: int | None = Field(default=None, ge=1)
+    """Most pairs of one prompt."""
+
+
+class DecontaminateRecipe(Section):
+    benchmarks: dict[str, Paths]
+    """Name to files, folders or datasets; any form of pairs or lists that can be read."""
+    ngram: int = Field(default=13, ge=2)
+    """Words in a row that a prompt may not share with a benchmark's prompt."""
+
+
+class MixRecipe(Section):
+    total: int | None = Field(default=None, ge=1)
+    """Pairs in all: sources with a weight share what the others leave."""
+    on_shortage: Literal["fail", "less"] = "fail"
+    """Where a source has fewer pairs than are asked of it."""
+
+
+class CurateRecipe(Section):
+    seed: int = 0
+    root: str = "."
+    """The folder that relative paths begin at."""
+    tokenizer: str | None = None
+    """Hugging Face name or folder, or "tiny", for lengths in tokens."""
+    sides: Literal["balanced", "alternate", "as-read"] = "balanced"
+    """Where the preferred response stands: drawn from the seed, exactly half A in every split; A, B, A, B, ... over
+    all sources as the paper's data; or where its file has it."""
+    order: Literal["mixed", "sources"] = "mixed"
+    """Rows of a split are shuffled by the seed, or source after source."""
+    sources: dict[str, SourceRecipe] = Field(min_length=1)
+    duplicates: DuplicateRecipe = DuplicateRecipe()
+    decontaminate: DecontaminateRecipe | None = None
+    mix: MixRecipe = MixRecipe()
+    splits: dict[str, float | Literal["rest"]] = Field(default={"pairs": "rest"}, min_length=1)
+    """Name to share of all prompts, in (0, 1), or "rest"."""
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> CurateRecipe:
+        for name in (*self.sources, *self.splits):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name: letters, digits and _ . - are allowed")
+        for name, share in self.splits.items():
+            if name in RESERVED:
+                raise ValueError(f"splits: {name!r} is the name of another file; choose another")
+            if share != "rest" and not 0 < share <= 1:
+                raise ValueError(f"splits.{name}: {share} is no share in (0, 1] and not 'rest'")
+        shares = [share for share in self.splits.values() if share != "rest"]
+        rests = len(self.splits) - len(shares)
+        total = sum(shares)
+        if rests > 1 or total > 1 + 1e-9 or (rests == 0 and total < 1 - 1e-9):
+            raise ValueError(
+                f"splits: the shares add up to {total:g} with {rests} of 'rest'; expected 1, or less and one 'rest'"
+            )
+        for name, source in self.sources.items():
+            if source.filters.counts_tokens and self.tokenizer is None:
+                raise ValueError(
+                    f"sources.{name}: limits in tokens need 'tokenizer', a model's name or folder"
+                )
+        return self
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Split to its share of all prompts; they add up to 1."""
+        rest = max(0.0, 1 - sum(share for share in self.splits.values() if share != "rest"))
+        return {name: rest if share == "rest" else float(share) for name, share in self.splits.items()}
+
+
+def build_recipe(values: Mapping[str, Any], origin: str) -> CurateRecipe:
+    """The recipe that a file's values make; `origin` names it in complaints.
+
+    Raises:
+        ConfigError: a key or format is unknown, or a value does not fit.
+    """
+    values = dict(values)
+    common = values.pop("filters", {})
+    check_recipe(FilterRecipe, common, f"{origin}: filters")
+    sources = values.get("sources")
+    if isinstance(sources, Mapping):
+        # One by one, so that an unknown key is named with its source.
+        merged = {name: _with_filters(one, common) for name, one in sources.items()}
+        for name, one in merged.items():
+            source = check_recipe(SourceRecipe, one, f"{origin}: sources.{name}")
+            if source.format is not None:
+                find_reader(source.format)
+        values["sources"] = merged
+    return check_recipe(CurateRecipe, values, origin)
+
+
+def _with_filters(source: Any, common: Mapping[str, Any]) -> Any:
+    if not isinstance(source, Mapping):
+        return source
+    own = source.get("filters", {})
+    return {**source, "filters": {**common, **own} if isinstance(own, Mapping) else own}
+
+
+def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
+    """What `paths` names, with variables and `root` put in; a dataset of the hub stays as it is.
+
+    Raises:
+        ConfigError: a variable is not set; `place` names the key.
+    """
+    root = Path(_expand(recipe.root, "root"))
+    found = []
+    for one in (paths,) if isinstance(paths, str) else paths:
+        text = _expand(one, place)
+        path = root / text
+        base, at, _ = str(path).rpartition("@")
+        is_there = path.exists() or (bool(at) and Path(base).exists())
+        is_dataset = kind_of(Path(text)) is None and parse_dataset_name(text) is not None
+        found.append(text if is_dataset and not is_there else str(path))
+    return tuple(found)
+
+
+def is_dataset(path: str) -> bool:
+    """Whether a located path is a dataset of the hub."""
+    base, at, _ = path.rpartition("@")
+    is_there = Path(path).exists() or (bool(at) and Path(base).exists())
+    return not is_there and kind_of(Path(path)) is None and parse_dataset_name(path) is not None
+
+
+def _expand(text: str, place: str) -> str:
+    expanded = os.path.expanduser(os.path.expandvars(text))
+    missing = re.search(r"\$\{?(\w+)\}?", expanded)
+    if missing:
+        raise ConfigError(
+            f"{place}: {text!r} needs the environment variable {missing[1]}, which is not set; "
+            "set it, or name a folder with --set root=DIR"
+        )
+    return expanded

@@ -1,0 +1,155 @@
+"""One curation from recipe to folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from rmr1.curate.card import format_card
+from rmr1.curate.choose import Choice, choose
+from rmr1.curate.contamination import build_index
+from rmr1.curate.counts import count_all
+from rmr1.curate.filters import Drop
+from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, new_folder, read_finished
+from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
+from rmr1.curate.recipe import CurateRecipe
+from rmr1.curate.scan import Report, Scan, scan_sources
+from rmr1.curate.similar import import_datasketch
+from rmr1.curate.splits import place_sides, split_prompts
+from rmr1.curate.write import Plan, order_rows, write_splits
+from rmr1.data.codec import dumps
+from rmr1.data.replace import write_text
+from rmr1.errors import DataError
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+_LIBRARIES = ("rmr1", "numpy", "datasketch", "py3langid", "transformers", "tokenizers")
+
+
+def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | None = None) -> dict[str, Any]:
+    """Curate into a folder; gives what its curate.json says, and `was_finished` where it was there already.
+
+    Raises:
+        ConfigError: the recipe asks for something that cannot be, or for a library that is not installed.
+        DataError: a source cannot be read, is short, or nothing is left.
+        RunError: the folder holds something else or cannot be written.
+    """
+    report = report or (lambda stage, done: None)
+    folder = Path(output)
+    if not folder.name or folder.name == "..":
+        folder = folder.resolve()
+    if recipe.duplicates.near or recipe.duplicates.prompts:
+        import_datasketch()
+    sources, benchmarks = find_sources(recipe), find_benchmarks(recipe)
+    report("looking at the inputs", 0)
+    inputs = {
+        "sources": {source.name: fingerprint_all(source.paths) for source in sources},
+        "benchmarks": {name: fingerprint_all(paths) for name, paths in benchmarks.items()},
+    }
+    values = recipe.model_dump(mode="json")
+    finished = read_finished(folder, identify({"recipe": values, "inputs": inputs}), identify)
+    if finished is not None:
+        return {**finished, "was_finished": True}
+    with new_folder(folder) as part:
+        counts = _curate(recipe, sources, benchmarks, part, report)
+        description: dict[str, Any] = {
+            "format": FORMAT,
+            "recipe": values,
+            "inputs": inputs,
+            "versions": _versions(),
+            "counts": counts,
+        }
+        write_text(part / CARD, format_card(description))
+        description["files"] = {
+            file.name: _hash(file) for file in sorted(part.iterdir()) if file.name != DESCRIPTION
+        }
+        write_text(part / DESCRIPTION, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+    return description
+
+
+def identify(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a curate.json decides the result. Data are known by their contents, wherever they lie."""
+    recipe = dict(description["recipe"])
+    recipe.pop("root")
+    # Sources and splits are compared in their order; an object of JSON has none.
+    recipe["sources"] = {
+        name: {**{key: value for key, value in one.items() if key != "data"}, "position": position}
+        for position, (name, one) in enumerate(recipe["sources"].items())
+    }
+    recipe["splits"] = [[name, share] for name, share in recipe["splits"].items()]
+    if recipe["decontaminate"] is not None:
+        names = list(recipe["decontaminate"]["benchmarks"])
+        recipe["decontaminate"] = {**recipe["decontaminate"], "benchmarks": names}
+    return {"recipe": recipe, "inputs": description["inputs"]}
+
+
+def _curate(
+    recipe: CurateRecipe,
+    sources: tuple[Source, ...],
+    benchmarks: Mapping[str, tuple[str, ...]],
+    folder: Path,
+    report: Report,
+) -> dict[str, Any]:
+    """Write splits and dropped pairs; gives the counts."""
+    index = None
+    if recipe.decontaminate is not None:
+        index = build_index(
+            benchmarks, recipe.decontaminate.ngram, lambda name: report(f"reading benchmark {name}", 0)
+        )
+    with (folder / DROPPED).open("wb") as dropped:
+
+        def note(place: str, source: str, drop: Drop) -> None:
+            row = {"id": place, "source": source, "reason": drop.reason}
+            dropped.write(dumps(row if drop.detail is None else {**row, "detail": drop.detail}) + b"\n")
+
+        scan = scan_sources(recipe, sources, index, note, report)
+        columns = scan.table.columns()
+        num_rows = {name: tally.read + tally.unreadable for name, tally in scan.tallies.items()}
+        choice = choose(recipe, sources, scan.table, columns, num_rows, lambda stage: report(stage, 0))
+        if not choice.order:
+            raise DataError(_say_empty(scan, choice))
+        report("sorting into splits", 0)
+        groups = scan.table.group_prompts(recipe.duplicates.prompts)
+        splits = split_prompts(bytes(scan.table.prompts), groups, recipe.shares, recipe.seed)
+        plan = Plan(
+            splits=tuple(recipe.shares),
+            split_of={item: splits[int(columns.prompt[item])] for item in choice.order},
+            swapped=place_sides(recipe, scan.table, columns, choice.order, splits),
+            position=order_rows(choice.order, scan.table, mixed=recipe.order == "mixed", seed=recipe.seed),
+        )
+        write_splits(folder, sources, scan.table, columns, choice, plan, note, report)
+    return count_all(sources, scan.tallies, columns, choice, plan, groups.roots(), index)
+
+
+def _say_empty(scan: Scan, choice: Choice) -> str:
+    reasons: dict[str, int] = {}
+    for tally in scan.tallies.values():
+        for reason, number in tally.dropped.items():
+            reasons[reason] = reasons.get(reason, 0) + number
+    for reason in choice.reasons.values():
+        reasons[reason] = reasons.get(reason, 0) + 1
+    read = sum(tally.read for tally in scan.tallies.values())
+    most = sorted(reasons.items(), key=lambda one: -one[1])[:4]
+    told = ", ".join(f"{number:,} {reason}" for reason, number in most)
+    return f"nothing is left of {read:,} pairs ({told}); loosen the filters"
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

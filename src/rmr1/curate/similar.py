@@ -1,0 +1,144 @@
+"""Near duplicates by MinHash: signatures by datasketch, candidates by bands, groups of what is alike.
+
+Two texts are compared by their sets of shingles (words in a row); the share of equal places in two signatures
+estimates the Jaccard similarity of the sets. Legend: `I` items, `P` permutations.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmr1.curate.texts import Hashes
+from rmr1.errors import ConfigError
+
+Signatures = NDArray[np.uint32]
+
+_CHUNK = 4096
+"""Shingles at a time; a text of a million words would otherwise take a gigabyte."""
+
+
+class Signer:
+    """Makes signatures, and keeps them in the order they were made: 4 bytes a permutation."""
+
+    def __init__(self, permutations: int, seed: int = 1):
+        self._library = import_datasketch()
+        self._permutations = permutations
+        self._parameters = self._library.MinHash(num_perm=permutations, seed=seed).permutations
+        self._values = array("I")
+
+    def __len__(self) -> int:
+        return len(self._values) // self._permutations
+
+    def add(self, shingles: Hashes) -> None:
+        sketch = self._library.MinHash(
+            num_perm=self._permutations, hashfunc=int, permutations=self._parameters, scheme="affine32"
+        )
+        folded = (shingles ^ (shingles >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
+        for start in range(0, len(folded), _CHUNK):
+            sketch.update_batch(folded[start : start + _CHUNK].tolist())
+        self._values.frombytes(sketch.hashvalues.astype(np.uint32).tobytes())
+
+    def signatures(self) -> Signatures:
+        """[I, P]"""
+        return np.frombuffer(self._values, dtype=np.uint32).reshape(-1, self._permutations)
+
+
+class Groups:
+    """Items 0 to n - 1 that are joined step by step; a group is called by its smallest item."""
+
+    def __init__(self, number: int):
+        self._parents = list(range(number))
+
+    def find(self, item: int) -> int:
+        root = item
+        while self._parents[root] != root:
+            root = self._parents[root]
+        while self._parents[item] != root:
+            self._parents[item], item = root, self._parents[item]
+        return root
+
+    def join(self, one: int, other: int) -> None:
+        low, high = sorted((self.find(one), self.find(other)))
+        self._parents[high] = low
+
+    def roots(self) -> list[int]:
+        return [self.find(item) for item in range(len(self._parents))]
+
+
+def join_similar(signatures: Signatures, threshold: float, groups: Groups) -> None:
+    """Join the groups of all items whose estimated similarity is `threshold` or more.
+
+    Within a bucket of candidates an item is compared with one item of each group there, so that a thousand
+    copies cost a thousand comparisons, not a million.
+    """
+    for bucket in find_candidates(signatures, threshold):
+        leaders: list[int] = []
+        for item in bucket:
+            if any(groups.find(leader) == groups.find(item) for leader in leaders):
+                continue
+            if leaders:
+                similar = estimate(signatures[leaders], signatures[item]) >= threshold
+                for place in np.flatnonzero(similar):
+                    groups.join(leaders[place], item)
+                if similar.any():
+                    continue
+            leaders.append(item)
+
+
+def find_candidates(signatures: Signatures, threshold: float) -> Iterator[list[int]]:
+    """Items that agree in a whole band of their signatures, in ascending order; at least two of them."""
+    number, permutations = signatures.shape
+    if number < 2:
+        return
+    index = import_datasketch().MinHashLSH(threshold=threshold, num_perm=permutations)
+    for band in range(index.b):
+        part = np.ascontiguousarray(signatures[:, band * index.r : (band + 1) * index.r])
+        keys = part.view(np.dtype((np.void, part.dtype.itemsize * index.r))).ravel()
+        order = np.argsort(keys, kind="stable")
+        changes = np.flatnonzero(keys[order][1:] != keys[order][:-1]) + 1
+        for bucket in np.split(order, changes):
+            if len(bucket) > 1:
+                yield bucket.tolist()
+
+
+def estimate(some: Signatures, other: Signatures) -> NDArray[np.float64]:
+    """The estimated similarity of each of `some` [I, P] with `other` [P], in [0, 1]."""
+    return np.mean(some == other, axis=1)
+
+
+def find_repeats(
+    members: Iterable[int], signatures: tuple[Signatures, ...], threshold: float
+) -> Iterator[tuple[int, int, float]]:
+    """(item, earlier item that stays, similarity) for every item that is like one that stays, in order.
+
+    An item is like another where each of their signatures is; the smallest similarity is the one that is told.
+    """
+    staying: list[int] = []
+    for item in members:
+        if staying:
+            alike = np.min([estimate(some[staying], some[item]) for some in signatures], axis=0)
+            place = int(np.argmax(alike))
+            if alike[place] >= threshold:
+                yield item, staying[place], float(alike[place])
+                continue
+        staying.append(item)
+
+
+def import_datasketch() -> Any:
+    """
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import datasketch
+    except ImportError:
+        raise ConfigError(
+            "near duplicates need datasketch, which is not installed; pip install 'rmr1[data]', "
+            "or set duplicates.near = 0 and duplicates.prompts = 0"
+        ) from None
+    return datasketch

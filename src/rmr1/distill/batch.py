@@ -1,0 +1,317 @@
+"""The OpenAI batch format: what a pass has still to ask as request files, and result files as its answers.
+
+A request line is {"custom_id", "method", "url", "body"}; a result line {"custom_id", "response": {"status_code", "body"},
+"error"}. Of results only good ones are stored. Whatever failed, expired, was cut short or is missing stays open and
+is exported again. A custom_id is `rmr1-PASS-KEY`, so files of both passes may be mixed and imported in any order, twice too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rmr1.data.codec import dumps
+from rmr1.data.files import scan_rows
+from rmr1.data.runs import RunWriter
+from rmr1.distill.ask import PassSettings, Question, conclude
+from rmr1.distill.folder import claim_pass, open_pass
+from rmr1.distill.recipe import DistillRecipe
+from rmr1.distill.run import list_questions, pass_settings
+from rmr1.distill.teachers import find_teacher
+from rmr1.engines.base import SamplingParams
+from rmr1.errors import ConfigError, DataError, GenerationError, RunError
+from rmr1.records import Generation
+
+MOST_REQUESTS = 50_000
+MOST_BYTES = 190_000_000
+"""Of one file; OpenAI takes 50,000 requests and 200 MB."""
+ENDPOINT = "/v1/chat/completions"
+
+_CUSTOM_ID = re.compile(r"rmr1-([12])-([0-9a-f]{32}(?:-\d{1,9})?)")
+_REASONERS = re.compile(r"(?:.*/)?(?:o\d|gpt-5)(?:[-.].*)?")
+"""OpenAI's reasoning models take no temperature, and call the length limit by another name. A live server is asked again in another
+form; a batch cannot be."""
+_MOST_SHOWN = 3
+
+
+def custom_id(number: int, key: str) -> str:
+    return f"rmr1-{number}-{key}"
+
+
+def export_requests(
+    recipe: DistillRecipe,
+    folder: Path,
+    number: int,
+    output: Path,
+    *,
+    force: bool = False,
+    most_requests: int = MOST_REQUESTS,
+    most_bytes: int = MOST_BYTES,
+) -> dict[str, Any]:
+    """Write what a pass has still to ask; several files, numbered, where one may not hold it all.
+
+    Raises:
+        ConfigError: the pass has no such teacher, or the file exists. RunError: the folder cannot be used.
+    """
+    settings = recipe.passes[number - 1]
+    teacher = find_teacher(settings)
+    if teacher.served is None:
+        raise ConfigError(
+            f"pass {number}: teacher {teacher.name!r} is asked directly; batch files are for batch:NAME and openai:NAME@URL"
+        )
+    if output.exists() and not force:
+        raise ConfigError(f"{output} exists; choose another name or pass --force")
+    run_settings = pass_settings(recipe, number)
+    lines = Counter[Path]()
+    files = [output]
+    num_bytes, part = 0, output.with_name(f".{output.name}.part")
+    with open_pass(folder, recipe, number) as run:
+        claim_pass(folder, number, settings, teacher.identify() or {})
+        try:
+            file = part.open("wb")
+            try:
+                for question in list_questions(recipe, folder, number, is_answered=run.is_finished):
+                    body = _build_body(teacher.served, question, run_settings, teacher.options)
+                    line = dumps(
+                        {
+                            "custom_id": custom_id(number, question.item.key),
+                            "method": "POST",
+                            "url": ENDPOINT,
+                            "body": body,
+                        }
+                    )
+                    if lines[files[-1]] and (
+                        lines[files[-1]] == most_requests or num_bytes + len(line) + 1 > most_bytes
+                    ):
+                        file.close()
+                        part.replace(files[-1])
+                        files.append(output.with_name(f"{output.stem}-{len(files) + 1}{output.suffix}"))
+                        if files[-1].exists() and not force:
+                            raise ConfigError(f"{files[-1]} exists; choose another name or pass --force")
+                        file, num_bytes = part.open("wb"), 0
+                    file.write(line + b"\n")
+                    lines[files[-1]] += 1
+                    num_bytes += len(line) + 1
+            finally:
+                file.close()
+            if not lines:
+                files = []
+            else:
+                part.replace(files[-1])
+        except OSError as error:
+            if isinstance(error, RunError):
+                raise
+            raise ConfigError(f"{output}: cannot be written ({error.strerror})") from None
+        finally:
+            part.unlink(missing_ok=True)
+    return {
+        "pass": number,
+        "model": teacher.served,
+        "requests": lines.total(),
+        "files": [{"path": str(path), "requests": lines[path]} for path in files],
+    }
+
+
+@dataclass(slots=True, kw_only=True)
+class ImportCounts:
+    """What became of the lines of result files."""
+
+    lines: int = 0
+    stored: Counter[int] = field(default_factory=Counter)
+    """By pass."""
+    failed: int = 0
+    """Results that are errors; their requests stay open."""
+    given_up: int = 0
+    """Those of them that are stored as failures instead."""
+    repeated: int = 0
+    """Answered before."""
+    foreign: int = 0
+    """Not of this folder."""
+    unreadable: int = 0
+    """No JSON: a line that was cut short, as a rule."""
+    shown: dict[str, list[str]] = field(default_factory=dict)
+    """The first of each kind of trouble, for people."""
+
+    def note(self, kind: str, text: str) -> None:
+        shown = self.shown.setdefault(kind, [])
+        if len(shown) < _MOST_SHOWN:
+            shown.append(text)
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "lines": self.lines,
+            "stored": {f"pass{number}": self.stored[number] for number in (1, 2)},
+            "failed": self.failed,
+            "given_up": self.given_up,
+            "repeated": self.repeated,
+            "foreign": self.foreign,
+            "unreadable": self.unreadable,
+        }
+
+
+def import_results(
+    recipe: DistillRecipe, folder: Path, paths: Sequence[Path], *, give_up: bool = False
+) -> ImportCounts:
+    """Store the answers that result files hold; output and error files, whole or cut short.
+
+    With `give_up` an error is stored as the pair's failure, which drops the pair, instead of left open.
+
+    Raises:
+        DataError: a file is missing, or no line of any is of this folder.
+    """
+    counts = ImportCounts()
+    for path in paths:
+        for number, rows in _read_results(path, recipe, counts).items():
+            with open_pass(folder, recipe, number) as run:
+                settings = recipe.passes[number - 1]
+                claim_pass(folder, number, settings, find_teacher(settings).identify() or {})
+                _store(recipe, folder, number, rows, run, counts, give_up=give_up)
+    if counts.lines and counts.foreign + counts.unreadable == counts.lines:
+        (first, *_), *_ = counts.shown.values()
+        raise DataError(
+            f"none of the {counts.lines} lines answers a request of {folder} (first: {first}); expected the output or error "
+            "file of a batch made from rmr1 distill export",
+            path=", ".join(map(str, paths)),
+        )
+    return counts
+
+
+def _read_results(
+    path: Path, recipe: DistillRecipe, counts: ImportCounts
+) -> dict[int, dict[str, Mapping[str, Any]]]:
+    """Lines of a file by pass and key."""
+    found: dict[int, dict[str, Mapping[str, Any]]] = {}
+    for row in scan_rows(path):
+        counts.lines += 1
+        if isinstance(row, DataError):
+            counts.unreadable += 1
+            counts.note("unreadable", str(row))
+            continue
+        name = row.data.get("custom_id")
+        match = _CUSTOM_ID.fullmatch(name) if isinstance(name, str) else None
+        if match is None or int(match[1]) > len(recipe.passes):
+            counts.foreign += 1
+            counts.note("foreign", f"{row.path}:{row.line}: custom_id {name!r}")
+            continue
+        rows = found.setdefault(int(match[1]), {})
+        before = rows.get(match[2])
+        if before is not None:
+            counts.repeated += 1
+            if _read_error(before) is None:
+                continue
+        rows[match[2]] = row.data
+    return found
+
+
+def _store(
+    recipe: DistillRecipe,
+    folder: Path,
+    number: int,
+    rows: dict[str, Mapping[str, Any]],
+    run: RunWriter,
+    counts: ImportCounts,
+    *,
+    give_up: bool,
+) -> None:
+    settings = pass_settings(recipe, number)
+    for key in [key for key in rows if run.is_finished(key)]:
+        counts.repeated += 1
+        del rows[key]
+    for question in list_questions(recipe, folder, number, is_answered=lambda key: key not in rows):
+        key = question.item.key
+        row = rows.pop(key)
+        try:
+            generations = _read_generations(row, settings)
+        except GenerationError as error:
+            counts.failed += 1
+            counts.note("failed", f"{custom_id(number, key)}: {error}")
+            if not give_up:
+                continue
+            counts.given_up += 1
+            failure = Generation(text="", finish_reason="error", error=str(error))
+            generations = (failure,) * settings.params.num_samples
+        else:
+            counts.stored[number] += 1
+        run.append(key, conclude(question.item, generations, settings))
+    for key in rows:
+        counts.foreign += 1
+        counts.note("foreign", f"custom_id {custom_id(number, key)!r}")
+
+
+def _build_body(
+    model: str, question: Question, settings: PassSettings, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    from rmr1.engines.openai.session import derive_seed
+    from rmr1.engines.openai.wire import Dialect, build_body, build_messages
+
+    is_reasoner = _REASONERS.fullmatch(model.lower()) is not None
+    fixed = options.get("use_max_completion_tokens")
+    is_renamed = is_reasoner if fixed is None else bool(fixed)
+    params: SamplingParams = settings.params
+    return build_body(
+        model=model,
+        messages=build_messages(question.prompt.messages),
+        params=params,
+        dialect=Dialect(
+            length_field="max_completion_tokens" if is_renamed else "max_tokens",
+            refused=frozenset({"temperature", "top_p", "top_k"} if is_reasoner else ()),
+        ),
+        num_choices=params.num_samples,
+        seed=derive_seed(settings.sampling_seed(question.item), 0) if params.temperature > 0 else None,
+        extra=options.get("extra_body"),
+    )
+
+
+def _read_error(row: Mapping[str, Any]) -> str | None:
+    """What went wrong with a request; None where there is an answer."""
+    error, response = row.get("error"), row.get("response")
+    if isinstance(error, Mapping):
+        return str(error.get("message") or error.get("code") or "an error without words")
+    if error:
+        return str(error)
+    if not isinstance(response, Mapping):
+        return "the line holds no response"
+    status, body = response.get("status_code"), response.get("body")
+    if status is not None and status != 200:
+        inner = body.get("error") if isinstance(body, Mapping) else None
+        said = inner.get("message") if isinstance(inner, Mapping) else inner
+        return f"HTTP {status}" + (f": {said}" if said else "")
+    return None if isinstance(body, Mapping) else "the response has no body"
+
+
+def _read_generations(row: Mapping[str, Any], settings: PassSettings) -> tuple[Generation, ...]:
+    """The texts of a result.
+
+    Raises:
+        GenerationError: it holds none.
+    """
+    from rmr1.engines.openai.wire import ReplyError, compose_text, one_line, read_reply, split_tokens
+
+    if (problem := _read_error(row)) is not None:
+        raise GenerationError(one_line(problem))
+    try:
+        reply = read_reply(dumps(row["response"]["body"]))
+    except ReplyError as error:
+        raise GenerationError(one_line(str(error))) from None
+    choices = reply.choices[: settings.params.num_samples]
+    used = reply.usage
+    counts = split_tokens(used.completion_tokens if used else 0, [len(one.content) for one in choices])
+    found = []
+    for choice, count in zip(choices, counts, strict=True):
+        composed = compose_text(choice, settings.params.stop)
+        is_filtered = choice.finish_reason == "content_filter"
+        found.append(
+            Generation(
+                text=composed.text,
+                finish_reason="error" if is_filtered else composed.finish_reason,
+                prompt_tokens=used.prompt_tokens if used else 0,
+                completion_tokens=count,
+                model=reply.model,
+                error="the content filter ended the text" if is_filtered else None,
+            )
+        )
+    return tuple(found)

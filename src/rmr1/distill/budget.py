@@ -1,0 +1,105 @@
+"""A limit on what both teachers may use, in tokens or money, and the meter that keeps to it.
+
+Before a request is sent, the most that it can use is set aside: its prompt by the characters, its texts by their token
+limit. What is stored and what is set aside never exceed the budget together, so what is stored never does,
+as far as prompts are not longer in tokens than reckoned. Replies that never arrived, for which a server may bill, are
+not known here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from rmr1.engines.prices import Price, compute_cost
+from rmr1.errors import ConfigError
+from rmr1.judge.estimate import CHARS_PER_TOKEN
+
+_FORM = re.compile(r"\s*(\$)?\s*(\d+(?:\.\d+)?|\.\d+)\s*([kKmMgG]?)\s*(usd|tokens?|\$)?\s*", re.IGNORECASE)
+_FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The most that may be used."""
+
+    amount: float
+    unit: Literal["tokens", "usd"]
+
+    def format(self, amount: float) -> str:
+        return f"{amount:,.2f} USD" if self.unit == "usd" else f"{amount:,.0f} tokens"
+
+
+def parse_budget(text: str) -> Budget:
+    """`2M`, `500000`, `80k tokens`; `5usd`, `$5`.
+
+    >>> parse_budget("80k tokens").amount
+    80000.0
+
+    Raises:
+        ConfigError: it is of another form, or nothing.
+    """
+    found = _FORM.fullmatch(text)
+    is_money = found is not None and (found[1] is not None or (found[4] or "").lower() in ("usd", "$"))
+    if found is None or (found[1] is not None and found[4]) or (is_money and found[3]):
+        raise ConfigError(f"budget {text!r}: expected tokens, such as 2M or 500000, or money, such as 5usd")
+    amount = float(found[2]) * _FACTORS[found[3].lower()]
+    if amount <= 0:
+        raise ConfigError(f"budget {text!r}: expected more than 0")
+    return Budget(amount=amount, unit="usd" if is_money else "tokens")
+
+
+class Meter:
+    """Counts what is used, and says whether another request fits."""
+
+    def __init__(self, budget: Budget | None):
+        self.budget = budget
+        self.spent = 0.0
+        """In the budget's unit; what is stored."""
+        self.is_exhausted = False
+        """Whether a request was held back because it does not fit."""
+        self._held: dict[str, float] = {}
+        self._price: Price | None = None
+        self._tokens_per_char = 1 / CHARS_PER_TOKEN
+
+    def set_price(self, price: Price | None, *, is_billed: bool, name: str) -> None:
+        """Whose tokens come next.
+
+        Raises:
+            ConfigError: the budget is money, and what this teacher takes is not known.
+        """
+        if price is None and is_billed and self.budget is not None and self.budget.unit == "usd":
+            raise ConfigError(
+                f"the budget is in USD and the price of {name} is not known; set engine.price_in and engine.price_out of "
+                "its pass (USD per million tokens), or give the budget in tokens"
+            )
+        self._price = price
+
+    def add(self, prompt_tokens: int, completion_tokens: int) -> None:
+        self.spent += self._measure(prompt_tokens, completion_tokens)
+
+    def reserve(self, key: str, num_chars: int, most_new_tokens: int) -> bool:
+        """Set aside what a request may use; False where it does not fit."""
+        if self.budget is None:
+            return True
+        most = self._measure(math.ceil(num_chars * self._tokens_per_char), most_new_tokens)
+        if self.spent + sum(self._held.values()) + most > self.budget.amount:
+            return False
+        self._held[key] = most
+        return True
+
+    def settle(self, key: str, num_chars: int, prompt_tokens: int, completion_tokens: int) -> None:
+        """A request is answered."""
+        self._held.pop(key, None)
+        self.add(prompt_tokens, completion_tokens)
+        if num_chars:
+            self._tokens_per_char = max(self._tokens_per_char, prompt_tokens / num_chars)
+
+    def _measure(self, prompt_tokens: int, completion_tokens: int) -> float:
+        if self.budget is None or self.budget.unit == "tokens":
+            return prompt_tokens + completion_tokens
+        if self._price is None:
+            return 0.0
+        return compute_cost(self._price, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)

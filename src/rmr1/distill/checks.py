@@ -1,0 +1,186 @@
+"""What a teacher wrote about a pair -> whether it may be trained on, and if not, why.
+
+A text passes when it ends on the right verdict, has the form that its prompt asks for, shows no sign that its
+writer was told the verdict, its rubric's weights add up, its quotations stand in the answers, and its length is
+within bounds; the reason of a text that does not is the first of these that fails. Form, weights and
+quotations are measured as the rewards of reinforcement learning measure them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rmr1.distill.hints import find_hint
+from rmr1.distill.items import Item
+from rmr1.distill.recipe import SelectRecipe
+from rmr1.grounding import is_grounded
+from rmr1.records import JudgePrompt, Vote
+from rmr1.train.grpo.rewards.samples import Judged, read_sample
+from rmr1.train.grpo.rewards.terms import QUOTE_WORDS, reward_format, reward_rubric
+
+DropReason = Literal[
+    "no_label",
+    "tie",
+    "failed",
+    "prompt_too_long",
+    "no_verdict",
+    "wrong",
+    "format",
+    "hint",
+    "rubric",
+    "quotes",
+    "length",
+    "quota",
+]
+"""Why a pair has no row. A closed list: the summary counts by it.
+
+no_label         the pair has no label; it is not asked about
+tie              its label is a tie, which no verdict of the protocol can say
+failed           the teacher gave no text: refused, unreachable, ended by a filter
+prompt_too_long  the prompt does not fit the teacher's context
+no_verdict       the text has no readable verdict (empty, cut off, another form)
+wrong            the verdict is not the label
+format           the verdict is right and the form is not
+hint             the text of the second pass shows that its writer was told the verdict
+rubric           the rubric's weights do not add up
+quotes           too few quotations, or some do not stand in the answer they name
+length           shorter or longer than allowed
+quota            its family is full
+"""
+
+_ORDER: tuple[str, ...] = DropReason.__args__  # type: ignore[attr-defined]
+_UNASKED = ("failed", "prompt_too_long")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One text and what the checks say."""
+
+    text: str
+    """As it would be stored: stripped, thinking dropped where it is."""
+    sample: int
+    model: str | None
+    reason: DropReason | None = None
+    detail: str | None = None
+    """What was seen, for people."""
+    task: str | None = None
+    """The task type that the text names."""
+    num_quotes: int = 0
+    """Different grounded quotations of three words or more."""
+
+    @property
+    def is_told_apart(self) -> bool:
+        """Whether the verdict is right, whatever else is not."""
+        return self.reason not in (*_UNASKED, "no_verdict", "wrong")
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether there is a text and its verdict is wrong or missing."""
+        return self.reason in ("no_verdict", "wrong")
+
+
+def check_votes(
+    votes: Sequence[Vote], item: Item, prompt: JudgePrompt, select: SelectRecipe, *, is_told: bool
+) -> Checked:
+    """The text of these that is kept, or else the one that came furthest. `prompt` is the plain one."""
+    checked = [check_vote(vote, item, prompt, select, is_told=is_told) for vote in votes]
+    passing = [one for one in checked if one.reason is None]
+    if not passing:
+        return max(checked, key=lambda one: (_ORDER.index(one.reason or "quota"), -one.sample))
+    if select.keep == "best":
+        return min(passing, key=lambda one: (-one.num_quotes, len(one.text), one.sample))
+    if select.keep == "first":
+        return passing[0]
+    sign = 1 if select.keep == "shortest" else -1
+    return min(passing, key=lambda one: (sign * len(one.text), one.sample))
+
+
+def check_vote(
+    vote: Vote, item: Item, prompt: JudgePrompt, select: SelectRecipe, *, is_told: bool
+) -> Checked:
+    """One text; with `is_told` its writer knew the verdict."""
+    generation = vote.generation
+    asks_rubric = any("<rubric>" in message.text for message in prompt.messages)
+    is_dropped = select.thinking == "drop" or (select.thinking == "auto" and asks_rubric)
+    text = (drop_thinking(generation.text) if is_dropped else generation.text).strip()
+    sample = read_sample(
+        text,
+        prompt=prompt,
+        pair=item.pair,
+        num_tokens=generation.completion_tokens,
+        is_cut=generation.finish_reason == "length",
+    )
+    quotes = _find_quotes(sample)
+    found = _find_fault(vote, sample, quotes, select, is_told=is_told)
+    return Checked(
+        text=text,
+        sample=vote.sample,
+        model=generation.model,
+        reason=None if found is None else found[0],
+        detail=None if found is None else found[1],
+        task=sample.verdict.trace.task_type,
+        num_quotes=len(
+            {(side, quote) for side, quote, stands in quotes if stands and len(quote.split()) >= QUOTE_WORDS}
+        ),
+    )
+
+
+def drop_thinking(text: str) -> str:
+    """What follows a closed thinking part; thinking that is never closed stays, and no verdict is read in it."""
+    return text.rpartition("</think>")[2].lstrip()
+
+
+def _find_quotes(sample: Judged) -> tuple[tuple[str, str, bool], ...]:
+    """(side, quotation, whether it stands in that answer) of every quotation."""
+    answers = {
+        side: "\n".join(message.text for message in sample.response(side)) for side in sample.prompt.labels
+    }
+    return tuple(
+        (quote.side, quote.text, is_grounded(quote.text, answers[quote.side]))
+        for quote in sample.verdict.trace.quotes
+    )
+
+
+def _find_fault(
+    vote: Vote,
+    sample: Judged,
+    quotes: Sequence[tuple[str, str, bool]],
+    select: SelectRecipe,
+    *,
+    is_told: bool,
+) -> tuple[DropReason, str] | None:
+    generation, verdict = vote.generation, sample.verdict
+    if generation.finish_reason == "error":
+        return "failed", generation.error or "no reason given"
+    if generation.finish_reason == "skipped":
+        return "prompt_too_long", generation.error or "the prompt does not fit"
+    if verdict.winner not in ("A", "B"):
+        return "no_verdict", verdict.problem or f"the verdict is {verdict.winner}"
+    if verdict.winner != sample.label:
+        return "wrong", f"the verdict is {verdict.winner}, the label {sample.label}"
+    if select.format and reward_format(sample) < 1.0:
+        return "format", "a block is missing, repeated, empty or out of order, or text follows the verdict"
+    if is_told and select.hints and (hint := find_hint(sample.text)) is not None:
+        return "hint", f"{hint.kind}: {hint.sentence}"
+    if select.rubric and reward_rubric(sample) < 1.0:
+        return "rubric", "the weights are missing or do not add up to 100%"
+    asks_quotes = any("<quote_A>" in message.text for message in sample.prompt.messages)
+    if asks_quotes and len(quotes) < select.min_quotes:
+        return "quotes", f"{len(quotes)} quotations, expected at least {select.min_quotes}"
+    invented = [quote for _, quote, stands in quotes if not stands]
+    if quotes and 1 - len(invented) / len(quotes) < select.quotes:
+        return "quotes", f"{len(invented)} of {len(quotes)} stand in no answer, first {invented[0][:120]!r}"
+    return _check_length(sample, select)
+
+
+def _check_length(sample: Judged, select: SelectRecipe) -> tuple[DropReason, str] | None:
+    chars = len(sample.text)
+    if chars < select.min_chars:
+        return "length", f"{chars} characters, expected at least {select.min_chars}"
+    if select.max_chars is not None and chars > select.max_chars:
+        return "length", f"{chars} characters, expected at most {select.max_chars}"
+    if select.max_tokens is not None and sample.num_tokens > select.max_tokens:
+        return "length", f"{sample.num_tokens} tokens, expected at most {select.max_tokens}"
+    return None

@@ -1,0 +1,188 @@
+"""The folder of a distillation.
+
+DIR/
+  run.json            how it was made: data, prompt texts, settings, both teachers, versions
+  pass1.jsonl         judgments of the first teacher, in the form of a judging run; only ever appended to
+  pass2.jsonl         of the second one
+  train.jsonl         rows {"messages": [...]} and where each is from       written anew at the end of each run
+  dropped.jsonl       pairs without a row, and why                          likewise
+  dataset_info.json   tells LLaMA-Factory how to read train.jsonl           likewise
+  summary.json        the figures                                           likewise
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rmr1.data.codec import load_record, loads
+from rmr1.data.replace import write_json
+from rmr1.data.runs import (
+    RUN_FILE,
+    RunWriter,
+    iterate_lines,
+    key_digest,
+    open_run,
+    read_description,
+    refuse_differences,
+)
+from rmr1.distill.items import describe_data
+from rmr1.distill.recipe import DistillRecipe, PassRecipe, SecondPassRecipe
+from rmr1.distill.second import load_second_prompt
+from rmr1.errors import DataError, RunError
+from rmr1.prompts import load_family
+from rmr1.records import Judgment
+
+TRAIN_FILE = "train.jsonl"
+DROPPED_FILE = "dropped.jsonl"
+
+
+def pass_file(number: int) -> str:
+    return f"pass{number}.jsonl"
+
+
+def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
+    """What run.json says and a run is recognised by. Passes are added as they begin, and selection is free."""
+    from rmr1 import __version__
+
+    family = load_family(recipe.family)
+    return {
+        "kind": "distill",
+        "version": __version__,
+        "data": describe_data(recipe.data),
+        "prompt": {
+            "family": family.name,
+            "digest": family.digest,
+            "system": family.system,
+            "single": family.single,
+            "multi": family.multi,
+        },
+        "settings": {"seed": recipe.seed, "order": recipe.data.order},
+    }
+
+
+def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed: bool = False) -> RunWriter:
+    """The file of a pass, for appending; the folder is made where there is none.
+
+    Raises:
+        RunError: the folder holds something else, was made in another way, is in use or cannot be written.
+    """
+    return open_run(folder, describe_run(recipe), retry_failed=retry_failed, file=pass_file(number))
+
+
+def claim_pass(folder: Path, number: int, recipe: PassRecipe, identity: Mapping[str, object]) -> None:
+    """Note who answers a pass and how, or make sure that it is as before.
+
+    Raises:
+        RunError: the pass was begun by another teacher or in another way.
+    """
+    about: dict[str, Any] = {
+        "teacher": dict(identity),
+        **recipe.model_dump(include={"samples", "temperature", "top_p", "top_k", "max_new_tokens"}),
+    }
+    if isinstance(recipe, SecondPassRecipe):
+        about["template"] = load_second_prompt(recipe.template, recipe.max_judgment_chars).template
+        about["max_judgment_chars"] = recipe.max_judgment_chars
+    description = read_description(folder)
+    passes = description.setdefault("passes", {})
+    name = f"pass{number}"
+    if name in passes:
+        refuse_differences(folder, {"settings": {name: passes[name]}}, {"settings": {name: about}})
+        return
+    passes[name] = about
+    write_json(folder / RUN_FILE, description)
+
+
+@dataclass(slots=True, kw_only=True)
+class PassTotals:
+    """What a pass has used."""
+
+    stored: int = 0
+    failed: int = 0
+    texts: int = 0
+    """That were written."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    @property
+    def mean_tokens(self) -> float | None:
+        """Of a text."""
+        return self.completion_tokens / self.texts if self.completion_tokens else None
+
+
+def read_totals(folder: Path, number: int, *, retry_failed: bool = False) -> PassTotals:
+    """Of all that is stored; with `retry_failed` without what will be asked again."""
+    totals = PassTotals()
+    for _, line in _lines(folder, number):
+        reasons = [vote["generation"]["finish_reason"] for vote in line.get("votes", ())]
+        is_failed = "error" in reasons
+        if is_failed and retry_failed:
+            continue
+        totals.stored += 1
+        totals.failed += is_failed
+        totals.texts += sum(reason not in ("error", "skipped") for reason in reasons)
+        totals.prompt_tokens += line.get("prompt_tokens", 0)
+        totals.completion_tokens += line.get("completion_tokens", 0)
+    return totals
+
+
+def read_pass(folder: Path, number: int) -> Iterator[tuple[str, Judgment]]:
+    """(key, judgment) in the order they finished; nothing where the pass has not begun.
+
+    Raises:
+        DataError: a line is damaged.
+    """
+    for line_number, line in _lines(folder, number):
+        key = line.pop("key")
+        yield key, _load(line, folder / pass_file(number), line_number)
+
+
+class PassIndex:
+    """Judgments of a pass by key; in memory are 16 bytes and a place in the file for each."""
+
+    def __init__(self, folder: Path, number: int):
+        self._path = folder / pass_file(number)
+        self._places: dict[bytes, int] = {}
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                start = 0
+                for line in file:
+                    if line.endswith(b"\n"):
+                        self._places[key_digest(loads(line)["key"])] = start
+                    start += len(line)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, key: str) -> Judgment | None:
+        start = self._places.get(key_digest(key))
+        if start is None:
+            return None
+        with self._path.open("rb") as file:
+            file.seek(start)
+            line = loads(file.readline())
+        line.pop("key")
+        return _load(line, self._path, None)
+
+
+def require_folder(folder: Path) -> None:
+    """
+    Raises:
+        RunError: it is no folder of a distillation.
+    """
+    if read_description(folder).get("kind") != "distill":
+        raise RunError(f"{folder}: not a distillation; expected a folder made by rmr1 distill")
+
+
+def _lines(folder: Path, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    path = folder / pass_file(number)
+    return iterate_lines(path) if path.exists() else iter(())
+
+
+def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
+    try:
+        return load_record(Judgment, line)
+    except DataError as error:
+        raise DataError(error.message, path=path, line=number) from None

@@ -1,0 +1,137 @@
+"""Where pairs come from, and in which order each is shown. A pair's key and order follow from the pair and the seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rmr1.data.fingerprint import fingerprint_source
+from rmr1.data.read import read_pairs
+from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
+from rmr1.errors import DataError
+from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.compare import orders_for
+from rmr1.records import Order, PreferencePair, swap_label
+
+MOST_ERRORS = 5
+"""Unreadable rows that are kept to be shown; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A pair and how it is shown."""
+
+    key: str
+    """Of the pair's content and its occurrence number."""
+    pair: PreferencePair
+    order: Order
+
+    @property
+    def is_labelled(self) -> bool:
+        return self.pair.label in ("A", "B")
+
+    @property
+    def verdict(self) -> str:
+        """The label in the prompt's frame: "A" or "B"."""
+        assert self.is_labelled
+        return str(swap_label(self.pair.label, self.order))
+
+
+@dataclass(slots=True, kw_only=True)
+class DataCounts:
+    """What is in the data."""
+
+    pairs: int = 0
+    labelled: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    """Of labelled pairs, in the prompt's frame."""
+    invalid: int = 0
+    errors: list[DataError] = field(default_factory=list)
+    """The first rows that cannot be read."""
+
+
+def read_items(recipe: DistillRecipe) -> Iterator[Item]:
+    """Every pair in the data's order, unlabelled ones among them; rows that cannot be read are passed over.
+
+    Raises:
+        DataError: a source is missing or of no known form.
+    """
+    for key, pair in unfinished_pairs(_read(recipe.data, DataCounts()), None):
+        (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
+        yield Item(key=key, pair=pair, order=order)
+
+
+def count_data(recipe: DistillRecipe) -> DataCounts:
+    """Read everything once, so that bad rows are known before a teacher is asked.
+
+    Raises:
+        DataError: rows cannot be read and `skip_invalid` is off, or no pair has a preferred answer.
+    """
+    counts = DataCounts()
+    name = ", ".join(recipe.data.sources) or "[data.world]"
+    for key, pair in unfinished_pairs(_read(recipe.data, counts), None):
+        counts.pairs += 1
+        item = Item(key=key, pair=pair, order=orders_for(recipe.data.order, seed=recipe.seed, key=key)[0])
+        if item.is_labelled:
+            counts.labelled += 1
+            counts.labels[item.verdict] += 1
+    if counts.invalid and not recipe.data.skip_invalid:
+        first = counts.errors[0]
+        raise DataError(
+            f"{first.message} ({counts.invalid} of {counts.pairs + counts.invalid} rows cannot be read); "
+            "fix them or set data.skip_invalid = true",
+            path=first.path or name,
+            line=first.line,
+        )
+    if not counts.labelled:
+        reason = (
+            f"none of its {counts.pairs} pairs has a label 'A' or 'B'" if counts.pairs else "no pairs in it"
+        )
+        raise DataError(f"nothing to distil: {reason}", path=name)
+    return counts
+
+
+def describe_data(data: DistillDataRecipe) -> dict[str, object]:
+    """The data section of run.json. The limit is left out, so that a run can be widened."""
+    if data.world is not None:
+        return {"world": data.world.model_dump(exclude={"items"})}
+    return {
+        "sources": [fingerprint_source(one) for one in data.sources],
+        "format": data.format,
+        "map": dict(data.map),
+    }
+
+
+def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePair]:
+    if data.world is not None:
+        from rmr1.world import sample_pairs
+
+        world = data.world
+        items = min(world.items, data.limit or world.items)
+        for item in sample_pairs(
+            world.seed, items, split="train", distribution=world.distribution, start=world.start
+        ):
+            yield item.pair
+        return
+
+    def note(error: DataError) -> None:
+        counts.invalid += 1
+        if len(counts.errors) < MOST_ERRORS:
+            counts.errors.append(error)
+
+    left = data.limit
+    for source in data.sources:
+        for pair in read_pairs(
+            source,
+            columns=data.map or None,
+            format=data.format,
+            on_error="skip",
+            errors=note,
+            limit=left,
+        ):
+            yield pair
+            if left is not None:
+                left -= 1
+        if left == 0:
+            return

@@ -1,0 +1,161 @@
+"""A distillation recipe: what TOML says, checked. Unknown keys are errors that name the nearest known one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from rmr1.engines.base import SamplingParams
+from rmr1.train.recipe import Section, check_recipe
+
+
+class DistillWorldRecipe(Section):
+    """Items of the synthetic preference world instead of a file."""
+
+    items: int = Field(ge=1)
+    seed: int = 0
+    start: int = Field(default=0, ge=0)
+    """Index of the first one."""
+    distribution: Literal["biased", "balanced"] = "biased"
+
+
+class DistillDataRecipe(Section):
+    """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are dropped and counted."""
+
+    train: str | tuple[str, ...] | None = None
+    """Files, folders or datasets."""
+    format: str | None = None
+    """Name of the files' form, where the columns do not tell."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """Our column name to the files', for files of no known form."""
+    limit: int | None = Field(default=None, ge=1)
+    """Only the first pairs. May be raised later: what is answered stays."""
+    skip_invalid: bool = False
+    """Count and pass over rows that cannot be read."""
+    order: Literal["seeded", "given"] = "seeded"
+    """Which answer stands first: drawn per pair from the seed, or as read."""
+    world: DistillWorldRecipe | None = None
+
+    @model_validator(mode="after")
+    def _check_source(self) -> DistillDataRecipe:
+        if (self.train is None) == (self.world is None):
+            raise ValueError("name either train, a file of pairs, or [data.world]")
+        return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        if self.train is None:
+            return ()
+        return (self.train,) if isinstance(self.train, str) else self.train
+
+
+class PassRecipe(Section):
+    """One teacher, and how it is asked."""
+
+    teacher: str = Field(min_length=1)
+    """A model name as of `rmr1 judge -m`, or batch:NAME, which is asked by `distill export` and `import` alone."""
+    samples: int = Field(default=1, ge=1)
+    """Texts per prompt, of which one is kept."""
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0)
+    max_new_tokens: int = Field(default=8192, ge=1)
+    """The reference's limit (its `claude` and `o3` scripts)."""
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """Options of the engine's constructor."""
+
+    @model_validator(mode="after")
+    def _check_samples(self) -> PassRecipe:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"{self.samples} samples at temperature 0 would all be the same text; set a temperature"
+            )
+        return self
+
+    def sampling(self) -> SamplingParams:
+        return SamplingParams(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_new_tokens=self.max_new_tokens,
+            num_samples=self.samples,
+        )
+
+
+class SecondPassRecipe(PassRecipe):
+    """The teacher that is told the right verdict."""
+
+    redo: Literal["wrong", "all"] = "wrong"
+    """What it is asked: pairs whose first verdict is wrong or missing, or also those whose first text fails
+    another check."""
+    template: str | None = None
+    """A text file that replaces the shipped note; see `rmr1.distill.second`."""
+    max_judgment_chars: int = Field(default=24000, ge=0)
+    """A longer first judgment is shown without its middle; 0 shows none."""
+
+
+class SelectRecipe(Section):
+    """Which texts become rows. May be changed later: rows are written anew from what is stored."""
+
+    format: bool = True
+    """The whole form that the prompt asks for, each block once, closed, and in order."""
+    rubric: bool = True
+    """The rubric's weights add up, where a rubric is due."""
+    hints: bool = True
+    """No sign, in a text of the second pass, that its writer was told the verdict."""
+    quotes: float = Field(default=1.0, ge=0, le=1)
+    """Least share of a text's quotations that stand in the answer they name."""
+    min_quotes: int = Field(default=1, ge=0)
+    """Fewest quotations, where the prompt asks for any."""
+    min_chars: int = Field(default=0, ge=0)
+    max_chars: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Longest text as its teacher counted it."""
+    thinking: Literal["auto", "keep", "drop"] = "auto"
+    """What a teacher wrote in <think>: kept for prompts that leave the reasoning to the model, dropped for those
+    that ask for a rubric."""
+    keep: Literal["best", "shortest", "longest", "first"] = "best"
+    """Which of several texts that pass. Best: most different grounded quotations of three words or more, then
+    the shorter one."""
+    quota_by: Literal["subset", "source", "task"] = "subset"
+    """What a family is: the first part of the pair's subset, its source, or the task type that the text names."""
+    quotas: dict[str, int] = Field(default_factory=dict)
+    """Most rows of a family; "*" is every family that is not named. Which ones is drawn by the seed."""
+
+    @model_validator(mode="after")
+    def _check_bounds(self) -> SelectRecipe:
+        if self.max_chars is not None and self.max_chars < self.min_chars:
+            raise ValueError(f"max_chars {self.max_chars} is below min_chars {self.min_chars}")
+        for name, number in self.quotas.items():
+            if number < 0:
+                raise ValueError(f"quotas.{name} is {number}; expected 0 or more")
+        return self
+
+
+class DistillRecipe(Section):
+    seed: int = 0
+    """Of placement, sampling and quotas."""
+    family: str = "rubric"
+    """Prompt family: a name, a folder or a template file."""
+    budget: str | None = None
+    """Most that both teachers together may use: "2M" or "500000" tokens, "5usd"."""
+    data: DistillDataRecipe
+    pass1: PassRecipe
+    pass2: SecondPassRecipe | None = None
+    """Without it what the first teacher judges wrongly is dropped."""
+    select: SelectRecipe = SelectRecipe()
+
+    @property
+    def passes(self) -> tuple[PassRecipe, ...]:
+        return (self.pass1,) if self.pass2 is None else (self.pass1, self.pass2)
+
+
+def build_distill_recipe(values: Mapping[str, Any], origin: str) -> DistillRecipe:
+    """The recipe that a file's values make; `origin` names it in complaints.
+
+    Raises:
+        ConfigError: a key is unknown, or a value does not fit.
+    """
+    return check_recipe(DistillRecipe, values, origin)

@@ -1,0 +1,223 @@
+"""`run_distill`: both passes, as far as budget and answers go, then the rows. The only module that holds it all together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Any, Protocol
+
+from rmr1.data.replace import write_json
+from rmr1.data.runs import SUMMARY_FILE, RunWriter
+from rmr1.distill.ask import PassSettings, Question, ask_teacher
+from rmr1.distill.budget import Budget, Meter, parse_budget
+from rmr1.distill.checks import check_votes, drop_thinking
+from rmr1.distill.folder import PassTotals, claim_pass, open_pass, read_pass, read_totals
+from rmr1.distill.items import Item, count_data, read_items
+from rmr1.distill.recipe import DistillRecipe
+from rmr1.distill.rows import needs_second, write_rows
+from rmr1.distill.second import load_second_prompt
+from rmr1.distill.teachers import Teacher, find_teacher, open_teacher
+from rmr1.engines import Engine
+from rmr1.engines.prices import compute_cost
+from rmr1.judge.compare import orders_for
+from rmr1.prompts import load_family, render_prompt
+from rmr1.records import Judgment, Vote
+
+
+class Watcher(Protocol):
+    """Sees judgments as they come."""
+
+    def update(self, judgment: Judgment) -> None: ...
+
+
+Watch = Callable[[int, int, int], AbstractContextManager[Watcher]]
+"""(pass, questions in all, of them answered before) -> what sees the pass's judgments."""
+
+
+def run_distill(
+    recipe: DistillRecipe,
+    folder: str | Path,
+    *,
+    budget: Budget | None = None,
+    retry_failed: bool = False,
+    engines: Mapping[int, Engine] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """Ask what was not asked yet, write the rows, and return what summary.json says.
+
+    Args:
+        budget: the most that both teachers may use in this folder, earlier runs counted; by default the recipe's.
+        retry_failed: ask again what a teacher gave an error for.
+        engines: teachers by the number of their pass, instead of those that the recipe names.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: the recipe cannot be followed.
+        GenerationError: a teacher as a whole failed. What was answered is stored.
+        RunError: the folder cannot be used.
+    """
+    folder = Path(folder)
+    count_data(recipe)
+    teachers = [find_teacher(one) for one in recipe.passes]
+    if budget is None and recipe.budget is not None:
+        budget = parse_budget(recipe.budget)
+    meter = Meter(budget)
+    for number, teacher in enumerate(teachers, start=1):
+        meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
+        totals = read_totals(folder, number, retry_failed=retry_failed)
+        meter.add(totals.prompt_tokens, totals.completion_tokens)
+    for number, teacher in enumerate(teachers, start=1):
+        if not meter.is_exhausted:
+            meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
+            with open_pass(folder, recipe, number, retry_failed=retry_failed) as run:
+                _run_pass(recipe, folder, number, teacher, run, meter, (engines or {}).get(number), watch)
+    return finish(recipe, folder, meter=meter)
+
+
+def finish(recipe: DistillRecipe, folder: Path, *, meter: Meter | None = None) -> dict[str, Any]:
+    """Write rows and summary from what is stored."""
+    summary = write_rows(recipe, folder)
+    summary["passes"] = [
+        describe_pass(find_teacher(one), read_totals(folder, number))
+        for number, one in enumerate(recipe.passes, start=1)
+    ]
+    costs = [one["cost_usd"] for one in summary["passes"] if one["is_billed"]]
+    summary["cost_usd"] = None if None in costs else round(sum(costs), 6)
+    if meter is not None and meter.budget is not None:
+        summary["budget"] = {
+            "unit": meter.budget.unit,
+            "amount": meter.budget.amount,
+            "spent": round(meter.spent, 6),
+            "is_exhausted": meter.is_exhausted,
+        }
+    write_json(folder / SUMMARY_FILE, summary)
+    return summary
+
+
+def describe_pass(teacher: Teacher, totals: PassTotals) -> dict[str, Any]:
+    """What a teacher was asked and what that took. Of stored answers only."""
+    cost = None
+    if teacher.price is not None:
+        cost = round(
+            compute_cost(
+                teacher.price,
+                prompt_tokens=totals.prompt_tokens,
+                completion_tokens=totals.completion_tokens,
+            ),
+            6,
+        )
+    return {
+        "teacher": teacher.name,
+        "asked": totals.stored,
+        "failed": totals.failed,
+        "prompt_tokens": totals.prompt_tokens,
+        "completion_tokens": totals.completion_tokens,
+        "is_billed": teacher.is_billed,
+        "cost_usd": cost,
+        "price_usd": None if teacher.price is None else teacher.price._asdict(),
+    }
+
+
+def pass_settings(recipe: DistillRecipe, number: int) -> PassSettings:
+    return PassSettings(
+        number=number,
+        family=load_family(recipe.family).name,
+        seed=recipe.seed,
+        params=recipe.passes[number - 1].sampling(),
+    )
+
+
+def list_questions(
+    recipe: DistillRecipe,
+    folder: Path,
+    number: int,
+    *,
+    is_answered: Callable[[str], bool],
+    only: Container[str] | None = None,
+    special_tokens: tuple[str, ...] = (),
+) -> Iterator[Question]:
+    """What a pass has still to ask: of the first all labelled pairs, of the second those that the first one missed.
+
+    `only` are the keys that an earlier look has found to be so; they are not looked at again.
+    """
+    family = load_family(recipe.family)
+    if number == 1:
+        for item in read_items(recipe):
+            if item.is_labelled and not is_answered(item.key) and (only is None or item.key in only):
+                prompt = render_prompt(item.pair, family, order=item.order, special_tokens=special_tokens)
+                yield Question(item=item, prompt=prompt)
+        return
+    assert recipe.pass2 is not None
+    note = load_second_prompt(recipe.pass2.template, recipe.pass2.max_judgment_chars)
+    wanted = {item.key for item in read_items(recipe)} if only is None else only
+    for key, judgment in read_pass(folder, 1):
+        if key not in wanted or is_answered(key):
+            continue
+        (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
+        item = Item(key=key, pair=judgment.pair, order=order)
+        if only is None:
+            plain = render_prompt(item.pair, family, order=order)
+            checked = check_votes(judgment.votes, item, plain, recipe.select, is_told=False)
+            if not needs_second(recipe, checked):
+                continue
+        prompt = render_prompt(item.pair, family, order=order, special_tokens=special_tokens)
+        yield Question(item=item, prompt=note.render(prompt, item.verdict, _flawed(judgment.votes)))
+
+
+def _list_left(recipe: DistillRecipe, folder: Path, number: int, run: RunWriter) -> set[str]:
+    """Keys of a pass's questions without an answer; those of the first are not rendered for it."""
+    if number == 1:
+        return {item.key for item in read_items(recipe) if item.is_labelled and not run.is_finished(item.key)}
+    return {
+        question.item.key for question in list_questions(recipe, folder, number, is_answered=run.is_finished)
+    }
+
+
+def _flawed(votes: tuple[Vote, ...]) -> str:
+    """The first of a pair's texts that the second teacher is shown."""
+    texts = (drop_thinking(vote.generation.text) for vote in votes)
+    return next((text for text in texts if text.strip()), "")
+
+
+def _run_pass(
+    recipe: DistillRecipe,
+    folder: Path,
+    number: int,
+    teacher: Teacher,
+    run: RunWriter,
+    meter: Meter,
+    given: Engine | None,
+    watch: Watch | None,
+) -> None:
+    """Ask what is not answered; a teacher with nothing to do is not loaded."""
+    settings = recipe.passes[number - 1]
+    if (identity := teacher.identify()) is not None:
+        claim_pass(folder, number, settings, identity)
+    left = _list_left(recipe, folder, number, run)
+    if not left or (teacher.is_batch and given is None):
+        return
+    engine = given or open_teacher(settings)
+    try:
+        if identity is None:
+            claim_pass(folder, number, settings, engine.fingerprint())
+        questions = list_questions(
+            recipe,
+            folder,
+            number,
+            is_answered=run.is_finished,
+            only=left,
+            special_tokens=engine.special_tokens(),
+        )
+        answers = ask_teacher(questions, engine, pass_settings(recipe, number), run=run, meter=meter)
+        # Closed whatever happens, so that an engine cancels what is in flight.
+        with closing(answers):
+            if watch is None:
+                for _ in answers:
+                    pass
+            else:
+                with watch(number, len(left) + run.num_resumed, run.num_resumed) as watcher:
+                    for _, judgment in answers:
+                        watcher.update(judgment)
+    finally:
+        if given is None:
+            engine.close()

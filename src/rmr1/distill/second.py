@@ -1,0 +1,74 @@
+"""The prompt of the second pass: the plain judge prompt, then the right verdict and the judgment that missed it.
+
+It is sent and never stored; what it holds beyond the plain prompt is the note in `second_pass.txt` (arXiv
+2505.02387, section 3.2; in the reference's script too the verdict, the request and the wrong judgment follow the
+user's message). One's own note is a text file with the fields {prompt}, {verdict} and {judgment}.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from rmr1.errors import ConfigError
+from rmr1.records import JudgePrompt, Message
+
+_FIELDS = ("prompt", "verdict", "judgment")
+_FIELD = re.compile(r"\{(prompt|verdict|judgment)\}")
+
+JUDGMENT_START = "[The Start of the Earlier Judgment]"
+JUDGMENT_END = "[The End of the Earlier Judgment]"
+_CUT = "\n[... a part is left out here ...]\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecondPrompt:
+    """How a pair is asked about again."""
+
+    template: str
+    max_judgment_chars: int
+
+    def render(self, prompt: JudgePrompt, verdict: str, judgment: str) -> JudgePrompt:
+        """`prompt` with the note; `judgment` is what was written before, and may be empty."""
+        values = {
+            "prompt": prompt.messages[-1].text,
+            "verdict": verdict,
+            "judgment": self._frame(judgment),
+        }
+        # In one pass: braces in the data stay text.
+        content = _FIELD.sub(lambda match: values[match[1]], self.template).rstrip("\n")
+        return replace(prompt, messages=(*prompt.messages[:-1], Message(role="user", content=content)))
+
+    def _frame(self, judgment: str) -> str:
+        judgment = judgment.strip()
+        if not judgment or not self.max_judgment_chars:
+            return ""
+        if len(judgment) > self.max_judgment_chars:
+            half = self.max_judgment_chars // 2
+            judgment = judgment[:half] + _CUT + judgment[len(judgment) - half :]
+        return f"\n{JUDGMENT_START}\n{judgment}\n{JUDGMENT_END}"
+
+
+def load_second_prompt(template: str | None, max_judgment_chars: int) -> SecondPrompt:
+    """The shipped note, or the one in a file.
+
+    Raises:
+        ConfigError: the file cannot be read, or lacks {prompt} or {verdict}.
+    """
+    if template is None:
+        text = resources.files("rmr1.distill").joinpath("second_pass.txt").read_text(encoding="utf-8")
+    else:
+        try:
+            text = Path(template).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise ConfigError(f"pass2.template {template}: cannot be read ({reason})") from None
+        missing = [name for name in _FIELDS[:2] if f"{{{name}}}" not in text]
+        if missing:
+            raise ConfigError(
+                f"pass2.template {template}: it lacks {{{missing[0]}}}; it may hold "
+                "{prompt}, {verdict} and {judgment}, and needs the first two"
+            )
+    return SecondPrompt(template=text, max_judgment_chars=max_judgment_chars)

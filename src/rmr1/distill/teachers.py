@@ -1,0 +1,99 @@
+"""Teachers by name: which engine, what they cost, and what identifies them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rmr1.distill.recipe import PassRecipe
+from rmr1.engines import Engine, check_options, is_scorer, load_engine
+from rmr1.engines.prices import Price, find_price
+from rmr1.errors import ConfigError
+
+BATCH = "batch:"
+"""In front of the name of a model that is only asked by batch files."""
+_BATCH_OPTIONS = ("price_in", "price_out", "extra_body", "use_max_completion_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teacher:
+    """What is known of a teacher before it is loaded."""
+
+    name: str
+    """As it was typed."""
+    served: str | None
+    """What a server calls it; None where no server is asked."""
+    is_batch: bool
+    """Whether it is asked by batch files alone."""
+    price: Price | None
+    """USD per million tokens; None where it is not known, or nobody bills."""
+    options: dict[str, Any]
+
+    @property
+    def is_billed(self) -> bool:
+        return self.served is not None
+
+    def identify(self) -> dict[str, object] | None:
+        """What a run is recognised by; None where that takes the engine. The address is not among it, so that a
+        pass may begin with a batch and end on the live server, or on another port."""
+        if self.served is None:
+            return None
+        return {"model": self.served, "extra_body": self.options.get("extra_body") or {}}
+
+
+def find_teacher(recipe: PassRecipe) -> Teacher:
+    """Read a teacher's name and options; nothing is loaded.
+
+    Raises:
+        ConfigError: the name or an option is not usable.
+    """
+    scheme, _, rest = recipe.teacher.partition(":")
+    served: str | None = None
+    options = dict(recipe.engine)
+    if recipe.teacher.startswith(BATCH):
+        if not rest:
+            raise ConfigError("teacher 'batch:' names no model; expected batch:NAME, such as batch:gpt-4.1")
+        unknown = [key for key in options if key not in _BATCH_OPTIONS]
+        if unknown:
+            raise ConfigError(
+                f"unknown key 'engine.{unknown[0]}' for a batch teacher; it has {', '.join(_BATCH_OPTIONS)}"
+            )
+        served = rest
+    elif scheme == "openai":
+        from rmr1.engines.openai import OpenAIEngine, parse_openai_name
+
+        options = check_options(OpenAIEngine, options)
+        served = parse_openai_name(rest)[0]
+    return Teacher(
+        name=recipe.teacher,
+        served=served,
+        is_batch=recipe.teacher.startswith(BATCH),
+        price=None if served is None else _choose_price(served, options),
+        options=options,
+    )
+
+
+def open_teacher(recipe: PassRecipe) -> Engine:
+    """The engine of a teacher.
+
+    Raises:
+        ConfigError: it writes nothing, or a library is missing. CheckpointError: it cannot be loaded.
+    """
+    from rmr1.models import resolve_model
+
+    model = resolve_model(recipe.teacher)
+    if is_scorer(model, recipe.engine):
+        raise ConfigError(f"teacher {recipe.teacher!r} is a scalar reward model: it writes no judgments")
+    engine = load_engine(model, recipe.engine)
+    if model != recipe.teacher:
+        engine.name = recipe.teacher  # as it was typed, not where it lies
+    return engine
+
+
+def _choose_price(served: str, options: dict[str, Any]) -> Price | None:
+    price_in, price_out = options.get("price_in"), options.get("price_out")
+    if price_in is None and price_out is None:
+        return find_price(served)
+    if not all(isinstance(one, int | float) and one >= 0 for one in (price_in, price_out)):
+        raise ConfigError("engine.price_in and engine.price_out go together: two numbers of USD, 0 or more")
+    return Price(float(price_in), float(price_out))  # type: ignore[arg-type]

@@ -1,0 +1,298 @@
+"""What each stage of a pipeline would take, before any of it is there: `rmr1 train --dry-run`.
+
+Items flow from stage to stage by the recipe's own shares. Local files are read; of the hub only what the recipe
+says itself is known, and what follows from what is not known is left open. Every assumption is named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from rmr1.curate.plan import CurationPlan, plan_curation
+from rmr1.distill.forecast import WRONG_SHARE
+from rmr1.distill.recipe import DistillRecipe
+from rmr1.distill.teachers import find_teacher
+from rmr1.engines.prices import compute_cost
+from rmr1.errors import ConfigError
+from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
+from rmr1.pipeline.check import NUM_PAIRS
+from rmr1.pipeline.own import find_shape
+from rmr1.pipeline.recipe import OWN_PAIRS, Pipeline
+from rmr1.pipeline.stages import HERE
+from rmr1.prompts import load_family
+from rmr1.train.grpo.estimate import estimate_run, find_obstacle
+from rmr1.train.grpo.fit import count_numbers
+from rmr1.train.grpo.machines import see_machine
+from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.shapes import ModelShape
+from rmr1.train.recipe import Recipe
+
+DEFAULT_PAIR_TOKENS = 900
+"""Question and both answers, where no file tells."""
+OFFICIAL_PAIRS = {
+    "rewardbench": 2985,
+    "rm-bench": 11943,
+    "rmb": 23257,
+    "judgebench": 1240,
+    "rewardbench2": 5595,
+}
+"""Judgments of the whole benchmark, asked pair by pair."""
+ROW_BYTES = 6
+"""Stored for a token of text."""
+
+_FULL_BYTES = {"fp32": 16, "bf16": 16, "bf16-pure": 8}
+"""Of memory for each parameter: weights, gradient and Adam's two averages."""
+_LAYER_ACTIVATIONS = {True: 2, False: 34}
+"""Bytes that a layer keeps of each number of its input, with checkpointing and without, in 16 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageForecast:
+    """None where it is not known or does not apply."""
+
+    name: str
+    items: int | None = None
+    prompt_tokens: int | None = None
+    """Read by a model."""
+    completion_tokens: int | None = None
+    """Written by a model."""
+    cost_usd: float | None = None
+    disk_bytes: int | None = None
+    memory_bytes: int | None = None
+    """Of one device, or of this machine where no model is at work."""
+    hours: float | None = None
+    notes: tuple[str, ...] = ()
+    obstacle: str | None = None
+    """Why it cannot run on this machine."""
+
+    def describe(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def forecast_pipeline(
+    pipeline: Pipeline, *, report: Callable[[str, int], None] = lambda stage, done: None
+) -> tuple[list[StageForecast], list[str]]:
+    """One forecast for each stage, and what was assumed.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: as the stages themselves would.
+    """
+    return _Forecast(pipeline, report).run()
+
+
+class _Forecast:
+    def __init__(self, pipeline: Pipeline, report: Callable[[str, int], None]):
+        self._pipeline = pipeline
+        self._recipes = pipeline.recipes
+        self._report = report
+        self._splits: dict[str, int | None] = {}
+        self._pair_tokens = DEFAULT_PAIR_TOKENS
+        self._text_tokens = DEFAULT_TEXT_TOKENS
+        self._rows: int | None = None
+        self._assumptions: list[str] = []
+
+    def run(self) -> tuple[list[StageForecast], list[str]]:
+        found = [getattr(self, f"_{stage.name}")() for stage in self._pipeline.stages]
+        shared = [
+            f"a token has {CHARS_PER_TOKEN} characters; question and both answers {self._pair_tokens:,} tokens",
+            f"a judgment has {self._text_tokens:,} tokens",
+        ]
+        return found, [*shared, *self._assumptions]
+
+    def _curate(self) -> StageForecast:
+        plan: CurationPlan = plan_curation(self._recipes["curate"], self._report)
+        self._splits = dict(plan.splits)
+        known = [(one.size, one.mean_bytes) for one in plan.sources if one.size and one.mean_bytes]
+        if known and len(known) == len(plan.sources):
+            total = sum(size for size, _ in known)
+            self._pair_tokens = round(sum(size * mean for size, mean in known) / total / CHARS_PER_TOKEN)
+        items = None if None in plan.splits.values() else sum(one or 0 for one in plan.splits.values())
+        sizes = ", ".join(
+            f"{name} {'?' if size is None else f'{size:,}'}" for name, size in plan.splits.items()
+        )
+        later = f"not looked at yet: {', '.join(plan.not_looked_at)}" if plan.not_looked_at else ""
+        return StageForecast(
+            name="curate",
+            items=items,
+            disk_bytes=plan.output_bytes
+            if plan.output_bytes is not None
+            else self._bytes(items, self._pair_tokens),
+            memory_bytes=plan.memory_bytes,
+            notes=tuple(one for one in (f"splits: {sizes}", later, *plan.notes) if one),
+        )
+
+    def _distill(self) -> StageForecast:
+        recipe: DistillRecipe = self._recipes["distill"]
+        items = self._count(recipe.data.train, recipe.data.world, recipe.data.limit)
+        prompt = self._prompt_tokens(recipe.family)
+        read = written = 0
+        cost: float | None = 0.0
+        for number, one in enumerate(recipe.passes, 1):
+            teacher = find_teacher(one)
+            asked = (items or 0) * (1 if number == 1 else WRONG_SHARE)
+            shown = prompt + (self._text(one.max_new_tokens) if number == 2 else 0)
+            reads = round(asked * shown)
+            writes = round(asked * one.samples * self._text(one.max_new_tokens))
+            read, written = read + reads, written + writes
+            if teacher.price is None:
+                cost = None if teacher.is_billed else cost
+            elif cost is not None:
+                cost += compute_cost(teacher.price, prompt_tokens=reads, completion_tokens=writes)
+        if recipe.pass2 is not None:
+            self._assumptions.append(
+                f"the first teacher is wrong on {WRONG_SHARE:.0%}, and all of them are mended"
+            )
+        self._rows = items
+        is_billed = any(find_teacher(one).is_billed for one in recipe.passes)
+        return StageForecast(
+            name="distill",
+            items=items,
+            prompt_tokens=None if items is None else read,
+            completion_tokens=None if items is None else written,
+            cost_usd=cost if items is not None and is_billed else None,
+            disk_bytes=self._bytes(items, 2 * (prompt + self._text_tokens)),
+        )
+
+    def _sft(self) -> StageForecast:
+        recipe: Recipe = self._recipes["sft"]
+        rows = self._rows if recipe.data.train and HERE in str(recipe.data.train) else None
+        if recipe.data.world is not None:
+            rows = getattr(recipe.data.world, "items", None)
+        shape = None if recipe.model.base is None else find_shape(recipe.model.base)
+        tokens = (
+            None
+            if rows is None
+            else round(rows * recipe.optim.epochs * (self._prompt_tokens("rubric") + self._text_tokens))
+        )
+        return StageForecast(
+            name="sft",
+            items=rows,
+            prompt_tokens=tokens,
+            disk_bytes=None
+            if shape is None
+            else _training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
+            memory_bytes=None if shape is None else _sft_memory(shape, recipe),
+            notes=() if shape is not None else (f"the shape of {recipe.model.base} is not known here",),
+        )
+
+    def _check(self) -> StageForecast:
+        recipe: GrpoRecipe = self._recipes["grpo"]
+        return StageForecast(
+            name="check",
+            items=NUM_PAIRS,
+            prompt_tokens=NUM_PAIRS * self._prompt_tokens(recipe.data.family),
+            completion_tokens=NUM_PAIRS * self._text(recipe.rollout.max_new_tokens),
+        )
+
+    def _grpo(self) -> StageForecast:
+        recipe: GrpoRecipe = self._recipes["grpo"]
+        items = self._count(recipe.data.train, recipe.data.world, None)
+        base = recipe.model.base or ""
+        if HERE in base:
+            base = self._recipes["sft"].model.base or ""
+        shape = find_shape(base) if base else None
+        epochs, prompts = recipe.optim.epochs, recipe.rollout.prompts
+        steps = recipe.optim.steps
+        if items is not None:
+            whole = max(1, math.floor(items * epochs / prompts))
+            steps = whole if steps is None else min(steps, whole)
+        sampled = None if steps is None else steps * prompts * recipe.rollout.samples
+        found = StageForecast(
+            name="grpo",
+            items=items,
+            prompt_tokens=None
+            if steps is None
+            else steps * prompts * self._prompt_tokens(recipe.data.family),
+            completion_tokens=None
+            if sampled is None
+            else sampled * self._text(recipe.rollout.max_new_tokens),
+            notes=()
+            if steps is None
+            else (f"{steps} rollouts of {prompts} prompts, {recipe.rollout.samples} samples each",),
+        )
+        if shape is None:
+            return replace(
+                found, notes=(*found.notes, f"the shape of {base or 'the base'} is not known here")
+            )
+        machine = see_machine(recipe.device)
+        numbers = replace(
+            count_numbers(recipe),
+            mean_prompt_tokens=float(
+                min(self._prompt_tokens(recipe.data.family), recipe.data.max_prompt_tokens)
+            ),
+            rollouts=steps or 1,
+        )
+        estimate = estimate_run(shape, numbers, machine)
+        return replace(
+            found,
+            disk_bytes=_training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
+            memory_bytes=estimate.peak_bytes,
+            hours=None if steps is None else estimate.seconds / 3600,
+            obstacle=find_obstacle(estimate, machine),
+        )
+
+    def _baseline(self) -> StageForecast:
+        return replace(self._bench(), name="baseline")
+
+    def _bench(self) -> StageForecast:
+        recipe = self._recipes["bench"]
+        if OWN_PAIRS in recipe.benchmarks:
+            items = self._splits.get("held_out")
+        else:
+            items = sum(OFFICIAL_PAIRS.get(name, 0) for name in recipe.benchmarks)
+        return StageForecast(
+            name="bench",
+            items=items,
+            prompt_tokens=None if items is None else items * self._prompt_tokens("rubric"),
+            completion_tokens=None if items is None else items * self._text_tokens,
+            disk_bytes=self._bytes(items, self._pair_tokens + 2 * self._text_tokens),
+        )
+
+    def _count(self, train: Any, world: Any, limit: int | None) -> int | None:
+        """Pairs of a stage: those of a split, or of the world."""
+        if world is not None:
+            return world.items
+        if isinstance(train, str) and train.startswith(f"{HERE}/curate/"):
+            items = self._splits.get(train.rpartition("/")[2].removesuffix(".jsonl"))
+            return items if limit is None or items is None else min(items, limit)
+        return None
+
+    def _prompt_tokens(self, family: str) -> int:
+        try:
+            found = load_family(family)
+        except ConfigError:
+            return self._pair_tokens
+        return self._pair_tokens + len(f"{found.system or ''}{found.single}") // CHARS_PER_TOKEN
+
+    def _text(self, most: int) -> int:
+        return min(self._text_tokens, most)
+
+    def _bytes(self, items: int | None, tokens: int) -> int | None:
+        return None if items is None else items * tokens * ROW_BYTES
+
+
+def _training_disk(shape: ModelShape, keep: int, has_adapters: bool) -> int:
+    """Checkpoints with the optimizer's state, one more while it is written, and the finished model."""
+    parameters = shape.parameters()
+    if has_adapters:
+        return 2 * parameters + (keep + 1) * round(0.02 * parameters * 12)
+    return 2 * parameters + (keep + 1) * 12 * parameters
+
+
+def _sft_memory(shape: ModelShape, recipe: Recipe) -> int:
+    parameters = shape.parameters()
+    weights = 2 * parameters if recipe.lora else _FULL_BYTES[recipe.model.precision] * parameters
+    width = 2 if recipe.model.precision == "fp32" else 1
+    kept = _LAYER_ACTIVATIONS[recipe.model.checkpointing] * width * shape.layers * shape.hidden
+    return weights + recipe.batch.row_tokens * kept
+
+
+def iterate_totals(found: list[StageForecast]) -> Iterator[tuple[str, float]]:
+    """Cost, disk and hours of all stages together, where any of them is known."""
+    for name in ("cost_usd", "disk_bytes", "hours"):
+        known = [getattr(one, name) for one in found if getattr(one, name) is not None]
+        if known:
+            yield name, sum(known)

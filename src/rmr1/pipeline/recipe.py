@@ -1,0 +1,303 @@
+"""The recipe of `rmr1 train`: a section for each stage, in the form of that stage's own command.
+
+    seed = 0                 of every stage that names none
+    [curate]                 as for rmr1 curate; its splits "distill", "rl" and "held_out" go to the stages below
+    [distill]                as for rmr1 distill run; data.train is the split "distill"
+    [sft]                    as for rmr1 sft; data.train is what was distilled
+    [grpo]                   as for rmr1 grpo; model.base is what was fine-tuned, data the splits "rl" and "held_out".
+                             A base of its own is first seen to write judgments that can be read (`check`)
+    [bench]                  `BenchRecipe`: the last model on benchmarks, or on the split "held_out"
+
+A stage without a section is left out. What a section says itself stands; only what it leaves open is filled in.
+"""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from rmr1.curate.recipe import CurateRecipe, locate
+from rmr1.curate.recipe import build_recipe as build_curate_recipe
+from rmr1.distill.recipe import build_distill_recipe
+from rmr1.errors import ConfigError
+from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
+from rmr1.pipeline.stages import HERE, Stage
+from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
+from rmr1.train.recipe import Section, build_recipe, check_recipe
+
+STAGES = ("curate", "distill", "sft", "grpo", "bench")
+SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "rl": "rest"}
+"""Of all prompts; the paper distils about 12%."""
+OWN_PAIRS = "pairs"
+
+
+class BenchRecipe(Section):
+    """How the last model is measured."""
+
+    benchmarks: tuple[str, ...] = (OWN_PAIRS,)
+    """As for rmr1 bench; "pairs" is the curated split "held_out"."""
+    data: dict[str, str] = Field(default_factory=dict)
+    """Benchmark to folder, file or dataset; that of "pairs" is known."""
+    model: str | None = None
+    """By default what the last training made."""
+    baseline: str | None = None
+    """A model that is measured first on the same pairs; the command fails where the last one is worse."""
+    limit: int | None = Field(default=None, ge=1)
+    judge: dict[str, Any] = Field(default_factory=dict)
+    """What `--config` of rmr1 bench takes: family, [sampling], [engine]."""
+
+    @model_validator(mode="after")
+    def _check_data(self) -> BenchRecipe:
+        if not self.benchmarks:
+            raise ValueError("benchmarks names none")
+        lacking = [name for name in self.benchmarks if name != OWN_PAIRS and name not in self.data]
+        if lacking:
+            raise ValueError(
+                f'data names no place for {lacking[0]!r}; add {lacking[0]} = "DIR" to [bench.data]'
+            )
+        if OWN_PAIRS in self.benchmarks and len(self.benchmarks) > 1:
+            raise ValueError('"pairs" stands alone; name either it or benchmarks')
+        return self
+
+
+Part = dict[str, Any] | str | None
+"""A section, or the name of a file beside this one that holds it."""
+
+
+class PipelineRecipe(Section):
+    preset: str | None = None
+    """One of RM-R1's six models (`PRESETS`), whose settings stand under those of [sft] and [grpo]."""
+    seed: int = 0
+    curate: Part = None
+    distill: Part = None
+    sft: Part = None
+    grpo: Part = None
+    bench: Part = None
+
+
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    **{
+        f"rm-r1-qwen-{size}": {"sft": f"rm-r1-{size}", "grpo": f"rm-r1-qwen-{size}"}
+        for size in ("7b", "14b", "32b")
+    },
+    **{f"rm-r1-deepseek-{size}": {"grpo": f"rm-r1-deepseek-{size}"} for size in ("7b", "14b", "32b")},
+}
+"""Model -> presets of its stages. Those that reason already are reinforced without being distilled (section 4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """The stages, and each one's checked recipe by name."""
+
+    stages: tuple[Stage, ...]
+    recipes: Mapping[str, Any]
+
+
+def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
+    """The stages that a file's values make.
+
+    Raises:
+        ConfigError: a key is unknown, a value does not fit, or a stage lacks what it begins with.
+    """
+    whole = check_recipe(PipelineRecipe, values, origin)
+    sections = {
+        name: _read_part(found, origin) for name in STAGES if (found := getattr(whole, name)) is not None
+    }
+    if not sections:
+        raise ConfigError(f"{origin}: no stage; expected a section [{'], ['.join(STAGES)}]")
+    if whole.preset is not None and whole.preset not in PRESETS:
+        raise ConfigError(f"{origin}: unknown preset {whole.preset!r}; expected one of {', '.join(PRESETS)}")
+    for name, section in sections.items():
+        if name != "bench":
+            section.setdefault("seed", whole.seed)
+        if whole.preset is not None and name in PRESETS[whole.preset]:
+            section.setdefault("preset", PRESETS[whole.preset][name])
+    builder = _Builder(sections, origin)
+    stages = [stage for name in sections for stage in getattr(builder, name)(sections[name])]
+    return Pipeline(stages=tuple(stages), recipes=builder.recipes)
+
+
+def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
+    """
+    Raises:
+        ConfigError: the file that is named cannot be read.
+    """
+    if not isinstance(part, str):
+        return copy.deepcopy(part)
+    path = Path(origin).parent / part
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); {origin} names it") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: no TOML: {error}") from None
+
+
+class _Builder:
+    """Fills in what a section leaves open from the stages before it."""
+
+    def __init__(self, sections: Mapping[str, Any], origin: str):
+        self._sections = sections
+        self._origin = origin
+        self._made: list[str] = []
+        self.recipes: dict[str, Any] = {}
+
+    def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
+        section.setdefault("splits", dict(SPLITS))
+        recipe = self._check("curate", build_curate_recipe, section)
+        wanted = {"distill": "distill" in self._sections, "rl": "grpo" in self._sections}
+        for split, is_wanted in wanted.items():
+            if is_wanted and split not in recipe.splits:
+                raise ConfigError(
+                    f"{self._origin}: curate.splits: no split {split!r}, which a later stage reads"
+                )
+        yield self._stage("curate", ("curate",), section, list_inputs(recipe))
+
+    def distill(self, section: dict[str, Any]) -> Iterable[Stage]:
+        data = _section(section, "data")
+        if not {"train", "world"} & set(data):
+            data["train"] = self._split("distill", "distill", "data.train")
+        recipe = self._check("distill", build_distill_recipe, section)
+        yield self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
+
+    def sft(self, section: dict[str, Any]) -> Iterable[Stage]:
+        data = _section(section, "data")
+        if not {"train", "world"} & set(data):
+            if "distill" not in self._made:
+                raise ConfigError(
+                    f"{self._origin}: sft: data.train is missing, and no stage [distill] makes it"
+                )
+            data["train"] = f"{HERE}/distill/train.jsonl"
+        recipe = self._check("sft", build_recipe, section)
+        yield self._stage(
+            "sft", ("sft",), section, _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
+        )
+
+    def grpo(self, section: dict[str, Any]) -> Iterable[Stage]:
+        data, model = _section(section, "data"), _section(section, "model")
+        if "base" not in model and "sft" in self._made:
+            model["base"] = f"{HERE}/sft"
+        if not {"train", "world"} & set(data):
+            data["train"] = self._split("rl", "grpo", "data.train")
+            if not {"held_out", "held_out_share"} & set(data) and "held_out" in self.recipes["curate"].splits:
+                data["held_out"] = self._split("held_out", "grpo", "data.held_out")
+        recipe = self._check("grpo", build_grpo_recipe, section)
+        if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
+            yield self._parse_check(recipe)
+        yield self._stage(
+            "grpo", ("grpo",), section, _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
+        )
+
+    def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
+        recipe = self._check(
+            "bench", lambda values, origin: check_recipe(BenchRecipe, values, origin), section
+        )
+        trained = next((name for name in ("grpo", "sft") if name in self._made), None)
+        model = recipe.model or (None if trained is None else f"{HERE}/{trained}")
+        if model is None:
+            raise ConfigError(f"{self._origin}: bench: model is missing, and no stage trains one")
+        if OWN_PAIRS in recipe.benchmarks:
+            what = [OWN_PAIRS, recipe.data.get(OWN_PAIRS) or self._split("held_out", "bench", "data.pairs")]
+        else:
+            what = [*recipe.benchmarks, *(f"--data={name}={recipe.data[name]}" for name in recipe.benchmarks)]
+        if recipe.limit is not None:
+            what.append(f"--limit={recipe.limit}")
+        reads = _names(*recipe.data.values())
+        if recipe.baseline is not None:
+            yield self._bench("baseline", recipe.baseline, what, recipe, reads)
+            what = [*what, f"--baseline={HERE}/baseline"]
+        yield self._bench("bench", model, what, recipe, reads)
+
+    def _bench(
+        self, name: str, model: str, what: list[str], recipe: BenchRecipe, reads: tuple[str, ...]
+    ) -> Stage:
+        words = ("bench", *what, "-m", model, "-o", f"{HERE}/{name}")
+        if recipe.judge:
+            words += ("--config", f"{HERE}/recipes/{name}.toml")
+        self._made.append(name)
+        return Stage(name=name, command=words, recipe=recipe.judge or None, reads=(*reads, *_names(model)))
+
+    def _parse_check(self, recipe: GrpoRecipe) -> Stage:
+        """A few judgments of a base that no stage has taught to write them."""
+        train = recipe.data.train
+        pairs = train if isinstance(train, str) else (train or ("",))[0]
+        limits = (f"--limit={NUM_PAIRS}", f"--max-new-tokens={recipe.rollout.max_new_tokens}")
+        form = [f"--map={ours}={theirs}" for ours, theirs in recipe.data.map.items()]
+        if recipe.data.format is not None:
+            form.append(f"--format={recipe.data.format}")
+        asked = ("-m", str(recipe.model.base), f"--family={recipe.data.family}")
+        words = ("judge", pairs, *form, *asked, *limits)
+        self._made.append("check")
+        return Stage(
+            name="check",
+            command=(*words, "-o", f"{HERE}/check"),
+            reads=_names(pairs, recipe.model.base),
+            check=require_verdicts,
+        )
+
+    def _check(self, name: str, build: Any, section: Mapping[str, Any]) -> Any:
+        self.recipes[name] = found = build(section, f"{self._origin}: {name}")
+        return found
+
+    def _split(self, name: str, stage: str, key: str) -> str:
+        """The file of a curated split.
+
+        Raises:
+            ConfigError: nothing is curated, or not into such a split.
+        """
+        if "curate" not in self._made:
+            raise ConfigError(f"{self._origin}: {stage}: {key} is missing, and no stage [curate] makes it")
+        if name not in self.recipes["curate"].splits:
+            raise ConfigError(f"{self._origin}: curate.splits: no split {name!r}, which {stage} reads")
+        return f"{HERE}/curate/{name}.jsonl"
+
+    def _stage(
+        self, name: str, verb: tuple[str, ...], section: Mapping[str, Any], reads: Iterable[str]
+    ) -> Stage:
+        self._made.append(name)
+        return Stage(
+            name=name,
+            command=(*verb, f"{HERE}/recipes/{name}.toml", "-o", f"{HERE}/{name}"),
+            recipe=section,
+            reads=tuple(reads),
+        )
+
+
+def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:
+    """What a curation reads: its sources and benchmarks.
+
+    Raises:
+        ConfigError: a path names a variable that is not set.
+    """
+    found = [
+        one
+        for name, source in recipe.sources.items()
+        for one in locate(recipe, source.data, f"sources.{name}")
+    ]
+    if recipe.decontaminate is not None:
+        for name, paths in recipe.decontaminate.benchmarks.items():
+            found += locate(recipe, paths, f"decontaminate.benchmarks.{name}")
+    return tuple(found)
+
+
+def _section(section: dict[str, Any], name: str) -> dict[str, Any]:
+    """A part of a section, which is made where it is not there."""
+    found = section.setdefault(name, {})
+    return found if isinstance(found, dict) else {}
+
+
+def _names(*values: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Files and folders among what was named; a model's or dataset's name on the hub is in the recipe already."""
+    flat = [
+        one
+        for value in values
+        if value is not None
+        for one in ((value,) if isinstance(value, str) else value)
+    ]
+    return tuple(one for one in flat if HERE not in one and Path(one).exists())

@@ -1,0 +1,93 @@
+"""`rmr1 train`: a file of pairs to a measured judge in one command."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from rmr1.cli import main
+from rmr1.world import sample_pairs
+
+
+@pytest.fixture
+def table(tmp_path):
+    """150 pairs of the world under column names of their own."""
+    path = tmp_path / "mine.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["question", "one", "two", "better"])
+        for item in sample_pairs(0, 150, split="train", distribution="balanced"):
+            pair = item.pair
+            writer.writerow(
+                [pair.prompt[0].text, pair.response_a[0].text, pair.response_b[0].text, pair.label]
+            )
+    return path
+
+
+MAP = (
+    "--map",
+    "prompt=question",
+    "--map",
+    "response_a=one",
+    "--map",
+    "response_b=two",
+    "--map",
+    "label=better",
+)
+SMALL = ("--set", "grpo.optim.steps=1", "--set", "grpo.rollout.prompts=4", "--set", "grpo.rollout.samples=2")
+
+
+def run(*arguments):
+    return main.main([str(one) for one in arguments])
+
+
+def test_own_pairs(table, tmp_path, capfd):
+    out = tmp_path / "out"
+    command = ("train", table, "--base", "tiny", "-o", out, *MAP, *SMALL)
+    assert run(*command) == 0
+    printed = capfd.readouterr()
+    for stage in ("curate", "check", "grpo", "baseline", "bench"):
+        assert f", {stage}: rmr1 " in printed.err
+    assert f"own pairs against {out / 'baseline'}:" in printed.out
+    assert f"rmr1 judge pairs.jsonl -m {out}/grpo" in printed.out
+    # Held out of the training: no prompt is on both sides.
+    prompts = {
+        name: {
+            json.loads(line)["prompt"] for line in (out / "curate" / f"{name}.jsonl").read_text().splitlines()
+        }
+        for name in ("rl", "held_out")
+    }
+    assert prompts["held_out"] and not prompts["rl"] & prompts["held_out"]
+    scores = json.loads((out / "bench" / "summary.json").read_text())["scores"]
+    assert scores["judgments"] == len((out / "curate" / "held_out.jsonl").read_text().splitlines())
+    # Again: nothing is done twice.
+    assert run(*command) == 0
+    assert capfd.readouterr().err.count("done before") == 5
+    # Another rate: the stages before it stay, what was made is moved.
+    assert run(*command, "--set", "grpo.optim.lr=1e-5") == 0
+    said = capfd.readouterr().err
+    assert said.count("done before") == 3  # curate, check, baseline
+    assert sorted(path.name for path in (out / "replaced").iterdir()) == ["bench-1", "grpo-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("{table}",), "no folder to train into"),
+        (("{table}", "-o", "{out}"), "pairs need --base MODEL"),
+        (("{table}", "-o", "{out}", "--base", "tiny"), "pass --map prompt=question"),
+        (("{out}.toml", "-o", "{out}"), "No such file"),
+        (("{table}.toml", "-o", "{out}", "--base", "tiny"), "--base is for a file of pairs"),
+        (("{table}", "-o", "{out}", "--base", "no/where", *MAP, "--set", "grop.x=1"), "did you mean 'grpo'"),
+    ],
+)
+def test_mistakes_are_one_line(table, tmp_path, capfd, arguments, message):
+    filled = [one.format(table=table, out=tmp_path / "out") for one in arguments]
+    assert run("train", *filled) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,67 @@
+"""Budgets: their form, and that what is stored never exceeds them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmr1.distill.budget import Meter, parse_budget
+from rmr1.engines.prices import Price
+from rmr1.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "unit"),
+    [
+        ("500000", 500_000, "tokens"),
+        ("2M", 2e6, "tokens"),
+        ("80k tokens", 80_000, "tokens"),
+        ("5usd", 5, "usd"),
+        ("5.50 USD", 5.5, "usd"),
+        ("$5", 5, "usd"),
+        ("5$", 5, "usd"),
+    ],
+)
+def test_forms(text: str, amount: float, unit: str) -> None:
+    budget = parse_budget(text)
+    assert (budget.amount, budget.unit) == (amount, unit)
+
+
+@pytest.mark.parametrize("text", ["", "much", "0", "-5", "5 eur", "$5usd", "2Musd", "1e6", "nan"])
+def test_other_forms_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        parse_budget(text)
+
+
+def test_what_is_set_aside_counts_until_it_is_settled() -> None:
+    meter = Meter(parse_budget("1000"))
+    assert meter.reserve("a", 400, 500)  # 100 tokens of prompt and at most 500 new
+    assert not meter.reserve("b", 400, 500)
+    meter.settle("a", 400, 100, 50)
+    assert meter.spent == 150
+    assert meter.reserve("b", 400, 500)
+
+
+def test_prompts_are_reckoned_by_the_densest_one_so_far() -> None:
+    meter = Meter(parse_budget("1000"))
+    assert meter.reserve("a", 400, 0)
+    meter.settle("a", 400, 400, 0)  # a token a character
+    assert not meter.reserve("b", 700, 0)
+    assert meter.reserve("b", 600, 0)
+
+
+def test_money_needs_a_price_of_whoever_bills() -> None:
+    meter = Meter(parse_budget("1usd"))
+    with pytest.raises(ConfigError, match="the price of x is not known"):
+        meter.set_price(None, is_billed=True, name="x")
+    meter.set_price(None, is_billed=False, name="local")
+    meter.add(10**9, 10**9)
+    assert meter.spent == 0
+    meter.set_price(Price(2.0, 8.0), is_billed=True, name="x")
+    meter.add(250_000, 50_000)  # 0.50 + 0.40
+    assert meter.spent == pytest.approx(0.9)
+    assert not meter.reserve("a", 4, 20_000)  # 0.16 more
+
+
+def test_without_a_budget_everything_fits() -> None:
+    meter = Meter(None)
+    assert meter.reserve("a", 10**9, 10**9)

@@ -1,0 +1,280 @@
+"""Both passes with scripted teachers: what is asked, stored, kept, dropped and counted, also after stops."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rmr1.data.runs import read_judgments
+from rmr1.distill.budget import parse_budget
+from rmr1.distill.run import run_distill
+from rmr1.distill.second import JUDGMENT_START
+from rmr1.engines.scripted import ScriptedEngine
+from rmr1.errors import ConfigError, DataError, RunError
+from rmr1.records import JudgePrompt
+from tests.unit.distill.pairs import good_text, make_recipe, write_pairs
+
+NOTE = "[Note to the judge]"
+
+
+class Teacher:
+    """Answers by pair, and remembers what it was asked."""
+
+    def __init__(self, texts: dict[str, str] | None = None, default: str = good_text("A")):
+        self.texts = texts or {}
+        self.default = default
+        self.asked: list[JudgePrompt] = []
+        self.engine = ScriptedEngine(self.answer, "teacher")
+
+    def answer(self, prompt: JudgePrompt, sample: int) -> str:
+        self.asked.append(prompt)
+        text = self.texts.get(prompt.pair_id, self.default)
+        if text == "stop":
+            raise KeyboardInterrupt
+        return text
+
+    @property
+    def ids(self) -> Counter[str]:
+        return Counter(prompt.pair_id for prompt in self.asked)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def run(
+    recipe: Any, folder: Path, one: Teacher, two: Teacher | None = None, **options: Any
+) -> dict[str, Any]:
+    engines = {1: one.engine, 2: (two or Teacher()).engine}
+    return run_distill(recipe, folder, engines=engines, **options)
+
+
+def test_right_ones_are_kept_wrong_ones_go_to_the_second_teacher(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "ABBB-t"))
+    one = Teacher()  # says A to everything
+    two = Teacher(
+        {
+            "p1": good_text("B"),
+            "p2": good_text("A"),
+            "p3": good_text("B", words="As stated, the correct verdict is B."),
+        }
+    )
+    summary = run(recipe, tmp_path / "out", one, two)
+    assert set(one.ids) == {"p0", "p1", "p2", "p3"}
+    assert set(two.ids) == {"p1", "p2", "p3"}
+    rows = read_lines(tmp_path / "out/train.jsonl")
+    assert [(row["id"], row["pass"], row["verdict"]) for row in rows] == [("p0", 1, "A"), ("p1", 2, "B")]
+    dropped = read_lines(tmp_path / "out/dropped.jsonl")
+    assert [(row["id"], row["pass"], row["reason"]) for row in dropped] == [
+        ("p2", 2, "wrong"),
+        ("p3", 2, "hint"),
+        ("p4", None, "no_label"),
+        ("p5", None, "tie"),
+    ]
+    assert summary["dropped"] == {"hint": 1, "no_label": 1, "tie": 1, "wrong": 1}
+    assert summary["right"] == {"pass1": 1, "pass2": 2, "pass2_asked": 3}
+    assert (summary["pairs"], summary["labelled"], summary["rows"], summary["yield"]) == (6, 4, 2, 0.5)
+    assert json.loads((tmp_path / "out/summary.json").read_text()) == summary
+
+
+def test_the_hint_is_shown_to_the_second_teacher_and_stored_nowhere(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "BB"))
+    two = Teacher(default=good_text("B"))
+    run(recipe, tmp_path / "out", Teacher(), two)
+    for prompt in two.asked:
+        text = prompt.messages[-1].text
+        assert NOTE in text and "The right verdict is [[B]]" in text
+        assert text.index(JUDGMENT_START) < text.index("<answer>[[A]]</answer>", text.index(JUDGMENT_START))
+    train = (tmp_path / "out/train.jsonl").read_text()
+    assert train.count("\n") == 2 and NOTE not in train
+    for name in ("train", "dropped", "pass1", "pass2"):
+        assert "Note to the judge" not in (tmp_path / f"out/{name}.jsonl").read_text()
+    first = read_lines(tmp_path / "out/train.jsonl")[0]["messages"]
+    assert [message["role"] for message in first] == ["system", "user", "assistant"]
+    assert first[1]["content"].endswith("[The End of Chatbot B's Response]")
+
+
+def test_the_label_is_told_and_stored_in_the_frame_of_the_prompt(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "A" * 12)
+    recipe = make_recipe(data, data={"order": "seeded"}, seed=3)
+    two = Teacher()
+    two.engine = ScriptedEngine(
+        lambda prompt, sample: (
+            two.asked.append(prompt) or good_text("A" if prompt.order == "given" else "B", order=prompt.order)
+        ),
+        "two",
+    )
+    summary = run(recipe, tmp_path / "out", Teacher(default="no idea"), two)
+    assert summary["rows"] == 12
+    for prompt in two.asked:
+        told = "A" if prompt.order == "given" else "B"
+        assert f"The right verdict is [[{told}]]" in prompt.messages[-1].text
+    rows = read_lines(tmp_path / "out/train.jsonl")
+    assert {(row["order"], row["verdict"]) for row in rows} == {("given", "A"), ("swapped", "B")}
+    for row in rows:
+        assert row["messages"][-1]["content"].endswith(f"<answer>[[{row['verdict']}]]</answer>")
+        first = row["messages"][1]["content"].split("[The Start of Chatbot A's Response]\n")[1]
+        assert first.startswith("Here the first" if row["order"] == "given" else "Here the second")
+    # The same seed places the same way.
+    again = run(recipe, tmp_path / "again", Teacher(default="no idea"), two)
+    assert (tmp_path / "again/train.jsonl").read_bytes() == (tmp_path / "out/train.jsonl").read_bytes()
+    assert again["verdicts"] == summary["verdicts"]
+
+
+def test_nothing_is_asked_twice_after_a_stop(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "ABABAB"))
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "out", stopped := Teacher({"p3": "stop"}))
+    assert set(stopped.ids) == {"p0", "p1", "p2", "p3"}
+    with (tmp_path / "out/pass1.jsonl").open("a") as file:
+        file.write('{"key": "torn')
+    second_one = Teacher()
+    with pytest.raises(KeyboardInterrupt):
+        run(recipe, tmp_path / "out", second_one, first_two := Teacher({"p3": "stop"}, good_text("B")))
+    assert set(second_one.ids) == {"p3", "p4", "p5"}
+    third_one, last_two = Teacher(), Teacher(default=good_text("B"))
+    summary = run(recipe, tmp_path / "out", third_one, last_two)
+    assert not third_one.ids
+    assert set(first_two.ids) - {"p3"} | set(last_two.ids) == {"p1", "p3", "p5"}
+    assert not (set(first_two.ids) - {"p3"}) & set(last_two.ids)
+    assert summary["rows"] == 6
+    run(recipe, tmp_path / "whole", Teacher(), Teacher(default=good_text("B")))
+    assert (tmp_path / "whole/train.jsonl").read_bytes() == (tmp_path / "out/train.jsonl").read_bytes()
+
+
+def test_data_that_have_grown_are_asked_about_where_they_are_new(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "AAAA")
+    run(make_recipe(data, data={"limit": 2}), tmp_path / "out", Teacher())
+    one = Teacher()
+    summary = run(make_recipe(data), tmp_path / "out", one)
+    assert set(one.ids) == {"p2", "p3"} and summary["rows"] == 4
+    narrowed = run(make_recipe(data, data={"limit": 1}), tmp_path / "out", Teacher())
+    assert narrowed["rows"] == 1
+
+
+def test_another_way_of_making_is_refused_and_another_selection_is_not(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "AAAA")
+    assert run(make_recipe(data), tmp_path / "out", Teacher())["rows"] == 4
+    stricter = run(make_recipe(data, select={"max_chars": 10}), tmp_path / "out", idle := Teacher())
+    assert not idle.asked and stricter["dropped"] == {"length": 4}
+    with pytest.raises(RunError, match=r"settings\.seed was 0, now 1"):
+        run(make_recipe(data, seed=1), tmp_path / "out", Teacher())
+    write_pairs(data, "AAAB")
+    with pytest.raises(RunError, match=r"data\.sources was"):
+        run(make_recipe(data), tmp_path / "out", Teacher())
+    write_pairs(data, "AAAA")
+    (tmp_path / "out/pass1.jsonl").write_text("")
+    with pytest.raises(RunError, match=r"settings\.pass1\.temperature was 0\.0, now 0\.5"):
+        run(make_recipe(data, pass1={"temperature": 0.5}), tmp_path / "out", Teacher())
+
+
+@pytest.mark.parametrize(
+    ("redo", "ids"), [("wrong", {"p1", "p3"}), ("all", {"p1", "p2", "p3"})], ids=["wrong", "all"]
+)
+def test_what_goes_to_the_second_teacher(redo: str, ids: set[str], tmp_path: Path) -> None:
+    one = Teacher({"p1": "", "p2": good_text("A") + " Bye.", "p3": "I refuse."})
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "AAAA"), pass2={"redo": redo})
+    two = Teacher()
+    summary = run(recipe, tmp_path / "out", one, two)
+    assert set(two.ids) == ids
+    assert summary["rows"] == 1 + len(ids)
+    empty = next(prompt for prompt in two.asked if prompt.pair_id == "p1")
+    assert JUDGMENT_START not in empty.messages[-1].text  # there was nothing to show
+
+
+def test_a_teacher_that_fails_is_counted_and_asked_again_on_request(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "AAAA"))
+    one = Teacher()
+    one.engine = ScriptedEngine(one.answer, "teacher", fail_every=2)
+    summary = run(recipe, tmp_path / "out", one)
+    assert (summary["rows"], summary["dropped"], summary["passes"][0]["failed"]) == (2, {"failed": 2}, 2)
+    assert "scripted failure" in read_lines(tmp_path / "out/dropped.jsonl")[0]["detail"]
+    assert run(recipe, tmp_path / "out", idle := Teacher())["rows"] == 2 and not idle.asked
+    summary = run(recipe, tmp_path / "out", again := Teacher(), retry_failed=True)
+    assert len(again.asked) == 2 and summary["rows"] == 4 and summary["passes"][0]["failed"] == 0
+
+
+def test_a_budget_is_never_exceeded_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "AB" * 10)
+    recipe = make_recipe(data, pass1={"max_new_tokens": 200}, pass2={"max_new_tokens": 200})
+    asked: Counter[str] = Counter()
+    spent = []
+    for budget in ("5k", "12k", "16k", "10M"):
+        one = Teacher()
+        summary = run(
+            recipe, tmp_path / "out", one, Teacher(default=good_text("B")), budget=parse_budget(budget)
+        )
+        asked += one.ids
+        used = sum(one["prompt_tokens"] + one["completion_tokens"] for one in summary["passes"])
+        assert summary["budget"]["spent"] == used <= parse_budget(budget).amount
+        spent.append((used, summary["budget"]["is_exhausted"], summary["waiting"]["pass1"]))
+    assert [end for _, end, _ in spent] == [True, True, True, False]
+    assert spent[0][2] > spent[1][2] > 0
+    assert set(asked.values()) == {1} and summary["rows"] == 20
+
+
+def test_quotas_by_family_are_drawn_by_the_seed(tmp_path: Path) -> None:
+    data = tmp_path / "pairs.jsonl"
+    with data.open("w") as file:
+        for number, subset in enumerate(["Chat/x"] * 6 + ["Math/y"] * 3 + [None] * 2):
+            line = json.loads(write_pairs(tmp_path / "one.jsonl", "A", subset=subset).read_text())
+            file.write(json.dumps({**line, "id": f"p{number}"}) + "\n")
+
+    def kept(seed: int, **quotas: int) -> list[str]:
+        folder = tmp_path / f"out{seed}"
+        run(make_recipe(data, seed=seed, select={"quotas": quotas}), folder, Teacher())
+        return [row["id"] for row in read_lines(folder / "train.jsonl")]
+
+    first = kept(0, Chat=2, **{"*": 1})
+    assert len([one for one in first if int(one[1:]) < 6]) == 2 and len(first) == 4
+    assert kept(0, Chat=2, **{"*": 1}) == first
+    assert set(first) <= set(kept(0, Chat=4, **{"*": 2}))  # a larger quota holds the smaller one's rows
+    assert len(kept(0, Math=0)) == 8
+    assert len({tuple(kept(seed, Chat=2)) for seed in range(5)}) > 1
+
+
+def test_identical_pairs_are_pairs_of_their_own(tmp_path: Path) -> None:
+    data = tmp_path / "pairs.jsonl"
+    line = write_pairs(data, "B").read_text()
+    data.write_text(line * 3)
+    summary = run(make_recipe(data), tmp_path / "out", Teacher(), Teacher(default=good_text("B")))
+    rows = read_lines(tmp_path / "out/train.jsonl")
+    assert summary["rows"] == 3 and len({row["key"] for row in rows}) == 3
+
+
+def test_bad_data_are_said_before_a_teacher_is_asked(tmp_path: Path) -> None:
+    one = Teacher()
+    with pytest.raises(DataError, match="no such file"):
+        run(make_recipe(tmp_path / "none.jsonl"), tmp_path / "out", one)
+    unlabelled = write_pairs(tmp_path / "unlabelled.jsonl", "--t")
+    with pytest.raises(DataError, match="none of its 3 pairs has a label 'A' or 'B'"):
+        run(make_recipe(unlabelled), tmp_path / "out", one)
+    data = write_pairs(tmp_path / "pairs.jsonl", "AB")
+    data.write_text(data.read_text() + "{broken\n")
+    with pytest.raises(DataError, match=r"pairs.jsonl:3: .*1 of 3 rows cannot be read.*data.skip_invalid"):
+        run(make_recipe(data), tmp_path / "out", one)
+    assert not one.asked and not (tmp_path / "out").exists()
+    assert run(make_recipe(data, data={"skip_invalid": True}), tmp_path / "out", one)["pairs"] == 2
+
+
+def test_a_judging_run_is_no_distillation_and_a_scalar_model_no_teacher(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "AB")
+    recipe = make_recipe(data, pass1={"teacher": "tiny-scalar"})
+    with pytest.raises(ConfigError, match="scalar reward model"):
+        run_distill(recipe, tmp_path / "out")
+    with pytest.raises(ConfigError, match="scripted judge 'one' is not known"):
+        run_distill(make_recipe(data), tmp_path / "out2")
+
+
+def test_a_pass_is_stored_as_judgments(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "AB"))
+    run(recipe, tmp_path / "out", Teacher(), Teacher(default=good_text("B")))
+    stored = {
+        judgment.pair.id: judgment for _, judgment in read_judgments(tmp_path / "out", file="pass1.jsonl")
+    }
+    assert {name: one.correct for name, one in stored.items()} == {"p0": True, "p1": False}
+    assert stored["p0"].votes[0].generation.text == good_text("A")

@@ -1,0 +1,185 @@
+"""What a pipeline's recipe becomes: which stages, what each reads, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from rmr1.errors import ConfigError, DataError
+from rmr1.pipeline.check import require_verdicts
+from rmr1.pipeline.forecast import forecast_pipeline
+from rmr1.pipeline.own import plan_own
+from rmr1.pipeline.recipe import PRESETS, build_pipeline
+
+ROOT = Path(__file__).parents[3]
+ROW = {"prompt": "Q", "response_a": "short", "response_b": "a longer answer", "label": "B"}
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    rows = [{**ROW, "prompt": f"{words[index // 10]} {words[index % 10]} {index}"} for index in range(100)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def curated(pairs, **splits):
+    return {
+        "sources": {"mine": {"data": str(pairs)}},
+        "splits": splits or {"distill": 0.2, "held_out": 0.1, "rl": "rest"},
+    }
+
+
+def whole(pairs):
+    return {
+        "seed": 7,
+        "curate": curated(pairs),
+        "distill": {"pass1": {"teacher": "scripted:longer"}},
+        "sft": {"model": {"base": "tiny"}, "batch": {"tokens": 4096}},
+        "grpo": {},
+        "bench": {"baseline": "tiny"},
+    }
+
+
+def test_each_stage_begins_with_what_the_one_before_made(pairs):
+    found = build_pipeline(whole(pairs), "p.toml")
+    assert [one.name for one in found.stages] == ["curate", "distill", "sft", "grpo", "baseline", "bench"]
+    by_name = {one.name: one for one in found.stages}
+    assert by_name["distill"].command == (
+        "distill",
+        "run",
+        "{DIR}/recipes/distill.toml",
+        "-o",
+        "{DIR}/distill",
+    )
+    assert by_name["distill"].recipe["data"]["train"] == "{DIR}/curate/distill.jsonl"
+    assert by_name["sft"].recipe["data"]["train"] == "{DIR}/distill/train.jsonl"
+    grpo = by_name["grpo"].recipe
+    assert (grpo["model"]["base"], grpo["seed"]) == ("{DIR}/sft", 7)
+    assert grpo["data"] == {"train": "{DIR}/curate/rl.jsonl", "held_out": "{DIR}/curate/held_out.jsonl"}
+    assert by_name["bench"].command == (
+        *("bench", "pairs", "{DIR}/curate/held_out.jsonl", "--baseline={DIR}/baseline"),
+        *("-m", "{DIR}/grpo", "-o", "{DIR}/bench"),
+    )
+    assert by_name["baseline"].command[3:5] == ("-m", "tiny")
+    # Only what is not made by a stage is looked at for changes.
+    assert by_name["curate"].reads == (str(pairs),)
+    assert by_name["sft"].reads == by_name["grpo"].reads == ()
+
+
+def test_what_a_section_says_stands(pairs):
+    values = whole(pairs)
+    del values["distill"], values["bench"]
+    values["sft"]["data"] = {"train": str(pairs)}
+    values["grpo"] = {
+        "seed": 1,
+        "data": {"train": str(pairs), "held_out_share": 0.5},
+        "model": {"base": "tiny"},
+    }
+    found = build_pipeline(values, "p.toml")
+    by_name = {one.name: one for one in found.stages}
+    assert by_name["sft"].reads == (str(pairs),)
+    assert by_name["grpo"].recipe["data"] == {"train": str(pairs), "held_out_share": 0.5}
+    assert by_name["grpo"].recipe["seed"] == 1
+
+
+def test_a_base_that_nothing_taught_is_checked_first(pairs):
+    values = {
+        "curate": curated(pairs, rl="rest"),
+        "grpo": {"model": {"base": "tiny"}, "rollout": {"max_new_tokens": 99}},
+    }
+    check = build_pipeline(values, "p.toml").stages[1]
+    assert check.command == (
+        *("judge", "{DIR}/curate/rl.jsonl", "-m", "tiny", "--family=rubric"),
+        *("--limit=64", "--max-new-tokens=99", "-o", "{DIR}/check"),
+    )
+    assert check.check is require_verdicts
+    values = {
+        "grpo": {
+            "model": {"base": "tiny"},
+            "data": {"train": str(pairs), "map": {"prompt": "q"}, "format": "f"},
+        }
+    }
+    (check, _) = build_pipeline(values, "p.toml").stages
+    assert check.command[1:4] == (str(pairs), "--map=prompt=q", "--format=f")
+    assert check.reads == (str(pairs),)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"curat": {}}, "unknown key 'curat'; did you mean 'curate'"),
+        ({"grpo": {"rollot": {}}}, "p.toml: grpo: unknown key 'rollot'; did you mean 'rollout'"),
+        ({"preset": "rm-r2"}, "unknown preset 'rm-r2'; expected one of rm-r1-qwen-7b"),
+        ({"curate": None}, "distill: data.train is missing, and no stage [curate] makes it"),
+        ({"distill": None}, "sft: data.train is missing, and no stage [distill] makes it"),
+        ({"curate": "elsewhere.toml"}, "elsewhere.toml: cannot be read"),
+        ({"bench": {"benchmarks": ["rmb"]}}, "data names no place for 'rmb'"),
+        ({"bench": {"benchmarks": ["rmb", "pairs"], "data": {"rmb": "x"}}}, '"pairs" stands alone'),
+        (dict.fromkeys(("curate", "distill", "sft", "grpo", "bench")), "no stage; expected a section"),
+    ],
+)
+def test_mistakes(pairs, change, message):
+    values = {name: value for name, value in {**whole(pairs), **change}.items() if value is not None}
+    with pytest.raises(ConfigError) as caught:
+        build_pipeline(values, "p.toml")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_split_that_is_not_made(pairs):
+    with pytest.raises(ConfigError, match=r"curate\.splits: no split 'distill'"):
+        build_pipeline({**whole(pairs), "curate": curated(pairs, rl="rest")}, "p.toml")
+
+
+def test_own_pairs(pairs, tmp_path):
+    found = build_pipeline(plan_own(str(pairs), "tiny"), str(pairs))
+    assert [one.name for one in found.stages] == ["curate", "check", "grpo", "baseline", "bench"]
+    taught = build_pipeline(plan_own(str(pairs), "tiny", teacher="scripted:longer", seed=3), str(pairs))
+    assert [one.name for one in taught.stages] == ["curate", "distill", "sft", "grpo", "baseline", "bench"]
+    assert taught.recipes["sft"].seed == 3
+    few = tmp_path / "few.jsonl"
+    few.write_text(json.dumps(ROW) + "\n")
+    with pytest.raises(ConfigError, match="1 pairs with a preferred answer; expected at least 50"):
+        plan_own(str(few), "tiny")
+    with pytest.raises(DataError):
+        plan_own(str(tmp_path / "none.csv"), "tiny")
+
+
+def test_forecast(pairs):
+    found, assumptions = forecast_pipeline(build_pipeline(whole(pairs), "p.toml"))
+    by_name = {one.name: one for one in found}
+    assert [one.name for one in found] == ["curate", "distill", "sft", "grpo", "baseline", "bench"]
+    assert [by_name[name].items for name in ("curate", "distill", "sft", "grpo", "bench")] == [
+        100,
+        20,
+        20,
+        70,
+        10,
+    ]
+    # No server bills for a scripted teacher; every text is expected to have 800 tokens.
+    assert by_name["distill"].cost_usd is None
+    assert by_name["distill"].completion_tokens == 20 * 800
+    assert any("a judgment has 800 tokens" in one for one in assumptions)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_papers_pipelines(preset):
+    """Each of the six, read from the recipe that ships, with the figures that follow from the paper's mix."""
+    name = "rm-r1-pipeline-deepseek.toml" if "deepseek" in preset else "rm-r1-pipeline.toml"
+    path = ROOT / "recipes" / name
+    values = {**tomllib.loads(path.read_text()), "preset": preset}
+    found, _ = forecast_pipeline(build_pipeline(values, str(path)))
+    by_name = {one.name: one for one in found}
+    assert by_name["curate"].items == 10_795 + 8_000 + 54_146
+    assert by_name["grpo"].items == 64_188
+    # 1,024 prompts a rollout, 7 samples each (section 4.1).
+    assert by_name["grpo"].notes[0] == "62 rollouts of 1024 prompts, 7 samples each"
+    assert ("distill" in by_name) == ("qwen" in preset)
+    if "qwen" in preset:
+        # 8,753 items read twice in part by o3 and Claude 3.7 Sonnet; a few hundred dollars at 800 tokens a text.
+        assert by_name["distill"].cost_usd == pytest.approx(3 * 13.1 + 15 * 7.0 + 2 * 6.1 + 8 * 1.75, rel=0.1)
