@@ -77,8 +77,8 @@ def test_own_pairs(table, tmp_path, capfd):
     [
         (("{table}",), "no folder to train into"),
         (("{table}", "-o", "{out}"), "pairs need --base MODEL"),
-        (("{table}", "-o", "{out}", "--base", "tiny"), "pass --map prompt=question"),
-        (("{out}.toml", "-o", "{out}"), "No such file"),
+        (("{table}", "-o", "{out}", "--base", "tiny"), "name yours with --map"),
+        (("{out}.toml", "-o", "{out}"), "no such config file"),
         (("{table}.toml", "-o", "{out}", "--base", "tiny"), "--base is for a file of pairs"),
         (("{table}", "-o", "{out}", "--base", "no/where", *MAP, "--set", "grop.x=1"), "did you mean 'grpo'"),
     ],

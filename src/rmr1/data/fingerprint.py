@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+
+_BLOCK_BYTES = 4096
+_NUM_BLOCKS = 64
+_WHOLE_BYTES = 1 << 20
 
 
 def fingerprint_source(source: str | Path) -> dict[str, object]:
@@ -32,3 +37,24 @@ def _hash_files(files: list[Path]) -> str:
             inner = hashlib.file_digest(handle, "sha256")
         digest.update(inner.digest())
     return digest.hexdigest()
+
+
+def hash_files(files: Iterable[Path]) -> str:
+    """A digest of the files' names, sizes and contents.
+
+    Of a file over 1 MiB only the beginning and blocks at even distances are read: enough to tell two
+    checkpoints of one training run apart, whose headers are equal, without reading gigabytes.
+    """
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            if size <= _WHOLE_BYTES:
+                digest.update(stream.read())
+                continue
+            digest.update(stream.read(_BLOCK_BYTES * 16))
+            for block in range(1, _NUM_BLOCKS + 1):
+                stream.seek((size - _BLOCK_BYTES) * block // _NUM_BLOCKS)
+                digest.update(stream.read(_BLOCK_BYTES))
+    return digest.hexdigest()[:32]

@@ -94,7 +94,9 @@ def read_sourced_pairs(
     """The pairs of a source with their rows; arguments and errors are those of `read_pairs`."""
     converted = _scan(source, split, columns, format, on_error, errors, limit, _to_pairs)
     found = (
-        SourcedPair(pair=pair, row=row, form=reader.name) for row, reader, pairs in converted for pair in pairs
+        SourcedPair(pair=pair, row=row, form=reader.name)
+        for row, reader, pairs in converted
+        for pair in pairs
     )
     return itertools.islice(found, limit)
 

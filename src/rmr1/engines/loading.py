@@ -31,6 +31,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from rmr1.data.fingerprint import hash_files
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.models import resolve_model
 
@@ -51,10 +52,6 @@ _WEIGHT_SUFFIXES = (".safetensors", ".bin")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _NO_LIMIT = 10**9
 """Tokenizers without a limit say a larger number than this."""
-
-_BLOCK_BYTES = 4096
-_NUM_BLOCKS = 64
-_WHOLE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,27 +328,6 @@ def _identify(name: str, folder: Path | None, config: PreTrainedConfig) -> dict[
         "tokenizer": hash_files(file for file in files if file.name.startswith(_TOKENIZER_FILES)),
         "weights": hash_files(file for file in files if file.suffix in _WEIGHT_SUFFIXES),
     }
-
-
-def hash_files(files: Iterable[Path]) -> str:
-    """A digest of the files' names, sizes and contents.
-
-    Of a file over 1 MiB only the beginning and blocks at even distances are read: enough to tell two
-    checkpoints of one training run apart, whose headers are equal, without reading gigabytes.
-    """
-    digest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: file.name):
-        size = file.stat().st_size
-        digest.update(f"{file.name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            if size <= _WHOLE_BYTES:
-                digest.update(stream.read())
-                continue
-            digest.update(stream.read(_BLOCK_BYTES * 16))
-            for block in range(1, _NUM_BLOCKS + 1):
-                stream.seek((size - _BLOCK_BYTES) * block // _NUM_BLOCKS)
-                digest.update(stream.read(_BLOCK_BYTES))
-    return digest.hexdigest()[:32]
 
 
 def hash_text(value: object) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from rmr1.engines.loading import hash_files, quiet
+from rmr1.data.fingerprint import hash_files
+from rmr1.engines.loading import quiet
 from rmr1.errors import CheckpointError, ConfigError
 
 

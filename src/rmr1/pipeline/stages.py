@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.fingerprint import fingerprint_source
+from rmr1.data.fingerprint import fingerprint_source, hash_files
 from rmr1.data.replace import write_json, write_text
 from rmr1.errors import ConfigError, RunError
 
@@ -93,12 +93,20 @@ def compute_key(stage: Stage, keys: Mapping[str, str]) -> str:
     said = json.dumps([stage.command, stage.recipe], sort_keys=True)
     content = {
         "said": said,
-        "reads": [fingerprint_source(one) for one in stage.reads],
+        "reads": [_fingerprint(one) for one in stage.reads],
         "results": {
             name: key for name, key in keys.items() if f"{HERE}/{name}/" in said or f'{HERE}/{name}"' in said
         },
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _fingerprint(source: str) -> dict[str, object]:
+    """Data by all their bytes, a model's folder by samples of its files."""
+    folder = Path(source)
+    if (folder / "config.json").is_file():
+        return {"model": hash_files(file for file in folder.iterdir() if file.is_file())}
+    return fingerprint_source(source)
 
 
 def read_state(folder: Path) -> dict[str, Any]:
