@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
     from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.cli.progress import PairProgress
     from rmr1.curate.recipe import build_recipe
     from rmr1.errors import ConfigError
 
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     for assignment in arguments.set or ():
         assign_setting(values, assignment)
     recipe = build_recipe(values, arguments.recipe)
-    with _Progress(quiet=arguments.quiet) as progress:
+    with PairProgress(quiet=arguments.quiet) as progress:
         if arguments.dry_run:
             from rmr1.curate.plan import plan_curation
 
@@ -59,53 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         _print_result(arguments.output, found)
     return 0
-
-
-class _Progress:
-    """The stage and the pairs done: a live line on a terminal, plain lines elsewhere. Standard error only."""
-
-    def __init__(self, *, quiet: bool):
-        import time
-
-        from rmr1.cli.progress import PLAIN_SECONDS
-
-        self._quiet = quiet
-        self._clock = time.perf_counter
-        self._started = self._printed = self._clock()
-        self._interval = PLAIN_SECONDS
-        self._stage = ""
-        self._live: Any = None
-
-    def __enter__(self) -> _Progress:
-        import sys
-
-        if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-            self._live.__enter__()
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        if self._live is not None:
-            self._live.__exit__(*exception)
-
-    def report(self, stage: str, done: int) -> None:
-        import sys
-
-        if self._quiet:
-            return
-        from rmr1.cli.progress import format_seconds
-
-        now = self._clock()
-        line = f"{stage}: {done:,} pairs" if done else stage
-        line = f"{line} · {format_seconds(now - self._started)}"
-        if self._live is not None:
-            self._live.update(line)
-        elif stage != self._stage or now - self._printed >= self._interval:
-            self._stage, self._printed = stage, now
-            print(line, file=sys.stderr, flush=True)
 
 
 def _print_result(folder: str, found: Mapping[str, Any]) -> None:

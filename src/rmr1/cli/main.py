@@ -17,6 +17,7 @@ VERBS = (
     "judge",
     "show",
     "bench",
+    "probe",
     "curate",
     "distill",
     "train",
@@ -72,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         print(
-            "rmr1: interrupted; what was finished is stored, the same command goes on from there",
+            "rmr1: interrupted; the same command goes on from what is stored",
             file=sys.stderr,
         )
         return 130

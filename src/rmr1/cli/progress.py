@@ -1,4 +1,4 @@
-"""Progress of a judging run: a live line on a terminal, plain lines elsewhere. Standard error only."""
+"""Progress of a judging run or of work on pairs: a live line on a terminal, plain lines elsewhere. Standard error only."""
 
 from __future__ import annotations
 
@@ -83,6 +83,47 @@ class Progress:
         elif done == self._total:
             parts.append(format_seconds(seconds))
         return " · ".join(parts)
+
+
+class PairProgress:
+    """What is being done and how many pairs are through: a live line on a terminal, plain lines elsewhere."""
+
+    def __init__(self, *, quiet: bool = False):
+        self._quiet = quiet
+        self._started = self._printed = time.perf_counter()
+        self._stage = ""
+        self._live: Live | None = None
+
+    def __enter__(self) -> PairProgress:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def report(self, stage: str, done: int) -> None:
+        """May be called for every pair; a new stage is always printed."""
+        if self._quiet:
+            return
+        now = time.perf_counter()
+        is_new = stage != self._stage
+        if not is_new and now - self._printed < (PLAIN_SECONDS if self._live is None else 0.2):
+            return
+        self._stage, self._printed = stage, now
+        line = f"{stage}: {done:,} pairs" if done else stage
+        line = f"{line} · {format_seconds(now - self._started)}"
+        if self._live is not None:
+            self._live.update(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
 
 def format_seconds(seconds: float) -> str:

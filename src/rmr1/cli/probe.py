@@ -1,0 +1,120 @@
+"""Look at preference data before anything is trained on it.
+
+  rmr1 probe leak pairs.jsonl        can the label be guessed from anything but what the answers say?
+  rmr1 probe leak sft.jsonl          the same of training data: judge prompts as `messages` rows
+  rmr1 probe bias pairs.jsonl        how far length, Markdown, position and the like predict it
+
+DATA is a file, a folder or a Hugging Face dataset. A leak is a fault and the exit code is then 1; bias is in all
+data that people judged, and is only reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "find leaks and bias in preference data"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    leak = actions.add_parser("leak", help="can the label be guessed from anything but the answers' text?")
+    _add_data(leak)
+    leak.add_argument(
+        "--permutations",
+        type=int,
+        metavar="N",
+        help="permutations of the labels that each AUC is held against (default 1999; drawn until it is clear)",
+    )
+    leak.add_argument("--ignore", action="append", metavar="COLUMN", help="pass over this column; repeatable")
+    leak.add_argument(
+        "--strict",
+        action="store_true",
+        help="condemn in every field what is condemned in any: also models' names and white space",
+    )
+    bias = actions.add_parser(
+        "bias", help="how far length, Markdown, position and the like predict the label"
+    )
+    _add_data(bias)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", metavar="DATA", help="file, folder or dataset; rows that cannot be read are counted"
+    )
+    parser.add_argument(
+        "--format", metavar="NAME", help="name of the file's form (default: recognised by its columns)"
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        metavar="OURS=THEIRS",
+        help="column names of an unknown form, e.g. chosen=better",
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of folds and permutations (default 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="the report as JSON on standard output")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from rmr1.cli.config import split_assignment
+    from rmr1.errors import ConfigError
+
+    if arguments.limit is not None and arguments.limit < 1:
+        raise ConfigError(f"--limit {arguments.limit}: expected 1 or more")
+    if arguments.seed < 0:
+        raise ConfigError(f"--seed {arguments.seed}: expected 0 or more")
+    columns = dict(split_assignment(one, "--map", "OURS=THEIRS") for one in arguments.map or ())
+    return _leak(arguments, columns) if arguments.action == "leak" else _bias(arguments, columns)
+
+
+def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
+    from functools import partial
+
+    from rmr1.cli.probe_report import leak_lines, print_json, print_leak
+    from rmr1.cli.progress import PairProgress
+    from rmr1.probe import probe_leak
+    from rmr1.probe.leak import PERMUTATIONS
+
+    with PairProgress(quiet=arguments.quiet) as progress:
+        report = probe_leak(
+            arguments.data,
+            columns=columns,
+            format=arguments.format,
+            limit=arguments.limit,
+            ignored=arguments.ignore or (),
+            strict=arguments.strict,
+            permutations=PERMUTATIONS if arguments.permutations is None else arguments.permutations,
+            seed=arguments.seed,
+            step=partial(progress.report, "reading"),
+        )
+    if arguments.json:
+        print_json(report, is_leak=report.is_leak, summary=" ".join(leak_lines(report)))
+    else:
+        print_leak(report)
+    return 1 if report.is_leak else 0
+
+
+def _bias(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
+    from functools import partial
+
+    from rmr1.cli.probe_report import print_bias, print_json
+    from rmr1.cli.progress import PairProgress
+    from rmr1.probe import probe_bias
+
+    with PairProgress(quiet=arguments.quiet) as progress:
+        report = probe_bias(
+            arguments.data,
+            columns=columns,
+            format=arguments.format,
+            limit=arguments.limit,
+            seed=arguments.seed,
+            step=partial(progress.report, "reading"),
+        )
+    if arguments.json:
+        print_json(report)
+    else:
+        print_bias(report)
+    return 0

@@ -1,0 +1,181 @@
+"""The probes' reports on a terminal, in a pipe and as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rmr1.data.codec import dumps
+from rmr1.probe.bias import BiasReport
+from rmr1.probe.leak import Example, FieldReport, Finding, LeakReport
+from rmr1.report.terminal import inert
+
+_EXCERPT = 100
+
+
+def print_json(report: LeakReport | BiasReport, **more: Any) -> None:
+    sys.stdout.buffer.write(dumps({**asdict(report), **more}) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def print_leak(report: LeakReport) -> None:
+    """Fields, findings, verdict."""
+    console = Console(highlight=False)
+    _print_head(console, report, f", {report.prompts} prompts")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("field", "read from"):
+        table.add_column(name, overflow="fold", max_width=44)
+    for name in ("features", "AUC", "p"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for field in report.fields:
+        table.add_row(
+            field.name,
+            inert(", ".join(field.read_from)),
+            str(field.num_features),
+            "" if field.auc is None else f"{field.auc:.3f}",
+            "" if field.p is None else _p(field.p),
+            _mark(field),
+        )
+    console.print(table)
+    for field in report.fields:
+        if field.name == "order":
+            console.print(f"order: {field.note}", markup=False)
+    for title, is_leak, style in (("leak", True, "bold red"), ("told, not condemned", False, "bold")):
+        for field in report.fields:
+            if field.is_leak == is_leak and field.findings:
+                console.print()
+                console.print(Text(f"{title}: {field.name}", style=style))
+                for finding in field.findings if is_leak else field.findings[:3]:
+                    _print_finding(console, finding, with_examples=is_leak)
+    console.print()
+    for line in leak_lines(report):
+        console.print(Text(line, style="bold red" if report.is_leak else "bold green"), soft_wrap=True)
+
+
+def leak_lines(report: LeakReport) -> Iterable[str]:
+    """The verdict in words."""
+    guilty = [field.name for field in report.fields if field.is_leak]
+    if guilty:
+        yield f"leak: the label can be guessed from {', '.join(guilty)}"
+        return
+    num_guessed = sum(field.is_condemnable and field.auc is not None for field in report.fields)
+    guessed = (
+        f"{num_guessed} fields held against p {report.auc_limit:.2g}"
+        if num_guessed
+        else "no field to guess from"
+    )
+    yield f"no leak found: {guessed}, {report.num_features} single features against p {report.feature_limit:.2g}"
+
+
+def print_bias(report: BiasReport) -> None:
+    """One line per measure, and all together."""
+    console = Console(highlight=False)
+    _print_head(console, report, f", {report.prompts} prompts")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("measure")
+    for name in ("better", "worse", "differ", "larger wins", "95%", "AUC", "weight"):
+        table.add_column(name, justify="right")
+    for feature in report.features:
+        is_position = feature.name == "position"
+        table.add_row(
+            "position: A" if is_position else feature.name,
+            "" if is_position else _number(feature.mean_better),
+            "" if is_position else _number(feature.mean_worse),
+            str(feature.differing),
+            _percent(feature.share),
+            _interval(feature.interval),
+            "" if is_position else f"{feature.auc:.3f}",
+            f"{feature.weight:+.2f}",
+        )
+    console.print(table)
+    if report.together_auc is not None:
+        console.print(
+            f"all together, on prompts left out of the fit: {_percent(report.together_share)} of {report.pairs} pairs "
+            f"({_interval(report.together_interval)}), AUC {report.together_auc:.3f}",
+            soft_wrap=True,
+        )
+    console.print(
+        "better, worse: means. larger wins: of the pairs that differ. weight: in the regression, per standard deviation.",
+        style="dim",
+        soft_wrap=True,
+    )
+
+
+def _print_head(console: Console, report: LeakReport | BiasReport, more: str) -> None:
+    forms = ", ".join(_forms(report.forms))
+    console.print(
+        f"{inert(report.source)}: {report.pairs} decided pairs ({forms}){more}", markup=False, soft_wrap=True
+    )
+    passed = [
+        f"{count} {what}"
+        for count, what in (
+            (report.ties, "ties"),
+            (report.unlabelled, "without a label"),
+            (report.unreadable, "rows that cannot be read"),
+        )
+        if count
+    ]
+    if passed:
+        console.print(f"passed over: {', '.join(passed)}", markup=False)
+    for problem in report.problems:
+        console.print(f"  {inert(problem)}", markup=False, soft_wrap=True, style="dim")
+    if report.untaken:
+        console.print(
+            f"{report.untaken} prompts could not be taken apart; only their frame was looked at", markup=False
+        )
+    console.print()
+
+
+def _forms(forms: Mapping[str, int]) -> list[str]:
+    return [name if len(forms) == 1 else f"{name} {count}" for name, count in forms.items()]
+
+
+def _print_finding(console: Console, finding: Finding, *, with_examples: bool) -> None:
+    text = Text.assemble(
+        "  ",
+        (inert(finding.feature), "bold" if finding.is_leak else ""),
+        f": {finding.occurrences} times, {finding.outcome} in {100 * finding.share:.1f}%, p {_p(finding.p)}",
+    )
+    console.print(text, soft_wrap=True)
+    for example in finding.examples if with_examples else ():
+        console.print(_example(example), style="dim", soft_wrap=True, markup=False)
+
+
+def _example(example: Example) -> str:
+    excerpt = " ".join(inert(example.excerpt).split())[:_EXCERPT]
+    name = example.path.rsplit("/", 1)[-1]
+    return f"    {inert(name)}:{example.line}: {example.value}{': ' if excerpt else ''}{excerpt}"
+
+
+def _mark(field: FieldReport) -> Text:
+    if field.is_leak:
+        return Text("LEAK", style="bold red")
+    if field.note and field.name != "order":
+        return Text(field.note, style="dim")
+    is_told = not field.is_condemnable and field.p is not None and field.p < 0.01
+    return Text("told" if is_told else "", style="yellow")
+
+
+def _p(value: float) -> str:
+    if value < 1e-99:
+        return "<1e-99"
+    return f"{value:.1e}" if value < 0.0001 else f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}%"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"

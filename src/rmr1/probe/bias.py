@@ -1,0 +1,209 @@
+"""How far form alone predicts the label: length, Markdown, refusals, overlap with the question, position.
+
+Every answer is measured without being understood, the better answer's number is compared with the worse one's,
+and all together go through a cross-validated logistic regression. Data that people judged show all of it; the
+report says how much, and condemns nothing.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmr1.bench.metrics import wilson_interval
+from rmr1.errors import DataError
+from rmr1.probe.crossval import FOLDS, side_auc, split_folds
+from rmr1.probe.measures import MEASURES
+from rmr1.probe.rows import Counts, scan_probe_rows
+from rmr1.records import Messages
+
+POSITION = "position"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasFeature:
+    """One measure."""
+
+    name: str
+    mean_better: float
+    mean_worse: float
+    differing: int
+    """Pairs in which the two answers differ; the share is of these."""
+    larger_wins: int
+    """Pairs in which the larger number is the better answer's (of position: A is the better one)."""
+    share: float | None
+    interval: tuple[float, float] | None
+    """95%, Wilson's; as if pairs were independent."""
+    auc: float
+    """Of the difference, each pair shown both ways round; 0.5 where it says nothing."""
+    weight: float
+    """In the regression with all of them, per standard deviation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasReport:
+    """The whole answer."""
+
+    source: str
+    forms: Mapping[str, int]
+    pairs: int
+    """Decided pairs whose answers could be measured."""
+    named: int
+    """Pairs whose sides have names; only of these position is counted."""
+    prompts: int
+    ties: int
+    unlabelled: int
+    untaken: int
+    unreadable: int
+    problems: tuple[str, ...]
+    seed: int
+    features: tuple[BiasFeature, ...]
+    together_auc: float | None
+    """Out of fold; None with fewer than two prompts."""
+    together_right: int | None
+    """Pairs that the regression decides rightly, out of fold; a draw counts a half, rounded down at the end."""
+    together_share: float | None
+    together_interval: tuple[float, float] | None
+
+
+def probe_bias(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    step: Callable[[int], Any] | None = None,
+) -> BiasReport:
+    """Measure the answers in `source`; arguments and errors as in `probe_leak`."""
+    counts = Counts()
+    better, worse = array("d"), array("d")
+    numbers: dict[bytes, int] = {}
+    groups, positions = array("q"), array("b")
+    rows = scan_probe_rows(source, counts, columns=columns, format=format, limit=limit, step=step)
+    for row in rows:
+        if not row.response_a or not row.response_b:
+            continue
+        question = _text(row.prompt)
+        a, b = (_measure(question, _text(answer)) for answer in (row.response_a, row.response_b))
+        better.extend(a if row.label == "A" else b)
+        worse.extend(b if row.label == "A" else a)
+        groups.append(numbers.setdefault(row.group, len(numbers)))
+        positions.append(0 if row.sides != "named" else 1 if row.label == "A" else -1)
+    if not groups:
+        raise DataError(f"no answers in {source}: {counts.untaken} prompts could not be taken apart")
+    shape = (len(groups), len(MEASURES))
+    better_nk, worse_nk = np.array(better).reshape(shape), np.array(worse).reshape(shape)
+    sides_n = np.array(positions, dtype=np.float64)
+    inputs_nk, names = _inputs(better_nk - worse_nk, sides_n)
+    groups_n = np.array(groups, dtype=np.int64)
+    weights = fit_logistic(inputs_nk)
+    right, auc = _cross_validate(inputs_nk, groups_n, seed)
+    features = [
+        _describe(measure.name, better_nk[:, k], worse_nk[:, k], weights[k])
+        for k, measure in enumerate(MEASURES)
+    ]
+    named_n = sides_n[sides_n != 0]
+    if len(named_n):
+        is_a = (named_n + 1) / 2
+        features.append(_describe(POSITION, is_a, 1 - is_a, weights[-1] if POSITION in names else 0.0))
+    return BiasReport(
+        source=str(source),
+        forms=dict(counts.forms),
+        pairs=len(groups),
+        named=len(named_n),
+        prompts=len(numbers),
+        ties=counts.ties,
+        unlabelled=counts.unlabelled,
+        untaken=counts.untaken,
+        unreadable=counts.unreadable,
+        problems=tuple(counts.problems),
+        seed=seed,
+        features=tuple(features),
+        together_auc=auc,
+        together_right=right,
+        together_share=None if right is None else right / len(groups),
+        together_interval=None if right is None else wilson_interval(right, len(groups)),
+    )
+
+
+def _text(messages: Messages) -> str:
+    return "\n\n".join(message.text for message in messages)
+
+
+def _measure(question: str, answer: str) -> list[float]:
+    return [measure.compute(question, answer) for measure in MEASURES]
+
+
+def _describe(
+    name: str, better_n: NDArray[np.float64], worse_n: NDArray[np.float64], weight: float
+) -> BiasFeature:
+    difference = better_n - worse_n
+    differing, larger = int((difference != 0).sum()), int((difference > 0).sum())
+    return BiasFeature(
+        name=name,
+        mean_better=float(better_n.mean()),
+        mean_worse=float(worse_n.mean()),
+        differing=differing,
+        larger_wins=larger,
+        share=larger / differing if differing else None,
+        interval=wilson_interval(larger, differing),
+        auc=side_auc(difference, len(difference)),
+        weight=float(weight),
+    )
+
+
+def _inputs(
+    differences_nk: NDArray[np.float64], sides_n: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Better minus worse, scaled; the last column is the side where sides have names."""
+    columns = [
+        np.array([measure.scale(value) for value in differences_nk[:, k]])
+        for k, measure in enumerate(MEASURES)
+    ]
+    names = tuple(measure.name for measure in MEASURES)
+    if sides_n.any():
+        columns.append(sides_n)
+        names += (POSITION,)
+    inputs = np.stack(columns, axis=1)
+    spread = np.sqrt((inputs**2).mean(axis=0))
+    return inputs / np.where(spread > 0, spread, 1.0), names
+
+
+def fit_logistic(inputs_nk: NDArray[np.float64], *, penalty: float = 1.0) -> NDArray[np.float64]:
+    """Weights `[k]` of P(better) = sigmoid(w · (better - worse)), without intercept, by Newton's method.
+
+    The objective is the sum of log(1 + exp(-w · x)) and penalty / 2 · |w|²: strictly convex.
+    """
+    weights = np.zeros(inputs_nk.shape[1])
+    for _ in range(50):
+        chances = 1 / (1 + np.exp(np.clip(inputs_nk @ weights, -500, 500)))  # of the wrong side
+        slope = penalty * weights - inputs_nk.T @ chances
+        curve = (inputs_nk * (chances * (1 - chances))[:, None]).T @ inputs_nk
+        move = np.linalg.solve(curve + penalty * np.eye(len(weights)), slope)
+        weights -= move
+        if np.abs(move).max() < 1e-8:
+            break
+    return weights
+
+
+def _cross_validate(
+    inputs_nk: NDArray[np.float64], groups_n: NDArray[np.int64], seed: int
+) -> tuple[int | None, float | None]:
+    """(pairs decided rightly, AUC) on prompts that were left out of the fit."""
+    if len(np.unique(groups_n)) < 2:
+        return None, None
+    folds = split_folds(groups_n, np.random.default_rng(seed))
+    scores = np.zeros(len(inputs_nk))
+    for fold in range(FOLDS):
+        held_out = folds == fold
+        if held_out.any() and not held_out.all():
+            scores[held_out] = inputs_nk[held_out] @ fit_logistic(inputs_nk[~held_out])
+    right = (scores > 0).sum() + 0.5 * (scores == 0).sum()
+    return int(right), side_auc(scores, len(scores))

@@ -1,0 +1,163 @@
+"""Features of many rows, by field: which rows have them, and on which side.
+
+A *pair feature* is of the whole row and is held against the label. A *side feature* is of one answer: what
+counts is whether the better or the worse answer has it, so that sides and their placement play no part.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Unit = Literal["pair", "side"]
+
+_KEPT_EXAMPLES = 6
+_KEPT_SETS = 1000
+"""Different sets of features for which rows are kept to quote from."""
+_WITHOUT = "without "
+_RECENT_SETS = 64
+"""Found again without looking up every name: most prompts of a file have one of a few frames."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occurrence:
+    """One row that has a feature."""
+
+    row: int
+    sign: int
+    """Of a side feature: 1 the better answer has it, -1 the worse one. Of a pair feature: the label, 1 is A."""
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """One feature of a field, over all rows."""
+
+    name: str
+    rows: NDArray[np.int32]
+    """Rising."""
+    signs: NDArray[np.int8]
+    """As in `Occurrence`."""
+    examples: tuple[Occurrence, ...]
+
+
+@dataclass(slots=True)
+class _Column:
+    rows: array = field(default_factory=lambda: array("i"))
+    signs: array = field(default_factory=lambda: array("b"))
+    examples: list[Occurrence] = field(default_factory=list)
+
+
+class SideFeatures:
+    """Side features of one field; rows are added in rising order."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, _Column] = {}
+
+    def add(self, row: int, better: Mapping[str, str], worse: Mapping[str, str]) -> None:
+        """feature -> excerpt of both answers; what both have tells nothing."""
+        for one, other, sign in ((better, worse, 1), (worse, better, -1)):
+            for name, excerpt in one.items():
+                if name not in other:
+                    column = self._columns.setdefault(name, _Column())
+                    column.rows.append(row)
+                    column.signs.append(sign)
+                    if len(column.examples) < _KEPT_EXAMPLES:
+                        column.examples.append(Occurrence(row=row, sign=sign, excerpt=excerpt))
+
+    def build(self, *, fewest: int, most: int) -> tuple[Feature, ...]:
+        """Features with at least `fewest` occurrences, the `most` frequent ones; of equal ones the first."""
+        found: dict[bytes, Feature] = {}
+        for name, column in self._columns.items():
+            if len(column.rows) >= fewest:
+                found.setdefault(
+                    column.rows.tobytes() + column.signs.tobytes(),
+                    Feature(
+                        name=name,
+                        rows=np.array(column.rows, dtype=np.int32),
+                        signs=np.array(column.signs, dtype=np.int8),
+                        examples=tuple(column.examples),
+                    ),
+                )
+        return _most_frequent(found.values(), most)
+
+
+@dataclass(slots=True)
+class _Set:
+    names: array
+    rows: array = field(default_factory=lambda: array("i"))
+    kept: list[tuple[int, Callable[[str], str]]] = field(default_factory=list)
+
+
+class PairFeatures:
+    """Pair features of one field; rows are added in rising order. Rows with the same features share one set."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, int] = {}
+        self._sets: dict[bytes, _Set] = {}
+        self._recent: dict[tuple[str, ...], _Set] = {}
+
+    def add(self, row: int, features: Iterable[str], excerpt: Callable[[str], str]) -> None:
+        """The different features of a row; `excerpt` shows where one stands."""
+        listed = tuple(features)
+        found = self._recent.get(listed)
+        if found is None:
+            found = self._recent[listed] = self._find(listed)
+            if len(self._recent) > _RECENT_SETS:
+                self._recent.clear()
+        found.rows.append(row)
+        if len(found.kept) < 3 and len(self._sets) <= _KEPT_SETS:
+            found.kept.append((row, excerpt))
+
+    def _find(self, features: tuple[str, ...]) -> _Set:
+        names = array("i", [self._names.setdefault(name, len(self._names)) for name in features])
+        return self._sets.setdefault(names.tobytes(), _Set(names))
+
+    def build(self, is_a: NDArray[np.bool_], *, fewest: int, most: int) -> tuple[Feature, ...]:
+        """Features with at least `fewest` occurrences, the `most` frequent ones; of equal ones one.
+
+        A feature that more than half of the rows have is turned round: what is rare is looked at.
+
+        Args:
+            is_a: for every row whether A is the better answer.
+        """
+        sets = list(self._sets.values())
+        members: list[list[int]] = [[] for _ in self._names]
+        for index, one in enumerate(sets):
+            for name in one.names:
+                members[name].append(index)
+        signs = np.where(is_a, 1, -1).astype(np.int8)
+        found: dict[tuple[int, ...], Feature] = {}
+        for name, number in self._names.items():
+            inside = members[number]
+            is_turned = 2 * sum(len(sets[index].rows) for index in inside) > len(is_a)
+            if is_turned:
+                having = set(inside)
+                inside = [index for index in range(len(sets)) if index not in having]
+            same = found.get(tuple(inside))
+            if sum(len(sets[index].rows) for index in inside) < fewest or (
+                same is not None and (is_turned or not same.name.startswith(_WITHOUT))
+            ):
+                continue
+            rows = np.sort(np.concatenate([np.array(sets[index].rows, dtype=np.int32) for index in inside]))
+            examples = tuple(
+                Occurrence(row=row, sign=int(signs[row]), excerpt="" if is_turned else excerpt(name))
+                for row, excerpt in _first(sets[index] for index in inside)
+            )
+            shown = f"{_WITHOUT}{name}" if is_turned else name
+            found[tuple(inside)] = Feature(name=shown, rows=rows, signs=signs[rows], examples=examples)
+        return _most_frequent(found.values(), most)
+
+
+def _first(sets: Iterable[_Set]) -> Iterator[tuple[int, Callable[[str], str]]]:
+    kept = [one for found, _ in zip(sets, range(50), strict=False) for one in found.kept]
+    yield from sorted(kept, key=lambda one: one[0])[: 2 * _KEPT_EXAMPLES]
+
+
+def _most_frequent(features: Iterable[Feature], most: int) -> tuple[Feature, ...]:
+    return tuple(sorted(features, key=lambda feature: -len(feature.rows))[:most])

@@ -1,0 +1,432 @@
+"""Can the label be guessed from anything but what the answers say?
+
+In comes any data of `rmr1.probe.rows`, out goes a `LeakReport`: field by field what was read, how well it tells
+the label, and whether that is a leak. The rules, the limits and what each of them is good for are in
+`docs/probes.md`. Memory grows with the features of a row, not with its text.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmr1.errors import ConfigError
+from rmr1.probe.columns import flatten
+from rmr1.probe.crossval import guess_label
+from rmr1.probe.exact import binomial_p, runs_p
+from rmr1.probe.features import Feature, Occurrence
+from rmr1.probe.fields import RULES, FieldRule, FieldTable
+from rmr1.probe.rows import Counts, ProbeRow, scan_probe_rows
+
+ALPHA_AUC = 0.01
+"""Chance that any field of clean data is condemned for its AUC; shared out evenly among the fields."""
+ALPHA_FEATURE = 0.01
+"""Chance that any feature of clean data is condemned; shared out evenly among the features."""
+FEWEST = 20
+"""Occurrences below which a single feature is not condemned."""
+PURE = 0.95
+"""Share of its occurrences with one outcome from which a single feature is condemned."""
+PERMUTATIONS = 1999
+_TOLD_PERMUTATIONS = 199
+"""Enough where nothing is decided by them."""
+
+_FEWEST_FOR_AUC = 5
+_MOST_FEATURES = 3000
+_SHOWN = 8
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One row with a feature."""
+
+    path: str
+    line: int
+    value: str
+    """Which outcome it went with."""
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One feature that goes with an outcome."""
+
+    field: str
+    feature: str
+    occurrences: int
+    outcome: str
+    """"better answer" or "worse answer" of side features, "A wins" or "B wins" of pair features."""
+    share: float
+    """Of the occurrences with that outcome."""
+    p: float
+    """Exact binomial test on prompts, against even odds (side) or the base rate (pair); uncorrected."""
+    is_leak: bool
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldReport:
+    """What one field tells."""
+
+    name: str
+    read_from: tuple[str, ...]
+    num_features: int
+    """That were looked at: at least 5 occurrences."""
+    auc: float | None
+    """Out of fold; None where there is nothing to guess with."""
+    p: float | None
+    permutations: int
+    is_condemnable: bool
+    """Whether the AUC of this field decides."""
+    is_leak: bool
+    findings: tuple[Finding, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeakReport:
+    """The whole answer."""
+
+    source: str
+    forms: Mapping[str, int]
+    pairs: int
+    """Decided pairs."""
+    labels_a: int
+    named: int
+    """Pairs whose sides have names."""
+    prompts: int
+    ties: int
+    unlabelled: int
+    untaken: int
+    unreadable: int
+    problems: tuple[str, ...]
+    ignored: tuple[str, ...]
+    seed: int
+    auc_limit: float
+    """p-value at which a field is condemned."""
+    feature_limit: float
+    """p-value at which a feature is condemned."""
+    num_features: int
+    """Features that were tested one by one."""
+    fields: tuple[FieldReport, ...]
+
+    @property
+    def is_leak(self) -> bool:
+        return any(field.is_leak for field in self.fields)
+
+
+def probe_leak(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    limit: int | None = None,
+    ignored: Iterable[str] = (),
+    strict: bool = False,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+    step: Callable[[int], Any] | None = None,
+) -> LeakReport:
+    """Look for a leak in the data of `source`.
+
+    Args:
+        columns: our column names to the file's, for pairs of no known form.
+        ignored: columns to pass over, under their names in the file.
+        strict: condemn in every field what is condemned in any, also what honest data show.
+        step: called with the number of rows read so far.
+
+    Raises:
+        DataError: nothing can be read.
+        ConfigError: an argument is wrong; fewer permutations than the limit on p-values asks for.
+    """
+    rules = tuple(replace(rule, by_auc=True, by_feature=True) if strict else rule for rule in RULES)
+    _check_permutations(permutations, sum(rule.by_auc for rule in rules))
+    counts = Counts()
+    ignored = tuple(ignored)
+    passed = frozenset([*ignored, *(columns or {}).values()])
+    table = FieldTable(passed)
+    seen = _Seen()
+    rows = scan_probe_rows(source, counts, columns=columns, format=format, limit=limit, step=step)
+    absent = dict.fromkeys(ignored)
+    for row in rows:
+        table.add(row, *seen.add(row))
+        for column in [
+            column for column in absent if column in row.columns or column in flatten(row.columns)
+        ]:
+            del absent[column]
+    if absent:
+        raise ConfigError(f"no column {next(iter(absent))!r} to ignore in {source}")
+    tests = _Tests(seen, table, permutations=permutations, seed=seed)
+    built = [(rule, tests.features(rule)) for rule in rules]
+    num_guessed = sum(rule.by_auc and bool(features) for rule, features in built)
+    auc_limit = ALPHA_AUC / max(num_guessed, 1)
+    num_features = sum(
+        len(feature.rows) >= FEWEST for rule, features in built if rule.by_feature for feature in features
+    )
+    orders = seen.order_findings()
+    num_tests = num_features + len(orders)
+    feature_limit = ALPHA_FEATURE / max(num_tests, 1)
+    fields = [tests.report(rule, features, auc_limit, feature_limit) for rule, features in built]
+    fields.append(_order_report(seen, orders, feature_limit))
+    return LeakReport(
+        source=str(source),
+        forms=dict(counts.forms),
+        pairs=counts.decided,
+        labels_a=int(seen.labels_array().sum()),
+        named=len(seen.named),
+        prompts=seen.num_groups,
+        ties=counts.ties,
+        unlabelled=counts.unlabelled,
+        untaken=counts.untaken,
+        unreadable=counts.unreadable,
+        problems=tuple(counts.problems),
+        ignored=tuple(sorted(ignored)),
+        seed=seed,
+        auc_limit=auc_limit,
+        feature_limit=feature_limit,
+        num_features=num_tests,
+        fields=tuple(field for field in fields if field.read_from),
+    )
+
+
+def _check_permutations(permutations: int, num_fields: int) -> None:
+    needed = ceil(num_fields / ALPHA_AUC)
+    if permutations < needed:
+        raise ConfigError(
+            f"{permutations} permutations are too few: no p-value could fall to the limit of "
+            f"{ALPHA_AUC / num_fields:.4f}; expected {needed} or more"
+        )
+
+
+class _Seen:
+    """What is kept of every row."""
+
+    def __init__(self) -> None:
+        self._labels = array("b")
+        self._groups = array("q")
+        self._numbers: dict[bytes, int] = {}
+        self._paths: dict[str, int] = {}
+        self._places = array("q")
+        self.named = array("q")
+        """Numbers of the rows with named sides."""
+
+    def add(self, row: ProbeRow) -> tuple[int, int | None]:
+        number = len(self._labels)
+        self._labels.append(row.label == "A")
+        self._groups.append(self._numbers.setdefault(row.group, len(self._numbers)))
+        path = self._paths.setdefault(row.path, len(self._paths))
+        self._places.extend((path, row.line))
+        if row.sides != "named":
+            return number, None
+        self.named.append(number)
+        return number, len(self.named) - 1
+
+    @property
+    def num_groups(self) -> int:
+        return len(self._numbers)
+
+    def labels_array(self) -> NDArray[np.bool_]:
+        return np.array(self._labels, dtype=bool)
+
+    def groups_array(self) -> NDArray[np.int64]:
+        return np.array(self._groups, dtype=np.int64)
+
+    def named_array(self) -> NDArray[np.int64]:
+        return np.array(self.named, dtype=np.int64)
+
+    def place(self, number: int) -> tuple[str, int]:
+        paths = list(self._paths)
+        return paths[self._places[2 * number]], self._places[2 * number + 1]
+
+    def order_findings(self) -> tuple[Finding, ...]:
+        """What placement and order tell, where labels name sides; whether it is a leak is not said here."""
+        labels = self.labels_array()[self.named_array()]
+        total = len(labels)
+        if total < FEWEST:
+            return ()
+        first = int(labels.sum())
+        more = max(first, total - first)
+        found = [_order_finding("where the better answer stands", total, first >= total - first, more, 0.5)]
+        same = int((labels[1:] == labels[:-1]).sum())
+        chance = (first / total) ** 2 + (1 - first / total) ** 2
+        if more / total < PURE:
+            found.append(
+                replace(
+                    _order_finding("the label of the row before", total - 1, True, same, chance),
+                    outcome="same label",
+                )
+            )
+        return tuple(found)
+
+
+def _order_finding(feature: str, total: int, is_a: bool, count: int, chance: float) -> Finding:
+    return Finding(
+        field="order",
+        feature=feature,
+        occurrences=total,
+        outcome="A wins" if is_a else "B wins",
+        share=count / total,
+        p=binomial_p(count, total, chance),
+        is_leak=False,
+        examples=(),
+    )
+
+
+def _order_report(seen: _Seen, findings: tuple[Finding, ...], limit: float) -> FieldReport:
+    judged = tuple(
+        replace(finding, is_leak=finding.share >= PURE and finding.p < limit) for finding in findings
+    )
+    return FieldReport(
+        name="order",
+        read_from=("order of the rows", "places of the answers"),
+        num_features=len(findings),
+        auc=None,
+        p=None,
+        permutations=0,
+        is_condemnable=False,
+        is_leak=any(finding.is_leak for finding in judged),
+        findings=tuple(finding for finding in judged if finding.is_leak),
+        note=_order_note(seen),
+    )
+
+
+def _order_note(seen: _Seen) -> str:
+    labels = seen.labels_array()
+    named = labels[seen.named_array()]
+    notes = []
+    if len(named) < len(labels):
+        others = np.delete(labels, seen.named_array())
+        share = others.mean()
+        notes.append(
+            f"{len(others)} pairs have sides without names (chosen and rejected, or scores), the better answer "
+            f"first in {100 * share:.1f}%"
+            + (
+                ": a convention of the file, no leak of the text; place the answers by a seed before a judge sees them"
+                if share >= PURE
+                else ""
+            )
+        )
+    if len(named):
+        share = named.mean()
+        notes.append(f"A wins {100 * share:.1f}% of {len(named)} pairs with named sides")
+        runs, expected, p = runs_p(["A" if label else "B" for label in named])
+        if p < 0.001 and 0 < share < 1:
+            if runs == len(named) and len(named) >= FEWEST:
+                notes.append(
+                    "A and B win in turn: a rule of placement that leaves every part of the file even"
+                )
+            else:
+                what = "clumps" if runs < expected else "alternation"
+                notes.append(f"labels come in {what}: {runs} runs, {expected:.0f} by chance")
+    return "; ".join(notes)
+
+
+class _Tests:
+    """The tests of one set of rows."""
+
+    def __init__(self, seen: _Seen, table: FieldTable, *, permutations: int, seed: int) -> None:
+        self._seen = seen
+        self._table = table
+        self._permutations = permutations
+        self._seed = seed
+        self._labels = seen.labels_array()
+        self._groups = seen.groups_array()
+        self._named = seen.named_array()
+
+    def features(self, rule: FieldRule) -> tuple[Feature, ...]:
+        size = {"fewest": _FEWEST_FOR_AUC, "most": _MOST_FEATURES}
+        if rule.unit == "side":
+            return self._table.sides[rule.name].build(**size)
+        return self._table.pairs[rule.name].build(self._labels[self._named], **size)
+
+    def report(
+        self, rule: FieldRule, features: tuple[Feature, ...], auc_limit: float, feature_limit: float
+    ) -> FieldReport:
+        rows = self._named if rule.unit == "pair" else np.arange(len(self._labels))
+        labels = self._labels[rows]
+        _, groups = np.unique(self._groups[rows], return_inverse=True)
+        permutations = self._permutations if rule.by_auc else min(self._permutations, _TOLD_PERMUTATIONS)
+        guess = guess_label(features, rule.unit, labels, groups, permutations=permutations, seed=self._seed)
+        findings = self._findings(rule, features, labels, groups, feature_limit)
+        is_guessed = rule.by_auc and guess is not None and guess.auc > 0.5 and guess.p <= auc_limit
+        is_leak = is_guessed or any(finding.is_leak for finding in findings)
+        read_from = tuple(self._table.read_from[rule.name])
+        return FieldReport(
+            name=rule.name,
+            read_from=read_from,
+            num_features=len(features),
+            auc=None if guess is None else guess.auc,
+            p=None if guess is None else guess.p,
+            permutations=0 if guess is None else guess.permutations,
+            is_condemnable=rule.by_auc,
+            is_leak=is_leak,
+            findings=findings if is_leak or (guess is not None and guess.p < 0.01) else (),
+            note=self._note(rule),
+        )
+
+    def _note(self, rule: FieldRule) -> str:
+        if rule.unit == "pair" and not len(self._named):
+            return "sides have no names"
+        return ""
+
+    def _findings(
+        self,
+        rule: FieldRule,
+        features: tuple[Feature, ...],
+        labels: NDArray[np.bool_],
+        groups: NDArray[np.int64],
+        limit: float,
+    ) -> tuple[Finding, ...]:
+        base = 0.5
+        if rule.unit == "pair" and len(labels):
+            net = np.bincount(groups, weights=np.where(labels, 1.0, -1.0))
+            base = float((net > 0).sum() / max((net != 0).sum(), 1))
+        found = []
+        for feature in features:
+            if len(feature.rows) < FEWEST:
+                continue
+            plus = int((feature.signs > 0).sum())
+            total = len(feature.rows)
+            share = max(plus, total - plus) / total
+            _, inverse = np.unique(groups[feature.rows], return_inverse=True)
+            net = np.bincount(inverse, weights=feature.signs)
+            p = binomial_p(int((net > 0).sum()), int((net != 0).sum()), base)
+            is_leak = rule.by_feature and share >= PURE and p < limit
+            if is_leak or p < 0.05:
+                found.append((not is_leak, p, -total, feature, plus >= total - plus, share))
+        found.sort(key=lambda one: one[:3])
+        return tuple(
+            self._finding(rule, feature, is_plus, share, p, not is_clean)
+            for is_clean, p, _, feature, is_plus, share in found[:_SHOWN]
+        )
+
+    def _finding(
+        self, rule: FieldRule, feature: Feature, is_plus: bool, share: float, p: float, is_leak: bool
+    ) -> Finding:
+        names = ("better answer", "worse answer") if rule.unit == "side" else ("A wins", "B wins")
+        sign = 1 if is_plus else -1
+        fitting = [one for one in feature.examples if one.sign == sign] or list(feature.examples)
+        return Finding(
+            field=rule.name,
+            feature=feature.name,
+            occurrences=len(feature.rows),
+            outcome=names[0] if is_plus else names[1],
+            share=share,
+            p=p,
+            is_leak=is_leak,
+            examples=tuple(dict.fromkeys(self._example(rule, one, names) for one in fitting))[:_EXAMPLES],
+        )
+
+    def _example(self, rule: FieldRule, one: Occurrence, names: tuple[str, str]) -> Example:
+        number = int(self._named[one.row]) if rule.unit == "pair" else one.row
+        path, line = self._seen.place(number)
+        return Example(
+            path=path, line=line, value=names[0] if one.sign > 0 else names[1], excerpt=one.excerpt
+        )
