@@ -110,11 +110,11 @@ class PairProgress:
             self._live.__exit__(kind, error, trace)
 
     def report(self, stage: str, done: int) -> None:
-        """May be called for every pair; a new stage is always printed."""
+        """May be called for every pair; a stage that begins (`done` 0) is always printed."""
         if self._quiet:
             return
         now = time.perf_counter()
-        is_new = stage != self._stage
+        is_new = stage != self._stage and done == 0
         if not is_new and now - self._printed < (PLAIN_SECONDS if self._live is None else 0.2):
             return
         self._stage, self._printed = stage, now
