@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.codec import dumps
+from rmr1.data.differences import describe_differences
 from rmr1.errors import RunError
 
 DESCRIPTION = "curate.json"
@@ -51,13 +51,9 @@ def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify)
         stored = identify(found)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{path}: not readable as a curation; the file was changed or damaged") from None
-    differences = list(_differences("", stored, json.loads(dumps(identity))))
-    if differences:
-        shown = "; ".join(
-            f"{name} was {_short(old)}, now {_short(new)}" for name, old, new in differences[:3]
-        )
-        more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
-        raise RunError(f"{folder}: was curated in another way: {shown}{more}; choose another folder with -o")
+    difference = describe_differences(stored, identity)
+    if difference is not None:
+        raise RunError(f"{folder}: was curated in another way: {difference}; choose another folder with -o")
     missing = [name for name in found.get("files", ()) if not (folder / name).is_file()]
     if missing:
         raise RunError(f"{folder}: {missing[0]} is gone; delete the folder, or choose another with -o")
@@ -127,16 +123,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _differences(name: str, stored: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(stored, Mapping) and isinstance(wanted, Mapping):
-        for key in dict.fromkeys([*stored, *wanted]):
-            yield from _differences(f"{name}.{key}" if name else key, stored.get(key), wanted.get(key))
-    elif stored != wanted:
-        yield name, stored, wanted
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.data.codec import dump_record, dumps, load_record, loads
+from rmr1.data.differences import describe_differences
 from rmr1.data.keys import KeyCounter
 from rmr1.data.replace import write_json
 from rmr1.errors import DataError, RunError
@@ -241,28 +242,12 @@ def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[
     Raises:
         RunError: a section of `COMPARED` is not the same; the message shows how.
     """
-    differences = [
-        f"{name} was {_short(before)}, now {_short(now)}"
-        for section in COMPARED
-        for name, before, now in _differences(section, stored.get(section), wanted.get(section))
-    ]
-    if differences:
-        shown = "; ".join(differences[:4]) + (
-            f"; and {len(differences) - 4} more" if len(differences) > 4 else ""
-        )
+    difference = describe_differences(
+        {section: stored.get(section) for section in COMPARED},
+        {section: wanted.get(section) for section in COMPARED},
+    )
+    if difference is not None:
         raise RunError(
-            f"{folder}: this run was made in another way: {shown}; choose another folder with -o, or repeat the old settings"
+            f"{folder}: this run was made in another way: {difference}; choose another folder with -o, or repeat the "
+            "old settings"
         )
-
-
-def _differences(name: str, stored: Any, wanted: Any) -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(stored, Mapping) and isinstance(wanted, Mapping):
-        for key in dict.fromkeys([*stored, *wanted]):
-            yield from _differences(f"{name}.{key}", stored.get(key), wanted.get(key))
-    elif loads(dumps(stored)) != loads(dumps(wanted)):
-        yield name, stored, wanted
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rmr1.data.differences import describe_differences
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.replace import write_text
 from rmr1.errors import RunError
@@ -152,29 +153,13 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _refuse_differences(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    before, now = _flatten(_compared(stored)), _flatten(_compared(json.loads(json.dumps(wanted))))
-    different = [
-        f"{name} was {before.get(name)!r}, now {now.get(name)!r}"
-        for name in dict.fromkeys([*before, *now])
-        if before.get(name) != now.get(name)
-    ]
-    if different:
-        more = f"; and {len(different) - 4} more" if len(different) > 4 else ""
+    difference = describe_differences(_compared(stored), _compared(wanted))
+    if difference is not None:
         raise RunError(
-            f"{path}: this training was begun in another way: {'; '.join(different[:4])}{more}; choose another -o, "
-            "or repeat the old settings"
+            f"{path}: this training was begun in another way: {difference}; choose another -o, or repeat the old settings"
         )
 
 
 def _compared(description: Mapping[str, Any]) -> dict[str, Any]:
     recipe = {key: value for key, value in description.get("recipe", {}).items() if key not in _FREE}
     return {"recipe": recipe, "data": description.get("data"), "model": description.get("model")}
-
-
-def _flatten(values: Any, name: str = "") -> dict[str, Any]:
-    if not isinstance(values, Mapping):
-        return {name: values}
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= _flatten(value, f"{name}.{key}" if name else key)
-    return found
