@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         print(
-            "rmr1: interrupted; the same command goes on from what is stored",
+            "rmr1: interrupted; what is stored stays, the same command goes on from there",
             file=sys.stderr,
         )
         return 130
