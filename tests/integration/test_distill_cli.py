@@ -127,6 +127,17 @@ def test_the_verifier_sees_planted_faults(distilled: Path, benchmark: Any) -> No
     )
 
 
+@pytest.fixture
+def own_accelerator() -> Iterator[None]:
+    """What TRL makes accelerate keep for the whole process is taken back."""
+    pytest.importorskip("accelerate")
+    from rmr1.train.scalar.trainer import alone
+
+    with alone():
+        yield
+
+
+@pytest.mark.usefixtures("own_accelerator")
 def test_trl_prepares_the_rows(distilled: Path, tmp_path: Path) -> None:
     trl = pytest.importorskip("trl")
     datasets = pytest.importorskip("datasets")
