@@ -158,7 +158,11 @@ def _print_list(title: str, items: Sequence[str]) -> None:
 
     # Spaces inside an item are kept together.
     text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)
-    print("\n".join(wrap(text, 98, subsequent_indent="  ", break_long_words=False)).replace("\xa0", " "))
+    print(
+        "\n".join(
+            wrap(text, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        ).replace("\xa0", " ")
+    )
 
 
 def _known(value: int | None) -> int | str:
