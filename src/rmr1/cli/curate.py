@@ -63,23 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_result(folder: str, found: Mapping[str, Any]) -> None:
+    from rmr1.curate.card import source_rows
+
     counts = found["counts"]
     if found.get("was_finished"):
         print(f"{folder}: this curation is finished; its figures:")
-    splits = list(counts["splits"])
-    rows = [
-        [
-            name,
-            one["read"],
-            one["unreadable"],
-            sum(one["dropped"].values()) - one["unreadable"],
-            one["kept"],
-            *one["splits"].values(),
-        ]
-        for name, one in counts["sources"].items()
-    ]
-    total = ["all", *(sum(row[at] for row in rows) for at in range(1, len(rows[0])))]
-    _print_table(["source", "read", "bad rows", "dropped", "kept", *splits], [*rows, total])
+    header = ["source", "read", "bad rows", "dropped", "kept", *counts["splits"]]
+    _print_table(header, source_rows(counts, "all"))
     reasons: dict[str, int] = {}
     for one in counts["sources"].values():
         for reason, number in one["dropped"].items():

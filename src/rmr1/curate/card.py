@@ -43,8 +43,8 @@ def _format_head(description: Mapping[str, Any]) -> str:
     return "\n".join(lines + [""] * bool(counts["notes"]))
 
 
-def _format_sources(counts: Mapping[str, Any]) -> str:
-    splits = list(counts["splits"])
+def source_rows(counts: Mapping[str, Any], total: str) -> list[list[Any]]:
+    """Of each source, and under the name `total` of all: read, bad rows, dropped, kept, and each split."""
     rows = [
         [
             name,
@@ -56,11 +56,14 @@ def _format_sources(counts: Mapping[str, Any]) -> str:
         ]
         for name, one in counts["sources"].items()
     ]
-    total = ["**all**", *(sum(row[at] for row in rows) for at in range(1, len(rows[0])))]
-    header = ["Source", "Read", "Bad rows", "Dropped", "Kept", *splits]
+    return [*rows, [total, *(sum(row[at] for row in rows) for at in range(1, len(rows[0])))]]
+
+
+def _format_sources(counts: Mapping[str, Any]) -> str:
+    header = ["Source", "Read", "Bad rows", "Dropped", "Kept", *counts["splits"]]
     return _section(
         "Sources",
-        _table(header, [*rows, total]),
+        _table(header, source_rows(counts, "**all**")),
         "Read counts pairs; read = dropped + kept for every source.",
     )
 

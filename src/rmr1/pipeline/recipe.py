@@ -221,7 +221,13 @@ class _Builder:
         if recipe.judge:
             words += ("--config", f"{HERE}/recipes/{name}.toml")
         self._made.append(name)
-        return Stage(name=name, command=words, recipe=recipe.judge or None, reads=(*reads, *_names(model)))
+        return Stage(
+            name=name,
+            command=words,
+            recipe=recipe.judge or None,
+            reads=(*reads, *_names(model)),
+            may_say_no=True,
+        )
 
     def _parse_check(self, recipe: GrpoRecipe) -> Stage:
         """A few judgments of a base that no stage has taught to write them."""
@@ -238,6 +244,7 @@ class _Builder:
             name="check",
             command=(*words, "-o", f"{HERE}/check"),
             reads=_names(pairs, recipe.model.base),
+            may_say_no=True,
             check=require_verdicts,
         )
 

@@ -52,6 +52,8 @@ class Stage:
     """What `{DIR}/recipes/NAME.toml` holds, where the command names that file."""
     reads: tuple[str, ...] = ()
     """Files, folders and datasets that are not results of a stage. Results are named as `{DIR}/NAME`."""
+    may_say_no: bool = False
+    """Whether exit code 1 is an answer, as a gate's; of other commands it means that something is left to do."""
     check: Callable[[Path], None] | None = None
     """Looks at the finished folder; raises RMR1Error where there is no going on."""
 
@@ -135,7 +137,7 @@ def _run(stage: Stage, key: str, folder: Path) -> int:
     finally:
         seconds += time.monotonic() - begun
         _note(folder, stage.name, {"key": key, "is_done": False, "seconds": seconds})
-    if code not in (0, NO) or (code == NO and not (folder / stage.name).exists()):
+    if code != 0 and not (code == NO and stage.may_say_no and (folder / stage.name).exists()):
         raise RunError(
             f"stage {stage.name} ended with exit code {code} (its message stands above); the same command goes on there"
         )

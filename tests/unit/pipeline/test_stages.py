@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,7 @@ def make_stages(pairs, *, second="scripted:longer", check=None):
         Stage(
             name="scores",
             command=("bench", "pairs", "--from", "{DIR}/second", "--fail-under", "90", "-o", "{DIR}/scores"),
+            may_say_no=True,
         ),
     )
 
@@ -98,6 +100,16 @@ def test_a_stage_that_fails(pairs, tmp_path, capfd):
     code, said = run(make_stages(pairs), out)
     assert code == 0
     assert "done before" in said[0]
+
+
+def test_a_stage_with_something_left_is_not_done(pairs, tmp_path):
+    """A gate may answer no; exit code 1 of a stage that makes something means that it is not whole."""
+    stages = make_stages(pairs, second="scripted:always-a")
+    unfinished = replace(stages[2], may_say_no=False)
+    for _ in range(2):
+        with pytest.raises(RunError, match="stage scores ended with exit code 1"):
+            run((*stages[:2], unfinished), tmp_path / "out")
+    assert not read_state(tmp_path / "out")["scores"]["is_done"]
 
 
 def test_a_check_stops_every_time(pairs, tmp_path):
