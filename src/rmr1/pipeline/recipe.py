@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ class _Builder:
         if not {"train", "world"} & set(data):
             data["train"] = self._split("distill", "distill", "data.train")
         recipe = self._check("distill", build_distill_recipe, section)
-        yield self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
+        stage = self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
+        yield replace(stage, in_place=True)
 
     def sft(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")

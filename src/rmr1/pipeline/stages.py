@@ -54,6 +54,9 @@ class Stage:
     """Files, folders and datasets that are not results of a stage. Results are named as `{DIR}/NAME`."""
     may_say_no: bool = False
     """Whether exit code 1 is an answer, as a gate's; of other commands it means that something is left to do."""
+    in_place: bool = False
+    """With changed inputs the command is run on the folder it has, and takes them (a larger budget, another
+    selection) or refuses: what was paid for is never moved away."""
     check: Callable[[Path], None] | None = None
     """Looks at the finished folder; raises RMR1Error where there is no going on."""
 
@@ -77,7 +80,7 @@ def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], No
                 say(f"{title}: done before")
                 code = before.get("exit_code", 0)
             else:
-                if before.get("key") not in (None, key):
+                if before.get("key") not in (None, key) and not stage.in_place:
                     moved = _move_away(folder, stage.name)
                     say(
                         f"{title}: its inputs have changed"

@@ -112,6 +112,18 @@ def test_a_stage_with_something_left_is_not_done(pairs, tmp_path):
     assert not read_state(tmp_path / "out")["scores"]["is_done"]
 
 
+def test_what_was_paid_for_is_not_moved(pairs, tmp_path):
+    """The command itself takes changed inputs, or refuses them as here, where the judge is another one."""
+    out = tmp_path / "out"
+    before, after = make_stages(pairs), make_stages(pairs, second="scripted:always-a")
+    run(before[:2], out)
+    stored = (out / "second" / "judgments.jsonl").read_bytes()
+    with pytest.raises(RunError, match="stage second ended with exit code 2"):
+        run((after[0], replace(after[1], in_place=True)), out)
+    assert (out / "second" / "judgments.jsonl").read_bytes() == stored
+    assert not (out / "replaced").exists()
+
+
 def test_a_check_stops_every_time(pairs, tmp_path):
     def refuse(folder):
         raise ConfigError(f"{folder.name}: no")
