@@ -4,7 +4,7 @@
     .venv/bin/python benchmarks/grpo_learning.py train [ARM ...]   arms, by seeds; grpo first, it sets the time
     .venv/bin/python benchmarks/grpo_learning.py report            evaluates what is trained, prints the table
 
-Everything lies in `--folder` (default runs/grpo_learning) and goes on where it stopped. Arms:
+Everything lies in `--folder` (default runs/grpo_learning/TEACHER) and goes on where it stopped. Arms:
 
     grpo          reinforcement on new labelled pairs, the paper's +1/-1 for the verdict
     own           fine-tuning on the start's own right samples of the same pairs
@@ -14,10 +14,11 @@ Everything lies in `--folder` (default runs/grpo_learning) and goes on where it 
     consistency   as both, but a pair pays only if both orders are right
 
 `own` samples as many judgments of as many pairs as `grpo` and fine-tunes for the rest of its CPU time. The start
-is the bundled judge distilled further from a teacher that errs: one verdict of four is wrong, and it learns to err
-likewise. It begins with the bundled one because it must copy names and compute well already: the samples of a
-judge that does not differ mostly in slips of the pen that no verdict depends on, and what reinforcement
-could learn drowns in their noise.
+is the bundled judge distilled further from a `--teacher` that errs (rmr1/world/teacher.py): `swayed` has one habit,
+which the judge takes over, greedily too; of `fallible` one verdict of four is wrong for scattered reasons, and a judge
+that samples errs likewise while one that takes the likeliest token does not. It begins with the bundled one because it
+must copy names and compute well already: the samples of a judge that does not differ mostly in slips of the pen that
+no verdict depends on, and what reinforcement could learn drowns in their noise.
 
 Figures are of pairs of the test split, balanced in style: each judged greedily in both orders, and sampled.
 Differences are paired over items and pooled over seeds; p and intervals by a bootstrap clustered on items.
@@ -39,18 +40,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+from world_judging import Outcome, compare, judge_test, open_sampler
 
-from rmr1.engines.loading import load_checkpoint
-from rmr1.engines.reader import read_end_tokens
-from rmr1.prompts import load_family
 from rmr1.train.examples import Position
-from rmr1.train.grpo.plan import build_grpo_plan, build_reader
+from rmr1.train.grpo.plan import build_grpo_plan
 from rmr1.train.grpo.recipe import build_grpo_recipe
-from rmr1.train.grpo.rewards import Judged
-from rmr1.train.grpo.rollout import Sampler
-from rmr1.train.grpo.tasks import Task, TaskMaker, take_tasks
+from rmr1.train.grpo.tasks import take_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 ARMS = ("grpo", "own", "more", "random", "both", "consistency")
@@ -58,7 +53,6 @@ TRACES = 24_000
 START_STEPS = 300
 FIRST_PAIR, PAIRS_OF_A_SEED = 200_000, 20_000
 """Beyond the pairs that the start was distilled on; each seed has its own."""
-RESAMPLES = 20_000
 
 COIN = """
 import hashlib
@@ -131,7 +125,7 @@ def rmr1(verb: str, recipe: dict[str, Any], output: Path) -> float:
     return spend([sys.executable, __file__, f"--{verb}", str(path), str(output)], ledger)
 
 
-def train_start(folder: Path) -> None:
+def train_start(folder: Path, teacher: str) -> None:
     traces = folder / "traces.jsonl"
     if not traces.exists():
         from rmr1.cli.main import main
@@ -146,7 +140,7 @@ def train_start(folder: Path) -> None:
                 "--format",
                 "messages",
                 "--teacher",
-                "fallible",
+                teacher,
             ]
         )
     rmr1("sft", start_recipe(folder), folder / "start")
@@ -213,88 +207,6 @@ def sample_own(folder: Path, seed: int, steps: int) -> None:
     part = folder / f"own-{seed}.part"
     part.write_text("".join(json.dumps(row) + "\n" for row in rows))
     part.rename(folder / f"own-{seed}.jsonl")
-
-
-def open_sampler(model: Path, rows: int) -> Sampler:
-    loaded = load_checkpoint(str(model), device=torch.device("cpu"), dtype=torch.float32)
-    ends = read_end_tokens(loaded.model.generation_config, loaded.model.config, loaded.tokenizer)
-    return Sampler(loaded.model, loaded.tokenizer, end_tokens=ends, rows=rows)
-
-
-def judge_test(model: Path, items: int, samples: int) -> dict[str, Any]:
-    """Of each test item: family; whether each greedy verdict is right and parsed, both orders; counts of samples."""
-    from rmr1.world import sample_pairs
-
-    recipe = build_grpo_recipe(
-        {
-            "model": {"base": str(model)},
-            "data": {"world": {"items": 96, "held_out": 0}},
-            "rollout": {"prompts": 96, "samples": 2, "max_new_tokens": 320},
-        },
-        "evaluation",
-    )
-    plan = build_grpo_plan(recipe)
-    maker = TaskMaker(build_reader(recipe, plan.base), load_family("rubric"), recipe)
-    pairs = [item.pair for item in sample_pairs(0, items, split="test", distribution="balanced")]
-    tasks = [
-        maker.make(pair, place, orders=(order,))[0]
-        for order in ("given", "swapped")
-        for place, pair in enumerate(pairs)
-    ]
-    sampler = open_sampler(model, 128)
-
-    def judge(tasks: Sequence[Task], number: int, temperature: float) -> list[list[Judged]]:
-        drawn = sampler.sample(
-            tasks, samples=number, temperature=temperature, seed="test", with_logprobs=False
-        )
-        return [[one.judge(task) for one in group] for task, group in zip(tasks, drawn, strict=True)]
-
-    greedy = [group[0] for group in judge(tasks, 1, 0.0)]
-    drawn = judge(tasks[:items], samples, 1.0)
-    return {
-        "family": [task.family for task in tasks[:items]],
-        "right": [one.verdict.winner == one.label for one in greedy],
-        "parsed": [one.verdict.winner is not None for one in greedy],
-        "sampled_right": [sum(one.verdict.winner == one.label for one in group) for group in drawn],
-        "sampled_parsed": [sum(one.verdict.winner is not None for one in group) for group in drawn],
-        "samples": samples,
-        "length": float(np.mean([one.num_tokens for one in greedy])),
-    }
-
-
-class Outcome:
-    """What a judge did on the test items; shares in percent, `[items]` arrays."""
-
-    def __init__(self, found: dict[str, Any]):
-        items = len(found["family"])
-        self.family = np.array(found["family"])
-        right, parsed = np.array(found["right"], float), np.array(found["parsed"], bool)
-        first, second = right[:items], right[items:]
-        self.greedy = 100 * first
-        # The same answer preferred both ways: right both ways or wrong both ways, with verdicts.
-        both = parsed[:items] & parsed[items:]
-        self.consistent = 100.0 * (both & (first == second))
-        self.both_right = 100 * first * second
-        self.sampled = 100 * np.array(found["sampled_right"], float) / found["samples"]
-        self.parsed = 100 * parsed[:items].mean()
-        self.greedy_parsed = self.greedy.sum() / max(1, parsed[:items].sum())
-        drawn = np.array(found["sampled_parsed"], float)
-        self.sampled_share = 100 * drawn.sum() / (items * found["samples"])
-        self.sampled_parsed = 100 * np.sum(found["sampled_right"]) / max(1.0, drawn.sum())
-        self.length = found["length"]
-
-
-def compare(
-    ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], seed: int = 0
-) -> tuple[float, float, float, float]:
-    """Mean difference in points over seeds and items, its 95% interval and two-sided p; items are resampled."""
-    difference = np.mean([one - other for one, other in zip(ours, theirs, strict=True)], axis=0)
-    draws = np.random.default_rng(seed)
-    number = len(difference)
-    means = np.array([difference[draws.integers(0, number, number)].mean() for _ in range(RESAMPLES)])
-    low, high = np.quantile(means, [0.025, 0.975])
-    tail = min((means <= 0).mean(), (means >= 0).mean())
-    return float(difference.mean()), float(low), float(high), float(min(1.0, 2 * max(tail, 1 / RESAMPLES)))
 
 
 def report(folder: Path, seeds: int, items: int, samples: int) -> None:
@@ -368,7 +280,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="*", help="start, train [ARM ...] or report")
-    parser.add_argument("--folder", type=Path, default=ROOT / "runs/grpo_learning")
+    parser.add_argument("--teacher", choices=("swayed", "fallible"), default="swayed")
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, help="only this one")
     parser.add_argument("--steps", type=int, default=16, help="rollouts of an arm")
@@ -378,14 +291,14 @@ def main() -> None:
     parser.add_argument("--grpo", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--sample", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    folder = arguments.folder
+    folder = arguments.folder or ROOT / "runs/grpo_learning" / arguments.teacher
     folder.mkdir(parents=True, exist_ok=True)
     if arguments.sft or arguments.grpo:
         _train(arguments)
     elif arguments.sample is not None:
         sample_own(folder, arguments.sample, arguments.steps)
     elif arguments.what[:1] == ["start"]:
-        train_start(folder)
+        train_start(folder, arguments.teacher)
     elif arguments.what[:1] == ["train"]:
         arms = arguments.what[1:] or ARMS
         seeds = range(arguments.seeds) if arguments.seed is None else (arguments.seed,)

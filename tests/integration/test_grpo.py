@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from rmr1.cli.main import main
+from rmr1.engines import shared
 from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
@@ -136,15 +137,25 @@ def test_a_reward_rises(base: Path, pairs: Path, tmp_path: Path) -> None:
     assert summary["samples"] == 12 * 64 and summary["updates"] == 12
 
 
-def test_what_is_trained_is_what_was_sampled(base: Path, pairs: Path, tmp_path: Path) -> None:
-    with plan_and_training(grpo_recipe(base, pairs), tmp_path) as (plan, training):
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.1)])
+def test_what_is_trained_is_what_was_sampled(
+    precision: str,
+    tolerance: float,
+    base: Path,
+    pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cpu": 0})
+    recipe = grpo_recipe(base, pairs, model={"precision": precision})
+    with plan_and_training(recipe, tmp_path) as (plan, training):
         tasks, _ = take_tasks(plan.source, 4, training.position)
         scored = training.score(tasks, training.sample(tasks))
         batch = build_minibatches(scored, plan.objective, prompts=4)[0]
         update = build_update_row(batch.groups, batch, plan.objective)
         with shared_prompt_attention(training.model), torch.no_grad():
             logprobs, _ = training.loss.policy(update.row)
-        assert torch.allclose(logprobs, update.sampler_logprobs, atol=1e-4)
+        assert torch.allclose(logprobs, update.sampler_logprobs, atol=tolerance)
         assert training.sample(tasks)[0][0].tokens == scored[0].samples[0].tokens
 
 
@@ -156,7 +167,9 @@ class plan_and_training:
         self._place = place
 
     def __enter__(self) -> tuple[GrpoPlan, Reinforcement]:
-        self._context = accelerated(device="cpu", is_mixed=False, report=self._recipe.report)
+        self._context = accelerated(
+            device="cpu", is_mixed=self._recipe.model.precision == "bf16", report=self._recipe.report
+        )
         accelerator = self._context.__enter__()
         plan = build_grpo_plan(self._recipe)
         return plan, Reinforcement(plan, accelerator, self._place, None, quiet=True)

@@ -22,8 +22,9 @@ import torch
 
 from rmr1 import Judge
 from rmr1.engines import is_scorer, load_engine, load_scorer
+from rmr1.engines import scorer as scorer_module
 from rmr1.engines.base import Score, ScoreRequest
-from rmr1.engines.scorer import ScalarModel, choose_pad
+from rmr1.engines.scorer import ScalarModel, choose_pad, is_causal
 from rmr1.judge import GenerativeJudge, ScalarJudge, load_judge
 from rmr1.records import ImagePart, Message, TextPart, assistant, user
 
@@ -173,6 +174,33 @@ def test_equal_conversations_get_equal_scores_and_are_computed_once(
     found = score(scorer, "one", "two " * 50, "one", "three", "one", "three")
     assert found[0] == found[2] == found[4] and found[3] == found[5]
     assert len(rows) == 3
+    # Windows later too, until others have taken its place.
+    assert score(scorer, "three", "four") == [found[3], score(scorer, "four")[0]]
+    assert len(rows) == 4
+    monkeypatch.setattr(scorer_module, "_REMEMBERED", 2)
+    score(scorer, "five", "six", "seven")
+    assert len(rows) == 7
+    assert score(scorer, "one")[0].value == pytest.approx(found[0].value, abs=1e-5)
+    assert len(rows) == 8
+
+
+def test_only_causal_models_do_without_a_mask_of_the_padding(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes: Any = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    assert not is_causal(BertForSequenceClassification(BertConfig(vocab_size=16, **sizes)))
+    assert not is_causal(torch.nn.Linear(2, 2))
+    for name in ("qwen2", "llama"):
+        assert is_causal(build_model(name))
+    texts = many_texts(20)
+    without = ScalarModel(str(folder), device="cpu", batch_size=20)
+    assert not without._is_masked
+    monkeypatch.setattr(scorer_module, "is_causal", lambda model: False)
+    masked = ScalarModel(str(folder), device="cpu", batch_size=20)
+    assert masked._is_masked
+    assert values(score(without, *texts)) == pytest.approx(values(score(masked, *texts)), abs=1e-5)
 
 
 @pytest.mark.parametrize("begin", [True, False])

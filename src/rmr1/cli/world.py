@@ -63,10 +63,10 @@ def _add_choices(parser: argparse.ArgumentParser, *, number: int) -> None:
     )
     parser.add_argument(
         "--teacher",
-        choices=("oracle", "fallible", "corrected"),
+        choices=("oracle", "fallible", "corrected", "swayed"),
         default="oracle",
-        help="who judges: always right (default); right in about three of four; or the latter with its wrong "
-        "verdicts written anew",
+        help="who judges: always right (default); right in about three of four; that one with its wrong "
+        "verdicts written anew; or right but swayed by style on problems",
     )
 
 

@@ -1,8 +1,9 @@
 """The key/value cache of the decode loop: transformers' own, with room to grow.
 
 The stock layer joins the old keys and the new one into a fresh tensor at every step, which copies the
-whole cache per token. `GrowingLayer` writes into a buffer that is enlarged now and then. Layers of
-other kinds (sliding window, linear attention) stay as the library makes them.
+whole cache per token. `GrowingLayer` writes into a buffer that is enlarged now and then. Under autocast
+rotated keys come in float32 beside values in 16 bits; they are kept in the values' type, in which attention
+is computed anyway. Layers of other kinds (sliding window, linear attention) stay as the library makes them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        key_states = key_states.to(value_states.dtype)
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()

@@ -8,11 +8,17 @@ trained and are measured; control tokens inside an answer are not escaped. A con
 Requests are read in windows of a few batches, sorted by length and padded on the right. Sequence
 classification reads the score at the last token that is not padding. A checkpoint that names no padding
 token is padded with one that ends none of the batch's conversations, so the score stands where it does
-without padding.
+without padding. Causal attention never looks to the right, so such models are given no mask of the padding
+and attend by their fastest kernels.
+
+Benchmarks ask about the same answer many times (each of RMB's best answers is compared with every loser, each
+of RM-Bench's three styles with three others), so scores are remembered.
 """
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import isfinite
@@ -38,6 +44,8 @@ _BATCH_SIZE = {"cpu": 16, "cuda": 64}
 _BATCH_TOKENS = {"cpu": 16_384, "cuda": 65_536}
 _WINDOW_BATCHES = 4
 """Even, so that both conversations of a pair are in one window."""
+_REMEMBERED = 65_536
+"""Scores kept, the latest: some 15 MB."""
 
 
 class ConversationReader:
@@ -168,6 +176,8 @@ class ScalarModel:
         pad = getattr(self._config, "pad_token_id", None)
         # Some configurations say -1 for none.
         self._pad = pad if pad is not None and 0 <= pad < self._reader.num_embeddings else None
+        self._is_masked = adapter is not None or not is_causal(checkpoint.model)
+        self._known: dict[bytes, float] = {}
         self._batch_size = batch_size or _BATCH_SIZE[where.type]
         self._max_batch_tokens = max_batch_tokens or _BATCH_TOKENS[where.type]
 
@@ -186,7 +196,7 @@ class ScalarModel:
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[tuple[ScoreRequest, Score]]:
         """Yield each request with its score; those that cannot be scored come first in a window.
 
-        A conversation that occurs several times in a window is computed once.
+        A conversation that occurs again is not computed again, unless that was long ago.
 
         Raises:
             GenerationError: a conversation is too long and `on_overlong` is "fail", or the adapter failed.
@@ -199,6 +209,8 @@ class ScalarModel:
                 prepared = self._reader.prepare(request)
                 if isinstance(prepared, Score):
                     yield request, prepared
+                elif (value := self._known.get(_digest(prepared))) is not None:
+                    yield request, Score(value=value, prompt_tokens=len(prepared))
                 else:
                     waiting.setdefault(prepared, []).append(request)
             # Longest first: what does not fit into memory shows at once.
@@ -211,6 +223,8 @@ class ScalarModel:
                 max_prefill_tokens=self._max_batch_tokens,
             ):
                 for row, score in self._run([rows[index] for index in batch]):
+                    if score.value is not None:
+                        self._remember(row, score.value)
                     for request in waiting.pop(row):
                         yield request, score
 
@@ -219,6 +233,11 @@ class ScalarModel:
         self.__dict__.pop("_model", None)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _remember(self, row: tuple[int, ...], value: float) -> None:
+        if len(self._known) >= _REMEMBERED:
+            del self._known[next(iter(self._known))]
+        self._known[_digest(row)] = value
 
     def _run(self, rows: Sequence[tuple[int, ...]]) -> Iterator[tuple[tuple[int, ...], Score]]:
         """Score a batch; one that does not fit into the GPU's memory is halved until it does."""
@@ -249,11 +268,12 @@ class ScalarModel:
         longest = max(map(len, rows))
         device = self._model.device
         inputs = {
-            "input_ids": torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=device),
-            "attention_mask": torch.tensor(
-                [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
-            ),
+            "input_ids": torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=device)
         }
+        if self._is_masked:
+            inputs["attention_mask"] = torch.tensor(
+                [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
+            )
         with torch.inference_mode():
             if self._adapter is None:
                 output = self._model(**inputs)
@@ -269,12 +289,22 @@ class ScalarModel:
         return scores.reshape(-1).float().tolist()
 
 
+def is_causal(model: torch.nn.Module) -> bool:
+    """Whether no token of the model can attend to a later one: all its attention layers say so themselves."""
+    told = [module.is_causal for module in model.modules() if hasattr(module, "is_causal")]
+    return bool(told) and all(one is True for one in told)
+
+
 def choose_pad(rows: Sequence[Sequence[int]], pad: int | None, num_embeddings: int) -> int:
     """The checkpoint's own padding token; where it has none, one that ends none of the rows."""
     if pad is not None:
         return pad
     last = {row[-1] for row in rows}
     return next((token for token in range(num_embeddings) if token not in last), 0)
+
+
+def _digest(row: tuple[int, ...]) -> bytes:
+    return hashlib.blake2b(array("I", row).tobytes(), digest_size=16).digest()
 
 
 def _read_value(value: float, num_tokens: int) -> Score:

@@ -149,14 +149,14 @@ def attend_shared(
 
     Args:
         query: `[R, H, 1, D]`.
-        key, value: `[R, K, T, D]`, the rows' own.
+        key, value: `[R, K, T, D]`, the rows' own; of one type, in which attention is computed.
         parts: the prompts in the order of the rows, each with the number of its rows.
     """
     rows, heads, _, size = query.shape
     key_heads = key.shape[1]
     groups = heads // key_heads
     scale = size**-0.5 if scaling is None else scaling
-    by_row = query.reshape(rows, key_heads, groups, size)
+    by_row = query.to(value.dtype).reshape(rows, key_heads, groups, size)
     own, own_total = _attend_part(by_row, key, value, scale)
     by_head = by_row.transpose(0, 1).reshape(1, key_heads, rows * groups, size)
     queries = by_head.split([count * groups for _, count in parts], dim=2)

@@ -1,8 +1,13 @@
-"""A teacher that errs: about three verdicts of four are right, and what is harder goes wrong more often.
+"""Teachers that err: one here and there, one always in the same way.
 
-Its flaws are those of real judges: the same wrong step as the worse response, a slip of its own, a miscount, a
-misread detail, wishes weighed in the wrong order, too much caution or too much trust, and being taken in by a
-fancy style. A flaw is not always fatal; a trace stays consistent with itself after it.
+About three of four verdicts of the *fallible* teacher are right, and what is harder goes wrong more often. Its flaws
+are those of real judges: the same wrong step as the worse response, a slip of its own, a miscount, a misread detail,
+wishes weighed in the wrong order, too much caution or too much trust, and being taken in by a fancy style. A flaw is
+not always fatal; a trace stays consistent with itself after it. A judge that learns from it and then takes the
+likeliest token gets rid of most of these flaws again, because they are scattered.
+
+The *swayed* teacher works everything out rightly and has one weakness: of two answers to a problem it mostly
+prefers the fancy one where only the wrong one is. That is a habit, and a judge learns it.
 """
 
 from __future__ import annotations
@@ -17,9 +22,9 @@ from rmr1.records import Order
 from rmr1.world.items import ChatWork, ReasoningWork, SafetyWork, WorldItem
 from rmr1.world.oracle import Finding, Reading, oracle_trace, read_claims, read_work, write_reading
 
-Teacher = Literal["oracle", "fallible", "corrected"]
-"""Who judges: always right; right in about three of four; or the second with its wrong verdicts written anew
-by the first, as RM-R1 distils (section 3.2)."""
+Teacher = Literal["oracle", "fallible", "corrected", "swayed"]
+"""Who judges: always right; right in about three of four; the second with its wrong verdicts written anew
+by the first, as RM-R1 distils (section 3.2); right but for one habit."""
 
 Flaw = Literal["same_mistake", "own_slip", "style", "misread", "miscount", "weights", "caution", "trust"]
 
@@ -28,6 +33,9 @@ FLAW_PER_STEP = 0.055
 """Added for each step of a solution, and three times for each wish of a request."""
 FLAW_HARD_STYLE = 0.3
 """Added where only the worse response is fancy."""
+
+SWAYED = 0.8
+"""How often the swayed teacher prefers the wrong answer to a problem where only that one is fancy."""
 
 _OTHER = {"formal": "casual", "casual": "formal", "plain": "bullets", "bullets": "plain"}
 
@@ -44,8 +52,7 @@ class FallibleTrace:
 
 def fallible_trace(item: WorldItem, seed: int, order: Order = "given") -> FallibleTrace:
     """The judgment of the teacher that errs; `seed` and the item decide how."""
-    digest = hashlib.blake2b(f"{seed}/{item.pair.id}".encode(), digest_size=16).digest()
-    random = Random(int.from_bytes(digest, "big"))
+    random = _random_of(item, seed)
     sides = (0, 1) if order == "given" else (1, 0)
     facts = item.facts
     reading = read_work(facts.work, sides)
@@ -63,10 +70,25 @@ def fallible_trace(item: WorldItem, seed: int, order: Order = "given") -> Fallib
     return FallibleTrace(text=write_reading(reading, winner), flaw=flaw, winner=winner)
 
 
+def swayed_trace(item: WorldItem, seed: int, order: Order = "given") -> str:
+    """The right judgment, but for the verdict on a problem whose wrong answer alone is fancy."""
+    facts = item.facts
+    if (
+        facts.family != "Reasoning"
+        or facts.style_class != "hard"
+        or _random_of(item, seed).random() >= SWAYED
+    ):
+        return oracle_trace(item, order)
+    sides = (0, 1) if order == "given" else (1, 0)
+    return write_reading(read_work(facts.work, sides), "B" if sides[0] == facts.best else "A")
+
+
 def teacher_trace(item: WorldItem, teacher: Teacher, seed: int = 0) -> str:
-    """A teacher's judgment of the item as it is given; `seed` is the fallible one's."""
+    """A teacher's judgment of the item as it is given; `seed` decides where one errs."""
     if teacher == "oracle":
         return oracle_trace(item)
+    if teacher == "swayed":
+        return swayed_trace(item, seed)
     judgment = fallible_trace(item, seed)
     if teacher == "corrected" and judgment.winner != item.pair.label:
         return oracle_trace(item)
@@ -79,6 +101,11 @@ def flaw_chance(item: WorldItem) -> float:
     weight = {"Reasoning": 1, "Chat": 3, "Safety": 1}[facts.family]
     chance = FLAW_BASE + FLAW_PER_STEP * weight * facts.steps
     return chance + (FLAW_HARD_STYLE if facts.style_class == "hard" else 0.0)
+
+
+def _random_of(item: WorldItem, seed: int) -> Random:
+    digest = hashlib.blake2b(f"{seed}/{item.pair.id}".encode(), digest_size=16).digest()
+    return Random(int.from_bytes(digest, "big"))
 
 
 def _choose_flaw(random: Random, item: WorldItem) -> Flaw:

@@ -110,7 +110,7 @@ class Format:
     copy: int
     """Of a matrix in the type that products are computed in, where that is not the weights'."""
     cache: int
-    """Of keys and values on average: under autocast keys come out of the rotation in float32."""
+    """Of keys and values."""
     residual: int
     slope: int
     """Of gradients inside a layer."""
@@ -123,7 +123,7 @@ class Format:
 
 FORMATS = {
     ("fp32", False): Format(4, 0, 4, 4, 4, 24, 8, 8, 16, 0),
-    ("bf16", False): Format(4, 2, 3, 4, 2, 26, 4, 4, 8, 0),
+    ("bf16", False): Format(4, 2, 2, 4, 2, 26, 4, 4, 8, 0),
     ("fp32", True): Format(4, 0, 4, 4, 4, 16, 8, 8, 16, 28),
     ("bf16", True): Format(2, 0, 2, 2, 2, 28, 8, 4, 10, 28),
 }
