@@ -14,7 +14,7 @@ Everything lies in `--folder` (default runs/grpo_learning/TEACHER) and goes on w
     consistency   as both, but a pair pays only if both orders are right
 
 `own` samples as many judgments of as many pairs as `grpo` and fine-tunes for the rest of its CPU time. The start
-is the bundled judge distilled further from a `--teacher` that errs (rmr1/world/teacher.py): `swayed` has one habit,
+is the bundled judge distilled further from a `--teacher` that errs (rmr1/world/teacher.py): `anchored` has one habit,
 which the judge takes over, greedily too; of `fallible` one verdict of four is wrong for scattered reasons, and a judge
 that samples errs likewise while one that takes the likeliest token does not. It begins with the bundled one because it
 must copy names and compute well already: the samples of a judge that does not differ mostly in slips of the pen that
@@ -280,7 +280,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="*", help="start, train [ARM ...] or report")
-    parser.add_argument("--teacher", choices=("swayed", "fallible"), default="swayed")
+    parser.add_argument("--teacher", choices=("anchored", "fallible"), default="anchored")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, help="only this one")

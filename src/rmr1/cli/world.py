@@ -63,10 +63,10 @@ def _add_choices(parser: argparse.ArgumentParser, *, number: int) -> None:
     )
     parser.add_argument(
         "--teacher",
-        choices=("oracle", "fallible", "corrected", "swayed"),
+        choices=("oracle", "fallible", "corrected", "anchored"),
         default="oracle",
         help="who judges: always right (default); right in about three of four; that one with its wrong "
-        "verdicts written anew; or right but swayed by style on problems",
+        "verdicts written anew; or right but for a habit of preferring the first answer to a long problem",
     )
 
 

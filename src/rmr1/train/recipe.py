@@ -99,7 +99,7 @@ class WorldRecipe(Section):
 
     items: int = Field(ge=1)
     """Items of one epoch."""
-    teacher: Literal["oracle", "fallible", "corrected", "swayed"] = "oracle"
+    teacher: Literal["oracle", "fallible", "corrected", "anchored"] = "oracle"
     distribution: Literal["biased", "balanced"] = "balanced"
     family: str = "rubric"
     """Prompt family."""

@@ -7,7 +7,7 @@ from rmr1.world.draw import SPLITS, Split
 from rmr1.world.items import FAMILIES, STYLE_CLASSES, WorldCandidates, WorldFacts, WorldItem
 from rmr1.world.oracle import oracle_trace
 from rmr1.world.sample import Distribution, sample_candidates, sample_pair, sample_pairs
-from rmr1.world.teacher import FallibleTrace, Flaw, Teacher, fallible_trace, swayed_trace, teacher_trace
+from rmr1.world.teacher import FallibleTrace, Flaw, Teacher, anchored_trace, fallible_trace, teacher_trace
 
 __all__ = [
     "FAMILIES",
@@ -21,11 +21,11 @@ __all__ = [
     "WorldCandidates",
     "WorldFacts",
     "WorldItem",
+    "anchored_trace",
     "fallible_trace",
     "oracle_trace",
     "sample_candidates",
     "sample_pair",
     "sample_pairs",
-    "swayed_trace",
     "teacher_trace",
 ]

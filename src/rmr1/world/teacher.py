@@ -6,8 +6,8 @@ wishes weighed in the wrong order, too much caution or too much trust, and being
 not always fatal; a trace stays consistent with itself after it. A judge that learns from it and then takes the
 likeliest token gets rid of most of these flaws again, because they are scattered.
 
-The *swayed* teacher works everything out rightly and has one weakness: of two answers to a problem it mostly
-prefers the fancy one where only the wrong one is. That is a habit, and a judge learns it.
+The *anchored* teacher works everything out rightly and has one habit: when a problem was long it mostly prefers the
+answer that stood first, whatever it has found. A judge learns that, and keeps to it greedily.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rmr1.records import Order
 from rmr1.world.items import ChatWork, ReasoningWork, SafetyWork, WorldItem
 from rmr1.world.oracle import Finding, Reading, oracle_trace, read_claims, read_work, write_reading
 
-Teacher = Literal["oracle", "fallible", "corrected", "swayed"]
+Teacher = Literal["oracle", "fallible", "corrected", "anchored"]
 """Who judges: always right; right in about three of four; the second with its wrong verdicts written anew
 by the first, as RM-R1 distils (section 3.2); right but for one habit."""
 
@@ -34,8 +34,10 @@ FLAW_PER_STEP = 0.055
 FLAW_HARD_STYLE = 0.3
 """Added where only the worse response is fancy."""
 
-SWAYED = 0.8
-"""How often the swayed teacher prefers the wrong answer to a problem where only that one is fancy."""
+ANCHORED = 0.8
+"""How often the anchored teacher prefers the first answer to a long problem where the second is right."""
+ANCHORED_STEPS = 4
+"""From how many steps on a problem is long to it."""
 
 _OTHER = {"formal": "casual", "casual": "formal", "plain": "bullets", "bullets": "plain"}
 
@@ -70,25 +72,22 @@ def fallible_trace(item: WorldItem, seed: int, order: Order = "given") -> Fallib
     return FallibleTrace(text=write_reading(reading, winner), flaw=flaw, winner=winner)
 
 
-def swayed_trace(item: WorldItem, seed: int, order: Order = "given") -> str:
-    """The right judgment, but for the verdict on a problem whose wrong answer alone is fancy."""
+def anchored_trace(item: WorldItem, seed: int, order: Order = "given") -> str:
+    """The right judgment, but for the verdict on a long problem whose second answer is right."""
     facts = item.facts
-    if (
-        facts.family != "Reasoning"
-        or facts.style_class != "hard"
-        or _random_of(item, seed).random() >= SWAYED
-    ):
-        return oracle_trace(item, order)
     sides = (0, 1) if order == "given" else (1, 0)
-    return write_reading(read_work(facts.work, sides), "B" if sides[0] == facts.best else "A")
+    is_long = facts.family == "Reasoning" and facts.steps >= ANCHORED_STEPS
+    if is_long and sides[1] == facts.best and _random_of(item, seed).random() < ANCHORED:
+        return write_reading(read_work(facts.work, sides), "A")
+    return oracle_trace(item, order)
 
 
 def teacher_trace(item: WorldItem, teacher: Teacher, seed: int = 0) -> str:
     """A teacher's judgment of the item as it is given; `seed` decides where one errs."""
     if teacher == "oracle":
         return oracle_trace(item)
-    if teacher == "swayed":
-        return swayed_trace(item, seed)
+    if teacher == "anchored":
+        return anchored_trace(item, seed)
     judgment = fallible_trace(item, seed)
     if teacher == "corrected" and judgment.winner != item.pair.label:
         return oracle_trace(item)
