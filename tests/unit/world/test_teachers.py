@@ -10,7 +10,15 @@ from rmr1.grounding import is_grounded
 from rmr1.prompts import render_prompt
 from rmr1.records import Order
 from rmr1.verdicts import RULES, parse_verdict
-from rmr1.world import FAMILIES, WorldItem, fallible_trace, oracle_trace, sample_pairs, teacher_trace
+from rmr1.world import (
+    FAMILIES,
+    WorldItem,
+    anchored_trace,
+    fallible_trace,
+    oracle_trace,
+    sample_pairs,
+    teacher_trace,
+)
 from rmr1.world.arithmetic import Step
 from rmr1.world.items import ChatAnswer, ChatWork, Criterion, Family, ReasoningWork
 from rmr1.world.oracle import read_work, write_reading
@@ -176,3 +184,23 @@ def test_the_fallible_teacher_reads_the_order_it_is_shown() -> None:
         for quote in parse_verdict(judgment.text).trace.quotes:
             start = prompt.index(f"[The Start of Chatbot {quote.side}") if len(item.pair.prompt) == 1 else 0
             assert quote.text in prompt[start:]
+
+
+def test_the_anchored_teacher_errs_by_one_habit_alone() -> None:
+    right: Counter[object] = Counter()
+    seen: Counter[object] = Counter()
+    for item in sample_pairs(8, 2000):
+        facts = item.facts
+        for order, first in (("given", 0), ("swapped", 1)):
+            judgment = anchored_trace(item, 1, order)
+            winner = parse_verdict(judgment).winner
+            is_right = (winner == "A") == (facts.best == first)
+            is_long = facts.family == "Reasoning" and facts.steps >= 4
+            seen[is_long, facts.best == first] += 1
+            right[is_long, facts.best == first] += is_right
+            # What stands before the verdict is right in any case.
+            assert judgment.split("<answer>")[0] == oracle_trace(item, order).split("<answer>")[0]
+        assert teacher_trace(item, "anchored", 1) == anchored_trace(item, 1)
+    for kind in ((False, True), (False, False), (True, True)):
+        assert right[kind] == seen[kind] > 200
+    assert 0.15 < right[True, False] / seen[True, False] < 0.25
