@@ -2,17 +2,21 @@
 
     .venv/bin/python benchmarks/distill_world.py run        both passes over --items pairs
     .venv/bin/python benchmarks/distill_world.py arms       pass 1 alone for as many tokens as both passes took
-    .venv/bin/python benchmarks/distill_world.py report     yields and tokens of what is there
+    .venv/bin/python benchmarks/distill_world.py tune       a judge from nothing on each (about half an hour of CPU time)
+    .venv/bin/python benchmarks/distill_world.py report     yields, tokens and accuracy of what is there
 
 Everything lies in `--folder` (default runs/distill_world) and goes on where it stopped: `both` of `run`, `one` of `arms`.
 `run` sends SIGKILL to `rmr1 distill` when a third of the first pass is stored, and again at half of the second; the server
 counts what it answered, so what was asked twice is known: at most the requests in flight at a kill. Both folders are
-then checked by `distill_verify.py`. To fine-tune from scratch on the two arms:
-
-    rmr1 sft recipes/tiny-judge.toml -o MODEL --set data.train=runs/distill_world/both/train.jsonl ...
+then checked by `distill_verify.py`. `tune` trains by recipes/tiny-judge.toml from random weights, the same steps of as many
+tokens on either; accuracy is of new pairs of the test split, balanced in style, and differences are paired over them.
 """
 
 from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
@@ -20,12 +24,17 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tomli_w
 from distill_teachers import TeacherServer, WorldTeachers
+from world_judging import Outcome, compare, judge_test
 
 ROOT = Path(__file__).resolve().parent.parent
+ARMS = ("one", "both")
 RMR1 = [sys.executable, "-m", "rmr1.cli.main"]
 
 
@@ -101,6 +110,32 @@ def run_arms(arguments: argparse.Namespace) -> None:
     verify(arguments.folder / "one")
 
 
+def tune(arguments: argparse.Namespace) -> None:
+    """A judge from random weights on each arm's rows."""
+    for arm in arguments.arm or ARMS:
+        recipe = tomllib.loads((ROOT / "recipes/tiny-judge.toml").read_text())
+        recipe["data"] = {
+            "train": str(arguments.folder / arm / "train.jsonl"),
+            "max_tokens": 1024,
+            "held_out_share": 0.015,
+        }
+        recipe["optim"].update(steps=arguments.steps, epochs=100)
+        recipe["evaluation"].update(every=200, verdicts=128)
+        path = arguments.folder / f"{arm}-sft.toml"
+        path.write_text(tomli_w.dumps(recipe))
+        subprocess.run([*RMR1, "sft", str(path), "-o", str(arguments.folder / f"{arm}-model")], check=True)
+
+
+def judge_arm(folder: Path, arm: str, items: int) -> Outcome | None:
+    """What the arm's judge does on the test split."""
+    if not (folder / f"{arm}-model/summary.json").exists():
+        return None
+    path = folder / f"{arm}-model.test-{items}.json"
+    if not path.exists():
+        path.write_text(json.dumps(judge_test(folder / f"{arm}-model", items, samples=1)))
+    return Outcome(json.loads(path.read_text()))
+
+
 def verify(folder: Path) -> None:
     subprocess.run([sys.executable, str(ROOT / "benchmarks/distill_verify.py"), str(folder)], check=True)
 
@@ -111,7 +146,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def report(arguments: argparse.Namespace) -> None:
     print("arm   pass  answered  right   kept  tokens read  written  tokens a row")
-    for arm in ("one", "both"):
+    for arm in ARMS:
         if not (arguments.folder / arm / "summary.json").exists():
             continue
         summary = read_summary(arguments.folder / arm)
@@ -123,19 +158,39 @@ def report(arguments: argparse.Namespace) -> None:
                 f"{one['prompt_tokens']:11,}  {one['completion_tokens']:7,}  {tokens / max(1, kept):12,.0f}"
             )
         print(f"{arm:5}  all  rows {summary['rows']:,}, dropped {summary['dropped']}")
+    print(f"\njudges from nothing, {arguments.test_items} test pairs, greedily; 95% interval over pairs")
+    outcomes = {arm: judge_arm(arguments.folder, arm, arguments.test_items) for arm in ARMS}
+    for arm, outcome in outcomes.items():
+        if outcome is not None:
+            families = {
+                family: f"{outcome.greedy[outcome.family == family].mean():.1f}"
+                for family in sorted(set(outcome.family))
+            }
+            nothing = np.zeros_like(outcome.greedy)
+            right, low, high, _ = compare([outcome.greedy], [nothing])
+            print(
+                f"{arm:5} {right:.1f}% ({low:.1f} to {high:.1f}), parsed {outcome.parsed:.1f}%, {families}, "
+                f"the same answer both ways {outcome.consistent.mean():.1f}%"
+            )
+    if (both := outcomes["both"]) and (one := outcomes["one"]):
+        difference, low, high, p = compare([both.greedy], [one.greedy])
+        print(f"both - one {difference:+.1f} ({low:+.1f} to {high:+.1f}), p {p:.4f}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("action", choices=("run", "arms", "report"))
+    parser.add_argument("action", choices=("run", "arms", "tune", "report"))
     parser.add_argument("--folder", type=Path, default=ROOT / "runs/distill_world")
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--arm", choices=ARMS, action="append", help="tune: only this one")
+    parser.add_argument("--steps", type=int, default=2000, help="tune: steps of 8,192 tokens")
+    parser.add_argument("--test-items", type=int, default=2000, help="report: test pairs")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    {"run": run_both, "arms": run_arms, "report": report}[arguments.action](arguments)
+    {"run": run_both, "arms": run_arms, "tune": tune, "report": report}[arguments.action](arguments)
 
 
 if __name__ == "__main__":

@@ -195,7 +195,7 @@ def test_the_anchored_teacher_errs_by_one_habit_alone() -> None:
             judgment = anchored_trace(item, 1, order)
             winner = parse_verdict(judgment).winner
             is_right = (winner == "A") == (facts.best == first)
-            is_long = facts.family == "Reasoning" and facts.steps >= 4
+            is_long = facts.family == "Reasoning" and facts.steps >= 3
             seen[is_long, facts.best == first] += 1
             right[is_long, facts.best == first] += is_right
             # What stands before the verdict is right in any case.
