@@ -1,10 +1,9 @@
 """The decode loop: a model and token prompts in, sampled tokens out. Knows nothing of text.
 
 A prompt is computed once; its samples then share its keys and values, or get copies of them where that
-costs less (`rmr1.engines.forward`). Prompts of a batch are padded on the left, masked, and counted from
-their own first token, so what a prompt gives does not depend on its neighbours (up to rounding). Rows
-that are finished leave the batch when they are a quarter of it. Only the logits of the last position are
-ever computed.
+costs less (`rmr1.engines.forward`). Prompts of a batch are counted from their own first token and never see
+padding, so what a prompt gives does not depend on its neighbours (up to rounding). Rows that are finished
+leave the batch when they are a quarter of it. Only the logits of last positions are ever computed.
 
 Randomness is one number in [0, 1) per row and step, from a generator of the row's own seed, looked up
 in the cumulative distribution: a sample depends on its prompt and its seed, not on the batch, the
@@ -110,10 +109,8 @@ def _sample(
         for index, prompt in enumerate(prompts)
         for sample, request in enumerate(prompt.rows)
     ]
-    device = model.device
-    ids_BT, mask_BT = _pad_left([prompt.tokens for prompt in prompts], device)
     forward = Forward(model)
-    logits = forward.prefill(ids_BT, mask_BT, may_share=len(rows) > len(prompts))
+    logits = forward.prefill([prompt.tokens for prompt in prompts], may_share=len(rows) > len(prompts))
     if logits.isnan().any():
         raise GenerationError("the model's outputs are not numbers; load it with dtype bfloat16 or float32")
     source = [index for index, prompt in enumerate(prompts) for _ in prompt.rows]
@@ -212,13 +209,6 @@ class _Row:
             self.is_done = True
         elif len(self.sampled.tokens) >= self.prompt.max_new_tokens:
             self.is_done = True
-
-
-def _pad_left(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    longest = max(map(len, prompts))
-    ids = [[0] * (longest - len(tokens)) + list(tokens) for tokens in prompts]
-    mask = [[0] * (longest - len(tokens)) + [1] * len(tokens) for tokens in prompts]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 def _pick(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

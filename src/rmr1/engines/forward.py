@@ -1,8 +1,12 @@
 """A model in the middle of decoding: its cache, its mask, its positions, the rows that go on.
 
-The first pass takes prompts, padded on the left; from then on there are rows, each of one prompt. Either the
-prompts' keys and values are repeated for their rows, or they stay as they are and the rows of a prompt
-attend to them together (`rmr1.engines.shared`), where the model allows it and enough is spared.
+The first pass takes prompts; from then on there are rows, each of one prompt. Either the prompts' keys and
+values are repeated for their rows, or they stay as they are and the rows of a prompt attend to them together
+(`rmr1.engines.shared`), where the model allows it and enough is spared.
+
+Prompts of a batch are padded. Where nothing but causal attention is at work, padding stands on the right,
+where no token looks, and the pass needs no mask: the stock kernels are up to three times as fast then. Only
+the steps after it have to be told of the gaps. All other models are padded on the left and masked.
 
 Shapes: `B` prompts, `R` rows, `T` tokens, `V` vocabulary.
 """
@@ -16,8 +20,8 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines.attention import is_grouped
-from rmr1.engines.cache import build_cache
+from rmr1.engines.attention import is_causal, is_grouped
+from rmr1.engines.cache import GrowingLayer, build_cache
 from rmr1.engines.shared import SharedPrompts
 
 
@@ -27,20 +31,36 @@ class Forward:
     def __init__(self, model: PreTrainedModel):
         self._model = model
         self._cache = build_cache(model)
-        self._extra: dict[str, Any] = dict(keep_logits(model, 1))
         self._shared: SharedPrompts | None = None
+        layers: list[Any] = self._cache.layers
+        self._pads_right = (
+            is_grouped(model) and is_causal(model) and {type(layer) for layer in layers} == {GrowingLayer}
+        )
 
-    def prefill(self, ids_BT: torch.Tensor, mask_BT: torch.Tensor, *, may_share: bool) -> torch.Tensor:
+    def prefill(self, prompts: Sequence[Sequence[int]], *, may_share: bool) -> torch.Tensor:
         """The logits `[B, V]` after each prompt. `may_share`: some prompt will have several rows."""
-        positions = (mask_BT.cumsum(dim=-1) - 1).clamp(min=0)
-        self._next = positions[:, -1:] + 1
+        device = self._model.device
+        ids_BT, mask_BT = pad(prompts, on_right=self._pads_right)
+        ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
+        lengths = mask_BT.sum(dim=-1)
         self._length = mask_BT.shape[1]
+        self._next = lengths[:, None]
         # Without padding no mask is needed, and attention may use its faster kernels.
         self._mask = None if bool(mask_BT.all()) else mask_BT
-        prompts = SharedPrompts(self._cache, mask_BT) if may_share and _hands_on(self._model) else None
-        logits = self._run(ids_BT, self._mask, positions, prompts)
-        self._prompts = prompts
-        return logits
+        shared = None
+        if may_share and _hands_on(self._model):
+            shared = SharedPrompts(self._cache, mask_BT, pads_right=self._pads_right)
+        positions = (mask_BT.cumsum(dim=-1) - 1).clamp(min=0)
+        self._prompts = shared
+        if not self._pads_right:
+            return self._run(ids_BT, self._mask, positions, shared, keep_logits(self._model, 1))[
+                :, -1
+            ].float()
+        ends, end_of = (lengths - 1).unique(return_inverse=True)
+        keep = keep_logits(self._model, ends)
+        logits = self._run(ids_BT, None, positions, shared, keep)
+        # A model that cannot be told which places are wanted gives all of them.
+        return logits[torch.arange(len(prompts), device=device), end_of if keep else lengths - 1].float()
 
     def repeat(self, source: Sequence[int]) -> None:
         """Go on with a row for each of `source`, the index of its prompt; rows of a prompt stand together."""
@@ -63,9 +83,9 @@ class Forward:
                 room = mask.new_ones((mask.shape[0], max(128, self._length // 4)))
                 mask = self._mask = torch.cat([mask, room], dim=1)
             mask = mask[:, : self._length]
-        logits = self._run(tokens_R[:, None], mask, self._next, self._shared)
+        logits = self._run(tokens_R[:, None], mask, self._next, self._shared, {})
         self._next = self._next + 1
-        return logits
+        return logits[:, -1].float()
 
     def select(self, rows: Sequence[int]) -> None:
         """Go on with these rows; unless prompts are shared, a row may occur several times."""
@@ -83,8 +103,10 @@ class Forward:
         mask: torch.Tensor | None,
         positions: torch.Tensor,
         prompts: SharedPrompts | None,
+        extra: dict[str, Any],
     ) -> torch.Tensor:
-        extra = self._extra if prompts is None else {**self._extra, "shared_prompts": prompts}
+        if prompts is not None:
+            extra = {**extra, "shared_prompts": prompts}
         outputs = self._model(
             input_ids=ids,
             attention_mask=mask,
@@ -93,13 +115,27 @@ class Forward:
             use_cache=True,
             **extra,
         )
-        return outputs.logits[:, -1].float()
+        logits: torch.Tensor = outputs.logits
+        return logits
 
 
-def keep_logits(model: PreTrainedModel, count: int) -> dict[str, int]:
-    """The argument that limits the output layer to the last positions, where the model has it."""
+def pad(prompts: Sequence[Sequence[int]], *, on_right: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens `[B, T]`, and 1 where they are not padding."""
+    longest = max(map(len, prompts))
+    ids, mask = [], []
+    for tokens in prompts:
+        gap = [0] * (longest - len(tokens))
+        ones = [1] * len(tokens)
+        ids.append([*tokens, *gap] if on_right else [*gap, *tokens])
+        mask.append([*ones, *gap] if on_right else [*gap, *ones])
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+def keep_logits(model: PreTrainedModel, places: int | torch.Tensor) -> dict[str, int | torch.Tensor]:
+    """The argument that limits the output layer to the last so many places, or to those in a tensor; empty where
+    the model does not have it."""
     has_it = "logits_to_keep" in inspect.signature(model.forward).parameters
-    return {"logits_to_keep": count} if has_it else {}
+    return {"logits_to_keep": places} if has_it else {}
 
 
 def _hands_on(model: PreTrainedModel) -> bool:

@@ -31,6 +31,7 @@ try:
     import torch
 
     from rmr1.engines.adapters import load_adapter
+    from rmr1.engines.attention import is_causal
     from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.reader import check_reading
     from rmr1.engines.tokens import encode_text, render_chat
@@ -287,12 +288,6 @@ class ScalarModel:
                 "number each. For another head name an adapter that turns its outputs into scores"
             )
         return scores.reshape(-1).float().tolist()
-
-
-def is_causal(model: torch.nn.Module) -> bool:
-    """Whether no token of the model can attend to a later one: all its attention layers say so themselves."""
-    told = [module.is_causal for module in model.modules() if hasattr(module, "is_causal")]
-    return bool(told) and all(one is True for one in told)
 
 
 def choose_pad(rows: Sequence[Sequence[int]], pad: int | None, num_embeddings: int) -> int:

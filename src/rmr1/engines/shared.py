@@ -42,10 +42,11 @@ Part = tuple[torch.Tensor, torch.Tensor]
 class SharedPrompts:
     """Passed to the model as the keyword `shared_prompts`, which it hands on to every layer's attention."""
 
-    def __init__(self, cache: DynamicCache, mask_BT: torch.Tensor):
-        """`cache` is empty still; `mask_BT` is 1 where the prompts, padded on the left, have tokens."""
+    def __init__(self, cache: DynamicCache, mask_BT: torch.Tensor, *, pads_right: bool = False):
+        """`cache` is empty still; `mask_BT` is 1 where the prompts have tokens, 0 on the left or right of them."""
         self._cache = cache
         self._mask = mask_BT.bool()
+        self._pads_right = pads_right
         self._fitting: set[int] = set()
         self._layers: list[list[Part]] = []
         self._prompt_of_row: list[int] = []
@@ -96,13 +97,17 @@ class SharedPrompts:
 
     def share(self, source: Sequence[int]) -> None:
         """Take the prompts out of the cache, which then holds what the rows write."""
-        lengths = self._mask.sum(dim=-1).tolist()
+        longest = self._mask.shape[-1]
+        spans = [
+            slice(length) if self._pads_right else slice(longest - length, longest)
+            for length in self._mask.sum(dim=-1).tolist()
+        ]
         layers: list[Any] = self._cache.layers
         for place, layer in enumerate(layers):
             self._layers.append(
                 [
-                    (layer.keys[index, None, :, -length:], layer.values[index, None, :, -length:])
-                    for index, length in enumerate(lengths)
+                    (layer.keys[index, None, :, span], layer.values[index, None, :, span])
+                    for index, span in enumerate(spans)
                 ]
             )
             layers[place] = GrowingLayer()
@@ -132,7 +137,8 @@ class SharedPrompts:
     def _is_seen_whole(self, mask: torch.Tensor | None) -> bool:
         """Whether the last token of each prompt sees all of it, and no padding."""
         if mask is None:
-            return bool(self._mask.all())
+            # Padding on the right stands behind all that a causal layer sees.
+            return self._pads_right or bool(self._mask.all())
         if mask.dtype != torch.bool or mask.shape[1] != 1 or mask.shape[-1] != self._mask.shape[-1]:
             return False
         return bool((mask[:, 0, -1] == self._mask).all())
