@@ -18,7 +18,8 @@ is the bundled judge distilled further from a `--teacher` that errs (rmr1/world/
 which the judge takes over, greedily too; of `fallible` one verdict of four is wrong for scattered reasons, and a judge
 that samples errs likewise while one that takes the likeliest token does not. It begins with the bundled one because it
 must copy names and compute well already: the samples of a judge that does not differ mostly in slips of the pen that
-no verdict depends on, and what reinforcement could learn drowns in their noise.
+no verdict depends on, and what reinforcement could learn drowns in their noise. With `oracle` the start is the bundled
+judge as it is.
 
 Figures are of pairs of the test split, balanced in style: each judged greedily in both orders, and sampled.
 Differences are paired over items and pooled over seeds; p and intervals by a bootstrap clustered on items.
@@ -33,6 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -42,6 +44,7 @@ from typing import Any
 
 from world_judging import Outcome, compare, judge_test, open_sampler
 
+from rmr1.models import bundled_judge
 from rmr1.train.examples import Position
 from rmr1.train.grpo.plan import build_grpo_plan
 from rmr1.train.grpo.recipe import build_grpo_recipe
@@ -143,6 +146,10 @@ def train_start(folder: Path, teacher: str) -> None:
                 teacher,
             ]
         )
+    if teacher == "oracle":
+        shutil.copytree(bundled_judge(), folder / "start")
+        (folder / "start/summary.json").write_text("{}")
+        return
     rmr1("sft", start_recipe(folder), folder / "start")
 
 
@@ -280,7 +287,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="*", help="start, train [ARM ...] or report")
-    parser.add_argument("--teacher", choices=("anchored", "fallible"), default="anchored")
+    parser.add_argument("--teacher", choices=("anchored", "fallible", "oracle"), default="anchored")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, help="only this one")
