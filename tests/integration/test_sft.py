@@ -14,6 +14,7 @@ import pytest
 
 pytest.importorskip("accelerate")
 
+import accelerate.tracking
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -395,6 +396,44 @@ def test_a_loss_that_is_no_number_ends_the_run(rows: Path, tmp_path: Path) -> No
     recipe = small_recipe(rows, optim={"name": "adamw", "lr": 1e30, "warmup": 0})
     with pytest.raises(ConfigError, match=r"step \d+: the loss is .*lower optim.lr"):
         train(tmp_path / "out", recipe)
+
+
+def test_trackers_write_into_the_folder(rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from accelerate.tracking import GeneralTracker
+
+    seen: dict[str, Any] = {}
+
+    class Tracker(GeneralTracker):
+        name = "tensorboard"
+        requires_logging_directory = True
+
+        def __init__(self, run_name: str, logging_dir: str, **kwargs: Any):
+            super().__init__()
+            seen.update(run_name=run_name, logging_dir=logging_dir, steps=[])
+
+        @property
+        def tracker(self) -> None:
+            return None
+
+        def store_init_configuration(self, values: dict[str, Any]) -> None:
+            seen["settings"] = values
+
+        def log(self, values: dict[str, Any], step: int | None = None, **kwargs: Any) -> None:
+            seen["steps"].append((step, values["loss"]))
+
+        def finish(self) -> None:
+            seen["is_finished"] = True
+
+    monkeypatch.setitem(accelerate.tracking.LOGGER_TYPE_TO_CLASS, "tensorboard", Tracker)
+    available = [accelerate.tracking.LoggerType("tensorboard")]
+    monkeypatch.setattr(accelerate.tracking, "_available_trackers", available)
+    recipe = small_recipe(rows, data={"max_tokens": 512}, report={"report_to": "tensorboard"})
+    run_sft(build_recipe(recipe, "recipe.toml"), tmp_path / "model", quiet=True)
+    assert seen["logging_dir"] == str(tmp_path / "model/logs") and seen["run_name"] == "rmr1"
+    assert seen["settings"]["seed"] == 0 and seen["is_finished"]
+    lines = (tmp_path / "model/metrics.jsonl").read_text().splitlines()
+    wanted = [(line["step"], line["loss"]) for line in map(json.loads, lines) if "loss" in line]
+    assert seen["steps"] == wanted
 
 
 def test_dry_run(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -16,11 +17,15 @@ _T = TypeVar("_T")
 
 @contextlib.contextmanager
 def accelerated(
-    *, device: Literal["auto", "cpu", "cuda"], is_mixed: bool, report: ReportRecipe
+    *,
+    device: Literal["auto", "cpu", "cuda"],
+    is_mixed: bool,
+    report: ReportRecipe,
+    folder: str | Path | None = None,
 ) -> Iterator[Any]:
     """accelerate's view of the processes and devices; `is_mixed` computes in bfloat16 on float32 weights.
 
-    What it keeps for the whole process is taken back at the end, so that a run of another precision may
+    Trackers that write files do so in `logs` in the folder. What it keeps for the whole process is taken back at the end, so that a run of another precision may
     follow in the same process.
 
     Raises:
@@ -29,6 +34,7 @@ def accelerated(
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
+        from accelerate.utils import ProjectConfiguration
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
@@ -43,6 +49,10 @@ def accelerated(
             cpu=device == "cpu" or not torch.cuda.is_available(),
             mixed_precision="bf16" if is_mixed else "no",
             log_with=names or None,
+            project_config=ProjectConfiguration(
+                project_dir=None if folder is None else str(folder),
+                logging_dir=None if folder is None else str(Path(folder, "logs")),
+            ),
         )
     except ValueError as error:
         raise ConfigError(f"report.report_to or model.precision: {str(error).splitlines()[0]}") from None
@@ -52,9 +62,9 @@ def accelerated(
     try:
         yield accelerator
     finally:
-        if accelerator.num_processes > 1:
+        if names or accelerator.num_processes > 1:
             accelerator.end_training()
-        elif is_first:
+        if accelerator.num_processes == 1 and is_first:
             AcceleratorState._reset_state(reset_partial_state=True)
 
 

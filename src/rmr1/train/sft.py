@@ -46,7 +46,10 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
         ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
     """
     with accelerated(
-        device=recipe.device, is_mixed=recipe.model.precision == "bf16", report=recipe.report
+        device=recipe.device,
+        is_mixed=recipe.model.precision == "bf16",
+        report=recipe.report,
+        folder=output,
     ) as accelerator:
         plan, place = build_plan(recipe), Path(output)
         return run_once(

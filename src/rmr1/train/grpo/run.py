@@ -57,7 +57,9 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
         ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
     """
     is_mixed = recipe.model.precision == "bf16" and recipe.lora is None
-    with accelerated(device=recipe.device, is_mixed=is_mixed, report=recipe.report) as accelerator:
+    with accelerated(
+        device=recipe.device, is_mixed=is_mixed, report=recipe.report, folder=output
+    ) as accelerator:
         plan = build_grpo_plan(recipe)
         check_fit(plan)
         if recipe.rollout.engine == "vllm":
