@@ -16,8 +16,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## judge fresh pairs with the bundled judge and show what was found
 	$(BIN)/rmr1 demo
 
-test: $(STAMP)  ## the whole test suite
-	$(BIN)/python -m pytest -q
+test: $(STAMP)  ## the whole test suite, a file at a time on every core
+	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 test-engines: .venv-engines/.setup-stamp  ## the real vLLM engine, on the CPU, in an environment of its own
 	.venv-engines/bin/python -m pytest -q tests/engines
