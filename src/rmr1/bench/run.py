@@ -35,6 +35,7 @@ from rmr1.judge.base import PairJudge
 from rmr1.judge.compare import cast_vote, decide
 from rmr1.judge.describe import FORMAT, describe_run, library_versions
 from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.scalar import RULE as SCORES
 from rmr1.judge.settings import Placement
 from rmr1.judge.summary import Tally, describe_cost
 from rmr1.records import Judgment, PreferencePair
@@ -221,7 +222,7 @@ def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
 
 def read_again(judgment: Judgment, rule: str) -> Judgment:
     """The judgment that the same texts give by another rule; scores stay as they are."""
-    if not judgment.votes:
+    if not judgment.votes or judgment.rule == SCORES:
         return judgment
     if is_about_answers(judgment):
         return reread_answers(judgment, rule)

@@ -59,15 +59,18 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
     overalls: dict[str, float | None] = {}
     is_average_placed = True
     for job in jobs:
-        source, rule = _source_of(arguments, job)
+        source = _source_of(job)
+        # What was stored from other judgments is already read by the rule that was asked for.
+        rule = None if job.folder is not None and arguments.rule else _choose_rule(arguments, job, source)
         outcomes = _read(job, source, rule)
         scores = score_outcomes(
             job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
         )
         lines: list[str] = []
-        if rule is not None:
-            lines.append(f"texts are read by verdict rule {rule!r}")
         extra: dict[str, Any] = {}
+        if said := _choose_rule(arguments, job, source):
+            lines.append(f"texts are read by verdict rule {said!r}")
+            extra["rule"] = said
         standing = _place(scores)
         if standing is not None:
             standings.append((standing, _columns_of(scores)))
@@ -75,10 +78,14 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
             extra["standing"] = standing.describe()
         comparison = None
         if job.baseline is not None:
+            old_rule = _choose_rule(arguments, job, job.baseline)
+            if old_rule is not None:
+                lines.append(f"texts of the baseline are read by verdict rule {old_rule!r}")
+                extra["baseline_rule"] = old_rule
             comparison = compare_runs(
                 job.benchmark,
                 find_source(source, rule),
-                find_source(job.baseline, rule),
+                find_source(job.baseline, old_rule),
                 variant=job.variant,
                 num_resamples=arguments.resamples,
             )
@@ -117,19 +124,24 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
     )
 
 
-def _source_of(arguments: argparse.Namespace, job: Job) -> tuple[Path, str | None]:
-    """Where the judgments are, and the rule that their texts are read by, where it is not their own."""
-    if job.folder is not None:
-        source, rule = job.folder, None
-    elif job.source is not None:
-        source, rule = job.source, arguments.rule
-    else:
+def _source_of(job: Job) -> Path:
+    """Where the judgments are."""
+    source = job.folder or job.source
+    if source is None:
         raise ConfigError("-o RUN is missing")
-    if rule is None and arguments.as_published and arguments.rule is None and (source / RUN_FILE).is_file():
+    return source
+
+
+def _choose_rule(arguments: argparse.Namespace, job: Job, source: Path) -> str | None:
+    """The verdict rule that the texts of a source, new or old, are read again by; None for the one they were
+    read by. In a live run `--rule` says how the judge's own texts are read, and nothing of others."""
+    if arguments.rule is not None:
+        return None if job.source is None else str(arguments.rule)
+    if arguments.as_published and (source / RUN_FILE).is_file():
         # Texts that were read as RM-R1's are; those of other protocols keep their rule.
         settings = read_description(source).get("settings", {})
-        rule = "published" if settings.get("rule") == JudgeSettings().rule else None
-    return source, rule
+        return "published" if settings.get("rule") == JudgeSettings().rule else None
+    return None
 
 
 def _read(job: Job, source: Path, rule: str | None) -> Outcomes:

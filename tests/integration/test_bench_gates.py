@@ -1,0 +1,113 @@
+"""What a gate and a comparison of `rmr1 bench` stand on: rules, missing answers, partial and foreign runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rmr1.cli import main
+
+MODEL = "gpt-4o-2024-05-13"
+
+
+def run(*arguments):
+    return main.main([str(one) for one in arguments])
+
+
+def jb_row(number, label="A>B", **fields):
+    return {
+        "pair_id": f"p{number}",
+        "source": "livebench-math",
+        "question": f"Q{number}",
+        "response_model": MODEL,
+        "response_A": "one",
+        "response_B": "the other",
+        "label": label,
+        **fields,
+    }
+
+
+def write_lines(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Ten pairs of JudgeBench's Math; the longer answer, B, is right in four."""
+    rows = [jb_row(number, "B>A" if number < 4 else "A>B") for number in range(10)]
+    return write_lines(tmp_path / "data" / "gpt.jsonl", rows).parent
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Another judge's outputs for the same ten pairs, in arena form: right in all."""
+    rows = []
+    for number in range(10):
+        right = "B>A" if number < 4 else "A>B"
+        other = "A>B" if number < 4 else "B>A"
+        judgments = [
+            {"judgment": {"response": f"[[{said}]]"}, "decision": right} for said in (right, other)
+        ]
+        rows.append(jb_row(number, right, judgments=judgments))
+    return write_lines(tmp_path / "recorded.jsonl", rows)
+
+
+@pytest.fixture
+def scored(tmp_path):
+    """A scalar judge's outputs for the same ten pairs: A is higher in all, which is right in six."""
+    rows = []
+    for number in range(10):
+        judgments = [{"judgment": {"scores": scores}, "decision": "A>B"} for scores in ([2, 1], [1, 2])]
+        rows.append(jb_row(number, "B>A" if number < 4 else "A>B", judgments=judgments))
+    return write_lines(tmp_path / "scored.jsonl", rows)
+
+
+def live(data, folder, judge="longer", *more):
+    return run(
+        "bench", "judgebench", "--data", data, "-m", f"scripted:{judge}", "-o", folder, "--quiet", *more
+    )
+
+
+def overall_of(capsys):
+    found = json.loads(capsys.readouterr().out)
+    return found, found["comparison"]["overall"][0]
+
+
+def test_as_published_rereads_what_was_read_by_tags_and_nothing_else(data, recorded, scored, tmp_path, capsys):
+    assert live(data, tmp_path / "run") == 0
+    capsys.readouterr()
+    base = ("bench", "judgebench", "--from", tmp_path / "run", "--as-published", "--json", "--baseline")
+    # Arena texts keep their own rule: the baseline is right in all ten, not in none.
+    assert run(*base, recorded) == 1
+    found, overall = overall_of(capsys)
+    assert (overall["old"], overall["new"]) == (1, 0.4)
+    assert (found["rule"], "baseline_rule" in found) == ("published", False)
+    assert run(*base, scored) == 0
+    assert overall_of(capsys)[1]["old"] == 0.6
+    # The other way round: the recorded outputs are new, the run folder is old.
+    assert run("bench", "judgebench", "--from", recorded, *base[4:], tmp_path / "run") == 0
+    found, overall = overall_of(capsys)
+    assert (overall["old"], overall["new"]) == (0.4, 1)
+    assert ("rule" in found, found["baseline_rule"]) == (False, "published")
+
+
+def test_a_stored_copy_and_its_baseline_are_read_by_the_same_rule(data, tmp_path, capsys):
+    assert live(data, tmp_path / "run") == 0
+    base = ("bench", "judgebench", "--from", tmp_path / "run", "--rule", "ratings", "--json")
+    capsys.readouterr()
+    # The scripted judge writes no numbers: nothing can be read, of neither run.
+    assert run(*base, "-o", tmp_path / "copy", "--baseline", tmp_path / "run") == 0
+    found, overall = overall_of(capsys)
+    assert (overall["new"], overall["old"]) == (0, 0)
+    assert (found["rule"], found["baseline_rule"]) == ("ratings", "ratings")
+    assert run(*base[:-1], "-o", tmp_path / "again", "--markdown", "-") == 0
+    assert "- texts are read by verdict rule 'ratings'" in capsys.readouterr().out
+    # Of a live run --rule says how its own texts are read; the baseline keeps its rule.
+    assert live(data, tmp_path / "live", "longer", "--rule", "published", "--json") == 0
+    capsys.readouterr()
+    again = ("--rule", "published", "--json", "--baseline", tmp_path / "run")
+    assert live(data, tmp_path / "live", "longer", *again) == 0
+    assert overall_of(capsys)[1]["old"] == 0.4
