@@ -233,6 +233,9 @@ def test_partial_results_and_other_benchmarks_are_not_placed() -> None:
         assert place(benchmark, 0.5) is not None
     assert place("llmbar", 0.5) is None
     assert place("HelpSteer3", 0.75) is None
+    # The margin term of RewardBench 2's Ties: always wrong by the most is -0.01 in one of six subsets.
+    worst = place("rewardbench2", -0.01 / 6)
+    assert worst is not None and worst.rank == worst.total
     with pytest.raises(ValueError, match=r"79\.1 is not a share"):
         place("rm-bench", 79.1)
 
