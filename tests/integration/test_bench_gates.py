@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from rmr1.bench.base import score_judgments
+from rmr1.bench.compare import check_baseline
+from rmr1.bench.run import load_benchmark
 from rmr1.cli import main
 
 MODEL = "gpt-4o-2024-05-13"
@@ -111,3 +114,58 @@ def test_a_stored_copy_and_its_baseline_are_read_by_the_same_rule(data, tmp_path
     again = ("--rule", "published", "--json", "--baseline", tmp_path / "run")
     assert live(data, tmp_path / "live", "longer", *again) == 0
     assert overall_of(capsys)[1]["old"] == 0.4
+
+
+def test_a_gate_needs_something_that_passed(data, tmp_path, capsys):
+    assert live(data, tmp_path / "run") == 0
+    (tmp_path / "run" / "judgments.jsonl").write_bytes(b"")
+    capsys.readouterr()
+    assert run("bench", "judgebench", "--from", tmp_path / "run", "--fail-under", 1.5) == 2
+    assert "no judgments in it, so JudgeBench cannot be scored" in capsys.readouterr().err
+    scores = score_judgments(load_benchmark("judgebench"), [])
+    gate = check_baseline(scores, fail_under=1.5)
+    assert (gate.is_passed, gate.line) == (
+        False,
+        "judgebench has no overall score, because nothing was judged",
+    )
+
+
+def fail(folder, *numbers):
+    """Turn these judgments into ones that the engine did not answer."""
+    path = folder / "judgments.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for number in numbers:
+        lines[number] |= {"winner": None, "problem": "generation_failed"}
+        for vote in lines[number]["votes"]:
+            vote["generation"] |= {"text": "", "finish_reason": "error", "error": "503"}
+            vote["verdict"] = {"winner": None, "problem": "generation_failed"}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def own_pairs(tmp_path, labels="BBBA"):
+    rows = [
+        {"prompt": f"Q{number}", "response_a": "short", "response_b": "a longer one", "label": label}
+        for number, label in enumerate(labels)
+    ]
+    return write_lines(tmp_path / "own.jsonl", rows)
+
+
+def test_requests_that_failed_are_no_answers_of_the_judge(tmp_path, capsys):
+    path = own_pairs(tmp_path)
+    base = ("bench", "pairs", path, "-m", "scripted:longer", "-o", tmp_path / "run", "--quiet")
+    assert run(*base) == 0
+    fail(tmp_path / "run", 0, 3)
+    capsys.readouterr()
+    assert run("bench", "pairs", "--from", tmp_path / "run", "--fail-under", 50) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "2 of 4 judgments failed, for which the engine gave no answer, and are left out; "
+        "--retry-failed asks again" in said
+    )
+    assert "gate FAILED: pairs has no overall score to hold against 50% (partial: 2 of 4)" in said
+    assert run("bench", "pairs", path, "--from", tmp_path / "run", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["failed"], found["unfinished"], found["problems"]) == (2, 0, {})
+    assert found["overall"][0]["status"] == "partial: 2 of 4"
+    assert run(*base, "--retry-failed", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["overall"][0]["value"] == 0.75

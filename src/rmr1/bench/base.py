@@ -123,6 +123,8 @@ class BenchmarkScores:
     judgments: int
     unfinished: int = 0
     """Items left out because some of their judgments are missing."""
+    failed: int = 0
+    """Judgments left out because the engine did not answer."""
     orders: tuple[tuple[str, int], ...] = ()
     """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
     problems: tuple[tuple[str, int], ...] = ()
@@ -148,6 +150,7 @@ class BenchmarkScores:
             "categories": [one.describe() for one in self.categories],
             "judgments": self.judgments,
             "unfinished": self.unfinished,
+            "failed": self.failed,
             "orders": dict(self.orders),
             "problems": dict(self.problems),
             "notes": list(self.notes),
@@ -241,6 +244,7 @@ def score_outcomes(
         categories=tuple(figures[num_wholes + num_figures :]),
         judgments=outcomes.judgments,
         unfinished=outcomes.unfinished,
+        failed=outcomes.failed,
         orders=tuple(sorted(outcomes.orders.items())),
         problems=tuple(sorted(outcomes.problems.items())),
         variant=variant,

@@ -353,6 +353,8 @@ def check_baseline(
             failed.append(f"{name} is worse than the baseline: {format_difference(other)}")
         else:
             passed.append(f"{name} is not significantly worse than the baseline: {format_difference(other)}")
+    if not failed and not passed:
+        failed.append(f"{scores.benchmark} has no overall score, because nothing was judged")
     return Gate(is_passed=not failed, line="; ".join(failed or passed))
 
 

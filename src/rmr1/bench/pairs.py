@@ -74,10 +74,9 @@ def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:
     """
     parts: dict[str, PartBuilder] = {}
     counts = RulingCounts()
-    for ruling in rulings:
+    for ruling in counts.answered(rulings):
         if ruling.label is None:
             raise DataError(f"pair {ruling.id!r} has no label, so no verdict can be right")
-        counts.add(ruling)
         name = f"{_name(ruling.subset)}{_SEPARATOR}{_name(ruling.source)}{_SEPARATOR}{ruling.label}"
         part = parts.get(name)
         if part is None:
@@ -107,7 +106,8 @@ def rule_pairs(outcomes: Outcomes, variant: str) -> Measures:
     """Plain accuracy of all pairs, and by subset, source and label where there are several."""
     everything = tuple(sorted(outcomes.parts))
     # Own data has no official size: what was judged is the whole of it, unless more is known to be there.
-    total = sum(len(part) for part in outcomes.parts.values()) + outcomes.unfinished
+    total = sum(len(part) for part in outcomes.parts.values())
+    total += outcomes.unfinished + outcomes.failed
     overall = Measure(group="pairs", name="overall", parts=everything, official=total)
     figures = [
         *_by(everything, "subset", lambda one: one[0]),

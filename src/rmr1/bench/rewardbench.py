@@ -159,8 +159,7 @@ def tally_rewardbench(rulings: Iterable[Ruling]) -> Outcomes:
     """
     parts = {name: PartBuilder(name, size) for name, size in SIZES.items()}
     counts = RulingCounts()
-    for ruling in rulings:
-        counts.add(ruling)
+    for ruling in counts.answered(rulings):
         subset, _, item = ruling.id.partition("/")
         if subset not in parts or not item or ruling.label not in ("A", "B"):
             raise DataError(

@@ -133,7 +133,7 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
     counts = RulingCounts()
     prompts: dict[tuple[str, str], _Answers] = {}
     is_text = False
-    for ruling in rulings:
+    for ruling in counts.answered(rulings):
         found = ID.fullmatch(ruling.id)
         subset = "" if found is None else found[1]
         if found is None or subset not in SIZES or (subset == TIES and not TIES_ID.fullmatch(found[2])):
@@ -150,7 +150,6 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
         if one.way != way:
             raise DataError(f"{subset}/{found[2]} was judged in two ways, by {one.way} and by {way}")
         is_text |= ruling.rule in (RATED, RATED_PUBLISHED)
-        counts.add(ruling)
         _add(one, indices, ruling)
     return _build(counts, prompts, is_text)
 

@@ -190,8 +190,7 @@ def tally_rmb(rulings: Iterable[Ruling]) -> Outcomes:
     pairs = {(name := f"{SETS[0]}/{one}"): PartBuilder(name, sizes[0]) for one, sizes in SIZES.items()}
     lists = {(name := f"{SETS[1]}/{one}"): _Lists(name, sizes[1]) for one, sizes in SIZES.items()}
     counts = RulingCounts()
-    for ruling in rulings:
-        counts.add(ruling)
+    for ruling in counts.answered(rulings):
         name, _, row = ruling.id.rpartition("#")
         part = pairs.get(name)
         if part is not None and ruling.label is not None and ":" not in row:

@@ -193,8 +193,7 @@ def tally_rm_bench(rulings: Iterable[Ruling]) -> Outcomes:
     """
     parts = {name: _Matrices(name, size) for name, size in SIZES.items()}
     counts = RulingCounts()
-    for ruling in rulings:
-        counts.add(ruling)
+    for ruling in counts.answered(rulings):
         name, _, rest = ruling.id.partition("/")
         item, _, cell = rest.rpartition(":")
         if name not in parts or cell not in CELLS or ruling.label not in ("A", "B"):

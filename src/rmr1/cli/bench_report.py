@@ -187,6 +187,11 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
             if one.missing:
                 more = f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
                 yield f"  incomplete parts: {', '.join(one.missing[:3])}{more}"
+    if scores.failed:
+        yield (
+            f"{scores.failed} of {scores.judgments} judgments failed, for which the engine gave no answer, and "
+            "are left out; --retry-failed asks again"
+        )
     if scores.unfinished:
         yield f"{scores.unfinished} items left out: some of their judgments are missing"
     orders = ", ".join(f"{name} {count}" for name, count in scores.orders)

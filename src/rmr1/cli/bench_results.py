@@ -19,7 +19,7 @@ from rmr1.bench.run import count_pairs, read_outcomes
 from rmr1.cli.bench_jobs import OWN_PAIRS, Job
 from rmr1.cli.bench_report import Average, Result
 from rmr1.data.runs import RUN_FILE, read_description
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.judge.settings import JudgeSettings
 
 PLACED_GROUP = {"judgebench": "gpt-4o-2024-05-13"}
@@ -63,6 +63,12 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
         # What was stored from other judgments is already read by the rule that was asked for.
         rule = None if job.folder is not None and arguments.rule else _choose_rule(arguments, job, source)
         outcomes = _read(job, source, rule)
+        if not outcomes.judgments:
+            raise DataError(
+                f"no judgments in it, so {job.benchmark.title} cannot be scored; "
+                "expected a run folder or recorded outputs of some",
+                path=source,
+            )
         scores = score_outcomes(
             job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
         )
@@ -150,8 +156,8 @@ def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
     outcomes = read_outcomes(job.benchmark, source, rule=rule, data=job.data if is_checked else None)
     if job.benchmark.name != OWN_PAIRS or job.source is None or job.data is None:
         return outcomes
-    missing = count_pairs(job.benchmark, job.data) - sum(len(part) for part in outcomes.parts.values())
-    return replace(outcomes, unfinished=max(0, missing))
+    known = sum(len(part) for part in outcomes.parts.values()) + outcomes.failed
+    return replace(outcomes, unfinished=max(0, count_pairs(job.benchmark, job.data) - known))
 
 
 def _place(scores: BenchmarkScores) -> Standing | None:
