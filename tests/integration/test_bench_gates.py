@@ -169,3 +169,84 @@ def test_requests_that_failed_are_no_answers_of_the_judge(tmp_path, capsys):
     assert found["overall"][0]["status"] == "partial: 2 of 4"
     assert run(*base, "--retry-failed", "--json") == 0
     assert json.loads(capsys.readouterr().out)["overall"][0]["value"] == 0.75
+
+
+def test_own_pairs_are_read_as_it_is_said(tmp_path, capsys):
+    rows = [
+        {"q": f"Q{number}", "better": "a longer one", "worse": "short", "id": str(number)} for number in range(3)
+    ]
+    path = write_lines(tmp_path / "own.jsonl", [*rows, {"q": "Q", "better": None, "worse": "x", "id": "3"}])
+    columns = ("--map", "prompt=q", "--map", "chosen=better", "--map", "rejected=worse")
+    base = ("bench", "pairs", path, "-m", "scripted:longer", "-o", tmp_path / "run", "--quiet")
+    assert run(*base, *columns) == 2
+    assert "own.jsonl:4: " in capsys.readouterr().err
+    assert run(*base, *columns, "--skip-invalid", "--json") == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert (found["overall"][0]["value"], found["judgments"], found["invalid_rows"]) == (1, 3, 1)
+    assert printed.err.count("own.jsonl:4: ") == 1
+    # The same by settings; read in another way it is another run.
+    config = tmp_path / "judge.toml"
+    config.write_text(
+        '[data]\nskip_invalid = true\nmap = {prompt = "q", chosen = "better", rejected = "worse"}\n'
+    )
+    assert run(*base, "--config", config) == 0
+    said = capsys.readouterr().out
+    assert "rows passed over, because they cannot be read: 1" in said
+    other = ("--map", "prompt=q", "--map", "chosen=worse", "--map", "rejected=better", "--skip-invalid")
+    assert run(*base, *other) == 2
+    assert "made in another way" in capsys.readouterr().err
+    assert run("bench", "rmb", "--from", path, *columns) == 2
+    assert "data.map (--map) says how own pairs are read" in capsys.readouterr().err
+
+
+def test_one_side_that_is_always_right_is_not_shown_as_read(tmp_path, capsys):
+    path = own_pairs(tmp_path, "AAAA")
+    base = ("bench", "pairs", path, "-m", "scripted:always-a", "--quiet", "-o", tmp_path / "run")
+    for more in ((), ("--dry-run",)):
+        assert run(*base, "--order", "given", *more) == 2
+        assert "the better answer is A in every pair, so order 'given' would" in capsys.readouterr().err
+    path.unlink()
+    own_pairs(tmp_path, "AAAB")
+    assert run(*base, "--order", "given", "--limit", 1) == 0
+
+
+def test_both_orders_leave_the_official_figure_of_own_pairs(tmp_path, capsys):
+    path = own_pairs(tmp_path, "AABB" * 5)
+    found = {}
+    for order in ("seeded", "both"):
+        base = ("bench", "pairs", path, "-m", "scripted:always-a", "-o", tmp_path / order, "--quiet")
+        assert run(*base, "--order", order, "--json") == 0
+        found[order] = json.loads(capsys.readouterr().out)
+    assert found["both"]["overall"][0] == found["seeded"]["overall"][0]
+    assert 0 < found["both"]["overall"][0]["correct"] < 20
+    beside = {one["name"]: one["value"] for one in found["both"]["figures"] if one["group"] == "pairs"}
+    assert beside == {"same verdict both ways": 0, "right both ways": 0}
+
+
+def test_a_part_of_own_pairs_is_partial_live_too(tmp_path, capsys):
+    path = own_pairs(tmp_path)
+    base = ("bench", "pairs", path, "-m", "scripted:longer", "-o", tmp_path / "run", "--quiet")
+    assert run(*base, "--limit", 2, "--fail-under", 50) == 1
+    said = capsys.readouterr().out
+    assert "pairs: no overall score, partial: 2 of 4 items" in said
+    assert "2 pairs of the data are not judged" in said
+    assert "official" not in said
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["scores"]["overall"][0]["status"] == "partial: 2 of 4"
+    assert run(*base, "--fail-under", 50) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pairs", "-m", "scripted:longer", "-o", "{run}"), "bench pairs lacks its FILE"),
+        (("judgebench", "--from", "{run}", "--retry-failed"), "--retry-failed asks for judging"),
+        (("judgebench", "--from", "{run}", "--temperature", "0"), "--temperature asks for judging"),
+    ],
+)
+def test_mistakes(tmp_path, capsys, arguments, message):
+    assert run("bench", *(one.format(run=tmp_path / "run") for one in arguments)) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert message in printed.err

@@ -195,6 +195,8 @@ class Benchmark:
     """Name -> what it changes, in words; `official` is always there."""
     askings: Mapping[str, Asking] = field(default_factory=dict)
     """Ways of asking by name, besides `pairs`."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """What was said of how `read_pairs` reads own data; a run goes on only where it is the same."""
     hub: str | None = None
     """Name of its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
 

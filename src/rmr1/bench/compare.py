@@ -405,7 +405,7 @@ def comparison_remarks(comparison: Comparison) -> list[str]:
             shown = ", ".join(left.examples) + (", ..." if left.count > len(left.examples) else "")
             lines.append(f"left out, {where}: {left.count} ({shown})")
     if any(one.is_partial for one in comparison.overall):
-        lines.append("overall is of a part of the official data; it is no official score of either run")
+        lines.append("overall is of a part of the data; it is not the whole score of either run")
     both = (*comparison.overall, *comparison.figures)
     lines.append("+/-: items for which the new judge earned more, and less")
     if any(one.test for one in both):

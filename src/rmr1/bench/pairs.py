@@ -9,9 +9,11 @@ is wrong and counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rmr1.bench.base import Benchmark
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
@@ -48,14 +50,43 @@ def find_pair_files(data: Path) -> list[Path]:
     return files
 
 
-def read_labelled_pairs(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
+def own_pairs(
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    on_invalid: Callable[[DataError], Any] | None = None,
+) -> Benchmark:
+    """`PAIRS`, of data that is read in this way: arguments are those of `rmr1.data.read_pairs`.
+
+    With `on_invalid`, rows that cannot be read go there and are passed over.
+    """
+    read = partial(read_labelled_pairs, format=format, columns=columns, on_invalid=on_invalid)
+    said = {"format": format, "map": dict(columns or {})}
+    return replace(PAIRS, read_pairs=read, reading={name: value for name, value in said.items() if value})
+
+
+def read_labelled_pairs(
+    data: Path,
+    limit: int | None = None,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    on_invalid: Callable[[DataError], Any] | None = None,
+) -> Iterator[PreferencePair]:
     """The first `limit` pairs; an id that came before gets a number: `17`, `17 (2)`, `17 (3)`.
 
     Raises:
-        DataError: a row cannot be read, or has no label.
+        DataError: a row cannot be read (and there is no `on_invalid`), or has no label.
     """
     ids = KeyCounter()
-    for pair in read_pairs(data, limit=limit):
+    for pair in read_pairs(
+        data,
+        limit=limit,
+        format=format,
+        columns=columns,
+        on_error="raise" if on_invalid is None else "skip",
+        errors=on_invalid,
+    ):
         if pair.label is None:
             raise DataError(
                 f"pair {pair.id!r} has no label, so no verdict can be right; expected one of "
@@ -81,7 +112,7 @@ def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:
         part = parts.get(name)
         if part is None:
             part = parts.setdefault(name, PartBuilder(name))
-        add_pair(part, ruling.id, ruling, by_vote=True)
+        add_pair(part, ruling.id, ruling)
     for part in parts.values():
         _number_repeated(part.items)
     return counts.outcomes("pairs", parts.values())

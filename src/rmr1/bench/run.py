@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmr1.bench.base import OFFICIAL_RULE, Asking, Benchmark, BenchmarkScores, score_outcomes
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
@@ -39,6 +39,13 @@ from rmr1.judge.scalar import RULE as SCORES
 from rmr1.judge.settings import Placement
 from rmr1.judge.summary import Tally, describe_cost
 from rmr1.records import Judgment, PreferencePair
+
+class Scored(NamedTuple):
+    """A run's table and its scores, so that nobody reads the run again for more."""
+
+    outcomes: Outcomes
+    scores: BenchmarkScores
+
 
 PAIRS_ASKING = "pairs"
 """The way of asking that every benchmark has."""
@@ -93,6 +100,22 @@ def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
         )
 
 
+def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
+    """Refuse own pairs as they were read where the right answer stands on one side in all of them.
+
+    Raises:
+        ConfigError: it does, and the order is `given`. DataError: the data cannot be read.
+    """
+    if order != "given":
+        return
+    labels = {pair.label for pair in read_pairs(benchmark, data)}
+    if len(labels) == 1 and labels <= {"A", "B"}:
+        raise ConfigError(
+            f"{data}: the better answer is {labels.pop()} in every pair, so order 'given' would show it in one "
+            f"place always; choose {' or '.join(one for one in benchmark.placements if one != order)}"
+        )
+
+
 def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
     """The same model with another placement; a judge that sees one answer at a time has none.
 
@@ -137,12 +160,17 @@ def count_pairs(
 def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
     """What identifies the data: the contents of its files, in their order; of a hub's dataset its name."""
     if not data.exists():
-        return {"benchmark": benchmark.name, "dataset": str(data)}
+        return {"benchmark": benchmark.name, "dataset": str(data), **benchmark.reading}
     digest = hashlib.sha256()
     files = benchmark.find_files(data)
     for path in files:
         digest.update(str(fingerprint_source(path)["sha256"]).encode())
-    return {"benchmark": benchmark.name, "sha256": digest.hexdigest(), "files": len(files)}
+    return {
+        "benchmark": benchmark.name,
+        "sha256": digest.hexdigest(),
+        "files": len(files),
+        **benchmark.reading,
+    }
 
 
 def open_benchmark_run(
@@ -185,6 +213,12 @@ def judge_benchmark(
             on_judgment(judgment)
 
 
+def count_unjudged(outcomes: Outcomes, num_pairs: int) -> Outcomes:
+    """The same, where own data of that many pairs has no official size: what nobody judged is unfinished."""
+    known = sum(len(part) for part in outcomes.parts.values()) + outcomes.failed
+    return replace(outcomes, unfinished=max(0, num_pairs - known))
+
+
 def summarize_run(
     benchmark: Benchmark,
     writer: RunWriter,
@@ -192,16 +226,22 @@ def summarize_run(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-) -> BenchmarkScores:
-    """Score a run folder's judgments and store the summary; with the judge that made them, what they cost."""
+    num_pairs: int | None = None,
+) -> Scored:
+    """Score a run folder's judgments and store the summary; with the judge that made them, what they cost.
+
+    `num_pairs` is how many there are in data that has no official size.
+    """
     tally = Tally()
     judgments = _counted(tally, (one for _, one in read_judgments(writer.folder)))
     outcomes = benchmark.tally(map(ruling_of, judgments))
+    if num_pairs is not None:
+        outcomes = count_unjudged(outcomes, num_pairs)
     scores = score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     summary = tally.summary()
     cost = {} if judge is None else describe_cost(summary, judge)
     writer.write_summary({**summary, **cost, "scores": scores.describe()})
-    return scores
+    return Scored(outcomes, scores)
 
 
 def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
@@ -282,7 +322,7 @@ def score_finished(
             key = format_key(digest, occurrences.increment(digest))
             if not writer.is_finished(key):
                 writer.append(key, judgment)
-        return summarize_run(benchmark, writer, variant=variant, num_resamples=num_resamples)
+        return summarize_run(benchmark, writer, variant=variant, num_resamples=num_resamples).scores
 
 
 def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterable[Judgment]:

@@ -83,13 +83,12 @@ class RulingCounts:
         )
 
 
-def add_pair(part: PartBuilder, item: str, ruling: Ruling, *, by_vote: bool = False) -> None:
+def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
     """A labelled pair as an item: credit 1 where its label won; a tie or a missing verdict is no win.
 
-    Of a pair asked both ways the order counts that was asked first, as benchmarks ask once in a random
-    order; `by_vote` counts what both add up to.
+    Of a pair asked both ways the order counts that was asked first, as benchmarks ask once in a random order.
     """
-    winner = ruling.winner if by_vote else ruling.asked_first()[0]
+    winner, _ = ruling.asked_first()
     part.items.append(item)
     part.credits.append(winner == ruling.label)
     part.no_verdict.append(winner is None)

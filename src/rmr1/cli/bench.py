@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from rmr1.cli import options
 
 if TYPE_CHECKING:
+    from rmr1.bench.run import Scored
     from rmr1.cli.bench_jobs import Job
     from rmr1.cli.bench_results import Collected
 
@@ -41,7 +42,7 @@ FEWEST_RESAMPLES = 100
 
 HELP = "score a judge on benchmarks"
 
-_JUDGING = ("model", "family", "order", "seed", "limit", "config", "set", "ask", "dry_run", "expect_tokens")
+_JUDGING = ("model", "family", "order", "seed", "limit", "config", "set", "ask", "dry_run", "expect_tokens", "retry_failed")
 """Flags that say how to judge, beside those of sampling and engine."""
 
 
@@ -61,9 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="judgments that exist, instead of -m; repeatable",
     )
     options.add_run_arguments(parser)
-    parser.add_argument(
-        "--limit", type=int, metavar="N", help="only the first N items of each part, for a trial"
-    )
     parser.add_argument(
         "--ask",
         choices=("pairs", "ratings", "four_way"),
@@ -105,11 +103,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument("--quiet", action="store_true", help="no progress")
     options.add_model_arguments(parser)
     options.add_sampling_arguments(parser)
+    options.add_data_arguments(
+        parser, title="data of own pairs", limit="only the first N items of each part, for a trial"
+    )
     options.add_config_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.bench_jobs import plan_jobs
+    from rmr1.cli.bench_jobs import plan_jobs, refuse_reading
+    from rmr1.cli.config import build_config
     from rmr1.errors import ConfigError
 
     if arguments.fail_under is not None:
@@ -123,16 +125,18 @@ def run(arguments: argparse.Namespace) -> int:
         )
     jobs = plan_jobs(arguments)
     _check_report(arguments, jobs)
+    scored: dict[str, Scored] = {}
     if jobs[0].source is not None:
         _refuse_judging(arguments)
+        refuse_reading(build_config(arguments).data, jobs)
         _store_finished(arguments, jobs)
     elif arguments.dry_run:
         return _print_dry_run(arguments, jobs)
     else:
-        _judge(arguments, jobs)
+        scored = _judge(arguments, jobs)
     from rmr1.cli.bench_results import collect
 
-    collected = collect(arguments, jobs)
+    collected = collect(arguments, jobs, scored)
     _report(arguments, jobs, collected)
     return 0 if all(gate.is_passed for gate in collected.gates) else 1
 
@@ -164,7 +168,8 @@ def _refuse_judging(arguments: argparse.Namespace) -> None:
     from rmr1.errors import ConfigError
 
     for name in (*_JUDGING, *FLAGS["sampling"], *FLAGS["engine"]):
-        if getattr(arguments, name) is not None:
+        value = getattr(arguments, name)
+        if value is not None and value is not False:
             flag = "--adapter" if name == "lora_adapter" else "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} asks for judging, --from for judgments that exist; leave one out")
 
@@ -188,8 +193,8 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     from argparse import Namespace
     from functools import partial
 
-    from rmr1.bench.run import check_placement, fingerprint_data, read_pairs
-    from rmr1.cli.bench_jobs import require_data
+    from rmr1.bench.run import check_placement, check_sides, fingerprint_data, read_pairs
+    from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
     from rmr1.errors import ConfigError
@@ -197,10 +202,13 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     if arguments.json and len(jobs) > 1:
         raise ConfigError("--dry-run --json tells of one benchmark at a time; name one")
     config = build_config(arguments)
+    refuse_reading(config.data, jobs)
     for job in jobs:
         settings = config.judge_settings(order=job.benchmark.order)
         check_placement(job.benchmark, settings.order)
         data = require_data(job)
+        if job.benchmark.name == OWN_PAIRS:
+            check_sides(job.benchmark, data, settings.order)
         if len(jobs) > 1:
             print(f"{job.benchmark.title}:")
         if job.benchmark.askings and not job.is_asking_said:
@@ -217,31 +225,40 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     return 0
 
 
-def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
-    """Load the model once and judge benchmark by benchmark; every run folder is opened before the first."""
+def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scored]:
+    """Load the model once and judge benchmark by benchmark; every run folder is opened before the first.
+
+    What each came to, by name.
+    """
     from contextlib import ExitStack, closing
     from dataclasses import replace
 
     from rmr1.bench.run import (
         check_placement,
+        check_sides,
         count_pairs,
         judge_benchmark,
         open_benchmark_run,
         place_answers,
         summarize_run,
     )
-    from rmr1.cli.bench_jobs import require_data, require_folder, suit_asking
+    from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data, require_folder, suit_asking
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge
 
     config = build_config(arguments)
+    refuse_reading(config.data, jobs)
     for job in jobs:
         require_data(job)
         require_folder(job)
-        check_placement(job.benchmark, config.judge_settings(order=job.benchmark.order).order)
+        order = config.judge_settings(order=job.benchmark.order).order
+        check_placement(job.benchmark, order)
+        if job.benchmark.name == OWN_PAIRS:
+            check_sides(job.benchmark, require_data(job), order)
     limit = config.data.limit
     totals = [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
+    scored: dict[str, Scored] = {}
     with ExitStack() as opened:
         first = opened.enter_context(
             closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order)))
@@ -281,7 +298,14 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
                     asking=job.asking,
                     on_judgment=progress.update,
                 )
-            summarize_run(job.benchmark, writer, judge, num_resamples=arguments.resamples)
+            scored[job.benchmark.name] = summarize_run(
+                job.benchmark,
+                writer,
+                judge,
+                num_resamples=arguments.resamples,
+                num_pairs=count_pairs(job.benchmark, data) if job.benchmark.name == OWN_PAIRS else None,
+            )
+    return scored
 
 
 def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Collected) -> None:

@@ -12,6 +12,8 @@ from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Ov
 from rmr1.bench.compare import HEADER as COMPARED
 from rmr1.bench.compare import Comparison, comparison_remarks, comparison_rows, format_comparison
 
+from rmr1.cli.bench_jobs import OWN_PAIRS
+
 WIDTH = 100
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
 _NAME_WIDTH = 40
@@ -177,14 +179,12 @@ def _line(row: Row, widths: Sequence[int]) -> str:
 
 
 def _remarks(scores: BenchmarkScores) -> Iterator[str]:
+    is_own = scores.benchmark == OWN_PAIRS
     for one in scores.overall:
         if one.value is None:
-            yield (
-                f"{one.group}: no overall score, {one.status} official items"
-                if one.official
-                else f"{one.group}: {one.status}"
-            )
-            if one.missing:
+            items = "items" if is_own else "official items"
+            yield f"{one.group}: no overall score, {one.status} {items}" if one.official else f"{one.group}: {one.status}"
+            if one.missing and not is_own:
                 more = f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
                 yield f"  incomplete parts: {', '.join(one.missing[:3])}{more}"
     if scores.failed:
@@ -193,7 +193,11 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
             "are left out; --retry-failed asks again"
         )
     if scores.unfinished:
-        yield f"{scores.unfinished} items left out: some of their judgments are missing"
+        yield (
+            f"{scores.unfinished} pairs of the data are not judged"
+            if is_own
+            else f"{scores.unfinished} items left out: some of their judgments are missing"
+        )
     orders = ", ".join(f"{name} {count}" for name, count in scores.orders)
     yield f"{scores.judgments} judgments (order: {orders})"
     if scores.problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from rmr1.bench.compare import Gate, check_baseline, compare_runs, find_source
 from rmr1.bench.metrics import percentile_interval
 from rmr1.bench.outcomes import Floats, Outcomes, draw_values
 from rmr1.bench.published import THREE, Standing, average_three, place
-from rmr1.bench.run import count_pairs, read_outcomes
+from rmr1.bench.run import Scored, count_pairs, count_unjudged, read_outcomes
 from rmr1.cli.bench_jobs import OWN_PAIRS, Job
 from rmr1.cli.bench_report import Average, Result
 from rmr1.data.runs import RUN_FILE, read_description
@@ -46,8 +46,8 @@ class Collected:
     """Each with the judge's own figures by the names of the published columns."""
 
 
-def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
-    """Score every job's judgments.
+def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[str, Scored]) -> Collected:
+    """Score every job's judgments; `scored` are those that were read and scored when they were made.
 
     Raises:
         DataError, ConfigError, RunError: judgments cannot be read or compared.
@@ -62,21 +62,28 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
         source = _source_of(job)
         # What was stored from other judgments is already read by the rule that was asked for.
         rule = None if job.folder is not None and arguments.rule else _choose_rule(arguments, job, source)
-        outcomes = _read(job, source, rule)
+        known = scored.get(job.benchmark.name) if rule is None else None
+        outcomes = _read(job, source, rule) if known is None else known.outcomes
         if not outcomes.judgments:
             raise DataError(
                 f"no judgments in it, so {job.benchmark.title} cannot be scored; "
                 "expected a run folder or recorded outputs of some",
                 path=source,
             )
-        scores = score_outcomes(
-            job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
-        )
+        if known is not None and known.scores.variant == job.variant:
+            scores = known.scores
+        else:
+            scores = score_outcomes(
+                job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
+            )
         lines: list[str] = []
         extra: dict[str, Any] = {}
         if said := _choose_rule(arguments, job, source):
             lines.append(f"texts are read by verdict rule {said!r}")
             extra["rule"] = said
+        if job.invalid:
+            lines.append(f"rows passed over, because they cannot be read: {len(job.invalid)}")
+            extra["invalid_rows"] = len(job.invalid)
         standing = _place(scores)
         if standing is not None:
             standings.append((standing, _columns_of(scores)))
@@ -154,10 +161,9 @@ def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
     """The outcomes; of own pairs what the file holds and nobody judged counts as unfinished."""
     is_checked = job.source is not None and job.folder is None
     outcomes = read_outcomes(job.benchmark, source, rule=rule, data=job.data if is_checked else None)
-    if job.benchmark.name != OWN_PAIRS or job.source is None or job.data is None:
+    if job.benchmark.name != OWN_PAIRS or job.data is None:
         return outcomes
-    known = sum(len(part) for part in outcomes.parts.values()) + outcomes.failed
-    return replace(outcomes, unfinished=max(0, count_pairs(job.benchmark, job.data) - known))
+    return count_unjudged(outcomes, count_pairs(job.benchmark, job.data))
 
 
 def _place(scores: BenchmarkScores) -> Standing | None:
