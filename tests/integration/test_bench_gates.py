@@ -250,3 +250,111 @@ def test_mistakes(tmp_path, capsys, arguments, message):
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert message in printed.err
+
+
+def test_a_baseline_is_looked_at_before_judging(data, tmp_path, capsys):
+    assert run(
+        "bench", "pairs", own_pairs(tmp_path), "-m", "scripted:longer", "-o", tmp_path / "own", "--quiet"
+    ) == 0
+    capsys.readouterr()
+    for baseline, message in (
+        (tmp_path / "nowhere", "nowhere: no such file or folder"),
+        (tmp_path / "own", "a run of pairs; expected one of judgebench"),
+        (data / "gpt.jsonl", "no recorded outputs: expected the key"),
+    ):
+        assert live(data, tmp_path / "run", "longer", "--baseline", baseline) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_that_is_there_twice_is_refused(tmp_path, capsys):
+    rows = [jb_row(number) for number in range(30)]
+    data = write_lines(tmp_path / "data" / "one.jsonl", rows).parent
+    write_lines(data / "two.jsonl", rows)
+    assert live(data, tmp_path / "run") == 2
+    said = capsys.readouterr().err
+    # Math has 56 pairs, of one set of answers.
+    assert "60 items of Math, of which JudgeBench has 56: is the data there twice?" in said
+    assert "Read were one.jsonl, two.jsonl" in said
+
+
+def test_a_folder_of_several_serves_one(data, tmp_path, capsys):
+    data.rename(tmp_path / "judgebench")
+    assert live(tmp_path, tmp_path / "run") == 0
+
+
+def test_a_partial_result_is_not_drawn_and_keeps_the_gate(data, tmp_path, capsys):
+    base = ("bench", "judgebench", "--data", data, "-m", "scripted:longer", "-o", tmp_path / "run", "--quiet")
+    plot = tmp_path / "plot.png"
+    assert run(*base, "--plot", plot) == 0
+    said = capsys.readouterr().err
+    assert said.endswith(f"{plot}: not drawn, because no overall is complete and official\n")
+    assert run(*base, "--plot", plot, "--fail-under", 50) == 1
+    assert not plot.exists()
+
+
+def test_gates_are_said_last(data, recorded, tmp_path, capsys):
+    assert live(data, tmp_path / "run", "longer", "--baseline", recorded) == 1
+    printed = capsys.readouterr()
+    *before, last = printed.out.splitlines()
+    assert last.startswith(f"gate FAILED: judgebench {MODEL} is worse than the baseline: 40.00% against 100.00%")
+    assert not any(line.startswith("gate") for line in before)
+    assert all(len(line) <= 100 for line in before)
+    base = ("bench", "judgebench", "--from", recorded, "--baseline", recorded)
+    for more in (("--json",), ("--markdown", "-")):
+        assert run(*base, *more) == 0
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"gate passed: judgebench {MODEL} is not significantly worse")
+        assert printed.err.count("\n") == 1
+    assert printed.out.splitlines()[-1] == f"- {printed.err.strip()}"
+
+
+def test_comparisons_fit_a_terminal(tmp_path, capsys):
+    """Long names, a long path and long ids: nothing is wider than 100 columns, numbers are whole."""
+    subset = "a subset with a name of many words " * 3
+    rows = [
+        {
+            "id": f"{'id' * 40}-{number}",
+            "prompt": f"Q{number}",
+            "response_a": "short",
+            "response_b": "a longer one",
+            "label": "AB"[number % 2],
+            "subset": subset.strip(),
+            "source": "somewhere " * 8,
+        }
+        for number in range(12)
+    ]
+    old = tmp_path / ("a-folder-" * 15) / "old"
+    path = write_lines(tmp_path / "own.jsonl", rows[:6])
+    assert run("bench", "pairs", path, "-m", "scripted:longer", "-o", old, "--quiet") == 0
+    write_lines(path, rows)
+    capsys.readouterr()
+    base = ("bench", "pairs", path, "-m", "scripted:always-b", "-o", tmp_path / "new", "--quiet")
+    run(*base, "--baseline", old, "--categories")
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 100 for line in lines if not line.startswith(("gate", "read them")))
+    heading = next(index for index, line in enumerate(lines) if line.startswith("own pairs against "))
+    assert lines[heading].endswith("/old:") and "..." in lines[heading]
+    header = lines[heading + 1].split()
+    assert header == ["group", "score", "new", "%", "old", "%", "points", "95%", "p", "+/-", "items"]
+    assert any(line.startswith("left out, in the new run only: 6 (") for line in lines)
+    assert any(line.startswith("own pairs, categories: subset and source") for line in lines)
+
+
+def test_categories(tmp_path, capsys):
+    rows = [
+        {"id": number, "subset": subset, "prompt": "Q", "chosen": "a longer answer", "rejected": "no"}
+        for subset in ("donotanswer", "hep-go")
+        for number in range(3)
+    ]
+    path = write_lines(tmp_path / "rewardbench.jsonl", rows)
+    base = ("bench", "rewardbench", "--data", path, "-m", "scripted:longer", "--quiet")
+    assert run(*base, "-o", tmp_path / "old") == 0
+    assert "donotanswer" not in capsys.readouterr().out.partition("incomplete parts")[0]
+    again = (*base, "-o", tmp_path / "old", "--categories", "--baseline", tmp_path / "old", "--markdown")
+    run(*again, tmp_path / "table.md")
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["donotanswer", "100.00", "43.9-100.0", "3", "3", "of", "136", "0", "0"] in lines
+    assert ["Safety", "donotanswer", "100.00", "100.00", "+0.00"] in [line[:5] for line in lines]
+    text = (tmp_path / "table.md").read_text()
+    assert "| hep-go | 100.00 |" in text and "| Reasoning | hep-go | 100.00 | 100.00 |" in text

@@ -195,6 +195,8 @@ class Benchmark:
     """Name -> what it changes, in words; `official` is always there."""
     askings: Mapping[str, Asking] = field(default_factory=dict)
     """Ways of asking by name, besides `pairs`."""
+    is_sized: bool = True
+    """Whether its data has an official size; own data is what there is."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """What was said of how `read_pairs` reads own data; a run goes on only where it is the same."""
     hub: str | None = None

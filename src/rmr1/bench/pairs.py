@@ -188,8 +188,9 @@ def _label_notes(outcomes: Outcomes) -> Iterator[str]:
     yield f"labels: {shown}; a judge that always says {most} reaches {100 * counts[most] / total:.1f}%"
     if counts["tie"]:
         reach = 100 * (total - counts["tie"]) / total
+        are = "label is" if counts["tie"] == 1 else "labels are"
         yield (
-            f"{counts['tie']} labels are a tie, which only a verdict of a tie meets: a judge that never "
+            f"{counts['tie']} {are} a tie, which only a verdict of a tie meets: a judge that never "
             f"calls one reaches {reach:.1f}% at most"
         )
 
@@ -203,4 +204,5 @@ PAIRS = Benchmark(
     read_pairs=read_labelled_pairs,
     tally=tally_pairs,
     rule=rule_pairs,
+    is_sized=False,
 )

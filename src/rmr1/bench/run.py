@@ -15,12 +15,20 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rmr1.bench.base import OFFICIAL_RULE, Asking, Benchmark, BenchmarkScores, score_outcomes
+from rmr1.bench.base import (
+    OFFICIAL_RULE,
+    Asking,
+    Benchmark,
+    BenchmarkScores,
+    Counts,
+    list_sources,
+    score_outcomes,
+)
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.keys import KeyCounter, content_digest, format_key
-from rmr1.data.rulings import read_rulings, ruling_of
+from rmr1.data.rulings import Ruling, read_rulings, ruling_of
 from rmr1.data.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
@@ -39,6 +47,10 @@ from rmr1.judge.scalar import RULE as SCORES
 from rmr1.judge.settings import Placement
 from rmr1.judge.summary import Tally, describe_cost
 from rmr1.records import Judgment, PreferencePair
+
+MOST_FILES = 6
+"""Files that an error names."""
+
 
 class Scored(NamedTuple):
     """A run's table and its scores, so that nobody reads the run again for more."""
@@ -149,12 +161,36 @@ def count_pairs(
     """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded.
 
     Raises:
-        DataError: the data cannot be read, or there is nothing in it.
+        DataError: the data cannot be read, there is nothing in it, or more than the official data has.
     """
-    total = sum(1 for _ in read_pairs(benchmark, data, limit, asking=asking))
+    pairs = read_pairs(benchmark, data, limit, asking=asking)
+    if benchmark.is_sized:
+        outcomes = benchmark.tally(map(_unanswered, pairs))
+        _refuse_surplus(benchmark, outcomes, data)
+        total = outcomes.judgments
+    else:
+        total = sum(1 for _ in pairs)
     if total == 0:
         raise DataError("no pairs in it", path=data)
     return total
+
+
+def _unanswered(pair: PreferencePair) -> Ruling:
+    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "")
+
+
+def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:
+    counts = Counts(outcomes)
+    for need in (need for whole in benchmark.rule(outcomes, OFFICIAL_RULE).overall for need in whole.needs):
+        official, total = counts.official(need), counts.total(need)
+        if official is not None and total > official:
+            files = [path.name for path in list_sources(benchmark.find_files, data)]
+            shown = ", ".join(files[:MOST_FILES]) + (", ..." if len(files) > MOST_FILES else "")
+            raise DataError(
+                f"{total} items of {need.name}, of which {benchmark.title} has {official}: is the data there "
+                f"twice? Read were {shown}; keep one of each, or name one with --data",
+                path=data,
+            )
 
 
 def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:

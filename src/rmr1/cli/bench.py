@@ -46,6 +46,9 @@ _JUDGING = ("model", "family", "order", "seed", "limit", "config", "set", "ask",
 """Flags that say how to judge, beside those of sampling and engine."""
 
 
+_NOT_PLACED = "no overall is complete and official"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "benchmark",
@@ -95,6 +98,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     report = parser.add_argument_group("report")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    report.add_argument(
+        "--categories",
+        action="store_true",
+        help="the finest division too: subsets, categories, sources, the shares inside Ties",
+    )
     report.add_argument("--markdown", metavar="FILE", help="the table as Markdown; - is standard output")
     report.add_argument(
         "--leaderboard", action="store_true", help="print the published field around the judge"
@@ -110,7 +118,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.bench_jobs import plan_jobs, refuse_reading
+    from rmr1.cli.bench_jobs import check_baselines, plan_jobs, refuse_reading
     from rmr1.cli.config import build_config
     from rmr1.errors import ConfigError
 
@@ -125,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     jobs = plan_jobs(arguments)
     _check_report(arguments, jobs)
+    check_baselines(jobs)
     scored: dict[str, Scored] = {}
     if jobs[0].source is not None:
         _refuse_judging(arguments)
@@ -317,7 +326,7 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
 
     results, average = collected.results, collected.average
     if arguments.markdown is not None:
-        text = format_markdown(results, average)
+        text = format_markdown(results, average, categories=arguments.categories)
         if arguments.markdown == "-":
             print(text, end="")
         else:
@@ -325,7 +334,7 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
     if arguments.json:
         print(json.dumps(describe_results(results, average), ensure_ascii=False))
     elif arguments.markdown != "-":
-        print_results(results, average)
+        print_results(results, average, categories=arguments.categories)
         for job in jobs:
             if job.source is None and job.folder is not None:
                 for line in format_usage(read_summary(job.folder)):
@@ -340,11 +349,16 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
 
             console = Console(width=max(WIDTH, Console().width))
             if not collected.standings:
-                print("no place among published judges: no overall is complete and official")
+                print(f"no place among published judges: {_NOT_PLACED}")
             for standing, parts in collected.standings:
                 print_leaderboard(console, standing, collected.judge, parts=parts)
-    if arguments.plot is not None:
+    if arguments.plot is not None and not collected.standings:
+        print(f"rmr1: {arguments.plot}: not drawn, because {_NOT_PLACED}", file=sys.stderr)
+    elif arguments.plot is not None:
         from rmr1.report.leaderboard_plot import draw_leaderboard
 
         drawn = draw_leaderboard([one for one, _ in collected.standings], arguments.plot, collected.judge)
         print(f"rmr1: drawn: {drawn}", file=sys.stderr)
+    on_tables = not arguments.json and arguments.markdown != "-"
+    for gate in collected.gates:
+        print(gate.sentence(), file=sys.stdout if on_tables else sys.stderr)

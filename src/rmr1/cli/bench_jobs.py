@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
-from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark
-from rmr1.data.runs import RUN_FILE
+from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark, read_finished
+from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.cli.config import DataConfig, build_config
 from rmr1.cli.session import SHOWN_ERRORS
 from rmr1.errors import ConfigError, DataError
@@ -71,7 +71,7 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
         jobs.append(
             Job(
                 benchmark=one,
-                data=data.get(name),
+                data=_find_data(one, data.get(name)),
                 folder=output if output is None or is_one else output / name,
                 source=sources.get(name),
                 baseline=baselines.get(name),
@@ -82,6 +82,25 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
             )
         )
     return jobs
+
+
+def check_baselines(jobs: Sequence[Job]) -> None:
+    """What a comparison would miss only after judging.
+
+    Raises:
+        ConfigError: a baseline is a run of another benchmark. DataError, RunError: it cannot be read.
+    """
+    for job in jobs:
+        if job.baseline is None:
+            continue
+        if not (job.baseline / RUN_FILE).is_file():
+            next(iter(read_finished(job.baseline)), None)
+            continue
+        made = read_description(job.baseline).get("data", {}).get("benchmark", job.benchmark.name)
+        if made != job.benchmark.name:
+            raise ConfigError(
+                f"--baseline {job.baseline}: a run of {made}; expected one of {job.benchmark.name}"
+            )
 
 
 def require_data(job: Job) -> Path:
@@ -193,6 +212,17 @@ def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> di
                 raise ConfigError(f"{flag} names {one} twice: {found[one]} and {path}")
             found[one] = path
     return found
+
+
+def _find_data(benchmark: Benchmark, place: Path | None) -> Path | None:
+    """The place itself; of a folder that holds none of the benchmark's files, the folder of its name in it."""
+    if place is None or not (place / benchmark.name).exists():
+        return place
+    try:
+        benchmark.find_files(place)
+    except DataError:
+        return place / benchmark.name
+    return place
 
 
 def _check_said(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> None:

@@ -10,13 +10,17 @@ from typing import Any
 
 from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
 from rmr1.bench.compare import HEADER as COMPARED
-from rmr1.bench.compare import Comparison, comparison_remarks, comparison_rows, format_comparison
+from rmr1.bench.compare import Comparison, Gate, comparison_remarks, comparison_rows
 
 from rmr1.cli.bench_jobs import OWN_PAIRS
+from rmr1.report.leaderboard_plot import shorten
 
 WIDTH = 100
+_COMPARED_TEXTS = 2
+"""Columns of a comparison that are names; the others are numbers."""
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
-_NAME_WIDTH = 40
+_FEWEST_LETTERS = 12
+"""Of a name that gives way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +30,11 @@ class Result:
     title: str
     scores: BenchmarkScores
     lines: tuple[str, ...] = ()
-    """More to be said: place among the published, gate."""
+    """More to be said, as the place among the published."""
     baseline: str = ""
     """What it was compared with."""
     comparison: Comparison | None = None
+    gate: Gate | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The same for programs: plain JSON values."""
 
@@ -55,8 +60,11 @@ class Row:
     is_overall: bool = False
 
 
-def build_rows(results: Sequence[Result], average: Average | None = None) -> list[Row]:
-    """A heading for each benchmark and group, a line for each figure, overall scores in bold."""
+def build_rows(
+    results: Sequence[Result], average: Average | None = None, *, categories: bool = False
+) -> list[Row]:
+    """A heading for each benchmark and group, a line for each figure, overall scores in bold; with `categories`
+    the finest division below."""
     rows: list[Row] = []
     for result in results:
         wholes = {one.group: one for one in result.scores.overall}
@@ -74,40 +82,70 @@ def build_rows(results: Sequence[Result], average: Average | None = None) -> lis
         for whole in wholes.values():
             named = result.title if len(result.scores.overall) == 1 else f"{result.title} {whole.group}"
             rows.append(_row(f"{named}: overall", whole, is_overall=True))
+        group = ""
+        for figure in result.scores.categories if categories else ():
+            if figure.group != group:
+                group = figure.group
+                rows.append(Row((f"{result.title}, categories: {group}",), is_heading=True))
+            rows.append(_row(f"  {figure.name}", figure))
     if average is not None:
         cells = (average.title, _percent(average.value), _range(average.interval), "", "", "", "")
         rows.append(Row(cells, is_overall=True))
     return rows
 
 
-def print_results(results: Sequence[Result], average: Average | None = None) -> None:
+def print_results(
+    results: Sequence[Result], average: Average | None = None, *, categories: bool = False
+) -> None:
     """A table on a terminal, aligned plain lines elsewhere; then what was counted and how."""
-    rows = build_rows(results, average)
-    table = [Row(_HEADER, is_heading=True), *rows]
-    widths = [
-        max(len(row.cells[index]) for row in table if len(row.cells) > 1) for index in range(len(_HEADER))
-    ]
-    widths[0] = min(widths[0], _NAME_WIDTH)
+    table = [Row(_HEADER, is_heading=True), *build_rows(results, average, categories=categories)]
+    widths = _fit_widths([row.cells for row in table if len(row.cells) > 1], 1)
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text
 
         console = Console(width=max(WIDTH, Console().width))
         for row in table:
-            console.print(Text(_line(row, widths), style="bold" if row.is_heading or row.is_overall else ""))
+            style = "bold" if row.is_heading or row.is_overall else ""
+            console.print(Text(_align(row.cells, widths, 1), style=style))
     else:
         for row in table:
-            print(_line(row, widths))
+            print(_align(row.cells, widths, 1))
     for line in remarks(results, average):
-        print(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) if line else "")
+        print(_wrap(line))
     for result in results:
         if result.comparison is not None:
-            print(f"\n{_compared(result)}:")
-            print("\n".join(format_comparison(result.comparison)))
+            print()
+            for line in format_comparison(result):
+                print(line)
 
 
-def _compared(result: Result) -> str:
-    return f"{result.title} against {result.baseline}"
+def format_comparison(result: Result) -> Iterator[str]:
+    """Heading, aligned table and what stands below it, in lines of at most 100 columns.
+
+    Raises:
+        ValueError: nothing was compared.
+    """
+    if result.comparison is None:
+        raise ValueError("nothing was compared")
+    heading = _compared(result, WIDTH - 1)
+    yield f"{heading}:"
+    rows = [COMPARED, *comparison_rows(result.comparison)]
+    widths = _fit_widths(rows, _COMPARED_TEXTS)
+    for cells in rows:
+        yield _align(cells, widths, _COMPARED_TEXTS)
+    for line in comparison_remarks(result.comparison):
+        yield _wrap(line)
+
+
+def _compared(result: Result, most: int | None = None) -> str:
+    """`RM-Bench against runs/old`; a long path loses its middle, for `most` letters in all."""
+    words = f"{result.title} against "
+    return words + (result.baseline if most is None else shorten(result.baseline, most - len(words)))
+
+
+def _wrap(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def remarks(results: Sequence[Result], average: Average | None = None) -> Iterator[str]:
@@ -125,10 +163,12 @@ def remarks(results: Sequence[Result], average: Average | None = None) -> Iterat
         yield from average.lines
 
 
-def format_markdown(results: Sequence[Result], average: Average | None = None) -> str:
+def format_markdown(
+    results: Sequence[Result], average: Average | None = None, *, categories: bool = False
+) -> str:
     """The same table as Markdown, with the remarks below it."""
     lines = [*_markdown_head(("score", *_HEADER[1:]), 1)]
-    for row in build_rows(results, average):
+    for row in build_rows(results, average, categories=categories):
         name, *cells = (*row.cells, *[""] * (len(_HEADER) - len(row.cells)))
         mark = "**" if row.is_heading or row.is_overall else ""
         lines.append(f"| {mark}{_escape(name.strip())}{mark} | {' | '.join(cells)} |")
@@ -136,11 +176,13 @@ def format_markdown(results: Sequence[Result], average: Average | None = None) -
     lines += ["", *(f"- {line.strip()}" for line in said)]
     for result in results:
         if result.comparison is not None:
-            lines += ["", f"**{_escape(_compared(result))}**", "", *_markdown_head(COMPARED, 2)]
+            lines += ["", f"**{_escape(_compared(result))}**", "", *_markdown_head(COMPARED, _COMPARED_TEXTS)]
             lines += [
                 f"| {' | '.join(map(_escape, cells))} |" for cells in comparison_rows(result.comparison)
             ]
             lines += ["", *(f"- {_escape(line)}" for line in comparison_remarks(result.comparison))]
+    gates = [result.gate.sentence() for result in results if result.gate is not None]
+    lines += ["", *(f"- {_escape(one)}" for one in gates)] if gates else []
     return "\n".join([*lines, ""])
 
 
@@ -169,13 +211,25 @@ def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> Row:
     return Row(cells, is_overall=is_overall)
 
 
-def _line(row: Row, widths: Sequence[int]) -> str:
-    if len(row.cells) == 1:
-        return row.cells[0]
-    first, *cells = row.cells
-    first = first if len(first) <= widths[0] else first[: widths[0] - 3] + "..."
-    shown = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-    return "  ".join([first.ljust(widths[0]), *shown]).rstrip()
+def _fit_widths(rows: Sequence[Sequence[str]], num_texts: int) -> list[int]:
+    """Of each column; the first `num_texts` give way, the widest first, where the whole is too wide."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    surplus = sum(widths) + 2 * (len(widths) - 1) - WIDTH
+    for _ in range(surplus):
+        widest = max(range(num_texts), key=lambda index: widths[index])
+        widths[widest] = max(_FEWEST_LETTERS, widths[widest] - 1)
+    return widths
+
+
+def _align(cells: Sequence[str], widths: Sequence[int], num_texts: int) -> str:
+    """One line; a heading, which has one cell, as it is."""
+    if len(cells) == 1:
+        return shorten(cells[0], WIDTH)
+    shown = [
+        shorten(cell, width).ljust(width) if index < num_texts else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(shown).rstrip()
 
 
 def _remarks(scores: BenchmarkScores) -> Iterator[str]:

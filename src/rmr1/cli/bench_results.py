@@ -101,12 +101,13 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
                 find_source(job.baseline, old_rule),
                 variant=job.variant,
                 num_resamples=arguments.resamples,
+                categories=arguments.categories,
             )
             extra["comparison"] = comparison.describe()
+        gate = None
         if comparison is not None or arguments.fail_under is not None:
             gate = check_baseline(scores, comparison, arguments.fail_under)
             gates.append(gate)
-            lines.append(f"gate {'passed' if gate.is_passed else 'FAILED'}: {gate.line}")
             extra["gate"] = gate.describe()
         results.append(
             Result(
@@ -115,6 +116,7 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
                 lines=tuple(lines),
                 baseline=str(job.baseline),
                 comparison=comparison,
+                gate=gate,
                 extra=extra,
             )
         )

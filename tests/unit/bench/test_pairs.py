@@ -61,6 +61,7 @@ def test_what_blind_judges_reach_is_said():
         "labels: A 5, B 3, tie 2; a judge that always says A reaches 50.0%",
         "2 labels are a tie, which only a verdict of a tie meets: a judge that never calls one reaches 80.0% at most",
     )
+    assert score_judgments(PAIRS, judgments[:9]).notes[1].startswith("1 label is a tie, which only")
     assert score_judgments(PAIRS, judgments[:8]).notes == (
         "labels: A 5, B 3; a judge that always says A reaches 62.5%",
     )
