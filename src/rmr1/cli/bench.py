@@ -42,7 +42,19 @@ FEWEST_RESAMPLES = 100
 
 HELP = "score a judge on benchmarks"
 
-_JUDGING = ("model", "family", "order", "seed", "limit", "config", "set", "ask", "dry_run", "expect_tokens", "retry_failed")
+_JUDGING = (
+    "model",
+    "family",
+    "order",
+    "seed",
+    "limit",
+    "config",
+    "set",
+    "ask",
+    "dry_run",
+    "expect_tokens",
+    "retry_failed",
+)
 """Flags that say how to judge, beside those of sampling and engine."""
 
 

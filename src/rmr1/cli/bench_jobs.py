@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
 from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark, read_finished
-from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.cli.config import DataConfig, build_config
 from rmr1.cli.session import SHOWN_ERRORS
+from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 

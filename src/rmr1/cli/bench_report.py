@@ -11,16 +11,11 @@ from typing import Any
 from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
 from rmr1.bench.compare import HEADER as COMPARED
 from rmr1.bench.compare import Comparison, Gate, comparison_remarks, comparison_rows
-
 from rmr1.cli.bench_jobs import OWN_PAIRS
 from rmr1.report.leaderboard_plot import shorten
 
 WIDTH = 100
-_COMPARED_TEXTS = 2
-"""Columns of a comparison that are names; the others are numbers."""
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
-_FEWEST_LETTERS = 12
-"""Of a name that gives way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +94,7 @@ def print_results(
 ) -> None:
     """A table on a terminal, aligned plain lines elsewhere; then what was counted and how."""
     table = [Row(_HEADER, is_heading=True), *build_rows(results, average, categories=categories)]
-    widths = _fit_widths([row.cells for row in table if len(row.cells) > 1], 1)
+    widths = _fit_widths([row.cells for row in table])
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text
@@ -107,10 +102,10 @@ def print_results(
         console = Console(width=max(WIDTH, Console().width))
         for row in table:
             style = "bold" if row.is_heading or row.is_overall else ""
-            console.print(Text(_align(row.cells, widths, 1), style=style))
+            console.print(Text(_align(row.cells, widths), style=style))
     else:
         for row in table:
-            print(_align(row.cells, widths, 1))
+            print(_align(row.cells, widths))
     for line in remarks(results, average):
         print(_wrap(line))
     for result in results:
@@ -130,10 +125,18 @@ def format_comparison(result: Result) -> Iterator[str]:
         raise ValueError("nothing was compared")
     heading = _compared(result, WIDTH - 1)
     yield f"{heading}:"
-    rows = [COMPARED, *comparison_rows(result.comparison)]
-    widths = _fit_widths(rows, _COMPARED_TEXTS)
-    for cells in rows:
-        yield _align(cells, widths, _COMPARED_TEXTS)
+    rows = comparison_rows(result.comparison)
+    places = {row[0]: place for place, row in reversed(list(enumerate(rows)))}
+    table: list[tuple[str, ...]] = [COMPARED[1:]]
+    group = ""
+    for row in sorted(rows, key=lambda one: places[one[0]]):
+        if row[0] != group:
+            group = row[0]
+            table.append((group,))
+        table.append((f"  {row[1]}", *row[2:]))
+    widths = _fit_widths(table)
+    for cells in table:
+        yield _align(cells, widths)
     for line in comparison_remarks(result.comparison):
         yield _wrap(line)
 
@@ -176,7 +179,7 @@ def format_markdown(
     lines += ["", *(f"- {line.strip()}" for line in said)]
     for result in results:
         if result.comparison is not None:
-            lines += ["", f"**{_escape(_compared(result))}**", "", *_markdown_head(COMPARED, _COMPARED_TEXTS)]
+            lines += ["", f"**{_escape(_compared(result))}**", "", *_markdown_head(COMPARED, 2)]
             lines += [
                 f"| {' | '.join(map(_escape, cells))} |" for cells in comparison_rows(result.comparison)
             ]
@@ -211,25 +214,21 @@ def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> Row:
     return Row(cells, is_overall=is_overall)
 
 
-def _fit_widths(rows: Sequence[Sequence[str]], num_texts: int) -> list[int]:
-    """Of each column; the first `num_texts` give way, the widest first, where the whole is too wide."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    surplus = sum(widths) + 2 * (len(widths) - 1) - WIDTH
-    for _ in range(surplus):
-        widest = max(range(num_texts), key=lambda index: widths[index])
-        widths[widest] = max(_FEWEST_LETTERS, widths[widest] - 1)
-    return widths
+def _fit_widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Of each column, headings aside; names, which stand in the first, give way where the whole is too wide."""
+    first, *others = (
+        max(map(len, column)) for column in zip(*(one for one in rows if len(one) > 1), strict=True)
+    )
+    return [min(first, WIDTH - sum(others) - 2 * len(others)), *others]
 
 
-def _align(cells: Sequence[str], widths: Sequence[int], num_texts: int) -> str:
+def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
     """One line; a heading, which has one cell, as it is."""
     if len(cells) == 1:
         return shorten(cells[0], WIDTH)
-    shown = [
-        shorten(cell, width).ljust(width) if index < num_texts else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return "  ".join(shown).rstrip()
+    first, *numbers = cells
+    shown = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+    return "  ".join([shorten(first, widths[0]).ljust(widths[0]), *shown]).rstrip()
 
 
 def _remarks(scores: BenchmarkScores) -> Iterator[str]:
@@ -237,7 +236,11 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
     for one in scores.overall:
         if one.value is None:
             items = "items" if is_own else "official items"
-            yield f"{one.group}: no overall score, {one.status} {items}" if one.official else f"{one.group}: {one.status}"
+            yield (
+                f"{one.group}: no overall score, {one.status} {items}"
+                if one.official
+                else f"{one.group}: {one.status}"
+            )
             if one.missing and not is_own:
                 more = f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
                 yield f"  incomplete parts: {', '.join(one.missing[:3])}{more}"

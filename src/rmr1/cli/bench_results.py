@@ -62,16 +62,16 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
         source = _source_of(job)
         # What was stored from other judgments is already read by the rule that was asked for.
         rule = None if job.folder is not None and arguments.rule else _choose_rule(arguments, job, source)
-        known = scored.get(job.benchmark.name) if rule is None else None
-        outcomes = _read(job, source, rule) if known is None else known.outcomes
+        live = scored.get(job.benchmark.name) if rule is None else None
+        outcomes = _read(job, source, rule) if live is None else live.outcomes
         if not outcomes.judgments:
             raise DataError(
                 f"no judgments in it, so {job.benchmark.title} cannot be scored; "
                 "expected a run folder or recorded outputs of some",
                 path=source,
             )
-        if known is not None and known.scores.variant == job.variant:
-            scores = known.scores
+        if live is not None and live.scores.variant == job.variant:
+            scores = live.scores
         else:
             scores = score_outcomes(
                 job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
