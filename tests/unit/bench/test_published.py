@@ -305,6 +305,18 @@ def test_the_average_of_three_needs_all_three() -> None:
     assert standing is not None and names(standing.level) == [QWEN_32B]
 
 
+def test_an_average_that_is_not_printed_follows_from_its_three_figures() -> None:
+    name = "Skywork-Reward-V2-Llama-3.1-8B-40M"
+    (row,) = find_rows(model=name, benchmark="average")
+    # 97.8, 96.0 and 89.3
+    assert row.overall.value == pytest.approx(2.831 / 3) and str(row.overall) == "94.4"
+    assert (row.is_derived, marks_of(row), row.describe()["derived"]) == (True, "ms?", True)
+    standing = place("average", 0.9)
+    assert standing is not None and (standing.rank, names(standing.above)) == (2, [name])
+    # One figure that is missing leaves nothing to derive.
+    assert not any(one.model == "S2" for one in small() if one.benchmark == "average")
+
+
 def test_a_standing_is_plain_json() -> None:
     standing = place("rewardbench", 0.8104, interval=(0.79, 0.82), rows=small())
     assert standing is not None
