@@ -15,6 +15,7 @@ from typing import Any
 
 from rmr1.bench.base import Benchmark, list_sources
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
+from rmr1.bench.places import find_official
 from rmr1.bench.tally import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, has_beside
 from rmr1.data.files import read_rows
 from rmr1.data.rulings import Ruling
@@ -67,14 +68,12 @@ def find_judgebench_files(data: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    if data.is_file():
-        return [data]
-    for folder in (data, data / "data"):
-        files = sorted(file for file in folder.glob("*.jsonl*") if file.is_file())
-        if files:
-            return files
-    seen = "no such folder" if not data.is_dir() else "no *.jsonl file in it"
-    raise DataError(f"{seen}; expected the folder with JudgeBench's JSONL files", path=data)
+    return find_official(
+        data,
+        ["*.jsonl*"],
+        missing="no *.jsonl file in it",
+        expected="the folder with JudgeBench's JSONL files",
+    )
 
 
 def read_judgebench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:

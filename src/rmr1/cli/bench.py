@@ -91,7 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scoring.add_argument(
         "--scoring",
         metavar="NAME",
-        help="official (default), as-published, or upstream (RewardBench: a tie is 0.5)",
+        help="official (default), as-published, or upstream (RewardBench: a tie or no verdict is 0.5; "
+        "their reading of texts, [[A]] where both marks occur, is no part of it)",
     )
     scoring.add_argument(
         "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default 2000); 0: none"
@@ -106,7 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-under",
         type=float,
         metavar="PERCENT",
-        help="exit code 1 unless every overall score reaches it",
+        help="exit code 1 unless every overall score reaches it; the last lines say so",
     )
     report = parser.add_argument_group("report")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -124,7 +125,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_model_arguments(parser)
     options.add_sampling_arguments(parser)
     options.add_data_arguments(
-        parser, title="data of own pairs", limit="only the first N items of each part, for a trial"
+        parser,
+        about="--limit is for every benchmark, the others say how own pairs are read",
+        limit="only the first N items of each part, for a trial",
     )
     options.add_config_arguments(parser)
 

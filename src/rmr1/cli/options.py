@@ -76,10 +76,10 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_arguments(
-    parser: argparse.ArgumentParser, *, title: str = "data", limit: str = "only the first N pairs"
+    parser: argparse.ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
 ) -> None:
     """How a file of pairs is read; `limit` says what --limit counts."""
-    group = parser.add_argument_group(title)
+    group = parser.add_argument_group("data", about)
     group.add_argument(
         "--format", metavar="NAME", help="name of the file's form (default: recognised by its columns)"
     )
