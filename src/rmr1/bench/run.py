@@ -358,7 +358,10 @@ def score_finished(
             key = format_key(digest, occurrences.increment(digest))
             if not writer.is_finished(key):
                 writer.append(key, judgment)
-        return summarize_run(benchmark, writer, variant=variant, num_resamples=num_resamples).scores
+        num_pairs = None if data is None or benchmark.is_sized else count_pairs(benchmark, data)
+        return summarize_run(
+            benchmark, writer, variant=variant, num_resamples=num_resamples, num_pairs=num_pairs
+        ).scores
 
 
 def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterable[Judgment]:

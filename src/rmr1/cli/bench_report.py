@@ -271,7 +271,10 @@ def _percent(value: float | None) -> str:
 
 
 def _range(interval: Interval | None) -> str:
-    return "" if interval is None else f"{100 * interval[0]:.1f}-{100 * interval[1]:.1f}"
+    if interval is None:
+        return ""
+    low, high = (f"{100 * bound:.1f}" for bound in interval)
+    return f"{low}..{high}" if low.startswith("-") else f"{low}-{high}"
 
 
 def _escape(text: str) -> str:

@@ -557,3 +557,15 @@ def test_two_places_by_hand() -> None:
     # One prompt: two of its three comparisons say the same at both places, one is right at both.
     assert value(scores, "same verdict both ways") == pytest.approx(2 / 3)
     assert value(scores, "right both ways") == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("way", ["pairs", "ratings", "four_way"])
+def test_what_the_engine_did_not_answer_earns_nothing(tmp_path: Path, way: str) -> None:
+    """Nor does it earn the quarter of a text that cannot be read."""
+    judgments = ask(ScriptedEngine(answer_right, fail_every=1), small(tmp_path), way)
+    scores = score(judgments)
+    assert scores.failed == scores.judgments == len(judgments) > 0
+    assert all((one.value, one.total) == (None, 0) for one in scores.figures)
+    some = score(ask(ScriptedEngine(answer_right, fail_every=7), small(tmp_path), way))
+    assert 0 < some.failed < some.judgments and some.unfinished > 0
+    assert {one.value for one in some.figures if one.name != "Ties" and one.total} == {1.0}
