@@ -363,3 +363,13 @@ def test_categories(tmp_path, capsys):
     assert lines[compared + 1][:4] == ["donotanswer", "100.00", "100.00", "+0.00"]
     text = (tmp_path / "table.md").read_text()
     assert "| hep-go | 100.00 |" in text and "| Reasoning | hep-go | 100.00 | 100.00 |" in text
+
+
+def test_a_live_run_is_read_and_scored_once(data, tmp_path, capsys, monkeypatch):
+    def read_again(*arguments, **options):
+        raise AssertionError("the run was read a second time")
+
+    monkeypatch.setattr("rmr1.cli.bench_results.read_outcomes", read_again)
+    monkeypatch.setattr("rmr1.cli.bench_results.score_outcomes", read_again)
+    assert live(data, tmp_path / "run") == 0
+    assert "40.00" in capsys.readouterr().out
