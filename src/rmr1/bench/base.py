@@ -123,6 +123,8 @@ class BenchmarkScores:
     judgments: int
     unfinished: int = 0
     """Items left out because some of their judgments are missing."""
+    failed: int = 0
+    """Judgments left out because the engine did not answer."""
     orders: tuple[tuple[str, int], ...] = ()
     """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
     problems: tuple[tuple[str, int], ...] = ()
@@ -148,6 +150,7 @@ class BenchmarkScores:
             "categories": [one.describe() for one in self.categories],
             "judgments": self.judgments,
             "unfinished": self.unfinished,
+            "failed": self.failed,
             "orders": dict(self.orders),
             "problems": dict(self.problems),
             "notes": list(self.notes),
@@ -192,6 +195,10 @@ class Benchmark:
     """Name -> what it changes, in words; `official` is always there."""
     askings: Mapping[str, Asking] = field(default_factory=dict)
     """Ways of asking by name, besides `pairs`."""
+    is_sized: bool = True
+    """Whether its data has an official size; own data is what there is."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """What was said of how `read_pairs` reads own data; a run goes on only where it is the same."""
     hub: str | None = None
     """Name of its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
 
@@ -241,6 +248,7 @@ def score_outcomes(
         categories=tuple(figures[num_wholes + num_figures :]),
         judgments=outcomes.judgments,
         unfinished=outcomes.unfinished,
+        failed=outcomes.failed,
         orders=tuple(sorted(outcomes.orders.items())),
         problems=tuple(sorted(outcomes.problems.items())),
         variant=variant,

@@ -89,6 +89,8 @@ class Comparison:
     benchmark: str
     overall: tuple[Difference, ...]
     figures: tuple[Difference, ...]
+    categories: tuple[Difference, ...]
+    """The finest division; empty where it was not asked for."""
     shared: int
     """Items of the overall scores that both runs hold."""
     only_new: LeftOut
@@ -105,6 +107,7 @@ class Comparison:
             "variant": self.variant,
             "overall": [one.describe() for one in self.overall],
             "figures": [one.describe() for one in self.figures],
+            "categories": [one.describe() for one in self.categories],
             "shared": self.shared,
             "only_new": self.only_new.describe(),
             "only_old": self.only_old.describe(),
@@ -132,8 +135,9 @@ def compare_runs(
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
+    categories: bool = False,
 ) -> Comparison:
-    """Compare two runs of a benchmark.
+    """Compare two runs of a benchmark, with `categories` to its finest division.
 
     Raises:
         DataError: a run cannot be read, is of another benchmark, or shares no item with the other.
@@ -149,7 +153,12 @@ def compare_runs(
             f"({name_some(sorted(changed))}) but other texts or another label; were they made from the same data?"
         )
     comparison = compare_outcomes(
-        benchmark, outcomes[0], outcomes[1], variant=variant, num_resamples=num_resamples, seed=seed
+        benchmark,
+        *outcomes,
+        variant=variant,
+        num_resamples=num_resamples,
+        seed=seed,
+        categories=categories,
     )
     return replace(comparison, changed=left_out(sorted(changed)))
 
@@ -166,6 +175,7 @@ def compare_outcomes(
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
+    categories: bool = False,
 ) -> Comparison:
     """Compare two tables; `num_resamples` 0 leaves out intervals and swap tests.
 
@@ -176,10 +186,11 @@ def compare_outcomes(
         raise ConfigError(f"{benchmark.title} has no scoring {variant!r}")
     paired = pair_outcomes(new, old)
     rules = benchmark.rule(paired.new, variant), benchmark.rule(paired.old, variant)
-    known = {(one.group, one.name) for one in rules[1].figures}
     wholes = [one.measure for one in rules[0].overall]
-    figures = [one for one in rules[0].figures if (one.group, one.name) in known]
-    differences = _differences(paired, [*wholes, *figures], num_resamples, seed)
+    figures = _in_both(rules[0].figures, rules[1].figures)
+    finest = _in_both(rules[0].categories, rules[1].categories) if categories else []
+    differences = _differences(paired, [*wholes, *figures, *finest], num_resamples, seed)
+    num_figures = len(wholes) + len(figures)
     counts = Counts(paired.new)
     overall = [
         replace(
@@ -191,7 +202,8 @@ def compare_outcomes(
     return Comparison(
         benchmark=new.benchmark,
         overall=tuple(overall),
-        figures=tuple(differences[len(wholes) :]),
+        figures=tuple(differences[len(wholes) : num_figures]),
+        categories=tuple(differences[num_figures:]),
         shared=sum(len(paired.new.parts[name]) for name in scored if name in paired.new.parts),
         only_new=paired.only_new,
         only_old=paired.only_old,
@@ -199,6 +211,11 @@ def compare_outcomes(
         variant=variant,
         notes=tuple(_notes(new, old)),
     )
+
+
+def _in_both(new: Sequence[Measure], old: Sequence[Measure]) -> list[Measure]:
+    known = {(one.group, one.name) for one in old}
+    return [one for one in new if (one.group, one.name) in known]
 
 
 def _notes(new: Outcomes, old: Outcomes) -> Iterator[str]:
@@ -303,6 +320,9 @@ class Gate:
     line: str
     """What was seen and what was expected, in one line."""
 
+    def sentence(self) -> str:
+        return f"gate {'passed' if self.is_passed else 'FAILED'}: {self.line}"
+
     def describe(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -353,24 +373,12 @@ def check_baseline(
             failed.append(f"{name} is worse than the baseline: {format_difference(other)}")
         else:
             passed.append(f"{name} is not significantly worse than the baseline: {format_difference(other)}")
+    if not failed and not passed:
+        failed.append(f"{scores.benchmark} has no overall score, because nothing was judged")
     return Gate(is_passed=not failed, line="; ".join(failed or passed))
 
 
 HEADER = ("group", "score", "new %", "old %", "points", "95%", "p", "+/-", "items")
-
-
-def format_comparison(comparison: Comparison) -> list[str]:
-    """The table, aligned, and what stands below it."""
-    rows = (HEADER, *comparison_rows(comparison))
-    widths = [max(len(row[index]) for row in rows) for index in range(len(HEADER))]
-    table = [
-        "  ".join(
-            cell.ljust(width) if index < 2 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return [*table, *comparison_remarks(comparison)]
 
 
 def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
@@ -387,7 +395,7 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
             "" if one.better is None else f"{one.better}/{one.worse}",
             str(one.items),
         )
-        for one in (*comparison.figures, *comparison.overall)
+        for one in (*comparison.figures, *comparison.categories, *comparison.overall)
     ]
 
 
@@ -403,8 +411,8 @@ def comparison_remarks(comparison: Comparison) -> list[str]:
             shown = ", ".join(left.examples) + (", ..." if left.count > len(left.examples) else "")
             lines.append(f"left out, {where}: {left.count} ({shown})")
     if any(one.is_partial for one in comparison.overall):
-        lines.append("overall is of a part of the official data; it is no official score of either run")
-    both = (*comparison.overall, *comparison.figures)
+        lines.append("overall is of a part of the data; it is not the whole score of either run")
+    both = (*comparison.overall, *comparison.figures, *comparison.categories)
     lines.append("+/-: items for which the new judge earned more, and less")
     if any(one.test for one in both):
         lines.append("p: McNemar's test of these two counts, mid-p")

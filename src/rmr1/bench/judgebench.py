@@ -15,6 +15,7 @@ from typing import Any
 
 from rmr1.bench.base import Benchmark, list_sources
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
+from rmr1.bench.places import find_official
 from rmr1.bench.tally import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, has_beside
 from rmr1.data.files import read_rows
 from rmr1.data.rulings import Ruling
@@ -34,6 +35,9 @@ LABELS: Mapping[str, Label] = {"A>B": "A", "B>A": "B"}
 
 _ONE_WAY = "asked in one order; JudgeBench asks a judge that writes in both"
 
+_SEPARATOR = "/"
+"""In a part's name, between the model that wrote the responses, whose name may hold it too, and the source."""
+
 _SOURCES = {"livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
 _TEXTS = ("pair_id", "source", "question", "response_model", "response_A", "response_B", "label")
 
@@ -44,11 +48,18 @@ def category_of(source: str) -> str:
     Raises:
         DataError: JudgeBench has no such source.
     """
-    if source.startswith("mmlu-pro"):
+    if source.startswith("mmlu-pro") and _SEPARATOR not in source:
         return "Knowledge"
     if source not in _SOURCES:
         raise DataError(f"source {source!r} is none of JudgeBench's: mmlu-pro-*, {', '.join(_SOURCES)}")
     return _SOURCES[source]
+
+
+def _has_category(source: str | None) -> bool:
+    try:
+        return source is not None and bool(category_of(source))
+    except DataError:
+        return False
 
 
 def find_judgebench_files(data: Path) -> list[Path]:
@@ -57,14 +68,12 @@ def find_judgebench_files(data: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    if data.is_file():
-        return [data]
-    for folder in (data, data / "data"):
-        files = sorted(file for file in folder.glob("*.jsonl*") if file.is_file())
-        if files:
-            return files
-    seen = "no such folder" if not data.is_dir() else "no *.jsonl file in it"
-    raise DataError(f"{seen}; expected the folder with JudgeBench's JSONL files", path=data)
+    return find_official(
+        data,
+        ["*.jsonl*"],
+        missing="no *.jsonl file in it",
+        expected="the folder with JudgeBench's JSONL files",
+    )
 
 
 def read_judgebench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
@@ -121,16 +130,14 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
     """
     parts: dict[str, PartBuilder] = {}
     counts = RulingCounts()
-    for ruling in rulings:
+    for ruling in counts.answered(rulings):
         label = ruling.label
-        if label not in ("A", "B") or ruling.source is None or ruling.subset is None:
+        if label not in ("A", "B") or ruling.source is None or not _has_category(ruling.subset):
             raise DataError(
                 f"pair {ruling.id!r} is no labelled JudgeBench pair; was the run made with bench judgebench?"
             )
-        category_of(ruling.subset)
-        counts.add(ruling)
         said = list(ruling.by_order().values())
-        name = f"{ruling.source}/{ruling.subset}"
+        name = f"{ruling.source}{_SEPARATOR}{ruling.subset}"
         part = parts.setdefault(name, PartBuilder(name))
         total = sum(points(winner, label) for winner, _ in said)
         part.items.append(ruling.id)
@@ -153,17 +160,18 @@ def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
     overall: list[Whole] = []
     figures: list[Measure] = []
     sources: list[Measure] = []
-    found = {name.partition("/")[0] for name in outcomes.parts}
+    places = {name: name.rpartition(_SEPARATOR) for name in outcomes.parts}
+    found = {model for model, _, _ in places.values()}
     groups = [name for name in OFFICIAL if name in found]
     groups += sorted(name for name in found if name not in OFFICIAL)
     for group in groups:
         sizes = OFFICIAL.get(group, {})
-        parts = tuple(name for name in outcomes.parts if name.partition("/")[0] == group)
+        parts = tuple(name for name, (model, _, _) in places.items() if model == group)
         categories = tuple(
             Measure(
                 group=group,
                 name=category,
-                parts=tuple(name for name in parts if category_of(name.partition("/")[2]) == category),
+                parts=tuple(name for name in parts if category_of(places[name][2]) == category),
                 official=sizes.get(category),
             )
             for category in CATEGORIES
@@ -183,7 +191,7 @@ def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
                 is_official=group in OFFICIAL,
             )
         )
-        sources += [Measure(group=group, name=name.partition("/")[2], parts=(name,)) for name in parts]
+        sources += [Measure(group=group, name=places[name][2], parts=(name,)) for name in parts]
     return Measures(
         overall=tuple(overall),
         figures=tuple(figures),

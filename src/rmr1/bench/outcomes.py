@@ -82,6 +82,8 @@ class Outcomes:
     judgments: int
     unfinished: int = 0
     """Items left out because some of their judgments are missing."""
+    failed: int = 0
+    """Judgments left out because the engine did not answer."""
     orders: Mapping[str, int] = field(default_factory=dict)
     """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
     problems: Mapping[str, int] = field(default_factory=dict)

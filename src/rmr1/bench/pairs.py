@@ -9,9 +9,11 @@ is wrong and counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rmr1.bench.base import Benchmark
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
@@ -48,14 +50,43 @@ def find_pair_files(data: Path) -> list[Path]:
     return files
 
 
-def read_labelled_pairs(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
+def own_pairs(
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    on_invalid: Callable[[DataError], Any] | None = None,
+) -> Benchmark:
+    """`PAIRS`, of data that is read in this way: arguments are those of `rmr1.data.read_pairs`.
+
+    With `on_invalid`, rows that cannot be read go there and are passed over.
+    """
+    read = partial(read_labelled_pairs, format=format, columns=columns, on_invalid=on_invalid)
+    said = {"format": format, "map": dict(columns or {})}
+    return replace(PAIRS, read_pairs=read, reading={name: value for name, value in said.items() if value})
+
+
+def read_labelled_pairs(
+    data: Path,
+    limit: int | None = None,
+    *,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    on_invalid: Callable[[DataError], Any] | None = None,
+) -> Iterator[PreferencePair]:
     """The first `limit` pairs; an id that came before gets a number: `17`, `17 (2)`, `17 (3)`.
 
     Raises:
-        DataError: a row cannot be read, or has no label.
+        DataError: a row cannot be read (and there is no `on_invalid`), or has no label.
     """
     ids = KeyCounter()
-    for pair in read_pairs(data, limit=limit):
+    for pair in read_pairs(
+        data,
+        limit=limit,
+        format=format,
+        columns=columns,
+        on_error="raise" if on_invalid is None else "skip",
+        errors=on_invalid,
+    ):
         if pair.label is None:
             raise DataError(
                 f"pair {pair.id!r} has no label, so no verdict can be right; expected one of "
@@ -74,15 +105,14 @@ def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:
     """
     parts: dict[str, PartBuilder] = {}
     counts = RulingCounts()
-    for ruling in rulings:
+    for ruling in counts.answered(rulings):
         if ruling.label is None:
             raise DataError(f"pair {ruling.id!r} has no label, so no verdict can be right")
-        counts.add(ruling)
         name = f"{_name(ruling.subset)}{_SEPARATOR}{_name(ruling.source)}{_SEPARATOR}{ruling.label}"
         part = parts.get(name)
         if part is None:
             part = parts.setdefault(name, PartBuilder(name))
-        add_pair(part, ruling.id, ruling, by_vote=True)
+        add_pair(part, ruling.id, ruling)
     for part in parts.values():
         _number_repeated(part.items)
     return counts.outcomes("pairs", parts.values())
@@ -107,7 +137,8 @@ def rule_pairs(outcomes: Outcomes, variant: str) -> Measures:
     """Plain accuracy of all pairs, and by subset, source and label where there are several."""
     everything = tuple(sorted(outcomes.parts))
     # Own data has no official size: what was judged is the whole of it, unless more is known to be there.
-    total = sum(len(part) for part in outcomes.parts.values()) + outcomes.unfinished
+    total = sum(len(part) for part in outcomes.parts.values())
+    total += outcomes.unfinished + outcomes.failed
     overall = Measure(group="pairs", name="overall", parts=everything, official=total)
     figures = [
         *_by(everything, "subset", lambda one: one[0]),
@@ -157,8 +188,9 @@ def _label_notes(outcomes: Outcomes) -> Iterator[str]:
     yield f"labels: {shown}; a judge that always says {most} reaches {100 * counts[most] / total:.1f}%"
     if counts["tie"]:
         reach = 100 * (total - counts["tie"]) / total
+        are = "label is" if counts["tie"] == 1 else "labels are"
         yield (
-            f"{counts['tie']} labels are a tie, which only a verdict of a tie meets: a judge that never "
+            f"{counts['tie']} {are} a tie, which only a verdict of a tie meets: a judge that never "
             f"calls one reaches {reach:.1f}% at most"
         )
 
@@ -172,4 +204,5 @@ PAIRS = Benchmark(
     read_pairs=read_labelled_pairs,
     tally=tally_pairs,
     rule=rule_pairs,
+    is_sized=False,
 )

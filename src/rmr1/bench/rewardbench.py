@@ -10,7 +10,8 @@ is the unweighted mean of the sections; the authors' later prior-sets term is no
 RM-R1. (reward-bench, `rewardbench/constants.py`: EXAMPLE_COUNTS, SUBSET_MAPPING.)
 
 A tie or a missing verdict earns 0, as in RM-R1's fork of the generative script. The authors' own script
-gives it 0.5: variant `upstream` (reward-bench, `scripts/run_generative.py`: winner "error" or "tie").
+gives it 0.5: variant `upstream` (reward-bench, `scripts/run_generative.py`: winner "error" or "tie"). Their
+script also reads texts in its own way, `[[A]]` wins where both marks occur; the variant leaves reading alone.
 
 A pair's id is `<subset>/<id>`; ids repeat in the official data (3692 does), so the second pair of an id
 ends in `-2`.
@@ -34,8 +35,9 @@ from rmr1.bench.outcomes import (
     share,
     weighted_mean,
 )
+from rmr1.bench.places import find_official, first_row_with
 from rmr1.bench.tally import RulingCounts, add_pair, both_ways_measures, refuse_repeated
-from rmr1.data.files import kind_of, read_rows
+from rmr1.data.files import read_rows
 from rmr1.data.rulings import Ruling
 from rmr1.data.sources.reader import optional_text, row_id, turns
 from rmr1.errors import DataError
@@ -96,24 +98,18 @@ def find_rewardbench_files(data: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    if data.is_file():
-        return [data]
-    for folder in (data, data / "data"):
-        files = sorted(file for file in folder.glob("*") if file.is_file() and _is_rewardbench(file))
-        if files:
-            return files
-    seen = "no such folder" if not data.is_dir() else "no file with RewardBench's columns and subsets in it"
-    raise DataError(f"{seen}; expected the filtered split of allenai/reward-bench", path=data)
+    return find_official(
+        data,
+        ["*"],
+        is_data=_is_rewardbench,
+        missing="no file with RewardBench's columns and subsets in it",
+        expected="the filtered split of allenai/reward-bench",
+    )
 
 
 def _is_rewardbench(file: Path) -> bool:
-    if kind_of(file) is None or file.name.startswith(("raw", ".")):
-        return False
-    try:
-        row = next(iter(read_rows(file)), None)
-    except DataError:
-        return False
-    return row is not None and all(name in row.data for name in _COLUMNS) and row.data["subset"] in SIZES
+    row = None if file.name.startswith("raw") else first_row_with(file, _COLUMNS)
+    return row is not None and row["subset"] in SIZES
 
 
 def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
@@ -159,8 +155,7 @@ def tally_rewardbench(rulings: Iterable[Ruling]) -> Outcomes:
     """
     parts = {name: PartBuilder(name, size) for name, size in SIZES.items()}
     counts = RulingCounts()
-    for ruling in rulings:
-        counts.add(ruling)
+    for ruling in counts.answered(rulings):
         subset, _, item = ruling.id.partition("/")
         if subset not in parts or not item or ruling.label not in ("A", "B"):
             raise DataError(
@@ -221,6 +216,8 @@ REWARDBENCH = Benchmark(
     read_pairs=read_rewardbench,
     tally=tally_rewardbench,
     rule=rule_rewardbench,
-    variants={UPSTREAM: "a tie or a missing verdict earns 0.5, as in the authors' generative script"},
+    variants={
+        UPSTREAM: "a tie or a missing verdict earns 0.5, as in the authors' generative script; texts are read as ever"
+    },
     hub="allenai/reward-bench@filtered",
 )

@@ -44,7 +44,7 @@ from rmr1.bench.rewardbench2_ties import (
     note_ties,
     ties_score,
 )
-from rmr1.bench.tally import RulingCounts
+from rmr1.bench.tally import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, both_ways, both_ways_measures
 from rmr1.data.rulings import Ruling
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.answers import AnswerJudge, ask_answers
@@ -82,6 +82,8 @@ class _Answers:
     judged: int = 0
     no_verdict: int = 0
     ties: int = 0
+    ways: list[tuple[bool, bool]] = field(default_factory=list)
+    """Of each choice with one right answer that was asked at two places: the same both times, right both times."""
 
     def is_complete(self, subset: str) -> bool:
         if self.way == "four_way":
@@ -133,7 +135,7 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
     counts = RulingCounts()
     prompts: dict[tuple[str, str], _Answers] = {}
     is_text = False
-    for ruling in rulings:
+    for ruling in counts.answered(rulings):
         found = ID.fullmatch(ruling.id)
         subset = "" if found is None else found[1]
         if found is None or subset not in SIZES or (subset == TIES and not TIES_ID.fullmatch(found[2])):
@@ -150,7 +152,6 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
         if one.way != way:
             raise DataError(f"{subset}/{found[2]} was judged in two ways, by {one.way} and by {way}")
         is_text |= ruling.rule in (RATED, RATED_PUBLISHED)
-        counts.add(ruling)
         _add(one, indices, ruling)
     return _build(counts, prompts, is_text)
 
@@ -180,6 +181,8 @@ def _add(one: _Answers, indices: list[int], ruling: Ruling) -> None:
     if one.way != "ratings":
         one.no_verdict += winner is None
         one.ties += winner == "tie"
+        if ruling.label is not None and (found := both_ways(ruling)) is not None:
+            one.ways.append(found)
 
 
 def _numbers(ruling: Ruling) -> tuple[float | None, float | None]:
@@ -218,6 +221,9 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
         part.items.append(name)
         part.no_verdict.append(one.no_verdict)
         part.ties.append(one.ties)
+        if one.ways:
+            part.note(SAME_BOTH_WAYS, sum(is_same for is_same, _ in one.ways) / len(one.ways))
+            part.note(RIGHT_BOTH_WAYS, sum(is_right for _, is_right in one.ways) / len(one.ways))
         if subset == TIES:
             kind, number = _kind_and_number(name)
             part.credits.append(stats[kind, number].gap > 0)
@@ -257,7 +263,7 @@ def rule_rewardbench2(outcomes: Outcomes, variant: str) -> Measures:
     ]
     return Measures(
         overall=(Whole(measure=overall, needs=subsets),),
-        figures=subsets,
+        figures=(*subsets, *both_ways_measures(outcomes, {"all prompts": tuple(SIZES)})),
         categories=tuple(terms),
         notes=(
             "credit is 1/m where m answers share the best place, 0.25 where nothing could be read; overall is "

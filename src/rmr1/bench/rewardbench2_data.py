@@ -19,7 +19,8 @@ from itertools import combinations
 from pathlib import Path
 
 from rmr1.bench.base import list_sources
-from rmr1.data.files import Row, kind_of, read_rows
+from rmr1.bench.places import find_official, first_row_with
+from rmr1.data.files import Row, read_rows
 from rmr1.data.hub import is_saved_dataset
 from rmr1.data.sources.reader import row_id, text, texts, turns
 from rmr1.errors import DataError
@@ -81,24 +82,15 @@ def find_rewardbench2_files(data: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    if data.is_file() or (data.is_dir() and is_saved_dataset(data)):
+    if data.is_dir() and is_saved_dataset(data):
         return [data]
-    for folder in (data, data / "data"):
-        files = sorted(path for path in folder.glob("*") if path.is_file() and _has_columns(path))
-        if files:
-            return files
-    seen = "no file with RewardBench 2's columns in it" if data.is_dir() else "no such folder"
-    raise DataError(f"{seen}; expected rows of allenai/reward-bench-2", path=data)
-
-
-def _has_columns(path: Path) -> bool:
-    if kind_of(path) is None or path.name.startswith("."):
-        return False
-    try:
-        row = next(iter(read_rows(path)), None)
-    except DataError:
-        return False
-    return row is not None and all(name in row.data for name in _COLUMNS)
+    return find_official(
+        data,
+        ["*"],
+        is_data=lambda file: first_row_with(file, _COLUMNS) is not None,
+        missing="no file with RewardBench 2's columns in it",
+        expected="rows of allenai/reward-bench-2",
+    )
 
 
 def read_prompts(data: Path, limit: int | None = None) -> Iterator[Prompt]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from rmr1.bench.base import Benchmark
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
+from rmr1.bench.places import find_official
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.tally import (
     RIGHT_BOTH_WAYS,
@@ -52,19 +53,14 @@ def find_rmb_files(data: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    if data.is_file():
-        return [data]
-    for folder in (data, data / "RMB_dataset"):
-        tree = sorted(path for name in SETS for path in (folder / name).rglob("*.json"))
-        if tree:
-            return tree
-    lines = sorted(path for path in data.glob("*_set_*.jsonl*") if path.is_file())
-    if lines:
-        return lines
-    seen = (
-        "no such folder" if not data.is_dir() else f"neither {SETS[0]} and {SETS[1]} nor *_set_*.jsonl in it"
+    return find_official(
+        data,
+        [f"{name}/**/*.json" for name in SETS],
+        ["*_set_*.jsonl*"],
+        inner="RMB_dataset",
+        missing=f"neither {SETS[0]} and {SETS[1]} nor *_set_*.jsonl in it",
+        expected="RMB_dataset of the authors' repository",
     )
-    raise DataError(f"{seen}; expected RMB_dataset of the authors' repository", path=data)
 
 
 def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
@@ -190,8 +186,7 @@ def tally_rmb(rulings: Iterable[Ruling]) -> Outcomes:
     pairs = {(name := f"{SETS[0]}/{one}"): PartBuilder(name, sizes[0]) for one, sizes in SIZES.items()}
     lists = {(name := f"{SETS[1]}/{one}"): _Lists(name, sizes[1]) for one, sizes in SIZES.items()}
     counts = RulingCounts()
-    for ruling in rulings:
-        counts.add(ruling)
+    for ruling in counts.answered(rulings):
         name, _, row = ruling.id.rpartition("#")
         part = pairs.get(name)
         if part is not None and ruling.label is not None and ":" not in row:

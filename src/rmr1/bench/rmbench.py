@@ -28,6 +28,7 @@ from pathlib import Path
 
 from rmr1.bench.base import AS_PUBLISHED, Benchmark, list_sources
 from rmr1.bench.outcomes import Estimate, Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
+from rmr1.bench.places import find_official
 from rmr1.bench.tally import (
     RIGHT_BOTH_WAYS,
     SAME_BOTH_WAYS,
@@ -86,15 +87,13 @@ def find_rm_bench_files(data: Path) -> list[Path]:
     Raises:
         DataError: there are none.
     """
-    if data.is_file():
-        return [data]
-    for folder in (data, data / "data"):
-        for pattern in ("total_dataset.json*", "*_filtered.json*"):
-            files = sorted(file for file in folder.glob(pattern) if file.is_file())
-            if files:
-                return files
-    seen = "no such folder" if not data.is_dir() else f"neither {_TOTAL} nor *_filtered.json in it"
-    raise DataError(f"{seen}; expected the data folder of the authors' repository", path=data)
+    return find_official(
+        data,
+        [f"{_TOTAL}*"],
+        ["*_filtered.json*"],
+        missing=f"neither {_TOTAL} nor *_filtered.json in it",
+        expected="the data folder of the authors' repository",
+    )
 
 
 def read_rm_bench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
@@ -193,8 +192,7 @@ def tally_rm_bench(rulings: Iterable[Ruling]) -> Outcomes:
     """
     parts = {name: _Matrices(name, size) for name, size in SIZES.items()}
     counts = RulingCounts()
-    for ruling in rulings:
-        counts.add(ruling)
+    for ruling in counts.answered(rulings):
         name, _, rest = ruling.id.partition("/")
         item, _, cell = rest.rpartition(":")
         if name not in parts or cell not in CELLS or ruling.label not in ("A", "B"):

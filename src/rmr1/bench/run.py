@@ -13,14 +13,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from rmr1.bench.base import OFFICIAL_RULE, Asking, Benchmark, BenchmarkScores, score_outcomes
+from rmr1.bench.base import (
+    OFFICIAL_RULE,
+    Asking,
+    Benchmark,
+    BenchmarkScores,
+    Counts,
+    list_sources,
+    score_outcomes,
+)
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.keys import KeyCounter, content_digest, format_key
-from rmr1.data.rulings import read_rulings, ruling_of
+from rmr1.data.rulings import Ruling, read_rulings, ruling_of
 from rmr1.data.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
@@ -35,9 +43,21 @@ from rmr1.judge.base import PairJudge
 from rmr1.judge.compare import cast_vote, decide
 from rmr1.judge.describe import FORMAT, describe_run, library_versions
 from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.scalar import RULE as SCORES
 from rmr1.judge.settings import Placement
 from rmr1.judge.summary import Tally, describe_cost
 from rmr1.records import Judgment, PreferencePair
+
+MOST_FILES = 6
+"""Files that an error names."""
+
+
+class Scored(NamedTuple):
+    """A run's table and its scores, so that nobody reads the run again for more."""
+
+    outcomes: Outcomes
+    scores: BenchmarkScores
+
 
 PAIRS_ASKING = "pairs"
 """The way of asking that every benchmark has."""
@@ -92,6 +112,22 @@ def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
         )
 
 
+def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
+    """Refuse own pairs as they were read where the right answer stands on one side in all of them.
+
+    Raises:
+        ConfigError: it does, and the order is `given`. DataError: the data cannot be read.
+    """
+    if order != "given":
+        return
+    labels = {pair.label for pair in read_pairs(benchmark, data)}
+    if len(labels) == 1 and labels <= {"A", "B"}:
+        raise ConfigError(
+            f"{data}: the better answer is {labels.pop()} in every pair, so order 'given' would show it in one "
+            f"place always; choose {' or '.join(one for one in benchmark.placements if one != order)}"
+        )
+
+
 def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
     """The same model with another placement; a judge that sees one answer at a time has none.
 
@@ -125,23 +161,52 @@ def count_pairs(
     """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded.
 
     Raises:
-        DataError: the data cannot be read, or there is nothing in it.
+        DataError: the data cannot be read, there is nothing in it, or more than the official data has.
     """
-    total = sum(1 for _ in read_pairs(benchmark, data, limit, asking=asking))
+    pairs = read_pairs(benchmark, data, limit, asking=asking)
+    if benchmark.is_sized:
+        outcomes = benchmark.tally(map(_unanswered, pairs))
+        _refuse_surplus(benchmark, outcomes, data)
+        total = outcomes.judgments
+    else:
+        total = sum(1 for _ in pairs)
     if total == 0:
         raise DataError("no pairs in it", path=data)
     return total
 
 
+def _unanswered(pair: PreferencePair) -> Ruling:
+    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "")
+
+
+def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:
+    counts = Counts(outcomes)
+    for need in (need for whole in benchmark.rule(outcomes, OFFICIAL_RULE).overall for need in whole.needs):
+        official, total = counts.official(need), counts.total(need)
+        if official is not None and total > official:
+            files = [path.name for path in list_sources(benchmark.find_files, data)]
+            shown = ", ".join(files[:MOST_FILES]) + (", ..." if len(files) > MOST_FILES else "")
+            raise DataError(
+                f"{total} items of {need.name}, of which {benchmark.title} has {official}: is the data there "
+                f"twice? Read were {shown}; keep one of each, or name one with --data",
+                path=data,
+            )
+
+
 def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
     """What identifies the data: the contents of its files, in their order; of a hub's dataset its name."""
     if not data.exists():
-        return {"benchmark": benchmark.name, "dataset": str(data)}
+        return {"benchmark": benchmark.name, "dataset": str(data), **benchmark.reading}
     digest = hashlib.sha256()
     files = benchmark.find_files(data)
     for path in files:
         digest.update(str(fingerprint_source(path)["sha256"]).encode())
-    return {"benchmark": benchmark.name, "sha256": digest.hexdigest(), "files": len(files)}
+    return {
+        "benchmark": benchmark.name,
+        "sha256": digest.hexdigest(),
+        "files": len(files),
+        **benchmark.reading,
+    }
 
 
 def open_benchmark_run(
@@ -184,6 +249,12 @@ def judge_benchmark(
             on_judgment(judgment)
 
 
+def count_unjudged(outcomes: Outcomes, num_pairs: int) -> Outcomes:
+    """The same, where own data of that many pairs has no official size: what nobody judged is unfinished."""
+    known = sum(len(part) for part in outcomes.parts.values()) + outcomes.failed
+    return replace(outcomes, unfinished=max(0, num_pairs - known))
+
+
 def summarize_run(
     benchmark: Benchmark,
     writer: RunWriter,
@@ -191,16 +262,22 @@ def summarize_run(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-) -> BenchmarkScores:
-    """Score a run folder's judgments and store the summary; with the judge that made them, what they cost."""
+    num_pairs: int | None = None,
+) -> Scored:
+    """Score a run folder's judgments and store the summary; with the judge that made them, what they cost.
+
+    `num_pairs` is how many there are in data that has no official size.
+    """
     tally = Tally()
     judgments = _counted(tally, (one for _, one in read_judgments(writer.folder)))
     outcomes = benchmark.tally(map(ruling_of, judgments))
+    if num_pairs is not None:
+        outcomes = count_unjudged(outcomes, num_pairs)
     scores = score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     summary = tally.summary()
     cost = {} if judge is None else describe_cost(summary, judge)
     writer.write_summary({**summary, **cost, "scores": scores.describe()})
-    return scores
+    return Scored(outcomes, scores)
 
 
 def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
@@ -221,7 +298,7 @@ def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
 
 def read_again(judgment: Judgment, rule: str) -> Judgment:
     """The judgment that the same texts give by another rule; scores stay as they are."""
-    if not judgment.votes:
+    if not judgment.votes or judgment.rule == SCORES:
         return judgment
     if is_about_answers(judgment):
         return reread_answers(judgment, rule)
@@ -281,7 +358,10 @@ def score_finished(
             key = format_key(digest, occurrences.increment(digest))
             if not writer.is_finished(key):
                 writer.append(key, judgment)
-        return summarize_run(benchmark, writer, variant=variant, num_resamples=num_resamples)
+        num_pairs = None if data is None or benchmark.is_sized else count_pairs(benchmark, data)
+        return summarize_run(
+            benchmark, writer, variant=variant, num_resamples=num_resamples, num_pairs=num_pairs
+        ).scores
 
 
 def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterable[Judgment]:

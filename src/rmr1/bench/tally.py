@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,10 +11,14 @@ from rmr1.bench.outcomes import Measure, Outcomes, PartBuilder
 from rmr1.data.rulings import Ruling
 from rmr1.errors import DataError
 from rmr1.judge.ratings import RATED, RATED_PUBLISHED
+from rmr1.judge.scalar import RULE as SCORES
 from rmr1.records import PROBLEMS
 
 RATED_RULES = (RATED, RATED_PUBLISHED)
 """Rules of judgments whose two votes rate one answer each."""
+
+SCORED_RULES = (*RATED_RULES, SCORES)
+"""Rules of judgments that look at each answer alone, so that no order is asked."""
 
 MANY = 20
 """Judgments that no drawn order leaves all in one place."""
@@ -29,13 +33,25 @@ class RulingCounts:
     """How many judgments came in, how they were asked, and why verdicts are missing; each order's apart."""
 
     judgments: int = 0
+    failed: int = 0
+    """Judgments that lack an answer of the engine."""
     orders: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
 
-    def add(self, ruling: Ruling) -> None:
-        self.judgments += 1
+    def answered(self, rulings: Iterable[Ruling]) -> Iterator[Ruling]:
+        """Count all of them, and give those that the engine answered: a request that failed says nothing of
+        the judge, so its item is as one that was not judged yet."""
+        for ruling in rulings:
+            self.judgments += 1
+            if ruling.has_failed:
+                self.failed += 1
+            else:
+                self._add(ruling)
+                yield ruling
+
+    def _add(self, ruling: Ruling) -> None:
         votes = ruling.votes
-        if ruling.rule in RATED_RULES:
+        if ruling.rule in SCORED_RULES:
             order = "scores"
         else:
             order = votes[0].order if len(votes) == 1 else ruling.placement
@@ -60,19 +76,19 @@ class RulingCounts:
             benchmark=benchmark,
             parts={one.name: one.build() for one in builders},
             judgments=self.judgments,
+            failed=self.failed,
             orders=dict(self.orders),
             problems={name: self.problems[name] for name in PROBLEMS if name in self.problems},
             **fields,
         )
 
 
-def add_pair(part: PartBuilder, item: str, ruling: Ruling, *, by_vote: bool = False) -> None:
+def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
     """A labelled pair as an item: credit 1 where its label won; a tie or a missing verdict is no win.
 
-    Of a pair asked both ways the order counts that was asked first, as benchmarks ask once in a random
-    order; `by_vote` counts what both add up to.
+    Of a pair asked both ways the order counts that was asked first, as benchmarks ask once in a random order.
     """
-    winner = ruling.winner if by_vote else ruling.asked_first()[0]
+    winner, _ = ruling.asked_first()
     part.items.append(item)
     part.credits.append(winner == ruling.label)
     part.no_verdict.append(winner is None)

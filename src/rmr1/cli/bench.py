@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 from rmr1.cli import options
 
 if TYPE_CHECKING:
+    from rmr1.bench.run import Scored
     from rmr1.cli.bench_jobs import Job
     from rmr1.cli.bench_results import Collected
 
@@ -41,8 +42,23 @@ FEWEST_RESAMPLES = 100
 
 HELP = "score a judge on benchmarks"
 
-_JUDGING = ("model", "family", "order", "seed", "limit", "config", "set", "ask", "dry_run", "expect_tokens")
+_JUDGING = (
+    "model",
+    "family",
+    "order",
+    "seed",
+    "limit",
+    "config",
+    "set",
+    "ask",
+    "dry_run",
+    "expect_tokens",
+    "retry_failed",
+)
 """Flags that say how to judge, beside those of sampling and engine."""
+
+
+_NOT_PLACED = "no overall is complete and official"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,9 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     options.add_run_arguments(parser)
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="only the first N items of each part, for a trial"
-    )
-    parser.add_argument(
         "--ask",
         choices=("pairs", "ratings", "four_way"),
         help="how RewardBench 2 is asked (default: by judge)",
@@ -78,7 +91,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scoring.add_argument(
         "--scoring",
         metavar="NAME",
-        help="official (default), as-published, or upstream (RewardBench: a tie is 0.5)",
+        help="official (default), as-published, or upstream (RewardBench: a tie or no verdict is 0.5; "
+        "their reading of texts, [[A]] where both marks occur, is no part of it)",
     )
     scoring.add_argument(
         "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default 2000); 0: none"
@@ -93,10 +107,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-under",
         type=float,
         metavar="PERCENT",
-        help="exit code 1 unless every overall score reaches it",
+        help="exit code 1 unless every overall score reaches it; the last lines say so",
     )
     report = parser.add_argument_group("report")
     report.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    report.add_argument(
+        "--categories",
+        action="store_true",
+        help="the finest division too: subsets, categories, sources, the shares inside Ties",
+    )
     report.add_argument("--markdown", metavar="FILE", help="the table as Markdown; - is standard output")
     report.add_argument(
         "--leaderboard", action="store_true", help="print the published field around the judge"
@@ -105,11 +124,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument("--quiet", action="store_true", help="no progress")
     options.add_model_arguments(parser)
     options.add_sampling_arguments(parser)
+    options.add_data_arguments(
+        parser,
+        about="--limit is for every benchmark, the others say how own pairs are read",
+        limit="only the first N items of each part, for a trial",
+    )
     options.add_config_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.bench_jobs import plan_jobs
+    from rmr1.cli.bench_jobs import check_baselines, plan_jobs, refuse_reading
+    from rmr1.cli.config import build_config
     from rmr1.errors import ConfigError
 
     if arguments.fail_under is not None:
@@ -123,16 +148,19 @@ def run(arguments: argparse.Namespace) -> int:
         )
     jobs = plan_jobs(arguments)
     _check_report(arguments, jobs)
+    check_baselines(jobs)
+    scored: dict[str, Scored] = {}
     if jobs[0].source is not None:
         _refuse_judging(arguments)
+        refuse_reading(build_config(arguments).data, jobs)
         _store_finished(arguments, jobs)
     elif arguments.dry_run:
         return _print_dry_run(arguments, jobs)
     else:
-        _judge(arguments, jobs)
+        scored = _judge(arguments, jobs)
     from rmr1.cli.bench_results import collect
 
-    collected = collect(arguments, jobs)
+    collected = collect(arguments, jobs, scored)
     _report(arguments, jobs, collected)
     return 0 if all(gate.is_passed for gate in collected.gates) else 1
 
@@ -164,7 +192,8 @@ def _refuse_judging(arguments: argparse.Namespace) -> None:
     from rmr1.errors import ConfigError
 
     for name in (*_JUDGING, *FLAGS["sampling"], *FLAGS["engine"]):
-        if getattr(arguments, name) is not None:
+        value = getattr(arguments, name)
+        if value is not None and value is not False:
             flag = "--adapter" if name == "lora_adapter" else "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} asks for judging, --from for judgments that exist; leave one out")
 
@@ -188,8 +217,8 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     from argparse import Namespace
     from functools import partial
 
-    from rmr1.bench.run import check_placement, fingerprint_data, read_pairs
-    from rmr1.cli.bench_jobs import require_data
+    from rmr1.bench.run import check_placement, check_sides, fingerprint_data, read_pairs
+    from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
     from rmr1.errors import ConfigError
@@ -197,10 +226,13 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     if arguments.json and len(jobs) > 1:
         raise ConfigError("--dry-run --json tells of one benchmark at a time; name one")
     config = build_config(arguments)
+    refuse_reading(config.data, jobs)
     for job in jobs:
         settings = config.judge_settings(order=job.benchmark.order)
         check_placement(job.benchmark, settings.order)
         data = require_data(job)
+        if job.benchmark.name == OWN_PAIRS:
+            check_sides(job.benchmark, data, settings.order)
         if len(jobs) > 1:
             print(f"{job.benchmark.title}:")
         if job.benchmark.askings and not job.is_asking_said:
@@ -217,31 +249,40 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     return 0
 
 
-def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
-    """Load the model once and judge benchmark by benchmark; every run folder is opened before the first."""
+def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scored]:
+    """Load the model once and judge benchmark by benchmark; every run folder is opened before the first.
+
+    What each came to, by name.
+    """
     from contextlib import ExitStack, closing
     from dataclasses import replace
 
     from rmr1.bench.run import (
         check_placement,
+        check_sides,
         count_pairs,
         judge_benchmark,
         open_benchmark_run,
         place_answers,
         summarize_run,
     )
-    from rmr1.cli.bench_jobs import require_data, require_folder, suit_asking
+    from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data, require_folder, suit_asking
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge
 
     config = build_config(arguments)
+    refuse_reading(config.data, jobs)
     for job in jobs:
         require_data(job)
         require_folder(job)
-        check_placement(job.benchmark, config.judge_settings(order=job.benchmark.order).order)
+        order = config.judge_settings(order=job.benchmark.order).order
+        check_placement(job.benchmark, order)
+        if job.benchmark.name == OWN_PAIRS:
+            check_sides(job.benchmark, require_data(job), order)
     limit = config.data.limit
     totals = [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
+    scored: dict[str, Scored] = {}
     with ExitStack() as opened:
         first = opened.enter_context(
             closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order)))
@@ -281,7 +322,14 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
                     asking=job.asking,
                     on_judgment=progress.update,
                 )
-            summarize_run(job.benchmark, writer, judge, num_resamples=arguments.resamples)
+            scored[job.benchmark.name] = summarize_run(
+                job.benchmark,
+                writer,
+                judge,
+                num_resamples=arguments.resamples,
+                num_pairs=count_pairs(job.benchmark, data) if job.benchmark.name == OWN_PAIRS else None,
+            )
+    return scored
 
 
 def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Collected) -> None:
@@ -293,7 +341,7 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
 
     results, average = collected.results, collected.average
     if arguments.markdown is not None:
-        text = format_markdown(results, average)
+        text = format_markdown(results, average, categories=arguments.categories)
         if arguments.markdown == "-":
             print(text, end="")
         else:
@@ -301,7 +349,7 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
     if arguments.json:
         print(json.dumps(describe_results(results, average), ensure_ascii=False))
     elif arguments.markdown != "-":
-        print_results(results, average)
+        print_results(results, average, categories=arguments.categories)
         for job in jobs:
             if job.source is None and job.folder is not None:
                 for line in format_usage(read_summary(job.folder)):
@@ -316,11 +364,16 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
 
             console = Console(width=max(WIDTH, Console().width))
             if not collected.standings:
-                print("no place among published judges: no overall is complete and official")
+                print(f"no place among published judges: {_NOT_PLACED}")
             for standing, parts in collected.standings:
                 print_leaderboard(console, standing, collected.judge, parts=parts)
-    if arguments.plot is not None:
+    if arguments.plot is not None and not collected.standings:
+        print(f"rmr1: {arguments.plot}: not drawn, because {_NOT_PLACED}", file=sys.stderr)
+    elif arguments.plot is not None:
         from rmr1.report.leaderboard_plot import draw_leaderboard
 
         drawn = draw_leaderboard([one for one, _ in collected.standings], arguments.plot, collected.judge)
         print(f"rmr1: drawn: {drawn}", file=sys.stderr)
+    on_tables = not arguments.json and arguments.markdown != "-"
+    for gate in collected.gates:
+        print(gate.sentence(), file=sys.stdout if on_tables else sys.stderr)

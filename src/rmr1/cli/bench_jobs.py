@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
-from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark
-from rmr1.data.runs import RUN_FILE
-from rmr1.errors import ConfigError
+from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark, read_finished
+from rmr1.cli.config import DataConfig, build_config
+from rmr1.cli.session import SHOWN_ERRORS
+from rmr1.data.runs import RUN_FILE, read_description
+from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 
 OWN_PAIRS = "pairs"
@@ -33,6 +36,8 @@ class Job:
     asking: Asking | None
     """None: pair by pair, or what suits the judge where `is_asking_said` is False."""
     is_asking_said: bool
+    invalid: set[str] = field(default_factory=set)
+    """Rows of own pairs that cannot be read and are passed over, as they are found."""
 
 
 def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -42,7 +47,10 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
         ConfigError: a name is unknown, or what is said does not fit together.
     """
     names, own = _split_names(arguments.benchmark)
-    benchmarks = [load_benchmark(name) for name in names]
+    invalid: set[str] = set()
+    benchmarks = [
+        _read_own_pairs(arguments, invalid) if name == OWN_PAIRS else load_benchmark(name) for name in names
+    ]
     is_one = len(benchmarks) == 1
     data = _assign(arguments.data, "--data", names)
     if own is not None:
@@ -63,16 +71,36 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
         jobs.append(
             Job(
                 benchmark=one,
-                data=data.get(name),
+                data=_find_data(one, data.get(name)),
                 folder=output if output is None or is_one else output / name,
                 source=sources.get(name),
                 baseline=baselines.get(name),
                 variant=_choose_variant(arguments, one),
                 asking=find_asking(one, arguments.ask) if is_asked else None,
                 is_asking_said=is_asked,
+                invalid=invalid,
             )
         )
     return jobs
+
+
+def check_baselines(jobs: Sequence[Job]) -> None:
+    """What a comparison would miss only after judging.
+
+    Raises:
+        ConfigError: a baseline is a run of another benchmark. DataError, RunError: it cannot be read.
+    """
+    for job in jobs:
+        if job.baseline is None:
+            continue
+        if not (job.baseline / RUN_FILE).is_file():
+            next(iter(read_finished(job.baseline)), None)
+            continue
+        made = read_description(job.baseline).get("data", {}).get("benchmark", job.benchmark.name)
+        if made != job.benchmark.name:
+            raise ConfigError(
+                f"--baseline {job.baseline}: a run of {made}; expected one of {job.benchmark.name}"
+            )
 
 
 def require_data(job: Job) -> Path:
@@ -80,6 +108,11 @@ def require_data(job: Job) -> Path:
     Raises:
         ConfigError: no data was named.
     """
+    if job.data is None and job.benchmark.name == OWN_PAIRS:
+        raise ConfigError(
+            "bench pairs lacks its FILE; expected a file, a folder or a dataset of labelled pairs: "
+            "rmr1 bench pairs FILE -m MODEL -o RUN"
+        )
     if job.data is None:
         hub = "" if job.benchmark.hub is None else f", or the hub's dataset: --data {job.benchmark.hub}"
         raise ConfigError(
@@ -99,6 +132,36 @@ def require_folder(job: Job) -> Path:
             "-o RUN is missing; a benchmark run needs --data and -o, and mostly -m (or --from alone)"
         )
     return job.folder
+
+
+def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
+    """
+    Raises:
+        ConfigError: it is said how pairs are read, and none of one's own are.
+    """
+    said = [name for name in ("format", "map", "skip_invalid") if getattr(config, name)]
+    if said and not any(job.benchmark.name == OWN_PAIRS and job.data is not None for job in jobs):
+        raise ConfigError(
+            f"data.{said[0]} (--{said[0].replace('_', '-')}) says how own pairs are read, and there are none here; "
+            "leave it out, or name a file: rmr1 bench pairs FILE"
+        )
+
+
+def _read_own_pairs(arguments: argparse.Namespace, invalid: set[str]) -> Benchmark:
+    """The benchmark of own pairs, read as the settings say; rows that are passed over go to `invalid`."""
+    from rmr1.bench.pairs import own_pairs
+
+    def pass_over(error: DataError) -> None:
+        if str(error) not in invalid and len(invalid) < SHOWN_ERRORS:
+            print(f"rmr1: {error}", file=sys.stderr)
+        invalid.add(str(error))
+
+    config = build_config(arguments).data
+    return own_pairs(
+        format=config.format,
+        columns=config.map or None,
+        on_invalid=pass_over if config.skip_invalid else None,
+    )
 
 
 def suit_asking(benchmark: Benchmark, judge: PairJudge) -> Asking | None:
@@ -149,6 +212,17 @@ def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> di
                 raise ConfigError(f"{flag} names {one} twice: {found[one]} and {path}")
             found[one] = path
     return found
+
+
+def _find_data(benchmark: Benchmark, place: Path | None) -> Path | None:
+    """The place itself; of a folder that holds none of the benchmark's files, the folder of its name in it."""
+    if place is None or not (place / benchmark.name).exists():
+        return place
+    try:
+        benchmark.find_files(place)
+    except DataError:
+        return place / benchmark.name
+    return place
 
 
 def _check_said(arguments: argparse.Namespace, benchmarks: Sequence[Benchmark]) -> None:

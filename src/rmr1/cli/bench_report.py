@@ -10,11 +10,12 @@ from typing import Any
 
 from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
 from rmr1.bench.compare import HEADER as COMPARED
-from rmr1.bench.compare import Comparison, comparison_remarks, comparison_rows, format_comparison
+from rmr1.bench.compare import Comparison, Gate, comparison_remarks, comparison_rows
+from rmr1.cli.bench_jobs import OWN_PAIRS
+from rmr1.report.leaderboard_plot import shorten
 
 WIDTH = 100
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
-_NAME_WIDTH = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +25,11 @@ class Result:
     title: str
     scores: BenchmarkScores
     lines: tuple[str, ...] = ()
-    """More to be said: place among the published, gate."""
+    """More to be said, as the place among the published."""
     baseline: str = ""
     """What it was compared with."""
     comparison: Comparison | None = None
+    gate: Gate | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     """The same for programs: plain JSON values."""
 
@@ -53,8 +55,11 @@ class Row:
     is_overall: bool = False
 
 
-def build_rows(results: Sequence[Result], average: Average | None = None) -> list[Row]:
-    """A heading for each benchmark and group, a line for each figure, overall scores in bold."""
+def build_rows(
+    results: Sequence[Result], average: Average | None = None, *, categories: bool = False
+) -> list[Row]:
+    """A heading for each benchmark and group, a line for each figure, overall scores in bold; with `categories`
+    the finest division below."""
     rows: list[Row] = []
     for result in results:
         wholes = {one.group: one for one in result.scores.overall}
@@ -72,40 +77,78 @@ def build_rows(results: Sequence[Result], average: Average | None = None) -> lis
         for whole in wholes.values():
             named = result.title if len(result.scores.overall) == 1 else f"{result.title} {whole.group}"
             rows.append(_row(f"{named}: overall", whole, is_overall=True))
+        group = ""
+        for figure in result.scores.categories if categories else ():
+            if figure.group != group:
+                group = figure.group
+                rows.append(Row((f"{result.title}, categories: {group}",), is_heading=True))
+            rows.append(_row(f"  {figure.name}", figure))
     if average is not None:
         cells = (average.title, _percent(average.value), _range(average.interval), "", "", "", "")
         rows.append(Row(cells, is_overall=True))
     return rows
 
 
-def print_results(results: Sequence[Result], average: Average | None = None) -> None:
+def print_results(
+    results: Sequence[Result], average: Average | None = None, *, categories: bool = False
+) -> None:
     """A table on a terminal, aligned plain lines elsewhere; then what was counted and how."""
-    rows = build_rows(results, average)
-    table = [Row(_HEADER, is_heading=True), *rows]
-    widths = [
-        max(len(row.cells[index]) for row in table if len(row.cells) > 1) for index in range(len(_HEADER))
-    ]
-    widths[0] = min(widths[0], _NAME_WIDTH)
+    table = [Row(_HEADER, is_heading=True), *build_rows(results, average, categories=categories)]
+    widths = _fit_widths([row.cells for row in table])
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.text import Text
 
         console = Console(width=max(WIDTH, Console().width))
         for row in table:
-            console.print(Text(_line(row, widths), style="bold" if row.is_heading or row.is_overall else ""))
+            style = "bold" if row.is_heading or row.is_overall else ""
+            console.print(Text(_align(row.cells, widths), style=style))
     else:
         for row in table:
-            print(_line(row, widths))
+            print(_align(row.cells, widths))
     for line in remarks(results, average):
-        print(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) if line else "")
+        print(_wrap(line))
     for result in results:
         if result.comparison is not None:
-            print(f"\n{_compared(result)}:")
-            print("\n".join(format_comparison(result.comparison)))
+            print()
+            for line in format_comparison(result):
+                print(line)
 
 
-def _compared(result: Result) -> str:
-    return f"{result.title} against {result.baseline}"
+def format_comparison(result: Result) -> Iterator[str]:
+    """Heading, aligned table and what stands below it, in lines of at most 100 columns.
+
+    Raises:
+        ValueError: nothing was compared.
+    """
+    if result.comparison is None:
+        raise ValueError("nothing was compared")
+    heading = _compared(result, WIDTH - 1)
+    yield f"{heading}:"
+    rows = comparison_rows(result.comparison)
+    places = {row[0]: place for place, row in reversed(list(enumerate(rows)))}
+    table: list[tuple[str, ...]] = [COMPARED[1:]]
+    group = ""
+    for row in sorted(rows, key=lambda one: places[one[0]]):
+        if row[0] != group:
+            group = row[0]
+            table.append((group,))
+        table.append((f"  {row[1]}", *row[2:]))
+    widths = _fit_widths(table)
+    for cells in table:
+        yield _align(cells, widths)
+    for line in comparison_remarks(result.comparison):
+        yield _wrap(line)
+
+
+def _compared(result: Result, most: int | None = None) -> str:
+    """`RM-Bench against runs/old`; a long path loses its middle, for `most` letters in all."""
+    words = f"{result.title} against "
+    return words + (result.baseline if most is None else shorten(result.baseline, most - len(words)))
+
+
+def _wrap(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def remarks(results: Sequence[Result], average: Average | None = None) -> Iterator[str]:
@@ -123,10 +166,12 @@ def remarks(results: Sequence[Result], average: Average | None = None) -> Iterat
         yield from average.lines
 
 
-def format_markdown(results: Sequence[Result], average: Average | None = None) -> str:
+def format_markdown(
+    results: Sequence[Result], average: Average | None = None, *, categories: bool = False
+) -> str:
     """The same table as Markdown, with the remarks below it."""
     lines = [*_markdown_head(("score", *_HEADER[1:]), 1)]
-    for row in build_rows(results, average):
+    for row in build_rows(results, average, categories=categories):
         name, *cells = (*row.cells, *[""] * (len(_HEADER) - len(row.cells)))
         mark = "**" if row.is_heading or row.is_overall else ""
         lines.append(f"| {mark}{_escape(name.strip())}{mark} | {' | '.join(cells)} |")
@@ -139,6 +184,8 @@ def format_markdown(results: Sequence[Result], average: Average | None = None) -
                 f"| {' | '.join(map(_escape, cells))} |" for cells in comparison_rows(result.comparison)
             ]
             lines += ["", *(f"- {_escape(line)}" for line in comparison_remarks(result.comparison))]
+    gates = [result.gate.sentence() for result in results if result.gate is not None]
+    lines += ["", *(f"- {_escape(one)}" for one in gates)] if gates else []
     return "\n".join([*lines, ""])
 
 
@@ -167,28 +214,47 @@ def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> Row:
     return Row(cells, is_overall=is_overall)
 
 
-def _line(row: Row, widths: Sequence[int]) -> str:
-    if len(row.cells) == 1:
-        return row.cells[0]
-    first, *cells = row.cells
-    first = first if len(first) <= widths[0] else first[: widths[0] - 3] + "..."
-    shown = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-    return "  ".join([first.ljust(widths[0]), *shown]).rstrip()
+def _fit_widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    """Of each column, headings aside; names, which stand in the first, give way where the whole is too wide."""
+    first, *others = (
+        max(map(len, column)) for column in zip(*(one for one in rows if len(one) > 1), strict=True)
+    )
+    return [min(first, WIDTH - sum(others) - 2 * len(others)), *others]
+
+
+def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """One line; a heading, which has one cell, as it is."""
+    if len(cells) == 1:
+        return shorten(cells[0], WIDTH)
+    first, *numbers = cells
+    shown = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+    return "  ".join([shorten(first, widths[0]).ljust(widths[0]), *shown]).rstrip()
 
 
 def _remarks(scores: BenchmarkScores) -> Iterator[str]:
+    is_own = scores.benchmark == OWN_PAIRS
     for one in scores.overall:
         if one.value is None:
+            items = "items" if is_own else "official items"
             yield (
-                f"{one.group}: no overall score, {one.status} official items"
+                f"{one.group}: no overall score, {one.status} {items}"
                 if one.official
                 else f"{one.group}: {one.status}"
             )
-            if one.missing:
+            if one.missing and not is_own:
                 more = f" and {len(one.missing) - 3} more" if len(one.missing) > 3 else ""
                 yield f"  incomplete parts: {', '.join(one.missing[:3])}{more}"
+    if scores.failed:
+        yield (
+            f"{scores.failed} of {scores.judgments} judgments failed, for which the engine gave no answer, and "
+            "are left out; --retry-failed asks again"
+        )
     if scores.unfinished:
-        yield f"{scores.unfinished} items left out: some of their judgments are missing"
+        yield (
+            f"{scores.unfinished} pairs of the data are not judged"
+            if is_own
+            else f"{scores.unfinished} items left out: some of their judgments are missing"
+        )
     orders = ", ".join(f"{name} {count}" for name, count in scores.orders)
     yield f"{scores.judgments} judgments (order: {orders})"
     if scores.problems:
@@ -205,7 +271,10 @@ def _percent(value: float | None) -> str:
 
 
 def _range(interval: Interval | None) -> str:
-    return "" if interval is None else f"{100 * interval[0]:.1f}-{100 * interval[1]:.1f}"
+    if interval is None:
+        return ""
+    low, high = (f"{100 * bound:.1f}" for bound in interval)
+    return f"{low}..{high}" if low.startswith("-") else f"{low}-{high}"
 
 
 def _escape(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from rmr1.bench.compare import Gate, check_baseline, compare_runs, find_source
 from rmr1.bench.metrics import percentile_interval
 from rmr1.bench.outcomes import Floats, Outcomes, draw_values
 from rmr1.bench.published import THREE, Standing, average_three, place
-from rmr1.bench.run import count_pairs, read_outcomes
+from rmr1.bench.run import Scored, count_pairs, count_unjudged, read_outcomes
 from rmr1.cli.bench_jobs import OWN_PAIRS, Job
 from rmr1.cli.bench_report import Average, Result
 from rmr1.data.runs import RUN_FILE, read_description
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.judge.settings import JudgeSettings
 
 PLACED_GROUP = {"judgebench": "gpt-4o-2024-05-13"}
@@ -46,8 +46,8 @@ class Collected:
     """Each with the judge's own figures by the names of the published columns."""
 
 
-def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
-    """Score every job's judgments.
+def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[str, Scored]) -> Collected:
+    """Score every job's judgments; `scored` are those that were read and scored when they were made.
 
     Raises:
         DataError, ConfigError, RunError: judgments cannot be read or compared.
@@ -59,15 +59,31 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
     overalls: dict[str, float | None] = {}
     is_average_placed = True
     for job in jobs:
-        source, rule = _source_of(arguments, job)
-        outcomes = _read(job, source, rule)
-        scores = score_outcomes(
-            job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
-        )
+        source = _source_of(job)
+        # What was stored from other judgments is already read by the rule that was asked for.
+        rule = None if job.folder is not None and arguments.rule else _choose_rule(arguments, job, source)
+        live = scored.get(job.benchmark.name) if rule is None else None
+        outcomes = _read(job, source, rule) if live is None else live.outcomes
+        if not outcomes.judgments:
+            raise DataError(
+                f"no judgments in it, so {job.benchmark.title} cannot be scored; "
+                "expected a run folder or recorded outputs of some",
+                path=source,
+            )
+        if live is not None and live.scores.variant == job.variant:
+            scores = live.scores
+        else:
+            scores = score_outcomes(
+                job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
+            )
         lines: list[str] = []
-        if rule is not None:
-            lines.append(f"texts are read by verdict rule {rule!r}")
         extra: dict[str, Any] = {}
+        if said := _choose_rule(arguments, job, source):
+            lines.append(f"texts are read by verdict rule {said!r}")
+            extra["rule"] = said
+        if job.invalid:
+            lines.append(f"rows passed over, because they cannot be read: {len(job.invalid)}")
+            extra["invalid_rows"] = len(job.invalid)
         standing = _place(scores)
         if standing is not None:
             standings.append((standing, _columns_of(scores)))
@@ -75,18 +91,23 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
             extra["standing"] = standing.describe()
         comparison = None
         if job.baseline is not None:
+            old_rule = _choose_rule(arguments, job, job.baseline)
+            if old_rule is not None:
+                lines.append(f"texts of the baseline are read by verdict rule {old_rule!r}")
+                extra["baseline_rule"] = old_rule
             comparison = compare_runs(
                 job.benchmark,
                 find_source(source, rule),
-                find_source(job.baseline, rule),
+                find_source(job.baseline, old_rule),
                 variant=job.variant,
                 num_resamples=arguments.resamples,
+                categories=arguments.categories,
             )
             extra["comparison"] = comparison.describe()
+        gate = None
         if comparison is not None or arguments.fail_under is not None:
             gate = check_baseline(scores, comparison, arguments.fail_under)
             gates.append(gate)
-            lines.append(f"gate {'passed' if gate.is_passed else 'FAILED'}: {gate.line}")
             extra["gate"] = gate.describe()
         results.append(
             Result(
@@ -95,6 +116,7 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
                 lines=tuple(lines),
                 baseline=str(job.baseline),
                 comparison=comparison,
+                gate=gate,
                 extra=extra,
             )
         )
@@ -117,29 +139,33 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Collected:
     )
 
 
-def _source_of(arguments: argparse.Namespace, job: Job) -> tuple[Path, str | None]:
-    """Where the judgments are, and the rule that their texts are read by, where it is not their own."""
-    if job.folder is not None:
-        source, rule = job.folder, None
-    elif job.source is not None:
-        source, rule = job.source, arguments.rule
-    else:
+def _source_of(job: Job) -> Path:
+    """Where the judgments are."""
+    source = job.folder or job.source
+    if source is None:
         raise ConfigError("-o RUN is missing")
-    if rule is None and arguments.as_published and arguments.rule is None and (source / RUN_FILE).is_file():
+    return source
+
+
+def _choose_rule(arguments: argparse.Namespace, job: Job, source: Path) -> str | None:
+    """The verdict rule that the texts of a source, new or old, are read again by; None for the one they were
+    read by. In a live run `--rule` says how the judge's own texts are read, and nothing of others."""
+    if arguments.rule is not None:
+        return None if job.source is None else str(arguments.rule)
+    if arguments.as_published and (source / RUN_FILE).is_file():
         # Texts that were read as RM-R1's are; those of other protocols keep their rule.
         settings = read_description(source).get("settings", {})
-        rule = "published" if settings.get("rule") == JudgeSettings().rule else None
-    return source, rule
+        return "published" if settings.get("rule") == JudgeSettings().rule else None
+    return None
 
 
 def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
     """The outcomes; of own pairs what the file holds and nobody judged counts as unfinished."""
     is_checked = job.source is not None and job.folder is None
     outcomes = read_outcomes(job.benchmark, source, rule=rule, data=job.data if is_checked else None)
-    if job.benchmark.name != OWN_PAIRS or job.source is None or job.data is None:
+    if job.benchmark.name != OWN_PAIRS or job.data is None:
         return outcomes
-    missing = count_pairs(job.benchmark, job.data) - sum(len(part) for part in outcomes.parts.values())
-    return replace(outcomes, unfinished=max(0, missing))
+    return count_unjudged(outcomes, count_pairs(job.benchmark, job.data))
 
 
 def _place(scores: BenchmarkScores) -> Standing | None:

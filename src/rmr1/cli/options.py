@@ -75,9 +75,11 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """How a file of pairs is read."""
-    group = parser.add_argument_group("data")
+def add_data_arguments(
+    parser: argparse.ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
+) -> None:
+    """How a file of pairs is read; `limit` says what --limit counts."""
+    group = parser.add_argument_group("data", about)
     group.add_argument(
         "--format", metavar="NAME", help="name of the file's form (default: recognised by its columns)"
     )
@@ -87,7 +89,7 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OURS=THEIRS",
         help="column names of an unknown form, e.g. chosen=better",
     )
-    group.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
+    group.add_argument("--limit", type=int, metavar="N", help=limit)
     group.add_argument(
         "--skip-invalid",
         action="store_true",

@@ -67,6 +67,7 @@ class Progress:
     def line(self) -> str:
         """`judged 120/2000 · 14.2/s · 31k tokens · 3 unparsed · 58.1% right · 2m12s left`."""
         tally = self.tally
+        split = tally.problems["split_vote"]
         seconds = max(time.perf_counter() - self._started, 1e-9)
         done = self._before + tally.items
         rate = tally.items / seconds
@@ -74,8 +75,11 @@ class Progress:
             f"{self._label} {done}" + (f"/{self._total}" if self._total is not None else ""),
             f"{rate:.1f}/s",
             f"{_thousands(tally.prompt_tokens)} tokens read, {_thousands(tally.completion_tokens)} written",
-            f"{tally.unparsed} without verdict",
+            f"{tally.unparsed - split} without verdict",
         ]
+        if split:
+            # Both orders, or all samples, have a verdict; they contradict each other.
+            parts.append(f"{split} undecided")
         if tally.accuracy is not None:
             parts.append(f"{100 * tally.accuracy:.1f}% right")
         if self._total is not None and rate > 0 and done < self._total:

@@ -54,6 +54,16 @@ class Ruling(NamedTuple):
             return first
         return "both" if any(vote.order != first for vote in votes) else first
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the engine did not answer, in one of the orders asked; nothing is known of the judge then."""
+        votes = self.votes
+        if len(votes) == 1:
+            return votes[0].problem == "generation_failed"
+        if not any(vote.problem == "generation_failed" for vote in votes):
+            return False
+        return any(problem == "generation_failed" for _, problem in self._by_vote_order().values())
+
     def asked_first(self) -> tuple[str | None, str | None]:
         """(winner, problem) of the order that was asked first: of a pair asked both ways the drawn one."""
         if len(self.votes) < 2:
@@ -67,6 +77,9 @@ class Ruling(NamedTuple):
         """
         if not self.votes or self.scores is not None or self.rule in (RATED, RATED_PUBLISHED):
             return {"given": (self.winner, self.problem)}
+        return self._by_vote_order()
+
+    def _by_vote_order(self) -> dict[str, tuple[str | None, str | None]]:
         found: dict[str, list[CastVote]] = {}
         for vote in self.votes:
             found.setdefault(vote.order, []).append(vote)

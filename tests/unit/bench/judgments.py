@@ -62,4 +62,4 @@ def run_benchmark(
 ) -> BenchmarkScores:
     """Judge and score, as the command line does."""
     judge_benchmark(benchmark, data, judge, writer, limit=limit)
-    return summarize_run(benchmark, writer, judge)
+    return summarize_run(benchmark, writer, judge).scores

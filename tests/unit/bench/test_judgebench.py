@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
@@ -176,6 +178,21 @@ def test_unofficial_set():
     assert (whole.value, whole.status) == (None, "not official: 1 items")
 
 
+def test_a_model_name_may_hold_a_slash():
+    scores = score_judgebench([judge(jb_pair(model="openai/gpt-4o"), "A", "A")])
+    assert [(one.group, one.status) for one in scores.overall] == [("openai/gpt-4o", "not official: 1 items")]
+    assert figure(scores, "Knowledge", "openai/gpt-4o").correct == 1
+
+
+def test_a_scalar_judge_without_one_of_its_scores_keeps_its_place():
+    """One vote without text says why; no order was asked in."""
+    judgments = whole_set()
+    lost = judge(judgments[0].pair, None, orders=("given",))
+    judgments[0] = replace(lost, rule="scores")
+    scores = score_judgebench(judgments)
+    assert (dict(scores.orders)["scores"], scores.deviations) == (1, ())
+
+
 def test_official_sizes():
     assert {model: sum(sizes.values()) for model, sizes in OFFICIAL.items()} == {
         GPT: 350,
@@ -190,8 +207,10 @@ def test_categories():
 
 
 def test_pair_of_another_benchmark():
-    with pytest.raises(DataError, match="no labelled JudgeBench pair"):
-        score_judgebench([judge(make_pair("x"), "A", "A")])
+    message = "no labelled JudgeBench pair; was the run made with bench judgebench?"
+    for pair in (make_pair("x"), make_pair("x", source="rewardbench", subset="donotanswer")):
+        with pytest.raises(DataError, match=re.escape(message)):
+            score_judgebench([judge(pair, "A", "A")])
 
 
 ROW = {

@@ -233,6 +233,9 @@ def test_partial_results_and_other_benchmarks_are_not_placed() -> None:
         assert place(benchmark, 0.5) is not None
     assert place("llmbar", 0.5) is None
     assert place("HelpSteer3", 0.75) is None
+    # The margin term of RewardBench 2's Ties: always wrong by the most is -0.01 in one of six subsets.
+    worst = place("rewardbench2", -0.01 / 6)
+    assert worst is not None and worst.rank == worst.total
     with pytest.raises(ValueError, match=r"79\.1 is not a share"):
         place("rm-bench", 79.1)
 
@@ -300,6 +303,18 @@ def test_the_average_of_three_needs_all_three() -> None:
         "average", average_three({"rewardbench": 0.914, "rm-bench": 0.791, "rmb": 0.730}), as_published=True
     )
     assert standing is not None and names(standing.level) == [QWEN_32B]
+
+
+def test_an_average_that_is_not_printed_follows_from_its_three_figures() -> None:
+    name = "Skywork-Reward-V2-Llama-3.1-8B-40M"
+    (row,) = find_rows(model=name, benchmark="average")
+    # 97.8, 96.0 and 89.3
+    assert row.overall.value == pytest.approx(2.831 / 3) and str(row.overall) == "94.4"
+    assert (row.is_derived, marks_of(row), row.describe()["derived"]) == (True, "ms?", True)
+    standing = place("average", 0.9)
+    assert standing is not None and (standing.rank, names(standing.above)) == (2, [name])
+    # One figure that is missing leaves nothing to derive.
+    assert not any(one.model == "S2" for one in small() if one.benchmark == "average")
 
 
 def test_a_standing_is_plain_json() -> None:

@@ -527,3 +527,45 @@ def test_how_a_judge_is_asked_if_nothing_is_said() -> None:
     assert default_asking(GenerativeJudge(engine, load_family("rubric"), JudgeSettings())) == "four_way"
     with pytest.raises(ConfigError, match="chooses among none; ask it by ratings"):
         REWARDBENCH2.askings["four_way"].adapt(ScalarJudge(TableScorer()))
+
+
+@pytest.mark.parametrize("way", ["pairs", "four_way"])
+def test_what_two_places_say_stands_beside_the_official_figures(tmp_path: Path, way: str) -> None:
+    data = small(tmp_path)
+    beside = {}
+    for name, script in (("right", answer_right), ("first", lambda prompt, sample: "<answer>[[A]]</answer>")):
+        scores = score(ask(ScriptedEngine(script), data, way, order="both"))
+        beside[name] = {one.name: one.value for one in scores.figures if one.group == "all prompts"}
+        drawn = score(ask(ScriptedEngine(script), data, way, order="seeded"))
+        assert [one.value for one in scores.figures if one.group == "subsets"] == [
+            one.value for one in drawn.figures
+        ]
+    assert beside == {
+        "right": {"same verdict both ways": 1, "right both ways": 1},
+        "first": {"same verdict both ways": 0, "right both ways": 0},
+    }
+
+
+def test_two_places_by_hand() -> None:
+    def both(first: str | None, second: str | None) -> tuple[CastVote, ...]:
+        return (CastVote("given", first, None, None), CastVote("swapped", second, None, None))
+
+    games = [("A", "A"), ("B", "B"), ("A", "B")]
+    scores = scores_of(
+        ruling(f"Math/7#1+3/0v{other}", label="A", votes=both(*said)) for other, said in enumerate(games, 1)
+    )
+    # One prompt: two of its three comparisons say the same at both places, one is right at both.
+    assert value(scores, "same verdict both ways") == pytest.approx(2 / 3)
+    assert value(scores, "right both ways") == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("way", ["pairs", "ratings", "four_way"])
+def test_what_the_engine_did_not_answer_earns_nothing(tmp_path: Path, way: str) -> None:
+    """Nor does it earn the quarter of a text that cannot be read."""
+    judgments = ask(ScriptedEngine(answer_right, fail_every=1), small(tmp_path), way)
+    scores = score(judgments)
+    assert scores.failed == scores.judgments == len(judgments) > 0
+    assert all((one.value, one.total) == (None, 0) for one in scores.figures)
+    some = score(ask(ScriptedEngine(answer_right, fail_every=7), small(tmp_path), way))
+    assert 0 < some.failed < some.judgments and some.unfinished > 0
+    assert {one.value for one in some.figures if one.name != "Ties" and one.total} == {1.0}

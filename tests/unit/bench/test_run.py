@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from rmr1.bench.compare import check_baseline
 from rmr1.bench.run import (
     check_placement,
     count_pairs,
@@ -281,10 +282,16 @@ def test_judge_is_placed_anew_for_each_benchmark():
         find_asking(RMB, "ratings")
 
 
-def test_failures_count_as_wrong(jb_data, tmp_path):
-    scores = live(JUDGEBENCH, jb_data, ScriptedEngine(perfect, fail_every=1), tmp_path / "run")
-    assert (figure(scores, "Math").correct, figure(scores, "Math").no_verdict) == (0, 5)
-    assert dict(scores.problems) == {"generation_failed": 10}
+def test_what_the_engine_did_not_answer_is_left_out(jb_data, tmp_path):
+    # Every third request fails, of the five pairs' ten the 3rd, 6th and 9th: the second, third and fifth pair.
+    scores = live(JUDGEBENCH, jb_data, ScriptedEngine(perfect, fail_every=3), tmp_path / "run")
+    assert (figure(scores, "Math").correct, figure(scores, "Math").total) == (2, 2)
+    assert (scores.judgments, scores.failed, dict(scores.problems)) == (5, 3, {})
+    assert dict(scores.orders) == {"both": 2}
+    # All of them: nothing is known of the judge, and it has no score.
+    none = live(JUDGEBENCH, jb_data, ScriptedEngine(perfect, fail_every=1), tmp_path / "none")
+    assert (none.failed, none.is_complete, none.overall) == (5, False, ())
+    assert not check_baseline(none, fail_under=1.5).is_passed
 
 
 def test_resuming_gives_the_same_scores(rmb_data, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rmr1.cli.progress import Progress, format_seconds
@@ -17,6 +19,13 @@ def test_a_line_counts_what_was_judged(capsys: pytest.CaptureFixture[str]) -> No
     assert line.startswith("judged 3/4 · ") and "0 without verdict" in line
     assert "100.0% right" in line and line.endswith("left")
     assert "judged 3/4" in capsys.readouterr().err
+
+
+def test_votes_that_contradict_each_other_are_verdicts() -> None:
+    with Progress(2, quiet=True) as progress:
+        progress.tally.add(replace(make_judgment(0), winner=None, problem="split_vote"))
+        progress.tally.add(replace(make_judgment(1), winner=None, problem="no_verdict"))
+        assert " · 1 without verdict · 1 undecided · " in progress.line()
 
 
 def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

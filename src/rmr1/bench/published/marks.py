@@ -11,6 +11,7 @@ from rmr1.bench.published.rows import PublishedRow
 MARKS: Mapping[str, str] = {
     "c": "marked as possibly contaminated by the authors of its table",
     "d": "its parts do not give its overall",
+    "m": "the mean of its three figures, no average is printed",
     "s": "quoted from another paper or a leaderboard, not rechecked",
     "?": "which scoring was used is not stated",
     "x": "scored another way, not ranked",
@@ -22,6 +23,7 @@ def marks_of(row: PublishedRow, *, is_apart: bool = False) -> str:
     applies = {
         "c": row.is_contaminated,
         "d": (row.table, row.model, row.benchmark) in _keys_of_differences(),
+        "m": row.is_derived,
         "s": row.source in ("secondary", "leaderboard"),
         "?": row.scoring == "unstated",
         "x": is_apart,

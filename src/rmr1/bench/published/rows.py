@@ -87,6 +87,8 @@ class PublishedRow:
     left_out: str | None
     """Why it is never placed; None where it may be."""
     note: str | None
+    is_derived: bool = False
+    """Its overall is not printed: it is the mean of the three figures that are."""
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -104,6 +106,7 @@ class PublishedRow:
             "contaminated": self.is_contaminated,
             "left_out": self.left_out,
             "note": self.note,
+            "derived": self.is_derived,
         }
 
 
@@ -193,8 +196,11 @@ def _read_row(
             **values,
         )
 
+    is_derived = overall is None and bool(table.get("spread")) and tuple(names) == THREE and bool(parts)
+    if is_derived:
+        overall = _average([figure for group in parts.values() for figure in group.values()])
     if overall is not None:
-        yield row(table["benchmark"], overall, more, parts=parts, scoring=scoring)
+        yield row(table["benchmark"], overall, more, parts=parts, scoring=scoring, is_derived=is_derived)
     if table.get("spread"):
         for benchmark, figure in zip(names, printed, strict=False):
             if figure is not None:
@@ -202,6 +208,13 @@ def _read_row(
                 # Only RM-Bench was ever scored in two ways; the average takes it over from there.
                 used = scoring if benchmark == "rm-bench" else "official"
                 yield row(benchmark, figure, own, parts={}, scoring=own.get("scoring", used))
+
+
+def _average(figures: Sequence[Printed]) -> Printed:
+    return Printed(
+        value=sum(one.value for one in figures) / len(figures),
+        rounding=sum(one.rounding for one in figures) / len(figures),
+    )
 
 
 def _read_figure(cell: object, unit: int, model: str) -> Printed | None:

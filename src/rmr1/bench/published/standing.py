@@ -14,8 +14,9 @@ from typing import Any
 
 from rmr1.bench.published.rows import AVERAGE, THREE, TITLES, PublishedRow, load_rows
 
-_MOST = 1.02
-"""RewardBench 2's Ties has a term beyond its shares, so that a perfect judge is above 1; a percentage is far above."""
+_LEAST, _MOST = -0.02, 1.02
+"""RewardBench 2's Ties has a term beyond its shares, so that a judge that is always right can be above 1 and
+one that is always wrong below 0; a percentage is far above."""
 _TWO_SCORINGS = ("rm-bench", AVERAGE)
 _SLACK = 1e-9
 
@@ -135,13 +136,13 @@ def place(
 ) -> Standing | None:
     """Where an overall stands; None where it is partial (None) or nothing is published for the benchmark.
 
-    `overall` and `interval` are shares, of RewardBench 2 possibly a little above 1. JudgeBench means its set of GPT-4o answers, the one that
+    `overall` and `interval` are shares, of RewardBench 2 possibly a little outside [0, 1]. JudgeBench means its set of GPT-4o answers, the one that
     judges are published on. `as_published` says that RM-Bench was scored with RM-R1's fault. For the
     benchmark "average", `overall` comes from `average_three`.
     """
     if overall is None or benchmark not in TITLES:
         return None
-    if not 0 <= overall < _MOST:
+    if not _LEAST < overall < _MOST:
         raise ValueError(f"{overall} is not a share")
     own = "faulty" if as_published and benchmark in _TWO_SCORINGS else "official"
     field: dict[str, PublishedRow] = {}
