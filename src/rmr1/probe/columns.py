@@ -121,7 +121,7 @@ def id_features(value: str) -> tuple[str, ...]:
 def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that may be read, by name; those inside an object as `chosen.llm_name`."""
     flat: dict[str, Any] = {}
-    is_distilled = "messages" in data and "verdict" in data and _DISTILLED <= data.keys()
+    is_distilled = "messages" in data and "verdict" in data and data.keys() >= _DISTILLED
     for column, value in data.items():
         if is_distilled and column in _DISTILLED:
             continue
