@@ -191,6 +191,23 @@ class JudgePrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens that were read and written."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    is_estimated: bool = False
+    """Whether any are reckoned from characters, because a server did not say."""
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            is_estimated=self.is_estimated or other.is_estimated,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One sampled text."""
 
@@ -208,6 +225,11 @@ class Generation:
     seed: int | None = None
     error: str | None = None
     """What went wrong where `finish_reason` is "error" or "skipped"."""
+    is_refused: bool = False
+    """Of an error: the server will not answer this prompt however often it is asked."""
+    billed: Usage | None = None
+    """What a server counted for the requests that this text came by, discarded replies among them. Texts of one
+    reply share a request: the first of them has it. None elsewhere, and where no server is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,6 +317,8 @@ class Judgment:
     judge wrote, with a vote for each (order "given" rated A, "swapped" rated B)."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    is_estimated: bool = False
+    """Whether any of these tokens are reckoned from characters."""
     seconds: float = 0.0
     """Wall time from the moment the pair was handed to the engine. Not reproducible."""
 

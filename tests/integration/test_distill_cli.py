@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -223,7 +224,7 @@ def answer_by(texts: dict[str, str]) -> Any:
 def test_a_teacher_that_refuses_returns_nothing_or_drifts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = write_pairs(tmp_path / "pairs.jsonl", "AAAAA")
+    data = write_pairs(tmp_path / "pairs.jsonl", "AAAAAA")
 
     def behave(call: Call) -> Answer:
         if "Question 0?" in call.item:
@@ -234,19 +235,125 @@ def test_a_teacher_that_refuses_returns_nothing_or_drifts(
             return good(text="**Verdict**: A is better, 8/10 against 5/10.")
         if "Question 3?" in call.item:
             return Answer(body=completion("", finish_reason="content_filter"), is_billed=True)
+        if "Question 4?" in call.item:
+            return failure(400, "content policy violation", code="content_filter")
         return good(text=good_text("A"))
 
     with FaultyServer(behave) as server:
         recipe = write_recipe(
             tmp_path / "r.toml", f'train = "{data}"\norder = "given"', f"openai:judge@{server.base_url}"
         )
-        assert main(["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--json", "--quiet"]) == 1
+        assert main(["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--json", "--quiet"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["rows"] == 1
-    assert summary["dropped"] == {"failed": 1, "no_verdict": 3}
-    assert summary["next"] == ["1 pairs got no text from their teacher; --retry-failed asks again"]
+    assert summary["dropped"] == {"no_verdict": 3, "refused": 2}
+    assert (summary["answered"]["pass1"], summary["passes"][0]["refused"]) == (4, 2)
+    assert summary["next"] == []  # asking again would not help
     reasons = {row["id"]: row["detail"] for row in read_lines(tmp_path / "out/dropped.jsonl")}
     assert reasons["p3"] == "the server's content filter ended the text"
+
+
+def test_an_outage_is_worth_another_try_and_says_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "AAAA")
+    is_down = True
+
+    def behave(call: Call) -> Answer:
+        if is_down and "Question 3?" in call.item:
+            return failure(500, "boom")
+        return good(text=good_text("A"))
+
+    with FaultyServer(behave) as server:
+        recipe = write_recipe(
+            tmp_path / "r.toml", f'train = "{data}"\norder = "given"', f"openai:judge@{server.base_url}"
+        )
+        command = ["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--quiet"]
+        options = ["--set", "pass1.engine.max_retries=1"]
+        assert main([*command, *options]) == 1
+        out = capsys.readouterr().out
+        assert "  3 answered, 3 right (100.0%), 3 kept\n" in out
+        assert "  failed 1, mostly: HTTP 500 after 2 tries: boom\n" in out
+        is_down = False
+        assert main([*command, "--retry-failed"]) == 0
+    assert "  4 answered, 4 right (100.0%), 4 kept\n" in capsys.readouterr().out
+
+
+def test_a_server_that_fails_at_everything_is_given_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "A" * 80)
+    with FaultyServer(lambda call: Answer(body=b"<html>oops</html>")) as server:
+        recipe = write_recipe(tmp_path / "r.toml", f'train = "{data}"', f"openai:judge@{server.base_url}")
+        command = ["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--quiet"]
+        assert main([*command, "--set", "pass1.engine.max_retries=0"]) == 1
+        assert len(server.calls) <= 50 + 8  # and those in flight
+    assert (
+        "stopped: pass 1 gave no verdict for 50 pairs in a row, mostly: no usable reply after 1 try: the reply is not "
+        "valid JSON; the same command goes on, with --set pass1.give_up_after=0 without this stop\n"
+    ) in capsys.readouterr().out
+
+
+def test_tokens_are_those_that_the_server_counted_whatever_came_of_the_replies(tmp_path: Path) -> None:
+    """One choice at a time, and the first reply to each prompt is of no use."""
+    data = write_pairs(tmp_path / "pairs.jsonl", "AAAAA")
+
+    def behave(call: Call) -> Answer:
+        if not call.attempt:
+            return Answer(body=completion(choices=[]), is_billed=True)
+        return good(text=good_text("A"))
+
+    with FaultyServer(behave) as server:
+        recipe = write_recipe(
+            tmp_path / "r.toml", f'train = "{data}"\norder = "given"', f"openai:judge@{server.base_url}"
+        )
+        samples = ["--set", "pass1.samples=4", "--set", "pass1.temperature=0.5"]
+        command = ["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--quiet", *samples]
+        assert main([*command, "--budget", "1M"]) == 0
+        num_billed = server.billed.total()
+    assert num_billed == 5 * 5
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    about = summary["passes"][0]
+    assert (about["prompt_tokens"], about["completion_tokens"]) == (100 * num_billed, 20 * num_billed)
+    assert summary["budget"]["spent"] == 120 * num_billed
+    assert about["cost_usd"] == pytest.approx(num_billed * (100 + 2 * 20) / 1e6)
+
+
+def test_a_server_that_counts_nothing_is_estimated_and_held_to_the_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "A" * 40)
+    with FaultyServer(lambda call: good(text=good_text("A"), usage=None)) as server:
+        recipe = write_recipe(
+            tmp_path / "r.toml", f'train = "{data}"\norder = "given"', f"openai:judge@{server.base_url}"
+        )
+        command = ["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--quiet"]
+        assert main([*command, "--budget", "8k"]) == 0
+        num_asked = len(server.calls)
+    assert 4 <= num_asked < 20
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    written = num_asked * -(-len(good_text("A")) // 4)
+    assert summary["passes"][0]["completion_tokens"] == written
+    assert summary["budget"]["spent"] <= 8000 and summary["budget"]["is_exhausted"]
+    assert "USD (estimated: the server does not count tokens)" in capsys.readouterr().out
+    assert [record.message for record in caplog.records if "do not say how many tokens" in record.message]
+
+
+def test_a_teacher_that_writes_past_its_limit_is_held_to_the_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "A" * 60)
+    usage = {"prompt_tokens": 700, "completion_tokens": 3500}
+    with FaultyServer(lambda call: good(text=good_text("A"), usage=usage)) as server:
+        recipe = write_recipe(
+            tmp_path / "r.toml", f'train = "{data}"\norder = "given"', f"openai:judge@{server.base_url}"
+        )
+        command = ["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--quiet"]
+        assert main([*command, "--set", "pass1.engine.concurrency=32", "--budget", "60k"]) == 0
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert 40_000 <= summary["budget"]["spent"] <= 60_000
+    # 4,200 tokens where 700 and at most 500 are allowed
+    assert "an answer took up to 3.5 times what its limits allow" in capsys.readouterr().out
 
 
 def test_a_server_that_is_not_there_or_refuses_the_key(
@@ -296,7 +403,10 @@ def test_a_pass_by_batch_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureF
     assert "3 requests of pass 1 wait for a batch: rmr1 distill export" in capsys.readouterr().out
     one = tmp_path / "one.jsonl"
     assert main(["distill", "export", recipe, *out, str(one)]) == 0
-    assert capsys.readouterr().out == f"{one}: 3 requests of pass 1 to gpt-4.1\n"
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == f"{one}: 3 requests of pass 1 to gpt-4.1"
+    assert re.fullmatch(r"at most [\d,]+ tokens to read and 1,500 to write, 0\.0\d+ USD", shown[1])
+    assert len(shown) == 2
     ids = [row["custom_id"] for row in read_lines(one)]
     body = completion(good_text("A"))
     results = "".join(

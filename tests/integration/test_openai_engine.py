@@ -23,7 +23,7 @@ from rmr1.errors import GenerationError
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import load_family
-from rmr1.records import Generation, ImagePart, Message, PreferencePair, TextPart, assistant, user
+from rmr1.records import Generation, ImagePart, Message, PreferencePair, TextPart, Usage, assistant, user
 from tests.integration.faulty_server import (
     ANSWERED,
     FAULTS,
@@ -178,6 +178,7 @@ def test_a_request_that_never_succeeds_says_why_in_one_line() -> None:
 def test_what_is_wrong_with_the_request_is_not_repeated() -> None:
     generation, server, _ = ask_one(lambda call: failure(400, "messages: roles must alternate"))
     assert generation.error == "HTTP 400: messages: roles must alternate"
+    assert generation.is_refused
     assert len(server.calls) == 1
 
 
@@ -269,6 +270,9 @@ def test_several_samples_come_in_one_reply() -> None:
     # 20 completion tokens are shared out by length, and none is lost.
     assert [generation.completion_tokens for generation in answers["one"]] == [2, 4, 14]
     assert [generation.prompt_tokens for generation in answers["one"]] == [100] * 3
+    # It was billed once.
+    whole = Usage(prompt_tokens=100, completion_tokens=20)
+    assert [generation.billed for generation in answers["one"]] == [whole, None, None]
     assert [call.body["n"] for call in server.calls] == [3, 3]
     assert engine.usage.completion_tokens == 40
     assert engine.notes == ()
@@ -282,6 +286,7 @@ def test_samples_are_asked_for_one_by_one_where_the_server_gives_one() -> None:
     for generations in answers.values():
         assert len({generation.text for generation in generations}) == 3
         assert [generation.text for generation in generations] == [str(g.seed) for g in generations]
+        assert [g.billed for g in generations] == [Usage(prompt_tokens=100, completion_tokens=20)] * 3
     assert Counter(call.item for call in server.calls) == {"one": 3, "two": 3, "three": 3}
     assert [call.body.get("n") for call in server.calls].count(3) == 1
     assert len(engine.notes) == 1 and "one by one" in engine.notes[0]
@@ -577,12 +582,27 @@ def test_usage_counts_without_a_text() -> None:
     assert (generation.prompt_tokens, generation.completion_tokens) == (300, 60)
     assert engine.usage.completion_tokens == 60
     assert engine.cost is None
+    assert not generation.is_refused
+    # Or with the text that came after them.
+    generation, _, _ = ask_one(lambda call: good() if call.attempt else good(choices=[]))
+    assert (generation.prompt_tokens, generation.completion_tokens) == (100, 20)
+    assert generation.billed == Usage(prompt_tokens=200, completion_tokens=40)
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_usage_is_estimated_where_the_server_sends_none(usage: dict[str, int] | None) -> None:
+    generation, _, engine = ask_one(lambda call: good(text="nine char", usage=usage))
+    assert generation.billed == Usage(
+        prompt_tokens=generation.prompt_tokens, completion_tokens=3, is_estimated=True
+    )
+    assert engine.usage == generation.billed
+    assert len(engine.notes) == 1 and "estimates from characters" in engine.notes[0]
 
 
 def test_a_filtered_text_is_a_failure_that_keeps_its_text() -> None:
     generation, _, _ = ask_one(lambda call: good(text="well", finish_reason="content_filter"))
     assert (generation.finish_reason, generation.text) == ("error", "well")
-    assert "content filter" in (generation.error or "")
+    assert "content filter" in (generation.error or "") and generation.is_refused
 
 
 def test_pictures_are_sent_as_parts(tmp_path: Path) -> None:

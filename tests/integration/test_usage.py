@@ -48,7 +48,7 @@ def test_a_hosted_run_says_what_it_cost_also_after_a_resume(
         assert len(server.calls) == 10
         printed = capsys.readouterr().out
         assert "tokens: 1,000 read, 200 written\ncost: 0.004 USD for what is stored" in printed
-        assert "failed tries may have been billed beside it" in printed
+        assert "replies that were lost may have been billed beside it" in printed
         summary = read_summary(run)
         assert summary["cost_usd"] == pytest.approx(10 * 400 / 1e6)
         assert summary["price_usd"] == {"prompt": 2.0, "completion": 10.0}

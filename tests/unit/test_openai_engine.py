@@ -21,7 +21,6 @@ from rmr1.engines.openai.wire import (
     Choice,
     Dialect,
     ReplyError,
-    Usage,
     adapt,
     build_body,
     build_messages,
@@ -33,7 +32,7 @@ from rmr1.engines.openai.wire import (
 from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.engines.watch import find_verdict_span
 from rmr1.errors import ConfigError
-from rmr1.records import user
+from rmr1.records import Usage, user
 from rmr1.verdicts import parse_verdict
 
 URL = "http://127.0.0.1:8000/v1"

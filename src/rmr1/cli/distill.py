@@ -161,6 +161,10 @@ def _print_export(found: dict[str, Any]) -> None:
         print(f"pass {found['pass']}: nothing is left to ask")
     for file in found["files"]:
         print(f"{file['path']}: {file['requests']:,} requests of pass {found['pass']} to {found['model']}")
+    if found["requests"]:
+        from rmr1.cli.distill_report import print_export_costs
+
+        print_export_costs(found)
 
 
 def _import(arguments: argparse.Namespace) -> int:

@@ -11,8 +11,9 @@ from rmr1.distill.teachers import find_teacher
 
 
 def is_done(summary: Mapping[str, Any]) -> bool:
-    """Whether there are rows, and nothing is open or failed but for a budget that was set."""
-    if not summary["rows"]:
+    """Whether there are rows, and nothing is open or failed but for a budget that was set. What a teacher refuses for
+    good is dropped, and nothing is left to do about it."""
+    if not summary["rows"] or "stopped" in summary:
         return False
     if any(one["failed"] for one in summary["passes"]):
         return False
@@ -24,6 +25,12 @@ def list_next_steps(
 ) -> list[str]:
     """What is left, and the command for it."""
     steps = []
+    if "stopped" in summary:
+        stopped = summary["stopped"]
+        steps.append(
+            f"stopped: pass {stopped['pass']} gave no verdict for {stopped['pairs']:,} pairs in a row, mostly: "
+            f"{stopped['reason']}; the same command goes on, with --set pass{stopped['pass']}.give_up_after=0 without this stop"
+        )
     for number, one in enumerate(recipe.passes, start=1):
         left = summary["waiting"][f"pass{number}"]
         if not left:
@@ -49,12 +56,15 @@ def print_summary(summary: Mapping[str, Any], *, folder: str, steps: Sequence[st
     right = summary["right"]
     for number, one in enumerate(summary["passes"], start=1):
         name = f"pass{number}"
-        judged = one["asked"] if number == 1 else right["pass2_asked"]
-        share = f" ({right[name] / judged:.1%})" if judged else ""
+        answered = summary["answered"][name]
+        share = f" ({right[name] / answered:.1%})" if answered else ""
         print(f"pass {number}: {one['teacher']}")
         print(
-            f"  {one['asked']:,} answered, {right[name]:,} right{share}, {summary['rows_by_pass'][name]:,} kept"
+            f"  {answered:,} answered, {right[name]:,} right{share}, {summary['rows_by_pass'][name]:,} kept"
         )
+        if one["failed"] or one["refused"]:
+            counts = [f"{kind} {one[kind]:,}" for kind in ("failed", "refused") if one[kind]]
+            print(f"  {', '.join(counts)}, mostly: {next(iter(one['failures']))}")
         print(
             f"  {one['prompt_tokens']:,} tokens read, {one['completion_tokens']:,} written{_format_cost(one)}"
         )
@@ -64,6 +74,8 @@ def print_summary(summary: Mapping[str, Any], *, folder: str, steps: Sequence[st
     if "budget" in summary:
         budget = summary["budget"]
         end = "; the next request may take more than is left" if budget["is_exhausted"] else ""
+        if budget["overrun"] > 1:
+            end += f"; an answer took up to {budget['overrun']:g} times what its limits allow, and that is reckoned with"
         print(f"budget: {_format(budget, 'amount')}, {_format(budget, 'spent')} of it used{end}")
     verdicts = ", ".join(f"{name} {count:,}" for name, count in summary["verdicts"].items())
     share = (
@@ -83,10 +95,22 @@ def print_import(counts: Mapping[str, Any]) -> None:
     parts = [f"stored {stored or 'none'}"]
     parts += [
         f"{name.replace('_', ' ')} {counts[name]:,}"
-        for name in ("failed", "given_up", "repeated", "foreign", "unreadable")
+        for name in ("refused", "failed", "given_up", "repeated", "foreign", "unreadable")
         if counts[name]
     ]
     print(f"{counts['lines']:,} lines: {', '.join(parts)}")
+
+
+def print_export_costs(found: Mapping[str, Any]) -> None:
+    """What a batch can take at most, and that no budget stops it."""
+    most = found["completion_tokens"]["most"]
+    cost = f", {format_usd(found['cost_usd']['most'])}" if found["cost_usd"] else ""
+    print(f"at most {found['prompt_tokens']:,} tokens to read and {most:,} to write{cost}")
+    if "budget" in found:
+        budget = found["budget"]
+        print(
+            f"the budget does not limit a batch: {_format(budget, 'amount')}, {_format(budget, 'spent')} of it used"
+        )
 
 
 def print_forecast(figures: Mapping[str, Any]) -> None:
@@ -124,4 +148,5 @@ def _format(budget: Mapping[str, Any], key: str) -> str:
 def _format_cost(one: Mapping[str, Any]) -> str:
     if not one["is_billed"]:
         return ""
-    return ", cost not known" if one["cost_usd"] is None else f", {format_usd(one['cost_usd'])}"
+    cost = ", cost not known" if one["cost_usd"] is None else f", {format_usd(one['cost_usd'])}"
+    return f"{cost} (estimated: the server does not count tokens)" if one["is_estimated"] else cost

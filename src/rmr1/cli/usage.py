@@ -18,7 +18,8 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
 def format_usage(summary: Mapping[str, Any]) -> list[str]:
     """Of a summary: tokens read and written and, for a judge on a server, what they cost; nothing where none were used."""
     read, written = summary["prompt_tokens"], summary["completion_tokens"]
-    lines = [f"tokens: {read:,} read, {written:,} written"] if read or written else []
+    note = " (estimated: the server does not count them)" if summary.get("is_estimated") else ""
+    lines = [f"tokens: {read:,} read, {written:,} written{note}"] if read or written else []
     if "cost_usd" not in summary:
         return lines
     if summary["cost_usd"] is None:
@@ -27,7 +28,7 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         f"cost: {format_usd(summary['cost_usd'])} for what is stored, at {price['prompt']:g} USD a million tokens read "
-        f"and {price['completion']:g} written; failed tries may have been billed beside it",
+        f"and {price['completion']:g} written; replies that were lost may have been billed beside it",
     ]
 
 

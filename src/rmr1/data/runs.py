@@ -22,7 +22,7 @@ from typing import Any
 from rmr1.data.codec import dump_record, dumps, load_record, loads
 from rmr1.data.differences import describe_differences
 from rmr1.data.keys import KeyCounter
-from rmr1.data.replace import write_json
+from rmr1.data.replace import write_json, write_text
 from rmr1.errors import DataError, RunError
 from rmr1.records import Judgment
 
@@ -89,11 +89,12 @@ def open_run(
     *,
     retry_failed: bool = False,
     file: str = JUDGMENTS_FILE,
+    failed_file: str | None = None,
 ) -> RunWriter:
     """Create a run folder, or go on with one that was made in the same way; judgments go to `file` of it.
 
     With `retry_failed`, items for which the engine gave an error are taken out of the finished ones, to
-    be judged again; over-long prompts stay as they are.
+    be judged again, and moved to `failed_file` if there is to be one; over-long prompts stay as they are.
 
     Raises:
         RunError: the folder holds something else, was made in another way (the message shows the
@@ -108,7 +109,7 @@ def open_run(
             _lock(lock, folder)
             _check_description(folder, description, file)
             if retry_failed:
-                _drop_failed(folder / file)
+                _drop_failed(folder / file, None if failed_file is None else folder / failed_file)
             handle = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             opened.callback(os.close, handle)
         except RunError:
@@ -205,17 +206,24 @@ def _check_description(folder: Path, description: Mapping[str, Any], file: str) 
         write_json(folder / RUN_FILE, description)
 
 
-def _drop_failed(path: Path) -> None:
-    """Rewrite the file without the items that hold a failed generation; replaced as a whole."""
+def _drop_failed(path: Path, kept: Path | None) -> None:
+    """Rewrite the file without the items that hold a failed generation; replaced as a whole. They go to `kept`."""
     if not path.exists():
         return
+    failed = [] if kept is None or not kept.exists() else [dumps(line) for _, line in iterate_lines(kept)]
+    before = set(failed)  # a stop between the two files leaves an item in both
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
-            for _, line in iterate_lines(path):
-                votes = line.get("votes", ())
+            for _, values in iterate_lines(path):
+                line = dumps(values)
+                votes = values.get("votes", ())
                 if not any(vote["generation"]["finish_reason"] == "error" for vote in votes):
-                    file.write(dumps(line) + b"\n")
+                    file.write(line + b"\n")
+                elif line not in before:
+                    failed.append(line)
+        if kept is not None and failed:
+            write_text(kept, "".join(line.decode() + "\n" for line in failed))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,16 +6,19 @@ stop at any moment loses only what was in flight.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from rmr1.data.keys import seed_for
 from rmr1.data.runs import RunWriter
+from rmr1.distill.alarm import Alarm
 from rmr1.distill.budget import Meter
 from rmr1.distill.items import Item
 from rmr1.engines.base import Engine, Request, SamplingParams
-from rmr1.judge.compare import cast_vote, decide
+from rmr1.judge.compare import cast_vote, count_usage, decide
+from rmr1.judge.estimate import CHARS_PER_TOKEN
 from rmr1.records import Generation, JudgePrompt, Judgment
 
 RULE = "tagged"
@@ -31,6 +34,11 @@ class Question:
     @property
     def num_chars(self) -> int:
         return sum(len(message.text) for message in self.prompt.messages)
+
+    @property
+    def num_tokens(self) -> int:
+        """By its characters."""
+        return math.ceil(self.num_chars / CHARS_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +61,9 @@ def ask_teacher(
     *,
     run: RunWriter,
     meter: Meter,
+    alarm: Alarm,
 ) -> Generator[tuple[str, Judgment], None, None]:
-    """Yield `(key, judgment)` for every question, until the questions or the budget end.
+    """Yield `(key, judgment)` for every question, until the questions or the budget end, or the alarm is raised.
 
     Raises:
         GenerationError: the engine as a whole failed. What was finished is stored.
@@ -62,7 +71,7 @@ def ask_teacher(
     """
     source = iter(questions)
     waiting: list[Question] = []
-    """The question that did not fit into the budget beside those in flight."""
+    """The question that has to wait for those in flight."""
     while True:
         in_flight: dict[str, tuple[Question, float]] = {}
         num_asked = 0
@@ -73,8 +82,10 @@ def ask_teacher(
                 if question is None:
                     return
                 key = question.item.key
-                most = settings.params.max_new_tokens * settings.params.num_samples
-                if not meter.reserve(key, question.num_chars, most):
+                params = settings.params
+                if not meter.reserve(
+                    key, question.num_chars, params.max_new_tokens, num_samples=params.num_samples
+                ):
                     waiting.append(question)
                     return
                 in_flight[key] = question, time.perf_counter()
@@ -95,7 +106,10 @@ def ask_teacher(
             meter.settle(
                 question.item.key, question.num_chars, judgment.prompt_tokens, judgment.completion_tokens
             )
+            alarm.update(judgment)
             yield question.item.key, judgment
+            if alarm.is_raised:
+                return
         if not waiting:
             return
         if not num_asked:
@@ -112,6 +126,7 @@ def conclude(
         for sample, generation in enumerate(generations)
     )
     decision = decide(votes)
+    usage = count_usage(votes)
     return Judgment(
         pair=item.pair,
         family=settings.family,
@@ -120,8 +135,8 @@ def conclude(
         problem=decision.problem,
         confidence=decision.confidence,
         votes=votes,
-        # Samples of one prompt share its tokens.
-        prompt_tokens=votes[0].generation.prompt_tokens,
-        completion_tokens=sum(vote.generation.completion_tokens for vote in votes),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        is_estimated=usage.is_estimated,
         seconds=seconds,
     )

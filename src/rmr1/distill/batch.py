@@ -1,8 +1,8 @@
 """The OpenAI batch format: what a pass has still to ask as request files, and result files as its answers.
 
 A request line is {"custom_id", "method", "url", "body"}; a result line {"custom_id", "response": {"status_code", "body"},
-"error"}. Of results only good ones are stored. Whatever failed, expired, was cut short or is missing stays open and
-is exported again. A custom_id is `rmr1-PASS-KEY`, so files of both passes may be mixed and imported in any order, twice too.
+"error"}. Of results good ones are stored, and that a prompt was refused by moderation. Whatever failed, expired, was cut
+short or is missing stays open and is exported again. A custom_id is `rmr1-PASS-KEY`, so files of both passes may be mixed and imported in any order, twice too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from rmr1.data.codec import dumps
 from rmr1.data.files import scan_rows
 from rmr1.data.runs import RunWriter
 from rmr1.distill.ask import PassSettings, Question, conclude
+from rmr1.distill.budget import parse_budget
 from rmr1.distill.folder import claim_pass, open_pass
 from rmr1.distill.recipe import DistillRecipe
-from rmr1.distill.run import list_questions, pass_settings
+from rmr1.distill.run import list_questions, pass_settings, start_meter
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines.base import SamplingParams
+from rmr1.engines.prices import compute_cost
 from rmr1.errors import ConfigError, DataError, GenerationError, RunError
 from rmr1.records import Generation
 
@@ -52,7 +54,8 @@ def export_requests(
     most_requests: int = MOST_REQUESTS,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any]:
-    """Write what a pass has still to ask; several files, numbered, where one may not hold it all.
+    """Write what a pass has still to ask; several files, numbered, where one may not hold it all. A budget does not
+    limit it, because nobody stops a batch at one; the figures say the most that it can take.
 
     Raises:
         ConfigError: the pass has no such teacher, or the file exists. RunError: the folder cannot be used.
@@ -66,6 +69,8 @@ def export_requests(
     if output.exists() and not force:
         raise ConfigError(f"{output} exists; choose another name or pass --force")
     run_settings = pass_settings(recipe, number)
+    meter = start_meter(recipe, folder, None if recipe.budget is None else parse_budget(recipe.budget))
+    read = 0
     lines = Counter[Path]()
     files = [output]
     num_bytes, part = 0, output.with_name(f".{output.name}.part")
@@ -95,6 +100,7 @@ def export_requests(
                         file, num_bytes = part.open("wb"), 0
                     file.write(line + b"\n")
                     lines[files[-1]] += 1
+                    read += question.num_tokens
                     num_bytes += len(line) + 1
             finally:
                 file.close()
@@ -108,12 +114,26 @@ def export_requests(
             raise ConfigError(f"{output}: cannot be written ({error.strerror})") from None
         finally:
             part.unlink(missing_ok=True)
-    return {
+    most = lines.total() * settings.samples * settings.max_new_tokens
+    price = teacher.price
+    found: dict[str, Any] = {
         "pass": number,
         "model": teacher.served,
         "requests": lines.total(),
+        "prompt_tokens": read,
+        "completion_tokens": {"most": most},
+        "cost_usd": None
+        if price is None
+        else {"most": round(compute_cost(price, prompt_tokens=read, completion_tokens=most), 6)},
         "files": [{"path": str(path), "requests": lines[path]} for path in files],
     }
+    if meter.budget is not None:
+        found["budget"] = {
+            "unit": meter.budget.unit,
+            "amount": meter.budget.amount,
+            "spent": round(meter.spent, 6),
+        }
+    return found
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +143,8 @@ class ImportCounts:
     lines: int = 0
     stored: Counter[int] = field(default_factory=Counter)
     """By pass."""
+    refused: int = 0
+    """Prompts that moderation refused for good, which is stored."""
     failed: int = 0
     """Results that are errors; their requests stay open."""
     given_up: int = 0
@@ -145,6 +167,7 @@ class ImportCounts:
         return {
             "lines": self.lines,
             "stored": {f"pass{number}": self.stored[number] for number in (1, 2)},
+            "refused": self.refused,
             "failed": self.failed,
             "given_up": self.given_up,
             "repeated": self.repeated,
@@ -225,21 +248,28 @@ def _store(
         key = question.item.key
         row = rows.pop(key)
         try:
-            generations = _read_generations(row, settings)
+            generations = _read_generations(row, question, settings)
         except GenerationError as error:
             counts.failed += 1
             counts.note("failed", f"{custom_id(number, key)}: {error}")
             if not give_up:
                 continue
             counts.given_up += 1
-            failure = Generation(text="", finish_reason="error", error=str(error))
-            generations = (failure,) * settings.params.num_samples
+            generations = _fail(str(error), settings)
         else:
-            counts.stored[number] += 1
+            if all(one.is_refused for one in generations):
+                counts.refused += 1
+            else:
+                counts.stored[number] += 1
         run.append(key, conclude(question.item, generations, settings))
     for key in rows:
         counts.foreign += 1
         counts.note("foreign", f"custom_id {custom_id(number, key)!r}")
+
+
+def _fail(reason: str, settings: PassSettings, *, is_refused: bool = False) -> tuple[Generation, ...]:
+    failure = Generation(text="", finish_reason="error", error=reason, is_refused=is_refused)
+    return (failure,) * settings.params.num_samples
 
 
 def _build_body(
@@ -278,29 +308,41 @@ def _read_error(row: Mapping[str, Any]) -> str | None:
     status, body = response.get("status_code"), response.get("body")
     if status is not None and status != 200:
         inner = body.get("error") if isinstance(body, Mapping) else None
-        said = inner.get("message") if isinstance(inner, Mapping) else inner
-        return f"HTTP {status}" + (f": {said}" if said else "")
+        said = (inner.get("message"), inner.get("code")) if isinstance(inner, Mapping) else (inner,)
+        return f"HTTP {status}" + "".join(f": {one}" for one in said if one)
     return None if isinstance(body, Mapping) else "the response has no body"
 
 
-def _read_generations(row: Mapping[str, Any], settings: PassSettings) -> tuple[Generation, ...]:
-    """The texts of a result.
+def _read_generations(
+    row: Mapping[str, Any], question: Question, settings: PassSettings
+) -> tuple[Generation, ...]:
+    """The texts of a result, or that the prompt was refused.
 
     Raises:
         GenerationError: it holds none.
     """
-    from rmr1.engines.openai.wire import ReplyError, compose_text, one_line, read_reply, split_tokens
+    from rmr1.engines.openai.wire import (
+        ReplyError,
+        compose_text,
+        estimate_usage,
+        is_moderated,
+        one_line,
+        read_reply,
+        split_tokens,
+    )
 
     if (problem := _read_error(row)) is not None:
-        raise GenerationError(one_line(problem))
+        if not is_moderated(problem):
+            raise GenerationError(one_line(problem))
+        return _fail(one_line(problem), settings, is_refused=True)
     try:
         reply = read_reply(dumps(row["response"]["body"]))
     except ReplyError as error:
         raise GenerationError(one_line(str(error))) from None
     choices = reply.choices[: settings.params.num_samples]
-    used = reply.usage
-    counts = split_tokens(used.completion_tokens if used else 0, [len(one.content) for one in choices])
-    found = []
+    used = reply.usage or estimate_usage(question.num_tokens, reply.choices)
+    counts = split_tokens(used.completion_tokens, [len(one.content) for one in choices])
+    found: list[Generation] = []
     for choice, count in zip(choices, counts, strict=True):
         composed = compose_text(choice, settings.params.stop)
         is_filtered = choice.finish_reason == "content_filter"
@@ -308,10 +350,12 @@ def _read_generations(row: Mapping[str, Any], settings: PassSettings) -> tuple[G
             Generation(
                 text=composed.text,
                 finish_reason="error" if is_filtered else composed.finish_reason,
-                prompt_tokens=used.prompt_tokens if used else 0,
+                prompt_tokens=used.prompt_tokens,
                 completion_tokens=count,
                 model=reply.model,
                 error="the content filter ended the text" if is_filtered else None,
+                is_refused=is_filtered,
+                billed=None if found else used,
             )
         )
     return tuple(found)

@@ -1,9 +1,10 @@
 """A limit on what both teachers may use, in tokens or money, and the meter that keeps to it.
 
-Before a request is sent, the most that it can use is set aside: its prompt by the characters, its texts by their token
-limit. What is stored and what is set aside never exceed the budget together, so what is stored never does,
-as far as prompts are not longer in tokens than reckoned. Replies that never arrived, for which a server may bill, are
-not known here.
+Before a request is sent, the most that it should use is set aside: its prompt by the characters, its texts by their token
+limit. What is stored and what is set aside never exceed the budget together, so what is stored never does as long as
+servers keep to the limit. Where one does not, or bills for replies that were of no use, as much more is set aside
+from then on as an answer has taken; and before the first answer few requests are under way. Replies that never
+arrived, for which a server may bill, are not known here.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from rmr1.judge.estimate import CHARS_PER_TOKEN
 
 _FORM = re.compile(r"\s*(\$)?\s*(\d+(?:\.\d+)?|\.\d+)\s*([kKmMgG]?)\s*(usd|tokens?|\$)?\s*", re.IGNORECASE)
 _FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+
+_FIRST_REQUESTS = 4
+"""Under way at most, as long as no answer has shown what one takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +64,19 @@ class Meter:
         """In the budget's unit; what is stored."""
         self.is_exhausted = False
         """Whether a request was held back because it does not fit."""
-        self._held: dict[str, float] = {}
+        self.overrun = 1.0
+        """How many times what its limits allow an answer took, at most."""
+        self._held: dict[str, tuple[float, int]] = {}
+        """What is set aside, and for how many new tokens."""
         self._price: Price | None = None
-        self._tokens_per_char = 1 / CHARS_PER_TOKEN
+        self._begin()
+
+    def _begin(self) -> None:
+        self._num_settled = 0
+        self._tokens_per_char: float | None = None
+        """Of the densest prompt so far; for all samples together."""
+        self._excess = 1.0
+        """`overrun` of the teacher that is asked now."""
 
     def set_price(self, price: Price | None, *, is_billed: bool, name: str) -> None:
         """Whose tokens come next.
@@ -76,26 +90,43 @@ class Meter:
                 "its pass (USD per million tokens), or give the budget in tokens"
             )
         self._price = price
+        self._begin()
 
     def add(self, prompt_tokens: int, completion_tokens: int) -> None:
         self.spent += self._measure(prompt_tokens, completion_tokens)
 
-    def reserve(self, key: str, num_chars: int, most_new_tokens: int) -> bool:
-        """Set aside what a request may use; False where it does not fit."""
+    def reserve(self, key: str, num_chars: int, most_new_tokens: int, *, num_samples: int = 1) -> bool:
+        """Set aside what a request may use; False where it does not fit, or where so many are under way that
+        an answer has to come first. `most_new_tokens` of one sample.
+
+        Whether samples share their prompt is not known before an answer has come; until then they do not."""
         if self.budget is None:
             return True
-        most = self._measure(math.ceil(num_chars * self._tokens_per_char), most_new_tokens)
-        if self.spent + sum(self._held.values()) + most > self.budget.amount:
+        if not self._num_settled and len(self._held) >= _FIRST_REQUESTS:
             return False
-        self._held[key] = most
+        density = self._tokens_per_char or num_samples / CHARS_PER_TOKEN
+        most_new_tokens *= num_samples
+        most = self._measure(math.ceil(num_chars * density), most_new_tokens)
+        held = sum(amount for amount, _ in self._held.values())
+        if self.spent + (held + most) * self._excess > self.budget.amount:
+            return False
+        self._held[key] = most, most_new_tokens
         return True
 
     def settle(self, key: str, num_chars: int, prompt_tokens: int, completion_tokens: int) -> None:
         """A request is answered."""
-        self._held.pop(key, None)
         self.add(prompt_tokens, completion_tokens)
+        held = self._held.pop(key, None)
+        if held is None or not prompt_tokens:
+            return  # nothing is learnt from an answer that took nothing
+        self._num_settled += 1
+        allowed = self._measure(prompt_tokens, held[1])
+        if allowed:
+            self._excess = max(self._excess, self._measure(prompt_tokens, completion_tokens) / allowed)
+            self.overrun = max(self.overrun, self._excess)
         if num_chars:
-            self._tokens_per_char = max(self._tokens_per_char, prompt_tokens / num_chars)
+            density = max(1 / CHARS_PER_TOKEN, prompt_tokens / num_chars)
+            self._tokens_per_char = max(self._tokens_per_char or 0.0, density)
 
     def _measure(self, prompt_tokens: int, completion_tokens: int) -> float:
         if self.budget is None or self.budget.unit == "tokens":

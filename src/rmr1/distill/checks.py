@@ -24,6 +24,7 @@ DropReason = Literal[
     "no_label",
     "tie",
     "failed",
+    "refused",
     "prompt_too_long",
     "no_verdict",
     "wrong",
@@ -38,7 +39,8 @@ DropReason = Literal[
 
 no_label         the pair has no label; it is not asked about
 tie              its label is a tie, which no verdict of the protocol can say
-failed           the teacher gave no text: refused, unreachable, ended by a filter
+failed           the teacher gave no text, and might if it is asked again: unreachable, overloaded, broken replies
+refused          the server will not answer this prompt, or its filter ended the text
 prompt_too_long  the prompt does not fit the teacher's context
 no_verdict       the text has no readable verdict (empty, cut off, another form)
 wrong            the verdict is not the label
@@ -51,7 +53,7 @@ quota            its family is full
 """
 
 _ORDER: tuple[str, ...] = DropReason.__args__  # type: ignore[attr-defined]
-_UNASKED = ("failed", "prompt_too_long")
+_UNANSWERED = ("failed", "refused", "prompt_too_long")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,12 @@ class Checked:
     @property
     def is_told_apart(self) -> bool:
         """Whether the verdict is right, whatever else is not."""
-        return self.reason not in (*_UNASKED, "no_verdict", "wrong")
+        return self.reason not in (*_UNANSWERED, "no_verdict", "wrong")
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether there is a text."""
+        return self.reason not in _UNANSWERED
 
     @property
     def is_wrong(self) -> bool:
@@ -153,7 +160,7 @@ def _find_fault(
 ) -> tuple[DropReason, str] | None:
     generation, verdict = vote.generation, sample.verdict
     if generation.finish_reason == "error":
-        return "failed", generation.error or "no reason given"
+        return "refused" if generation.is_refused else "failed", generation.error or "no reason given"
     if generation.finish_reason == "skipped":
         return "prompt_too_long", generation.error or "the prompt does not fit"
     if verdict.winner not in ("A", "B"):

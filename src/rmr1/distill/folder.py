@@ -4,6 +4,7 @@ DIR/
   run.json            how it was made: data, prompt texts, settings, both teachers, versions
   pass1.jsonl         judgments of the first teacher, in the form of a judging run; only ever appended to
   pass2.jsonl         of the second one
+  pass1-failed.jsonl  judgments without a text that were asked for again      counted in the tokens
   train.jsonl         rows {"messages": [...]} and where each is from       written anew at the end of each run
   dropped.jsonl       pairs without a row, and why                          likewise
   dataset_info.json   tells LLaMA-Factory how to read train.jsonl           likewise
@@ -12,8 +13,9 @@ DIR/
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,10 @@ def pass_file(number: int) -> str:
     return f"pass{number}.jsonl"
 
 
+def failed_file(number: int) -> str:
+    return f"pass{number}-failed.jsonl"
+
+
 def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
     """What run.json says and a run is recognised by. Passes are added as they begin, and selection is free."""
     from rmr1 import __version__
@@ -66,10 +72,19 @@ def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
 def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed: bool = False) -> RunWriter:
     """The file of a pass, for appending; the folder is made where there is none.
 
+    What is asked for again with `retry_failed` is kept in a file of its own, because it may have been billed.
+
     Raises:
         RunError: the folder holds something else, was made in another way, is in use or cannot be written.
     """
-    return open_run(folder, describe_run(recipe), retry_failed=retry_failed, file=pass_file(number))
+    refuse_other_folder(folder)
+    return open_run(
+        folder,
+        describe_run(recipe),
+        retry_failed=retry_failed,
+        file=pass_file(number),
+        failed_file=failed_file(number),
+    )
 
 
 def claim_pass(folder: Path, number: int, recipe: PassRecipe, identity: Mapping[str, object]) -> None:
@@ -101,30 +116,45 @@ class PassTotals:
 
     stored: int = 0
     failed: int = 0
+    """Without a text, or without all of several, that may be asked again."""
+    refused: int = 0
+    """That the server will not answer."""
+    failures: Counter[str] = field(default_factory=Counter)
+    """Reasons of both."""
     texts: int = 0
     """That were written."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    is_estimated: bool = False
+    """Whether any of the tokens are reckoned from characters."""
 
     @property
     def mean_tokens(self) -> float | None:
         """Of a text."""
-        return self.completion_tokens / self.texts if self.completion_tokens else None
+        return self.completion_tokens / self.texts if self.texts and self.completion_tokens else None
+
+    def add_tokens(self, line: Mapping[str, Any]) -> None:
+        """Those of a stored judgment."""
+        self.prompt_tokens += line.get("prompt_tokens", 0)
+        self.completion_tokens += line.get("completion_tokens", 0)
+        self.is_estimated |= line.get("is_estimated", False)
 
 
-def read_totals(folder: Path, number: int, *, retry_failed: bool = False) -> PassTotals:
-    """Of all that is stored; with `retry_failed` without what will be asked again."""
+def read_totals(folder: Path, number: int) -> PassTotals:
+    """Of all that is stored; tokens also of what failed and was asked again."""
     totals = PassTotals()
-    for _, line in _lines(folder, number):
-        reasons = [vote["generation"]["finish_reason"] for vote in line.get("votes", ())]
-        is_failed = "error" in reasons
-        if is_failed and retry_failed:
-            continue
+    for _, line in _lines(folder / failed_file(number)):
+        totals.add_tokens(line)
+    for _, line in _lines(folder / pass_file(number)):
         totals.stored += 1
+        generations = [vote["generation"] for vote in line.get("votes", ())]
+        errors = [one for one in generations if one["finish_reason"] == "error"]
+        is_failed = any(not one.get("is_refused") for one in errors)
         totals.failed += is_failed
-        totals.texts += sum(reason not in ("error", "skipped") for reason in reasons)
-        totals.prompt_tokens += line.get("prompt_tokens", 0)
-        totals.completion_tokens += line.get("completion_tokens", 0)
+        totals.refused += not is_failed and len(errors) == len(generations)
+        totals.failures.update({one.get("error") or "no reason given" for one in errors})
+        totals.texts += sum(one["finish_reason"] not in ("error", "skipped") for one in generations)
+        totals.add_tokens(line)
     return totals
 
 
@@ -134,7 +164,7 @@ def read_pass(folder: Path, number: int) -> Iterator[tuple[str, Judgment]]:
     Raises:
         DataError: a line is damaged.
     """
-    for line_number, line in _lines(folder, number):
+    for line_number, line in _lines(folder / pass_file(number)):
         key = line.pop("key")
         yield key, _load(line, folder / pass_file(number), line_number)
 
@@ -167,6 +197,19 @@ class PassIndex:
         return _load(line, self._path, None)
 
 
+def refuse_other_folder(folder: Path) -> None:
+    """
+    Raises:
+        RunError: the folder holds something, and is no distillation.
+    """
+    if (folder / RUN_FILE).exists():
+        require_folder(folder)
+    elif folder.is_dir() and (found := sorted(path.name for path in folder.iterdir() if path.name[0] != ".")):
+        raise RunError(
+            f"{folder}: not a distillation, and not empty (it holds {found[0]}); choose another folder with -o"
+        )
+
+
 def require_folder(folder: Path) -> None:
     """
     Raises:
@@ -176,8 +219,7 @@ def require_folder(folder: Path) -> None:
         raise RunError(f"{folder}: not a distillation; expected a folder made by rmr1 distill")
 
 
-def _lines(folder: Path, number: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    path = folder / pass_file(number)
+def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     return iterate_lines(path) if path.exists() else iter(())
 
 

@@ -3,7 +3,7 @@
 A judge that learns from such a text learns to lean on what it will not have. A sign is a sentence that speaks of a
 verdict as given ("the provided label", "as stated, the correct verdict"), of somebody who told it ("the hint
 says that Chatbot B ..."), of a judgment before this one ("my previous analysis was wrong"), or of a verdict as
-the aim ("to arrive at the required verdict"). Words that judging needs are signs only beside a side's name and a word of
+the aim, or a secret ("to arrive at the required verdict", "without mentioning the note"). Words that judging needs are signs only beside a side's name and a word of
 preference: an answer may be correct, a puzzle may have a hint, a chart a label.
 
 Quotations and summaries of the responses are not looked at; thinking is. English only. Every pattern looks inside one
@@ -41,6 +41,13 @@ _SOURCE = r"(?:hints?|notes?|feedback|guidance|corrections?|labels?|labell?ing|a
 """Where a verdict that was told may come from."""
 _PICKED = r"(?:preferred|favou?red|judged|concluded|chose|chosen|ranked|picked|sided|decided|rated|gave|given|voted|ruled|selected|named|called|put|declared|awarded|placed|thought)"
 _WORK = r"(?:analysis|judge?ment|verdict|evaluation|assessment|ranking|decision|comparison|conclusion|review|take|attempt|try|pass|reasoning|trace|choice|preference|answer|response)"
+_NAMED = r"(?:\[\[[AB]\]\]|(?:chatbot|assistant|response)[ ][AB]\b)"
+"""A side that is no option of a question with letters."""
+_HANDED = (
+    r"(?:handed|shown|given|told|supplied|provided|disclosed|revealed|communicated|passed|fed|announced)"
+)
+_SAYS = r"(?:says?|said|states?|stated|tells?|told|warns?|warned|indicates?|indicated|reveals?|explains?|explained|claims?|notes?|points?|pointed|insists?|confirms?|shows?|makes?[ ]clear)"
+_LEADS = r"(?:prefers?|preferred|favou?rs?|favou?red|picks?|picked|chooses?|chose|goes[ ]to|goes[ ]for|went[ ]to|points?[ ]to|names?|named|gives?|gave|is|was|says|has)"
 _EARLIER = r"(?:previous|earlier|prior|initial|first|original|last|past|former)"
 
 _PATTERNS: dict[str, tuple[str, ...]] = {
@@ -56,6 +63,15 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"\b(?:knowing|with|given)[ ](?:the|which|who)[ ](?:\w{1,12}[ ])?(?:outcome|winner|verdict|preference)\b[^\n]{0,20}\b(?:in[ ]mind|in[ ]hand|beforehand|in[ ]advance|known|already)\b",
         rf"\b(?:information|knowledge|statement|confirmation|assurance)[ ]that[ ](?:the[ ])?{_IS_BETTER}",
         rf"\b(?:you|I|we)[ ](?:already[ ])?(?:have|had|has)[ ](?:already[ ])?been[ ]given[ ](?:the|that)[ ][^\n]{{0,20}}\b{_VERDICT}\b",
+        rf"^\W{{0,3}}(?:\w{{1,10}},[ ])?(?:given|since|because|as|knowing|considering|assuming|granted|seeing)[ ](?:that[ ])?(?:the[ ])?(?:{_RIGHT}|final|preferred|winning|better|gold|target)[ ](?:\w{{1,12}}[ ])?(?:answer|verdict|judge?ment|choice|label|ruling|decision|outcome|response|one|winner)[ ](?:is|was|being|must[ ]be|should[ ]be|has[ ]to[ ]be)[ ](?:{_NAMED}|{_SIDE}[ ]?(?:,|$))",
+        rf"\b(?:verdict|outcome|winner|result|conclusion|judge?ment|ruling|preference|decision)[ ](?:here[ ])?(?:must|has[ ]to|needs[ ]to|ought[ ]to|is[ ](?:supposed|required|meant|known|said|stated|given)[ ]to)[ ](?:be|go[ ]to|favou?r|come[ ]out[ ](?:as|for)|end[ ](?:up[ ])?(?:as|with|at))[ ]{_SIDE}",
+        rf"{_SIDE}(?:[ ]\w{{1,10}})?[ ](?:is|was|has[ ]been)[ ](?:already[ ])?(?:supposed|meant|known|said|stated|declared|assumed|expected|taken|given|required)[ ](?:to[ ]be|as)[ ](?:the[ ])?(?:\w{{1,10}}[ ])?(?:better|best|preferred|winner|winning|right|chosen|stronger|superior|favou?red)\b",
+        rf"\b(?:already|now)[ ](?:that[ ])?(?:I|we)[ ](?:already[ ])?(?:know|have[ ]been[ ]told|have[ ]seen|have[ ]learnt|have[ ]learned)[ ][^\n]{{0,40}}(?:{_SIDE}[ ](?:\w{{1,10}}[ ])?(?:wins?|won|be|is|was)\b|\b(?:verdict|winner|label)\b)",
+        rf"\b(?:I|we)(?:'ve|[ ]have|[ ]had|[ ]was|[ ]were)[ ](?:already[ ])?(?:been[ ])?(?:seen|known|learnt|learned|{_HANDED})[ ](?:with[ ])?(?:that[ ])?(?:the|which|who|what)[ ](?:\w{{1,12}}[ ]){{0,2}}(?:verdict|winner|label|ruling|preferred[ ](?:one|side|chatbot|response|answer)|(?:better|right|correct)[ ](?:one|side|chatbot|response))\b",
+        rf"\b(?:having|after)[ ](?:already[ ])?(?:been[ ])?(?:seen|seeing|known|knowing|learnt|learned|learning|{_HANDED}|being[ ]{_HANDED})[ ](?:that[ ])?(?:the|which|who)[ ](?:\w{{1,12}}[ ]){{0,2}}(?:verdict|winner|label|ruling|outcome|preference)\b",
+        rf"\b(?:verdict|label|winner|outcome|ruling|judge?ment|preference)[ ](?:that[ ])?(?:I[ ])?(?:was|is|has[ ]been|had[ ]been|am|were)[ ](?:\w{{1,12}}[ ])?{_HANDED}[ ](?:to[ ](?:me|us)|in[ ]advance|beforehand|above|below|at[ ]the[ ](?:end|start|beginning|top))",
+        rf"\b(?:right|correct|proper)[ ](?:call|choice|verdict|pick|decision|judge?ment|winner)[ ](?:was|would[ ]have[ ]been|should[ ]have[ ]been|ought[ ]to[ ]have[ ]been)[ ]{_SIDE}",
+        rf"\bwhy[ ](?:would|might|could|should|did|was|is|were)[ ](?:the[ ])?{_SIDE}(?:[ ]\w{{1,10}})?[ ](?:be[ ]|have[ ]been[ ]|considered[ ]|judged[ ]|seen[ ]as[ ]|labell?ed[ ]|marked[ ]){{0,3}}(?:as[ ])?(?:the[ ])?(?:preferred|chosen|favou?red|winner|winning)\b",
     ),
     "somebody who told it": (
         rf"\b(?:I|we)[ ](?:was|were|am|are|'m|'re|have[ ]been|had[ ]been|got)[ ](?:\w{{1,12}}[ ])?(?:told|informed|advised|instructed|notified|given)\b[^\n]{{0,60}}(?:{_IS_BETTER}|{_CHOICE_IS}|{_SIDE}(?:[ ]\w{{1,10}}){{0,2}}[ ]should[ ]win)",
@@ -74,6 +90,14 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"\bcorrection[ ](?:you|that[ ]you)[ ](?:gave|provided|made)\b",
         rf"\b(?:annotators?|labell?ers?|raters?|graders?|human[ ]judges|humans|people)[ ](?:\w{{1,10}}[ ])?(?:preferred|prefer|chose|favou?red|picked|selected)[ ]{_SIDE}",
         rf"\b(?:already[ ]know|since[ ](?:we|I)[ ]know|(?:given|knowing)[ ]that|knowing|it[ ]is[ ](?:already[ ])?known)(?:[ ]that)?[ ](?:the[ ])?{_SIDE}(?:[ ]\w{{1,10}}){{0,3}}[ ](?:is|was|to[ ]be)[ ](?:\w{{1,10}}[ ])?(?:better|best|preferred|correct[ ]choice|right[ ]choice|winner|superior|stronger)\b",
+        rf"\b(?:the|this|that|your)[ ](?:\w{{1,12}}[ ])?(?:hint|note|correction|label|annotation|answer[ ]key|gold)(?:[ ](?:\w{{1,10}}[ ]){{0,5}}?|[ ]){_SAYS}[ ][^\n]{{0,60}}\b(?:winner|verdict|judge?ment|preferred|mistaken|label|(?:this|it|that)[ ](?:was|is)[ ](?:wrong|incorrect|mistaken|right|correct))\b",
+        r"\b(?:the|this|that|your)[ ](?:hint|note|correction|label|annotation)(?:[ ]\w{1,10}){0,2}[ ](?:tells|told|informs|informed|reminds|reminded|gives|gave|instructs|instructed)[ ](?:me|us)\b",
+        rf"\b(?:the|this|that|its|your)[ ](?:\w{{1,12}}[ ])?(?:label|annotation|answer[ ]key|gold[ ]answer|ground[- ]truth)(?:[ ](?:here|already|clearly|though|however))?[ ]{_LEADS}[ ](?:in[ ]favou?r[ ]of[ ])?(?:{_SIDE}|\[\[)",
+        rf"\b(?:following|adopting|accepting|trusting|taking)[ ](?:the|this|that|your)[ ](?:provided|given|supplied|stated|specified|indicated|prescribed)[ ](?:answer|verdict|label|choice|preference|result|outcome)\b[^\n]{{0,60}}{_SIDE}",
+        rf"\b(?:I|we|you)(?:'ve|[ ]have|[ ]was|[ ]were|[ ]am|[ ]are)?[ ](?:been[ ])?(?:told|informed|advised|instructed)[ ](?:me[ ]|us[ ])?(?:that[ ])?(?:the|my|our)[ ](?:\w{{1,12}}[ ])?(?:answer|verdict|winner|judge?ment|choice|label|outcome)[ ](?:is|was|should[ ]be|must[ ]be|has[ ]to[ ]be|would[ ]be)[ ]{_SIDE}",
+        rf"\b(?:user|prompt|note|hint|message|system|instructions?|task)[ ](?:has[ ]|have[ ]|had[ ])?(?:already[ ])?(?:told|tells?|informed|informs?)[ ](?:me|us)[ ][^\n]{{0,40}}\b(?:answer|verdict|winner|judge?ment|choice|label|outcome)[ ](?:is|was|should[ ]be|must[ ]be|has[ ]to[ ]be)[ ]{_SIDE}",
+        r"\b(?:annotators?|labell?ers?|raters?|graders?|crowd[ ]?workers?)[ ](?:probably[ ]|may[ ]have[ ]|might[ ]have[ ]|must[ ]have[ ]|seem[ ]to[ ](?:have[ ])?|likely[ ]|evidently[ ]|apparently[ ])?(?:dis)?(?:preferred|prefer|liked?|favou?red|favou?r|chose|choose|picked|valued?|wanted|penali[sz]ed?|rewarded)\b",
+        rf"\b(?:instructions?|prompt|note|task|message|user|request)[ ](?:[^\n]{{0,50}}[ ])?(?:says?|asks?|asked|tells?|told|wants?|requires?|required|demands?|directs?|instructs?|instructed)[ ](?:me[ ]|us[ ])?(?:to[ ])?(?:conclude|end|finish|decide|rule|side|settle|vote|close|argue|land)[ ](?:\w{{1,10}}[ ]){{0,2}}?(?:with|on|for|at|in[ ]favou?r[ ]of)[ ](?:{_NAMED}|{_SIDE}$)",
     ),
     "a judgment before this one": (
         rf"\bmy[ ](?:own[ ])?{_EARLIER}[ ](?:\w{{1,12}}[ ])?{_WORK}\b[^\n]{{0,120}}\b{_ERROR}\b",
@@ -92,6 +116,14 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         r"\b(?:judge|evaluator|reviewer|grader|assessor)[ ]before[ ]me\b",
         rf"\b(?:earlier|previous|prior|former|first|old)[ ](?:judge|evaluator|reviewer|grader|assessor)\b[^\n]{{0,60}}\b(?:{_ERROR}|{_PICKED})\b",
         rf"\b(?:mistake|error|wrong|mistaken)[ ](?:of|in|when|to)[ ](?:I[ ])?(?:prefer(?:ring|red)?|choos(?:e|ing)|chose|favou?r(?:ing|ed)?|rank(?:ing|ed)|pick(?:ing|ed)?|sid(?:e|ing))[ ](?:with[ ])?{_SIDE}",
+        r"\b(?:the|this|that|an?)[ ](?:previous|earlier|prior|former)[ ](?:\w{1,12}[ ])?(?:assessment|trace|reasoning|critique|decision|ranking|grading|rating)\b(?![ ](?:of|by|in|from|that[ ](?:chatbot|assistant|response)|step)\b)",
+        r"\bmy[ ](?:own[ ])?(?:revised|corrected|updated|changed|amended|reversed|new)[ ](?:judge?ment|verdict|evaluation|assessment|ranking|decision|preference|conclusion)\b",
+        r"\b(?:revis|chang|correct|revers|overturn|amend|reconsider|withdraw)\w{0,6}[ ](?:my|the[ ](?:earlier|previous|prior|first|initial|original))[ ](?:\w{1,12}[ ])?(?:judge?ment|verdict|ruling|preference)\b",
+        r"\b(?:the|this|that)[ ](?:judge?ment|verdict|evaluation|trace|ruling|critique)[ ](?:that[ ]was[ ]|which[ ]was[ ]|I[ ]was[ ])?(?:shown|quoted|reproduced|presented|supplied|provided|included|given)[ ](?:above|below|here|to[ ]me|to[ ]us|before|earlier|at[ ]the[ ]end)\b",
+        r"\bmy[ ](?:own[ ])?(?:initial|first|original)[ ](?:verdict|judge?ment|ruling|preference)[ ](?:was|had[ ]been|went|fell|gave|treated|ignored|relied|rested)\b",
+        r"\b(?:where|why|how)[ ](?:I|the[ ](?:previous|earlier|prior|first|initial|original)[ ]\w{1,12})[ ](?:went[ ](?:wrong|astray)|erred|failed|was[ ](?:wrong|mistaken))\b",
+        rf"\b(?:it|that|this|which|I)[ ](?:was|were|had[ ]been|have[ ]been)[ ](?:wrongly|mistakenly|incorrectly|unfairly|originally|initially|previously)[ ]{_PICKED}\b",
+        rf"\bas[ ](?:was[ ]|I[ ])?(?:previously|originally|initially|wrongly|mistakenly)[ ](?:was[ ])?{_PICKED}\b",
     ),
     "a verdict as the aim": (
         rf"\b(?:arrive[ ]at|reach|get[ ]to|support|justify|match|matches|agrees?[ ]with|consistent[ ]with|in[ ]line[ ]with|align(?:s|ed)?[ ]with)[ ](?:the|this|that)[ ](?:\w{{1,12}}[ ])?(?:{_GIVEN}|{_RIGHT})[ ](?:\w{{1,12}}[ ])?{_VERDICT}\b",
@@ -102,6 +134,10 @@ _PATTERNS: dict[str, tuple[str, ...]] = {
         rf"\b(?:must|have[ ]to|need[ ]to|should|am[ ]to|are[ ]to|will|task[ ]is[ ]to)[ ](?:now[ ])?(?:make|build|argue|present)[ ](?:the|a)[ ](?:\w{{1,12}}[ ])?case[ ]for[ ]{_SIDE}",
         rf"\bwork(?:ing)?[ ]backwards?\b[^\n]{{0,60}}(?:{_VERDICT}\b|{_SIDE})",
         r"\b(?:verdict|answer|winner|judge?ment)[ ](?:must|has[ ]to|needs[ ]to|is[ ](?:supposed|required|meant)[ ]to)[ ](?:be|come[ ]out[ ]as|end[ ](?:up[ ])?(?:as|with))[ ]\[\[[AB]\]\]",
+        rf"\b(?:justify|defend|explain|support|argue[ ]for|back[ ]up|rationali[sz]e)[ ](?:the|this|that|a|my)[ ](?:\w{{1,12}}[ ])?(?:verdict|ruling|judge?ment|label|outcome|preference|choice)[ ](?:of[ ]|for[ ]|that[ ]|in[ ]favou?r[ ]of[ ])?(?:{_NAMED}|{_SIDE}$)",
+        rf"\b(?:I|we)[ ](?:have|need|are|am|must|ought)[ ](?:to[ ])?(?:end[ ]up|arrive|land|come[ ]out|come[ ]down|finish[ ]up)[ ](?:\w{{1,10}}[ ])?(?:at|with|on|for)[ ]{_SIDE}",
+        r"\b(?:without|not|never|avoid|don't|refrain[ ]from)[ ](?:to[ ])?(?:ever[ ]|explicitly[ ]|directly[ ])?(?:mention(?:ing)?|refer(?:ring)?[ ]to|reveal(?:ing)?|cit(?:e|ing)|allud(?:e|ing)[ ]to|giv(?:e|ing)[ ]away|let(?:ting)?[ ]on|disclos(?:e|ing)|say(?:ing)?)[ ](?:that[ ])?(?:the|this|any|I|we|my|about[ ]the)[ ](?:\w{1,12}[ ])?(?:note|hint|label|verdict|correction|was[ ]told|were[ ]told|had[ ]been[ ]told|know[ ]the|knew[ ]the|earlier[ ]judge?ment|previous[ ]judge?ment)\b",
+        r"\b(?:as[ ]if|as[ ]though|pretend(?:ing)?(?:[ ]that)?|like[ ]one[ ]who|as[ ](?:some)?one[ ]who)[ ](?:I[ ]|we[ ])?(?:had|have|was|were|did|do|does|know|knew)?[ ]?(?:not|never|n't|nothing)[ ](?:been[ ])?(?:told|know|known|given|shown|seen|informed)\b",
     ),
 }
 _SIGNS = tuple(

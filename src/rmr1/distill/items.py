@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
-from rmr1.errors import DataError
+from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.compare import orders_for
 from rmr1.records import Order, PreferencePair, swap_label
 
+TASK_FAMILIES = ("chat", "reasoning", "none")
+"""Families by the task that a judgment names."""
+MOST_FAMILIES = 20
+"""That an error names."""
 MOST_ERRORS = 5
 """Unreadable rows that are kept to be shown; the rest are counted."""
 
@@ -46,6 +51,8 @@ class DataCounts:
     labelled: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     """Of labelled pairs, in the prompt's frame."""
+    families: Counter[str] = field(default_factory=Counter)
+    """Pairs by what quotas count them under, as far as that is known before a teacher has answered."""
     invalid: int = 0
     errors: list[DataError] = field(default_factory=list)
     """The first rows that cannot be read."""
@@ -67,11 +74,13 @@ def count_data(recipe: DistillRecipe) -> DataCounts:
 
     Raises:
         DataError: rows cannot be read and `skip_invalid` is off, or no pair has a preferred answer.
+        ConfigError: a quota is of a family that does not occur.
     """
     counts = DataCounts()
     name = ", ".join(recipe.data.sources) or "[data.world]"
     for key, pair in unfinished_pairs(_read(recipe.data, counts), None):
         counts.pairs += 1
+        counts.families[find_pair_family(pair, recipe.select.quota_by)] += 1
         item = Item(key=key, pair=pair, order=orders_for(recipe.data.order, seed=recipe.seed, key=key)[0])
         if item.is_labelled:
             counts.labelled += 1
@@ -89,7 +98,31 @@ def count_data(recipe: DistillRecipe) -> DataCounts:
             f"none of its {counts.pairs} pairs has a label 'A' or 'B'" if counts.pairs else "no pairs in it"
         )
         raise DataError(f"nothing to distil: {reason}", path=name)
+    _check_quotas(recipe, counts)
     return counts
+
+
+def find_pair_family(pair: PreferencePair, by: str) -> str:
+    """What quotas count a pair under, by its subset or source."""
+    if by == "source":
+        return pair.source or "none"
+    return (pair.subset or "").partition("/")[0] or "all"
+
+
+def _check_quotas(recipe: DistillRecipe, counts: DataCounts) -> None:
+    by = recipe.select.quota_by
+    if by != "task" and recipe.data.limit is not None:
+        return  # the part that is read need not hold every family
+    known = list(TASK_FAMILIES) if by == "task" else sorted(counts.families)
+    for name in recipe.select.quotas:
+        if name != "*" and name not in known:
+            nearest = get_close_matches(name, known, n=1)
+            shown = ", ".join(known[:MOST_FAMILIES]) + (", ..." if len(known) > MOST_FAMILIES else "")
+            raise ConfigError(
+                f"select.quotas.{name}: no pair is of that family"
+                + (f"; did you mean {nearest[0]!r}?" if nearest else ";")
+                + f' by {by} there are {shown}, and "*" for those that are not named'
+            )
 
 
 def describe_data(data: DistillDataRecipe) -> dict[str, object]:

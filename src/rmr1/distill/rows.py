@@ -23,7 +23,7 @@ from rmr1.data.keys import seed_for
 from rmr1.data.replace import write_json
 from rmr1.distill.checks import Checked, check_votes
 from rmr1.distill.folder import DROPPED_FILE, TRAIN_FILE, PassIndex
-from rmr1.distill.items import Item, read_items
+from rmr1.distill.items import Item, find_pair_family, read_items
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.errors import RunError
 from rmr1.prompts import PromptFamily, load_family, render_prompt
@@ -60,8 +60,11 @@ class RowCounts:
 
     pairs: int = 0
     labelled: int = 0
+    first_answered: int = 0
+    """With a text."""
     first_right: int = 0
     second_asked: int = 0
+    second_answered: int = 0
     second_right: int = 0
     waiting: Counter[int] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
@@ -183,12 +186,9 @@ def _write_outcomes(recipe: DistillRecipe, folder: Path, kept: Any, lost: Any) -
 
 def find_family(outcome: Outcome, by: str) -> str:
     """What quotas count a pair under."""
-    pair = outcome.item.pair
-    if by == "source":
-        return pair.source or "none"
     if by == "task":
         return (outcome.last.task if outcome.last is not None else None) or "none"
-    return (pair.subset or "").partition("/")[0] or "all"
+    return find_pair_family(outcome.item.pair, by)
 
 
 def _find_full(recipe: DistillRecipe, folder: Path) -> frozenset[str]:
@@ -213,9 +213,11 @@ def _find_full(recipe: DistillRecipe, folder: Path) -> frozenset[str]:
 
 def _count_passes(counts: RowCounts, outcome: Outcome) -> None:
     if outcome.first is not None:
+        counts.first_answered += outcome.first.is_answered
         counts.first_right += outcome.first.is_told_apart
     if outcome.second is not None:
         counts.second_asked += 1
+        counts.second_answered += outcome.second.is_answered
         counts.second_right += outcome.second.is_told_apart
 
 
@@ -244,6 +246,7 @@ def _summarize(counts: RowCounts) -> dict[str, Any]:
         "rows": rows,
         "rows_by_pass": {"pass1": counts.rows["pass1"], "pass2": counts.rows["pass2"]},
         "yield": round(rows / counts.labelled, 6) if counts.labelled else None,
+        "answered": {"pass1": counts.first_answered, "pass2": counts.second_answered},
         "right": {
             "pass1": counts.first_right,
             "pass2": counts.second_right,

@@ -9,10 +9,18 @@ from typing import Any, Protocol
 
 from rmr1.data.replace import write_json
 from rmr1.data.runs import SUMMARY_FILE, RunWriter
+from rmr1.distill.alarm import Alarm
 from rmr1.distill.ask import PassSettings, Question, ask_teacher
 from rmr1.distill.budget import Budget, Meter, parse_budget
 from rmr1.distill.checks import check_votes, drop_thinking
-from rmr1.distill.folder import PassTotals, claim_pass, open_pass, read_pass, read_totals
+from rmr1.distill.folder import (
+    PassTotals,
+    claim_pass,
+    open_pass,
+    read_pass,
+    read_totals,
+    refuse_other_folder,
+)
 from rmr1.distill.items import Item, count_data, read_items
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.rows import needs_second, write_rows
@@ -23,6 +31,9 @@ from rmr1.engines.prices import compute_cost
 from rmr1.judge.compare import orders_for
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Judgment, Vote
+
+MOST_FAILURES = 5
+"""Different reasons of failures that a summary names."""
 
 
 class Watcher(Protocol):
@@ -61,21 +72,43 @@ def run_distill(
     teachers = [find_teacher(one) for one in recipe.passes]
     if budget is None and recipe.budget is not None:
         budget = parse_budget(recipe.budget)
-    meter = Meter(budget)
+    refuse_other_folder(folder)
+    meter = start_meter(recipe, folder, budget)
+    stopped = None
     for number, teacher in enumerate(teachers, start=1):
+        if meter.is_exhausted or stopped is not None:
+            continue
         meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
-        totals = read_totals(folder, number, retry_failed=retry_failed)
+        alarm = Alarm(recipe.passes[number - 1].give_up_after)
+        with open_pass(folder, recipe, number, retry_failed=retry_failed) as run:
+            _run_pass(recipe, folder, number, teacher, run, meter, alarm, (engines or {}).get(number), watch)
+        if alarm.is_raised:
+            stopped = {"pass": number, **alarm.describe()}
+    return finish(recipe, folder, meter=meter, stopped=stopped)
+
+
+def start_meter(recipe: DistillRecipe, folder: Path, budget: Budget | None) -> Meter:
+    """A meter that knows what both teachers have used in the folder.
+
+    Raises:
+        ConfigError: the budget is money, and a teacher's price is not known.
+    """
+    meter = Meter(budget)
+    for number, teacher in enumerate(map(find_teacher, recipe.passes), start=1):
+        meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
+        totals = read_totals(folder, number)
         meter.add(totals.prompt_tokens, totals.completion_tokens)
-    for number, teacher in enumerate(teachers, start=1):
-        if not meter.is_exhausted:
-            meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
-            with open_pass(folder, recipe, number, retry_failed=retry_failed) as run:
-                _run_pass(recipe, folder, number, teacher, run, meter, (engines or {}).get(number), watch)
-    return finish(recipe, folder, meter=meter)
+    return meter
 
 
-def finish(recipe: DistillRecipe, folder: Path, *, meter: Meter | None = None) -> dict[str, Any]:
-    """Write rows and summary from what is stored."""
+def finish(
+    recipe: DistillRecipe,
+    folder: Path,
+    *,
+    meter: Meter | None = None,
+    stopped: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write rows and summary from what is stored; `stopped` says where a teacher was given up, and why."""
     summary = write_rows(recipe, folder)
     summary["passes"] = [
         describe_pass(find_teacher(one), read_totals(folder, number))
@@ -89,13 +122,16 @@ def finish(recipe: DistillRecipe, folder: Path, *, meter: Meter | None = None) -
             "amount": meter.budget.amount,
             "spent": round(meter.spent, 6),
             "is_exhausted": meter.is_exhausted,
+            "overrun": round(meter.overrun, 2),
         }
+    if stopped is not None:
+        summary["stopped"] = dict(stopped)
     write_json(folder / SUMMARY_FILE, summary)
     return summary
 
 
 def describe_pass(teacher: Teacher, totals: PassTotals) -> dict[str, Any]:
-    """What a teacher was asked and what that took. Of stored answers only."""
+    """What a teacher was asked and what that took, as far as it is stored."""
     cost = None
     if teacher.price is not None:
         cost = round(
@@ -110,8 +146,11 @@ def describe_pass(teacher: Teacher, totals: PassTotals) -> dict[str, Any]:
         "teacher": teacher.name,
         "asked": totals.stored,
         "failed": totals.failed,
+        "refused": totals.refused,
+        "failures": dict(totals.failures.most_common(MOST_FAILURES)),
         "prompt_tokens": totals.prompt_tokens,
         "completion_tokens": totals.completion_tokens,
+        "is_estimated": totals.is_estimated,
         "is_billed": teacher.is_billed,
         "cost_usd": cost,
         "price_usd": None if teacher.price is None else teacher.price._asdict(),
@@ -186,6 +225,7 @@ def _run_pass(
     teacher: Teacher,
     run: RunWriter,
     meter: Meter,
+    alarm: Alarm,
     given: Engine | None,
     watch: Watch | None,
 ) -> None:
@@ -208,7 +248,9 @@ def _run_pass(
             only=left,
             special_tokens=engine.special_tokens(),
         )
-        answers = ask_teacher(questions, engine, pass_settings(recipe, number), run=run, meter=meter)
+        answers = ask_teacher(
+            questions, engine, pass_settings(recipe, number), run=run, meter=meter, alarm=alarm
+        )
         # Closed whatever happens, so that an engine cancels what is in flight.
         with closing(answers):
             if watch is None:

@@ -24,14 +24,24 @@ from rmr1.engines.base import Engine, Request
 from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge, unfinished_pairs
 from rmr1.judge.choices import cast_choice, places_for
-from rmr1.judge.compare import decide
+from rmr1.judge.compare import count_usage, decide
 from rmr1.judge.generative import GenerativeJudge, describe_family
 from rmr1.judge.ratings import cast_rating, mean_rating, rating_rule
 from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.prompts import PromptFamily, load_family, render_prompt
 from rmr1.prompts.families import FOUR_WAY, RATING
-from rmr1.records import RATED, RATED_PUBLISHED, JudgePrompt, Judgment, Order, PreferencePair, Problem, Vote
+from rmr1.records import (
+    RATED,
+    RATED_PUBLISHED,
+    JudgePrompt,
+    Judgment,
+    Order,
+    PreferencePair,
+    Problem,
+    Usage,
+    Vote,
+)
 
 
 @dataclass(slots=True)
@@ -134,17 +144,16 @@ class AnswerJudge:
     def _conclude(self, item: _InFlight) -> Judgment:
         family = self.choice if item.pair.others else self.rating
         assert family is not None
+        usage = sum((count_usage(item.votes[order]) for order in item.orders), Usage())
         judgment = Judgment(
             pair=item.pair,
             family=family.name,
             rule=self.settings.rule if item.pair.others else rating_rule(self.settings.rule),
             winner=None,
             votes=tuple(vote for order in item.orders for vote in item.votes[order]),
-            # Samples of one prompt share its tokens: they are computed, and counted, once per prompt.
-            prompt_tokens=sum(item.votes[order][0].generation.prompt_tokens for order in item.orders),
-            completion_tokens=sum(
-                vote.generation.completion_tokens for votes in item.votes.values() for vote in votes
-            ),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            is_estimated=usage.is_estimated,
             seconds=round(time.perf_counter() - item.started, 4),
         )
         return _decide(judgment)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rmr1.data.keys import seed_for
 from rmr1.judge.settings import Placement
-from rmr1.records import Generation, Order, Problem, Verdict, Vote
+from rmr1.records import Generation, Order, Problem, Usage, Verdict, Vote
 from rmr1.verdicts import parse_verdict
 
 
@@ -43,6 +43,18 @@ def cast_vote(generation: Generation, *, order: Order, sample: int, rule: str, l
             generation.text, rule, labels=labels, truncated=generation.finish_reason == "length"
         )
     return Vote(order=order, sample=sample, generation=generation, verdict=verdict)
+
+
+def count_usage(votes: Sequence[Vote]) -> Usage:
+    """Tokens of one prompt's samples: what a server counted, or else the prompt once and every text."""
+    generations = [vote.generation for vote in votes]
+    billed = [one.billed for one in generations if one.billed is not None]
+    if billed:
+        return sum(billed, Usage())
+    return Usage(
+        prompt_tokens=generations[0].prompt_tokens,
+        completion_tokens=sum(one.completion_tokens for one in generations),
+    )
 
 
 def decide(votes: Sequence[Vote]) -> Decision:

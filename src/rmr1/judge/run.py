@@ -15,10 +15,10 @@ from rmr1.data.keys import seed_for
 from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine, Request
 from rmr1.judge.base import unfinished_pairs
-from rmr1.judge.compare import cast_vote, decide, orders_for
+from rmr1.judge.compare import cast_vote, count_usage, decide, orders_for
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import PromptFamily, render_prompt
-from rmr1.records import Judgment, Order, PreferencePair, Vote
+from rmr1.records import Judgment, Order, PreferencePair, Usage, Vote
 
 
 @dataclass(slots=True)
@@ -79,6 +79,7 @@ def run_judge(
 def _conclude(item: _InFlight, family: PromptFamily, settings: JudgeSettings) -> Judgment:
     votes = tuple(vote for order in item.orders for vote in item.votes[order])
     decision = decide(votes)
+    usage = sum((count_usage(item.votes[order]) for order in item.orders), Usage())
     return Judgment(
         pair=item.pair,
         family=family.name,
@@ -87,8 +88,8 @@ def _conclude(item: _InFlight, family: PromptFamily, settings: JudgeSettings) ->
         problem=decision.problem,
         confidence=decision.confidence,
         votes=votes,
-        # Samples of one prompt share its tokens: they are computed, and counted, once per order.
-        prompt_tokens=sum(item.votes[order][0].generation.prompt_tokens for order in item.orders),
-        completion_tokens=sum(vote.generation.completion_tokens for vote in votes),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        is_estimated=usage.is_estimated,
         seconds=round(time.perf_counter() - item.started, 4),
     )

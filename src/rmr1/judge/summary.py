@@ -40,6 +40,8 @@ class Tally:
     correct: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    is_estimated: bool = False
+    """Whether any tokens are reckoned from characters."""
     winners: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
     failed: int = 0
@@ -53,6 +55,7 @@ class Tally:
         self.items += 1
         self.prompt_tokens += judgment.prompt_tokens
         self.completion_tokens += judgment.completion_tokens
+        self.is_estimated |= judgment.is_estimated
         self.winners[judgment.winner or "none"] += 1
         if judgment.problem is not None:
             self.problems[judgment.problem] += 1
@@ -91,6 +94,7 @@ class Tally:
             "failures": dict(self.failures.most_common()),
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
+            "is_estimated": self.is_estimated,
             "subsets": {
                 name: {"labelled": labelled, "correct": correct, "accuracy": correct / labelled}
                 for name, (labelled, correct) in sorted(self.subsets.items())
@@ -122,8 +126,7 @@ def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any
     """`cost_usd` of a summary's tokens and the `price_usd` of a million; both None where there is no price,
     nothing at all for a judge that nobody bills.
 
-    Of stored judgments only: what a server billed for tries that failed, or for the same prompt in several
-    requests, is not among them.
+    Of stored judgments only: what a server billed for replies that never arrived is not among them.
     """
     engine: Any = getattr(judge, "engine", None)
     if not hasattr(engine, "price"):

@@ -31,10 +31,14 @@ CONTENT = frozenset(
 LABELS = frozenset(
     (
         *("label", "winner", "score", "score_chosen", "score_rejected", "best", "num_correct"),
-        *("overall_preference", "preference", "individual_preference"),
+        *("overall_preference", "preference", "individual_preference", "verdict"),
     )
 )
 """Columns of the known forms that hold the label, or what it was made from."""
+
+_DISTILLED = frozenset(("order", "pass", "teacher", "key"))
+"""What `rmr1 distill` says of a row beside its verdict: it follows from the label and who judged it right, and no
+prompt holds it."""
 
 _ANNOTATOR = re.compile(r"annotator\d+")
 _TEXT_KEYS = frozenset(("answer", "content", "value", "text", "role", "from"))
@@ -117,7 +121,10 @@ def id_features(value: str) -> tuple[str, ...]:
 def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that may be read, by name; those inside an object as `chosen.llm_name`."""
     flat: dict[str, Any] = {}
+    is_distilled = "messages" in data and "verdict" in data and data.keys() >= _DISTILLED
     for column, value in data.items():
+        if is_distilled and column in _DISTILLED:
+            continue
         if isinstance(value, Mapping):
             flat.update(
                 {f"{column}.{key}": inner for key, inner in value.items() if str(key) not in _TEXT_KEYS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -109,16 +110,18 @@ def test_a_half_failed_batch_leaves_open_what_failed(recipe: Any, tmp_path: Path
     assert counts == {
         "lines": 9,
         "stored": {"pass1": 2, "pass2": 0},
-        "failed": 3,
+        "refused": 1,
+        "failed": 2,
         "given_up": 0,
         "repeated": 1,
         "foreign": 2,
         "unreadable": 1,
     }
     summary = finish(recipe, tmp_path / "out")
-    assert (summary["rows"], summary["waiting"]["pass1"]) == (2, 4)
+    assert (summary["rows"], summary["waiting"]["pass1"]) == (2, 3)
+    assert summary["dropped"] == {"refused": 1}
     assert summary["passes"][0]["prompt_tokens"] == 1400
-    assert {row["custom_id"] for row in export(recipe, tmp_path)} == set(ids[2:])
+    assert {row["custom_id"] for row in export(recipe, tmp_path)} == {ids[2], ids[3], ids[5]}
     # The same files once more change nothing.
     again = import_results(recipe, tmp_path / "out", [output]).describe()
     assert (again["stored"]["pass1"], again["repeated"]) == (0, 3)
@@ -126,11 +129,13 @@ def test_a_half_failed_batch_leaves_open_what_failed(recipe: Any, tmp_path: Path
 
 def test_giving_up_stores_failures(recipe: Any, tmp_path: Path) -> None:
     ids = [row["custom_id"] for row in export(recipe, tmp_path)]
-    results = [refused(ids[0]), *(result(one, good_text("A")) for one in ids[1:])]
+    results = [expired(ids[0]), *(result(one, good_text("A")) for one in ids[1:])]
     path = write_results(tmp_path / "r.jsonl", results)
     counts = import_results(recipe, tmp_path / "out", [path], give_up=True)
     assert (counts.failed, counts.given_up) == (1, 1)
-    assert counts.shown["failed"] == [f"{ids[0]}: HTTP 400: flagged by the content policy"]
+    assert counts.shown["failed"] == [
+        f"{ids[0]}: This request could not be executed before the batch expired."
+    ]
     summary = finish(recipe, tmp_path / "out")
     assert summary["dropped"] == {"failed": 1} and summary["waiting"] == {"pass1": 0, "pass2": 3}
 
@@ -205,3 +210,36 @@ def test_several_samples_and_thinking(tmp_path: Path) -> None:
     assert stored["messages"][-1]["content"] == good_text("A")
     votes = json.loads((tmp_path / "out/pass1.jsonl").read_text())["votes"]
     assert [vote["generation"]["text"][:7] for vote in votes] == ["<think>", "<type>C"]
+
+
+def test_a_batch_without_usage_is_estimated_from_characters(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "A"), pass1={"teacher": "batch:gpt-4.1"})
+    (row,) = export(recipe, tmp_path)
+    results = [result(row["custom_id"], good_text("A"), usage=None)]
+    import_results(recipe, tmp_path / "out", [write_results(tmp_path / "r.jsonl", results)])
+    (about, _) = finish(recipe, tmp_path / "out")["passes"]
+    read = math.ceil(sum(len(message["content"]) for message in row["body"]["messages"]) / 4)
+    assert (about["prompt_tokens"], about["completion_tokens"]) == (read, math.ceil(len(good_text("A")) / 4))
+    assert about["is_estimated"] and about["cost_usd"] > 0
+
+
+def test_an_export_says_what_it_can_take_and_what_is_left_of_the_budget(tmp_path: Path) -> None:
+    recipe = make_recipe(
+        write_pairs(tmp_path / "pairs.jsonl", "AAA"),
+        budget="10k",
+        pass1={"teacher": "batch:x", "max_new_tokens": 200, "engine": {"price_in": 1.0, "price_out": 10.0}},
+    )
+    folder = tmp_path / "out"
+    found = export_requests(recipe, folder, 1, tmp_path / "q.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "q.jsonl").read_text().splitlines()]
+    read = sum(math.ceil(sum(len(one["content"]) for one in row["body"]["messages"]) / 4) for row in rows)
+    assert (found["prompt_tokens"], found["completion_tokens"]) == (read, {"most": 600})
+    assert found["cost_usd"] == {"most": pytest.approx((read + 6000) / 1e6)}
+    import_results(
+        recipe,
+        folder,
+        [write_results(tmp_path / "r.jsonl", [result(rows[0]["custom_id"], good_text("A"))])],
+    )
+    found = export_requests(recipe, folder, 1, tmp_path / "q.jsonl", force=True)
+    assert found["requests"] == 2
+    assert found["budget"] == {"unit": "tokens", "amount": 10_000, "spent": 790}

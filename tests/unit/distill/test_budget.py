@@ -65,3 +65,38 @@ def test_money_needs_a_price_of_whoever_bills() -> None:
 def test_without_a_budget_everything_fits() -> None:
     meter = Meter(None)
     assert meter.reserve("a", 10**9, 10**9)
+
+
+def test_prompts_of_several_samples_are_set_aside_for_each_until_a_server_shares_them() -> None:
+    meter = Meter(parse_budget("1000"))
+    assert not meter.reserve("a", 800, 60, num_samples=4)  # 4 times 200 and 60
+    assert meter.reserve("a", 400, 60, num_samples=4)
+    meter.settle("a", 400, 100, 120)
+    assert meter.reserve("b", 800, 60, num_samples=4)
+
+
+def test_a_server_that_reads_the_prompt_for_each_sample_is_remembered() -> None:
+    meter = Meter(parse_budget("1000"))
+    assert meter.reserve("a", 400, 10, num_samples=4)
+    meter.settle("a", 400, 400, 40)
+    assert not meter.reserve("b", 800, 10, num_samples=4)
+    assert meter.reserve("b", 500, 10, num_samples=4)
+
+
+def test_before_the_first_answer_few_are_under_way() -> None:
+    meter = Meter(parse_budget("1M"))
+    assert [meter.reserve(key, 4, 1) for key in "abcde"] == [True] * 4 + [False]
+    meter.settle("a", 4, 0, 0)  # a failure teaches nothing
+    assert meter.reserve("e", 4, 1) and not meter.reserve("f", 4, 1)
+    meter.settle("b", 4, 1, 1)
+    assert all(meter.reserve(key, 4, 1) for key in "fghi")
+
+
+def test_as_much_more_is_set_aside_as_a_teacher_takes_beyond_its_limit() -> None:
+    meter = Meter(parse_budget("10000"))
+    assert meter.reserve("a", 400, 100)
+    meter.settle("a", 400, 100, 700)  # 800 where 200 are allowed
+    assert (meter.spent, meter.overrun) == (800, 4)
+    meter.add(0, 8400)  # 800 are left
+    assert not meter.reserve("b", 404, 100)
+    assert meter.reserve("b", 400, 100)

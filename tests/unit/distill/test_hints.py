@@ -28,8 +28,11 @@ def read_sentences(name: str) -> tuple[list[str], list[str]]:
     [
         ("hint_sentences.txt", 0.95),
         ("hint_sentences_later.txt", 0.95),
-        # Written last, and the check was not changed by it: what to expect of sentences that nobody has seen.
-        ("hint_sentences_last.txt", 0.65),
+        ("hint_sentences_last.txt", 0.95),
+        # Written before the check was widened, by who widened it, and no pattern was adjusted to it.
+        ("hint_sentences_apart.txt", 0.9),
+        # Written when the check was done, to get past it; it was not changed by them: the least to expect.
+        ("hint_sentences_after.txt", 0.25),
     ],
 )
 def test_sentences_that_give_the_writer_away_are_found_and_others_are_not(name: str, recall: float) -> None:
@@ -51,6 +54,11 @@ def test_a_hint_names_its_kind_and_its_sentence() -> None:
 @pytest.mark.parametrize(
     ("text", "is_found"),
     [
+        ("The note says this was mistaken.", True),
+        ("Given the correct answer is [[B]], tone decides.", True),
+        ("Given that the correct answer is 12, Chatbot A is right.", False),
+        ("I must not mention the note.", True),
+        ("I must not mention the price.", False),
         ("<think>The provided label is B.</think> <answer>[[B]]</answer>", True),
         ("<quote_A>The provided label is B.</quote_A> <answer>[[B]]</answer>", False),
         ("<summary_B>says that the provided label is B</summary_B>", False),

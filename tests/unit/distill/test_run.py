@@ -194,8 +194,24 @@ def test_a_teacher_that_fails_is_counted_and_asked_again_on_request(tmp_path: Pa
     assert (summary["rows"], summary["dropped"], summary["passes"][0]["failed"]) == (2, {"failed": 2}, 2)
     assert "scripted failure" in read_lines(tmp_path / "out/dropped.jsonl")[0]["detail"]
     assert run(recipe, tmp_path / "out", idle := Teacher())["rows"] == 2 and not idle.asked
-    summary = run(recipe, tmp_path / "out", again := Teacher(), retry_failed=True)
+    assert summary["answered"] == {"pass1": 2, "pass2": 0}
+    assert summary["passes"][0]["failures"] == {
+        f"scripted failure of request {number}": 1 for number in (2, 4)
+    }
+    before = summary["passes"][0]["prompt_tokens"]
+    failed = [
+        line["prompt_tokens"]
+        for line in read_lines(tmp_path / "out/pass1.jsonl")
+        if line.get("problem") == "generation_failed"
+    ]
+    summary = run(recipe, tmp_path / "out", again := Teacher(), retry_failed=True, budget=parse_budget("1M"))
     assert len(again.asked) == 2 and summary["rows"] == 4 and summary["passes"][0]["failed"] == 0
+    # What the failures took stays counted, in the figures and in the budget.
+    about = summary["passes"][0]
+    assert about["prompt_tokens"] == before + sum(failed) > before
+    assert summary["budget"]["spent"] == about["prompt_tokens"] + about["completion_tokens"]
+    run(recipe, tmp_path / "out", Teacher(), retry_failed=True)
+    assert len(read_lines(tmp_path / "out/pass1-failed.jsonl")) == 2
 
 
 def test_a_budget_is_never_exceeded_and_a_higher_one_goes_on(tmp_path: Path) -> None:
@@ -278,3 +294,78 @@ def test_a_pass_is_stored_as_judgments(tmp_path: Path) -> None:
     }
     assert {name: one.correct for name, one in stored.items()} == {"p0": True, "p1": False}
     assert stored["p0"].votes[0].generation.text == good_text("A")
+
+
+def test_a_lowered_limit_counts_both_figures_of_what_is_in_it(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "AABAAA")
+    run(make_recipe(data), tmp_path / "out", Teacher(), Teacher(default="no idea"))
+    summary = run(make_recipe(data, data={"limit": 3}), tmp_path / "out", Teacher())
+    assert summary["answered"] == {"pass1": 3, "pass2": 1}
+    assert summary["right"] == {"pass1": 2, "pass2": 0, "pass2_asked": 1}
+
+
+def test_a_quota_of_an_unknown_family_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "pairs.jsonl"
+    write_pairs(data, "AB", subset="Chat/x")
+    one = Teacher()
+    with pytest.raises(
+        ConfigError,
+        match=r"select\.quotas\.Chatt: no pair .* did you mean 'Chat'\? by subset there are Chat,",
+    ):
+        run(make_recipe(data, select={"quotas": {"Chatt": 1}}), tmp_path / "out", one)
+    with pytest.raises(ConfigError, match=r"by task there are chat, reasoning, none"):
+        run(make_recipe(data, select={"quotas": {"Chat": 1}, "quota_by": "task"}), tmp_path / "out", one)
+    assert not one.asked
+    # Of a part of the data it is not known what the rest holds.
+    limited = make_recipe(data, select={"quotas": {"Math": 1, "*": 5}}, data={"limit": 1})
+    assert run(limited, tmp_path / "out", one)["rows"] == 1
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "AB"))
+    folder = tmp_path / "curated"
+    folder.mkdir()
+    (folder / "dropped.jsonl").write_text("of the curation\n")
+    one = Teacher()
+    with pytest.raises(
+        RunError, match=r"curated: not a distillation, and not empty \(it holds dropped.jsonl\)"
+    ):
+        run(recipe, folder, one)
+    assert not one.asked and [path.name for path in folder.iterdir()] == ["dropped.jsonl"]
+    assert (folder / "dropped.jsonl").read_text() == "of the curation\n"
+    (folder / "dropped.jsonl").rename(folder / ".hidden")
+    assert run(recipe, folder, one)["pairs"] == 2
+
+
+@pytest.mark.parametrize("text", ["I refuse.", ""])
+def test_a_useless_teacher_is_given_up_and_goes_on_on_request(text: str, tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "A" * 70)
+    summary = run(make_recipe(data), tmp_path / "out", Teacher(default=text), two := Teacher())
+    assert len(read_lines(tmp_path / "out/pass1.jsonl")) == 50 and not two.asked
+    assert summary["stopped"] == {"pass": 1, "pairs": 50, "reason": "empty" if not text else "no_verdict"}
+    assert summary["waiting"] == {"pass1": 20, "pass2": 50}
+    summary = run(
+        make_recipe(data, pass1={"give_up_after": 0}), tmp_path / "out", Teacher(default=text), Teacher()
+    )
+    assert "stopped" not in summary and summary["rows"] == 70
+
+
+def test_a_teacher_that_stops_answering_is_given_up_and_one_that_refuses_a_topic_is_not(
+    tmp_path: Path,
+) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "A" * 70)
+    quiet = {f"p{number}": "I refuse." for number in range(5, 65)}
+    assert "stopped" not in run(make_recipe(data), tmp_path / "topic", Teacher(quiet), Teacher())
+    one = Teacher()
+    answered = Counter[str]()
+
+    def answer(prompt: JudgePrompt, sample: int) -> str:
+        answered[prompt.pair_id] += 1
+        if len(answered) > 10:
+            raise DataError("gone")
+        return good_text("A")
+
+    one.engine = ScriptedEngine(answer, "teacher")
+    summary = run(make_recipe(data), tmp_path / "gone", one)
+    assert summary["stopped"] == {"pass": 1, "pairs": 50, "reason": "gone"}
+    assert (summary["rows"], summary["passes"][0]["failed"], summary["waiting"]["pass1"]) == (10, 50, 10)

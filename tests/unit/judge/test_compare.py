@@ -6,9 +6,9 @@ import pytest
 
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
-from rmr1.judge.compare import decide, orders_for
+from rmr1.judge.compare import count_usage, decide, orders_for
 from rmr1.judge.settings import JudgeSettings
-from rmr1.records import Generation, PreferencePair, Verdict, Vote, assistant, user
+from rmr1.records import Generation, PreferencePair, Usage, Verdict, Vote, assistant, user
 
 
 def vote(winner: str | None, order: str = "given", problem: str | None = None) -> Vote:
@@ -78,3 +78,18 @@ def test_swap_exchanges_everything_and_is_its_own_inverse() -> None:
     swapped = pair.swap()
     assert (swapped.response_a[0].text, swapped.label) == ("b", "B")
     assert swapped.swap() == pair
+
+
+def test_tokens_of_samples_are_what_a_server_counted_or_the_prompt_once() -> None:
+    def of(billed: Usage | None) -> Vote:
+        generation = Generation(
+            text="x", finish_reason="stop", prompt_tokens=100, completion_tokens=20, billed=billed
+        )
+        return Vote(order="given", sample=0, generation=generation, verdict=Verdict(winner="A"))
+
+    assert count_usage([of(None)] * 3) == Usage(prompt_tokens=100, completion_tokens=60)
+    alone = Usage(prompt_tokens=100, completion_tokens=20)
+    guess = Usage(prompt_tokens=300, completion_tokens=50, is_estimated=True)
+    assert count_usage([of(alone), of(guess), of(None)]) == Usage(
+        prompt_tokens=400, completion_tokens=70, is_estimated=True
+    )

@@ -68,3 +68,11 @@ def test_words_of_ids() -> None:
     assert id_features("mtbench_81_1_0") == ("ends with '0'", "word 'mtbench'")
     assert id_features("b5ce1305-50fe-5a5e-b785-325ab15c6d2b") == ()
     assert id_features("90210") == ()
+
+
+def test_what_distil_says_of_its_rows_is_no_column() -> None:
+    ours = {"verdict": "A", "order": "given", "pass": 1, "teacher": "t", "key": "k-2"}
+    row = {"messages": [], "id": "p1", "source": "s", **ours}
+    assert [cell.column for cell in cells(row)] == ["id", "source"]
+    del row["key"]
+    assert [cell.column for cell in cells(row)] == ["id", "source", "order", "pass", "teacher"]

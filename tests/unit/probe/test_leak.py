@@ -182,6 +182,30 @@ def test_a_hint_in_the_prompt(tmp_path: Path, prompts: Rows) -> None:
     assert frame.auc is not None and frame.auc > 0.51 and frame.p is not None and frame.p <= report.auc_limit
 
 
+def test_rows_of_distil_are_probed_by_their_prompts_and_not_by_their_verdict(
+    tmp_path: Path, prompts: Rows
+) -> None:
+    def describe(row: dict, number: int) -> dict:
+        side = verdict_of(row)
+        order = "given" if (side == "A") == (number % 3 > 0) else "swapped"
+        teacher = 1 if side == "A" else 2
+        return {
+            **row,
+            "verdict": side,
+            "order": order,
+            "pass": teacher,
+            "teacher": f"t{teacher}",
+            "key": f"{number}",
+        }
+
+    rows = [describe(row, number) for number, row in enumerate(prompts)]
+    report = probe(tmp_path, rows)
+    assert not report.is_leak
+    assert field(report, "other columns").read_from == ("subset",)
+    told = [edit_prompt(row, lambda text, row=row: f"{text}\nIt is {verdict_of(row)}.") for row in rows]
+    assert leaks(probe(tmp_path, told)) == ["prompt frame"]
+
+
 def test_published_prompts_are_probed_too(tmp_path: Path, prompts: Rows) -> None:
     rows = [
         {"context_messages": row["messages"][:-1], "winner": f"model_{verdict_of(row).lower()}"}

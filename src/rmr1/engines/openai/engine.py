@@ -16,10 +16,10 @@ from typing import Any
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.limits import Pacer
-from rmr1.engines.openai.wire import Dialect, Usage
+from rmr1.engines.openai.wire import Dialect
 from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.errors import ConfigError, GenerationError
-from rmr1.records import Generation
+from rmr1.records import Generation, Usage
 
 try:
     from rmr1.engines.openai.server import ChatServer, Patience, check_url
@@ -143,7 +143,7 @@ class OpenAIEngine:
 
     @property
     def usage(self) -> Usage:
-        """All tokens the server reported, those of replies that could not be used included."""
+        """All tokens that the server counted, those of replies that could not be used included; reckoned where it counts none."""
         return self._server.usage
 
     @property

@@ -21,8 +21,9 @@ import orjson
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer
-from rmr1.engines.openai.wire import ADAPTABLE, Dialect, Problem, Usage, adapt, refuse_choices
+from rmr1.engines.openai.wire import ADAPTABLE, Dialect, Problem, adapt, refuse_choices
 from rmr1.errors import ConfigError, GenerationError
+from rmr1.records import Usage
 
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
@@ -192,6 +193,12 @@ class ChatServer:
         """Samples are asked for one by one from now on."""
         self.dialect = refuse_choices(self.dialect, temperature)
         self.note("samples are asked for one by one, because the server gave fewer choices than asked for")
+
+    def learn_no_usage(self) -> None:
+        """The server counts no tokens."""
+        self.note(
+            "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
+        )
 
     def learn_name(self, served: str) -> None:
         """The model's name in a reply; noted where it is another model's."""

@@ -19,6 +19,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
@@ -32,23 +33,23 @@ from rmr1.engines.openai.logprobs import align_verdict
 from rmr1.engines.openai.server import ChatServer
 from rmr1.engines.openai.trouble import Adapted, Refused, Retry, judge_problem
 from rmr1.engines.openai.wire import (
+    CHARS_PER_TOKEN,
     Choice,
     Dialect,
     Reply,
     ReplyError,
-    Usage,
     build_body,
     build_messages,
     compose_text,
+    estimate_usage,
     one_line,
     read_reply,
     split_tokens,
 )
 from rmr1.engines.watch import find_verdict_span
 from rmr1.errors import GenerationError
-from rmr1.records import Generation, ImagePart, Messages
+from rmr1.records import Generation, ImagePart, Messages, Usage
 
-_CHARS_PER_TOKEN = 4
 _IMAGE_TOKENS = 1024
 _CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -207,14 +208,19 @@ class ChatSession:
                         has_length=has_length,
                         extra=server.extra_body,
                     )
-                    reply = await self._try(client, body, dialect, guess, identity, num_choices, has_length)
+                    reply = await self._try(
+                        client, body, dialect, guess, identity, num_prompt_tokens, num_choices, has_length
+                    )
                     if len(reply.choices) < num_choices:
                         server.learn_single(params.temperature)
             except Adapted as adapted:
                 has_length = has_length and adapted.has_length
                 continue
             except Refused as refused:
-                return self._fail(str(refused), num_choices, spent, refused.finish_reason)
+                is_refused = refused.finish_reason == "error"
+                return self._fail(
+                    str(refused), num_choices, spent, refused.finish_reason, is_refused=is_refused
+                )
             except Retry as failed:
                 num_tries += 1
                 spent = spent + failed.usage
@@ -226,7 +232,7 @@ class ChatSession:
                 return self._fail(message, num_choices, spent)
             if reply.model:
                 server.learn_name(reply.model)
-            return self._finish(request, reply, num_choices, body.get("seed"))
+            return self._finish(request, reply, num_choices, body.get("seed"), spent)
 
     async def _try(
         self,
@@ -235,6 +241,7 @@ class ChatSession:
         dialect: Dialect,
         guess: int,
         identity: str,
+        num_prompt_tokens: int,
         num_choices: int,
         has_length: bool,
     ) -> Reply:
@@ -269,6 +276,9 @@ class ChatSession:
         except ReplyError as error:
             server.count(error.usage, num_choices=num_choices, guess=guess)
             raise Retry("no usable reply", str(error), usage=error.usage) from None
+        if reply.usage is None:
+            server.learn_no_usage()
+            reply = replace(reply, usage=estimate_usage(num_prompt_tokens, reply.choices))
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
         server.accept(body)
         return reply
@@ -319,15 +329,19 @@ class ChatSession:
         await asyncio.sleep(backoff)
         return True
 
-    def _finish(self, request: Request, reply: Reply, num_choices: int, seed: int | None) -> list[Generation]:
+    def _finish(
+        self, request: Request, reply: Reply, num_choices: int, seed: int | None, spent: Usage
+    ) -> list[Generation]:
+        """Generations of a reply; `spent` is what replies before it took in vain."""
         choices = reply.choices[:num_choices]
         usage = reply.usage or Usage()
         weights = [len(choice.tokens or ()) or len(choice.content + choice.reasoning) for choice in choices]
         counts = split_tokens(usage.completion_tokens, weights)
-        return [
+        found = [
             self._read(request, choice, usage.prompt_tokens, count, reply.model, seed)
             for choice, count in zip(choices, counts, strict=True)
         ]
+        return [replace(found[0], billed=usage + spent), *found[1:]]
 
     def _read(
         self,
@@ -358,10 +372,17 @@ class ChatSession:
             model=model or self._server.model,
             seed=seed,
             error="the server's content filter ended the text" if is_filtered else None,
+            is_refused=is_filtered,
         )
 
     def _fail(
-        self, message: str, num_choices: int, spent: Usage | None = None, finish_reason: str = "error"
+        self,
+        message: str,
+        num_choices: int,
+        spent: Usage | None = None,
+        finish_reason: str = "error",
+        *,
+        is_refused: bool = False,
     ) -> list[Generation]:
         """Generations that say what went wrong; the first one holds what was spent in vain."""
         spent = spent or Usage()
@@ -374,8 +395,10 @@ class ChatSession:
                 completion_tokens=count,
                 model=self._server.model,
                 error=message,
+                is_refused=is_refused,
+                billed=None if number else spent,
             )
-            for count in counts
+            for number, count in enumerate(counts)
         ]
 
 
@@ -392,7 +415,7 @@ def _guess_prompt_tokens(messages: Messages) -> int:
             if isinstance(part, ImagePart):
                 total += _IMAGE_TOKENS
             else:
-                total += len(part if isinstance(part, str) else part.text) // _CHARS_PER_TOKEN
+                total += len(part if isinstance(part, str) else part.text) // CHARS_PER_TOKEN
     return total
 
 

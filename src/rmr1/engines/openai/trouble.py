@@ -8,23 +8,22 @@ model that the server does not have. Everything else is the one request's own fa
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import orjson
 
 from rmr1.engines.openai.limits import parse_retry_after
 from rmr1.engines.openai.server import ChatServer
-from rmr1.engines.openai.wire import Dialect, Usage, read_problem
+from rmr1.engines.openai.wire import Dialect, is_moderated, read_problem
 from rmr1.errors import GenerationError
+from rmr1.records import Usage
 
 _LOOKUP_SECONDS = 10.0
 _MAX_NAMES = 10
 _RETRIED = {408, 409, 425, 429}
-_MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.IGNORECASE)
 
 
 class Retry(Exception):
@@ -52,7 +51,7 @@ class Retry(Exception):
 class Refused(Exception):
     """A request that the server will not answer however often it is asked."""
 
-    def __init__(self, message: str, *, finish_reason: str = "error"):
+    def __init__(self, message: str, *, finish_reason: Literal["error", "skipped"] = "error"):
         super().__init__(message)
         self.finish_reason = finish_reason
 
@@ -78,7 +77,7 @@ async def judge_problem(
     status = response.status_code
     problem = read_problem(status, received)
     said = str(problem)
-    if status == 403 and _MODERATION.search(problem.message):
+    if status == 403 and is_moderated(problem.message):
         return Refused(said)
     if status in (401, 403):
         return GenerationError(f"{server.base_url} refuses the key: {said}; {server.key_hint()}")

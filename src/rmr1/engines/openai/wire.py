@@ -19,6 +19,7 @@ the thinking quotes must not be able to end the thinking.
 from __future__ import annotations
 
 import base64
+import math
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.logprobs import TokenLogprobs, read_token_logprobs
 from rmr1.engines.watch import StopWatcher
 from rmr1.errors import GenerationError
-from rmr1.records import Content, ImagePart, Messages
+from rmr1.records import Content, ImagePart, Messages, Usage
 
 DEFAULT_STOP = SamplingParams().stop
 _MAX_STOPS = 4
@@ -58,12 +59,15 @@ ADAPTABLE = (
 _DISTINCT = ("temperature", "top_p", "top_k", "top_logprobs", "logprobs", *_LENGTH_FIELDS)
 """Names that are no words of a sentence about something else."""
 _MESSAGE_CHARS = 300
+CHARS_PER_TOKEN = 4
+"""For texts whose tokens nobody counts."""
 
 _OVERLONG = re.compile(
     r"context.{0,12}(?:length|window|size)|maximum (?:model |prompt |input )?length|too many tokens"
     r"|(?:prompt|input|messages?)\b.{0,40}\btoo long|max_(?:completion_)?tokens must be at least 1\b",
     re.IGNORECASE,
 )
+_MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.IGNORECASE)
 _LENGTH_LIMIT = re.compile(r"at most (\d{1,9}) (?:completion|output|new) tokens", re.IGNORECASE)
 _NO_MODEL = re.compile(
     r"\bmodel\b.{0,200}\b(?:not found|not exist|not available|unknown|not supported)|no such model",
@@ -97,20 +101,6 @@ class Dialect:
     def takes_choices(self, params: SamplingParams) -> bool:
         """Whether several samples may be asked for at once."""
         return _choices_name(params.temperature) not in self.refused
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens of one reply, over all its choices."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +334,21 @@ def split_tokens(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     return tuple(end - start for start, end in pairwise(bounds))
 
 
+def estimate_usage(num_prompt_tokens: int, choices: Sequence[Choice]) -> Usage:
+    """What a reply took whose server does not say."""
+    written = sum(len(choice.content) + len(choice.reasoning) for choice in choices)
+    return Usage(
+        prompt_tokens=num_prompt_tokens,
+        completion_tokens=math.ceil(written / CHARS_PER_TOKEN),
+        is_estimated=True,
+    )
+
+
+def is_moderated(message: str) -> bool:
+    """Whether a server's words say that its moderation refused the prompt."""
+    return _MODERATION.search(message) is not None
+
+
 def one_line(text: str) -> str:
     """`text` without line breaks, shortened to what fits into an error message."""
     line = " ".join(text[: 8 * _MESSAGE_CHARS].split())
@@ -423,7 +428,8 @@ def _read_usage(value: Any) -> Usage | None:
         number = value.get(name)
         return number if isinstance(number, int) and number > 0 else 0
 
-    return Usage(prompt_tokens=count("prompt_tokens"), completion_tokens=count("completion_tokens"))
+    usage = Usage(prompt_tokens=count("prompt_tokens"), completion_tokens=count("completion_tokens"))
+    return usage if usage != Usage() else None
 
 
 def _read_choice(choice: dict[str, Any]) -> Choice:
