@@ -123,7 +123,10 @@ def main() -> int:
     for number, about in enumerate(summary["passes"], start=1):
         path = folder / f"pass{number}.jsonl"
         lines = read(path) if path.exists() else []
-        used = [sum(line.get(name, 0) for line in lines) for name in ("prompt_tokens", "completion_tokens")]
+        # What failed and was asked again was paid for too.
+        retried = folder / f"pass{number}-failed.jsonl"
+        paid = lines + (read(retried) if retried.exists() else [])
+        used = [sum(line.get(name, 0) for line in paid) for name in ("prompt_tokens", "completion_tokens")]
         if [len(lines), *used] != [about["asked"], about["prompt_tokens"], about["completion_tokens"]]:
             faults[f"pass {number}: summary.json counts otherwise"] += 1
         if len({line["key"] for line in lines}) != len(lines):
