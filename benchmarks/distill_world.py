@@ -162,14 +162,14 @@ def report(arguments: argparse.Namespace) -> None:
     outcomes = {arm: judge_arm(arguments.folder, arm, arguments.test_items) for arm in ARMS}
     for arm, outcome in outcomes.items():
         if outcome is not None:
-            families = {
-                family: f"{outcome.greedy[outcome.family == family].mean():.1f}"
+            families = ", ".join(
+                f"{family} {outcome.greedy[outcome.family == family].mean():.1f}%"
                 for family in sorted(set(outcome.family))
-            }
+            )
             nothing = np.zeros_like(outcome.greedy)
             right, low, high, _ = compare([outcome.greedy], [nothing])
             print(
-                f"{arm:5} {right:.1f}% ({low:.1f} to {high:.1f}), parsed {outcome.parsed:.1f}%, {families}, "
+                f"{arm:5} {right:.1f}% ({low:.1f} to {high:.1f}), parsed {outcome.parsed:.1f}%; {families}; "
                 f"the same answer both ways {outcome.consistent.mean():.1f}%"
             )
     if (both := outcomes["both"]) and (one := outcomes["one"]):
