@@ -21,10 +21,10 @@ SMALL = 100_000_000
 """Parameters below which a model is trained as the bundled judge was."""
 FEWEST = 50
 """Pairs that can be split into some to learn from and some to measure on."""
-HELD_OUT, DISTILL = 0.1, 0.3
+HELD_OUT, LOOKS, DISTILL = 0.1, 0.1, 0.3
 """Shares of the prompts; few pairs need larger ones than the paper's."""
 
-_MOST_HELD_OUT = 2000
+_MOST_HELD_OUT, _MOST_LOOKS = 2000, 256
 
 
 def plan_own(
@@ -51,10 +51,11 @@ def plan_own(
     if format is not None:
         source["format"] = format
     held_out = min(HELD_OUT, _MOST_HELD_OUT / num_pairs)
-    splits: dict[str, Any] = {"held_out": held_out, "rl": "rest"}
+    looks = min(LOOKS, _MOST_LOOKS / num_pairs)
+    splits: dict[str, Any] = {"held_out": held_out, "looks": looks, "rl": "rest"}
     if teacher is not None:
         splits = {"distill": DISTILL, **splits}
-    num_rl = round(num_pairs * (1 - held_out - (0 if teacher is None else DISTILL)))
+    num_rl = round(num_pairs * (1 - held_out - looks - (0 if teacher is None else DISTILL)))
     bench: dict[str, Any] = {"benchmarks": ["pairs"], "baseline": base}
     if is_small:
         bench["judge"] = {"sampling": {"max_new_tokens": 512}}

@@ -1,10 +1,10 @@
 """The recipe of `rmr1 train`: a section for each stage, in the form of that stage's own command.
 
     seed = 0                 of every stage that names none
-    [curate]                 as for rmr1 curate; its splits "distill", "rl" and "held_out" go to the stages below
+    [curate]                 as for rmr1 curate; its splits "distill", "rl", "looks" and "held_out" go to the stages below
     [distill]                as for rmr1 distill run; data.train is the split "distill"
     [sft]                    as for rmr1 sft; data.train is what was distilled
-    [grpo]                   as for rmr1 grpo; model.base is what was fine-tuned, data the splits "rl" and "held_out".
+    [grpo]                   as for rmr1 grpo; model.base is what was fine-tuned, data the splits "rl" and "looks".
                              A base of its own is first seen to write judgments that can be read (`check`)
     [bench]                  `BenchRecipe`: the last model on benchmarks, or on the split "held_out"
 
@@ -32,8 +32,8 @@ from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
 from rmr1.train.recipe import Section, build_recipe, check_recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
-SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "rl": "rest"}
-"""Of all prompts; the paper distils about 12%."""
+SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
+"""Of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
 OWN_PAIRS = "pairs"
 
 
@@ -163,6 +163,7 @@ class _Builder:
         data = _section(section, "data")
         if not {"train", "world"} & set(data):
             data["train"] = self._split("distill", "distill", "data.train")
+            self._keep_sides(data)
         recipe = self._check("distill", build_distill_recipe, section)
         stage = self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
         yield replace(stage, in_place=True)
@@ -186,8 +187,9 @@ class _Builder:
             model["base"] = f"{HERE}/sft"
         if not {"train", "world"} & set(data):
             data["train"] = self._split("rl", "grpo", "data.train")
-            if not {"held_out", "held_out_share"} & set(data) and "held_out" in self.recipes["curate"].splits:
-                data["held_out"] = self._split("held_out", "grpo", "data.held_out")
+            self._keep_sides(data)
+            if not {"held_out", "held_out_share"} & set(data) and "looks" in self.recipes["curate"].splits:
+                data["held_out"] = self._split("looks", "grpo", "data.held_out")
         recipe = self._check("grpo", build_grpo_recipe, section)
         if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
@@ -264,6 +266,11 @@ class _Builder:
         if name not in self.recipes["curate"].splits:
             raise ConfigError(f"{self._origin}: curate.splits: no split {name!r}, which {stage} reads")
         return f"{HERE}/curate/{name}.jsonl"
+
+    def _keep_sides(self, data: dict[str, Any]) -> None:
+        """Answers stay where curation put them; drawn anew they would be half and half only about."""
+        if self.recipes["curate"].sides != "as-read":
+            data.setdefault("order", "given")
 
     def _stage(
         self, name: str, verb: tuple[str, ...], section: Mapping[str, Any], reads: Iterable[str]

@@ -30,7 +30,7 @@ def pairs(tmp_path):
 def curated(pairs, **splits):
     return {
         "sources": {"mine": {"data": str(pairs)}},
-        "splits": splits or {"distill": 0.2, "held_out": 0.1, "rl": "rest"},
+        "splits": splits or {"distill": 0.2, "held_out": 0.1, "looks": 0.1, "rl": "rest"},
     }
 
 
@@ -60,7 +60,13 @@ def test_each_stage_begins_with_what_the_one_before_made(pairs):
     assert by_name["sft"].recipe["data"]["train"] == "{DIR}/distill/train.jsonl"
     grpo = by_name["grpo"].recipe
     assert (grpo["model"]["base"], grpo["seed"]) == ("{DIR}/sft", 7)
-    assert grpo["data"] == {"train": "{DIR}/curate/rl.jsonl", "held_out": "{DIR}/curate/held_out.jsonl"}
+    # The pairs that choose the checkpoint are not those that the result is measured on.
+    assert grpo["data"] == {
+        "train": "{DIR}/curate/rl.jsonl",
+        "held_out": "{DIR}/curate/looks.jsonl",
+        "order": "given",
+    }
+    assert by_name["distill"].recipe["data"]["order"] == "given"
     assert by_name["bench"].command == (
         *("bench", "pairs", "{DIR}/curate/held_out.jsonl", "--baseline={DIR}/baseline"),
         *("-m", "{DIR}/grpo", "-o", "{DIR}/bench"),
@@ -85,6 +91,17 @@ def test_what_a_section_says_stands(pairs):
     assert by_name["sft"].reads == (str(pairs),)
     assert by_name["grpo"].recipe["data"] == {"train": str(pairs), "held_out_share": 0.5}
     assert by_name["grpo"].recipe["seed"] == 1
+
+
+def test_sides_are_drawn_where_curation_left_them_as_read(pairs):
+    values = whole(pairs)
+    values["curate"]["sides"] = "as-read"
+    by_name = {one.name: one for one in build_pipeline(values, "p.toml").stages}
+    assert "order" not in by_name["grpo"].recipe["data"]
+    values["curate"]["sides"] = "balanced"
+    values["distill"]["data"] = {"order": "seeded"}
+    by_name = {one.name: one for one in build_pipeline(values, "p.toml").stages}
+    assert by_name["distill"].recipe["data"]["order"] == "seeded"
 
 
 def test_a_base_that_nothing_taught_is_checked_first(pairs):
@@ -158,7 +175,7 @@ def test_forecast(pairs):
         100,
         20,
         20,
-        70,
+        60,
         10,
     ]
     # No server bills for a scripted teacher; every text is expected to have 800 tokens.
