@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -54,10 +55,19 @@ def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify)
     difference = describe_differences(stored, identity)
     if difference is not None:
         raise RunError(f"{folder}: was curated in another way: {difference}; choose another folder with -o")
-    missing = [name for name in found.get("files", ()) if not (folder / name).is_file()]
-    if missing:
-        raise RunError(f"{folder}: {missing[0]} is gone; delete the folder, or choose another with -o")
+    for name, digest in found.get("files", {}).items():
+        if not (folder / name).is_file():
+            raise RunError(f"{folder}: {name} is gone; delete the folder, or choose another with -o")
+        if hash_file(folder / name) != digest:
+            raise RunError(
+                f"{folder}: {name} is not what was written; delete the folder, or choose another with -o"
+            )
     return found
+
+
+def hash_file(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from rmr1.curate.choose import Choice, choose
 from rmr1.curate.contamination import build_index
 from rmr1.curate.counts import count_all
 from rmr1.curate.filters import Drop
-from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, new_folder, read_finished
+from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, hash_file, new_folder, read_finished
 from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.scan import Report, Scan, scan_sources
@@ -25,9 +24,6 @@ from rmr1.curate.write import Plan, order_rows, write_splits
 from rmr1.data.codec import dumps
 from rmr1.data.replace import write_text
 from rmr1.errors import DataError
-
-FORMAT = 1
-"""Version of the folder's layout."""
 
 _LIBRARIES = ("rmr1", "numpy", "datasketch", "py3langid", "transformers", "tokenizers")
 
@@ -59,7 +55,6 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
     with new_folder(folder) as part:
         counts = _curate(recipe, sources, benchmarks, part, report)
         description: dict[str, Any] = {
-            "format": FORMAT,
             "recipe": values,
             "inputs": inputs,
             "versions": _versions(),
@@ -67,7 +62,7 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
         }
         write_text(part / CARD, format_card(description))
         description["files"] = {
-            file.name: _hash(file) for file in sorted(part.iterdir()) if file.name != DESCRIPTION
+            file.name: hash_file(file) for file in sorted(part.iterdir()) if file.name != DESCRIPTION
         }
         write_text(part / DESCRIPTION, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
     return description
@@ -148,8 +143,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

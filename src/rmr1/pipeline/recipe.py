@@ -211,10 +211,10 @@ class _Builder:
             what = [*recipe.benchmarks, *(f"--data={name}={recipe.data[name]}" for name in recipe.benchmarks)]
         if recipe.limit is not None:
             what.append(f"--limit={recipe.limit}")
-        reads = _names(*recipe.data.values())
+        reads = _names(*(what[1:2] if OWN_PAIRS in recipe.benchmarks else recipe.data.values()))
         if recipe.baseline is not None:
             yield self._bench("baseline", recipe.baseline, what, recipe, reads)
-            what = [*what, f"--baseline={HERE}/baseline"]
+            what, reads = [*what, f"--baseline={HERE}/baseline"], (*reads, f"{HERE}/baseline")
         yield self._bench("bench", model, what, recipe, reads)
 
     def _bench(
@@ -308,11 +308,11 @@ def _section(section: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _names(*values: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Files and folders among what was named; a model's or dataset's name on the hub is in the recipe already."""
+    """Files, folders and results among what was named; a name on the hub is in the recipe already."""
     flat = [
         one
         for value in values
         if value is not None
         for one in ((value,) if isinstance(value, str) else value)
     ]
-    return tuple(one for one in flat if HERE not in one and Path(one).exists())
+    return tuple(one for one in flat if HERE in one or Path(one).exists())

@@ -251,8 +251,12 @@ def test_a_finished_folder_is_known_again_wherever_the_data_lie(tmp_path: Path) 
     write_rows(tmp_path / "b.jsonl", make_pairs(21))
     with pytest.raises(RunError, match=r"inputs\.sources\.a was"):
         curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
-    (tmp_path / "out" / "card.md").unlink()
     write_rows(tmp_path / "b.jsonl", make_pairs(20))
+    (tmp_path / "out" / "pairs.jsonl").write_bytes(before["pairs.jsonl"][:-1])
+    with pytest.raises(RunError, match=r"pairs\.jsonl is not what was written; delete the folder"):
+        curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
+    (tmp_path / "out" / "pairs.jsonl").write_bytes(before["pairs.jsonl"])
+    (tmp_path / "out" / "card.md").unlink()
     with pytest.raises(RunError, match=r"card\.md is gone"):
         curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
 

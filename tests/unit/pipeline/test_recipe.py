@@ -72,9 +72,14 @@ def test_each_stage_begins_with_what_the_one_before_made(pairs):
         *("-m", "{DIR}/grpo", "-o", "{DIR}/bench"),
     )
     assert by_name["baseline"].command[3:5] == ("-m", "tiny")
-    # Only what is not made by a stage is looked at for changes.
-    assert by_name["curate"].reads == (str(pairs),)
-    assert by_name["sft"].reads == by_name["grpo"].reads == ()
+    assert {name: one.reads for name, one in by_name.items()} == {
+        "curate": (str(pairs),),
+        "distill": ("{DIR}/curate/distill.jsonl",),
+        "sft": ("{DIR}/distill/train.jsonl",),
+        "grpo": ("{DIR}/curate/rl.jsonl", "{DIR}/curate/looks.jsonl", "{DIR}/sft"),
+        "baseline": ("{DIR}/curate/held_out.jsonl",),
+        "bench": ("{DIR}/curate/held_out.jsonl", "{DIR}/baseline", "{DIR}/grpo"),
+    }
 
 
 def test_what_a_section_says_stands(pairs):
