@@ -128,7 +128,6 @@ def _describe_benchmarks(index: BenchmarkIndex, tallies: Mapping[str, SourceTall
             for kind, prompts in one.prompts.items():
                 everywhere.prompts[kind] |= prompts
         found[figures.name] = {
-            "pairs": figures.pairs,
             "prompts": figures.prompts,
             "unreadable": figures.unreadable,
             "removed": everywhere.describe(),

@@ -22,7 +22,7 @@ from rmr1.curate.measures import load_counter, load_identifier
 from rmr1.curate.recipe import CurateRecipe, FilterRecipe
 from rmr1.curate.table import PairTable
 from rmr1.curate.tally import NUM_NAMED, SourceTally
-from rmr1.curate.texts import digest_text
+from rmr1.curate.texts import digest_text, find_later_turns
 from rmr1.data.keys import content_digest
 from rmr1.errors import DataError
 from rmr1.records import Messages, PreferencePair
@@ -53,7 +53,7 @@ class Sieve:
         self._identify = load_identifier(codes) if codes else None
         self._count = None if recipe.tokenizer is None else load_counter(recipe.tokenizer)
         self._index = index
-        self._overlaps: tuple[Messages, tuple[Overlap, ...]] = ((), ())
+        self._overlaps: tuple[tuple[Messages, Messages] | None, tuple[Overlap, ...]] = (None, ())
 
     def check(
         self, pair: PreferencePair, rules: FilterRecipe, tally: SourceTally
@@ -74,8 +74,9 @@ class Sieve:
         if self._index is None:
             return None
         # The pairs of one prompt often follow each other.
-        if self._overlaps[0] != pair.prompt:
-            self._overlaps = (pair.prompt, self._index.find(pair.prompt))
+        asked = (pair.prompt, find_later_turns(pair))
+        if self._overlaps[0] != asked:
+            self._overlaps = (asked, self._index.find(*asked))
         overlaps = self._overlaps[1]
         if not overlaps:
             return None

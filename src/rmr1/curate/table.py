@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rmr1.curate.filters import Lengths, join_texts
 from rmr1.curate.similar import Groups, Signer, join_similar
-from rmr1.curate.texts import digest_messages, digest_text, hash_shingles
+from rmr1.curate.texts import digest_messages, digest_text, find_later_turns, hash_shingles, split_words
 from rmr1.data.keys import content_digest
 from rmr1.records import Label, Messages, PreferencePair
 
@@ -23,6 +23,9 @@ LABELS: tuple[Label | None, ...] = ("A", "B", "tie", None)
 PROMPT_SHINGLE = 3
 RESPONSE_SHINGLE = 5
 """Words in a row. Prompts are short, and one word of five in a row changes half of their shingles."""
+
+TELLING_TURN = 8
+"""Words from which on a question in a response ties its prompt to others; "yes, please go on" is asked everywhere."""
 
 DIGEST_SIZE = 16
 
@@ -63,6 +66,7 @@ class PairTable:
         self.prompts = bytearray()
         """16 bytes a prompt: the normalised prompt."""
         self._openings: list[tuple[int, bytes, bytes]] = []
+        self._later: list[tuple[int, bytes]] = []
         self.response_signer = Signer(permutations) if signs_responses else None
         self.prompt_signer = Signer(permutations) if signs_prompts or signs_responses else None
 
@@ -85,7 +89,13 @@ class PairTable:
         self._characters.extend(_by_preference(pair, characters))
         if tokens is not None:
             self._tokens.extend(_by_preference(pair, tokens))
-        self._prompt.append(self._number_prompt(pair.prompt))
+        number = self._number_prompt(pair.prompt)
+        self._prompt.append(number)
+        self._later += [
+            (number, digest_messages((one,)))
+            for one in find_later_turns(pair)
+            if len(split_words(one.text)) >= TELLING_TURN
+        ]
         self.contents += content_digest(pair)
         self.identities += identify(pair)
         self.winners += digest_winner(pair)
@@ -135,13 +145,16 @@ class PairTable:
         )
 
     def group_prompts(self, threshold: float) -> Groups:
-        """Prompts that belong to one split: conversations that begin alike, and similar prompts (0: not those)."""
+        """Prompts that belong to one split: conversations that begin alike or ask the same later, and
+        similar prompts (0: not those)."""
         groups = Groups(self.num_prompts)
         heads: dict[bytes, int] = {}
         for number, opening, answered in self._openings:
             if opening in self._numbers:
                 groups.join(number, self._numbers[opening])
             groups.join(number, heads.setdefault(answered, number))
+        for number, turn in self._later:
+            groups.join(number, self._numbers.get(turn, heads.setdefault(turn, number)))
         if threshold and self.prompt_signer is not None:
             join_similar(self.prompt_signer.signatures(), threshold, groups)
         return groups

@@ -217,6 +217,32 @@ def test_what_the_row_calls_its_source_becomes_the_subset(tmp_path: Path) -> Non
     assert [(row["source"], row["subset"]) for row in found] == [("sky", "magpie_pro"), ("sky", "math")]
 
 
+def test_what_is_asked_inside_responses_counts_too(tmp_path: Path) -> None:
+    """Conversations whose first answers differ hold the user's second question in both responses."""
+    draw = random.Random(8)
+    leaked, shared = sentence(draw, 6), sentence(draw, 8)
+
+    def talk(question: str) -> list[dict[str, str]]:
+        texts = (sentence(draw, 9), question, sentence(draw, 9))
+        roles = ("assistant", "user", "assistant")
+        return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+
+    def pair(id: str, question: str) -> dict[str, Any]:
+        return make_pair(draw, id=id, response_a=talk(question), response_b=talk(question))
+
+    rows = [pair("leaked", leaked), *(pair(str(at), shared) for at in range(30)), make_pair(draw, prompt=shared)]
+    found = curate(
+        tmp_path / "out",
+        {"a": write_rows(tmp_path / "a.jsonl", rows)},
+        decontaminate={
+            "benchmarks": {"own": str(write_rows(tmp_path / "b.jsonl", [make_pair(draw, prompt=leaked)]))}
+        },
+        splits={"one": 0.5, "two": "rest"},
+    )
+    assert reasons(tmp_path / "out") == {"benchmark": ["leaked"]}
+    assert sorted(one["pairs"] for one in found["counts"]["splits"].values()) == [0, 31]
+
+
 def test_few_pairs_of_one_prompt(tmp_path: Path) -> None:
     draw = random.Random(3)
     rows = [make_pair(draw, prompt=f"Question {at % 4} of the day?") for at in range(40)]
