@@ -6,7 +6,8 @@
       card.md         the data card
       curate.json     recipe, inputs, counts, versions; enough to do it again
 
-All of it is written into `DIR.part` and renamed at the end. What a killed run left there is thrown away by the next.
+All of it is written into `DIR.part` and renamed at the end. The next run of the same curation goes on with what a
+stopped one left there (`rmr1.curate.resume`); that of another curation is thrown away.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rmr1.curate.resume import ASIDE, SCAN, belongs_to
 from rmr1.data.differences import describe_differences
-from rmr1.errors import RunError
+from rmr1.errors import ConfigError, DataError, RunError
 
 DESCRIPTION = "curate.json"
 CARD = "card.md"
@@ -71,8 +73,8 @@ def hash_file(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes its name when all went well.
+def new_folder(folder: Path, key: str) -> Iterator[Path]:
+    """A folder to write into that takes its name when all went well; after a stop it is there with the same key again.
 
     Raises:
         RunError: it cannot be written, or another process writes it.
@@ -82,14 +84,18 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
-        if part.exists():
-            shutil.rmtree(part)
-        part.mkdir()
+        _clear(part, key)
+        part.mkdir(exist_ok=True)
         yield part
         for file in part.iterdir():
             _sync(file)
+        (part / SCAN).unlink()
         os.replace(part, folder)
         _sync(folder.parent)
+    except (ConfigError, DataError):
+        # The recipe or the data have to be changed, so nothing would go on from here.
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     except RunError:
         raise
     except OSError as error:
@@ -101,7 +107,25 @@ def new_folder(folder: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 _lock_path(folder).unlink()
             os.close(lock)
-            shutil.rmtree(part, ignore_errors=True)
+
+
+def _clear(part: Path, key: str) -> None:
+    """Leave only what the curation with this key goes on from.
+
+    Raises:
+        RunError: the folder is none of ours.
+    """
+    if not part.exists():
+        return
+    if belongs_to(part, key):
+        for file in part.iterdir():
+            if file.name not in (SCAN, DROPPED):
+                file.unlink()
+        return
+    names = {file.name for file in part.iterdir()}
+    if names and not names & {SCAN, ASIDE, DESCRIPTION}:
+        raise RunError(f"{part}: holds other files and is needed here; move it, or choose another -o")
+    shutil.rmtree(part)
 
 
 def _lock_path(folder: Path) -> Path:

@@ -41,6 +41,8 @@ LANGUAGE_CHARACTERS = 700
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
+    """Of the sources that were read."""
+
     table: PairTable
     tallies: dict[str, SourceTally]
 
@@ -107,27 +109,24 @@ def scan_sources(
     index: BenchmarkIndex | None,
     note: Note,
     report: Report,
-) -> Scan:
-    """Read all sources once.
+    scan: Scan,
+    save: Callable[[], None],
+) -> None:
+    """Read all sources once into `scan`, but for those that it has; `save` is called after each.
 
     Raises:
         DataError: a source cannot be read, or holds no pair; it is named.
         ConfigError: a library that a filter needs is not installed.
     """
     sieve = Sieve(recipe, index)
-    table = PairTable(
-        permutations=recipe.duplicates.permutations,
-        signs_responses=recipe.duplicates.near > 0,
-        signs_prompts=recipe.duplicates.prompts > 0,
-        has_tokens=recipe.tokenizer is not None,
-    )
-    tallies: dict[str, SourceTally] = {}
     for number, source in enumerate(sources):
+        if source.name in scan.tallies:
+            continue
         try:
-            tallies[source.name] = _scan_source(number, source, sieve, table, note, report)
+            scan.tallies[source.name] = _scan_source(number, source, sieve, scan.table, note, report)
         except DataError as error:
             raise DataError(f"sources.{source.name}: {error}") from None
-    return Scan(table=table, tallies=tallies)
+        save()
 
 
 def _scan_source(

@@ -350,6 +350,70 @@ def test_data_that_change_between_the_readings_are_refused(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+class Stopped(BaseException):
+    pass
+
+
+def stop_at(recipe: Any, folder: Path, wanted: str) -> None:
+    def report(stage: str, done: int) -> None:
+        if stage == wanted:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_curation(recipe, folder, report=report)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda scan: scan.write_bytes(scan.read_bytes()[:-30]),
+        lambda scan: scan.write_bytes(scan.read_bytes()[::-1]),
+        lambda scan: scan.rename(scan.with_name("scan.zip.new")),
+    ],
+)
+def test_a_damaged_scan_begins_anew(tmp_path: Path, messy: dict[str, Any], damage: Any) -> None:
+    recipe = recipe_of({name: messy[name] for name in ("first", "second")}, **settings(messy))
+    run_curation(recipe, tmp_path / "whole")
+    stop_at(recipe, tmp_path / "out", "reading second")
+    damage(tmp_path / "out.part" / "scan.zip")
+    run_curation(recipe, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "stage", ["reading second", "comparing pairs", "sorting into splits", "writing second", "writing rl"]
+)
+def test_a_stopped_run_ends_with_the_same_bytes(tmp_path: Path, messy: dict[str, Any], stage: str) -> None:
+    """With overlaps, bad rows, conversations and languages, which the scan holds beside the pairs."""
+    draw = random.Random(2)
+    talk = [{"role": role, "content": sentence(draw, 9)} for role in ("user", "assistant", "user")]
+    with open(messy["first"]["data"], "a") as file:
+        file.write(json.dumps(make_pair(draw, id="talk", prompt=talk)) + "\n")
+        file.write(json.dumps(make_pair(draw, id="more", response_a=[*talk[1:], talk[1]])) + "\n")
+    values = settings(messy)
+    values["filters"]["languages"] = ["en"]
+    values["filters"]["language_confidence"] = 1.0
+    recipe = recipe_of({name: messy[name] for name in ("first", "second")}, **values)
+    run_curation(recipe, tmp_path / "whole")
+    stop_at(recipe, tmp_path / "out", stage)
+    stop_at(recipe, tmp_path / "out", "going on: 1 of 2 sources are read" if "reading" in stage else stage)
+    run_curation(recipe, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not (tmp_path / "out.part").exists()
+
+
+def test_what_another_curation_left_is_thrown_away_and_what_is_not_ours_is_not(tmp_path: Path) -> None:
+    path, other = (write_rows(tmp_path / f"{at}.jsonl", make_pairs(20, seed=at)) for at in range(2))
+    stop_at(recipe_of({"a": path, "b": other}), tmp_path / "out", "reading b")
+    curate(tmp_path / "out", {"b": other})
+    assert {row["source"] for row in read_rows(tmp_path / "out" / "pairs.jsonl")} == {"b"}
+    (tmp_path / "mine.part").mkdir()
+    (tmp_path / "mine.part" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"mine\.part: holds other files and is needed here; move it"):
+        curate(tmp_path / "mine", {"b": other})
+    assert (tmp_path / "mine.part" / "thesis.txt").exists()
+
+
 def test_a_surprise_is_noted(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", make_pairs(10))
     found = curate(tmp_path / "out", {"a": {"data": str(path), "expected": 12}})
