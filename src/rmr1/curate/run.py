@@ -150,7 +150,10 @@ def _say_empty(scan: Scan, choice: Choice) -> str:
     read = sum(tally.read for tally in scan.tallies.values())
     most = sorted(reasons.items(), key=lambda one: -one[1])[:4]
     told = ", ".join(f"{number:,} {reason}" for reason, number in most)
-    return f"nothing is left of {read:,} pairs ({told}); loosen the filters"
+    advice = "loosen the filters"
+    if most and most[0][0] == "unlabelled":
+        advice = 'name the column that says which is preferred (columns = { label = "THEIRS" })'
+    return f"nothing is left of {read:,} pairs ({told}); {advice}"
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ a model of some million parameters gets those that the bundled judge was trained
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,13 +110,26 @@ def _name(base: str) -> str:
 def _count(data: str, columns: Mapping[str, str] | None, format: str | None) -> int:
     errors: list[DataError] = []
     pairs = read_pairs(data, columns=columns, format=format, on_error="skip", errors=errors)
-    number = sum(1 for pair in pairs if pair.label in ("A", "B"))
-    if number < FEWEST:
-        raise ConfigError(
-            f"{data}: {number} pairs with a preferred answer; expected at least {FEWEST}, some to learn from and some "
-            "to measure on"
+    labels = Counter(pair.label for pair in pairs)
+    number = labels["A"] + labels["B"]
+    if number >= FEWEST:
+        return number
+    others = [
+        f"{count:,} {what}"
+        for count, what in (
+            (len(errors), f"rows cannot be read (the first: {errors[0]})" if errors else ""),
+            (labels[None], "have no label"),
+            (labels["tie"], "are ties"),
         )
-    return number
+        if count
+    ]
+    told = f", {', '.join(others)}" if others else ""
+    form = "A, B or tie, in the column label or the one that --map label=THEIRS names"
+    hint = f"; a label is {form}" if errors or labels[None] else ""
+    raise ConfigError(
+        f"{data}: {number} pairs with a preferred answer{told}; expected at least {FEWEST}, some to learn from and "
+        f"some to measure on{hint}"
+    )
 
 
 def _steps(num_pairs: int, prompts: int, *, epochs: int, most: int) -> int:

@@ -27,6 +27,7 @@ from rmr1.curate.recipe import build_recipe as build_curate_recipe
 from rmr1.distill.recipe import build_distill_recipe
 from rmr1.errors import ConfigError
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
+from rmr1.pipeline.names import check_models
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
 from rmr1.train.recipe import Section, build_recipe, check_recipe
@@ -103,7 +104,9 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
     """The stages that a file's values make.
 
     Raises:
-        ConfigError: a key is unknown, a value does not fit, or a stage lacks what it begins with.
+        ConfigError: a key is unknown, a value does not fit, a stage lacks what it begins with, or a model is of
+            the wrong kind.
+        CheckpointError: a folder holds no model.
     """
     whole = check_recipe(PipelineRecipe, values, origin)
     sections = {
@@ -120,6 +123,7 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
             section.setdefault("preset", PRESETS[whole.preset][name])
     builder = _Builder(sections, origin)
     stages = [stage for name in sections for stage in getattr(builder, name)(sections[name])]
+    check_models(builder.recipes, origin)
     return Pipeline(stages=tuple(stages), recipes=builder.recipes)
 
 

@@ -323,6 +323,11 @@ def test_nothing_is_left_behind_when_it_fails(tmp_path: Path) -> None:
             {"filters": {"keep_subsets": ["none"]}},
             r"nothing is left of 4 pairs \(4 subset\); loosen the filters",
         ),
+        (
+            [{**row, "label": None} for row in make_pairs(4)],
+            {},
+            r"nothing is left of 4 pairs \(4 unlabelled\); name the column that says which is preferred",
+        ),
     ],
 )
 def test_empty_results_are_told(tmp_path: Path, rows: Any, values: Any, told: str) -> None:

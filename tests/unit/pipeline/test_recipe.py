@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import CheckpointError, ConfigError, DataError
+from rmr1.models import bundled_judge
 from rmr1.pipeline.check import require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
 from rmr1.pipeline.own import plan_own
@@ -164,12 +166,89 @@ def test_own_pairs(pairs, tmp_path):
     taught = build_pipeline(plan_own(str(pairs), "tiny", teacher="scripted:longer", seed=3), str(pairs))
     assert [one.name for one in taught.stages] == ["curate", "distill", "sft", "grpo", "baseline", "bench"]
     assert taught.recipes["sft"].seed == 3
+    # What is kept aside to choose the checkpoint and to measure on are different tenths.
+    assert found.recipes["curate"].splits == {"held_out": 0.1, "looks": 0.1, "rl": "rest"}
     few = tmp_path / "few.jsonl"
     few.write_text(json.dumps(ROW) + "\n")
     with pytest.raises(ConfigError, match="1 pairs with a preferred answer; expected at least 50"):
         plan_own(str(few), "tiny")
     with pytest.raises(DataError):
         plan_own(str(tmp_path / "none.csv"), "tiny")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([{**ROW, "label": "1"}] * 3, "3 rows cannot be read (the first: {path}:1: label '1' is not 'A', 'B' or"),
+        ([{**ROW, "winner": "B"}] * 2, "2 rows cannot be read (the first: {path}:1: unknown column 'winner'"),
+        ([{**ROW, "label": None}] * 4 + [{**ROW, "label": "tie"}], "answer, 4 have no label, 1 are ties; expected"),
+        ([{**ROW, "label": None}], "a label is A, B or tie, in the column label or the one that --map label=THEIRS names"),
+        ([], "0 pairs with a preferred answer; expected at least 50"),
+    ],
+)
+def test_why_own_pairs_are_too_few(tmp_path, rows, told):
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ConfigError) as caught:
+        plan_own(str(path), "tiny")
+    assert told.format(path=path) in str(caught.value)
+
+
+def model_folder(tmp_path, **config):
+    folder = tmp_path / "model"
+    shutil.copytree(bundled_judge(), folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **config}))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("openai:gpt@http://localhost/v1", "grpo.model.base: 'openai:gpt@http://localhost/v1' is asked through openai"),
+        ("scripted:longer", "training needs the weights; name a folder"),
+        ("nonsense", "grpo.model.base: 'nonsense' is neither a folder nor a model of the hub (ORG/NAME)"),
+        ({"architectures": ["Qwen2ForSequenceClassification"]}, "is a scalar reward model, which writes no judgments"),
+        (
+            {"architectures": ["Qwen2ForCausalLM"], "max_position_embeddings": 256},
+            "reads 256 tokens at most, and the prompt 'rubric' alone has ",
+        ),
+    ],
+)
+def test_a_base_that_cannot_be_trained(pairs, tmp_path, base, told):
+    base = model_folder(tmp_path, **base) if isinstance(base, dict) else base
+    with pytest.raises(ConfigError) as caught:
+        build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
+    assert told in str(caught.value)
+
+
+def test_a_base_whose_context_suffices(pairs, tmp_path):
+    base = model_folder(
+        tmp_path,
+        max_position_embeddings=256,
+        rope_scaling={"rope_type": "yarn", "factor": 8.0},
+        architectures=["Qwen2ForCausalLM"],
+    )
+    build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
+    (tmp_path / "model" / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"grpo\.model\.base: .*no model that can be read"):
+        build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        ("nonsense", "distill.pass1.teacher: 'nonsense' is neither a folder nor a model of the hub"),
+        ("scripted:nobody", "distill.pass1.teacher: scripted judge 'nobody' is not known"),
+        ("openai:nobody", "distill.pass1.teacher: "),
+        ("batch:", "distill.pass1.teacher: teacher 'batch:' names no model"),
+    ],
+)
+def test_a_teacher_that_cannot_be_asked(pairs, teacher, told):
+    values = whole(pairs)
+    values["distill"]["pass1"]["teacher"] = teacher
+    with pytest.raises(ConfigError) as caught:
+        build_pipeline(values, "p.toml")
+    assert told in str(caught.value)
 
 
 def test_forecast(pairs):
