@@ -68,9 +68,12 @@ def run(arguments: argparse.Namespace) -> int:
         pipeline = build_pipeline(values, arguments.source)
         if arguments.dry_run:
             return _print_forecast(pipeline, as_json=arguments.json)
-    from rmr1.pipeline.stages import run_stages
+    from rmr1.pipeline.stages import Interrupted, run_stages
 
-    code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
+    try:
+        code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
+    except Interrupted:
+        return 130
     trained = [name for name in ("grpo", "sft") if name in pipeline.recipes]
     if trained:
         print(f"judge with it: rmr1 judge pairs.jsonl -m {arguments.output}/{trained[0]}")

@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,8 +42,16 @@ HERE = "{DIR}"
 _ABOUT = ("training.json", "metrics.jsonl", "summary.json")
 """What `rmr1.train.folder` writes beside a model (named here, because it imports torch)."""
 
+_FORWARD_SECONDS = 1.0
+_INTERRUPTED = 130
+"""Exit code of a command that was interrupted, and has said so."""
+
 NO = 1
 """Exit code of a command that is done and whose answer is no."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A stage was interrupted; its command has told the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +181,7 @@ def run_command(words: Sequence[str]) -> int:
     """Run `rmr1 WORDS` in a process that ends when this one does; its exit code.
 
     Raises:
-        KeyboardInterrupt: it was interrupted, and has ended.
+        Interrupted, KeyboardInterrupt: it was interrupted, and has ended.
     """
     command = [sys.executable, "-m", "rmr1.cli.follow", *words]
     # Leaving the block closes the command's input, at which it ends.
@@ -180,8 +189,14 @@ def run_command(words: Sequence[str]) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # The terminal has interrupted the command too; it may have something to finish.
-            process.wait()
+            # A terminal has interrupted the command too, which may have something to finish; kill -INT has not.
+            try:
+                process.wait(timeout=_FORWARD_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+            if process.returncode == _INTERRUPTED:
+                raise Interrupted from None
             raise
 
 

@@ -216,6 +216,39 @@ run_stages([Stage(name="only", command=command, reads=(pairs,))], Path(out), say
 """
 
 
+INTERRUPTED = """
+import sys
+from rmr1.pipeline.stages import Interrupted, run_command
+try:
+    run_command(["judge", sys.argv[1], "-m", "scripted:always-a", "-o", sys.argv[2], "--quiet"])
+except Interrupted:
+    print("it has said so")
+"""
+
+
+@pytest.mark.parametrize("reaches_both", [False, True])
+def test_an_interrupt_ends_the_command_and_is_told_once(tmp_path, reaches_both):
+    """`kill -INT` reaches this process alone, a terminal's Ctrl-C both."""
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    pairs.write_text("".join(json.dumps({**ROW, "prompt": f"Q{number}"}) + "\n" for number in range(200_000)))
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(pairs), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    stored = out / "judgments.jsonl"
+    deadline = time.monotonic() + 60
+    while not (stored.exists() and stored.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (os.killpg if reaches_both else os.kill)(process.pid, signal.SIGINT)
+    printed, told = process.communicate(timeout=30)
+    assert printed == "it has said so\n"
+    assert told.count("interrupted; what is stored stays") == 1
+    assert 0 < len(stored.read_bytes().splitlines()) < 200_000
+
+
 def test_the_command_ends_with_a_killed_chain(tmp_path):
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
     pairs.write_text("".join(json.dumps({**ROW, "prompt": f"Q{number}"}) + "\n" for number in range(20_000)))
