@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELP = "all stages, from raw preferences to a measured judge"
 
@@ -67,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
             assign_setting(values, assignment)
         pipeline = build_pipeline(values, arguments.source)
         if arguments.dry_run:
-            return _print_forecast(pipeline, as_json=arguments.json)
+            return _print_forecast(pipeline, Path(arguments.output or "."), as_json=arguments.json)
     from rmr1.pipeline.stages import Interrupted, run_stages
 
     try:
@@ -119,11 +122,11 @@ def _say(line: str) -> None:
     print(f"rmr1: {line}", file=sys.stderr, flush=True)
 
 
-def _print_forecast(pipeline: Any, *, as_json: bool) -> int:
+def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
     from rmr1.cli.training import print_json
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
 
-    found, assumptions = forecast_pipeline(pipeline)
+    found, assumptions = forecast_pipeline(pipeline, folder=folder)
     totals = dict(iterate_totals(found))
     code = 1 if any(one.obstacle for one in found) else 0
     if as_json:

@@ -6,6 +6,7 @@ import json
 import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from rmr1.pipeline.check import require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
+from rmr1.train.grpo.machines import build_machine
 
 ROOT = Path(__file__).parents[3]
 ROW = {"prompt": "Q", "response_a": "short", "response_b": "a longer answer", "label": "B"}
@@ -266,6 +268,38 @@ def test_forecast(pairs):
     assert by_name["distill"].cost_usd is None
     assert by_name["distill"].completion_tokens == 20 * 800
     assert any("a judgment has 800 tokens" in one for one in assumptions)
+    assert not any(one.obstacle for one in found)
+    assert by_name["grpo"].notes[-1].startswith("hours on ")
+
+
+def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
+    def see(device):
+        return build_machine("a small GPU", memory_bytes=8 << 30)
+
+    monkeypatch.setattr("rmr1.pipeline.forecast.see_machine", see)
+    values = whole(pairs)
+    values["sft"]["model"]["base"] = values["bench"]["baseline"] = "Qwen/Qwen2.5-7B-Instruct"
+    values["sft"]["lora"] = {}
+    del values["grpo"]
+    free = 20 << 30
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free))
+    by_name = {one.name: one for one in forecast_pipeline(build_pipeline(values, "p.toml"))[0]}
+    # 7.6 billion weights in 16 bits are 14.2 GiB, and what a row keeps comes on top; as a checkpoint they fit.
+    assert "GiB of memory, and a small GPU has 8.0 GiB; take a smaller base" in by_name["sft"].obstacle
+    assert "of disk" not in by_name["sft"].obstacle
+    del values["sft"]["lora"]
+    found = forecast_pipeline(build_pipeline(values, "p.toml"), folder=tmp_path / "not" / "yet")[0]
+    by_name = {one.name: one for one in found}
+    assert f"GiB of disk, and {tmp_path} has 20.0 GiB free; choose another -o" in by_name["sft"].obstacle
+    assert [one.name for one in found if one.obstacle] == ["sft"]
+
+
+def test_a_forecast_counts_the_pairs_of_the_check(pairs):
+    values = {"curate": curated(pairs, rl="rest"), "grpo": {"model": {"base": "tiny"}}}
+    for share, items in (("rest", 64), (0.4, 40)):
+        values["curate"]["splits"] = {"rl": share} if share == "rest" else {"rl": share, "other": "rest"}
+        found, _ = forecast_pipeline(build_pipeline(values, "p.toml"))
+        assert {one.name: one.items for one in found}["check"] == items
 
 
 @pytest.mark.parametrize("preset", PRESETS)
