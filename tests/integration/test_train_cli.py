@@ -72,6 +72,21 @@ def test_own_pairs(table, tmp_path, capfd):
     assert sorted(path.name for path in (out / "replaced").iterdir()) == ["bench-1", "grpo-1"]
 
 
+def test_settings_reach_sections_that_are_files(table, tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("RMR1_NOT_SET", raising=False)
+    (tmp_path / "curate.toml").write_text(
+        f'root = "$RMR1_NOT_SET"\n[sources.mine]\ndata = "{table.name}"\n[sources.mine.columns]\n'
+        'prompt = "question"\nresponse_a = "one"\nresponse_b = "two"\nlabel = "better"\n'
+    )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('curate = "curate.toml"\n')
+    assert run("train", recipe, "--dry-run") == 2
+    assert "(of rmr1 train: --set curate.root=DIR)" in capfd.readouterr().err
+    settings = ("--set", f"curate.root={tmp_path}", "--set", "curate.sources.mine.take=20")
+    assert run("train", recipe, "--dry-run", *settings) == 0
+    assert capfd.readouterr().out.splitlines()[1].split()[:2] == ["curate", "20"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -89,6 +89,7 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
     from rmr1.cli.config import read_toml, split_assignment
     from rmr1.errors import ConfigError
     from rmr1.pipeline.own import plan_own
+    from rmr1.pipeline.recipe import read_parts
 
     own = {
         "--base": arguments.base,
@@ -100,7 +101,7 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
         given = next((flag for flag, value in own.items() if value is not None), None)
         if given is not None:
             raise ConfigError(f"{given} is for a file of pairs; a recipe says it itself, or by --set")
-        values = read_toml(Path(arguments.source))
+        values = read_parts(read_toml(Path(arguments.source)), arguments.source)
         return values if arguments.seed is None else {**values, "seed": arguments.seed}
     if arguments.base is None:
         raise ConfigError(

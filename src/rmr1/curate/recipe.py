@@ -240,6 +240,6 @@ def _expand(text: str, place: str) -> str:
     if missing:
         raise ConfigError(
             f"{place}: {text!r} needs the environment variable {missing[1]}, which is not set; "
-            "set it, or name a folder with --set root=DIR"
+            "set it, or name a folder with --set root=DIR (of rmr1 train: --set curate.root=DIR)"
         )
     return expanded

@@ -134,7 +134,8 @@ class _Forecast:
         if known and len(known) == len(plan.sources):
             total = sum(size for size, _ in known)
             self._pair_tokens = round(sum(size * mean for size, mean in known) / total / CHARS_PER_TOKEN)
-        items = None if None in plan.splits.values() else sum(one or 0 for one in plan.splits.values())
+        taken = [one.size for one in plan.sources]
+        items = None if None in taken else sum(one or 0 for one in taken)
         sizes = ", ".join(
             f"{name} {'?' if size is None else f'{size:,}'}" for name, size in plan.splits.items()
         )

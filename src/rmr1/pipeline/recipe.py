@@ -127,6 +127,18 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
     return Pipeline(stages=tuple(stages), recipes=builder.recipes)
 
 
+def read_parts(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """A recipe's values with the files that it names in their place, so that single settings can be changed.
+
+    Raises:
+        ConfigError: a file that is named cannot be read.
+    """
+    return {
+        name: _read_part(one, origin) if name in STAGES and isinstance(one, str) else one
+        for name, one in values.items()
+    }
+
+
 def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
     """
     Raises:
