@@ -175,7 +175,9 @@ def test_a_killed_run_goes_on_behind_the_sources_that_are_read(tmp_path: Path) -
         assert process.wait() == -signal.SIGKILL
         process.stderr.close()
         assert (tmp_path / "out.part").exists() and not (tmp_path / "out").exists()
-        read.append([name for name in ("chat", "code") if any(line.startswith(f"reading {name}") for line in seen)])
+        read.append(
+            [name for name in ("chat", "code") if any(line.startswith(f"reading {name}") for line in seen)]
+        )
     # The second run was killed in its second source, the third one had read both.
     assert read == [["chat"], ["chat", "code"], ["code"], [], []]
     last = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)

@@ -7,8 +7,8 @@
   rmr1 train recipe.toml --dry-run                      stages, items, tokens, cost, disk and memory
 
 Each stage is an ordinary command with a folder of its own in DIR, and is printed. One that was stopped goes on when
-the same command is given again; one whose inputs have not changed is skipped; what other inputs had made is moved
-to DIR/replaced. The exit code is 1 where the trained model is worse than the base.
+the same command is given again; one whose inputs and results are as they were is skipped; what other inputs had
+made is moved to DIR/replaced. The exit code is 1 where the trained model is significantly worse than the base.
 """
 
 from __future__ import annotations

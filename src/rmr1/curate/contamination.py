@@ -148,7 +148,9 @@ def build_index(
         except DataError as error:
             raise DataError(f"decontaminate.benchmarks.{name}: {error}") from None
         if index.figures[-1].prompts == 0:
-            raise DataError(f"decontaminate.benchmarks.{name}: no prompt could be read from {', '.join(paths)}")
+            raise DataError(
+                f"decontaminate.benchmarks.{name}: no prompt could be read from {', '.join(paths)}"
+            )
     return index
 
 

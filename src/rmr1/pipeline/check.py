@@ -17,9 +17,7 @@ from rmr1.records import Problem
 NUM_PAIRS = 64
 LEAST_PARSED = 0.5
 
-_DISTIL = (
-    "distil first (--teacher MODEL, or a recipe with [distill] and [sft]), or choose a base that writes judgments"
-)
+_DISTIL = "distil first (--teacher MODEL, or a recipe with [distill] and [sft]), or choose a base that writes judgments"
 _ADVICE: Mapping[Problem | None, str] = {
     "prompt_too_long": (
         "the base's context has no room for prompt and judgment: choose another base, set grpo.rollout.max_new_tokens, "

@@ -48,7 +48,8 @@ class BenchRecipe(Section):
     model: str | None = None
     """By default what the last training made."""
     baseline: str | None = None
-    """A model that is measured first on the same pairs; the command fails where the last one is worse."""
+    """A model that is measured first on the same pairs; the command's answer is no where the last one is
+    significantly worse."""
     limit: int | None = Field(default=None, ge=1)
     judge: dict[str, Any] = Field(default_factory=dict)
     """What `--config` of rmr1 bench takes: family, [sampling], [engine]."""

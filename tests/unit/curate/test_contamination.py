@@ -107,8 +107,18 @@ def test_a_benchmark_counts_prompts_once_and_names_bad_rows(tmp_path: Path) -> N
 
 def test_the_prompt_of_a_row_without_answers_counts(tmp_path: Path) -> None:
     """PandaLM has rows with an empty answer; no judge is measured on them, but others have their prompts."""
-    row = {"instruction": "Add these.", "response1": "x", "response2": "y", "annotator1": 1, "input": "2 and 3"}
-    rows = [row, {**row, "instruction": "Take these.", "response2": ""}, {**row, "instruction": " ", "input": ""}]
+    row = {
+        "instruction": "Add these.",
+        "response1": "x",
+        "response2": "y",
+        "annotator1": 1,
+        "input": "2 and 3",
+    }
+    rows = [
+        row,
+        {**row, "instruction": "Take these.", "response2": ""},
+        {**row, "instruction": " ", "input": ""},
+    ]
     index = build_index({"pandalm": (str(write_rows(tmp_path / "p.jsonl", rows)),)}, 13, lambda name: None)
     assert (index.figures[0].prompts, index.figures[0].unreadable) == (2, 2)
     assert kinds(index, "Take these.\n\n2 and 3") == [("same", "p:2")]

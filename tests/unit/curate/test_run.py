@@ -230,7 +230,11 @@ def test_what_is_asked_inside_responses_counts_too(tmp_path: Path) -> None:
     def pair(id: str, question: str) -> dict[str, Any]:
         return make_pair(draw, id=id, response_a=talk(question), response_b=talk(question))
 
-    rows = [pair("leaked", leaked), *(pair(str(at), shared) for at in range(30)), make_pair(draw, prompt=shared)]
+    rows = [
+        pair("leaked", leaked),
+        *(pair(str(at), shared) for at in range(30)),
+        make_pair(draw, prompt=shared),
+    ]
     found = curate(
         tmp_path / "out",
         {"a": write_rows(tmp_path / "a.jsonl", rows)},
@@ -423,6 +427,13 @@ def test_a_surprise_is_noted(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", make_pairs(10))
     found = curate(tmp_path / "out", {"a": {"data": str(path), "expected": 12}})
     assert found["counts"]["notes"] == ["a: 10 pairs passed the filters where the recipe expects 12"]
+
+
+def test_a_source_of_which_nothing_is_left_is_noted(tmp_path: Path) -> None:
+    rows = [*make_pairs(4), *({**row, "label": None} for row in make_pairs(2, seed=9))]
+    files = {name: write_rows(tmp_path / f"{name}.jsonl", rows) for name in ("a", "b")}
+    found = curate(tmp_path / "out", files)
+    assert found["counts"]["notes"] == ["b: none of its 6 pairs is left (2 unlabelled, 4 duplicate)"]
 
 
 def test_lumps_are_noted(tmp_path: Path) -> None:

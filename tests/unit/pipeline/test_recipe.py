@@ -181,10 +181,19 @@ def test_own_pairs(pairs, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([{**ROW, "label": "1"}] * 3, "3 rows cannot be read (the first: {path}:1: label '1' is not 'A', 'B' or"),
+        (
+            [{**ROW, "label": "1"}] * 3,
+            "3 rows cannot be read (the first: {path}:1: label '1' is not 'A', 'B' or",
+        ),
         ([{**ROW, "winner": "B"}] * 2, "2 rows cannot be read (the first: {path}:1: unknown column 'winner'"),
-        ([{**ROW, "label": None}] * 4 + [{**ROW, "label": "tie"}], "answer, 4 have no label, 1 are ties; expected"),
-        ([{**ROW, "label": None}], "a label is A, B or tie, in the column label or the one that --map label=THEIRS names"),
+        (
+            [{**ROW, "label": None}] * 4 + [{**ROW, "label": "tie"}],
+            "answer, 4 have no label, 1 are ties; expected",
+        ),
+        (
+            [{**ROW, "label": None}],
+            "a label is A, B or tie, in the column label or the one that --map label=THEIRS names",
+        ),
         ([], "0 pairs with a preferred answer; expected at least 50"),
     ],
 )
@@ -206,10 +215,16 @@ def model_folder(tmp_path, **config):
 @pytest.mark.parametrize(
     ("base", "told"),
     [
-        ("openai:gpt@http://localhost/v1", "grpo.model.base: 'openai:gpt@http://localhost/v1' is asked through openai"),
+        (
+            "openai:gpt@http://localhost/v1",
+            "grpo.model.base: 'openai:gpt@http://localhost/v1' is asked through openai",
+        ),
         ("scripted:longer", "training needs the weights; name a folder"),
         ("nonsense", "grpo.model.base: 'nonsense' is neither a folder nor a model of the hub (ORG/NAME)"),
-        ({"architectures": ["Qwen2ForSequenceClassification"]}, "is a scalar reward model, which writes no judgments"),
+        (
+            {"architectures": ["Qwen2ForSequenceClassification"]},
+            "is a scalar reward model, which writes no judgments",
+        ),
         (
             {"architectures": ["Qwen2ForCausalLM"], "max_position_embeddings": 256},
             "reads 256 tokens at most, and the prompt 'rubric' alone has ",
