@@ -17,8 +17,8 @@ from rmr1.curate.counts import count_all
 from rmr1.curate.filters import Drop
 from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, hash_file, new_folder, read_finished
 from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
-from rmr1.curate.resume import SCAN, load_scan, save_scan
 from rmr1.curate.recipe import CurateRecipe
+from rmr1.curate.resume import SCAN, load_scan, save_scan
 from rmr1.curate.scan import Report, Scan, scan_sources
 from rmr1.curate.similar import import_datasketch
 from rmr1.curate.splits import place_sides, split_prompts

@@ -94,7 +94,7 @@ def _check_disk(found: list[StageForecast], folder: Path) -> list[StageForecast]
     """The stage with which the disk is full cannot run; before it is full nothing is wrong."""
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     free, total = shutil.disk_usage(there).free, 0
-    checked = []
+    checked: list[StageForecast] = []
     for one in found:
         total += one.disk_bytes or 0
         if total > free and one.disk_bytes:

@@ -29,15 +29,17 @@ def check_models(recipes: Mapping[str, Any], origin: str) -> None:
         ConfigError, CheckpointError: a base cannot be trained, or a teacher cannot be asked.
     """
     for stage in ("sft", "grpo"):
-        recipe = recipes.get(stage)
-        base = None if recipe is None else recipe.model.base
+        if stage not in recipes:
+            continue
+        recipe = recipes[stage]
+        base = recipe.model.base
         if base is not None and HERE not in base:
             _check_base(base, f"{origin}: {stage}.model.base")
             if stage == "grpo" and Path(resolve_model(base)).is_dir():
                 _check_context(resolve_model(base), recipe.data.family, f"{origin}: grpo.model.base: {base}")
     if "distill" in recipes:
-        recipe: DistillRecipe = recipes["distill"]
-        for number, one in enumerate(recipe.passes, 1):
+        distill: DistillRecipe = recipes["distill"]
+        for number, one in enumerate(distill.passes, 1):
             _check_teacher(one, f"{origin}: distill.pass{number}.teacher")
 
 
