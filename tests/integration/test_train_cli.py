@@ -36,7 +36,11 @@ MAP = (
     "--map",
     "label=better",
 )
-SMALL = ("--set", "grpo.optim.steps=1", "--set", "grpo.rollout.prompts=4", "--set", "grpo.rollout.samples=2")
+SMALL = (
+    *("--set", "grpo.optim.steps=1", "--set", "grpo.rollout.prompts=4", "--set", "grpo.rollout.samples=2"),
+    # Groups that differ, and the weights behind the step: those of the base would be the same at every rate.
+    *("--set", "grpo.rollout.temperature=2.0", "--set", "grpo.evaluation.keep=last"),
+)
 
 
 def run(*arguments):
@@ -57,9 +61,9 @@ def test_own_pairs(table, tmp_path, capfd):
         name: {
             json.loads(line)["prompt"] for line in (out / "curate" / f"{name}.jsonl").read_text().splitlines()
         }
-        for name in ("rl", "held_out")
+        for name in ("rl", "looks", "held_out")
     }
-    assert prompts["held_out"] and not prompts["rl"] & prompts["held_out"]
+    assert prompts["held_out"] and not (prompts["rl"] | prompts["looks"]) & prompts["held_out"]
     scores = json.loads((out / "bench" / "summary.json").read_text())["scores"]
     assert scores["judgments"] == len((out / "curate" / "held_out.jsonl").read_text().splitlines())
     # Again: nothing is done twice.
