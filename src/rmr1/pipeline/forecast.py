@@ -260,7 +260,7 @@ class _Forecast:
             disk_bytes=_training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
             memory_bytes=estimate.peak_bytes,
             hours=None if steps is None else estimate.seconds / 3600,
-            notes=(*found.notes, f"hours on {machine.name} x {machine.num_devices}"),
+            notes=(*found.notes, f"hours on {machine.num_devices} x {machine.name}"),
             obstacle=find_obstacle(estimate, machine),
         )
 

@@ -284,7 +284,7 @@ def test_forecast(pairs):
     assert by_name["distill"].completion_tokens == 20 * 800
     assert any("a judgment has 800 tokens" in one for one in assumptions)
     assert not any(one.obstacle for one in found)
-    assert by_name["grpo"].notes[-1].startswith("hours on ")
+    assert by_name["grpo"].notes[-1].startswith("hours on 1 x ")
 
 
 def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
