@@ -158,24 +158,30 @@ def test_a_missing_library_is_named(
         assert main(["curate", str(recipe), "-o", str(tmp_path / "out"), "--quiet", *off]) == 0
 
 
-def test_a_killed_run_leaves_no_folder_and_the_next_one_is_whole(tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_behind_the_sources_that_are_read(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, 400)
     command = [sys.executable, "-m", "rmr1.cli.main", "curate", str(recipe), "-o"]
     assert subprocess.run([*command, str(tmp_path / "whole"), "--quiet"], check=False).returncode == 0
-    killed = 0
-    for stage in ("reading chat", "reading code", "writing chat"):
+    read = []
+    for stage in ("reading chat", "reading code", "sorting into splits", "writing chat", "writing code"):
         process = subprocess.Popen([*command, str(tmp_path / "out")], stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
+        seen = []
         for line in process.stderr:
+            seen.append(line)
             if line.startswith(stage):
                 os.kill(process.pid, signal.SIGKILL)
                 break
-        killed += process.wait() == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
         process.stderr.close()
-        assert not (tmp_path / "out").exists()
-    assert killed == 3
-    assert (tmp_path / "out.part").exists()
-    assert subprocess.run([*command, str(tmp_path / "out"), "--quiet"], check=False).returncode == 0
+        assert (tmp_path / "out.part").exists() and not (tmp_path / "out").exists()
+        read.append(
+            [name for name in ("chat", "code") if any(line.startswith(f"reading {name}") for line in seen)]
+        )
+    # The second run was killed in its second source, the third one had read both.
+    assert read == [["chat"], ["chat", "code"], ["code"], [], []]
+    last = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert last.returncode == 0 and "going on: 2 of 2 sources are read" in last.stderr
     for file in (tmp_path / "whole").iterdir():
         assert (tmp_path / "out" / file.name).read_bytes() == file.read_bytes()
     assert not (tmp_path / "out.part").exists() and not (tmp_path / ".out.lock").exists()

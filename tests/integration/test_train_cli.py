@@ -36,7 +36,11 @@ MAP = (
     "--map",
     "label=better",
 )
-SMALL = ("--set", "grpo.optim.steps=1", "--set", "grpo.rollout.prompts=4", "--set", "grpo.rollout.samples=2")
+SMALL = (
+    *("--set", "grpo.optim.steps=1", "--set", "grpo.rollout.prompts=4", "--set", "grpo.rollout.samples=2"),
+    # Groups that differ, and the weights behind the step: those of the base would be the same at every rate.
+    *("--set", "grpo.rollout.temperature=2.0", "--set", "grpo.evaluation.keep=last"),
+)
 
 
 def run(*arguments):
@@ -57,9 +61,9 @@ def test_own_pairs(table, tmp_path, capfd):
         name: {
             json.loads(line)["prompt"] for line in (out / "curate" / f"{name}.jsonl").read_text().splitlines()
         }
-        for name in ("rl", "held_out")
+        for name in ("rl", "looks", "held_out")
     }
-    assert prompts["held_out"] and not prompts["rl"] & prompts["held_out"]
+    assert prompts["held_out"] and not (prompts["rl"] | prompts["looks"]) & prompts["held_out"]
     scores = json.loads((out / "bench" / "summary.json").read_text())["scores"]
     assert scores["judgments"] == len((out / "curate" / "held_out.jsonl").read_text().splitlines())
     # Again: nothing is done twice.
@@ -70,6 +74,21 @@ def test_own_pairs(table, tmp_path, capfd):
     said = capfd.readouterr().err
     assert said.count("done before") == 3  # curate, check, baseline
     assert sorted(path.name for path in (out / "replaced").iterdir()) == ["bench-1", "grpo-1"]
+
+
+def test_settings_reach_sections_that_are_files(table, tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("RMR1_NOT_SET", raising=False)
+    (tmp_path / "curate.toml").write_text(
+        f'root = "$RMR1_NOT_SET"\n[sources.mine]\ndata = "{table.name}"\n[sources.mine.columns]\n'
+        'prompt = "question"\nresponse_a = "one"\nresponse_b = "two"\nlabel = "better"\n'
+    )
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('curate = "curate.toml"\n')
+    assert run("train", recipe, "--dry-run") == 2
+    assert "(of rmr1 train: --set curate.root=DIR)" in capfd.readouterr().err
+    settings = ("--set", f"curate.root={tmp_path}", "--set", "curate.sources.mine.take=20")
+    assert run("train", recipe, "--dry-run", *settings) == 0
+    assert capfd.readouterr().out.splitlines()[1].split()[:2] == ["curate", "20"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@
   rmr1 curate recipe.toml -o data/mix --set seed=1 --set root=~/datasets
 
 A recipe is a TOML file; recipes/ holds the paper's mix and one on local files. The folder appears whole or not at
-all; the same command again says that it is done. rmr1 judge, distill, grpo and scalar read the splits.
+all; the same command goes on after a stop, and afterwards says that it is done. rmr1 judge, distill, grpo and
+scalar read the splits.
 """
 
 from __future__ import annotations

@@ -7,15 +7,18 @@
   rmr1 train recipe.toml --dry-run                      stages, items, tokens, cost, disk and memory
 
 Each stage is an ordinary command with a folder of its own in DIR, and is printed. One that was stopped goes on when
-the same command is given again; one whose inputs have not changed is skipped; what other inputs had made is moved
-to DIR/replaced. The exit code is 1 where the trained model is worse than the base.
+the same command is given again; one whose inputs and results are as they were is skipped; what other inputs had
+made is moved to DIR/replaced. The exit code is 1 where the trained model is significantly worse than the base.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HELP = "all stages, from raw preferences to a measured judge"
 
@@ -67,10 +70,13 @@ def run(arguments: argparse.Namespace) -> int:
             assign_setting(values, assignment)
         pipeline = build_pipeline(values, arguments.source)
         if arguments.dry_run:
-            return _print_forecast(pipeline, as_json=arguments.json)
-    from rmr1.pipeline.stages import run_stages
+            return _print_forecast(pipeline, Path(arguments.output or "."), as_json=arguments.json)
+    from rmr1.pipeline.stages import Interrupted, run_stages
 
-    code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
+    try:
+        code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
+    except Interrupted:
+        return 130
     trained = [name for name in ("grpo", "sft") if name in pipeline.recipes]
     if trained:
         print(f"judge with it: rmr1 judge pairs.jsonl -m {arguments.output}/{trained[0]}")
@@ -83,6 +89,7 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
     from rmr1.cli.config import read_toml, split_assignment
     from rmr1.errors import ConfigError
     from rmr1.pipeline.own import plan_own
+    from rmr1.pipeline.recipe import read_parts
 
     own = {
         "--base": arguments.base,
@@ -94,7 +101,7 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
         given = next((flag for flag, value in own.items() if value is not None), None)
         if given is not None:
             raise ConfigError(f"{given} is for a file of pairs; a recipe says it itself, or by --set")
-        values = read_toml(Path(arguments.source))
+        values = read_parts(read_toml(Path(arguments.source)), arguments.source)
         return values if arguments.seed is None else {**values, "seed": arguments.seed}
     if arguments.base is None:
         raise ConfigError(
@@ -116,11 +123,11 @@ def _say(line: str) -> None:
     print(f"rmr1: {line}", file=sys.stderr, flush=True)
 
 
-def _print_forecast(pipeline: Any, *, as_json: bool) -> int:
+def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
     from rmr1.cli.training import print_json
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
 
-    found, assumptions = forecast_pipeline(pipeline)
+    found, assumptions = forecast_pipeline(pipeline, folder=folder)
     totals = dict(iterate_totals(found))
     code = 1 if any(one.obstacle for one in found) else 0
     if as_json:

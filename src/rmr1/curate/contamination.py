@@ -1,18 +1,19 @@
 """Prompts of benchmarks, and which training prompts overlap with them.
 
     same     the whole prompt is a benchmark's, character for character but for white space around each message
-    wording  the whole prompt, or one user's turn of it, is a benchmark's prompt but for case and punctuation
+    wording  the whole prompt, or one user's turn, is a benchmark's prompt but for case and punctuation
     ngram    it shares `length` words in a row (13 by default) with a benchmark's prompt
 
 Shorter prompts have no n-gram of that length and are compared as a whole, by the first two. Only prompts are
-compared: two answers to different questions may well share a sentence.
+compared: two answers to different questions may well share a sentence. A conversation whose first answers differ
+has its later users' turns in its responses; they are compared too.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,10 +22,10 @@ import numpy as np
 
 from rmr1.curate.recipe import is_dataset
 from rmr1.curate.texts import digest_text, hash_ngrams, hash_words, split_words
-from rmr1.data.read import read_pairs
+from rmr1.data.read import read_prompts
 from rmr1.data.sources.benchmarks import READERS
 from rmr1.errors import DataError
-from rmr1.records import Messages, PreferencePair
+from rmr1.records import Messages
 
 Kind = Literal["same", "wording", "ngram"]
 KINDS: tuple[Kind, ...] = ("same", "wording", "ngram")
@@ -48,10 +49,10 @@ class Overlap:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkFigures:
     name: str
-    pairs: int
     prompts: int
     """Different prompts."""
     unreadable: int
+    """Rows. Where only the answers are at fault the prompt counts nevertheless."""
 
 
 class BenchmarkIndex:
@@ -69,40 +70,39 @@ class BenchmarkIndex:
         self._owners = np.empty(0, dtype=np.uint32)
         self._new_keys, self._new_owners = array("Q"), array("I")
 
-    def add(self, name: str, pairs: Iterator[PreferencePair], errors: list[DataError]) -> None:
-        """Every prompt of one benchmark."""
+    def add(self, name: str, asked: Iterable[tuple[str, Messages]], errors: list[DataError]) -> None:
+        """Every prompt of one benchmark, with its item's identifier; `errors` are complete when all is read."""
         benchmark = len(self._names)
         self._names.append(name)
-        number, prompts = 0, 0
-        for pair in pairs:
-            number += 1
-            digest = _digest_whole(pair.prompt)
+        prompts = 0
+        for item, prompt in asked:
+            digest = _digest_whole(prompt)
             if any(self._items[one][0] == benchmark for one in self._texts.get(digest, ())):
                 continue
             owner = len(self._items)
             prompts += 1
-            self._items.append((benchmark, pair.id))
+            self._items.append((benchmark, item))
             self._texts[digest].append(owner)
-            words = [split_words(message.text) for message in pair.prompt]
+            words = [split_words(message.text) for message in prompt]
             if any(words):
                 self._wordings[_digest_words([word for one in words for word in one])].append(owner)
             for one in words:
                 keys = hash_ngrams(hash_words(one), self._length)
                 self._new_keys.frombytes(keys.tobytes())
                 self._new_owners.frombytes(np.full(len(keys), owner, dtype=np.uint32).tobytes())
-        self.figures.append(
-            BenchmarkFigures(name=name, pairs=number, prompts=prompts, unreadable=len(errors))
-        )
+        self.figures.append(BenchmarkFigures(name=name, prompts=prompts, unreadable=len(errors)))
 
-    def find(self, prompt: Messages) -> tuple[Overlap, ...]:
-        """The nearest overlap with each benchmark that has one."""
+    def find(self, prompt: Messages, later: Messages = ()) -> tuple[Overlap, ...]:
+        """The nearest overlap with each benchmark that has one; `later` are users' turns behind the prompt."""
         self._merge()
         found: dict[int, Overlap] = {}
         for owner in self._texts.get(_digest_whole(prompt), ()):
             self._note(found, owner, "same")
-        words = [split_words(message.text) for message in prompt]
-        turns = [one for one, message in zip(words, prompt, strict=True) if message.role == "user" and one]
-        for one in ([word for part in words for word in part], *turns):
+        whole = [word for message in prompt for word in split_words(message.text)]
+        messages = (*prompt, *later)
+        words = [split_words(message.text) for message in messages]
+        turns = [one for one, message in zip(words, messages, strict=True) if message.role == "user"]
+        for one in (whole, *turns):
             for owner in self._wordings.get(_digest_words(one), ()) if one else ():
                 self._note(found, owner, "wording")
         for one in words:
@@ -147,15 +147,17 @@ def build_index(
             index.add(name, _read(name, paths, errors), errors)
         except DataError as error:
             raise DataError(f"decontaminate.benchmarks.{name}: {error}") from None
-        if index.figures[-1].pairs == 0:
-            raise DataError(f"decontaminate.benchmarks.{name}: no pair could be read from {', '.join(paths)}")
+        if index.figures[-1].prompts == 0:
+            raise DataError(
+                f"decontaminate.benchmarks.{name}: no prompt could be read from {', '.join(paths)}"
+            )
     return index
 
 
-def _read(name: str, paths: tuple[str, ...], errors: list[DataError]) -> Iterator[PreferencePair]:
+def _read(name: str, paths: tuple[str, ...], errors: list[DataError]) -> Iterator[tuple[str, Messages]]:
     for path in paths:
         for file in _find_files(name, path):
-            yield from read_pairs(file, on_error="skip", errors=errors)
+            yield from read_prompts(file, errors=errors)
 
 
 def _find_files(name: str, path: str) -> list[str]:

@@ -73,6 +73,7 @@ def count_all(
         "notes": [
             *choice.shortages,
             *_find_surprises(sources, tallies),
+            *_find_losses(per_source),
             *_find_lumps(per_split, int(sizes.max(initial=0)), len(kept_roots)),
         ],
     }
@@ -128,7 +129,6 @@ def _describe_benchmarks(index: BenchmarkIndex, tallies: Mapping[str, SourceTall
             for kind, prompts in one.prompts.items():
                 everywhere.prompts[kind] |= prompts
         found[figures.name] = {
-            "pairs": figures.pairs,
             "prompts": figures.prompts,
             "unreadable": figures.unreadable,
             "removed": everywhere.describe(),
@@ -148,6 +148,15 @@ def _find_surprises(sources: tuple[Source, ...], tallies: Mapping[str, SourceTal
         f"{source.recipe.expected:,}"
         for source in sources
         if source.recipe.expected not in (None, tallies[source.name].passed)
+    ]
+
+
+def _find_losses(per_source: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}: none of its {one['read']:,} pairs is left "
+        f"({', '.join(f'{number:,} {reason}' for reason, number in one['dropped'].items())})"
+        for name, one in per_source.items()
+        if not one["kept"]
     ]
 
 

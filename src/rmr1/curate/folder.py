@@ -6,13 +6,15 @@
       card.md         the data card
       curate.json     recipe, inputs, counts, versions; enough to do it again
 
-All of it is written into `DIR.part` and renamed at the end. What a killed run left there is thrown away by the next.
+All of it is written into `DIR.part` and renamed at the end. The next run of the same curation goes on with what a
+stopped one left there (`rmr1.curate.resume`); that of another curation is thrown away.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -20,8 +22,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rmr1.curate.resume import ASIDE, SCAN, belongs_to
 from rmr1.data.differences import describe_differences
-from rmr1.errors import RunError
+from rmr1.errors import ConfigError, DataError, RunError
 
 DESCRIPTION = "curate.json"
 CARD = "card.md"
@@ -54,15 +57,24 @@ def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify)
     difference = describe_differences(stored, identity)
     if difference is not None:
         raise RunError(f"{folder}: was curated in another way: {difference}; choose another folder with -o")
-    missing = [name for name in found.get("files", ()) if not (folder / name).is_file()]
-    if missing:
-        raise RunError(f"{folder}: {missing[0]} is gone; delete the folder, or choose another with -o")
+    for name, digest in found.get("files", {}).items():
+        if not (folder / name).is_file():
+            raise RunError(f"{folder}: {name} is gone; delete the folder, or choose another with -o")
+        if hash_file(folder / name) != digest:
+            raise RunError(
+                f"{folder}: {name} is not what was written; delete the folder, or choose another with -o"
+            )
     return found
 
 
+def hash_file(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 @contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes its name when all went well.
+def new_folder(folder: Path, key: str) -> Iterator[Path]:
+    """A folder to write into that takes its name when all went well; after a stop it is there with the same key again.
 
     Raises:
         RunError: it cannot be written, or another process writes it.
@@ -72,14 +84,18 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
-        if part.exists():
-            shutil.rmtree(part)
-        part.mkdir()
+        _clear(part, key)
+        part.mkdir(exist_ok=True)
         yield part
         for file in part.iterdir():
             _sync(file)
+        (part / SCAN).unlink()
         os.replace(part, folder)
         _sync(folder.parent)
+    except (ConfigError, DataError):
+        # The recipe or the data have to be changed, so nothing would go on from here.
+        shutil.rmtree(part, ignore_errors=True)
+        raise
     except RunError:
         raise
     except OSError as error:
@@ -91,7 +107,25 @@ def new_folder(folder: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 _lock_path(folder).unlink()
             os.close(lock)
-            shutil.rmtree(part, ignore_errors=True)
+
+
+def _clear(part: Path, key: str) -> None:
+    """Leave only what the curation with this key goes on from.
+
+    Raises:
+        RunError: the folder is none of ours.
+    """
+    if not part.exists():
+        return
+    if belongs_to(part, key):
+        for file in part.iterdir():
+            if file.name not in (SCAN, DROPPED):
+                file.unlink()
+        return
+    names = {file.name for file in part.iterdir()}
+    if names and not names & {SCAN, ASIDE, DESCRIPTION}:
+        raise RunError(f"{part}: holds other files and is needed here; move it, or choose another -o")
+    shutil.rmtree(part)
 
 
 def _lock_path(folder: Path) -> Path:

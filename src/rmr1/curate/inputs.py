@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.curate.recipe import CurateRecipe, SourceRecipe, is_dataset, locate
+from rmr1.data.files import part_split
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
@@ -61,8 +62,7 @@ def check_paths(paths: tuple[str, ...], place: str) -> None:
         DataError: one is no dataset's name, and there is nothing of that name.
     """
     for path in paths:
-        base, at, _ = path.rpartition("@")
-        if not is_dataset(path) and not Path(path).exists() and not (at and Path(base).exists()):
+        if not is_dataset(path) and not Path(part_split(path)[0]).exists():
             raise DataError(
                 f"{place}: no such file or folder: {path}; name another, or the folder it is in with root"
             )
@@ -114,9 +114,4 @@ def name_place(error: DataError) -> str:
 
 def fingerprint_all(paths: tuple[str, ...]) -> list[dict[str, object]]:
     """What identifies the contents of a source or a benchmark."""
-    return [fingerprint_source(_without_split(path)) for path in paths]
-
-
-def _without_split(path: str) -> str:
-    base, at, _ = path.rpartition("@")
-    return base if at and not Path(path).exists() and Path(base).exists() else path
+    return [fingerprint_source(part_split(path)[0]) for path in paths]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from rmr1.data.files import kind_of
+from rmr1.data.files import kind_of, part_split
 from rmr1.data.hub import parse_dataset_name
 from rmr1.data.sources import find_reader
 from rmr1.errors import ConfigError
@@ -219,19 +219,18 @@ def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
     found = []
     for one in (paths,) if isinstance(paths, str) else paths:
         text = _expand(one, place)
-        path = root / text
-        base, at, _ = str(path).rpartition("@")
-        is_there = path.exists() or (bool(at) and Path(base).exists())
-        is_dataset = kind_of(Path(text)) is None and parse_dataset_name(text) is not None
-        found.append(text if is_dataset and not is_there else str(path))
+        path = str(root / text)
+        found.append(text if is_dataset(text) and not _is_there(path) else path)
     return tuple(found)
 
 
 def is_dataset(path: str) -> bool:
     """Whether a located path is a dataset of the hub."""
-    base, at, _ = path.rpartition("@")
-    is_there = Path(path).exists() or (bool(at) and Path(base).exists())
-    return not is_there and kind_of(Path(path)) is None and parse_dataset_name(path) is not None
+    return not _is_there(path) and kind_of(Path(path)) is None and parse_dataset_name(path) is not None
+
+
+def _is_there(path: str) -> bool:
+    return Path(part_split(path)[0]).exists()
 
 
 def _expand(text: str, place: str) -> str:
@@ -240,6 +239,6 @@ def _expand(text: str, place: str) -> str:
     if missing:
         raise ConfigError(
             f"{place}: {text!r} needs the environment variable {missing[1]}, which is not set; "
-            "set it, or name a folder with --set root=DIR"
+            "set it, or name a folder with --set root=DIR (of rmr1 train: --set curate.root=DIR)"
         )
     return expanded

@@ -15,9 +15,10 @@ from rmr1.curate.choose import Choice, choose
 from rmr1.curate.contamination import build_index
 from rmr1.curate.counts import count_all
 from rmr1.curate.filters import Drop
-from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, new_folder, read_finished
+from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, hash_file, new_folder, read_finished
 from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
 from rmr1.curate.recipe import CurateRecipe
+from rmr1.curate.resume import SCAN, load_scan, save_scan
 from rmr1.curate.scan import Report, Scan, scan_sources
 from rmr1.curate.similar import import_datasketch
 from rmr1.curate.splits import place_sides, split_prompts
@@ -25,9 +26,6 @@ from rmr1.curate.write import Plan, order_rows, write_splits
 from rmr1.data.codec import dumps
 from rmr1.data.replace import write_text
 from rmr1.errors import DataError
-
-FORMAT = 1
-"""Version of the folder's layout."""
 
 _LIBRARIES = ("rmr1", "numpy", "datasketch", "py3langid", "transformers", "tokenizers")
 
@@ -56,18 +54,20 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
     finished = read_finished(folder, identify({"recipe": values, "inputs": inputs}), identify)
     if finished is not None:
         return {**finished, "was_finished": True}
-    with new_folder(folder) as part:
-        counts = _curate(recipe, sources, benchmarks, part, report)
+    versions = _versions()
+    said = json.dumps({"recipe": values, "inputs": inputs, "versions": versions})
+    key = hashlib.sha256(said.encode()).hexdigest()
+    with new_folder(folder, key) as part:
+        counts = _curate(recipe, sources, benchmarks, part, key, report)
         description: dict[str, Any] = {
-            "format": FORMAT,
             "recipe": values,
             "inputs": inputs,
-            "versions": _versions(),
+            "versions": versions,
             "counts": counts,
         }
         write_text(part / CARD, format_card(description))
         description["files"] = {
-            file.name: _hash(file) for file in sorted(part.iterdir()) if file.name != DESCRIPTION
+            file.name: hash_file(file) for file in sorted(part.iterdir()) if file.name != SCAN
         }
         write_text(part / DESCRIPTION, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
     return description
@@ -94,6 +94,7 @@ def _curate(
     sources: tuple[Source, ...],
     benchmarks: Mapping[str, tuple[str, ...]],
     folder: Path,
+    key: str,
     report: Report,
 ) -> dict[str, Any]:
     """Write splits and dropped pairs; gives the counts."""
@@ -102,13 +103,25 @@ def _curate(
         index = build_index(
             benchmarks, recipe.decontaminate.ngram, lambda name: report(f"reading benchmark {name}", 0)
         )
-    with (folder / DROPPED).open("wb") as dropped:
+    scan, dropped_bytes = load_scan(folder, key, recipe)
+    if scan.tallies:
+        report(f"going on: {len(scan.tallies)} of {len(sources)} sources are read", 0)
+    else:
+        save_scan(folder, key, scan, 0)
+    (folder / DROPPED).touch()
+    with (folder / DROPPED).open("r+b") as dropped:
+        dropped.truncate(dropped_bytes)
+        dropped.seek(dropped_bytes)
 
         def note(place: str, source: str, drop: Drop) -> None:
             row = {"id": place, "source": source, "reason": drop.reason}
             dropped.write(dumps(row if drop.detail is None else {**row, "detail": drop.detail}) + b"\n")
 
-        scan = scan_sources(recipe, sources, index, note, report)
+        def save() -> None:
+            dropped.flush()
+            save_scan(folder, key, scan, dropped.tell())
+
+        scan_sources(recipe, sources, index, note, report, scan, save)
         columns = scan.table.columns()
         num_rows = {name: tally.read + tally.unreadable for name, tally in scan.tallies.items()}
         choice = choose(recipe, sources, scan.table, columns, num_rows, lambda stage: report(stage, 0))
@@ -137,7 +150,10 @@ def _say_empty(scan: Scan, choice: Choice) -> str:
     read = sum(tally.read for tally in scan.tallies.values())
     most = sorted(reasons.items(), key=lambda one: -one[1])[:4]
     told = ", ".join(f"{number:,} {reason}" for reason, number in most)
-    return f"nothing is left of {read:,} pairs ({told}); loosen the filters"
+    advice = "loosen the filters"
+    if most and most[0][0] == "unlabelled":
+        advice = 'name the column that says which is preferred (columns = { label = "THEIRS" })'
+    return f"nothing is left of {read:,} pairs ({told}); {advice}"
 
 
 def _versions() -> dict[str, str]:
@@ -148,8 +164,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _hash(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -22,7 +22,7 @@ from rmr1.curate.measures import load_counter, load_identifier
 from rmr1.curate.recipe import CurateRecipe, FilterRecipe
 from rmr1.curate.table import PairTable
 from rmr1.curate.tally import NUM_NAMED, SourceTally
-from rmr1.curate.texts import digest_text
+from rmr1.curate.texts import digest_text, find_later_turns
 from rmr1.data.keys import content_digest
 from rmr1.errors import DataError
 from rmr1.records import Messages, PreferencePair
@@ -41,6 +41,8 @@ LANGUAGE_CHARACTERS = 700
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
+    """Of the sources that were read."""
+
     table: PairTable
     tallies: dict[str, SourceTally]
 
@@ -53,7 +55,7 @@ class Sieve:
         self._identify = load_identifier(codes) if codes else None
         self._count = None if recipe.tokenizer is None else load_counter(recipe.tokenizer)
         self._index = index
-        self._overlaps: tuple[Messages, tuple[Overlap, ...]] = ((), ())
+        self._overlaps: tuple[tuple[Messages, Messages] | None, tuple[Overlap, ...]] = (None, ())
 
     def check(
         self, pair: PreferencePair, rules: FilterRecipe, tally: SourceTally
@@ -74,8 +76,9 @@ class Sieve:
         if self._index is None:
             return None
         # The pairs of one prompt often follow each other.
-        if self._overlaps[0] != pair.prompt:
-            self._overlaps = (pair.prompt, self._index.find(pair.prompt))
+        asked = (pair.prompt, find_later_turns(pair))
+        if self._overlaps[0] != asked:
+            self._overlaps = (asked, self._index.find(*asked))
         overlaps = self._overlaps[1]
         if not overlaps:
             return None
@@ -106,27 +109,24 @@ def scan_sources(
     index: BenchmarkIndex | None,
     note: Note,
     report: Report,
-) -> Scan:
-    """Read all sources once.
+    scan: Scan,
+    save: Callable[[], None],
+) -> None:
+    """Read all sources once into `scan`, but for those that it has; `save` is called after each.
 
     Raises:
         DataError: a source cannot be read, or holds no pair; it is named.
         ConfigError: a library that a filter needs is not installed.
     """
     sieve = Sieve(recipe, index)
-    table = PairTable(
-        permutations=recipe.duplicates.permutations,
-        signs_responses=recipe.duplicates.near > 0,
-        signs_prompts=recipe.duplicates.prompts > 0,
-        has_tokens=recipe.tokenizer is not None,
-    )
-    tallies: dict[str, SourceTally] = {}
     for number, source in enumerate(sources):
+        if source.name in scan.tallies:
+            continue
         try:
-            tallies[source.name] = _scan_source(number, source, sieve, table, note, report)
+            scan.tallies[source.name] = _scan_source(number, source, sieve, scan.table, note, report)
         except DataError as error:
             raise DataError(f"sources.{source.name}: {error}") from None
-    return Scan(table=table, tallies=tallies)
+        save()
 
 
 def _scan_source(

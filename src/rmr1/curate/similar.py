@@ -29,10 +29,10 @@ class Signer:
         self._library = import_datasketch()
         self._permutations = permutations
         self._parameters = self._library.MinHash(num_perm=permutations, seed=seed).permutations
-        self._values = array("I")
+        self.values = array("I")
 
     def __len__(self) -> int:
-        return len(self._values) // self._permutations
+        return len(self.values) // self._permutations
 
     def add(self, shingles: Hashes) -> None:
         sketch = self._library.MinHash(
@@ -41,11 +41,11 @@ class Signer:
         folded = (shingles ^ (shingles >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
         for start in range(0, len(folded), _CHUNK):
             sketch.update_batch(folded[start : start + _CHUNK].tolist())
-        self._values.frombytes(sketch.hashvalues.astype(np.uint32).tobytes())
+        self.values.frombytes(sketch.hashvalues.astype(np.uint32).tobytes())
 
     def signatures(self) -> Signatures:
         """[I, P]"""
-        return np.frombuffer(self._values, dtype=np.uint32).reshape(-1, self._permutations)
+        return np.frombuffer(self.values, dtype=np.uint32).reshape(-1, self._permutations)
 
 
 class Groups:

@@ -7,14 +7,16 @@ Measured with a prompt to each pair: 260 bytes, and with near duplicates 8 more 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmr1.curate.filters import Lengths, join_texts
+from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.similar import Groups, Signer, join_similar
-from rmr1.curate.texts import digest_messages, digest_text, hash_shingles
+from rmr1.curate.texts import digest_messages, digest_text, find_later_turns, hash_shingles, split_words
 from rmr1.data.keys import content_digest
 from rmr1.records import Label, Messages, PreferencePair
 
@@ -23,6 +25,9 @@ LABELS: tuple[Label | None, ...] = ("A", "B", "tie", None)
 PROMPT_SHINGLE = 3
 RESPONSE_SHINGLE = 5
 """Words in a row. Prompts are short, and one word of five in a row changes half of their shingles."""
+
+TELLING_TURN = 8
+"""Words from which on a question in a response ties its prompt to others; "yes, please go on" is asked everywhere."""
 
 DIGEST_SIZE = 16
 
@@ -62,9 +67,54 @@ class PairTable:
         self._numbers: dict[bytes, int] = {}
         self.prompts = bytearray()
         """16 bytes a prompt: the normalised prompt."""
-        self._openings: list[tuple[int, bytes, bytes]] = []
+        self._opening, self._openings = array("I"), bytearray()
+        """Prompts that go on after an answer; 16 bytes each of how they begin, without and with the first answer."""
+        self._later, self._later_turns = array("I"), bytearray()
+        """Prompts, and 16 bytes each of a question in a response to them."""
         self.response_signer = Signer(permutations) if signs_responses else None
         self.prompt_signer = Signer(permutations) if signs_prompts or signs_responses else None
+
+    @classmethod
+    def of(cls, recipe: CurateRecipe) -> PairTable:
+        """An empty one."""
+        return cls(
+            permutations=recipe.duplicates.permutations,
+            signs_responses=recipe.duplicates.near > 0,
+            signs_prompts=recipe.duplicates.prompts > 0,
+            has_tokens=recipe.tokenizer is not None,
+        )
+
+    def stored(self) -> Mapping[str, array[int] | bytearray]:
+        """All that the table holds, by name."""
+        signers = {"responses": self.response_signer, "signed_prompts": self.prompt_signer}
+        return {
+            "source": self._source,
+            "place": self._place,
+            "prompt": self._prompt,
+            "label": self._label,
+            "is_multi_turn": self._is_multi_turn,
+            "characters": self._characters,
+            "tokens": self._tokens,
+            "contents": self.contents,
+            "identities": self.identities,
+            "winners": self.winners,
+            "prompts": self.prompts,
+            "opening": self._opening,
+            "openings": self._openings,
+            "later": self._later,
+            "later_turns": self._later_turns,
+            **{name: signer.values for name, signer in signers.items() if signer is not None},
+        }
+
+    def restore(self, read: Callable[[str], bytes]) -> None:
+        """Fill an empty table with what `stored` gave."""
+        for name, column in self.stored().items():
+            if isinstance(column, bytearray):
+                column += read(name)
+            else:
+                column.frombytes(read(name))
+        digests = (_digest_at(self.prompts, at) for at in range(len(self.prompts) // DIGEST_SIZE))
+        self._numbers = {digest: number for number, digest in enumerate(digests)}
 
     def __len__(self) -> int:
         return len(self._source)
@@ -85,7 +135,12 @@ class PairTable:
         self._characters.extend(_by_preference(pair, characters))
         if tokens is not None:
             self._tokens.extend(_by_preference(pair, tokens))
-        self._prompt.append(self._number_prompt(pair.prompt))
+        number = self._number_prompt(pair.prompt)
+        self._prompt.append(number)
+        for turn in find_later_turns(pair):
+            if len(split_words(turn.text)) >= TELLING_TURN:
+                self._later.append(number)
+                self._later_turns += digest_messages((turn,))
         self.contents += content_digest(pair)
         self.identities += identify(pair)
         self.winners += digest_winner(pair)
@@ -107,18 +162,15 @@ class PairTable:
         # A conversation and its continuation are one prompt as far as splits go.
         asked = next((at for at, one in enumerate(prompt) if one.role == "user"), len(prompt))
         if asked + 2 < len(prompt):
-            opening, answered = prompt[: asked + 1], prompt[: asked + 2]
-            self._openings.append((number, digest_messages(opening), digest_messages(answered)))
+            self._opening.append(number)
+            self._openings += digest_messages(prompt[: asked + 1]) + digest_messages(prompt[: asked + 2])
         return number
 
-    def prompt_digest(self, number: int) -> bytes:
-        return bytes(self.prompts[number * DIGEST_SIZE : (number + 1) * DIGEST_SIZE])
-
     def content(self, item: int) -> bytes:
-        return bytes(self.contents[item * DIGEST_SIZE : (item + 1) * DIGEST_SIZE])
+        return _digest_at(self.contents, item)
 
     def identity(self, item: int) -> bytes:
-        return bytes(self.identities[item * DIGEST_SIZE : (item + 1) * DIGEST_SIZE])
+        return _digest_at(self.identities, item)
 
     def winner(self, item: int) -> bytes:
         return bytes(self.winners[item * 8 : (item + 1) * 8])
@@ -135,16 +187,25 @@ class PairTable:
         )
 
     def group_prompts(self, threshold: float) -> Groups:
-        """Prompts that belong to one split: conversations that begin alike, and similar prompts (0: not those)."""
+        """Prompts that belong to one split: conversations that begin alike or ask the same later, and
+        similar prompts (0: not those)."""
         groups = Groups(self.num_prompts)
         heads: dict[bytes, int] = {}
-        for number, opening, answered in self._openings:
+        for at, number in enumerate(self._opening):
+            opening, answered = (_digest_at(self._openings, 2 * at + part) for part in (0, 1))
             if opening in self._numbers:
                 groups.join(number, self._numbers[opening])
             groups.join(number, heads.setdefault(answered, number))
+        for at, number in enumerate(self._later):
+            turn = _digest_at(self._later_turns, at)
+            groups.join(number, self._numbers.get(turn, heads.setdefault(turn, number)))
         if threshold and self.prompt_signer is not None:
             join_similar(self.prompt_signer.signatures(), threshold, groups)
         return groups
+
+
+def _digest_at(digests: bytearray, place: int) -> bytes:
+    return bytes(digests[place * DIGEST_SIZE : (place + 1) * DIGEST_SIZE])
 
 
 def identify(pair: PreferencePair) -> bytes:

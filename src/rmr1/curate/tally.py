@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rmr1.curate.contamination import KINDS, Kind, Overlap
@@ -57,6 +57,29 @@ class SourceTally:
             count = self.overlaps[overlap.benchmark]
             count.pairs[overlap.kind] += 1
             count.prompts[overlap.kind].add(prompt)
+
+    def dump(self) -> dict[str, Any]:
+        """All of it as plain JSON values, for `load`."""
+        overlaps = {
+            name: {
+                "pairs": one.pairs,
+                "prompts": {kind: [digest.hex() for digest in some] for kind, some in one.prompts.items()},
+            }
+            for name, one in self.overlaps.items()
+        }
+        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**own, "overlaps": overlaps}
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> SourceTally:
+        tally = cls(**{**values, "overlaps": defaultdict(OverlapCount)})
+        tally.dropped, tally.languages = Counter(tally.dropped), Counter(tally.languages)
+        for name, one in values["overlaps"].items():
+            count = tally.overlaps[name]
+            count.pairs.update(one["pairs"])
+            for kind, digests in one["prompts"].items():
+                count.prompts[kind].update(map(bytes.fromhex, digests))
+        return tally
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values; without the overlaps."""

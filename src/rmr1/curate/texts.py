@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.records import Messages
+from rmr1.records import Messages, PreferencePair
 
 Hashes = NDArray[np.uint64]
 
@@ -44,6 +44,12 @@ def normalise(text: str) -> str:
 def digest_messages(messages: Messages) -> bytes:
     """16 bytes that are the same for messages that differ in case, punctuation and white space only."""
     return digest_text("\0".join(f"{one.role}\0{normalise(one.text)}" for one in messages))
+
+
+def find_later_turns(pair: PreferencePair) -> Messages:
+    """What the user asks in the responses, of conversations that part before their last question."""
+    found = (one for side in (pair.response_a, pair.response_b) for one in side if one.role == "user")
+    return tuple(dict.fromkeys(found))
 
 
 @lru_cache(maxsize=1 << 17)

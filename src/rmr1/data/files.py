@@ -74,10 +74,9 @@ def _raise_errors(rows: Iterable[Row | DataError]) -> Iterator[Row]:
 def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
     """Like `read_rows`, but a row that cannot be decoded comes out as its error and reading goes on."""
     path = Path(source)
-    if not path.exists():
-        base, _, suffix = str(source).rpartition("@")
-        if base and split is None and Path(base).exists():
-            path, split = Path(base), suffix
+    if split is None:
+        base, split = part_split(str(source))
+        path = Path(base)
     if path.is_dir():
         return _scan_folder(path, split)
     if path.exists():
@@ -87,6 +86,13 @@ def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row |
     if kind_of(path) is None and (name := hub.parse_dataset_name(str(source))) is not None:
         return _number_rows(*hub.open_dataset(name, split))
     raise DataError(f"no such file or folder{_near(path)}", path=path)
+
+
+def part_split(source: str) -> tuple[str, str | None]:
+    """`folder@split` as its two parts, where there is such a folder and nothing of the whole name."""
+    base, at, split = source.rpartition("@")
+    is_parted = bool(at) and not Path(source).exists() and Path(base).exists()
+    return (base, split) if is_parted else (source, None)
 
 
 def kind_of(path: Path) -> str | None:
@@ -273,7 +279,8 @@ def _decode(text: bytes, offset: int | None) -> tuple[Any] | str:
         return f"not UTF-8: byte 0x{byte:02x} {where}"
     except json.JSONDecodeError as error:
         line = "" if offset is not None else f"line {error.lineno}, "
-        return f"invalid JSON: {error.msg} at {line}column {error.colno}"
+        # One of the library's messages ends so itself.
+        return f"invalid JSON: {error.msg.removesuffix(' at')} at {line}column {error.colno}"
     except (ValueError, RecursionError) as error:
         return f"invalid JSON: {error}"
 

@@ -24,13 +24,13 @@ from rmr1.data.sources import (
     refuse_unknown_columns,
     require_columns,
 )
-from rmr1.data.sources.reader import quote_all
+from rmr1.data.sources.reader import is_blank, quote_all, row_id
 from rmr1.errors import ConfigError, DataError
-from rmr1.records import Candidates, PreferencePair
+from rmr1.records import Candidates, Messages, PreferencePair
 
 OnError = Literal["raise", "skip"]
 Errors = list[DataError] | Callable[[DataError], Any] | None
-Record = TypeVar("Record", PreferencePair, Candidates)
+Record = TypeVar("Record", PreferencePair, Candidates, tuple[str, Messages])
 
 _UNKNOWN_ROWS = 20
 """So many rows at the start of a file may have unknown columns before the file itself is refused."""
@@ -99,6 +99,33 @@ def read_sourced_pairs(
         for pair in pairs
     )
     return itertools.islice(found, limit)
+
+
+def read_prompts(source: str | Path, *, errors: list[DataError]) -> Iterator[tuple[str, Messages]]:
+    """Identifier and prompt of every pair, and of every row whose answers cannot be used.
+
+    Such rows go to `errors`, as do those that have no prompt either.
+
+    Raises:
+        DataError, ConfigError: as `read_pairs`.
+    """
+
+    def convert(reader: Reader) -> Callable[[Row], list[tuple[str, Messages]]]:
+        def read(row: Row) -> list[tuple[str, Messages]]:
+            try:
+                return [(pair.id, pair.prompt) for pair in reader.pairs(row)]
+            except DataError as error:
+                if reader.prompt is None:
+                    raise
+                prompt = reader.prompt(row)
+                if is_blank(prompt):
+                    raise
+                errors.append(_place(error, row))
+                return [(row_id(row), prompt)]
+
+        return read
+
+    return _read(source, None, None, None, "skip", errors, None, convert)
 
 
 def read_candidates(

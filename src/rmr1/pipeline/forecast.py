@@ -7,14 +7,17 @@ says itself is known, and what follows from what is not known is left open. Ever
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rmr1.curate.plan import CurationPlan, plan_curation
 from rmr1.distill.forecast import WRONG_SHARE
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.teachers import find_teacher
+from rmr1.doctor import format_bytes
 from rmr1.engines.prices import compute_cost
 from rmr1.errors import ConfigError
 from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
@@ -23,9 +26,9 @@ from rmr1.pipeline.own import find_shape
 from rmr1.pipeline.recipe import OWN_PAIRS, Pipeline
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
-from rmr1.train.grpo.estimate import estimate_run, find_obstacle
+from rmr1.train.grpo.estimate import MEMORY_SHARE, estimate_run, find_obstacle
 from rmr1.train.grpo.fit import count_numbers
-from rmr1.train.grpo.machines import see_machine
+from rmr1.train.grpo.machines import Machine, see_machine
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.shapes import ModelShape
 from rmr1.train.recipe import Recipe
@@ -73,14 +76,36 @@ class StageForecast:
 
 
 def forecast_pipeline(
-    pipeline: Pipeline, *, report: Callable[[str, int], None] = lambda stage, done: None
+    pipeline: Pipeline,
+    *,
+    folder: Path = Path(),
+    report: Callable[[str, int], None] = lambda stage, done: None,
 ) -> tuple[list[StageForecast], list[str]]:
-    """One forecast for each stage, and what was assumed.
+    """One forecast for each stage, and what was assumed; `folder` is where the results would be.
 
     Raises:
         ConfigError, DataError, CheckpointError: as the stages themselves would.
     """
-    return _Forecast(pipeline, report).run()
+    found, assumptions = _Forecast(pipeline, report).run()
+    return _check_disk(found, folder), assumptions
+
+
+def _check_disk(found: list[StageForecast], folder: Path) -> list[StageForecast]:
+    """The stage with which the disk is full cannot run; before it is full nothing is wrong."""
+    there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    free, total = shutil.disk_usage(there).free, 0
+    checked: list[StageForecast] = []
+    for one in found:
+        total += one.disk_bytes or 0
+        if total > free and one.disk_bytes:
+            obstacle = (
+                f"the stages up to here need {format_bytes(total)} of disk, and {there} has {format_bytes(free)} free; "
+                "choose another -o, or lower checkpoint.keep"
+            )
+            obstacle = obstacle if one.obstacle is None else f"{one.obstacle}; {obstacle}"
+            return [*checked, replace(one, obstacle=obstacle), *found[len(checked) + 1 :]]
+        checked.append(one)
+    return checked
 
 
 class _Forecast:
@@ -109,7 +134,8 @@ class _Forecast:
         if known and len(known) == len(plan.sources):
             total = sum(size for size, _ in known)
             self._pair_tokens = round(sum(size * mean for size, mean in known) / total / CHARS_PER_TOKEN)
-        items = None if None in plan.splits.values() else sum(one or 0 for one in plan.splits.values())
+        taken = [one.size for one in plan.sources]
+        items = None if None in taken else sum(one or 0 for one in taken)
         sizes = ", ".join(
             f"{name} {'?' if size is None else f'{size:,}'}" for name, size in plan.splits.items()
         )
@@ -167,6 +193,7 @@ class _Forecast:
             if rows is None
             else round(rows * recipe.optim.epochs * (self._prompt_tokens("rubric") + self._text_tokens))
         )
+        memory = None if shape is None else _sft_memory(shape, recipe)
         return StageForecast(
             name="sft",
             items=rows,
@@ -174,17 +201,19 @@ class _Forecast:
             disk_bytes=None
             if shape is None
             else _training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
-            memory_bytes=None if shape is None else _sft_memory(shape, recipe),
+            memory_bytes=memory,
+            obstacle=None if memory is None else _find_lack(memory, see_machine(recipe.device)),
             notes=() if shape is not None else (f"the shape of {recipe.model.base} is not known here",),
         )
 
     def _check(self) -> StageForecast:
         recipe: GrpoRecipe = self._recipes["grpo"]
+        items = self._count(recipe.data.train, None, NUM_PAIRS) or NUM_PAIRS
         return StageForecast(
             name="check",
-            items=NUM_PAIRS,
-            prompt_tokens=NUM_PAIRS * self._prompt_tokens(recipe.data.family),
-            completion_tokens=NUM_PAIRS * self._text(recipe.rollout.max_new_tokens),
+            items=items,
+            prompt_tokens=items * self._prompt_tokens(recipe.data.family),
+            completion_tokens=items * self._text(recipe.rollout.max_new_tokens),
         )
 
     def _grpo(self) -> StageForecast:
@@ -231,6 +260,7 @@ class _Forecast:
             disk_bytes=_training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
             memory_bytes=estimate.peak_bytes,
             hours=None if steps is None else estimate.seconds / 3600,
+            notes=(*found.notes, f"hours on {machine.num_devices} x {machine.name}"),
             obstacle=find_obstacle(estimate, machine),
         )
 
@@ -272,6 +302,15 @@ class _Forecast:
 
     def _bytes(self, items: int | None, tokens: int) -> int | None:
         return None if items is None else items * tokens * ROW_BYTES
+
+
+def _find_lack(memory: int, machine: Machine) -> str | None:
+    if memory <= MEMORY_SHARE * machine.memory_bytes:
+        return None
+    return (
+        f"it needs {format_bytes(memory)} of memory, and {machine.name} has {format_bytes(machine.memory_bytes)}; take a "
+        "smaller base, adapters ([sft.lora]), or set sft.model.checkpointing and a smaller sft.batch.row_tokens"
+    )
 
 
 def _training_disk(shape: ModelShape, keep: int, has_adapters: bool) -> int:

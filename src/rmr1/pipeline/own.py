@@ -7,6 +7,7 @@ a model of some million parameters gets those that the bundled judge was trained
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,10 +22,10 @@ SMALL = 100_000_000
 """Parameters below which a model is trained as the bundled judge was."""
 FEWEST = 50
 """Pairs that can be split into some to learn from and some to measure on."""
-HELD_OUT, DISTILL = 0.1, 0.3
+HELD_OUT, LOOKS, DISTILL = 0.1, 0.1, 0.3
 """Shares of the prompts; few pairs need larger ones than the paper's."""
 
-_MOST_HELD_OUT = 2000
+_MOST_HELD_OUT, _MOST_LOOKS = 2000, 256
 
 
 def plan_own(
@@ -51,10 +52,11 @@ def plan_own(
     if format is not None:
         source["format"] = format
     held_out = min(HELD_OUT, _MOST_HELD_OUT / num_pairs)
-    splits: dict[str, Any] = {"held_out": held_out, "rl": "rest"}
+    looks = min(LOOKS, _MOST_LOOKS / num_pairs)
+    splits: dict[str, Any] = {"held_out": held_out, "looks": looks, "rl": "rest"}
     if teacher is not None:
         splits = {"distill": DISTILL, **splits}
-    num_rl = round(num_pairs * (1 - held_out - (0 if teacher is None else DISTILL)))
+    num_rl = round(num_pairs * (1 - held_out - looks - (0 if teacher is None else DISTILL)))
     bench: dict[str, Any] = {"benchmarks": ["pairs"], "baseline": base}
     if is_small:
         bench["judge"] = {"sampling": {"max_new_tokens": 512}}
@@ -108,13 +110,26 @@ def _name(base: str) -> str:
 def _count(data: str, columns: Mapping[str, str] | None, format: str | None) -> int:
     errors: list[DataError] = []
     pairs = read_pairs(data, columns=columns, format=format, on_error="skip", errors=errors)
-    number = sum(1 for pair in pairs if pair.label in ("A", "B"))
-    if number < FEWEST:
-        raise ConfigError(
-            f"{data}: {number} pairs with a preferred answer; expected at least {FEWEST}, some to learn from and some "
-            "to measure on"
+    labels = Counter(pair.label for pair in pairs)
+    number = labels["A"] + labels["B"]
+    if number >= FEWEST:
+        return number
+    others = [
+        f"{count:,} {what}"
+        for count, what in (
+            (len(errors), f"rows cannot be read (the first: {errors[0]})" if errors else ""),
+            (labels[None], "have no label"),
+            (labels["tie"], "are ties"),
         )
-    return number
+        if count
+    ]
+    told = f", {', '.join(others)}" if others else ""
+    form = "A, B or tie, in the column label or the one that --map label=THEIRS names"
+    hint = f"; a label is {form}" if errors or labels[None] else ""
+    raise ConfigError(
+        f"{data}: {number} pairs with a preferred answer{told}; expected at least {FEWEST}, some to learn from and "
+        f"some to measure on{hint}"
+    )
 
 
 def _steps(num_pairs: int, prompts: int, *, epochs: int, most: int) -> int:

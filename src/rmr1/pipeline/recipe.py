@@ -1,10 +1,10 @@
 """The recipe of `rmr1 train`: a section for each stage, in the form of that stage's own command.
 
     seed = 0                 of every stage that names none
-    [curate]                 as for rmr1 curate; its splits "distill", "rl" and "held_out" go to the stages below
+    [curate]                 as for rmr1 curate; its splits "distill", "rl", "looks" and "held_out" go to the stages below
     [distill]                as for rmr1 distill run; data.train is the split "distill"
     [sft]                    as for rmr1 sft; data.train is what was distilled
-    [grpo]                   as for rmr1 grpo; model.base is what was fine-tuned, data the splits "rl" and "held_out".
+    [grpo]                   as for rmr1 grpo; model.base is what was fine-tuned, data the splits "rl" and "looks".
                              A base of its own is first seen to write judgments that can be read (`check`)
     [bench]                  `BenchRecipe`: the last model on benchmarks, or on the split "held_out"
 
@@ -27,13 +27,14 @@ from rmr1.curate.recipe import build_recipe as build_curate_recipe
 from rmr1.distill.recipe import build_distill_recipe
 from rmr1.errors import ConfigError
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
+from rmr1.pipeline.names import check_models
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
 from rmr1.train.recipe import Section, build_recipe, check_recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
-SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "rl": "rest"}
-"""Of all prompts; the paper distils about 12%."""
+SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
+"""Of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
 OWN_PAIRS = "pairs"
 
 
@@ -47,7 +48,8 @@ class BenchRecipe(Section):
     model: str | None = None
     """By default what the last training made."""
     baseline: str | None = None
-    """A model that is measured first on the same pairs; the command fails where the last one is worse."""
+    """A model that is measured first on the same pairs; the command's answer is no where the last one is
+    significantly worse."""
     limit: int | None = Field(default=None, ge=1)
     judge: dict[str, Any] = Field(default_factory=dict)
     """What `--config` of rmr1 bench takes: family, [sampling], [engine]."""
@@ -103,7 +105,9 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
     """The stages that a file's values make.
 
     Raises:
-        ConfigError: a key is unknown, a value does not fit, or a stage lacks what it begins with.
+        ConfigError: a key is unknown, a value does not fit, a stage lacks what it begins with, or a model is of
+            the wrong kind.
+        CheckpointError: a folder holds no model.
     """
     whole = check_recipe(PipelineRecipe, values, origin)
     sections = {
@@ -120,7 +124,20 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
             section.setdefault("preset", PRESETS[whole.preset][name])
     builder = _Builder(sections, origin)
     stages = [stage for name in sections for stage in getattr(builder, name)(sections[name])]
+    check_models(builder.recipes, origin)
     return Pipeline(stages=tuple(stages), recipes=builder.recipes)
+
+
+def read_parts(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """A recipe's values with the files that it names in their place, so that single settings can be changed.
+
+    Raises:
+        ConfigError: a file that is named cannot be read.
+    """
+    return {
+        name: _read_part(one, origin) if name in STAGES and isinstance(one, str) else one
+        for name, one in values.items()
+    }
 
 
 def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
@@ -163,6 +180,7 @@ class _Builder:
         data = _section(section, "data")
         if not {"train", "world"} & set(data):
             data["train"] = self._split("distill", "distill", "data.train")
+            self._keep_sides(data)
         recipe = self._check("distill", build_distill_recipe, section)
         stage = self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
         yield replace(stage, in_place=True)
@@ -186,8 +204,9 @@ class _Builder:
             model["base"] = f"{HERE}/sft"
         if not {"train", "world"} & set(data):
             data["train"] = self._split("rl", "grpo", "data.train")
-            if not {"held_out", "held_out_share"} & set(data) and "held_out" in self.recipes["curate"].splits:
-                data["held_out"] = self._split("held_out", "grpo", "data.held_out")
+            self._keep_sides(data)
+            if not {"held_out", "held_out_share"} & set(data) and "looks" in self.recipes["curate"].splits:
+                data["held_out"] = self._split("looks", "grpo", "data.held_out")
         recipe = self._check("grpo", build_grpo_recipe, section)
         if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
@@ -209,10 +228,10 @@ class _Builder:
             what = [*recipe.benchmarks, *(f"--data={name}={recipe.data[name]}" for name in recipe.benchmarks)]
         if recipe.limit is not None:
             what.append(f"--limit={recipe.limit}")
-        reads = _names(*recipe.data.values())
+        reads = _names(*(what[1:2] if OWN_PAIRS in recipe.benchmarks else recipe.data.values()))
         if recipe.baseline is not None:
             yield self._bench("baseline", recipe.baseline, what, recipe, reads)
-            what = [*what, f"--baseline={HERE}/baseline"]
+            what, reads = [*what, f"--baseline={HERE}/baseline"], (*reads, f"{HERE}/baseline")
         yield self._bench("bench", model, what, recipe, reads)
 
     def _bench(
@@ -265,6 +284,11 @@ class _Builder:
             raise ConfigError(f"{self._origin}: curate.splits: no split {name!r}, which {stage} reads")
         return f"{HERE}/curate/{name}.jsonl"
 
+    def _keep_sides(self, data: dict[str, Any]) -> None:
+        """Answers stay where curation put them; drawn anew they would be half and half only about."""
+        if self.recipes["curate"].sides != "as-read":
+            data.setdefault("order", "given")
+
     def _stage(
         self, name: str, verb: tuple[str, ...], section: Mapping[str, Any], reads: Iterable[str]
     ) -> Stage:
@@ -301,11 +325,11 @@ def _section(section: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _names(*values: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Files and folders among what was named; a model's or dataset's name on the hub is in the recipe already."""
+    """Files, folders and results among what was named; a name on the hub is in the recipe already."""
     flat = [
         one
         for value in values
         if value is not None
         for one in ((value,) if isinstance(value, str) else value)
     ]
-    return tuple(one for one in flat if HERE not in one and Path(one).exists())
+    return tuple(one for one in flat if HERE in one or Path(one).exists())

@@ -1,13 +1,15 @@
 """Stages that follow each other, each one command of `rmr1` with a folder of its own.
 
     DIR/
-      stages.json        of each stage that was begun: the key of its inputs, whether it is done, how long it took
+      stages.json        of each stage that was begun: the key of its inputs, whether it is done, how long it took,
+                         and the hashes of its files
       recipes/sft.toml   what the stage's command reads; `rmr1 sft DIR/recipes/sft.toml -o DIR/sft` does the same
       sft/               its results, in the form of that command
       replaced/sft-1/    results of other inputs, moved out of the way
 
-A stage is skipped where it is done and its key is the same: its command, its recipe, the contents of the files
-it reads, and the keys of the stages whose results it reads. One that was stopped goes on as its command does.
+A stage is skipped where it is done, its files are as it left them and its key is the same: its command, its
+recipe, and the contents of what it reads, results of other stages included; so a stage before it may be done anew
+without it, where that gives the same. One that was stopped goes on as its command does.
 A stage runs in a process of its own, so its memory is free afterwards; the process ends when this one does.
 """
 
@@ -17,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,8 +39,19 @@ REPLACED = "replaced"
 HERE = "{DIR}"
 """Stands for the folder in commands and recipes, so that it may be moved."""
 
+_ABOUT = ("training.json", "metrics.jsonl", "summary.json")
+"""What `rmr1.train.folder` writes beside a model (named here, because it imports torch)."""
+
+_FORWARD_SECONDS = 1.0
+_INTERRUPTED = 130
+"""Exit code of a command that was interrupted, and has said so."""
+
 NO = 1
 """Exit code of a command that is done and whose answer is no."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A stage was interrupted; its command has told the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +65,7 @@ class Stage:
     recipe: Mapping[str, Any] | None = None
     """What `{DIR}/recipes/NAME.toml` holds, where the command names that file."""
     reads: tuple[str, ...] = ()
-    """Files, folders and datasets that are not results of a stage. Results are named as `{DIR}/NAME`."""
+    """Files, folders and datasets; results of other stages as `{DIR}/NAME`."""
     may_say_no: bool = False
     """Whether exit code 1 is an answer, as a gate's; of other commands it means that something is left to do."""
     in_place: bool = False
@@ -69,23 +83,23 @@ def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], No
         RMR1Error: a stage's check failed.
     """
     with _locked(folder):
-        keys: dict[str, str] = {}
         code = 0
         for number, stage in enumerate(stages, 1):
-            key = keys[stage.name] = compute_key(stage, keys)
+            key = compute_key(stage, folder)
             title = f"stage {number} of {len(stages)}, {stage.name}"
-            state = read_state(folder)
-            before = state.get(stage.name, {})
-            if before.get("key") == key and before.get("is_done"):
+            before = read_state(folder).get(stage.name, {})
+            why = None
+            if before.get("key") not in (None, key):
+                why = "its inputs have changed"
+            elif before.get("is_done"):
+                why = _find_damage(folder / stage.name, before.get("files", {}))
+            if why is None and before.get("is_done"):
                 say(f"{title}: done before")
                 code = before.get("exit_code", 0)
             else:
-                if before.get("key") not in (None, key) and not stage.in_place:
+                if why is not None and not stage.in_place:
                     moved = _move_away(folder, stage.name)
-                    say(
-                        f"{title}: its inputs have changed"
-                        + (f"; what it had made is in {moved}" if moved else "")
-                    )
+                    say(f"{title}: {why}" + (f"; what it had made is in {moved}" if moved else ""))
                 say(f"{title}: rmr1 {' '.join(_shown(stage, folder))}")
                 code = _run(stage, key, folder)
             if stage.check is not None:
@@ -93,25 +107,38 @@ def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], No
         return code
 
 
-def compute_key(stage: Stage, keys: Mapping[str, str]) -> str:
-    """What the stage's results depend on, as a digest; `keys` of the stages before it."""
-    said = json.dumps([stage.command, stage.recipe], sort_keys=True)
+def compute_key(stage: Stage, folder: Path) -> str:
+    """What the stage's results depend on, as a digest."""
     content = {
-        "said": said,
-        "reads": [_fingerprint(one) for one in stage.reads],
-        "results": {
-            name: key for name, key in keys.items() if f"{HERE}/{name}/" in said or f'{HERE}/{name}"' in said
-        },
+        "said": [stage.command, stage.recipe],
+        "reads": [_fingerprint(_place(one, folder)) for one in stage.reads],
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _fingerprint(source: str) -> dict[str, object]:
-    """Data by all their bytes, a model's folder by samples of its files."""
+    """Data by all their bytes, a model's folder by samples of its files, without those that say how it was trained."""
     folder = Path(source)
     if (folder / "config.json").is_file():
-        return {"model": hash_files(file for file in folder.iterdir() if file.is_file())}
+        return {"model": hash_files(one for one in _list_files(folder) if one.name not in _ABOUT)}
     return fingerprint_source(source)
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """Those that stand in the folder itself; below it lie checkpoints, which may be deleted."""
+    return sorted(one for one in folder.iterdir() if one.is_file()) if folder.is_dir() else []
+
+
+def _find_damage(folder: Path, hashes: Mapping[str, str]) -> str | None:
+    """What is no longer as the finished stage left it. Files that were added are no damage."""
+    if not folder.is_dir():
+        return "its results are gone"
+    for name, before in hashes.items():
+        if not (folder / name).is_file():
+            return f"{name} is gone"
+        if hash_files([folder / name]) != before:
+            return f"{name} is not what it was"
+    return None
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -144,7 +171,9 @@ def _run(stage: Stage, key: str, folder: Path) -> int:
         raise RunError(
             f"stage {stage.name} ended with exit code {code} (its message stands above); the same command goes on there"
         )
-    _note(folder, stage.name, {"key": key, "is_done": True, "seconds": seconds, "exit_code": code})
+    files = {one.name: hash_files([one]) for one in _list_files(folder / stage.name)}
+    done = {"key": key, "is_done": True, "seconds": seconds, "exit_code": code, "files": files}
+    _note(folder, stage.name, done)
     return code
 
 
@@ -152,7 +181,7 @@ def run_command(words: Sequence[str]) -> int:
     """Run `rmr1 WORDS` in a process that ends when this one does; its exit code.
 
     Raises:
-        KeyboardInterrupt: it was interrupted, and has ended.
+        Interrupted, KeyboardInterrupt: it was interrupted, and has ended.
     """
     command = [sys.executable, "-m", "rmr1.cli.follow", *words]
     # Leaving the block closes the command's input, at which it ends.
@@ -160,8 +189,14 @@ def run_command(words: Sequence[str]) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # The terminal has interrupted the command too; it may have something to finish.
-            process.wait()
+            # A terminal has interrupted the command too, which may have something to finish; kill -INT has not.
+            try:
+                process.wait(timeout=_FORWARD_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+            if process.returncode == _INTERRUPTED:
+                raise Interrupted from None
             raise
 
 

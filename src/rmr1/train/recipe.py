@@ -320,6 +320,9 @@ def _describe(error: ValidationError, kind: type[BaseModel]) -> str:
         return f"unknown key {place!r}; {hint}"
     if first["type"] == "missing":
         return f"{place!r} is missing"
+    if first["type"] == "model_type":
+        told = f"expected a section of keys and values, got {first.get('input')!r}"
+        return f"{place}: {told}" if place else told
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "value_error":
         return f"{place}: {message}" if place else message

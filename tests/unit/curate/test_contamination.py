@@ -8,27 +8,25 @@ import pytest
 
 from rmr1.curate.contamination import BenchmarkIndex, build_index
 from rmr1.errors import DataError
-from rmr1.records import Messages, PreferencePair, assistant, user
+from rmr1.records import Messages, assistant, user
 
 from .making import write_rows
 
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 
 
-def pair(prompt: str | Messages, id: str = "b") -> PreferencePair:
-    messages = (user(prompt),) if isinstance(prompt, str) else prompt
-    return PreferencePair(id=id, prompt=messages, response_a=(assistant("x"),), response_b=(assistant("y"),))
+def as_messages(prompt: str | Messages) -> Messages:
+    return (user(prompt),) if isinstance(prompt, str) else prompt
 
 
 def index_of(*prompts: str | Messages, length: int = 13) -> BenchmarkIndex:
     index = BenchmarkIndex(length)
-    index.add("bench", iter([pair(prompt, f"b{at}") for at, prompt in enumerate(prompts)]), [])
+    index.add("bench", ((f"b{at}", as_messages(prompt)) for at, prompt in enumerate(prompts)), [])
     return index
 
 
 def kinds(index: BenchmarkIndex, prompt: str | Messages) -> list[tuple[str, str]]:
-    messages = (user(prompt),) if isinstance(prompt, str) else prompt
-    return [(found.kind, found.item) for found in index.find(messages)]
+    return [(found.kind, found.item) for found in index.find(as_messages(prompt))]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +71,7 @@ def test_words_in_a_row_do_not_cross_messages() -> None:
 
 def test_each_benchmark_has_its_own_nearest_overlap() -> None:
     index = index_of(LONG)
-    index.add("other", iter([pair(f"{LONG} fifteen", "o0"), pair(f"{LONG} sixteen", "o1")]), [])
+    index.add("other", [("o0", (user(f"{LONG} fifteen"),)), ("o1", (user(f"{LONG} sixteen"),))], [])
     found = index.find((user(LONG),))
     assert [(one.benchmark, one.kind, one.item) for one in found] == [
         ("bench", "same", "b0"),
@@ -95,13 +93,39 @@ def test_prompts_without_words_are_no_wording_of_each_other() -> None:
 
 def test_a_benchmark_counts_prompts_once_and_names_bad_rows(tmp_path: Path) -> None:
     row = {"prompt": "a", "response_a": "x", "response_b": "y"}
-    path = write_rows(tmp_path / "own.jsonl", [row, row, {**row, "prompt": "b"}, {**row, "response_a": ""}])
+    path = write_rows(tmp_path / "own.jsonl", [row, row, {**row, "prompt": "b"}, {**row, "prompt": ""}])
     told: list[str] = []
     index = build_index({"own": (str(path),)}, 13, told.append)
     (figures,) = index.figures
-    assert (figures.pairs, figures.prompts, figures.unreadable) == (3, 2, 1)
+    assert (figures.prompts, figures.unreadable) == (2, 1)
     assert told == ["own"]
-    with pytest.raises(DataError, match=r"decontaminate\.benchmarks\.own: no pair could be read"):
+    with pytest.raises(DataError, match=r"decontaminate\.benchmarks\.own: no prompt could be read"):
         build_index(
             {"own": (str(write_rows(tmp_path / "bad.jsonl", [{**row, "prompt": ""}])),)}, 13, told.append
         )
+
+
+def test_the_prompt_of_a_row_without_answers_counts(tmp_path: Path) -> None:
+    """PandaLM has rows with an empty answer; no judge is measured on them, but others have their prompts."""
+    row = {
+        "instruction": "Add these.",
+        "response1": "x",
+        "response2": "y",
+        "annotator1": 1,
+        "input": "2 and 3",
+    }
+    rows = [
+        row,
+        {**row, "instruction": "Take these.", "response2": ""},
+        {**row, "instruction": " ", "input": ""},
+    ]
+    index = build_index({"pandalm": (str(write_rows(tmp_path / "p.jsonl", rows)),)}, 13, lambda name: None)
+    assert (index.figures[0].prompts, index.figures[0].unreadable) == (2, 2)
+    assert kinds(index, "Take these.\n\n2 and 3") == [("same", "p:2")]
+
+
+def test_what_the_user_asks_in_a_response_counts() -> None:
+    index = index_of("Name a prime.", LONG)
+    later = (user("name a prime"), user(f"And {LONG}"))
+    assert [one.kind for one in index.find((user("Hi"),), later)] == ["wording"]
+    assert [(one.kind, one.item) for one in index.find((user("Hi"),), later[1:])] == [("ngram", "b1")]

@@ -39,6 +39,10 @@ def refuse(values: dict[str, Any]) -> str:
         ({**ONE, "duplicates": {"nera": 1}}, "r.toml: unknown key 'duplicates.nera'; did you mean 'near'?"),
         ({"sources": {"chat": {"take": 5}}}, "r.toml: sources.chat: 'data' is missing"),
         ({"seed": 1}, "r.toml: 'sources' is missing"),
+        (
+            {"sources": {"p": "a.jsonl"}},
+            "r.toml: sources.p: expected a section of keys and values, got 'a.jsonl'",
+        ),
         ({"sources": {"chat": {"data": "a", "take": 5, "weight": 1}}}, "name one of take, share and weight"),
         (
             {"sources": {"chat": {"data": "a", "format": "skywrk"}}},

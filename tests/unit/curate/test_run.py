@@ -217,6 +217,36 @@ def test_what_the_row_calls_its_source_becomes_the_subset(tmp_path: Path) -> Non
     assert [(row["source"], row["subset"]) for row in found] == [("sky", "magpie_pro"), ("sky", "math")]
 
 
+def test_what_is_asked_inside_responses_counts_too(tmp_path: Path) -> None:
+    """Conversations whose first answers differ hold the user's second question in both responses."""
+    draw = random.Random(8)
+    leaked, shared = sentence(draw, 6), sentence(draw, 8)
+
+    def talk(question: str) -> list[dict[str, str]]:
+        texts = (sentence(draw, 9), question, sentence(draw, 9))
+        roles = ("assistant", "user", "assistant")
+        return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+
+    def pair(id: str, question: str) -> dict[str, Any]:
+        return make_pair(draw, id=id, response_a=talk(question), response_b=talk(question))
+
+    rows = [
+        pair("leaked", leaked),
+        *(pair(str(at), shared) for at in range(30)),
+        make_pair(draw, prompt=shared),
+    ]
+    found = curate(
+        tmp_path / "out",
+        {"a": write_rows(tmp_path / "a.jsonl", rows)},
+        decontaminate={
+            "benchmarks": {"own": str(write_rows(tmp_path / "b.jsonl", [make_pair(draw, prompt=leaked)]))}
+        },
+        splits={"one": 0.5, "two": "rest"},
+    )
+    assert reasons(tmp_path / "out") == {"benchmark": ["leaked"]}
+    assert sorted(one["pairs"] for one in found["counts"]["splits"].values()) == [0, 31]
+
+
 def test_few_pairs_of_one_prompt(tmp_path: Path) -> None:
     draw = random.Random(3)
     rows = [make_pair(draw, prompt=f"Question {at % 4} of the day?") for at in range(40)]
@@ -251,8 +281,12 @@ def test_a_finished_folder_is_known_again_wherever_the_data_lie(tmp_path: Path) 
     write_rows(tmp_path / "b.jsonl", make_pairs(21))
     with pytest.raises(RunError, match=r"inputs\.sources\.a was"):
         curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
-    (tmp_path / "out" / "card.md").unlink()
     write_rows(tmp_path / "b.jsonl", make_pairs(20))
+    (tmp_path / "out" / "pairs.jsonl").write_bytes(before["pairs.jsonl"][:-1])
+    with pytest.raises(RunError, match=r"pairs\.jsonl is not what was written; delete the folder"):
+        curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
+    (tmp_path / "out" / "pairs.jsonl").write_bytes(before["pairs.jsonl"])
+    (tmp_path / "out" / "card.md").unlink()
     with pytest.raises(RunError, match=r"card\.md is gone"):
         curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
 
@@ -293,6 +327,11 @@ def test_nothing_is_left_behind_when_it_fails(tmp_path: Path) -> None:
             {"filters": {"keep_subsets": ["none"]}},
             r"nothing is left of 4 pairs \(4 subset\); loosen the filters",
         ),
+        (
+            [{**row, "label": None} for row in make_pairs(4)],
+            {},
+            r"nothing is left of 4 pairs \(4 unlabelled\); name the column that says which is preferred",
+        ),
     ],
 )
 def test_empty_results_are_told(tmp_path: Path, rows: Any, values: Any, told: str) -> None:
@@ -320,10 +359,81 @@ def test_data_that_change_between_the_readings_are_refused(tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
+class Stopped(BaseException):
+    pass
+
+
+def stop_at(recipe: Any, folder: Path, wanted: str) -> None:
+    def report(stage: str, done: int) -> None:
+        if stage == wanted:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run_curation(recipe, folder, report=report)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda scan: scan.write_bytes(scan.read_bytes()[:-30]),
+        lambda scan: scan.write_bytes(scan.read_bytes()[::-1]),
+        lambda scan: scan.rename(scan.with_name("scan.zip.new")),
+    ],
+)
+def test_a_damaged_scan_begins_anew(tmp_path: Path, messy: dict[str, Any], damage: Any) -> None:
+    recipe = recipe_of({name: messy[name] for name in ("first", "second")}, **settings(messy))
+    run_curation(recipe, tmp_path / "whole")
+    stop_at(recipe, tmp_path / "out", "reading second")
+    damage(tmp_path / "out.part" / "scan.zip")
+    run_curation(recipe, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "stage", ["reading second", "comparing pairs", "sorting into splits", "writing second", "writing rl"]
+)
+def test_a_stopped_run_ends_with_the_same_bytes(tmp_path: Path, messy: dict[str, Any], stage: str) -> None:
+    """With overlaps, bad rows, conversations and languages, which the scan holds beside the pairs."""
+    draw = random.Random(2)
+    talk = [{"role": role, "content": sentence(draw, 9)} for role in ("user", "assistant", "user")]
+    with open(messy["first"]["data"], "a") as file:
+        file.write(json.dumps(make_pair(draw, id="talk", prompt=talk)) + "\n")
+        file.write(json.dumps(make_pair(draw, id="more", response_a=[*talk[1:], talk[1]])) + "\n")
+    values = settings(messy)
+    values["filters"]["languages"] = ["en"]
+    values["filters"]["language_confidence"] = 1.0
+    recipe = recipe_of({name: messy[name] for name in ("first", "second")}, **values)
+    run_curation(recipe, tmp_path / "whole")
+    stop_at(recipe, tmp_path / "out", stage)
+    stop_at(recipe, tmp_path / "out", "going on: 1 of 2 sources are read" if "reading" in stage else stage)
+    run_curation(recipe, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not (tmp_path / "out.part").exists()
+
+
+def test_what_another_curation_left_is_thrown_away_and_what_is_not_ours_is_not(tmp_path: Path) -> None:
+    path, other = (write_rows(tmp_path / f"{at}.jsonl", make_pairs(20, seed=at)) for at in range(2))
+    stop_at(recipe_of({"a": path, "b": other}), tmp_path / "out", "reading b")
+    curate(tmp_path / "out", {"b": other})
+    assert {row["source"] for row in read_rows(tmp_path / "out" / "pairs.jsonl")} == {"b"}
+    (tmp_path / "mine.part").mkdir()
+    (tmp_path / "mine.part" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"mine\.part: holds other files and is needed here; move it"):
+        curate(tmp_path / "mine", {"b": other})
+    assert (tmp_path / "mine.part" / "thesis.txt").exists()
+
+
 def test_a_surprise_is_noted(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", make_pairs(10))
     found = curate(tmp_path / "out", {"a": {"data": str(path), "expected": 12}})
     assert found["counts"]["notes"] == ["a: 10 pairs passed the filters where the recipe expects 12"]
+
+
+def test_a_source_of_which_nothing_is_left_is_noted(tmp_path: Path) -> None:
+    rows = [*make_pairs(4), *({**row, "label": None} for row in make_pairs(2, seed=9))]
+    files = {name: write_rows(tmp_path / f"{name}.jsonl", rows) for name in ("a", "b")}
+    found = curate(tmp_path / "out", files)
+    assert found["counts"]["notes"] == ["b: none of its 6 pairs is left (2 unlabelled, 4 duplicate)"]
 
 
 def test_lumps_are_noted(tmp_path: Path) -> None:

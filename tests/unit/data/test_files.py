@@ -190,6 +190,7 @@ def test_unknown_kinds_of_file(tmp_path):
             b'{"x": 1}\n{"x": "caf\xe9"}\n',
             "{path}:2: not UTF-8: byte 0xe9 at byte 11 of the line, 20 of the file",
         ),
+        ("a.jsonl", b'{"x": "y\n', "{path}:1: invalid JSON: Unterminated string starting at column 7"),
         ("a.jsonl", b'{"x": 1}\n[1]\n', "{path}:2: the row is a list, expected an object"),
         ("a.jsonl", b'{"x": 1}\n3\n', "{path}:2: the row is a number, expected an object"),
         ("a.json", b'[{"x": 1}, "b"]', "{path}:2: the row is a text, expected an object"),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import CheckpointError, ConfigError, DataError
+from rmr1.models import bundled_judge
 from rmr1.pipeline.check import require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
+from rmr1.train.grpo.machines import build_machine
 
 ROOT = Path(__file__).parents[3]
 ROW = {"prompt": "Q", "response_a": "short", "response_b": "a longer answer", "label": "B"}
@@ -30,7 +34,7 @@ def pairs(tmp_path):
 def curated(pairs, **splits):
     return {
         "sources": {"mine": {"data": str(pairs)}},
-        "splits": splits or {"distill": 0.2, "held_out": 0.1, "rl": "rest"},
+        "splits": splits or {"distill": 0.2, "held_out": 0.1, "looks": 0.1, "rl": "rest"},
     }
 
 
@@ -60,15 +64,26 @@ def test_each_stage_begins_with_what_the_one_before_made(pairs):
     assert by_name["sft"].recipe["data"]["train"] == "{DIR}/distill/train.jsonl"
     grpo = by_name["grpo"].recipe
     assert (grpo["model"]["base"], grpo["seed"]) == ("{DIR}/sft", 7)
-    assert grpo["data"] == {"train": "{DIR}/curate/rl.jsonl", "held_out": "{DIR}/curate/held_out.jsonl"}
+    # The pairs that choose the checkpoint are not those that the result is measured on.
+    assert grpo["data"] == {
+        "train": "{DIR}/curate/rl.jsonl",
+        "held_out": "{DIR}/curate/looks.jsonl",
+        "order": "given",
+    }
+    assert by_name["distill"].recipe["data"]["order"] == "given"
     assert by_name["bench"].command == (
         *("bench", "pairs", "{DIR}/curate/held_out.jsonl", "--baseline={DIR}/baseline"),
         *("-m", "{DIR}/grpo", "-o", "{DIR}/bench"),
     )
     assert by_name["baseline"].command[3:5] == ("-m", "tiny")
-    # Only what is not made by a stage is looked at for changes.
-    assert by_name["curate"].reads == (str(pairs),)
-    assert by_name["sft"].reads == by_name["grpo"].reads == ()
+    assert {name: one.reads for name, one in by_name.items()} == {
+        "curate": (str(pairs),),
+        "distill": ("{DIR}/curate/distill.jsonl",),
+        "sft": ("{DIR}/distill/train.jsonl",),
+        "grpo": ("{DIR}/curate/rl.jsonl", "{DIR}/curate/looks.jsonl", "{DIR}/sft"),
+        "baseline": ("{DIR}/curate/held_out.jsonl",),
+        "bench": ("{DIR}/curate/held_out.jsonl", "{DIR}/baseline", "{DIR}/grpo"),
+    }
 
 
 def test_what_a_section_says_stands(pairs):
@@ -85,6 +100,17 @@ def test_what_a_section_says_stands(pairs):
     assert by_name["sft"].reads == (str(pairs),)
     assert by_name["grpo"].recipe["data"] == {"train": str(pairs), "held_out_share": 0.5}
     assert by_name["grpo"].recipe["seed"] == 1
+
+
+def test_sides_are_drawn_where_curation_left_them_as_read(pairs):
+    values = whole(pairs)
+    values["curate"]["sides"] = "as-read"
+    by_name = {one.name: one for one in build_pipeline(values, "p.toml").stages}
+    assert "order" not in by_name["grpo"].recipe["data"]
+    values["curate"]["sides"] = "balanced"
+    values["distill"]["data"] = {"order": "seeded"}
+    by_name = {one.name: one for one in build_pipeline(values, "p.toml").stages}
+    assert by_name["distill"].recipe["data"]["order"] == "seeded"
 
 
 def test_a_base_that_nothing_taught_is_checked_first(pairs):
@@ -142,12 +168,104 @@ def test_own_pairs(pairs, tmp_path):
     taught = build_pipeline(plan_own(str(pairs), "tiny", teacher="scripted:longer", seed=3), str(pairs))
     assert [one.name for one in taught.stages] == ["curate", "distill", "sft", "grpo", "baseline", "bench"]
     assert taught.recipes["sft"].seed == 3
+    # What is kept aside to choose the checkpoint and to measure on are different tenths.
+    assert found.recipes["curate"].splits == {"held_out": 0.1, "looks": 0.1, "rl": "rest"}
     few = tmp_path / "few.jsonl"
     few.write_text(json.dumps(ROW) + "\n")
     with pytest.raises(ConfigError, match="1 pairs with a preferred answer; expected at least 50"):
         plan_own(str(few), "tiny")
     with pytest.raises(DataError):
         plan_own(str(tmp_path / "none.csv"), "tiny")
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (
+            [{**ROW, "label": "1"}] * 3,
+            "3 rows cannot be read (the first: {path}:1: label '1' is not 'A', 'B' or",
+        ),
+        ([{**ROW, "winner": "B"}] * 2, "2 rows cannot be read (the first: {path}:1: unknown column 'winner'"),
+        (
+            [{**ROW, "label": None}] * 4 + [{**ROW, "label": "tie"}],
+            "answer, 4 have no label, 1 are ties; expected",
+        ),
+        (
+            [{**ROW, "label": None}],
+            "a label is A, B or tie, in the column label or the one that --map label=THEIRS names",
+        ),
+        ([], "0 pairs with a preferred answer; expected at least 50"),
+    ],
+)
+def test_why_own_pairs_are_too_few(tmp_path, rows, told):
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ConfigError) as caught:
+        plan_own(str(path), "tiny")
+    assert told.format(path=path) in str(caught.value)
+
+
+def model_folder(tmp_path, **config):
+    folder = tmp_path / "model"
+    shutil.copytree(bundled_judge(), folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **config}))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        (
+            "openai:gpt@http://localhost/v1",
+            "grpo.model.base: 'openai:gpt@http://localhost/v1' is asked through openai",
+        ),
+        ("scripted:longer", "training needs the weights; name a folder"),
+        ("nonsense", "grpo.model.base: 'nonsense' is neither a folder nor a model of the hub (ORG/NAME)"),
+        (
+            {"architectures": ["Qwen2ForSequenceClassification"]},
+            "is a scalar reward model, which writes no judgments",
+        ),
+        (
+            {"architectures": ["Qwen2ForCausalLM"], "max_position_embeddings": 256},
+            "reads 256 tokens at most, and the prompt 'rubric' alone has ",
+        ),
+    ],
+)
+def test_a_base_that_cannot_be_trained(pairs, tmp_path, base, told):
+    base = model_folder(tmp_path, **base) if isinstance(base, dict) else base
+    with pytest.raises(ConfigError) as caught:
+        build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
+    assert told in str(caught.value)
+
+
+def test_a_base_whose_context_suffices(pairs, tmp_path):
+    base = model_folder(
+        tmp_path,
+        max_position_embeddings=256,
+        rope_scaling={"rope_type": "yarn", "factor": 8.0},
+        architectures=["Qwen2ForCausalLM"],
+    )
+    build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
+    (tmp_path / "model" / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=r"grpo\.model\.base: .*no model that can be read"):
+        build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        ("nonsense", "distill.pass1.teacher: 'nonsense' is neither a folder nor a model of the hub"),
+        ("scripted:nobody", "distill.pass1.teacher: scripted judge 'nobody' is not known"),
+        ("openai:nobody", "distill.pass1.teacher: "),
+        ("batch:", "distill.pass1.teacher: teacher 'batch:' names no model"),
+    ],
+)
+def test_a_teacher_that_cannot_be_asked(pairs, teacher, told):
+    values = whole(pairs)
+    values["distill"]["pass1"]["teacher"] = teacher
+    with pytest.raises(ConfigError) as caught:
+        build_pipeline(values, "p.toml")
+    assert told in str(caught.value)
 
 
 def test_forecast(pairs):
@@ -158,13 +276,45 @@ def test_forecast(pairs):
         100,
         20,
         20,
-        70,
+        60,
         10,
     ]
     # No server bills for a scripted teacher; every text is expected to have 800 tokens.
     assert by_name["distill"].cost_usd is None
     assert by_name["distill"].completion_tokens == 20 * 800
     assert any("a judgment has 800 tokens" in one for one in assumptions)
+    assert not any(one.obstacle for one in found)
+    assert by_name["grpo"].notes[-1].startswith("hours on 1 x ")
+
+
+def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
+    def see(device):
+        return build_machine("a small GPU", memory_bytes=8 << 30)
+
+    monkeypatch.setattr("rmr1.pipeline.forecast.see_machine", see)
+    values = whole(pairs)
+    values["sft"]["model"]["base"] = values["bench"]["baseline"] = "Qwen/Qwen2.5-7B-Instruct"
+    values["sft"]["lora"] = {}
+    del values["grpo"]
+    free = 20 << 30
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free))
+    by_name = {one.name: one for one in forecast_pipeline(build_pipeline(values, "p.toml"))[0]}
+    # 7.6 billion weights in 16 bits are 14.2 GiB, and what a row keeps comes on top; as a checkpoint they fit.
+    assert "GiB of memory, and a small GPU has 8.0 GiB; take a smaller base" in by_name["sft"].obstacle
+    assert "of disk" not in by_name["sft"].obstacle
+    del values["sft"]["lora"]
+    found = forecast_pipeline(build_pipeline(values, "p.toml"), folder=tmp_path / "not" / "yet")[0]
+    by_name = {one.name: one for one in found}
+    assert f"GiB of disk, and {tmp_path} has 20.0 GiB free; choose another -o" in by_name["sft"].obstacle
+    assert [one.name for one in found if one.obstacle] == ["sft"]
+
+
+def test_a_forecast_counts_the_pairs_of_the_check(pairs):
+    values = {"curate": curated(pairs, rl="rest"), "grpo": {"model": {"base": "tiny"}}}
+    for share, items in (("rest", 64), (0.4, 40)):
+        values["curate"]["splits"] = {"rl": share} if share == "rest" else {"rl": share, "other": "rest"}
+        found, _ = forecast_pipeline(build_pipeline(values, "p.toml"))
+        assert {one.name: one.items for one in found}["check"] == items
 
 
 @pytest.mark.parametrize("preset", PRESETS)

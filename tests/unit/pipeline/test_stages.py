@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,6 +43,7 @@ def make_stages(pairs, *, second="scripted:longer", check=None):
         Stage(
             name="scores",
             command=("bench", "pairs", "--from", "{DIR}/second", "--fail-under", "90", "-o", "{DIR}/scores"),
+            reads=("{DIR}/second",),
             may_say_no=True,
         ),
     )
@@ -134,21 +136,67 @@ def test_a_check_stops_every_time(pairs, tmp_path):
     assert not (tmp_path / "out" / "second").exists()
 
 
-def test_keys():
+def test_keys(tmp_path):
     first = Stage(name="a", command=("judge", "{DIR}/x"), recipe={"lr": 1.0})
-    assert compute_key(first, {}) == compute_key(
-        Stage(name="b", command=first.command, recipe={"lr": 1.0}), {}
-    )
-    assert compute_key(first, {}) != compute_key(
-        Stage(name="a", command=first.command, recipe={"lr": 2.0}), {}
-    )
-    # Results of other stages count where they are named, and only there.
-    for after in (
-        Stage(name="c", command=("sft", "-m", "{DIR}/a")),
-        Stage(name="c", command=("sft",), recipe={"data": {"train": ["{DIR}/a/rows.jsonl"]}}),
-    ):
-        assert compute_key(after, {"a": "1", "ab": "1"}) == compute_key(after, {"a": "1", "ab": "2"})
-        assert compute_key(after, {"a": "1"}) != compute_key(after, {"a": "2"})
+    assert compute_key(first, tmp_path) == compute_key(replace(first, name="b"), tmp_path)
+    assert compute_key(first, tmp_path) != compute_key(replace(first, recipe={"lr": 2.0}), tmp_path)
+
+
+def test_what_is_read_counts_by_its_contents(tmp_path):
+    """Not by how it came about: other files of the same stage, and how a model was trained, make no difference."""
+    rows, model = tmp_path / "distill", tmp_path / "sft"
+    rows.mkdir()
+    model.mkdir()
+    (rows / "train.jsonl").write_text("one")
+    for name in ("config.json", "model.safetensors", "summary.json"):
+        (model / name).write_text("one")
+    stage = Stage(name="grpo", command=("grpo",), reads=("{DIR}/distill/train.jsonl", "{DIR}/sft"))
+    key = compute_key(stage, tmp_path)
+    (rows / "summary.json").write_text("two")
+    (model / "summary.json").write_text("two")
+    assert compute_key(stage, tmp_path) == key
+    (model / "model.safetensors").write_text("two")
+    other = compute_key(stage, tmp_path)
+    (rows / "train.jsonl").write_text("two")
+    assert len({key, other, compute_key(stage, tmp_path)}) == 3
+
+
+def test_a_stage_that_gives_the_same_again_leaves_what_follows(pairs, tmp_path):
+    """The first two stages are asked in another way; what they write is the same."""
+    out = tmp_path / "out"
+    before = [replace(one, reads=(*one.reads, "{DIR}/second")) for one in make_stages(pairs)[2:]]
+    made = make_stages(pairs)[1]
+    copy = replace(made, name="copy", command=("world", "--help"), reads=("{DIR}/scores/summary.json",))
+    (out / "copy").mkdir(parents=True)
+    (out / "stages.json").write_text("{}")
+    run((made, *before, copy), out)
+    again = [replace(one, command=(*one.command, "--json")) for one in before]
+    _, said = run((made, *again, copy), out)
+    assert [one.rpartition(": ")[2] for one in said if "rmr1 bench" not in one] == [
+        "done before",
+        f"its inputs have changed; what it had made is in {out}/replaced/scores-1",
+        "done before",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (shutil.rmtree, "its results are gone"),
+        (lambda folder: (folder / "judgments.jsonl").unlink(), "judgments.jsonl is gone"),
+        (lambda folder: (folder / "judgments.jsonl").write_text("{"), "judgments.jsonl is not what it was"),
+    ],
+)
+def test_what_is_gone_or_damaged_is_done_anew(pairs, tmp_path, damage, told):
+    out = tmp_path / "out"
+    run(make_stages(pairs), out)
+    (out / "first" / "notes.txt").write_text("mine")
+    assert all(one.endswith("done before") for one in run(make_stages(pairs), out)[1])
+    damage(out / "second")
+    _, said = run(make_stages(pairs), out)
+    assert said[0].endswith("done before")
+    assert said[1].startswith(f"stage 2 of 3, second: {told}")
+    assert len((out / "second" / "judgments.jsonl").read_text().splitlines()) == 12
 
 
 def test_folder_of_something_else(pairs, tmp_path):
@@ -166,6 +214,39 @@ pairs, out = sys.argv[1:]
 command = ("judge", pairs, "-m", "scripted:always-a", "-o", "{DIR}/only", "--quiet")
 run_stages([Stage(name="only", command=command, reads=(pairs,))], Path(out), say=print)
 """
+
+
+INTERRUPTED = """
+import sys
+from rmr1.pipeline.stages import Interrupted, run_command
+try:
+    run_command(["judge", sys.argv[1], "-m", "scripted:always-a", "-o", sys.argv[2], "--quiet"])
+except Interrupted:
+    print("it has said so")
+"""
+
+
+@pytest.mark.parametrize("reaches_both", [False, True])
+def test_an_interrupt_ends_the_command_and_is_told_once(tmp_path, reaches_both):
+    """`kill -INT` reaches this process alone, a terminal's Ctrl-C both."""
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out"
+    pairs.write_text("".join(json.dumps({**ROW, "prompt": f"Q{number}"}) + "\n" for number in range(200_000)))
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(pairs), str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    stored = out / "judgments.jsonl"
+    deadline = time.monotonic() + 60
+    while not (stored.exists() and stored.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (os.killpg if reaches_both else os.kill)(process.pid, signal.SIGINT)
+    printed, told = process.communicate(timeout=30)
+    assert printed == "it has said so\n"
+    assert told.count("interrupted; what is stored stays") == 1
+    assert 0 < len(stored.read_bytes().splitlines()) < 200_000
 
 
 def test_the_command_ends_with_a_killed_chain(tmp_path):

@@ -22,6 +22,7 @@ from rmr1.data.sources.reader import (
     describe,
     label_of,
     optional_text,
+    prompt_in,
     require_text,
     row_id,
     shorten,
@@ -236,6 +237,12 @@ def _read_alpaca_eval(row: Row) -> list[PreferencePair]:
 _ANNOTATOR = re.compile(r"annotator\d+")
 
 
+def _pandalm_prompt(row: Row) -> Messages:
+    more = optional_text(row, "input")
+    asked = text(row, "instruction")
+    return (user(f"{asked}\n\n{more}" if more else asked),)
+
+
 def _read_pandalm(row: Row) -> list[PreferencePair]:
     """The side that more than half of the annotators name; without a majority the pair is not labelled.
 
@@ -245,9 +252,6 @@ def _read_pandalm(row: Row) -> list[PreferencePair]:
         label_of(row, name, {0: "tie", 1: "A", 2: "B"}) for name in row.data if _ANNOTATOR.fullmatch(name)
     )
     winner, count = votes.most_common(1)[0]
-    prompt = text(row, "instruction")
-    if more := optional_text(row, "input"):
-        prompt = f"{prompt}\n\n{more}"
     names = ("response1", "response2")
     values = (row.data[name] for name in names)
     first, second = (
@@ -257,7 +261,7 @@ def _read_pandalm(row: Row) -> list[PreferencePair]:
     return [
         build_pair(
             row,
-            (user(prompt),),
+            _pandalm_prompt(row),
             (assistant(first),),
             (assistant(second),),
             winner if 2 * count > votes.total() else None,
@@ -285,6 +289,7 @@ READERS = (
         source="RewardBench",
         columns=("id", "subset", "prompt", "chosen", "rejected"),
         pairs=_read_rewardbench,
+        prompt=prompt_in("prompt"),
         fits=_has_text_answers,
     ),
     Reader(
@@ -292,6 +297,7 @@ READERS = (
         source="RewardBench 2",
         columns=("id", "subset", "prompt", "chosen", "rejected", "num_correct"),
         pairs=_read_rewardbench2_pairs,
+        prompt=prompt_in("prompt"),
         candidates=_read_rewardbench2_list,
         verified=False,
     ),
@@ -300,6 +306,7 @@ READERS = (
         source="RM-Bench",
         columns=("id", "prompt", "chosen", "rejected"),
         pairs=_read_rm_bench,
+        prompt=prompt_in("prompt"),
         fits=_has_lists,
     ),
     Reader(
@@ -307,12 +314,14 @@ READERS = (
         source="RMB, pairwise sets",
         columns=("conversation_input", "chosen", "reject"),
         pairs=_read_rmb_pair,
+        prompt=prompt_in("conversation_input"),
     ),
     Reader(
         name="rmb-bon",
         source="RMB, best-of-N sets",
         columns=("conversation_input", "bon_best", "loser_list"),
         pairs=lambda row: pairs_of(_read_rmb_list(row)),
+        prompt=prompt_in("conversation_input"),
         candidates=_read_rmb_list,
     ),
     Reader(
@@ -320,29 +329,34 @@ READERS = (
         source="JudgeBench",
         columns=("question", "response_A", "response_B", "label"),
         pairs=_read_judgebench,
+        prompt=prompt_in("question"),
     ),
     Reader(
         name="llmbar",
         source="LLMBar",
         columns=("input", "output_1", "output_2", "label"),
         pairs=_read_llmbar,
+        prompt=prompt_in("input"),
     ),
     Reader(
         name="auto-j",
         source="Auto-J's pairwise test set",
         columns=("prompt", "response 1", "response 2", "label"),
         pairs=_read_autoj,
+        prompt=prompt_in("prompt"),
     ),
     Reader(
         name="alpaca-eval",
         source="AlpacaEval annotations",
         columns=("instruction", "output_1", "output_2", "preference"),
         pairs=_read_alpaca_eval,
+        prompt=prompt_in("instruction"),
     ),
     Reader(
         name="pandalm",
         source="PandaLM's test set",
         columns=("instruction", "response1", "response2", "annotator1"),
         pairs=_read_pandalm,
+        prompt=_pandalm_prompt,
     ),
 )

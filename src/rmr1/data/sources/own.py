@@ -20,6 +20,7 @@ from rmr1.data.sources.reader import (
     describe,
     label_of,
     optional_text,
+    prompt_in,
     require_text,
     row_id,
     turns,
@@ -112,6 +113,7 @@ READERS = (
         columns=("prompt", "response_a", "response_b"),
         allowed=("id", "prompt", "response_a", "response_b", "label", *_ABOUT),
         pairs=_read_pairs,
+        prompt=prompt_in("prompt"),
     ),
     Reader(
         name="rmr1-candidates",
@@ -119,6 +121,7 @@ READERS = (
         columns=("prompt", "responses"),
         allowed=("id", "prompt", "responses", "best", *_ABOUT),
         pairs=lambda row: pairs_of(_read_candidates(row)),
+        prompt=prompt_in("prompt"),
         candidates=_read_candidates,
     ),
 )

@@ -60,6 +60,8 @@ class Reader:
     """Raises DataError without a place; the caller adds it."""
     candidates: Callable[[Row], Candidates] | None = None
     """For forms that hold best-of-N lists."""
+    prompt: Callable[[Row], Messages] | None = None
+    """The prompt alone, for rows whose answers cannot be used; raises as `pairs` does."""
     fits: Callable[[Mapping[str, Any]], bool] | None = None
     """Tells forms with the same columns apart by a row's values."""
     allowed: tuple[str, ...] | None = None
@@ -149,6 +151,11 @@ def texts(row: Row, column: str) -> list[str]:
     if not isinstance(value, list) or not value:
         raise DataError(f"{column!r} is {describe(value)}, expected a list of texts")
     return [as_text(one, f"{column}[{index}]") for index, one in enumerate(value)]
+
+
+def prompt_in(column: str) -> Callable[[Row], Messages]:
+    """For `Reader.prompt`: the whole prompt stands in one column."""
+    return lambda row: turns(row, column, "user")
 
 
 def turns(row: Row, column: str, role: Role) -> Messages:

@@ -1,0 +1,100 @@
+"""Whether the models that a pipeline names can do what it wants of them, told before the first stage.
+
+Folders are looked at, the hub is not asked: of a model's name there only the form is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rmr1.curate.measures import load_counter
+from rmr1.distill.recipe import DistillRecipe, PassRecipe
+from rmr1.distill.teachers import find_teacher
+from rmr1.engines import SCHEMES, is_scorer, load_engine
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.models import is_bundled, resolve_model
+from rmr1.pipeline.stages import HERE
+from rmr1.prompts import load_family
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def check_models(recipes: Mapping[str, Any], origin: str) -> None:
+    """
+    Raises:
+        ConfigError, CheckpointError: a base cannot be trained, or a teacher cannot be asked.
+    """
+    for stage in ("sft", "grpo"):
+        if stage not in recipes:
+            continue
+        recipe = recipes[stage]
+        base = recipe.model.base
+        if base is not None and HERE not in base:
+            _check_base(base, f"{origin}: {stage}.model.base")
+            if stage == "grpo" and Path(resolve_model(base)).is_dir():
+                _check_context(resolve_model(base), recipe.data.family, f"{origin}: grpo.model.base: {base}")
+    if "distill" in recipes:
+        distill: DistillRecipe = recipes["distill"]
+        for number, one in enumerate(distill.passes, 1):
+            _check_teacher(one, f"{origin}: distill.pass{number}.teacher")
+
+
+def _check_base(base: str, place: str) -> None:
+    scheme = base.partition(":")[0]
+    if ":" in base and scheme in SCHEMES:
+        raise ConfigError(
+            f"{place}: {base!r} is asked through {scheme}, and training needs the weights; name a folder, or a model "
+            "of the hub as ORG/NAME"
+        )
+    _check_name(base, place)
+    folder = Path(resolve_model(base))
+    if not folder.is_dir():
+        return
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{place}: {base}: no model that can be read: it has no config.json")
+    if is_scorer(str(folder)):
+        raise ConfigError(
+            f"{place}: {base} is a scalar reward model, which writes no judgments to learn from; name a model that "
+            "writes (rmr1 scalar trains the other kind)"
+        )
+
+
+def _check_context(folder: str, family: str, place: str) -> None:
+    """Whether there is room for a prompt without question and answers."""
+    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    context = config.get("max_position_embeddings")
+    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(context, int) or scaling.get("rope_type") == "yarn":
+        return
+    asked = load_family(family)
+    length = load_counter(folder)(f"{asked.system or ''}{asked.single}")
+    if length >= context:
+        raise ConfigError(
+            f"{place} reads {context:,} tokens at most, and the prompt {family!r} alone has {length:,}; choose another "
+            "base, or a shorter family with grpo.data.family"
+        )
+
+
+def _check_teacher(recipe: PassRecipe, place: str) -> None:
+    teacher, scheme = recipe.teacher, recipe.teacher.partition(":")[0]
+    try:
+        if find_teacher(recipe).served is None and scheme in ("scripted", "replay"):
+            load_engine(teacher)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+    if ":" not in teacher:
+        _check_name(teacher, place)
+        if Path(teacher).is_dir() and is_scorer(teacher):
+            raise ConfigError(f"{place}: {teacher} is a scalar reward model: it writes no judgments")
+
+
+def _check_name(name: str, place: str) -> None:
+    if not (is_bundled(name) or Path(name).is_dir() or _HUB_NAME.fullmatch(name)):
+        raise ConfigError(
+            f"{place}: {name!r} is neither a folder nor a model of the hub (ORG/NAME); an engine's scheme is one of "
+            f"{', '.join(SCHEMES)}"
+        )
