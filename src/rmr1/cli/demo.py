@@ -10,6 +10,7 @@ tiny and know this world only. Without torch, hand-written examples are replayed
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
             resolve_model(name)
     except (CheckpointError, ConfigError) as error:
         return _replay(arguments.output or "runs/demo", str(error))
+    # Two threads gain nothing on models this small, and wait for each other where a core is busy. Torch reads this once.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = Path(arguments.output or f"runs/demo-{arguments.seed}")
     return _judge_world(folder, number=arguments.number, seed=arguments.seed, quiet=arguments.quiet)
 
