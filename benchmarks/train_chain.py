@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import tomli_w
@@ -61,6 +62,11 @@ def write_csv(path: Path, pairs: int) -> None:
 
 def write_recipe(path: Path, *, table: Path, base: str, base_url: str, steps: int) -> None:
     teacher = {"max_new_tokens": 1024, "engine": {"concurrency": 16, "backoff_seconds": 0.05}}
+    grpo = tomllib.loads((ROOT / "recipes/tiny-grpo.toml").read_text())
+    del grpo["data"], grpo["model"], grpo["seed"]
+    grpo["optim"].update(warmup=2, steps=steps, epochs=100)
+    grpo["evaluation"]["every"] = max(1, steps // 2)
+    grpo["checkpoint"]["every"] = 2
     recipe = {
         "seed": 0,
         "curate": {
@@ -79,23 +85,7 @@ def write_recipe(path: Path, *, table: Path, base: str, base_url: str, steps: in
             "optim": {"name": "muon", "lr": 1e-3, "muon_lr": 1.3e-3, "betas": [0.9, 0.95], "warmup": 10, "epochs": 3},
             "checkpoint": {"every": 20},
         },
-        "grpo": {
-            "device": "cpu",
-            "model": {"precision": "fp32"},
-            "rollout": {"prompts": 96, "samples": 8, "max_new_tokens": 320, "rows": 128},
-            "update": {"row_tokens": 8192},
-            "objective": {"options": ["token-level", "no-std"], "beta": 0.0},
-            "optim": {
-                "lr": 1e-4,
-                "betas": [0.9, 0.98],
-                "weight_decay": 0.0,
-                "warmup": 2,
-                "steps": steps,
-                "epochs": 100,
-            },
-            "evaluation": {"every": max(1, steps // 2), "rows": 64},
-            "checkpoint": {"every": 2},
-        },
+        "grpo": grpo,
         "bench": {"baseline": base, "judge": {"sampling": {"max_new_tokens": 320}}},
     }  # fmt: skip
     path.write_text(tomli_w.dumps(recipe))
