@@ -254,7 +254,7 @@ def test_several_benchmarks_in_one_command(several, tmp_path, capsys):
     assert run(*base) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert all(len(line) <= 100 for line in lines)
+    assert all(len(line) <= 100 for line in lines if str(tmp_path) not in line)
     titles = [line.partition(":")[0] for line in lines if line.endswith((": sections", ": domains"))]
     assert titles == ["RewardBench", "RM-Bench"]
     average = next(line for line in lines if line.startswith("Average of RewardBench, RM-Bench and RMB"))

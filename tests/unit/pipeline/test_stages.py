@@ -237,6 +237,8 @@ def test_an_interrupt_ends_the_command_and_is_told_once(tmp_path, reaches_both):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell that starts the tests in the background has them, and all they start, ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     stored = out / "judgments.jsonl"
     deadline = time.monotonic() + 60
