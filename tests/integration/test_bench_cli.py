@@ -278,7 +278,10 @@ def test_several_benchmarks_in_one_command(several, tmp_path, capsys):
     # One of four domains has no mean of all to compare, so the gate does not pass.
     assert run("bench", "rm-bench", "--from", out, "--baseline", out, "--leaderboard") == 1
     printed = capsys.readouterr().out
-    assert f"RM-Bench against {out / 'rm-bench'}:" in printed
+    # A long path loses its middle.
+    assert any(
+        line.startswith("RM-Bench against ") and line.endswith("rm-bench:") for line in printed.splitlines()
+    )
     assert "compared over the 1 items that both runs hold" in printed
     assert "no place among published judges" in printed
     assert run("bench", *FOUR, "--from", out, "--baseline", f"rmb={out / 'rmb'}") == 2
