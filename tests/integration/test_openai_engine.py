@@ -292,6 +292,21 @@ def test_samples_are_asked_for_one_by_one_where_the_server_gives_one() -> None:
     assert len(engine.notes) == 1 and "one by one" in engine.notes[0]
 
 
+def test_a_useless_reply_is_billed_though_another_request_shows_that_choices_come_one_by_one() -> None:
+    """Its next try, which waits meanwhile, goes out for one sample."""
+
+    def behave(call: Call) -> Answer:
+        if call.item == "one" and not call.attempt:
+            return Answer(body=completion(choices=[]), is_billed=True)
+        return good()
+
+    answers, server, engine = ask(behave, ["one", "two"], SAMPLED, concurrency=2, backoff_seconds=0.5)
+    assert [call.body.get("n", 1) for call in server.calls if call.item == "one"] == [3, 1, 1, 1]
+    billed = [generation.billed or Usage() for generations in answers.values() for generation in generations]
+    assert sum(usage.prompt_tokens for usage in billed) == 100 * server.billed.total() == 700
+    assert engine.usage == Usage(prompt_tokens=700, completion_tokens=140)
+
+
 def test_seeds_fit_into_31_bits_and_are_absent_when_greedy() -> None:
     request = make_request("one", seed=2**63 - 1)
     with FaultyServer(lambda call: good()) as server:

@@ -177,9 +177,9 @@ class ChatSession:
     async def _complete(
         self, request: Request, messages: list[dict[str, Any]], sample: int, num_choices: int
     ) -> list[Generation]:
-        """Generations from `sample` on, `num_choices` at most; none where the server cannot give several.
+        """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
 
-        A failure gives `num_choices` generations that say so.
+        A failure gives generations that say so.
         """
         server, params = self._server, self._params
         failing_since: float | None = None
@@ -196,8 +196,9 @@ class ChatSession:
                     # Only now: the request may have waited while another one taught us the dialect.
                     dialect = server.dialect
                     if num_choices > 1 and not dialect.takes_choices(params):
-                        server.pacer.correct(-guess)
-                        return []
+                        num_choices, reserved = 1, guess
+                        guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
+                        server.pacer.correct(guess - reserved)
                     body = build_body(
                         model=server.model,
                         messages=messages,
