@@ -40,13 +40,10 @@ def judge_test(model: Path, items: int, samples: int) -> dict[str, Any]:
         "evaluation",
     )
     plan = build_grpo_plan(recipe)
-    maker = TaskMaker(build_reader(recipe, plan.base), load_family("rubric"), recipe)
+    maker = TaskMaker(build_reader(recipe, plan.base), load_family("rubric"), recipe, both=True)
     pairs = [item.pair for item in sample_pairs(0, items, split="test", distribution="balanced")]
-    tasks = [
-        maker.make(pair, place, orders=(order,))[0]
-        for order in ("given", "swapped")
-        for place, pair in enumerate(pairs)
-    ]
+    made = [maker.make(pair, place) for place, pair in enumerate(pairs)]
+    tasks = [both[order] for order in (0, 1) for both in made]
     sampler = open_sampler(model, 128)
 
     def judge(tasks: Sequence[Task], number: int, temperature: float) -> list[list[Judged]]:

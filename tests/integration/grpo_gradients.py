@@ -1,4 +1,7 @@
-"""Run under torchrun: the gradient of one mini-batch, whatever the number of processes. For test_grpo.py.
+"""Run under torchrun: the gradient of a rollout's last mini-batch, whatever the number of processes.
+
+The weights have not moved, so where there are several mini-batches the last one is off the policy by its old
+log-probabilities alone. For test_grpo.py.
 
 python -m torch.distributed.run ... grpo_gradients.py RECIPE OUTPUT
 """
@@ -34,8 +37,9 @@ def store_gradient(recipe: GrpoRecipe, accelerator: Any, output: Path) -> None:
     training = Reinforcement(plan, accelerator, output.parent, None, quiet=True)
     tasks, _ = take_tasks(plan.source, recipe.rollout.prompts, training.position)
     scored = training.score(tasks, training.sample(tasks))
-    (batch,) = build_minibatches(scored, plan.objective, prompts=recipe.update_prompts)
-    sums = training.backward(batch)
+    batches = build_minibatches(scored, plan.objective, prompts=recipe.update_prompts)
+    last = len(batches) - 1
+    sums = training.backward(batches[last], training._compute_old(batches).get(last))
     if accelerator.is_main_process:
         found = {name: one.grad for name, one in training.loss.named_parameters() if one.grad is not None}
         save_file({**found, "sums": sums.float()}, output)

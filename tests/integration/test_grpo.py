@@ -18,7 +18,8 @@ from safetensors.torch import load_file
 
 from rmr1.cli.main import main
 from rmr1.engines import shared
-from rmr1.errors import ConfigError, DataError, RunError
+from rmr1.errors import CheckpointError, ConfigError, DataError, RunError
+from rmr1.train.checkpoints import read_best, write_best
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
@@ -36,6 +37,14 @@ torch.set_num_threads(1)
 
 REWARD = """
 def many_r(sample):
+    return sample.text.count("r") / 8
+"""
+
+
+COUNTED = """
+def counted(sample):
+    with open({path!r}, "a") as file:
+        file.write("called\\n")
     return sample.text.count("r") / 8
 """
 
@@ -190,8 +199,19 @@ def test_flat_groups_have_no_gradient_and_are_skipped(base: Path, pairs: Path, t
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_two_processes_have_the_gradient_of_one(base: Path, pairs: Path, tmp_path: Path) -> None:
-    recipe = grpo_recipe(base, pairs, rollout={"prompts": 6}, objective={"beta": 1e-2})
+@pytest.mark.parametrize(
+    "sections",
+    [{}, {"update": {"prompts": 3, "row_tokens": 512}, "objective": {"beta": 0.0, "importance": "mask"}}],
+    ids=["on-policy", "corrected"],
+)
+def test_two_processes_have_the_gradient_of_one(
+    base: Path, pairs: Path, tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    """And call a reward of the user's once for each sample."""
+    calls = tmp_path / "calls"
+    (tmp_path / "own.py").write_text(COUNTED.format(path=str(calls)))
+    recipe = grpo_recipe(base, pairs, **{"rollout": {"prompts": 6}, "objective": {"beta": 1e-2}, **sections})
+    recipe["rewards"] = {f"{tmp_path / 'own.py'}:counted": 1.0}
     path = write_recipe(tmp_path / "recipe.toml", recipe)
     script = Path(__file__).with_name("grpo_gradients.py")
     found = []
@@ -202,6 +222,8 @@ def test_two_processes_have_the_gradient_of_one(base: Path, pairs: Path, tmp_pat
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         found.append(load_file(output))
+        assert len(calls.read_text().splitlines()) == 6 * 4
+        calls.unlink()
     one, two = found
     assert len(one) > 10
     for name, gradient in one.items():
@@ -276,13 +298,22 @@ def test_importance_is_measured_against_the_trainers_own(base: Path, pairs: Path
     assert all(torch.allclose(found[name], wanted[name], atol=1e-4) for name in wanted)
 
 
-def test_adapters_have_the_base_as_reference(base: Path, pairs: Path, tmp_path: Path) -> None:
+def test_adapters_have_the_base_as_reference(
+    base: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe = grpo_recipe(base, pairs, objective={"beta": 1e-3}, optim={"steps": 3, "lr": 2e-2})
     recipe["lora"] = {"r": 4, "alpha": 8}
     train(tmp_path / "lora", recipe)
     lines = metrics(tmp_path / "lora")
     assert lines[0]["kl"] == pytest.approx(0.0, abs=1e-9) and lines[-1]["kl"] > 1e-7
     assert (tmp_path / "lora" / "adapter_model.safetensors").exists()
+    capsys.readouterr()
+    path = write_recipe(tmp_path / "recipe.toml", recipe)
+    assert main(["grpo", str(path), "-o", str(tmp_path / "lora")]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"judge with it: rmr1 judge pairs.jsonl -m {base} --adapter {tmp_path / 'lora'}"
+    command = said.partition("rmr1 ")[2].replace("pairs.jsonl", str(write_pairs(tmp_path / "judge.jsonl", 2)))
+    assert main([*command.split(), "--max-new-tokens", "8", "-o", str(tmp_path / "run"), "--quiet"]) == 0
 
 
 def test_both_orders_of_a_pair_go_together(base: Path, pairs: Path, tmp_path: Path) -> None:
@@ -314,6 +345,73 @@ def test_the_best_weights_are_kept(base: Path, pairs: Path, tmp_path: Path) -> N
         train(tmp_path / "model", {**recipe, "optim": {**recipe["optim"], "lr": 0.02}})
 
 
+def test_a_run_killed_after_its_first_look_keeps_the_best_weights_all_the_same(
+    base: Path, pairs: Path, tmp_path: Path
+) -> None:
+    """Twice before the first checkpoint, once after a look that no checkpoint knows of."""
+    recipe = grpo_recipe(
+        base,
+        pairs,
+        data={"held_out_share": 0.2},
+        optim={"steps": 4, "lr": 1e-2},
+        evaluation={"every": 1, "sampled": False},
+        checkpoint={"every": 2},
+    )
+    whole = train(tmp_path / "whole", recipe)
+    folder = tmp_path / "model"
+    path = write_recipe(tmp_path / "recipe.toml", recipe)
+    command: list[object] = ["grpo", path, "-o", folder, "--quiet"]
+    file = folder / "metrics.jsonl"
+    assert kill_when(command, lambda: _count_lines(file) >= 1, most_seconds=240)
+    assert kill_when(command, lambda: (folder / "best").exists() and not _count_lines(file), most_seconds=240)
+    assert kill_when(command, lambda: _count_lines(file) >= 7, most_seconds=240)
+    assert not (folder / "summary.json").exists()
+    found = train(folder, recipe)
+    for name in ("kept_step", "best_held_out_accuracy"):
+        assert found[name] == whole[name]
+    one, other = weights(folder), weights(tmp_path / "whole")
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_best_weights_stay_while_a_checkpoint_names_them(tmp_path: Path) -> None:
+    def steps() -> list[str]:
+        return sorted(one.name for one in (tmp_path / "best").iterdir())
+
+    for step, spared in ((0, None), (3, 0), (6, 0), (9, 6)):
+        write_best(tmp_path, {"w": torch.tensor([float(step)])}, step, spared=spared)
+        expected = {step} if spared is None else {step, spared}
+        assert steps() == [f"step-{one:08d}" for one in sorted(expected)]
+    assert read_best(tmp_path, 6)["w"].item() == 6.0
+    with pytest.raises(CheckpointError, match=r"step-00000003: the best weights cannot be read"):
+        read_best(tmp_path, 3)
+
+
+def test_a_folder_of_something_else_is_refused(base: Path, pairs: Path, tmp_path: Path) -> None:
+    (tmp_path / "training.json").write_text("{}")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"the folder holds 'notes.txt', which is no training's beginning"):
+        train(tmp_path, grpo_recipe(base, pairs))
+    assert (tmp_path / "training.json").read_text() == "{}"
+
+
+def test_a_dry_run_says_what_is_not_installed(
+    base: Path,
+    pairs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = grpo_recipe(base, pairs, rollout={"engine": "vllm"}, report={"report_to": "abacus"})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    path = write_recipe(tmp_path / "recipe.toml", recipe)
+    assert main(["grpo", str(path), "--dry-run"]) == 1
+    said = capsys.readouterr().out
+    assert "cannot run here: the vllm engine needs vllm, which is not installed" in said
+    assert "vLLM holds weights of its own in 32 bits" in said
+    assert main(["grpo", str(path), "--dry-run", "--set", "rollout.engine=transformers"]) == 1
+    assert "report.report_to: 'abacus' is not a tracker that is installed" in capsys.readouterr().out
+
+
 def test_the_command_line(
     base: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -339,6 +437,9 @@ def test_the_command_line(
         ({"model": {"from_scratch": {}}}, "name either base"),
         ({"objective": {"options": ["clip-hire"]}}, "objective option 'clip-hire' is not known"),
         ({"objective": {"clip_low": 2.0}}, "objective.clip_low is 2.0; expected in [0, 1)"),
+        ({"optim": {"betas": [1.5, 0.9]}}, "optim.betas.0: input should be less than 1"),
+        ({"optim": {"lr": float("inf")}}, "optim.lr: input should be a finite number"),
+        ({"data": {"family": "rating"}}, "data.family: 'rating' asks about 1 answer(s)"),
         ({"rewards": {"verdikt": 1.0}}, "reward 'verdikt' is not known; did you mean 'verdict'?"),
     ],
 )
@@ -355,6 +456,12 @@ def test_nothing_to_train_on(base: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=r"nothing to train on: of 1 pairs 1 have no preferred answer"):
         build_grpo_plan(build_grpo_recipe(grpo_recipe(base, path), "r.toml"))
+    world = grpo_recipe(base, path)
+    world["data"] = {"world": {"items": 20, "held_out": 0}, "max_prompt_tokens": 10}
+    with pytest.raises(
+        DataError, match=r"of 20 pairs 0 have no preferred answer and 20 have a prompt longer"
+    ):
+        build_grpo_plan(build_grpo_recipe(world, "r.toml"))
     path.write_text(json.dumps({**row, "label": "A"}) + "\n")
     recipe = build_grpo_recipe(grpo_recipe(base, path, optim={"epochs": 1}), "r.toml")
     with pytest.raises(ConfigError, match=r"not one rollout; lower rollout.prompts"):

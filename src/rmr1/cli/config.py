@@ -139,7 +139,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def assign_setting(values: dict[str, Any], assignment: str) -> None:
     name, text = split_assignment(assignment, "--set", "A.B=C")
-    *sections, key = name.split(".")
+    *sections, key = _split_name(name)
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
@@ -148,6 +148,19 @@ def assign_setting(values: dict[str, Any], assignment: str) -> None:
         values[key] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         values[key] = text
+
+
+def _split_name(name: str) -> list[str]:
+    """The parts of a setting's name; one that holds a dot stands in quotation marks, as in TOML."""
+    try:
+        nested: Any = tomllib.loads(f"{name} = true")
+    except tomllib.TOMLDecodeError:
+        return name.split(".")
+    parts = []
+    while isinstance(nested, dict):
+        ((part, nested),) = nested.items()
+        parts.append(part)
+    return parts
 
 
 def split_assignment(text: str, flag: str, form: str) -> tuple[str, str]:

@@ -6,8 +6,9 @@
   torchrun --nproc-per-node 8 --no-python rmr1 grpo recipe.toml -o models/x
 
 A recipe is a TOML file; recipes/tiny-grpo.toml trains on the synthetic world. A run that was stopped goes on
-when the same command is given again. The weights with the best held-out accuracy are kept. The result is a
-Hugging Face folder: rmr1 judge -m models/x.
+when the same command is given again. The weights with the best accuracy at a look at held-out pairs are kept:
+there is one before the first rollout, one after the last, and one every evaluation.every. The result is a
+Hugging Face folder: rmr1 judge -m models/x. With [lora] it holds the adapters: rmr1 judge -m BASE --adapter models/x.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rmr1.cli.training import (
     needing_training_libraries,
     print_json,
     print_plan,
+    print_use,
     read_recipe_values,
 )
 
@@ -47,9 +49,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_forecast(recipe: Any, *, as_json: bool) -> int:
     """What the run would do and take; 1 where it cannot run on this machine."""
-    from rmr1.errors import CheckpointError
+    from rmr1.errors import CheckpointError, ConfigError
     from rmr1.train.grpo.estimate import find_obstacle, find_risk
-    from rmr1.train.grpo.fit import estimate_recipe
+    from rmr1.train.grpo.fit import check_libraries, estimate_recipe
     from rmr1.train.grpo.plan import build_grpo_plan
     from rmr1.train.grpo.shapes import PUBLISHED
 
@@ -64,6 +66,10 @@ def _print_forecast(recipe: Any, *, as_json: bool) -> int:
         values = {"not read": f"{error}; what follows is from the model's published shape"}
     estimate, machine = estimate_recipe(recipe, plan)
     obstacle, risk = find_obstacle(estimate, machine), find_risk(estimate, machine)
+    try:
+        check_libraries(recipe)
+    except ConfigError as error:
+        obstacle = str(error) if obstacle is None else f"{error}; and {obstacle}"
     if as_json:
         found = {**estimate.describe(), "machine": machine.name, "obstacle": obstacle, "risk": risk}
         print_json({**values, "estimate": found})
@@ -133,7 +139,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     ):
         if summary[name]:
             print(f"left out, {what}: {summary[name]}")
-    print(f"judge with it: rmr1 judge pairs.jsonl -m {folder}")
+    print_use(folder)
 
 
 def _format_look(summary: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@
   torchrun --nproc-per-node 8 --no-python rmr1 sft recipe.toml -o models/x
 
 A recipe is a TOML file; recipes/ holds the paper's for three sizes. A run that was stopped goes on
-when the same command is given again. The result is a Hugging Face folder: rmr1 judge -m models/x.
+when the same command is given again. The result is a Hugging Face folder: rmr1 judge -m models/x. With [lora] it
+holds the adapters: rmr1 judge -m BASE --adapter models/x.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rmr1.cli.training import (
     needing_training_libraries,
     print_json,
     print_plan,
+    print_use,
     read_recipe_values,
 )
 
@@ -82,4 +84,4 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
         )
     if summary["overlong"]:
         print(f"left out, longer than data.max_tokens: {summary['overlong']}")
-    print(f"judge with it: rmr1 judge pairs.jsonl -m {folder}")
+    print_use(folder)

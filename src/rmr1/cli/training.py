@@ -70,6 +70,19 @@ def print_plan(values: Mapping[str, Any], *, as_json: bool) -> None:
         print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
 
 
+def print_use(folder: str) -> None:
+    """How the result is used: a model, or adapters of one."""
+    import json
+    from pathlib import Path
+
+    adapters = Path(folder) / "adapter_config.json"
+    model = f"-m {folder}"
+    if adapters.exists():
+        base = json.loads(adapters.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        model = f"-m {base} --adapter {folder}"
+    print(f"judge with it: rmr1 judge pairs.jsonl {model}")
+
+
 def print_json(values: Mapping[str, Any]) -> None:
     import json
 

@@ -28,9 +28,10 @@ from rmr1.errors import CheckpointError
 
 FOLDER = "checkpoints"
 BEST = "best"
-"""Folder of the weights with the best held-out figures so far, where a training keeps them."""
+"""Folder of the weights with the best held-out figures so far, by step, where a training keeps them."""
 _PREFIX = "step-"
-_PART = ".part-"
+PART = ".part-"
+"""What the name of a half-written folder begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def write_checkpoint(run: Path, snapshot: Snapshot, *, keep: int) -> Path:
     """
     folder = run / FOLDER
     target = folder / f"{_PREFIX}{snapshot.state['step']:08d}"
-    part = folder / f"{_PART}{target.name}"
+    part = folder / f"{PART}{target.name}"
     try:
         folder.mkdir(exist_ok=True)
         shutil.rmtree(part, ignore_errors=True)
@@ -89,50 +90,57 @@ def write_checkpoint(run: Path, snapshot: Snapshot, *, keep: int) -> Path:
     return target
 
 
-def write_best(run: Path, weights: Mapping[str, torch.Tensor], state: Mapping[str, Any]) -> None:
-    """Keep these weights as the run's best, in the place of those before.
+def write_best(
+    run: Path, weights: Mapping[str, torch.Tensor], step: int, *, spared: int | None = None
+) -> None:
+    """Keep these weights as the run's best, and drop the others but those of the step that is `spared`.
+
+    The newest checkpoint may name an older step, at which a run goes on that is stopped before its next one.
 
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; the ones before stay.
     """
-    target, part = run / BEST, run / f"{_PART}{BEST}"
+    target = run / place_best(step)
+    part = run / f"{PART}{BEST}"
     try:
+        target.parent.mkdir(exist_ok=True)
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         kept = {name: one.detach().cpu().contiguous() for name, one in weights.items()}
         save_file(kept, part / "weights.safetensors", metadata={"format": "pt"})
-        (part / "state.json").write_text(json.dumps(dict(state), indent=2) + "\n", encoding="utf-8")
         for file in part.iterdir():
             _flush(file)
         shutil.rmtree(target, ignore_errors=True)
         os.replace(part, target)
-        _flush(run)
+        _flush(target.parent)
     except (OSError, SafetensorError, RuntimeError) as error:
         shutil.rmtree(part, ignore_errors=True)
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise CheckpointError(
             f"{target}: the best weights cannot be written ({reason}): free space, then run the same command again"
         ) from None
+    stay = {target} if spared is None else {target, run / place_best(spared)}
+    for old in target.parent.iterdir():
+        if old not in stay:
+            shutil.rmtree(old, ignore_errors=True)
 
 
-def read_best(
-    run: Path, *, device: torch.device | str = "cpu"
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-    """The run's best weights and their state; None where there are none.
+def read_best(run: Path, step: int, *, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
+    """The weights of this step, which was the run's best.
 
     Raises:
-        CheckpointError: a file is missing or damaged.
+        CheckpointError: they are missing or damaged.
     """
-    folder = run / BEST
-    if not folder.exists():
-        return None
+    folder = run / place_best(step)
     try:
-        return (
-            load_file(folder / "weights.safetensors", device=str(device)),
-            json.loads((folder / "state.json").read_text(encoding="utf-8")),
-        )
+        return load_file(folder / "weights.safetensors", device=str(device))
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: the best weights cannot be read ({error})") from None
+
+
+def place_best(step: int) -> Path:
+    """Where a run's folder has the weights of this step, if they are among its best."""
+    return Path(BEST, f"{_PREFIX}{step:08d}")
 
 
 def find_checkpoint(run: Path) -> Path | None:

@@ -4,6 +4,7 @@
       training.json    how it is made: recipe, data, versions; enough to do it again
       metrics.jsonl    one line per logged step and per look at the held-out data
       checkpoints/     see `rmr1.train.checkpoints`
+      best/            weights with the best held-out figures so far, where they are kept
       summary.json     the figures at the end; there once the run is finished
       config.json, model.safetensors, tokenizer.json, ...
 
@@ -24,12 +25,15 @@ from rmr1.data.differences import describe_differences
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.replace import write_text
 from rmr1.errors import RunError
+from rmr1.train.checkpoints import BEST, PART
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.recipe import Section, SourceRecipe
 
 DESCRIPTION = "training.json"
 METRICS = "metrics.jsonl"
 SUMMARY = "summary.json"
+LOGS = "logs"
+"""Of trackers that write files."""
 TRIES = "tries"
 """Of a training that compares learning rates: a folder of this form for each."""
 FULL = "full"
@@ -101,8 +105,10 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
         stored = path / DESCRIPTION
         if stored.exists() and _has_begun(path):
             _refuse_differences(path, json.loads(stored.read_text(encoding="utf-8")), description)
-        elif any(file.name not in (DESCRIPTION, METRICS) for file in path.iterdir()):
-            raise RunError(f"{path}: the folder is not empty and holds no {DESCRIPTION}; choose another -o")
+        elif foreign := next((file.name for file in path.iterdir() if not _is_ours(file.name)), None):
+            raise RunError(
+                f"{path}: the folder holds {foreign!r}, which is no training's beginning; choose another -o"
+            )
         else:
             write_text(stored, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
     except BaseException as error:
@@ -142,6 +148,11 @@ def _has_begun(path: Path) -> bool:
         or (path / TRIES).exists()
         or (metrics.exists() and metrics.stat().st_size > 0)
     )
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a training may have written it before its first checkpoint."""
+    return name in (DESCRIPTION, METRICS, LOGS, BEST) or name.startswith(PART)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

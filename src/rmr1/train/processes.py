@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from rmr1.errors import ConfigError, RMR1Error
+from rmr1.train.folder import LOGS
 from rmr1.train.recipe import ReportRecipe
 
 _T = TypeVar("_T")
@@ -25,8 +26,8 @@ def accelerated(
 ) -> Iterator[Any]:
     """accelerate's view of the processes and devices; `is_mixed` computes in bfloat16 on float32 weights.
 
-    Trackers that write files do so in `logs` in the folder. What it keeps for the whole process is taken back at the end, so that a run of another precision may
-    follow in the same process.
+    Trackers that write files do so in `logs` in the folder. What accelerate keeps for the whole process is taken
+    back at the end, so that a run of another precision may follow in the same process.
 
     Raises:
         ConfigError: accelerate or a tracker is not installed, or the device is not there.
@@ -39,8 +40,7 @@ def accelerated(
         raise ConfigError(
             f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
         ) from None
-    wanted = report.report_to
-    names = [] if wanted == "none" else [wanted] if isinstance(wanted, str) else list(wanted)
+    names = check_trackers(report)
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
     is_first = not AcceleratorState._shared_state
@@ -51,14 +51,11 @@ def accelerated(
             log_with=names or None,
             project_config=ProjectConfiguration(
                 project_dir=None if folder is None else str(folder),
-                logging_dir=None if folder is None else str(Path(folder, "logs")),
+                logging_dir=None if folder is None else str(Path(folder, LOGS)),
             ),
         )
     except ValueError as error:
         raise ConfigError(f"report.report_to or model.precision: {str(error).splitlines()[0]}") from None
-    found = {getattr(one, "value", one) for one in accelerator.log_with}
-    if missing := [name for name in names if name != "all" and name not in found]:
-        raise ConfigError(f"report.report_to: {missing[0]!r} is not a tracker that is installed")
     try:
         yield accelerator
     finally:
@@ -66,6 +63,27 @@ def accelerated(
             accelerator.end_training()
         if accelerator.num_processes == 1 and is_first:
             AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def check_trackers(report: ReportRecipe) -> list[str]:
+    """The names of the trackers that are wanted; none where nothing is to be reported.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    wanted = report.report_to
+    names = [] if wanted == "none" else [wanted] if isinstance(wanted, str) else list(wanted)
+    if names:
+        try:
+            from accelerate.tracking import get_available_trackers
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
+            ) from None
+        found = {getattr(one, "value", one) for one in get_available_trackers()}
+        if missing := [name for name in names if name != "all" and name not in found]:
+            raise ConfigError(f"report.report_to: {missing[0]!r} is not a tracker that is installed")
+    return names
 
 
 def call_on_main(accelerator: Any, function: Callable[[], _T]) -> _T | None:
@@ -105,6 +123,21 @@ def gather(accelerator: Any, values: list[_T]) -> list[_T]:
 
     found: list[_T] = gather_object(values)
     return found
+
+
+def gather_calls(accelerator: Any, function: Callable[[], list[_T]]) -> list[_T]:
+    """What the call gives in each process, in the order of their ranks; what it raises in one is raised in all."""
+    error: RMR1Error | None = None
+    values: list[_T] = []
+    try:
+        values = function()
+    except RMR1Error as raised:
+        error = raised
+    found = gather(accelerator, [(error, values)])
+    for raised_there, _ in found:
+        if raised_there is not None:
+            raise raised_there
+    return [value for _, one in found for value in one]
 
 
 def flatten_settings(values: Mapping[str, Any], name: str = "") -> dict[str, Any]:

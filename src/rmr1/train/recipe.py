@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, ClassVar, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,8 +17,12 @@ from rmr1.errors import ConfigError
 R = TypeVar("R", bound=BaseModel)
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+"""A coefficient of Adam's running means."""
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class TokenizerRecipe(Section):
@@ -168,7 +172,7 @@ class OptimRecipe(Section):
     lr: float = Field(default=1e-5, gt=0)
     muon_lr: float = Field(default=4e-3, gt=0)
     """Of the matrices inside the layers, where the name is "muon"; the rest has `lr`."""
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Beta, Beta] = (0.9, 0.95)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, ge=0)

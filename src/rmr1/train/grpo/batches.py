@@ -1,7 +1,8 @@
 """Samples with rewards -> the groups that an update learns from, and its tensors.
 
 Pure but for tensors. The size of a mini-batch counts all its groups, also those that are skipped, so skipping
-changes the time that a step takes and not what it computes.
+changes the time that a step takes and not what it computes. Where nothing of a mini-batch is left, the
+optimizer makes no step: neither its momentum nor weight decay moves the weights.
 """
 
 from __future__ import annotations

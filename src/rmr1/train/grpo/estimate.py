@@ -16,7 +16,6 @@ from rmr1.engines.speed import CALLS_PER_LAYER, ROW_SECONDS
 from rmr1.train.grpo.machines import Machine
 from rmr1.train.grpo.needs import (
     FORMATS,
-    VLLM_BYTES,
     VLLM_CPU_CACHE,
     Part,
     Phase,
@@ -197,8 +196,8 @@ def _compute_decode_seconds(shape: ModelShape, numbers: RunNumbers, machine: Mac
         context = prompt + new / 2
         rows = min(_VLLM_ROWS, prompts * numbers.samples)
         room = _count_vllm_cache(shape, numbers, machine)
-        rows = max(1, min(rows, int(room / (context * VLLM_BYTES * shape.cache_width))))
-        step = compute_step(rows, context, VLLM_BYTES) + _VLLM_STEP_SECONDS
+        rows = max(1, min(rows, int(room / (context * numbers.vllm_bytes * shape.cache_width))))
+        step = compute_step(rows, context, numbers.vllm_bytes) + _VLLM_STEP_SECONDS
         return step * prompts * numbers.samples * new / rows
     batch = count_batch(numbers, machine)
     rows = batch * numbers.samples
@@ -214,7 +213,7 @@ def _count_vllm_cache(shape: ModelShape, numbers: RunNumbers, machine: Machine) 
     """Bytes that vLLM has for keys and values."""
     if machine.kind == "cpu":
         return VLLM_CPU_CACHE
-    return numbers.gpu_memory * machine.memory_bytes - VLLM_BYTES * shape.parameters()
+    return numbers.gpu_memory * machine.memory_bytes - numbers.vllm_bytes * shape.parameters()
 
 
 # --- what is in the way
@@ -226,9 +225,9 @@ def find_obstacle(estimate: Estimate, machine: Machine) -> str | None:
     has = f"{_name(machine)} has {_format_gb(machine.memory_bytes)}"
     if numbers.engine == "vllm":
         context = numbers.prompt_tokens + numbers.new_tokens
-        least = VLLM_BYTES * shape.cache_width * context
+        least = numbers.vllm_bytes * shape.cache_width * context
         if _count_vllm_cache(shape, numbers, machine) < least:
-            need = VLLM_BYTES * shape.parameters() + least
+            need = numbers.vllm_bytes * shape.parameters() + least
             if machine.kind == "cpu":
                 return (
                     f"vLLM keeps {_format_gb(VLLM_CPU_CACHE)} of keys and values on a CPU, and one sample of "
@@ -328,7 +327,7 @@ def _list_assumptions(numbers: RunNumbers, machine: Machine) -> tuple[str, ...]:
         )
     if numbers.engine == "vllm":
         lines.append(
-            f"vLLM holds weights of its own in 16 bits, keeps its memory during the update, decodes at most "
+            f"vLLM holds weights of its own in {8 * numbers.vllm_bytes} bits, keeps its memory during the update, decodes at most "
             f"{_VLLM_ROWS} samples together, and computes a prompt once"
         )
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rmr1.engines.lora import import_peft
 from rmr1.errors import ConfigError
 from rmr1.train.grpo.estimate import Estimate, estimate_run, find_obstacle
 from rmr1.train.grpo.machines import Machine, see_machine
@@ -9,6 +10,7 @@ from rmr1.train.grpo.needs import RunNumbers
 from rmr1.train.grpo.plan import GrpoPlan
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.shapes import PUBLISHED, ModelShape, read_shape
+from rmr1.train.processes import check_trackers
 
 
 def estimate_recipe(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> tuple[Estimate, Machine]:
@@ -21,11 +23,27 @@ def estimate_recipe(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> tuple[E
     return estimate_run(_find_shape(recipe, plan), count_numbers(recipe, plan), machine), machine
 
 
+def check_libraries(recipe: GrpoRecipe) -> None:
+    """
+    Raises:
+        ConfigError: the recipe needs a library or a tracker that is not installed.
+    """
+    if recipe.rollout.engine == "vllm":
+        from rmr1.engines.vllm.core import check_installed
+
+        check_installed()
+    if recipe.lora is not None:
+        import_peft()
+    check_trackers(recipe.report)
+
+
 def check_fit(plan: GrpoPlan) -> None:
     """
     Raises:
-        ConfigError: the run has no room on this machine; the line says why, and what would help.
+        ConfigError: a library is missing, or the run has no room on this machine; the line says why, and what
+            would help.
     """
+    check_libraries(plan.recipe)
     estimate, machine = estimate_recipe(plan.recipe, plan)
     if obstacle := find_obstacle(estimate, machine):
         raise ConfigError(obstacle)

@@ -26,8 +26,6 @@ from rmr1.train.losses import CHUNK_LOGITS
 
 DEFAULT_NEW_TOKENS = 800
 """Mean length of a sample where nothing is known of the judge."""
-VLLM_BYTES = 2
-"""Of its weights, keys and values, each."""
 VLLM_CPU_CACHE = 4 << 30
 """Bytes that it takes for keys and values on a CPU."""
 
@@ -75,6 +73,11 @@ class RunNumbers:
     gpu_memory: float = 0.4
     """vLLM's share of a GPU, in (0, 1)."""
     rollouts: int = 1
+
+    @property
+    def vllm_bytes(self) -> int:
+        """Of each of vLLM's weights, keys and values."""
+        return 4 if self.precision == "fp32" else 2
 
     @property
     def expected_prompt(self) -> float:
@@ -183,7 +186,11 @@ def list_parts(
     if numbers.engine == "vllm":
         room = numbers.gpu_memory * machine.memory_bytes
         parts.append(
-            ("vLLM", "always", room if machine.kind == "cuda" else VLLM_BYTES * total + VLLM_CPU_CACHE)
+            (
+                "vLLM",
+                "always",
+                room if machine.kind == "cuda" else numbers.vllm_bytes * total + VLLM_CPU_CACHE,
+            )
         )
     else:
         num_prompts = count_batch(numbers, machine)

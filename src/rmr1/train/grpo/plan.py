@@ -13,7 +13,7 @@ from rmr1.train.folder import describe_training
 from rmr1.train.grpo.objective import Objective
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rewards import Term, build_rewards
-from rmr1.train.grpo.tasks import Task, TaskCounts, TaskMaker, TaskSource, WorldTasks, open_tasks
+from rmr1.train.grpo.tasks import Task, TaskCounts, TaskMaker, TaskSource, WorldTasks, count_world, open_tasks
 from rmr1.train.optim import count_warmup
 
 _SAMPLED = 200
@@ -60,13 +60,17 @@ def build_grpo_plan(recipe: GrpoRecipe) -> GrpoPlan:
         recipe.model.base, revision=recipe.model.revision, trust_remote_code=recipe.model.trust_remote_code
     )
     reader, family = build_reader(recipe, base), load_family(recipe.data.family)
-    maker = TaskMaker(reader, family, recipe)
+    if family.num_answers != 2:
+        raise ConfigError(
+            f"data.family: {family.name!r} asks about {family.num_answers} answer(s), and rewards are for a verdict "
+            "between two; use one such as 'rubric'"
+        )
+    maker = TaskMaker(reader, family, recipe, both=recipe.data.order == "both")
     source, held_out = open_tasks(recipe, maker, TaskMaker(reader, family, recipe))
     if recipe.data.has_held_out and not held_out:
         raise ConfigError("no held-out pair is left; name others, or a larger held_out_share")
     if isinstance(source, WorldTasks):
-        for index in range(min(_SAMPLED, source.num_pairs)):
-            source.get(0, index)
+        count_world(source, maker, recipe.data, _SAMPLED)
     counts = maker.counts
     prompts = source.num_pairs * (2 if recipe.data.order == "both" else 1)
     steps = optim.epochs * prompts // rollout.prompts

@@ -2,6 +2,7 @@
 
 arXiv 2505.02387, section 4 and appendix; rates from the reference repository's cluster scripts. The instruct
 models start from the paper's supervised stage, which was not published: `model.base` is yours to name there.
+What the defaults say already is not said again, or named options could not change it.
 """
 
 from __future__ import annotations
@@ -21,15 +22,10 @@ def _paper(lr: float, *, base: str | None, family: str) -> dict[str, Any]:
             "temperature": 1.0,
         },
         "update": {"prompts": 128, "row_tokens": 65536},
-        "objective": {
-            "clip_low": 0.2,
-            "clip_high": 0.2,
-            "beta": 1e-3,
-            "average": "sequence",
-            "importance": "truncate",
-        },
+        "objective": {"beta": 1e-3},
         "rewards": {"verdict": 1.0},
         "optim": {"name": "adamw", "lr": lr, "schedule": "constant", "warmup": 0, "clip": 1.0, "epochs": 1},
+        "evaluation": {"every": 5},
         "checkpoint": {"every": 5},
     }
 

@@ -15,6 +15,7 @@ from rmr1.train.grpo.objective import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.grpo.rewards import PAPER
 from rmr1.train.recipe import (
+    Beta,
     CheckpointRecipe,
     LoraRecipe,
     ModelRecipe,
@@ -99,7 +100,8 @@ class UpdateRecipe(Section):
     prompts: int | None = Field(default=None, ge=1)
     """Prompts of one step; by default all of the rollout, which keeps the policy on its own samples."""
     row_tokens: int = Field(default=16384, ge=1)
-    """Tokens of a packed row of groups, each prompt counted once: what bounds the memory."""
+    """Tokens of a packed row of groups, each prompt counted once, or of one group where that is longer: what
+    bounds the memory."""
 
 
 class ObjectiveRecipe(Section):
@@ -129,7 +131,7 @@ class ObjectiveRecipe(Section):
 
 class TunerRecipe(OptimRecipe):
     lr: float = Field(default=1e-6, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     weight_decay: float = Field(default=0.01, ge=0)
     schedule: Literal["cosine", "linear", "constant"] = "constant"
     warmup: float = Field(default=0, ge=0)

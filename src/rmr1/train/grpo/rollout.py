@@ -2,8 +2,8 @@
 
 One sampling loop serves judging and training (`rmr1.engines.decode`): a prompt is computed once for all its
 samples, finished ones leave, and a text ends at its verdict. Every sample has a seed of its own, made from
-the run's seed, the number of the rollout, the prompt and the sample's number, so neither batches nor the
-number of processes change what is sampled (up to rounding).
+the run's seed, the number of the rollout, the epoch, the prompt and the sample's number, so neither batches nor
+the number of processes change what is sampled (up to rounding).
 """
 
 from __future__ import annotations
@@ -138,8 +138,11 @@ class Sampler:
 
 
 def make_seed(seed: str, task: Task, number: int) -> int:
-    """The seed of one sample: of the rollout, the prompt and the sample's number."""
-    name = f"{seed}/{task.place}/{task.prompt.order}"
+    """The seed of one sample: of the rollout, the epoch, the prompt and the sample's number.
+
+    A rollout that passes the end of an epoch has some prompts twice, and different samples of them.
+    """
+    name = f"{seed}/{task.epoch}/{task.place}/{task.prompt.order}"
     digest = hashlib.sha256(name.encode()).digest()
     return derive_seed(int.from_bytes(digest[:8], "big"), number)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ import torch
 from rmr1.engines.loading import load_checkpoint
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import ConfigError
-from rmr1.train.checkpoints import read_best, restore_weights, trained_weights, write_best
+from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
@@ -40,7 +40,7 @@ from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.packing import share_rows
-from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather
+from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, gather_calls
 from rmr1.train.progress import load_progress, run_once, save_progress
 from rmr1.train.start import load_trainee
 
@@ -62,10 +62,6 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
     ) as accelerator:
         plan = build_grpo_plan(recipe)
         check_fit(plan)
-        if recipe.rollout.engine == "vllm":
-            from rmr1.engines.vllm.core import check_installed
-
-            check_installed()
         place = Path(output)
         return run_once(
             accelerator,
@@ -134,6 +130,8 @@ class Reinforcement:
             "tokens": 0,
             "seconds": 0.0,
         }
+        self.stored_best: int | None = None
+        """The step of the best weights that the newest checkpoint knows of."""
         self._resume()
 
     def run(self) -> dict[str, Any]:
@@ -148,7 +146,7 @@ class Reinforcement:
         with Display(steps, done=state["step"], quiet=self.quiet, describe=describe_step) as display:
             if state["step"]:
                 display.say(f"rmr1: {self.output}: going on after rollout {state['step']}")
-            elif self.plan.held_out and every:
+            elif self.plan.held_out:
                 self._look(display)
             while state["step"] < steps:
                 values = self._step()
@@ -232,19 +230,26 @@ class Reinforcement:
 
     def score(self, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]) -> list[ScoredGroup]:
         """Every task's samples with what they earned."""
-        judged = [
-            [sample.judge(task) for sample in group] for task, group in zip(tasks, samples, strict=True)
-        ]
+        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         is_paired = needs_both_orders(self.plan.terms)
-        found = []
-        for place, task in enumerate(tasks):
-            # The two orders of a pair follow each other.
-            partners = judged[place ^ 1] if is_paired else None
-            rewards = compute_rewards(self.plan.terms, judged[place], partners)
-            found.append(
-                ScoredGroup(task=task, samples=samples[place], judged=judged[place], rewards=rewards)
-            )
-        return found
+
+        def score_own() -> list[ScoredGroup]:
+            # The two orders of a pair follow each other, and are scored by one process.
+            own = [place for place in range(len(tasks)) if place // 2 % ranks == rank]
+            judged = {place: [sample.judge(tasks[place]) for sample in samples[place]] for place in own}
+            found = []
+            for place in own:
+                partners = judged[place ^ 1] if is_paired else None
+                rewards = compute_rewards(self.plan.terms, judged[place], partners)
+                found.append((place, judged[place], rewards))
+            return found
+
+        # A function of the user's is called once for a sample, and all processes go on with what it said.
+        scored = sorted(gather_calls(self.accelerator, score_own), key=lambda one: one[0])
+        return [
+            ScoredGroup(task=tasks[place], samples=samples[place], judged=judged, rewards=rewards)
+            for place, judged, rewards in scored
+        ]
 
     def update(self, batches: Sequence[MiniBatch], factor: float) -> tuple[dict[str, float], list[float]]:
         """A step of the optimizer for each mini-batch that has a live group.
@@ -271,18 +276,14 @@ class Reinforcement:
             norms.append(norm)
         return dict(zip(("loss", *STATS), totals.tolist(), strict=True)), norms
 
-    def backward(self, batch: MiniBatch, old: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
+    def backward(self, batch: MiniBatch, old: Mapping[int, torch.Tensor] | None = None) -> torch.Tensor:
         """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`.
 
         `old` has the log-probabilities under the weights that sampled for each row, where they are not the
         policy's any more.
         """
         ranks = self.accelerator.num_processes
-        rows = self._pack(batch)
-        costs = [float(sum(batch.groups[place].group.num_tokens for place in row)) for row in rows]
-        own = share_rows(costs, ranks)[self.accelerator.process_index]
-        # A process without a row takes part with one that counts for nothing: all must meet at the end.
-        work = [(place, 1.0) for place in own] or [(0, 0.0)]
+        rows, work = self._share(batch)
         totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
         with shared_prompt_attention(self.model):
             for number, (place, weight) in enumerate(work):
@@ -302,31 +303,42 @@ class Reinforcement:
             totals = self.accelerator.reduce(totals.float(), "sum").double()
         return totals
 
-    def _pack(self, batch: MiniBatch) -> list[list[int]]:
-        return pack_groups([group.group for group in batch.groups], self.recipe.update.row_tokens)
+    def _share(self, batch: MiniBatch) -> tuple[list[list[int]], list[tuple[int, float]]]:
+        """The groups of each packed row, and the rows of this process with what they count, 1.
+
+        A process without a row takes part with one that counts for nothing: all must meet at the end.
+        """
+        rows = pack_groups([group.group for group in batch.groups], self.recipe.update.row_tokens)
+        costs = [float(sum(batch.groups[place].group.num_tokens for place in row)) for row in rows]
+        own = share_rows(costs, self.accelerator.num_processes)[self.accelerator.process_index]
+        return rows, [(place, 1.0) for place in own] or [(0, 0.0)]
 
     @torch.no_grad()
-    def _compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, list[torch.Tensor]]:
+    def _compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, dict[int, torch.Tensor]]:
         """Which mini-batches are learnt from by later weights, and the log-probabilities under the earlier.
 
-        The sampler's own serve, an empty list, unless they are corrected by importance: then the trainer's
-        are computed, for each row.
+        The sampler's own serve, an empty dict, unless they are corrected by importance: then the trainer's are
+        computed, for each row that this process will learn from.
         """
         later = [number for number in range(1, len(batches)) if batches[number].groups]
         if self.plan.objective.importance == "none":
-            return {number: [] for number in later}
-        found: dict[int, list[torch.Tensor]] = {}
+            return {number: {} for number in later}
+        found: dict[int, dict[int, torch.Tensor]] = {}
         with shared_prompt_attention(self.model), self.accelerator.autocast():
             for number in later:
                 batch = batches[number]
-                found[number] = [
-                    self.loss.policy(
+                rows, work = self._share(batch)
+                found[number] = {
+                    place: self.loss.policy(
                         build_update_row(
-                            [batch.groups[one] for one in row], batch, self.plan.objective, self.device
+                            [batch.groups[one] for one in rows[place]],
+                            batch,
+                            self.plan.objective,
+                            self.device,
                         ).row
                     )[0]
-                    for row in self._pack(batch)
-                ]
+                    for place, _ in work
+                }
         return found
 
     def _start_vllm(self, end_tokens: Collection[int]) -> VllmSampler:
@@ -377,7 +389,7 @@ class Reinforcement:
             self.state["best"] = {"step": step, "held_out_accuracy": values["held_out_accuracy"]}
             call_on_main(
                 self.accelerator,
-                lambda: write_best(self.output, trained_weights(self.loss), self.state["best"]),
+                lambda: write_best(self.output, trained_weights(self.loss), step, spared=self.stored_best),
             )
         return values
 
@@ -408,11 +420,17 @@ class Reinforcement:
             position=self.position,
             keep=self.recipe.checkpoint.keep,
         )
+        self.stored_best = self.state.get("best", {}).get("step")
 
     def _resume(self) -> None:
         found = load_progress(self.accelerator, self.output, module=self.loss, optimizers=self.optimizers)
         if found is not None:
             self.state, self.position = found
+            best = self.state.get("best")
+            # A checkpoint older than the newest may name weights that have been dropped since.
+            if best is not None and not (self.output / place_best(best["step"])).exists():
+                del self.state["best"]
+            self.stored_best = self.state.get("best", {}).get("step")
         if self.folder is not None:
             # Without a checkpoint the first look, before step 1, is taken anew as well.
             self.folder.rewind(self.state["step"] if found is not None else -1)
@@ -423,10 +441,8 @@ class Reinforcement:
         best = state.get("best")
         kept_step = state["step"]
         if best is not None and best["step"] != state["step"]:
-            found = read_best(self.output, device=self.device)
-            if found is not None:
-                restore_weights(self.loss, found[0], self.output)
-                kept_step = best["step"]
+            restore_weights(self.loss, read_best(self.output, best["step"], device=self.device), self.output)
+            kept_step = best["step"]
         summary = {
             "steps": state["step"],
             "updates": state["updates"],

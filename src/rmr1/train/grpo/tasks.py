@@ -8,7 +8,7 @@ what is used.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
@@ -31,7 +31,9 @@ class Task:
     """As it was read; labelled "A" or "B"."""
     prepared: Prepared
     place: int
-    """Number of the pair in its epoch."""
+    """Number of the pair as it is read."""
+    epoch: int = 0
+    """In which it is learnt from."""
 
     @property
     def prompt(self) -> JudgePrompt:
@@ -71,28 +73,32 @@ class TaskCounts:
 class TaskMaker:
     """Makes the tasks of a pair."""
 
-    def __init__(self, reader: RequestReader, family: PromptFamily, recipe: GrpoRecipe):
+    def __init__(
+        self, reader: RequestReader, family: PromptFamily, recipe: GrpoRecipe, *, both: bool = False
+    ):
+        """With `both` a pair is a task in each order, otherwise in the one that the recipe says."""
         self._reader = reader
         self._family = family
         self._recipe = recipe
+        self._both = both
         self._special = reader.special_tokens()
         self._params = SamplingParams(
             max_new_tokens=recipe.rollout.max_new_tokens, temperature=recipe.rollout.temperature
         )
         self.counts = TaskCounts()
 
-    def make(self, pair: PreferencePair, place: int, *, orders: Sequence[Order] | None = None) -> list[Task]:
+    def make(self, pair: PreferencePair, place: int, *, epoch: int = 0) -> list[Task]:
         """The tasks of a pair: one, or one for each order; none where it is left out, which is counted.
 
         Raises:
-            DataError: the chat template refuses the pair.
+            DataError: the chat template refuses the pair, or its prompt is too long and the recipe forbids that.
         """
         counts = self.counts
         counts.pairs += 1
         if pair.label not in ("A", "B"):
             counts.undecided += 1
             return []
-        tasks = [self._make(pair, place, order) for order in orders or self._choose_orders(place)]
+        tasks = [self._make(pair, place, order, epoch) for order in self._choose_orders(place)]
         kept = [task for task in tasks if task is not None]
         if len(kept) < len(tasks):
             counts.overlong += 1
@@ -102,23 +108,30 @@ class TaskMaker:
         return kept
 
     def _choose_orders(self, place: int) -> Sequence[Order]:
-        order = self._recipe.data.order
-        if order == "both":
+        if self._both:
             return ("given", "swapped")
-        if order == "given":
+        if self._recipe.data.order == "given":
             return ("given",)
+        # Files of chosen and rejected answers have the better one first: as they stand, "A" is always right.
         return (Random(f"{self._recipe.seed}/order/{place}").choice(("given", "swapped")),)
 
-    def _make(self, pair: PreferencePair, place: int, order: Order) -> Task | None:
+    def _make(self, pair: PreferencePair, place: int, order: Order, epoch: int) -> Task | None:
         prompt = render_prompt(pair, self._family, order=order, special_tokens=self._special)
         prepared = self._reader.prepare(Request(key=f"{place}/{order}", prompt=prompt), self._params)
         if not isinstance(prepared, Prepared):
             if prepared.finish_reason == "skipped":
-                return None
+                return self._leave_out(pair, prepared.error or "its prompt is too long")
             raise DataError(f"pair {pair.id!r}: {prepared.error}")
-        if len(prepared.tokens) > self._recipe.data.max_prompt_tokens:
-            return None
-        return Task(pair=pair, prepared=prepared, place=place)
+        length, most = len(prepared.tokens), self._recipe.data.max_prompt_tokens
+        if length > most:
+            return self._leave_out(
+                pair, f"its prompt has {length:,} tokens, data.max_prompt_tokens is {most:,}"
+            )
+        return Task(pair=pair, prepared=prepared, place=place, epoch=epoch)
+
+    def _leave_out(self, pair: PreferencePair, reason: str) -> None:
+        if self._recipe.data.on_overlong == "fail":
+            raise DataError(f"pair {pair.id!r}: {reason}, and data.on_overlong is 'fail'")
 
 
 class TaskSource(Protocol):
@@ -148,13 +161,12 @@ class StoredTasks:
         return len(self._tasks)
 
     def get(self, epoch: int, index: int) -> list[Task]:
-        if not self._shuffle:
-            return self._tasks[index]
-        if self._order is None or self._order[0] != epoch:
+        if self._shuffle and (self._order is None or self._order[0] != epoch):
             order = list(range(len(self._tasks)))
             Random(f"{self._seed}/{epoch}").shuffle(order)
             self._order = epoch, order
-        return self._tasks[self._order[1][index]]
+        found = self._tasks[index if self._order is None else self._order[1][index]]
+        return [replace(task, epoch=epoch) for task in found]
 
 
 class WorldTasks:
@@ -175,11 +187,11 @@ class WorldTasks:
         world = self._world
         place = world.start + epoch * world.items + index
         item = sample_pair(world.seed, place, split="train", distribution=world.distribution)
-        return self._maker.make(item.pair, place)
+        return self._maker.make(item.pair, place, epoch=epoch)
 
 
 def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[TaskSource, list[Task]]:
-    """Where training tasks come from, and the held-out ones, as they stand in their files; each by its maker.
+    """Where training tasks come from, and the held-out ones, each by its maker.
 
     Raises:
         DataError: a row cannot be read, or nothing is left to train on.
@@ -189,11 +201,7 @@ def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[
         from rmr1.world import sample_pairs
 
         test = sample_pairs(data.world.seed, data.world.held_out, split="test", distribution="balanced")
-        held_out = [
-            task
-            for place, item in enumerate(test)
-            for task in aside.make(item.pair, place, orders=("given",))
-        ]
+        held_out = [task for place, item in enumerate(test) for task in aside.make(item.pair, place)]
         return WorldTasks(data, maker), held_out
     assert data.train is not None
     draw = Random(f"{recipe.seed}/held-out")
@@ -202,20 +210,34 @@ def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[
     for place, pair in enumerate(_read(data.train, data)):
         is_aside = bool(data.held_out_share) and draw.random() < data.held_out_share
         if is_aside:
-            held_out += aside.make(pair, place, orders=("given",))
+            held_out += aside.make(pair, place)
         elif tasks := maker.make(pair, place):
             kept.append(tasks)
     for place, pair in enumerate(_read(data.held_out or (), data)):
-        held_out += aside.make(pair, place, orders=("given",))
+        held_out += aside.make(pair, place)
     if not kept:
-        counts = maker.counts
         name = data.train if isinstance(data.train, str) else ", ".join(data.train)
-        raise DataError(
-            f"nothing to train on: of {counts.pairs} pairs {counts.undecided} have no preferred answer and "
-            f"{counts.overlong} have a prompt longer than data.max_prompt_tokens {data.max_prompt_tokens}",
-            path=name,
-        )
+        raise DataError(_explain_nothing(maker.counts, data), path=name)
     return StoredTasks(kept, seed=recipe.seed, shuffle=data.shuffle), held_out
+
+
+def count_world(source: WorldTasks, maker: TaskMaker, data: TaskDataRecipe, number: int) -> None:
+    """Let the maker count the first pairs of the world, by which all are told.
+
+    Raises:
+        DataError: none of them can be trained on.
+    """
+    for index in range(min(number, source.num_pairs)):
+        source.get(0, index)
+    if not maker.counts.tasks:
+        raise DataError(_explain_nothing(maker.counts, data))
+
+
+def _explain_nothing(counts: TaskCounts, data: TaskDataRecipe) -> str:
+    return (
+        f"nothing to train on: of {counts.pairs} pairs {counts.undecided} have no preferred answer and "
+        f"{counts.overlong} have a prompt longer than data.max_prompt_tokens {data.max_prompt_tokens}"
+    )
 
 
 def _read(sources: str | Sequence[str], data: TaskDataRecipe) -> Iterator[PreferencePair]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ import pytest
 pytest.importorskip("torch")
 
 from rmr1.engines.reader import RequestReader
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.prompts import load_family
 from rmr1.records import PreferencePair, assistant, user
 from rmr1.train.examples import Position
+from rmr1.train.grpo.objective import OPTIONS
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
 from rmr1.train.grpo.rollout import make_seed
-from rmr1.train.grpo.tasks import StoredTasks, Task, TaskMaker, WorldTasks, take_tasks
+from rmr1.train.grpo.tasks import StoredTasks, Task, TaskMaker, WorldTasks, open_tasks, take_tasks
 
 from ....tiny_models import build_tokenizer
 
@@ -28,7 +30,9 @@ def recipe(**sections: Any) -> GrpoRecipe:
     return build_grpo_recipe(values, "r.toml")
 
 
-def make_maker(settings: GrpoRecipe) -> TaskMaker:
+def make_maker(settings: GrpoRecipe, *, both: bool | None = None) -> TaskMaker:
+    if both is None:
+        both = settings.data.order == "both"
     tokenizer = build_tokenizer()
     reader = RequestReader(
         name="x",
@@ -37,7 +41,7 @@ def make_maker(settings: GrpoRecipe) -> TaskMaker:
         max_model_len=100_000,
         end_tokens=(),
     )
-    return TaskMaker(reader, load_family(settings.data.family), settings)
+    return TaskMaker(reader, load_family(settings.data.family), settings, both=both)
 
 
 def pair(label: Any = "A", answer: str = "one") -> PreferencePair:
@@ -99,6 +103,33 @@ def test_tasks_are_taken_across_the_ends_of_epochs() -> None:
     assert position == Position(epoch=1, index=1)
 
 
+def test_a_prompt_that_comes_again_in_a_rollout_has_other_samples() -> None:
+    tasks, _ = take_tasks(stored(2, 1), 4, Position())
+    assert places(tasks) == [0, 1, 0, 1]
+    assert len({make_seed("0/1", task, 0) for task in tasks}) == 4
+
+
+def test_overlong_prompts_fail_where_the_recipe_says_so() -> None:
+    maker = make_maker(recipe(data={**DIRECT, "on_overlong": "fail"}))
+    assert len(maker.make(pair(), 0)) == 1
+    with pytest.raises(DataError, match=r"pair 'p': its prompt has .* data.max_prompt_tokens is 2,000"):
+        maker.make(pair(answer="long " * 2000), 1)
+
+
+def test_held_out_pairs_of_a_file_that_puts_the_better_answer_first_are_no_gift_to_the_first(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    lines = [{"prompt": f"q{number}", "chosen": "one", "rejected": "two"} for number in range(60)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for order, expected in (("seeded", range(15, 45)), ("both", range(15, 45)), ("given", range(60, 61))):
+        data = {**DIRECT, "order": order, "train": str(path), "held_out": str(path)}
+        settings = recipe(data=data, rollout={"prompts": 8})
+        _, held_out = open_tasks(settings, make_maker(settings), make_maker(settings, both=False))
+        assert len(held_out) == 60
+        assert sum(task.label == "A" for task in held_out) in expected
+
+
 def test_the_two_orders_of_a_pair_are_never_divided() -> None:
     source = stored(5, 2)
     first, position = take_tasks(source, 4, Position())
@@ -136,6 +167,17 @@ def test_presets_are_whole(name: str) -> None:
     assert (objective.clip_low, objective.clip_high, objective.beta) == (0.2, 0.2, 1e-3)
     assert found.rewards == {"verdict": 1.0} and not found.is_on_policy
     assert (found.lora is not None) == name.endswith("-lora")
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if "deepseek-7b" in name])
+@pytest.mark.parametrize("option", OPTIONS)
+def test_named_options_change_a_preset(name: str, option: str) -> None:
+    values = {"preset": name, "data": {"train": "p"}, "objective": {"options": [option]}}
+    objective = build_grpo_recipe(values, "r.toml").objective.build()
+    for key, value in OPTIONS[option].items():
+        assert getattr(objective, key) == value
+    plain = build_grpo_recipe({"preset": name, "data": {"train": "p"}}, "r.toml").objective.build()
+    assert plain.importance == "truncate"
 
 
 def test_the_shipped_recipe_is_valid_and_takes_new_pairs() -> None:
