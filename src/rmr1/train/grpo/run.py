@@ -33,7 +33,7 @@ from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.grpo.rewards import compute_rewards, needs_both_orders
+from rmr1.train.grpo.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.rows import pack_groups
 from rmr1.train.grpo.tasks import Task, take_tasks
@@ -233,11 +233,11 @@ class Reinforcement:
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         is_paired = needs_both_orders(self.plan.terms)
 
-        def score_own() -> list[ScoredGroup]:
+        def score_own() -> list[tuple[int, list[Judged], Sequence[Reward]]]:
             # The two orders of a pair follow each other, and are scored by one process.
             own = [place for place in range(len(tasks)) if place // 2 % ranks == rank]
             judged = {place: [sample.judge(tasks[place]) for sample in samples[place]] for place in own}
-            found = []
+            found: list[tuple[int, list[Judged], Sequence[Reward]]] = []
             for place in own:
                 partners = judged[place ^ 1] if is_paired else None
                 rewards = compute_rewards(self.plan.terms, judged[place], partners)

@@ -120,16 +120,18 @@ class TaskMaker:
         prepared = self._reader.prepare(Request(key=f"{place}/{order}", prompt=prompt), self._params)
         if not isinstance(prepared, Prepared):
             if prepared.finish_reason == "skipped":
-                return self._leave_out(pair, prepared.error or "its prompt is too long")
+                self._check_overlong(pair, prepared.error or "its prompt is too long")
+                return None
             raise DataError(f"pair {pair.id!r}: {prepared.error}")
         length, most = len(prepared.tokens), self._recipe.data.max_prompt_tokens
         if length > most:
-            return self._leave_out(
+            self._check_overlong(
                 pair, f"its prompt has {length:,} tokens, data.max_prompt_tokens is {most:,}"
             )
+            return None
         return Task(pair=pair, prepared=prepared, place=place, epoch=epoch)
 
-    def _leave_out(self, pair: PreferencePair, reason: str) -> None:
+    def _check_overlong(self, pair: PreferencePair, reason: str) -> None:
         if self._recipe.data.on_overlong == "fail":
             raise DataError(f"pair {pair.id!r}: {reason}, and data.on_overlong is 'fail'")
 
