@@ -28,6 +28,9 @@ LIBRARIES = {
     "accelerate": "train",
     "peft": "train",
     "trl": "train",
+    "datasketch": "data",
+    "py3langid": "data",
+    "matplotlib": "plot",
 }
 """Optional libraries and the extra of rmr1 that brings each."""
 

@@ -29,7 +29,7 @@ REPLAY_SEED = 162
 """The placement that the hand-written examples were written for."""
 
 _NEXT = """\
-Your own pairs, with a released judge of 7B parameters on a GPU (pip install 'rmr1[vllm]'):
+Your own pairs, with a released judge of 7B parameters on a GPU (extras vllm and datasets):
   rmr1 prompts import gaotang/RM-R1-Entire-RLVR-Train --name rm-r1-rubric
   rmr1 judge pairs.jsonl -m vllm:gaotang/RM-R1-Qwen2.5-Instruct-7B -o runs/mine"""
 

@@ -1,8 +1,9 @@
 """The `rmr1` command: parse, call, print. One module per verb.
 
-Results go to standard output, progress and complaints to standard error. Exit codes: 0 done, 1 done
-but the answer is no (nothing to show, items failed), 2 a user's mistake (one line says which), 130
-interrupted.
+Results go to standard output, progress and complaints to standard error. Exit codes: 0 done (failed items of
+judge and bench are counted in summary.json), 1 done but the answer is no (nothing to show, a gate or a probe not
+passed, a distillation with failed or open answers, a run that this machine has no room for), 2 a user's mistake
+(one line says which), 130 interrupted.
 """
 
 from __future__ import annotations

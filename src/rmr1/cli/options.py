@@ -18,7 +18,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "scalar reward model: two scores, no reasons",
     )
     group.add_argument(
-        "--family", metavar="NAME", help="prompt family: rubric (default), reasoning, direct, or a folder"
+        "--family", metavar="NAME", help="prompt family: rubric (default), reasoning, direct, rating (each answer alone), an imported one, or a folder"
     )
     group.add_argument(
         "--rule", metavar="RULE", help="verdict rule: tagged (default), tail, published, arena, ratings"
@@ -26,15 +26,16 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
     group.add_argument(
         "--order",
         choices=("seeded", "given", "both"),
-        help="which answer stands first: drawn per item from the seed (default), as read, or both ways",
+        help="which answer stands first: drawn per item from the seed (default, but for JudgeBench), as read, or both ways",
     )
     group.add_argument("--seed", type=int, metavar="N", help="seed of placement and sampling (default 0)")
     engine = parser.add_argument_group(
         "engine",
-        "options of the engine; every other one is a key of the [engine] section: --set engine.KEY=VALUE",
+        "options of local models (vllm: has no --device and no --batch-size, a scalar model no --adapter; servers and "
+        "recordings take none); every other option is a key of the [engine] section: --set engine.KEY=VALUE",
     )
     engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, ...")
-    engine.add_argument("--dtype", help="auto (default: as stored), float32, bfloat16, float16")
+    engine.add_argument("--dtype", help="auto (default: as stored, on a CPU float32), float32, bfloat16, float16")
     engine.add_argument(
         "--adapter",
         dest="lora_adapter",
@@ -63,7 +64,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--temperature", type=float, metavar="T", help="0 (default) is greedy")
     group.add_argument("--top-p", type=float, metavar="P", help="nucleus share in (0, 1] (default 1)")
     group.add_argument("--top-k", type=int, metavar="K", help="0 (default) is off")
-    group.add_argument("--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192)")
+    group.add_argument("--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192; 1024 for tiny)")
     group.add_argument(
         "-n", "--num-samples", type=int, metavar="N", help="texts per prompt, majority wins (default 1)"
     )

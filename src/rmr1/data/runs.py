@@ -7,7 +7,7 @@
 
 A line is written with one system call, so a kill leaves at most one torn line, at the end; it is cut
 off when the run goes on. A folder is locked while it is written. Everything that reads a run (`show`,
-`report`, `bench --from`) reads these files and nothing else.
+`bench --from`) reads these files and nothing else.
 """
 
 from __future__ import annotations

@@ -82,6 +82,8 @@ def load_scorer(model: str, options: Mapping[str, Any] | None = None) -> Scorer:
     """
     from rmr1.engines.scorer import ScalarModel
 
+    if "lora_adapter" in (options or {}):
+        raise ConfigError("--adapter is for models that write; a scalar model is a folder of whole weights")
     return ScalarModel(model, **check_options(ScalarModel, options or {}))
 
 

@@ -139,6 +139,7 @@ class _Forecast:
         sizes = ", ".join(
             f"{name} {'?' if size is None else f'{size:,}'}" for name, size in plan.splits.items()
         )
+        missing = f"not installed here: {', '.join(plan.missing_libraries)}" if plan.missing_libraries else ""
         later = f"not looked at yet: {', '.join(plan.not_looked_at)}" if plan.not_looked_at else ""
         return StageForecast(
             name="curate",
@@ -147,7 +148,7 @@ class _Forecast:
             if plan.output_bytes is not None
             else self._bytes(items, self._pair_tokens),
             memory_bytes=plan.memory_bytes,
-            notes=tuple(one for one in (f"splits: {sizes}", later, *plan.notes) if one),
+            notes=tuple(one for one in (f"splits: {sizes}", missing, later, *plan.notes) if one),
         )
 
     def _distill(self) -> StageForecast:

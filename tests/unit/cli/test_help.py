@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,19 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
 
 def command_page() -> str:
     """The page, from the parsers themselves."""
-    parser = build_parser()
-    verbs = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     parts = ["# Commands\n\nWhat `--help` prints, checked by the tests.\n"]
-    for name, one in [("rmr1", parser), *((f"rmr1 {verb}", found) for verb, found in verbs.choices.items())]:
+    for name, one in list_commands("rmr1", build_parser()):
         parts.append(f"## {name}\n\n```\n{one.format_help().rstrip()}\n```\n")
     return "\n".join(parts)
+
+
+def list_commands(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """The command itself and all under it."""
+    yield name, parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb, one in action.choices.items():
+                yield from list_commands(f"{name} {verb}", one)
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="argparse lays help out differently elsewhere")
