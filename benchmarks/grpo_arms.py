@@ -124,10 +124,10 @@ class Ours:
             warmup_steps=0,
             counts=TaskCounts(),
         )
-        self._learner = Reinforcement(plan, accelerator, Path(spec.folder, "none"), None, quiet=True)
-        self.model = self._learner.model
+        self._training = Reinforcement(plan, accelerator, Path(spec.folder, "none"), None, quiet=True)
+        self.model = self._training.model
         # Without end tokens every sample has the full length.
-        self._learner.sampler = Sampler(self.model, tokenizer, end_tokens=(), rows=spec.samples)
+        self._training.sampler = Sampler(self.model, tokenizer, end_tokens=(), rows=spec.samples)
         self._task = _build_task(prompt, spec.length)
         self._group = ScoredGroup(
             task=self._task,
@@ -140,19 +140,19 @@ class Ours:
         self._length = spec.length
 
     def step(self, clock: Clock, *, samples_too: bool) -> float:
-        learner = self._learner
+        training, learner = self._training, self._training.learner
         if samples_too:
             with clock.phase("rollout"):
-                (drawn,) = learner.sample([self._task])
+                (drawn,) = training.sample([self._task])
             assert all(len(one.tokens) == self._length for one in drawn)
         with clock.phase("other"):
-            batches = build_minibatches([self._group], learner.plan.objective, prompts=1)
+            batches = build_minibatches([self._group], learner.objective, prompts=1)
         with contextlib.ExitStack() as stack:
             stack.enter_context(clock.calls(learner, "backward", "backward"))
             if learner.reference is not None:
                 stack.enter_context(clock.calls(learner.reference, "compute", "reference"))
             stack.enter_context(clock.phase("optimizer"))
-            _, (norm,) = learner.update(batches, 1.0)
+            _, (norm,) = learner.update(batches, 1.0, rollout=1)
         return norm
 
 

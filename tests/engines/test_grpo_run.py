@@ -99,7 +99,7 @@ def compare(training: Reinforcement) -> float:
     assert batch.groups
     update = build_update_row(batch.groups, batch, training.plan.objective)
     with shared_prompt_attention(training.model), torch.no_grad():
-        logprobs, _ = training.loss.policy(update.row)
+        logprobs, _ = training.learner.loss.policy(update.row)
     return float((logprobs - update.sampler_logprobs).abs().max())
 
 

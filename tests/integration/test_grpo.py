@@ -163,7 +163,7 @@ def test_what_is_trained_is_what_was_sampled(
         batch = build_minibatches(scored, plan.objective, prompts=4)[0]
         update = build_update_row(batch.groups, batch, plan.objective)
         with shared_prompt_attention(training.model), torch.no_grad():
-            logprobs, _ = training.loss.policy(update.row)
+            logprobs, _ = training.learner.loss.policy(update.row)
         assert torch.allclose(logprobs, update.sampler_logprobs, atol=tolerance)
         assert training.sample(tasks)[0][0].tokens == scored[0].samples[0].tokens
 
@@ -345,10 +345,10 @@ def test_the_best_weights_are_kept(base: Path, pairs: Path, tmp_path: Path) -> N
         train(tmp_path / "model", {**recipe, "optim": {**recipe["optim"], "lr": 0.02}})
 
 
-def test_a_run_killed_after_its_first_look_keeps_the_best_weights_all_the_same(
-    base: Path, pairs: Path, tmp_path: Path
+def test_a_run_stopped_between_checkpoints_keeps_the_best_weights_all_the_same(
+    base: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twice before the first checkpoint, once after a look that no checkpoint knows of."""
+    """After the first look, in the next run's first look, and after a look that no checkpoint knows of."""
     recipe = grpo_recipe(
         base,
         pairs,
@@ -359,18 +359,29 @@ def test_a_run_killed_after_its_first_look_keeps_the_best_weights_all_the_same(
     )
     whole = train(tmp_path / "whole", recipe)
     folder = tmp_path / "model"
-    path = write_recipe(tmp_path / "recipe.toml", recipe)
-    command: list[object] = ["grpo", path, "-o", folder, "--quiet"]
-    file = folder / "metrics.jsonl"
-    assert kill_when(command, lambda: _count_lines(file) >= 1, most_seconds=240)
-    assert kill_when(command, lambda: (folder / "best").exists() and not _count_lines(file), most_seconds=240)
-    assert kill_when(command, lambda: _count_lines(file) >= 7, most_seconds=240)
-    assert not (folder / "summary.json").exists()
+    for name, after, lines in (("_step", 0, 1), ("_evaluate", 0, 0), ("_step", 3, 7)):
+        with monkeypatch.context() as patched:
+            patched.setattr(Reinforcement, name, stop_after(after, getattr(Reinforcement, name)))
+            with pytest.raises(KeyboardInterrupt):
+                train(folder, recipe)
+        assert len(metrics(folder)) == lines and (folder / "best").exists()
     found = train(folder, recipe)
     for name in ("kept_step", "best_held_out_accuracy"):
         assert found[name] == whole[name]
     one, other = weights(folder), weights(tmp_path / "whole")
     assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def stop_after(number: int, method: Any) -> Any:
+    """The method, which ends the run when it has been called so often."""
+    calls = iter(range(number))
+
+    def call(*args: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return method(*args)
+
+    return call
 
 
 def test_best_weights_stay_while_a_checkpoint_names_them(tmp_path: Path) -> None:

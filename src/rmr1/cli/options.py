@@ -18,7 +18,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "scalar reward model: two scores, no reasons",
     )
     group.add_argument(
-        "--family", metavar="NAME", help="prompt family: rubric (default), reasoning, direct, rating (each answer alone), an imported one, or a folder"
+        "--family",
+        metavar="NAME",
+        help="prompt family: rubric (default), reasoning, direct, rating (each answer alone), an imported one, or a folder",
     )
     group.add_argument(
         "--rule", metavar="RULE", help="verdict rule: tagged (default), tail, published, arena, ratings"
@@ -35,7 +37,9 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "recordings take none); every other option is a key of the [engine] section: --set engine.KEY=VALUE",
     )
     engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, ...")
-    engine.add_argument("--dtype", help="auto (default: as stored, on a CPU float32), float32, bfloat16, float16")
+    engine.add_argument(
+        "--dtype", help="auto (default: as stored, on a CPU float32), float32, bfloat16, float16"
+    )
     engine.add_argument(
         "--adapter",
         dest="lora_adapter",
@@ -64,7 +68,9 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--temperature", type=float, metavar="T", help="0 (default) is greedy")
     group.add_argument("--top-p", type=float, metavar="P", help="nucleus share in (0, 1] (default 1)")
     group.add_argument("--top-k", type=int, metavar="K", help="0 (default) is off")
-    group.add_argument("--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192; 1024 for tiny)")
+    group.add_argument(
+        "--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192; 1024 for tiny)"
+    )
     group.add_argument(
         "-n", "--num-samples", type=int, metavar="N", help="texts per prompt, majority wins (default 1)"
     )

@@ -23,7 +23,9 @@ def command_page() -> str:
     return "\n".join(parts)
 
 
-def list_commands(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def list_commands(
+    name: str, parser: argparse.ArgumentParser
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """The command itself and all under it."""
     yield name, parser
     for action in parser._actions:

@@ -45,7 +45,7 @@ def summarize_update(
 ) -> dict[str, Any]:
     """Means per token that counts, the mean length of the gradients, and how many groups had one.
 
-    `sums` are those of `Reinforcement.update`.
+    `sums` are those of `Learner.update`.
     """
     tokens = max(1.0, sums["tokens"])
     steps = max(1, len(norms))

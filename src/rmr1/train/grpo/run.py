@@ -1,45 +1,37 @@
 """Reinforcement learning: the loop.
 
-A rollout samples judgments for the next prompts, each process for its share; all processes then know all
-samples. The rollout is cut into mini-batches of whole groups, and each makes one step of the optimizer: its
-live groups are packed into rows, each process takes its share of the rows, and the losses, whose weights
-count the whole mini-batch, add up. Neither packing nor the number of processes changes what is computed.
+A rollout samples judgments for the next prompts and scores them, each process its share; all processes then know
+all. It is cut into mini-batches of whole groups, from which the policy learns (`rmr1.train.grpo.learn`). Every so
+often it is looked at with held-out pairs, and a checkpoint is written.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rmr1.engines.loading import load_checkpoint
 from rmr1.engines.reader import read_end_tokens
-from rmr1.errors import ConfigError
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder
-from rmr1.train.grpo.attention import shared_prompt_attention
-from rmr1.train.grpo.batches import MiniBatch, ScoredGroup, build_minibatches, build_update_row
+from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.evaluate import evaluate, format_look
 from rmr1.train.grpo.fit import check_fit
+from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
-from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.grpo.rollout import Sample, Sampler
-from rmr1.train.grpo.rows import pack_groups
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.memory import peak_memory_gb
-from rmr1.train.optim import build_optimizers, compute_rate
-from rmr1.train.packing import share_rows
+from rmr1.train.optim import compute_rate
 from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, gather_calls
 from rmr1.train.progress import load_progress, run_once, save_progress
 from rmr1.train.start import load_trainee
@@ -100,20 +92,7 @@ class Reinforcement:
         tokenizer = plan.base.tokenizer
         self.trainee = load_trainee(recipe, tokenizer, self.device)
         self.model = self.trainee.model
-        temperature = recipe.rollout.temperature
-        self.reference = self._load_reference(temperature) if plan.objective.beta else None
-        self.loss = GroupLoss(self.model, plan.objective, temperature=temperature)
-        self.wrapped = accelerator.prepare(self.loss)
-        optim = recipe.optim
-        self.optimizers = build_optimizers(
-            self.loss,
-            name=optim.name,
-            lr=optim.lr,
-            muon_lr=optim.muon_lr,
-            betas=optim.betas,
-            eps=optim.eps,
-            weight_decay=optim.weight_decay,
-        )
+        self.learner = Learner(self.trainee, recipe, plan.objective, accelerator)
         ends = read_end_tokens(self.model.generation_config, self.model.config, tokenizer)
         self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
         self.vllm_updates = 0
@@ -185,7 +164,7 @@ class Reinforcement:
             schedule=recipe.optim.schedule,
             min_ratio=recipe.optim.min_ratio,
         )
-        sums, norms = self.update(batches, factor)
+        sums, norms = self.learner.update(batches, factor, rollout=state["step"] + 1)
         ended = time.perf_counter()
         tokens = sum(len(sample.tokens) for group in scored for sample in group.samples)
         state["step"] += 1
@@ -251,96 +230,6 @@ class Reinforcement:
             for place, judged, rewards in scored
         ]
 
-    def update(self, batches: Sequence[MiniBatch], factor: float) -> tuple[dict[str, float], list[float]]:
-        """A step of the optimizer for each mini-batch that has a live group.
-
-        Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
-        """
-        olds = self._compute_old(batches)
-        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
-        norms = []
-        for number, batch in enumerate(batches):
-            if not batch.groups:
-                continue
-            totals += self.backward(batch, olds.get(number))
-            trained = [one for one in self.loss.parameters() if one.requires_grad]
-            norm = float(torch.nn.utils.clip_grad_norm_(trained, self.recipe.optim.clip or math.inf))
-            if not math.isfinite(norm) or not math.isfinite(float(totals[0])):
-                raise ConfigError(
-                    f"rollout {self.state['step'] + 1}: the loss is {float(totals[0])} and its gradient {norm}, "
-                    "which no training recovers from; lower optim.lr, or compute in another precision; older "
-                    "checkpoints stay"
-                )
-            self.optimizers.step(factor)
-            self.optimizers.zero_grad()
-            norms.append(norm)
-        return dict(zip(("loss", *STATS), totals.tolist(), strict=True)), norms
-
-    def backward(self, batch: MiniBatch, old: Mapping[int, torch.Tensor] | None = None) -> torch.Tensor:
-        """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`.
-
-        `old` has the log-probabilities under the weights that sampled for each row, where they are not the
-        policy's any more.
-        """
-        ranks = self.accelerator.num_processes
-        rows, work = self._share(batch)
-        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
-        with shared_prompt_attention(self.model):
-            for number, (place, weight) in enumerate(work):
-                is_last = number == len(work) - 1
-                update = build_update_row(
-                    [batch.groups[one] for one in rows[place]], batch, self.plan.objective, self.device
-                )
-                with self.accelerator.autocast():
-                    ref = None if self.reference is None else self.reference.compute(update.row)
-                before = None if old is None else update.sampler_logprobs if not old else old[place]
-                with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
-                    value, sums = self.wrapped(update, ref, before)
-                    # Processes' gradients are averaged, so each one's part counts `ranks` times.
-                    self.accelerator.backward(value * (weight * ranks))
-                totals += weight * torch.cat([value.detach().double()[None], sums])
-        if ranks > 1:
-            totals = self.accelerator.reduce(totals.float(), "sum").double()
-        return totals
-
-    def _share(self, batch: MiniBatch) -> tuple[list[list[int]], list[tuple[int, float]]]:
-        """The groups of each packed row, and the rows of this process with what they count, 1.
-
-        A process without a row takes part with one that counts for nothing: all must meet at the end.
-        """
-        rows = pack_groups([group.group for group in batch.groups], self.recipe.update.row_tokens)
-        costs = [float(sum(batch.groups[place].group.num_tokens for place in row)) for row in rows]
-        own = share_rows(costs, self.accelerator.num_processes)[self.accelerator.process_index]
-        return rows, [(place, 1.0) for place in own] or [(0, 0.0)]
-
-    @torch.no_grad()
-    def _compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, dict[int, torch.Tensor]]:
-        """Which mini-batches are learnt from by later weights, and the log-probabilities under the earlier.
-
-        The sampler's own serve, an empty dict, unless they are corrected by importance: then the trainer's are
-        computed, for each row that this process will learn from.
-        """
-        later = [number for number in range(1, len(batches)) if batches[number].groups]
-        if self.plan.objective.importance == "none":
-            return {number: {} for number in later}
-        found: dict[int, dict[int, torch.Tensor]] = {}
-        with shared_prompt_attention(self.model), self.accelerator.autocast():
-            for number in later:
-                batch = batches[number]
-                rows, work = self._share(batch)
-                found[number] = {
-                    place: self.loss.policy(
-                        build_update_row(
-                            [batch.groups[one] for one in rows[place]],
-                            batch,
-                            self.plan.objective,
-                            self.device,
-                        ).row
-                    )[0]
-                    for place, _ in work
-                }
-        return found
-
     def _start_vllm(self, end_tokens: Collection[int]) -> VllmSampler:
         """With the base's weights, which are the policy's before its first update."""
         from rmr1.train.grpo.rollout_vllm import VllmSampler
@@ -359,20 +248,6 @@ class Reinforcement:
             trust_remote_code=recipe.model.trust_remote_code,
         )
 
-    def _load_reference(self, temperature: float) -> Reference:
-        if self.trainee.adapted is not None:
-            return Reference(self.model, adapted=self.trainee.adapted, temperature=temperature)
-        recipe = self.recipe.model
-        assert recipe.base is not None
-        copy = load_checkpoint(
-            recipe.base,
-            device=self.device,
-            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
-            revision=recipe.revision,
-            trust_remote_code=recipe.trust_remote_code,
-        ).model
-        return Reference(copy.eval(), temperature=temperature)
-
     def _look(self, display: Display) -> dict[str, Any]:
         """Held-out figures, logged; the best weights are kept."""
         values = self._evaluate()
@@ -389,7 +264,9 @@ class Reinforcement:
             self.state["best"] = {"step": step, "held_out_accuracy": values["held_out_accuracy"]}
             call_on_main(
                 self.accelerator,
-                lambda: write_best(self.output, trained_weights(self.loss), step, spared=self.stored_best),
+                lambda: write_best(
+                    self.output, trained_weights(self.learner.loss), step, spared=self.stored_best
+                ),
             )
         return values
 
@@ -414,8 +291,8 @@ class Reinforcement:
         save_progress(
             self.accelerator,
             self.output,
-            module=self.loss,
-            optimizers=self.optimizers,
+            module=self.learner.loss,
+            optimizers=self.learner.optimizers,
             state=self.state,
             position=self.position,
             keep=self.recipe.checkpoint.keep,
@@ -423,7 +300,9 @@ class Reinforcement:
         self.stored_best = self.state.get("best", {}).get("step")
 
     def _resume(self) -> None:
-        found = load_progress(self.accelerator, self.output, module=self.loss, optimizers=self.optimizers)
+        found = load_progress(
+            self.accelerator, self.output, module=self.learner.loss, optimizers=self.learner.optimizers
+        )
         if found is not None:
             self.state, self.position = found
             best = self.state.get("best")
@@ -441,7 +320,9 @@ class Reinforcement:
         best = state.get("best")
         kept_step = state["step"]
         if best is not None and best["step"] != state["step"]:
-            restore_weights(self.loss, read_best(self.output, best["step"], device=self.device), self.output)
+            restore_weights(
+                self.learner.loss, read_best(self.output, best["step"], device=self.device), self.output
+            )
             kept_step = best["step"]
         summary = {
             "steps": state["step"],
@@ -451,7 +332,7 @@ class Reinforcement:
             "tokens": state["tokens"],
             "seconds": round(state["seconds"], 3),
             "parameters": sum(one.numel() for one in self.model.parameters()),
-            "trained_parameters": sum(one.numel() for one in trained_weights(self.loss).values()),
+            "trained_parameters": sum(one.numel() for one in trained_weights(self.learner.loss).values()),
             "undecided": self.plan.counts.undecided,
             "overlong": self.plan.counts.overlong,
             "processes": self.accelerator.num_processes,

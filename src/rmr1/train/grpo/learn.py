@@ -1,0 +1,162 @@
+"""Mini-batches -> steps of the optimizer: the half of a rollout that learns.
+
+Each mini-batch makes one step: its live groups are packed into rows, each process takes its share of the rows,
+and the losses, whose weights count the whole mini-batch, add up. Neither packing nor the number of processes
+changes what is computed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from rmr1.engines.loading import load_checkpoint
+from rmr1.errors import ConfigError
+from rmr1.train.grpo.attention import shared_prompt_attention
+from rmr1.train.grpo.batches import MiniBatch, build_update_row
+from rmr1.train.grpo.objective import Objective
+from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
+from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.rows import pack_groups
+from rmr1.train.optim import build_optimizers
+from rmr1.train.packing import share_rows
+from rmr1.train.start import Trainee
+
+
+class Learner:
+    """The policy's loss, the reference it is held to, and the optimizers of its weights."""
+
+    def __init__(self, trainee: Trainee, recipe: GrpoRecipe, objective: Objective, accelerator: Any):
+        """A reference is loaded where the objective has a KL term and there are no adapters."""
+        self.model = trainee.model
+        self.recipe = recipe
+        self.objective = objective
+        self.accelerator = accelerator
+        self.device = accelerator.device
+        temperature = recipe.rollout.temperature
+        self.reference = self._load_reference(trainee, temperature) if objective.beta else None
+        self.loss = GroupLoss(self.model, objective, temperature=temperature)
+        self.wrapped = accelerator.prepare(self.loss)
+        optim = recipe.optim
+        self.optimizers = build_optimizers(
+            self.loss,
+            name=optim.name,
+            lr=optim.lr,
+            muon_lr=optim.muon_lr,
+            betas=optim.betas,
+            eps=optim.eps,
+            weight_decay=optim.weight_decay,
+        )
+
+    def update(
+        self, batches: Sequence[MiniBatch], factor: float, *, rollout: int
+    ) -> tuple[dict[str, float], list[float]]:
+        """A step of the optimizer for each mini-batch that has a live group; `rollout` is for complaints.
+
+        Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
+
+        Raises:
+            ConfigError: the loss or its gradient is not a number.
+        """
+        olds = self.compute_old(batches)
+        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
+        norms = []
+        for number, batch in enumerate(batches):
+            if not batch.groups:
+                continue
+            totals += self.backward(batch, olds.get(number))
+            trained = [one for one in self.loss.parameters() if one.requires_grad]
+            norm = float(torch.nn.utils.clip_grad_norm_(trained, self.recipe.optim.clip or math.inf))
+            if not math.isfinite(norm) or not math.isfinite(float(totals[0])):
+                raise ConfigError(
+                    f"rollout {rollout}: the loss is {float(totals[0])} and its gradient {norm}, "
+                    "which no training recovers from; lower optim.lr, or compute in another precision; older "
+                    "checkpoints stay"
+                )
+            self.optimizers.step(factor)
+            self.optimizers.zero_grad()
+            norms.append(norm)
+        return dict(zip(("loss", *STATS), totals.tolist(), strict=True)), norms
+
+    def backward(self, batch: MiniBatch, old: Mapping[int, torch.Tensor] | None = None) -> torch.Tensor:
+        """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`.
+
+        `old` has the log-probabilities under the weights that sampled for each row, where they are not the
+        policy's any more.
+        """
+        ranks = self.accelerator.num_processes
+        rows, work = self._share(batch)
+        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
+        with shared_prompt_attention(self.model):
+            for number, (place, weight) in enumerate(work):
+                is_last = number == len(work) - 1
+                update = build_update_row(
+                    [batch.groups[one] for one in rows[place]], batch, self.objective, self.device
+                )
+                with self.accelerator.autocast():
+                    ref = None if self.reference is None else self.reference.compute(update.row)
+                before = None if old is None else update.sampler_logprobs if not old else old[place]
+                with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
+                    value, sums = self.wrapped(update, ref, before)
+                    # Processes' gradients are averaged, so each one's part counts `ranks` times.
+                    self.accelerator.backward(value * (weight * ranks))
+                totals += weight * torch.cat([value.detach().double()[None], sums])
+        if ranks > 1:
+            totals = self.accelerator.reduce(totals.float(), "sum").double()
+        return totals
+
+    def _share(self, batch: MiniBatch) -> tuple[list[list[int]], list[tuple[int, float]]]:
+        """The groups of each packed row, and the rows of this process with what they count, 1.
+
+        A process without a row takes part with one that counts for nothing: all must meet at the end.
+        """
+        rows = pack_groups([group.group for group in batch.groups], self.recipe.update.row_tokens)
+        costs = [float(sum(batch.groups[place].group.num_tokens for place in row)) for row in rows]
+        own = share_rows(costs, self.accelerator.num_processes)[self.accelerator.process_index]
+        return rows, [(place, 1.0) for place in own] or [(0, 0.0)]
+
+    @torch.no_grad()
+    def compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, dict[int, torch.Tensor]]:
+        """Which mini-batches are learnt from by later weights, and the log-probabilities under the earlier.
+
+        The sampler's own serve, an empty dict, unless they are corrected by importance: then the trainer's are
+        computed, for each row that this process will learn from.
+        """
+        later = [number for number in range(1, len(batches)) if batches[number].groups]
+        if self.objective.importance == "none":
+            return {number: {} for number in later}
+        found: dict[int, dict[int, torch.Tensor]] = {}
+        with shared_prompt_attention(self.model), self.accelerator.autocast():
+            for number in later:
+                batch = batches[number]
+                rows, work = self._share(batch)
+                found[number] = {
+                    place: self.loss.policy(
+                        build_update_row(
+                            [batch.groups[one] for one in rows[place]],
+                            batch,
+                            self.objective,
+                            self.device,
+                        ).row
+                    )[0]
+                    for place, _ in work
+                }
+        return found
+
+    def _load_reference(self, trainee: Trainee, temperature: float) -> Reference:
+        if trainee.adapted is not None:
+            return Reference(self.model, adapted=trainee.adapted, temperature=temperature)
+        recipe = self.recipe.model
+        assert recipe.base is not None
+        copy = load_checkpoint(
+            recipe.base,
+            device=self.device,
+            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
+            revision=recipe.revision,
+            trust_remote_code=recipe.trust_remote_code,
+        ).model
+        return Reference(copy.eval(), temperature=temperature)
