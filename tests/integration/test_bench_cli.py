@@ -260,10 +260,7 @@ def test_several_benchmarks_in_one_command(several, tmp_path, capsys):
     average = next(line for line in lines if line.startswith("Average of RewardBench, RM-Bench and RMB"))
     assert average.split()[-1] == "-"
     # Of the nine comparisons the longer answer loses the three against style 2.
-    assert next(line for line in lines if line.startswith("  Chat  ") and "129" in line).split()[1] in (
-        "66.67",
-        "-",
-    )
+    assert next(line for line in lines if line.startswith("  Chat  ") and "129" in line).split()[1] == "66.67"
     assert sorted(path.name for path in out.iterdir()) == sorted(FOUR)
     # Again: nothing is judged twice, and the scores of stored judgments are those of the live run.
     assert run(*base, "--json", "--quiet") == 0
@@ -322,6 +319,61 @@ def test_as_published_reads_and_scores_as_the_reference(several, tmp_path, capsy
     assert {one["name"]: one["value"] for one in scores["categories"]} == (
         pytest.approx({"Easy": 1, "Normal": 2 / 3, "Hard": 1 / 3})
     )
+
+
+def test_the_rule_that_was_published_differs_from_the_official_one(several, tmp_path, capsys):
+    """Only the concise right answer against the detailed wrong one is lost, which RM-R1's matrix does not hold."""
+    item = {"id": 1, "prompt": "Q", "chosen": ["ab", "abcd", "abcd"], "rejected": ["a", "abc", "a"]}
+    (several / "rm-bench" / "chat_filtered.json").write_text(json.dumps([item]))
+    data, out = f"rm-bench={several / 'rm-bench'}", tmp_path / "run"
+    base = ("bench", "rm-bench", "--resamples", 0, "--json")
+    found = {}
+    for name, flags in (
+        ("official", ("--data", data, "-m", "scripted:longer", "-o", out, "--quiet")),
+        ("as-published", ("--from", out, "--as-published")),
+    ):
+        assert run(*base, *flags) == 0
+        scores = json.loads(capsys.readouterr().out)
+        assert scores["variant"] == name
+        found[name] = {one["name"]: one["value"] for one in scores["categories"]}
+    assert found["official"] == pytest.approx({"Easy": 1, "Normal": 1, "Hard": 2 / 3})
+    assert found["as-published"] == pytest.approx({"Easy": 1, "Normal": 1, "Hard": 1})
+
+
+def test_a_part_of_own_pairs_stays_a_part(tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in OWN_ROWS * 5))
+    gate = ("--fail-under", 50)
+    live = ("bench", "pairs", path, "--quiet", "-m", "scripted:longer", "--limit", 3)
+    assert run(*live, "-o", tmp_path / "part", *gate) == 1
+    assert "partial: 3 of 20" in capsys.readouterr().out
+    for source, more in (("part", ("-o", tmp_path / "copy")), ("part", ()), ("copy", ())):
+        assert run("bench", "pairs", "--from", tmp_path / source, *more, *gate) == 1
+        printed = capsys.readouterr().out
+        assert "partial: 3 of 20" in printed and "gate FAILED" in printed
+    summary = json.loads((tmp_path / "copy" / "summary.json").read_text())
+    assert summary["scores"]["overall"][0]["value"] is None
+
+
+def test_one_file_of_own_pairs(tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in OWN_ROWS))
+    base = ("-m", "scripted:longer", "-o", tmp_path / "run", "--quiet")
+    assert run("bench", "pairs", tmp_path / "other.jsonl", "--data", path, *base) == 2
+    assert "name two files; leave one out" in capsys.readouterr().err
+
+
+def test_a_baseline_that_was_read_in_another_way_is_no_comparison(tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    rows = [{"q": f"Q{index}", "good": "a longer answer", "bad": "short"} for index in range(20)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    base = ("bench", "pairs", path, "-m", "scripted:longer", "--quiet", "--map", "prompt=q")
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert run(*base, "--map", "chosen=good", "--map", "rejected=bad", "-o", old) == 0
+    capsys.readouterr()
+    swapped = ("--map", "chosen=bad", "--map", "rejected=good", "-o", new)
+    assert run(*base, *swapped, "--baseline", old) == 2
+    assert "20 have one id" in capsys.readouterr().err
 
 
 OWN_ROWS = [

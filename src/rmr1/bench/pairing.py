@@ -37,7 +37,7 @@ Source = Path | Sequence[Judgment]
 """A run folder, or judgments at hand (recorded outputs of another judge)."""
 
 NUM_EXAMPLES = 5
-_CONTENT = ("prompt", "response_a", "response_b", "label")
+_CONTENT = ("prompt", "response_a", "response_b", "others", "label")
 
 Indices = NDArray[np.int64]
 
@@ -69,7 +69,7 @@ def find_changed(new: Source, old: Source) -> set[str]:
     Raises:
         RunError: a folder is no run folder. DataError: a line of it is damaged.
     """
-    if _data_digest(new) is not None and _data_digest(new) == _data_digest(old):
+    if (identity := _identify_data(new)) is not None and identity == _identify_data(old):
         return set()
     ids, contents = KeyCounter(), KeyCounter()
     for name, content in _contents(old):
@@ -78,9 +78,11 @@ def find_changed(new: Source, old: Source) -> set[str]:
     return {name for name, content in _contents(new) if content not in contents and key_digest(name) in ids}
 
 
-def _data_digest(source: Source) -> str | None:
-    """The digest of all the data that a run was made from, where its description holds one."""
-    return read_description(source).get("data", {}).get("sha256") if isinstance(source, Path) else None
+def _identify_data(source: Source) -> dict[str, Any] | None:
+    """What identifies all the data that a run was made from and how it was read, where its description holds
+    the data's digest."""
+    found = read_description(source).get("data", {}) if isinstance(source, Path) else {}
+    return {name: found.get(name) for name in ("sha256", "format", "map")} if "sha256" in found else None
 
 
 def _contents(source: Source) -> Iterator[tuple[str, bytes]]:

@@ -108,12 +108,16 @@ def read_judgebench_outputs(path: Path, rule: str | None = None) -> Iterator[Rec
         if kinds == {"scores"}:
             try:
                 judgment = _judge_scores(pair, family, outputs)
-            except (TypeError, ValueError):
+            except (KeyError, TypeError, ValueError):
                 raise DataError("'scores' are not two numbers", path=row.path, line=row.line) from None
         elif kinds == {"raw_judge_A"}:
-            judgment = _conclude(
-                pair, family, "score_json", [_rate_apart(*one) for one in zip(ORDERS, outputs, strict=False)]
-            )
+            try:
+                votes = [_rate_apart(*one) for one in zip(ORDERS, outputs, strict=False)]
+            except TypeError:
+                raise DataError(
+                    "'raw_judge_A' and 'raw_judge_B' are not texts", path=row.path, line=row.line
+                ) from None
+            judgment = _conclude(pair, family, "score_json", votes)
         else:
             judgment = _conclude(
                 pair,
@@ -151,15 +155,16 @@ def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJud
             *prompt, better = _messages(data["text_chosen"])
             *_, worse = _messages(data["text_rejected"])
             file, swapped, text = data["category_path"], data[_RM_R1], data["answers"]
+            is_list = str(file).startswith("BoN_set")
+            index = data["idx"] if is_list else None
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"not an entry of RM-R1's RMB log: {error!r}", path=row.path, line=row.line
             ) from None
         list_key = (file, data.get("idx"))
         seen[list_key] += 1
-        is_list = str(file).startswith("BoN_set")
         pair = PreferencePair(
-            id=f"{file}#{data['idx']}:{seen[list_key]}/{losers[list_key]}" if is_list else f"{file}#{number}",
+            id=f"{file}#{index}:{seen[list_key]}/{losers[list_key]}" if is_list else f"{file}#{number}",
             prompt=tuple(prompt),
             response_a=(better,),
             response_b=(worse,),

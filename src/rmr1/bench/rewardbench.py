@@ -109,7 +109,7 @@ def find_rewardbench_files(data: Path) -> list[Path]:
 
 def _is_rewardbench(file: Path) -> bool:
     row = None if file.name.startswith("raw") else first_row_with(file, _COLUMNS)
-    return row is not None and row["subset"] in SIZES
+    return row is not None and isinstance(row["subset"], str) and row["subset"] in SIZES
 
 
 def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:

@@ -194,9 +194,13 @@ def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> Non
 
 
 def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
-    """What identifies the data: the contents of its files, in their order; of a hub's dataset its name."""
+    """What identifies the data: the contents of its files, in their order; of a hub's dataset its name.
+
+    Of own data also how many pairs it holds, by which a run over a part of it is known for one.
+    """
+    size = {} if benchmark.is_sized else {"pairs": count_pairs(benchmark, data)}
     if not data.exists():
-        return {"benchmark": benchmark.name, "dataset": str(data), **benchmark.reading}
+        return {"benchmark": benchmark.name, "dataset": str(data), **size, **benchmark.reading}
     digest = hashlib.sha256()
     files = benchmark.find_files(data)
     for path in files:
@@ -205,8 +209,25 @@ def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
         "benchmark": benchmark.name,
         "sha256": digest.hexdigest(),
         "files": len(files),
+        **size,
         **benchmark.reading,
     }
+
+
+def count_stored_pairs(source: Path) -> int | None:
+    """How many pairs the own data holds that a run of `rmr1 bench pairs` was made from; None of other judgments."""
+    if not (source / RUN_FILE).is_file():
+        return None
+    found = read_description(source).get("data", {}).get("pairs")
+    return found if isinstance(found, int) else None
+
+
+def name_asking(source: Path) -> str | None:
+    """The way in which a run asked, where its benchmark has several."""
+    if not (source / RUN_FILE).is_file():
+        return None
+    found = read_description(source).get("data", {}).get("asked")
+    return found if isinstance(found, str) else None
 
 
 def open_benchmark_run(
@@ -215,17 +236,21 @@ def open_benchmark_run(
     judge: PairJudge,
     folder: Path,
     *,
+    asking: Asking | None = None,
     retry_failed: bool = False,
 ) -> RunWriter:
     """A new run folder, or one to go on with. The limit is left out, so that a run can be widened.
 
-    `judge` asks in the way that is wanted (`Asking.adapt`).
+    `judge` asks in the way that is wanted (`Asking.adapt`), which is `asking`.
 
     Raises:
         RunError: the folder was made in another way. ConfigError: the order does not fit.
     """
     check_placement(benchmark, judge.order)
-    description = describe_run(f"bench {benchmark.name}", judge, data=fingerprint_data(benchmark, data))
+    identity = fingerprint_data(benchmark, data)
+    if benchmark.askings:
+        identity["asked"] = PAIRS_ASKING if asking is None else asking.name
+    description = describe_run(f"bench {benchmark.name}", judge, data=identity)
     return open_run(folder, description, retry_failed=retry_failed)
 
 
@@ -351,14 +376,16 @@ def score_finished(
     if folder is None:
         outcomes = read_outcomes(benchmark, source, rule=rule, data=data)
         return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
-    with open_run(folder, _describe_finished(benchmark, source, rule)) as writer:
+    num_pairs = None
+    if not benchmark.is_sized:
+        num_pairs = count_stored_pairs(source) if data is None else count_pairs(benchmark, data)
+    with open_run(folder, _describe_finished(benchmark, source, rule, num_pairs)) as writer:
         occurrences = KeyCounter()
         for judgment in _finished(benchmark, source, rule, data):
             digest = content_digest(judgment.pair)
             key = format_key(digest, occurrences.increment(digest))
             if not writer.is_finished(key):
                 writer.append(key, judgment)
-        num_pairs = None if data is None or benchmark.is_sized else count_pairs(benchmark, data)
         return summarize_run(
             benchmark, writer, variant=variant, num_resamples=num_resamples, num_pairs=num_pairs
         ).scores
@@ -390,8 +417,11 @@ def _text_digest(pair: PreferencePair) -> bytes:
     return content_digest(replace(pair, id="", source=None, subset=None))
 
 
-def _describe_finished(benchmark: Benchmark, source: Path, rule: str | None) -> dict[str, Any]:
+def _describe_finished(
+    benchmark: Benchmark, source: Path, rule: str | None, num_pairs: int | None
+) -> dict[str, Any]:
     """How a re-scored run was made: what was read, and by which rule."""
+    asked = name_asking(source)
     is_run = (source / RUN_FILE).is_file()
     made = read_description(source) if is_run else {}
     content = fingerprint_source(source / JUDGMENTS_FILE if is_run else source)
@@ -400,7 +430,13 @@ def _describe_finished(benchmark: Benchmark, source: Path, rule: str | None) -> 
         "command": f"bench {benchmark.name} --from",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": library_versions(),
-        "data": {"benchmark": benchmark.name, "source": source.name, **content},
+        "data": {
+            "benchmark": benchmark.name,
+            "source": source.name,
+            **content,
+            **({} if num_pairs is None else {"pairs": num_pairs}),
+            **({} if asked is None else {"asked": asked}),
+        },
         "model_name": made.get("model_name", f"recorded:{source.name}"),
         "model": made.get("model", {}),
         "prompt": made.get("prompt", {}),

@@ -289,7 +289,7 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
         )
         ready = []
         for job, total in zip(jobs, totals, strict=True):
-            asking = job.asking if job.is_asking_said else suit_asking(job.benchmark, first)
+            asking = job.asking if job.is_asking_said else suit_asking(job.benchmark, first, config.family)
             judge = place_answers(first, config.order or job.benchmark.order)
             if asking is not None:
                 judge = asking.adapt(judge)
@@ -301,6 +301,7 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
                     require_data(job),
                     judge,
                     require_folder(job),
+                    asking=asking,
                     retry_failed=arguments.retry_failed,
                 )
             )

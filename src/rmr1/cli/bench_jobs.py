@@ -15,6 +15,7 @@ from rmr1.cli.session import SHOWN_ERRORS
 from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
+from rmr1.judge.generative import GenerativeJudge
 
 OWN_PAIRS = "pairs"
 
@@ -54,7 +55,9 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
     is_one = len(benchmarks) == 1
     data = _assign(arguments.data, "--data", names)
     if own is not None:
-        data.setdefault(OWN_PAIRS, own)
+        if data.get(OWN_PAIRS, own) != own:
+            raise ConfigError(f"bench pairs {own} and --data {data[OWN_PAIRS]} name two files; leave one out")
+        data[OWN_PAIRS] = own
     sources = _assign(arguments.source, "--from", names)
     baselines = _assign(arguments.baseline, "--baseline", names)
     _check_said(arguments, benchmarks)
@@ -164,13 +167,17 @@ def _read_own_pairs(arguments: argparse.Namespace, invalid: set[str]) -> Benchma
     )
 
 
-def suit_asking(benchmark: Benchmark, judge: PairJudge) -> Asking | None:
-    """How the benchmark asks this judge where nothing was said; None is pair by pair."""
+def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> Asking | None:
+    """How the benchmark asks this judge where nothing was said of that; None is pair by pair.
+
+    `family` is the prompt family that was named: a judge with a prompt for pairs is asked by it.
+    """
     if not benchmark.askings:
         return None
     from rmr1.bench.rewardbench2 import default_asking
 
-    return find_asking(benchmark, default_asking(judge))
+    is_for_pairs = family is not None and isinstance(judge, GenerativeJudge)
+    return find_asking(benchmark, PAIRS_ASKING if is_for_pairs else default_asking(judge))
 
 
 def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:

@@ -15,7 +15,14 @@ from rmr1.bench.compare import Gate, check_baseline, compare_runs, find_source
 from rmr1.bench.metrics import percentile_interval
 from rmr1.bench.outcomes import Floats, Outcomes, draw_values
 from rmr1.bench.published import THREE, Standing, average_three, place
-from rmr1.bench.run import Scored, count_pairs, count_unjudged, read_outcomes
+from rmr1.bench.run import (
+    Scored,
+    count_pairs,
+    count_stored_pairs,
+    count_unjudged,
+    name_asking,
+    read_outcomes,
+)
 from rmr1.cli.bench_jobs import OWN_PAIRS, Job
 from rmr1.cli.bench_report import Average, Result
 from rmr1.data.runs import RUN_FILE, read_description
@@ -81,6 +88,12 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
         if said := _choose_rule(arguments, job, source):
             lines.append(f"texts are read by verdict rule {said!r}")
             extra["rule"] = said
+        if asked := name_asking(source):
+            known = job.benchmark.askings.get(asked)
+            lines.append(
+                f"asked by {asked}" + (f": {known.about}" if known else ": answer by answer, in pairs")
+            )
+            extra["asked"] = asked
         if job.invalid:
             lines.append(f"rows passed over, because they cannot be read: {len(job.invalid)}")
             extra["invalid_rows"] = len(job.invalid)
@@ -160,12 +173,14 @@ def _choose_rule(arguments: argparse.Namespace, job: Job, source: Path) -> str |
 
 
 def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
-    """The outcomes; of own pairs what the file holds and nobody judged counts as unfinished."""
+    """The outcomes; of own pairs what the file holds, now or when the run was made, and nobody judged counts as
+    unfinished."""
     is_checked = job.source is not None and job.folder is None
     outcomes = read_outcomes(job.benchmark, source, rule=rule, data=job.data if is_checked else None)
-    if job.benchmark.name != OWN_PAIRS or job.data is None:
+    if job.benchmark.name != OWN_PAIRS:
         return outcomes
-    return count_unjudged(outcomes, count_pairs(job.benchmark, job.data))
+    num_pairs = count_stored_pairs(source) if job.data is None else count_pairs(job.benchmark, job.data)
+    return outcomes if num_pairs is None else count_unjudged(outcomes, num_pairs)
 
 
 def _place(scores: BenchmarkScores) -> Standing | None:

@@ -145,6 +145,12 @@ def test_changed_texts_and_labels_are_left_out_and_named():
     assert (comparison.changed.count, comparison.changed.examples, comparison.shared) == (2, ("1", "2"), 2)
 
 
+def test_the_third_and_fourth_answers_are_part_of_a_pair():
+    old = [replace(one, pair=replace(one.pair, others=((assistant("c"),),))) for one in run(["A", "A"])]
+    new = [old[0], replace(old[1], pair=replace(old[1].pair, others=((assistant("other"),),)))]
+    assert find_changed(new, old) == {"1"}
+
+
 def test_nothing_shared():
     new = run(["A", "A"])
     other = [judge(make_pair("x"), "A", orders=("given",))]

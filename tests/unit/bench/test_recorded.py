@@ -227,6 +227,18 @@ def test_rm_r1_logs(tmp_path):
             json.dumps({"Is_Chosen_Answer_Shuffled_toPositionB": True}) + "\n",
             "not an entry of RM-R1's RMB log",
         ),
+        (
+            json.dumps({**ROW, "judgments": [scores(1, 2, None), {"judgment": {"other": 1}}]}) + "\n",
+            "not two numbers",
+        ),
+        (
+            json.dumps({**ROW, "judgments": [apart('{"score": 1}', 7, "A>B")]}) + "\n",
+            "'raw_judge_A' and 'raw_judge_B' are not texts",
+        ),
+        (
+            json.dumps({key: value for key, value in log("7", True, "x", 1).items() if key != "idx"}) + "\n",
+            "not an entry of RM-R1's RMB log: KeyError",
+        ),
     ],
 )
 def test_other_files(tmp_path, content, message):

@@ -164,6 +164,7 @@ def test_reading(tmp_path):
             file.write(json.dumps(row) + "\n")
     (tmp_path / "raw.jsonl").write_text(json.dumps(ROW) + "\n")
     (tmp_path / "texts.jsonl").write_text(json.dumps({"text": "x"}) + "\n")
+    (tmp_path / "lists.jsonl").write_text(json.dumps({**ROW, "subset": ["x"]}) + "\n")
     (tmp_path / "notes.md").write_text("x")
     assert [file.name for file in find_rewardbench_files(tmp_path)] == ["filtered.jsonl.gz"]
     pairs = list(read_rewardbench(tmp_path))

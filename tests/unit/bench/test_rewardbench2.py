@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rmr1.bench.base import AS_PUBLISHED, BenchmarkScores, score_judgments, score_outcomes
+from rmr1.bench.base import AS_PUBLISHED, Asking, BenchmarkScores, score_judgments, score_outcomes
 from rmr1.bench.outcomes import bootstrap, estimate_values
 from rmr1.bench.rewardbench2 import REWARDBENCH2, credit_scores, default_asking, tally_rewardbench2
 from rmr1.bench.rewardbench2_data import (
@@ -25,9 +25,11 @@ from rmr1.bench.rewardbench2_data import (
     read_ratings,
 )
 from rmr1.bench.rewardbench2_ties import MARGIN_ALL, compute_stats, ties_score
+from rmr1.bench.run import name_asking, open_benchmark_run
+from rmr1.cli.bench_jobs import suit_asking
 from rmr1.data.rulings import CastVote, Ruling, ruling_of
 from rmr1.engines.scripted import ScriptedEngine
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.judge import GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
 from rmr1.judge.load import load_judge
 from rmr1.prompts import load_family
@@ -515,6 +517,32 @@ def test_stored_judgments_score_as_live_ones(tmp_path: Path) -> None:
         assert [ruling_of(judgment).winner for judgment in live] == [
             one.winner for one in read_rulings(folder)
         ]
+
+
+def test_a_folder_is_not_gone_on_with_in_another_way_of_asking(tmp_path: Path) -> None:
+    data, folder = small(tmp_path), tmp_path / "run"
+    plain = GenerativeJudge(ScriptedEngine(answer_right), load_family("direct"), JudgeSettings())
+    ways: dict[str, Asking | None] = {"pairs": None, **REWARDBENCH2.askings}
+    for way, asking in ways.items():
+        judge = plain if asking is None else asking.adapt(plain)
+        with open_benchmark_run(REWARDBENCH2, data, judge, folder / way, asking=asking):
+            assert name_asking(folder / way) == way
+    ratings = REWARDBENCH2.askings["ratings"]
+    with (
+        pytest.raises(RunError, match=r"data.asked was 'four_way', now 'ratings'"),
+        open_benchmark_run(REWARDBENCH2, data, ratings.adapt(plain), folder / "four_way", asking=ratings),
+    ):
+        pass
+
+
+def test_a_judge_whose_prompt_for_pairs_is_named_is_asked_by_pairs() -> None:
+    settings = JudgeSettings()
+    judge = GenerativeJudge(ScriptedEngine("x", name="Qwen/Qwen3-8B"), load_family("rubric"), settings)
+    assert suit_asking(REWARDBENCH2, judge, "rubric") is None
+    assert suit_asking(REWARDBENCH2, judge, None) == REWARDBENCH2.askings["four_way"]
+    assert suit_asking(REWARDBENCH2, ScalarJudge(TableScorer()), None) == REWARDBENCH2.askings["ratings"]
+    rated = load_judge("scripted:hash", family="rating")
+    assert suit_asking(REWARDBENCH2, rated, "rating") == REWARDBENCH2.askings["ratings"]
 
 
 def test_how_a_judge_is_asked_if_nothing_is_said() -> None:
