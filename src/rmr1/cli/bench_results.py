@@ -89,10 +89,8 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
             lines.append(f"texts are read by verdict rule {said!r}")
             extra["rule"] = said
         if asked := name_asking(source):
-            known = job.benchmark.askings.get(asked)
-            lines.append(
-                f"asked by {asked}" + (f": {known.about}" if known else ": answer by answer, in pairs")
-            )
+            way = job.benchmark.askings.get(asked)
+            lines.append(f"asked by {asked}: {'two answers at a time' if way is None else way.about}")
             extra["asked"] = asked
         if job.invalid:
             lines.append(f"rows passed over, because they cannot be read: {len(job.invalid)}")
