@@ -291,6 +291,21 @@ def test_a_finished_folder_is_known_again_wherever_the_data_lie(tmp_path: Path) 
         curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
 
 
+def test_another_split_of_the_same_folder_is_another_input(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for seed, split in enumerate(("train", "test")):
+        write_rows(tmp_path / "data" / f"{split}.jsonl", make_pairs(20, seed=seed))
+    one, other = f"{tmp_path}/data@train", f"{tmp_path}/data@test"
+    curate(tmp_path / "out", {"a": one})
+    assert curate(tmp_path / "out", {"a": one})["was_finished"]
+    with pytest.raises(RunError, match=r"inputs\.sources\.a was \[\{'split': 'train'.* now \[\{'split': 'test'"):
+        curate(tmp_path / "out", {"a": other})
+    bench = write_rows(tmp_path / "b.jsonl", make_pairs(20, seed=2))
+    curate(tmp_path / "clean", {"a": bench}, decontaminate={"benchmarks": {"own": one}})
+    with pytest.raises(RunError, match=r"inputs\.benchmarks\.own was"):
+        curate(tmp_path / "clean", {"a": bench}, decontaminate={"benchmarks": {"own": other}})
+
+
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", make_pairs(3))
     (tmp_path / "out").mkdir()

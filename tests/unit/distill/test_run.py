@@ -172,6 +172,16 @@ def test_another_way_of_making_is_refused_and_another_selection_is_not(tmp_path:
         run(make_recipe(data, pass1={"temperature": 0.5}), tmp_path / "out", Teacher())
 
 
+def test_data_that_changed_in_a_split_of_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_pairs(tmp_path / "data/train.jsonl", "AAAA")
+    recipe = make_recipe(f"{tmp_path}/data@train")
+    assert run(recipe, tmp_path / "out", Teacher())["rows"] == 4
+    write_pairs(tmp_path / "data/train.jsonl", "AAAB")
+    with pytest.raises(RunError, match=r"data\.sources was"):
+        run(recipe, tmp_path / "out", Teacher())
+
+
 @pytest.mark.parametrize(
     ("redo", "ids"), [("wrong", {"p1", "p3"}), ("all", {"p1", "p2", "p3"})], ids=["wrong", "all"]
 )
