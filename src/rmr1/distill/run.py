@@ -16,6 +16,7 @@ from rmr1.distill.checks import check_votes, drop_thinking
 from rmr1.distill.folder import (
     PassTotals,
     claim_pass,
+    is_claimed,
     open_pass,
     read_pass,
     read_totals,
@@ -59,7 +60,7 @@ def run_distill(
 
     Args:
         budget: the most that both teachers may use in this folder, earlier runs counted; by default the recipe's.
-        retry_failed: ask again what a teacher gave an error for.
+        retry_failed: ask again what a teacher gave an error for, refusals for good left out.
         engines: teachers by the number of their pass, instead of those that the recipe names.
 
     Raises:
@@ -229,17 +230,21 @@ def _run_pass(
     given: Engine | None,
     watch: Watch | None,
 ) -> None:
-    """Ask what is not answered; a teacher with nothing to do is not loaded."""
+    """Ask what is not answered; a teacher with nothing to do is not loaded, unless the answers are another name's."""
     settings = recipe.passes[number - 1]
     if (identity := teacher.identify()) is not None:
         claim_pass(folder, number, settings, identity)
     left = _list_left(recipe, folder, number, run)
-    if not left or (teacher.is_batch and given is None):
+    if teacher.is_batch and given is None:
+        return
+    if not left and (identity is not None or is_claimed(folder, number, settings)):
         return
     engine = given or open_teacher(settings)
     try:
         if identity is None:
-            claim_pass(folder, number, settings, engine.fingerprint())
+            claim_pass(folder, number, settings, engine.fingerprint(), name=settings.teacher)
+        if not left:
+            return
         questions = list_questions(
             recipe,
             folder,
