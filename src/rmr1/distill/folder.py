@@ -135,7 +135,8 @@ def _describe_asking(recipe: PassRecipe) -> dict[str, Any]:
         include={"samples", "temperature", "top_p", "top_k", "max_new_tokens"}
     )
     if isinstance(recipe, SecondPassRecipe):
-        about["template"] = load_second_prompt(recipe.template, recipe.max_judgment_chars).template
+        note = load_second_prompt(recipe.template, recipe.max_judgment_chars)
+        about["template"], about["template_right"] = note.template, note.template_right
         about["max_judgment_chars"] = recipe.max_judgment_chars
     return about
 

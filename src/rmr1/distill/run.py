@@ -178,7 +178,7 @@ def list_questions(
 ) -> Iterator[Question]:
     """What a pass has still to ask: of the first all labelled pairs, of the second those that the first one missed.
 
-    `only` are the keys that an earlier look has found to be so; they are not looked at again.
+    `only` are the keys that an earlier look has found to be so.
     """
     family = load_family(recipe.family)
     if number == 1:
@@ -195,13 +195,15 @@ def list_questions(
             continue
         (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
         item = Item(key=key, pair=judgment.pair, order=order)
-        if only is None:
-            plain = render_prompt(item.pair, family, order=order)
-            checked = check_votes(judgment.votes, item, plain, recipe.select, is_told=False)
-            if not needs_second(recipe, checked):
-                continue
+        plain = render_prompt(item.pair, family, order=order)
+        checked = check_votes(judgment.votes, item, plain, recipe.select, is_told=False)
+        if only is None and not needs_second(recipe, checked):
+            continue
+        is_right = checked.is_told_apart
+        # Of several texts one with the right verdict is shown, if there is one: the note speaks of it.
+        shown = drop_thinking(checked.text) if is_right else _flawed(judgment.votes)
         prompt = render_prompt(item.pair, family, order=order, special_tokens=special_tokens)
-        yield Question(item=item, prompt=note.render(prompt, item.verdict, _flawed(judgment.votes)))
+        yield Question(item=item, prompt=note.render(prompt, item.verdict, shown, is_right=is_right))
 
 
 def _list_left(recipe: DistillRecipe, folder: Path, number: int, run: RunWriter) -> set[str]:

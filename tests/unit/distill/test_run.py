@@ -172,6 +172,20 @@ def test_another_way_of_making_is_refused_and_another_selection_is_not(tmp_path:
         run(make_recipe(data, pass1={"temperature": 0.5}), tmp_path / "out", Teacher())
 
 
+def test_of_several_texts_the_second_teacher_is_shown_the_one_that_the_note_speaks_of(tmp_path: Path) -> None:
+    recipe = make_recipe(
+        write_pairs(tmp_path / "pairs.jsonl", "A"),
+        pass1={"samples": 2, "temperature": 0.5},
+        pass2={"redo": "all"},
+    )
+    one, two = Teacher(), Teacher()
+    one.engine = ScriptedEngine([good_text("B"), good_text("A") + " Bye."], "teacher")
+    run(recipe, tmp_path / "out", one, two)
+    text = two.asked[0].messages[-1].text
+    assert "came to the right end" in text and "wrong end" not in text
+    assert "[[A]]</answer> Bye." in text and "<answer>[[B]]" not in text
+
+
 def test_texts_of_a_finished_pass_are_not_credited_to_another_teacher(tmp_path: Path) -> None:
     data = write_pairs(tmp_path / "pairs.jsonl", "AAAA")
     assert run(make_recipe(data), tmp_path / "out", Teacher())["rows"] == 4
@@ -213,6 +227,8 @@ def test_what_goes_to_the_second_teacher(redo: str, ids: set[str], tmp_path: Pat
     summary = run(recipe, tmp_path / "out", one, two)
     assert set(two.ids) == ids
     assert summary["rows"] == 1 + len(ids)
+    told = {prompt.pair_id: "came to the wrong end" in prompt.messages[-1].text for prompt in two.asked}
+    assert told == {name: name != "p2" for name in ids}  # the verdict of p2 was right
     empty = next(prompt for prompt in two.asked if prompt.pair_id == "p1")
     assert JUDGMENT_START not in empty.messages[-1].text  # there was nothing to show
 
