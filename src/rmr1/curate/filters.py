@@ -13,9 +13,9 @@ from rmr1.records import Messages, PreferencePair
 Reason = Literal[
     "unreadable",
     "empty",
+    "benchmark",
     "source",
     "subset",
-    "benchmark",
     "unlabelled",
     "tie",
     "identical",
@@ -36,9 +36,9 @@ REASONS: tuple[Reason, ...] = Reason.__args__  # type: ignore[attr-defined]
 ABOUT: dict[Reason, str] = {
     "unreadable": "the row cannot be read",
     "empty": "a prompt or response is missing or white space",
+    "benchmark": "the prompt overlaps with a benchmark's",
     "source": "left out by the name of its source",
     "subset": "left out by the name of its subset",
-    "benchmark": "the prompt overlaps with a benchmark's",
     "unlabelled": "no side is preferred",
     "tie": "the label is a tie",
     "identical": "both responses are the same",

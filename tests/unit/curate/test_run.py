@@ -247,6 +247,28 @@ def test_what_is_asked_inside_responses_counts_too(tmp_path: Path) -> None:
     assert sorted(one["pairs"] for one in found["counts"]["splits"].values()) == [0, 31]
 
 
+def test_overlaps_are_counted_whatever_else_would_drop_the_pair(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    leaked = sentence(draw, 20)
+    named = {"source": "web", "subset": "secret"}
+    rows = [
+        make_pair(draw, id="named", prompt=leaked, **named),
+        make_pair(draw, id="tie", prompt=leaked, label="tie"),
+        make_pair(draw, id="clean", **named),
+        make_pair(draw, id="good"),
+    ]
+    found = curate(
+        tmp_path / "out",
+        {"a": write_rows(tmp_path / "a.jsonl", rows)},
+        filters={"drop_sources": ["web"]},
+        decontaminate={
+            "benchmarks": {"own": str(write_rows(tmp_path / "b.jsonl", [make_pair(draw, prompt=leaked)]))}
+        },
+    )
+    assert reasons(tmp_path / "out") == {"benchmark": ["named", "tie"], "source": ["clean"]}
+    assert found["counts"]["benchmarks"]["own"]["removed"]["pairs"] == 2
+
+
 def test_few_pairs_of_one_prompt(tmp_path: Path) -> None:
     draw = random.Random(3)
     rows = [make_pair(draw, prompt=f"Question {at % 4} of the day?") for at in range(40)]
