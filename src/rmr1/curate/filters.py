@@ -47,7 +47,7 @@ ABOUT: dict[Reason, str] = {
     "tokens": "too short or too long, in tokens",
     "language": "in another language",
     "duplicate": "the same pair is there already",
-    "contradiction": "the same pair occurs with different labels; no copy stays",
+    "contradiction": "the same pair, or nearly the same, occurs with different labels; no copy stays",
     "near_duplicate": "nearly the same pair is there already",
     "per_prompt": "the prompt has enough pairs",
     "not_sampled": "left over when the sources were mixed",

@@ -291,6 +291,42 @@ def test_answers_alone_make_no_near_duplicate(tmp_path: Path) -> None:
     assert found["counts"]["kept"] == 3
 
 
+def test_a_long_answer_does_not_drown_a_short_one(tmp_path: Path) -> None:
+    draw = random.Random(6)
+    first = make_pair(draw, id="0", response_a=sentence(draw, 300), response_b=sentence(draw, 20), label="A")
+    rows = [first] + [
+        {**first, "id": str(at), "response_b": sentence(draw, 20), "label": "AB"[at % 2]} for at in (1, 2, 3)
+    ]
+    path = write_rows(tmp_path / "a.jsonl", rows)
+    assert curate(tmp_path / "out", {"a": path})["counts"]["kept"] == 4
+
+
+def test_near_duplicates_are_compared_whichever_side_their_answers_are_on(tmp_path: Path) -> None:
+    draw = random.Random(7)
+
+    def near(row: dict[str, Any], id: str, *, turned: bool, agrees: bool) -> dict[str, Any]:
+        """One word of each answer is another, the sides are exchanged or not, the label follows or not."""
+        one, two = (f"{row[side].rsplit(' ', 1)[0]} other" for side in ("response_a", "response_b"))
+        label = row["label"] if agrees != turned else "AB"[row["label"] == "A"]
+        sides = {"response_a": two, "response_b": one} if turned else {"response_a": one, "response_b": two}
+        return {**row, **sides, "id": id, "label": label}
+
+    good = [make_pair(draw, id=f"g{at}") for at in range(4)]
+    rows = [
+        *good,
+        near(good[0], "same", turned=False, agrees=True),
+        near(good[1], "turned", turned=True, agrees=True),
+        near(good[2], "liar", turned=False, agrees=False),
+        near(good[3], "turned liar", turned=True, agrees=False),
+    ]
+    curate(tmp_path / "out", {"a": write_rows(tmp_path / "a.jsonl", rows)})
+    assert {reason: sorted(ids) for reason, ids in reasons(tmp_path / "out").items()} == {
+        "near_duplicate": ["same", "turned"],
+        "contradiction": ["g2", "g3", "liar", "turned liar"],
+    }
+    assert [row["id"] for row in read_rows(tmp_path / "out/pairs.jsonl")] in (["g0", "g1"], ["g1", "g0"])
+
+
 def test_a_finished_folder_is_known_again_wherever_the_data_lie(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", make_pairs(20))
     first = curate(tmp_path / "out", {"a": path})
