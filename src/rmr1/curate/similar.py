@@ -111,9 +111,7 @@ def estimate(some: Signatures, other: Signatures) -> NDArray[np.float64]:
     return np.mean(some == other, axis=1)
 
 
-def estimate_sides(
-    some: Signatures, other: Signatures
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def estimate_sides(some: Signatures, other: Signatures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How alike each of `some` [I, 2, P] and `other` [2, P] are, first with first and first with second.
 
     Two sides are as alike as the less similar of their two texts, so that a long one does not drown a short one.

@@ -176,7 +176,6 @@ class PairFeatures:
                 found[inside] = replace(feature, outside=None)
         return _most_frequent(found.values(), most)
 
-
     def _find_bare(self, number: int) -> Iterator[_Set]:
         """The rows of which nothing was added, which are without every feature too."""
         seen = np.zeros(number, dtype=bool)
@@ -184,8 +183,9 @@ class PairFeatures:
             seen[np.array(one.rows, dtype=np.int32)] = True
         rows = np.flatnonzero(~seen).tolist()
         if rows:
-            kept = [(row, str) for row in rows[: 2 * _KEPT_EXAMPLES]]
-            yield _Set(names=array("i"), rows=array("i", rows), kept=kept)
+            found = _Set(names=array("i"), rows=array("i", rows))
+            found.kept.extend((row, str) for row in rows[: 2 * _KEPT_EXAMPLES])
+            yield found
 
 
 def _complement(some: set[int], number: int) -> tuple[int, ...]:

@@ -326,6 +326,19 @@ def _order_note(seen: _Seen) -> str:
     return "; ".join(notes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """The rows with a feature, or those without it."""
+
+    name: str
+    examples: tuple[Occurrence, ...]
+    plus: int
+    """How many of `total` have the outcome whose sign is 1."""
+    total: int
+    net: NDArray[np.float64]
+    """Sums of signs, by prompt."""
+
+
 class _Tests:
     """The tests of one set of rows."""
 
@@ -398,40 +411,33 @@ class _Tests:
         found = []
         for feature in features:
             plus, total = int((feature.signs > 0).sum()), len(feature.rows)
-            net = np.bincount(groups[feature.rows], weights=feature.signs, minlength=len(whole))
-            tested = [(feature.name, feature.examples, plus, total, net)]
+            net = np.bincount(groups[feature.rows], weights=feature.signs, minlength=len(whole)).astype(float)
+            tested = [_Rows(name=feature.name, examples=feature.examples, plus=plus, total=total, net=net)]
             if feature.outside is not None:
-                rest = int(labels.sum()) - plus, len(labels) - total, whole - net
-                tested.append((feature.outside.name, feature.outside.examples, *rest))
-            told = [
-                self._test(rule, *one, base=base, limit=limit) for one in tested if one[3] >= FEWEST
-            ]
+                tested.append(
+                    _Rows(
+                        name=feature.outside.name,
+                        examples=feature.outside.examples,
+                        plus=int(labels.sum()) - plus,
+                        total=len(labels) - total,
+                        net=whole - net,
+                    )
+                )
+            told = [self._test(rule, one, base, limit) for one in tested if one.total >= FEWEST]
             # A feature and the rows without it are one finding: what tells more of the two.
             found += sorted((one for one in told if one.is_leak or one.p < 0.05), key=_rank)[:1]
         return tuple(sorted(found, key=_rank)[:_SHOWN])
 
-    def _test(
-        self,
-        rule: FieldRule,
-        name: str,
-        examples: tuple[Occurrence, ...],
-        plus: int,
-        total: int,
-        net: NDArray[np.float64],
-        *,
-        base: float,
-        limit: float,
-    ) -> Finding:
-        """One feature by its rows: `plus` of `total` with one outcome, `net` the surplus of that one by prompt."""
+    def _test(self, rule: FieldRule, rows: _Rows, base: float, limit: float) -> Finding:
         names = ("better answer", "worse answer") if rule.unit == "side" else ("A wins", "B wins")
-        share = max(plus, total - plus) / total
-        p = binomial_p(int((net > 0).sum()), int((net != 0).sum()), base)
-        is_plus = plus >= total - plus
-        fitting = [one for one in examples if one.sign == (1 if is_plus else -1)] or list(examples)
+        is_plus = 2 * rows.plus >= rows.total
+        share = max(rows.plus, rows.total - rows.plus) / rows.total
+        p = binomial_p(int((rows.net > 0).sum()), int((rows.net != 0).sum()), base)
+        fitting = [one for one in rows.examples if one.sign == (1 if is_plus else -1)] or list(rows.examples)
         return Finding(
             field=rule.name,
-            feature=name,
-            occurrences=total,
+            feature=rows.name,
+            occurrences=rows.total,
             outcome=names[0] if is_plus else names[1],
             share=share,
             p=p,

@@ -356,7 +356,9 @@ def test_another_split_of_the_same_folder_is_another_input(tmp_path: Path) -> No
     one, other = f"{tmp_path}/data@train", f"{tmp_path}/data@test"
     curate(tmp_path / "out", {"a": one})
     assert curate(tmp_path / "out", {"a": one})["was_finished"]
-    with pytest.raises(RunError, match=r"inputs\.sources\.a was \[\{'split': 'train'.* now \[\{'split': 'test'"):
+    with pytest.raises(
+        RunError, match=r"inputs\.sources\.a was \[\{'split': 'train'.* now \[\{'split': 'test'"
+    ):
         curate(tmp_path / "out", {"a": other})
     bench = write_rows(tmp_path / "b.jsonl", make_pairs(20, seed=2))
     curate(tmp_path / "clean", {"a": bench}, decontaminate={"benchmarks": {"own": one}})

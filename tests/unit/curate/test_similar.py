@@ -70,9 +70,9 @@ def test_a_chain_does_not_drop_what_is_unlike_all_that_stays() -> None:
     row = np.zeros((3, 10), dtype=np.uint32)
     row[1, :2] = 1
     row[2, :4] = 1
-    assert list(
-        find_repeats([0, 1, 2], lambda some, item: estimate(row[some], row[item]), 0.8)
-    ) == [(1, 0, 0.8)]
+    assert list(find_repeats([0, 1, 2], lambda some, item: estimate(row[some], row[item]), 0.8)) == [
+        (1, 0, 0.8)
+    ]
 
 
 def test_two_sides_are_as_alike_as_the_less_similar_of_their_texts() -> None:

@@ -262,7 +262,9 @@ def test_a_teacher_that_fails_is_counted_and_asked_again_on_request(tmp_path: Pa
 
 
 def test_what_was_refused_for_good_is_not_asked_again(tmp_path: Path) -> None:
-    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "AAA"), pass1={"samples": 2, "temperature": 0.5})
+    recipe = make_recipe(
+        write_pairs(tmp_path / "pairs.jsonl", "AAA"), pass1={"samples": 2, "temperature": 0.5}
+    )
     run(recipe, tmp_path / "out", Teacher())
     error = {"text": "", "finish_reason": "error", "error": "HTTP 400"}
     lines = read_lines(tmp_path / "out/pass1.jsonl")
