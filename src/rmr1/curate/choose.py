@@ -100,8 +100,8 @@ def _drop_near_repeats(table: PairTable, columns: Columns, rules: DuplicateRecip
     of both responses together. Where such pairs disagree about the label none of them stays, as of exact copies."""
     assert table.response_signer is not None and table.prompt_signer is not None
     staying = np.array([item for item in range(len(table)) if item not in found.reasons], dtype=np.int64)
-    sides = table.response_signer.signatures().reshape(len(table), 2, -1)[staying]
     prompts = table.prompt_signer.signatures()
+    sides = table.response_signer.signatures().reshape(-1, 2, prompts.shape[1])[staying]
     of_prompt = columns.prompt[staying]
     is_tie, is_open = (columns.label[staying] == LABELS.index(label) for label in ("tie", None))
     alike = Groups(len(prompts))
