@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="most that both teachers may use in this folder: tokens (2M, 500000) or money (5usd)",
     )
     run_.add_argument(
-        "--retry-failed", action="store_true", help="ask again what a teacher gave an error for"
+        "--retry-failed",
+        action="store_true",
+        help="ask again what failed; what a server refused stays refused",
     )
     run_.add_argument(
         "--dry-run", action="store_true", help="requests, tokens and cost; nothing is sent or written"

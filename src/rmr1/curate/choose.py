@@ -7,13 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rmr1.curate.filters import Reason
 from rmr1.curate.inputs import Source
 from rmr1.curate.mix import plan_sizes, rank_pairs
 from rmr1.curate.recipe import CurateRecipe, DuplicateRecipe
-from rmr1.curate.similar import Groups, find_candidates, find_repeats, join_similar
-from rmr1.curate.table import Columns, PairTable
+from rmr1.curate.similar import (
+    Groups,
+    estimate,
+    estimate_sides,
+    find_candidates,
+    find_repeats,
+    join_similar,
+)
+from rmr1.curate.table import LABELS, Columns, PairTable
 from rmr1.errors import DataError
 
 
@@ -26,7 +34,8 @@ class Choice:
     reasons: dict[int, Reason]
     """Pairs that go."""
     originals: dict[int, tuple[int, float | None]] = field(default_factory=dict)
-    """Of a duplicate, the pair that stays instead, and the similarity to a near one."""
+    """Of a duplicate, the pair that stays instead, and the similarity to a near one. Of a pair that contradicts one
+    that is nearly the same, that one, which goes too."""
     available: dict[str, int] = field(default_factory=dict)
     """Pairs of each source before the mix."""
     shortages: list[str] = field(default_factory=list)
@@ -87,31 +96,47 @@ def _drop_repeats(table: PairTable, found: Choice) -> None:
 
 
 def _drop_near_repeats(table: PairTable, columns: Columns, rules: DuplicateRecipe, found: Choice) -> None:
-    """Pairs whose responses and prompts both are alike; candidates share a band of the responses' signature."""
+    """Pairs whose prompts and both responses are alike, each with its own; candidates share a band of the signature
+    of both responses together. Where such pairs disagree about the label none of them stays, as of exact copies."""
     assert table.response_signer is not None and table.prompt_signer is not None
     staying = np.array([item for item in range(len(table)) if item not in found.reasons], dtype=np.int64)
-    responses = table.response_signer.signatures()[staying]
     prompts = table.prompt_signer.signatures()
+    sides = table.response_signer.signatures().reshape(-1, 2, prompts.shape[1])[staying]
     of_prompt = columns.prompt[staying]
+    is_tie, is_open = (columns.label[staying] == LABELS.index(label) for label in ("tie", None))
     alike = Groups(len(prompts))
     join_similar(prompts, rules.near, alike)
     groups = Groups(len(staying))
-    for bucket in find_candidates(responses, rules.near):
+    for bucket in find_candidates(sides.min(axis=1), rules.near):
         first: dict[int, int] = {}
         for item in bucket:
             groups.join(first.setdefault(alike.find(int(of_prompt[item])), item), item)
     members: dict[int, list[int]] = defaultdict(list)
     for item, root in enumerate(groups.roots()):
         members[root].append(item)
+
+    def compare(some: list[int], item: int) -> NDArray[np.float64]:
+        responses = np.maximum(*estimate_sides(sides[some], sides[item]))
+        return np.minimum(responses, estimate(prompts[of_prompt[some]], prompts[of_prompt[item]]))
+
+    def contradicts(one: int, other: int) -> bool:
+        if is_tie[one] or is_tie[other] or is_open[one] or is_open[other]:
+            return bool(is_tie[one] != is_tie[other] or is_open[one] != is_open[other])
+        (agreeing,), (opposite,) = estimate_sides(sides[[one]], sides[other])
+        return bool(opposite > agreeing)
+
     for group in members.values():
-        if len(group) == 1:
-            continue
-        some = np.array(group)
-        both = (responses[some], prompts[of_prompt[some]])
-        for item, original, similarity in find_repeats(range(len(group)), both, rules.near):
-            number = int(staying[some[item]])
-            found.reasons[number] = "near_duplicate"
-            found.originals[number] = (int(staying[some[original]]), similarity)
+        repeats: dict[int, list[tuple[int, float]]] = defaultdict(list)
+        for item, original, similarity in find_repeats(group, compare, rules.near):
+            repeats[original].append((item, similarity))
+        for original, items in repeats.items():
+            is_contradicted = any(contradicts(item, original) for item, _ in items)
+            if is_contradicted:
+                found.reasons[int(staying[original])] = "contradiction"
+            for item, similarity in items:
+                number = int(staying[item])
+                found.reasons[number] = "contradiction" if is_contradicted else "near_duplicate"
+                found.originals[number] = (int(staying[original]), similarity)
 
 
 def _rank(

@@ -114,4 +114,4 @@ def name_place(error: DataError) -> str:
 
 def fingerprint_all(paths: tuple[str, ...]) -> list[dict[str, object]]:
     """What identifies the contents of a source or a benchmark."""
-    return [fingerprint_source(part_split(path)[0]) for path in paths]
+    return [fingerprint_source(path) for path in paths]

@@ -61,7 +61,8 @@ class Sieve:
         self, pair: PreferencePair, rules: FilterRecipe, tally: SourceTally
     ) -> Drop | tuple[Lengths, Lengths | None]:
         """Why the pair goes, or its lengths in characters and tokens."""
-        drop = check_names(pair, rules) or self._check_benchmarks(pair, tally) or check_pair(pair, rules)
+        # Overlaps are counted whatever else would drop the pair, so they are looked for first.
+        drop = self._check_benchmarks(pair, tally) or check_names(pair, rules) or check_pair(pair, rules)
         if drop is not None:
             return drop
         characters = measure(pair, len)

@@ -7,7 +7,7 @@ estimates the Jaccard similarity of the sets. Legend: `I` items, `P` permutation
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -111,17 +111,29 @@ def estimate(some: Signatures, other: Signatures) -> NDArray[np.float64]:
     return np.mean(some == other, axis=1)
 
 
+def estimate_sides(some: Signatures, other: Signatures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How alike each of `some` [I, 2, P] and `other` [2, P] are, first with first and first with second.
+
+    Two sides are as alike as the less similar of their two texts, so that a long one does not drown a short one.
+    """
+    straight, crossed = (
+        np.minimum(estimate(some[:, 0], one), estimate(some[:, 1], two))
+        for one, two in ((other[0], other[1]), (other[1], other[0]))
+    )
+    return straight, crossed
+
+
 def find_repeats(
-    members: Iterable[int], signatures: tuple[Signatures, ...], threshold: float
+    members: Iterable[int], compare: Callable[[list[int], int], NDArray[np.float64]], threshold: float
 ) -> Iterator[tuple[int, int, float]]:
     """(item, earlier item that stays, similarity) for every item that is like one that stays, in order.
 
-    An item is like another where each of their signatures is; the smallest similarity is the one that is told.
+    `compare` gives the similarity of each of some items to one.
     """
     staying: list[int] = []
     for item in members:
         if staying:
-            alike = np.min([estimate(some[staying], some[item]) for some in signatures], axis=0)
+            alike = compare(staying, item)
             place = int(np.argmax(alike))
             if alike[place] >= threshold:
                 yield item, staying[place], float(alike[place])

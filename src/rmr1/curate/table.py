@@ -1,6 +1,6 @@
 """What stays in memory of the pairs that passed the filters: digests, lengths, signatures. No texts.
 
-Measured with a prompt to each pair: 260 bytes, and with near duplicates 8 more for each permutation, so 1.2 kB with
+Measured with a prompt to each pair: 260 bytes, and with near duplicates 12 more for each permutation, so 1.8 kB with
 128. Choosing and splitting take as much again for a moment.
 """
 
@@ -72,6 +72,7 @@ class PairTable:
         self._later, self._later_turns = array("I"), bytearray()
         """Prompts, and 16 bytes each of a question in a response to them."""
         self.response_signer = Signer(permutations) if signs_responses else None
+        """Two signatures a pair: of the preferred response (A where none is) and of the other one."""
         self.prompt_signer = Signer(permutations) if signs_prompts or signs_responses else None
 
     @classmethod
@@ -86,7 +87,7 @@ class PairTable:
 
     def stored(self) -> Mapping[str, array[int] | bytearray]:
         """All that the table holds, by name."""
-        signers = {"responses": self.response_signer, "signed_prompts": self.prompt_signer}
+        signers = {"signed_sides": self.response_signer, "signed_prompts": self.prompt_signer}
         return {
             "source": self._source,
             "place": self._place,
@@ -145,11 +146,9 @@ class PairTable:
         self.identities += identify(pair)
         self.winners += digest_winner(pair)
         if self.response_signer is not None:
-            shingles = [
-                hash_shingles(join_texts(side), RESPONSE_SHINGLE)
-                for side in (pair.response_a, pair.response_b)
-            ]
-            self.response_signer.add(np.unique(np.concatenate(shingles)))
+            sides = (pair.response_a, pair.response_b)
+            for side in reversed(sides) if pair.label == "B" else sides:
+                self.response_signer.add(hash_shingles(join_texts(side), RESPONSE_SHINGLE))
 
     def _number_prompt(self, prompt: Messages) -> int:
         digest = digest_messages(prompt)

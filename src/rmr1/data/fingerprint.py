@@ -6,18 +6,21 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from rmr1.data.files import part_split
+
 _BLOCK_BYTES = 4096
 _NUM_BLOCKS = 64
 _WHOLE_BYTES = 1 << 20
 
 
 def fingerprint_source(source: str | Path) -> dict[str, object]:
-    """A file by its bytes, a folder by all its files (hidden ones left out), a hub name by itself.
+    """A file by its bytes, a folder by all its files (hidden ones left out), `folder@split` by both, a hub name by itself.
 
     A file that was moved or renamed keeps its fingerprint. An upper bound on the cost: one read of
     the data.
     """
-    path = Path(source)
+    base, split = part_split(str(source))
+    path = Path(base)
     if path.is_file():
         return {"sha256": _hash_files([path])}
     if path.is_dir():
@@ -26,7 +29,9 @@ def fingerprint_source(source: str | Path) -> dict[str, object]:
             for file in path.rglob("*")
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
         )
-        return {"sha256": _hash_files(files), "files": len(files)}
+        found: dict[str, object] = {"sha256": _hash_files(files), "files": len(files)}
+        # First, because messages that show a difference are cut short.
+        return found if split is None else {"split": split, **found}
     return {"dataset": str(source)}
 
 

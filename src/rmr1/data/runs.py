@@ -90,11 +90,13 @@ def open_run(
     retry_failed: bool = False,
     file: str = JUDGMENTS_FILE,
     failed_file: str | None = None,
+    keeps_refused: bool = False,
 ) -> RunWriter:
     """Create a run folder, or go on with one that was made in the same way; judgments go to `file` of it.
 
     With `retry_failed`, items for which the engine gave an error are taken out of the finished ones, to
-    be judged again, and moved to `failed_file` if there is to be one; over-long prompts stay as they are.
+    be judged again, and moved to `failed_file` if there is to be one; over-long prompts stay as they are, and with
+    `keeps_refused` also items whose errors all are refusals for good.
 
     Raises:
         RunError: the folder holds something else, was made in another way (the message shows the
@@ -109,7 +111,8 @@ def open_run(
             _lock(lock, folder)
             _check_description(folder, description, file)
             if retry_failed:
-                _drop_failed(folder / file, None if failed_file is None else folder / failed_file)
+                kept = None if failed_file is None else folder / failed_file
+                _drop_failed(folder / file, kept, keeps_refused=keeps_refused)
             handle = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             opened.callback(os.close, handle)
         except RunError:
@@ -206,7 +209,7 @@ def _check_description(folder: Path, description: Mapping[str, Any], file: str) 
         write_json(folder / RUN_FILE, description)
 
 
-def _drop_failed(path: Path, kept: Path | None) -> None:
+def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
     """Rewrite the file without the items that hold a failed generation; replaced as a whole. They go to `kept`."""
     if not path.exists():
         return
@@ -217,8 +220,11 @@ def _drop_failed(path: Path, kept: Path | None) -> None:
         with temporary.open("wb") as file:
             for _, values in iterate_lines(path):
                 line = dumps(values)
-                votes = values.get("votes", ())
-                if not any(vote["generation"]["finish_reason"] == "error" for vote in votes):
+                generations = [vote["generation"] for vote in values.get("votes", ())]
+                if not any(
+                    one["finish_reason"] == "error" and not (keeps_refused and one.get("is_refused"))
+                    for one in generations
+                ):
                     file.write(line + b"\n")
                 elif line not in before:
                     failed.append(line)

@@ -72,7 +72,8 @@ def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
 def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed: bool = False) -> RunWriter:
     """The file of a pass, for appending; the folder is made where there is none.
 
-    What is asked for again with `retry_failed` is kept in a file of its own, because it may have been billed.
+    What is asked for again with `retry_failed` is kept in a file of its own, because it may have been billed; what
+    the server refused for good is not asked for again.
 
     Raises:
         RunError: the folder holds something else, was made in another way, is in use or cannot be written.
@@ -84,30 +85,60 @@ def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed:
         retry_failed=retry_failed,
         file=pass_file(number),
         failed_file=failed_file(number),
+        keeps_refused=True,
     )
 
 
-def claim_pass(folder: Path, number: int, recipe: PassRecipe, identity: Mapping[str, object]) -> None:
+def claim_pass(
+    folder: Path, number: int, recipe: PassRecipe, identity: Mapping[str, object], *, name: str | None = None
+) -> None:
     """Note who answers a pass and how, or make sure that it is as before.
+
+    `name` is that of a teacher whose identity takes the engine; under it `is_claimed` knows it without one.
 
     Raises:
         RunError: the pass was begun by another teacher or in another way.
     """
-    about: dict[str, Any] = {
-        "teacher": dict(identity),
-        **recipe.model_dump(include={"samples", "temperature", "top_p", "top_k", "max_new_tokens"}),
-    }
-    if isinstance(recipe, SecondPassRecipe):
-        about["template"] = load_second_prompt(recipe.template, recipe.max_judgment_chars).template
-        about["max_judgment_chars"] = recipe.max_judgment_chars
     description = read_description(folder)
     passes = description.setdefault("passes", {})
-    name = f"pass{number}"
-    if name in passes:
-        refuse_differences(folder, {"settings": {name: passes[name]}}, {"settings": {name: about}})
-        return
-    passes[name] = about
+    about = {"teacher": dict(identity), **_describe_asking(recipe)}
+    key = f"pass{number}"
+    if key in passes:
+        stored = {section: value for section, value in passes[key].items() if section != "name"}
+        refuse_differences(folder, {"settings": {key: stored}}, {"settings": {key: about}})
+        if name == passes[key].get("name"):
+            return
+    passes[key] = about if name is None else {**about, "name": name}
     write_json(folder / RUN_FILE, description)
+
+
+def is_claimed(folder: Path, number: int, recipe: PassRecipe) -> bool:
+    """Whether the answers of a pass are those of the recipe's teacher, by its name: without its engine.
+
+    True where there are none. A teacher under another name may be the same one, which only its engine can tell.
+
+    Raises:
+        RunError: they were asked for in another way.
+    """
+    key = f"pass{number}"
+    stored = read_description(folder).get("passes", {}).get(key)
+    if stored is None:
+        return True
+    asked = {section: value for section, value in stored.items() if section not in ("teacher", "name")}
+    refuse_differences(folder, {"settings": {key: asked}}, {"settings": {key: _describe_asking(recipe)}})
+    return stored.get("name") == recipe.teacher
+
+
+def _describe_asking(recipe: PassRecipe) -> dict[str, Any]:
+    """How a teacher is asked, whoever it is."""
+    about: dict[str, Any] = recipe.model_dump(
+        include={"samples", "temperature", "top_p", "top_k", "max_new_tokens"}
+    )
+    if isinstance(recipe, SecondPassRecipe):
+        note = load_second_prompt(recipe.template, recipe.max_judgment_chars)
+        about["template"], about["template_right"] = note.template, note.template_right
+        about["max_judgment_chars"] = recipe.max_judgment_chars
+    return about
 
 
 @dataclass(slots=True, kw_only=True)

@@ -93,7 +93,7 @@ class SecondPassRecipe(PassRecipe):
     """What it is asked: pairs whose first verdict is wrong or missing, or also those whose first text fails
     another check."""
     template: str | None = None
-    """A text file that replaces the shipped note; see `rmr1.distill.second`."""
+    """A text file that replaces both shipped notes; see `rmr1.distill.second`."""
     max_judgment_chars: int = Field(default=24000, ge=0)
     """A longer first judgment is shown without its middle; 0 shows none."""
 

@@ -16,6 +16,7 @@ from rmr1.distill.checks import check_votes, drop_thinking
 from rmr1.distill.folder import (
     PassTotals,
     claim_pass,
+    is_claimed,
     open_pass,
     read_pass,
     read_totals,
@@ -59,7 +60,7 @@ def run_distill(
 
     Args:
         budget: the most that both teachers may use in this folder, earlier runs counted; by default the recipe's.
-        retry_failed: ask again what a teacher gave an error for.
+        retry_failed: ask again what a teacher gave an error for, refusals for good left out.
         engines: teachers by the number of their pass, instead of those that the recipe names.
 
     Raises:
@@ -177,7 +178,7 @@ def list_questions(
 ) -> Iterator[Question]:
     """What a pass has still to ask: of the first all labelled pairs, of the second those that the first one missed.
 
-    `only` are the keys that an earlier look has found to be so; they are not looked at again.
+    `only` are the keys that an earlier look has found to be so.
     """
     family = load_family(recipe.family)
     if number == 1:
@@ -194,13 +195,15 @@ def list_questions(
             continue
         (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
         item = Item(key=key, pair=judgment.pair, order=order)
-        if only is None:
-            plain = render_prompt(item.pair, family, order=order)
-            checked = check_votes(judgment.votes, item, plain, recipe.select, is_told=False)
-            if not needs_second(recipe, checked):
-                continue
+        plain = render_prompt(item.pair, family, order=order)
+        checked = check_votes(judgment.votes, item, plain, recipe.select, is_told=False)
+        if only is None and not needs_second(recipe, checked):
+            continue
+        is_right = checked.is_told_apart
+        # Of several texts one with the right verdict is shown, if there is one: the note speaks of it.
+        shown = drop_thinking(checked.text) if is_right else _flawed(judgment.votes)
         prompt = render_prompt(item.pair, family, order=order, special_tokens=special_tokens)
-        yield Question(item=item, prompt=note.render(prompt, item.verdict, _flawed(judgment.votes)))
+        yield Question(item=item, prompt=note.render(prompt, item.verdict, shown, is_right=is_right))
 
 
 def _list_left(recipe: DistillRecipe, folder: Path, number: int, run: RunWriter) -> set[str]:
@@ -229,17 +232,21 @@ def _run_pass(
     given: Engine | None,
     watch: Watch | None,
 ) -> None:
-    """Ask what is not answered; a teacher with nothing to do is not loaded."""
+    """Ask what is not answered; a teacher with nothing to do is not loaded, unless the answers are another name's."""
     settings = recipe.passes[number - 1]
     if (identity := teacher.identify()) is not None:
         claim_pass(folder, number, settings, identity)
     left = _list_left(recipe, folder, number, run)
-    if not left or (teacher.is_batch and given is None):
+    if teacher.is_batch and given is None:
+        return
+    if not left and (identity is not None or is_claimed(folder, number, settings)):
         return
     engine = given or open_teacher(settings)
     try:
         if identity is None:
-            claim_pass(folder, number, settings, engine.fingerprint())
+            claim_pass(folder, number, settings, engine.fingerprint(), name=settings.teacher)
+        if not left:
+            return
         questions = list_questions(
             recipe,
             folder,

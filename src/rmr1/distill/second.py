@@ -2,7 +2,8 @@
 
 It is sent and never stored; what it holds beyond the plain prompt is the note in `second_pass.txt` (arXiv
 2505.02387, section 3.2; in the reference's script too the verdict, the request and the wrong judgment follow the
-user's message). One's own note is a text file with the fields {prompt}, {verdict} and {judgment}.
+user's message). Of a judgment that is right and fails another check `second_pass_right.txt` says so. One's own note is
+a text file with the fields {prompt}, {verdict} and {judgment}, and serves for both.
 """
 
 from __future__ import annotations
@@ -28,17 +29,22 @@ class SecondPrompt:
     """How a pair is asked about again."""
 
     template: str
+    template_right: str
+    """The one where the verdict of the earlier judgment is right."""
     max_judgment_chars: int
 
-    def render(self, prompt: JudgePrompt, verdict: str, judgment: str) -> JudgePrompt:
+    def render(
+        self, prompt: JudgePrompt, verdict: str, judgment: str, *, is_right: bool = False
+    ) -> JudgePrompt:
         """`prompt` with the note; `judgment` is what was written before, and may be empty."""
         values = {
             "prompt": prompt.messages[-1].text,
             "verdict": verdict,
             "judgment": self._frame(judgment),
         }
+        template = self.template_right if is_right else self.template
         # In one pass: braces in the data stay text.
-        content = _FIELD.sub(lambda match: values[match[1]], self.template).rstrip("\n")
+        content = _FIELD.sub(lambda match: values[match[1]], template).rstrip("\n")
         return replace(prompt, messages=(*prompt.messages[:-1], Message(role="user", content=content)))
 
     def _frame(self, judgment: str) -> str:
@@ -52,13 +58,13 @@ class SecondPrompt:
 
 
 def load_second_prompt(template: str | None, max_judgment_chars: int) -> SecondPrompt:
-    """The shipped note, or the one in a file.
+    """The shipped notes, or the one in a file.
 
     Raises:
         ConfigError: the file cannot be read, or lacks {prompt} or {verdict}.
     """
     if template is None:
-        text = resources.files("rmr1.distill").joinpath("second_pass.txt").read_text(encoding="utf-8")
+        text, right = map(_read_shipped, ("second_pass.txt", "second_pass_right.txt"))
     else:
         try:
             text = Path(template).read_text(encoding="utf-8")
@@ -71,4 +77,9 @@ def load_second_prompt(template: str | None, max_judgment_chars: int) -> SecondP
                 f"pass2.template {template}: it lacks {{{missing[0]}}}; it may hold "
                 "{prompt}, {verdict} and {judgment}, and needs the first two"
             )
-    return SecondPrompt(template=text, max_judgment_chars=max_judgment_chars)
+        right = text
+    return SecondPrompt(template=text, template_right=right, max_judgment_chars=max_judgment_chars)
+
+
+def _read_shipped(name: str) -> str:
+    return resources.files("rmr1.distill").joinpath(name).read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -35,6 +35,14 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The rows without a pair feature."""
+
+    name: str
+    examples: tuple[Occurrence, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feature:
     """One feature of a field, over all rows."""
 
@@ -44,6 +52,9 @@ class Feature:
     signs: NDArray[np.int8]
     """As in `Occurrence`."""
     examples: tuple[Occurrence, ...]
+    outside: Outside | None = None
+    """Of a pair feature all other rows, which may tell the label where these do not; None where another feature has
+    just those."""
 
 
 @dataclass(slots=True)
@@ -121,12 +132,13 @@ class PairFeatures:
     def build(self, is_a: NDArray[np.bool_], *, fewest: int, most: int) -> tuple[Feature, ...]:
         """Features with at least `fewest` occurrences, the `most` frequent ones; of equal ones one.
 
-        A feature that more than half of the rows have is turned round: what is rare is looked at.
+        A feature that more than half of the rows have is turned round: the rare rows are listed, the others are its
+        `outside`.
 
         Args:
             is_a: for every row whether A is the better answer.
         """
-        sets = list(self._sets.values())
+        sets = [*self._sets.values(), *self._find_bare(len(is_a))]
         members: list[list[int]] = [[] for _ in self._names]
         for index, one in enumerate(sets):
             for name in one.names:
@@ -134,29 +146,59 @@ class PairFeatures:
         signs = np.where(is_a, 1, -1).astype(np.int8)
         found: dict[tuple[int, ...], Feature] = {}
         for name, number in self._names.items():
-            inside = members[number]
-            is_turned = 2 * sum(len(sets[index].rows) for index in inside) > len(is_a)
-            if is_turned:
-                having = set(inside)
-                inside = [index for index in range(len(sets)) if index not in having]
-            same = found.get(tuple(inside))
-            if sum(len(sets[index].rows) for index in inside) < fewest or (
-                same is not None and (is_turned or not same.name.startswith(_WITHOUT))
-            ):
+            having = set(members[number])
+            is_turned = 2 * sum(len(sets[index].rows) for index in having) > len(is_a)
+            inside = _complement(having, len(sets)) if is_turned else tuple(members[number])
+            if sum(len(sets[index].rows) for index in inside) < fewest:
                 continue
+            same = found.get(inside)
+            with_it = (name, _quote((sets[index] for index in members[number]), signs, name))
+            if same is not None:
+                if is_turned and same.outside is not None and same.outside.name.startswith(_WITHOUT):
+                    found[inside] = replace(same, outside=Outside(name=name, examples=with_it[1]))
+                elif not is_turned and same.name.startswith(_WITHOUT):
+                    found[inside] = replace(same, name=name, examples=with_it[1])
+                continue
+            others = (one for index, one in enumerate(sets) if index not in having)
+            without = (f"{_WITHOUT}{name}", _quote(others, signs, None))
+            near, far = (without, with_it) if is_turned else (with_it, without)
             rows = np.sort(np.concatenate([np.array(sets[index].rows, dtype=np.int32) for index in inside]))
-            examples = tuple(
-                Occurrence(row=row, sign=int(signs[row]), excerpt="" if is_turned else excerpt(name))
-                for row, excerpt in _first(sets[index] for index in inside)
+            found[inside] = Feature(
+                name=near[0],
+                rows=rows,
+                signs=signs[rows],
+                examples=near[1],
+                outside=Outside(name=far[0], examples=far[1]),
             )
-            shown = f"{_WITHOUT}{name}" if is_turned else name
-            found[tuple(inside)] = Feature(name=shown, rows=rows, signs=signs[rows], examples=examples)
+        for inside, feature in found.items():
+            is_half = 2 * len(feature.rows) == len(is_a)
+            if is_half and _complement(set(inside), len(sets)) in found:
+                found[inside] = replace(feature, outside=None)
         return _most_frequent(found.values(), most)
 
+    def _find_bare(self, number: int) -> Iterator[_Set]:
+        """The rows of which nothing was added, which are without every feature too."""
+        seen = np.zeros(number, dtype=bool)
+        for one in self._sets.values():
+            seen[np.array(one.rows, dtype=np.int32)] = True
+        rows = np.flatnonzero(~seen).tolist()
+        if rows:
+            found = _Set(names=array("i"), rows=array("i", rows))
+            found.kept.extend((row, str) for row in rows[: 2 * _KEPT_EXAMPLES])
+            yield found
 
-def _first(sets: Iterable[_Set]) -> Iterator[tuple[int, Callable[[str], str]]]:
+
+def _complement(some: set[int], number: int) -> tuple[int, ...]:
+    return tuple(index for index in range(number) if index not in some)
+
+
+def _quote(sets: Iterable[_Set], signs: NDArray[np.int8], name: str | None) -> tuple[Occurrence, ...]:
+    """The first rows of some sets; None: they lack what could be quoted."""
     kept = [one for found, _ in zip(sets, range(50), strict=False) for one in found.kept]
-    yield from sorted(kept, key=lambda one: one[0])[: 2 * _KEPT_EXAMPLES]
+    return tuple(
+        Occurrence(row=row, sign=int(signs[row]), excerpt="" if name is None else excerpt(name))
+        for row, excerpt in sorted(kept, key=lambda one: one[0])[: 2 * _KEPT_EXAMPLES]
+    )
 
 
 def _most_frequent(features: Iterable[Feature], most: int) -> tuple[Feature, ...]:

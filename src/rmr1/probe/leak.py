@@ -114,7 +114,7 @@ class LeakReport:
     feature_limit: float
     """p-value at which a feature is condemned."""
     num_features: int
-    """Features that were tested one by one."""
+    """Tests of one feature, or of the rows without it."""
     fields: tuple[FieldReport, ...]
 
     @property
@@ -167,9 +167,7 @@ def probe_leak(
     built = [(rule, tests.features(rule)) for rule in rules]
     num_guessed = sum(rule.by_auc and bool(features) for rule, features in built)
     auc_limit = ALPHA_AUC / max(num_guessed, 1)
-    num_features = sum(
-        len(feature.rows) >= FEWEST for rule, features in built if rule.by_feature for feature in features
-    )
+    num_features = sum(tests.count(rule, features) for rule, features in built if rule.by_feature)
     orders = seen.order_findings()
     num_tests = num_features + len(orders)
     feature_limit = ALPHA_FEATURE / max(num_tests, 1)
@@ -328,6 +326,19 @@ def _order_note(seen: _Seen) -> str:
     return "; ".join(notes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """The rows with a feature, or those without it."""
+
+    name: str
+    examples: tuple[Occurrence, ...]
+    plus: int
+    """How many of `total` have the outcome whose sign is 1."""
+    total: int
+    net: NDArray[np.float64]
+    """Sums of signs, by prompt."""
+
+
 class _Tests:
     """The tests of one set of rows."""
 
@@ -345,6 +356,15 @@ class _Tests:
         if rule.unit == "side":
             return self._table.sides[rule.name].build(**size)
         return self._table.pairs[rule.name].build(self._labels[self._named], **size)
+
+    def count(self, rule: FieldRule, features: tuple[Feature, ...]) -> int:
+        """How many tests of single features there are: of those with enough rows, and of the rows without them."""
+        num_rows = len(self._named) if rule.unit == "pair" else len(self._labels)
+        return sum(
+            (len(feature.rows) >= FEWEST)
+            + (feature.outside is not None and num_rows - len(feature.rows) >= FEWEST)
+            for feature in features
+        )
 
     def report(
         self, rule: FieldRule, features: tuple[Feature, ...], auc_limit: float, feature_limit: float
@@ -385,42 +405,43 @@ class _Tests:
         limit: float,
     ) -> tuple[Finding, ...]:
         base = 0.5
+        whole = np.bincount(groups, weights=np.where(labels, 1.0, -1.0)) if len(labels) else np.zeros(0)
         if rule.unit == "pair" and len(labels):
-            net = np.bincount(groups, weights=np.where(labels, 1.0, -1.0))
-            base = float((net > 0).sum() / max((net != 0).sum(), 1))
+            base = float((whole > 0).sum() / max((whole != 0).sum(), 1))
         found = []
         for feature in features:
-            if len(feature.rows) < FEWEST:
-                continue
-            plus = int((feature.signs > 0).sum())
-            total = len(feature.rows)
-            share = max(plus, total - plus) / total
-            _, inverse = np.unique(groups[feature.rows], return_inverse=True)
-            net = np.bincount(inverse, weights=feature.signs)
-            p = binomial_p(int((net > 0).sum()), int((net != 0).sum()), base)
-            is_leak = rule.by_feature and share >= PURE and p < limit
-            if is_leak or p < 0.05:
-                found.append((not is_leak, p, -total, feature, plus >= total - plus, share))
-        found.sort(key=lambda one: one[:3])
-        return tuple(
-            self._finding(rule, feature, is_plus, share, p, not is_clean)
-            for is_clean, p, _, feature, is_plus, share in found[:_SHOWN]
-        )
+            plus, total = int((feature.signs > 0).sum()), len(feature.rows)
+            net = np.bincount(groups[feature.rows], weights=feature.signs, minlength=len(whole)).astype(float)
+            tested = [_Rows(name=feature.name, examples=feature.examples, plus=plus, total=total, net=net)]
+            if feature.outside is not None:
+                tested.append(
+                    _Rows(
+                        name=feature.outside.name,
+                        examples=feature.outside.examples,
+                        plus=int(labels.sum()) - plus,
+                        total=len(labels) - total,
+                        net=whole - net,
+                    )
+                )
+            told = [self._test(rule, one, base, limit) for one in tested if one.total >= FEWEST]
+            # A feature and the rows without it are one finding: what tells more of the two.
+            found += sorted((one for one in told if one.is_leak or one.p < 0.05), key=_rank)[:1]
+        return tuple(sorted(found, key=_rank)[:_SHOWN])
 
-    def _finding(
-        self, rule: FieldRule, feature: Feature, is_plus: bool, share: float, p: float, is_leak: bool
-    ) -> Finding:
+    def _test(self, rule: FieldRule, rows: _Rows, base: float, limit: float) -> Finding:
         names = ("better answer", "worse answer") if rule.unit == "side" else ("A wins", "B wins")
-        sign = 1 if is_plus else -1
-        fitting = [one for one in feature.examples if one.sign == sign] or list(feature.examples)
+        is_plus = 2 * rows.plus >= rows.total
+        share = max(rows.plus, rows.total - rows.plus) / rows.total
+        p = binomial_p(int((rows.net > 0).sum()), int((rows.net != 0).sum()), base)
+        fitting = [one for one in rows.examples if one.sign == (1 if is_plus else -1)] or list(rows.examples)
         return Finding(
             field=rule.name,
-            feature=feature.name,
-            occurrences=len(feature.rows),
+            feature=rows.name,
+            occurrences=rows.total,
             outcome=names[0] if is_plus else names[1],
             share=share,
             p=p,
-            is_leak=is_leak,
+            is_leak=rule.by_feature and share >= PURE and p < limit,
             examples=tuple(dict.fromkeys(self._example(rule, one, names) for one in fitting))[:_EXAMPLES],
         )
 
@@ -430,3 +451,7 @@ class _Tests:
         return Example(
             path=path, line=line, value=names[0] if one.sign > 0 else names[1], excerpt=one.excerpt
         )
+
+
+def _rank(finding: Finding) -> tuple[bool, float, int]:
+    return not finding.is_leak, finding.p, -finding.occurrences

@@ -247,6 +247,28 @@ def test_what_is_asked_inside_responses_counts_too(tmp_path: Path) -> None:
     assert sorted(one["pairs"] for one in found["counts"]["splits"].values()) == [0, 31]
 
 
+def test_overlaps_are_counted_whatever_else_would_drop_the_pair(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    leaked = sentence(draw, 20)
+    named = {"source": "web", "subset": "secret"}
+    rows = [
+        make_pair(draw, id="named", prompt=leaked, **named),
+        make_pair(draw, id="tie", prompt=leaked, label="tie"),
+        make_pair(draw, id="clean", **named),
+        make_pair(draw, id="good"),
+    ]
+    found = curate(
+        tmp_path / "out",
+        {"a": write_rows(tmp_path / "a.jsonl", rows)},
+        filters={"drop_sources": ["web"]},
+        decontaminate={
+            "benchmarks": {"own": str(write_rows(tmp_path / "b.jsonl", [make_pair(draw, prompt=leaked)]))}
+        },
+    )
+    assert reasons(tmp_path / "out") == {"benchmark": ["named", "tie"], "source": ["clean"]}
+    assert found["counts"]["benchmarks"]["own"]["removed"]["pairs"] == 2
+
+
 def test_few_pairs_of_one_prompt(tmp_path: Path) -> None:
     draw = random.Random(3)
     rows = [make_pair(draw, prompt=f"Question {at % 4} of the day?") for at in range(40)]
@@ -269,6 +291,42 @@ def test_answers_alone_make_no_near_duplicate(tmp_path: Path) -> None:
     assert found["counts"]["kept"] == 3
 
 
+def test_a_long_answer_does_not_drown_a_short_one(tmp_path: Path) -> None:
+    draw = random.Random(6)
+    first = make_pair(draw, id="0", response_a=sentence(draw, 300), response_b=sentence(draw, 20), label="A")
+    rows = [first] + [
+        {**first, "id": str(at), "response_b": sentence(draw, 20), "label": "AB"[at % 2]} for at in (1, 2, 3)
+    ]
+    path = write_rows(tmp_path / "a.jsonl", rows)
+    assert curate(tmp_path / "out", {"a": path})["counts"]["kept"] == 4
+
+
+def test_near_duplicates_are_compared_whichever_side_their_answers_are_on(tmp_path: Path) -> None:
+    draw = random.Random(7)
+
+    def near(row: dict[str, Any], id: str, *, turned: bool, agrees: bool) -> dict[str, Any]:
+        """One word of each answer is another, the sides are exchanged or not, the label follows or not."""
+        one, two = (f"{row[side].rsplit(' ', 1)[0]} other" for side in ("response_a", "response_b"))
+        label = row["label"] if agrees != turned else "AB"[row["label"] == "A"]
+        sides = {"response_a": two, "response_b": one} if turned else {"response_a": one, "response_b": two}
+        return {**row, **sides, "id": id, "label": label}
+
+    good = [make_pair(draw, id=f"g{at}") for at in range(4)]
+    rows = [
+        *good,
+        near(good[0], "same", turned=False, agrees=True),
+        near(good[1], "turned", turned=True, agrees=True),
+        near(good[2], "liar", turned=False, agrees=False),
+        near(good[3], "turned liar", turned=True, agrees=False),
+    ]
+    curate(tmp_path / "out", {"a": write_rows(tmp_path / "a.jsonl", rows)})
+    assert {reason: sorted(ids) for reason, ids in reasons(tmp_path / "out").items()} == {
+        "near_duplicate": ["same", "turned"],
+        "contradiction": ["g2", "g3", "liar", "turned liar"],
+    }
+    assert [row["id"] for row in read_rows(tmp_path / "out/pairs.jsonl")] in (["g0", "g1"], ["g1", "g0"])
+
+
 def test_a_finished_folder_is_known_again_wherever_the_data_lie(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", make_pairs(20))
     first = curate(tmp_path / "out", {"a": path})
@@ -289,6 +347,23 @@ def test_a_finished_folder_is_known_again_wherever_the_data_lie(tmp_path: Path) 
     (tmp_path / "out" / "card.md").unlink()
     with pytest.raises(RunError, match=r"card\.md is gone"):
         curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"})
+
+
+def test_another_split_of_the_same_folder_is_another_input(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for seed, split in enumerate(("train", "test")):
+        write_rows(tmp_path / "data" / f"{split}.jsonl", make_pairs(20, seed=seed))
+    one, other = f"{tmp_path}/data@train", f"{tmp_path}/data@test"
+    curate(tmp_path / "out", {"a": one})
+    assert curate(tmp_path / "out", {"a": one})["was_finished"]
+    with pytest.raises(
+        RunError, match=r"inputs\.sources\.a was \[\{'split': 'train'.* now \[\{'split': 'test'"
+    ):
+        curate(tmp_path / "out", {"a": other})
+    bench = write_rows(tmp_path / "b.jsonl", make_pairs(20, seed=2))
+    curate(tmp_path / "clean", {"a": bench}, decontaminate={"benchmarks": {"own": one}})
+    with pytest.raises(RunError, match=r"inputs\.benchmarks\.own was"):
+        curate(tmp_path / "clean", {"a": bench}, decontaminate={"benchmarks": {"own": other}})
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

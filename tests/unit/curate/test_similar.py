@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from rmr1.curate.similar import Groups, Signer, estimate, find_repeats, join_similar
+from rmr1.curate.similar import Groups, Signer, estimate, estimate_sides, find_repeats, join_similar
 from rmr1.curate.texts import hash_shingles
 
 from .making import sentence
@@ -70,13 +70,20 @@ def test_a_chain_does_not_drop_what_is_unlike_all_that_stays() -> None:
     row = np.zeros((3, 10), dtype=np.uint32)
     row[1, :2] = 1
     row[2, :4] = 1
-    assert list(find_repeats([0, 1, 2], (row,), 0.8)) == [(1, 0, 0.8)]
+    assert list(find_repeats([0, 1, 2], lambda some, item: estimate(row[some], row[item]), 0.8)) == [
+        (1, 0, 0.8)
+    ]
 
 
-def test_an_item_repeats_where_all_its_signatures_do() -> None:
-    same, unlike = np.zeros((2, 10), dtype=np.uint32), np.array([[0] * 10, [1] * 10], dtype=np.uint32)
-    assert list(find_repeats([0, 1], (same, same), 0.8)) == [(1, 0, 1.0)]
-    assert list(find_repeats([0, 1], (same, unlike), 0.8)) == []
+def test_two_sides_are_as_alike_as_the_less_similar_of_their_texts() -> None:
+    # Signatures of ten places: "other" shares 9 with the first text and 8 with the second.
+    one, two = np.zeros(10, dtype=np.uint32), np.ones(10, dtype=np.uint32)
+    first, second = one.copy(), two.copy()
+    first[:1] = second[:2] = 7
+    some = np.array([[one, two], [two, one], [one, one]])
+    straight, crossed = estimate_sides(some, np.array([first, second]))
+    assert straight.tolist() == [0.8, 0.0, 0.0]
+    assert crossed.tolist() == [0.0, 0.8, 0.0]
 
 
 def test_groups_are_called_by_their_smallest_item() -> None:

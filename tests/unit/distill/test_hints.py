@@ -29,6 +29,9 @@ def read_sentences(name: str) -> tuple[list[str], list[str]]:
         ("hint_sentences.txt", 0.95),
         ("hint_sentences_later.txt", 0.95),
         ("hint_sentences_last.txt", 0.95),
+        # The target is a recall of 95%. The set that was kept apart in the beginning (the first) meets it, and so do two
+        # that the check was widened with; the two sets below, written later and apart, do not. Their figures are no
+        # target: they are what was measured, so that it gets no worse unnoticed.
         # Written before the check was widened, by who widened it, and no pattern was adjusted to it.
         ("hint_sentences_apart.txt", 0.9),
         # Written when the check was done, to get past it; it was not changed by them: the least to expect.

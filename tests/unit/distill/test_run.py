@@ -172,6 +172,51 @@ def test_another_way_of_making_is_refused_and_another_selection_is_not(tmp_path:
         run(make_recipe(data, pass1={"temperature": 0.5}), tmp_path / "out", Teacher())
 
 
+def test_of_several_texts_the_second_teacher_is_shown_the_one_that_the_note_speaks_of(tmp_path: Path) -> None:
+    recipe = make_recipe(
+        write_pairs(tmp_path / "pairs.jsonl", "A"),
+        pass1={"samples": 2, "temperature": 0.5},
+        pass2={"redo": "all"},
+    )
+    one, two = Teacher(), Teacher()
+    one.engine = ScriptedEngine([good_text("B"), good_text("A") + " Bye."], "teacher")
+    run(recipe, tmp_path / "out", one, two)
+    text = two.asked[0].messages[-1].text
+    assert "came to the right end" in text and "wrong end" not in text
+    assert "[[A]]</answer> Bye." in text and "<answer>[[B]]" not in text
+
+
+def test_texts_of_a_finished_pass_are_not_credited_to_another_teacher(tmp_path: Path) -> None:
+    data = write_pairs(tmp_path / "pairs.jsonl", "AAAA")
+    assert run(make_recipe(data), tmp_path / "out", Teacher())["rows"] == 4
+    for values, told in (
+        ({"temperature": 0.5}, r"settings\.pass1\.temperature was 0\.0, now 0\.5"),
+        ({"max_new_tokens": 10}, r"settings\.pass1\.max_new_tokens was 8192, now 10"),
+    ):
+        with pytest.raises(RunError, match=told):
+            run(make_recipe(data, pass1=values), tmp_path / "out", Teacher())
+    other = Teacher()
+    other.engine = ScriptedEngine([good_text("A")], "other")
+    with pytest.raises(RunError, match=r"settings\.pass1\.teacher"):
+        run(make_recipe(data, pass1={"teacher": "scripted:three"}), tmp_path / "out", other)
+    # The same teacher may go by another name, as a checkpoint does that was moved.
+    moved = run(make_recipe(data, pass1={"teacher": "scripted:moved"}), tmp_path / "out", Teacher())
+    assert moved["passes"][0]["teacher"] == "scripted:moved"
+    # Under its name it is not loaded: there is no scripted judge that is called so.
+    recipe = make_recipe(data, pass1={"teacher": "scripted:moved"})
+    assert run_distill(recipe, tmp_path / "out")["rows"] == 4
+
+
+def test_data_that_changed_in_a_split_of_a_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    write_pairs(tmp_path / "data/train.jsonl", "AAAA")
+    recipe = make_recipe(f"{tmp_path}/data@train")
+    assert run(recipe, tmp_path / "out", Teacher())["rows"] == 4
+    write_pairs(tmp_path / "data/train.jsonl", "AAAB")
+    with pytest.raises(RunError, match=r"data\.sources was"):
+        run(recipe, tmp_path / "out", Teacher())
+
+
 @pytest.mark.parametrize(
     ("redo", "ids"), [("wrong", {"p1", "p3"}), ("all", {"p1", "p2", "p3"})], ids=["wrong", "all"]
 )
@@ -182,6 +227,8 @@ def test_what_goes_to_the_second_teacher(redo: str, ids: set[str], tmp_path: Pat
     summary = run(recipe, tmp_path / "out", one, two)
     assert set(two.ids) == ids
     assert summary["rows"] == 1 + len(ids)
+    told = {prompt.pair_id: "came to the wrong end" in prompt.messages[-1].text for prompt in two.asked}
+    assert told == {name: name != "p2" for name in ids}  # the verdict of p2 was right
     empty = next(prompt for prompt in two.asked if prompt.pair_id == "p1")
     assert JUDGMENT_START not in empty.messages[-1].text  # there was nothing to show
 
@@ -212,6 +259,22 @@ def test_a_teacher_that_fails_is_counted_and_asked_again_on_request(tmp_path: Pa
     assert summary["budget"]["spent"] == about["prompt_tokens"] + about["completion_tokens"]
     run(recipe, tmp_path / "out", Teacher(), retry_failed=True)
     assert len(read_lines(tmp_path / "out/pass1-failed.jsonl")) == 2
+
+
+def test_what_was_refused_for_good_is_not_asked_again(tmp_path: Path) -> None:
+    recipe = make_recipe(
+        write_pairs(tmp_path / "pairs.jsonl", "AAA"), pass1={"samples": 2, "temperature": 0.5}
+    )
+    run(recipe, tmp_path / "out", Teacher())
+    error = {"text": "", "finish_reason": "error", "error": "HTTP 400"}
+    lines = read_lines(tmp_path / "out/pass1.jsonl")
+    for line, is_refused in zip(lines, ((True, True), (True, False)), strict=False):
+        for vote, one in zip(line["votes"], is_refused, strict=True):
+            vote["generation"] |= {**error, "is_refused": one}
+    (tmp_path / "out/pass1.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    summary = run(recipe, tmp_path / "out", again := Teacher(), retry_failed=True)
+    assert again.ids == {lines[1]["pair"]["id"]: 2}
+    assert (summary["passes"][0]["refused"], summary["passes"][0]["failed"]) == (1, 0)
 
 
 def test_a_budget_is_never_exceeded_and_a_higher_one_goes_on(tmp_path: Path) -> None:

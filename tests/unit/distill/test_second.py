@@ -50,8 +50,9 @@ def test_own_notes(tmp_path: Path) -> None:
     path = tmp_path / "note.txt"
     path.write_text("{prompt}\nIt is {verdict}.\n")
     plain = render_prompt(PAIR)
-    told = load_second_prompt(str(path), 100).render(plain, "A", "wrong")
-    assert told.messages[-1].text == plain.messages[-1].text + "\nIt is A."
+    for is_right in (False, True):
+        told = load_second_prompt(str(path), 100).render(plain, "A", "wrong", is_right=is_right)
+        assert told.messages[-1].text == plain.messages[-1].text + "\nIt is A."
     path.write_text("{prompt}")
     with pytest.raises(ConfigError, match=r"lacks \{verdict\}"):
         load_second_prompt(str(path), 100)

@@ -137,6 +137,33 @@ def test_a_source_that_has_one_label(tmp_path: Path, pairs: Rows) -> None:
     assert not probe(tmp_path, rows, ignored=("source",)).is_leak
 
 
+@pytest.mark.parametrize("is_bare", [False, True], ids=["other-columns", "bare"])
+@pytest.mark.parametrize("has_column", [True, False], ids=["with", "without"])
+def test_a_label_told_by_more_than_half_of_the_rows(
+    tmp_path: Path, pairs: Rows, has_column: bool, is_bare: bool
+) -> None:
+    """360 of 600 rows are of A, 330 of them are marked and none of B: the other 270 are mixed, 30 to 240."""
+    ordered = sorted(pairs, key=lambda row: row["label"])
+    swapped = {"response_a": "response_b", "response_b": "response_a"}
+    rows = []
+    for number, row in enumerate(ordered):
+        label = "A" if number < 360 else "B"
+        if label != row["label"]:
+            row = {**row, **{one: row[other] for one, other in swapped.items()}}
+        if is_bare:
+            row = {name: row[name] for name in ("prompt", *swapped)}
+        # Marked by what they have, or by what they lack.
+        rows.append({**row, "label": label, **({"origin": "x"} if (number < 330) is has_column else {})})
+    Random(2).shuffle(rows)
+    report = probe(tmp_path, rows)
+    assert leaks(report) == ["other columns"]
+    (finding,) = field(report, "other columns").findings
+    assert finding.feature == ("origin = 'x'" if has_column else "without origin = 'x'")
+    assert (finding.occurrences, finding.outcome, finding.share) == (330, "A wins", 1.0)
+    assert finding.p == pytest.approx(2 * 0.6**330)
+    assert all(example.value == "A wins" for example in finding.examples) and finding.examples
+
+
 def test_models_are_told_and_condemned_only_on_demand(tmp_path: Path, pairs: Rows) -> None:
     rows = [
         {
