@@ -10,12 +10,12 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.teachers import find_teacher
 
 
-def is_done(summary: Mapping[str, Any]) -> bool:
-    """Whether there are rows, and nothing is open or failed but for a budget that was set. What a teacher refuses for
-    good is dropped, and nothing is left to do about it."""
+def is_done(recipe: DistillRecipe, summary: Mapping[str, Any]) -> bool:
+    """Whether there are rows, nothing is open but for a budget that was set, and no more failed than may. What a teacher
+    refuses for good is dropped, and nothing is left to do about it."""
     if not summary["rows"] or "stopped" in summary:
         return False
-    if any(one["failed"] for one in summary["passes"]):
+    if _has_failed(recipe, summary):
         return False
     return not any(summary["waiting"].values()) or _is_exhausted(summary)
 
@@ -46,9 +46,20 @@ def list_next_steps(
             steps.append(
                 f"{left:,} pairs are left for pass {number}: rmr1 distill run {recipe_path} -o {folder}"
             )
-    failed = sum(one["failed"] for one in summary["passes"])
-    if failed:
-        steps.append(f"{failed:,} pairs got no text from their teacher; --retry-failed asks again")
+    failed = _count_failed(summary)
+    if failed and _has_failed(recipe, summary):
+        # Rounded up, so that the share that is named suffices.
+        enough = -(-100 * failed // summary["labelled"]) / 100
+        steps.append(
+            f"{failed:,} of {summary['labelled']:,} pairs got no text from their teacher; --retry-failed asks again, as "
+            f"rmr1 train does when its command is given again; --set max_failed_share={enough:g} goes on without them "
+            f"(of rmr1 train: --set distill.max_failed_share={enough:g})"
+        )
+    elif failed:
+        steps.append(
+            f"{failed:,} of {summary['labelled']:,} pairs got no text from their teacher and are left out, as "
+            f"max_failed_share = {recipe.max_failed_share:g} allows; --retry-failed asks again"
+        )
     return steps
 
 
@@ -135,6 +146,15 @@ def print_forecast(figures: Mapping[str, Any]) -> None:
     print("assumed:")
     for line in figures["assumptions"]:
         print(f"  {line}")
+
+
+def _count_failed(summary: Mapping[str, Any]) -> int:
+    return sum(one["failed"] for one in summary["passes"])
+
+
+def _has_failed(recipe: DistillRecipe, summary: Mapping[str, Any]) -> bool:
+    """Whether more pairs failed than may."""
+    return _count_failed(summary) > recipe.max_failed_share * summary["labelled"]
 
 
 def _is_exhausted(summary: Mapping[str, Any]) -> bool:

@@ -35,6 +35,8 @@ from rmr1.train.recipe import Section, build_recipe, check_recipe
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
 SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
 """Of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
+MAX_FAILED_SHARE = 0.01
+"""`distill.max_failed_share`, where the recipe names none: a chain is not held up by a few replies that never come."""
 OWN_PAIRS = "pairs"
 
 
@@ -181,9 +183,11 @@ class _Builder:
         if not {"train", "world"} & set(data):
             data["train"] = self._split("distill", "distill", "data.train")
             self._keep_sides(data)
+        section.setdefault("max_failed_share", MAX_FAILED_SHARE)
         recipe = self._check("distill", build_distill_recipe, section)
         stage = self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
-        yield replace(stage, in_place=True)
+        # The same command is how a chain goes on; without the flag it would find the same failures stored.
+        yield replace(stage, command=(*stage.command, "--retry-failed"), in_place=True)
 
     def sft(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")

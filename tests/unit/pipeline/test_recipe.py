@@ -59,7 +59,9 @@ def test_each_stage_begins_with_what_the_one_before_made(pairs):
         "{DIR}/recipes/distill.toml",
         "-o",
         "{DIR}/distill",
+        "--retry-failed",
     )
+    assert by_name["distill"].recipe["max_failed_share"] == 0.01
     assert by_name["distill"].recipe["data"]["train"] == "{DIR}/curate/distill.jsonl"
     assert by_name["sft"].recipe["data"]["train"] == "{DIR}/distill/train.jsonl"
     grpo = by_name["grpo"].recipe
