@@ -168,7 +168,7 @@ class _Builder:
         self.recipes: dict[str, Any] = {}
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
-        section.setdefault("splits", dict(SPLITS))
+        section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
         recipe = self._check("curate", build_curate_recipe, section)
         wanted = {"distill": "distill" in self._sections, "rl": "grpo" in self._sections}
         for split, is_wanted in wanted.items():
@@ -287,6 +287,10 @@ class _Builder:
         if name not in self.recipes["curate"].splits:
             raise ConfigError(f"{self._origin}: curate.splits: no split {name!r}, which {stage} reads")
         return f"{HERE}/curate/{name}.jsonl"
+
+    def _is_read(self, split: str) -> bool:
+        """Whether a default split has a reader: without a stage that distils, its share is reinforced on."""
+        return split != "distill" or "distill" in self._sections
 
     def _keep_sides(self, data: dict[str, Any]) -> None:
         """Answers stay where curation put them; drawn anew they would be half and half only about."""
