@@ -29,6 +29,7 @@ from rmr1.errors import ConfigError
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
 from rmr1.pipeline.names import check_models
 from rmr1.pipeline.stages import HERE, Stage
+from rmr1.prompts import locate_family
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
 from rmr1.train.recipe import Section, build_recipe, check_recipe
 
@@ -185,7 +186,12 @@ class _Builder:
             self._keep_sides(data)
         section.setdefault("max_failed_share", MAX_FAILED_SHARE)
         recipe = self._check("distill", build_distill_recipe, section)
-        stage = self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
+        reads = [*_names(recipe.data.sources), *_family(recipe.family)]
+        for one in recipe.passes:
+            reads += _model(one.teacher, one.engine)
+        if recipe.pass2 is not None:
+            reads += _names(recipe.pass2.template)
+        stage = self._stage("distill", ("distill", "run"), section, reads)
         # The same command is how a chain goes on; without the flag it would find the same failures stored.
         yield replace(stage, command=(*stage.command, "--retry-failed"), in_place=True)
 
@@ -214,9 +220,8 @@ class _Builder:
         recipe = self._check("grpo", build_grpo_recipe, section)
         if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
-        yield self._stage(
-            "grpo", ("grpo",), section, _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        )
+        reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
+        yield self._stage("grpo", ("grpo",), section, (*reads, *_family(recipe.data.family)))
 
     def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
         recipe = self._check(
@@ -249,7 +254,11 @@ class _Builder:
             name=name,
             command=words,
             recipe=recipe.judge or None,
-            reads=(*reads, *_names(model)),
+            reads=(
+                *reads,
+                *_model(model, recipe.judge.get("engine")),
+                *_family(recipe.judge.get("family")),
+            ),
             may_say_no=True,
         )
 
@@ -267,7 +276,7 @@ class _Builder:
         return Stage(
             name="check",
             command=(*words, "-o", f"{HERE}/check"),
-            reads=_names(pairs, recipe.model.base),
+            reads=(*_names(pairs, recipe.model.base), *_family(recipe.data.family)),
             may_say_no=True,
             check=require_verdicts,
         )
@@ -341,3 +350,16 @@ def _names(*values: str | tuple[str, ...] | None) -> tuple[str, ...]:
         for one in ((value,) if isinstance(value, str) else value)
     ]
     return tuple(one for one in flat if HERE in one or Path(one).exists())
+
+
+def _family(name: str | None) -> tuple[str, ...]:
+    """The texts of a prompt family of one's own; shipped ones change with the package alone."""
+    found = None if name is None else locate_family(str(name))
+    return () if found is None else (str(found),)
+
+
+def _model(name: str, options: Any) -> tuple[str, ...]:
+    """What lies on this machine of a model that is asked: its folder or recording, and its adapter."""
+    scheme, _, rest = name.partition(":")
+    adapter = options.get("lora_adapter") if isinstance(options, Mapping) else None
+    return _names(rest if scheme in ("vllm", "replay") else name, None if adapter is None else str(adapter))

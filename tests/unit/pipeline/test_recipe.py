@@ -16,6 +16,7 @@ from rmr1.pipeline.check import require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
+from rmr1.prompts import load_family
 from rmr1.train.grpo.machines import build_machine
 
 ROOT = Path(__file__).parents[3]
@@ -86,6 +87,36 @@ def test_each_stage_begins_with_what_the_one_before_made(pairs):
         "baseline": ("{DIR}/curate/held_out.jsonl",),
         "bench": ("{DIR}/curate/held_out.jsonl", "{DIR}/baseline", "{DIR}/grpo"),
     }
+
+
+def test_prompts_and_local_teachers_are_read(pairs, tmp_path, monkeypatch):
+    """What they hold is no part of the recipe, and the stage is done anew where it changes."""
+    monkeypatch.setenv("RMR1_PROMPTS", str(tmp_path / "imported"))
+    families = tmp_path / "imported" / "mine", tmp_path / "family.txt"
+    families[0].mkdir(parents=True)
+    template, teacher, adapter = tmp_path / "told.txt", tmp_path / "teacher", tmp_path / "adapter"
+    teacher.mkdir()
+    adapter.mkdir()
+    for file in (template, families[1], families[0] / "single.txt"):
+        file.write_text(load_family("rubric").single)
+    values = whole(pairs)
+    values["distill"] = {
+        "family": str(families[1]),
+        "pass1": {"teacher": str(teacher), "engine": {"lora_adapter": str(adapter)}},
+        "pass2": {"teacher": f"vllm:{teacher}", "template": str(template)},
+    }
+    values["grpo"]["data"] = {"family": "mine"}
+    values["bench"]["judge"] = {"family": str(families[1])}
+    by_name = {one.name: one.reads for one in build_pipeline(values, "p.toml").stages}
+    assert by_name["distill"] == (
+        "{DIR}/curate/distill.jsonl",
+        *map(str, (families[1], teacher, adapter, teacher, template)),
+    )
+    assert by_name["grpo"][-1] == str(families[0])
+    assert by_name["baseline"][-1] == by_name["bench"][-1] == str(families[1])
+    base = {"model": {"base": "tiny"}, "data": {"family": "mine"}}
+    check = build_pipeline({"curate": curated(pairs), "grpo": base}, "p.toml").stages[1]
+    assert check.reads[-1] == str(families[0])
 
 
 def test_what_a_section_says_stands(pairs):
