@@ -138,6 +138,23 @@ def test_a_reply_that_never_comes_does_not_block_the_chain(tmp_path, capfd, pair
 
 
 @pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("bench.judge.famly=x", "bench.judge: unknown key 'famly'; did you mean 'family'?"),
+        ("bench.data.pairs=/nowhere", "bench.data.pairs: /nowhere: no such file or folder"),
+        ("bench.baseline=no such model", "bench.baseline: 'no such model' is neither a folder nor"),
+    ],
+)
+def test_mistakes_of_the_last_stage_come_first(table, tmp_path, capfd, setting, message):
+    out = tmp_path / "out"
+    assert run("train", table, "--base", "tiny", "-o", out, *MAP, "--set", setting) == 2
+    printed = capfd.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("{table}",), "no folder to train into"),

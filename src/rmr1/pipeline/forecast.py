@@ -22,6 +22,7 @@ from rmr1.engines.prices import compute_cost
 from rmr1.errors import ConfigError
 from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
 from rmr1.pipeline.check import NUM_PAIRS
+from rmr1.pipeline.measuring import find_missing_data
 from rmr1.pipeline.own import find_shape
 from rmr1.pipeline.recipe import OWN_PAIRS, Pipeline
 from rmr1.pipeline.stages import HERE
@@ -280,6 +281,7 @@ class _Forecast:
             prompt_tokens=None if items is None else items * self._prompt_tokens("rubric"),
             completion_tokens=None if items is None else items * self._text_tokens,
             disk_bytes=self._bytes(items, self._pair_tokens + 2 * self._text_tokens),
+            obstacle=find_missing_data(recipe),
         )
 
     def _count(self, train: Any, world: Any, limit: int | None) -> int | None:

@@ -17,16 +17,19 @@ import copy
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
 from rmr1.curate.recipe import build_recipe as build_curate_recipe
 from rmr1.distill.recipe import build_distill_recipe
 from rmr1.errors import ConfigError
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
+from rmr1.pipeline.measuring import check_measuring
 from rmr1.pipeline.names import check_models
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
@@ -61,6 +64,11 @@ class BenchRecipe(Section):
     def _check_data(self) -> BenchRecipe:
         if not self.benchmarks:
             raise ValueError("benchmarks names none")
+        for name in (*self.benchmarks, *self.data):
+            if name not in NAMES:
+                near = get_close_matches(name, NAMES, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
+                raise ValueError(f"no benchmark {name!r}; {hint}")
         lacking = [name for name in self.benchmarks if name != OWN_PAIRS and name not in self.data]
         if lacking:
             raise ValueError(
@@ -128,6 +136,8 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
     builder = _Builder(sections, origin)
     stages = [stage for name in sections for stage in getattr(builder, name)(sections[name])]
     check_models(builder.recipes, origin)
+    if "bench" in builder.recipes:
+        check_measuring(builder.recipes["bench"], origin)
     return Pipeline(stages=tuple(stages), recipes=builder.recipes)
 
 

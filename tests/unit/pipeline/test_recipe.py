@@ -14,6 +14,7 @@ from rmr1.errors import CheckpointError, ConfigError, DataError
 from rmr1.models import bundled_judge
 from rmr1.pipeline.check import require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
+from rmr1.pipeline.measuring import find_missing_data
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
 from rmr1.prompts import load_family
@@ -179,6 +180,29 @@ def test_a_base_that_nothing_taught_is_checked_first(pairs):
         ({"curate": "elsewhere.toml"}, "elsewhere.toml: cannot be read"),
         ({"bench": {"benchmarks": ["rmb"]}}, "data names no place for 'rmb'"),
         ({"bench": {"benchmarks": ["rmb", "pairs"], "data": {"rmb": "x"}}}, '"pairs" stands alone'),
+        ({"bench": {"benchmarks": ["rewardbnch"]}}, "no benchmark 'rewardbnch'; did you mean 'rewardbench'?"),
+        ({"bench": {"data": {"mine": "x"}}}, "no benchmark 'mine'; there are rewardbench, rm-bench"),
+        (
+            {"bench": {"baseline": "no such model"}},
+            "bench.baseline: 'no such model' is neither a folder nor a model of the hub (ORG/NAME)",
+        ),
+        ({"bench": {"model": "scripted:nobody"}}, "bench.model: scripted judge 'nobody' is not known"),
+        ({"bench": {"model": "openai:nobody"}}, "bench.model: a model on a server is named openai:NAME@URL"),
+        (
+            {"bench": {"model": "openai:a@http://b/v1", "judge": {"engine": {"concurency": 1}}}},
+            "bench.model: unknown key 'engine.concurency' for OpenAIEngine; did you mean 'concurrency'?",
+        ),
+        ({"bench": {"judge": {"family": "rubrik"}}}, "bench.judge: prompt family 'rubrik' is not known"),
+        (
+            {
+                "bench": {
+                    "benchmarks": ["rewardbench"],
+                    "data": {"rewardbench": "a/b"},
+                    "judge": {"order": "given"},
+                }
+            },
+            "bench.judge: RewardBench names the better answer first",
+        ),
         (dict.fromkeys(("curate", "distill", "sft", "grpo", "bench")), "no stage; expected a section"),
     ],
 )
@@ -188,6 +212,27 @@ def test_mistakes(pairs, change, message):
         build_pipeline(values, "p.toml")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "told"),
+    [
+        ("pairs", "/nowhere", "bench.data.pairs: /nowhere: no such file or folder; expected labelled pairs"),
+        ("pairs", "org/set@test", None),
+        ("pairs", "org/set.jsonl", "bench.data.pairs: org/set.jsonl: no such file or folder"),
+        ("rewardbench", "allenai/reward-bench@filtered", None),
+        ("rewardbench", "nowhere", "bench.data.rewardbench: nowhere: no such folder; expected"),
+        # RMB is no dataset of the hub, whatever its folder is called.
+        ("rmb", "data/RMB_dataset", "bench.data.rmb: data/RMB_dataset: no such folder; expected RMB_dataset"),
+    ],
+)
+def test_data_of_benchmarks_that_are_not_there(pairs, name, place, told):
+    values = {"bench": {"benchmarks": [name], "data": {name: place}, "model": "tiny"}}
+    pipeline = build_pipeline(values, "p.toml")
+    found = find_missing_data(pipeline.recipes["bench"])
+    assert found is None if told is None else found.startswith(told)
+    assert forecast_pipeline(pipeline)[0][0].obstacle == found
+    assert find_missing_data(build_pipeline(whole(pairs), "p.toml").recipes["bench"]) is None
 
 
 def test_a_split_that_is_not_made(pairs):
