@@ -137,6 +137,20 @@ def test_a_reply_that_never_comes_does_not_block_the_chain(tmp_path, capfd, pair
     assert (summary["dropped"]["failed"], summary["rows"]) == (1, pairs // 2)
 
 
+def test_few_prompts_are_told_right_after_curation(tmp_path, capfd):
+    path, out = tmp_path / "own.jsonl", tmp_path / "out"
+    rows = [
+        {"prompt": f"{'abcde'[number % 5]}?", "response_a": f"a{number}", "response_b": f"b{number}", "label": "A"}
+        for number in range(65)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for _ in range(2):
+        assert run("train", path, "--base", "tiny", "-o", out) == 2
+        printed = capfd.readouterr()
+        assert "needs at least 2 prompts; the 65 pairs have 5 distinct prompts" in printed.err
+        assert ", check: " not in printed.err
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [

@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rmr1.errors import ConfigError
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
 from rmr1.pipeline.measuring import check_measuring
 from rmr1.pipeline.names import check_models
+from rmr1.pipeline.splits import LEAST_ASIDE, SplitNeed, require_splits
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
@@ -135,6 +137,9 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
             section.setdefault("preset", PRESETS[whole.preset][name])
     builder = _Builder(sections, origin)
     stages = [stage for name in sections for stage in getattr(builder, name)(sections[name])]
+    if builder.needs:
+        check = partial(require_splits, needs=tuple(builder.needs.values()))
+        stages = [replace(one, check=check) if one.name == "curate" else one for one in stages]
     check_models(builder.recipes, origin)
     if "bench" in builder.recipes:
         check_measuring(builder.recipes["bench"], origin)
@@ -177,6 +182,8 @@ class _Builder:
         self._origin = origin
         self._made: list[str] = []
         self.recipes: dict[str, Any] = {}
+        self.needs: dict[str, SplitNeed] = {}
+        """Of curated splits that stages read."""
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
         section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
@@ -228,6 +235,8 @@ class _Builder:
             if not {"held_out", "held_out_share"} & set(data) and "looks" in self.recipes["curate"].splits:
                 data["held_out"] = self._split("looks", "grpo", "data.held_out")
         recipe = self._check("grpo", build_grpo_recipe, section)
+        if recipe.data.train == self._file("rl"):
+            self.needs["rl"] = replace(self.needs["rl"], pairs=_count_first_rollout(recipe))
         if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
         reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
@@ -305,7 +314,12 @@ class _Builder:
             raise ConfigError(f"{self._origin}: {stage}: {key} is missing, and no stage [curate] makes it")
         if name not in self.recipes["curate"].splits:
             raise ConfigError(f"{self._origin}: curate.splits: no split {name!r}, which {stage} reads")
-        return f"{HERE}/curate/{name}.jsonl"
+        aside = LEAST_ASIDE if name in ("looks", "held_out") else 1
+        self.needs[name] = SplitNeed(split=name, stage=stage, prompts=aside)
+        return self._file(name)
+
+    def _file(self, split: str) -> str:
+        return f"{HERE}/curate/{split}.jsonl"
 
     def _is_read(self, split: str) -> bool:
         """Whether a default split has a reader: without a stage that distils, its share is reinforced on."""
@@ -343,6 +357,11 @@ def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:
         for name, paths in recipe.decontaminate.benchmarks.items():
             found += locate(recipe, paths, f"decontaminate.benchmarks.{name}")
     return tuple(found)
+
+
+def _count_first_rollout(recipe: GrpoRecipe) -> int:
+    """Pairs without which there is not one rollout."""
+    return -(-recipe.rollout.prompts // (recipe.optim.epochs * (2 if recipe.data.order == "both" else 1)))
 
 
 def _section(section: dict[str, Any], name: str) -> dict[str, Any]:
