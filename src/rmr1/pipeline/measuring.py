@@ -53,14 +53,23 @@ def find_missing_data(recipe: Any) -> str | None:
     return None
 
 
-def _find_files(benchmark: Benchmark, place: str) -> None:
-    """
+def find_data(benchmark: Benchmark, place: str) -> Path | None:
+    """Where the benchmark's files are; None where there are none on this machine."""
+    try:
+        return _find_files(benchmark, place)
+    except DataError:
+        return None
+
+
+def _find_files(benchmark: Benchmark, place: str) -> Path | None:
+    """The place, or the folder of the benchmark's name in it; None of a dataset of the hub.
+
     Raises:
-        DataError: there are none, neither in the place nor in the folder of the benchmark's name in it.
+        DataError: there are no files in either.
     """
     path, has_size = Path(place), benchmark.is_sized
     if is_dataset(place) and (benchmark.hub is not None or not has_size):
-        return
+        return None
     if not has_size and not path.exists():
         raise DataError("no such file or folder; expected labelled pairs", path=place)
     try:
@@ -68,7 +77,9 @@ def _find_files(benchmark: Benchmark, place: str) -> None:
     except DataError:
         if not (path / benchmark.name).exists():
             raise
-        benchmark.find_files(path / benchmark.name)
+        path = path / benchmark.name
+        benchmark.find_files(path)
+    return path
 
 
 def _check_judge(name: str, options: Mapping[str, Any], place: str) -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from rmr1.errors import CheckpointError, ConfigError, DataError
+from rmr1.judge.estimate import CHARS_PER_TOKEN
 from rmr1.models import bundled_judge
 from rmr1.pipeline.check import require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
@@ -427,3 +428,78 @@ def test_nothing_is_kept_for_a_stage_that_is_not_there(pairs):
     assert splits == {"held_out": 0.02, "looks": 0.02, "rl": "rest"}
     values["distill"] = {"pass1": {"teacher": "scripted:longer"}}
     assert build_pipeline(values, "p.toml").recipes["curate"].splits["distill"] == 0.12
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_a_forecast_without_curation_reads_local_files(pairs, tmp_path):
+    """Ties are not asked about; 8,000 characters of an answer are 2,000 tokens of a pair."""
+    long = [{**ROW, "prompt": f"Q{number}", "response_a": "x" * 8000} for number in range(30)]
+    file = write_rows(tmp_path / "long.jsonl", [*long, *({**ROW, "label": "tie"} for _ in range(5))])
+    values = {
+        "distill": {
+            "data": {"train": [file], "limit": 10},
+            "pass1": {
+                "teacher": "openai:t@http://s/v1",
+                "engine": {"price_in": 1.0, "price_out": 0.0},
+            },
+        },
+        "sft": {"model": {"base": "tiny"}, "batch": {"tokens": 4096}},
+        "grpo": {"data": {"train": file, "order": "both"}, "rollout": {"prompts": 20}},
+        "bench": {"data": {"pairs": file}, "limit": 33},
+    }
+    found, assumptions = forecast_pipeline(build_pipeline(values, "p.toml"))
+    by_name = {one.name: one for one in found}
+    assert {name: one.items for name, one in by_name.items()} == {
+        "distill": 10,
+        "sft": 10,
+        "grpo": 30,
+        "bench": 33,
+    }
+    # Five short pairs of 35 lower the mean of about 2,030 tokens.
+    (told,) = (one for one in assumptions if "question and both answers" in one)
+    assert 1700 < int(told.split("answers ")[1].split()[0].replace(",", "")) < 1800
+    assert by_name["distill"].cost_usd == pytest.approx(by_name["distill"].prompt_tokens / 1e6)
+    assert by_name["distill"].prompt_tokens > 10 * 1700
+    # Both orders of 30 pairs are 60 prompts.
+    assert by_name["grpo"].notes[0] == "3 rollouts of 20 prompts, 7 samples each"
+
+
+def test_a_forecast_of_rows_that_are_there(tmp_path):
+    """Two rows of 400 characters, read in three epochs."""
+    messages = [{"role": "user", "content": "q" * 300}, {"role": "assistant", "content": "a" * 100}]
+    rows = write_rows(tmp_path / "rows.jsonl", [{"messages": messages}] * 2)
+    values = {
+        "sft": {
+            "model": {"base": "tiny"},
+            "batch": {"tokens": 4096},
+            "data": {"train": rows},
+            "optim": {"epochs": 3},
+        }
+    }
+    (sft,) = forecast_pipeline(build_pipeline(values, "p.toml"))[0]
+    assert (sft.items, sft.prompt_tokens) == (2, 2 * 3 * 400 // CHARS_PER_TOKEN)
+
+
+def test_a_forecast_leaves_open_what_it_does_not_know(pairs, tmp_path):
+    def items(**values):
+        return {one.name: one.items for one in forecast_pipeline(build_pipeline(values, "p.toml"))[0]}
+
+    teacher = {"pass1": {"teacher": "scripted:longer"}}
+    assert items(distill={"data": {"train": "org/set@train"}, **teacher}) == {"distill": None}
+    assert items(distill={"data": {"world": {"items": 50}, "limit": 20}, **teacher}) == {"distill": 20}
+    assert items(bench={"model": "tiny", "data": {"pairs": str(pairs)}}) == {"bench": 100}
+    assert items(bench={"model": "tiny", "data": {"pairs": "org/set@test"}}) == {"bench": None}
+    official = {
+        "model": "tiny",
+        "benchmarks": ["rewardbench"],
+        "data": {"rewardbench": "allenai/reward-bench@filtered"},
+    }
+    assert items(bench=official) == {"bench": 2985}
+    assert items(bench={**official, "limit": 5}) == {"bench": None}
+    # What is measured on is what [bench.data] names, not the curated split of ten pairs.
+    named = {"model": "tiny", "data": {"pairs": str(pairs)}}
+    assert items(curate=curated(pairs), bench=named)["bench"] == 100
