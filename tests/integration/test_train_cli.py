@@ -140,7 +140,12 @@ def test_a_reply_that_never_comes_does_not_block_the_chain(tmp_path, capfd, pair
 def test_few_prompts_are_told_right_after_curation(tmp_path, capfd):
     path, out = tmp_path / "own.jsonl", tmp_path / "out"
     rows = [
-        {"prompt": f"{'abcde'[number % 5]}?", "response_a": f"a{number}", "response_b": f"b{number}", "label": "A"}
+        {
+            "prompt": f"{'abcde'[number % 5]}?",
+            "response_a": f"a{number}",
+            "response_b": f"b{number}",
+            "label": "A",
+        }
         for number in range(65)
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -194,11 +194,7 @@ class _Forecast:
         recipe: Recipe = self._recipes["sft"]
         rows, row_tokens = self._measure_rows(recipe)
         shape = None if recipe.model.base is None else find_shape(recipe.model.base)
-        tokens = (
-            None
-            if rows is None
-            else round(rows * recipe.optim.epochs * row_tokens)
-        )
+        tokens = None if rows is None else round(rows * recipe.optim.epochs * row_tokens)
         memory = None if shape is None else _sft_memory(shape, recipe)
         return StageForecast(
             name="sft",

@@ -13,7 +13,7 @@ from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import build_pipeline
 from rmr1.pipeline.splits import SplitNeed, require_splits
 
-WORDS = "apple brick cloud delta ember flint grape honey ivory jelly".split()
+WORDS = ["apple", "brick", "cloud", "delta", "ember", "flint", "grape", "honey", "ivory", "jelly"]
 
 
 def write_pairs(path, prompts):
@@ -68,7 +68,9 @@ def test_prompts_of_one_template(tmp_path):
 def test_enough(tmp_path):
     folder = curate(tmp_path, [f"{one} {two}?" for one in WORDS for two in WORDS], similar=0)
     require_splits(folder, needs=NEEDS)
-    with pytest.raises(ConfigError, match="stage grpo needs at least 100 pairs; .*; add pairs with other prompts$"):
+    with pytest.raises(
+        ConfigError, match=r"stage grpo needs at least 100 pairs; .*; add pairs with other prompts$"
+    ):
         require_splits(folder, needs=(SplitNeed(split="rl", stage="grpo", pairs=100),))
     (folder / "curate.json").write_text("{")
     with pytest.raises(RunError, match=r"curate\.json: cannot be read"):
