@@ -30,6 +30,14 @@ def check_measuring(recipe: Any, origin: str) -> None:
         name = getattr(recipe, key)
         if name is not None and HERE not in name:
             _check_judge(name, options, f"{origin}: bench.{key}")
+    if options and (recipe.model is None or HERE in recipe.model):
+        # What was trained is asked by the embedded engine.
+        from rmr1.engines.transformers import TransformersEngine
+
+        try:
+            check_options(TransformersEngine, options)
+        except ConfigError as error:
+            raise ConfigError(f"{origin}: bench.judge: {error}") from None
     try:
         if isinstance(family := recipe.judge.get("family"), str):
             load_family(family)
