@@ -46,21 +46,29 @@ def list_next_steps(
             steps.append(
                 f"{left:,} pairs are left for pass {number}: rmr1 distill run {recipe_path} -o {folder}"
             )
-    failed = _count_failed(summary)
-    if failed and _has_failed(recipe, summary):
-        # Rounded up, so that the share that is named suffices.
-        enough = -(-100 * failed // summary["labelled"]) / 100
-        steps.append(
-            f"{failed:,} of {summary['labelled']:,} pairs got no text from their teacher; --retry-failed asks again, as "
-            f"rmr1 train does when its command is given again; --set max_failed_share={enough:g} goes on without them "
-            f"(of rmr1 train: --set distill.max_failed_share={enough:g})"
-        )
-    elif failed:
-        steps.append(
-            f"{failed:,} of {summary['labelled']:,} pairs got no text from their teacher and are left out, as "
-            f"max_failed_share = {recipe.max_failed_share:g} allows; --retry-failed asks again"
-        )
+    if failed := _count_failed(summary):
+        steps.append(_describe_failed(recipe, summary, failed))
     return steps
+
+
+def _describe_failed(recipe: DistillRecipe, summary: Mapping[str, Any], failed: int) -> str:
+    told = f"{failed:,} of {summary['labelled']:,} pairs got no text from their teacher"
+    # What was given up of a batch is asked by nobody here.
+    can_ask = any(
+        one["failed"] and not find_teacher(teacher).is_batch
+        for teacher, one in zip(recipe.passes, summary["passes"], strict=True)
+    )
+    if not _has_failed(recipe, summary):
+        told += f" and are left out, as max_failed_share = {recipe.max_failed_share:g} allows"
+        return f"{told}; --retry-failed asks again" if can_ask else told
+    if can_ask:
+        told += "; --retry-failed asks again, as rmr1 train does when its command is given again"
+    # Rounded up, so that the share that is named suffices.
+    enough = -(-100 * failed // summary["labelled"]) / 100
+    return (
+        f"{told}; --set max_failed_share={enough:g} goes on without them "
+        f"(of rmr1 train: --set distill.max_failed_share={enough:g})"
+    )
 
 
 def print_summary(summary: Mapping[str, Any], *, folder: str, steps: Sequence[str]) -> None:
