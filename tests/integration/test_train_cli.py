@@ -9,6 +9,8 @@ import pytest
 
 from rmr1.cli import main
 from rmr1.world import sample_pairs
+from tests.integration.faulty_server import FaultyServer, failure, good
+from tests.unit.distill.pairs import good_text, write_pairs
 
 
 @pytest.fixture
@@ -92,6 +94,83 @@ def test_settings_reach_sections_that_are_files(table, tmp_path, capfd, monkeypa
     settings = ("--set", f"curate.root={tmp_path}", "--set", "curate.sources.mine.take=20")
     assert run("train", recipe, "--dry-run", *settings) == 0
     assert capfd.readouterr().out.splitlines()[1].split()[:2] == ["curate", "20"]
+
+
+def write_chain(tmp_path, url, pairs):
+    """Distilled by a server and nothing trained: a scripted judge is measured at the end."""
+    data = write_pairs(tmp_path / "pairs.jsonl", "AB" * (pairs // 2))
+    recipe = tmp_path / "chain.toml"
+    recipe.write_text(
+        f'[distill.data]\ntrain = "{data}"\norder = "given"\n'
+        f'[distill.pass1]\nteacher = "openai:judge@{url}"\nmax_new_tokens = 500\n'
+        "[distill.pass1.engine]\nbackoff_seconds = 0.01\nmax_retries = 0\n"
+        f'[bench]\nmodel = "scripted:longer"\ndata = {{ pairs = "{data}" }}\n'
+    )
+    return recipe
+
+
+@pytest.mark.parametrize(("pairs", "is_few"), [(40, False), (100, True)])
+def test_a_reply_that_never_comes_does_not_block_the_chain(tmp_path, capfd, pairs, is_few):
+    def behave(call):
+        return failure(500, "boom") if "Question 3?" in call.item else good(text=good_text("A"))
+
+    out = tmp_path / "out"
+    with FaultyServer(behave) as server:
+        command = ("train", write_chain(tmp_path, server.base_url, pairs), "-o", out)
+        if not is_few:
+            # One of 40 is more than 1%. The same command asks that one again, and no other.
+            for asked in (40, 41):
+                assert run(*command) == 2
+                assert len(server.calls) == asked
+            assert "Question 3?" in server.calls[-1].item
+            printed = capfd.readouterr()
+            assert "stage distill ended with exit code 1" in printed.err
+            assert "1 of 40 pairs got no text from their teacher" in printed.out
+            assert "of rmr1 train: --set distill.max_failed_share=0.03" in printed.out
+            command = (*command, "--set", "distill.max_failed_share=0.03")
+        assert run(*command) == 0
+        asked = len(server.calls)
+        assert run(*command) == 0
+        assert len(server.calls) == asked
+    assert "left out, as max_failed_share = 0.0" in capfd.readouterr().out
+    summary = json.loads((out / "distill" / "summary.json").read_text())
+    assert (summary["dropped"]["failed"], summary["rows"]) == (1, pairs // 2)
+
+
+def test_few_prompts_are_told_right_after_curation(tmp_path, capfd):
+    path, out = tmp_path / "own.jsonl", tmp_path / "out"
+    rows = [
+        {
+            "prompt": f"{'abcde'[number % 5]}?",
+            "response_a": f"a{number}",
+            "response_b": f"b{number}",
+            "label": "A",
+        }
+        for number in range(65)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for _ in range(2):
+        assert run("train", path, "--base", "tiny", "-o", out) == 2
+        printed = capfd.readouterr()
+        assert "needs at least 2 prompts; the 65 pairs have 5 distinct prompts" in printed.err
+        assert ", check: " not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("bench.judge.famly=x", "bench.judge: unknown key 'famly'; did you mean 'family'?"),
+        ("bench.data.pairs=/nowhere", "bench.data.pairs: /nowhere: no such file or folder"),
+        ("bench.baseline=no such model", "bench.baseline: 'no such model' is neither a folder nor"),
+    ],
+)
+def test_mistakes_of_the_last_stage_come_first(table, tmp_path, capfd, setting, message):
+    out = tmp_path / "out"
+    assert run("train", table, "--base", "tiny", "-o", out, *MAP, "--set", setting) == 2
+    printed = capfd.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

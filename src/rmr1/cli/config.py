@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -111,6 +112,14 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
             target = values.setdefault(section, {}) if section else values
             target[name] = value
     _apply_preset(values)
+    return check_config(values, origin)
+
+
+def check_config(values: Mapping[str, Any], origin: str) -> JudgeConfig:
+    """
+    Raises:
+        ConfigError: a key is unknown or a value does not fit.
+    """
     try:
         return JudgeConfig.model_validate(values)
     except ValidationError as error:

@@ -204,7 +204,7 @@ def _report(
         {**summary, "next": steps},
         lambda values: print_summary(values, folder=str(folder), steps=steps),
     )
-    return 0 if is_done(summary) else 1
+    return 0 if is_done(recipe, summary) else 1
 
 
 def _print(arguments: argparse.Namespace, values: dict[str, Any], show: Any) -> None:

@@ -10,12 +10,12 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.teachers import find_teacher
 
 
-def is_done(summary: Mapping[str, Any]) -> bool:
-    """Whether there are rows, and nothing is open or failed but for a budget that was set. What a teacher refuses for
-    good is dropped, and nothing is left to do about it."""
+def is_done(recipe: DistillRecipe, summary: Mapping[str, Any]) -> bool:
+    """Whether there are rows, nothing is open but for a budget that was set, and no more failed than may. What a teacher
+    refuses for good is dropped, and nothing is left to do about it."""
     if not summary["rows"] or "stopped" in summary:
         return False
-    if any(one["failed"] for one in summary["passes"]):
+    if _has_failed(recipe, summary):
         return False
     return not any(summary["waiting"].values()) or _is_exhausted(summary)
 
@@ -46,10 +46,29 @@ def list_next_steps(
             steps.append(
                 f"{left:,} pairs are left for pass {number}: rmr1 distill run {recipe_path} -o {folder}"
             )
-    failed = sum(one["failed"] for one in summary["passes"])
-    if failed:
-        steps.append(f"{failed:,} pairs got no text from their teacher; --retry-failed asks again")
+    if failed := _count_failed(summary):
+        steps.append(_describe_failed(recipe, summary, failed))
     return steps
+
+
+def _describe_failed(recipe: DistillRecipe, summary: Mapping[str, Any], failed: int) -> str:
+    told = f"{failed:,} of {summary['labelled']:,} pairs got no text from their teacher"
+    # What was given up of a batch is asked by nobody here.
+    can_ask = any(
+        one["failed"] and not find_teacher(teacher).is_batch
+        for teacher, one in zip(recipe.passes, summary["passes"], strict=True)
+    )
+    if not _has_failed(recipe, summary):
+        told += f" and are left out, as max_failed_share = {recipe.max_failed_share:g} allows"
+        return f"{told}; --retry-failed asks again" if can_ask else told
+    if can_ask:
+        told += "; --retry-failed asks again, as rmr1 train does when its command is given again"
+    # Rounded up, so that the share that is named suffices.
+    enough = -(-100 * failed // summary["labelled"]) / 100
+    return (
+        f"{told}; --set max_failed_share={enough:g} goes on without them "
+        f"(of rmr1 train: --set distill.max_failed_share={enough:g})"
+    )
 
 
 def print_summary(summary: Mapping[str, Any], *, folder: str, steps: Sequence[str]) -> None:
@@ -135,6 +154,15 @@ def print_forecast(figures: Mapping[str, Any]) -> None:
     print("assumed:")
     for line in figures["assumptions"]:
         print(f"  {line}")
+
+
+def _count_failed(summary: Mapping[str, Any]) -> int:
+    return sum(one["failed"] for one in summary["passes"])
+
+
+def _has_failed(recipe: DistillRecipe, summary: Mapping[str, Any]) -> bool:
+    """Whether more pairs failed than may."""
+    return _count_failed(summary) > recipe.max_failed_share * summary["labelled"]
 
 
 def _is_exhausted(summary: Mapping[str, Any]) -> bool:

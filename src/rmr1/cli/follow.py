@@ -2,6 +2,9 @@
 
 Its standard input is a pipe that nobody writes to. It is closed when the other process ends, however that
 comes about, and then nothing is to be waited for: commands may be killed at any moment and go on later.
+
+A command that crashes ends with `CRASHED`. Python's own code for it is 1, which is what a command ends with whose
+answer is no.
 """
 
 from __future__ import annotations
@@ -9,8 +12,21 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import traceback
 
-from rmr1.cli.main import main
+CRASHED = 70
+"""EX_SOFTWARE of sysexits.h."""
+
+
+def main() -> int:
+    """Run the command; what nothing in it has caught is a crash, whether it loads or works."""
+    try:
+        from rmr1.cli.main import main as run
+
+        return run()
+    except Exception:
+        traceback.print_exc()
+        return CRASHED
 
 
 def _end_with_parent() -> None:

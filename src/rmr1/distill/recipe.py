@@ -143,6 +143,8 @@ class DistillRecipe(Section):
     """Prompt family: a name, a folder or a template file."""
     budget: str | None = None
     """Most that both teachers together may use: "2M" or "500000" tokens, "5usd"."""
+    max_failed_share: float = Field(default=0.0, ge=0, le=1)
+    """Of the labelled pairs: so many may stay without a teacher's text, are dropped, and the distillation is done."""
     data: DistillDataRecipe
     pass1: PassRecipe
     pass2: SecondPassRecipe | None = None

@@ -60,7 +60,8 @@ def run_distill(
 
     Args:
         budget: the most that both teachers may use in this folder, earlier runs counted; by default the recipe's.
-        retry_failed: ask again what a teacher gave an error for, refusals for good left out.
+        retry_failed: ask again what a teacher gave an error for, refusals for good left out. What was given up of a
+            batch stays so: nobody is asked here.
         engines: teachers by the number of their pass, instead of those that the recipe names.
 
     Raises:
@@ -81,8 +82,10 @@ def run_distill(
             continue
         meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
         alarm = Alarm(recipe.passes[number - 1].give_up_after)
-        with open_pass(folder, recipe, number, retry_failed=retry_failed) as run:
-            _run_pass(recipe, folder, number, teacher, run, meter, alarm, (engines or {}).get(number), watch)
+        engine = (engines or {}).get(number)
+        retries = retry_failed and (not teacher.is_batch or engine is not None)
+        with open_pass(folder, recipe, number, retry_failed=retries) as run:
+            _run_pass(recipe, folder, number, teacher, run, meter, alarm, engine, watch)
         if alarm.is_raised:
             stopped = {"pass": number, **alarm.describe()}
     return finish(recipe, folder, meter=meter, stopped=stopped)

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rmr1.bench.run import count_pairs, load_benchmark
 from rmr1.curate.plan import CurationPlan, plan_curation
 from rmr1.distill.forecast import WRONG_SHARE
-from rmr1.distill.recipe import DistillRecipe
+from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.doctor import format_bytes
 from rmr1.engines.prices import compute_cost
 from rmr1.errors import ConfigError
 from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
 from rmr1.pipeline.check import NUM_PAIRS
+from rmr1.pipeline.measuring import find_data, find_missing_data
 from rmr1.pipeline.own import find_shape
-from rmr1.pipeline.recipe import OWN_PAIRS, Pipeline
+from rmr1.pipeline.recipe import OWN_PAIRS, BenchRecipe, Pipeline
+from rmr1.pipeline.sizes import PairSizes, measure_conversations, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.train.grpo.estimate import MEMORY_SHARE, estimate_run, find_obstacle
 from rmr1.train.grpo.fit import count_numbers
 from rmr1.train.grpo.machines import Machine, see_machine
-from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
 from rmr1.train.grpo.shapes import ModelShape
 from rmr1.train.recipe import Recipe
 
@@ -115,6 +118,9 @@ class _Forecast:
         self._report = report
         self._splits: dict[str, int | None] = {}
         self._pair_tokens = DEFAULT_PAIR_TOKENS
+        self._is_measured = False
+        """Whether the tokens of a pair are those of local files."""
+        self._sizes: dict[str, PairSizes | None] = {}
         self._text_tokens = DEFAULT_TEXT_TOKENS
         self._rows: int | None = None
         self._assumptions: list[str] = []
@@ -134,6 +140,7 @@ class _Forecast:
         if known and len(known) == len(plan.sources):
             total = sum(size for size, _ in known)
             self._pair_tokens = round(sum(size * mean for size, mean in known) / total / CHARS_PER_TOKEN)
+            self._is_measured = True
         taken = [one.size for one in plan.sources]
         items = None if None in taken else sum(one or 0 for one in taken)
         sizes = ", ".join(
@@ -153,7 +160,7 @@ class _Forecast:
 
     def _distill(self) -> StageForecast:
         recipe: DistillRecipe = self._recipes["distill"]
-        items = self._count(recipe.data.train, recipe.data.world, recipe.data.limit)
+        items = self._count(recipe.data, recipe.data.limit)
         prompt = self._prompt_tokens(recipe.family)
         read = written = 0
         cost: float | None = 0.0
@@ -185,15 +192,9 @@ class _Forecast:
 
     def _sft(self) -> StageForecast:
         recipe: Recipe = self._recipes["sft"]
-        rows = self._rows if recipe.data.train and HERE in str(recipe.data.train) else None
-        if recipe.data.world is not None:
-            rows = getattr(recipe.data.world, "items", None)
+        rows, row_tokens = self._measure_rows(recipe)
         shape = None if recipe.model.base is None else find_shape(recipe.model.base)
-        tokens = (
-            None
-            if rows is None
-            else round(rows * recipe.optim.epochs * (self._prompt_tokens("rubric") + self._text_tokens))
-        )
+        tokens = None if rows is None else round(rows * recipe.optim.epochs * row_tokens)
         memory = None if shape is None else _sft_memory(shape, recipe)
         return StageForecast(
             name="sft",
@@ -207,9 +208,23 @@ class _Forecast:
             notes=() if shape is not None else (f"the shape of {recipe.model.base} is not known here",),
         )
 
+    def _measure_rows(self, recipe: Recipe) -> tuple[int | None, float]:
+        """Rows to fine-tune on, and the tokens of one."""
+        data, expected = recipe.data, self._prompt_tokens("rubric") + self._text_tokens
+        if data.world is not None:
+            return getattr(data.world, "items", None), expected
+        sources = (data.train,) if isinstance(data.train, str) else data.train or ()
+        if any(HERE in one for one in sources):
+            return self._rows if len(sources) == 1 else None, expected
+        found = measure_conversations(sources)
+        if found is None:
+            return None, expected
+        rows, characters = found
+        return rows, characters / CHARS_PER_TOKEN / max(rows, 1)
+
     def _check(self) -> StageForecast:
         recipe: GrpoRecipe = self._recipes["grpo"]
-        items = self._count(recipe.data.train, None, NUM_PAIRS) or NUM_PAIRS
+        items = self._count(recipe.data, NUM_PAIRS) or NUM_PAIRS
         return StageForecast(
             name="check",
             items=items,
@@ -219,7 +234,7 @@ class _Forecast:
 
     def _grpo(self) -> StageForecast:
         recipe: GrpoRecipe = self._recipes["grpo"]
-        items = self._count(recipe.data.train, recipe.data.world, None)
+        items = self._count(recipe.data, None)
         base = recipe.model.base or ""
         if HERE in base:
             base = self._recipes["sft"].model.base or ""
@@ -227,7 +242,8 @@ class _Forecast:
         epochs, prompts = recipe.optim.epochs, recipe.rollout.prompts
         steps = recipe.optim.steps
         if items is not None:
-            whole = max(1, math.floor(items * epochs / prompts))
+            shown = items * (2 if recipe.data.order == "both" else 1)
+            whole = max(1, math.floor(shown * epochs / prompts))
             steps = whole if steps is None else min(steps, whole)
         sampled = None if steps is None else steps * prompts * recipe.rollout.samples
         found = StageForecast(
@@ -270,26 +286,64 @@ class _Forecast:
 
     def _bench(self) -> StageForecast:
         recipe = self._recipes["bench"]
-        if OWN_PAIRS in recipe.benchmarks:
-            items = self._splits.get("held_out")
-        else:
-            items = sum(OFFICIAL_PAIRS.get(name, 0) for name in recipe.benchmarks)
+        obstacle = find_missing_data(recipe)
+        counts = [self._count_benchmark(recipe, name) for name in recipe.benchmarks]
+        items = None if None in counts else sum(one or 0 for one in counts)
         return StageForecast(
             name="bench",
             items=items,
             prompt_tokens=None if items is None else items * self._prompt_tokens("rubric"),
             completion_tokens=None if items is None else items * self._text_tokens,
             disk_bytes=self._bytes(items, self._pair_tokens + 2 * self._text_tokens),
+            obstacle=obstacle,
         )
 
-    def _count(self, train: Any, world: Any, limit: int | None) -> int | None:
-        """Pairs of a stage: those of a split, or of the world."""
-        if world is not None:
-            return world.items
-        if isinstance(train, str) and train.startswith(f"{HERE}/curate/"):
-            items = self._splits.get(train.rpartition("/")[2].removesuffix(".jsonl"))
-            return items if limit is None or items is None else min(items, limit)
-        return None
+    def _count_benchmark(self, recipe: BenchRecipe, name: str) -> int | None:
+        """Pairs to judge: of local data as they are, of the hub's as the whole benchmark has them."""
+        place, limit = recipe.data.get(name), recipe.limit
+        if name == OWN_PAIRS and (place is None or HERE in place):
+            return _least(self._count_split(place or f"{HERE}/curate/held_out.jsonl"), limit)
+        assert place is not None
+        if name == OWN_PAIRS:
+            reading = recipe.judge.get("data", {})
+            found = None
+            if Path(place).exists():
+                found = self._measure(place, reading.get("map", {}), reading.get("format"))
+            return None if found is None else _least(found.pairs, limit)
+        if (data := find_data(load_benchmark(name), place)) is not None:
+            return count_pairs(load_benchmark(name), data, limit)
+        # A limit is of each part, and how many pairs that is only the data tell.
+        return OFFICIAL_PAIRS.get(name) if limit is None else None
+
+    def _count(self, data: TaskDataRecipe | DistillDataRecipe, limit: int | None) -> int | None:
+        """Pairs of a stage: those of the world, of splits, or with a preferred answer in local files."""
+        if data.world is not None:
+            return _least(data.world.items, limit)
+        total = 0
+        for one in (data.train,) if isinstance(data.train, str) else data.train or ():
+            if HERE in one:
+                items = self._count_split(one)
+            else:
+                sizes = self._measure(one, data.map, data.format)
+                items = None if sizes is None else sizes.decided
+            if items is None:
+                return None
+            total += items
+        return _least(total, limit)
+
+    def _count_split(self, place: str) -> int | None:
+        return self._splits.get(place.rpartition("/")[2].removesuffix(".jsonl"))
+
+    def _measure(self, source: str, columns: Mapping[str, str], format: str | None) -> PairSizes | None:
+        """Each file once; the first tells how long a pair is, where curation has not."""
+        if source not in self._sizes:
+            self._report(f"reading {source}", 0)
+            self._sizes[source] = measure_pairs(source, columns=columns, format=format)
+        found = self._sizes[source]
+        if found is not None and found.pairs and not self._is_measured:
+            self._pair_tokens = round(found.num_bytes / found.pairs / CHARS_PER_TOKEN)
+            self._is_measured = True
+        return found
 
     def _prompt_tokens(self, family: str) -> int:
         try:
@@ -303,6 +357,10 @@ class _Forecast:
 
     def _bytes(self, items: int | None, tokens: int) -> int | None:
         return None if items is None else items * tokens * ROW_BYTES
+
+
+def _least(items: int | None, limit: int | None) -> int | None:
+    return items if items is None or limit is None else min(items, limit)
 
 
 def _find_lack(memory: int, machine: Machine) -> str | None:

@@ -50,7 +50,7 @@ def _check_base(base: str, place: str) -> None:
             f"{place}: {base!r} is asked through {scheme}, and training needs the weights; name a folder, or a model "
             "of the hub as ORG/NAME"
         )
-    _check_name(base, place)
+    check_name(base, place)
     folder = Path(resolve_model(base))
     if not folder.is_dir():
         return
@@ -87,12 +87,16 @@ def _check_teacher(recipe: PassRecipe, place: str) -> None:
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from None
     if ":" not in teacher:
-        _check_name(teacher, place)
+        check_name(teacher, place)
         if Path(teacher).is_dir() and is_scorer(teacher):
             raise ConfigError(f"{place}: {teacher} is a scalar reward model: it writes no judgments")
 
 
-def _check_name(name: str, place: str) -> None:
+def check_name(name: str, place: str) -> None:
+    """
+    Raises:
+        ConfigError: it names no model that could lie on this machine or on the hub.
+    """
     if not (is_bundled(name) or Path(name).is_dir() or _HUB_NAME.fullmatch(name)):
         raise ConfigError(
             f"{place}: {name!r} is neither a folder nor a model of the hub (ORG/NAME); an engine's scheme is one of "

@@ -171,7 +171,8 @@ def _small_sft() -> dict[str, Any]:
 
 def _grpo(base: str, num_pairs: int) -> dict[str, Any]:
     """The paper's objective and rate; groups and rollouts that a few thousand pairs are enough for."""
-    prompts = 32
+    # Of few pairs half, because shares of prompts are shares of pairs only about.
+    prompts = max(2, min(32, num_pairs // 2))
     while prompts < 1024 and 16 * prompts < num_pairs:
         prompts *= 2
     has_vllm = find_spec("vllm") is not None

@@ -17,24 +17,32 @@ import copy
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
+from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
 from rmr1.curate.recipe import build_recipe as build_curate_recipe
 from rmr1.distill.recipe import build_distill_recipe
 from rmr1.errors import ConfigError
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
+from rmr1.pipeline.measuring import check_measuring
 from rmr1.pipeline.names import check_models
+from rmr1.pipeline.splits import LEAST_ASIDE, SplitNeed, require_splits
 from rmr1.pipeline.stages import HERE, Stage
+from rmr1.prompts import locate_family
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
 from rmr1.train.recipe import Section, build_recipe, check_recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
 SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
 """Of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
+MAX_FAILED_SHARE = 0.01
+"""`distill.max_failed_share`, where the recipe names none: a chain is not held up by a few replies that never come."""
 OWN_PAIRS = "pairs"
 
 
@@ -58,6 +66,11 @@ class BenchRecipe(Section):
     def _check_data(self) -> BenchRecipe:
         if not self.benchmarks:
             raise ValueError("benchmarks names none")
+        for name in (*self.benchmarks, *self.data):
+            if name not in NAMES:
+                near = get_close_matches(name, NAMES, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
+                raise ValueError(f"no benchmark {name!r}; {hint}")
         lacking = [name for name in self.benchmarks if name != OWN_PAIRS and name not in self.data]
         if lacking:
             raise ValueError(
@@ -124,7 +137,12 @@ def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
             section.setdefault("preset", PRESETS[whole.preset][name])
     builder = _Builder(sections, origin)
     stages = [stage for name in sections for stage in getattr(builder, name)(sections[name])]
+    if builder.needs:
+        check = partial(require_splits, needs=tuple(builder.needs.values()))
+        stages = [replace(one, check=check) if one.name == "curate" else one for one in stages]
     check_models(builder.recipes, origin)
+    if "bench" in builder.recipes:
+        check_measuring(builder.recipes["bench"], origin)
     return Pipeline(stages=tuple(stages), recipes=builder.recipes)
 
 
@@ -164,9 +182,11 @@ class _Builder:
         self._origin = origin
         self._made: list[str] = []
         self.recipes: dict[str, Any] = {}
+        self.needs: dict[str, SplitNeed] = {}
+        """Of curated splits that stages read."""
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
-        section.setdefault("splits", dict(SPLITS))
+        section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
         recipe = self._check("curate", build_curate_recipe, section)
         wanted = {"distill": "distill" in self._sections, "rl": "grpo" in self._sections}
         for split, is_wanted in wanted.items():
@@ -181,9 +201,16 @@ class _Builder:
         if not {"train", "world"} & set(data):
             data["train"] = self._split("distill", "distill", "data.train")
             self._keep_sides(data)
+        section.setdefault("max_failed_share", MAX_FAILED_SHARE)
         recipe = self._check("distill", build_distill_recipe, section)
-        stage = self._stage("distill", ("distill", "run"), section, _names(recipe.data.sources))
-        yield replace(stage, in_place=True)
+        reads = [*_names(recipe.data.sources), *_family(recipe.family)]
+        for one in recipe.passes:
+            reads += _model(one.teacher, one.engine)
+        if recipe.pass2 is not None:
+            reads += _names(recipe.pass2.template)
+        stage = self._stage("distill", ("distill", "run"), section, reads)
+        # The same command is how a chain goes on; without the flag it would find the same failures stored.
+        yield replace(stage, command=(*stage.command, "--retry-failed"), in_place=True)
 
     def sft(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")
@@ -208,11 +235,12 @@ class _Builder:
             if not {"held_out", "held_out_share"} & set(data) and "looks" in self.recipes["curate"].splits:
                 data["held_out"] = self._split("looks", "grpo", "data.held_out")
         recipe = self._check("grpo", build_grpo_recipe, section)
+        if recipe.data.train == self._file("rl"):
+            self.needs["rl"] = replace(self.needs["rl"], pairs=_count_first_rollout(recipe))
         if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
-        yield self._stage(
-            "grpo", ("grpo",), section, _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        )
+        reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
+        yield self._stage("grpo", ("grpo",), section, (*reads, *_family(recipe.data.family)))
 
     def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
         recipe = self._check(
@@ -245,7 +273,11 @@ class _Builder:
             name=name,
             command=words,
             recipe=recipe.judge or None,
-            reads=(*reads, *_names(model)),
+            reads=(
+                *reads,
+                *_model(model, recipe.judge.get("engine")),
+                *_family(recipe.judge.get("family")),
+            ),
             may_say_no=True,
         )
 
@@ -263,7 +295,7 @@ class _Builder:
         return Stage(
             name="check",
             command=(*words, "-o", f"{HERE}/check"),
-            reads=_names(pairs, recipe.model.base),
+            reads=(*_names(pairs, recipe.model.base), *_family(recipe.data.family)),
             may_say_no=True,
             check=require_verdicts,
         )
@@ -282,7 +314,16 @@ class _Builder:
             raise ConfigError(f"{self._origin}: {stage}: {key} is missing, and no stage [curate] makes it")
         if name not in self.recipes["curate"].splits:
             raise ConfigError(f"{self._origin}: curate.splits: no split {name!r}, which {stage} reads")
-        return f"{HERE}/curate/{name}.jsonl"
+        aside = LEAST_ASIDE if name in ("looks", "held_out") else 1
+        self.needs[name] = SplitNeed(split=name, stage=stage, prompts=aside)
+        return self._file(name)
+
+    def _file(self, split: str) -> str:
+        return f"{HERE}/curate/{split}.jsonl"
+
+    def _is_read(self, split: str) -> bool:
+        """Whether a default split has a reader: without a stage that distils, its share is reinforced on."""
+        return split != "distill" or "distill" in self._sections
 
     def _keep_sides(self, data: dict[str, Any]) -> None:
         """Answers stay where curation put them; drawn anew they would be half and half only about."""
@@ -318,6 +359,11 @@ def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _count_first_rollout(recipe: GrpoRecipe) -> int:
+    """Pairs without which there is not one rollout."""
+    return -(-recipe.rollout.prompts // (recipe.optim.epochs * (2 if recipe.data.order == "both" else 1)))
+
+
 def _section(section: dict[str, Any], name: str) -> dict[str, Any]:
     """A part of a section, which is made where it is not there."""
     found = section.setdefault(name, {})
@@ -333,3 +379,16 @@ def _names(*values: str | tuple[str, ...] | None) -> tuple[str, ...]:
         for one in ((value,) if isinstance(value, str) else value)
     ]
     return tuple(one for one in flat if HERE in one or Path(one).exists())
+
+
+def _family(name: str | None) -> tuple[str, ...]:
+    """The texts of a prompt family of one's own; shipped ones change with the package alone."""
+    found = None if name is None else locate_family(str(name))
+    return () if found is None else (str(found),)
+
+
+def _model(name: str, options: Any) -> tuple[str, ...]:
+    """What lies on this machine of a model that is asked: its folder or recording, and its adapter."""
+    scheme, _, rest = name.partition(":")
+    adapter = options.get("lora_adapter") if isinstance(options, Mapping) else None
+    return _names(rest if scheme in ("vllm", "replay") else name, None if adapter is None else str(adapter))

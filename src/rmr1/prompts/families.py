@@ -98,6 +98,17 @@ def load_family(name: str | Path | PromptFamily) -> PromptFamily:
     )
 
 
+def locate_family(name: str) -> Path | None:
+    """The folder or file of a family of one's own; None of a shipped one, or of none."""
+    if name in SHIPPED:
+        return None
+    path = Path(name)
+    own = user_prompt_folder() / path
+    if len(path.parts) == 1 and own.is_dir():
+        return own
+    return path if path.exists() else None
+
+
 def family_from_template(name: str, template: str, *, system: str | None = None) -> PromptFamily:
     """A family from one single-turn template; the multi-turn one follows from it."""
     template = template.rstrip("\n")

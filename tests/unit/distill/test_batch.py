@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rmr1.cli.distill_report import list_next_steps
 from rmr1.distill.batch import export_requests, import_results
 from rmr1.distill.run import finish, run_distill
 from rmr1.errors import ConfigError, DataError
@@ -138,6 +139,15 @@ def test_giving_up_stores_failures(recipe: Any, tmp_path: Path) -> None:
     ]
     summary = finish(recipe, tmp_path / "out")
     assert summary["dropped"] == {"failed": 1} and summary["waiting"] == {"pass1": 0, "pass2": 3}
+    # As the chain runs it: no teacher is asked here, so what was given up is not opened again.
+    summary = run_distill(recipe, tmp_path / "out", retry_failed=True)
+    assert summary["dropped"] == {"failed": 1} and summary["waiting"]["pass1"] == 0
+    (step,) = (
+        one
+        for one in list_next_steps(recipe, summary, recipe_path="r.toml", folder="out")
+        if "got no text" in one
+    )
+    assert step.startswith("1 of 6 pairs got no text from their teacher; --set max_failed_share=0.17 goes on")
 
 
 def test_both_passes_come_in_one_file_in_any_order(recipe: Any, tmp_path: Path) -> None:

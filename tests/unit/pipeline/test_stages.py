@@ -114,6 +114,39 @@ def test_a_stage_with_something_left_is_not_done(pairs, tmp_path):
     assert not read_state(tmp_path / "out")["scores"]["is_done"]
 
 
+def test_a_crash_is_no_answer(pairs, tmp_path):
+    """A gate that ends with 1 and leaves no scores has not answered; it is begun again."""
+    out = tmp_path / "out"
+    stages = make_stages(pairs)
+
+    def crash(words):
+        (out / "scores").mkdir()
+        return 1
+
+    run(stages[:2], out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rmr1.pipeline.stages.run_command", crash)
+        with pytest.raises(RunError, match="stage scores ended with exit code 1"):
+            run(stages, out)
+    assert not read_state(out)["scores"]["is_done"]
+    assert run(stages, out)[0] == 0
+
+
+CRASHING = """
+import sys
+import rmr1.cli.main
+from rmr1.cli import follow
+rmr1.cli.main.main = lambda: [][0]
+sys.exit(follow.main())
+"""
+
+
+def test_a_crash_has_an_exit_code_of_its_own():
+    done = subprocess.run([sys.executable, "-c", CRASHING], capture_output=True, text=True)
+    assert done.returncode == 70
+    assert "IndexError" in done.stderr
+
+
 def test_what_was_paid_for_is_not_moved(pairs, tmp_path):
     """The command itself takes changed inputs, or refuses them as here, where the judge is another one."""
     out = tmp_path / "out"

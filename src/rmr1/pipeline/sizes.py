@@ -1,0 +1,59 @@
+"""How much is in the local files that a recipe names; datasets of the hub are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rmr1.curate.recipe import is_dataset
+from rmr1.curate.write import pair_row
+from rmr1.data.codec import dumps
+from rmr1.data.read import read_pairs
+from rmr1.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSizes:
+    """Of rows that can be read."""
+
+    pairs: int
+    decided: int
+    """With a preferred answer."""
+    num_bytes: int
+    """Of all pairs, in rmr1's own form."""
+
+
+def measure_pairs(
+    source: str, *, columns: Mapping[str, str] | None = None, format: str | None = None
+) -> PairSizes | None:
+    """Reads everything; None of a dataset of the hub.
+
+    Raises:
+        DataError: the file is missing or of no known form.
+    """
+    if is_dataset(source):
+        return None
+    pairs = decided = num_bytes = 0
+    errors: list[DataError] = []
+    for pair in read_pairs(source, columns=columns or None, format=format, on_error="skip", errors=errors):
+        pairs += 1
+        decided += pair.label in ("A", "B")
+        num_bytes += len(dumps(pair_row(pair))) + 1
+    return PairSizes(pairs=pairs, decided=decided, num_bytes=num_bytes)
+
+
+def measure_conversations(sources: Sequence[str]) -> tuple[int, int] | None:
+    """Rows and characters of what is fine-tuned on; None where any of it is on the hub.
+
+    Raises:
+        DataError: a row cannot be read.
+    """
+    if any(map(is_dataset, sources)):
+        return None
+    from rmr1.train.examples import read_conversations
+
+    rows = characters = 0
+    for messages, _, _ in read_conversations(sources, check_prompts=False):
+        rows += 1
+        characters += sum(len(message.text) for message in messages)
+    return rows, characters
