@@ -388,7 +388,7 @@ def test_empty_data_and_other_folders(rows: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to train on"):
         train(tmp_path / "out", small_recipe(empty))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(RunError, match=r"is not empty and holds no training\.json"):
+    with pytest.raises(RunError, match=r"which is no training's beginning"):
         train(tmp_path, small_recipe(rows))
 
 
