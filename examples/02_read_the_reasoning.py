@@ -4,7 +4,7 @@ The text below is what a judge wrote; `parse_verdict` is the parser that every p
 """
 
 from rmr1 import parse_verdict
-from rmr1.grounding import is_grounded
+from rmr1.verdicts.grounding import is_grounded
 
 QUESTION = "Write a birthday wish for my gardening aunt."
 ANSWER_A = "May your roses bloom and your weeds sleep in. Happy birthday, Aunt Ida!"

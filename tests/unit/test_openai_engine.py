@@ -30,10 +30,10 @@ from rmr1.engines.openai.wire import (
     split_tokens,
 )
 from rmr1.engines.prices import Price, compute_cost, find_price
-from rmr1.engines.watch import find_verdict_span
 from rmr1.errors import ConfigError
 from rmr1.records import Usage, user
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.stop import find_verdict_span
 
 URL = "http://127.0.0.1:8000/v1"
 STOP = SamplingParams().stop

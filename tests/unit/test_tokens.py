@@ -19,10 +19,10 @@ from rmr1.engines.tokens import (
     find_passage,
     render_chat,
 )
-from rmr1.engines.watch import StopWatcher, find_verdict_span, has_open_thinking
 from rmr1.errors import GenerationError
 from rmr1.records import ImagePart, Message, TextPart, assistant, user
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.stop import StopWatcher, find_verdict_span, has_open_thinking
 from tests.tiny_models import BEGIN, MERGES, build_sentencepiece_tokenizer, build_tokenizer
 
 ANSWER = "<answer>[[A]]</answer>"

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.data.runs import open_run, read_judgments
-from rmr1.grounding import ground_quotes
 from rmr1.judge.base import PairJudge
 from rmr1.judge.describe import describe_run
 from rmr1.records import Judgment
+from rmr1.verdicts.grounding import ground_quotes
 from rmr1.world import FAMILIES, STYLE_CLASSES, WorldFacts, WorldItem
 from rmr1.world.reasoning import SKILLS
 

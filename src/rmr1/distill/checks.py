@@ -15,10 +15,10 @@ from typing import Literal
 from rmr1.distill.hints import find_hint
 from rmr1.distill.items import Item
 from rmr1.distill.recipe import SelectRecipe
-from rmr1.grounding import is_grounded
 from rmr1.records import JudgePrompt, Vote
 from rmr1.train.grpo.rewards.samples import Judged, read_sample
 from rmr1.train.grpo.rewards.terms import QUOTE_WORDS, reward_format, reward_rubric
+from rmr1.verdicts.grounding import is_grounded
 
 DropReason = Literal[
     "no_label",

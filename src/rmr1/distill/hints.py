@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rmr1.traces import read_outline
+from rmr1.verdicts.trace import read_outline
 
 _FLAGS = re.IGNORECASE
 

@@ -17,9 +17,9 @@ from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.tokens import VerdictTokens, encode_text, find_passage, find_verdict_span, render_chat
-from rmr1.engines.watch import has_open_thinking
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Generation
+from rmr1.verdicts.stop import has_open_thinking
 
 _THINK = "<think>\n"
 _CONTROL = re.compile(

@@ -19,9 +19,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from rmr1.engines.watch import StopWatcher, find_verdict_span
 from rmr1.errors import GenerationError
 from rmr1.records import Messages
+from rmr1.verdicts.stop import StopWatcher, find_verdict_span
 
 __all__ = [
     "Passage",

@@ -34,7 +34,7 @@ try:
         Endings,
         TextStream,
     )
-    from rmr1.engines.watch import StopWatcher
+    from rmr1.verdicts.stop import StopWatcher
 except ModuleNotFoundError as error:
     raise ConfigError(
         f"running a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"

@@ -11,8 +11,8 @@ from __future__ import annotations
 from rmr1.data.keys import seed_for
 from rmr1.judge.settings import Placement
 from rmr1.records import Generation, Order, Verdict, Vote
-from rmr1.traces import read_outline, read_trace
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.trace import read_outline, read_trace
 
 LABELS = ("A", "B", "C", "D")
 PLACES: tuple[Order, ...] = ("given", "swapped", "swapped_c", "swapped_d")

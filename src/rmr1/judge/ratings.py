@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from rmr1.prompts.render import RATINGS
 from rmr1.records import RATED, RATED_PUBLISHED, Generation, Problem, Verdict, Vote
-from rmr1.traces import read_outline
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.trace import read_outline
 
 _LAST_NUMBER = re.compile(r"(?<![\w.,/+-])(10|[1-9])(?:\s?/\s?10)?[\s.*_`]{0,8}\Z", re.ASCII)
 _PUBLISHED = re.compile(r"(?<!\w)(10|[1-9])\Z")

@@ -13,8 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rmr1.grounding import ground_quotes
 from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Messages, Vote, swap_label
+from rmr1.verdicts.grounding import ground_quotes
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

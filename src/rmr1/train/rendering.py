@@ -14,11 +14,11 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.tokens import encode_text, render_chat
-from rmr1.engines.watch import has_open_thinking
 from rmr1.errors import CheckpointError, DataError, GenerationError
 from rmr1.records import Message, Messages
 from rmr1.train.row import Example
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.stop import has_open_thinking
 
 _ROLES = ("system", "user", "assistant", "tool")
 _THINK = "<think>"

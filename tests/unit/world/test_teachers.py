@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from rmr1.grounding import is_grounded
 from rmr1.prompts import render_prompt
 from rmr1.records import Order
 from rmr1.verdicts import RULES, parse_verdict
+from rmr1.verdicts.grounding import is_grounded
 from rmr1.world import (
     FAMILIES,
     WorldItem,

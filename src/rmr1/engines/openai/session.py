@@ -46,9 +46,9 @@ from rmr1.engines.openai.wire import (
     read_reply,
     split_tokens,
 )
-from rmr1.engines.watch import find_verdict_span
 from rmr1.errors import GenerationError
 from rmr1.records import Generation, ImagePart, Messages, Usage
+from rmr1.verdicts.stop import find_verdict_span
 
 _IMAGE_TOKENS = 1024
 _CONNECT_TIMEOUT_SECONDS = 10.0

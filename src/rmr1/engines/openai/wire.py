@@ -6,7 +6,7 @@ it takes, and `adapt` learns from an error that names a parameter.
 
 Stop strings. The default stop is never sent: a server matches it anywhere, also in thinking and in
 quotations, where a judge may well write of `</answer>`. The model then ends by itself, and the text is
-cut after the stop string that ends the judge's own words (`rmr1.engines.watch`), which is what the
+cut after the stop string that ends the judge's own words (`rmr1.verdicts.stop`), which is what the
 embedded engine does. Other stop strings were chosen by the user and are sent. Servers cut the string
 itself off; it is put back where the server names it (`stop_reason` of vLLM, `matched_stop` of SGLang),
 or where it closes a tag that the text leaves open.
@@ -34,9 +34,9 @@ import orjson
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.logprobs import TokenLogprobs, read_token_logprobs
-from rmr1.engines.watch import StopWatcher
 from rmr1.errors import GenerationError
 from rmr1.records import Content, ImagePart, Messages, Usage
+from rmr1.verdicts.stop import StopWatcher
 
 DEFAULT_STOP = SamplingParams().stop
 _MAX_STOPS = 4

@@ -40,7 +40,7 @@ try:
         step_core,
         stop_core,
     )
-    from rmr1.engines.watch import StopWatcher
+    from rmr1.verdicts.stop import StopWatcher
 except ImportError as error:
     raise ConfigError(
         f"the vllm engine needs {error.name or 'torch'}, which is not installed; pip install 'rmr1[vllm]'"

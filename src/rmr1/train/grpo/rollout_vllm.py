@@ -33,11 +33,11 @@ from rmr1.engines.vllm.core import (
     step_core,
     stop_core,
 )
-from rmr1.engines.watch import StopWatcher
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, RMR1Error
 from rmr1.train.grpo.needs import VLLM_CPU_CACHE
 from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import Task
+from rmr1.verdicts.stop import StopWatcher
 
 _CPU_STEP_TOKENS = 4096
 _BASE, _ADAPTER = ".base_layer", ".lora_"

@@ -11,7 +11,7 @@
 `overlong`     0 to -1: -1 for a text cut off at the token limit, and on the last tokens before it the way there
                (arXiv 2503.14476, equation 13)
 
-`quotes` looks up as `rmr1.grounding` does, with one difference: a quotation that is nothing but short pieces
+`quotes` looks up as `rmr1.verdicts.grounding` does, with one difference: a quotation that is nothing but short pieces
 joined by ellipses counts as too short, since such pieces are found in any text.
 """
 
@@ -22,11 +22,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from rmr1.errors import ConfigError
-from rmr1.grounding import is_grounded
 from rmr1.records import RubricItem
 from rmr1.rewards import reward_text, reward_verdict
-from rmr1.traces import Outline, read_outline
 from rmr1.train.grpo.rewards.samples import Judged
+from rmr1.verdicts.grounding import is_grounded
+from rmr1.verdicts.trace import Outline, read_outline
 
 QUOTE_WORDS = 3
 """Shorter quotations are found in almost any text."""

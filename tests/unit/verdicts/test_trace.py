@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rmr1.records import RubricItem, SideText, Trace
-from rmr1.rubrics import parse_rubric
-from rmr1.traces import read_outline, read_trace
+from rmr1.verdicts.rubric import parse_rubric
+from rmr1.verdicts.trace import read_outline, read_trace
 
 
 def own_words(text: str) -> list[str]:

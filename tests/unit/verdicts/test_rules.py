@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rmr1.errors import ConfigError
 from rmr1.records import PROBLEMS, Verdict, swap_label
 from rmr1.verdicts import RULES, parse_verdict
-from tests.unit.judge_texts import CASES, Case
+from tests.unit.verdicts.judge_texts import CASES, Case
 
 SECONDS_PER_MEGABYTE = 15.0
 """Several times what the slowest text takes; a quadratic walk takes hours."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rmr1.records import RubricItem, SideText, TaskType, Trace
-from rmr1.rubrics import parse_rubric
+from rmr1.verdicts.rubric import parse_rubric
 
 _TAG = re.compile(
     r"<\s{0,4}(/?)\s{0,4}"

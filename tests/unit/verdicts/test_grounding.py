@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rmr1.grounding import ground_quotes, is_grounded
 from rmr1.records import Generation, PreferencePair, SideText, Trace, Verdict, Vote, assistant, user
+from rmr1.verdicts.grounding import ground_quotes, is_grounded
 
 RESPONSE = 'First, wash the car.\n- Rinse it — with "clean" water.\n<answer>[[A]]</answer> Then dry it.'
 
