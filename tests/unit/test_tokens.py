@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rmr1.engines.base import SamplingParams
 from rmr1.engines.tokens import (
     Endings,
     TextStream,
@@ -22,103 +22,12 @@ from rmr1.engines.tokens import (
 from rmr1.errors import GenerationError
 from rmr1.records import ImagePart, Message, TextPart, assistant, user
 from rmr1.verdicts import parse_verdict
-from rmr1.verdicts.stop import StopWatcher, find_verdict_span, has_open_thinking
+from rmr1.verdicts.place import find_verdict_span
+from rmr1.verdicts.stop import StopWatcher
 from tests.tiny_models import BEGIN, MERGES, build_sentencepiece_tokenizer, build_tokenizer
 
 ANSWER = "<answer>[[A]]</answer>"
 STOP = ("</answer>",)
-
-STOPS = [
-    # text, stop strings, what is left of it (None: no stop)
-    (f"so {ANSWER} and more", STOP, f"so {ANSWER}"),
-    ("no verdict", STOP, None),
-    ("", STOP, None),
-    ("cut </answer", STOP, None),
-    (f"{ANSWER}{ANSWER}", STOP, ANSWER),
-    (f"<think>{ANSWER}</think> {ANSWER}x", STOP, f"<think>{ANSWER}</think> {ANSWER}"),
-    (f"<think>{ANSWER}", STOP, None),
-    (f"<THINK >{ANSWER}</ Think>{ANSWER}x", STOP, f"<THINK >{ANSWER}</ Think>{ANSWER}"),
-    (f"<thinking>{ANSWER}</thinking>{ANSWER}x", STOP, f"<thinking>{ANSWER}</thinking>{ANSWER}"),
-    (
-        f"<think><think></think>{ANSWER}</think>{ANSWER}",
-        STOP,
-        f"<think><think></think>{ANSWER}</think>{ANSWER}",
-    ),
-    (f"</think>{ANSWER}x", STOP, f"</think>{ANSWER}"),
-    (f"<quote_A>{ANSWER}</quote_A>{ANSWER}x", STOP, f"<quote_A>{ANSWER}</quote_A>{ANSWER}"),
-    (f"<quote_B>{ANSWER}</quote_A>{ANSWER}", STOP, None),
-    (f"<summary_b>{ANSWER}</summary_B>{ANSWER}x", STOP, f"<summary_b>{ANSWER}</summary_B>{ANSWER}"),
-    (f"<quote_A><quote_A>x</quote_A>{ANSWER}</quote_A>", STOP, None),
-    (f"<quote_A><think></quote_A>{ANSWER}x", STOP, f"<quote_A><think></quote_A>{ANSWER}"),
-    (f"<think><quote_A></think>{ANSWER}x", STOP, f"<think><quote_A></think>{ANSWER}"),
-    (f"<\\think>{ANSWER}x", STOP, f"<\\think>{ANSWER}"),
-    (f"<quotes>{ANSWER}x", STOP, f"<quotes>{ANSWER}"),
-    ("a\n\nb\n\nc", ("\n\n",), "a\n\n"),
-    ("aaab", ("aab",), "aaab"),
-    ("xabcy", ("bc", "abc", "b"), "xab"),
-    ("<think>x</think>y", ("</think>",), "<think>x</think>"),
-    ("anything", (), None),
-    ("anything", ("",), None),
-]
-
-
-def watch(pieces: list[str], stop: tuple[str, ...], is_thinking: bool = False) -> str | None:
-    watcher, text = StopWatcher(stop, is_thinking=is_thinking), ""
-    for piece in pieces:
-        text += piece
-        end = watcher.feed(piece)
-        if end is not None:
-            return text[:end]
-    return None
-
-
-@pytest.mark.parametrize(("text", "stop", "expected"), STOPS)
-def test_stop_watcher(text: str, stop: tuple[str, ...], expected: str | None) -> None:
-    assert watch([text], stop) == expected
-    assert watch(list(text), stop) == expected
-    randomness = random.Random(0)
-    for _ in range(20):
-        places = sorted(randomness.choices(range(len(text) + 1), k=3))
-        pieces = [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
-        assert watch(pieces, stop) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (f"hm {ANSWER} ha</think>{ANSWER}x", f"hm {ANSWER} ha</think>{ANSWER}"),
-        (ANSWER, None),
-        # A model that opens the part once more, as templates without the tag had taught it.
-        (f"<think>{ANSWER}</think>{ANSWER}x", f"<think>{ANSWER}</think>{ANSWER}"),
-    ],
-)
-def test_stop_watcher_in_thinking_that_the_prompt_opened(text: str, expected: str | None) -> None:
-    assert watch([text], STOP, True) == expected
-    assert watch(list(text), STOP, True) == expected
-
-
-def test_stop_watcher_takes_time_linear_in_the_text() -> None:
-    watcher = StopWatcher(STOP)
-    started = time.perf_counter()
-    for _ in range(30_000):
-        assert watcher.feed("<quote_A> <answer ") is None
-    assert time.perf_counter() - started < 20
-    assert len(watcher._buffer) < 1000
-
-
-@pytest.mark.parametrize(
-    ("prompt", "expected"),
-    [
-        ("<|im_start|>assistant\n<think>\n", True),
-        ("<think>", True),
-        ("<think>\n\n</think>\n\n", False),
-        ("<think> x", False),
-        ("", False),
-    ],
-)
-def test_open_thinking_is_seen(prompt: str, expected: bool) -> None:
-    assert has_open_thinking(prompt) is expected
-
 
 SPANS = [
     # text with the verdict letter between bars, or without any
@@ -172,16 +81,6 @@ def test_verdict_span_is_where_the_parser_reads(parts: list[str]) -> None:
         assert span is not None and text[slice(*span)].upper() == winner
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
-@given(st.lists(PARTS, max_size=14))
-def test_where_generation_stops_the_verdict_is_the_judges_own(parts: list[str]) -> None:
-    """What the watcher lets through as the end never lies inside thinking or a closed quotation."""
-    text = "".join(parts)
-    ended = watch(list(text), STOP)
-    if ended is not None:
-        assert parse_verdict(ended).problem != "unclosed_thinking"
-
-
 def test_span_search_takes_time_linear_in_the_text() -> None:
     started = time.perf_counter()
     for text in ("<quote_A>" * 20_000, "<quote_A><answer>" * 10_000, "<think>" * 20_000, "[[A]]" * 20_000):
@@ -208,7 +107,7 @@ def test_text_stream_gives_the_text_of_all_tokens(style: str, text: str) -> None
     tokenizer = build(style)
     tokens = encode_text(tokenizer, text)
     for stop in ((">",), ("!!",), ("🎉",), ()):
-        stream = TextStream(tokenizer, Endings(tokenizer, stop), StopWatcher(()))
+        stream = TextStream(tokenizer, Endings(tokenizer, SamplingParams(stop=stop)), StopWatcher(()))
         assert not any(stream.push(token) for token in tokens)
         assert stream.finish() == decode_tokens(tokenizer, tokens)
 
@@ -218,7 +117,7 @@ def test_text_stream_stops_within_and_across_tokens(style: str) -> None:
     tokenizer = build(style)
     for stop, kept in (("</answer>", f"x {ANSWER}"), ("]]<", "x <answer>[[A]]<"), ("[A", "x <answer>[[A")):
         tokens = encode_text(tokenizer, f"x {ANSWER} and more")
-        stream = TextStream(tokenizer, Endings(tokenizer, (stop,)), StopWatcher((stop,)))
+        stream = TextStream(tokenizer, Endings(tokenizer, SamplingParams(stop=(stop,))), StopWatcher((stop,)))
         used = next(count for count, token in enumerate(tokens, 1) if stream.push(token))
         assert stream.finish() == kept
         assert len(decode_tokens(tokenizer, tokens[: used - 1])) < len(kept)
@@ -228,7 +127,7 @@ def test_text_stream_reads_a_stop_string_of_broken_characters() -> None:
     tokenizer = build_tokenizer()
     tokens = encode_text(tokenizer, "好。次")
     assert len(tokens) == 9
-    stream = TextStream(tokenizer, Endings(tokenizer, ("。",)), StopWatcher(("。",)))
+    stream = TextStream(tokenizer, Endings(tokenizer, SamplingParams(stop=("。",))), StopWatcher(("。",)))
     assert [stream.push(token) for token in tokens[:6]] == [False] * 5 + [True]
     assert stream.finish() == "好。"
 
@@ -236,7 +135,7 @@ def test_text_stream_reads_a_stop_string_of_broken_characters() -> None:
 def test_text_stream_leaves_out_a_last_character_that_is_not_complete() -> None:
     tokenizer = build_tokenizer()
     tokens = encode_text(tokenizer, "ok 東")[:-1]
-    stream = TextStream(tokenizer, Endings(tokenizer, STOP), StopWatcher(STOP))
+    stream = TextStream(tokenizer, Endings(tokenizer, SamplingParams(stop=STOP)), StopWatcher(STOP))
     for token in tokens:
         stream.push(token)
     assert stream.finish() == "ok "

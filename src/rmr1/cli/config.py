@@ -17,6 +17,7 @@ from rmr1.errors import ConfigError
 from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import JUDGE
+from rmr1.prompts.thinking import check_pairs
 
 
 class _Section(BaseModel):
@@ -29,7 +30,10 @@ class SamplingConfig(_Section):
     top_k: int = 0
     max_new_tokens: int = 8192
     num_samples: int = 1
-    stop: tuple[str, ...] = ("</answer>",)
+    stop: tuple[str, ...] = ()
+    stop_at_verdict: bool = False
+    thinking: tuple[tuple[str, str], ...] = ()
+    """The user's own forms of thinking: opening and closing mark."""
     logprobs: bool = False
 
 
@@ -59,6 +63,7 @@ class JudgeConfig(_Section):
         """The settings of the judge; `order` is the command's default."""
         values = self.sampling.model_dump()
         values["verdict_logprobs"] = values.pop("logprobs")
+        values["thinking"] = check_pairs(values["thinking"])
         return JudgeSettings(
             rule=self.rule or "tagged",
             order=self.order or order,
@@ -69,7 +74,17 @@ class JudgeConfig(_Section):
 
 FLAGS: dict[str, tuple[str, ...]] = {
     "": ("model", "family", "rule", "order", "seed"),
-    "sampling": ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop", "logprobs"),
+    "sampling": (
+        "temperature",
+        "top_p",
+        "top_k",
+        "max_new_tokens",
+        "num_samples",
+        "stop",
+        "stop_at_verdict",
+        "thinking",
+        "logprobs",
+    ),
     "engine": (
         "device",
         "dtype",

@@ -75,7 +75,20 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         "-n", "--num-samples", type=int, metavar="N", help="texts per prompt, majority wins (default 1)"
     )
     group.add_argument(
-        "--stop", action="append", metavar="TEXT", help="a text ends here; repeatable (default </answer>)"
+        "--stop", action="append", metavar="TEXT", help="a text ends at TEXT, wherever it occurs; repeatable"
+    )
+    group.add_argument(
+        "--stop-at-verdict",
+        action="store_true",
+        default=None,
+        help="a text ends at its final verdict, not where the model ends its turn",
+    )
+    group.add_argument(
+        "--thinking",
+        action="append",
+        nargs=2,
+        metavar=("OPEN", "CLOSE"),
+        help="marks around the model's thinking, beside the known ones; repeatable",
     )
     group.add_argument(
         "--logprobs", action="store_true", default=None, help="store verdict log-probabilities"

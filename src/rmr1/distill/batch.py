@@ -344,7 +344,7 @@ def _read_generations(
     counts = split_tokens(used.completion_tokens, [len(one.content) for one in choices])
     found: list[Generation] = []
     for choice, count in zip(choices, counts, strict=True):
-        composed = compose_text(choice, settings.params.stop)
+        composed = compose_text(choice, settings.params.stop, settings.params.thinking)
         is_filtered = choice.finish_reason == "content_filter"
         found.append(
             Generation(

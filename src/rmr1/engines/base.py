@@ -29,8 +29,12 @@ class SamplingParams:
     max_new_tokens: int = 8192
     num_samples: int = 1
     """Samples per prompt; the prompt is computed once for all of them."""
-    stop: tuple[str, ...] = ("</answer>",)
-    """Strings that end a text; the string itself is kept."""
+    stop: tuple[str, ...] = ()
+    """Strings that end a text wherever they occur; the string itself is kept. By default the model ends its turn."""
+    stop_at_verdict: bool = False
+    """End a text at its final verdict: behind the thinking, alone on its line, outside quotations and code."""
+    thinking: tuple[tuple[str, str], ...] = ()
+    """The user's own forms of thinking, as (opening, closing) marks, beside those of `rmr1.prompts.thinking`."""
     verdict_logprobs: bool = False
     """Report the log-probabilities of the verdict letters (`Generation.verdict_logprobs`)."""
 

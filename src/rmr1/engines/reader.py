@@ -16,12 +16,13 @@ from typing import Any, Literal
 from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.tokens import VerdictTokens, encode_text, find_passage, find_verdict_span, render_chat
+from rmr1.engines.tokens import VerdictTokens, encode_text, find_passage, render_chat
 from rmr1.errors import ConfigError, GenerationError
+from rmr1.prompts.thinking import Pair, find_marks, find_open_mark
 from rmr1.records import Generation
-from rmr1.verdicts.stop import has_open_thinking
+from rmr1.verdicts.place import find_verdict_span
+from rmr1.verdicts.stop import StopWatcher
 
-_THINK = "<think>\n"
 _CONTROL = re.compile(
     r"<[|｜].{1,64}>|</?[\w-]{0,32}(?:think|tool|turn|bos|eos|pad|unk|mask|image|audio|video|vision|fim|repo|unused|reserved)"
     r"[\w-]{0,32}>|\[/?[A-Z_]{3,32}\]"
@@ -42,8 +43,10 @@ class Prepared:
     request: Request
     tokens: list[int]
     max_new_tokens: int
-    has_open_thinking: bool
-    """The prompt ends inside the thinking part, which the template has opened."""
+    opening: str
+    """The mark by which the chat template has opened the thinking part at the prompt's end, or ""."""
+    thinking: tuple[Pair, ...] = ()
+    """The user's own forms of thinking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +120,21 @@ class RequestReader:
             return self.fail("error", reason, len(tokens))
         room = params.max_new_tokens if limit is None else min(params.max_new_tokens, limit - len(tokens))
         return Prepared(
-            request=request, tokens=tokens, max_new_tokens=room, has_open_thinking=has_open_thinking(text)
+            request=request,
+            tokens=tokens,
+            max_new_tokens=room,
+            opening=find_open_mark(text, params.thinking),
+            thinking=params.thinking,
+        )
+
+    def watch(self, prepared: Prepared, params: SamplingParams) -> StopWatcher:
+        """What says where one of the request's texts ends before the model ends it."""
+        return StopWatcher(
+            params.stop,
+            at_verdict=params.stop_at_verdict,
+            opening=prepared.opening,
+            labels=prepared.request.prompt.labels,
+            thinking=params.thinking,
         )
 
     def fail(self, finish_reason: str, reason: str, prompt_tokens: int = 0) -> Generation:
@@ -130,7 +147,7 @@ class RequestReader:
         """Where the row `tokens`, whose text is `text`, says which answer is better."""
         labels = prepared.request.prompt.labels
         opening = find_opening(prepared, text)
-        span = find_verdict_span(opening + text, labels)
+        span = find_verdict_span(opening + text, labels, prepared.thinking)
         if span is None or span[0] < len(opening):
             return None
         start, end = span[0] - len(opening), span[1] - len(opening)
@@ -203,5 +220,7 @@ def read_end_tokens(*sources: Any) -> frozenset[int]:
 
 
 def find_opening(prepared: Prepared, text: str) -> str:
-    """The thinking tag that the prompt ended with: without it cut-off thinking would look like a judgment."""
-    return _THINK if prepared.has_open_thinking and not text.lstrip().startswith("<think") else ""
+    """The mark of thinking that the prompt ended with: without it cut-off thinking would look like a judgment."""
+    marks = find_marks(text[: len(prepared.opening) + 64], prepared.thinking) if prepared.opening else []
+    is_repeated = bool(marks) and not marks[0].is_closing and not text[: marks[0].start].strip()
+    return "" if is_repeated else prepared.opening

@@ -19,9 +19,10 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from rmr1.engines.base import SamplingParams
 from rmr1.errors import GenerationError
 from rmr1.records import Messages
-from rmr1.verdicts.stop import StopWatcher, find_verdict_span
+from rmr1.verdicts.stop import StopWatcher, end_chars
 
 __all__ = [
     "Passage",
@@ -29,7 +30,6 @@ __all__ = [
     "VerdictTokens",
     "encode_text",
     "find_passage",
-    "find_verdict_span",
     "render_chat",
 ]
 
@@ -82,8 +82,9 @@ def decode_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> 
 class TextStream:
     """One row's text as its tokens come, and whether it ends here.
 
-    Tokens are decoded only when one comes that could complete a stop string, together with all that
-    came since, so a long text costs two decodings of each token whatever its length.
+    Tokens are decoded only when one comes that could complete an ending, together with all that
+    came since, so a long text costs two decodings of each token whatever its length; and only once, at its end,
+    if nothing but the model ends it.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, endings: Endings, watcher: StopWatcher):
@@ -97,15 +98,15 @@ class TextStream:
         self._end: int | None = None
 
     def push(self, token: int) -> bool:
-        """Take in a token; True where the text ends with it."""
+        """Take in a token; True if the text ends with it."""
         self._tokens.append(token)
         if self._end is None and self._endings.may_end(token):
             self._advance(is_last=False)
         return self._end is not None
 
     def finish(self) -> str:
-        """The whole text, cut after the stop string. A last character that is not complete is left out, as
-        servers do it: the token limit may fall inside one."""
+        """The whole text as it was written, up to a stop string's end. A last character that is not complete is
+        left out, as servers do it: the token limit may fall inside one."""
         self._advance(is_last=True)
         text = "".join(self._pieces)
         return text.rstrip(_BROKEN) if self._end is None else text[: self._end]
@@ -126,15 +127,17 @@ class TextStream:
 
 
 class Endings:
-    """Which tokens could complete one of the stop strings; remembers its answers."""
+    """Which tokens could complete an ending; remembers its answers."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str]):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, params: SamplingParams):
         self._tokenizer = tokenizer
-        self._last = frozenset(text[-1] for text in stop if text)
+        self._last = end_chars(params.stop, at_verdict=params.stop_at_verdict)
         self._is_ascii = all(char.isascii() for char in self._last)
         self._known: dict[int, bool] = {}
 
     def may_end(self, token: int) -> bool:
+        if not self._last:
+            return False
         known = self._known.get(token)
         if known is None:
             piece = decode_tokens(self._tokenizer, [token])

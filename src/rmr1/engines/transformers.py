@@ -8,8 +8,8 @@ A prompt is never cut and nothing is added to what the chat template renders. A 
 room for one token is skipped (or raises, with `on_overlong="fail"`); one that leaves less than
 `max_new_tokens` gets what is left.
 
-Where the chat template opens the thinking part itself, the text begins with that `<think>`: without
-it, thinking that was cut off would look like the judge's own words.
+If the chat template opens the thinking part itself, the text begins with that mark: without it, thinking
+that was cut off would look like the judge's own words. Nothing else is added to a text, and nothing is cut off.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ try:
         Endings,
         TextStream,
     )
-    from rmr1.verdicts.stop import StopWatcher
 except ModuleNotFoundError as error:
     raise ConfigError(
         f"running a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"
@@ -164,7 +163,7 @@ class TransformersEngine:
             GenerationError: the model's outputs are not numbers, or a prompt is too long and
                 `on_overlong` is "fail".
         """
-        endings = Endings(self._reader.tokenizer, params.stop)
+        endings = Endings(self._reader.tokenizer, params)
         stream = iter(requests)
         while window := list(islice(stream, self._batch_size * _WINDOW_BATCHES)):
             ready: list[Prepared] = []
@@ -223,7 +222,7 @@ class TransformersEngine:
                 TextStream(
                     self._reader.tokenizer,
                     endings,
-                    StopWatcher(params.stop, is_thinking=prepared.has_open_thinking),
+                    self._reader.watch(prepared, params),
                 )
                 for _ in range(params.num_samples)
             ]

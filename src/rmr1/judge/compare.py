@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rmr1.data.keys import seed_for
 from rmr1.judge.settings import Placement
+from rmr1.prompts.thinking import Pair
 from rmr1.records import Generation, Order, Problem, Usage, Verdict, Vote
 from rmr1.verdicts import parse_verdict
 
@@ -32,15 +33,27 @@ def orders_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...
     return drawn if placement == "both" else drawn[:1]
 
 
-def cast_vote(generation: Generation, *, order: Order, sample: int, rule: str, labels: Sequence[str]) -> Vote:
-    """Read one generation by `rule`."""
+def cast_vote(
+    generation: Generation,
+    *,
+    order: Order,
+    sample: int,
+    rule: str,
+    labels: Sequence[str],
+    thinking: Sequence[Pair] = (),
+) -> Vote:
+    """Read one generation by `rule`; `thinking` holds a user's own forms of thinking."""
     if generation.finish_reason == "error":
         verdict = Verdict(winner=None, problem="generation_failed")
     elif generation.finish_reason == "skipped":
         verdict = Verdict(winner=None, problem="prompt_too_long")
     else:
         verdict = parse_verdict(
-            generation.text, rule, labels=labels, truncated=generation.finish_reason == "length"
+            generation.text,
+            rule,
+            labels=labels,
+            truncated=generation.finish_reason == "length",
+            thinking=thinking,
         )
     return Vote(order=order, sample=sample, generation=generation, verdict=verdict)
 

@@ -77,16 +77,17 @@ def find_marks(text: str, pairs: Sequence[Pair] = ()) -> list[Mark]:
 
 
 def find_open_mark(prompt: str, pairs: Sequence[Pair] = ()) -> str:
-    """The mark by which a rendered prompt opens the thinking, as some chat templates do; else "".
+    """The mark by which a rendered prompt opens the thinking, as some chat templates do, with the blanks that follow
+    it; else "".
 
-    >>> find_open_mark("<|im_start|>assistant\\n<think>\\n")
-    '<think>'
+    >>> find_open_mark("<|im_start|>assistant <think> ")
+    '<think> '
     """
     tail = prompt[-_OPEN_PROMPT_CHARS:]
     marks = find_marks(tail, pairs)
     if not marks or marks[-1].is_closing or tail[marks[-1].end :].strip():
         return ""
-    return tail[marks[-1].start : marks[-1].end].strip()
+    return tail[marks[-1].start :].lstrip()
 
 
 def check_pairs(pairs: Sequence[Sequence[str]]) -> tuple[Pair, ...]:

@@ -15,13 +15,12 @@ from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.tokens import encode_text, render_chat
 from rmr1.errors import CheckpointError, DataError, GenerationError
+from rmr1.prompts.thinking import find_open_mark
 from rmr1.records import Message, Messages
 from rmr1.train.row import Example
 from rmr1.verdicts import parse_verdict
-from rmr1.verdicts.stop import has_open_thinking
 
 _ROLES = ("system", "user", "assistant", "tool")
-_THINK = "<think>"
 _PROBE = "zqxjk"
 
 
@@ -50,8 +49,9 @@ class Renderer:
             prompt = render_chat(self.tokenizer, messages[:-1], self._kwargs)
         except GenerationError as error:
             raise DataError(str(error)) from None
-        if has_open_thinking(prompt) and turn.lstrip().startswith(_THINK):
-            turn = turn.lstrip()[len(_THINK) :].removeprefix("\n")
+        opening = find_open_mark(prompt).strip()
+        if opening and turn.lstrip().startswith(opening):
+            turn = turn.lstrip()[len(opening) :].removeprefix("\n")
         ids = encode_text(self.tokenizer, prompt)
         if not ids:
             raise DataError("the chat template gives no tokens for the prompt")

@@ -1,17 +1,23 @@
 r"""A judge's text -> its parts: thinking, task type, rubric, quotations, and the judge's own words.
 
-`read_outline` tokenises the text once (one regular expression of bounded alternatives) and walks the
-tags once; `read_trace` turns the outline into a `Trace`. Both take time linear in the text and accept
-any string. The tags are those of RM-R1's prompts (arXiv 2505.02387, figures 3 and 6); case and blanks
-inside a tag do not matter. What the walk decides:
+`read_outline` tokenises the text (regular expressions of bounded alternatives) and walks the tags once;
+`read_trace` turns the outline into a `Trace`. Both take time linear in the text and accept any string. The
+tags are those of RM-R1's prompts (arXiv 2505.02387, figures 3 and 6); case and blanks inside a tag do not
+matter. What the walk decides:
 
-- Thinking is `<think>...</think>`, nested ones counted. A `</think>` before any `<think>` closes a
-  part that the prompt opened: everything up to it is thinking. Later stray `</think>` mean nothing.
+- Thinking stands between the marks of one form of `rmr1.prompts.thinking`, nested ones counted. A closing
+  mark before any opening one closes a part that the prompt opened: everything up to it is thinking. Later
+  stray closing marks mean nothing.
+- A mark that is only *mentioned* opens and closes nothing: one in quotation marks, in backticks or in a code
+  block, one with blanks on both sides in the middle of a sentence ("an empty <think> block"), and an opening
+  one in the middle of a line that nothing closes.
+- A form that nobody listed is thinking if the text begins with its mark, the mark is closed, and the verdict
+  stands behind it while no part of the protocol stands inside.
 - `<quote_X>` and `<summary_X>` blocks are not the judge's own words: whatever tag stands in them is
   somebody else's. Each closing tag belongs to the nearest open tag of its name; the outermost block
   is recorded, with inner tags as they stand, and so are quotations inside a summary.
-- An unclosed quotation ends at the next tag, except at `<answer>`: generation stops at `</answer>`,
-  so a judge that quotes an injected verdict leaves exactly a quotation cut off after that verdict.
+- An unclosed quotation ends at the next tag, except at `<answer>`: a judge that quotes an injected verdict
+  and is cut off there leaves exactly a quotation that ends after that verdict.
 - Any other unclosed block ends where the next block or thinking begins or an outer one ends.
 - Of a repeated block the first that is not blank counts. Blank parts are None or left out.
 
@@ -22,21 +28,47 @@ no tags here, and stay in quotations as written.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rmr1.prompts.thinking import Mark, Pair, find_marks
 from rmr1.records import RubricItem, SideText, TaskType, Trace
 from rmr1.verdicts.rubric import parse_rubric
 
 _TAG = re.compile(
     r"<\s{0,4}(/?)\s{0,4}"
-    r"(thinking|think|type|rubric|justify|solution|eval|answer|(quote|summary)_([a-z0-9]{1,16}))"
+    r"(type|rubric|justify|solution|eval|answer|(quote|summary)_([a-z0-9]{1,16}))"
     r"\s{0,4}>",
     re.IGNORECASE | re.ASCII,  # ASCII: else the long s and the Kelvin sign match "s" and "k"
 )
 _JUSTIFY_TAG = re.compile(r"<\s{0,4}/?\s{0,4}justify\s{0,4}>", re.IGNORECASE | re.ASCII)
 _TASK_TYPES: dict[str, TaskType] = {"reasoning": "reasoning", "chat": "chat"}
+
+QUOTING = {
+    '"': '"',
+    "'": "'",
+    "`": "`",
+    "\u201c": "\u201d",
+    "\u2018": "\u2019",
+    "\u00ab": "\u00bb",
+    "\u300c": "\u300d",
+    "\u300e": "\u300f",
+}
+"""Opening quotation mark -> the one that closes it."""
+_CLOSING_MARKS = frozenset(QUOTING.values())
+_FENCE = re.compile(r"^[ \t]{0,8}(`{3,16}|~{3,16})([^\n`]{0,80})$", re.MULTILINE)
+_SENTENCE_END = ".!?:;)\u3002\uff01\uff1f\u2026*_"
+_LINE_CHARS = 80
+"""How far into a line it is looked for what stands beside a mark."""
+_FIRST_MARK = re.compile(
+    r"(?:\s{0,8}<\|[\w.-]{1,32}\|>){0,4}\s{0,16}"
+    r"(?P<left><[|\uff5c]?|\[|\{|\u25c1|\u27e8)(?P<name>[A-Za-z][\w:.-]{0,40})(?P<right>[|\uff5c]?>|\]|\}|\u25b7|\u27e9)"
+)
+_BEGIN = re.compile(r"(?<![A-Za-z])(begin|start|open)(?![A-Za-z])", re.IGNORECASE)
+_ENDS = {"begin": ("end",), "start": ("end", "stop"), "open": ("close",)}
+_VERDICT_LIKE = re.compile(r"<\s{0,4}answer\s{0,4}>|\[\[", re.IGNORECASE)
 
 Span = tuple[int, int]
 
@@ -51,6 +83,10 @@ class Tag(NamedTuple):
     side: str
     """Upper-case name after `quote_` or `summary_`, else empty."""
     is_closing: bool
+    form: str = ""
+    """Of a mark of thinking: marks of one form close each other."""
+    is_sure: bool = True
+    """Whether an opening mark of thinking stands where thinking begins; else it counts only if it is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +102,33 @@ class Outline:
     summaries: tuple[SideText, ...]
     thinking: str | None
     is_thinking_unclosed: bool
+    has_open_form: bool = False
+    """Whether the text begins with a mark of an unknown form that is not closed: what follows may be thinking."""
+    fences: tuple[Span, ...] = ()
+    """Code blocks, but for one that the text begins with."""
+    has_open_fence: bool = False
+    """Whether the text ends inside a code block."""
 
     def own_texts(self) -> Iterator[str]:
         return (self.text[start:end] for start, end in self.spans)
 
 
-def read_outline(text: str, labels: Sequence[str] = ("A", "B")) -> Outline:
-    """Find the parts of `text`. Quotations of a side that is not in `labels` are skipped over."""
-    tags = [_to_tag(match) for match in _TAG.finditer(text)]
+def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequence[Pair] = ()) -> Outline:
+    """Find the parts of `text`. Quotations of a side that is not in `labels` are skipped over.
+
+    `thinking` holds a user's own forms of thinking, (opening, closing).
+    """
+    fences, has_open_fence = _find_fences(text)
+    tags = [
+        _to_tag(match) for match in _TAG.finditer(text) if not is_enclosed(text, *match.span(), is_tag=True)
+    ]
+    marks = find_marks(text, thinking)
+    first = None if marks and not text[: marks[0].start].strip() else _find_first_form(text, tags, marks)
+    has_open_form = first is not None and len(first) == 1
+    if first is not None and len(first) == 2:
+        marks = [*first, *(mark for mark in marks if mark.start >= first[1].end)]
+    tags = sorted([*tags, *_weigh_marks(text, marks, fences)])
+    balance = _Balance(tags)
     partner = _match_tags(tags)
     boundary = _next_index(tags, lambda tag: tag.kind != "answer")
     sides = {label.upper(): label for label in labels}
@@ -83,6 +138,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B")) -> Outline:
     summaries: list[SideText] = []
     thoughts: list[Span] = []
     own_start = thought_start = depth = index = 0
+    form = ""
 
     def record(at: int, inner_end: int) -> None:
         tag = tags[at]
@@ -95,12 +151,15 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B")) -> Outline:
         tag = tags[index]
         following = index + 1
         if tag.kind == "think":
-            if not tag.is_closing:
-                if depth == 0:
-                    spans.append((own_start, tag.start))
-                    own.append(tag)
-                    thought_start = tag.end
-                depth += 1
+            if depth and tag.form != form:
+                pass  # another form's mark, inside thinking
+            elif not tag.is_closing:
+                if tag.is_sure or balance.count_closings(index) > depth:
+                    if depth == 0:
+                        spans.append((own_start, tag.start))
+                        own.append(tag)
+                        thought_start, form = tag.end, tag.form
+                    depth += 1
             elif depth > 0:
                 depth -= 1
                 if depth == 0:
@@ -137,16 +196,30 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B")) -> Outline:
         thoughts.append((thought_start, len(text)))
     else:
         spans.append((own_start, len(text)))
-    thinking = "\n\n".join(thought for start, end in thoughts if (thought := text[start:end].strip()))
+    thought = "\n\n".join(thought for start, end in thoughts if (thought := text[start:end].strip()))
     return Outline(
         text=text,
         spans=tuple(span for span in spans if span[0] < span[1]),
         tags=tuple(own),
         quotes=tuple(quotes),
         summaries=tuple(summaries),
-        thinking=thinking or None,
+        thinking=thought or None,
         is_thinking_unclosed=depth > 0,
+        has_open_form=has_open_form,
+        fences=tuple(fences),
+        has_open_fence=has_open_fence,
     )
+
+
+def is_enclosed(text: str, start: int, end: int, *, is_tag: bool = False) -> bool:
+    """Whether `text[start:end]` stands directly between quotation marks or backticks: it is spoken of.
+
+    A single tag (`is_tag`) that closes a block is believed, since quoted words may end right before it.
+    """
+    before, after = text[start - 1 : start], text[end : end + 1]
+    if QUOTING.get(before) != after or not before:
+        return False
+    return not (is_tag and "/" in text[start : start + 6])
 
 
 def read_trace(outline: Outline) -> Trace:
@@ -175,8 +248,102 @@ def _to_tag(match: re.Match[str]) -> Tag:
     slash, name, sided, side = match.groups()
     if sided is not None:
         return Tag(match.start(), match.end(), sided.lower(), side.upper(), slash == "/")
-    kind = name.lower()
-    return Tag(match.start(), match.end(), "think" if kind == "thinking" else kind, "", slash == "/")
+    return Tag(match.start(), match.end(), name.lower(), "", slash == "/")
+
+
+def _find_fences(text: str) -> tuple[list[Span], bool]:
+    """Code blocks (an opening fence to the next bare one), and whether the last one is open. A text that begins with a
+    fence is wrapped in it, and that one is no code."""
+    if "```" not in text and "~~~" not in text:
+        return [], False
+    fences: list[Span] = []
+    opening: re.Match[str] | None = None
+    for match in _FENCE.finditer(text):
+        if opening is None or match[2].strip():
+            opening = match  # a fence with a language never closes another one
+        elif match[1][0] == opening[1][0] and len(match[1]) >= len(opening[1]):
+            fences.append((opening.start(), match.end()))
+            opening = None
+    is_wrapped = bool(fences) and not text[: fences[0][0]].strip()
+    is_open = opening is not None and bool(text[: opening.start()].strip())
+    return fences[is_wrapped:], is_open
+
+
+def is_inside(spans: Sequence[Span], place: int) -> bool:
+    """Whether `place` lies in one of the spans, which are in order."""
+    index = bisect_right(spans, (place, len(spans) and spans[-1][1])) - 1
+    return index >= 0 and spans[index][0] <= place < spans[index][1]
+
+
+def _weigh_marks(text: str, marks: Sequence[Mark], fences: Sequence[Span]) -> Iterator[Tag]:
+    """The marks of thinking that are more than mentions."""
+    for mark in marks:
+        start, end = mark.start, mark.end
+        if is_enclosed(text, start, end) or is_inside(fences, start):
+            continue
+        line_start = max(text.rfind("\n", max(0, start - _LINE_CHARS), start) + 1, start - _LINE_CHARS, 0)
+        before = text[line_start:start]
+        after, _, _ = text[end : end + _LINE_CHARS].partition("\n")
+        words_before, words_after = before.strip(), after.strip()
+        is_free_before = not words_before or words_before.endswith((">", "▷"))
+        if mark.is_closing:
+            is_meant = (
+                is_free_before
+                or not words_after
+                or words_after.startswith(("<", "["))
+                or words_before.endswith(tuple(_SENTENCE_END))
+                or (
+                    (before == before.rstrip() and before[-1] not in QUOTING and before[-1] not in "([{")
+                    and after[:1] not in (",", "'", "-")
+                )
+            )
+        else:
+            is_meant = is_free_before or after[:1].isalnum() or after[:1] in ("<", "[")
+        if is_meant:
+            is_sure = is_free_before or words_before.endswith(tuple(_SENTENCE_END))
+            yield Tag(start, end, "think", "", mark.is_closing, mark.form, is_sure)
+
+
+class _Balance:
+    """How many closing marks of thinking there are behind each tag, by form."""
+
+    def __init__(self, tags: Sequence[Tag]):
+        self._behind: dict[int, int] = {}
+        counts: dict[str, int] = {}
+        for index in range(len(tags) - 1, -1, -1):
+            tag = tags[index]
+            if tag.kind == "think":
+                self._behind[index] = counts.get(tag.form, 0)
+                if tag.is_closing:
+                    counts[tag.form] = counts.get(tag.form, 0) + 1
+
+    def count_closings(self, index: int) -> int:
+        return self._behind[index]
+
+
+def _find_first_form(text: str, tags: Sequence[Tag], marks: Sequence[Mark]) -> list[Mark] | None:
+    """The marks of a form that nobody listed, with which the text begins: opening and closing, or the opening
+    one alone if it is never closed; None if there is none, or if it is a part of the visible text."""
+    found = _FIRST_MARK.match(text)
+    if found is None or _TAG.fullmatch(text, found.start("left"), found.end()):
+        return None
+    left, name, right = found["left"], found["name"], found["right"]
+    opening = Mark(found.start("left"), found.end(), "unknown", False)
+    if any(mark.start == opening.start for mark in marks):
+        return None
+    closings = [f"{left}/{name}{right}", f"{left[0]}/{left[1:]}{name}{right}"]
+    if begin := _BEGIN.search(name.replace("_", " ").replace("-", " ").replace(":", " ")):
+        for word in _ENDS[begin[1].lower()]:
+            word = word.upper() if begin[1].isupper() else word
+            closings.append(f"{left}{name[: begin.start()]}{word}{name[begin.end() :]}{right}")
+    places = [(place, closing) for closing in closings if (place := text.find(closing, opening.end)) >= 0]
+    if not places:
+        return [opening] if left[0] in "<◁⟨" else None
+    place, closing = min(places)
+    is_part = any(place > tag.start and tag.kind != "answer" for tag in tags)
+    if is_part or not _VERDICT_LIKE.search(text, place):
+        return None
+    return [opening, Mark(place, place + len(closing), "unknown", True)]
 
 
 def _match_tags(tags: Sequence[Tag]) -> list[int | None]:

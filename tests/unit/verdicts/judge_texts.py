@@ -221,7 +221,7 @@ ANSWERS = (
     Case(name="empty tag", text="<answer></answer>", problem="malformed_verdict"),
     Case(name="empty brackets", text="<answer>[[]]</answer>", problem="malformed_verdict"),
     Case(name="one bracket lost", text="<answer>[[A]</answer>", problem="malformed_verdict"),
-    Case(name="single brackets", text="<answer>[A]</answer>", problem="malformed_verdict"),
+    Case(name="single brackets", text="<answer>[A]</answer>", winner="A"),
     Case(name="both in one tag", text="<answer>[[A]] [[B]]</answer>", problem="malformed_verdict"),
     Case(name="the template repeated", text="<answer>[[A or B]]</answer>", problem="malformed_verdict"),
     Case(name="a sentence", text="<answer>Chatbot A is better</answer>", problem="malformed_verdict"),
@@ -245,7 +245,7 @@ ANSWERS = (
         problem="malformed_verdict",
     ),
     Case(name="nested tags", text="<answer><answer>[[A]]</answer></answer>", winner="A"),
-    Case(name="escaped tag only", text="<\\answer>[\\[A]]<\\/answer>", problem="no_verdict"),
+    Case(name="escaped tag only", text="<\\answer>[\\[A]]<\\/answer>", winner="A"),
 )
 
 BARE = (
@@ -279,7 +279,13 @@ BARE = (
     Case(name="blanks", text=" \n\t\n", problem="empty"),
     Case(name="nothing, cut off", text="", problem="truncated", truncated=True),
     Case(name="prose only, cut off", text="Chatbot A is bet", problem="truncated", truncated=True),
-    Case(name="complete although cut off", text="<answer>[[A]]</answer> As", winner="A", truncated=True),
+    Case(name="complete although cut off", text="<answer>[[A]]</answer> ", winner="A", truncated=True),
+    Case(
+        name="cut off behind the verdict",
+        text="<answer>[[A]]</answer> As",
+        problem="truncated",
+        truncated=True,
+    ),
     Case(
         name="ambiguous stays so when cut off",
         text="[[A]] [[B]]",

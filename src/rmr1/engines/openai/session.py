@@ -48,7 +48,7 @@ from rmr1.engines.openai.wire import (
 )
 from rmr1.errors import GenerationError
 from rmr1.records import Generation, ImagePart, Messages, Usage
-from rmr1.verdicts.stop import find_verdict_span
+from rmr1.verdicts.place import find_verdict_span
 
 _IMAGE_TOKENS = 1024
 _CONNECT_TIMEOUT_SECONDS = 10.0
@@ -354,10 +354,10 @@ class ChatSession:
         seed: int | None,
     ) -> Generation:
         params, labels = self._params, request.prompt.labels
-        composed = compose_text(choice, params.stop)
+        composed = compose_text(choice, params.stop, params.thinking)
         found = None
         if params.verdict_logprobs and choice.tokens:
-            span = find_verdict_span(composed.text, labels)
+            span = find_verdict_span(composed.text, labels, params.thinking)
             start = composed.content_start
             if span is not None and span[0] >= start:
                 inner = (span[0] - start, span[1] - start)

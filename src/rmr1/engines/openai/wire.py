@@ -4,15 +4,12 @@ which are read from their files.
 Servers differ in what they take. A `Dialect` says what is known of one server; `build_body` writes what
 it takes, and `adapt` learns from an error that names a parameter.
 
-Stop strings. The default stop is never sent: a server matches it anywhere, also in thinking and in
-quotations, where a judge may well write of `</answer>`. The model then ends by itself, and the text is
-cut after the stop string that ends the judge's own words (`rmr1.verdicts.stop`), which is what the
-embedded engine does. Other stop strings were chosen by the user and are sent. Servers cut the string
-itself off; it is put back where the server names it (`stop_reason` of vLLM, `matched_stop` of SGLang),
-or where it closes a tag that the text leaves open.
+Texts. What a server has delivered is kept as it was written; nothing is cut off it. Stop strings that the user chose
+are sent. Servers cut the string itself off; it is put back where the server names it (`stop_reason` of vLLM,
+`matched_stop` of SGLang), or where it closes a tag that the text leaves open.
 
-Thinking. What a server took out of the text (`reasoning_content`, `reasoning`) comes first again, in
-`<think>` tags. Tags of that name inside it get the backslash of `rmr1.prompts.escape`: a response that
+Thinking. What a server took out of the text (`reasoning_content`, `reasoning`, parts of a type other than text) comes
+first again, in `<think>` tags. Marks of thinking inside it get the backslash of `rmr1.prompts.escape`: a response that
 the thinking quotes must not be able to end the thinking.
 """
 
@@ -35,10 +32,9 @@ import orjson
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.logprobs import TokenLogprobs, read_token_logprobs
 from rmr1.errors import GenerationError
+from rmr1.prompts.thinking import Pair, find_marks
 from rmr1.records import Content, ImagePart, Messages, Usage
-from rmr1.verdicts.stop import StopWatcher
 
-DEFAULT_STOP = SamplingParams().stop
 _MAX_STOPS = 4
 """OpenAI's own limit."""
 _FEWER_LOGPROBS = 5
@@ -74,7 +70,10 @@ _NO_MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LOCATION = re.compile(r"['\"]loc['\"]:\s*[\[(]\s*['\"]body['\"],\s*['\"](\w{1,32})['\"]")
-_THINK_TAG = re.compile(r"<(?=\\*\s{0,8}/?\s{0,8}think)", re.IGNORECASE)
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_TEXT_PARTS = ("text", "output_text", "input_text", "refusal")
+_PART_FIELDS = ("text", "refusal", "thinking", "reasoning", "summary", "content")
+"""Where a part of a message holds its text."""
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 
 
@@ -194,7 +193,7 @@ def build_body(
     if params.verdict_logprobs:
         body["logprobs"] = True
         body["top_logprobs"] = dialect.num_top_logprobs
-    if params.stop and params.stop != DEFAULT_STOP:
+    if params.stop:
         body["stop"] = list(params.stop[:_MAX_STOPS])
     body = {key: value for key, value in body.items() if key not in dialect.refused}
     if "logprobs" not in body:
@@ -298,24 +297,27 @@ def read_reply(body: bytes) -> Reply:
     return Reply(choices=good, usage=usage, model=model if isinstance(model, str) and model else None)
 
 
-def compose_text(choice: Choice, stop: Sequence[str]) -> ComposedText:
-    """The judge's text: thinking first, the stop string in its place, nothing after it."""
+def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pair] = ()) -> ComposedText:
+    """The judge's text as it was written: thinking first, and a stop string of the user's in its place."""
     content = choice.content
     finish_reason = "length" if choice.finish_reason in ("length", "max_tokens") else "stop"
     if finish_reason == "stop":
         content += _find_lost_stop(content, choice.matched_stop, stop)
+    reasoning = choice.reasoning.strip("\n")
     opening = ""
-    if choice.reasoning.strip() and not content.lstrip().lower().startswith("<think"):
-        reasoning = _THINK_TAG.sub(r"<\\", choice.reasoning.strip("\n"))
+    # Some servers deliver the thinking twice, inside of the content too.
+    if reasoning.strip() and reasoning.strip() not in content:
         # Thinking that ran into the token limit was never closed.
         is_cut = finish_reason == "length" and not content.strip()
-        opening = f"<think>\n{reasoning}" + ("" if is_cut else "\n</think>\n\n")
-    text = opening + content
-    watcher = StopWatcher(stop, is_thinking=_opens_in_prompt(text))
-    end = watcher.feed(text)
-    if end is not None and end >= len(opening):
-        text, finish_reason = text[:end], "stop"
-    return ComposedText(text=text, finish_reason=finish_reason, content_start=len(opening))
+        opening = f"<think>\n{_escape_marks(reasoning, thinking)}" + ("" if is_cut else "\n</think>\n\n")
+    return ComposedText(text=opening + content, finish_reason=finish_reason, content_start=len(opening))
+
+
+def _escape_marks(reasoning: str, thinking: Sequence[Pair]) -> str:
+    """Marks of thinking inside of thinking, each with a backslash behind its first character."""
+    for mark in reversed(find_marks(reasoning, thinking)):
+        reasoning = f"{reasoning[: mark.start + 1]}\\{reasoning[mark.start + 1 :]}"
+    return reasoning
 
 
 def split_tokens(total: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -443,9 +445,8 @@ def _read_choice(choice: dict[str, Any]) -> Choice:
     content, thinking = _read_content(message.get("content"))
     if not content and isinstance(message.get("refusal"), str):
         content = message["refusal"]
-    for key in ("reasoning_content", "reasoning"):
-        if not thinking and isinstance(message.get(key), str):
-            thinking = message[key]
+    for key in _REASONING_FIELDS:
+        thinking = thinking or "".join(_read_content(message.get(key)))
     matched = next((choice[key] for key in ("stop_reason", "matched_stop") if choice.get(key)), None)
     return Choice(
         content=content,
@@ -460,16 +461,18 @@ def _read_content(content: Any) -> tuple[str, str]:
     """`(text, thinking)`; some servers send content as parts, thinking among them."""
     if isinstance(content, str):
         return content, ""
+    if isinstance(content, dict):
+        content = [content]
     texts: list[str] = []
     thoughts: list[str] = []
     for part in content if isinstance(content, list) else ():
         if not isinstance(part, dict):
             continue
-        if isinstance(part.get("text"), str):
-            texts.append(part["text"])
-        elif "thinking" in part:
-            inner = part["thinking"]
-            thoughts.append(inner if isinstance(inner, str) else _read_content(inner)[0])
+        kind = str(part.get("type") or "text")
+        # A part of another type than text (`thinking`, `reasoning`, `reasoning.summary`) is what was thought.
+        target = texts if kind in _TEXT_PARTS else thoughts
+        inner = next((part[key] for key in _PART_FIELDS if isinstance(part.get(key), (str, list))), None)
+        target.append("".join(_read_content(inner)))
     return "".join(texts), "".join(thoughts)
 
 
@@ -488,9 +491,3 @@ def _find_lost_stop(content: str, matched: str | None, stop: Sequence[str]) -> s
         if tag and content.rfind(f"<{tag[1]}>") > content.rfind(text):
             return text
     return ""
-
-
-def _opens_in_prompt(text: str) -> bool:
-    """Whether thinking is closed that the text does not open: the chat template did."""
-    head, closing, _ = text.partition("</think>")
-    return bool(closing) and "<think>" not in head

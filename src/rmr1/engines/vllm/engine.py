@@ -4,8 +4,8 @@ Requests are pulled only as far as vLLM can work on them, and added in the order
 that begin alike are adjacent and their common part is computed once (automatic prefix caching). Each
 sample is a request of its own to vLLM, with its own seed; all of a prompt's samples share its cache.
 
-Tokens are watched as they come, by the same rules as in the transformers engine, and a row is taken
-back at the verdict. vLLM's own stop strings would also stop at a tag that is thought or quoted.
+With a stop string, or with stopping at the verdict, tokens are watched as they come, by the same rules as in the
+transformers engine, and a row is taken back where it ends.
 
 The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt
 and what was written before the letter, nearly all of it in the cache, and one token more. Asking for
@@ -40,7 +40,6 @@ try:
         step_core,
         stop_core,
     )
-    from rmr1.verdicts.stop import StopWatcher
 except ImportError as error:
     raise ConfigError(
         f"the vllm engine needs {error.name or 'torch'}, which is not installed; pip install 'rmr1[vllm]'"
@@ -213,7 +212,7 @@ class VLLMEngine:
         if params.verdict_logprobs and not self._has_probed:
             self._warm_up(ids=(0, 1))
             self._has_probed = True
-        endings = Endings(self._reader.tokenizer, params.stop)
+        endings = Endings(self._reader.tokenizer, params)
         most_rows = _READ_AHEAD * core.max_num_seqs
         stream = iter(requests)
         has_more = True
@@ -259,10 +258,9 @@ class VLLMEngine:
     def _start(self, prepared: Prepared, params: SamplingParams, endings: Endings) -> _Task:
         task = _Task(prepared=prepared, wants_verdict=params.verdict_logprobs)
         for sample in range(params.num_samples):
-            watcher = StopWatcher(params.stop, is_thinking=prepared.has_open_thinking)
             row = _Row(
                 task=task,
-                stream=TextStream(self._reader.tokenizer, endings, watcher),
+                stream=TextStream(self._reader.tokenizer, endings, self._reader.watch(prepared, params)),
                 end_tokens=self._reader.end_tokens,
                 seed=derive_seed(prepared.request.seed, sample) if params.temperature > 0 else None,
             )

@@ -95,13 +95,13 @@ class Sampler:
         self, tasks: Sequence[Task], samples: int, temperature: float, seed: str, with_logprobs: bool
     ) -> list[list[Sample]]:
         params = SamplingParams(temperature=temperature, num_samples=samples)
-        endings = Endings(self._tokenizer, params.stop)
+        endings = Endings(self._tokenizer, params)
         streams = [
             [
                 TextStream(
                     self._tokenizer,
                     endings,
-                    StopWatcher(params.stop, is_thinking=task.prepared.has_open_thinking),
+                    StopWatcher(),
                 )
                 for _ in range(samples)
             ]

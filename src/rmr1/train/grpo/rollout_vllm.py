@@ -137,8 +137,7 @@ class VllmSampler:
             GenerationError: a prompt is too long, before any is sampled; or vLLM failed.
         """
         core = self._require_core()
-        stop = SamplingParams().stop
-        endings = Endings(self._tokenizer, stop)
+        endings = Endings(self._tokenizer, SamplingParams())
         self._check_lengths(tasks)
         found: list[list[_Row]] = []
         waiting: dict[str, _Row] = {}
@@ -148,10 +147,9 @@ class VllmSampler:
                 for task in tasks:
                     group = []
                     for number in range(samples):
-                        watcher = StopWatcher(stop, is_thinking=task.prepared.has_open_thinking)
                         row = _Row(
                             task=task,
-                            stream=TextStream(self._tokenizer, endings, watcher),
+                            stream=TextStream(self._tokenizer, endings, StopWatcher()),
                             end_tokens=self._end_tokens,
                             most_tokens=self._count_room(task),
                         )

@@ -1,0 +1,308 @@
+r"""Where in a judge's text its verdict stands: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
+
+One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. The last
+answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a
+code block, or two as alternatives: "<answer>[[A]]</answer> or <answer>[[B]]</answer>") does not count beside one
+that is meant, and alone only if it ends the text. Where no tag stands at all, a bare `[[A]]` counts if it stands
+alone, near the end, closes its clause and is not denied there; and where no mark stands either, a text that is
+nothing but a name ("(A)", "Chatbot A"), or a last line that is a name in brackets.
+
+In a text that was cut off, a verdict counts only if it is complete and the last thing written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from rmr1.prompts.escape import unescape
+from rmr1.prompts.thinking import Pair
+from rmr1.records import Problem
+from rmr1.verdicts.trace import Outline, Span, Tag, is_enclosed, is_inside, read_outline
+
+END_CHARS = 300
+"""How near the end a bare mark stands that is the verdict of a text without tags."""
+
+_NOUN = r"(?:(?:chatbot|response|answer|assistant|model|output|candidate|option)\s{1,3})?"
+_NAME = r"(?P<word>[A-Za-z0-9]{1,16}|[Ａ-Ｚａ-ｚ０-９])"
+_OPENINGS = {"[": "]", "(": ")", "{": "}", "［": "］", "（": "）", "【": "】", "「": "」"}
+_PLAIN = re.compile(
+    rf"{_NOUN}(?P<open>(?:[{re.escape(''.join(_OPENINGS))}]\\?\s{{0,8}}){{0,3}})[*_`]{{0,3}}{_NOUN}{_NAME}[*_`]{{0,3}}"
+    rf"(?P<close>(?:\s{{0,8}}[{re.escape(''.join(_OPENINGS.values()))}]){{0,3}})",
+    re.IGNORECASE,
+)
+"""A name, with a noun, brackets and emphasis; its parts begin with different characters, so it is read in one way."""
+_MARKUP = " \t\r\n\v\f*_`\"'“”‘’"
+_CUT = re.compile(
+    r"[\s*_`]{0,16}\[\[[\s*_`]{0,16}(?P<word>[A-Za-z0-9]{1,16})[\s*_`]{0,16}\]\][\s*_`]{0,16}(?:<[/a-z]{0,8})?\s{0,16}",
+    re.IGNORECASE,
+)
+_MARK = re.compile(r"(?:\[\[|［［|【【)\s{0,8}(?P<word>[A-Za-z0-9]{1,16}|[Ａ-Ｚ])\s{0,8}(?:\]\]|］］|】】)")
+_CONTROL = r"<[|｜][^<>\s]{1,40}>|<[A-Za-z_:/-]{1,30}[|｜]>|<(?:s|(?:eos|eot|end)[a-z_]{0,20})>|</[A-Za-z_:]{1,24}>|\[\|[a-z_]{1,24}\|\]|\[/[A-Z_]{2,24}\]"
+_TAIL = re.compile(rf"(?:[\s*_`\"'”’.。!！)\]}}~]|{_CONTROL})*+", re.IGNORECASE)
+"""What may follow a verdict that is the last thing written: markup and closing tokens."""
+_TAIL_CHARS = 200
+_END_TOKENS = re.compile(rf"(?:\s{{0,8}}(?:{_CONTROL})){{1,4}}\Z", re.IGNORECASE)
+_ANSWER_END = re.compile(r"</\s{0,4}answer", re.IGNORECASE)
+_CLAUSE_END = re.compile(
+    r"[*_`\"'”’)\]]{0,8}(?:[.。!！;,:]{0,3}[*_`\"'”’)\]]{0,8}[ \t]{0,8}(?:\n|\r|<|\Z)|[.!;][*_`\"'”’)\]]{0,8}\s|[。！；])"
+)
+_CLAUSE = re.compile(r"[.!?;:,。！？；：，\n—]|\]\]")
+_DENIAL = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|without|instead\s+of|rather\s+than|unlike)\b|n['’]t\b", re.IGNORECASE
+)
+_ALTERNATIVE = re.compile(r"[\s,*_`\"']{0,8}(?:or|oder|ou|/|\||或|または)[\s*_`\"',]{0,8}", re.IGNORECASE)
+_ESCAPED = re.compile(
+    r"<answer>(?P<inside>[^<>]{1,60})</answer>|(?P<mark>\[\[[^\[\]<>]{1,40}\]\])", re.IGNORECASE
+)
+_LINE_CHARS = 300
+
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The verdict of a text, or why there is none."""
+
+    word: str | None = None
+    """The name as it stands there, in ASCII; None if there is no readable one: then `problem` says why."""
+    problem: Problem | None = None
+    span: Span | None = None
+    """Where the name stands in the text; None for a name in an escaped form."""
+    opening: int = 0
+    """Where the verdict begins: its tag, its mark or its line."""
+    end: int = 0
+    """Where the verdict ends, its closing tag included."""
+
+
+def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = False) -> Place:
+    """Where the text says its verdict; the labels decide only which bare forms count as names."""
+    if outline.is_thinking_unclosed:
+        return Place(problem="unclosed_thinking")
+    if truncated and outline.has_open_form:
+        return Place(problem="truncated")
+    text = outline.text
+    tags = [tag for tag in outline.tags if tag.kind == "answer"]
+    if not tags:
+        place = find_mark(outline, labels) or (None if truncated else _find_plain(outline, labels))
+        if truncated or place is None:
+            return Place(problem="truncated" if truncated and _lacks_verdict(place) else _problem(place))
+        return place
+    meant, mentions = _split_mentions(outline, tags)
+    if _are_alternatives(text, meant[-4:]):
+        meant = meant[:-4]
+        if not meant and not mentions:
+            return Place(problem="ambiguous")
+    if all(tag.is_closing for tag in meant):
+        if not mentions:
+            return Place(problem="malformed_verdict")
+        opening, closing = mentions[-1]
+        if not is_last(text, closing.end):
+            return Place(problem="truncated" if truncated else "no_verdict")
+        meant = [opening, closing]
+    place = _read_answer(text, meant)
+    if truncated and (not place.end or not is_last(text, place.end)):
+        return Place(problem="truncated")
+    return place
+
+
+def find_verdict_span(text: str, labels: Sequence[str], thinking: Sequence[Pair] = ()) -> Span | None:
+    """Where the letter of the text's verdict stands, `(start, end)`; None if there is none of `labels`."""
+    place = find_place(read_outline(text, labels, thinking), labels)
+    if place.span is None or place.word is None:
+        return None
+    return place.span if place.word.lower() in {label.lower() for label in labels} else None
+
+
+def is_last(text: str, end: int) -> bool:
+    """Whether nothing but markup and closing tokens stands behind `end`."""
+    rest = text[end : end + _TAIL_CHARS + 1].rstrip()
+    return (
+        len(rest) <= _TAIL_CHARS and _TAIL.fullmatch(rest) is not None and not text[end + len(rest) :].strip()
+    )
+
+
+def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
+    """The bare `[[A]]` that is the verdict of a text without answer tags; None if no mark stands there at all."""
+    text = outline.text
+    found = [
+        match
+        for match in iterate_marks(outline, _MARK)
+        # Without a tag only the exact form counts: `[[a]]` and `[[1]]` are lists in code.
+        if (word := to_ascii(match["word"])) in labels
+        or word.lower() == "tie"
+        or (len(word) == 1 and word.isupper() and not word.isdigit())
+    ]
+    if not found:
+        return None
+    if len({to_ascii(match["word"]) for match in found}) > 1:
+        return Place(problem="ambiguous")
+    match = found[-1]
+    if len(text.rstrip()) - match.end() > END_CHARS or not ends_clause(text, match.end()):
+        return Place(problem="no_verdict")
+    return Place(
+        word=to_ascii(match["word"]), span=match.span("word"), opening=match.start(), end=match.end()
+    )
+
+
+def iterate_marks(outline: Outline, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """The marks of the judge's own words that are meant: they stand alone and are not denied; nor in a code block or
+    in quotation marks, unless all are and the last one ends the text."""
+    text = outline.text
+    alone = [
+        match
+        for start, end in outline.spans
+        for match in pattern.finditer(text, start, end)
+        if _stands_alone(text, *match.span())
+    ]
+    meant = [match for match in alone if not _is_spoken_of(outline, match)]
+    if not meant:
+        meant = [match for match in alone[-1:] if is_last(text, match.end())]
+    return (match for match in meant if not is_denied(text, match.start()))
+
+
+def ends_clause(text: str, end: int) -> bool:
+    """Whether a clause ends with what stands before `end`: "So [[A]].", but not "[[A]] would be wrong"."""
+    return _CLAUSE_END.match(text, end) is not None
+
+
+def is_denied(text: str, start: int) -> bool:
+    """Whether the clause before `start` says no: "cannot be [[A]]"."""
+    before = text[max(0, start - 80) : start]
+    cuts = [match.end() for match in _CLAUSE.finditer(before)]
+    return _DENIAL.search(before, cuts[-1] if cuts else 0) is not None
+
+
+def to_ascii(word: str) -> str:
+    """Full-width letters and digits as plain ones."""
+    return word.translate(_FULL_WIDTH)
+
+
+def _lacks_verdict(place: Place | None) -> bool:
+    return place is None or place.problem is None or place.problem == "no_verdict"
+
+
+def _problem(place: Place | None) -> Problem:
+    return (place.problem if place is not None else None) or "no_verdict"
+
+
+def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
+    if is_inside(outline.fences, match.start()):
+        return True
+    return is_enclosed(outline.text, *match.span()) and outline.text[match.start() - 1] != "`"
+
+
+def _stands_alone(text: str, start: int, end: int) -> bool:
+    """Whether no identifier, index or call touches the mark, as in `df[[A]]`, `[[A]](0)`, `f([[A]])`."""
+    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+    if _is_word(before) or (before and before in "_]$[\\)"):
+        return False
+    if before == "(" and _is_word(text[max(0, start - 2) : start - 1]):
+        return False
+    return not _is_word(after) and not (after and after in "_[(]$")
+
+
+def _is_word(char: str) -> bool:
+    return char.isascii() and char.isalnum()
+
+
+def _split_mentions(outline: Outline, tags: Sequence[Tag]) -> tuple[list[Tag], list[tuple[Tag, Tag]]]:
+    """The answer tags that are meant, and the pairs that are only mentioned."""
+    text = outline.text
+    meant: list[Tag] = []
+    mentions: list[tuple[Tag, Tag]] = []
+    index = 0
+    while index < len(tags):
+        pair = tags[index : index + 2]
+        if [tag.is_closing for tag in pair] != [False, True]:
+            meant.append(tags[index])
+            index += 1
+            continue
+        if is_enclosed(text, pair[0].start, pair[1].end) or is_inside(outline.fences, pair[0].start):
+            mentions.append((pair[0], pair[1]))
+        else:
+            meant += pair
+        index += 2
+    return meant, mentions
+
+
+def _are_alternatives(text: str, tags: Sequence[Tag]) -> bool:
+    """Whether the last two answers are two names joined by "or": the format recited."""
+    if [tag.is_closing for tag in tags] != [False, True, False, True]:
+        return False
+    one, other = _read_plain(text, tags[0].end, tags[1].start), _read_plain(text, tags[2].end, tags[3].start)
+    if one is None or other is None or one["word"].lower() == other["word"].lower():
+        return False
+    return _ALTERNATIVE.fullmatch(text, tags[1].end, tags[2].start) is not None
+
+
+def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
+    """The last answer tag.
+
+    A token limit may have taken the closing tag; then the text must end with a complete `[[A]]`,
+    because a bare `A` could be the first letter of anything.
+    """
+    last = next(index for index in range(len(tags) - 1, -1, -1) if not tags[index].is_closing)
+    opening, closings = tags[last], tags[last + 1 :]
+    if not closings:
+        end = len(text)
+        if end - opening.end <= _LINE_CHARS and (tokens := _END_TOKENS.search(text.rstrip(), opening.end)):
+            end = tokens.start() if not _ANSWER_END.match(text, tokens.start()) else end
+        match = _CUT.fullmatch(text, opening.end, end)
+        if match is None:
+            return Place(problem="malformed_verdict")
+        return Place(word=match["word"], span=match.span("word"), opening=opening.start, end=len(text))
+    end = closings[-1].end
+    for one, other in pairwise(closings):
+        # One closing tag too many is harmless; one that ends other text is a broken verdict.
+        if text[one.end : other.start].strip():
+            return Place(problem="malformed_verdict", end=end)
+    match = _read_plain(text, opening.end, closings[0].start)
+    if match is None:
+        return Place(problem="malformed_verdict", end=end)
+    return Place(word=to_ascii(match["word"]), span=match.span("word"), opening=opening.start, end=end)
+
+
+def _read_plain(text: str, start: int, end: int) -> re.Match[str] | None:
+    """The name in `text[start:end]`, which must hold nothing else but nouns, matching brackets and markup."""
+    while start < end and text[start] in _MARKUP:
+        start += 1
+    while start < end and text[end - 1] in _MARKUP:
+        end -= 1
+    if start < end and text[end - 1] in ".。!！":
+        end -= 1
+        while start < end and text[end - 1] in _MARKUP:
+            end -= 1
+    if end - start > _LINE_CHARS:
+        return None
+    match = _PLAIN.fullmatch(text, start, end)
+    if match is None:
+        return None
+    opened = [_OPENINGS[char] for char in match["open"] if char in _OPENINGS]
+    closed = [char for char in match["close"] if not char.isspace()]
+    return match if opened == closed[::-1] else None
+
+
+def _find_plain(outline: Outline, labels: Sequence[str]) -> Place | None:
+    """The name in a text that says nothing else, or in a last line that holds nothing but a bracketed name; also
+    an answer in the escaped form of `rmr1.prompts.escape`, which a judge may copy."""
+    text = outline.text
+    own = "".join(outline.own_texts()).strip()
+    line = own.rpartition("\n")[2].strip()
+    start = text.rfind(line)
+    end = start + len(line)
+    if not line or len(line) > _LINE_CHARS or not is_last(text, end):
+        return None
+    match = _read_plain(text, start, end)
+    # A noun and a letter may be the beginning of a sentence; brackets are not.
+    if match is not None and (own == line or match["open"]) and (word := to_ascii(match["word"])) in labels:
+        return Place(word=word, span=match.span("word"), opening=start, end=end)
+    plain = unescape(line)
+    found = None if plain == line else _ESCAPED.fullmatch(plain)
+    if found is not None and unescape(own).count(found[0]) == 1:
+        inside = _read_plain(plain, *found.span("inside" if found["mark"] is None else "mark"))
+        if inside is not None and inside["word"] in labels:
+            return Place(word=inside["word"], opening=start, end=end)
+    return None
