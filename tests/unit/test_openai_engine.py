@@ -33,10 +33,10 @@ from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.errors import ConfigError
 from rmr1.records import Usage, user
 from rmr1.verdicts import parse_verdict
-from rmr1.verdicts.stop import find_verdict_span
+from rmr1.verdicts.place import find_verdict_span
 
 URL = "http://127.0.0.1:8000/v1"
-STOP = SamplingParams().stop
+STOP = ("</answer>",)
 
 
 # Names and settings
@@ -320,6 +320,18 @@ def test_a_reply_of_no_use_still_says_what_it_used() -> None:
         ({"content": None, "refusal": "no"}, "no", ""),
         ({"content": "x", "reasoning_content": "r"}, "x", "r"),
         ({"content": "x", "reasoning_content": None, "reasoning": "r"}, "x", "r"),
+        ({"content": "x", "reasoning_details": [{"type": "reasoning.text", "text": "r"}]}, "x", "r"),
+        ({"content": [{"type": "reasoning", "text": "r"}, {"type": "output_text", "text": "x"}]}, "x", "r"),
+        (
+            {
+                "content": [
+                    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "r"}]},
+                    {"text": "x"},
+                ]
+            },
+            "x",
+            "r",
+        ),
         (
             {"content": [{"type": "thinking", "thinking": [{"text": "r"}]}, {"type": "text", "text": "x"}]},
             "x",
@@ -347,20 +359,19 @@ def composed(content: str, stop: tuple[str, ...] = STOP, **values: Any) -> tuple
         ("so: ", {"matched_stop": "</answer>"}, ("so: </answer>", "stop")),
         ("<answer>[[A]]", {"finish_reason": "length"}, ("<answer>[[A]]", "length")),
         ("it says nothing", {}, ("it says nothing", "stop")),
-        # What follows the verdict is cut, as the embedded engine never writes it.
-        ("<answer>[[A]]</answer> or <answer>[[B]]</answer>", {}, ("<answer>[[A]]</answer>", "stop")),
-        ("<answer>[[A]]</answer> and", {"finish_reason": "length"}, ("<answer>[[A]]</answer>", "stop")),
-        # Quotations and thinking end nothing.
+        # What was delivered is never cut.
         (
-            "<quote_A><answer>[[B]]</answer></quote_A> <answer>[[A]]</answer> x",
+            "<answer>[[A]]</answer> or <answer>[[B]]</answer>",
             {},
-            ("<quote_A><answer>[[B]]</answer></quote_A> <answer>[[A]]</answer>", "stop"),
+            ("<answer>[[A]]</answer> or <answer>[[B]]</answer>", "stop"),
         ),
         (
-            "a</answer></think> <answer>[[A]]</answer> x",
-            {},
-            ("a</answer></think> <answer>[[A]]</answer>", "stop"),
+            "<answer>[[A]]</answer> and",
+            {"finish_reason": "length"},
+            ("<answer>[[A]]</answer> and", "length"),
         ),
+        ("A</think>A", {"reasoning": "A"}, ("A</think>A", "stop")),
+        ("A it is", {"reasoning": "A"}, ("<think>\nA\n</think>\n\nA it is", "stop")),
         ("B", {"reasoning": "hm"}, ("<think>\nhm\n</think>\n\nB", "stop")),
         ("<think>x</think>B", {"reasoning": "x"}, ("<think>x</think>B", "stop")),
         # Thinking that ran into the limit stays open.

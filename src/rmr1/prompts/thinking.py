@@ -122,14 +122,12 @@ def _find_brackets(text: str) -> list[Mark]:
 
 def _find_channels(text: str) -> list[Mark]:
     if "<|channel" not in text and "<channel|>" not in text:
-        opening = _BARE_OPENING.match(text)
-        closing = _BARE_CLOSING.search(text) if text.lstrip()[:8] == "analysis" else None
-        marks = []
-        if opening is not None or closing is not None:
-            start = len(text) - len(text.lstrip())
-            marks.append(Mark(start, start + len("analysis"), "analysis", False))
-        if closing is not None:
-            marks.append(Mark(closing.start(), closing.end(), "analysis", True))
+        start = len(text) - len(text.lstrip())
+        if not text.startswith("analysis", start):
+            return []
+        marks = [Mark(found.start(), found.end(), "analysis", True) for found in _BARE_CLOSING.finditer(text)]
+        if marks or _BARE_OPENING.match(text):
+            marks.insert(0, Mark(start, start + len("analysis"), "analysis", False))
         return marks
     marks = []
     for found in _CHANNEL.finditer(text):

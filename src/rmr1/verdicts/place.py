@@ -4,7 +4,7 @@ One place serves the `tagged` rule, the stop rule and the log-probabilities of t
 answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a
 code block, or two as alternatives: "<answer>[[A]]</answer> or <answer>[[B]]</answer>") does not count beside one
 that is meant, and alone only if it ends the text. Where no tag stands at all, a bare `[[A]]` counts if it stands
-alone, near the end, closes its clause and is not denied there; and where no mark stands either, a text that is
+alone, near the end, is not denied by its clause and not taken back by its sentence; and where no mark stands either, a text that is
 nothing but a name ("(A)", "Chatbot A"), or a last line that is a name in brackets.
 
 In a text that was cut off, a verdict counts only if it is complete and the last thing written.
@@ -53,6 +53,9 @@ _CLAUSE = re.compile(r"[.!?;:,。！？；：，\n—]|\]\]")
 _DENIAL = re.compile(
     r"\b(?:not|never|neither|nor|cannot|without|instead\s+of|rather\s+than|unlike)\b|n['’]t\b", re.IGNORECASE
 )
+_CONTRAST = re.compile(r"\b(?:but|however|although|though|if|unless|would|should|were)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"[.!?。！？]\s|\n|[。！？]")
+_REST_CHARS = 80
 _ALTERNATIVE = re.compile(r"[\s,*_`\"']{0,8}(?:or|oder|ou|/|\||或|または)[\s*_`\"',]{0,8}", re.IGNORECASE)
 _ESCAPED = re.compile(
     r"<answer>(?P<inside>[^<>]{1,60})</answer>|(?P<mark>\[\[[^\[\]<>]{1,40}\]\])", re.IGNORECASE
@@ -140,7 +143,7 @@ def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
     if len({to_ascii(match["word"]) for match in found}) > 1:
         return Place(problem="ambiguous")
     match = found[-1]
-    if len(text.rstrip()) - match.end() > END_CHARS or not ends_clause(text, match.end()):
+    if len(text.rstrip()) - match.end() > END_CHARS or not _is_settled(text, *match.span()):
         return Place(problem="no_verdict")
     return Place(
         word=to_ascii(match["word"]), span=match.span("word"), opening=match.start(), end=match.end()
@@ -155,7 +158,7 @@ def iterate_marks(outline: Outline, pattern: re.Pattern[str]) -> Iterator[re.Mat
         match
         for start, end in outline.spans
         for match in pattern.finditer(text, start, end)
-        if _stands_alone(text, *match.span())
+        if _stands_alone(text, match.span(), (start, end))
     ]
     meant = [match for match in alone if not _is_spoken_of(outline, match)]
     if not meant:
@@ -163,16 +166,24 @@ def iterate_marks(outline: Outline, pattern: re.Pattern[str]) -> Iterator[re.Mat
     return (match for match in meant if not is_denied(text, match.start()))
 
 
-def ends_clause(text: str, end: int) -> bool:
-    """Whether a clause ends with what stands before `end`: "So [[A]].", but not "[[A]] would be wrong"."""
-    return _CLAUSE_END.match(text, end) is not None
-
-
 def is_denied(text: str, start: int) -> bool:
     """Whether the clause before `start` says no: "cannot be [[A]]"."""
-    before = text[max(0, start - 80) : start]
+    return _DENIAL.search(_clause_before(text, start)) is not None
+
+
+def _is_settled(text: str, start: int, end: int) -> bool:
+    """Whether the sentence leaves a mark as it is: the mark ends its clause, or follows words of it and nothing is
+    taken back behind it. So not "[[A]] is wrong", nor "by style [[A]], but ..."."""
+    if _CLAUSE_END.match(text, end):
+        return True
+    rest = _SENTENCE.split(text[end : end + _REST_CHARS], 1)[0]
+    return bool(_clause_before(text, start).strip()) and not (_DENIAL.search(rest) or _CONTRAST.search(rest))
+
+
+def _clause_before(text: str, start: int) -> str:
+    before = text[max(0, start - _REST_CHARS) : start]
     cuts = [match.end() for match in _CLAUSE.finditer(before)]
-    return _DENIAL.search(before, cuts[-1] if cuts else 0) is not None
+    return before[cuts[-1] if cuts else 0 :]
 
 
 def to_ascii(word: str) -> str:
@@ -194,9 +205,11 @@ def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
     return is_enclosed(outline.text, *match.span()) and outline.text[match.start() - 1] != "`"
 
 
-def _stands_alone(text: str, start: int, end: int) -> bool:
-    """Whether no identifier, index or call touches the mark, as in `df[[A]]`, `[[A]](0)`, `f([[A]])`."""
-    before, after = text[max(0, start - 1) : start], text[end : end + 1]
+def _stands_alone(text: str, mark: Span, own: Span) -> bool:
+    """Whether no identifier, index or call of the span `own` touches the mark, as in `df[[A]]`, `[[A]](0)`,
+    `f([[A]])`."""
+    start, end = mark
+    before, after = text[max(own[0], start - 1) : start], text[end : min(own[1], end + 1)]
     if _is_word(before) or (before and before in "_]$[\\)"):
         return False
     if before == "(" and _is_word(text[max(0, start - 2) : start - 1]):

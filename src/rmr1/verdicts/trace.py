@@ -102,10 +102,12 @@ class Outline:
     summaries: tuple[SideText, ...]
     thinking: str | None
     is_thinking_unclosed: bool
+    visible_start: int = 0
+    """Where the text behind the last thinking part begins."""
     has_open_form: bool = False
     """Whether the text begins with a mark of an unknown form that is not closed: what follows may be thinking."""
     fences: tuple[Span, ...] = ()
-    """Code blocks, but for one that the text begins with."""
+    """Code blocks, but for one that holds the whole text."""
     has_open_fence: bool = False
     """Whether the text ends inside a code block."""
 
@@ -137,7 +139,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
     quotes: list[SideText] = []
     summaries: list[SideText] = []
     thoughts: list[Span] = []
-    own_start = thought_start = depth = index = 0
+    own_start = thought_start = visible_start = depth = index = 0
     form = ""
 
     def record(at: int, inner_end: int) -> None:
@@ -164,12 +166,12 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
                 depth -= 1
                 if depth == 0:
                     thoughts.append((thought_start, tag.start))
-                    own_start = tag.end
+                    own_start = visible_start = tag.end
             elif not thoughts:
                 thoughts.append((0, tag.start))
                 for parts in (spans, own, quotes, summaries):
                     parts.clear()
-                own_start = tag.end
+                own_start = visible_start = tag.end
         elif depth == 0 and tag.side and not tag.is_closing:
             close = partner[index]
             if close is None:
@@ -205,6 +207,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
         summaries=tuple(summaries),
         thinking=thought or None,
         is_thinking_unclosed=depth > 0,
+        visible_start=visible_start,
         has_open_form=has_open_form,
         fences=tuple(fences),
         has_open_fence=has_open_fence,
@@ -252,8 +255,8 @@ def _to_tag(match: re.Match[str]) -> Tag:
 
 
 def _find_fences(text: str) -> tuple[list[Span], bool]:
-    """Code blocks (an opening fence to the next bare one), and whether the last one is open. A text that begins with a
-    fence is wrapped in it, and that one is no code."""
+    """Code blocks (an opening fence to the next bare one), and whether the last one is open. A text that
+    stands in a fence as a whole is wrapped in it, and that one is no code."""
     if "```" not in text and "~~~" not in text:
         return [], False
     fences: list[Span] = []
@@ -264,7 +267,7 @@ def _find_fences(text: str) -> tuple[list[Span], bool]:
         elif match[1][0] == opening[1][0] and len(match[1]) >= len(opening[1]):
             fences.append((opening.start(), match.end()))
             opening = None
-    is_wrapped = bool(fences) and not text[: fences[0][0]].strip()
+    is_wrapped = bool(fences) and not text[: fences[0][0]].strip() and not text[fences[0][1] :].strip()
     is_open = opening is not None and bool(text[: opening.start()].strip())
     return fences[is_wrapped:], is_open
 

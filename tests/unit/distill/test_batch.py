@@ -213,13 +213,13 @@ def test_several_samples_and_thinking(tmp_path: Path) -> None:
     ]
     path = write_results(tmp_path / "r.jsonl", [result(row["custom_id"], "", choices=choices)])
     import_results(recipe, tmp_path / "out", [path])
-    assert (
-        finish(recipe, tmp_path / "out")["rows"] == 1
-    )  # what follows the verdict is cut, as of a live server
+    assert finish(recipe, tmp_path / "out")["rows"] == 1
+    # The text is stored as it was delivered; the row to learn from ends on the verdict.
     stored = json.loads((tmp_path / "out/train.jsonl").read_text())
     assert stored["messages"][-1]["content"] == good_text("A")
     votes = json.loads((tmp_path / "out/pass1.jsonl").read_text())["votes"]
     assert [vote["generation"]["text"][:7] for vote in votes] == ["<think>", "<type>C"]
+    assert votes[1]["generation"]["text"].endswith("</answer> And more.")
 
 
 def test_a_batch_without_usage_is_estimated_from_characters(tmp_path: Path) -> None:

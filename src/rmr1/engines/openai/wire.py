@@ -306,7 +306,8 @@ def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pa
     reasoning = choice.reasoning.strip("\n")
     opening = ""
     # Some servers deliver the thinking twice, inside of the content too.
-    if reasoning.strip() and reasoning.strip() not in content:
+    is_twice = reasoning.strip() in content and bool(find_marks(content, thinking))
+    if reasoning.strip() and not is_twice:
         # Thinking that ran into the token limit was never closed.
         is_cut = finish_reason == "length" and not content.strip()
         opening = f"<think>\n{_escape_marks(reasoning, thinking)}" + ("" if is_cut else "\n</think>\n\n")

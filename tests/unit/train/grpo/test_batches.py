@@ -43,7 +43,7 @@ def make_group(
             request=Request(key="0", prompt=prompt),
             tokens=[1, 2, 3],
             max_new_tokens=9,
-            has_open_thinking=False,
+            opening="",
         ),
     )
     counts = lengths or [2] * len(verdicts)
