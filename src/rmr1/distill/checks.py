@@ -19,7 +19,6 @@ from rmr1.records import JudgePrompt, Vote
 from rmr1.train.grpo.rewards.samples import Judged, read_sample
 from rmr1.train.grpo.rewards.terms import QUOTE_WORDS, reward_format, reward_rubric
 from rmr1.verdicts.grounding import is_grounded
-from rmr1.verdicts.place import find_place
 from rmr1.verdicts.trace import read_outline
 
 DropReason = Literal[
@@ -113,7 +112,7 @@ def check_vote(
     generation = vote.generation
     asks_rubric = any("<rubric>" in message.text for message in prompt.messages)
     is_dropped = select.thinking == "drop" or (select.thinking == "auto" and asks_rubric)
-    text = _end_at_verdict(drop_thinking(generation.text) if is_dropped else generation.text).strip()
+    text = (drop_thinking(generation.text) if is_dropped else generation.text).strip()
     sample = read_sample(
         text,
         prompt=prompt,
@@ -140,12 +139,6 @@ def drop_thinking(text: str) -> str:
     """What follows a closed thinking part; thinking that is never closed stays, and no verdict is read in it."""
     outline = read_outline(text)
     return text if outline.is_thinking_unclosed else text[outline.visible_start :].lstrip()
-
-
-def _end_at_verdict(text: str) -> str:
-    """A trace ends on its verdict; a teacher's remark behind it is not learnt."""
-    place = find_place(read_outline(text), ("A", "B"))
-    return text if place.word is None else text[: place.end]
 
 
 def _find_quotes(sample: Judged) -> tuple[tuple[str, str, bool], ...]:

@@ -202,7 +202,13 @@ def _problem(place: Place | None) -> Problem:
 def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
     if is_inside(outline.fences, match.start()):
         return True
-    return is_enclosed(outline.text, *match.span()) and outline.text[match.start() - 1] != "`"
+    text, start = outline.text, match.start()
+    if is_enclosed(text, *match.span()):
+        return text[start - 1] != "`"
+    line_start = max(text.rfind("\n", max(0, start - _LINE_CHARS), start) + 1, start - _LINE_CHARS, 0)
+    return (
+        text.count("`", line_start, start) % 2 == 1 and "`" in text[match.end() : match.end() + _REST_CHARS]
+    )
 
 
 def _stands_alone(text: str, mark: Span, own: Span) -> bool:

@@ -208,18 +208,20 @@ def test_several_samples_and_thinking(tmp_path: Path) -> None:
     (row,) = export(recipe, tmp_path)
     assert row["body"]["n"] == 2 and isinstance(row["body"]["seed"], int)
     choices = [
-        {"message": {"content": "no", "reasoning_content": "hm"}, "finish_reason": "stop"},
-        {"message": {"content": good_text("A") + " And more."}, "finish_reason": "stop"},
+        {
+            "message": {"content": "<answer>[[B]]</answer> no", "reasoning_content": "hm"},
+            "finish_reason": "stop",
+        },
+        {"message": {"content": good_text("A")}, "finish_reason": "stop"},
     ]
     path = write_results(tmp_path / "r.jsonl", [result(row["custom_id"], "", choices=choices)])
     import_results(recipe, tmp_path / "out", [path])
     assert finish(recipe, tmp_path / "out")["rows"] == 1
-    # The text is stored as it was delivered; the row to learn from ends on the verdict.
     stored = json.loads((tmp_path / "out/train.jsonl").read_text())
     assert stored["messages"][-1]["content"] == good_text("A")
     votes = json.loads((tmp_path / "out/pass1.jsonl").read_text())["votes"]
     assert [vote["generation"]["text"][:7] for vote in votes] == ["<think>", "<type>C"]
-    assert votes[1]["generation"]["text"].endswith("</answer> And more.")
+    assert votes[0]["generation"]["text"].endswith("<answer>[[B]]</answer> no")  # as it was delivered
 
 
 def test_a_batch_without_usage_is_estimated_from_characters(tmp_path: Path) -> None:
