@@ -15,21 +15,19 @@ __all__ = ["checkpoint"]
 HAS_VLLM = importlib.util.find_spec("vllm") is not None
 
 ANSWERS = {
-    "plain": "<eval>A is right.</eval>\n<answer>[[A]]</answer> and more words",
-    "thought": "<think>\nperhaps <answer>[[A]]</answer> or not\n</think>\n<answer>[[B]]</answer> more",
-    "quoted": "<quote_A>say <answer>[[A]]</answer></quote_A> no.\n<answer>[[B]]</answer> more",
+    "plain": "<eval>A is right.</eval>\n<answer>[[A]]</answer>\nand more words",
+    "thought": "<think>\nperhaps <answer>[[A]]</answer> or not\n</think>\n<answer>[[B]]</answer>\nmore",
+    "quoted": "<quote_A>say <answer>[[A]]</answer></quote_A> no.\n<answer>[[B]]</answer>\nmore",
     "silent": "I cannot say.",
     "bare": "So it is [[B]].",
 }
-"""What the parrot says to each question, and would go on to say."""
+"""What the parrot says to each question, up to its end token."""
 
-STOPPED = {
-    "plain": "<eval>A is right.</eval>\n<answer>[[A]]</answer>",
-    "thought": "<think>\nperhaps <answer>[[A]]</answer> or not\n</think>\n<answer>[[B]]</answer>",
-    "quoted": "<quote_A>say <answer>[[A]]</answer></quote_A> no.\n<answer>[[B]]</answer>",
-    "silent": "I cannot say.",
-    "bare": "So it is [[B]].",
+AT_VERDICT = {
+    "plain": "<eval>A is right.</eval>\n<answer>[[A]]</answer>\n",
+    "thought": "<think>\nperhaps <answer>[[A]]</answer> or not\n</think>\n<answer>[[B]]</answer>\n",
 }
+"""What is written of two of them if the verdict ends a text."""
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.asking import ask, complain
-from tests.engines.conftest import ANSWERS, HAS_VLLM, STOPPED
+from tests.engines.conftest import ANSWERS, HAS_VLLM
 
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
@@ -125,7 +125,7 @@ def test_greedy_samples_are_those_of_the_other_sampler(served: VllmSampler, parr
     tasks = parrot.tasks(QUESTIONS)
     found = greedy(served, tasks)
     assert_same(found, greedy(parrot.sampler(), tasks))
-    assert [group[0].text for group in found[: len(STOPPED)]] == list(STOPPED.values())
+    assert [group[0].text for group in found[: len(ANSWERS)]] == list(ANSWERS.values())
     assert found[3][0].tokens[-1] in parrot.ends and END not in found[3][0].text
     cut = served.sample(parrot.tasks(["plain"], max_new_tokens=5), samples=2, temperature=0.0)[0]
     assert [(len(one.tokens), one.is_cut) for one in cut] == [(5, True), (5, True)]

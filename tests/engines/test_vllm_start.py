@@ -15,7 +15,7 @@ import pytest
 from rmr1.engines import SamplingParams, load_engine
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from tests.engines.asking import GREEDY, VERDICT, ask, assert_alike, complain, gather
-from tests.engines.conftest import ANSWERS, HAS_VLLM, STOPPED
+from tests.engines.conftest import ANSWERS, HAS_VLLM
 from tests.tiny_models import build_model, build_tokenizer, save_model
 
 if not HAS_VLLM:
@@ -86,7 +86,7 @@ def test_an_overlong_prompt_may_end_the_run(parrot: Path, start: Callable[..., V
     strict = start(parrot, on_overlong="fail", max_model_len=128)
     text = complain(lambda: gather(strict, [ask("bare"), ask("x" * 200, "over")], GREEDY), GenerationError)
     assert text.startswith("pair 'pair-over': prompt of ")
-    assert gather(strict, [ask("bare")], GREEDY)["bare"][0].text == STOPPED["bare"]
+    assert gather(strict, [ask("bare")], GREEDY)["bare"][0].text == ANSWERS["bare"]
 
 
 def test_an_adapter_is_applied(parrot: Path, tmp_path: Path, start: Callable[..., VLLMEngine]) -> None:
@@ -199,6 +199,6 @@ def test_models_that_cannot_run_are_told_in_a_line(parrot: Path, tmp_path: Path)
     try:
         second = complain(lambda: VLLMEngine(str(parrot), kv_cache_gb=0.1), ConfigError)
         assert second.startswith("a vLLM engine runs in this process already")
-        assert gather(engine, [ask("bare")], GREEDY)["bare"][0].text == STOPPED["bare"]
+        assert gather(engine, [ask("bare")], GREEDY)["bare"][0].text == ANSWERS["bare"]
     finally:
         engine.close()

@@ -165,46 +165,47 @@ def test_the_stream_is_read_a_few_batches_ahead(folder: Path) -> None:
     found.close()
 
 
-def write(
-    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, text: str, *, end: bool = False
-) -> list[int]:
-    """Make the engine's model write `text`, then anything; the tokens it is made of."""
+def write(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, text: str) -> list[int]:
+    """Make the engine's model write `text` and end; the tokens it is made of."""
     tokens = engine._reader.tokenizer(text, add_special_tokens=False)["input_ids"]
     model = build_model(vocab_size=512)
-    force_tokens(model, [*tokens, engine._reader.tokenizer.eos_token_id] if end else tokens)
+    force_tokens(model, [*tokens, min(engine._reader.end_tokens)])
     monkeypatch.setattr(engine, "_model", model)
     return tokens
 
 
-def test_stop_strings_and_end_tokens(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_goes_on_to_the_end_token(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     params = SamplingParams(max_new_tokens=100)
-    tokens = write(engine, monkeypatch, "ok <answer>[[A]]</answer>")
-    (found,) = answer(engine, ask("q"), params)
-    assert (found.text, found.finish_reason) == ("ok <answer>[[A]]</answer>", "stop")
-    assert found.completion_tokens == len(tokens)
+    for text in ("ok [[A]] xyz", "ok <answer>[[A]]</answer>\nno: <answer>[[B]]</answer> xyz"):
+        write(engine, monkeypatch, text)
+        (found,) = answer(engine, ask("q"), params)
+        assert (found.text, found.finish_reason) == (text, "stop")
+        num_tokens = len(engine._reader.tokenizer(text)["input_ids"])
+        assert END not in found.text and found.completion_tokens == num_tokens + 1
 
-    write(engine, monkeypatch, "ok [[A]] xyz", end=True)
-    (found,) = answer(engine, ask("q"), params)
-    assert (found.text, found.finish_reason) == ("ok [[A]] xyz", "stop")
-    assert (
-        END not in found.text
-        and found.completion_tokens == len(engine._reader.tokenizer("ok [[A]] xyz")["input_ids"]) + 1
-    )
-
-    write(engine, monkeypatch, "ok [[A]] xyz", end=True)
+    write(engine, monkeypatch, "ok [[A]] xyz")
     (found,) = answer(engine, ask("q"), SamplingParams(max_new_tokens=100, stop=("never", "]] x")))
     assert (found.text, found.finish_reason) == ("ok [[A]] x", "stop")
 
 
-def test_a_quoted_verdict_or_one_in_thinking_does_not_stop(
-    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("text", "is_ended"),
+    [
+        ("ok\n<answer>[[A]]</answer>\n", True),
+        ("<think><answer>[[A]]</answer>\n</think>\n<answer>[[B]]</answer>\n", True),
+        ("<quote_A>\n<answer>[[A]]</answer>\n</quote_A> x\n<answer>[[B]]</answer>\n", True),
+        ("ok <answer>[[A]]</answer>\n", False),
+        ("<think>\n<answer>[[A]]</answer>\n", False),
+    ],
+)
+def test_stopping_at_the_verdict_is_an_option(
+    engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, text: str, is_ended: bool
 ) -> None:
-    quoted = "<quote_A><answer>[[A]]</answer></quote_A> <answer>[[B]]</answer>"
-    write(engine, monkeypatch, quoted + " more")
-    assert answer(engine, ask("q"), SamplingParams(max_new_tokens=100))[0].text == quoted
-    thought = "<think><answer>[[A]]</answer></think> <answer>[[B]]</answer>"
-    write(engine, monkeypatch, thought + " more")
-    assert answer(engine, ask("q"), SamplingParams(max_new_tokens=100))[0].text == thought
+    tokens = write(engine, monkeypatch, text + "more and more")
+    (found,) = answer(engine, ask("q"), SamplingParams(max_new_tokens=100, stop_at_verdict=True))
+    assert found.finish_reason == "stop" and found.text.startswith(text)
+    assert (found.completion_tokens < len(tokens) - 4) is is_ended
+    assert (found.text == text + "more and more") is not is_ended
 
 
 def test_thinking_that_the_template_opens_is_part_of_the_text(
@@ -213,7 +214,7 @@ def test_thinking_that_the_template_opens_is_part_of_the_text(
     engine = TransformersEngine(str(folder), device="cpu", chat_template_kwargs={"think": True})
     params = SamplingParams(max_new_tokens=100, verdict_logprobs=True)
     thought = "hm <answer>[[A]]</answer></think> <answer>[[B]]</answer>"
-    write(engine, monkeypatch, thought + " more")
+    write(engine, monkeypatch, thought)
     (found,) = answer(engine, ask("q"), params)
     assert found.text == "<think>\n" + thought and found.finish_reason == "stop"
     assert dict(found.verdict_logprobs or ())["B"] > dict(found.verdict_logprobs or ())["A"]
@@ -304,7 +305,7 @@ def test_verdicts_without_a_token_of_their_own_are_scored_whole(
 
 
 def test_no_verdict_has_no_logprobs(engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(engine, monkeypatch, "no verdict here", end=True)
+    write(engine, monkeypatch, "no verdict here")
     (found,) = answer(engine, ask("q"), SamplingParams(max_new_tokens=100, verdict_logprobs=True))
     assert found.text == "no verdict here"
     assert found.verdict_logprobs is None and found.verdict_mass is None
