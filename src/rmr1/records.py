@@ -49,7 +49,7 @@ contradiction        two verdicts of the rule's form disagree
 malformed_verdict    a marker is there but broken: unclosed, empty, `[[A>>A]]`
 unknown_label        the marker names a side that the prompt does not have
 no_ratings           fewer numbers than answers, or a number out of its range or not finite
-truncated            the generation ended at its token limit without a verdict
+truncated            the generation ended at its token limit, and no complete verdict is the last thing written
 generation_failed    the engine gave no text or score (its message is in `Generation.error`)
 prompt_too_long      the prompt does not fit the model's context, and is never cut
 split_vote           votes or orders disagree and no side has the majority
