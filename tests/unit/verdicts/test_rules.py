@@ -153,10 +153,10 @@ WRAPPINGS = ["{}", "<answer>{}", "<rubric>- {}</rubric>"]
 
 
 def parse_seconds(text: str) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     for rule in ("tagged", "ratings"):
         assert parse_verdict(text, rule).problem in {None, *PROBLEMS}
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
@@ -170,9 +170,9 @@ def test_time_is_linear_in_a_repeated_unit(unit):
 )
 def test_a_megabyte_takes_seconds(unit, soak):
     text = "<rubric>" + unit * (1_000_000 // len(unit))
-    started = time.perf_counter()
+    started = time.process_time()
     parse_verdict(text)
-    assert time.perf_counter() - started < SECONDS_PER_MEGABYTE
+    assert time.process_time() - started < SECONDS_PER_MEGABYTE
     if soak:
         half = text[: len(text) // 2]
         assert parse_seconds(text) < 4 * parse_seconds(half) + 1
