@@ -3,9 +3,9 @@ r"""Where in a judge's text its verdict stands: an answer tag, a bare `[[A]]`, o
 One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. The last
 answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a
 code block, or two as alternatives: "<answer>[[A]]</answer> or <answer>[[B]]</answer>") does not count beside one
-that is meant, and alone only if it ends the text. Where no tag stands at all, a bare `[[A]]` counts if it stands
-alone, near the end, is not denied by its clause and not taken back by its sentence; and where no mark stands either, a text that is
-nothing but a name ("(A)", "Chatbot A"), or a last line that is a name in brackets.
+that is meant, and alone only if it ends the text. If there is no tag at all, a bare `[[A]]` counts that stands
+alone, near the end, not denied by its clause and not taken back by its sentence; and if there is no mark either, a
+text that is nothing but a name ("(A)", "Chatbot A"), or a last line that is a name in brackets.
 
 In a text that was cut off, a verdict counts only if it is complete and the last thing written.
 """
@@ -89,10 +89,12 @@ def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = Fal
     text = outline.text
     tags = [tag for tag in outline.tags if tag.kind == "answer"]
     if not tags:
-        place = find_mark(outline, labels) or (None if truncated else _find_plain(outline, labels))
-        if truncated or place is None:
-            return Place(problem="truncated" if truncated and _lacks_verdict(place) else _problem(place))
-        return place
+        mark = find_mark(outline, labels)
+        if truncated:
+            # Two marks contradict each other already; a single one may yet be taken back.
+            is_ambiguous = mark is not None and mark.problem == "ambiguous"
+            return Place(problem="ambiguous" if is_ambiguous else "truncated")
+        return mark or _find_plain(outline, labels) or Place(problem="no_verdict")
     meant, mentions = _split_mentions(outline, tags)
     if _are_alternatives(text, meant[-4:]):
         meant = meant[:-4]
@@ -189,14 +191,6 @@ def _clause_before(text: str, start: int) -> str:
 def to_ascii(word: str) -> str:
     """Full-width letters and digits as plain ones."""
     return word.translate(_FULL_WIDTH)
-
-
-def _lacks_verdict(place: Place | None) -> bool:
-    return place is None or place.problem is None or place.problem == "no_verdict"
-
-
-def _problem(place: Place | None) -> Problem:
-    return (place.problem if place is not None else None) or "no_verdict"
 
 
 def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
