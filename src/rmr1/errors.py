@@ -4,11 +4,12 @@
     ├── ConfigError      (ValueError)    a setting, flag, template or recipe is wrong
     ├── DataError        (ValueError)    a file or a row of it cannot be read; knows its place
     ├── GenerationError  (RuntimeError)  an engine could not answer one prompt, or could not start
+    │   └── StoppedError                 a run was given up, because its model answers nothing of use
     ├── CheckpointError  (RuntimeError)  a model folder or a training checkpoint is unusable
     └── RunError         (OSError)       a run folder cannot be opened, continued or written
 
 A message says what was seen, where, what was expected and what to do. The command line prints it
-as one line and exits with 2; `--debug` adds the traceback. All errors survive pickling, because
+as one line and exits with 2, after a StoppedError with 1; `--debug` adds the traceback. All errors survive pickling, because
 they cross process borders.
 """
 
@@ -51,6 +52,10 @@ def _rebuild_data_error(message: str, path: str | None, line: int | None) -> Dat
 
 class GenerationError(RMR1Error, RuntimeError):
     """An engine could not answer a prompt, or could not be started."""
+
+
+class StoppedError(GenerationError):
+    """A run was given up, because its model answers nothing of use. What was finished is stored."""
 
 
 class CheckpointError(RMR1Error, RuntimeError):

@@ -207,6 +207,10 @@ class Usage:
         )
 
 
+NO_TEXT = ("error", "skipped")
+"""The finish reasons of a generation that has none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One sampled text."""

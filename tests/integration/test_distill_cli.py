@@ -279,18 +279,23 @@ def test_an_outage_is_worth_another_try_and_says_its_reason(
     assert "  4 answered, 4 right (100.0%), 4 kept\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("bodies", "pairs"), [((b"<html>oops</html>",), 20), ((b"{", b"<html>oops</html>", b"{"), 50)]
+)
 def test_a_server_that_fails_at_everything_is_given_up(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bodies: tuple[bytes, ...], pairs: int
 ) -> None:
+    """Sooner if it always fails in the same way."""
     data = write_pairs(tmp_path / "pairs.jsonl", "A" * 80)
-    with FaultyServer(lambda call: Answer(body=b"<html>oops</html>")) as server:
+    with FaultyServer(lambda call: Answer(body=bodies[len(server.calls) % len(bodies)])) as server:
         recipe = write_recipe(tmp_path / "r.toml", f'train = "{data}"', f"openai:judge@{server.base_url}")
         command = ["distill", "run", str(recipe), "-o", str(tmp_path / "out"), "--quiet"]
         assert main([*command, "--set", "pass1.engine.max_retries=0"]) == 1
-        assert len(server.calls) <= 50 + 8  # and those in flight
+        assert len(server.calls) <= pairs + 8  # and those in flight
+    shown = ": '<html>oops</html>'" if pairs == 20 else ""
     assert (
-        "stopped: pass 1 gave no verdict for 50 pairs in a row, mostly: no usable reply after 1 try: the reply is not "
-        "valid JSON; the same command goes on, with --set pass1.give_up_after=0 without this stop\n"
+        f"stopped: pass 1 gave no verdict for {pairs} pairs in a row, mostly: no usable reply after 1 try: the reply is "
+        f"not valid JSON{shown}; the same command goes on, with --set pass1.give_up_after=0 without this stop\n"
     ) in capsys.readouterr().out
 
 

@@ -29,7 +29,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rmr1.cli import options
 
@@ -162,7 +162,29 @@ def run(arguments: argparse.Namespace) -> int:
 
     collected = collect(arguments, jobs, scored)
     _report(arguments, jobs, collected)
-    return 0 if all(gate.is_passed for gate in collected.gates) else 1
+    unanswered = [job for job in jobs if _is_unanswered(job)]
+    for job in unanswered:
+        print(
+            f"{job.benchmark.title}: nothing is scored, because the model has answered nothing",
+            file=_beside(arguments),
+        )
+    return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
+
+
+def _is_unanswered(job: Job) -> bool:
+    """Whether its judgments were made here, and hold no answer of the model."""
+    from rmr1.cli.usage import read_summary
+    from rmr1.judge.summary import is_unanswered
+
+    if job.source is not None or job.folder is None:
+        return False
+    summary = read_summary(job.folder)
+    return is_unanswered(summary["items"], summary["problems"])
+
+
+def _beside(arguments: argparse.Namespace) -> TextIO:
+    """Where lines for people go: below the tables, or aside if standard output is for a program."""
+    return sys.stderr if arguments.json or arguments.markdown == "-" else sys.stdout
 
 
 def _check_report(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
@@ -375,6 +397,5 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
 
         drawn = draw_leaderboard([one for one, _ in collected.standings], arguments.plot, collected.judge)
         print(f"rmr1: drawn: {drawn}", file=sys.stderr)
-    on_tables = not arguments.json and arguments.markdown != "-"
     for gate in collected.gates:
-        print(gate.sentence(), file=sys.stdout if on_tables else sys.stderr)
+        print(gate.sentence(), file=_beside(arguments))

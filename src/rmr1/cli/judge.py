@@ -96,17 +96,20 @@ def _print_judgments(
 
     from rmr1.cli.session import open_judge
     from rmr1.data.codec import dump_record, dumps
+    from rmr1.judge.summary import Tally, is_unanswered
     from rmr1.report.terminal import print_judgment
 
     console = Console()
+    tally = Tally()
     with closing(open_judge(config)) as judge:
         for key, judgment in judge.run(pairs):
+            tally.add(judgment)
             if arguments.json:
                 sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
                 sys.stdout.buffer.flush()
             else:
                 print_judgment(console, key, judgment)
-    return 0
+    return 1 if is_unanswered(tally.items, tally.problems) else 0
 
 
 def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: PairSource) -> int:
@@ -117,7 +120,7 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
     from rmr1.cli.session import open_judge
     from rmr1.data.runs import open_run
     from rmr1.judge.describe import describe_run
-    from rmr1.judge.summary import summarize_run
+    from rmr1.judge.summary import is_unanswered, summarize_run
 
     with (
         closing(open_judge(config)) as judge,
@@ -139,7 +142,7 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
         summary["invalid_rows"] = source.num_invalid
         writer.write_summary(summary)
     _print_summary(arguments.output, summary, as_json=arguments.json)
-    return 0
+    return 1 if is_unanswered(summary["items"], summary["problems"]) else 0
 
 
 def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
@@ -149,15 +152,26 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
         print(json.dumps(summary, ensure_ascii=False))
         return
     from rmr1.cli.usage import format_usage
+    from rmr1.judge.summary import is_unanswered
 
-    winners = ", ".join(f"{name} {count}" for name, count in summary["winners"].items())
-    print(f"{summary['items']} pairs judged: {winners}")
-    if summary["labelled"]:
+    has_answers = not is_unanswered(summary["items"], summary["problems"])
+    if not has_answers:
+        print(f"none of {summary['items']} pairs is judged: the model has answered nothing")
+    else:
+        winners = ", ".join(f"{name} {count}" for name, count in summary["winners"].items())
+        print(f"{summary['items']} pairs judged: {winners}")
+    if summary["labelled"] and has_answers:
         share = 100 * summary["accuracy"]
         print(f"right: {summary['correct']} of {summary['labelled']} labelled ({share:.2f}%)")
-    if summary["unparsed"]:
-        problems = ", ".join(f"{name} {count}" for name, count in summary["problems"].items())
-        print(f"without verdict: {summary['unparsed']} ({problems}); they count as wrong")
+    problems = dict(summary["problems"])
+    num_undecided = problems.pop("split_vote", 0)
+    if problems:
+        told = ", ".join(f"{name} {count}" for name, count in problems.items())
+        print(
+            f"without verdict: {sum(problems.values())} ({told}){'; they count as wrong' if has_answers else ''}"
+        )
+    if num_undecided:
+        print(f"undecided: {num_undecided}, whose verdicts contradict each other; they count as wrong")
     if summary["failed"]:
         from rmr1.report.terminal import inert
 

@@ -1,9 +1,9 @@
 """The `rmr1` command: parse, call, print. One module per verb.
 
 Results go to standard output, progress and complaints to standard error. Exit codes: 0 done (failed items of
-judge and bench are counted in summary.json), 1 done but the answer is no (nothing to show, a gate or a probe not
-passed, a distillation with failed or open answers, a run that this machine has no room for), 2 a user's mistake
-(one line says which), 130 interrupted.
+judge and bench are counted in summary.json), 1 done but the answer is no (nothing to show, a run in which
+everything failed, a gate or a probe not passed, a distillation with failed or open answers, a run that this
+machine has no room for), 2 a user's mistake (one line says which), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    from rmr1.errors import RMR1Error
+    from rmr1.errors import RMR1Error, StoppedError
 
     try:
         return arguments.run(arguments)
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         print(f"rmr1: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, StoppedError) else 2
     except KeyboardInterrupt:
         if arguments.debug:
             raise

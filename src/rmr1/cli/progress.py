@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rmr1.judge.summary import Tally
+from rmr1.judge.summary import Tally, is_unanswered
 from rmr1.records import Judgment
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ PLAIN_SECONDS = 10.0
 
 
 class Progress:
-    """Counts judgments and shows done, rate, tokens, unparsed, accuracy so far and time left.
+    """Counts judgments and shows done, rate, tokens, what has no verdict and why, accuracy so far and time left.
 
     A context manager; `tally` holds the counts.
     """
@@ -65,22 +65,25 @@ class Progress:
             print(self.line(), file=sys.stderr, flush=True)
 
     def line(self) -> str:
-        """`judged 120/2000 · 14.2/s · 31k tokens · 3 unparsed · 58.1% right · 2m12s left`."""
+        """`judged 120/2000 · 14.2/s · 31k tokens · 3 without verdict · 2 failed · 58.1% right · 2m12s left`."""
         tally = self.tally
         split = tally.problems["split_vote"]
         seconds = max(time.perf_counter() - self._started, 1e-9)
         done = self._before + tally.items
         rate = tally.items / seconds
+        # Neither is a text that names no side: the model did not answer, or its answers contradict each other.
+        num_unread = tally.unparsed - split - tally.problems["generation_failed"]
         parts = [
             f"{self._label} {done}" + (f"/{self._total}" if self._total is not None else ""),
             f"{rate:.1f}/s",
             f"{_thousands(tally.prompt_tokens)} tokens read, {_thousands(tally.completion_tokens)} written",
-            f"{tally.unparsed - split} without verdict",
+            f"{num_unread} without verdict",
         ]
+        if tally.failed:
+            parts.append(f"{tally.failed} failed")
         if split:
-            # Both orders, or all samples, have a verdict; they contradict each other.
             parts.append(f"{split} undecided")
-        if tally.accuracy is not None:
+        if tally.accuracy is not None and not is_unanswered(tally.items, tally.problems):
             parts.append(f"{100 * tally.accuracy:.1f}% right")
         if self._total is not None and rate > 0 and done < self._total:
             parts.append(f"{format_seconds((self._total - done) / rate)} left")

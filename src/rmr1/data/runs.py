@@ -1,7 +1,8 @@
 """Run folders: what a judging run leaves behind, and how it goes on after a stop.
 
     runs/x/
-      run.json          how it was made: data, model, prompt texts, settings, versions; enough to repeat it
+      run.json          how it was made: data, model, prompt texts, settings, versions; enough to repeat it;
+                        and notes: what was found out about the model's server on the way
       judgments.jsonl   one line per finished item, only ever appended to
       summary.json      derived from the lines above; can be rebuilt at any time
 
@@ -15,7 +16,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,14 @@ from rmr1.data.differences import describe_differences
 from rmr1.data.keys import KeyCounter
 from rmr1.data.replace import write_json, write_text
 from rmr1.errors import DataError, RunError
-from rmr1.records import Judgment
+from rmr1.records import NO_TEXT, Judgment
 
 RUN_FILE = "run.json"
 JUDGMENTS_FILE = "judgments.jsonl"
 SUMMARY_FILE = "summary.json"
+
+MOST_NOTES = 50
+"""What was found out about a model or its server, at most; a note may name its item."""
 
 COMPARED = ("data", "model", "prompt", "settings")
 """Sections of run.json that must be equal for a run to go on."""
@@ -38,16 +43,26 @@ class RunWriter:
     """An open run folder that judgments are appended to. A context manager."""
 
     def __init__(
-        self, folder: Path, lock: int, handle: int, finished: KeyCounter, *, file: str = JUDGMENTS_FILE
+        self,
+        folder: Path,
+        lock: int,
+        handle: int,
+        finished: KeyCounter,
+        *,
+        file: str = JUDGMENTS_FILE,
+        has_answers: bool = False,
     ):
         self.folder = folder
         self.path = folder / file
         """What is appended to."""
         self.num_resumed = len(finished)
         """Items that were already finished when the folder was opened."""
+        self.has_answers = has_answers
+        """Whether the model had answered any of them."""
         self._lock = lock
         self._handle = handle
         self._finished = finished
+        self._notes: set[str] = set()
 
     def __enter__(self) -> RunWriter:
         return self
@@ -78,6 +93,19 @@ class RunWriter:
                 f"{self.path}: cannot write ({error.strerror}); "
                 "what was finished is kept: free space or permissions, then run the same command again"
             ) from None
+
+    def add_notes(self, notes: Iterable[str]) -> None:
+        """Keep in run.json what was found out about the model or its server.
+
+        Raises:
+            RunError: run.json cannot be read any more.
+        """
+        if new := [note for note in notes if note not in self._notes]:
+            self._notes.update(new)
+            description = read_description(self.folder)
+            known = dict.fromkeys([*description.get("notes", ()), *new])
+            description["notes"] = list(islice(known, MOST_NOTES))
+            write_json(self.folder / RUN_FILE, description)
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         write_json(self.folder / SUMMARY_FILE, summary)
@@ -123,10 +151,12 @@ def open_run(
             ) from None
         _cut_torn_line(handle)
         finished = KeyCounter()
+        has_answers = False
         for _, line in iterate_lines(folder / file):
             finished.increment(key_digest(line["key"]))
+            has_answers = has_answers or _has_answer(line)
         opened.pop_all()
-        return RunWriter(folder, lock, handle, finished, file=file)
+        return RunWriter(folder, lock, handle, finished, file=file, has_answers=has_answers)
 
 
 def key_digest(key: str) -> bytes:
@@ -233,6 +263,12 @@ def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _has_answer(line: Mapping[str, Any]) -> bool:
+    """Whether a stored judgment holds a text or scores of the model."""
+    generations = (vote["generation"] for vote in line.get("votes", ()))
+    return bool(line.get("scores")) or any(one["finish_reason"] not in NO_TEXT for one in generations)
 
 
 def _cut_torn_line(handle: int) -> None:

@@ -1,23 +1,21 @@
-"""One pass: prompts to a teacher, judgments into the pass's file as they come.
-
-The engine pulls requests and hands out texts in whatever order they finish; each is on disk before it is yielded. A
-stop at any moment loses only what was in flight.
-"""
+"""One pass: prompts to a teacher, judgments into the pass's file as they come, and what they take from the budget."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from rmr1.data.keys import seed_for
 from rmr1.data.runs import RunWriter
-from rmr1.distill.alarm import Alarm
 from rmr1.distill.budget import Meter
 from rmr1.distill.items import Item
 from rmr1.engines.base import Engine, Request, SamplingParams
-from rmr1.judge.compare import cast_vote, count_usage, decide
+from rmr1.judge.alarm import Alarm
+from rmr1.judge.ask import Ask, ask_all
+from rmr1.judge.compare import cast_vote, conclude
 from rmr1.judge.estimate import CHARS_PER_TOKEN
 from rmr1.records import Generation, JudgePrompt, Judgment
 
@@ -63,53 +61,48 @@ def ask_teacher(
     meter: Meter,
     alarm: Alarm,
 ) -> Generator[tuple[str, Judgment], None, None]:
-    """Yield `(key, judgment)` for every question, until the questions or the budget end, or the alarm is raised.
+    """Yield `(key, judgment)` for every question, until the questions or the budget end.
 
     Raises:
         GenerationError: the engine as a whole failed. What was finished is stored.
+        StoppedError: the alarm was raised; likewise.
         RunError: a judgment could not be stored.
     """
     source = iter(questions)
     waiting: list[Question] = []
     """The question that has to wait for those in flight."""
-    while True:
-        in_flight: dict[str, tuple[Question, float]] = {}
-        num_asked = 0
+    params = settings.params
 
-        def requests(in_flight: dict[str, tuple[Question, float]] = in_flight) -> Iterator[Request]:
-            while True:
-                question = waiting.pop() if waiting else next(source, None)
-                if question is None:
-                    return
-                key = question.item.key
-                params = settings.params
-                if not meter.reserve(
-                    key, question.num_chars, params.max_new_tokens, num_samples=params.num_samples
-                ):
-                    waiting.append(question)
-                    return
-                in_flight[key] = question, time.perf_counter()
-                yield Request(
-                    key=f"{key}/{question.item.order}/{settings.number}",
-                    prompt=question.prompt,
-                    seed=settings.sampling_seed(question.item),
-                    tags={"key": key},
-                )
-
-        for request, generations in engine.generate(requests(), settings.params):
-            num_asked += 1
-            question, started = in_flight.pop(request.tags["key"])
-            judgment = conclude(
-                question.item, generations, settings, seconds=round(time.perf_counter() - started, 4)
-            )
-            run.append(question.item.key, judgment)
-            meter.settle(
-                question.item.key, question.num_chars, judgment.prompt_tokens, judgment.completion_tokens
-            )
-            alarm.update(judgment)
-            yield question.item.key, judgment
-            if alarm.is_raised:
+    def asks() -> Iterator[Ask[Request, tuple[Generation, ...]]]:
+        while (question := waiting.pop() if waiting else next(source, None)) is not None:
+            item = question.item
+            if not meter.reserve(
+                item.key, question.num_chars, params.max_new_tokens, num_samples=params.num_samples
+            ):
+                waiting.append(question)
                 return
+            request = Request(
+                key=f"{item.key}/{item.order}/{settings.number}",
+                prompt=question.prompt,
+                seed=settings.sampling_seed(item),
+            )
+            yield Ask(key=item.key, requests=(request,), conclude=partial(finish, question))
+
+    def finish(question: Question, answers: Sequence[tuple[Generation, ...]], seconds: float) -> Judgment:
+        item, (generations,) = question.item, answers
+        judgment = read_texts(item, generations, settings, seconds=seconds)
+        meter.settle(item.key, question.num_chars, judgment.prompt_tokens, judgment.completion_tokens)
+        return judgment
+
+    while True:
+        num_asked = 0
+        answers = ask_all(
+            asks(), lambda requests: engine.generate(requests, params), engine=engine, run=run, alarm=alarm
+        )
+        with closing(answers):
+            for one in answers:
+                num_asked += 1
+                yield one
         if not waiting:
             return
         if not num_asked:
@@ -117,26 +110,19 @@ def ask_teacher(
             return
 
 
-def conclude(
+def read_texts(
     item: Item, generations: tuple[Generation, ...], settings: PassSettings, *, seconds: float = 0.0
 ) -> Judgment:
     """The record of a pair's texts."""
-    votes = tuple(
-        cast_vote(generation, order=item.order, sample=sample, rule=RULE, labels=("A", "B"))
+    votes = [
+        cast_vote(
+            generation,
+            order=item.order,
+            sample=sample,
+            rule=RULE,
+            labels=("A", "B"),
+            thinking=settings.params.thinking,
+        )
         for sample, generation in enumerate(generations)
-    )
-    decision = decide(votes)
-    usage = count_usage(votes)
-    return Judgment(
-        pair=item.pair,
-        family=settings.family,
-        rule=RULE,
-        winner=decision.winner,
-        problem=decision.problem,
-        confidence=decision.confidence,
-        votes=votes,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        is_estimated=usage.is_estimated,
-        seconds=seconds,
-    )
+    ]
+    return conclude(item.pair, votes, seconds, family=settings.family, rule=RULE)

@@ -17,7 +17,7 @@ from typing import Any
 from rmr1.data.codec import dumps
 from rmr1.data.files import scan_rows
 from rmr1.data.runs import RunWriter
-from rmr1.distill.ask import PassSettings, Question, conclude
+from rmr1.distill.ask import PassSettings, Question, read_texts
 from rmr1.distill.budget import parse_budget
 from rmr1.distill.folder import claim_pass, open_pass
 from rmr1.distill.recipe import DistillRecipe
@@ -261,7 +261,7 @@ def _store(
                 counts.refused += 1
             else:
                 counts.stored[number] += 1
-        run.append(key, conclude(question.item, generations, settings))
+        run.append(key, read_texts(question.item, generations, settings))
     for key in rows:
         counts.foreign += 1
         counts.note("foreign", f"custom_id {custom_id(number, key)!r}")

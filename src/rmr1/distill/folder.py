@@ -35,7 +35,7 @@ from rmr1.distill.recipe import DistillRecipe, PassRecipe, SecondPassRecipe
 from rmr1.distill.second import load_second_prompt
 from rmr1.errors import DataError, RunError
 from rmr1.prompts import load_family
-from rmr1.records import Judgment
+from rmr1.records import NO_TEXT, Judgment
 
 TRAIN_FILE = "train.jsonl"
 DROPPED_FILE = "dropped.jsonl"
@@ -184,7 +184,7 @@ def read_totals(folder: Path, number: int) -> PassTotals:
         totals.failed += is_failed
         totals.refused += not is_failed and len(errors) == len(generations)
         totals.failures.update({one.get("error") or "no reason given" for one in errors})
-        totals.texts += sum(one["finish_reason"] not in ("error", "skipped") for one in generations)
+        totals.texts += sum(one["finish_reason"] not in NO_TEXT for one in generations)
         totals.add_tokens(line)
     return totals
 

@@ -64,7 +64,7 @@ class PassRecipe(Section):
     max_new_tokens: int = Field(default=8192, ge=1)
     """The reference's limit (its `claude` and `o3` scripts)."""
     give_up_after: int = Field(default=50, ge=0)
-    """Stop after so many pairs without one verdict; 0 goes on. See `rmr1.distill.alarm`."""
+    """Stop after so many pairs without one verdict; 0 goes on. See `rmr1.judge.alarm`."""
     engine: dict[str, Any] = Field(default_factory=dict)
     """Options of the engine's constructor."""
 

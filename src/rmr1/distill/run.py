@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from rmr1.data.replace import write_json
 from rmr1.data.runs import SUMMARY_FILE, RunWriter
-from rmr1.distill.alarm import Alarm
 from rmr1.distill.ask import PassSettings, Question, ask_teacher
 from rmr1.distill.budget import Budget, Meter, parse_budget
 from rmr1.distill.checks import check_votes, drop_thinking
@@ -29,6 +28,8 @@ from rmr1.distill.second import load_second_prompt
 from rmr1.distill.teachers import Teacher, find_teacher, open_teacher
 from rmr1.engines import Engine
 from rmr1.engines.prices import compute_cost
+from rmr1.errors import StoppedError
+from rmr1.judge.alarm import FIRST_ALIKE, Alarm
 from rmr1.judge.compare import orders_for
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Judgment, Vote
@@ -81,13 +82,10 @@ def run_distill(
         if meter.is_exhausted or stopped is not None:
             continue
         meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
-        alarm = Alarm(recipe.passes[number - 1].give_up_after)
         engine = (engines or {}).get(number)
         retries = retry_failed and (not teacher.is_batch or engine is not None)
         with open_pass(folder, recipe, number, retry_failed=retries) as run:
-            _run_pass(recipe, folder, number, teacher, run, meter, alarm, engine, watch)
-        if alarm.is_raised:
-            stopped = {"pass": number, **alarm.describe()}
+            stopped = _run_pass(recipe, folder, number, teacher, run, meter, engine, watch)
     return finish(recipe, folder, meter=meter, stopped=stopped)
 
 
@@ -231,25 +229,33 @@ def _run_pass(
     teacher: Teacher,
     run: RunWriter,
     meter: Meter,
-    alarm: Alarm,
     given: Engine | None,
     watch: Watch | None,
-) -> None:
-    """Ask what is not answered; a teacher with nothing to do is not loaded, unless the answers are another name's."""
+) -> dict[str, Any] | None:
+    """Ask what is not answered; a teacher with nothing to do is not loaded, unless the answers are another name's.
+
+    Of a teacher that was given up: why.
+    """
     settings = recipe.passes[number - 1]
     if (identity := teacher.identify()) is not None:
         claim_pass(folder, number, settings, identity)
     left = _list_left(recipe, folder, number, run)
     if teacher.is_batch and given is None:
-        return
+        return None
     if not left and (identity is not None or is_claimed(folder, number, settings)):
-        return
+        return None
     engine = given or open_teacher(settings)
     try:
         if identity is None:
             claim_pass(folder, number, settings, engine.fingerprint(), name=settings.teacher)
         if not left:
-            return
+            return None
+        alarm = Alarm(
+            num_alike=min(FIRST_ALIKE, settings.give_up_after),
+            num_useless=settings.give_up_after,
+            has_answers=run.has_answers,
+            advice=getattr(engine, "advice", None),
+        )
         questions = list_questions(
             recipe,
             folder,
@@ -270,6 +276,10 @@ def _run_pass(
                 with watch(number, len(left) + run.num_resumed, run.num_resumed) as watcher:
                     for _, judgment in answers:
                         watcher.update(judgment)
+    except StoppedError:
+        assert alarm.cause is not None
+        return {"pass": number, "pairs": alarm.cause.pairs, "reason": alarm.cause.reason}
     finally:
         if given is None:
             engine.close()
+    return None

@@ -11,7 +11,7 @@ never takes its neighbours with it. What stops the engine as a whole raises `Gen
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from rmr1.records import Generation, JudgePrompt, Messages, Problem
@@ -48,8 +48,6 @@ class Request:
     prompt: JudgePrompt
     seed: int = 0
     """Sampling seed of this item; sample i uses a seed derived from it and i."""
-    tags: dict[str, str] = field(default_factory=dict, compare=False)
-    """Free for the caller; engines pass it through untouched."""
 
 
 @runtime_checkable

@@ -12,19 +12,19 @@ showing and scoring need nothing of their own:
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from rmr1.data.keys import seed_for
 from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine, Request
 from rmr1.errors import ConfigError
+from rmr1.judge.ask import Ask, ask_all, ask_prompts
 from rmr1.judge.base import PairJudge, unfinished_pairs
 from rmr1.judge.choices import cast_choice, places_for
-from rmr1.judge.compare import count_usage, decide
+from rmr1.judge.compare import conclude, decide
 from rmr1.judge.generative import GenerativeJudge, describe_family
 from rmr1.judge.ratings import cast_rating, mean_rating, rating_rule
 from rmr1.judge.scalar import ScalarJudge
@@ -34,22 +34,14 @@ from rmr1.prompts.families import FOUR_WAY, RATING
 from rmr1.records import (
     RATED,
     RATED_PUBLISHED,
+    Generation,
     JudgePrompt,
     Judgment,
     Order,
     PreferencePair,
     Problem,
-    Usage,
     Vote,
 )
-
-
-@dataclass(slots=True)
-class _InFlight:
-    pair: PreferencePair
-    orders: tuple[Order, ...]
-    started: float
-    votes: dict[Order, tuple[Vote, ...]] = field(default_factory=dict)
 
 
 class AnswerJudge:
@@ -99,64 +91,41 @@ class AnswerJudge:
             ConfigError: a pair has `others`, and there is no family that chooses.
             GenerationError, RunError: as for every judge.
         """
-        in_flight: dict[str, _InFlight] = {}
-        special_tokens, seed = self.engine.special_tokens(), self.settings.seed
+        special_tokens = self.engine.special_tokens()
 
-        def requests() -> Iterator[Request]:
-            for key, pair in unfinished_pairs(pairs, run):
-                prompts = list(
-                    render_asks(pair, key, self.settings, self.rating, self.choice, special_tokens)
-                )
-                orders = tuple(prompt.order for prompt in prompts)
-                in_flight[key] = _InFlight(pair, orders, time.perf_counter())
-                for prompt in prompts:
-                    yield Request(
-                        key=f"{key}/{prompt.order}",
-                        prompt=prompt,
-                        seed=seed_for(seed, "sampling", key, prompt.order),
-                    )
+        def ask(key: str, pair: PreferencePair) -> Ask[Request, tuple[Generation, ...]]:
+            asked = render_asks(pair, key, self.settings, self.rating, self.choice, special_tokens)
+            return ask_prompts(
+                key,
+                tuple(asked),
+                seed=self.settings.seed,
+                cast=self._cast_choice if pair.others else self._cast_rating,
+                conclude=partial(self._conclude, pair),
+            )
 
-        for request, generations in self.engine.generate(requests(), self.settings.sampling):
-            key, _, _ = request.key.rpartition("/")
-            item, order = in_flight[key], request.prompt.order
-            rule = self.settings.rule
-            if item.pair.others:
-                votes = [
-                    cast_choice(one, order=order, sample=sample, rule=rule)
-                    for sample, one in enumerate(generations)
-                ]
-            else:
-                votes = [
-                    Vote(order=order, sample=sample, generation=one, verdict=cast_rating(one, rule=rule))
-                    for sample, one in enumerate(generations)
-                ]
-            item.votes[order] = tuple(votes)
-            if len(item.votes) < len(item.orders):
-                continue
-            judgment = self._conclude(in_flight.pop(key))
-            if run is not None:
-                run.append(key, judgment)
-            yield key, judgment
+        return ask_all(
+            (ask(key, pair) for key, pair in unfinished_pairs(pairs, run)),
+            lambda requests: self.engine.generate(requests, self.settings.sampling),
+            engine=self.engine,
+            run=run,
+        )
 
     def close(self) -> None:
         self.engine.close()
 
-    def _conclude(self, item: _InFlight) -> Judgment:
-        family = self.choice if item.pair.others else self.rating
+    def _cast_choice(self, generation: Generation, prompt: JudgePrompt, sample: int) -> Vote:
+        return cast_choice(generation, order=prompt.order, sample=sample, rule=self.settings.rule)
+
+    def _cast_rating(self, generation: Generation, prompt: JudgePrompt, sample: int) -> Vote:
+        verdict = cast_rating(generation, rule=self.settings.rule)
+        return Vote(order=prompt.order, sample=sample, generation=generation, verdict=verdict)
+
+    def _conclude(self, pair: PreferencePair, votes: Sequence[Vote], seconds: float) -> Judgment:
+        family, rule = self.choice, self.settings.rule
+        if not pair.others:
+            family, rule = self.rating, rating_rule(rule)
         assert family is not None
-        usage = sum((count_usage(item.votes[order]) for order in item.orders), Usage())
-        judgment = Judgment(
-            pair=item.pair,
-            family=family.name,
-            rule=self.settings.rule if item.pair.others else rating_rule(self.settings.rule),
-            winner=None,
-            votes=tuple(vote for order in item.orders for vote in item.votes[order]),
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            is_estimated=usage.is_estimated,
-            seconds=round(time.perf_counter() - item.started, 4),
-        )
-        return _decide(judgment)
+        return _decide(conclude(pair, votes, seconds, family=family.name, rule=rule))
 
 
 def render_asks(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rmr1.data.keys import seed_for
 from rmr1.judge.settings import Placement
 from rmr1.prompts.thinking import Pair
-from rmr1.records import Generation, Order, Problem, Usage, Verdict, Vote
+from rmr1.records import Generation, Judgment, Order, PreferencePair, Problem, Usage, Verdict, Vote
 from rmr1.verdicts import parse_verdict
 
 
@@ -67,6 +67,28 @@ def count_usage(votes: Sequence[Vote]) -> Usage:
     return Usage(
         prompt_tokens=generations[0].prompt_tokens,
         completion_tokens=sum(one.completion_tokens for one in generations),
+    )
+
+
+def conclude(
+    pair: PreferencePair, votes: Sequence[Vote], seconds: float = 0.0, *, family: str, rule: str
+) -> Judgment:
+    """The judgment that a pair's votes add up to, those of one order being samples of one prompt."""
+    decision = decide(votes)
+    orders = dict.fromkeys(vote.order for vote in votes)
+    usage = sum((count_usage([vote for vote in votes if vote.order == order]) for order in orders), Usage())
+    return Judgment(
+        pair=pair,
+        family=family,
+        rule=rule,
+        winner=decision.winner,
+        problem=decision.problem,
+        confidence=decision.confidence,
+        votes=tuple(votes),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        is_estimated=usage.is_estimated,
+        seconds=seconds,
     )
 
 

@@ -18,7 +18,7 @@ from rmr1.data.keys import KeyCounter
 from rmr1.data.runs import JUDGMENTS_FILE, key_digest, read_judgments
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.summary import list_failures
-from rmr1.records import PreferencePair
+from rmr1.records import NO_TEXT, PreferencePair
 
 DEFAULT_TEXT_TOKENS = 800
 """Length of a judgment's text where nothing is known of the judge."""
@@ -87,7 +87,7 @@ def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
         finished.increment(key_digest(key))
         num_items += 1
         for vote in judgment.votes:
-            if vote.generation.finish_reason not in ("error", "skipped"):
+            if vote.generation.finish_reason not in NO_TEXT:
                 num_texts += 1
                 completion_tokens += vote.generation.completion_tokens
     file = folder / JUDGMENTS_FILE

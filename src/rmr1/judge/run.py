@@ -1,32 +1,18 @@
-"""Pairs in, judgments out: the streaming loop of every judge that writes.
-
-Pairs are pulled as the engine asks for prompts and leave as soon as their last vote is in, so memory
-holds only what is in flight. With a run folder, items that are already finished are passed over, and
-each new judgment is on disk before it is yielded.
-"""
+"""Pairs in, judgments out: every judge that writes and sees two answers at a time."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from functools import partial
 
-from rmr1.data.keys import seed_for
 from rmr1.data.runs import RunWriter
-from rmr1.engines.base import Engine, Request
+from rmr1.engines.base import Engine
+from rmr1.judge.ask import ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
-from rmr1.judge.compare import cast_vote, count_usage, decide, orders_for
+from rmr1.judge.compare import cast_vote, conclude, orders_for
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import PromptFamily, render_prompt
-from rmr1.records import Judgment, Order, PreferencePair, Usage, Vote
-
-
-@dataclass(slots=True)
-class _InFlight:
-    pair: PreferencePair
-    orders: tuple[Order, ...]
-    started: float
-    votes: dict[Order, tuple[Vote, ...]] = field(default_factory=dict)
+from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, Vote
 
 
 def run_judge(
@@ -40,56 +26,34 @@ def run_judge(
     """Yield `(key, judgment)` for every pair, in the order they finish.
 
     Raises:
-        GenerationError: the engine as a whole failed. What was finished is stored.
-        RunError: a judgment could not be stored.
+        GenerationError, RunError: as for every judge.
     """
-    in_flight: dict[str, _InFlight] = {}
     special_tokens = engine.special_tokens()
 
-    def requests() -> Iterator[Request]:
-        for key, pair in unfinished_pairs(pairs, run):
-            orders = orders_for(settings.order, seed=settings.seed, key=key)
-            in_flight[key] = _InFlight(pair, orders, time.perf_counter())
-            for order in orders:
-                prompt = render_prompt(pair, family, order=order, special_tokens=special_tokens)
-                yield Request(
-                    key=f"{key}/{order}",
-                    prompt=prompt,
-                    seed=seed_for(settings.seed, "sampling", key, order),
-                )
+    def render(key: str, pair: PreferencePair) -> Iterator[JudgePrompt]:
+        for order in orders_for(settings.order, seed=settings.seed, key=key):
+            yield render_prompt(pair, family, order=order, special_tokens=special_tokens)
 
-    for request, generations in engine.generate(requests(), settings.sampling):
-        key = request.key.rpartition("/")[0]
-        item = in_flight[key]
-        order = request.prompt.order
-        item.votes[order] = tuple(
-            cast_vote(
-                generation, order=order, sample=sample, rule=settings.rule, labels=request.prompt.labels
-            )
-            for sample, generation in enumerate(generations)
+    def cast(generation: Generation, prompt: JudgePrompt, sample: int) -> Vote:
+        return cast_vote(
+            generation,
+            order=prompt.order,
+            sample=sample,
+            rule=settings.rule,
+            labels=prompt.labels,
+            thinking=settings.sampling.thinking,
         )
-        if len(item.votes) < len(item.orders):
-            continue
-        judgment = _conclude(in_flight.pop(key), family, settings)
-        if run is not None:
-            run.append(key, judgment)
-        yield key, judgment
 
-
-def _conclude(item: _InFlight, family: PromptFamily, settings: JudgeSettings) -> Judgment:
-    votes = tuple(vote for order in item.orders for vote in item.votes[order])
-    decision = decide(votes)
-    usage = sum((count_usage(item.votes[order]) for order in item.orders), Usage())
-    return Judgment(
-        pair=item.pair,
-        family=family.name,
-        rule=settings.rule,
-        winner=decision.winner,
-        problem=decision.problem,
-        confidence=decision.confidence,
-        votes=votes,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        is_estimated=usage.is_estimated,
-        seconds=round(time.perf_counter() - item.started, 4),
+    asks = (
+        ask_prompts(
+            key,
+            tuple(render(key, pair)),
+            seed=settings.seed,
+            cast=cast,
+            conclude=partial(conclude, pair, family=family.name, rule=settings.rule),
+        )
+        for key, pair in unfinished_pairs(pairs, run)
+    )
+    return ask_all(
+        asks, lambda requests: engine.generate(requests, settings.sampling), engine=engine, run=run
     )

@@ -7,27 +7,20 @@ answer; that is the judgment's confidence. Equal scores are a tie.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from math import exp
 from typing import Any
 
 from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Score, Scorer, ScoreRequest
+from rmr1.judge.ask import Ask, ask_all
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.settings import Placement
 from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
 
 FAMILY = "scalar"
 RULE = "scores"
-
-
-@dataclass(slots=True)
-class _InFlight:
-    pair: PreferencePair
-    started: float
-    scores: dict[str, Score] = field(default_factory=dict)
 
 
 class ScalarJudge:
@@ -50,43 +43,32 @@ class ScalarJudge:
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
-        in_flight: dict[str, _InFlight] = {}
-
-        def requests() -> Iterator[ScoreRequest]:
-            for key, pair in unfinished_pairs(pairs, run):
-                in_flight[key] = _InFlight(pair, time.perf_counter())
-                for side, response in (("A", pair.response_a), ("B", pair.response_b)):
-                    yield ScoreRequest(
-                        key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response)
-                    )
-
-        for request, score in self.scorer.score(requests()):
-            key, _, side = request.key.rpartition("/")
-            item = in_flight[key]
-            item.scores[side] = score
-            if len(item.scores) < 2:
-                continue
-            judgment = conclude(
-                in_flight.pop(key).pair,
-                item.scores["A"],
-                item.scores["B"],
-                model=self.name,
-                seconds=round(time.perf_counter() - item.started, 4),
+        asks = (
+            Ask(
+                key=key,
+                requests=tuple(
+                    ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
+                    for side, response in (("A", pair.response_a), ("B", pair.response_b))
+                ),
+                conclude=partial(conclude, pair, model=self.name),
             )
-            if run is not None:
-                run.append(key, judgment)
-            yield key, judgment
+            for key, pair in unfinished_pairs(pairs, run)
+        )
+        return ask_all(asks, self.scorer.score, engine=self.scorer, run=run)
 
     def close(self) -> None:
         self.scorer.close()
 
 
-def conclude(pair: PreferencePair, a: Score, b: Score, *, model: str, seconds: float = 0.0) -> Judgment:
+def conclude(
+    pair: PreferencePair, scores_ab: Sequence[Score], seconds: float = 0.0, *, model: str
+) -> Judgment:
     """The judgment that two scores give.
 
     Where the model could not be asked about one of them, the judgment holds one vote without text, whose
     generation says why, as it does for judges that write.
     """
+    a, b = scores_ab
     winner = confidence = scores = None
     votes: tuple[Vote, ...] = ()
     if a.value is not None and b.value is not None:

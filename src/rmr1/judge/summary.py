@@ -10,7 +10,7 @@ from typing import Any
 from rmr1.data.runs import RunWriter, read_judgments
 from rmr1.engines.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
-from rmr1.records import Judgment
+from rmr1.records import NO_TEXT, Judgment
 
 MOST_REASONS = 50
 """Different reasons of failures that are counted apart; the rest are counted together."""
@@ -29,6 +29,18 @@ def list_failures(judgment: Judgment) -> tuple[str, ...]:
         if vote.generation.finish_reason == "error"
     )
     return tuple(dict.fromkeys(errors))
+
+
+def has_answer(judgment: Judgment) -> bool:
+    """Whether the model has answered: with a text, whatever it says, or with scores."""
+    return judgment.scores is not None or any(
+        vote.generation.finish_reason not in NO_TEXT for vote in judgment.votes
+    )
+
+
+def is_unanswered(items: int, problems: Mapping[str, int]) -> bool:
+    """Whether the model has answered none of so many items: everything has failed, or is too long for it."""
+    return 0 < items == problems.get("generation_failed", 0) + problems.get("prompt_too_long", 0)
 
 
 @dataclass(slots=True)

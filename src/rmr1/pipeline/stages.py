@@ -31,8 +31,9 @@ from typing import Any
 
 from rmr1.data.fingerprint import fingerprint_source, hash_files
 from rmr1.data.replace import write_json, write_text
-from rmr1.data.runs import SUMMARY_FILE
+from rmr1.data.runs import RUN_FILE, SUMMARY_FILE
 from rmr1.errors import ConfigError, RunError
+from rmr1.judge.summary import is_unanswered
 
 STATE = "stages.json"
 RECIPES = "recipes"
@@ -168,7 +169,7 @@ def _run(stage: Stage, key: str, folder: Path) -> int:
     finally:
         seconds += time.monotonic() - begun
         _note(folder, stage.name, {"key": key, "is_done": False, "seconds": seconds})
-    if code != 0 and not (code == NO and stage.may_say_no and _has_answered(folder / stage.name)):
+    if code != 0 and not (code == NO and stage.may_say_no and _has_answered(stage, folder / stage.name)):
         raise RunError(
             f"stage {stage.name} ended with exit code {code} (its message stands above); the same command goes on there"
         )
@@ -178,9 +179,16 @@ def _run(stage: Stage, key: str, folder: Path) -> int:
     return code
 
 
-def _has_answered(folder: Path) -> bool:
-    """Whether a run's summary is there, which is written last; a bench of several benchmarks has one for each."""
-    return any(folder.glob(SUMMARY_FILE)) or any(folder.glob(f"*/{SUMMARY_FILE}"))
+def _has_answered(stage: Stage, folder: Path) -> bool:
+    """Whether every run has its summary, which is written last (a bench of several benchmarks has one for each), and
+    the model has answered; of a model that has not, the stage's own check has more to say."""
+    runs = [one.parent for one in (*folder.glob(RUN_FILE), *folder.glob(f"*/{RUN_FILE}"))]
+    if not runs or not all((run / SUMMARY_FILE).is_file() for run in runs):
+        return False
+    summaries = [json.loads((run / SUMMARY_FILE).read_bytes()) for run in runs]
+    return stage.check is not None or not any(
+        is_unanswered(one["items"], one["problems"]) for one in summaries
+    )
 
 
 def run_command(words: Sequence[str]) -> int:

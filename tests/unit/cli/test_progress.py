@@ -28,6 +28,21 @@ def test_votes_that_contradict_each_other_are_verdicts() -> None:
         assert " · 1 without verdict · 1 undecided · " in progress.line()
 
 
+def test_failures_are_counted_apart_and_are_no_share() -> None:
+    failed = replace(make_judgment(0), winner=None, problem="generation_failed")
+    generation = replace(failed.votes[0].generation, text="", finish_reason="error", error="HTTP 500")
+    failed = replace(failed, votes=(replace(failed.votes[0], generation=generation),))
+    with Progress(9, quiet=True) as progress:
+        assert "failed" not in progress.line()
+        progress.tally.add(failed)
+        assert " · 0 without verdict · 1 failed · " in progress.line() and "right" not in progress.line()
+        progress.tally.add(replace(make_judgment(1), winner=None, problem="no_verdict"))
+        assert " · 1 without verdict · 1 failed · 0.0% right" in progress.line()
+        # One order failed, the other one has a verdict.
+        progress.tally.add(replace(failed, winner="A", problem=None))
+        assert " · 1 without verdict · 2 failed · 33.3% right" in progress.line()
+
+
 def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress(1, quiet=True) as progress:
         progress.update(make_judgment())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from rmr1.judge.summary import MOST_REASONS, OTHER_REASONS, Tally, list_failures
+from dataclasses import replace
+
+import pytest
+
+from rmr1.judge.summary import MOST_REASONS, OTHER_REASONS, Tally, has_answer, is_unanswered, list_failures
 from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote, assistant, user
 
 PAIR = PreferencePair(
@@ -35,6 +39,29 @@ def test_failures_are_the_different_errors_in_their_order() -> None:
     assert list_failures(one) == ("HTTP 500", "hung up")
     assert list_failures(judgment(("error", None))) == ("no reason given",)
     assert list_failures(judgment(("skipped", "prompt of 9 tokens"), ("length", None))) == ()
+
+
+def test_an_answer_is_a_text_whatever_it_says_or_scores() -> None:
+    assert has_answer(judgment(("error", "HTTP 500"), ("stop", None)))
+    assert has_answer(judgment(("length", None)))
+    assert not has_answer(judgment(("error", "HTTP 500"), ("skipped", "prompt of 9 tokens")))
+    assert not has_answer(replace(judgment(), problem="no_ratings"))
+    assert has_answer(replace(judgment(), scores=(0.0, 1.0)))
+
+
+@pytest.mark.parametrize(
+    ("items", "problems", "expected"),
+    [
+        (3, {"generation_failed": 3}, True),
+        (3, {"generation_failed": 1, "prompt_too_long": 2}, True),
+        (3, {"generation_failed": 2}, False),
+        (3, {"generation_failed": 2, "no_verdict": 1}, False),
+        (3, {"no_verdict": 3}, False),
+        (0, {}, False),
+    ],
+)
+def test_a_run_in_which_everything_failed(items: int, problems: dict[str, int], expected: bool) -> None:
+    assert is_unanswered(items, problems) is expected
 
 
 def test_a_failure_counts_also_beside_a_winner() -> None:

@@ -132,6 +132,49 @@ def test_a_crash_is_no_answer(pairs, tmp_path):
     assert run(stages, out)[0] == 0
 
 
+def test_a_model_that_answered_nothing_is_no_answer(pairs, tmp_path):
+    """Nor is a bench of several benchmarks of which the last was given up."""
+    out = tmp_path / "out"
+    recording = tmp_path / "nothing.jsonl"
+    recording.write_text('{"id": "of other pairs", "text": "<answer>[[A]]</answer>"}\n')
+    bench = Stage(
+        name="scores",
+        command=(
+            "bench",
+            "pairs",
+            str(pairs),
+            "-m",
+            f"replay:{recording}",
+            "--limit",
+            "9",
+            "-o",
+            "{DIR}/scores",
+        ),
+        may_say_no=True,
+    )
+    for _ in range(2):
+        with pytest.raises(RunError, match="stage scores ended with exit code 1"):
+            run((bench,), out)
+    assert not read_state(out)["scores"]["is_done"]
+    # A check of its own has more to say than that.
+    looked = []
+    assert run((replace(bench, check=looked.append),), out)[0] == 1
+    assert looked == [out / "scores"]
+
+    def give_up(words):
+        for name in ("first", "last"):
+            (tmp_path / "two/scores" / name).mkdir(parents=True)
+            (tmp_path / "two/scores" / name / "run.json").write_text("{}")
+        summary = {"items": 1, "problems": {}}
+        (tmp_path / "two/scores/first/summary.json").write_text(json.dumps(summary))
+        return 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rmr1.pipeline.stages.run_command", give_up)
+        with pytest.raises(RunError, match="stage scores ended with exit code 1"):
+            run((bench,), tmp_path / "two")
+
+
 CRASHING = """
 import sys
 import rmr1.cli.main

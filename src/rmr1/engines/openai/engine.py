@@ -11,8 +11,10 @@ and how replies are read, stop strings and thinking among it: `rmr1.engines.open
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.limits import Pacer
@@ -140,6 +142,14 @@ class OpenAIEngine:
     def notes(self) -> tuple[str, ...]:
         """What was found out about the server, in the order it was met."""
         return self._server.notes
+
+    @property
+    def advice(self) -> str | None:
+        """What to try with a server that never gives a usable answer; None if the URL looks as most do."""
+        url = self._server.base_url
+        if re.search(r"/v\d\w*$", urlsplit(url).path):
+            return None
+        return f"the URL does not end in a version, as most do: is it openai:{self._server.model}@{url}/v1?"
 
     @property
     def usage(self) -> Usage:

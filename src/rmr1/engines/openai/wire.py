@@ -55,6 +55,8 @@ ADAPTABLE = (
 _DISTINCT = ("temperature", "top_p", "top_k", "top_logprobs", "logprobs", *_LENGTH_FIELDS)
 """Names that are no words of a sentence about something else."""
 _MESSAGE_CHARS = 300
+_SHOWN_CHARS = 200
+"""Of a reply that is no JSON."""
 CHARS_PER_TOKEN = 4
 """For texts whose tokens nobody counts."""
 
@@ -284,7 +286,8 @@ def read_reply(body: bytes) -> Reply:
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise ReplyError("the reply is not valid JSON") from None
+        shown = "" if body.lstrip()[:1] in (b"{", b"[", b"") else f": {_quote(body)}"
+        raise ReplyError(f"the reply is not valid JSON{shown}") from None
     if not isinstance(data, dict):
         raise ReplyError("the reply is not a JSON object")
     usage = _read_usage(data.get("usage"))
@@ -421,6 +424,11 @@ def _find_parameter(problem: Problem, names: Sequence[str]) -> str | None:
         if re.search(pattern, problem.message, re.IGNORECASE if name != "n" else 0):
             return name
     return None
+
+
+def _quote(body: bytes) -> str:
+    """The beginning of what should have been JSON."""
+    return repr(" ".join(body[:8192].decode(errors="replace").split())[:_SHOWN_CHARS])
 
 
 def _read_usage(value: Any) -> Usage | None:
