@@ -46,9 +46,6 @@ _TAIL = re.compile(rf"(?:[\s*_`\"'”’.。!！)\]}}~]|{_CONTROL})*+", re.IGNOR
 _TAIL_CHARS = 200
 _END_TOKENS = re.compile(rf"(?:\s{{0,8}}(?:{_CONTROL})){{1,4}}\Z", re.IGNORECASE)
 _ANSWER_END = re.compile(r"</\s{0,4}answer", re.IGNORECASE)
-_CLAUSE_END = re.compile(
-    r"[*_`\"'”’)\]]{0,8}(?:[.。!！;,:]{0,3}[*_`\"'”’)\]]{0,8}[ \t]{0,8}(?:\n|\r|<|\Z)|[.!;][*_`\"'”’)\]]{0,8}\s|[。！；])"
-)
 _CLAUSE = re.compile(r"[.!?;:,。！？；：，\n—]|\]\]")
 _DENIAL = re.compile(
     r"\b(?:not|never|neither|nor|cannot|without|instead\s+of|rather\s+than|unlike)\b|n['’]t\b", re.IGNORECASE
@@ -145,7 +142,7 @@ def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
     if len({to_ascii(match["word"]) for match in found}) > 1:
         return Place(problem="ambiguous")
     match = found[-1]
-    if len(text.rstrip()) - match.end() > END_CHARS or not _is_settled(text, *match.span()):
+    if len(text.rstrip()) - match.end() > END_CHARS or not _is_settled(text, match.end()):
         return Place(problem="no_verdict")
     return Place(
         word=to_ascii(match["word"]), span=match.span("word"), opening=match.start(), end=match.end()
@@ -173,13 +170,10 @@ def is_denied(text: str, start: int) -> bool:
     return _DENIAL.search(_clause_before(text, start)) is not None
 
 
-def _is_settled(text: str, start: int, end: int) -> bool:
-    """Whether the sentence leaves a mark as it is: the mark ends its clause, or follows words of it and nothing is
-    taken back behind it. So not "[[A]] is wrong", nor "by style [[A]], but ..."."""
-    if _CLAUSE_END.match(text, end):
-        return True
+def _is_settled(text: str, end: int) -> bool:
+    """Whether the sentence leaves the mark that ends at `end` as it is, unlike "by style [[A]], but ..."."""
     rest = _SENTENCE.split(text[end : end + _REST_CHARS], 1)[0]
-    return bool(_clause_before(text, start).strip()) and not (_DENIAL.search(rest) or _CONTRAST.search(rest))
+    return not (_DENIAL.search(rest) or _CONTRAST.search(rest))
 
 
 def _clause_before(text: str, start: int) -> str:
