@@ -239,14 +239,15 @@ def test_samples_are_asked_for_one_by_one_where_several_are_refused(name: str) -
             else good(text=str(call.body["seed"]))
         )
 
-    answers, server, engine = ask(behave, make_requests(one=20, two=20, three=20, four=20), SAMPLED)
+    sizes = dict.fromkeys(("one", "two", *(f"more{number}" for number in range(30)), "last"), 20)
+    answers, server, engine = ask(behave, make_requests(**sizes), SAMPLED)
     for generations in answers.values():
         assert len({generation.text for generation in generations}) == 4
         assert all(generation.error is None for generation in generations)
-    # The last two know, and lose nothing else.
-    for call in [*calls_of(server, "three"), *calls_of(server, "four")]:
+    # Later ones are asked so from the start, and lose nothing else.
+    assert len(calls_of(server, "last")) == 4
+    for call in calls_of(server, "last"):
         assert "n" not in call.body and call.body["temperature"] == 0.7 and call.body["top_k"] == -1
-    assert len(calls_of(server, "three")) == 4
     assert len(engine.notes) == 1 and engine.notes[0].startswith("samples are asked for one by one, because")
 
 

@@ -45,7 +45,7 @@ from rmr1.judge.describe import FORMAT, describe_run, library_versions
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.scalar import RULE as SCORES
 from rmr1.judge.settings import Placement
-from rmr1.judge.summary import Tally, describe_cost
+from rmr1.judge.summary import Tally, describe_cost, describe_notes
 from rmr1.records import Judgment, PreferencePair
 
 MOST_FILES = 6
@@ -301,7 +301,8 @@ def summarize_run(
     scores = score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     summary = tally.summary()
     cost = {} if judge is None else describe_cost(summary, judge)
-    writer.write_summary({**summary, **cost, "scores": scores.describe()})
+    summary |= cost | describe_notes(writer.folder, judge)
+    writer.write_summary({**summary, "scores": scores.describe()})
     return Scored(outcomes, scores)
 
 

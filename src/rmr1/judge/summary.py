@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from rmr1.data.runs import RunWriter, read_judgments
+from rmr1.data.codec import loads
+from rmr1.data.runs import SUMMARY_FILE, RunWriter, read_judgments
 from rmr1.engines.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
 from rmr1.records import Judgment
@@ -119,7 +121,7 @@ def summarize_run(run: RunWriter, tally: Tally, judge: PairJudge) -> dict[str, A
         summary = summarize_judgments(judgment for _, judgment in read_judgments(run.folder))
     else:
         summary = tally.summary()
-    return {**summary, **describe_cost(summary, judge)}
+    return {**summary, **describe_cost(summary, judge), **describe_notes(run.folder, judge)}
 
 
 def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any]:
@@ -138,3 +140,16 @@ def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any
         price, prompt_tokens=summary["prompt_tokens"], completion_tokens=summary["completion_tokens"]
     )
     return {"cost_usd": round(cost, 6), "price_usd": price._asdict()}
+
+
+def describe_notes(folder: Path, judge: PairJudge | None) -> dict[str, Any]:
+    """`notes`: what was found out about the judge's server, and how it is asked therefore, by this start of the run
+    and by those before it; nothing at all if there is none.
+    """
+    try:
+        before = loads((folder / SUMMARY_FILE).read_bytes()).get("notes", ())
+    except (OSError, ValueError):
+        before = ()
+    engine: Any = getattr(judge, "engine", None)
+    notes = dict.fromkeys([*before, *getattr(engine, "notes", ())])
+    return {"notes": list(notes)} if notes else {}

@@ -188,13 +188,11 @@ def is_too_long(problem: Problem, body: Mapping[str, Any], num_prompt_tokens: in
         return False
     if problem.is_oversize or any(number < -1 for number in problem.numbers):
         return True
-    sizes = _read_sizes(problem, body)
-    if len(sizes) > 1:
-        return max(sizes) >= _SMALLEST_LIMIT
-    # A number alone is a limit if it looks like one: identifiers are seldom round, and a prompt has about its size.
+    # Identifiers are seldom round, as limits are, and a prompt that is too long has about the size of the limit.
     return any(
-        size >= _SMALLEST_LIMIT and (size % 64 == 0 or size % 100 == 0 or size <= 2 * num_prompt_tokens)
-        for size in sizes or problem.sizes
+        size >= _SMALLEST_LIMIT
+        and (size % 64 == 0 or size % 100 == 0 or num_prompt_tokens / 4 <= size <= 2 * num_prompt_tokens)
+        for size in _read_sizes(problem, body) or problem.sizes
     )
 
 

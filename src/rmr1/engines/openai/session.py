@@ -31,9 +31,10 @@ import orjson
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.limits import compute_backoff
 from rmr1.engines.openai.logprobs import align_verdict
+from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, estimate_most_tokens
 from rmr1.engines.openai.server import ChatServer
-from rmr1.engines.openai.trouble import Adapted, Refused, Retry, judge_problem
+from rmr1.engines.openai.trouble import REFUSALS, Adapted, Refused, Retry, judge_problem
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
     Choice,
@@ -275,18 +276,24 @@ class ChatSession:
         received = server.scrub(response.content)
         num_bytes = sum(len(text.encode(errors="replace")) for text in _list_texts(prompt.messages))
         num_most_tokens = estimate_most_tokens(num_bytes)
-        if not response.is_success:
-            if response.status_code in (400, 413, 422) and (form.remedies, server.dialect) != (
-                remedies,
-                dialect,
-            ):
+        status = response.status_code
+        if response.is_success:
+            try:
+                reply = read_reply(received)
+            except ReplyError as error:
+                server.count(error.usage, num_choices=num_choices, guess=guess)
+                if error.status is None:
+                    raise Retry(
+                        "no usable reply", str(error), usage=error.usage, is_empty=error.is_empty
+                    ) from None
+                status = error.status
+        if status >= 300:
+            if status in REFUSALS and (form.remedies, server.dialect) != (remedies, dialect):
                 raise Adapted  # another request has met it first
-            raise await judge_problem(server, client, response, received, body, form, num_most_tokens)
-        try:
-            reply = read_reply(received)
-        except ReplyError as error:
-            server.count(error.usage, num_choices=num_choices, guess=guess)
-            raise Retry("no usable reply", str(error), usage=error.usage, is_empty=error.is_empty) from None
+            problem = read_problem(status, received)
+            raise await judge_problem(
+                server, client, problem, response.headers, body, form, num_prompt_tokens=num_most_tokens
+            )
         server.accept(body, num_most_tokens, num_choices=reply.num_choices)
         server.confirm(form, remedies, prompt.pair_id)
         if reply.usage is None:

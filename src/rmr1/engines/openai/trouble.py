@@ -18,7 +18,7 @@ import httpx
 import orjson
 
 from rmr1.engines.openai.limits import parse_retry_after
-from rmr1.engines.openai.problems import Problem, is_moderated, read_problem
+from rmr1.engines.openai.problems import Problem, is_moderated
 from rmr1.engines.openai.remedies import Form, is_too_long
 from rmr1.engines.openai.server import ChatServer
 from rmr1.errors import GenerationError
@@ -27,6 +27,8 @@ from rmr1.records import Usage
 _LOOKUP_SECONDS = 10.0
 _MAX_NAMES = 10
 _RETRIED = {408, 409, 425, 429}
+REFUSALS = (400, 413, 422)
+"""Statuses of a request that the server may answer in another form."""
 
 
 class Retry(Exception):
@@ -69,15 +71,15 @@ class Adapted(Exception):
 async def judge_problem(
     server: ChatServer,
     client: httpx.AsyncClient,
-    response: httpx.Response,
-    received: bytes,
+    problem: Problem,
+    headers: Mapping[str, str],
     body: Mapping[str, Any],
     form: Form,
+    *,
     num_prompt_tokens: int,
 ) -> Exception:
     """What a status other than success means: the exception to raise. `form` is how `body` was written."""
-    status = response.status_code
-    problem = read_problem(status, received)
+    status = problem.status
     said = str(problem)
     if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or server.forgive()):
         return Refused(said)
@@ -99,9 +101,9 @@ async def judge_problem(
             is_changed = server.change_form(form, problem, body, num_prompt_tokens)
             if not is_changed and is_too_long(problem, body, num_prompt_tokens):
                 return Refused(said, finish_reason="skipped")
-        wait = parse_retry_after(response.headers, now=time.time())
+        wait = parse_retry_after(headers, now=time.time())
         return Retry(f"HTTP {status}", problem.message, wait=wait)
-    if status in (400, 413, 422):
+    if status in REFUSALS:
         if server.change_form(form, problem, body, num_prompt_tokens):
             return Adapted()
         if is_too_long(problem, body, num_prompt_tokens):

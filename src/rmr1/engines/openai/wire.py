@@ -62,11 +62,20 @@ EMPTY = "the text is empty"
 class ReplyError(ValueError):
     """A reply that was sent as a success and is none."""
 
-    def __init__(self, message: str, usage: Usage | None = None, *, is_empty: bool = False):
+    def __init__(
+        self,
+        message: str,
+        usage: Usage | None = None,
+        *,
+        is_empty: bool = False,
+        status: int | None = None,
+    ):
         super().__init__(message)
         self.usage = usage
         self.is_empty = is_empty
         """Whether it is whole, and the model has said nothing."""
+        self.status = status
+        """The HTTP status that it should have had, if it says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,10 +223,14 @@ def read_reply(body: bytes) -> Reply:
     choices = [_read_choice(choice) for choice in data.get("choices") or () if isinstance(choice, dict)]
     good = tuple(choice for choice in choices if choice.error is None)
     if not good:
-        said = choices[0].error if choices else _read_error(data.get("error"))
-        is_empty = bool(choices) and all(choice.error == EMPTY for choice in choices)
+        error = data.get("error")
+        code = error.get("code") if isinstance(error, dict) else None
+        said = choices[0].error if choices else _read_error(error)
         raise ReplyError(
-            f"the reply holds no text{f': {said}' if said else ' (no choices)'}", usage, is_empty=is_empty
+            f"the reply holds no text{f': {said}' if said else ' (no choices)'}",
+            usage,
+            is_empty=bool(choices) and all(choice.error == EMPTY for choice in choices),
+            status=code if isinstance(code, int) and 400 <= code < 600 else None,
         )
     model = data.get("model")
     return Reply(
