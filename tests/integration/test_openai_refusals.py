@@ -353,9 +353,7 @@ def test_a_server_that_takes_no_further_parameters_is_said_to_shape_the_draw() -
     assert len(server.calls) == 5
     assert server.calls[-1].body["top_p"] == 1.0 and not unknown & set(server.calls[-1].body)
     assert len(engine.notes) == 1
-    assert (
-        "top_k, min_p, repetition_penalty cannot be set, so the server's own values hold" in engine.notes[0]
-    )
+    assert "top_k, min_p, repetition_penalty are left to the server" in engine.notes[0]
 
 
 def test_parameters_that_are_refused_one_after_the_other() -> None:

@@ -2,7 +2,7 @@
 
 A refusal is a guess until the request is answered in another form. What a problem points to is tried first: parts
 of the request that it names, and its numbers compared with what was sent. If it points to nothing, each part that
-the server has not taken before is tried alone, then all together. `Form` goes through these guesses for one item:
+the server has not taken before is left out alone, then one more with every try. `Form` goes through these guesses for one item:
 what does not make the complaint go away is undone.
 """
 
@@ -17,8 +17,11 @@ from rmr1.engines.openai.problems import Problem
 from rmr1.engines.openai.wire import NEUTRAL, Dialect, choices_name, join_turns
 
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
-_DRAW = ("temperature", "top_p", *NEUTRAL, "seed", "stop", "n")
-_ADAPTABLE = (*_DRAW, "top_logprobs", "logprobs", *LENGTH_FIELDS)
+_ADAPTABLE = (
+    *("temperature", "top_p", *NEUTRAL, "seed", "stop", "n", "top_logprobs", "logprobs"),
+    *LENGTH_FIELDS,
+)
+"""What may be left out or renamed for a server that refuses it."""
 _TURNS = ("system", "turns")
 """Forms of the messages, counted among the parts of a request: system text, turns of one role in a row."""
 _FEWER_LOGPROBS = 5
@@ -27,7 +30,7 @@ _SMALLEST_LIMIT = 128
 """A smaller number is no limit of tokens, unless the length is what the problem names."""
 _LESS = 8
 """What the length is divided by if nothing says how much is too much."""
-MOST_FORMS = 14
+MOST_FORMS = 16
 """Forms in which one item is tried."""
 
 
@@ -129,6 +132,14 @@ def leave_out(names: Iterable[str], label: str = "") -> Remedy:
     return Remedy(label=label or f"{listed} {'is' if len(names) == 1 else 'are'} not sent", refused=names)
 
 
+def _combine(remedies: Sequence[Remedy]) -> Remedy:
+    return Remedy(
+        label="; ".join(dict.fromkeys(one.label for one in remedies)),
+        refused=frozenset().union(*(one.refused for one in remedies)),
+        changes=tuple({key: value for one in remedies for key, value in one.changes}.items()),
+    )
+
+
 def ask_singly(temperature: float) -> Remedy:
     """The remedy for a server that gives one choice a reply at this temperature."""
     return leave_out([choices_name(temperature)], "samples are asked for one by one")
@@ -170,15 +181,15 @@ def suggest(
         *change(problem.find_words([*_ADAPTABLE, *_TURNS, "role"])),
         *change(NEUTRAL),
         *change(["n", "system", "turns", "logprobs"]),
-        *[leave_out(rest) for rest in [[name for name in ("top_p", "seed", "stop") if name in ours]] if rest],
+        *(
+            [leave_out(rest)]
+            if (rest := [name for name in ("top_p", "seed", "stop") if name in ours])
+            else []
+        ),
+        *change(["temperature"]),
     ]
-    together = Remedy(
-        label="only what every server takes is sent",
-        refused=frozenset({"temperature"} & {*ours}).union(*(one.refused for one in alone)),
-        changes=tuple({key: value for one in alone for key, value in one.changes}.items()),
-    )
     length = _loosen(body, length_field) if is_large else []
-    return [*pointed, *alone, *length, *([together] if len(alone) > 1 else [])]
+    return [*pointed, *alone, *length, *(_combine(alone[:count]) for count in range(2, len(alone) + 1))]
 
 
 def is_too_long(problem: Problem, body: Mapping[str, Any], num_prompt_tokens: int) -> bool:
@@ -244,7 +255,8 @@ def _change_part(
     if part in NEUTRAL and body[part] == NEUTRAL[part]:
         # What was not asked for may go all at once.
         unasked = [name for name in NEUTRAL if name in parts and name in ours and body[name] == NEUTRAL[name]]
-        return [leave_out(unasked, f"{', '.join(unasked)} cannot be set, so the server's own values hold")]
+        verb = "is" if len(unasked) == 1 else "are"
+        return [leave_out(unasked, f"{', '.join(unasked)} {verb} left to the server")]
     return [leave_out([part])]
 
 

@@ -96,6 +96,8 @@ class ChatServer:
         """Of those that were answered; estimated tokens."""
         self._helped: dict[Remedy, set[str]] = {}
         """Remedy -> items that it has brought an answer."""
+        self._failed: set[Remedy] = set()
+        """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._cuts = False
@@ -222,14 +224,16 @@ class ChatServer:
                 num_prompt_tokens=num_prompt_tokens,
                 is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
             )
-            # What has helped another item goes first.
-            return sorted(found, key=lambda remedy: remedy not in self._helped)
+            # What has helped another item goes first, what has not goes last.
+            return sorted(found, key=lambda remedy: (remedy not in self._helped, remedy in self._failed))
 
         with self._lock:
             return form.change(problem, find)
 
     def confirm(self, form: Form, remedies: Iterable[Remedy], item: str) -> None:
         """They have brought an answer; what has helped two items becomes the dialect of the run."""
+        with self._lock:
+            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
             if remedy.is_general:
                 self._adopt(remedy, item, f"because the server said: {form.reasons[remedy]}")
