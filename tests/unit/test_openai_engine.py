@@ -18,7 +18,7 @@ from rmr1.engines.openai import OpenAIEngine, parse_openai_name
 from rmr1.engines.openai.limits import Pacer, compute_backoff, parse_retry_after
 from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.engines.openai.problems import read_numbers, read_problem
-from rmr1.engines.openai.remedies import Form, Remedy, is_too_long, leave_out, list_parts, suggest
+from rmr1.engines.openai.remedies import Form, Refusal, Remedy, leave_out, list_parts
 from rmr1.engines.openai.server import ChatServer
 from rmr1.engines.openai.wire import (
     Choice,
@@ -244,13 +244,17 @@ def problem_of(said: Any, status: int = 400) -> Any:
     return read_problem(status, json.dumps(said).encode())
 
 
-def suggest_for(
+def refusal_of(
     said: Any, *, sent: dict[str, Any] | None = None, accepted: Any = (), **values: Any
-) -> list[Remedy]:
+) -> Refusal:
     sent = SENT if sent is None else sent
-    ours = [name for name, _ in list_parts(sent) if name not in accepted]
-    settings = {"ours": ours, "num_prompt_tokens": 100, "is_large": True, **values}
-    return suggest(problem_of(said), sent, Dialect(), **settings)
+    ours = frozenset(name for name, _ in list_parts(sent)) - {*accepted}
+    settings = {"dialect": Dialect(), "num_prompt_tokens": 100, "is_large": True, **values}
+    return Refusal(problem=problem_of(said), body=sent, ours=ours, **settings)
+
+
+def suggest_for(said: Any, **values: Any) -> list[Remedy]:
+    return refusal_of(said, **values).suggest()
 
 
 @pytest.mark.parametrize(
@@ -278,6 +282,10 @@ def suggest_for(
             {"length_field": "max_completion_tokens", "refused": {"max_tokens"}},
         ),
         (
+            "max_tokens=9000 is unsupported",
+            {"length_field": "max_completion_tokens", "refused": {"max_tokens"}},
+        ),
+        (
             "max_tokens is too large: 9000. This model supports at most 4096 completion tokens",
             {"length_limit": 4096},
         ),
@@ -288,7 +296,9 @@ def suggest_for(
     ],
 )
 def test_what_a_message_points_to_is_tried_first(message: str, expected: dict[str, Any]) -> None:
-    known = {key: frozenset(value) if key == "refused" else value for key, value in expected.items()}
+    known: dict[str, Any] = {
+        key: frozenset(value) if key == "refused" else value for key, value in expected.items()
+    }
     assert suggest_for({"error": {"message": message}})[0].apply(Dialect()) == replace(Dialect(), **known)
 
 
@@ -328,11 +338,9 @@ def test_without_any_words_each_part_is_tried_alone_and_then_all() -> None:
 
 
 def test_a_server_that_takes_neither_name_of_the_length_limit() -> None:
-    problem = problem_of({"error": {"message": "unknown field", "param": "max_completion_tokens"}})
+    said = {"error": {"message": "unknown field", "param": "max_completion_tokens"}}
     dialect = Dialect(refused=frozenset({"max_tokens"}), length_field="max_completion_tokens")
-    sent = {"messages": [USER], "max_completion_tokens": 9}
-    ours = ["max_completion_tokens"]
-    found = suggest(problem, sent, dialect, ours=ours, num_prompt_tokens=9, is_large=True)
+    found = suggest_for(said, sent={"messages": [USER], "max_completion_tokens": 9}, dialect=dialect)
     assert found[0].is_general and found[0].apply(dialect).length_field is None
 
 
@@ -411,7 +419,7 @@ def test_numbers_of_a_text(text: str, numbers: tuple[int, ...]) -> None:
     ],
 )
 def test_refusals_that_are_about_length(said: Any, right: bool) -> None:
-    assert is_too_long(problem_of(said), {**SENT, "max_tokens": 3000}, 100) is right
+    assert refusal_of(said, sent={**SENT, "max_tokens": 3000}).is_too_long is right
 
 
 @pytest.mark.parametrize(
@@ -448,7 +456,7 @@ def test_error_messages_of_every_form(raw: bytes, message: str, code: str) -> No
     ],
 )
 def test_messages_of_over_long_prompts(message: str) -> None:
-    assert is_too_long(problem_of({"message": message}), {"messages": [USER], "max_tokens": 8192}, 100)
+    assert refusal_of({"message": message}, sent={"messages": [USER], "max_tokens": 8192}).is_too_long
 
 
 @pytest.mark.parametrize(

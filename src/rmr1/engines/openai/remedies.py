@@ -1,9 +1,9 @@
 """What may be changed about a request that a server refuses, and how it is found out that it helped. Pure.
 
-A refusal is a guess until the request is answered in another form. What a problem points to is tried first: parts
-of the request that it names, and its numbers compared with what was sent. If it points to nothing, each part that
-the server has not taken before is left out alone, then one more with every try. `Form` goes through these guesses for one item:
-what does not make the complaint go away is undone.
+Why a request was refused is a guess until it is answered in another form. What a problem points to is tried first:
+parts of the request that it names, and its numbers compared with what was sent. If it points to nothing, each part
+that the server has not taken before is left out alone, then one more with every try. `Form` goes through these
+guesses for one item: what does not make the complaint go away is undone.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _ADAPTABLE = (
     *LENGTH_FIELDS,
 )
 """What may be left out or renamed for a server that refuses it."""
-_TURNS = ("system", "turns")
-"""Forms of the messages, counted among the parts of a request: system text, turns of one role in a row."""
+_TURNS = ("turns", "system")
+"""Forms of the messages, counted among the parts of a request: turns of one role in a row, system text."""
 _FEWER_LOGPROBS = 5
 """What servers that refuse 20 alternatives take."""
 _SMALLEST_LIMIT = 128
@@ -132,79 +132,9 @@ def leave_out(names: Iterable[str], label: str = "") -> Remedy:
     return Remedy(label=label or f"{listed} {'is' if len(names) == 1 else 'are'} not sent", refused=names)
 
 
-def _combine(remedies: Sequence[Remedy]) -> Remedy:
-    return Remedy(
-        label="; ".join(dict.fromkeys(one.label for one in remedies)),
-        refused=frozenset().union(*(one.refused for one in remedies)),
-        changes=tuple({key: value for one in remedies for key, value in one.changes}.items()),
-    )
-
-
 def ask_singly(temperature: float) -> Remedy:
     """The remedy for a server that gives one choice a reply at this temperature."""
     return leave_out([choices_name(temperature)], "samples are asked for one by one")
-
-
-def suggest(
-    problem: Problem,
-    body: Mapping[str, Any],
-    dialect: Dialect,
-    *,
-    ours: Sequence[str],
-    num_prompt_tokens: int,
-    is_large: bool,
-) -> list[Remedy]:
-    """What may help, the likeliest first.
-
-    `ours` are the parts of `body` that may be given up: not what the user asked for by name, and not what the
-    server has taken before. `num_prompt_tokens` is an upper estimate. `is_large`: the server has taken no larger
-    prompt yet.
-    """
-
-    def change(parts: Iterable[str]) -> list[Remedy]:
-        parts = list(parts)
-        return [one for part in parts for one in _change_part(part, parts, body, dialect, problem, ours)]
-
-    length_field = dialect.length_field or ""
-    named = problem.find_parts((*body, *_TURNS))
-    limits = _fit_length(problem, body, length_field, ours, num_prompt_tokens)
-    if is_too_long(problem, body, num_prompt_tokens):
-        if len(_read_sizes(problem, body)) < 2:
-            return limits + _loosen(body, length_field)
-        # Two numbers that leave no room under any reading are not asked about again.
-        return limits and limits + _loosen(body, length_field)[:1]
-    pointed = [*limits, *change(named), *(_loosen(body, length_field) if length_field in named else [])]
-    if named and not pointed:
-        return []  # it is about what may not be changed
-    alone = [
-        *change(_find_echoed(problem, body)),
-        *change(problem.find_words([*_ADAPTABLE, *_TURNS, "role"])),
-        *change(NEUTRAL),
-        *change(["n", "system", "turns", "logprobs"]),
-        *(
-            [leave_out(rest)]
-            if (rest := [name for name in ("top_p", "seed", "stop") if name in ours])
-            else []
-        ),
-        *change(["temperature"]),
-    ]
-    length = _loosen(body, length_field) if is_large else []
-    return [*pointed, *alone, *length, *(_combine(alone[:count]) for count in range(2, len(alone) + 1))]
-
-
-def is_too_long(problem: Problem, body: Mapping[str, Any], num_prompt_tokens: int) -> bool:
-    """Whether a refusal speaks of the length of prompt and answer, by its numbers, its status or its code."""
-    named = [name for name in problem.find_parts([*body]) if name not in (*LENGTH_FIELDS, "messages")]
-    if named:
-        return False
-    if problem.is_oversize or any(number < -1 for number in problem.numbers):
-        return True
-    # Identifiers are seldom round, as limits are, and a prompt that is too long has about the size of the limit.
-    return any(
-        size >= _SMALLEST_LIMIT
-        and (size % 64 == 0 or size % 100 == 0 or num_prompt_tokens / 4 <= size <= 2 * num_prompt_tokens)
-        for size in _read_sizes(problem, body) or problem.sizes
-    )
 
 
 def estimate_most_tokens(num_bytes: int) -> int:
@@ -212,103 +142,166 @@ def estimate_most_tokens(num_bytes: int) -> int:
     return math.ceil(num_bytes / 3) + 64
 
 
-def _change_part(
-    part: str,
-    parts: Sequence[str],
-    body: Mapping[str, Any],
-    dialect: Dialect,
-    problem: Problem,
-    ours: Sequence[str],
-) -> list[Remedy]:
-    if part in ("messages", "role"):
-        return [
-            one
-            for inner in ("turns", "system")
-            for one in _change_part(inner, parts, body, dialect, problem, ours)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A problem, the request that met it, and what is known of the server."""
+
+    problem: Problem
+    body: Mapping[str, Any]
+    dialect: Dialect
+    """That of `body`."""
+    ours: frozenset[str]
+    """Parts of `body` that may be given up: not what the user asked for by name, and not what the server has taken
+    before."""
+    num_prompt_tokens: int
+    """Rather too many than too few."""
+    is_large: bool
+    """Whether the server has taken no larger prompt yet."""
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether it speaks of the length of prompt and answer: by status, code or numbers."""
+        named = self.problem.find_parts([*self.body])
+        if any(name not in (*LENGTH_FIELDS, "messages") for name in named):
+            return False
+        if self.problem.is_oversize or any(number < -1 for number in self.problem.numbers):
+            return True
+        # A limit may be what was asked for, but for a name of the length with its value.
+        sizes = self._sizes or ([] if {*named} & {*LENGTH_FIELDS} else self.problem.sizes)
+        # Identifiers are seldom round, as limits are, and a prompt that is too long has about the limit's size.
+        least, most = self.num_prompt_tokens / 4, 2 * self.num_prompt_tokens
+        return any(
+            size >= _SMALLEST_LIMIT and (size % 64 == 0 or size % 100 == 0 or least <= size <= most)
+            for size in sizes
+        )
+
+    def suggest(self) -> list[Remedy]:
+        """What may help, the likeliest first."""
+        limits, loose = self._fit_length(), self._loosen()
+        if self.is_too_long:
+            if len(self._sizes) < 2:
+                return limits + loose
+            # Two numbers that leave no room under any reading are not asked about again.
+            return limits and limits + loose[:1]
+        named = self.problem.find_parts((*self.body, *_TURNS))
+        changed = self._change(named)
+        pointed = limits + changed if self._sizes else changed + limits
+        if self._length_field in named:
+            pointed += loose
+        if named and not pointed:
+            return []  # it is about what may not be changed
+        guesses = [
+            *self._change(self._find_echoed()),
+            *self._change(self.problem.find_words([*_ADAPTABLE, *_TURNS, "role"])),
+            *self._change([*NEUTRAL, "n", "system", "turns", "logprobs"]),
+            *(leave_out(rest) for rest in [self.ours & {"top_p", "seed", "stop"}] if rest),
+            *self._change(["temperature"]),
         ]
-    if part not in ours:
-        return []
-    if part == "turns":
-        return [Remedy(label="turns of one role in a row are sent as one", changes=(("joins_turns", True),))]
-    if part == "system":
+        alone = list(dict.fromkeys(guesses))
+        several = [_combine(alone[:count]) for count in range(2, len(alone) + 1)]
+        return [*pointed, *alone, *(loose if self.is_large else []), *several]
+
+    @property
+    def _length_field(self) -> str:
+        return self.dialect.length_field or ""
+
+    @property
+    def _sizes(self) -> list[int]:
+        """The numbers that may count tokens and are not just what was sent, in their order of size."""
+        sent = {self.body[name] for name in _ADAPTABLE if isinstance(self.body.get(name), int)}
+        return sorted({*self.problem.sizes} - sent)
+
+    def _find_echoed(self) -> list[str]:
+        """Parts whose value the problem repeats."""
         return [
-            Remedy(
-                label="the system text is put into the first user turn", changes=(("merges_system", True),)
+            name
+            for name in ("n", "top_logprobs", "top_k", "seed")
+            if self.body.get(name, 0) > 1 and self.body[name] in self.problem.numbers
+        ]
+
+    def _change(self, parts: Sequence[str]) -> list[Remedy]:
+        """Remedies for the parts that may be changed; what was not asked for goes all at once."""
+        found: list[Remedy] = []
+        unasked = [name for name in NEUTRAL if name in parts and self.body.get(name) == NEUTRAL[name]]
+        for part in parts:
+            if part in ("messages", "role"):
+                found += self._change(_TURNS)
+            elif part in self.ours and part in unasked:
+                names = [name for name in unasked if name in self.ours]
+                verb = "is" if len(names) == 1 else "are"
+                found.append(leave_out(names, f"{', '.join(names)} {verb} left to the server"))
+            elif part in self.ours:
+                found += self._change_one(part)
+        return list(dict.fromkeys(found))
+
+    def _change_one(self, part: str) -> list[Remedy]:
+        if part == "turns":
+            return [_write("turns of one role in a row are sent as one", joins_turns=True)]
+        if part == "system":
+            return [_write("the system text is put into the first user turn", merges_system=True)]
+        if part in LENGTH_FIELDS:
+            other = LENGTH_FIELDS[1 - LENGTH_FIELDS.index(part)]
+            if other in self.dialect.refused:
+                return [_write("no limit of new tokens is sent", length_field=None)]
+            renamed = _write(f"{other} is sent instead of {part}", length_field=other)
+            return [replace(renamed, refused=frozenset({part}))]
+        if part == "n":
+            return [ask_singly(self.body.get("temperature", 1.0))]
+        if part == "top_logprobs":
+            asked = self.body[part]
+            lower = [number for number in self.problem.numbers if 0 < number < asked]
+            fewer = max(lower, default=min(_FEWER_LOGPROBS, asked - 1))
+            few = _write(
+                f"log-probabilities of {fewer} tokens are asked for instead of {asked}",
+                num_top_logprobs=fewer,
             )
-        ]
-    if part in LENGTH_FIELDS:
-        other = LENGTH_FIELDS[1 - LENGTH_FIELDS.index(part)]
-        if other in dialect.refused:
-            return [Remedy(label="no limit of new tokens is sent", changes=(("length_field", None),))]
-        renamed = (("length_field", other),)
-        return [
-            Remedy(label=f"{other} is sent instead of {part}", refused=frozenset({part}), changes=renamed)
-        ]
-    if part == "n":
-        return [ask_singly(body.get("temperature", 1.0))]
-    if part == "top_logprobs":
-        asked = body[part]
-        fewer = max((number for number in problem.numbers if 0 < number < asked), default=_FEWER_LOGPROBS)
-        label = f"log-probabilities of {fewer} tokens are asked for instead of {asked}"
-        few = [Remedy(label=label, changes=(("num_top_logprobs", fewer),))] if fewer < asked else []
-        return [*few, leave_out(["logprobs"])]
-    if part in NEUTRAL and body[part] == NEUTRAL[part]:
-        # What was not asked for may go all at once.
-        unasked = [name for name in NEUTRAL if name in parts and name in ours and body[name] == NEUTRAL[name]]
-        verb = "is" if len(unasked) == 1 else "are"
-        return [leave_out(unasked, f"{', '.join(unasked)} {verb} left to the server")]
-    return [leave_out([part])]
+            return [*([few] if fewer else []), leave_out(["logprobs"])]
+        return [leave_out([part])]
+
+    def _fit_length(self) -> list[Remedy]:
+        """Limits of new tokens by the problem's numbers and what was asked for."""
+        most = self.body.get(self._length_field)
+        if most is None:
+            return []
+        numbers, sizes = self.problem.numbers, self._sizes
+        found: list[Remedy] = []
+        rooms: list[int] = []
+        if len(sizes) > 1:
+            if most not in numbers or any(total - most in sizes for total in sizes):
+                # Prompt and answer may be counted together.
+                rooms += [limit + most - total for total in sizes for limit in sizes if most < total > limit]
+            rooms += [limit - size for size in sizes for limit in sizes if size < limit < size + most]
+        elif sizes and sizes[0] < most:
+            is_open = self._length_field in self.ours
+            is_named = self._length_field in self.problem.find_parts([self._length_field])
+            if is_named or (is_open and sizes[0] >= _SMALLEST_LIMIT):
+                found.append(_limit_length(sizes[0], is_general=is_open))
+            rooms.append(sizes[0] - self.num_prompt_tokens)
+        elif sizes or most in numbers:
+            rooms.append((sizes or [most])[0] - self.num_prompt_tokens)
+        return [*found, *(_limit_length(room) for room in dict.fromkeys(rooms) if 0 < room < most)][:3]
+
+    def _loosen(self) -> list[Remedy]:
+        """Any room there is, for one item: as much as the server gives by itself, or little."""
+        most = self.body.get(self._length_field)
+        if most is None:
+            return []
+        none = replace(_write("no limit of new tokens is sent", length_field=None), is_general=False)
+        return [none, *([_limit_length(most // _LESS)] if most >= _LESS else [])]
 
 
-def _fit_length(
-    problem: Problem, body: Mapping[str, Any], length_field: str, ours: Sequence[str], num_prompt_tokens: int
-) -> list[Remedy]:
-    """Limits of new tokens by the problem's numbers and what was asked for."""
-    most = body.get(length_field)
-    if most is None:
-        return []
-    sizes = _read_sizes(problem, body)
-    rooms: list[int] = []
-    found: list[Remedy] = []
-    if len(sizes) > 1:
-        if most not in problem.numbers or any(total - most in sizes for total in sizes):
-            # Prompt and answer may be counted together.
-            rooms += [limit + most - total for total in sizes for limit in sizes if most < total > limit]
-        rooms += [limit - size for size in sizes for limit in sizes if size < limit < size + most]
-    elif sizes and sizes[0] < most:
-        is_named, is_open = length_field in problem.find_parts([length_field]), length_field in ours
-        if is_named or (is_open and sizes[0] >= _SMALLEST_LIMIT):
-            found.append(_limit_length(sizes[0], is_general=is_open))
-        rooms.append(sizes[0] - num_prompt_tokens)
-    elif sizes or most in problem.numbers:
-        rooms.append((sizes or [most])[0] - num_prompt_tokens)
-    return [*found, *(_limit_length(room) for room in dict.fromkeys(rooms) if 0 < room < most)][:3]
-
-
-def _loosen(body: Mapping[str, Any], length_field: str) -> list[Remedy]:
-    """Any room there is, for one item: as much as the server gives by itself, or little."""
-    most = body.get(length_field)
-    if most is None:
-        return []
-    none = Remedy(label="no limit of new tokens is sent", changes=(("length_field", None),), is_general=False)
-    return [none, *([_limit_length(most // _LESS)] if most >= _LESS else [])]
+def _write(label: str, **changes: Any) -> Remedy:
+    return Remedy(label=label, changes=tuple(changes.items()))
 
 
 def _limit_length(most: int, *, is_general: bool = False) -> Remedy:
-    label = f"at most {most} new tokens are asked for"
-    return Remedy(label=label, changes=(("length_limit", most),), is_general=is_general)
+    limit = _write(f"at most {most} new tokens are asked for", length_limit=most)
+    return replace(limit, is_general=is_general)
 
 
-def _read_sizes(problem: Problem, body: Mapping[str, Any]) -> list[int]:
-    """The numbers that may count tokens and are not just what was sent, in their order of size."""
-    sent = {body[name] for name in _ADAPTABLE if isinstance(body.get(name), int)}
-    return sorted({*problem.sizes} - sent)
-
-
-def _find_echoed(problem: Problem, body: Mapping[str, Any]) -> list[str]:
-    """Parts whose value the problem repeats."""
-    return [
-        name
-        for name in ("n", "top_logprobs", "top_k", "seed")
-        if body.get(name, 0) > 1 and body[name] in problem.numbers
-    ]
+def _combine(remedies: Sequence[Remedy]) -> Remedy:
+    return Remedy(
+        label="; ".join(one.label for one in remedies),
+        refused=frozenset().union(*(one.refused for one in remedies)),
+        changes=tuple({key: value for one in remedies for key, value in one.changes}.items()),
+    )

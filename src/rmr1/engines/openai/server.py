@@ -23,7 +23,7 @@ import orjson
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer
 from rmr1.engines.openai.problems import Problem
-from rmr1.engines.openai.remedies import LENGTH_FIELDS, Form, Remedy, ask_singly, list_parts, suggest
+from rmr1.engines.openai.remedies import LENGTH_FIELDS, Form, Refusal, Remedy, ask_singly, list_parts
 from rmr1.engines.openai.wire import Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
@@ -203,32 +203,35 @@ class ChatServer:
             self._num_forbidden += 1
             return self.has_answered and self._num_forbidden <= _MOST_FORBIDDEN
 
-    def change_form(
-        self, form: Form, problem: Problem, body: Mapping[str, Any], num_prompt_tokens: int
-    ) -> bool:
-        """Give the item of a refused request its next form; False if there is none left."""
-
-        def find() -> list[Remedy]:
-            ours = [
-                name
-                for name, value in sorted(list_parts(body))
-                if name not in self.extra_body
-                and (name, value) not in self._accepted
-                and not (self._is_length_fixed and name in LENGTH_FIELDS)
-            ]
-            found = suggest(
-                problem,
-                body,
-                form.write(self.dialect),
-                ours=ours,
+    def read_refusal(
+        self, problem: Problem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int
+    ) -> Refusal:
+        """The problem beside the request that met it, which `form` has written."""
+        with self._lock:
+            return Refusal(
+                problem=problem,
+                body=body,
+                dialect=form.write(self.dialect),
+                ours=frozenset(
+                    name
+                    for name, value in list_parts(body)
+                    if name not in self.extra_body
+                    and (name, value) not in self._accepted
+                    and not (self._is_length_fixed and name in LENGTH_FIELDS)
+                ),
                 num_prompt_tokens=num_prompt_tokens,
                 is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
             )
+
+    def change_form(self, form: Form, refusal: Refusal) -> bool:
+        """Give the item of a refused request its next form; False if there is none left."""
+
+        def find() -> list[Remedy]:
             # What has helped another item goes first, what has not goes last.
-            return sorted(found, key=lambda remedy: (remedy not in self._helped, remedy in self._failed))
+            return sorted(refusal.suggest(), key=lambda one: (one not in self._helped, one in self._failed))
 
         with self._lock:
-            return form.change(problem, find)
+            return form.change(refusal.problem, find)
 
     def confirm(self, form: Form, remedies: Iterable[Remedy], item: str) -> None:
         """They have brought an answer; what has helped two items becomes the dialect of the run."""

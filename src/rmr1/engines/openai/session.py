@@ -167,7 +167,7 @@ class ChatSession:
         done: list[Generation] = []
         if params.num_samples > 1 and server.dialect.takes_choices(params):
             done = await self._complete(request, messages, form, 0, params.num_samples)
-            if form.is_over:
+            if form.is_over and not done[0].text:
                 done += [replace(done[0], billed=None)] * (params.num_samples - len(done))
         rest = range(len(done), params.num_samples)
         try:

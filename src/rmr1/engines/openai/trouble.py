@@ -19,7 +19,7 @@ import orjson
 
 from rmr1.engines.openai.limits import parse_retry_after
 from rmr1.engines.openai.problems import Problem, is_moderated
-from rmr1.engines.openai.remedies import Form, is_too_long
+from rmr1.engines.openai.remedies import Form
 from rmr1.engines.openai.server import ChatServer
 from rmr1.errors import GenerationError
 from rmr1.records import Usage
@@ -98,15 +98,16 @@ async def judge_problem(
     if status in _RETRIED or status >= 500:
         if status == 500 and form.is_repeated(problem):
             # A passing trouble does not say the same twice, so it may be the request after all.
-            is_changed = server.change_form(form, problem, body, num_prompt_tokens)
-            if not is_changed and is_too_long(problem, body, num_prompt_tokens):
+            refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
+            if not server.change_form(form, refusal) and refusal.is_too_long:
                 return Refused(said, finish_reason="skipped")
         wait = parse_retry_after(headers, now=time.time())
         return Retry(f"HTTP {status}", problem.message, wait=wait)
     if status in REFUSALS:
-        if server.change_form(form, problem, body, num_prompt_tokens):
+        refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
+        if server.change_form(form, refusal):
             return Adapted()
-        if is_too_long(problem, body, num_prompt_tokens):
+        if refusal.is_too_long:
             return Refused(said, finish_reason="skipped")
         if _is_about_model(problem, server.model) and not server.has_answered:
             missing = await _find_missing(server, client)
