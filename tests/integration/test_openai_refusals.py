@@ -17,6 +17,7 @@ pytest.importorskip("httpx")
 
 from rmr1.engines import Request, SamplingParams
 from rmr1.engines.openai import OpenAIEngine
+from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import MOST_FORMS
 from rmr1.errors import GenerationError
 from rmr1.records import Generation, Message, assistant, user
@@ -162,6 +163,11 @@ def test_a_prompt_that_is_too_long_is_its_own_matter(name: str) -> None:
         )
         for key, (generation,) in answers.items():
             assert generation.finish_reason == ("skipped" if "huge" in key else "stop"), generation
+            if "huge" in key:
+                # What was said of the request as it was meant.
+                assert generation.error == str(
+                    read_problem(status, json.dumps(say(sizes[key] + 1, 3000)).encode())
+                )
         small = [call for call in server.calls if "small" in call.item]
         assert len(small) == 4 and all(call.body["max_tokens"] == 3000 for call in small)
         assert max(Counter(call.item for call in server.calls).values()) <= 4

@@ -107,6 +107,7 @@ async def judge_problem(
         refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
         if server.change_form(form, refusal):
             return Adapted()
+        said = str(next(iter(form.reasons.values()), problem))  # of the request as it was meant
         if refusal.is_too_long:
             return Refused(said, finish_reason="skipped")
         if _is_about_model(problem, server.model) and not server.has_answered:
