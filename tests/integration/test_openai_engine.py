@@ -16,12 +16,14 @@ import pytest
 
 pytest.importorskip("httpx")
 
-from rmr1.data.runs import open_run
+from rmr1.data.runs import open_run, read_judgments
 from rmr1.engines import Request, SamplingParams
 from rmr1.engines.openai import OpenAIEngine
 from rmr1.errors import GenerationError
+from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings
+from rmr1.judge.summary import Tally, summarize_run
 from rmr1.prompts import load_family
 from rmr1.records import Generation, ImagePart, Message, PreferencePair, TextPart, Usage, assistant, user
 from tests.integration.faulty_server import (
@@ -288,11 +290,12 @@ def test_samples_are_asked_for_one_by_one_where_the_server_gives_one() -> None:
         assert [generation.text for generation in generations] == [str(g.seed) for g in generations]
         assert [g.billed for g in generations] == [Usage(prompt_tokens=100, completion_tokens=20)] * 3
     assert Counter(call.item for call in server.calls) == {"one": 3, "two": 3, "three": 3}
-    assert [call.body.get("n") for call in server.calls].count(3) == 1
+    # The second item confirms it.
+    assert [call.body.get("n") for call in server.calls].count(3) == 2
     assert len(engine.notes) == 1 and "one by one" in engine.notes[0]
 
 
-def test_a_useless_reply_is_billed_though_another_request_shows_that_choices_come_one_by_one() -> None:
+def test_a_useless_reply_is_billed_though_other_requests_show_that_choices_come_one_by_one() -> None:
     """Its next try, which waits meanwhile, goes out for one sample."""
 
     def behave(call: Call) -> Answer:
@@ -300,11 +303,12 @@ def test_a_useless_reply_is_billed_though_another_request_shows_that_choices_com
             return Answer(body=completion(choices=[]), is_billed=True)
         return good()
 
-    answers, server, engine = ask(behave, ["one", "two"], SAMPLED, concurrency=2, backoff_seconds=0.5)
+    keys = ["one", "two", "three"]
+    answers, server, engine = ask(behave, keys, SAMPLED, concurrency=3, backoff_seconds=0.5)
     assert [call.body.get("n", 1) for call in server.calls if call.item == "one"] == [3, 1, 1, 1]
     billed = [generation.billed or Usage() for generations in answers.values() for generation in generations]
-    assert sum(usage.prompt_tokens for usage in billed) == 100 * server.billed.total() == 700
-    assert engine.usage == Usage(prompt_tokens=700, completion_tokens=140)
+    assert sum(usage.prompt_tokens for usage in billed) == 100 * server.billed.total() == 1000
+    assert engine.usage == Usage(prompt_tokens=1000, completion_tokens=200)
 
 
 def test_seeds_fit_into_31_bits_and_are_absent_when_greedy() -> None:
@@ -379,8 +383,10 @@ def test_a_parameter_that_is_refused_is_left_out_from_then_on(
     answers, server, engine = ask(behave, ["one", "two", "three"], params, concurrency=1)
     assert all(len(generations) == 2 and not generations[0].error for generations in answers.values())
     sent = [set(call.body) for call in server.calls]
-    assert sum(name in fields for fields in sent) == 1
+    # Two items have met it; the third one is asked in the server's way from the start.
+    assert sum(name in fields for fields in sent) == 2
     expected = {"temperature", "top_p", "top_k", "seed", "stop", "logprobs", "top_logprobs", "max_tokens"}
+    expected |= {"min_p", "repetition_penalty"}
     dropped = {"logprobs": {"logprobs", "top_logprobs"}}.get(name, {name})
     added = {"max_completion_tokens"} if name == "max_tokens" else set()
     assert sent[-1] - {"model", "messages"} == expected - dropped | added
@@ -585,6 +591,92 @@ def test_a_404_among_answers_is_a_passing_trouble() -> None:
     assert answers["two"][0].error is None
 
 
+@pytest.mark.parametrize("content", ["", None, " \n"])
+def test_an_empty_reply_is_asked_for_again_and_is_a_failure_in_the_end(content: str | None) -> None:
+    generation, server, _ = ask_one(first(good(text=content)))
+    assert (generation.text, generation.error) == ("<answer>[[A]]</answer>", None)
+    assert generation.billed == Usage(prompt_tokens=200, completion_tokens=40)
+    # A server that keeps the answers it gave is asked for another one.
+    assert len({call.headers["idempotency-key"] for call in server.calls}) == 2
+    generation, server, _ = ask_one(lambda call: good(text=content), max_retries=2)
+    assert generation.finish_reason == "error" and not generation.is_refused
+    assert generation.error == "no usable reply after 3 tries: the reply holds no text: the text is empty"
+    assert len(server.calls) == 3
+    generation, _, _ = ask_one(lambda call: good(text=content, message={"reasoning_content": "hm"}))
+    assert generation.error is None and generation.text.startswith("<think>\nhm")
+
+
+def test_one_empty_text_of_several_is_asked_for_alone() -> None:
+    def behave(call: Call) -> Answer:
+        texts = ["a", "", "c"] if call.body.get("n") == 3 else ["b"]
+        choices = [
+            {"index": n, "finish_reason": "stop", "message": {"content": one}} for n, one in enumerate(texts)
+        ]
+        return good(choices=choices)
+
+    answers, server, engine = ask(behave, ["one", "two", "three"], SAMPLED, concurrency=1)
+    assert [[one.text for one in generations] for generations in answers.values()] == [["a", "c", "b"]] * 3
+    assert sum(call.body.get("n") == 3 for call in server.calls) == 3 and engine.notes == ()
+
+
+def test_half_characters_and_infinities_in_a_reply_are_read(tmp_path: Path) -> None:
+    tokens = [
+        token("? ok <answer>[["), token("A", -0.2, A=-0.2, B=-float("inf")), token("]]"), token("</answer>")
+    ]  # fmt: skip
+    tokens[0] |= {"token": "\ud83d ok <answer>[[", "bytes": None, "logprob": float("nan")}
+    body = completion("\ud83d ok <answer>[[A]]</answer>", logprobs={"content": tokens})
+    raw = json.dumps(body).encode()
+    assert b"\\ud83d" in raw and b"-Infinity" in raw and b"NaN" in raw
+    pair = PreferencePair(
+        id="1", prompt=(user("q"),), response_a=(assistant("a"),), response_b=(assistant("b"),), label="A"
+    )
+    with FaultyServer(lambda call: Answer(body=raw)) as server:
+        engine = make_engine(server.base_url)
+        settings = JudgeSettings(order="given", sampling=SamplingParams(verdict_logprobs=True))
+        with open_run(tmp_path / "run", {"engine": engine.fingerprint()}) as run:
+            ((_, judgment),) = run_judge([pair], engine, load_family("rubric"), settings, run=run)
+    assert len(server.calls) == 1
+    assert judgment.winner == "A"
+    generation = judgment.votes[0].generation
+    assert generation.text == "\ufffd ok <answer>[[A]]</answer>"
+    assert generation.verdict_logprobs == (("A", -0.2), ("B", -9999.0))
+    assert [stored for _, stored in read_judgments(tmp_path / "run")] == [judgment]
+
+
+def test_what_was_found_out_about_a_server_is_kept_with_the_run(tmp_path: Path) -> None:
+    def behave(call: Call) -> Answer:
+        has_system = call.body["messages"][0]["role"] == "system"
+        return failure(400, "System role not supported") if has_system else good(model="quite-another")
+
+    pair = PreferencePair(
+        id="1", prompt=(user("q"),), response_a=(assistant("a"),), response_b=(assistant("b"),)
+    )
+    for number in (1, 2):
+        with FaultyServer(behave if number == 1 else lambda call: good(model="a-third")) as server:
+            judge = GenerativeJudge(make_engine(server.base_url), load_family("rubric"), JudgeSettings())
+            with open_run(tmp_path / "run", {"engine": "x"}) as run:
+                tally = Tally()
+                for _, judgment in judge.run([pair] * number, run=run):
+                    tally.add(judgment)
+                run.write_summary(summarize_run(run, tally, judge))
+    notes = json.loads((tmp_path / "run" / "run.json").read_text())["notes"]
+    assert [note.partition("/v1: ")[2].partition(",")[0] for note in notes] == [
+        "the system text is put into the first user turn",
+        "the server names the model 'quite-another'",
+        "the server names the model 'a-third'",
+    ]
+
+
+def test_an_error_that_is_sent_as_a_success_is_one() -> None:
+    body = {"error": {"code": 400, "message": "maximum context length is 4096 tokens, 9000 in the messages"}}
+    generation, server, _ = ask_one(lambda call: Answer(body=body))
+    assert generation.finish_reason == "skipped" and len(server.calls) <= 4
+    generation, server, _ = ask_one(
+        lambda call: Answer(body={"error": {"code": 502, "message": "gone"}}), max_retries=1
+    )
+    assert generation.error == "HTTP 502 after 2 tries: gone"
+
+
 def test_usage_counts_without_a_text() -> None:
     body = completion(None, finish_reason="length")
     generation, _, engine = ask_one(lambda call: Answer(body=body), price_in=10, price_out=100)
@@ -665,7 +757,8 @@ def test_extra_fields_and_headers_are_sent() -> None:
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
     assert body["temperature"] == 0.1 and body["top_k"] == 7
     assert body["max_completion_tokens"] == 8192 and "max_tokens" not in body
-    assert "stop" not in body and "top_p" not in body and "n" not in body
+    assert "stop" not in body and "n" not in body
+    assert (body["top_p"], body["min_p"], body["repetition_penalty"]) == (1.0, 0.0, 1.0)
     assert server.calls[0].headers["x-title"] == "tests"
     assert server.calls[0].path == "/v1/chat/completions"
     assert engine.fingerprint() == {

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,17 +16,18 @@ pytest.importorskip("httpx")
 from rmr1.engines import Engine, SamplingParams
 from rmr1.engines.openai import OpenAIEngine, parse_openai_name
 from rmr1.engines.openai.limits import Pacer, compute_backoff, parse_retry_after
-from rmr1.engines.openai.logprobs import align_verdict, read_token_logprobs
+from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
+from rmr1.engines.openai.problems import read_numbers, read_problem
+from rmr1.engines.openai.remedies import Form, Refusal, Remedy, leave_out, list_parts
+from rmr1.engines.openai.server import ChatServer
 from rmr1.engines.openai.wire import (
-    ADAPTABLE,
     Choice,
     Dialect,
     ReplyError,
-    adapt,
     build_body,
     build_messages,
     compose_text,
-    read_problem,
+    join_turns,
     read_reply,
     split_tokens,
 )
@@ -165,7 +167,23 @@ def test_bodies_hold_what_differs_from_the_defaults() -> None:
         "n": 2,
         "max_tokens": 9,
         "min_p": 0.2,
+        "repetition_penalty": 1.0,
     }
+
+
+def test_whoever_samples_leaves_nothing_to_the_defaults_of_a_server() -> None:
+    assert body(SamplingParams(temperature=0.7)) == {
+        "temperature": 0.7,
+        "top_p": 1.0,
+        "top_k": -1,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "max_tokens": 8192,
+    }
+    dialect = Dialect(refused=frozenset({"top_k", "min_p"}))
+    assert set(body(SamplingParams(temperature=0.7), dialect)) == {
+        "temperature", "top_p", "repetition_penalty", "max_tokens"
+    }  # fmt: skip
 
 
 def test_bodies_follow_the_dialect() -> None:
@@ -175,13 +193,68 @@ def test_bodies_follow_the_dialect() -> None:
     )
     assert body(params, dialect) == {"max_completion_tokens": 7}
     assert body(SamplingParams(), Dialect(length_field=None)) == {"temperature": 0.0}
-    assert body(SamplingParams(), has_length=False) == {"temperature": 0.0}
 
 
-SENT = {
+SYSTEM = {"role": "system", "content": "s"}
+USER = {"role": "user", "content": "u"}
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.org/cat.jpg"}}
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([SYSTEM, USER], [{"role": "user", "content": "s\n\nu"}]),
+        ([SYSTEM, SYSTEM, USER], [{"role": "user", "content": "s\n\ns\n\nu"}]),
+        ([USER, SYSTEM], [{"role": "user", "content": "u\n\ns"}]),
+        ([SYSTEM], [{"role": "user", "content": "s"}]),
+        ([{**SYSTEM, "content": ""}, USER], [USER]),
+        (
+            [SYSTEM, {"role": "assistant", "content": "a"}, USER],
+            [{"role": "user", "content": "s"}, {"role": "assistant", "content": "a"}, USER],
+        ),
+        (
+            [SYSTEM, {"role": "user", "content": [PICTURE]}],
+            [{"role": "user", "content": [{"type": "text", "text": "s"}, PICTURE]}],
+        ),
+    ],
+)
+def test_system_text_goes_to_the_user(messages: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    before = json.dumps(messages)
+    assert join_turns(messages, merges_system=True) == expected
+    assert json.dumps(messages) == before
+
+
+def test_turns_are_joined_by_role() -> None:
+    turns = [SYSTEM, USER, USER, {"role": "assistant", "content": "a"}, USER]
+    assert [turn["role"] for turn in join_turns(turns, merges_system=False)] == [
+        "system", "user", "assistant", "user"
+    ]  # fmt: skip
+
+
+# Problems and remedies
+
+SENT: dict[str, Any] = {
+    "model": "judge", "messages": [SYSTEM, USER],
     "temperature": 0.0, "top_p": 0.9, "top_k": 4, "seed": 3, "logprobs": True, "top_logprobs": 20, "stop": ["x"],
     "n": 2, "max_tokens": 9000,
 }  # fmt: skip
+
+
+def problem_of(said: Any, status: int = 400) -> Any:
+    return read_problem(status, json.dumps(said).encode())
+
+
+def refusal_of(
+    said: Any, *, sent: dict[str, Any] | None = None, accepted: Any = (), **values: Any
+) -> Refusal:
+    sent = SENT if sent is None else sent
+    ours = frozenset(name for name, _ in list_parts(sent)) - {*accepted}
+    settings = {"dialect": Dialect(), "num_prompt_tokens": 100, "is_large": True, **values}
+    return Refusal(problem=problem_of(said), body=sent, ours=ours, **settings)
+
+
+def suggest_for(said: Any, **values: Any) -> list[Remedy]:
+    return refusal_of(said, **values).suggest()
 
 
 @pytest.mark.parametrize(
@@ -199,51 +272,154 @@ SENT = {
             {"refused": {"seed"}},
         ),
         ("Property 'stop' is unsupported", {"refused": {"stop"}}),
+        ("El par\u00e1metro \u00abstop\u00bb no existe", {"refused": {"stop"}}),
+        ("stop: \u043d\u0435\u043b\u044c\u0437\u044f", {"refused": {"stop"}}),
         ("logprobs is not enabled on this server", {"refused": {"logprobs"}}),
-        ("Requested sample logprobs of 20, top_logprobs must be at most 5", {"num_top_logprobs": 5}),
+        ("Requested sample logprobs of 20, top_logprobs must be at most 6", {"num_top_logprobs": 6}),
+        ("top_logprobs: zu viele", {"num_top_logprobs": 5}),
         (
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            {"length_field": "max_completion_tokens", "refused": {"max_tokens"}},
+        ),
+        (
+            "max_tokens=9000 is unsupported",
             {"length_field": "max_completion_tokens", "refused": {"max_tokens"}},
         ),
         (
             "max_tokens is too large: 9000. This model supports at most 4096 completion tokens",
             {"length_limit": 4096},
         ),
-        ("stop talking about a seed; no idea what n could mean", None),
-        ("messages: roles must alternate", None),
-        ("", None),
+        ("der Wert 2 ist zu hoch", {"refused": {"n_greedy"}}),
+        ("messages[0].role: unexpected", {"merges_system": True}),
+        ("\u4e0d\u652f\u6301 system \u89d2\u8272", {"merges_system": True}),
+        ("4,096 > 3.584", {"length_limit": 512}),
     ],
 )
-def test_errors_that_name_a_parameter(message: str, expected: dict[str, Any] | None) -> None:
-    problem = read_problem(400, json.dumps({"error": {"message": message}}).encode())
-    learnt = adapt(Dialect(), problem, SENT, ours=ADAPTABLE)
-    if expected is None:
-        assert learnt is None
-        return
-    assert learnt is not None
+def test_what_a_message_points_to_is_tried_first(message: str, expected: dict[str, Any]) -> None:
     known: dict[str, Any] = {
-        "refused": frozenset(),
-        "length_field": "max_tokens",
-        "length_limit": None,
-        "num_top_logprobs": 20,
+        key: frozenset(value) if key == "refused" else value for key, value in expected.items()
     }
-    expected = {key: frozenset(value) if key == "refused" else value for key, value in expected.items()}
-    assert learnt[0] == Dialect(**{**known, **expected})
+    assert suggest_for({"error": {"message": message}})[0].apply(Dialect()) == replace(Dialect(), **known)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"message": "no", "param": "top_p"}},
+        {"detail": [{"loc": ["body", "top_p"], "msg": "no"}]},
+        {"error": {"message": "Provider returned error", "metadata": {"raw": '{"detail": "\'top_p\'"}'}}},
+    ],
+)
+def test_a_field_names_the_parameter(said: Any) -> None:
+    assert suggest_for(said)[0] == leave_out(["top_p"])
+
+
+@pytest.mark.parametrize("message", ["messages: roles must alternate", "'seed' is odd", "temperature: 3"])
+def test_what_may_not_be_changed_is_not_guessed_at(message: str) -> None:
+    assert suggest_for(message, sent={**SENT, "messages": [USER]}, accepted=("seed", "temperature")) == []
+
+
+def test_without_any_words_each_part_is_tried_alone_and_then_all() -> None:
+    sent = {**SENT, "temperature": 0.7, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    found = suggest_for("", sent=sent)
+    together = found[-1]
+    assert together.refused == {
+        "top_k", "min_p", "repetition_penalty", "n", "logprobs", "seed", "stop", "top_p", "temperature"
+    }  # fmt: skip
+    assert dict(together.changes)["merges_system"] is True
+    assert all(remedy.refused <= together.refused for remedy in found)
+    assert any(dict(remedy.changes) == {"length_field": None} and not remedy.is_general for remedy in found)
+    # What was taken before is not at issue, and a prompt that is not large is not too long.
+    accepted = [name for name, _ in list_parts(sent)]
+    assert [dict(one.changes) for one in suggest_for("", sent=sent, accepted=accepted)] == [
+        {"length_field": None}, {"length_limit": 1125}
+    ]  # fmt: skip
+    assert suggest_for("", sent=sent, accepted=accepted, is_large=False) == []
 
 
 def test_a_server_that_takes_neither_name_of_the_length_limit() -> None:
-    problem = read_problem(400, b'{"error": {"message": "unknown field", "param": "max_completion_tokens"}}')
+    said = {"error": {"message": "unknown field", "param": "max_completion_tokens"}}
     dialect = Dialect(refused=frozenset({"max_tokens"}), length_field="max_completion_tokens")
-    learnt = adapt(dialect, problem, {"max_completion_tokens": 9}, ours=ADAPTABLE)
-    assert learnt is not None and learnt[0].length_field is None
+    found = suggest_for(said, sent={"messages": [USER], "max_completion_tokens": 9}, dialect=dialect)
+    assert found[0].is_general and found[0].apply(dialect).length_field is None
 
 
 def test_few_log_probabilities_are_tried_before_none() -> None:
-    problem = read_problem(400, b'{"error": "top_logprobs too large"}')
-    first = adapt(Dialect(), problem, SENT, ours=ADAPTABLE)
-    assert first is not None and first[0].num_top_logprobs == 5
-    second = adapt(first[0], problem, SENT, ours=ADAPTABLE)
-    assert second is not None and second[0].refused == {"logprobs"}
+    found = suggest_for("top_logprobs too many")
+    assert dict(found[0].changes) == {"num_top_logprobs": 5} and found[1] == leave_out(["logprobs"])
+
+
+ONE, TWO, THREE = (leave_out([name]) for name in ("one", "two", "three"))
+
+
+def change(form: Form, text: str, *remedies: Remedy) -> tuple[Remedy, ...] | None:
+    return form.remedies if form.change(problem_of(text), lambda: remedies) else None
+
+
+def test_a_change_that_does_not_help_is_undone_and_one_that_does_is_kept() -> None:
+    form = Form()
+    assert change(form, "a", ONE, TWO) == (ONE,)
+    assert change(form, "a") == (TWO,)
+    # Another complaint: the first one is met.
+    assert change(form, "b", ONE, TWO, THREE) == (TWO, ONE)
+    assert change(form, "b") == (TWO, THREE)
+    # Back to the first one: that was no way.
+    assert change(form, "a") is None
+    assert form.is_over and change(form, "c", ONE) is None
+
+
+def test_numbers_and_identifiers_make_no_other_complaint() -> None:
+    form = Form()
+    assert change(form, "no 1 (req-8f3a)", ONE, TWO) == (ONE,)
+    assert change(form, "no 2 (req-77ab)", THREE) == (TWO,)
+
+
+def test_an_item_is_tried_in_so_many_forms_and_no_more() -> None:
+    form, count = Form(), 0
+    while change(form, "a" * (count + 1), ONE, TWO, THREE) is not None:
+        count += 1
+        assert count < 20
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("4695.0 and 8,192 or 8_192", (4695, 8192)),
+        ("[1,8192]", (1, 8192)),
+        ("[1, 8192]; 1-4096; 8.192; 16'384; 200\u202f000", (1, 8192, 4096, 16384, 200000)),
+        ("\u6700\u5927\u503c\u4e3a8192\u4e2a", (8192,)),
+        ("got -186, top_p 0.95, gpt-4o-2024-08-06, 2024-08-06, req_12, 10.0.0.1, 32k, 1.5", (-186,)),
+        ("max_tokens=8192 `4096`", (8192, 4096)),
+        ("", ()),
+    ],
+)
+def test_numbers_of_a_text(text: str, numbers: tuple[int, ...]) -> None:
+    assert read_numbers(text) == numbers
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ({"error": {"message": "no", "n_prompt_tokens": 9000, "n_ctx": 4096}}, True),
+        ({"error": {"message": "9000 > 4096"}}, True),
+        ({"error": {"message": "max_tokens must be at least 1, got -186."}}, True),
+        ({"error": {"message": "no", "code": "context_length_exceeded"}}, True),
+        ({"error": {"message": "no", "type": "exceed_context_size_error"}}, True),
+        ({"error": {"message": "exceeded model token limit: 8192"}}, True),
+        ({"error": {"message": "limit 190"}}, True),
+        ({"error": {"message": "limit 8186, got 9041"}}, False),
+        ({"error": {"message": "limit 8192, got 9041"}}, True),
+        ({"error": {"message": "row 1907 is odd"}}, False),
+        ({"error": {"message": "account 48213 is blocked"}}, False),
+        ({"error": {"message": "'top_k' must be below 5000, not 6000"}}, False),
+        ({"error": {"message": "Error code: 400"}}, False),
+        ({"error": {"message": "created 1764460800 by 12345678901"}}, False),
+        ({"error": {"message": "flagged", "code": "content_filter"}}, False),
+        ("", False),
+    ],
+)
+def test_refusals_that_are_about_length(said: Any, right: bool) -> None:
+    assert refusal_of(said, sent={**SENT, "max_tokens": 3000}).is_too_long is right
 
 
 @pytest.mark.parametrize(
@@ -280,7 +456,27 @@ def test_error_messages_of_every_form(raw: bytes, message: str, code: str) -> No
     ],
 )
 def test_messages_of_over_long_prompts(message: str) -> None:
-    assert read_problem(400, json.dumps({"message": message}).encode()).is_overlong
+    assert refusal_of({"message": message}, sent={"messages": [USER], "max_tokens": 8192}).is_too_long
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"),
+    [
+        ("http://localhost:8000/v1", True),
+        ("http://a.localhost/v1", True),
+        ("http://127.0.0.1/v1", True),
+        ("http://127.8.9.1/v1", True),
+        ("http://0.0.0.0:8000/v1", True),
+        ("http://[::]:8000/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://10.0.0.1/v1", False),
+        ("http://localhost.example.org/v1", False),
+        ("https://api.openai.com/v1", False),
+    ],
+)
+def test_addresses_of_this_machine(url: str, is_local: bool) -> None:
+    server = OpenAIEngine("judge", url)._server
+    assert isinstance(server, ChatServer) and server.is_local is is_local
 
 
 # Replies
@@ -299,6 +495,10 @@ def test_messages_of_over_long_prompts(message: str) -> None:
         (b'{"error": {"message": "overloaded"}}', "overloaded"),
         (b'{"choices": [{"message": {"content": "x"}, "finish_reason": "abort"}]}', "'abort'"),
         (b'{"choices": [{"message": {"content": ""}, "error": {"message": "lost"}}]}', "lost"),
+        (b'{"choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}', "the text is empty"),
+        (b'{"choices": [{"message": {"content": null}}]}', "the text is empty"),
+        (b'{"choices": [{"message": {"content": " \\n", "reasoning": ""}}]}', "the text is empty"),
+        (b"<!DOCTYPE html>\n<html>" + b"x" * 999, "not valid JSON: '<!DOCTYPE html> <html>x{178}'$"),
     ],
 )
 def test_replies_of_no_use(raw: bytes, message: str) -> None:
@@ -316,7 +516,7 @@ def test_a_reply_of_no_use_still_says_what_it_used() -> None:
     ("message", "content", "reasoning"),
     [
         ({"content": "x"}, "x", ""),
-        ({"content": None}, "", ""),
+        ({"content": None, "reasoning": "r"}, "", "r"),
         ({"content": None, "refusal": "no"}, "no", ""),
         ({"content": "x", "reasoning_content": "r"}, "x", "r"),
         ({"content": "x", "reasoning_content": None, "reasoning": "r"}, "x", "r"),
@@ -343,6 +543,25 @@ def test_contents_of_every_form(message: dict[str, Any], content: str, reasoning
     reply = read_reply(json.dumps({"choices": [{"message": message}], "model": "m"}).encode())
     assert (reply.choices[0].content, reply.choices[0].reasoning) == (content, reasoning)
     assert reply.model == "m" and reply.usage is None
+
+
+def test_an_empty_text_that_the_limit_has_cut_is_a_text() -> None:
+    for reason in ("length", "max_tokens"):
+        data = {"choices": [{"message": {"content": None}, "finish_reason": reason}]}
+        assert read_reply(json.dumps(data).encode()).choices[0].content == ""
+
+
+def test_json_that_is_none_is_read_as_servers_write_it() -> None:
+    raw = (
+        b'{"choices": [{"message": {"content": "\\ud83d a \\ud83d\\ude00 \xff"}, "logprobs": {"content": '
+        b'[{"token": "a", "logprob": -Infinity, "top_logprobs": [{"token": "b", "logprob": NaN}]}]}}], '
+        b'"usage": {"prompt_tokens": 7.0, "completion_tokens": NaN}}'
+    )
+    reply = read_reply(raw)
+    (choice,) = reply.choices
+    assert choice.content == "\ufffd a \U0001f600 \ufffd"
+    assert choice.tokens == (TokenLogprobs(b"a", -9999.0, ()),)
+    assert reply.usage == Usage(prompt_tokens=7)
 
 
 def composed(content: str, stop: tuple[str, ...] = STOP, **values: Any) -> tuple[str, str]:
@@ -511,6 +730,17 @@ def test_log_probabilities_of_another_form(value: Any) -> None:
 def test_infinite_log_probabilities_become_finite() -> None:
     ((_, logprob, _),) = read_token_logprobs({"content": [{"token": "a", "logprob": -math.inf}]}) or ()
     assert logprob == -9999.0
+
+
+@pytest.mark.parametrize("unknown", [None, math.nan, math.inf])
+def test_a_log_probability_that_is_none_is_no_number(unknown: float | None) -> None:
+    letter = {"token": "A", "logprob": unknown, "top_logprobs": [{"token": "B", "logprob": -2.0}]}
+    content = [{"token": "<answer>", "logprob": unknown}, letter, {"token": "</answer>", "logprob": -0.1}]
+    assert align("<answer>A</answer>", read_token_logprobs({"content": content})) is None
+    # Elsewhere it does not matter; and the letter may be among its alternatives.
+    letter["top_logprobs"] = [{"token": "A", "logprob": -0.5}, {"token": "B", "logprob": unknown}]
+    found = align("<answer>A</answer>", read_token_logprobs({"content": content}))
+    assert found.logprobs[0] == ("A", -0.5) and found.logprobs[1][1] <= -0.5
 
 
 # Pace and waiting

@@ -300,8 +300,9 @@ def summarize_run(
         outcomes = count_unjudged(outcomes, num_pairs)
     scores = score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     summary = tally.summary()
-    cost = {} if judge is None else describe_cost(summary, judge)
-    writer.write_summary({**summary, **cost, "scores": scores.describe()})
+    if judge is not None:
+        summary |= describe_cost(summary, judge)
+    writer.write_summary({**summary, "scores": scores.describe()})
     return Scored(outcomes, scores)
 
 

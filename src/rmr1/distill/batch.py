@@ -282,13 +282,15 @@ def _build_body(
     fixed = options.get("use_max_completion_tokens")
     is_renamed = is_reasoner if fixed is None else bool(fixed)
     params: SamplingParams = settings.params
+    # A batch goes to a hosted API, which refuses the rows that hold what is not its own format's.
+    refused = {"min_p", "repetition_penalty", *(() if params.top_k > 0 else ("top_k",))}
     return build_body(
         model=model,
         messages=build_messages(question.prompt.messages),
         params=params,
         dialect=Dialect(
             length_field="max_completion_tokens" if is_renamed else "max_tokens",
-            refused=frozenset({"temperature", "top_p", "top_k"} if is_reasoner else ()),
+            refused=frozenset(refused | ({"temperature", "top_p", "top_k"} if is_reasoner else set())),
         ),
         num_choices=params.num_samples,
         seed=derive_seed(settings.sampling_seed(question.item), 0) if params.temperature > 0 else None,
@@ -321,11 +323,11 @@ def _read_generations(
     Raises:
         GenerationError: it holds none.
     """
+    from rmr1.engines.openai.problems import is_moderated
     from rmr1.engines.openai.wire import (
         ReplyError,
         compose_text,
         estimate_usage,
-        is_moderated,
         one_line,
         read_reply,
         split_tokens,

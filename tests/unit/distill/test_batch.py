@@ -207,6 +207,9 @@ def test_several_samples_and_thinking(tmp_path: Path) -> None:
     )
     (row,) = export(recipe, tmp_path)
     assert row["body"]["n"] == 2 and isinstance(row["body"]["seed"], int)
+    assert row["body"]["top_p"] == 1.0
+    # A hosted API refuses rows that hold more than its own format.
+    assert not {"top_k", "min_p", "repetition_penalty"} & set(row["body"])
     choices = [
         {
             "message": {"content": "<answer>[[B]]</answer> no", "reasoning_content": "hm"},

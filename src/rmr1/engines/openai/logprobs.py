@@ -12,7 +12,7 @@ looks a little less sure than it is, never surer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, isfinite, log
+from math import exp, inf, isnan, log, nan
 from typing import Any, NamedTuple
 
 _LOWEST = -9999.0
@@ -33,6 +33,7 @@ class TokenLogprobs(NamedTuple):
 
     piece: bytes
     logprob: float
+    """Not a number if the server did not say."""
     alternatives: tuple[tuple[bytes, float], ...]
 
 
@@ -47,7 +48,8 @@ def read_token_logprobs(value: Any) -> tuple[TokenLogprobs, ...] | None:
         if own is None:
             return None
         others = [_read_entry(other) for other in entry.get("top_logprobs") or ()]
-        tokens.append(TokenLogprobs(*own, tuple(other for other in others if other is not None)))
+        known = tuple(other for other in others if other is not None and not isnan(other[1]))
+        tokens.append(TokenLogprobs(*own, known))
     return tuple(tokens)
 
 
@@ -72,7 +74,11 @@ def align_verdict(
         return None
     if before + letter + after != token.piece.decode() or any(char.isalnum() for char in before + after):
         return None
-    known = dict(token.alternatives) | {token.piece: token.logprob}
+    known = dict(token.alternatives)
+    if not isnan(token.logprob):
+        known[token.piece] = token.logprob
+    if token.piece not in known:
+        return None
     pieces = [(before + _like(label, letter) + after).encode() for label in labels]
     missing = [piece for piece in pieces if piece not in known]
     bound = _LOWEST
@@ -89,7 +95,9 @@ def _read_entry(entry: Any) -> tuple[bytes, float] | None:
     if not isinstance(entry, dict):
         return None
     token, logprob, raw = entry.get("token"), entry.get("logprob"), entry.get("bytes")
-    if not isinstance(token, str) or isinstance(logprob, bool) or not isinstance(logprob, int | float):
+    # Writers of JSON that know no infinity put null in its place, or in that of what is not a number.
+    value = nan if logprob is None else logprob
+    if not isinstance(token, str) or isinstance(value, bool) or not isinstance(value, int | float):
         return None
     piece = token.encode(errors="surrogatepass")
     if isinstance(raw, list):
@@ -97,7 +105,7 @@ def _read_entry(entry: Any) -> tuple[bytes, float] | None:
             piece = bytes(raw)
         except (TypeError, ValueError):
             return None
-    return piece, max(_LOWEST, min(0.0, float(logprob))) if isfinite(logprob) else _LOWEST
+    return piece, nan if isnan(value) or value == inf else max(_LOWEST, min(0.0, float(value)))
 
 
 def _find_letter(

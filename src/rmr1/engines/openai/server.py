@@ -10,8 +10,9 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,9 @@ import orjson
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer
-from rmr1.engines.openai.wire import ADAPTABLE, Dialect, Problem, adapt, refuse_choices
+from rmr1.engines.openai.problems import Problem
+from rmr1.engines.openai.remedies import LENGTH_FIELDS, Form, Refusal, Remedy, ask_singly, list_parts
+from rmr1.engines.openai.wire import Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
 
@@ -29,6 +32,12 @@ _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
 _MIN_KEY_CHARS = 12
+_MOST_FORBIDDEN = 20
+"""Refusals of access in a row; then it is the key."""
+_BYTES_PER_TOKEN = (2.5, 6.0)
+"""Least and most of usual texts; English has about 4.5."""
+_APART = 1.2
+"""How much larger one prompt is than another that should not have the same number of tokens."""
 _RESERVED_KEYS = {"model", "messages", "n", "stream", "stream_options"}
 _SECRET = re.compile(
     r"api[-_]?key|authorization|secret|passw|cookie|credential|(?:^|[-_])token$", re.IGNORECASE
@@ -83,6 +92,16 @@ class ChatServer:
         self._key_variable = api_key_env
         self._key = _read_key(api_key_env)
         self._accepted: set[tuple[str, str]] = set()
+        self._largest_prompt = 0
+        """Of those that were answered; estimated tokens."""
+        self._helped: dict[Remedy, set[str]] = {}
+        """Remedy -> items that it has brought an answer."""
+        self._failed: set[Remedy] = set()
+        """What has brought none to an item that was answered in the end."""
+        self._most_counted = (0, 0, 0)
+        """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
+        self._cuts = False
+        self._num_forbidden = 0
         self._notes: dict[str, None] = {}
         self._lock = Lock()
         self._tls_context: ssl.SSLContext | None = None
@@ -95,7 +114,12 @@ class ChatServer:
 
     @property
     def is_local(self) -> bool:
-        return urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return host == "localhost" or host.endswith(".localhost")
+        return address.is_loopback or address.is_unspecified
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -162,37 +186,91 @@ class ChatServer:
         """The server has sent something."""
         self.last_contact = time.monotonic()
 
-    def accept(self, body: Mapping[str, Any]) -> None:
-        """The server takes these parameters: a later error is about something else."""
-        self.has_answered = True
-        self._accepted.update(_parameter(key, body[key]) for key in ADAPTABLE if key in body)
+    def accept(self, body: Mapping[str, Any], num_prompt_tokens: int, *, num_choices: int) -> None:
+        """The server takes these parts and a prompt of that size: a later error is about something else."""
+        parts = list_parts(body)
+        if num_choices < body.get("n", 1):
+            parts = {part for part in parts if part[0] != "n"}
+        with self._lock:
+            self.has_answered = True
+            self._num_forbidden = 0
+            self._accepted |= parts
+            self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
 
-    def learn(self, problem: Problem, body: Mapping[str, Any], sent: Dialect) -> bool:
-        """Adapt to a problem; True where the request may be sent again in another form.
+    def forgive(self) -> bool:
+        """Whether a refusal of access may be about one prompt: others were answered, and not long ago."""
+        with self._lock:
+            self._num_forbidden += 1
+            return self.has_answered and self._num_forbidden <= _MOST_FORBIDDEN
 
-        `sent` is the dialect that `body` was written in.
-        """
-        if self.dialect != sent:
-            return True  # another request has met it first
-        ours = [
-            key
-            for key in ADAPTABLE
-            if key in body
-            and key not in self.extra_body
-            and _parameter(key, body[key]) not in self._accepted
-            and not (self._is_length_fixed and key.startswith("max_"))
-        ]
-        learnt = adapt(sent, problem, body, ours=ours)
-        if learnt is None:
-            return False
-        self.dialect = learnt[0]
-        self.note(f"{learnt[1]}, because the server said: {problem}")
-        return True
+    def read_refusal(
+        self, problem: Problem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int
+    ) -> Refusal:
+        """The problem beside the request that met it, which `form` has written."""
+        with self._lock:
+            return Refusal(
+                problem=problem,
+                body=body,
+                dialect=form.write(self.dialect),
+                ours=frozenset(
+                    name
+                    for name, value in list_parts(body)
+                    if name not in self.extra_body
+                    and (name, value) not in self._accepted
+                    and not (self._is_length_fixed and name in LENGTH_FIELDS)
+                ),
+                num_prompt_tokens=num_prompt_tokens,
+                is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
+            )
 
-    def learn_single(self, temperature: float) -> None:
-        """Samples are asked for one by one from now on."""
-        self.dialect = refuse_choices(self.dialect, temperature)
-        self.note("samples are asked for one by one, because the server gave fewer choices than asked for")
+    def change_form(self, form: Form, refusal: Refusal) -> bool:
+        """Give the item of a refused request its next form; False if there is none left."""
+
+        def find() -> list[Remedy]:
+            # What has helped another item goes first, what has not goes last.
+            return sorted(refusal.suggest(), key=lambda one: (one not in self._helped, one in self._failed))
+
+        with self._lock:
+            return form.change(refusal.problem, find)
+
+    def confirm(self, form: Form, remedies: Iterable[Remedy], item: str) -> None:
+        """They have brought an answer; what has helped two items becomes the dialect of the run."""
+        with self._lock:
+            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
+        for remedy in remedies:
+            if remedy.is_general:
+                self._adopt(remedy, item, f"because the server said: {form.reasons[remedy]}")
+
+    def confirm_single(self, temperature: float, item: str) -> None:
+        """The server has given fewer choices than were asked for."""
+        self._adopt(ask_singly(temperature), item, "because the server gave fewer choices than asked for")
+
+    def _adopt(self, remedy: Remedy, item: str, reason: str) -> None:
+        with self._lock:
+            items = self._helped.setdefault(remedy, set())
+            items.add(item)
+            # What was taken from another item is no matter of the run.
+            if len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}:
+                self.dialect = remedy.apply(self.dialect)
+        self.note(f"{remedy.label}, {reason}")
+
+    def watch_counts(self, num_bytes: int, num_tokens: int) -> None:
+        """Note if prompts of different sizes count as equally many tokens, and as far fewer than they can have."""
+        with self._lock:
+            most, smallest, largest = self._most_counted
+            if num_tokens < most or num_bytes < _BYTES_PER_TOKEN[0] * num_tokens:
+                return
+            if num_tokens > most:
+                smallest = largest = num_bytes
+            smallest, largest = min(smallest, num_bytes), max(largest, num_bytes)
+            self._most_counted = num_tokens, smallest, largest
+            is_cut = not self._cuts and largest > max(_BYTES_PER_TOKEN[1] * num_tokens, _APART * smallest)
+            self._cuts |= is_cut
+        if is_cut:
+            self.note(
+                f"prompts of {smallest:,} and of {largest:,} bytes both count as {num_tokens:,} tokens: the "
+                "server seems to cut prompts in silence; give it a larger context"
+            )
 
     def learn_no_usage(self) -> None:
         """The server counts no tokens."""
@@ -259,8 +337,3 @@ def _read_key(variable: str) -> str:
     if not re.fullmatch(r"[!-~]*", key):
         raise ConfigError(f"{variable} holds characters that a key cannot have; set it to the key alone")
     return key
-
-
-def _parameter(key: str, value: Any) -> tuple[str, str]:
-    """A parameter as the server judges it; one seed is as good as another."""
-    return key, "" if key == "seed" else repr(value)

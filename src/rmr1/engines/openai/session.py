@@ -6,8 +6,9 @@ part; where the server names a time (`Retry-After`), nothing is sent before it. 
 the same `Idempotency-Key`, also after a restart, so that a server which knows it bills once. A server that
 cannot be reached ends the run.
 
-A server that refuses a parameter, or gives one choice where several were asked for, is asked in its own
-way from then on. The model name of a reply is stored with each generation and is no error where it
+An item that the server refuses is asked in another form, as long as there is one that may help; what has helped
+two items becomes the way in which the server is asked from then on (`rmr1.engines.openai.remedies`). So does one
+choice where several were asked for. The model name of a reply is stored with each generation and is no error where it
 differs: servers use aliases.
 """
 
@@ -30,12 +31,13 @@ import orjson
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.limits import compute_backoff
 from rmr1.engines.openai.logprobs import align_verdict
+from rmr1.engines.openai.problems import read_problem
+from rmr1.engines.openai.remedies import Form, estimate_most_tokens
 from rmr1.engines.openai.server import ChatServer
-from rmr1.engines.openai.trouble import Adapted, Refused, Retry, judge_problem
+from rmr1.engines.openai.trouble import REFUSALS, Adapted, Refused, Retry, judge_problem
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
     Choice,
-    Dialect,
     Reply,
     ReplyError,
     build_body,
@@ -47,7 +49,7 @@ from rmr1.engines.openai.wire import (
     split_tokens,
 )
 from rmr1.errors import GenerationError
-from rmr1.records import Generation, ImagePart, Messages, Usage
+from rmr1.records import Generation, ImagePart, JudgePrompt, Messages, Usage
 from rmr1.verdicts.place import find_verdict_span
 
 _IMAGE_TOKENS = 1024
@@ -161,13 +163,18 @@ class ChatSession:
             messages = build_messages(request.prompt.messages)
         except GenerationError as error:
             return tuple(self._fail(str(error), params.num_samples))
+        form = Form()
         done: list[Generation] = []
         if params.num_samples > 1 and server.dialect.takes_choices(params):
-            done = await self._complete(request, messages, 0, params.num_samples)
+            done = await self._complete(request, messages, form, 0, params.num_samples)
+            if form.is_over and not done[0].text:
+                done += [replace(done[0], billed=None)] * (params.num_samples - len(done))
         rest = range(len(done), params.num_samples)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._complete(request, messages, sample, 1)) for sample in rest]
+                tasks = [
+                    group.create_task(self._complete(request, messages, form, sample, 1)) for sample in rest
+                ]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         for task in tasks:
@@ -175,7 +182,7 @@ class ChatSession:
         return tuple(done)
 
     async def _complete(
-        self, request: Request, messages: list[dict[str, Any]], sample: int, num_choices: int
+        self, request: Request, messages: list[dict[str, Any]], form: Form, sample: int, num_choices: int
     ) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
 
@@ -184,17 +191,15 @@ class ChatSession:
         server, params = self._server, self._params
         failing_since: float | None = None
         spent = Usage()
-        num_tries = 0
-        has_length = True
+        num_tries = num_empty = 0
         num_prompt_tokens = _guess_prompt_tokens(request.prompt.messages)
-        identity = f"{request.key}/{sample}"
         while True:
             try:
                 async with self._take_slot() as client:
                     guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
                     await self._pace(guess)
                     # Only now: the request may have waited while another one taught us the dialect.
-                    dialect = server.dialect
+                    dialect = form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
                         num_choices, reserved = 1, guess
                         guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
@@ -206,16 +211,12 @@ class ChatSession:
                         dialect=dialect,
                         num_choices=num_choices,
                         seed=derive_seed(request.seed, sample) if params.temperature > 0 else None,
-                        has_length=has_length,
                         extra=server.extra_body,
                     )
-                    reply = await self._try(
-                        client, body, dialect, guess, identity, num_prompt_tokens, num_choices, has_length
-                    )
-                    if len(reply.choices) < num_choices:
-                        server.learn_single(params.temperature)
-            except Adapted as adapted:
-                has_length = has_length and adapted.has_length
+                    # A server that keeps answers would give the empty one again.
+                    identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
+                    reply = await self._try(client, body, form, guess, identity, request.prompt, num_choices)
+            except Adapted:
                 continue
             except Refused as refused:
                 is_refused = refused.finish_reason == "error"
@@ -224,6 +225,7 @@ class ChatSession:
                 )
             except Retry as failed:
                 num_tries += 1
+                num_empty += failed.is_empty
                 spent = spent + failed.usage
                 failing_since = failing_since or failed.at
                 if await self._wait(failed, num_tries, failing_since):
@@ -231,6 +233,8 @@ class ChatSession:
                 tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
                 message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
                 return self._fail(message, num_choices, spent)
+            if reply.num_choices < num_choices:
+                server.confirm_single(params.temperature, request.prompt.pair_id)
             if reply.model:
                 server.learn_name(reply.model)
             return self._finish(request, reply, num_choices, body.get("seed"), spent)
@@ -239,12 +243,11 @@ class ChatSession:
         self,
         client: httpx.AsyncClient,
         body: dict[str, Any],
-        dialect: Dialect,
+        form: Form,
         guess: int,
         identity: str,
-        num_prompt_tokens: int,
+        prompt: JudgePrompt,
         num_choices: int,
-        has_length: bool,
     ) -> Reply:
         """Send a request once.
 
@@ -255,6 +258,7 @@ class ChatSession:
         server = self._server
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
+        remedies, dialect = form.remedies, server.dialect
         try:
             async with asyncio.timeout(timeout):
                 response = await client.post(
@@ -270,18 +274,34 @@ class ChatSession:
             raise Retry("connection lost", _describe(error)) from None
         server.touch()
         received = server.scrub(response.content)
-        if not response.is_success:
-            raise await judge_problem(server, client, response, received, body, dialect, has_length)
-        try:
-            reply = read_reply(received)
-        except ReplyError as error:
-            server.count(error.usage, num_choices=num_choices, guess=guess)
-            raise Retry("no usable reply", str(error), usage=error.usage) from None
+        num_bytes = sum(len(text.encode(errors="replace")) for text in _list_texts(prompt.messages))
+        num_most_tokens = estimate_most_tokens(num_bytes)
+        status = response.status_code
+        if response.is_success:
+            try:
+                reply = read_reply(received)
+            except ReplyError as error:
+                server.count(error.usage, num_choices=num_choices, guess=guess)
+                if error.status is None:
+                    raise Retry(
+                        "no usable reply", str(error), usage=error.usage, is_empty=error.is_empty
+                    ) from None
+                status = error.status
+        if status >= 300:
+            if status in REFUSALS and (form.remedies, server.dialect) != (remedies, dialect):
+                raise Adapted  # another request has met it first
+            problem = read_problem(status, received)
+            raise await judge_problem(
+                server, client, problem, response.headers, body, form, num_prompt_tokens=num_most_tokens
+            )
+        server.accept(body, num_most_tokens, num_choices=reply.num_choices)
+        server.confirm(form, remedies, prompt.pair_id)
         if reply.usage is None:
             server.learn_no_usage()
-            reply = replace(reply, usage=estimate_usage(num_prompt_tokens, reply.choices))
+            reply = replace(reply, usage=estimate_usage(_guess_prompt_tokens(prompt.messages), reply.choices))
+        elif all(isinstance(message.content, str) for message in prompt.messages):
+            server.watch_counts(num_bytes, reply.usage.prompt_tokens)
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
-        server.accept(body)
         return reply
 
     async def _pace(self, num_tokens: int) -> None:
@@ -410,14 +430,22 @@ def derive_seed(seed: int, sample: int) -> int:
 
 
 def _guess_prompt_tokens(messages: Messages) -> int:
-    total = 0
-    for message in messages:
-        for part in (message.content,) if isinstance(message.content, str) else message.content:
-            if isinstance(part, ImagePart):
-                total += _IMAGE_TOKENS
-            else:
-                total += len(part if isinstance(part, str) else part.text) // CHARS_PER_TOKEN
-    return total
+    num_images = sum(
+        isinstance(part, ImagePart)
+        for message in messages
+        if not isinstance(message.content, str)
+        for part in message.content
+    )
+    return num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in _list_texts(messages))
+
+
+def _list_texts(messages: Messages) -> list[str]:
+    parts = [
+        part
+        for message in messages
+        for part in ((message.content,) if isinstance(message.content, str) else message.content)
+    ]
+    return [part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)]
 
 
 def _describe(error: Exception) -> str:

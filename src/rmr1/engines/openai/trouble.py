@@ -1,13 +1,15 @@
 """What a failed try means: try again, send it in another form, give the request up, or end the run.
 
-Tried again: 408, 409, 425, 429, every 5xx, and a 404 once the server has answered. The run ends at what every
-other request would meet too: 401, 402, 403 (unless moderation refused this one prompt), an exhausted quota, a
-model that the server does not have. Everything else is the one request's own failure.
+Tried again: 408, 409, 425, 429, every 5xx, and a 404 once the server has answered. Sent in another form, as long
+as there is one that may help (`rmr1.engines.openai.remedies`): 400, 413, 422, and a 500 that comes back. The run
+ends at what every other request would meet too: 401, 402, 403 (unless it is about this one prompt), an exhausted
+quota, a model that the server does not have. Everything else is the one request's own failure.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -16,14 +18,17 @@ import httpx
 import orjson
 
 from rmr1.engines.openai.limits import parse_retry_after
+from rmr1.engines.openai.problems import Problem, is_moderated
+from rmr1.engines.openai.remedies import Form
 from rmr1.engines.openai.server import ChatServer
-from rmr1.engines.openai.wire import Dialect, is_moderated, read_problem
 from rmr1.errors import GenerationError
 from rmr1.records import Usage
 
 _LOOKUP_SECONDS = 10.0
 _MAX_NAMES = 10
 _RETRIED = {408, 409, 425, 429}
+REFUSALS = (400, 413, 422)
+"""Statuses of a request that the server may answer in another form."""
 
 
 class Retry(Exception):
@@ -37,6 +42,7 @@ class Retry(Exception):
         wait: float | None = None,
         is_connect: bool = False,
         usage: Usage | None = None,
+        is_empty: bool = False,
     ):
         super().__init__(what)
         self.what = what
@@ -45,6 +51,8 @@ class Retry(Exception):
         """Seconds the server asks to wait."""
         self.is_connect = is_connect
         self.usage = usage or Usage()
+        self.is_empty = is_empty
+        """Whether the server has answered, with nothing."""
         self.at = time.monotonic()
 
 
@@ -59,25 +67,21 @@ class Refused(Exception):
 class Adapted(Exception):
     """The same request is to be sent in another form."""
 
-    def __init__(self, *, has_length: bool = True):
-        super().__init__()
-        self.has_length = has_length
-
 
 async def judge_problem(
     server: ChatServer,
     client: httpx.AsyncClient,
-    response: httpx.Response,
-    received: bytes,
+    problem: Problem,
+    headers: Mapping[str, str],
     body: Mapping[str, Any],
-    dialect: Dialect,
-    has_length: bool,
+    form: Form,
+    *,
+    num_prompt_tokens: int,
 ) -> Exception:
-    """What a status other than success means: the exception to raise."""
-    status = response.status_code
-    problem = read_problem(status, received)
+    """What a status other than success means: the exception to raise. `form` is how `body` was written."""
+    status = problem.status
     said = str(problem)
-    if status == 403 and is_moderated(problem.message):
+    if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or server.forgive()):
         return Refused(said)
     if status in (401, 403):
         return GenerationError(f"{server.base_url} refuses the key: {said}; {server.key_hint()}")
@@ -92,21 +96,31 @@ async def judge_problem(
             )
         return Retry(f"HTTP {status}", problem.message)
     if status in _RETRIED or status >= 500:
-        wait = parse_retry_after(response.headers, now=time.time())
+        if status == 500 and form.is_repeated(problem):
+            # A passing trouble does not say the same twice, so it may be the request after all.
+            refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
+            if not server.change_form(form, refusal) and refusal.is_too_long:
+                return Refused(said, finish_reason="skipped")
+        wait = parse_retry_after(headers, now=time.time())
         return Retry(f"HTTP {status}", problem.message, wait=wait)
-    if status in (400, 413, 422):
-        if problem.is_overlong:
-            # The answer may be what does not fit: then the server is left to use the room there is.
-            return Adapted(has_length=False) if has_length else Refused(said, finish_reason="skipped")
-        if status != 413 and server.learn(problem, body, dialect):
+    if status in REFUSALS:
+        refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
+        if server.change_form(form, refusal):
             return Adapted()
-        if (
-            problem.is_unknown_model
-            and not server.has_answered
-            and (missing := await _find_missing(server, client))
-        ):
-            return GenerationError(missing)
+        said = str(next(iter(form.reasons.values()), problem))  # of the request as it was meant
+        if refusal.is_too_long:
+            return Refused(said, finish_reason="skipped")
+        if _is_about_model(problem, server.model) and not server.has_answered:
+            missing = await _find_missing(server, client)
+            if missing is not None:
+                return GenerationError(missing)
     return Refused(said)
+
+
+def _is_about_model(problem: Problem, model: str) -> bool:
+    """Whether a field names the model, or the text repeats its name."""
+    is_repeated = re.search(rf"(?<!\w){re.escape(model)}(?!\w)", problem.text) is not None
+    return is_repeated or "model" in problem.code or "model" in problem.places
 
 
 async def _find_missing(server: ChatServer, client: httpx.AsyncClient) -> str | None:

@@ -1,8 +1,9 @@
-"""The chat-completions format: request bodies out, replies and error messages in. Pure but for pictures,
-which are read from their files.
+"""The chat-completions format: request bodies out, replies in. Pure but for pictures, which are read from
+their files.
 
-Servers differ in what they take. A `Dialect` says what is known of one server; `build_body` writes what
-it takes, and `adapt` learns from an error that names a parameter.
+Servers differ in what they take. A `Dialect` says what is known of one server, and `build_body` writes what it
+takes. Whoever samples says everything that shapes the draw, also where it is neutral: a server may have defaults
+of its own, such as those of a model's generation_config.json.
 
 Texts. What a server has delivered is kept as it was written; nothing is cut off it. Stop strings that the user chose
 are sent. Servers cut the string itself off; it is put back where the server names it (`stop_reason` of vLLM,
@@ -16,11 +17,12 @@ the thinking quotes must not be able to end the thinking.
 from __future__ import annotations
 
 import base64
+import json
 import math
 import mimetypes
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,41 +39,15 @@ from rmr1.records import Content, ImagePart, Messages, Usage
 
 _MAX_STOPS = 4
 """OpenAI's own limit."""
-_FEWER_LOGPROBS = 5
-"""What servers that refuse 20 alternatives take."""
-_LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
-ADAPTABLE = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "n",
-    "seed",
-    "stop",
-    "top_logprobs",
-    "logprobs",
-    *_LENGTH_FIELDS,
-)
-"""What may be left out or renamed for a server that refuses it."""
-_DISTINCT = ("temperature", "top_p", "top_k", "top_logprobs", "logprobs", *_LENGTH_FIELDS)
-"""Names that are no words of a sentence about something else."""
+NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Parameters that OpenAI's own format does not have, by which a server could change the draw; and what turns them off."""
 _MESSAGE_CHARS = 300
 _SHOWN_CHARS = 200
 """Of a reply that is no JSON."""
 CHARS_PER_TOKEN = 4
 """For texts whose tokens nobody counts."""
 
-_OVERLONG = re.compile(
-    r"context.{0,12}(?:length|window|size)|maximum (?:model |prompt |input )?length|too many tokens"
-    r"|(?:prompt|input|messages?)\b.{0,40}\btoo long|max_(?:completion_)?tokens must be at least 1\b",
-    re.IGNORECASE,
-)
-_MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.IGNORECASE)
-_LENGTH_LIMIT = re.compile(r"at most (\d{1,9}) (?:completion|output|new) tokens", re.IGNORECASE)
-_NO_MODEL = re.compile(
-    r"\bmodel\b.{0,200}\b(?:not found|not exist|not available|unknown|not supported)|no such model",
-    re.IGNORECASE | re.DOTALL,
-)
-_LOCATION = re.compile(r"['\"]loc['\"]:\s*[\[(]\s*['\"]body['\"],\s*['\"](\w{1,32})['\"]")
+_HALF = re.compile("[\ud800-\udfff]")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _TEXT_PARTS = ("text", "output_text", "input_text", "refusal")
 _PART_FIELDS = ("text", "refusal", "thinking", "reasoning", "summary", "content")
@@ -79,12 +55,26 @@ _PART_FIELDS = ("text", "refusal", "thinking", "reasoning", "summary", "content"
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 
 
+EMPTY = "the text is empty"
+
+
 class ReplyError(ValueError):
     """A reply that was sent as a success and is none."""
 
-    def __init__(self, message: str, usage: Usage | None = None):
+    def __init__(
+        self,
+        message: str,
+        usage: Usage | None = None,
+        *,
+        is_empty: bool = False,
+        status: int | None = None,
+    ):
         super().__init__(message)
         self.usage = usage
+        self.is_empty = is_empty
+        """Whether it is whole, and the model has said nothing."""
+        self.status = status
+        """The HTTP status that it should have had, if it says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +88,14 @@ class Dialect:
     length_limit: int | None = None
     """Most tokens the server lets us ask for."""
     num_top_logprobs: int = 20
+    joins_turns: bool = False
+    """Turns of one role that follow each other are sent as one."""
+    merges_system: bool = False
+    """System text is sent at the beginning of the user's turn that follows."""
 
     def takes_choices(self, params: SamplingParams) -> bool:
         """Whether several samples may be asked for at once."""
-        return _choices_name(params.temperature) not in self.refused
+        return choices_name(params.temperature) not in self.refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,30 +118,8 @@ class Reply:
     choices: tuple[Choice, ...]
     usage: Usage | None
     model: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """What a server says with a status that is no success."""
-
-    status: int
-    message: str
-    """One line, of at most 300 characters."""
-    code: str = ""
-    """`error.code` and `error.type`, in lower case."""
-    param: str | None = None
-
-    def __str__(self) -> str:
-        return f"HTTP {self.status}: {self.message}" if self.message else f"HTTP {self.status}"
-
-    @property
-    def is_overlong(self) -> bool:
-        """Whether prompt and answer do not fit into the model's context together."""
-        return "context_length" in self.code or _OVERLONG.search(self.message) is not None
-
-    @property
-    def is_unknown_model(self) -> bool:
-        return "model_not_found" in self.code or _NO_MODEL.search(self.message) is not None
+    num_choices: int
+    """Those that hold no text among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,16 +149,16 @@ def build_body(
     dialect: Dialect,
     num_choices: int = 1,
     seed: int | None = None,
-    has_length: bool = True,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The body of a request: only what the server takes and what differs from its defaults.
+    """The body of a request: only what the server takes and what differs from its defaults or could.
 
-    `has_length` False leaves the length limit to the server, which then uses the room there is. `extra`
-    goes before everything else.
+    `extra` goes before everything else.
     """
     body: dict[str, Any] = {"temperature": params.temperature}
-    if params.top_p != 1.0:
+    if params.temperature > 0:
+        body.update(NEUTRAL, top_p=params.top_p)
+    elif params.top_p != 1.0:
         body["top_p"] = params.top_p
     if params.top_k > 0:
         body["top_k"] = params.top_k
@@ -202,90 +174,46 @@ def build_body(
         body.pop("top_logprobs", None)
     if num_choices > 1:
         body["n"] = num_choices
-    if has_length and dialect.length_field is not None:
-        limit = dialect.length_limit or params.max_new_tokens
-        body[dialect.length_field] = min(params.max_new_tokens, limit)
+    if dialect.length_field is not None:
+        body[dialect.length_field] = min(params.max_new_tokens, dialect.length_limit or params.max_new_tokens)
+    if dialect.joins_turns or dialect.merges_system:
+        messages = join_turns(messages, merges_system=dialect.merges_system)
     return {"model": model, "messages": messages, **body, **(extra or {})}
 
 
-def adapt(
-    dialect: Dialect, problem: Problem, body: Mapping[str, Any], *, ours: Sequence[str]
-) -> tuple[Dialect, str] | None:
-    """The dialect that avoids a problem, and a line that says what was learnt; None where it is no such problem.
+def join_turns(messages: Sequence[Mapping[str, Any]], *, merges_system: bool) -> list[dict[str, Any]]:
+    """Messages in wire form with turns of one role that follow each other as one, a blank line between.
 
-    `ours` are the parameters of `body` that may be changed: not what the user asked for by name, and
-    not what the server has taken before.
+    With `merges_system` system text stands at the beginning of the user's turn that follows.
+
+    >>> join_turns(
+    ...     [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], merges_system=True
+    ... )
+    [{'role': 'user', 'content': 'Be brief.\\n\\nHi'}]
     """
-    if (found := _LENGTH_LIMIT.search(problem.message)) and dialect.length_limit != int(found[1]):
-        limit = int(found[1])
-        if 0 < limit < body.get(dialect.length_field or "", 0):
-            return replace(dialect, length_limit=limit), f"it writes at most {limit} tokens"
-    name = _find_parameter(problem, [key for key in ours if key in body])
-    if name is None:
-        return None
-    if name in _LENGTH_FIELDS:
-        other = _LENGTH_FIELDS[1 - _LENGTH_FIELDS.index(name)]
-        if other in dialect.refused:
-            return replace(dialect, length_field=None), "no limit of new tokens is sent"
-        return (
-            replace(dialect, length_field=other, refused=dialect.refused | {name}),
-            f"{other} is sent instead of {name}",
-        )
-    if name == "top_logprobs" and dialect.num_top_logprobs > _FEWER_LOGPROBS:
-        return (
-            replace(dialect, num_top_logprobs=_FEWER_LOGPROBS),
-            f"log-probabilities of {_FEWER_LOGPROBS} tokens are asked for instead of {dialect.num_top_logprobs}",
-        )
-    if name == "n":
-        return refuse_choices(dialect, body.get("temperature", 1.0)), "samples are asked for one by one"
-    if name == "top_logprobs":
-        name = "logprobs"
-    return replace(dialect, refused=dialect.refused | {name}), f"{name} is not sent"
+    turns: list[dict[str, Any]] = []
+    for message in _place_system(messages) if merges_system else messages:
+        if turns and turns[-1]["role"] == message["role"]:
+            turns[-1]["content"] = _join(turns[-1]["content"], message["content"])
+        else:
+            turns.append(dict(message))
+    return turns
 
 
-def refuse_choices(dialect: Dialect, temperature: float) -> Dialect:
-    """The dialect of a server that gives one choice a reply at this temperature."""
-    return replace(dialect, refused=dialect.refused | {_choices_name(temperature)})
-
-
-def read_problem(status: int, body: bytes) -> Problem:
-    """What a failed reply says, whatever its form."""
-    text = body[:65536].decode(errors="replace")
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        plain = re.sub(r"<style.{0,20000}?</style>|<[^<>]{0,500}>", " ", text, flags=re.DOTALL)
-        return Problem(status=status, message=one_line(plain))
-    if isinstance(data, list) and data:
-        data = data[0]
-    error = data.get("error", data) if isinstance(data, dict) else data
-    if not isinstance(error, dict):
-        return Problem(status=status, message=one_line(error if isinstance(error, str) else text))
-    param = error.get("param")
-    message = error.get("message", error.get("detail"))
-    if isinstance(message, list) and message and isinstance(message[0], dict):
-        # FastAPI's form: `detail` is a list of {loc: ["body", NAME], msg, ...}.
-        place = message[0].get("loc")
-        param = param or (place[-1] if isinstance(place, list) and place else None)
-        message = f"{message[0].get('msg', '')} ({param})"
-    codes = " ".join(str(error[key]) for key in ("code", "type") if isinstance(error.get(key), str))
-    return Problem(
-        status=status,
-        message=one_line(message if isinstance(message, str) else text),
-        code=codes.lower(),
-        param=param if isinstance(param, str) else None,
-    )
+def choices_name(temperature: float) -> str:
+    """What `n` is called in `Dialect.refused`."""
+    return "n" if temperature > 0 else "n_greedy"
 
 
 def read_reply(body: bytes) -> Reply:
     """A successful reply.
 
     Raises:
-        ReplyError: it is no JSON, holds an error or no choices; what it used, if it says so.
+        ReplyError: it is no JSON, holds an error or no text; what it used, if it says so.
     """
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        data = load_json(body)
+    except ValueError:
         shown = "" if body.lstrip()[:1] in (b"{", b"[", b"") else f": {_quote(body)}"
         raise ReplyError(f"the reply is not valid JSON{shown}") from None
     if not isinstance(data, dict):
@@ -294,10 +222,22 @@ def read_reply(body: bytes) -> Reply:
     choices = [_read_choice(choice) for choice in data.get("choices") or () if isinstance(choice, dict)]
     good = tuple(choice for choice in choices if choice.error is None)
     if not good:
-        said = choices[0].error if choices else _read_error(data.get("error"))
-        raise ReplyError(f"the reply holds no text{f': {said}' if said else ' (no choices)'}", usage)
+        error = data.get("error")
+        code = error.get("code") if isinstance(error, dict) else None
+        said = choices[0].error if choices else _read_error(error)
+        raise ReplyError(
+            f"the reply holds no text{f': {said}' if said else ' (no choices)'}",
+            usage,
+            is_empty=bool(choices) and all(choice.error == EMPTY for choice in choices),
+            status=code if isinstance(code, int) and 400 <= code < 600 else None,
+        )
     model = data.get("model")
-    return Reply(choices=good, usage=usage, model=model if isinstance(model, str) and model else None)
+    return Reply(
+        choices=good,
+        usage=usage,
+        model=model if isinstance(model, str) and model else None,
+        num_choices=len(choices),
+    )
 
 
 def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pair] = ()) -> ComposedText:
@@ -350,9 +290,19 @@ def estimate_usage(num_prompt_tokens: int, choices: Sequence[Choice]) -> Usage:
     )
 
 
-def is_moderated(message: str) -> bool:
-    """Whether a server's words say that its moderation refused the prompt."""
-    return _MODERATION.search(message) is not None
+def load_json(body: bytes) -> Any:
+    """JSON as servers write it: also with NaN and infinities, half characters and bytes that are no UTF-8.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            return _mend_all(json.loads(body.decode(errors="replace")))
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def one_line(text: str) -> str:
@@ -361,8 +311,29 @@ def one_line(text: str) -> str:
     return line if len(line) <= _MESSAGE_CHARS else line[: _MESSAGE_CHARS - 3] + "..."
 
 
-def _choices_name(temperature: float) -> str:
-    return "n" if temperature > 0 else "n_greedy"
+def _place_system(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    waiting: Any = ""
+    for message in messages:
+        if message["role"] == "system":
+            waiting = _join(waiting, message["content"])
+            continue
+        if waiting and message["role"] != "user":
+            yield {"role": "user", "content": waiting}
+            waiting = ""
+        yield {**message, "content": _join(waiting, message["content"])}
+        waiting = ""
+    if waiting:
+        yield {"role": "user", "content": waiting}
+
+
+def _join(first: Any, second: Any) -> Any:
+    """Two contents as one; parts, such as pictures, stay parts."""
+    if not first or not second:
+        return first or second
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    parts = [[{"type": "text", "text": one}] if isinstance(one, str) else one for one in (first, second)]
+    return parts[0] + parts[1]
 
 
 def _build_content(content: Content) -> str | list[dict[str, Any]]:
@@ -385,6 +356,18 @@ def _mend(text: str) -> str:
     return text
 
 
+def _mend_all(value: Any) -> Any:
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mend_all(inner) for inner in value]
+    return (
+        {_mend_all(key): _mend_all(inner) for key, inner in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
+
+
 def _image_url(part: ImagePart) -> str:
     """The picture's URL; a file becomes a data URL, for the server cannot see our files."""
     url = urlsplit(part.url)
@@ -402,30 +385,6 @@ def _image_url(part: ImagePart) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _find_parameter(problem: Problem, names: Sequence[str]) -> str | None:
-    """Which of the parameters the problem speaks of."""
-    if problem.param is not None:
-        named = problem.param.rpartition(".")[2]
-        if named in names:
-            return named
-    located = _LOCATION.search(problem.message)
-    if located and located[1] in names:
-        return located[1]
-    for name in sorted(names, key=len, reverse=True):
-        if re.search(rf"""['"`]{name}['"`]""", problem.message):
-            return name
-    for name in sorted(names, key=len, reverse=True):
-        pattern = (
-            rf"\b{name}\b"
-            if name in _DISTINCT
-            else rf"\b{name}\b\s*(?:[=>:]|must|is\b|are\b|not\b|parameter|should|has to)"
-            rf"|(?:parameters?|arguments?|field|option|unsupported|support)\W{{0,3}}(?:supplied\W{{0,3}})?\b{name}\b"
-        )
-        if re.search(pattern, problem.message, re.IGNORECASE if name != "n" else 0):
-            return name
-    return None
-
-
 def _quote(body: bytes) -> str:
     """The beginning of what should have been JSON."""
     return repr(" ".join(body[:8192].decode(errors="replace").split())[:_SHOWN_CHARS])
@@ -437,7 +396,7 @@ def _read_usage(value: Any) -> Usage | None:
 
     def count(name: str) -> int:
         number = value.get(name)
-        return number if isinstance(number, int) and number > 0 else 0
+        return int(number) if isinstance(number, int | float) and 0 < number < math.inf else 0
 
     usage = Usage(prompt_tokens=count("prompt_tokens"), completion_tokens=count("completion_tokens"))
     return usage if usage != Usage() else None
@@ -456,6 +415,8 @@ def _read_choice(choice: dict[str, Any]) -> Choice:
         content = message["refusal"]
     for key in _REASONING_FIELDS:
         thinking = thinking or "".join(_read_content(message.get(key)))
+    if not (content.strip() or thinking.strip()) and reason not in ("length", "max_tokens", "content_filter"):
+        return Choice(content="", error=EMPTY)
     matched = next((choice[key] for key in ("stop_reason", "matched_stop") if choice.get(key)), None)
     return Choice(
         content=content,
