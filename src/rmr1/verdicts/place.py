@@ -1,13 +1,14 @@
 r"""Where in a judge's text its verdict stands: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
 
 One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. The last
-answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a
-code block, or two as alternatives: "<answer>[[A]]</answer> or <answer>[[B]]</answer>") does not count beside one
-that is meant, and alone only if it ends the text. If there is no tag at all, a bare `[[A]]` counts that stands
+answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a block
+of code or of quotation, in a question, denied just before, or two as alternatives) does not count beside one that is
+meant, and alone only if it ends the text. If there is no tag at all, a bare `[[A]]` counts that stands
 alone, near the end, not denied by its clause and not taken back by its sentence; and if there is no mark either, a
 text that is nothing but a name ("(A)", "Chatbot A"), or a last line that is a name in brackets.
 
-In a text that was cut off, a verdict counts only if it is complete and the last thing written.
+In a text that was cut off, a verdict counts only if it is complete, the last thing written and a statement of its
+own: in the middle of a sentence it may yet be taken back.
 """
 
 from __future__ import annotations
@@ -48,12 +49,21 @@ _END_TOKENS = re.compile(rf"(?:\s{{0,8}}(?:{_CONTROL})){{1,4}}\Z", re.IGNORECASE
 _ANSWER_END = re.compile(r"</\s{0,4}answer", re.IGNORECASE)
 _CLAUSE = re.compile(r"[.!?;:,。！？；：，\n—]|\]\]")
 _DENIAL = re.compile(
-    r"\b(?:not|never|neither|nor|cannot|without|instead\s+of|rather\s+than|unlike)\b|n['’]t\b", re.IGNORECASE
+    r"\b(?:not|never|neither|nor|cannot|without|instead\s+of|rather\s+than|unlike|nicht|kein\w*|pas|jamais)\b"
+    r"|n['’]t\b|不|並非|并非|ない",
+    re.IGNORECASE,
 )
+_DENIAL_WORDS = 3
+"""Words before an answer tag among which a denial is its own."""
 _CONTRAST = re.compile(r"\b(?:but|however|although|though|if|unless|would|should|were)\b", re.IGNORECASE)
+_LINE_END = re.compile(r"[.。!！*_`)\t ]{0,8}(?:\n|\Z|<)")
 _SENTENCE = re.compile(r"[.!?。！？]\s|\n|[。！？]")
 _REST_CHARS = 80
-_ALTERNATIVE = re.compile(r"[\s,*_`\"']{0,8}(?:or|oder|ou|/|\||或|または)[\s*_`\"',]{0,8}", re.IGNORECASE)
+_ALTERNATIVE = re.compile(
+    r"[\s,*_`\"']{0,8}(?:or|and|oder|und|ou|et|o|y|/|\||&|或|和|または)?[\s*_`\"',]{0,8}", re.IGNORECASE
+)
+_QUESTION = re.compile(r"[*_`\"'”’)\s]{0,8}[?？]")
+_JSON_VALUE = re.compile(r"[\w\]]\"\s{0,4}:\s{0,4}\"\Z")
 _ESCAPED = re.compile(
     r"<answer>(?P<inside>[^<>]{1,60})</answer>|(?P<mark>\[\[[^\[\]<>]{1,40}\]\])", re.IGNORECASE
 )
@@ -81,7 +91,7 @@ def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = Fal
     """Where the text says its verdict; the labels decide only which bare forms count as names."""
     if outline.is_thinking_unclosed:
         return Place(problem="unclosed_thinking")
-    if truncated and outline.has_open_form:
+    if truncated and (outline.has_open_form or outline.has_open_fence):
         return Place(problem="truncated")
     text = outline.text
     tags = [tag for tag in outline.tags if tag.kind == "answer"]
@@ -93,7 +103,7 @@ def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = Fal
             return Place(problem="ambiguous" if is_ambiguous else "truncated")
         return mark or _find_plain(outline, labels) or Place(problem="no_verdict")
     meant, mentions = _split_mentions(outline, tags)
-    if _are_alternatives(text, meant[-4:]):
+    if _are_alternatives(text, meant[-4:], labels):
         meant = meant[:-4]
         if not meant and not mentions:
             return Place(problem="ambiguous")
@@ -105,7 +115,7 @@ def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = Fal
             return Place(problem="truncated" if truncated else "no_verdict")
         meant = [opening, closing]
     place = _read_answer(text, meant)
-    if truncated and (not place.end or not is_last(text, place.end)):
+    if truncated and not (place.end and is_last(text, place.end) and _begins_statement(text, place.opening)):
         return Place(problem="truncated")
     return place
 
@@ -139,9 +149,9 @@ def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
     ]
     if not found:
         return None
-    if len({to_ascii(match["word"]) for match in found}) > 1:
-        return Place(problem="ambiguous")
     match = found[-1]
+    if len({to_ascii(other["word"]) for other in found}) > 1 and not _is_conclusion(text, found):
+        return Place(problem="ambiguous")
     if len(text.rstrip()) - match.end() > END_CHARS or not _is_settled(text, match.end()):
         return Place(problem="no_verdict")
     return Place(
@@ -170,6 +180,17 @@ def is_denied(text: str, start: int) -> bool:
     return _DENIAL.search(_clause_before(text, start)) is not None
 
 
+def _is_conclusion(text: str, marks: Sequence[re.Match[str]]) -> bool:
+    """Whether the last mark ends the text on a line of its own or behind a colon, and no mark before it stands so."""
+    *others, last = (_is_set_apart(text, *mark.span()) for mark in marks)
+    return last and not any(others) and is_last(text, marks[-1].end())
+
+
+def _is_set_apart(text: str, start: int, end: int) -> bool:
+    before = text[max(0, start - _REST_CHARS) : start].rstrip(" \t*_`")
+    return (not before or before[-1] in "\n:：") and _LINE_END.match(text, end) is not None
+
+
 def _is_settled(text: str, end: int) -> bool:
     """Whether the sentence leaves the mark that ends at `end` as it is, unlike "by style [[A]], but ..."."""
     rest = _SENTENCE.split(text[end : end + _REST_CHARS], 1)[0]
@@ -193,10 +214,8 @@ def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
     text, start = outline.text, match.start()
     if is_enclosed(text, *match.span()):
         return text[start - 1] != "`"
-    line_start = max(text.rfind("\n", max(0, start - _LINE_CHARS), start) + 1, start - _LINE_CHARS, 0)
-    return (
-        text.count("`", line_start, start) % 2 == 1 and "`" in text[match.end() : match.end() + _REST_CHARS]
-    )
+    is_in_code = text.count("`", _line_start(text, start), start) % 2 == 1
+    return is_in_code and "`" in text[match.end() : match.end() + _REST_CHARS]
 
 
 def _stands_alone(text: str, mark: Span, own: Span) -> bool:
@@ -217,7 +236,6 @@ def _is_word(char: str) -> bool:
 
 def _split_mentions(outline: Outline, tags: Sequence[Tag]) -> tuple[list[Tag], list[tuple[Tag, Tag]]]:
     """The answer tags that are meant, and the pairs that are only mentioned."""
-    text = outline.text
     meant: list[Tag] = []
     mentions: list[tuple[Tag, Tag]] = []
     index = 0
@@ -227,7 +245,7 @@ def _split_mentions(outline: Outline, tags: Sequence[Tag]) -> tuple[list[Tag], l
             meant.append(tags[index])
             index += 1
             continue
-        if is_enclosed(text, pair[0].start, pair[1].end) or is_inside(outline.fences, pair[0].start):
+        if _is_mentioned(outline, pair[0].start, pair[1].end):
             mentions.append((pair[0], pair[1]))
         else:
             meant += pair
@@ -235,12 +253,42 @@ def _split_mentions(outline: Outline, tags: Sequence[Tag]) -> tuple[list[Tag], l
     return meant, mentions
 
 
-def _are_alternatives(text: str, tags: Sequence[Tag]) -> bool:
-    """Whether the last two answers are two names joined by "or": the format recited."""
+def _is_mentioned(outline: Outline, start: int, end: int) -> bool:
+    """Whether the answer is spoken of: in quotation marks, a code or quotation block, a question, or denied just
+    before."""
+    text = outline.text
+    if is_inside(outline.fences, start):
+        return True
+    if is_enclosed(text, start, end):
+        # A string of its own in JSON says what it holds.
+        return _JSON_VALUE.search(text[max(0, start - 12) : start]) is None
+    if text[_line_start(text, start) : start].lstrip().startswith(">") or _QUESTION.match(text, end):
+        return True
+    return _DENIAL.search(" ".join(_clause_before(text, start).split()[-_DENIAL_WORDS:])) is not None
+
+
+def _line_start(text: str, place: int) -> int:
+    """Where the line of `place` begins, at most `_LINE_CHARS` before it."""
+    low = max(0, place - _LINE_CHARS)
+    return max(text.rfind("\n", low, place) + 1, low)
+
+
+def _begins_statement(text: str, start: int) -> bool:
+    """Whether a sentence, a line or a block begins at `start`, or a colon stands before it: unlike in the middle of a
+    sentence that may yet take it back."""
+    before = text[max(0, start - _REST_CHARS) : start].rstrip(" \t*_`\"'“(")
+    return not before or before[-1] in ".!?:;>\n。！？：；"
+
+
+def _are_alternatives(text: str, tags: Sequence[Tag], labels: Sequence[str]) -> bool:
+    """Whether the last two answers are two names side by side, or joined by "or" or "and": no choice between them."""
     if [tag.is_closing for tag in tags] != [False, True, False, True]:
         return False
     one, other = _read_plain(text, tags[0].end, tags[1].start), _read_plain(text, tags[2].end, tags[3].start)
-    if one is None or other is None or one["word"].lower() == other["word"].lower():
+    if one is None or other is None:
+        return False
+    names = {one["word"].lower(), other["word"].lower()}
+    if len(names) < 2 or not names <= {label.lower() for label in labels}:
         return False
     return _ALTERNATIVE.fullmatch(text, tags[1].end, tags[2].start) is not None
 

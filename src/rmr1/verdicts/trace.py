@@ -18,6 +18,7 @@ matter. What the walk decides:
   is recorded, with inner tags as they stand, and so are quotations inside a summary.
 - An unclosed quotation ends at the next tag, except at `<answer>`: a judge that quotes an injected verdict
   and is cut off there leaves exactly a quotation that ends after that verdict.
+- A turn of the user's that the judge made up ends what is its own: `<|im_end|><|im_start|>user ...`.
 - Any other unclosed block ends where the next block or thinking begins or an outer one ends.
 - Of a repeated block the first that is not blank counts. Blank parts are None or left out.
 
@@ -64,8 +65,14 @@ _LINE_CHARS = 80
 """How far into a line it is looked for what stands beside a mark."""
 _FIRST_MARK = re.compile(
     r"(?:\s{0,8}<\|[\w.-]{1,32}\|>){0,4}\s{0,16}"
-    r"(?P<left><[|\uff5c]?|\[|\{|\u25c1|\u27e8)(?P<name>[A-Za-z][\w:.-]{0,40})(?P<right>[|\uff5c]?>|\]|\}|\u25b7|\u27e9)"
+    r"(?P<left><[|\uff5c]?|\[|\{|\u25c1|\u27e8)(?P<name>[A-Za-z][\w:.-]{0,40})"
+    r"(?:\s[^<>\n]{0,120})?(?P<right>[|\uff5c]?>|\]|\}|\u25b7|\u27e9)"
 )
+_COMMENT = "<!--"
+_RUN_ON = re.compile(
+    r"<(?:[|\uff5c][^<>\s]{1,40}[|\uff5c]|[a-z_]{3,24})>\s{0,4}(?:user|human)\b", re.IGNORECASE | re.ASCII
+)
+"""A control token that gives the turn to the user: what follows is no longer the judge's."""
 _BEGIN = re.compile(r"(?<![A-Za-z])(begin|start|open)(?![A-Za-z])", re.IGNORECASE)
 _ENDS = {"begin": ("end",), "start": ("end", "stop"), "open": ("close",)}
 _VERDICT_LIKE = re.compile(r"<\s{0,4}answer\s{0,4}>|\[\[", re.IGNORECASE)
@@ -121,10 +128,13 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
     `thinking` holds a user's own forms of thinking, (opening, closing).
     """
     fences, has_open_fence = _find_fences(text)
+    limit = _find_limit(text)
     tags = [
-        _to_tag(match) for match in _TAG.finditer(text) if not is_enclosed(text, *match.span(), is_tag=True)
+        _to_tag(match)
+        for match in _TAG.finditer(text, 0, limit)
+        if not is_enclosed(text, *match.span(), is_tag=True)
     ]
-    marks = find_marks(text, thinking)
+    marks = [mark for mark in find_marks(text, thinking) if mark.end <= limit]
     first = None if marks and not text[: marks[0].start].strip() else _find_first_form(text, tags, marks)
     has_open_form = first is not None and len(first) == 1
     if first is not None and len(first) == 2:
@@ -197,7 +207,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
     if depth:
         thoughts.append((thought_start, len(text)))
     else:
-        spans.append((own_start, len(text)))
+        spans.append((own_start, limit))
     thought = "\n\n".join(thought for start, end in thoughts if (thought := text[start:end].strip()))
     return Outline(
         text=text,
@@ -254,6 +264,14 @@ def _to_tag(match: re.Match[str]) -> Tag:
     return Tag(match.start(), match.end(), name.lower(), "", slash == "/")
 
 
+def _find_limit(text: str) -> int:
+    """Where the judge's turn ends: before a turn of the user's that it went on to make up."""
+    found = _RUN_ON.search(text)
+    if found is None or _VERDICT_LIKE.search(text, 0, found.start()) is None:
+        return len(text)
+    return found.start()
+
+
 def _find_fences(text: str) -> tuple[list[Span], bool]:
     """Code blocks (an opening fence to the next bare one), and whether the last one is open. A text that
     stands in a fence as a whole is wrapped in it, and that one is no code."""
@@ -268,7 +286,7 @@ def _find_fences(text: str) -> tuple[list[Span], bool]:
             fences.append((opening.start(), match.end()))
             opening = None
     is_wrapped = bool(fences) and not text[: fences[0][0]].strip() and not text[fences[0][1] :].strip()
-    is_open = opening is not None and bool(text[: opening.start()].strip())
+    is_open = opening is not None
     return fences[is_wrapped:], is_open
 
 
@@ -327,26 +345,47 @@ class _Balance:
 def _find_first_form(text: str, tags: Sequence[Tag], marks: Sequence[Mark]) -> list[Mark] | None:
     """The marks of a form that nobody listed, with which the text begins: opening and closing, or the opening
     one alone if it is never closed; None if there is none, or if it is a part of the visible text."""
+    if text.lstrip().startswith(_COMMENT):
+        start = text.index(_COMMENT)
+        return _close_first_form(text, tags, start, start + len(_COMMENT), ["-->"])
     found = _FIRST_MARK.match(text)
     if found is None or _TAG.fullmatch(text, found.start("left"), found.end()):
         return None
     left, name, right = found["left"], found["name"], found["right"]
-    opening = Mark(found.start("left"), found.end(), "unknown", False)
-    if any(mark.start == opening.start for mark in marks):
+    start = found.start("left")
+    if any(mark.start == start for mark in marks):
         return None
     closings = [f"{left}/{name}{right}", f"{left[0]}/{left[1:]}{name}{right}"]
     if begin := _BEGIN.search(name.replace("_", " ").replace("-", " ").replace(":", " ")):
         for word in _ENDS[begin[1].lower()]:
             word = word.upper() if begin[1].isupper() else word
             closings.append(f"{left}{name[: begin.start()]}{word}{name[begin.end() :]}{right}")
-    places = [(place, closing) for closing in closings if (place := text.find(closing, opening.end)) >= 0]
+    return _close_first_form(text, tags, start, found.end(), closings)
+
+
+def _close_first_form(
+    text: str, tags: Sequence[Tag], start: int, end: int, closings: Sequence[str]
+) -> list[Mark] | None:
+    opening = Mark(start, end, "unknown", False)
+    places = [
+        (found.start(), closing)
+        for closing in closings
+        for found in [next(_find_meant(text, closing, end), None)]
+        if found is not None
+    ]
     if not places:
-        return [opening] if left[0] in "<◁⟨" else None
+        return [opening] if text[start] in "<◁⟨" else None
     place, closing = min(places)
     is_part = any(place > tag.start and tag.kind != "answer" for tag in tags)
     if is_part or not _VERDICT_LIKE.search(text, place):
         return None
     return [opening, Mark(place, place + len(closing), "unknown", True)]
+
+
+def _find_meant(text: str, word: str, start: int) -> Iterator[re.Match[str]]:
+    """Where `word` stands behind `start` and is not spoken of."""
+    pattern = re.compile(re.escape(word))
+    return (found for found in pattern.finditer(text, start) if not is_enclosed(text, *found.span()))
 
 
 def _match_tags(tags: Sequence[Tag]) -> list[int | None]:

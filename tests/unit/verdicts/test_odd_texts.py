@@ -241,6 +241,16 @@ def test_the_arena_rule_takes_the_same_care(text: str, truncated: bool, right: s
     assert parse_verdict(text, "arena", truncated=truncated).winner == right
 
 
+def test_texts_of_somebody_who_has_not_read_the_parser() -> None:
+    """Ten unlisted forms of thinking, each closed, cut off, mentioned and quoting itself; and texts that are easy to
+    misread. The right values were written before the parser saw them."""
+    path = Path(__file__).resolve().parents[2] / "fixtures/odd_judge_texts.jsonl"
+    rows = list(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
+    read = {row["name"]: parse_verdict(row["text"], truncated=row["truncated"]).winner for row in rows}
+    assert len(read) == len(rows) == 68
+    assert read == {row["name"]: row["right"] for row in rows}
+
+
 @pytest.mark.shared
 def test_the_small_inputs_that_failed(shared: Path) -> None:
     rows = list(
