@@ -82,7 +82,11 @@ def _identify_data(source: Source) -> dict[str, Any] | None:
     """What identifies all the data that a run was made from and how it was read, where its description holds
     the data's digest."""
     found = read_description(source).get("data", {}) if isinstance(source, Path) else {}
-    return {name: found.get(name) for name in ("sha256", "format", "map")} if "sha256" in found else None
+    return (
+        {name: found.get(name) for name in ("sha256", "format", "map", "label")}
+        if "sha256" in found
+        else None
+    )
 
 
 def _contents(source: Source) -> Iterator[tuple[str, bytes]]:
