@@ -197,7 +197,9 @@ def swap(paired: Paired, *, num: int = NUM_RESAMPLES, seed: int = 0) -> Iterator
         for name, part in paired.new.parts.items()
         if len(part)
     }
-    generators = {name: np.random.default_rng([seed, crc32(name.encode()), 1]) for name in tables}
+    generators = {
+        name: np.random.default_rng([seed, crc32(name.encode(errors="surrogatepass")), 1]) for name in tables
+    }
     batch = max(1, min(num, MOST_WEIGHTS // max(len(one.rows) for one in tables.values())))
     for start in range(0, num, batch):
         size = min(batch, num - start)

@@ -37,9 +37,12 @@ PROBLEM_TEXTS = {
 def inert(text: str) -> str:
     """`text` with control characters and lone surrogates made visible: model output cannot move the cursor, colour,
     or break off the printing."""
-    return _CONTROL.sub(
-        lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n").replace("\t", "    ")
-    )
+    return _CONTROL.sub(_spell, text.replace("\r\n", "\n").replace("\t", "    "))
+
+
+def _spell(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
