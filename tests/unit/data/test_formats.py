@@ -177,6 +177,7 @@ def test_unverified_forms_are_marked():
         "arena_table",
         "helpsteer2",
         "nectar",
+        "openai",
         "shp",
     }
     assert {path.stem for path in FIXTURES.glob("*.jsonl")} == names
@@ -286,6 +287,14 @@ def test_nectar():
     ]
     (found,) = read_candidates(FIXTURES / "nectar.jsonl")
     assert (found.best, [one[0].text for one in found.responses]) == (0, ["Red.", "Loud.", "Red."])
+
+
+def test_openai():
+    first, second = read("openai")
+    assert first.prompt == (Message(role="system", content="Be brief."), user("Weather in Paris?"))
+    assert first.response_a == (assistant('[tool call: weather {"city": "Paris"}]'),)
+    assert first.response_b == (assistant("I do not know."),)
+    assert second == simple("Name a prime.", "Seven.", "Nine.", "A", id="openai:2")
 
 
 def test_shp():

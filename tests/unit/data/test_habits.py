@@ -193,6 +193,8 @@ def test_a_mapped_instruction_takes_its_input_along(tmp_path):
     path = write_jsonl(tmp_path, {"instruction": "Do.", "input": "Hola", "better": "good", "worse": "bad"})
     columns = {"prompt": "instruction", "chosen": "better", "rejected": "worse"}
     assert read_one(path, columns=columns) == ("A", "Do.\n\nHola", "good", "bad")
+    path = write_jsonl(tmp_path, {"instruction": [Q], "input": "Hola", "better": "good", "worse": "bad"})
+    assert refusal(path, columns=columns) == "'input' cannot be joined to 'instruction', which is no text"
 
 
 def test_an_input_beside_a_prompt_is_not_dropped_unsaid(tmp_path):
@@ -517,6 +519,22 @@ def test_a_mapping_needs_a_column(tmp_path):
     assert read_one(path, labels=NUMBERS, columns={"label": "better"})[0] == "A"
     with pytest.raises(ConfigError, match="label '1' cannot mean 'C'; expected 'A', 'B' or 'tie'"):
         read_pairs(path, labels={"1": "C"})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("name", ["preference", "Preferred", "verdict"])
+@pytest.mark.parametrize("value", ["A", "model_b", 1, "2", 0])
+def test_what_looks_like_a_label_is_not_passed_over(tmp_path, name, value):
+    row = {"prompt": "q", "response_a": "a", "response_b": "b", name: value}
+    path = write_jsonl(tmp_path, row)
+    assert refusal(path) == (
+        f"no column 'label', but {name!r} says {value!r}; if that names the better answer, pass --map label={name}, "
+        "else --format rmr1, which passes over it"
+    )
+    assert read_one(path, format="rmr1")[0] is None
+    assert read_one(path, columns={"label": name}, labels={str(value): "B"})[0] == "B"
+    assert read_one(write_jsonl(tmp_path, {**row, "label": "tie"}))[0] == "tie"
+    for other in (None, "The first one is clearer.", ["A"], 7):
+        assert read_one(write_jsonl(tmp_path, {**row, name: other}))[0] is None
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from typing import Any
 from rmr1.data.files import Row
 from rmr1.data.sources import benchmarks, own, preference
 from rmr1.data.sources.columns import OPTIONAL, find_delimiter, find_slip, fold, guess, locate
-from rmr1.data.sources.labels import label_column
+from rmr1.data.sources.labels import WINNERS, find_label, label_column
 from rmr1.data.sources.messages import decode_messages
 from rmr1.data.sources.reader import Reader, join_input
-from rmr1.data.sources.values import quote_all, shorten
+from rmr1.data.sources.values import as_number, quote_all, shorten
 from rmr1.errors import ConfigError, DataError
 
 READERS: tuple[Reader, ...] = (*own.READERS, *preference.READERS, *benchmarks.READERS)
@@ -48,15 +48,7 @@ def recognise(columns: Iterable[str], data: Mapping[str, Any] | None = None) -> 
     Raises:
         DataError: no form has these columns.
     """
-    names = tuple(columns)
-    candidates = _with_columns(names)
-    if not candidates:
-        raise DataError(_advise(names))
-    if data is not None:
-        for reader, places in candidates:
-            if reader.fits is None or reader.fits(_rename(data, places)):
-                return reader
-    return candidates[0][0]
+    return _choose(tuple(columns), data)[0]
 
 
 def read_form(row: Row, fixed: Reader | None = None) -> tuple[Reader, Row]:
@@ -67,14 +59,13 @@ def read_form(row: Row, fixed: Reader | None = None) -> tuple[Reader, Row]:
         DataError: the columns are of no known form, or not those of `fixed`, or one was probably meant otherwise.
     """
     data: Mapping[str, Any] = decode_messages(row.data)
-    reader = fixed or recognise(data, data)
-    places = _find_columns(reader, tuple(data))
-    if places is None:
-        missing = next(column for column in reader.columns if locate((column,), (*data,), _KNOWN) is None)
-        needs = quote_all(reader.columns)
-        raise DataError(f"no column {missing!r}; the form {reader.name!r} needs {needs}")
+    if fixed is None:
+        reader, places = _choose(tuple(data), data)
+    else:
+        reader, places = fixed, _require_columns(fixed.name, tuple(data))
     data = _rename(data, places)
-    _refuse_slips(reader, data)
+    if fixed is None:
+        _refuse_near_label(reader, data)
     _refuse_second_input(reader, data)
     if row.labels is not None and label_column(data, reader.label) is None:
         lacks = "has none" if reader.label is None else f"has it in {reader.label!r}, which the row lacks"
@@ -99,8 +90,21 @@ def map_columns(data: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str
     if "prompt" in columns and "input" not in columns:
         more = renamed.pop("input", None)
         if fold(columns["prompt"]) == "instruction" and isinstance(more, str):
+            if not isinstance(renamed["prompt"], str):
+                raise DataError(f"'input' cannot be joined to {columns['prompt']!r}, which is no text")
             renamed["prompt"] = join_input(renamed["prompt"], more)
     return renamed
+
+
+def _choose(names: tuple[str, ...], data: Mapping[str, Any] | None) -> tuple[Reader, Mapping[str, str]]:
+    candidates = _with_columns(names)
+    if not candidates:
+        raise DataError(_advise(names))
+    if data is not None:
+        for reader, places in candidates:
+            if reader.fits is None or reader.fits(_rename(data, places)):
+                return reader, places
+    return candidates[0]
 
 
 @lru_cache(maxsize=256)
@@ -111,6 +115,16 @@ def _with_columns(names: tuple[str, ...]) -> tuple[tuple[Reader, Mapping[str, st
 
 
 @lru_cache(maxsize=256)
+def _require_columns(form: str, names: tuple[str, ...]) -> Mapping[str, str]:
+    reader = find_reader(form)
+    places = _find_columns(reader, names)
+    if places is None:
+        missing = next(column for column in reader.columns if locate((column,), names, _KNOWN) is None)
+        needs = quote_all(reader.columns)
+        raise DataError(f"no column {missing!r}; the form {form!r} needs {needs}")
+    return places
+
+
 def _find_columns(reader: Reader, names: tuple[str, ...]) -> Mapping[str, str] | None:
     """Our name to the row's, of every column that is called otherwise there; None where one is missing."""
     required = locate(reader.columns, names, _KNOWN)
@@ -129,16 +143,22 @@ def _rename(data: Mapping[str, Any], places: Mapping[str, str]) -> Mapping[str, 
     return {ours.get(name, name): value for name, value in data.items()}
 
 
-def _refuse_slips(reader: Reader, data: Mapping[str, Any]) -> None:
+def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
     """
     Raises:
-        DataError: without its label the row would be read as not labelled, and a column is called nearly so.
+        DataError: the row has no label, so that it would be read as not labelled, but a column that looks like one.
     """
     if reader.label is None or label_column(data, reader.label) is not None:
         return
     if (slip := find_slip(reader.label, data)) is not None:
         raise DataError(
             f"unknown column {shorten(slip)} in the form {reader.name!r}; did you mean {reader.label!r}?"
+        )
+    near = guess(reader.label, (*data,))
+    if near is not None and (find_label(data[near], WINNERS) or as_number(data[near]) in (0, 1, 2)):
+        raise DataError(
+            f"no column {reader.label!r}, but {near!r} says {shorten(data[near])}; if that names the better answer, pass "
+            f"--map {reader.label}={shlex.quote(near)}, else --format {reader.name}, which passes over it"
         )
 
 

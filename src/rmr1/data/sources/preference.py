@@ -290,6 +290,16 @@ def _read_alpaca(row: Row) -> list[PreferencePair]:
     ]
 
 
+def _read_openai(row: Row) -> list[PreferencePair]:
+    names = ("input", "preferred_output", "non_preferred_output")
+    asked = row.data["input"]
+    if not isinstance(asked, dict) or "messages" not in asked:
+        raise DataError(f"'input' is {describe(asked)}, expected an object with messages")
+    prompt = as_turns(asked["messages"], "input.messages", "user")
+    better, worse = (turns(row, name, "assistant") for name in names[1:])
+    return [build_pair(row, prompt, better, worse, "A", names=names, id=row_id(row, "id"))]
+
+
 def _read_arena(row: Row) -> list[PreferencePair]:
     """Two whole conversations; those that are longer than the `turn` that was judged are cut behind it."""
     names = ("conversation_a", "conversation_b")
@@ -607,6 +617,13 @@ READERS = (
         columns=("instruction", "chosen", "rejected"),
         pairs=_read_alpaca,
         prompt=_ALPACA_PROMPT,
+        verified=False,
+    ),
+    Reader(
+        name="openai",
+        source="OpenAI's preference fine-tuning",
+        columns=("input", "preferred_output", "non_preferred_output"),
+        pairs=_read_openai,
         verified=False,
     ),
     Reader(
