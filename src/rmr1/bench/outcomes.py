@@ -288,7 +288,9 @@ def bootstrap(
         [{name: Table(part) for name, part in one.parts.items() if len(part)} for one in outcomes]
     )
     first = tables[0]
-    generators = {name: np.random.default_rng([seed, crc32(name.encode())]) for name in first}
+    generators = {
+        name: np.random.default_rng([seed, crc32(name.encode(errors="surrogatepass"))]) for name in first
+    }
     num_rows = sum(len(one.rows) for one in first.values())
     batch = max(1, min(num, MOST_WEIGHTS // max(1, num_rows)))
     for start in range(0, num, batch):

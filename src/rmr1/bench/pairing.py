@@ -82,7 +82,11 @@ def _identify_data(source: Source) -> dict[str, Any] | None:
     """What identifies all the data that a run was made from and how it was read, where its description holds
     the data's digest."""
     found = read_description(source).get("data", {}) if isinstance(source, Path) else {}
-    return {name: found.get(name) for name in ("sha256", "format", "map")} if "sha256" in found else None
+    return (
+        {name: found.get(name) for name in ("sha256", "format", "map", "label")}
+        if "sha256" in found
+        else None
+    )
 
 
 def _contents(source: Source) -> Iterator[tuple[str, bytes]]:
@@ -193,7 +197,9 @@ def swap(paired: Paired, *, num: int = NUM_RESAMPLES, seed: int = 0) -> Iterator
         for name, part in paired.new.parts.items()
         if len(part)
     }
-    generators = {name: np.random.default_rng([seed, crc32(name.encode()), 1]) for name in tables}
+    generators = {
+        name: np.random.default_rng([seed, crc32(name.encode(errors="surrogatepass")), 1]) for name in tables
+    }
     batch = max(1, min(num, MOST_WEIGHTS // max(len(one.rows) for one in tables.values())))
     for start in range(0, num, batch):
         size = min(batch, num - start)

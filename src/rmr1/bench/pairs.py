@@ -24,7 +24,7 @@ from rmr1.data.read import read_pairs
 from rmr1.data.rulings import Ruling
 from rmr1.data.runs import key_digest
 from rmr1.errors import DataError
-from rmr1.records import PreferencePair
+from rmr1.records import Label, PreferencePair
 
 LABELS = ("A", "B", "tie")
 UNNAMED = "(none)"
@@ -54,14 +54,15 @@ def own_pairs(
     *,
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, Label] | None = None,
     on_invalid: Callable[[DataError], Any] | None = None,
 ) -> Benchmark:
     """`PAIRS`, of data that is read in this way: arguments are those of `rmr1.data.read_pairs`.
 
     With `on_invalid`, rows that cannot be read go there and are passed over.
     """
-    read = partial(read_labelled_pairs, format=format, columns=columns, on_invalid=on_invalid)
-    said = {"format": format, "map": dict(columns or {})}
+    read = partial(read_labelled_pairs, format=format, columns=columns, labels=labels, on_invalid=on_invalid)
+    said = {"format": format, "map": dict(columns or {}), "label": dict(labels or {})}
     return replace(PAIRS, read_pairs=read, reading={name: value for name, value in said.items() if value})
 
 
@@ -71,6 +72,7 @@ def read_labelled_pairs(
     *,
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, Label] | None = None,
     on_invalid: Callable[[DataError], Any] | None = None,
 ) -> Iterator[PreferencePair]:
     """The first `limit` pairs; an id that came before gets a number: `17`, `17 (2)`, `17 (3)`.
@@ -84,6 +86,7 @@ def read_labelled_pairs(
         limit=limit,
         format=format,
         columns=columns,
+        labels=labels,
         on_error="raise" if on_invalid is None else "skip",
         errors=on_invalid,
     ):

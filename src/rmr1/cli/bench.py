@@ -368,7 +368,7 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
         if arguments.markdown == "-":
             print(text, end="")
         else:
-            Path(arguments.markdown).write_text(text, encoding="utf-8")
+            Path(arguments.markdown).write_text(text, encoding="utf-8", errors="backslashreplace")
     if arguments.json:
         print(json.dumps(describe_results(results, average), ensure_ascii=False))
     elif arguments.markdown != "-":

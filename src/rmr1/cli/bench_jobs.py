@@ -142,7 +142,7 @@ def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
     Raises:
         ConfigError: it is said how pairs are read, and none of one's own are.
     """
-    said = [name for name in ("format", "map", "skip_invalid") if getattr(config, name)]
+    said = [name for name in ("format", "map", "label", "skip_invalid") if getattr(config, name)]
     if said and not any(job.benchmark.name == OWN_PAIRS and job.data is not None for job in jobs):
         raise ConfigError(
             f"data.{said[0]} (--{said[0].replace('_', '-')}) says how own pairs are read, and there are none here; "
@@ -163,6 +163,7 @@ def _read_own_pairs(arguments: argparse.Namespace, invalid: set[str]) -> Benchma
     return own_pairs(
         format=config.format,
         columns=config.map or None,
+        labels=config.label,
         on_invalid=pass_over if config.skip_invalid else None,
     )
 

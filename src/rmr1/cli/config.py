@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rmr1.data.read import check_labels
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
 from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import JUDGE
 from rmr1.prompts.thinking import check_pairs
+from rmr1.records import Label
 
 
 class _Section(BaseModel):
@@ -40,6 +42,8 @@ class SamplingConfig(_Section):
 class DataConfig(_Section):
     format: str | None = None
     map: dict[str, str] = Field(default_factory=dict)
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean; None: as the form has it."""
     limit: int | None = Field(default=None, ge=1)
     skip_invalid: bool = False
 
@@ -94,7 +98,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
         "on_overlong",
         "chat_template_kwargs",
     ),
-    "data": ("format", "map", "limit", "skip_invalid"),
+    "data": ("format", "map", "label", "limit", "skip_invalid"),
 }
 """Section of the file -> its keys, which are also the flags' names."""
 
@@ -122,6 +126,8 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
                 continue
             if name == "map":
                 value = dict(split_assignment(one, "--map", "OURS=THEIRS") for one in value)
+            elif name == "label":
+                value = parse_labels(value)
             elif name == "chat_template_kwargs":
                 value = _parse_json(value)
             target = values.setdefault(section, {}) if section else values
@@ -192,6 +198,20 @@ def split_assignment(text: str, flag: str, form: str) -> tuple[str, str]:
     if not found or not name or not value:
         raise ConfigError(f"{flag} {text!r}: expected {form}")
     return name, value
+
+
+def parse_labels(values: Sequence[str] | None) -> dict[str, Label] | None:
+    """`1=A,2=B` as a mapping; a value may hold an equals sign: `A=B=tie`."""
+    if values is None:
+        return None
+    found: dict[str, str] = {}
+    for part in ",".join(values).split(","):
+        value, equals, label = (one.strip() for one in part.rpartition("="))
+        if not equals or not value:
+            raise ConfigError(f"--label {part!r}: expected VALUE=LABEL, as in --label 1=A,2=B,0=tie")
+        if found.setdefault(value, label) != label:
+            raise ConfigError(f"--label: {value!r} is to mean {found[value]!r} and {label!r}")
+    return dict(check_labels(found) or {})
 
 
 def _parse_json(text: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ machine has no room for), 2 a user's mistake (one line says which), 130 interrup
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -63,6 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     from rmr1.errors import RMR1Error, StoppedError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return arguments.run(arguments)
     except RMR1Error as error:

@@ -109,12 +109,23 @@ def add_data_arguments(
         metavar="OURS=THEIRS",
         help="column names of an unknown form, e.g. chosen=better",
     )
+    add_label_argument(group)
     group.add_argument("--limit", type=int, metavar="N", help=limit)
     group.add_argument(
         "--skip-invalid",
         action="store_true",
         default=None,
         help="count and pass over rows that cannot be read",
+    )
+
+
+def add_label_argument(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, about: str = "") -> None:
+    """`--label`, for every verb that reads pairs."""
+    parser.add_argument(
+        "--label",
+        action="append",
+        metavar="VALUE=LABEL",
+        help=f"{about}what a value of the label's column means: A, B or tie; as 1=A,2=B,0=tie; repeatable",
     )
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 
+from rmr1.cli.options import add_label_argument
+
 HELP = "find leaks and bias in preference data"
 
 
@@ -50,6 +52,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         metavar="OURS=THEIRS",
         help="column names of an unknown form, e.g. chosen=better",
     )
+    add_label_argument(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of folds and permutations (default 0)"
@@ -73,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
     from functools import partial
 
+    from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import leak_lines, print_json, print_leak
     from rmr1.cli.progress import PairProgress
     from rmr1.probe import probe_leak
@@ -83,6 +87,7 @@ def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
             arguments.data,
             columns=columns,
             format=arguments.format,
+            labels=parse_labels(arguments.label),
             limit=arguments.limit,
             ignored=arguments.ignore or (),
             strict=arguments.strict,
@@ -100,6 +105,7 @@ def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
 def _bias(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
     from functools import partial
 
+    from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import print_bias, print_json
     from rmr1.cli.progress import PairProgress
     from rmr1.probe import probe_bias
@@ -109,6 +115,7 @@ def _bias(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
             arguments.data,
             columns=columns,
             format=arguments.format,
+            labels=parse_labels(arguments.label),
             limit=arguments.limit,
             seed=arguments.seed,
             step=partial(progress.report, "reading"),

@@ -44,6 +44,7 @@ class PairSource:
             **fingerprint_source(self.source),
             "format": self.config.format,
             "map": dict(self.config.map),
+            **({"label": dict(self.config.label)} if self.config.label else {}),
         }
 
 
@@ -107,6 +108,7 @@ def _read(source: str, config: DataConfig, errors: list[DataError]) -> Iterator[
         source,
         columns=config.map or None,
         format=config.format,
+        labels=config.label,
         on_error="skip",
         errors=errors,
         limit=config.limit,

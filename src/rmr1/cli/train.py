@@ -17,6 +17,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rmr1.cli.options import add_label_argument
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OURS=THEIRS",
         help="with pairs: a column's name in the file; repeatable",
     )
+    add_label_argument(parser, about="with pairs: ")
     parser.add_argument("--seed", type=int, metavar="N", help="of every stage that names none (default 0)")
     parser.add_argument(
         "--set", action="append", metavar="A.B=C", help="one setting, as grpo.optim.lr=1e-6; repeatable"
@@ -92,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
     from pathlib import Path
 
-    from rmr1.cli.config import read_toml, split_assignment
+    from rmr1.cli.config import parse_labels, read_toml, split_assignment
     from rmr1.errors import ConfigError
     from rmr1.pipeline.own import plan_own
     from rmr1.pipeline.recipe import read_parts
@@ -102,6 +105,7 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
         "--teacher": arguments.teacher,
         "--format": arguments.format,
         "--map": arguments.map,
+        "--label": arguments.label,
     }
     if arguments.source.endswith(".toml"):
         given = next((flag for flag, value in own.items() if value is not None), None)
@@ -119,6 +123,7 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
         teacher=arguments.teacher,
         columns=dict(split_assignment(one, "--map", "OURS=THEIRS") for one in arguments.map or ()),
         format=arguments.format,
+        labels=parse_labels(arguments.label),
         seed=arguments.seed or 0,
     )
 

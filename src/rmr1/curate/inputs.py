@@ -81,6 +81,7 @@ def read_source(source: Source) -> Iterator[tuple[int, PreferencePair | DataErro
         "split": source.recipe.split,
         "format": source.recipe.format,
         "columns": source.recipe.columns or None,
+        "labels": source.recipe.label,
         "on_error": "raise" if source.recipe.on_invalid == "fail" else "skip",
     }
     place = 0

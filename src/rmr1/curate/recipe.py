@@ -17,6 +17,7 @@ from rmr1.data.files import kind_of, part_split
 from rmr1.data.hub import parse_dataset_name
 from rmr1.data.sources import find_reader
 from rmr1.errors import ConfigError
+from rmr1.records import Label
 from rmr1.train.recipe import Section, check_recipe
 
 Rule = Literal["drop", "keep"]
@@ -78,6 +79,8 @@ class SourceRecipe(Section):
     """The name of a reader, where the columns do not tell."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our column names to the file's, for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
     on_invalid: Literal["skip", "fail"] = "skip"
     """Rows that cannot be read are counted and listed, or end the run."""
     take: int | None = Field(default=None, ge=1)

@@ -79,7 +79,7 @@ def identify(description: Mapping[str, Any]) -> dict[str, Any]:
     recipe.pop("root")
     # Sources and splits are compared in their order; an object of JSON has none.
     recipe["sources"] = {
-        name: {**{key: value for key, value in one.items() if key != "data"}, "position": position}
+        name: {**_deciding(one), "position": position}
         for position, (name, one) in enumerate(recipe["sources"].items())
     }
     recipe["splits"] = [[name, share] for name, share in recipe["splits"].items()]
@@ -87,6 +87,15 @@ def identify(description: Mapping[str, Any]) -> dict[str, Any]:
         names = list(recipe["decontaminate"]["benchmarks"])
         recipe["decontaminate"] = {**recipe["decontaminate"], "benchmarks": names}
     return {"recipe": recipe, "inputs": description["inputs"]}
+
+
+def _deciding(source: Mapping[str, Any]) -> dict[str, Any]:
+    """All but where the data lie; labels that are not mapped are left out, as they were before there was a mapping."""
+    return {
+        key: value
+        for key, value in source.items()
+        if key != "data" and not (key == "label" and value is None)
+    }
 
 
 def _curate(

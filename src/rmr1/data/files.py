@@ -1,6 +1,7 @@
 """Rows out of files, folders and Hugging Face datasets.
 
-    pairs.jsonl  pairs.json  pairs.csv  pairs.tsv  pairs.parquet     also gzipped (`pairs.jsonl.gz`)
+    pairs.jsonl  pairs.json  pairs.csv  pairs.tsv  pairs.parquet     also gzipped (`pairs.jsonl.gz`); a table's
+                                columns may also be separated by `;`, `|` or tabs, as its header shows
     folder/                     every such file in it, sorted by path; or a `save_to_disk` folder
     org/name                    a dataset of the Hugging Face hub
     org/name:config@split       one configuration and split of it
@@ -19,8 +20,9 @@ import gzip
 import io
 import itertools
 import json
+import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +31,7 @@ import orjson
 
 from rmr1.data import hub
 from rmr1.errors import ConfigError, DataError
+from rmr1.records import Label
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 """The kinds of file that are read; `.gz` may follow."""
@@ -38,6 +41,10 @@ _DESCRIPTIONS = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json",
 
 _CSV_FIELD_LIMIT = 1 << 30
 """Longest CSV cell, in characters; the csv module's own limit of 131,072 is below many answers."""
+
+_DELIMITERS = (",", ";", "\t", "|")
+_SEPARATOR_LINE = re.compile(r"sep=(.)")
+"""The first line by which Excel is told of a delimiter."""
 
 _PARQUET_BATCH = 256
 
@@ -52,6 +59,8 @@ class Row:
     """The file as it was named, or `org/name@split`."""
     line: int
     """Line (JSONL, CSV) or number of the row (JSON list, Parquet, dataset), from 1."""
+    labels: Mapping[str, Label] | None = None
+    """What values of its label mean by whoever reads it; None: as the row's form has it."""
 
 
 def read_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row]:
@@ -291,15 +300,38 @@ def _scan_csv(handle: IO[bytes], path: str, delimiter: str) -> Iterator[Row | Da
     # A byte that is not UTF-8 becomes a lone surrogate, so that it spoils its own row only.
     text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        yield from _scan_table(csv.reader(text, delimiter=delimiter, strict=True), path)
+        delimiter, skipped, lines = _find_delimiter(text, delimiter)
+        yield from _scan_table(csv.reader(lines, delimiter=delimiter, strict=True), path, skipped)
     finally:
         text.detach()  # whoever opened the handle closes it
 
 
-def _scan_table(reader: Any, path: str) -> Iterator[Row | DataError]:
+def _find_delimiter(text: io.TextIOWrapper, expected: str) -> tuple[str, int, Iterable[str]]:
+    """The delimiter, how many lines were taken away (Excel's `sep=;`), and the others.
+
+    It is the expected one, but if the header is a single column then, the one that gives the most columns.
+    """
+    header = text.readline()
+    if (said := _SEPARATOR_LINE.fullmatch(header.strip("\r\n"))) is not None:
+        return said[1], 1, text
+    read = [header]
+    while header and not header.strip():
+        header = text.readline()
+        read.append(header)
+    delimiter = expected
+    if _count_cells(header, expected) == 1:
+        delimiter = max((expected, *_DELIMITERS), key=lambda one: _count_cells(header, one))
+    return delimiter, 0, itertools.chain(read, text)
+
+
+def _count_cells(line: str, delimiter: str) -> int:
+    return len(next(csv.reader([line], delimiter=delimiter), []))
+
+
+def _scan_table(reader: Any, path: str, skipped: int) -> Iterator[Row | DataError]:
     header: list[str] | None = None
     while True:
-        line = reader.line_num + 1
+        line = reader.line_num + skipped + 1
         try:
             cells = next(reader)
         except StopIteration:

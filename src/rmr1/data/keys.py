@@ -25,7 +25,7 @@ def format_key(digest: bytes, occurrence: int) -> str:
 
 def seed_for(seed: int, *parts: str) -> int:
     """A 63-bit seed that depends on nothing but its arguments."""
-    text = "\0".join([str(seed), *parts]).encode()
+    text = "\0".join([str(seed), *parts]).encode(errors="surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big") >> 1
 
 

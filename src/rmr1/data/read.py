@@ -13,20 +13,14 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from rmr1.data.files import Row, scan_rows
-from rmr1.data.sources import (
-    READERS,
-    Reader,
-    find_reader,
-    recognise,
-    refuse_unknown_columns,
-    require_columns,
-)
-from rmr1.data.sources.reader import is_blank, quote_all, row_id
+from rmr1.data.sources import READERS, Reader, find_reader, map_columns, read_form
+from rmr1.data.sources.reader import is_blank, row_id, with_system
+from rmr1.data.sources.values import quote_all
 from rmr1.errors import ConfigError, DataError
-from rmr1.records import Candidates, Messages, PreferencePair
+from rmr1.records import Candidates, Label, Messages, PreferencePair
 
 OnError = Literal["raise", "skip"]
 Errors = list[DataError] | Callable[[DataError], Any] | None
@@ -58,17 +52,19 @@ def read_pairs(
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
     on_error: OnError = "raise",
     errors: Errors = None,
     limit: int | None = None,
 ) -> Iterator[PreferencePair]:
-    """The pairs of a source; a row of some forms holds several.
+    """The pairs of a source; a row of some forms holds several. Columns that no form knows are passed over.
 
     Args:
         source: see `rmr1.data.files`.
-        columns: our column name to the file's, for files of no known form; columns of the file that
-            are not named are passed over.
+        columns: our column name to the file's, for files of no known form.
         format: a name of `list_formats()`, where the columns do not tell.
+        labels: what each value of the form's label column means, in place of the form's own reading, as in
+            `{"1": "A", "2": "B", "0": "tie"}`; a row with another value cannot be read.
         on_error: with "skip" a row that cannot be read goes to `errors` and reading goes on. A file
             that cannot be opened, or none of whose rows has known columns, is always raised.
         errors: a list to append to, or a function to call.
@@ -78,7 +74,7 @@ def read_pairs(
         DataError: with the file and the line.
         ConfigError: an argument is wrong, or an optional library is missing.
     """
-    return _read(source, split, columns, format, on_error, errors, limit, _to_pairs)
+    return _read(source, split, columns, format, labels, on_error, errors, limit, _to_pairs)
 
 
 def read_sourced_pairs(
@@ -87,12 +83,13 @@ def read_sourced_pairs(
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
     on_error: OnError = "raise",
     errors: Errors = None,
     limit: int | None = None,
 ) -> Iterator[SourcedPair]:
     """The pairs of a source with their rows; arguments and errors are those of `read_pairs`."""
-    converted = _scan(source, split, columns, format, on_error, errors, limit, _to_pairs)
+    converted = _scan(source, split, columns, format, labels, on_error, errors, limit, _to_pairs)
     found = (
         SourcedPair(pair=pair, row=row, form=reader.name)
         for row, reader, pairs in converted
@@ -117,7 +114,7 @@ def read_prompts(source: str | Path, *, errors: list[DataError]) -> Iterator[tup
             except DataError as error:
                 if reader.prompt is None:
                     raise
-                prompt = reader.prompt(row)
+                prompt = with_system(row, reader.prompt(row))
                 if is_blank(prompt):
                     raise
                 errors.append(_place(error, row))
@@ -125,7 +122,7 @@ def read_prompts(source: str | Path, *, errors: list[DataError]) -> Iterator[tup
 
         return read
 
-    return _read(source, None, None, None, "skip", errors, None, convert)
+    return _read(source, None, None, None, None, "skip", errors, None, convert)
 
 
 def read_candidates(
@@ -138,8 +135,8 @@ def read_candidates(
     errors: Errors = None,
     limit: int | None = None,
 ) -> Iterator[Candidates]:
-    """The best-of-N lists of a source; arguments and errors are those of `read_pairs`."""
-    return _read(source, split, columns, format, on_error, errors, limit, _to_candidates)
+    """The best-of-N lists of a source; arguments and errors are those of `read_pairs`, but for labels."""
+    return _read(source, split, columns, format, None, on_error, errors, limit, _to_candidates)
 
 
 def _to_pairs(reader: Reader) -> Callable[[Row], list[PreferencePair]]:
@@ -159,12 +156,13 @@ def _read(
     split: str | None,
     columns: Mapping[str, str] | None,
     format: str | None,
+    labels: Mapping[str, Label] | None,
     on_error: OnError,
     errors: Errors,
     limit: int | None,
     conversion: Callable[[Reader], Callable[[Row], list[Record]]],
 ) -> Iterator[Record]:
-    converted = _scan(source, split, columns, format, on_error, errors, limit, conversion)
+    converted = _scan(source, split, columns, format, labels, on_error, errors, limit, conversion)
     return itertools.islice((record for _, _, records in converted for record in records), limit)
 
 
@@ -173,6 +171,7 @@ def _scan(
     split: str | None,
     columns: Mapping[str, str] | None,
     format: str | None,
+    labels: Mapping[str, Label] | None,
     on_error: OnError,
     errors: Errors,
     limit: int | None,
@@ -192,13 +191,27 @@ def _scan(
         elif errors is not None:
             errors(error)
 
-    return _convert(scan_rows(source, split=split), reader, dict(columns or {}), conversion, report)
+    rows = scan_rows(source, split=split)
+    return _convert(rows, reader, dict(columns or {}), check_labels(labels), conversion, report)
+
+
+def check_labels(labels: Mapping[str, str] | None) -> Mapping[str, Label] | None:
+    """The mapping itself; None for an empty one.
+
+    Raises:
+        ConfigError: a value is to mean something that is no label.
+    """
+    for value, label in (labels or {}).items():
+        if label not in get_args(Label):
+            raise ConfigError(f"label {value!r} cannot mean {label!r}; expected 'A', 'B' or 'tie'")
+    return cast(Mapping[str, Label], labels) or None
 
 
 def _convert(
     rows: Iterator[Row | DataError],
     fixed: Reader | None,
     columns: Mapping[str, str],
+    labels: Mapping[str, Label] | None,
     conversion: Callable[[Reader], Callable[[Row], list[Record]]],
     report: Callable[[DataError], None],
 ) -> Iterator[tuple[Row, Reader, list[Record]]]:
@@ -216,10 +229,8 @@ def _convert(
             file, is_known = row.path, False
         original = row
         try:
-            if columns:
-                row = Row(data=_rename(row.data, columns), path=row.path, line=row.line)
-            reader = fixed or recognise(row.data, row.data)
-            require_columns(reader, row.data)
+            data = map_columns(row.data, columns) if columns else row.data
+            reader, row = read_form(Row(data=data, path=row.path, line=row.line, labels=labels), fixed)
             convert = conversion(reader)
         except DataError as error:
             placed = _place(error, row)
@@ -235,10 +246,6 @@ def _convert(
         unknown.clear()
         is_known = True
         try:
-            if columns and reader.allowed is not None:
-                kept = {name: value for name, value in row.data.items() if name in reader.allowed}
-                row = Row(data=kept, path=row.path, line=row.line)
-            refuse_unknown_columns(reader, row.data)
             records = convert(row)
         except DataError as error:
             report(_place(error, row))
@@ -246,16 +253,6 @@ def _convert(
             yield original, reader, records
     if unknown:
         raise unknown[0]
-
-
-def _rename(data: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """The row under our names; a column that is moved is gone from its old name."""
-    moved = set(columns.values())
-    missing = [theirs for theirs in columns.values() if theirs not in data]
-    if missing:
-        raise DataError(f"no column {missing[0]!r} to map; the columns are {quote_all([*data][:12])}")
-    renamed = {name: value for name, value in data.items() if name not in columns and name not in moved}
-    return renamed | {ours: data[theirs] for ours, theirs in columns.items()}
 
 
 def _place(error: DataError, row: Row) -> DataError:

@@ -13,13 +13,14 @@ from rmr1.errors import RunError
 
 
 def write_text(path: Path, text: str) -> None:
-    """
+    """Lone surrogates, which UTF-8 cannot hold, are written as `\\ud83d`: in JSON that is what they are.
+
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(part, path)
     except OSError as error:
         with contextlib.suppress(OSError):

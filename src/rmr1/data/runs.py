@@ -163,7 +163,7 @@ def key_digest(key: str) -> bytes:
     """16 bytes for a key with its occurrence number."""
     import hashlib
 
-    return hashlib.blake2b(key.encode(), digest_size=16).digest()
+    return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:

@@ -133,6 +133,7 @@ def describe_data(data: DistillDataRecipe) -> dict[str, object]:
         "sources": [fingerprint_source(one) for one in data.sources],
         "format": data.format,
         "map": dict(data.map),
+        **({"label": dict(data.label)} if data.label else {}),
     }
 
 
@@ -159,6 +160,7 @@ def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePai
             source,
             columns=data.map or None,
             format=data.format,
+            labels=data.label,
             on_error="skip",
             errors=note,
             limit=left,

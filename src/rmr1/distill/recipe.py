@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from rmr1.engines.base import SamplingParams
+from rmr1.records import Label
 from rmr1.train.recipe import Section, check_recipe
 
 
@@ -30,6 +31,8 @@ class DistillDataRecipe(Section):
     """Name of the files' form, where the columns do not tell."""
     map: dict[str, str] = Field(default_factory=dict)
     """Our column name to the files', for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first pairs. May be raised later: what is answered stays."""
     skip_invalid: bool = False

@@ -29,6 +29,7 @@ from rmr1.pipeline.recipe import OWN_PAIRS, BenchRecipe, Pipeline
 from rmr1.pipeline.sizes import PairSizes, measure_conversations, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
+from rmr1.records import Label
 from rmr1.train.grpo.estimate import MEMORY_SHARE, estimate_run, find_obstacle
 from rmr1.train.grpo.fit import count_numbers
 from rmr1.train.grpo.machines import Machine, see_machine
@@ -308,7 +309,9 @@ class _Forecast:
             reading = recipe.judge.get("data", {})
             found = None
             if Path(place).exists():
-                found = self._measure(place, reading.get("map", {}), reading.get("format"))
+                found = self._measure(
+                    place, reading.get("map", {}), reading.get("format"), reading.get("label")
+                )
             return None if found is None else _least(found.pairs, limit)
         if (data := find_data(load_benchmark(name), place)) is not None:
             return count_pairs(load_benchmark(name), data, limit)
@@ -324,7 +327,7 @@ class _Forecast:
             if HERE in one:
                 items = self._count_split(one)
             else:
-                sizes = self._measure(one, data.map, data.format)
+                sizes = self._measure(one, data.map, data.format, data.label)
                 items = None if sizes is None else sizes.decided
             if items is None:
                 return None
@@ -334,11 +337,17 @@ class _Forecast:
     def _count_split(self, place: str) -> int | None:
         return self._splits.get(place.rpartition("/")[2].removesuffix(".jsonl"))
 
-    def _measure(self, source: str, columns: Mapping[str, str], format: str | None) -> PairSizes | None:
+    def _measure(
+        self,
+        source: str,
+        columns: Mapping[str, str],
+        format: str | None,
+        labels: Mapping[str, Label] | None,
+    ) -> PairSizes | None:
         """Each file once; the first tells how long a pair is, where curation has not."""
         if source not in self._sizes:
             self._report(f"reading {source}", 0)
-            self._sizes[source] = measure_pairs(source, columns=columns, format=format)
+            self._sizes[source] = measure_pairs(source, columns=columns, format=format, labels=labels)
         found = self._sizes[source]
         if found is not None and found.pairs and not self._is_measured:
             self._pair_tokens = round(found.num_bytes / found.pairs / CHARS_PER_TOKEN)

@@ -16,6 +16,7 @@ from typing import Any
 from rmr1.data.read import read_pairs
 from rmr1.errors import CheckpointError, ConfigError, DataError
 from rmr1.models import is_bundled, resolve_model
+from rmr1.records import Label
 from rmr1.train.grpo.shapes import PUBLISHED, ModelShape, read_shape
 
 SMALL = 100_000_000
@@ -35,6 +36,7 @@ def plan_own(
     teacher: str | None = None,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The values of a pipeline's recipe.
@@ -43,7 +45,7 @@ def plan_own(
         ConfigError: there are too few pairs. DataError: they cannot be read.
         CheckpointError: the base cannot be read.
     """
-    num_pairs = _count(data, columns, format)
+    num_pairs = _count(data, columns, format, labels)
     shape = find_shape(base)
     is_small = shape is not None and shape.parameters() < SMALL
     source: dict[str, Any] = {"data": str(Path(data).resolve()) if Path(data).exists() else data}
@@ -51,6 +53,8 @@ def plan_own(
         source["columns"] = dict(columns)
     if format is not None:
         source["format"] = format
+    if labels:
+        source["label"] = dict(labels)
     held_out = min(HELD_OUT, _MOST_HELD_OUT / num_pairs)
     looks = min(LOOKS, _MOST_LOOKS / num_pairs)
     splits: dict[str, Any] = {"held_out": held_out, "looks": looks, "rl": "rest"}
@@ -107,25 +111,30 @@ def _name(base: str) -> str:
     return str(Path(base).resolve()) if not is_bundled(base) and Path(base).is_dir() else base
 
 
-def _count(data: str, columns: Mapping[str, str] | None, format: str | None) -> int:
+def _count(
+    data: str, columns: Mapping[str, str] | None, format: str | None, labels: Mapping[str, Label] | None
+) -> int:
     errors: list[DataError] = []
-    pairs = read_pairs(data, columns=columns, format=format, on_error="skip", errors=errors)
-    labels = Counter(pair.label for pair in pairs)
-    number = labels["A"] + labels["B"]
+    pairs = read_pairs(data, columns=columns, format=format, labels=labels, on_error="skip", errors=errors)
+    counts = Counter(pair.label for pair in pairs)
+    number = counts["A"] + counts["B"]
     if number >= FEWEST:
         return number
     others = [
         f"{count:,} {what}"
         for count, what in (
             (len(errors), f"rows cannot be read (the first: {errors[0]})" if errors else ""),
-            (labels[None], "have no label"),
-            (labels["tie"], "are ties"),
+            (counts[None], "have no label"),
+            (counts["tie"], "are ties"),
         )
         if count
     ]
     told = f", {', '.join(others)}" if others else ""
-    form = "A, B or tie, in the column label or the one that --map label=THEIRS names"
-    hint = f"; a label is {form}" if errors or labels[None] else ""
+    form = (
+        "A, B or tie, in the column label or the one that --map label=THEIRS names; "
+        "--label 1=A,2=B says what other values mean"
+    )
+    hint = f"; a label is {form}" if errors or counts[None] else ""
     raise ConfigError(
         f"{data}: {number} pairs with a preferred answer{told}; expected at least {FEWEST}, some to learn from and "
         f"some to measure on{hint}"

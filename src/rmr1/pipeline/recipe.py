@@ -287,6 +287,7 @@ class _Builder:
         pairs = train if isinstance(train, str) else (train or ("",))[0]
         limits = (f"--limit={NUM_PAIRS}", f"--max-new-tokens={recipe.rollout.max_new_tokens}")
         form = [f"--map={ours}={theirs}" for ours, theirs in recipe.data.map.items()]
+        form += [f"--label={value}={label}" for value, label in (recipe.data.label or {}).items()]
         if recipe.data.format is not None:
             form.append(f"--format={recipe.data.format}")
         asked = ("-m", str(recipe.model.base), f"--family={recipe.data.family}")

@@ -10,6 +10,7 @@ from rmr1.curate.write import pair_row
 from rmr1.data.codec import dumps
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
+from rmr1.records import Label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,11 @@ class PairSizes:
 
 
 def measure_pairs(
-    source: str, *, columns: Mapping[str, str] | None = None, format: str | None = None
+    source: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
 ) -> PairSizes | None:
     """Reads everything; None of a dataset of the hub.
 
@@ -35,7 +40,10 @@ def measure_pairs(
         return None
     pairs = decided = num_bytes = 0
     errors: list[DataError] = []
-    for pair in read_pairs(source, columns=columns or None, format=format, on_error="skip", errors=errors):
+    pairs_read = read_pairs(
+        source, columns=columns or None, format=format, labels=labels, on_error="skip", errors=errors
+    )
+    for pair in pairs_read:
         pairs += 1
         decided += pair.label in ("A", "B")
         num_bytes += len(dumps(pair_row(pair))) + 1

@@ -21,7 +21,7 @@ from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.measures import MEASURES
 from rmr1.probe.rows import Counts, scan_probe_rows
-from rmr1.records import Messages
+from rmr1.records import Label, Messages
 
 POSITION = "position"
 
@@ -77,6 +77,7 @@ def probe_bias(
     *,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
     limit: int | None = None,
     seed: int = 0,
     step: Callable[[int], Any] | None = None,
@@ -86,7 +87,9 @@ def probe_bias(
     better, worse = array("d"), array("d")
     numbers: dict[bytes, int] = {}
     groups, positions = array("q"), array("b")
-    rows = scan_probe_rows(source, counts, columns=columns, format=format, limit=limit, step=step)
+    rows = scan_probe_rows(
+        source, counts, columns=columns, format=format, labels=labels, limit=limit, step=step
+    )
     for row in rows:
         if not row.response_a or not row.response_b:
             continue

@@ -24,6 +24,7 @@ from rmr1.probe.exact import binomial_p, runs_p
 from rmr1.probe.features import Feature, Occurrence
 from rmr1.probe.fields import RULES, FieldRule, FieldTable
 from rmr1.probe.rows import Counts, ProbeRow, scan_probe_rows
+from rmr1.records import Label
 
 ALPHA_AUC = 0.01
 """Chance that any field of clean data is condemned for its AUC; shared out evenly among the fields."""
@@ -127,6 +128,7 @@ def probe_leak(
     *,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
     limit: int | None = None,
     ignored: Iterable[str] = (),
     strict: bool = False,
@@ -138,6 +140,7 @@ def probe_leak(
 
     Args:
         columns: our column names to the file's, for pairs of no known form.
+        labels: what the values of the label's column mean, as of `rmr1.data.read_pairs`.
         ignored: columns to pass over, under their names in the file.
         strict: condemn in every field what is condemned in any, also what honest data show.
         step: called with the number of rows read so far.
@@ -153,7 +156,9 @@ def probe_leak(
     passed = frozenset([*ignored, *(columns or {}).values()])
     table = FieldTable(passed)
     seen = _Seen()
-    rows = scan_probe_rows(source, counts, columns=columns, format=format, limit=limit, step=step)
+    rows = scan_probe_rows(
+        source, counts, columns=columns, format=format, labels=labels, limit=limit, step=step
+    )
     absent = dict.fromkeys(ignored)
     for row in rows:
         table.add(row, *seen.add(row))

@@ -23,7 +23,7 @@ from rmr1.data.sources import find_reader, recognise
 from rmr1.data.sources.reader import text, turns
 from rmr1.errors import DataError
 from rmr1.prompts.escape import unescape
-from rmr1.records import Message, Messages
+from rmr1.records import Label, Message, Messages
 from rmr1.verdicts import parse_verdict
 
 Sides = Literal["named", "unnamed"]
@@ -35,9 +35,6 @@ MESSAGES = "messages"
 
 _RENDERED = "rm-r1"
 _WINNERS = {"model_a": "A", "model_b": "B"}
-_OPEN_FORMS = ("rmr1", "rmr1-candidates")
-"""Forms in which an unknown column is an error; a probe wants to see it."""
-
 _NAMED = (
     MESSAGES,
     _RENDERED,
@@ -103,6 +100,7 @@ def scan_probe_rows(
     *,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
     limit: int | None = None,
     step: Callable[[int], Any] | None = None,
 ) -> Iterator[ProbeRow]:
@@ -117,10 +115,10 @@ def scan_probe_rows(
         ConfigError: an argument is wrong, or an optional library is missing.
     """
     first = next((row for row in scan_rows(source) if isinstance(row, Row)), None)
-    if format is None and not columns and first is not None and _is_rendered(first.data):
+    if format is None and not columns and not labels and first is not None and _is_rendered(first.data):
         rows = _scan_rendered(source, counts, limit, step)
     else:
-        rows = _scan_pairs(source, counts, _pass_over(first, columns, format), format, limit, step)
+        rows = _scan_pairs(source, counts, columns, format, labels, limit, step)
     yield from rows
     if not counts.decided:
         reason = counts.problems[0] if counts.problems else _no_label(counts)
@@ -139,19 +137,6 @@ def _is_rendered(data: Mapping[str, Any]) -> bool:
     return False
 
 
-def _pass_over(
-    first: Row | None, columns: Mapping[str, str] | None, format: str | None
-) -> Mapping[str, str] | None:
-    """A mapping that changes nothing, so that the own form does not refuse the columns that are to be probed."""
-    if columns or first is None or "prompt" not in first.data:
-        return columns
-    try:
-        name = format or recognise(first.data, first.data).name
-    except DataError:
-        return columns
-    return {"prompt": "prompt"} if name in _OPEN_FORMS else columns
-
-
 def _no_label(counts: Counts) -> str:
     if not counts.ties and not counts.unlabelled:
         return "it holds no rows"
@@ -163,11 +148,18 @@ def _scan_pairs(
     counts: Counts,
     columns: Mapping[str, str] | None,
     format: str | None,
+    labels: Mapping[str, Label] | None,
     limit: int | None,
     step: Callable[[int], Any] | None,
 ) -> Iterator[ProbeRow]:
     found = read_sourced_pairs(
-        source, columns=columns, format=format, on_error="skip", errors=counts.refuse, limit=limit
+        source,
+        columns=columns,
+        format=format,
+        labels=labels,
+        on_error="skip",
+        errors=counts.refuse,
+        limit=limit,
     )
     for number, one in enumerate(found, start=1):
         if step is not None:

@@ -16,7 +16,7 @@ from rich.text import Text
 from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Messages, Vote, swap_label
 from rmr1.verdicts.grounding import ground_quotes
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 PROBLEM_TEXTS = {
     "empty": "the judge wrote nothing",
@@ -35,10 +35,14 @@ PROBLEM_TEXTS = {
 
 
 def inert(text: str) -> str:
-    """`text` with control characters made visible: model output cannot move the cursor or colour."""
-    return _CONTROL.sub(
-        lambda match: f"\\x{ord(match[0]):02x}", text.replace("\r\n", "\n").replace("\t", "    ")
-    )
+    """`text` with control characters and lone surrogates made visible: model output cannot move the cursor, colour,
+    or break off the printing."""
+    return _CONTROL.sub(_spell, text.replace("\r\n", "\n").replace("\t", "    "))
+
+
+def _spell(match: re.Match[str]) -> str:
+    number = ord(match[0])
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 def print_judgment(console: Console, key: str, judgment: Judgment) -> None:

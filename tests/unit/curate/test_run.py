@@ -183,7 +183,7 @@ def test_messages_and_parts_are_kept(tmp_path: Path) -> None:
         },
         {
             "prompt": [{"role": "system", "content": "Be brief."}],
-            "response_a": "a\ud83d",
+            "response_a": "a\u2028\U0001f600",
             "response_b": "b",
             "label": "A",
         },

@@ -172,6 +172,13 @@ def test_unverified_forms_are_marked():
         "helpsteer3",
         "nemo_rl",
         "rewardbench2",
+        "alpaca",
+        "arena",
+        "arena_table",
+        "helpsteer2",
+        "nectar",
+        "openai",
+        "shp",
     }
     assert {path.stem for path in FIXTURES.glob("*.jsonl")} == names
     forms = {name: form_of(name) for name in names}
@@ -240,6 +247,61 @@ def test_rewardbench2():
     first, second = read_candidates(FIXTURES / "rewardbench2.jsonl")
     assert (first.id, first.best, len(first.responses), first.subset) == ("17", 0, 4, "Factuality")
     assert (second.best, len(second.responses)) == (None, 3)
+
+
+def test_alpaca():
+    first, second = read("alpaca")
+    system = Message(role="system", content="Be brief.")
+    talk = (system, user("Hi"), assistant("Hello!"), user("Translate to English.\n\nHola"))
+    assert (first.prompt, first.response_a, first.label) == (talk, (assistant("Hello"),), "A")
+    assert second == simple("Name a prime.", "Seven.", "Nine.", "A", id="alpaca:2")
+
+
+def test_arena_is_read_up_to_the_turn_that_was_judged():
+    first, second = read("arena")
+    assert first == simple("Name a prime.", "Nine.", "Seven.", "B", id="q1", subset="English")
+    assert second == simple("Hi", "Yo.", "Hey.", "tie", id="q2")
+
+
+def test_arena_table():
+    first, second = read("arena_table")
+    assert first.prompt == (user("Name a prime."), assistant("Seven."), user("Another."))
+    assert (first.id, first.label, first.response_b) == ("30192", "B", (assistant("Five."),))
+    assert second == simple("Name a colour.", "Red.", "Blue.", "tie", id="30193")
+
+
+def test_helpsteer2():
+    assert [(pair.label, pair.response_a[0].text) for pair in read("helpsteer2")] == [
+        ("A", "Seven."),
+        ("B", "Nine."),
+        ("tie", "Red."),
+    ]
+
+
+def test_nectar():
+    about = {"source": "nectar"}
+    assert read("nectar") == [
+        simple("Name a colour.", "Red.", "Loud.", "A", id="nectar:1:1/3", **about),
+        simple("Name a colour.", "Red.", "Red.", "tie", id="nectar:1:2/3", **about),
+        simple("Name a colour.", "Loud.", "Red.", "A", id="nectar:1:3/3", **about),
+    ]
+    (found,) = read_candidates(FIXTURES / "nectar.jsonl")
+    assert (found.best, [one[0].text for one in found.responses]) == (0, ["Red.", "Loud.", "Red."])
+
+
+def test_openai():
+    first, second = read("openai")
+    assert first.prompt == (Message(role="system", content="Be brief."), user("Weather in Paris?"))
+    assert first.response_a == (assistant('[tool call: weather {"city": "Paris"}]'),)
+    assert first.response_b == (assistant("I do not know."),)
+    assert second == simple("Name a prime.", "Seven.", "Nine.", "A", id="openai:2")
+
+
+def test_shp():
+    assert [(pair.label, pair.subset) for pair in read("shp")] == [
+        ("A", "askculinary_train"),
+        ("B", "askculinary_train"),
+    ]
 
 
 def test_candidates_of_our_own_form(tmp_path):
@@ -317,9 +379,9 @@ def test_one_conversation_may_begin_the_other():
     assert (len(pair.response_a), len(pair.response_b)) == (1, 3)
 
 
-def test_equal_answers_are_a_pair():
+def test_equal_answers_are_a_tie():
     same = [turn("user", "Q"), turn("assistant", "a")]
-    assert pair_of({"chosen": same, "rejected": same}) == simple("Q", "a", "a", "A")
+    assert pair_of({"chosen": same, "rejected": same}) == simple("Q", "a", "a", "tie")
 
 
 def test_messages_of_parts():

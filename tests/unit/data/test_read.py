@@ -10,6 +10,7 @@ import pytest
 
 import rmr1
 from rmr1.data import read_candidates, read_pairs
+from rmr1.data.read import read_sourced_pairs
 from rmr1.errors import ConfigError, DataError
 
 GOOD = {"prompt": "Q", "response_a": "a", "response_b": "b", "label": "A"}
@@ -17,6 +18,7 @@ MINE = {"question": "Q", "better": "good", "worse": "bad", "when": 3}
 
 
 def write(path, rows):
+    path.parent.mkdir(exist_ok=True)
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
     return path
 
@@ -133,16 +135,22 @@ def test_a_mapped_column_must_be_there(tmp_path):
     assert error_of(path, columns={"chosen": "best"}, on_error="skip") == expected
 
 
-def test_our_own_form_refuses_other_columns(tmp_path):
-    path = write(tmp_path / "pairs.jsonl", [{**GOOD, "lable": "A"}])
-    assert error_of(path) == f"{path}:1: unknown column 'lable' in the form 'rmr1'; did you mean 'label'?"
-    path = write(tmp_path / "pairs.jsonl", [{**GOOD, "zzz": 1}])
-    assert error_of(path) == (
-        f"{path}:1: unknown column 'zzz' in the form 'rmr1'; it has "
-        "'id', 'prompt', 'response_a', 'response_b', 'label', 'source' and 'subset'"
-    )
-    (pair,) = read_pairs(path, columns={"label": "label"})
-    assert pair.label == "A"
+def test_a_slip_in_the_name_of_the_label_is_refused(tmp_path):
+    for name in ("lable", "labels", "labl", "lebel"):
+        path = write(
+            tmp_path / "pairs.jsonl", [{"prompt": "Q", "response_a": "a", "response_b": "b", name: "A"}]
+        )
+        assert (
+            error_of(path) == f"{path}:1: unknown column {name!r} in the form 'rmr1'; did you mean 'label'?"
+        )
+
+
+def test_our_own_form_passes_over_other_columns(tmp_path):
+    row = {**GOOD, "zzz": 1, "labels": ["x"], "meta": {"annotator": 3}, "score": 0.5}
+    path = write(tmp_path / "pairs.jsonl", [row])
+    assert list(read_pairs(path)) == list(read_pairs(write(tmp_path / "plain" / "pairs.jsonl", [GOOD])))
+    (found,) = read_sourced_pairs(path)
+    assert found.row.data == row
 
 
 def test_other_forms_pass_over_other_columns(tmp_path):
@@ -168,7 +176,7 @@ def test_lists_and_pairs_are_told_apart(tmp_path):
         list(read_candidates(path, on_error="skip"))
     assert str(caught.value) == (
         f"{path}:1: the form 'rmr1' holds pairs; lists are read from "
-        "'rmr1-candidates', 'nemo-rl', 'rewardbench2' and 'rmb-bon'"
+        "'rmr1-candidates', 'nemo-rl', 'nectar', 'rewardbench2' and 'rmb-bon'"
     )
 
 

@@ -15,7 +15,7 @@ EMPTY = " is empty"
 
 EXPECTED = {
     "gsm8k/example_model_solutions": ({"A": 2429}, 0),
-    "judgebench/claude-3-5-sonnet-20240620": ({"A": 143, "B": 127}, 0),
+    "judgebench/claude-3-5-sonnet-20240620": ({"A": 143, "B": 126, "tie": 1}, 0),
     "judgebench/gpt-4o-2024-05-13": ({"A": 193, "B": 157}, 0),
     "llmbar/casestudy_base_10": ({"A": 29, "B": 25}, 0),
     "llmbar/casestudy_base_9": ({"A": 25, "B": 29}, 0),
@@ -28,11 +28,11 @@ EXPECTED = {
     "llmbar/llmbar_adversarial_neighbor": ({"A": 75, "B": 59}, 0),
     "llmbar/llmbar_natural": ({"A": 42, "B": 58}, 0),
     "llmbar/processed_faireval": ({"A": 41, "B": 25}, 0),
-    "llmbar/processed_llmeval2": ({"A": 91, "B": 108}, 1),
+    "llmbar/processed_llmeval2": ({"A": 90, "B": 108, "tie": 1}, 1),
     "llmbar/processed_mt-bench": ({"A": 101, "B": 99}, 0),
     "pandalm/testset-v1": ({"A": 398, "B": 444, "tie": 103}, 54),
     "preference-train/alpaca_eval_gpt4_pairs": ({"A": 3073, "B": 11335, "tie": 63, None: 15}, 4),
-    "preference-train/autoj_pairwise_test": ({"A": 519, "B": 499, "tie": 373}, 1),
+    "preference-train/autoj_pairwise_test": ({"A": 519, "B": 498, "tie": 374}, 1),
     "preference-train/dpo_en_demo": ({"A": 300}, 0),
     "preference-train/hh_harmless_base_test": ({"A": 2308}, 4),
     "preference-train/hh_helpful_test": ({"A": 2348}, 4),
@@ -46,12 +46,13 @@ EXPECTED = {
     "rm-bench/chat_filtered": ({"A": 9 * 129}, 0),
     "rm-bench/safety-refuse_filtered": ({"A": 9 * 284}, 0),
     "rm-bench/safety-response_filtered": ({"A": 9 * 157}, 0),
-    "rmb/bon_set_harmlessness": ({"A": 3819}, 0),
-    "rmb/bon_set_helpfulness": ({"A": 4895}, 0),
-    "rmb/pairwise_set_harmlessness": ({"A": 6085}, 2),
-    "rmb/pairwise_set_helpfulness": ({"A": 8456}, 0),
+    "rmb/bon_set_harmlessness": ({"A": 3814, "tie": 5}, 0),
+    "rmb/bon_set_helpfulness": ({"A": 4893, "tie": 2}, 0),
+    "rmb/pairwise_set_harmlessness": ({"A": 6078, "tie": 7}, 2),
+    "rmb/pairwise_set_helpfulness": ({"A": 8452, "tie": 4}, 0),
 }
-"""File: (pairs by label, rows that cannot be read). Every such row has an empty answer."""
+"""File: (pairs by label, rows that cannot be read). Every such row has an empty answer. Where a file knows no ties,
+those here are pairs whose answers are the same."""
 
 NO_PAIRS = (
     "gsm8k/test",

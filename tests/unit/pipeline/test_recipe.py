@@ -268,7 +268,10 @@ def test_own_pairs(pairs, tmp_path):
             [{**ROW, "label": "1"}] * 3,
             "3 rows cannot be read (the first: {path}:1: label '1' is not 'A', 'B' or",
         ),
-        ([{**ROW, "winner": "B"}] * 2, "2 rows cannot be read (the first: {path}:1: unknown column 'winner'"),
+        (
+            [{**ROW, "label": ["B"]}] * 2,
+            "2 rows cannot be read (the first: {path}:1: label ['B'] is not 'A', 'B'",
+        ),
         (
             [{**ROW, "label": None}] * 4 + [{**ROW, "label": "tie"}],
             "answer, 4 have no label, 1 are ties; expected",

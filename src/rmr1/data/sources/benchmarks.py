@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.data.files import Row, stem_of
-from rmr1.data.sources.own import pairs_of
+from rmr1.data.sources.labels import label_of, read_label
 from rmr1.data.sources.reader import (
     Reader,
-    as_number,
     as_text,
+    build_candidates,
     build_pair,
-    describe,
-    label_of,
+    instruction_in,
     optional_text,
+    pairs_of,
     prompt_in,
     require_text,
     row_id,
-    shorten,
     text,
     texts,
     turns,
 )
+from rmr1.data.sources.values import as_number, describe
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant, user
 
@@ -72,11 +72,13 @@ def _read_rewardbench2_pairs(row: Row) -> list[PreferencePair]:
 def _read_rewardbench2_list(row: Row) -> Candidates:
     """Right answers first. `best` is None where several are right, as in the subset Ties."""
     prompt, chosen, rejected = _rewardbench2_answers(row)
-    return Candidates(
+    return build_candidates(
+        row,
+        prompt,
+        (*chosen, *rejected),
+        0 if len(chosen) == 1 else None,
+        names=("prompt", *["chosen"] * len(chosen), *["rejected"] * len(rejected)),
         id=row_id(row, "id"),
-        prompt=prompt,
-        responses=(*chosen, *rejected),
-        best=0 if len(chosen) == 1 else None,
         source="rewardbench2",
         subset=optional_text(row, "subset"),
     )
@@ -158,15 +160,16 @@ def _read_rmb_list(row: Row) -> Candidates:
     if not isinstance(losers, list) or not losers:
         raise DataError(f"'loser_list' is {describe(losers)}, expected a list of answers")
     prompt = turns(row, "conversation_input", "user")
-    require_text(prompt, "conversation_input")
-    return Candidates(
+    names = ("conversation_input", "bon_best", *(f"loser_list[{index}]" for index in range(len(losers))))
+    require_text(prompt, names[0])
+    answers = zip((row.data.get("bon_best"), *losers), names[1:], strict=True)
+    return build_candidates(
+        row,
+        prompt,
+        [_answer(one, name) for one, name in answers],
+        0,
+        names=names,
         id=row_id(row, "bon_uid"),
-        prompt=prompt,
-        responses=(
-            _answer(row.data.get("bon_best"), "bon_best"),
-            *(_answer(one, f"loser_list[{index}]") for index, one in enumerate(losers)),
-        ),
-        best=0,
         source="rmb",
         subset=_rmb_category(row),
     )
@@ -218,29 +221,33 @@ def _read_autoj(row: Row) -> list[PreferencePair]:
 
 def _read_alpaca_eval(row: Row) -> list[PreferencePair]:
     """`preference`: 1, 2, or a weight between them; 0 and 1.5 are ties; null is not labelled."""
-    value = row.data.get("preference")
-    preference = as_number(value)
     label: Label | None = None
-    if value is not None:
-        if preference is None or not (preference == 0 or 1 <= preference <= 2):
-            raise DataError(f"preference {shorten(value)} is not 0, null or a number from 1 to 2")
-        label = "tie" if preference in (0, 1.5) else "A" if preference < 1.5 else "B"
-    return _two_answers(
-        row,
-        ("instruction", "output_1", "output_2"),
-        label,
-        source="alpaca_eval",
-        subset=optional_text(row, "dataset"),
-    )
+    if row.data["preference"] is not None:
+        label = read_label(row, "preference", _weigh_preference, "0, null or a number from 1 to 2")
+    return [
+        build_pair(
+            row,
+            _ALPACA_PROMPT(row),
+            (assistant(text(row, "output_1")),),
+            (assistant(text(row, "output_2")),),
+            label,
+            names=("instruction", "output_1", "output_2"),
+            source="alpaca_eval",
+            subset=optional_text(row, "dataset"),
+        )
+    ]
 
+
+def _weigh_preference(value: Any) -> Label | None:
+    preference = as_number(value)
+    if preference is None or not (preference == 0 or 1 <= preference <= 2):
+        return None
+    return "tie" if preference in (0, 1.5) else "A" if preference < 1.5 else "B"
+
+
+_ALPACA_PROMPT = instruction_in("instruction")
 
 _ANNOTATOR = re.compile(r"annotator\d+")
-
-
-def _pandalm_prompt(row: Row) -> Messages:
-    more = optional_text(row, "input")
-    asked = text(row, "instruction")
-    return (user(f"{asked}\n\n{more}" if more else asked),)
 
 
 def _read_pandalm(row: Row) -> list[PreferencePair]:
@@ -261,7 +268,7 @@ def _read_pandalm(row: Row) -> list[PreferencePair]:
     return [
         build_pair(
             row,
-            _pandalm_prompt(row),
+            _ALPACA_PROMPT(row),
             (assistant(first),),
             (assistant(second),),
             winner if 2 * count > votes.total() else None,
@@ -328,6 +335,7 @@ READERS = (
         name="judgebench",
         source="JudgeBench",
         columns=("question", "response_A", "response_B", "label"),
+        label="label",
         pairs=_read_judgebench,
         prompt=prompt_in("question"),
     ),
@@ -335,6 +343,7 @@ READERS = (
         name="llmbar",
         source="LLMBar",
         columns=("input", "output_1", "output_2", "label"),
+        label="label",
         pairs=_read_llmbar,
         prompt=prompt_in("input"),
     ),
@@ -342,6 +351,7 @@ READERS = (
         name="auto-j",
         source="Auto-J's pairwise test set",
         columns=("prompt", "response 1", "response 2", "label"),
+        label="label",
         pairs=_read_autoj,
         prompt=prompt_in("prompt"),
     ),
@@ -349,14 +359,15 @@ READERS = (
         name="alpaca-eval",
         source="AlpacaEval annotations",
         columns=("instruction", "output_1", "output_2", "preference"),
+        label="preference",
         pairs=_read_alpaca_eval,
-        prompt=prompt_in("instruction"),
+        prompt=_ALPACA_PROMPT,
     ),
     Reader(
         name="pandalm",
         source="PandaLM's test set",
         columns=("instruction", "response1", "response2", "annotator1"),
         pairs=_read_pandalm,
-        prompt=_pandalm_prompt,
+        prompt=_ALPACA_PROMPT,
     ),
 )

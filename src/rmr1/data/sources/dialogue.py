@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 
-from rmr1.data.sources.reader import is_blank, shorten
+from rmr1.data.sources.reader import is_blank
+from rmr1.data.sources.values import shorten
 from rmr1.errors import DataError
 from rmr1.records import Message, Messages, assistant, user
 

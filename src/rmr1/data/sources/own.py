@@ -1,11 +1,11 @@
-"""rmr1's own forms: pairs and best-of-N lists as plain columns, in which an unknown column is an error.
+"""rmr1's own forms: pairs and best-of-N lists as plain columns. Other columns are passed over.
 
-    {"id": "1", "prompt": "...", "response_a": "...", "response_b": "...", "label": "A",
+    {"id": "1", "system": "...", "prompt": "...", "response_a": "...", "response_b": "...", "label": "A",
      "source": "...", "subset": "..."}
     {"id": "1", "prompt": "...", "responses": ["...", "...", "..."], "best": 0}
 
 Prompt and responses are texts or lists of messages; `label` is "A", "B", "tie" or null (or missing):
-not labelled. `best` counts from 0.
+not labelled. A column `winner` (also model_a, model_b) may stand for it. `best` counts from 0.
 """
 
 from __future__ import annotations
@@ -13,33 +13,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rmr1.data.files import Row
+from rmr1.data.sources.labels import WINNERS, find_label, label_column, read_label
+from rmr1.data.sources.messages import as_turns
 from rmr1.data.sources.reader import (
     Reader,
-    as_turns,
+    as_list,
+    build_candidates,
     build_pair,
-    describe,
-    label_of,
     optional_text,
+    pairs_of,
     prompt_in,
-    require_text,
     row_id,
     turns,
 )
+from rmr1.data.sources.values import as_number, describe, quote_all
 from rmr1.errors import DataError
-from rmr1.records import Candidates, Label, Messages, PreferencePair
+from rmr1.records import Candidates, Label, PreferencePair
 
 _LABELS: Mapping[str | float, Label] = {"A": "A", "B": "B", "tie": "tie"}
 
 
 def _read_pairs(row: Row) -> list[PreferencePair]:
-    label = None if row.data.get("label") is None else label_of(row, "label", _LABELS)
     return [
         build_pair(
             row,
             turns(row, "prompt", "user"),
             turns(row, "response_a", "assistant"),
             turns(row, "response_b", "assistant"),
-            label,
+            _label(row),
             names=("prompt", "response_a", "response_b"),
             id=row_id(row, "id"),
             source=optional_text(row, "source"),
@@ -48,20 +49,31 @@ def _read_pairs(row: Row) -> list[PreferencePair]:
     ]
 
 
+def _label(row: Row) -> Label | None:
+    column = label_column(row.data, "label")
+    value = None if column is None else row.data[column]
+    if column is None or value is None:
+        return None
+    labels = _LABELS if column == "label" else WINNERS
+    is_coded = as_number(value) is not None or column != "label"
+    hint = "; say what its values mean, as in --label 1=A,2=B" if is_coded else ""
+    expected = quote_all([*labels], last="or")
+    return read_label(row, column, lambda one: find_label(one, labels), expected, hint=hint)
+
+
 def _read_candidates(row: Row) -> Candidates:
-    responses = row.data.get("responses")
+    responses = as_list(row.data.get("responses"))
     if not isinstance(responses, list) or not responses:
         raise DataError(f"'responses' is {describe(responses)}, expected a list of answers")
     names = [f"responses[{index}]" for index in range(len(responses))]
-    read = tuple(as_turns(one, name, "assistant") for one, name in zip(responses, names, strict=True))
-    prompt = turns(row, "prompt", "user")
-    for messages, name in zip((prompt, *read), ("prompt", *names), strict=True):
-        require_text(messages, name)
-    return Candidates(
+    read = [as_turns(one, name, "assistant") for one, name in zip(responses, names, strict=True)]
+    return build_candidates(
+        row,
+        turns(row, "prompt", "user"),
+        read,
+        _best(row, len(read)),
+        names=("prompt", *names),
         id=row_id(row, "id"),
-        prompt=prompt,
-        responses=read,
-        best=_best(row, len(read)),
         source=optional_text(row, "source"),
         subset=optional_text(row, "subset"),
     )
@@ -78,40 +90,12 @@ def _best(row: Row, num_responses: int) -> int | None:
     return best
 
 
-def pairs_of(candidates: Candidates) -> list[PreferencePair]:
-    """The best response against every other one; `<id>:2/3` is the second of three.
-
-    Raises:
-        DataError: the best one is not known.
-    """
-    if candidates.best is None:
-        raise DataError("'best' is null, so there is no pair in the list; read it as candidates")
-    best = candidates.responses[candidates.best]
-    others: list[Messages] = [
-        response for index, response in enumerate(candidates.responses) if index != candidates.best
-    ]
-    return [
-        PreferencePair(
-            id=f"{candidates.id}:{number}/{len(others)}",
-            prompt=candidates.prompt,
-            response_a=best,
-            response_b=other,
-            label="A",
-            source=candidates.source,
-            subset=candidates.subset,
-        )
-        for number, other in enumerate(others, start=1)
-    ]
-
-
-_ABOUT = ("source", "subset")
-
 READERS = (
     Reader(
         name="rmr1",
         source="rmr1's own form for pairs",
         columns=("prompt", "response_a", "response_b"),
-        allowed=("id", "prompt", "response_a", "response_b", "label", *_ABOUT),
+        label="label",
         pairs=_read_pairs,
         prompt=prompt_in("prompt"),
     ),
@@ -119,7 +103,6 @@ READERS = (
         name="rmr1-candidates",
         source="rmr1's own form for best-of-N lists",
         columns=("prompt", "responses"),
-        allowed=("id", "prompt", "responses", "best", *_ABOUT),
         pairs=lambda row: pairs_of(_read_candidates(row)),
         prompt=prompt_in("prompt"),
         candidates=_read_candidates,

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rmr1.data.files import Row, stem_of
+from rmr1.data.sources.labels import is_same
+from rmr1.data.sources.messages import as_turns, read_literal
+from rmr1.data.sources.values import describe
 from rmr1.errors import DataError
-from rmr1.records import (
-    Candidates,
-    ImagePart,
-    Label,
-    Message,
-    Messages,
-    PreferencePair,
-    Role,
-    TextPart,
-)
+from rmr1.records import Candidates, Label, Message, Messages, PreferencePair, Role
 
-ROLES: Mapping[str, Role] = {
-    "system": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "developer": "system",
-    "function": "tool",
-}
-"""The roles of chat messages; the last two are other names that chat APIs use."""
-
-SHAREGPT_ROLES: Mapping[str, Role] = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-    "function_call": "assistant",
-    "observation": "tool",
-    "tool": "tool",
-}
+SYSTEM = ("system", "system_prompt", "system_message")
+"""Columns that hold a system message of the prompt, in every form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +38,8 @@ class Reader:
     """The prompt alone, for rows whose answers cannot be used; raises as `pairs` does."""
     fits: Callable[[Mapping[str, Any]], bool] | None = None
     """Tells forms with the same columns apart by a row's values."""
-    allowed: tuple[str, ...] | None = None
-    """All columns that may occur; None: others are passed over."""
+    label: str | None = None
+    """The column that names the better answer, whose values a user can map."""
     verified: bool = True
     """Whether it was tried on the real files, or only on rows made from their documentation."""
 
@@ -84,28 +58,116 @@ def build_pair(
 ) -> PreferencePair:
     """A pair whose three texts are there; `names` are the columns that an error speaks of.
 
-    Equal answers are a pair like any other: whether they are wanted is for curation to say.
+    Answers that are the same are a tie, whatever the row says of them. Whether they are wanted is for curation to
+    say.
     """
     for messages, name in zip((prompt, response_a, response_b), names, strict=True):
         require_text(messages, name)
+    id = row_id(row) if id is None else id
+    _refuse_half_characters({"id": (id,), "source": (source,), "subset": (subset,)})
     return PreferencePair(
-        id=row_id(row) if id is None else id,
-        prompt=prompt,
+        id=id,
+        prompt=with_system(row, prompt),
         response_a=response_a,
         response_b=response_b,
-        label=label,
+        label="tie" if is_same(response_a, response_b) else label,
         source=source,
         subset=subset,
     )
 
 
+def build_candidates(
+    row: Row,
+    prompt: Messages,
+    responses: Sequence[Messages],
+    best: int | None,
+    *,
+    names: Sequence[str],
+    id: str,
+    source: str | None = None,
+    subset: str | None = None,
+) -> Candidates:
+    """A best-of-N list whose texts are there; `names` are those of prompt and responses, for an error."""
+    for messages, name in zip((prompt, *responses), names, strict=True):
+        require_text(messages, name)
+    _refuse_half_characters({"id": (id,), "source": (source,), "subset": (subset,)})
+    return Candidates(
+        id=id,
+        prompt=with_system(row, prompt),
+        responses=tuple(responses),
+        best=best,
+        source=source,
+        subset=subset,
+    )
+
+
+def pairs_of(candidates: Candidates) -> list[PreferencePair]:
+    """The best response against every other one; `<id>:2/3` is the second of three.
+
+    Raises:
+        DataError: the best one is not known.
+    """
+    if candidates.best is None:
+        raise DataError("'best' is null, so there is no pair in the list; read it as candidates")
+    best = candidates.responses[candidates.best]
+    others = [one for index, one in enumerate(candidates.responses) if index != candidates.best]
+    return [
+        PreferencePair(
+            id=f"{candidates.id}:{number}/{len(others)}",
+            prompt=candidates.prompt,
+            response_a=best,
+            response_b=other,
+            label="tie" if is_same(best, other) else "A",
+            source=candidates.source,
+            subset=candidates.subset,
+        )
+        for number, other in enumerate(others, start=1)
+    ]
+
+
+def with_system(row: Row, prompt: Messages) -> Messages:
+    """The prompt behind the system message that stands in a column of its own.
+
+    Raises:
+        DataError: the prompt begins with another one.
+    """
+    for column in SYSTEM:
+        value = row.data.get(column)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        messages = as_turns(value, column, "system")
+        require_text(messages, column)
+        if prompt and prompt[0].role == "system":
+            if [message.text for message in messages] != [prompt[0].text]:
+                raise DataError(f"the prompt has a system message of its own, and not that of {column!r}")
+            continue
+        prompt = (*(Message(role="system", content=one.content) for one in messages), *prompt)
+    return prompt
+
+
 def require_text(messages: Messages, name: str) -> None:
     """
     Raises:
-        DataError: all of it is white space.
+        DataError: all of it is white space, or a text of it holds half a character.
     """
     if is_blank(messages):
         raise DataError(f"{name!r} is empty")
+    _refuse_half_characters({name: [message.text for message in messages]})
+
+
+def _refuse_half_characters(texts: Mapping[str, Sequence[str | None]]) -> None:
+    """Lone surrogates: what is left of a character that was cut in two. No tokenizer and no server takes them."""
+    for name, parts in texts.items():
+        for text in parts:
+            if text is None or text.isascii():
+                continue
+            try:
+                text.encode()
+            except UnicodeEncodeError as error:
+                raise DataError(
+                    f"{name!r} holds half a character (the lone surrogate U+{ord(text[error.start]):04X} at character "
+                    f"{error.start + 1}); write the whole character, or take it out"
+                ) from None
 
 
 def is_blank(messages: Messages) -> bool:
@@ -146,11 +208,36 @@ def optional_text(row: Row, column: str) -> str | None:
 def texts(row: Row, column: str) -> list[str]:
     """A column that holds one text or a list of texts."""
     value = row.data.get(column)
+    spelled = as_list(value)
+    if isinstance(spelled, list) and all(isinstance(one, str) for one in spelled):
+        value = spelled
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list) or not value:
         raise DataError(f"{column!r} is {describe(value)}, expected a list of texts")
     return [as_text(one, f"{column}[{index}]") for index, one in enumerate(value)]
+
+
+def as_list(value: Any) -> Any:
+    """A text that spells a list (JSON or a Python literal, as in CSV) as this list; anything else as it is."""
+    if not isinstance(value, str) or value.lstrip()[:1] != "[":
+        return value
+    try:
+        return read_literal(value)
+    except ValueError:
+        return value
+
+
+def join_input(instruction: str, more: str | None) -> str:
+    """Alpaca's instruction and what it is about, as its own form joins them."""
+    return f"{instruction}\n\n{more}" if more and more.strip() else instruction
+
+
+def instruction_in(column: str) -> Callable[[Row], Messages]:
+    """For `Reader.prompt`: an instruction with, perhaps, a column `input`."""
+    return lambda row: (
+        Message(role="user", content=join_input(text(row, column), optional_text(row, "input"))),
+    )
 
 
 def prompt_in(column: str) -> Callable[[Row], Messages]:
@@ -161,99 +248,3 @@ def prompt_in(column: str) -> Callable[[Row], Messages]:
 def turns(row: Row, column: str, role: Role) -> Messages:
     """A column as messages: a text (it gets `role`), one message, or a list of messages."""
     return as_turns(row.data.get(column), column, role)
-
-
-def as_turns(value: Any, name: str, role: Role) -> Messages:
-    if isinstance(value, str):
-        return (Message(role=role, content=value),)
-    if isinstance(value, dict):
-        return (_message(value, name, 1),)
-    if isinstance(value, list):
-        return tuple(_message(one, name, number) for number, one in enumerate(value, start=1))
-    if value is None:
-        raise DataError(f"{name!r} is empty")
-    raise DataError(f"{name!r} is {describe(value)}, expected a text or a list of messages")
-
-
-def _message(value: Any, name: str, number: int) -> Message:
-    place = f"message {number} of {name!r}"
-    if not isinstance(value, dict):
-        raise DataError(f"{place} is {describe(value)}, expected an object with role and content")
-    is_sharegpt = "role" not in value and "from" in value
-    role_key, content_key = ("from", "value") if is_sharegpt else ("role", "content")
-    roles = SHAREGPT_ROLES if is_sharegpt else ROLES
-    role = value.get(role_key)
-    if not isinstance(role, str) or role not in roles:
-        expected = quote_all([*roles][:4], last="or")
-        raise DataError(f"{place} has the {role_key} {shorten(role)}, expected {expected}")
-    content = value.get(content_key)
-    if isinstance(content, list):
-        content = tuple(_part(part, place) for part in content)
-    elif not isinstance(content, str):
-        raise DataError(f"{place} has no {content_key}")
-    return Message(role=roles[role], content=content)
-
-
-def _part(value: Any, place: str) -> TextPart | ImagePart:
-    """A part of a message: `{"type": "text", "text"}`, `{"type": "image_url", "image_url": {"url"}}`, `{"url"}`."""
-    if isinstance(value, dict):
-        if isinstance(value.get("text"), str):
-            return TextPart(text=value["text"])
-        image = value.get("image_url")
-        url = image.get("url") if isinstance(image, dict) else image or value.get("url")
-        if isinstance(url, str):
-            return ImagePart(url=url)
-    raise DataError(f"{place} has a part that is neither a text nor an image with a URL")
-
-
-def label_of(
-    row: Row, column: str, labels: Mapping[str | float, Label], *, expected: str | None = None
-) -> Label:
-    """The side that a column names. Numbers may stand as texts, as they do in CSV.
-
-    Raises:
-        DataError: the value is none of `labels`.
-    """
-    value = row.data.get(column)
-    found = find_label(value, labels)
-    if found is None:
-        raise DataError(f"{column} {shorten(value)} is not {expected or quote_all([*labels], last='or')}")
-    return found
-
-
-def find_label(value: Any, labels: Mapping[str | float, Label]) -> Label | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    if value in labels:
-        return labels[value]
-    number = as_number(value)
-    return None if number is None else labels.get(number)
-
-
-def as_number(value: Any) -> float | None:
-    """A number, or a text that is one; None for everything else."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return None if math.isnan(number) else number
-
-
-def quote_all(values: Sequence[Any], *, last: str = "and") -> str:
-    """`'A', 'B' or 'tie'`."""
-    quoted = [repr(value) for value in values] or ["nothing"]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {last} {quoted[-1]}"
-
-
-def shorten(value: Any) -> str:
-    """A value as it is shown in an error: at most about 60 characters."""
-    shown = reprlib.Repr()
-    shown.maxstring = shown.maxother = 60
-    return "null" if value is None else shown.repr(value)
-
-
-def describe(value: Any) -> str:
-    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from rmr1.records import Label
 from rmr1.train.grpo.objective import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.grpo.rewards import PAPER
@@ -63,6 +64,8 @@ class TaskDataRecipe(SourceRecipe):
     """Name of the files' form, where the columns do not tell."""
     map: dict[str, str] = Field(default_factory=dict)
     """Our column name to the files', for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
     world: TaskWorldRecipe | None = None
     family: str = "rubric"
     """Prompt family."""

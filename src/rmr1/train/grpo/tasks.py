@@ -244,7 +244,7 @@ def _explain_nothing(counts: TaskCounts, data: TaskDataRecipe) -> str:
 
 def _read(sources: str | Sequence[str], data: TaskDataRecipe) -> Iterator[PreferencePair]:
     for source in (sources,) if isinstance(sources, str) else sources:
-        yield from read_pairs(source, columns=data.map or None, format=data.format)
+        yield from read_pairs(source, columns=data.map or None, format=data.format, labels=data.label)
 
 
 def take_tasks(source: TaskSource, number: int, position: Position) -> tuple[list[Task], Position]:

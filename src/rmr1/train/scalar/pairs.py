@@ -193,7 +193,7 @@ def draw_pairs(data: PairDataRecipe, split: Any, number: int) -> Iterator[Prefer
 
 def _read(sources: str | Sequence[str], data: PairDataRecipe) -> Iterator[tuple[str, PreferencePair]]:
     for source in (sources,) if isinstance(sources, str) else sources:
-        for pair in read_pairs(source, columns=data.map or None, format=data.format):
+        for pair in read_pairs(source, columns=data.map or None, format=data.format, labels=data.label):
             yield source, pair
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from rmr1.records import Label
 from rmr1.train.recipe import (
     CheckpointRecipe,
     ModelRecipe,
@@ -58,6 +59,8 @@ class PairDataRecipe(SourceRecipe):
     """Name of the files' form, where the columns do not tell."""
     map: dict[str, str] = Field(default_factory=dict)
     """Our column name to the files', for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
     world: PairWorldRecipe | None = None
     max_tokens: int = Field(default=4096, ge=2)
     """Longest conversation; a pair with a longer one is left out and counted, never cut."""

@@ -165,7 +165,9 @@ def _read_pair_texts(recipe: ScalarRecipe, number: int) -> Iterator[str]:
     data = recipe.data
     sources: Iterable[str] = (data.train,) if isinstance(data.train, str) else data.train or ()
     pairs = (
-        pair for one in sources for pair in read_pairs(one, columns=data.map or None, format=data.format)
+        pair
+        for one in sources
+        for pair in read_pairs(one, columns=data.map or None, format=data.format, labels=data.label)
     )
     for pair in islice(pairs, number):
         yield from (message.text for message in (*pair.prompt, *pair.response_a, *pair.response_b))

@@ -1,0 +1,150 @@
+"""One's own pairs on the command line: labels that are mapped, rows that are refused, stored halves of characters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rmr1.cli.main import main
+
+LONG, SHORT = "a longer answer", "short"
+
+
+def write_rows(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def coded(tmp_path: Path) -> Path:
+    """Pairs whose labels are 1, 2 and 0; the longer answer is the better one but for one of them."""
+    rows = [
+        {"prompt": "q1", "response_a": LONG, "response_b": SHORT, "label": 1, "annotator": "x"},
+        {"prompt": "q2", "response_a": SHORT, "response_b": LONG, "label": 2, "annotator": "x"},
+        {"prompt": "q3", "response_a": SHORT, "response_b": LONG, "label": "1", "annotator": "y"},
+        {"prompt": "q4", "response_a": SHORT, "response_b": LONG, "label": 0.0, "annotator": "y"},
+    ]
+    return write_rows(tmp_path / "coded.jsonl", rows)
+
+
+def run_main(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def read_data(run: Path) -> dict[str, Any]:
+    return json.loads((run / "run.json").read_text())["data"]
+
+
+def test_labels_by_option(capsys, coded: Path, tmp_path: Path) -> None:
+    judge = ("judge", coded, "-m", "scripted:longer", "--quiet")
+    code, _, err = run_main(capsys, *judge, "-o", tmp_path / "a")
+    assert code == 2
+    assert (
+        f"{coded}:1: label 1 is not 'A', 'B' or 'tie'; say what its values mean, as in --label 1=A,2=B" in err
+    )
+    code, out, _ = run_main(capsys, *judge, "-o", tmp_path / "b", "--label", "1=A,2=B,0=tie")
+    assert code == 0 and "right: 2 of 4 labelled" in out
+    assert read_data(tmp_path / "b")["label"] == {"1": "A", "2": "B", "0": "tie"}
+    code, out, _ = run_main(
+        capsys, *judge, "-o", tmp_path / "c", "--label", "1=B", "--label", "2=A", "--label", "0=A"
+    )
+    assert code == 0 and "right: 1 of 4 labelled" in out
+    code, _, err = run_main(capsys, *judge, "-o", tmp_path / "b", "--label", "1=B,2=A,0=tie")
+    assert code == 2 and "data.label.1 was 'A', now 'B'" in err
+    code, _, err = run_main(capsys, *judge, "-o", tmp_path / "d", "--label", "1=A,2=B")
+    assert code == 2 and f"{coded}:4: label 0.0 is not among the values of --label: '1' or '2'" in err
+    code, out, _ = run_main(capsys, *judge, "-o", tmp_path / "d", "--label", "1=A,2=B", "--skip-invalid")
+    assert code == 0 and "right: 2 of 3 labelled" in out and "rows passed over: 1" in out
+
+
+def test_labels_in_a_config_file(capsys, coded: Path, tmp_path: Path) -> None:
+    config = tmp_path / "judge.toml"
+    config.write_text('[data]\nlabel = { "1" = "A", "2" = "B", "0" = "tie" }\n')
+    judge = ("judge", coded, "-m", "scripted:longer", "--quiet", "--config", config)
+    code, out, _ = run_main(capsys, *judge, "-o", tmp_path / "a")
+    assert code == 0 and "right: 2 of 4 labelled" in out
+    code, out, _ = run_main(capsys, *judge, "-o", tmp_path / "b", "--set", "data.label.0=B")
+    assert code == 0 and "right: 3 of 4 labelled" in out
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        ("1", "--label '1': expected VALUE=LABEL, as in --label 1=A,2=B,0=tie"),
+        ("1=A,", "--label '': expected VALUE=LABEL"),
+        ("1=C", "label '1' cannot mean 'C'; expected 'A', 'B' or 'tie'"),
+        ("1=A,1=B", "--label: '1' is to mean 'A' and 'B'"),
+    ],
+)
+def test_what_is_wrong_with_a_mapping(capsys, coded: Path, tmp_path: Path, said: str, complaint: str) -> None:
+    code, _, err = run_main(
+        capsys, "judge", coded, "-m", "scripted:longer", "--label", said, "-o", tmp_path / "a"
+    )
+    assert code == 2 and complaint in err and len(err.splitlines()) == 1
+
+
+def test_a_run_without_a_mapping_is_described_as_ever(capsys, tmp_path: Path) -> None:
+    pairs = write_rows(tmp_path / "pairs.jsonl", [{"prompt": "q", "response_a": LONG, "response_b": SHORT}])
+    assert run_main(capsys, "judge", pairs, "-m", "scripted:longer", "-o", tmp_path / "a")[0] == 0
+    assert read_data(tmp_path / "a").keys() == {"source", "sha256", "format", "map"}
+
+
+def test_bench_and_probe_map_labels_too(capsys, coded: Path, tmp_path: Path) -> None:
+    bench = ("bench", "pairs", coded, "-m", "scripted:longer", "--quiet")
+    code, out, _ = run_main(capsys, *bench, "-o", tmp_path / "a", "--label", "1=A,2=B,0=tie", "--json")
+    assert code == 0
+    figures = json.loads(out)
+    assert [(one["correct"], one["total"]) for one in figures["overall"]] == [(2, 4)]
+    assert read_data(tmp_path / "a")["label"] == {"1": "A", "2": "B", "0": "tie"}
+    code, _, err = run_main(capsys, "bench", "judgebench", "--from", tmp_path / "a", "--label", "1=A")
+    assert code == 2 and "data.label (--label) says how own pairs are read" in err
+    code, out, _ = run_main(capsys, "probe", "bias", coded, "--label", "1=A,2=B,0=tie", "--json", "--quiet")
+    assert code == 0
+    report = json.loads(out)
+    assert (report["pairs"], report["ties"], report["unreadable"]) == (3, 1, 0)
+
+
+SPOILT = ("id", "content", "text", "justification", "solution", "evaluation", "source", "subset")
+
+
+def spoil(value: Any, name: str = "") -> Any:
+    """Every text with half a character at its end."""
+    if isinstance(value, dict):
+        return {key: spoil(one, key) for key, one in value.items()}
+    if isinstance(value, list):
+        return [spoil(one, name) for one in value]
+    return f"{value}\ud83d" if isinstance(value, str) and name in SPOILT else value
+
+
+def test_stored_halves_of_characters_are_shown(capsys, tmp_path: Path) -> None:
+    """As runs of other versions hold them, in a real process: only there is standard output UTF-8."""
+    row = {"id": "x", "prompt": "q", "response_a": LONG, "response_b": SHORT, "label": "A", "source": "s", "subset": "t"}  # fmt: skip
+    pairs, run = write_rows(tmp_path / "pairs.jsonl", [row]), tmp_path / "run"
+    run_main(capsys, "judge", pairs, "-m", "scripted:longer", "-o", run)
+    stored = spoil(json.loads((run / "judgments.jsonl").read_text()))
+    (run / "judgments.jsonl").write_text(json.dumps(stored) + "\n")
+    shutil.copytree(run, tmp_path / "other")
+    page = tmp_path / "page.md"
+
+    def rmr1(*arguments: object) -> str:
+        command = [sys.executable, "-m", "rmr1.cli.main", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode("utf-8")
+
+    assert "q\\ud83d" in rmr1("show", run)
+    assert "x\\ud83d" in rmr1("show", run, "--list")
+    assert json.loads(rmr1("show", run, "--json"))["pair"]["id"] == "x\ud83d"
+    assert "t\\ud83d" in rmr1("bench", "pairs", "--from", run, "--markdown", page)
+    assert "t\\ud83d" in page.read_text(encoding="utf-8")
+    figures = json.loads(rmr1("bench", "pairs", "--from", run, "--baseline", tmp_path / "other", "--json"))
+    assert "t\ud83d" in json.dumps(figures, ensure_ascii=False)
+    rmr1("judge", pairs, "-m", f"replay:{run}", "-o", tmp_path / "again")
