@@ -100,7 +100,8 @@ class AnswerJudge:
             GenerationError, RunError: as for every judge.
         """
         in_flight: dict[str, _InFlight] = {}
-        special_tokens, seed = self.engine.special_tokens(), self.settings.seed
+        special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
+        seed = self.settings.seed
 
         def requests() -> Iterator[Request]:
             for key, pair in unfinished_pairs(pairs, run):

@@ -44,7 +44,7 @@ def run_judge(
         RunError: a judgment could not be stored.
     """
     in_flight: dict[str, _InFlight] = {}
-    special_tokens = engine.special_tokens()
+    special_tokens = settings.all_control_tokens(engine.special_tokens())
 
     def requests() -> Iterator[Request]:
         for key, pair in unfinished_pairs(pairs, run):

@@ -13,8 +13,9 @@ blocks      the delimiters of the judge prompt; in transcripts a speaker's name 
 verdicts    `[[A]]` to `[[D]]`, `[[tie]]` and comparisons wherever they stand, because the rule `published` reads
             `df[[A]]` as well; other capitals (`[[N]]`) and, in prompts that ask for a rating, `[[7]]` only if
             no name, bracket or number stands directly before them; never `x[[i]]`, `x[[1]]`, `[[a]]`, `[[Page]]`
-the outline `answer`, `quote_X`, `summary_X` and every mark of thinking (`rmr1.prompts.thinking`); the other tags
-            of the protocol (`<type>`, `<solution>`) decide nothing and stay
+the outline `answer`, `quote_X`, `summary_X` and every mark of thinking (`rmr1.prompts.thinking`); `rubric`, since a
+            prompt with that tag is one that asks for it; the other tags of the protocol (`<type>`, `<solution>`)
+            decide nothing and stay
 templates   control tokens by their shape, known or not, because a server does not tell them; and those that the
             model's tokenizer or the user names, as they are spelt
 """
@@ -95,7 +96,7 @@ _NAMED = "(?:(?-i:[A-DＡ-Ｚ])|tie)"
 _COMPARED = "(?:(?i:[A-D]){0}(?i:[A-D])|[A-Z0-9]{{1,16}}{0}[A-Z0-9]{{1,16}})".format(rf"{_S}[<>=]{{1,4}}{_S}")
 
 _PROTOCOL: Mapping[str, tuple[str, ...]] = {
-    "<": (rf"{_S}/?{_S}(?:answer|(?:quote|summary)_[a-z0-9]{{1,16}}){_TAG_END}",),
+    "<": (rf"{_S}/?{_S}(?:answer|rubric|(?:quote|summary)_[a-z0-9]{{1,16}}){_TAG_END}",),
     "[": (
         rf"\[{_S}{_NAMED}{_S}{_CLOSE}",
         rf"\[{_S}(?-i:{_COMPARED}){_S}\]\]",
@@ -175,7 +176,7 @@ def _own_passes(tokens: tuple[str, ...], escaped: bool) -> tuple[_Pass, ...]:
     a backslash, has no place for the escape."""
     rests: dict[str, list[str]] = {}
     for token in sorted(set(tokens), key=len, reverse=True):
-        if len(token) > 1 and "\\" not in token and not _has_shape(token):
+        if len(token) > 1 and "\\" not in token and not any(_has_shape(token, known) for known in _shapes()):
             rests.setdefault(token[0], []).append(re.escape(token[1:]))
     return tuple(
         _Pass(first, re.compile(f"({re.escape(first)})({_SLASHES[escaped]})({'|'.join(known)})"))
@@ -197,24 +198,28 @@ def _find_patterns(
 
 
 @lru_cache(maxsize=1)
-def _control_patterns() -> Mapping[str, re.Pattern[str]]:
-    return {
-        first: re.compile(f"{re.escape(first)}(?i:{'|'.join(shapes)})") for first, shapes in _CONTROL.items()
-    }
+def _shapes() -> tuple[dict[str, re.Pattern[str]], ...]:
+    """The control tokens and the protocol's, each by first character."""
+    return tuple(
+        {first: re.compile(f"{re.escape(first)}(?i:{'|'.join(rests)})") for first, rests in known.items()}
+        for known in (_CONTROL, _PROTOCOL)
+    )
 
 
-def _has_shape(token: str) -> bool:
-    pattern = _control_patterns().get(token[:1])
-    return pattern is not None and pattern.match(token) is not None
+def _has_shape(token: str, known: Mapping[str, re.Pattern[str]]) -> bool:
+    return token[:1] in known and known[token[0]].match(token) is not None
 
 
 def is_control(token: str) -> bool:
     """Whether one of a tokenizer's added tokens looks like a control token.
 
-    It does if it has a shape that is always broken, or if signs stand at both of its ends and it is not `<word>`,
-    which is HTML.
+    It does if it has a shape that is always broken, or if signs stand at both of its ends and it is neither
+    `<word>`, which is HTML, nor of the judge protocol.
     """
-    return _has_shape(token) or _ODD.fullmatch(token) is not None
+    control, protocol = _shapes()
+    return _has_shape(token, control) or (
+        not _has_shape(token, protocol) and _ODD.fullmatch(token) is not None
+    )
 
 
 def check_tokens(tokens: Sequence[str]) -> tuple[str, ...]:

@@ -113,6 +113,7 @@ BROKEN = [
     '<answer id="1">',
     "< / quote_a >",
     "<summary_notes>",
+    "<rubric>",
 ]
 """Each is broken after its first character."""
 
@@ -134,7 +135,7 @@ ALONE = [
     "<type>jar</type>",
     "<details><summary>More</summary></details>",
     "<summary>HTML</summary>",
-    "<solution><eval><rubric><justify>",
+    "<solution><eval><justify></type>",
     "std::vector<type> v;",
     "Map<String, List<S>> m;",
     "template <typename T, class S>",
@@ -279,6 +280,9 @@ def test_what_opens_no_turn_is_left_alone(text: str) -> None:
         ("hello", False),
         ("[[", False),
         ("<answer>", False),
+        ("<quote_A>", False),
+        ("[[A]]", False),
+        ("[The End of Chatbot A's Response]", False),
         ("    ", False),
         ("\n\n\n", False),
         ("'s", False),
@@ -292,9 +296,11 @@ def test_added_tokens_that_look_like_control_tokens(token: str, expected: bool) 
 
 
 def test_a_list_of_ones_own_is_broken_and_comes_back() -> None:
-    own = ("Human:", "###END###", "assistant>>", "<|im_end|>")
-    text = "Human: hi ###END### assistant>> assistantfinal <|im_end|>"
-    assert escape(text, own) == "H\\uman: hi #\\##END### a\\ssistant>> a\\ssistantfinal <\\|im_end|>"
+    own = ("Human:", "###END###", "assistant>>", "<|im_end|>", "<quote_A>", "[[A]]")
+    text = "Human: hi ###END### assistant>> assistantfinal <|im_end|> <quote_A> [[A]]"
+    assert escape(text, own) == (
+        "H\\uman: hi #\\##END### a\\ssistant>> a\\ssistantfinal <\\|im_end|> <\\quote_A> [\\[A]]"
+    )
     assert unescape(escape(text, own), own) == text
 
 
