@@ -45,7 +45,9 @@ _ANGLED = "|".join(
         rf"(?:[a-z]{{1,16}}:)?{_SHORT}(?:_token)?",  # <eos>, <BOS_TOKEN>, <seed:eos>
         r"(?:[a-z]{1,16}:)?(?:tool|function)_(?:calls?|responses?|results?|outputs?|code)",
         r"(?:start|begin|beginning|end)_of_[a-z_]{1,32}",
-        r"[a-z]{2,16}(?:_[a-z]{1,16}){0,2}_(?:start|begin|end|sep)",
+        # <im_start>, <tool_call_end>: a part of a conversation; <warm_start> and (?P<tag_start>...) are none
+        r"(?:[a-z]{1,16}_){0,2}(?:im|msg|message|turn|role|user|assistant|system|prompt|header|context|calls?|tools?"
+        r"|functions?|responses?|results?|utterance|chat|image|img|video|audio|vision|speech)_(?:start|begin|end|sep)",
         r"fim_[a-z]{2,16}|[a-z]{2,16}_(?:soft|special)_token",
         rf"{_NUMBERED}_?\d{{1,6}}",  # <unused12>, <extra_id_0>
         r"(?-i:[A-Z]{2,24}(?:_[A-Z]{1,24}){0,3}_\d{1,6})",  # <SPECIAL_12>
