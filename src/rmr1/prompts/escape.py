@@ -140,6 +140,7 @@ _ODD = re.compile(
     r"(?!</?[a-z]{1,12}\d?>\Z)[^\w\s()\"'.,;:!?](?=.*[^\W\d_])\S*[^\w\s()\"'.,;:!?]"
     r"|</?(?:image|audio|video|vision|mask|repo|tool|turn|role|user|assistant|system|human|bot)>"
 )
+"""An added token with signs at both ends, or a part of a conversation or a medium in angle brackets."""
 
 
 class _Pass(NamedTuple):
