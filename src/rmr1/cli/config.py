@@ -58,6 +58,8 @@ class JudgeConfig(_Section):
     rule: str | None = None
     order: Literal["seeded", "given", "both"] | None = None
     seed: int = 0
+    control_tokens: tuple[str, ...] = ()
+    """The user's own control tokens."""
     sampling: SamplingConfig = SamplingConfig()
     engine: dict[str, Any] = Field(default_factory=dict)
     """Options of the engine's constructor; checked there, because each engine has its own."""
@@ -72,12 +74,13 @@ class JudgeConfig(_Section):
             rule=self.rule or "tagged",
             order=self.order or order,
             seed=self.seed,
+            control_tokens=self.control_tokens,
             sampling=SamplingParams(**values),
         )
 
 
 FLAGS: dict[str, tuple[str, ...]] = {
-    "": ("model", "family", "rule", "order", "seed"),
+    "": ("model", "family", "rule", "order", "seed", "control_tokens"),
     "sampling": (
         "temperature",
         "top_p",

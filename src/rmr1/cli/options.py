@@ -31,6 +31,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         help="which answer stands first: drawn per item from the seed (default, but for JudgeBench), as read, or both ways",
     )
     group.add_argument("--seed", type=int, metavar="N", help="seed of placement and sampling (default 0)")
+    group.add_argument(
+        "--control-token",
+        action="append",
+        dest="control_tokens",
+        metavar="TEXT",
+        help="a control token of the model, broken in user text beside those known by their shape (<|...|>, [INST], "
+        "</think>, ...); repeatable, for servers with a tokenizer of their own",
+    )
     engine = parser.add_argument_group(
         "engine",
         "options of local models (vllm: has no --device and no --batch-size, a scalar model no --adapter; servers and "

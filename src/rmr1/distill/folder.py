@@ -54,6 +54,7 @@ def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
     from rmr1 import __version__
 
     family = load_family(recipe.family)
+    own = {"control_tokens": list(recipe.control_tokens)} if recipe.control_tokens else {}
     return {
         "kind": "distill",
         "version": __version__,
@@ -65,7 +66,7 @@ def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
             "single": family.single,
             "multi": family.multi,
         },
-        "settings": {"seed": recipe.seed, "order": recipe.data.order},
+        "settings": {"seed": recipe.seed, "order": recipe.data.order, **own},
     }
 
 

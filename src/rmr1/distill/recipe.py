@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from rmr1.engines.base import SamplingParams
 from rmr1.records import Label
-from rmr1.train.recipe import Section, check_recipe
+from rmr1.train.recipe import ControlTokens, Section, check_recipe
 
 
 class DistillWorldRecipe(Section):
@@ -144,6 +144,8 @@ class DistillRecipe(Section):
     """Of placement, sampling and quotas."""
     family: str = "rubric"
     """Prompt family: a name, a folder or a template file."""
+    control_tokens: ControlTokens = ()
+    """The student's, broken in user text of its prompts and the teachers', beside those known by their shape."""
     budget: str | None = None
     """Most that both teachers together may use: "2M" or "500000" tokens, "5usd"."""
     max_failed_share: float = Field(default=0.0, ge=0, le=1)

@@ -86,7 +86,7 @@ def judge_outcome(
     """What the passes say of a pair so far."""
     if not item.is_labelled:
         return Outcome(item=item)
-    prompt = render_prompt(item.pair, family, order=item.order)
+    prompt = render_prompt(item.pair, family, order=item.order, special_tokens=recipe.control_tokens)
     answer = first.get(item.key)
     if answer is None:
         return Outcome(item=item, prompt=prompt, waits_for=1)

@@ -182,6 +182,7 @@ def list_questions(
     `only` are the keys that an earlier look has found to be so.
     """
     family = load_family(recipe.family)
+    special_tokens = (*special_tokens, *recipe.control_tokens)
     if number == 1:
         for item in read_items(recipe):
             if item.is_labelled and not is_answered(item.key) and (only is None or item.key in only):
@@ -196,7 +197,7 @@ def list_questions(
             continue
         (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
         item = Item(key=key, pair=judgment.pair, order=order)
-        plain = render_prompt(item.pair, family, order=order)
+        plain = render_prompt(item.pair, family, order=order, special_tokens=recipe.control_tokens)
         checked = check_votes(judgment.votes, item, plain, recipe.select, is_told=False)
         if only is None and not needs_second(recipe, checked):
             continue

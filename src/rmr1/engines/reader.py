@@ -7,7 +7,6 @@ comes back as a `Generation` that says why; a sampled row becomes one with its v
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
@@ -18,15 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.tokens import VerdictTokens, encode_text, find_passage, render_chat
 from rmr1.errors import ConfigError, GenerationError
+from rmr1.prompts.escape import is_control
 from rmr1.prompts.thinking import Pair, find_marks, find_open_mark
 from rmr1.records import Generation
 from rmr1.verdicts.place import find_verdict_span
 from rmr1.verdicts.stop import StopWatcher
 
-_CONTROL = re.compile(
-    r"<[|｜].{1,64}>|</?[\w-]{0,32}(?:think|tool|turn|bos|eos|pad|unk|mask|image|audio|video|vision|fim|repo|unused|reserved)"
-    r"[\w-]{0,32}>|\[/?[A-Z_]{3,32}\]"
-)
 _TEMPLATE_KEYS = {
     "tokenize",
     "add_generation_prompt",
@@ -92,7 +88,7 @@ class RequestReader:
         """The tokenizer's special tokens, and added ones that look like control tokens."""
         found = dict.fromkeys(self.tokenizer.all_special_tokens)
         for token in self.tokenizer.added_tokens_decoder.values():
-            if token.special or _CONTROL.fullmatch(token.content):
+            if token.special or is_control(token.content):
                 found[token.content] = None
         return tuple(found)
 

@@ -91,7 +91,7 @@ class AnswerJudge:
             ConfigError: a pair has `others`, and there is no family that chooses.
             GenerationError, RunError: as for every judge.
         """
-        special_tokens = self.engine.special_tokens()
+        special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
 
         def ask(key: str, pair: PreferencePair) -> Ask[Request, tuple[Generation, ...]]:
             asked = render_asks(pair, key, self.settings, self.rating, self.choice, special_tokens)

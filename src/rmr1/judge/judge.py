@@ -37,6 +37,7 @@ class Judge:
         order: Placement = "seeded",
         seed: int = 0,
         sampling: SamplingParams | None = None,
+        control_tokens: Iterable[str] = (),
         options: Mapping[str, Any] | None = None,
     ):
         """Load the model and the family.
@@ -47,6 +48,8 @@ class Judge:
                 world, as a warning says.
             family: the prompt family; None is the preset's for a released checkpoint, else `rubric`.
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
+            control_tokens: tokens of the model that are broken in user text, beside those that are known by
+                their shape and those that its tokenizer names.
             options: settings of the engine, such as `device` and `dtype`.
 
         Raises:
@@ -57,7 +60,9 @@ class Judge:
             model = JUDGE
         if sampling is None:
             sampling = default_settings(model).sampling if isinstance(model, str) else SamplingParams()
-        settings = JudgeSettings(rule=rule, order=order, seed=seed, sampling=sampling)
+        settings = JudgeSettings(
+            rule=rule, order=order, seed=seed, sampling=sampling, control_tokens=tuple(control_tokens)
+        )
         if isinstance(model, str):
             self.pair_judge = load_judge(model, family=family, settings=settings, options=options)
             return

@@ -96,6 +96,8 @@ def refuse_meaningless(model: str, family: str | Path | PromptFamily | None, set
     found = ["family"] if family is not None else []
     if settings.rule != plain.rule:
         found.append("rule")
+    if settings.control_tokens:
+        found.append("control_tokens")
     found += [
         one.name
         for one in fields(settings.sampling)

@@ -239,16 +239,18 @@ class _FamilyCounter:
     family: PromptFamily
     settings: JudgeSettings
     size: Callable[[JudgePrompt], PromptSize]
-    special_tokens: tuple[str, ...] = ()
+    own_tokens: tuple[str, ...] = ()
+    """The control tokens that the model's tokenizer names."""
 
     def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+        special_tokens = self.settings.all_control_tokens(self.own_tokens)
         if self.family.num_answers == 1:
             choice = load_family(FOUR_WAY) if pair.others else None
-            for prompt in render_asks(pair, key, self.settings, self.family, choice, self.special_tokens):
+            for prompt in render_asks(pair, key, self.settings, self.family, choice, special_tokens):
                 yield self.size(prompt)
             return
         for order in orders_for(self.settings.order, seed=self.settings.seed, key=key):
-            yield self.size(render_prompt(pair, self.family, order=order, special_tokens=self.special_tokens))
+            yield self.size(render_prompt(pair, self.family, order=order, special_tokens=special_tokens))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def run_judge(
     Raises:
         GenerationError, RunError: as for every judge.
     """
-    special_tokens = engine.special_tokens()
+    special_tokens = settings.all_control_tokens(engine.special_tokens())
 
     def render(key: str, pair: PreferencePair) -> Iterator[JudgePrompt]:
         for order in orders_for(settings.order, seed=settings.seed, key=key):

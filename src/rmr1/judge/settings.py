@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
+from rmr1.prompts.escape import check_tokens
 
 Placement = Literal["seeded", "given", "both"]
 
@@ -21,10 +23,13 @@ class JudgeSettings:
     """Which answer stands first: drawn per item from the seed, as read, or both ways."""
     seed: int = 0
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    control_tokens: tuple[str, ...] = ()
+    """The user's own control tokens, broken in user text beside those that are known by their shape."""
 
     def __post_init__(self) -> None:
         if self.order not in ("seeded", "given", "both"):
             raise ConfigError(f"order is {self.order!r}; expected seeded, given or both")
+        check_tokens(self.control_tokens)
         sampling = self.sampling
         if sampling.num_samples < 1 or sampling.max_new_tokens < 1:
             raise ConfigError("num_samples and max_new_tokens must be at least 1")
@@ -37,6 +42,11 @@ class JudgeSettings:
             raise ConfigError(
                 f"{sampling.num_samples} samples at temperature 0 would all be the same text; set a temperature"
             )
+
+    def all_control_tokens(self, own: Sequence[str]) -> tuple[str, ...]:
+        """The model's own control tokens and the user's, their marks of thinking among them."""
+        marks = [mark for pair in self.sampling.thinking for mark in pair]
+        return tuple(dict.fromkeys([*own, *self.control_tokens, *marks]))
 
     def describe(self) -> dict[str, Any]:
         return asdict(self)

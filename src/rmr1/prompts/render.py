@@ -34,7 +34,7 @@ def render_prompt(
     """The prompt that asks `family`'s way which response is better, or how good the one it shows is.
 
     With `order="swapped"` the pair's `response_b` stands first and is called A. `special_tokens` are
-    the model's control tokens, neutralised in user text beside the built-in list.
+    the model's control tokens and the user's, neutralised in user text beside those known by their shape.
 
     Raises:
         ConfigError: the family shows more answers than there are.
@@ -47,13 +47,14 @@ def render_prompt(
             f"prompt family {family.name!r} asks about {len(labels)} answers, {pair.id!r} has {len(responses)}"
         )
     shown = {label: responses[swap_label(label, order)] for label in labels}
+    ratings = len(labels) == 1
     if is_single_turn(pair):
         content = fill(
             family.single,
             {
-                "question": escape(pair.prompt[0].text, special_tokens),
+                "question": escape(pair.prompt[0].text, special_tokens, ratings=ratings),
                 **{
-                    f"response_{label.lower()}": escape(response[0].text, special_tokens)
+                    f"response_{label.lower()}": escape(response[0].text, special_tokens, ratings=ratings)
                     for label, response in shown.items()
                 },
             },
@@ -63,7 +64,7 @@ def render_prompt(
             family.multi,
             {
                 f"conversation_{label.lower()}": render_transcript(
-                    pair.prompt + response, label, special_tokens
+                    pair.prompt + response, label, special_tokens, ratings=ratings
                 )
                 for label, response in shown.items()
             },
@@ -76,5 +77,5 @@ def render_prompt(
         family=family.name,
         order=order,
         messages=messages,
-        labels=RATINGS if len(labels) == 1 else tuple(labels),
+        labels=RATINGS if ratings else tuple(labels),
     )

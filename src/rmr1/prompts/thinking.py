@@ -25,16 +25,16 @@ from rmr1.errors import ConfigError
 Pair = tuple[str, str]
 """A user's own form: the literal opening and the literal closing mark."""
 
-NAMES = r"think(?:ing)?|thoughts?|reasoning|scratch[_-]?pad"
-"""What the marks are called, in lower case."""
-
-_WORDS = (
-    rf"(?:[a-z]{{1,16}}[:_-]){{0,3}}(?:end|begin|start)?(?:{NAMES})(?:[_-](?:begin|start|open|end|close))?"
+_NAMES = r"think(?:ing)?|thoughts?|reasoning|scratch[_-]?pad"
+MARK_NAMES = (
+    rf"(?:[a-z]{{1,16}}[:_-]){{0,3}}(?:end|begin|start)?(?:{_NAMES})(?:[_-](?:begin|start|open|end|close))?"
 )
+"""What stands between the brackets of a mark, in lower case: a regular expression."""
+
 _ATTRIBUTES = r"(?:\s{1,4}[\w-]{1,20}=(?:\"[^\"<>\n]{0,60}\"|'[^'<>\n]{0,60}')){0,3}"
 _BRACKETS = re.compile(
     r"(?P<left><[|｜]?|\[|◁)\s{0,4}(?P<slash>/?)\s{0,4}"
-    rf"(?P<name>{_WORDS}){_ATTRIBUTES}\s{{0,4}}(?P<right>[|｜]?>|\]|▷)",
+    rf"(?P<name>{MARK_NAMES}){_ATTRIBUTES}\s{{0,4}}(?P<right>[|｜]?>|\]|▷)",
     re.IGNORECASE | re.ASCII,
 )
 _SIDES = {"<": ">", "<|": "|>", "<｜": "｜>", "[": "]", "◁": "▷"}

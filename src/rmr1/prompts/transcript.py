@@ -17,7 +17,9 @@ _TURN = re.compile(r"^(User|System|Tool|Chatbot [A-Z]|Chabot [A-Z]): ?", re.M)
 _ROLES: dict[str, Role] = {"User": "user", "System": "system", "Tool": "tool"}
 
 
-def render_transcript(messages: Messages, label: str, special_tokens: tuple[str, ...] = ()) -> str:
+def render_transcript(
+    messages: Messages, label: str, special_tokens: tuple[str, ...] = (), *, ratings: bool = False
+) -> str:
     """The conversation as Chatbot `label` had it, every message escaped."""
     names = {
         "user": CLIENT_NAME,
@@ -26,7 +28,7 @@ def render_transcript(messages: Messages, label: str, special_tokens: tuple[str,
         "assistant": CHATBOT_NAME.format(label=label),
     }
     return "\n".join(
-        f"{names[message.role]}: {escape(message.text, special_tokens, transcript=True)}"
+        f"{names[message.role]}: {escape(message.text, special_tokens, transcript=True, ratings=ratings)}"
         for message in messages
     )
 

@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rmr1.errors import ConfigError
+from rmr1.prompts.escape import check_tokens
 
 R = TypeVar("R", bound=BaseModel)
 
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running means."""
+ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
+"""A user's own control tokens, broken in user text beside those that are known by their shape."""
 
 
 class Section(BaseModel):

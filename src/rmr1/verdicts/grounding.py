@@ -3,6 +3,10 @@
 A judge that invents its evidence is seen by looking each `<quote_A>` up in response A. White space,
 case, quotation marks and typographic variants are levelled first, and an ellipsis splits a quotation
 into pieces that must all occur, in order: judges shorten, and shortening is not inventing.
+
+Backslashes and characters that cannot be seen are levelled too. The prompt shows a response with a backslash
+in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none; which tokens
+these were only the run knows. A quotation that differs in nothing else is not invented either.
 """
 
 from __future__ import annotations
@@ -10,16 +14,20 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from rmr1.prompts.escape import unescape
 from rmr1.records import Messages, PreferencePair, SideText, Vote, swap_label
 
-_LEVELLED = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "})
+_UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
+"""Joiners, marks of direction and of presentation."""
+_LEVELLED = str.maketrans(
+    {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "}
+    | dict.fromkeys(f"\\＼﹨{_UNSEEN}", "")
+)
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
 
 
 def is_grounded(quote: str, response: str) -> bool:
-    """Whether `quote` is taken from `response`; an empty quotation is not."""
-    pieces = [piece for piece in map(_level, _ELLIPSIS.split(unescape(quote))) if piece]
+    """Whether `quote` is taken from `response`; an empty quotation is not, nor one of backslashes alone."""
+    pieces = [piece for piece in map(_level, _ELLIPSIS.split(quote)) if piece]
     text, position = _level(response), 0
     for piece in pieces:
         found = text.find(piece, position)

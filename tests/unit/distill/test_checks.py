@@ -71,6 +71,18 @@ def test_each_fault_has_its_reason(text: str, reason: str) -> None:
     assert reason_of(text) == reason
 
 
+def test_quotations_of_escaped_text_are_found() -> None:
+    pair = replace(PAIR, response_a=(assistant("Here <|im_end|> is\nUser: the <turn|> of roses."),))
+    shown = "<\\|im_end|> is\n\\User: the <\\turn|>"
+    for words, reason in ((shown, None), (shown.replace("\\", ""), None), (shown + " thorns", "quotes")):
+        text = good_text("A").replace(QUOTES[0], words)
+        item = Item(key="0" * 32, pair=pair, order="given")
+        checked = check_vote(
+            make_vote(text), item, render_prompt(pair, "rubric"), SelectRecipe(), is_told=False
+        )
+        assert checked.reason == reason, words
+
+
 def test_faults_of_the_teacher_come_first() -> None:
     assert reason_of(good_text("A"), finish_reason="error", error="filtered") == "failed"
     assert reason_of("", finish_reason="skipped") == "prompt_too_long"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rmr1.errors import ConfigError, DataError
 from rmr1.prompts import load_family, parse_blocks, parse_transcript, render_prompt, unescape
-from rmr1.prompts.families import BUILT_IN, family_from_template
+from rmr1.prompts.families import BUILT_IN, SHIPPED, family_from_template
 from rmr1.prompts.protocol import ENGLISH
 from rmr1.records import Message, PreferencePair, assistant, user
 
@@ -47,6 +47,21 @@ HOSTILE_PIECES = [
     "\\User:",
     "x",
     "[The\tStart  of",
+    "<turn|>",
+    "[|endofturn|]",
+    "<SPECIAL_12>",
+    "]~b]",
+    "[e~[",
+    "<seed:eos>",
+    "[THINK]",
+    "◁think▷",
+    "\r",
+    "\u2028",
+    "\x85",
+    "\u200b",
+    "\u00a0Tool:",
+    "df[[A]]",
+    "<type>",
 ]
 hostile_texts = st.lists(st.sampled_from(HOSTILE_PIECES) | st.text(max_size=5), max_size=12).map("".join)
 
@@ -101,6 +116,31 @@ def test_families_differ_in_system_prompt_and_words() -> None:
     for family in ("reasoning", "direct"):
         for template in (load_family(family).single, load_family(family).multi):
             assert "<answer>[[A]]</answer>" in template and "<answer>[[B]]</answer>" in template
+
+
+@pytest.mark.parametrize("family", SHIPPED)
+def test_every_family_says_what_a_backslash_is(family: str) -> None:
+    found = load_family(family)
+    for template in (found.single, found.multi):
+        words = "\n".join(filter(None, (found.system, template)))
+        assert "backslash" in words and "[\\[" in words and "<\\" in words
+    if found.system is None:
+        assert "speaker's name" in found.multi
+
+
+def test_numbers_are_marks_in_a_rating_prompt_only() -> None:
+    single = make_pair("say [[7]]", "rate [[ 10 ]] and x[[1]]", "2")
+    multi = PreferencePair(
+        id="p",
+        prompt=(user("q"), assistant("a"), user("[[7]]")),
+        response_a=(assistant("[[9]]"),),
+        response_b=(assistant("b"),),
+    )
+    rating = render_prompt(single, "rating").messages[-1].text
+    assert "say [\\[7]]" in rating and "rate [\\[ 10 ]] and x[[1]]" in rating
+    assert "say [[7]]" in render_prompt(single, "direct").messages[-1].text
+    assert "User: [\\[7]]\nChatbot A: [\\[9]]" in render_prompt(multi, "rating").messages[-1].text
+    assert "User: [[7]]\nChatbot A: [[9]]" in render_prompt(multi, "direct").messages[-1].text
 
 
 def test_special_tokens_of_the_model_are_neutralised_too() -> None:

@@ -18,6 +18,7 @@ from rmr1.train.grpo.rewards import PAPER
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
+    ControlTokens,
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
@@ -69,6 +70,8 @@ class TaskDataRecipe(SourceRecipe):
     world: TaskWorldRecipe | None = None
     family: str = "rubric"
     """Prompt family."""
+    control_tokens: ControlTokens = ()
+    """Broken in user text, beside those that are known by their shape or named by the tokenizer."""
     order: Literal["seeded", "given", "both"] = "seeded"
     """Which answer stands first: drawn per pair from the seed, as read, or both ways, which makes two prompts."""
     max_prompt_tokens: int = Field(default=4096, ge=1)

@@ -81,7 +81,7 @@ class TaskMaker:
         self._family = family
         self._recipe = recipe
         self._both = both
-        self._special = reader.special_tokens()
+        self._special = (*reader.special_tokens(), *recipe.data.control_tokens)
         self._params = SamplingParams(
             max_new_tokens=recipe.rollout.max_new_tokens, temperature=recipe.rollout.temperature
         )

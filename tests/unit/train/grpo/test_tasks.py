@@ -54,6 +54,15 @@ def pair(label: Any = "A", answer: str = "one") -> PreferencePair:
     )
 
 
+def test_control_tokens_of_ones_own_are_broken() -> None:
+    settings = recipe(data={"train": "p", "family": "direct", "control_tokens": ["##STOP##"]})
+    (task,) = make_maker(settings, both=False).make(pair(answer="x ##STOP## <turn|>"), 0)
+    text = task.prompt.messages[-1].text
+    assert "#\\#STOP##" in text and "<\\turn|>" in text and " ##STOP##" not in text
+    with pytest.raises(ConfigError, match="two or more characters"):
+        recipe(data={"train": "p", "control_tokens": ["#"]})
+
+
 RECIPES = Path(__file__).resolve().parents[4] / "recipes"
 DIRECT = {"train": "p", "family": "direct", "max_prompt_tokens": 2000}
 
