@@ -148,8 +148,13 @@ class TransformersEngine:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "max_model_len": self._reader.max_model_len,
             "chat_template": hash_text(self._reader.tokenizer.chat_template),
-            "chat_template_kwargs": self._reader.template_kwargs,
+            "chat_template_kwargs": self._reader.chat.kwargs,
+            **self._reader.describe(),
         }
+
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """See `rmr1.engines.base.Dated`."""
+        self._reader.chat.begin_run(stored)
 
     def special_tokens(self) -> tuple[str, ...]:
         """The tokenizer's special tokens, and added ones that look like control tokens."""
