@@ -408,7 +408,9 @@ def build_styled(style: Style | str, **options: object) -> PreTrainedTokenizerFa
 
 
 def save_styled(folder: Path, style: Style | str) -> Path:
-    """A model folder whose model names no end of text, with that template."""
+    """A model folder with that template, whose model and tokenizer name no end of a turn."""
     tokenizer = build_styled(style)
     tokenizer.eos_token = BEGIN
-    return save_model(folder, build_model(max_position_embeddings=4096), tokenizer)
+    tokenizer.model_max_length = 4096
+    model = build_model(vocab_size=len(tokenizer), max_position_embeddings=4096)
+    return save_model(folder, model, tokenizer)

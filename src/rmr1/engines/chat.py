@@ -274,9 +274,8 @@ class Chat:
                     break
         if best is None:
             raise CheckpointError(
-                f"the chat template of {self.tokenizer.name_or_path!r} cannot be used: {complaint}, and no other form "
-                "helps (system text in the user's turn, content as parts, turns joined); put a chat_template.jinja "
-                "that writes every message into the model's folder"
+                f"the chat template of {self.tokenizer.name_or_path!r} cannot be used: {complaint}, in whatever form it "
+                "is given the messages; put a chat_template.jinja that writes each of them into the model's folder"
             )
         return best[1]
 
