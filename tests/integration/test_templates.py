@@ -114,7 +114,7 @@ def test_nothing_is_trained_with_it_either(capsys, pairs: Path, tmp_path: Path, 
         "optim": {"steps": 1} if verb != "scalar" else {},
     }
     if verb == "sft":
-        recipe["batch"] = {"examples": 2}
+        recipe["batch"], recipe["data"]["max_tokens"] = {"examples": 2}, 2048
     if verb == "grpo":
         recipe["rollout"] = {"prompts": 2, "samples": 2, "max_new_tokens": 4}
     path = write_recipe(tmp_path / "recipe.toml", recipe)
