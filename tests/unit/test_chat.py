@@ -68,6 +68,24 @@ def test_the_token_that_ends_a_turn(name: str) -> None:
         assert Chat(tokenizer, purpose="training").end_token == wanted
 
 
+@pytest.mark.parametrize("name", STYLES)
+def test_what_is_trained_on_is_what_is_asked(name: str) -> None:
+    trained = Chat(build_styled(STYLES[name]), purpose="training")
+    trained.begin_run({"template_time": NOW})
+    assert trained.render(ASKED) == STYLES[name].asked
+
+
+def test_a_form_that_does_more_does_not_change_what_is_asked() -> None:
+    # In parts it takes several turns, but writes a question in another way.
+    tokenizer = build_styled(
+        "{% if messages | length > 2 and messages[0]['content'] is string %}{{ raise_exception('parts!') }}{% endif %}"
+        "{% for m in messages %}{{ m['role'] }}: {% if m['content'] is string %}{{ m['content'] }}{% else %}"
+        "- {{ m['content'][0]['text'] }}{% endif %} | {% endfor %}"
+    )
+    for purpose in ("judging", "training"):
+        assert Chat(tokenizer, purpose=purpose).render(ASKED) == "system: S! | user: Q! | "  # type: ignore[arg-type]
+
+
 def test_what_ends_a_turn_is_a_token_of_the_vocabulary() -> None:
     style = STYLES["zephyr"]
     words = build_styled(Style(template=style.template))  # `</s>` is plain text to it

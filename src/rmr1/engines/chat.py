@@ -255,38 +255,38 @@ class Chat:
         return text
 
     def _find_form(self, needs: Sequence[_Need]) -> ChatForm:
-        """The plainest form that does all that is needed, and the most of what else may come."""
-        best: tuple[int, ChatForm] | None = None
-        complaint = None
+        """The plainest form that does all that is required; one that does more of what else may come, if it writes
+        what is required in the same way."""
+        best: ChatForm | None = None
+        most, written, complaint = 0, [""], None
         for merges_turns, is_in_parts, merges_system in product((False, True), repeat=3):
             form = ChatForm(merges_system=merges_system, is_in_parts=is_in_parts, merges_turns=merges_turns)
-            met = 0
-            for need in needs:
-                problem = self._find_problem(form, need)
-                complaint = complaint or problem
-                if problem is not None and need.is_required:
-                    break
-                met += problem is None
-            else:
-                if best is None or met > best[0]:
-                    best = met, form
-                if met == len(needs):
-                    break
+            found = [self._bring_through(form, need) for need in needs]
+            complaint = complaint or next((problem for _, problem in found if problem), None)
+            if any(problem and need.is_required for need, (_, problem) in zip(needs, found, strict=True)):
+                continue
+            met = sum(problem is None for _, problem in found)
+            required = [text for need, (text, _) in zip(needs, found, strict=True) if need.is_required]
+            if best is None or (met > most and required == written):
+                best, most, written = form, met, required
+            if most == len(needs):
+                break
         if best is None:
             raise CheckpointError(
                 f"the chat template of {self.tokenizer.name_or_path!r} cannot be used: {complaint}, in whatever form it "
                 "is given the messages; put a chat_template.jinja that writes each of them into the model's folder"
             )
-        return best[1]
+        return best
 
-    def _find_problem(self, form: ChatForm, need: _Need) -> str | None:
+    def _bring_through(self, form: ChatForm, need: _Need) -> tuple[str, str | None]:
+        """What the template writes in that form, and what is wrong with it."""
         try:
             text = self._render(form, need.messages, need.is_invited)
         except GenerationError as error:
-            return f"it {str(error).removeprefix('the chat template ')}"
+            return "", f"it {str(error).removeprefix('the chat template ')}"
         if self._keeps_messages and (lost := find_lost(text, need.messages, "")) is not None:
-            return f"it leaves out the {lost.role}'s text or changes it"
-        return None
+            return text, f"it leaves out the {lost.role}'s text or changes it"
+        return text, None
 
     def _is_dated(self, needs: Sequence[_Need]) -> bool:
         """Whether what the template writes depends on the time.
@@ -329,7 +329,7 @@ _NEEDS: Mapping[Purpose, tuple[_Need, ...]] = {
     ),
     "training": (
         _Need(messages=(_ASKED,), is_required=True),
-        _Need(messages=(_SYSTEM, _ASKED)),
+        _Need(messages=(_SYSTEM, _ASKED), is_required=True),
         _Need(messages=(_ASKED, _ANSWERED, _ASKED_AGAIN)),
         _Need(messages=(_ASKED, _ASKED_AGAIN)),
     ),
