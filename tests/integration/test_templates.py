@@ -95,6 +95,7 @@ def test_a_template_that_cannot_be_used_is_one_line_before_anything_else(
     capsys, pairs: Path, tmp_path: Path
 ) -> None:
     model, run = save_styled(tmp_path / "model", REFUSED["upper_case"][0]), tmp_path / "run"
+    (model / "model.safetensors").write_bytes(b"never read")
     code, err = judge(capsys, pairs, model, run)
     assert code == 2 and err.count("\n") == 1 and not run.exists()
     assert "cannot be used: it leaves out the user's text or changes it" in err

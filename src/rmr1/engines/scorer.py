@@ -156,6 +156,7 @@ class ScalarModel:
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
             kind="scores" if adapter is None else "adapted",
+            check=lambda tokenizer: Chat(tokenizer, chat_template_kwargs, purpose="scoring"),
         )
         if max_model_len and checkpoint.context and max_model_len > checkpoint.context:
             raise ConfigError(

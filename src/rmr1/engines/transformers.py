@@ -26,6 +26,7 @@ from rmr1.records import Generation
 try:
     import torch
 
+    from rmr1.engines.chat import Chat
     from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
     from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.lora import apply_adapter, read_adapter
@@ -91,7 +92,8 @@ class TransformersEngine:
 
         Raises:
             ConfigError: a setting is wrong.
-            CheckpointError: the model cannot be loaded, has no tokenizer or no chat template.
+            CheckpointError: the model cannot be loaded, has no tokenizer or no chat template that
+                writes every message.
         """
         for name, value in (
             ("batch_size", batch_size),
@@ -111,6 +113,7 @@ class TransformersEngine:
             revision=revision,
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
+            check=lambda tokenizer: Chat(tokenizer, chat_template_kwargs),
         )
         self._model = checkpoint.model
         if adapter is not None:
