@@ -201,16 +201,15 @@ class Chat:
         return None if found is None or _begins_turn(found[0], longer) else found[1]
 
     def _find_lost_role(self, messages: Messages, is_invited: bool) -> str | None:
-        """The role whose text the template leaves out of conversations like this one; looked at once for each kind."""
+        """The role whose text the template leaves out of conversations of these roles; measured once for each kind."""
         roles = tuple(message.role for message in messages)
         if (is_invited, roles) not in self._losing:
             texts = tuple(
                 Message(role=role, content=f"Zq{number} {_mark(number)}") for number, role in enumerate(roles)
             )
             text = self._try(texts, is_invited=is_invited)
-            lost = (
-                find_lost(text, texts, "") if text else None
-            )  # it takes these roles with certain texts only
+            # If it refuses them, it takes these roles with certain texts only.
+            lost = find_lost(text, texts, "") if text else None
             self._losing[is_invited, roles] = None if lost is None else lost.role
         return self._losing[is_invited, roles]
 
