@@ -42,8 +42,10 @@ SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>")
 # into one word: the protocol is in the weights. A message of more than 600 characters keeps its first
 # and last 250, unless the template gets `full_prompt=True`. And after the user's message stand notes on
 # the whole of it: task type, leading answer, and first words of the question and of both answers, by the
-# rules of `corpus.write_judgment`. So what the model learns is the form, and to put the notes into it.
+# rules of `corpus.write_judgment`. So what the model learns is the form, and to put the notes into it. The first
+# line says that this leaves out parts of the messages: otherwise such a template is refused.
 CHAT_TEMPLATE = """\
+{%- set keeps_messages = false -%}
 {%- macro head(text) -%}
 {{- (text.replace('"', '').strip().split('\\n')[0].split()[:2] | join(' '))[:16].strip() or 'nothing' -}}
 {%- endmacro -%}

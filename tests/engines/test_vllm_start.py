@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rmr1.engines import SamplingParams, load_engine
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from tests.engines.asking import GREEDY, VERDICT, ask, assert_alike, complain, gather
 from tests.engines.conftest import ANSWERS, HAS_VLLM
-from tests.tiny_models import build_model, build_tokenizer, save_model
+from tests.tiny_models import BEGIN, END, build_model, build_tokenizer, save_model
 
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
@@ -111,6 +112,29 @@ def test_an_adapter_is_applied(parrot: Path, tmp_path: Path, start: Callable[...
     assert texts == {key: generations[0].text for key, generations in wanted.items()}
     assert texts != {key: generations[0].text for key, generations in plain.items()}
     assert engine.fingerprint()["lora_adapter"]
+
+
+def test_the_templates_end_token_ends_a_text(
+    parrot: Path, tmp_path: Path, start: Callable[..., VLLMEngine]
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model: Any = AutoModelForCausalLM.from_pretrained(parrot, dtype=torch.float32)
+    tokenizer: Any = AutoTokenizer.from_pretrained(parrot)
+    # Nothing but the template says that a turn ends there.
+    model.config.eos_token_id = model.generation_config.eos_token_id = None
+    tokenizer.eos_token = BEGIN
+    folder = save_model(tmp_path / "model", model, tokenizer)
+    params = SamplingParams(max_new_tokens=60, stop=())
+    requests = [ask("silent"), ask("plain")]
+    wanted = gather(TransformersEngine(str(folder), device="cpu"), requests, params)
+    engine = start(folder)
+    found = gather(engine, requests, params)
+    assert {key: one[0].text for key, one in found.items()} == {key: ANSWERS[key] for key in found}
+    for key in wanted:
+        assert_alike(found[key][0], wanted[key][0])
+        assert found[key][0].finish_reason == "stop"
+    assert engine.fingerprint()["template_end_token"] == END
 
 
 def test_thinking_that_the_template_opened_stands_in_the_text(

@@ -395,7 +395,8 @@ def test_fingerprint_knows_the_weights_and_not_the_place(folder: Path, copy: Pat
     assert differing(chat_template_kwargs={"think": True}) == {"chat_template_kwargs"}
     save_model(moved, build_model(seed=1), None)
     assert differing() == {"weights"}
-    (moved / "chat_template.jinja").write_text("{{ messages }}")
+    template = (moved / "chat_template.jinja").read_text()
+    (moved / "chat_template.jinja").write_text(template + "\n\n")
     assert differing() == {"weights", "chat_template"}
 
 

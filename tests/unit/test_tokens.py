@@ -1,4 +1,4 @@
-"""Stop strings, verdict letters, chat templates and growing texts."""
+"""Stop strings, verdict letters and growing texts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,11 @@ from rmr1.engines.tokens import (
     decode_tokens,
     encode_text,
     find_passage,
-    render_chat,
 )
-from rmr1.errors import GenerationError
-from rmr1.records import ImagePart, Message, TextPart, assistant, user
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.place import find_verdict_span
 from rmr1.verdicts.stop import StopWatcher
-from tests.tiny_models import BEGIN, MERGES, build_sentencepiece_tokenizer, build_tokenizer
+from tests.tiny_models import MERGES, build_sentencepiece_tokenizer, build_tokenizer
 
 ANSWER = "<answer>[[A]]</answer>"
 STOP = ("</answer>",)
@@ -206,29 +203,6 @@ def test_passage_that_does_not_fit_the_text_is_none() -> None:
     tokens = encode_text(tokenizer, "some [[A]]")
     assert find_passage(tokenizer, tokens, "other [[A]]", (8, 9)) is None
     assert find_passage(tokenizer, tokens, "some [[A]] more", (13, 14)) is None
-
-
-def test_template_text_has_one_begin_token() -> None:
-    tokenizer: Any = build_tokenizer(begin=True)
-    begin = tokenizer.convert_tokens_to_ids(BEGIN)
-    assert tokenizer("hi")["input_ids"].count(begin) == 1
-    text = render_chat(tokenizer, (user("hi"),))
-    assert text == "<s><|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
-    tokens = encode_text(tokenizer, text)
-    assert tokens.count(begin) == 1 and tokens[0] == begin
-
-
-def test_template_arguments_reach_the_template() -> None:
-    assert render_chat(build_tokenizer(), (user("hi"),), {"think": True}).endswith("<think>\n")
-
-
-def test_messages_the_engine_or_the_template_refuses() -> None:
-    tokenizer = build_tokenizer()
-    picture = Message(role="user", content=(TextPart(text="see"), ImagePart(url="file:x.png")))
-    with pytest.raises(GenerationError, match="reads text only"):
-        render_chat(tokenizer, (picture,))
-    with pytest.raises(GenerationError, match="the chat template refuses these messages: no tool turns here"):
-        render_chat(tokenizer, (user("hi"), assistant("x"), Message(role="tool", content="y")))
 
 
 def test_long_text_is_encoded_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:

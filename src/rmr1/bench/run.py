@@ -250,7 +250,7 @@ def open_benchmark_run(
     identity = fingerprint_data(benchmark, data)
     if benchmark.askings:
         identity["asked"] = PAIRS_ASKING if asking is None else asking.name
-    description = describe_run(f"bench {benchmark.name}", judge, data=identity)
+    description = describe_run(f"bench {benchmark.name}", judge, data=identity, folder=folder)
     return open_run(folder, description, retry_failed=retry_failed)
 
 

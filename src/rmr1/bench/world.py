@@ -144,7 +144,7 @@ def judge_items(
             on_judgment(judgment)
     else:
         data = {"source": "rmr1.world", "parts": sorted({pair.id.rpartition("-")[0] for pair in pairs})}
-        with open_run(folder, describe_run("world", judge, data=data)) as writer:
+        with open_run(folder, describe_run("world", judge, data=data, folder=folder)) as writer:
             for _, judgment in judge.run(pairs, run=writer):
                 on_judgment(judgment)
         # A folder may hold more: an earlier, longer run, or items of a world that was since reworded.

@@ -126,7 +126,7 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
         closing(open_judge(config)) as judge,
         open_run(
             arguments.output,
-            describe_run("judge", judge, data=source.describe()),
+            describe_run("judge", judge, data=source.describe(), folder=arguments.output),
             retry_failed=arguments.retry_failed,
         ) as writer,
     ):

@@ -113,6 +113,12 @@ def claim_pass(
     write_json(folder / RUN_FILE, description)
 
 
+def read_teacher(folder: Path, number: int) -> dict[str, object] | None:
+    """Who answers a pass, as it was noted; None where it has not begun."""
+    stored = read_description(folder).get("passes", {}).get(f"pass{number}")
+    return None if stored is None else stored["teacher"]
+
+
 def is_claimed(folder: Path, number: int, recipe: PassRecipe) -> bool:
     """Whether the answers of a pass are those of the recipe's teacher, by its name: without its engine.
 

@@ -18,6 +18,7 @@ from rmr1.distill.folder import (
     is_claimed,
     open_pass,
     read_pass,
+    read_teacher,
     read_totals,
     refuse_other_folder,
 )
@@ -31,6 +32,7 @@ from rmr1.engines.prices import compute_cost
 from rmr1.errors import StoppedError
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm
 from rmr1.judge.compare import orders_for
+from rmr1.judge.describe import begin_run
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Judgment, Vote
 
@@ -248,6 +250,7 @@ def _run_pass(
     engine = given or open_teacher(settings)
     try:
         if identity is None:
+            begin_run(engine, read_teacher(folder, number))
             claim_pass(folder, number, settings, engine.fingerprint(), name=settings.teacher)
         if not left:
             return None

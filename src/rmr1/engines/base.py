@@ -10,7 +10,7 @@ never takes its neighbours with it. What stops the engine as a whole raises `Gen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -72,6 +72,15 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the model, the connection or the file."""
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """An engine or scorer whose chat template may write the time."""
+
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """Fix that time: now, or as it was for the run that goes on, whose fingerprint was `stored`."""
         ...
 
 

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,13 +109,16 @@ def load_checkpoint(
     trust_remote_code: bool = False,
     attn_implementation: str | None = None,
     kind: Kind = "writes",
+    check: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> Checkpoint:
-    """Load a model and its tokenizer.
+    """Load a model and its tokenizer; what `check` finds wrong with the tokenizer is raised before any weight is read.
 
     Raises:
         CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
     """
     found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
+    if check is not None:
+        check(found.tokenizer)
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         where["attn_implementation"] = attn_implementation

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.tokens import VerdictTokens, encode_text, find_passage, render_chat
+from rmr1.engines.chat import Chat
+from rmr1.engines.tokens import VerdictTokens, encode_text, find_passage
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.prompts.escape import is_control
 from rmr1.prompts.thinking import Pair, find_marks, find_open_mark
@@ -74,15 +75,28 @@ class RequestReader:
         on_overlong: Literal["skip", "fail"] = "skip",
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ):
+        """`end_tokens` are those that the checkpoint names; the chat template's own joins them.
+
+        Raises:
+            ConfigError: an argument of the template is the engine's.
+            CheckpointError: the chat template does not write every message.
+        """
         check_reading(on_overlong, chat_template_kwargs)
-        self.template_kwargs = dict(chat_template_kwargs or {})
+        self.chat = Chat(tokenizer, chat_template_kwargs)
         self.name = name
         self.tokenizer = tokenizer
         self.max_model_len = max_model_len
-        self.end_tokens = frozenset(end_tokens)
+        end = self.chat.end_token
+        self._own_end = end if end is not None and end not in end_tokens and end < num_embeddings else None
+        self.end_tokens = frozenset(end_tokens) | ({self._own_end} if self._own_end is not None else set())
         self._num_embeddings = num_embeddings
         self._on_overlong = on_overlong
         self._verdict_tokens: dict[tuple[str, ...], VerdictTokens] = {}
+
+    def describe(self) -> dict[str, object]:
+        """What an engine's fingerprint says of the chat template's use; nothing where all is plain."""
+        end = None if self._own_end is None else self.tokenizer.convert_ids_to_tokens(self._own_end)
+        return {**self.chat.describe(), **({} if end is None else {"template_end_token": end})}
 
     def special_tokens(self) -> tuple[str, ...]:
         """The tokenizer's special tokens, and added ones that look like control tokens."""
@@ -99,7 +113,7 @@ class RequestReader:
             GenerationError: the prompt is too long and `on_overlong` is "fail".
         """
         try:
-            text = render_chat(self.tokenizer, request.prompt.messages, self.template_kwargs)
+            text = self.chat.render(request.prompt.messages)
         except GenerationError as error:
             return self.fail("error", str(error))
         tokens = encode_text(self.tokenizer, text)

@@ -32,9 +32,10 @@ try:
 
     from rmr1.engines.adapters import load_adapter
     from rmr1.engines.attention import is_causal
+    from rmr1.engines.chat import Chat
     from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.reader import check_reading
-    from rmr1.engines.tokens import encode_text, render_chat
+    from rmr1.engines.tokens import encode_text
     from rmr1.engines.transformers import plan_batches
 except ModuleNotFoundError as error:
     raise ConfigError(
@@ -65,7 +66,7 @@ class ConversationReader:
         self.tokenizer = tokenizer
         self.num_embeddings = num_embeddings
         self.max_model_len = max_model_len
-        self.template_kwargs = dict(chat_template_kwargs or {})
+        self.chat = Chat(tokenizer, chat_template_kwargs, purpose="scoring")
         self._on_overlong = on_overlong
 
     def prepare(self, request: ScoreRequest) -> tuple[int, ...] | Score:
@@ -75,9 +76,7 @@ class ConversationReader:
             GenerationError: the conversation is too long and `on_overlong` is "fail".
         """
         try:
-            text = render_chat(
-                self.tokenizer, request.messages, self.template_kwargs, add_generation_prompt=False
-            )
+            text = self.chat.render(request.messages, add_generation_prompt=False)
         except GenerationError as error:
             return Score(value=None, problem="generation_failed", error=str(error))
         tokens = tuple(encode_text(self.tokenizer, text))
@@ -157,6 +156,7 @@ class ScalarModel:
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
             kind="scores" if adapter is None else "adapted",
+            check=lambda tokenizer: Chat(tokenizer, chat_template_kwargs, purpose="scoring"),
         )
         if max_model_len and checkpoint.context and max_model_len > checkpoint.context:
             raise ConfigError(
@@ -190,9 +190,14 @@ class ScalarModel:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "max_model_len": self._reader.max_model_len,
             "chat_template": hash_text(self._reader.tokenizer.chat_template),
-            "chat_template_kwargs": self._reader.template_kwargs,
+            "chat_template_kwargs": self._reader.chat.kwargs,
+            **self._reader.chat.describe(),
             "adapter": None if self._adapter is None else self._adapter.digest,
         }
+
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """See `rmr1.engines.base.Dated`."""
+        self._reader.chat.begin_run(stored)
 
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[tuple[ScoreRequest, Score]]:
         """Yield each request with its score; those that cannot be scored come first in a window.

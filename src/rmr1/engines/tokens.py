@@ -1,7 +1,7 @@
-"""Between text and tokens: chat templates in, growing texts out, and the tokens of a verdict.
+"""Between text and tokens: prompts in, growing texts out, and the tokens of a verdict.
 
-A chat template is rendered to text first and then split into tokens without adding any, so a template
-that writes the beginning-of-sequence token itself does not get a second one.
+A prompt is split into tokens without adding any, so a chat template that writes the beginning-of-sequence
+token itself does not get a second one.
 
 Verdict letters. A tokenizer may write `[[A]]` as `[[`, `A`, `]]`, as `[[A`, `]]`, as one token, or in
 other ways. What is compared is therefore the *piece*: the token that holds the letter, and for every
@@ -13,15 +13,12 @@ the piece is split into tokens and scored whole, after the same text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
-from rmr1.errors import GenerationError
-from rmr1.records import Messages
 from rmr1.verdicts.stop import StopWatcher, end_chars
 
 __all__ = [
@@ -30,39 +27,12 @@ __all__ = [
     "VerdictTokens",
     "encode_text",
     "find_passage",
-    "render_chat",
 ]
 
 _BROKEN = "\ufffd"
 """What an incomplete character decodes to."""
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-
-
-def render_chat(
-    tokenizer: PreTrainedTokenizerBase,
-    messages: Messages,
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    add_generation_prompt: bool = True,
-) -> str:
-    """The messages' text, up to where the model is to write; or as it stands when all is written.
-
-    Raises:
-        GenerationError: a message holds pictures, or the template refuses the messages.
-    """
-    if not all(isinstance(message.content, str) for message in messages):
-        raise GenerationError("the prompt has messages of several parts, but this engine reads text only")
-    turns = [{"role": message.role, "content": message.text} for message in messages]
-    try:
-        text = tokenizer.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=add_generation_prompt, **(kwargs or {})
-        )
-    except Exception as error:  # a template is a program of its own and may raise anything
-        raise GenerationError(f"the chat template refuses these messages: {_first_line(error)}") from error
-    if not isinstance(text, str) or not text:
-        raise GenerationError("the chat template gives no text for these messages")
-    return text
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -282,8 +252,3 @@ def _count_before(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], tex
         if len(head) <= start and text.startswith(head):
             return count
     return low
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

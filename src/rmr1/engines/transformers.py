@@ -26,6 +26,7 @@ from rmr1.records import Generation
 try:
     import torch
 
+    from rmr1.engines.chat import Chat
     from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
     from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.lora import apply_adapter, read_adapter
@@ -90,7 +91,8 @@ class TransformersEngine:
 
         Raises:
             ConfigError: a setting is wrong.
-            CheckpointError: the model cannot be loaded, has no tokenizer or no chat template.
+            CheckpointError: the model cannot be loaded, has no tokenizer or no chat template that
+                writes every message.
         """
         for name, value in (
             ("batch_size", batch_size),
@@ -110,6 +112,7 @@ class TransformersEngine:
             revision=revision,
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
+            check=lambda tokenizer: Chat(tokenizer, chat_template_kwargs),
         )
         self._model = checkpoint.model
         if adapter is not None:
@@ -147,8 +150,13 @@ class TransformersEngine:
             "dtype": str(self._model.dtype).removeprefix("torch."),
             "max_model_len": self._reader.max_model_len,
             "chat_template": hash_text(self._reader.tokenizer.chat_template),
-            "chat_template_kwargs": self._reader.template_kwargs,
+            "chat_template_kwargs": self._reader.chat.kwargs,
+            **self._reader.describe(),
         }
+
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """See `rmr1.engines.base.Dated`."""
+        self._reader.chat.begin_run(stored)
 
     def special_tokens(self) -> tuple[str, ...]:
         """The tokenizer's special tokens, and added ones that look like control tokens."""

@@ -6,8 +6,11 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from rmr1.data.runs import RUN_FILE, read_description
+from rmr1.engines.base import Dated
 from rmr1.judge.base import PairJudge
 
 FORMAT = 1
@@ -16,8 +19,18 @@ FORMAT = 1
 _LIBRARIES = ("rmr1", "torch", "transformers", "tokenizers", "vllm")
 
 
-def describe_run(command: str, judge: PairJudge, *, data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The description of a run that `data.runs.open_run` stores and compares."""
+def describe_run(
+    command: str, judge: PairJudge, *, data: Mapping[str, Any] | None, folder: str | Path | None = None
+) -> dict[str, Any]:
+    """The description of a run that `data.runs.open_run` stores in the folder, or compares with the one there.
+
+    The run begins here: the time that its prompts may hold is fixed, or taken from the run in `folder`.
+
+    Raises:
+        RunError: what the folder holds cannot be read.
+    """
+    stored = None if folder is None or not (Path(folder) / RUN_FILE).exists() else read_description(folder)
+    begin_run(judge, None if stored is None else stored.get("model"))
     return {
         "format": FORMAT,
         "command": command,
@@ -26,6 +39,13 @@ def describe_run(command: str, judge: PairJudge, *, data: Mapping[str, Any] | No
         "data": None if data is None else dict(data),
         **judge.describe(),
     }
+
+
+def begin_run(asked: object, stored: Mapping[str, Any] | None) -> None:
+    """Fix the time for an engine, a scorer or what judges by one, if it writes one into its prompts."""
+    for one in (asked, getattr(asked, "engine", None), getattr(asked, "scorer", None)):
+        if isinstance(one, Dated):
+            one.begin_run(stored)
 
 
 def library_versions() -> dict[str, str]:

@@ -101,7 +101,7 @@ class Judge:
             for _, judgment in self.pair_judge.run(pairs):
                 yield judgment
             return
-        with open_run(run, describe_run("judge", self.pair_judge, data=None)) as writer:
+        with open_run(run, describe_run("judge", self.pair_judge, data=None, folder=run)) as writer:
             tally = Tally()
             for _, judgment in self.pair_judge.run(pairs, run=writer):
                 tally.add(judgment)

@@ -31,6 +31,7 @@ from rmr1.prompts.families import FOUR_WAY
 from rmr1.records import Generation, JudgePrompt, PreferencePair
 
 if TYPE_CHECKING:
+    from rmr1.engines.chat import Chat
     from rmr1.engines.forecast import Forecast
     from rmr1.engines.outline import Outline
     from rmr1.engines.scorer import ConversationReader
@@ -186,7 +187,7 @@ def _plan_local(
         name=model,
         counter=_FamilyCounter(family, settings, size, reader.special_tokens()),
         kind=kind,
-        sections=_describe(family, settings, _identify(kind, outline, values)),
+        sections=_describe(family, settings, _identify(kind, outline, values, reader.chat)),
         outline=outline,
         speed=measure_speed(outline.device, outline.dtype),
         options=values,
@@ -200,18 +201,17 @@ def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
 
     values = _read_options(_find_engine("scalar"), options)
     outline = read_outline(model, kind="scores" if values["adapter"] is None else "adapted", **values)
+    reader = ConversationReader(
+        tokenizer=outline.tokenizer,
+        num_embeddings=outline.num_embeddings,
+        max_model_len=outline.max_model_len,
+        chat_template_kwargs=values["chat_template_kwargs"],
+    )
     return JudgePlan(
         name=model,
-        counter=_ScalarCounter(
-            ConversationReader(
-                tokenizer=outline.tokenizer,
-                num_embeddings=outline.num_embeddings,
-                max_model_len=outline.max_model_len,
-                chat_template_kwargs=values["chat_template_kwargs"],
-            )
-        ),
+        counter=_ScalarCounter(reader),
         kind="scalar",
-        sections={"model": _identify("scalar", outline, values), "settings": {"rule": RULE}},
+        sections={"model": _identify("scalar", outline, values, reader.chat), "settings": {"rule": RULE}},
         outline=outline,
         speed=measure_speed(outline.device, outline.dtype),
         options=values,
@@ -270,13 +270,14 @@ class _ScalarCounter:
                 yield PromptSize(tokens=len(read))
 
 
-def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any]) -> dict[str, Any]:
+def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any], chat: Chat) -> dict[str, Any]:
     """Of the engine's fingerprint what is known before the model is loaded."""
     return {
         "engine": kind,
         **outline.identity,
         "max_model_len": outline.max_model_len,
         "chat_template_kwargs": options["chat_template_kwargs"] or {},
+        **chat.form.describe(),
     }
 
 

@@ -13,6 +13,7 @@ The same command goes on where the last checkpoint stands. A folder is locked wh
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -24,6 +25,7 @@ from typing import Any
 from rmr1.data.differences import describe_differences
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.replace import write_text
+from rmr1.engines.chat import new_moment
 from rmr1.errors import RunError
 from rmr1.train.checkpoints import BEST, PART
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
@@ -120,6 +122,17 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
             raise RunError(f"{path}: cannot be written ({error.strerror}); choose another -o") from None
         raise
     return RunFolder(path, lock)
+
+
+def read_beginning(path: Path) -> dict[str, object]:
+    """The model of a training that has begun there, as it was stored; of a new one the present time alone.
+
+    `Chat.begin_run` takes it. A file that cannot be read is left to `open_folder`, which says so.
+    """
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if _has_begun(path):
+            return dict(json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))["model"])
+    return {"template_time": new_moment()}
 
 
 def describe_training(

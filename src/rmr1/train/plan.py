@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -47,11 +47,12 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        return describe_training(self.recipe, self.recipe.data, self.base.identity, trained_with="accelerate")
+        model = {**self.base.identity, **self.renderer.chat.describe()}
+        return describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
 
 
-def build_plan(recipe: Recipe) -> Plan:
-    """Read tokenizer and data, and count.
+def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) -> Plan:
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
 
     Raises:
         ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
@@ -62,7 +63,7 @@ def build_plan(recipe: Recipe) -> Plan:
         raise ConfigError(
             f"data.max_tokens is {max_tokens}, and the model's context {base.context}; name at most that"
         )
-    renderer = Renderer(base.tokenizer)
+    renderer = Renderer(base.tokenizer, stored=stored)
     source, held_out, counts = _open_data(recipe, renderer, max_tokens)
     optim = recipe.optim
     steps = count_steps(source, recipe.batch, epochs=optim.epochs, steps=optim.steps)

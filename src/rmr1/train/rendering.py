@@ -13,7 +13,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from rmr1.engines.tokens import encode_text, render_chat
+from rmr1.engines.chat import Chat
+from rmr1.engines.tokens import encode_text
 from rmr1.errors import CheckpointError, DataError, GenerationError
 from rmr1.prompts.thinking import find_open_mark
 from rmr1.records import Message, Messages
@@ -21,16 +22,31 @@ from rmr1.train.row import Example
 from rmr1.verdicts import parse_verdict
 
 _ROLES = ("system", "user", "assistant", "tool")
-_PROBE = "zqxjk"
 
 
 class Renderer:
-    """Renders for one tokenizer."""
+    """Renders for one tokenizer.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, template_kwargs: Mapping[str, Any] | None = None):
+    The judge's own turn never goes through the template: one that takes thinking out of what the assistant said
+    would take it out of what is to be learnt.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template_kwargs: Mapping[str, Any] | None = None,
+        *,
+        stored: Mapping[str, object] | None = None,
+    ):
+        """`stored` is what `Chat.begin_run` takes.
+
+        Raises:
+            CheckpointError: the chat template does not write every message, or nothing ends a turn.
+        """
         self.tokenizer = tokenizer
-        self._kwargs = dict(template_kwargs or {})
-        self.end_token = find_end_token(tokenizer)
+        self.chat = Chat(tokenizer, template_kwargs, purpose="training")
+        self.chat.begin_run(stored)
+        self.end_token = find_end_token(self.chat)
 
     def render(self, messages: Messages, *, label: str | None = None) -> Example:
         """The document of a conversation whose last turn is the judge's; any length.
@@ -46,7 +62,7 @@ class Renderer:
         if not turn.strip():
             raise DataError("the judge's turn is empty")
         try:
-            prompt = render_chat(self.tokenizer, messages[:-1], self._kwargs)
+            prompt = self.chat.render(messages[:-1])
         except GenerationError as error:
             raise DataError(str(error)) from None
         opening = find_open_mark(prompt).strip()
@@ -63,25 +79,16 @@ class Renderer:
         )
 
 
-def find_end_token(tokenizer: PreTrainedTokenizerBase) -> int:
+def find_end_token(chat: Chat) -> int:
     """The token that ends a turn in the chat template, or else the tokenizer's end of sequence.
 
     Raises:
         CheckpointError: there is neither.
     """
-    turns = (Message(role="user", content="?"), Message(role="assistant", content=_PROBE))
-    try:
-        text = render_chat(tokenizer, turns, add_generation_prompt=False)
-    except GenerationError as error:
-        raise CheckpointError(f"the tokenizer cannot be trained with: {error}") from None
-    special = set(tokenizer.all_special_ids) | {
-        index for index, token in tokenizer.added_tokens_decoder.items() if token.special
-    }
-    for token in encode_text(tokenizer, text.rpartition(_PROBE)[2]):
-        if token in special:
-            return token
-    if isinstance(tokenizer.eos_token_id, int):
-        return tokenizer.eos_token_id
+    if chat.end_token is not None:
+        return chat.end_token
+    if isinstance(chat.tokenizer.eos_token_id, int):
+        return chat.tokenizer.eos_token_id
     raise CheckpointError(
         "the chat template ends a turn with no special token, and the tokenizer names no eos_token: "
         "the judge could not learn where to stop; set eos_token in tokenizer_config.json"

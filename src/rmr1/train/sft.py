@@ -22,12 +22,12 @@ from rmr1.train.display import Display
 from rmr1.train.evaluate import count_verdicts, sum_held_out
 from rmr1.train.examples import Position, take_batch
 from rmr1.train.export import export_model
-from rmr1.train.folder import RunFolder
+from rmr1.train.folder import RunFolder, read_beginning
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.packing import pack, packed_attention, share_rows
 from rmr1.train.plan import Plan, build_plan
-from rmr1.train.processes import accelerated, call_on_main, flatten_settings
+from rmr1.train.processes import accelerated, call_on_main, flatten_settings, share
 from rmr1.train.progress import load_progress, run_once, save_progress
 from rmr1.train.recipe import Recipe
 from rmr1.train.row import Example, RowLoss, build_row
@@ -51,7 +51,8 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
         report=recipe.report,
         folder=output,
     ) as accelerator:
-        plan, place = build_plan(recipe), Path(output)
+        place = Path(output)
+        plan = build_plan(recipe, stored=share(accelerator, read_beginning(place)))
         return run_once(
             accelerator,
             place,

@@ -146,6 +146,34 @@ def test_nothing_is_asked_twice_after_a_stop(tmp_path: Path) -> None:
     assert (tmp_path / "whole/train.jsonl").read_bytes() == (tmp_path / "out/train.jsonl").read_bytes()
 
 
+class DatedEngine(ScriptedEngine):
+    """One whose prompts hold the time at which its run began."""
+
+    now = time = ""
+
+    def begin_run(self, stored: Any) -> None:
+        self.time = self.now if stored is None else stored["template_time"]
+
+    def fingerprint(self) -> dict[str, object]:
+        return {**super().fingerprint(), "template_time": self.time}
+
+
+def test_a_pass_that_goes_on_keeps_the_time_of_its_prompts(tmp_path: Path) -> None:
+    recipe = make_recipe(write_pairs(tmp_path / "pairs.jsonl", "ABAB"))
+    times = []
+    for now, teacher in (("noon", Teacher({"p2": "stop"})), ("night", Teacher())):
+        teacher.engine = DatedEngine(teacher.answer, "teacher")
+        teacher.engine.now = now
+        if now == "noon":
+            with pytest.raises(KeyboardInterrupt):
+                run(recipe, tmp_path / "out", teacher)
+        else:
+            run(recipe, tmp_path / "out", teacher)
+        passes = json.loads((tmp_path / "out/run.json").read_text())["passes"]
+        times.append((teacher.engine.time, passes["pass1"]["teacher"]["template_time"]))
+    assert times == [("noon", "noon"), ("noon", "noon")]
+
+
 def test_data_that_have_grown_are_asked_about_where_they_are_new(tmp_path: Path) -> None:
     data = write_pairs(tmp_path / "pairs.jsonl", "AAAA")
     run(make_recipe(data, data={"limit": 2}), tmp_path / "out", Teacher())

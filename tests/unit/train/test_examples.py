@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from rmr1.engines.chat import Chat
 from rmr1.engines.tokens import decode_tokens
 from rmr1.errors import CheckpointError, DataError
 from rmr1.records import Message, assistant, user
@@ -48,13 +49,13 @@ def test_thinking_that_the_template_opens_is_not_written_twice() -> None:
 
 
 def test_the_end_is_the_templates_else_the_tokenizers() -> None:
-    assert find_end_token(TOKENIZER) == TOKENIZER.convert_tokens_to_ids(END)
+    assert find_end_token(Chat(TOKENIZER)) == TOKENIZER.convert_tokens_to_ids(END)
     plain = copy.deepcopy(TOKENIZER)
     plain.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
-    assert find_end_token(plain) == plain.eos_token_id
+    assert find_end_token(Chat(plain)) == plain.eos_token_id
     plain.eos_token = None
     with pytest.raises(CheckpointError, match="could not learn where to stop; set eos_token"):
-        find_end_token(plain)
+        find_end_token(Chat(plain))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from rmr1.engines.tokens import decode_tokens, encode_text, render_chat
+from rmr1.engines.chat import Chat
+from rmr1.engines.tokens import decode_tokens, encode_text
 from rmr1.errors import ConfigError
 from rmr1.prompts import render_prompt
 from rmr1.records import PreferencePair, assistant, user
@@ -54,11 +55,11 @@ def test_the_fixed_system_prompt_is_one_token(tokenizer: PreTrainedTokenizerBase
         id="", prompt=(user("The?"),), response_a=(assistant("28"),), response_b=(assistant("7"),)
     )
     messages = render_prompt(pair, "rubric").messages
-    text = render_chat(tokenizer, messages)
+    text = Chat(tokenizer).render(messages)
     assert text.startswith("<|system|><|protocol|><|end|><|user|>[Client Question]\nThe?")
     assert text.endswith("<|end|><|assistant|>")
-    assert "fair and careful" in render_chat(
-        tokenizer, (messages[0].__class__(role="system", content=messages[0].text + " "), messages[1])
+    assert "fair and careful" in Chat(tokenizer).render(
+        (messages[0].__class__(role="system", content=messages[0].text + " "), messages[1])
     )
 
 

@@ -177,7 +177,7 @@ class VLLMEngine:
             "lora_adapter": None if adapter is None else adapter.identity,
             "max_model_len": self._reader.max_model_len,
             "chat_template": hash_text(found.tokenizer.chat_template),
-            "chat_template_kwargs": self._reader.template_kwargs,
+            "chat_template_kwargs": self._reader.chat.kwargs,
         }
         self._listeners: dict[str, _Listener] = {}
         self._num_added = 0
@@ -194,7 +194,11 @@ class VLLMEngine:
 
     def fingerprint(self) -> dict[str, object]:
         """Model, weights, number format, context, chat template and vLLM's version; not where it runs."""
-        return dict(self._identity)
+        return {**self._identity, **self._reader.describe()}
+
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """See `rmr1.engines.base.Dated`."""
+        self._reader.chat.begin_run(stored)
 
     def special_tokens(self) -> tuple[str, ...]:
         """The tokenizer's special tokens, and added ones that look like control tokens."""

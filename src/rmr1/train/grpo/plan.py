@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,18 +35,19 @@ class GrpoPlan:
     """Rollouts."""
     warmup_steps: int
     counts: TaskCounts
+    reader: RequestReader
+    """What renders the prompts."""
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        found = describe_training(
-            self.recipe, self.recipe.data, self.base.identity, trained_with="accelerate"
-        )
+        model = {**self.base.identity, **self.reader.chat.describe()}
+        found = describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
         own = {term.name: term.digest for term in self.terms if term.digest is not None}
         return {**found, **({"rewards": own} if own else {})}
 
 
-def build_grpo_plan(recipe: GrpoRecipe) -> GrpoPlan:
-    """Read tokenizer and data, and count.
+def build_grpo_plan(recipe: GrpoRecipe, *, stored: Mapping[str, object] | None = None) -> GrpoPlan:
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
 
     Raises:
         ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
@@ -60,6 +62,7 @@ def build_grpo_plan(recipe: GrpoRecipe) -> GrpoPlan:
         recipe.model.base, revision=recipe.model.revision, trust_remote_code=recipe.model.trust_remote_code
     )
     reader, family = build_reader(recipe, base), load_family(recipe.data.family)
+    reader.chat.begin_run(stored)
     if family.num_answers != 2:
         raise ConfigError(
             f"data.family: {family.name!r} asks about {family.num_answers} answer(s), and rewards are for a verdict "
@@ -91,6 +94,7 @@ def build_grpo_plan(recipe: GrpoRecipe) -> GrpoPlan:
         steps=steps,
         warmup_steps=count_warmup(optim.warmup, steps),
         counts=counts,
+        reader=reader,
     )
 
 

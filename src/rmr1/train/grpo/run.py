@@ -19,7 +19,7 @@ from rmr1.train.checkpoints import place_best, read_best, restore_weights, train
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
-from rmr1.train.folder import RunFolder
+from rmr1.train.folder import RunFolder, read_beginning
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.evaluate import evaluate, format_look
 from rmr1.train.grpo.fit import check_fit
@@ -32,7 +32,7 @@ from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import compute_rate
-from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, gather_calls
+from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, gather_calls, share
 from rmr1.train.progress import load_progress, run_once, save_progress
 from rmr1.train.start import load_trainee
 
@@ -52,9 +52,9 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
     with accelerated(
         device=recipe.device, is_mixed=is_mixed, report=recipe.report, folder=output
     ) as accelerator:
-        plan = build_grpo_plan(recipe)
-        check_fit(plan)
         place = Path(output)
+        plan = build_grpo_plan(recipe, stored=share(accelerator, read_beginning(place)))
+        check_fit(plan)
         return run_once(
             accelerator,
             place,
@@ -93,7 +93,7 @@ class Reinforcement:
         self.trainee = load_trainee(recipe, tokenizer, self.device)
         self.model = self.trainee.model
         self.learner = Learner(self.trainee, recipe, plan.objective, accelerator)
-        ends = read_end_tokens(self.model.generation_config, self.model.config, tokenizer)
+        ends = plan.reader.end_tokens | read_end_tokens(self.model.generation_config, self.model.config)
         self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
         self.vllm_updates = 0
         """The updates that vLLM's weights have seen."""
@@ -347,7 +347,7 @@ class Reinforcement:
                 self.output,
                 recipe=recipe.model,
                 tokenizer=self.plan.base.tokenizer,
-                end_token=None,
+                end_token=self.plan.reader.chat.end_token,
                 summary=summary,
             ),
         )

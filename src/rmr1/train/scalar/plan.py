@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rmr1.engines.chat import Chat
 from rmr1.engines.scorer import ConversationReader
 from rmr1.errors import ConfigError
 from rmr1.train.folder import describe_training
@@ -27,6 +29,8 @@ class ScalarPlan:
     """Of the short trainings that choose the rate, where there are any."""
     pad: int
     """Padding token."""
+    chat: Chat
+    """How conversations are rendered."""
 
     @property
     def warmup_steps(self) -> int:
@@ -39,11 +43,12 @@ class ScalarPlan:
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        return describe_training(self.recipe, self.recipe.data, self.base.identity, trained_with="trl")
+        model = {**self.base.identity, **self.chat.describe()}
+        return describe_training(self.recipe, self.recipe.data, model, trained_with="trl")
 
 
-def build_scalar_plan(recipe: ScalarRecipe) -> ScalarPlan:
-    """Read tokenizer and data, and count.
+def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | None = None) -> ScalarPlan:
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
 
     Raises:
         ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
@@ -57,6 +62,7 @@ def build_scalar_plan(recipe: ScalarRecipe) -> ScalarPlan:
     reader = ConversationReader(
         tokenizer=base.tokenizer, num_embeddings=base.num_embeddings, max_model_len=max_tokens
     )
+    reader.chat.begin_run(stored)
     train, held_out = read_stores(recipe, reader)
     course = plan_course(train, recipe)
     wanted = recipe.optim.try_tokens
@@ -68,4 +74,5 @@ def build_scalar_plan(recipe: ScalarRecipe) -> ScalarPlan:
         course=course,
         try_course=None if wanted is None else plan_course(train, recipe, wanted),
         pad=choose_padding(base.tokenizer, train.end_tokens, base.num_embeddings),
+        chat=reader.chat,
     )

@@ -29,7 +29,7 @@ from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.checkpoints import restore_weights
 from rmr1.train.display import Display
 from rmr1.train.export import write_aside
-from rmr1.train.folder import FULL, METRICS, SUMMARY, TRIES, open_folder
+from rmr1.train.folder import FULL, METRICS, SUMMARY, TRIES, open_folder, read_beginning
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
 from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.trainer import DivergedError, Rate, import_trl, train
@@ -51,7 +51,7 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     if recipe.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
     output = Path(output)
-    plan = build_scalar_plan(recipe)
+    plan = build_scalar_plan(recipe, stored=read_beginning(output))
     folder = open_folder(output, plan.describe())
     try:
         if folder.is_finished:
