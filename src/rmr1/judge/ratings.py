@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from rmr1.prompts.render import RATINGS
 from rmr1.records import RATED, RATED_PUBLISHED, Generation, Problem, Verdict, Vote
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.one_rating import read_one_rating
 from rmr1.verdicts.trace import read_outline
 
-_LAST_NUMBER = re.compile(r"(?<![\w.,/+-])(10|[1-9])(?:\s?/\s?10)?[\s.*_`]{0,8}\Z", re.ASCII)
 _PUBLISHED = re.compile(r"(?<!\w)(10|[1-9])\Z")
 _TAIL_CHARS = 40
 
@@ -36,19 +36,14 @@ def read_rating(text: str, rule: str = RATED, *, truncated: bool = False) -> Ver
     (9.0,)
     """
     verdict = parse_verdict(text, "tagged", RATINGS, truncated=truncated)
-    found: str | None
     if rating_rule(rule) == RATED_PUBLISHED:
         match = _PUBLISHED.search(text.strip()[-_TAIL_CHARS:])
-        found = None if match is None else match[1]
+        found = None if match is None else int(match[1])
     else:
-        found = verdict.winner if verdict.winner in RATINGS else None
-        if verdict.problem == "no_verdict":
-            own = "".join(read_outline(text, RATINGS).own_texts()).rstrip()
-            match = _LAST_NUMBER.search(own[-_TAIL_CHARS:])
-            found = None if match is None else match[1]
+        found = read_one_rating(read_outline(text, RATINGS), is_cut=truncated)
     if found is not None:
         return Verdict(winner=None, ratings=(float(found),), trace=verdict.trace)
-    problem = verdict.problem if verdict.problem in _KEPT else "no_ratings"
+    problem = "truncated" if truncated else verdict.problem if verdict.problem in _KEPT else "no_ratings"
     return Verdict(winner=None, problem=problem, trace=verdict.trace)
 
 
