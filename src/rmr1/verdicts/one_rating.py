@@ -1,4 +1,4 @@
-r"""What a judge says about one answer alone -> a whole number from 1 to 10.
+"""What a judge says about one answer alone -> a whole number from 1 to 10.
 
 The last answer tag of the judge's own words decides, readable or not: `[[8]]`, `8`, `8/10`, `8 out of 10`.
 Without a tag the closing line decides; if it rates nothing, a rating further up that no other contradicts.
@@ -67,6 +67,7 @@ _SAID = tuple(
         rf"{_GIVE}\s(?:it\s|{_ANSWER}\san?\s(?:{_WORD}\s)?)",
         rf"\b(?:rat|scor|deserv|earn|merit)(?:e|es|s|ed|ing)?\san?\s(?:{_WORD}\s)?",
         r"(?:\b(?:gets?|receives?|say|worth|is)|'s|\u2019s)\san?\s",
+        r"[\u6253\u7ed9]\s?",  # "give"
     )
 )
 _SCALED = tuple(
@@ -100,8 +101,6 @@ _SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002!?])")
 _MARKUP = re.compile(r"^\s{0,8}(?:#{1,6}|[-+*\u2022])\s(?=\s{0,8}\D)|[*`\[\]]")
 _QUOTES = dict.fromkeys(map(ord, '"{}\u201c\u201d'))
 _LIST_NUMBER = re.compile(r"\s{0,8}(\d{1,2})[.)](?:\s|$)", re.ASCII)
-
-
 _HAS_NAME = re.compile(_NAME, _FLAGS)
 _HAS_WORD = re.compile(r"[^\W_]")
 _HAS_DIGIT = re.compile(r"\d", re.ASCII)
@@ -131,9 +130,9 @@ def read_one_rating(outline: Outline, *, is_cut: bool = False) -> int | None:
         content = _last_content(outline.text, tags, is_cut=is_cut)
         return None if content is None else _read_content(content)
     own = "".join(outline.own_texts()).rstrip()
-    if is_cut and not own.endswith("]]"):
-        return None
-    return _read_lines(own)
+    if not is_cut:
+        return _read_lines(own)
+    return _read_lines(own.splitlines()[-1]) if own.endswith("]]") else None
 
 
 def _last_content(text: str, tags: Sequence[Tag], *, is_cut: bool) -> str | None:
@@ -202,7 +201,9 @@ def _read_closing_number(lines: Sequence[str], *, is_code: bool) -> _Rated | Non
 
 
 def _read_line(line: str) -> _Rated | None:
-    text = narrow(line[-_LINE_CHARS:]).strip()
+    if len(line) > 2 * _LINE_CHARS:
+        line = f"{line[:_LINE_CHARS]} ... {line[-_LINE_CHARS:]}"
+    text = narrow(line).strip()
     if not _HAS_DIGIT.search(text):
         return None
     marks = list(_MARK.finditer(text))

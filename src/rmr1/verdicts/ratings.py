@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import groupby, zip_longest
+from itertools import zip_longest
 from typing import NamedTuple
 
 from rmr1.verdicts.trace import Outline, Tag
@@ -42,22 +42,30 @@ _SCORE_LIST = re.compile(
 )
 _UNSAID_SCALE = 10.0
 """The largest number that is a rating although nothing calls it one."""
+_SCALES = ("5", "10", "100")
+"""Scales that say by themselves that a number is a rating; 3/8 may be a fraction."""
 _LINE_CHARS = 300
 """Longer lines hold prose, not ratings."""
 
 
-def read_ratings(outline: Outline, labels: Sequence[str]) -> tuple[float, ...] | None:
-    """One number per label from the judge's own words; None unless each has exactly one."""
+def read_ratings(
+    outline: Outline, labels: Sequence[str], *, is_cut: bool = False
+) -> tuple[float, ...] | None:
+    """One number per label from the judge's own words; None unless each has exactly one.
+
+    `is_cut` says that the text ended at its token limit. Then only closed tags that are the last thing
+    written count, and a first line that another one follows: a number elsewhere could go on.
+    """
     tags = [tag for tag in outline.tags if tag.kind == "answer"]
     if tags:
-        return _rate_answers(outline.text, tags, len(labels))
+        is_whole = not is_cut or not outline.text[tags[-1].end :].strip()
+        return _rate_answers(outline.text, tags, len(labels)) if is_whole else None
     own = "\n".join(outline.own_texts())
     lines = [line for line in own.splitlines() if line and not line.isspace()]
-    return (
-        _rate_first_line(lines, len(labels))
-        or _rate_named_lines(lines, labels)
-        or _rate_score_list(own, len(labels))
-    )
+    first = _rate_first_line(lines, len(labels))
+    if is_cut:
+        return first if len(lines) > 1 else None
+    return first or _rate_named_lines(lines, labels) or _rate_score_list(own, len(labels))
 
 
 def _rate_answers(text: str, tags: Sequence[Tag], count: int) -> tuple[float, ...] | None:
@@ -98,24 +106,28 @@ class _Named(NamedTuple):
 def _rate_named_lines(lines: Sequence[str], labels: Sequence[str]) -> tuple[float, ...] | None:
     """Lines "Assistant 1: 8" or "A: 8/10", one value per side; two values for one side are none."""
     found: set[_Named] = set()
-    above = ""
+    above, run = "", list[_Named]()
     entries = list(_find_named(lines, labels))
-    for is_named, group in groupby(entries, key=lambda entry: isinstance(entry, _Named)):
-        if not is_named:
-            *_, above = group
+    for place, entry in enumerate([*entries, ""]):
+        if isinstance(entry, _Named):
+            run.append(entry)
             continue
-        run = [entry for entry in group if isinstance(entry, _Named)]
-        said = [one for one in run if one.is_said]
-        if _NAMES_SCORES.search(above):
-            found.update(run)
-        elif said:
-            found.update(said)
-        elif run[-1] is entries[-1] and not above.rstrip(" *_").endswith(":"):
-            found.update(run if max(float(one.number) for one in run) <= _UNSAID_SCALE else ())
+        found |= _choose_rated(run, above, is_closing=place == len(entries))
+        above, run = entry, []
     if len({one.form for one in found}) != 1 or sorted(one.label for one in found) != sorted(labels):
         return None
     by_label = {one.label: one for one in found}
     return _to_ratings([(by_label[label].number, by_label[label].scale) for label in labels], len(labels))
+
+
+def _choose_rated(run: Sequence[_Named], above: str, *, is_closing: bool) -> set[_Named]:
+    """Those of consecutive lines that rate, by the line above them and by their place in the text."""
+    said = {one for one in run if one.is_said}
+    if _NAMES_SCORES.search(above):
+        return set(run)
+    if said or not is_closing or above.rstrip(" *_").endswith(":"):
+        return said
+    return set(run) if all(float(one.number) <= _UNSAID_SCALE for one in run) else set()
 
 
 def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named | str]:
@@ -132,7 +144,7 @@ def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named 
         label = names.get(word.lower()) if noun or is_said else (word if word in labels else None)
         if label is None:
             return None
-        return _Named(label, ((noun or "").lower(), is_said), number, scale, is_said or scale is not None)
+        return _Named(label, ((noun or "").lower(), is_said), number, scale, is_said or scale in _SCALES)
 
     for line, following in zip_longest(lines, lines[1:], fillvalue=""):
         if len(line) > _LINE_CHARS or following[:1].islower():
