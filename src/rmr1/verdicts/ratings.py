@@ -43,7 +43,7 @@ _SCORE_LIST = re.compile(
 _UNSAID_SCALE = 10.0
 """The largest number that is a rating although nothing calls it one."""
 _SCALES = ("5", "10", "100")
-"""Scales that say by themselves that a number is a rating; 3/8 may be a fraction."""
+"""The scales of named lines; 3/8 may be a fraction."""
 _LINE_CHARS = 300
 """Longer lines hold prose, not ratings."""
 
@@ -142,9 +142,9 @@ def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named 
         before, noun, word, behind, number, scale = match.groups()
         is_said = bool(before or behind)
         label = names.get(word.lower()) if noun or is_said else (word if word in labels else None)
-        if label is None:
+        if label is None or scale not in (None, *_SCALES):
             return None
-        return _Named(label, ((noun or "").lower(), is_said), number, scale, is_said or scale in _SCALES)
+        return _Named(label, ((noun or "").lower(), is_said), number, scale, is_said or scale is not None)
 
     for line, following in zip_longest(lines, lines[1:], fillvalue=""):
         if len(line) > _LINE_CHARS or following[:1].islower():
