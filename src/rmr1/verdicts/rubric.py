@@ -95,9 +95,9 @@ def parse_rubric(text: str) -> tuple[RubricItem, ...]:
 def _drop_total(items: Sequence[RubricItem]) -> Iterator[RubricItem]:
     """All but what adds the others up: by its name, or as the whole beside two or more parts."""
     weights = [item.weight or 0.0 for item in items]
+    total = sum(weights)
     for item, weight in zip(items, weights, strict=True):
-        others = sum(weights) - weight
-        is_whole = weight == 1 and abs(others - 1) < 1e-6 and len(items) > 2
+        is_whole = weight == 1 and abs(total - 2) < 1e-6 and len(items) > 2
         if not (is_whole or (weight and len(items) > 1 and _TOTAL.fullmatch(item.text))):
             yield item
 
@@ -147,9 +147,9 @@ def _read_lines(text: str) -> list[RubricItem]:
 
 def _split_parts(content: str) -> list[tuple[float | None, str]]:
     """Several criteria on one line, each with a weight of its own; none if one of them has none."""
-    if len(content) > _HEAD_CHARS:
+    plain = narrow(content) if len(content) <= _HEAD_CHARS else ""
+    if not _BETWEEN.search(plain):
         return []
-    plain = narrow(content)
     cuts = [0]
     for found in _BETWEEN.finditer(plain):
         before = plain[: found.start()]

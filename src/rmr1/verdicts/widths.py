@@ -13,4 +13,4 @@ def narrow(text: str) -> str:
     >>> narrow("（40％）"), narrow("【8】")
     ('(40%)', '[8]')
     """
-    return text.translate(_NARROW)
+    return text if text.isascii() else text.translate(_NARROW)
