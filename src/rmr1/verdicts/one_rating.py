@@ -120,8 +120,8 @@ class _Rated(NamedTuple):
 def read_one_rating(outline: Outline, *, is_cut: bool = False) -> int | None:
     """The rating in the judge's own words; None if there is none, or no single one.
 
-    `is_cut` says that the text ended at its token limit. Then only a closed tag or a mark that is the last
-    thing written counts: "1" or "8/10" could go on.
+    `is_cut` says that the text ended at its token limit. Then only an answer tag counts that is the last thing
+    written: "8/10" could go on, and the next sentence could take `[[8]]` back.
     """
     if outline.is_thinking_unclosed:
         return None
@@ -129,10 +129,7 @@ def read_one_rating(outline: Outline, *, is_cut: bool = False) -> int | None:
     if tags:
         content = _last_content(outline.text, tags, is_cut=is_cut)
         return None if content is None else _read_content(content)
-    own = "".join(outline.own_texts()).rstrip()
-    if not is_cut:
-        return _read_lines(own)
-    return _read_lines(own.splitlines()[-1]) if own.endswith("]]") else None
+    return None if is_cut else _read_lines("".join(outline.own_texts()).rstrip())
 
 
 def _last_content(text: str, tags: Sequence[Tag], *, is_cut: bool) -> str | None:

@@ -89,7 +89,7 @@ def test_a_number_is_a_rating_by_where_it_stands(text: str, rating: int | None) 
 
 
 @pytest.mark.parametrize(("text", "rating"), CUT)
-def test_a_text_that_was_cut_off_needs_a_whole_tag_or_mark_at_its_end(text: str, rating: int | None) -> None:
+def test_a_text_that_was_cut_off_needs_a_whole_tag_at_its_end(text: str, rating: int | None) -> None:
     verdict = read_rating(text, truncated=True)
     assert verdict.ratings == (None if rating is None else (float(rating),))
     assert verdict.problem == ("truncated" if rating is None else None)

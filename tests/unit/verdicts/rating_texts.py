@@ -303,7 +303,7 @@ CUT: tuple[tuple[str, int | None], ...] = (
     ("<answer>[[8]]", 8),
     ("<answer>[[8", None),
     ("<answer>8/10", None),
-    ("It misses a case. [[6]]", 6),
+    ("It misses a case. [[6]]", None),
     ("Rating: 10", None),
     ("It's an 8.", None),
     ("<answer>[[8]]</answer>", 8),
