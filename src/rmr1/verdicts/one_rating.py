@@ -203,7 +203,7 @@ def _read_line(line: str) -> _Rated | None:
     text = narrow(line).strip()
     if not _HAS_DIGIT.search(text):
         return None
-    marks = list(_MARK.finditer(text))
+    marks = [mark for mark in _MARK.finditer(text) if not _is_quoted(text, mark.start())]
     if marks:
         ratings = {_read_content(mark[0]) for mark in marks if not _is_denied(text, mark.start())}
         return _Rated(ratings.pop() if len(ratings) == 1 else None)
@@ -237,7 +237,11 @@ def _read_sentence(sentence: str, *, is_line: bool) -> _Rated | None:
         for match in pattern.finditer(plain):
             if match[2] or has_scale:
                 found.setdefault(match.start(1), _Rated(int(match[1]), is_sure=False))
-    found = {start: one for start, one in found.items() if not _is_denied(plain, start)}
+    found = {
+        start: one
+        for start, one in found.items()
+        if not _is_quoted(plain, start) and not _is_denied(plain, start)
+    }
     if not found:
         return None
     numbers = {one.rating for one in found.values()} | {
@@ -254,7 +258,10 @@ def _reduce(sentence: str) -> tuple[str, set[int]]:
     return _SCALE.sub("", plain).strip(), bounds
 
 
+def _is_quoted(text: str, position: int) -> bool:
+    return text.count('"', 0, position) % 2 == 1
+
+
 def _is_denied(text: str, position: int) -> bool:
-    """Whether the number is quoted, or its clause says that it is not the rating."""
-    before = text[:position]
-    return bool(before.count('"') % 2 or _DENIED.search(_CLAUSE.split(before)[-1]))
+    """Whether the clause before the number says that it is not the rating: "not an 8/10"."""
+    return _DENIED.search(_CLAUSE.split(text[:position])[-1]) is not None
