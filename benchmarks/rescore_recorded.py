@@ -4,7 +4,7 @@
 
 SHARED holds `data/` (default: $RMR1_SHARED, else ../shared beside the checkout). Printed are, per file,
 how many decisions the text bears out as recorded, every disagreement with its cause (not with
---brief), and the official scores; then RM-R1's own RMB logs, and LLMBar's judges by method.
+--brief), and the official scores, for JudgeBench also by the recorded decisions; then RM-R1's own RMB logs, and LLMBar's judges by method.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from rmr1.bench.base import BenchmarkScores, Figure, score_judgments
-from rmr1.bench.judgebench import JUDGEBENCH
+from rmr1.bench.judgebench import JUDGEBENCH, points
 from rmr1.bench.llmbar import read_llmbar_outputs, read_llmbar_pairs
 from rmr1.bench.recorded import Agreement, RecordedJudgment, compare_recorded, decision_in, read_recorded
 from rmr1.bench.rmb import RMB
@@ -36,6 +36,7 @@ def main() -> None:
         items = list(read_recorded(path))
         print_agreement(path.name.removesuffix(".jsonl.gz"), compare_recorded(items), brief=arguments.brief)
         print_scores(score_judgments(JUDGEBENCH, (item.judgment for item in items)))
+        print(f"  by the recorded decisions: {100 * score_recorded(items):.2f}")
     for folder in sorted(path.parent for path in (data / "rm-r1-published").rglob("META_RESULT.json")):
         items = list(read_recorded(folder))
         print_agreement(
@@ -60,6 +61,15 @@ def main() -> None:
                 f"  read as the authors did: {exact.agree} of {exact.decisions} agree; "
                 f"right, mean of both orders: {100 * ours:.2f}% (recorded {100 * theirs:.2f}%)"
             )
+
+
+def score_recorded(items: Sequence[RecordedJudgment]) -> float:
+    """JudgeBench's overall score of the decisions as they were recorded."""
+    totals = (
+        sum(points(decision, item.judgment.pair.label or "") for _, decision in item.recorded)
+        for item in items
+    )
+    return sum(total > 0 for total in totals) / len(items)
 
 
 def average_accuracy(items: Sequence[RecordedJudgment]) -> tuple[float, float]:

@@ -1,9 +1,8 @@
 """A judge's text about one answer -> its rating, a whole number from 1 to 10.
 
-`read_rating` is the `tagged` verdict rule with the ten numbers for labels: what the last answer tag of the
-judge's own words holds decides, readable or not. Where there is no tag and no `[[8]]`, a number counts that
-the text ends with ("Rating: 8", "8/10"). With the rule `published` it reads as RewardBench 2's authors do
-(`rewardbench` 0.1.4, `generative_v2.py`): a number from 1 to 10 at the very end, whatever comes before.
+How a text is read says `rmr1.verdicts.one_rating`. With the rule `published` it is read as RewardBench 2's
+authors do (`rewardbench` 0.1.4, `generative_v2.py`): a number from 1 to 10 at the very end, whatever comes
+before.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ from collections.abc import Sequence
 from rmr1.prompts.render import RATINGS
 from rmr1.records import RATED, RATED_PUBLISHED, Generation, Problem, Verdict, Vote
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.one_rating import read_one_rating
 from rmr1.verdicts.trace import read_outline
 
-_LAST_NUMBER = re.compile(r"(?<![\w.,/+-])(10|[1-9])(?:\s?/\s?10)?[\s.*_`]{0,8}\Z", re.ASCII)
 _PUBLISHED = re.compile(r"(?<!\w)(10|[1-9])\Z")
 _TAIL_CHARS = 40
 
@@ -36,20 +35,16 @@ def read_rating(text: str, rule: str = RATED, *, truncated: bool = False) -> Ver
     (9.0,)
     """
     verdict = parse_verdict(text, "tagged", RATINGS, truncated=truncated)
-    found: str | None
+    problem = verdict.problem if verdict.problem in _KEPT else "no_ratings"
     if rating_rule(rule) == RATED_PUBLISHED:
         match = _PUBLISHED.search(text.strip()[-_TAIL_CHARS:])
-        found = None if match is None else match[1]
+        found = None if match is None else int(match[1])
     else:
-        found = verdict.winner if verdict.winner in RATINGS else None
-        if verdict.problem == "no_verdict":
-            own = "".join(read_outline(text, RATINGS).own_texts()).rstrip()
-            match = _LAST_NUMBER.search(own[-_TAIL_CHARS:])
-            found = None if match is None else match[1]
-    if found is not None:
-        return Verdict(winner=None, ratings=(float(found),), trace=verdict.trace)
-    problem = verdict.problem if verdict.problem in _KEPT else "no_ratings"
-    return Verdict(winner=None, problem=problem, trace=verdict.trace)
+        found = read_one_rating(read_outline(text, RATINGS), is_cut=truncated)
+        problem = "truncated" if truncated else problem
+    if found is None:
+        return Verdict(winner=None, problem=problem, trace=verdict.trace)
+    return Verdict(winner=None, ratings=(float(found),), trace=verdict.trace)
 
 
 def cast_rating(generation: Generation, *, rule: str) -> Verdict:

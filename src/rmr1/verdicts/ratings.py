@@ -2,12 +2,18 @@
 
 Text in, numbers out. The places are looked at in the order of `read_ratings`; a number outside its scale, a
 missing one and two that disagree leave no rating at all.
+
+Lines "Assistant 1: 8" may as well restate results ("Response A: 42"). They are ratings if both sides' have the
+same form and either say so themselves ("Score A: 8", "A: 8/10"), or the line above does ("Scores:"), or they
+close the text, are at most 10, and no line above calls them something else ("Results:").
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
 
 from rmr1.verdicts.trace import Outline, Tag
 
@@ -21,31 +27,45 @@ _LIST_LINE = re.compile(
     rf"(?:{_SCORES}\s?[:=]\s?)?[(\[]?([\d\s.,;/&|]{{1,120}}?)[)\]]?[.]?", re.IGNORECASE | re.ASCII
 )
 _NAMED_LINE = re.compile(
-    rf"[\s>*#_-]{{0,12}}(?:(?:score|rating)\s(?:for|of)\s)?"
-    rf"(assistant|response|answer|chatbot|model|output|candidate|score|rating)?\s{{0,3}}"
-    rf"([A-Za-z0-9]{{1,16}})(?:'s\s(?:score|rating))?[*_\s]{{0,6}}[:=][*_\s]{{0,6}}{_NUMBER}"
-    r"(?=\s{0,4}(?:$|\(|[*_]|[.,;](?:\s|$)))",
+    rf"[\s>*#_-]{{0,12}}((?:final\s)?(?:score|rating)\s(?:for\s|of\s)?)?"
+    rf"(assistant|response|answer|chatbot|model|output|candidate)?\s{{0,3}}\(?([A-Za-z0-9]{{1,16}})\)?"
+    rf"('s\s(?:score|rating)|\s\((?:score|rating))?[*_\s]{{0,6}}[:=][*_\s]{{0,6}}{_NUMBER}"
+    r"(?=\)|\s{0,4}(?:$|\(|[*_]|[.,;](?:\s|$)|[-\u2013\u2014]\s[^\W\d]))",
     re.IGNORECASE | re.ASCII,
 )
+_NAMES_SCORES = re.compile(
+    rf"\b{_SCORES}\b[^:]{{0,60}}:[\s*_]{{0,8}}$|^[\s*#_]{{0,12}}{_SCORES}[\s*#_]{{0,12}}$", re.I
+)
+_SCORES_BEFORE = re.compile(rf"[\s*#_-]{{0,12}}{_SCORES}[\s*_]{{0,6}}[:=]", re.I)
 _SCORE_LIST = re.compile(
     rf"\b{_SCORES}(?:\s(?:are|is))?\s?[:=]?\s?\(([\d\s.,;/]{{1,120}})\)", re.IGNORECASE | re.ASCII
 )
+_UNSAID_SCALE = 10.0
+"""The largest number that is a rating although nothing calls it one."""
+_SCALES = ("5", "10", "100")
+"""The scales of named lines; 3/8 may be a fraction."""
 _LINE_CHARS = 300
 """Longer lines hold prose, not ratings."""
 
 
-def read_ratings(outline: Outline, labels: Sequence[str]) -> tuple[float, ...] | None:
-    """One number per label from the judge's own words; None unless each has exactly one."""
+def read_ratings(
+    outline: Outline, labels: Sequence[str], *, is_cut: bool = False
+) -> tuple[float, ...] | None:
+    """One number per label from the judge's own words; None unless each has exactly one.
+
+    `is_cut` says that the text ended at its token limit. Then only closed tags that are the last thing
+    written count, and a first line that another one follows: a number elsewhere could go on.
+    """
     tags = [tag for tag in outline.tags if tag.kind == "answer"]
     if tags:
-        return _rate_answers(outline.text, tags, len(labels))
+        is_whole = not is_cut or not outline.text[tags[-1].end :].strip()
+        return _rate_answers(outline.text, tags, len(labels)) if is_whole else None
     own = "\n".join(outline.own_texts())
     lines = [line for line in own.splitlines() if line and not line.isspace()]
-    return (
-        _rate_first_line(lines, len(labels))
-        or _rate_named_lines(lines, labels)
-        or _rate_score_list(own, len(labels))
-    )
+    first = _rate_first_line(lines, len(labels))
+    if is_cut:
+        return first if len(lines) > 1 else None
+    return first or _rate_named_lines(lines, labels) or _rate_score_list(own, len(labels))
 
 
 def _rate_answers(text: str, tags: Sequence[Tag], count: int) -> tuple[float, ...] | None:
@@ -71,22 +91,73 @@ def _rate_first_line(lines: Sequence[str], count: int) -> tuple[float, ...] | No
     return None if found is None else _split_numbers(found.group(1), count)
 
 
+class _Named(NamedTuple):
+    """A line "Assistant 1: 8"."""
+
+    label: str
+    form: tuple[str, bool]
+    """What is the same on both sides' lines."""
+    number: str
+    scale: str | None
+    is_said: bool
+    """Whether the line itself says that the number is a rating."""
+
+
 def _rate_named_lines(lines: Sequence[str], labels: Sequence[str]) -> tuple[float, ...] | None:
     """Lines "Assistant 1: 8" or "A: 8/10", one value per side; two values for one side are none."""
+    found: set[_Named] = set()
+    above, run = "", list[_Named]()
+    entries = list(_find_named(lines, labels))
+    for place, entry in enumerate([*entries, ""]):
+        if isinstance(entry, _Named):
+            run.append(entry)
+            continue
+        found |= _choose_rated(run, above, is_closing=place == len(entries))
+        above, run = entry, []
+    if len({one.form for one in found}) != 1 or sorted(one.label for one in found) != sorted(labels):
+        return None
+    by_label = {one.label: one for one in found}
+    return _to_ratings([(by_label[label].number, by_label[label].scale) for label in labels], len(labels))
+
+
+def _choose_rated(run: Sequence[_Named], above: str, *, is_closing: bool) -> set[_Named]:
+    """Those of consecutive lines that rate, by the line above them and by their place in the text."""
+    said = {one for one in run if one.is_said}
+    if _NAMES_SCORES.search(above):
+        return set(run)
+    if said or not is_closing or above.rstrip(" *_").endswith(":"):
+        return said
+    return set(run) if all(float(one.number) <= _UNSAID_SCALE for one in run) else set()
+
+
+def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named | str]:
+    """Every line as what it names, or as it stands; several on one line one by one."""
     names = {str(index): label for index, label in enumerate(labels, 1)}
     names |= {label.lower(): label for label in labels}
-    found: dict[str, set[tuple[str | None, ...]]] = {label: set() for label in labels}
-    for line in lines:
-        match = _NAMED_LINE.match(line) if len(line) <= _LINE_CHARS else None
+
+    def read(line: str) -> _Named | None:
+        match = _NAMED_LINE.match(line)
         if match is None:
+            return None
+        before, noun, word, behind, number, scale = match.groups()
+        is_said = bool(before or behind)
+        label = names.get(word.lower()) if noun or is_said else (word if word in labels else None)
+        if label is None or scale not in (None, *_SCALES):
+            return None
+        return _Named(label, ((noun or "").lower(), is_said), number, scale, is_said or scale is not None)
+
+    for line, following in zip_longest(lines, lines[1:], fillvalue=""):
+        if len(line) > _LINE_CHARS or following[:1].islower():
+            yield line  # prose, or a sentence that goes on
             continue
-        noun, word, *amount = match.groups()
-        label = names.get(word.lower()) if noun else (word if word in labels else None)
-        if label is not None:
-            found[label].add(tuple(amount))
-    if any(len(values) != 1 for values in found.values()):
-        return None
-    return _to_ratings([next(iter(found[label])) for label in labels], len(labels))
+        head = _SCORES_BEFORE.match(line)
+        parts = [read(part) for part in re.split("[,;|]", line[head.end() if head else 0 :])]
+        if len(parts) > 1 and all(parts):
+            if head is not None:
+                yield head[0]
+            yield from filter(None, parts)
+        else:
+            yield read(line) or line
 
 
 def _rate_score_list(text: str, count: int) -> tuple[float, ...] | None:

@@ -1,45 +1,53 @@
 """The inside of a `<rubric>` block -> criteria with weights.
 
-A criterion is a numbered or bulleted line, a line without marker that has a weight, a row of a
-markdown table, or an `<item weight="...">` element. What belongs to it:
+A criterion is a numbered or bulleted line, a line without marker that has a weight, one of several on a line
+that have a weight each ("Accuracy (40%), Tone (60%)"), a row of a markdown table, an `<item weight="...">`
+element, or an entry of a JSON object or list. What belongs to it:
 
 - Lines indented deeper than its own, bullets under a numbered line or under a heading, and unmarked
   lines up to the next blank one are part of its text, joined by newlines; a line that only says
   "Weight: 40%" gives it its weight.
 - A line without weight over deeper lines that have weights is a heading, not a criterion.
-- Its text is without marker, bold marks and the weight; a weight that is not usable (150%, 3/0)
-  stays in the text and the item has none.
+- Its text is without marker, bold marks and the weight; a weight that is not usable (150%, 3/0, the range
+  30-40%) stays in the text and the item has none.
+- A total ("Total: 100%", or 100% beside others that add up to it) is no criterion.
 
 Weights are written as "(40%)", "[weight: 3]", "(25/100)", "(5 points)", "- 30%", "weight: 0.4",
-"40% - ...", "0.4 - ...". Every pattern has bounded repeats and looks at the head of a line only, so
-the time is linear in the text.
+"40% - ...", "0.4 - ...", full-width signs ("（40％）") and "about" ("~40%") included. Numbers of JSON that add up to
+100 are percentages: they have no place for the sign. Every pattern has bounded repeats and looks at the head
+of a line only, so the time is linear in the text.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rmr1.records import RubricItem
+from rmr1.verdicts.widths import narrow
 
 _HEAD_CHARS = 300
 """How far into a line a marker and a weight are looked for."""
 
 _FLAGS = re.IGNORECASE | re.ASCII
+_ABOUT = r"(?:(?:[~\u2248\u223c]|about|approx\.?|approximately|around|roughly|ca\.|\u7ea6|\u5927\u7ea6)\s?)?"
 _NUMBER = r"(?<![\d.])(\d{1,4}(?:\.\d{1,6})?|\.\d{1,6})(?![\d]|\.\d)"
 _UNIT = r"(?:\s?(%|percent\b|points?\b|pts?\b)|\s?/\s?(\d{1,4})(?![\d.])|\s(?:out\s)?of\s(\d{1,4})(?![\d.]))?"
-_AMOUNT = _NUMBER + _UNIT
-_WORD = r"weight(?:ing|age)?"
+_AMOUNT = _ABOUT + _NUMBER + _UNIT + r"(?!\s{0,2}(?:[-\u2013\u2014~]|to\b)\s{0,2}\d)"
+_WORD = r"(?:\bweight(?:ing|age)?|\u6743\u91cd)"
 _OF = r"\s{0,3}[*_]{0,2}\s{0,3}(?:[:=]|\bis\b|\bof\b)?\s{0,3}[*_]{0,2}\s{0,3}"
 
 _MARKER = re.compile(r"(?:[-*+\u2022]|(\(?\d{1,3}[.):]|[A-Za-z][.)]))(?:\s{1,8}|$)")
 _BRACKETED = re.compile(
-    rf"\s{{0,8}}[(\[{{]\s{{0,3}}({_WORD}{_OF})?{_AMOUNT}(\s{{0,3}}(?:of\s)?(?:the\s|total\s){{0,2}}{_WORD})?\s{{0,3}}[)\]}}]",
+    rf"\s{{0,8}}[(\[{{]\s{{0,3}}((?:{_WORD}|\b(?:worth|scores?|points)){_OF})?{_AMOUNT}(\s{{0,3}}(?:of\s)?(?:the\s|total\s){{0,2}}{_WORD})?\s{{0,3}}[)\]}}]",
     _FLAGS,
 )
-_NAMED = re.compile(rf"[\s,;|\u2013\u2014-]{{0,8}}\b{_WORD}{_OF}{_AMOUNT}", _FLAGS)
+_NAMED = re.compile(rf"[\s,;|\u2013\u2014-]{{0,8}}{_WORD}{_OF}{_AMOUNT}", _FLAGS)
 _AFTER_DASH = re.compile(
-    rf"(?:\s{{1,8}}[-\u2013\u2014|]|\s{{0,8}}[:=])[*_]{{0,2}}\s{{0,3}}[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}(?=\s{{0,3}}(?:$|[:;,.]))",
+    rf"(?<![\d%])(?:\s{{1,8}}[-\u2013\u2014|]|\s{{0,8}}[:=])[*_]{{0,2}}\s{{0,3}}[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}(?=\s{{0,3}}(?:$|[:;,.]))",
     _FLAGS,
 )
 _LEADING = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}\s{{0,3}}([-\u2013\u2014:|]\s{{1,3}})?", _FLAGS)
@@ -47,6 +55,18 @@ _ONLY_WEIGHT = re.compile(rf"[*_]{{0,2}}{_WORD}{_OF}{_AMOUNT}[*_.\s]{{0,4}}", _F
 _CELL = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}", _FLAGS)
 _ELEMENT = re.compile(r"<(/?)(?:item|criterion|rubric_item)\b([^<>]{0,300})>", _FLAGS)
 _ATTRIBUTE = re.compile(r"\b(name|title|weight)\s{0,3}=\s{0,3}[\"']([^\"']{0,200})[\"']", _FLAGS)
+_TRAILING = re.compile(rf"\s{_AMOUNT}[*_]{{0,2}}$", _FLAGS)
+"""The weight at the end of one of several criteria on a line: "Accuracy 40%"."""
+_TOTAL = re.compile(
+    r"[*_\s]{0,4}(?:(?:grand\s)?total|sum)(?:\s(?:weights?|scores?|points))?[*_\s:]{0,4}|\u5408\u8ba1|\u603b\u8ba1|\u603b\u548c",
+    _FLAGS,
+)
+_BETWEEN = re.compile(r"\s{0,4}(?:[,;]\s{0,4}(?:and|&)\s|[,;]|\s(?:and|&)\s)\s{0,4}", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""JSON can write half a character, which no file takes."""
+_JSON_START = re.compile(r"^[ \t]{0,8}[\[{]", re.MULTILINE)
+_JSON_WEIGHTS = ("weight", "percentage", "points")
+_JSON_NAMES = ("name", "criterion", "title", "dimension", "aspect")
 _DIGIT = re.compile(r"\d", re.ASCII)
 _RULE_CELL = re.compile(r":?-{1,80}:?")
 
@@ -66,10 +86,25 @@ def parse_rubric(text: str) -> tuple[RubricItem, ...]:
     """The criteria of a rubric, in order; none is invented where no line has the form of one."""
     elements = list(_ELEMENT.finditer(text))
     if any(not element.group(1) for element in elements):
-        return tuple(item for item in _read_elements(text, elements) if item.text)
+        items = _read_elements(text, elements)
+    else:
+        items = _read_json(text) or _read_lines(text)
+    return tuple(_drop_total([item for item in items if item.text]))
+
+
+def _drop_total(items: Sequence[RubricItem]) -> Iterator[RubricItem]:
+    """All but what adds the others up: by its name, or as the whole beside two or more parts."""
+    weights = [item.weight or 0.0 for item in items]
+    total = sum(weights)
+    for item, weight in zip(items, weights, strict=True):
+        is_whole = weight == 1 and abs(total - 2) < 1e-6 and len(items) > 2
+        if not (is_whole or (weight and len(items) > 1 and _TOTAL.fullmatch(item.text))):
+            yield item
+
+
+def _read_lines(text: str) -> list[RubricItem]:
     drafts: list[_Draft] = []
     table: list[list[str]] = []
-    items: list[RubricItem] = []
     is_open = False
     for line in text.splitlines():
         stripped = line.strip()
@@ -86,7 +121,11 @@ def parse_rubric(text: str) -> tuple[RubricItem, ...]:
             current.weight = _read_only_weight(content)
             if current.weight is not None:
                 continue
-        weight, rest = _cut_weight(content, is_marked=bool(marker))
+        parts = _split_parts(content) or [_cut_weight(content, is_marked=bool(marker))]
+        weight, rest = parts[0]
+        if weight is not None and drafts and _TOTAL.fullmatch(_clean(rest)):
+            is_open = False
+            continue
         if current is not None and _is_child(current, indent, marker, weight):
             if weight is not None and marker and current.weight is None and indent > current.indent:
                 if len(current.lines) == 1:
@@ -96,15 +135,108 @@ def parse_rubric(text: str) -> tuple[RubricItem, ...]:
                 is_open = True
                 continue
         if marker or weight is not None:
-            drafts.append(_Draft(indent=indent, marker=marker, weight=weight, lines=[rest]))
+            drafts += [
+                _Draft(indent=indent, marker=marker, weight=one, lines=[words]) for one, words in parts
+            ]
             is_open = True
         elif current is not None and is_open:
             current.lines.append(stripped)
-    for draft in drafts:
-        cleaned = _clean("\n".join(draft.lines))
-        if cleaned:
-            items.append(RubricItem(text=cleaned, weight=draft.weight))
-    return tuple(items) + tuple(_read_table(table))
+    items = [RubricItem(text=_clean("\n".join(draft.lines)), weight=draft.weight) for draft in drafts]
+    return items + _read_table(table)
+
+
+def _split_parts(content: str) -> list[tuple[float | None, str]]:
+    """Several criteria on one line, each with a weight of its own; none if one of them has none."""
+    plain = narrow(content) if len(content) <= _HEAD_CHARS else ""
+    if not _BETWEEN.search(plain):
+        return []
+    cuts = [0]
+    for found in _BETWEEN.finditer(plain):
+        before = plain[: found.start()]
+        if before.count("(") == before.count(")"):
+            cuts += found.span()
+    cuts.append(len(content))
+    is_prose = plain.endswith((".", "!", "?", "\u3002"))
+    parts: list[tuple[float | None, str]] = []
+    for start, end in zip(cuts[::2], cuts[1::2], strict=True):
+        weight, rest = _cut_part(content[start:end].strip(" .\u3002"), is_prose=is_prose)
+        if weight is None or not _clean(rest):
+            return []
+        parts.append((weight, rest))
+    if len(parts) < 2:
+        return []
+    # A name before the first one alone is the list's: "Criteria: Accuracy (40%), Tone (60%)".
+    _, colon, first = parts[0][1].rpartition(":")
+    if colon and _clean(first) and not any(":" in _clean(rest) for _, rest in parts[1:]):
+        parts[0] = (parts[0][0], first)
+    return parts
+
+
+def _cut_part(part: str, *, is_prose: bool) -> tuple[float | None, str]:
+    """As `_cut_weight`, for one of several; in a sentence only a weight in brackets counts."""
+    if is_prose and not _BRACKETED.search(narrow(part)):
+        return None, part
+    found = _TRAILING.search(narrow(part))
+    if found is None:
+        return _cut_weight(part, is_marked=True)
+    return _to_weight(found.groups(), is_named=False), part[: found.start()]
+
+
+def _read_json(text: str) -> list[RubricItem]:
+    """Criteria from JSON that begins a line: an object of weights, or a list of objects with a name each."""
+    start = _JSON_START.search(text)
+    if start is None:
+        return []
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text, start.end() - 1)
+    except (ValueError, RecursionError):
+        return []
+    while isinstance(value, dict) and len(value) == 1:
+        (inner,) = value.values()
+        if not isinstance(inner, list) and not (
+            isinstance(inner, dict) and inner.keys().isdisjoint(_JSON_WEIGHTS)
+        ):
+            break
+        value = inner
+    entries = list(_find_entries(value))
+    amounts = [amount for _, amount in entries]
+    is_percent = all(type(amount) is int for amount in amounts) and (
+        sum(amounts) == 100 or (sum(amounts) == 200 and 100 in amounts)
+    )
+    return [
+        RubricItem(
+            text=_clean(_SURROGATE.sub("\ufffd", words)), weight=_weigh_json(amount, is_percent=is_percent)
+        )
+        for words, amount in entries
+    ]
+
+
+def _find_entries(value: Any) -> Iterator[tuple[str, Any]]:
+    """(text, weight as written) of each entry that has a name."""
+    if isinstance(value, dict):
+        value = [
+            {"name": name, **inner} if isinstance(inner, dict) else {"name": name, "weight": inner}
+            for name, inner in value.items()
+        ]
+    for entry in value if isinstance(value, list) else ():
+        if isinstance(entry, str):
+            weight, words = _cut_weight(entry, is_marked=True)
+            yield words, weight
+        elif isinstance(entry, dict):
+            names = [entry[key] for key in _JSON_NAMES if isinstance(entry.get(key), str)]
+            amount = next((entry[key] for key in _JSON_WEIGHTS if key in entry), None)
+            described = entry.get("description")
+            if isinstance(amount, str) and _weigh_json(amount, is_percent=False) is None:
+                amount, described = None, amount
+            if names:
+                yield ": ".join(words for words in (names[0], described) if isinstance(words, str)), amount
+
+
+def _weigh_json(amount: Any, *, is_percent: bool) -> float | None:
+    if isinstance(amount, bool) or not isinstance(amount, int | float | str):
+        return None
+    found = _CELL.fullmatch(narrow(str(amount)[:100]).strip() + "%" * is_percent)
+    return None if found is None else _to_weight(found.groups(), is_named=True)
 
 
 def _is_child(current: _Draft, indent: int, marker: str, weight: float | None) -> bool:
@@ -121,7 +253,7 @@ def _read_only_weight(content: str) -> float | None:
     """The weight on a line that says nothing else: "Weight: 40%"."""
     if len(content) > _HEAD_CHARS or not _DIGIT.search(content):
         return None
-    found = _ONLY_WEIGHT.fullmatch(content)
+    found = _ONLY_WEIGHT.fullmatch(narrow(content))
     return None if found is None else _to_weight(found.groups(), is_named=True)
 
 
@@ -139,21 +271,23 @@ def _split_marker(line: str) -> tuple[str, str]:
 
 def _cut_weight(content: str, *, is_marked: bool) -> tuple[float | None, str]:
     """The weight of a line's criterion and the line without it."""
-    head, tail = content[:_HEAD_CHARS], content[_HEAD_CHARS:]
-    if not _DIGIT.search(head):
+    size = min(len(content), _HEAD_CHARS)
+    plain = narrow(content)
+    if not _DIGIT.search(plain, 0, size):
         return None, content
     if not is_marked:
         # Without a marker it is prose unless the weight stands in the line's name.
-        name, colon, description = head.partition(":")
-        if colon and len(name) <= 80 and _BRACKETED.search(name):
-            head, tail = name, colon + description + tail
+        colon = plain.find(":", 0, size)
+        if 0 <= colon <= 80 and _BRACKETED.search(plain, 0, colon):
+            size = colon
         elif len(content) > 120:
             return None, content
+    head = plain[:size]
     found = _LEADING.match(head)
     if found is not None and found.end() < len(head) and (is_marked or found.group(5)):
         weight = _to_weight(found.groups()[:4], is_named=False)
         if weight is not None:
-            return weight, head[found.end() :] + tail
+            return weight, content[found.end() :]
     for pattern in (_BRACKETED, _NAMED, _AFTER_DASH):
         if pattern is not _BRACKETED and not is_marked and head.rstrip()[-1:] in ".!?":
             continue
@@ -165,7 +299,7 @@ def _cut_weight(content: str, *, is_marked: bool) -> tuple[float | None, str]:
                 groups = groups[1:-1]
             weight = _to_weight(groups, is_named=is_named)
             if weight is not None:
-                return weight, head[: found.start()] + head[found.end() :] + tail
+                return weight, content[: found.start()] + content[found.end() :]
     return None, content
 
 

@@ -7,14 +7,17 @@ import json
 import pytest
 
 from rmr1.bench import recorded
+from rmr1.bench.judgebench import points
 from rmr1.bench.recorded import (
     UNEXPLAINED,
     compare_recorded,
+    decision_in,
     parse_score_json,
     read_judgebench_outputs,
     read_recorded,
     read_rm_r1_logs,
 )
+from rmr1.data.files import read_rows
 from rmr1.errors import ConfigError, DataError
 
 ROW = {
@@ -258,3 +261,25 @@ def test_scores_that_are_no_numbers_are_no_verdict():
         verdict = recorded._rate(*scores)
         assert (verdict.winner, verdict.problem) == (None, "no_ratings")
     assert recorded._rate(2.0, 1.0).winner == "A"
+
+
+@pytest.mark.shared
+def test_judges_that_rate_apart_score_lower_than_recorded_for_texts_that_are_missing(shared):
+    """The record takes -1 for each text without a score, so that the other answer wins; no rating is no win."""
+    found = []
+    for path in sorted((shared / "data/judge-outputs/judgebench").glob("stellalisy__*")):
+        ours = by_record = missing = empty = 0
+        for item, row in zip(read_judgebench_outputs(path), read_rows(path), strict=True):
+            label = item.judgment.pair.label
+            for vote, entry in zip(item.judgment.votes, row.data["judgments"], strict=True):
+                said = entry["judgment"]
+                read = [parse_score_json(said[f"raw_judge_{side}"]) for side in "AB"]
+                assert [said["score_A"], said["score_B"]] == [-1 if one is None else one for one in read]
+                assert (vote.verdict.problem == "no_ratings") == (None in read)
+                missing += read.count(None)
+                empty += [said["raw_judge_A"], said["raw_judge_B"]].count("")
+            decided = [decision_in(item.judgment, order)[0] for order, _ in item.recorded]
+            ours += sum(points(winner, label) for winner in decided) > 0
+            by_record += sum(points(winner, label) for _, winner in item.recorded) > 0
+        found.append((ours, by_record, missing, empty))
+    assert sorted(found) == [(71, 78, 46, 45), (141, 151, 33, 33), (154, 158, 58, 58)]

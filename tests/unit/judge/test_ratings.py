@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rmr1.judge.ratings import cast_rating, rating_rule, read_rating
-from rmr1.records import RATED, RATED_PUBLISHED, Generation
+from rmr1.records import PROBLEMS, RATED, RATED_PUBLISHED, Generation
+from tests.unit.verdicts.rating_texts import CUT, TEXTS
 
 READ = [
     ("It is right. <answer>[[9]]</answer>", 9),
@@ -72,9 +78,142 @@ def test_the_published_reading_takes_a_number_at_the_very_end(text: str, rating:
     assert (verdict.problem is None) == (rating is not None)
 
 
-def test_a_text_that_was_cut_off_is_not_read_by_its_last_number() -> None:
-    assert read_rating("Of the points asked for it has 5", truncated=True).problem == "truncated"
-    assert read_rating("<answer>[[5]]</answer> and", truncated=True).ratings == (5.0,)
+def rating_of(text: str, *, truncated: bool = False) -> float | None:
+    ratings = read_rating(text, truncated=truncated).ratings
+    return ratings[0] if ratings else None
+
+
+@pytest.mark.parametrize(("text", "rating"), TEXTS)
+def test_a_number_is_a_rating_by_where_it_stands(text: str, rating: int | None) -> None:
+    assert rating_of(text) == rating
+
+
+@pytest.mark.parametrize(("text", "rating"), CUT)
+def test_a_text_that_was_cut_off_needs_a_whole_tag_at_its_end(text: str, rating: int | None) -> None:
+    verdict = read_rating(text, truncated=True)
+    assert verdict.ratings == (None if rating is None else (float(rating),))
+    assert verdict.problem == ("truncated" if rating is None else None)
+
+
+@pytest.mark.shared
+def test_recorded_cases(shared) -> None:
+    lines = (shared / "cases/judge-texts.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["kind"] == "rating"]
+    assert len(rows) >= 4
+    for row in rows:
+        assert rating_of(row["text"], truncated=row.get("truncated", False)) == row["right"], row["text"]
+
+
+FORMS = (
+    *("<answer>[[{n}]]</answer>", "<answer>{n}/10</answer>", "<answer>{n} out of 10</answer>", "[[{n}]]"),
+    *("Rating: {n}", "Rating: {n}/10", "Rating: {n} out of 10", "**Score:** {n} (out of 10)", "{n}/10"),
+    *(
+        "I rate it a {n}.",
+        "I would give this response {n} out of 10.",
+        "My rating is {n}.",
+        "Solid, so {n}/10.",
+    ),
+    *(
+        "On a scale of 1 to 10, I rate this {n}.",
+        '{{"reason": "step 2", "rating": {n}}}',
+        "\u8bc4\u5206\uff1a{n}",
+    ),
+)
+NOT_FORMS = (
+    *(
+        "It misses step {n}.",
+        "It stops at part {n} of 12.",
+        "x = {n}",
+        "The right answer is {n}.",
+        "See item {n}",
+    ),
+    *(
+        "Rating: {n}/5",
+        "Rating: {n}0/100",
+        "Rating: {n}.5",
+        "Rating: {n}%",
+        "Rating: -{n}",
+        "Rating: {n}-{n}",
+    ),
+    *(
+        "In {n} of 12 cases it holds.",
+        "P(A) = {n}/10",
+        "Not a {n}/10.",
+        "> Rating: {n}",
+        "<answer>step {n}</answer>",
+    ),
+)
+BEFORE = st.sampled_from(
+    [
+        "",
+        "It forgets step 2 and part 1 of 4.\n\n",
+        "1. Right.\n2. Short.\n\n",
+        "The sum is 2 + 5 = 7.\n",
+        "<think>3/10</think>",
+    ]
+)
+
+
+@given(before=BEFORE, form=st.sampled_from(FORMS), number=st.integers(-2, 14))
+def test_every_form_holds_the_numbers_from_one_to_ten(before: str, form: str, number: int) -> None:
+    assert rating_of(before + form.format(n=number)) == (number if 1 <= number <= 10 else None)
+
+
+@given(before=BEFORE, form=st.sampled_from(NOT_FORMS), number=st.integers(1, 10))
+def test_a_number_in_another_place_is_none(before: str, form: str, number: int) -> None:
+    assert rating_of(before + form.format(n=number)) is None
+
+
+PIECES = (
+    *FORMS,
+    *NOT_FORMS,
+    "\n",
+    " ",
+    ". ",
+    "<answer>",
+    "</answer>",
+    "[[",
+    "]]",
+    '"',
+    "```\n",
+    "not ",
+    "\ud800",
+)
+
+
+@given(
+    parts=st.lists(st.sampled_from(PIECES) | st.text(max_size=10), max_size=8),
+    number=st.integers(0, 11),
+    truncated=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_text_has_one_whole_rating_or_a_problem(parts: list[str], number: int, truncated: bool) -> None:
+    text = "".join(parts).replace("{n}", str(number))
+    verdict = read_rating(text, truncated=truncated)
+    assert (verdict.ratings is None) == (verdict.problem is not None)
+    assert verdict.problem is None or verdict.problem in PROBLEMS
+    assert verdict.ratings is None or verdict.ratings[0] in range(1, 11)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "8/10 ",
+        "Rating: 8\n",
+        "[[8]]",
+        "1. a\n",
+        "a: 8/10\n",
+        "not 8, ",
+        "scale of 1 to 10 ",
+        "<answer>8",
+        '"score": 8,',
+        "8",
+    ],
+)
+def test_a_long_text_takes_no_longer_than_its_length(unit: str) -> None:
+    started = time.perf_counter()
+    read_rating(unit * (200_000 // len(unit)))
+    assert time.perf_counter() - started < 3
 
 
 def test_the_thinking_is_kept() -> None:
