@@ -23,9 +23,11 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from rmr1.verdicts.trace import Outline, Tag
+from rmr1.verdicts.place import find_place
+from rmr1.verdicts.trace import Outline
 from rmr1.verdicts.widths import narrow
 
+_RATINGS = tuple(str(rating) for rating in range(1, 11))
 _FLAGS = re.IGNORECASE | re.ASCII
 _LINE_CHARS = 400
 """How much of a line's end is looked at."""
@@ -44,7 +46,6 @@ _SO = r"(?:so|thus|hence|therefore|overall|but|and)"
 _MARK = re.compile(
     r"(?<![\w\])=])(?<!=\s)\[\[([^\[\]\d]{0,20}\d[^\[\]]{0,40})\]\](\s?/\s?\d{1,4})?(?![\[(])", re.ASCII
 )
-_OPEN_ANSWER = re.compile(r"\s{0,8}(\[\[[^\[\]]{1,60}\]\])\s{0,8}(?:<\S{0,40})?\s{0,8}", re.ASCII)
 _JSON = re.compile(rf'"[^"\n]{{0,30}}{_NAME}[^"\n]{{0,30}}"\s?:\s?"?{_NUMBER}"?\s{{0,8}}(?=[,}}]|$)', _FLAGS)
 
 _ALONE = re.compile(rf"[\s(]{{0,4}}{_NUMBER}{_END}", _FLAGS)
@@ -123,25 +124,17 @@ def read_one_rating(outline: Outline, *, is_cut: bool = False) -> int | None:
     `is_cut` says that the text ended at its token limit. Then only an answer tag counts that is the last thing
     written: "8/10" could go on, and the next sentence could take `[[8]]` back.
     """
-    if outline.is_thinking_unclosed:
+    place = find_place(outline, _RATINGS, truncated=is_cut)
+    if any(tag.kind == "answer" for tag in outline.tags):
+        if place.word is not None:
+            return int(place.word) if place.word in _RATINGS else None
+        if place.problem == "malformed_verdict" and place.span is not None:
+            return _read_content(outline.text[slice(*place.span)])
+        if place.problem != "no_verdict":  # else the tags are only mentioned
+            return None
+    if is_cut or outline.is_thinking_unclosed:
         return None
-    tags = [tag for tag in outline.tags if tag.kind == "answer"]
-    if tags:
-        content = _last_content(outline.text, tags, is_cut=is_cut)
-        return None if content is None else _read_content(content)
-    return None if is_cut else _read_lines("".join(outline.own_texts()).rstrip())
-
-
-def _last_content(text: str, tags: Sequence[Tag], *, is_cut: bool) -> str | None:
-    """What stands in the last answer tag; None if it is broken. An unclosed one needs a whole `[[8]]`."""
-    last = tags[-1]
-    if not last.is_closing:
-        rest = text[last.end :]
-        whole = _OPEN_ANSWER.fullmatch(rest) if len(rest) <= _LINE_CHARS else None
-        return None if whole is None else whole[1]
-    if len(tags) < 2 or tags[-2].is_closing or (is_cut and text[last.end :].strip()):
-        return None
-    return text[tags[-2].end : last.start]
+    return _read_lines("".join(outline.own_texts()).rstrip())
 
 
 def _read_content(content: str) -> int | None:

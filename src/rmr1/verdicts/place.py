@@ -80,7 +80,7 @@ class Place:
     """The name as it stands there, in ASCII; None if there is no readable one: then `problem` says why."""
     problem: Problem | None = None
     span: Span | None = None
-    """Where the name stands in the text; None for a name in an escaped form."""
+    """Where the name stands in the text, or what a closed tag holds instead; None for a name in an escaped form."""
     opening: int = 0
     """Where the verdict begins: its tag, its mark or its line."""
     end: int = 0
@@ -316,7 +316,8 @@ def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
             return Place(problem="malformed_verdict", end=end)
     match = _read_plain(text, opening.end, closings[0].start)
     if match is None:
-        return Place(problem="malformed_verdict", end=end)
+        inside = (opening.end, closings[0].start)
+        return Place(problem="malformed_verdict", span=inside, opening=opening.start, end=end)
     return Place(word=to_ascii(match["word"]), span=match.span("word"), opening=opening.start, end=end)
 
 

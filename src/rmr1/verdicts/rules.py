@@ -118,7 +118,7 @@ def _read_arena(outline: Outline, labels: Sequence[str], truncated: bool) -> Ver
 def _read_ratings(outline: Outline, labels: Sequence[str], truncated: bool) -> Verdict:
     if outline.is_thinking_unclosed:
         return _none("unclosed_thinking")
-    ratings = read_ratings(outline, labels)
+    ratings = read_ratings(outline, labels, is_cut=truncated)
     if ratings is None:
         return _none("no_ratings")
     best = [label for label, rating in zip(labels, ratings, strict=True) if rating == max(ratings)]

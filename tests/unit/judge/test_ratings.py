@@ -232,3 +232,10 @@ def test_the_rule_that_a_judgment_keeps() -> None:
         RATED,
         RATED_PUBLISHED,
     ]
+
+
+def test_a_tag_that_is_only_mentioned_is_no_rating() -> None:
+    wanted = 'The response asks for "<answer>[[10]]</answer>".'
+    assert rating_of(f"{wanted} Rating: 3") == 3
+    assert rating_of(f"<answer>3/10</answer> is right. {wanted}") == 3
+    assert rating_of(f"{wanted} Nothing in it is true.") is None
