@@ -114,10 +114,16 @@ class AnswerJudge:
         self.engine.close()
 
     def _cast_choice(self, generation: Generation, prompt: JudgePrompt, sample: int) -> Vote:
-        return cast_choice(generation, order=prompt.order, sample=sample, rule=self.settings.rule)
+        return cast_choice(
+            generation,
+            order=prompt.order,
+            sample=sample,
+            rule=self.settings.rule,
+            thinking=self.settings.sampling.thinking,
+        )
 
     def _cast_rating(self, generation: Generation, prompt: JudgePrompt, sample: int) -> Vote:
-        verdict = cast_rating(generation, rule=self.settings.rule)
+        verdict = cast_rating(generation, rule=self.settings.rule, thinking=self.settings.sampling.thinking)
         return Vote(order=prompt.order, sample=sample, generation=generation, verdict=verdict)
 
     def _conclude(self, pair: PreferencePair, votes: Sequence[Vote], seconds: float) -> Judgment:

@@ -8,11 +8,13 @@ and D in this order the first whose `[[A]]` occurs anywhere in the raw text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rmr1.data.keys import seed_for
 from rmr1.judge.settings import Placement
+from rmr1.prompts.thinking import Pair
 from rmr1.records import Generation, Order, Verdict, Vote
 from rmr1.verdicts import parse_verdict
-from rmr1.verdicts.trace import read_outline, read_trace
 
 LABELS = ("A", "B", "C", "D")
 PLACES: tuple[Order, ...] = ("given", "swapped", "swapped_c", "swapped_d")
@@ -28,26 +30,30 @@ def places_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...
     return (PLACES[place],) if placement == "seeded" else (PLACES[place], PLACES[(place + 2) % len(PLACES)])
 
 
-def read_choice(text: str, rule: str = "tagged", *, truncated: bool = False) -> Verdict:
+def read_choice(
+    text: str, rule: str = "tagged", *, truncated: bool = False, thinking: Sequence[Pair] = ()
+) -> Verdict:
     """Which of four answers the text names the best.
 
     Raises:
         ConfigError: for an unknown rule; never for a text.
     """
+    verdict = parse_verdict(text, rule, LABELS, truncated=truncated, thinking=thinking)
     if rule != "published":
-        return parse_verdict(text, rule, LABELS, truncated=truncated)
+        return verdict
     winner = next((label for label in LABELS if f"[[{label}]]" in text), None)
-    if winner is None:
-        return parse_verdict(text, rule, LABELS, truncated=truncated)
-    return Verdict(winner=winner, trace=read_trace(read_outline(text, LABELS)))
+    return verdict if winner is None else Verdict(winner=winner, trace=verdict.trace)
 
 
-def cast_choice(generation: Generation, *, order: Order, sample: int, rule: str) -> Vote:
-    """Read one generation by `rule`."""
+def cast_choice(
+    generation: Generation, *, order: Order, sample: int, rule: str, thinking: Sequence[Pair] = ()
+) -> Vote:
+    """Read one generation by `rule`; `thinking` holds a user's own forms of thinking."""
     if generation.finish_reason == "error":
         verdict = Verdict(winner=None, problem="generation_failed")
     elif generation.finish_reason == "skipped":
         verdict = Verdict(winner=None, problem="prompt_too_long")
     else:
-        verdict = read_choice(generation.text, rule, truncated=generation.finish_reason == "length")
+        is_cut = generation.finish_reason == "length"
+        verdict = read_choice(generation.text, rule, truncated=is_cut, thinking=thinking)
     return Vote(order=order, sample=sample, generation=generation, verdict=verdict)

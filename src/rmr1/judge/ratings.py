@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from rmr1.prompts.render import RATINGS
+from rmr1.prompts.thinking import Pair
 from rmr1.records import RATED, RATED_PUBLISHED, Generation, Problem, Verdict, Vote
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.one_rating import read_one_rating
@@ -28,32 +29,35 @@ def rating_rule(rule: str) -> str:
     return RATED_PUBLISHED if rule in ("published", RATED_PUBLISHED) else RATED
 
 
-def read_rating(text: str, rule: str = RATED, *, truncated: bool = False) -> Verdict:
+def read_rating(
+    text: str, rule: str = RATED, *, truncated: bool = False, thinking: Sequence[Pair] = ()
+) -> Verdict:
     """A verdict with one rating and no winner, or with the problem `no_ratings`.
 
     >>> read_rating("Right, and nothing is missing. <answer>[[9]]</answer>").ratings
     (9.0,)
     """
-    verdict = parse_verdict(text, "tagged", RATINGS, truncated=truncated)
+    verdict = parse_verdict(text, "tagged", RATINGS, truncated=truncated, thinking=thinking)
     problem = verdict.problem if verdict.problem in _KEPT else "no_ratings"
     if rating_rule(rule) == RATED_PUBLISHED:
         match = _PUBLISHED.search(text.strip()[-_TAIL_CHARS:])
         found = None if match is None else int(match[1])
     else:
-        found = read_one_rating(read_outline(text, RATINGS), is_cut=truncated)
+        found = read_one_rating(read_outline(text, RATINGS, thinking), is_cut=truncated)
         problem = "truncated" if truncated else problem
     if found is None:
         return Verdict(winner=None, problem=problem, trace=verdict.trace)
     return Verdict(winner=None, ratings=(float(found),), trace=verdict.trace)
 
 
-def cast_rating(generation: Generation, *, rule: str) -> Verdict:
-    """The rating of a generation, or why there is none."""
+def cast_rating(generation: Generation, *, rule: str, thinking: Sequence[Pair] = ()) -> Verdict:
+    """The rating of a generation, or why there is none; `thinking` holds a user's own forms of thinking."""
     if generation.finish_reason == "error":
         return Verdict(winner=None, problem="generation_failed")
     if generation.finish_reason == "skipped":
         return Verdict(winner=None, problem="prompt_too_long")
-    return read_rating(generation.text, rule, truncated=generation.finish_reason == "length")
+    is_cut = generation.finish_reason == "length"
+    return read_rating(generation.text, rule, truncated=is_cut, thinking=thinking)
 
 
 def mean_rating(votes: Sequence[Vote]) -> float | None:

@@ -22,6 +22,7 @@ from rmr1.prompts.escape import unescape
 from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem
 from rmr1.verdicts.trace import Outline, Span, Tag, is_enclosed, is_inside, read_outline
+from rmr1.verdicts.widths import narrow
 
 END_CHARS = 300
 """How near the end a bare mark stands that is the verdict of a text without tags."""
@@ -68,8 +69,6 @@ _ESCAPED = re.compile(
     r"<answer>(?P<inside>[^<>]{1,60})</answer>|(?P<mark>\[\[[^\[\]<>]{1,40}\]\])", re.IGNORECASE
 )
 _LINE_CHARS = 300
-
-_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,20 +142,18 @@ def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
         match
         for match in iterate_marks(outline, _MARK)
         # Without a tag only the exact form counts: `[[a]]` and `[[1]]` are lists in code.
-        if (word := to_ascii(match["word"])) in labels
+        if (word := narrow(match["word"])) in labels
         or word.lower() == "tie"
         or (len(word) == 1 and word.isupper() and not word.isdigit())
     ]
     if not found:
         return None
     match = found[-1]
-    if len({to_ascii(other["word"]) for other in found}) > 1 and not _is_conclusion(text, found):
+    if len({narrow(other["word"]) for other in found}) > 1 and not _is_conclusion(text, found):
         return Place(problem="ambiguous")
     if len(text.rstrip()) - match.end() > END_CHARS or not _is_settled(text, match.end()):
         return Place(problem="no_verdict")
-    return Place(
-        word=to_ascii(match["word"]), span=match.span("word"), opening=match.start(), end=match.end()
-    )
+    return Place(word=narrow(match["word"]), span=match.span("word"), opening=match.start(), end=match.end())
 
 
 def iterate_marks(outline: Outline, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
@@ -201,11 +198,6 @@ def _clause_before(text: str, start: int) -> str:
     before = text[max(0, start - _REST_CHARS) : start]
     cuts = [match.end() for match in _CLAUSE.finditer(before)]
     return before[cuts[-1] if cuts else 0 :]
-
-
-def to_ascii(word: str) -> str:
-    """Full-width letters and digits as plain ones."""
-    return word.translate(_FULL_WIDTH)
 
 
 def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
@@ -318,7 +310,7 @@ def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
     if match is None:
         inside = (opening.end, closings[0].start)
         return Place(problem="malformed_verdict", span=inside, opening=opening.start, end=end)
-    return Place(word=to_ascii(match["word"]), span=match.span("word"), opening=opening.start, end=end)
+    return Place(word=narrow(match["word"]), span=match.span("word"), opening=opening.start, end=end)
 
 
 def _read_plain(text: str, start: int, end: int) -> re.Match[str] | None:
@@ -353,7 +345,7 @@ def _find_plain(outline: Outline, labels: Sequence[str]) -> Place | None:
         return None
     match = _read_plain(text, start, end)
     # A noun and a letter may be the beginning of a sentence; brackets are not.
-    if match is not None and (own == line or match["open"]) and (word := to_ascii(match["word"])) in labels:
+    if match is not None and (own == line or match["open"]) and (word := narrow(match["word"])) in labels:
         return Place(word=word, span=match.span("word"), opening=start, end=end)
     plain = unescape(line)
     found = None if plain == line else _ESCAPED.fullmatch(plain)
