@@ -194,6 +194,8 @@ class OpenAIEngine:
         Raises:
             GenerationError: the server cannot be reached, refuses the key or has no such model.
         """
+        if params.stop_at_verdict:
+            self._server.note("a server's texts are not stopped at the verdict: they come whole")
         source = iter(requests)
         room = self._server.concurrency + min(_READ_AHEAD, self._server.concurrency)
         num_in_flight = 0
