@@ -24,6 +24,7 @@ from rmr1.records import Usage
 _LOOKUP_SECONDS = 10.0
 _MAX_NAMES = 10
 _RETRIED = {408, 409, 425, 429}
+_BUSY = {429, 503, 529}
 
 
 class Retry(Exception):
@@ -36,6 +37,7 @@ class Retry(Exception):
         *,
         wait: float | None = None,
         is_connect: bool = False,
+        is_busy: bool = False,
         usage: Usage | None = None,
     ):
         super().__init__(what)
@@ -44,6 +46,8 @@ class Retry(Exception):
         self.wait = wait
         """Seconds the server asks to wait."""
         self.is_connect = is_connect
+        self.is_busy = is_busy
+        """Whether the server says that it is asked too much."""
         self.usage = usage or Usage()
         self.at = time.monotonic()
 
@@ -93,7 +97,8 @@ async def judge_problem(
         return Retry(f"HTTP {status}", problem.message)
     if status in _RETRIED or status >= 500:
         wait = parse_retry_after(response.headers, now=time.time())
-        return Retry(f"HTTP {status}", problem.message, wait=wait)
+        is_busy = status in _BUSY or wait is not None
+        return Retry(f"HTTP {status}", problem.message, wait=wait, is_busy=is_busy)
     if status in (400, 413, 422):
         if problem.is_overlong:
             # The answer may be what does not fit: then the server is left to use the room there is.
