@@ -75,7 +75,6 @@ class Play:
         self.early += now < self.free_at.get(item, 0.0)
         refusal = REFUSALS[self.behaviour](self, now)
         if refusal is not None and "retry-after" in refusal[1]:
-            # The answer takes a moment to get there.
             self.free_at[item] = now + float(refusal[1]["retry-after"])
         return refusal
 
