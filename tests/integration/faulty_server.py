@@ -99,6 +99,11 @@ def good(**values: Any) -> Answer:
     return Answer(body=completion(**values), is_billed=True)
 
 
+def busy(seconds: float) -> Answer:
+    """A refusal that names a time."""
+    return Answer(status=429, body={}, headers={"Retry-After": str(seconds)}, label="429")
+
+
 def failure(status: int, message: str, **fields: Any) -> Answer:
     """An error in OpenAI's form."""
     return Answer(status=status, body={"error": {"message": message, **fields}}, label=str(status))
@@ -211,6 +216,11 @@ class FaultyServer:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def num_active(self) -> int:
+        """Calls that have come and are not answered yet, the one that asks among them."""
+        return self._active
 
     @property
     def base_url(self) -> str:

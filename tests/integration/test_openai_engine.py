@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import logging
+import math
 import threading
 import time
 from collections import Counter
@@ -34,6 +36,7 @@ from tests.integration.faulty_server import (
     Behaviour,
     Call,
     FaultyServer,
+    busy,
     completion,
     failure,
     good,
@@ -184,20 +187,104 @@ def test_what_is_wrong_with_the_request_is_not_repeated() -> None:
     assert len(server.calls) == 1
 
 
-def test_retry_after_is_kept_by_all_requests() -> None:
-    def behave(call: Call) -> Answer:
-        if call.item == "b" and call.attempt == 0:
-            return Answer(status=429, body={}, headers={"Retry-After": "0.6"})
-        return good()
+def test_retry_after_is_kept_by_the_request_that_got_it_and_holds_no_other() -> None:
+    answers, server, _ = ask(first_of("b", busy(0.6)), list("abcdefgh"), concurrency=1)
+    assert all(generation.error is None for (generation,) in answers.values())
+    asked = [call.item for call in server.calls]
+    assert asked == [*"abcdefgh", "b"]
+    assert server.calls[-1].at - server.calls[1].at >= 0.59
 
-    with FaultyServer(behave) as server:
-        engine = make_engine(server.base_url, concurrency=1)
-        done = [request.key for request, _ in engine.generate(map(make_request, "abcd"), GREEDY)]
-    assert sorted(done) == list("abcd")
-    refused = next(call for call in server.calls if call.item == "b")
-    later = [call for call in server.calls if call.at > refused.at]
-    assert len(later) == 3
-    assert min(call.at for call in later) - refused.at >= 0.59
+
+def first_of(item: str, answer: Answer) -> Behaviour:
+    return lambda call: answer if call.item == item and call.attempt == 0 else good()
+
+
+def assert_promises_kept(server: FaultyServer, seconds: float) -> None:
+    """No call came before the time that the refusal of the item's last one had named."""
+    last: dict[str, float] = {}
+    for call in sorted(server.calls, key=lambda call: call.at):
+        assert call.at - last.get(call.item, -math.inf) >= 0.98 * seconds, call.item
+        last[call.item] = call.at
+
+
+@pytest.mark.parametrize("percent", [2, 10])
+def test_a_server_that_refuses_at_random_is_asked_once_more_for_each_refusal(percent: int) -> None:
+    def behave(call: Call) -> Answer:
+        digest = hashlib.sha256(f"{call.item}/{call.attempt}".encode()).digest()
+        return busy(0.3) if digest[0] * 100 < percent * 256 else good()
+
+    keys = [f"item {number}" for number in range(400)]
+    answers, server, _ = ask(behave, keys, concurrency=16)
+    assert all(generation.error is None for (generation,) in answers.values())
+    met = Counter(label for labels in server.labels.values() for label in labels)
+    assert met["ok"] == len(keys) and met["429"] >= len(keys) * percent / 200
+    assert len(server.calls) == met.total()
+    assert_promises_kept(server, 0.3)
+    # While one waits the others go on.
+    refused = {call.item: call.at for call in server.calls if server.labels[call.item][call.attempt] == "429"}
+    is_overtaken = [any(0.1 < call.at - at < 0.3 for call in server.calls) for at in refused.values()]
+    assert sum(is_overtaken) > len(refused) / 2
+
+
+@pytest.mark.parametrize("answer", [busy(0.1), failure(503, "overloaded")], ids=["429 with a time", "503"])
+def test_a_server_that_takes_few_at_once_is_asked_few_at_once(answer: Answer) -> None:
+    """Five times as many are allowed as it takes, and hardly any try is refused after the first ones."""
+    limit, concurrency = 4, 20
+    keys = [f"item {number}" for number in range(300)]
+    server = FaultyServer(
+        lambda call: answer if server.num_active > limit else Answer(body=completion(), seconds=0.02)
+    )
+    with server:
+        engine = make_engine(server.base_url, concurrency=concurrency)
+        answers = dict(engine.generate(map(make_request, keys), GREEDY))
+    assert all(generation.error is None for (generation,) in answers.values())
+    assert len(answers) == len(keys)
+    assert len(server.calls) <= 1.2 * len(keys) + concurrency
+    late = sorted(server.calls, key=lambda call: call.at)[2 * concurrency :]
+    assert sum(call.attempt > 0 for call in late) <= 0.2 * len(keys)
+
+
+@pytest.mark.parametrize("has_time", [True, False])
+def test_a_server_that_takes_nothing_for_a_while_is_asked_now_and_then(has_time: bool) -> None:
+    began = time.monotonic()
+
+    def behave(call: Call) -> Answer:
+        refusal = busy(0.25) if has_time else failure(503, "overloaded")
+        return refusal if time.monotonic() - began < 1.5 else good()
+
+    keys = [f"item {number}" for number in range(100)]
+    answers, server, _ = ask(behave, keys, concurrency=16, backoff_seconds=0.1, max_backoff_seconds=0.5)
+    assert all(generation.error is None for (generation,) in answers.values())
+    # All that were in flight, and then one at a time.
+    assert len(server.calls) <= len(keys) + 16 + 8
+
+
+def test_those_that_wait_for_another_try_do_not_keep_others_from_being_read() -> None:
+    def behave(call: Call) -> Answer:
+        return busy(1.5) if call.attempt == 0 and int(call.item) % 4 == 0 else good()
+
+    keys = [str(number) for number in range(48)]
+    answers, server, _ = ask(behave, keys, concurrency=4)
+    assert all(generation.error is None for (generation,) in answers.values())
+    num_waiting = most_waiting = 0
+    for call in sorted(server.calls, key=lambda call: call.at):
+        num_waiting += 1 if server.labels[call.item][call.attempt] == "429" else -call.attempt
+        most_waiting = max(most_waiting, num_waiting)
+    # Four more than are held beside them, and no more than that.
+    assert 8 < most_waiting <= 12
+
+
+def test_leaving_while_all_are_held_takes_no_time() -> None:
+    with FaultyServer(lambda call: good() if call.item == "0" else busy(60)) as server:
+        engine = make_engine(server.base_url, concurrency=4, timeout_seconds=100)
+        started = time.monotonic()
+        stream = engine.generate(map(make_request, map(str, range(50))), GREEDY)
+        assert next(stream)[0].key == "0"
+        while len(server.calls) < 5:
+            time.sleep(0.01)
+        stream.close()  # type: ignore[attr-defined]
+        assert time.monotonic() - started < 20
+    assert len(server.calls) < 20
 
 
 def test_a_server_that_asks_for_too_much_time_is_not_waited_for() -> None:

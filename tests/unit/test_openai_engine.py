@@ -1,4 +1,4 @@
-"""The openai engine without a server: names, bodies, replies, errors, log-probabilities, pace and prices."""
+"""The openai engine without a server: names, bodies, replies, errors, log-probabilities, waiting and prices."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("httpx")
 
 from rmr1.engines import Engine, SamplingParams
 from rmr1.engines.openai import OpenAIEngine, parse_openai_name
-from rmr1.engines.openai.limits import Pacer, compute_backoff, parse_retry_after
+from rmr1.engines.openai.limits import compute_backoff, parse_retry_after
 from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.engines.openai.problems import read_numbers, read_problem
 from rmr1.engines.openai.remedies import Form, Refusal, Remedy, leave_out, list_parts
@@ -743,62 +743,7 @@ def test_a_log_probability_that_is_none_is_no_number(unknown: float | None) -> N
     assert found.logprobs[0] == ("A", -0.5) and found.logprobs[1][1] <= -0.5
 
 
-# Pace and waiting
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_requests_are_spaced_evenly() -> None:
-    clock = Clock()
-    pacer = Pacer(requests_per_minute=30, clock=clock)
-    assert [pacer.reserve(10_000) for _ in range(3)] == [0.0, 2.0, 4.0]
-    clock.now += 60
-    assert [pacer.reserve(0) for _ in range(2)] == [0.0, 2.0]
-
-
-def test_tokens_are_spaced_by_their_number_and_corrected() -> None:
-    clock = Clock()
-    pacer = Pacer(tokens_per_minute=600, clock=clock)
-    assert pacer.reserve(50) == 0.0
-    assert pacer.reserve(10) == pytest.approx(5.0)
-    pacer.correct(-20)
-    assert pacer.reserve(10) == pytest.approx(4.0)
-    pacer.correct(100)
-    assert pacer.reserve(0) == pytest.approx(15.0)
-
-
-def test_no_minute_holds_more_than_the_limits() -> None:
-    clock = Clock()
-    pacer = Pacer(requests_per_minute=100, tokens_per_minute=1000, clock=clock)
-    starts = [clock.now + pacer.reserve(tokens) for tokens in [3, 25, 8, 40] * 100]
-    for first in starts:
-        window = [
-            tokens
-            for at, tokens in zip(starts, [3, 25, 8, 40] * 100, strict=True)
-            if first <= at < first + 60
-        ]
-        assert len(window) <= 100
-        # The request that starts last may still be at work when the minute ends.
-        assert sum(window[:-1]) <= 1000
-
-
-def test_a_hold_stops_everything() -> None:
-    clock = Clock()
-    pacer = Pacer(clock=clock)
-    assert pacer.held_seconds() == 0.0
-    pacer.hold(7)
-    pacer.hold(3)
-    assert pacer.reserve(0) == 7.0
-    clock.now += 5
-    assert pacer.held_seconds() == 2.0
-    clock.now += 5
-    assert pacer.held_seconds() == pacer.reserve(0) == 0.0
+# Waiting
 
 
 def test_backoff_doubles_up_to_its_maximum_and_is_never_less_than_half() -> None:

@@ -1,8 +1,8 @@
 """Any OpenAI-compatible chat-completions server as an engine: vLLM, SGLang, llama.cpp, Ollama, hosted.
 
 Requests run on an event loop in a thread of their own while `generate` is open; prompts are rendered
-and results handed out in the caller's thread. At most `concurrency` HTTP requests and a few rendered or
-finished ones beside them are held, so memory stays flat.
+and results handed out in the caller's thread. At most `concurrency` HTTP requests, as many that wait for another
+try, and a few rendered or finished ones beside them are held, so memory stays flat.
 
 What is retried, what ends one request and what ends the run: `rmr1.engines.openai.session`. What is sent
 and how replies are read, stop strings and thinking among it: `rmr1.engines.openai.wire`.
@@ -80,7 +80,7 @@ class OpenAIEngine:
         """Prepare to ask `name` at `base_url`, which usually ends in `/v1`; nothing is sent yet.
 
         Args:
-            concurrency: most HTTP requests at a time.
+            concurrency: most HTTP requests at a time; fewer while the server refuses some.
             tokens_per_minute: of prompts and answers together.
             timeout_seconds: for one try, from sending to the last byte of the reply. A server that asks
                 to wait longer than this is not waited for.
@@ -197,7 +197,8 @@ class OpenAIEngine:
         if params.stop_at_verdict:
             self._server.note("a server's texts are not stopped at the verdict: they come whole")
         source = iter(requests)
-        room = self._server.concurrency + min(_READ_AHEAD, self._server.concurrency)
+        most = self._server.concurrency
+        room = most + min(_READ_AHEAD, most)
         num_in_flight = 0
         is_exhausted = False
         session = ChatSession(self._server, params)
@@ -206,7 +207,7 @@ class OpenAIEngine:
             session.start()
             while True:
                 # One new request for each that left, and more only while nothing waits to be handed out.
-                while not is_exhausted and num_in_flight < room:
+                while not is_exhausted and num_in_flight < room + min(session.num_waiting, most):
                     request = next(source, None)
                     if request is None:
                         is_exhausted = True
@@ -218,6 +219,8 @@ class OpenAIEngine:
                 if not num_in_flight:
                     return
                 outcome = session.outcomes.get()
+                if outcome is None:
+                    continue
                 if isinstance(outcome, BaseException):
                     raise outcome
                 num_in_flight -= 1

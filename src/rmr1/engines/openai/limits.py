@@ -1,12 +1,29 @@
-"""When a remote engine may send: a pace for requests and tokens, and the wait before another try.
+"""When a remote engine may send: the user's limits, what the server takes, and the wait before another try.
 
-`Pacer` spaces evenly instead of allowing bursts: with 60 requests a minute the next one may go a second
-after the last one, so no window of a minute ever holds more than the limit. Tokens are reserved by an
-estimate before a request is sent and corrected when the server has said what was used.
+`Pacer` keeps the limits that the user sets. It spaces evenly instead of allowing bursts: with 60 requests a
+minute the next one may go a second after the last one, so no window of a minute ever holds more than the
+limit. Tokens are taken by an estimate when a request is sent and corrected when the server has said what was
+used.
+
+`Throttle` finds the server's own limits, whichever they are (so many at a time, so many a second, nothing for
+a while), from one thing: which tries it refuses as too many (429, 503, 529, or any other with a time to wait); all
+others it has taken. It is a congestion control like TCP's,
+with these differences:
+
+- A refusal takes one off the number in flight, not half: so much the server did not take. An answer puts 0.03
+  back, so that at a limit about 3 tries in 100 find out whether it has been raised; many in a row put back more.
+- Refusals may have nothing to do with how much is asked. If at 0.6 of the number in flight the share of answers
+  has not risen, fewer do not help, and the number grows again in spite of refusals.
+- Tries are spread over the time that an answer takes, since limits per second do not like bursts. A number
+  below one is a pause between them.
+- If only one may be in flight and two tries in a row were refused, most are: then nothing is sent until the
+  time that the server named. Any other refusal holds up only the request that met it.
 """
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,9 +32,22 @@ from threading import Lock
 
 from rmr1.errors import ConfigError
 
+_REGAINED = 0.03
+"""What an answer adds to the number in flight, about the share of tries that a limit refuses in the long run."""
+_MANY_ANSWERS = 64
+"""So many in a row make the number grow faster; refusals before them do not count any more."""
+_LEAST_ALLOWED = 0.25
+_MEMORY = 32
+"""Tries over which the share of refusals is taken."""
+_FEWER = 0.6
+_RISE = 1.25
+"""By how much the share of answers must rise with `_FEWER` in flight if that is to be a help."""
+_SPREAD = 0.6
+"""The time between two tries, as part of what would fill the time of an answer evenly."""
+
 
 class Pacer:
-    """Hands out the moments at which requests may be sent. Safe to use from several threads."""
+    """Says when the next request may be sent. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -41,33 +71,147 @@ class Pacer:
         self._token_seconds = 60.0 / tokens_per_minute if tokens_per_minute else 0.0
         self._clock = clock
         self._lock = Lock()
-        self._request_free_at = self._token_free_at = self._held_until = clock()
+        self._request_free_at = self._token_free_at = clock()
 
-    def reserve(self, num_tokens: float) -> float:
-        """Take the next free moment for one request of about `num_tokens`; returns the seconds to it."""
+    def take(self, num_tokens: float) -> float:
+        """Take this moment for a request of about `num_tokens`: 0; else nothing, and the seconds to a free one."""
         with self._lock:
             now = self._clock()
-            start = max(now, self._request_free_at, self._token_free_at)
-            if self._request_seconds:
-                self._request_free_at = start + self._request_seconds
-            if self._token_seconds:
-                self._token_free_at = start + num_tokens * self._token_seconds
-            return max(start, self._held_until) - now
+            seconds = max(self._request_free_at, self._token_free_at) - now
+            if seconds > 0:
+                return seconds
+            self._request_free_at = now + self._request_seconds
+            self._token_free_at = now + num_tokens * self._token_seconds
+            return 0.0
 
     def correct(self, num_tokens: float) -> None:
-        """Add tokens to what was reserved; negative where less was used."""
+        """Add tokens to what was taken; negative if less was used."""
         with self._lock:
             self._token_free_at += num_tokens * self._token_seconds
 
-    def hold(self, seconds: float) -> None:
-        """Let nothing start for a while: the server asked for it."""
-        with self._lock:
-            self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def held_seconds(self) -> float:
-        """How long a hold still lasts; 0 where there is none."""
+class Throttle:
+    """How many requests may be in flight, learnt from the server. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        hold_seconds: float,
+        max_hold_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        fraction: Callable[[], float] = random.random,
+    ):
+        """Start with `most`, which is never exceeded.
+
+        `hold_seconds` is for servers that name no time; it doubles up to `max_hold_seconds`. `clock` gives
+        seconds, `fraction` random numbers in [0, 1).
+        """
+        self._most = self._allowed = self._steady = float(most)
+        """`_steady`: what was allowed before nothing was taken any more; regained one by one."""
+        self._hold_seconds = hold_seconds
+        self._max_hold_seconds = max_hold_seconds
+        self._clock = clock
+        self._fraction = fraction
+        self._lock = Lock()
+        self._sent_at = self._held_until = -math.inf
+        self._answer_seconds = 0.0
+        self._num_answers = self._num_refusals = self._num_holds = 0
+        """Answers since the last refusal, refusals and holds since the last answer."""
+        self._refused_share = 0.0
+        self._is_noise = False
+        """Whether refusals have been found not to depend on the number in flight."""
+        self._compared_allowed = self._allowed
+        self._compared_share = 1.0
+        """The share of answers: the least one since the comparison began; while refusals are noise, that of then."""
+        self._num_compared = 0
+
+    @property
+    def allowed(self) -> float:
+        """How many may be in flight; below 1, the part of the time that one may be."""
+        return self._allowed
+
+    def wait(self, num_in_flight: int) -> float:
+        """Seconds until one more may be sent; infinite until one of those in flight has come back."""
         with self._lock:
-            return max(0.0, self._held_until - self._clock())
+            if num_in_flight >= math.ceil(self._allowed):
+                return math.inf
+            at = self._held_until
+            if self._allowed < self._most:
+                at = max(at, self._sent_at + _SPREAD * self._answer_seconds / self._allowed)
+            return max(0.0, at - self._clock())
+
+    def send(self) -> None:
+        """A try is sent now."""
+        with self._lock:
+            self._sent_at = self._clock()
+
+    def answer(self, seconds: float | None = None) -> None:
+        """The server has taken a try, and its answer took so long; None if it was no answer."""
+        with self._lock:
+            if seconds is not None:
+                weight = 0.125 if self._answer_seconds else 1.0
+                self._answer_seconds += weight * (seconds - self._answer_seconds)
+            self._refused_share -= self._refused_share / _MEMORY
+            self._num_compared += 1
+            self._num_answers += 1
+            if self._num_refusals and self._allowed > 1:
+                self._steady = self._allowed
+            self._num_refusals = self._num_holds = 0
+            if self._allowed < self._steady:
+                self._allowed = min(self._allowed + min(1.0, self._allowed), self._steady)
+            else:
+                self._allowed = min(self._allowed + self._step() * min(1.0, self._allowed / 4), self._most)
+            if self._num_answers >= _MANY_ANSWERS:
+                self._compare(is_noise=False)
+
+    def refuse(self, seconds: float | None) -> None:
+        """The server has refused a try as one too many, and asks to wait so long; None if it names no time."""
+        with self._lock:
+            self._num_answers = 0
+            self._num_compared += 1
+            self._refused_share += (1.0 - self._refused_share) / _MEMORY
+            self._judge()
+            self._allowed = max(_LEAST_ALLOWED, self._allowed - min(1.0, self._allowed / 4))
+            if not self._num_refusals:
+                self._steady = self._allowed
+            self._num_refusals += 1
+            if self._allowed <= 1 and self._num_refusals > 1:
+                if seconds is None:
+                    seconds = min(
+                        self._max_hold_seconds, self._hold_seconds * 2.0 ** min(self._num_holds, 32)
+                    )
+                    self._num_holds += 1
+                # The random part is for others that the server holds as well.
+                until = self._clock() + seconds * (1.0 + 0.1 * self._fraction())
+                self._held_until = max(self._held_until, until)
+
+    def _step(self) -> float:
+        """What an answer adds to the number in flight, if that is four or more."""
+        step = _REGAINED * max(1.0, self._num_answers / _MANY_ANSWERS) ** 2
+        if self._is_noise:
+            step = max(step, _REGAINED + 1.5 * self._refused_share / (1.0 - self._refused_share))
+        return min(1.0, step)
+
+    def _judge(self) -> None:
+        """Find out whether fewer in flight mean fewer refusals."""
+        share = 1.0 - self._refused_share
+        if self._is_noise:
+            if share < 0.5 or share * _RISE < self._compared_share:
+                self._compare(is_noise=False)
+            return
+        self._compared_share = min(self._compared_share, share)
+        if share < 0.5:
+            self._compare(is_noise=False)
+        elif self._allowed <= _FEWER * self._compared_allowed and self._num_compared >= _MEMORY:
+            self._compare(is_noise=share < _RISE * self._compared_share)
+
+    def _compare(self, *, is_noise: bool) -> None:
+        """Begin a comparison with what is allowed now."""
+        self._is_noise = is_noise
+        self._compared_allowed = self._allowed
+        self._compared_share = 1.0 - self._refused_share
+        self._num_compared = 0
 
 
 def compute_backoff(num_tries: int, *, base: float, maximum: float, fraction: float) -> float:

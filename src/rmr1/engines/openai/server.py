@@ -21,7 +21,7 @@ import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.openai.limits import Pacer
+from rmr1.engines.openai.limits import Pacer, Throttle
 from rmr1.engines.openai.problems import Problem
 from rmr1.engines.openai.remedies import LENGTH_FIELDS, Form, Refusal, Remedy, ask_singly, list_parts
 from rmr1.engines.openai.wire import Dialect
@@ -85,6 +85,11 @@ class ChatServer:
         self.concurrency = concurrency
         self.patience = patience
         self.pacer = pacer
+        self.throttle = Throttle(
+            concurrency,
+            hold_seconds=patience.backoff_seconds,
+            max_hold_seconds=patience.max_backoff_seconds,
+        )
         self.dialect = dialect
         self.extra_body = _check_extra_body(extra_body)
         self._is_length_fixed = is_length_fixed

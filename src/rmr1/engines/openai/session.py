@@ -2,7 +2,8 @@
 
 What a failed try means is told in `rmr1.engines.openai.trouble`; timeouts, lost connections and replies that
 are not valid JSON or hold no choices are tried again too. Each further try waits twice as long, less a random
-part; where the server names a time (`Retry-After`), nothing is sent before it. All tries of one request carry
+part; if the server names a time (`Retry-After`), the request is not sent again before it. How many others are
+sent meanwhile, and when: `rmr1.engines.openai.limits`. All tries of one request carry
 the same `Idempotency-Key`, also after a restart, so that a server which knows it bills once. A server that
 cannot be reached ends the run.
 
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 import time
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
@@ -60,7 +64,12 @@ class ChatSession:
     """One `generate` call: its thread, its event loop and its connections."""
 
     def __init__(self, server: ChatServer, params: SamplingParams):
-        self.outcomes: SimpleQueue[tuple[Request, tuple[Generation, ...]] | BaseException] = SimpleQueue()
+        self.outcomes: SimpleQueue[tuple[Request, tuple[Generation, ...]] | BaseException | None] = (
+            SimpleQueue()
+        )
+        """Answers as they come, what ends the run, and None for each request that begins to wait."""
+        self.num_waiting = 0
+        """Requests that wait before another try."""
         self._server = server
         self._params = params
         self._thread = Thread(target=self._run, name="rmr1-openai", daemon=True)
@@ -68,6 +77,9 @@ class ChatSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._clients: list[httpx.AsyncClient] = []
         self._idle: list[httpx.AsyncClient] = []
+        self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
+        self._num_in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._random = random.Random()
 
     def start(self) -> None:
@@ -105,7 +117,8 @@ class ChatSession:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._slots = asyncio.Semaphore(self._server.concurrency)
+        # The first client takes long to make; nothing is to be sent late for it.
+        self._idle.append(self._open_client())
         self._ready.set()
         try:
             await self._stopped.wait()
@@ -117,18 +130,68 @@ class ChatSession:
                 await client.aclose()
 
     @asynccontextmanager
-    async def _take_slot(self) -> AsyncIterator[httpx.AsyncClient]:
-        """Wait for one of the `concurrency` slots; gives its client.
+    async def _take_slot(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
+        """Wait until a request may be sent, first come first served; gives a client and the tokens that were taken.
 
-        Each slot has a client of its own, for one connection: a pool looks through all its connections
-        at every request, which at hundreds of them takes longer than the request.
+        `guess` says how many tokens the request will use. Each slot has a client of its own, for one
+        connection: a pool looks through all its connections at every request, which at hundreds of them takes
+        longer than the request.
         """
-        async with self._slots:
-            client = self._idle.pop() if self._idle else self._open_client()
-            try:
-                yield client
-            finally:
-                self._idle.append(client)
+        turn: asyncio.Future[int] = self._loop.create_future()
+        self._queue.append((turn, guess))
+        self._admit()
+        try:
+            num_tokens = await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()
+            raise
+        throttle = self._server.throttle
+        client = self._idle.pop() if self._idle else self._open_client()
+        started = time.monotonic()
+        try:
+            yield client, num_tokens
+        except Retry as failed:
+            if failed.is_busy:
+                # Who is asked to wait for too long gives up, and holds nobody.
+                is_kept = failed.wait is None or failed.wait <= self._server.patience.timeout_seconds
+                throttle.refuse(failed.wait if is_kept else 0.0)
+            elif not failed.is_connect:
+                throttle.answer()
+            raise
+        except (Refused, Adapted):
+            throttle.answer()
+            raise
+        else:
+            throttle.answer(time.monotonic() - started)
+        finally:
+            self._idle.append(client)
+            self._leave()
+
+    def _admit(self) -> None:
+        """Let the first of the queue go, as many as may be sent now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._queue:
+            turn, guess = self._queue[0]
+            if turn.cancelled():
+                self._queue.popleft()
+                continue
+            num_tokens = guess()
+            seconds = self._server.throttle.wait(self._num_in_flight) or self._server.pacer.take(num_tokens)
+            if seconds > 0:
+                if seconds < math.inf:
+                    self._timer = self._loop.call_later(seconds, self._admit)
+                return
+            self._queue.popleft()
+            self._num_in_flight += 1
+            self._server.throttle.send()
+            turn.set_result(num_tokens)
+
+    def _leave(self) -> None:
+        self._num_in_flight -= 1
+        self._admit()
 
     def _open_client(self) -> httpx.AsyncClient:
         server = self._server
@@ -195,9 +258,8 @@ class ChatSession:
         num_prompt_tokens = _guess_prompt_tokens(request.prompt.messages)
         while True:
             try:
-                async with self._take_slot() as client:
-                    guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
-                    await self._pace(guess)
+                expected = partial(server.guess_tokens, num_prompt_tokens, num_choices, params)
+                async with self._take_slot(expected) as (client, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
                     dialect = form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
@@ -304,12 +366,6 @@ class ChatSession:
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
         return reply
 
-    async def _pace(self, num_tokens: int) -> None:
-        pacer = self._server.pacer
-        await asyncio.sleep(pacer.reserve(num_tokens))
-        while (held := pacer.held_seconds()) > 0:
-            await asyncio.sleep(held)
-
     async def _wait(self, failed: Retry, num_tries: int, failing_since: float) -> bool:
         """Wait before the next try; False where there is none.
 
@@ -343,11 +399,14 @@ class ChatSession:
             if failed.wait > server.patience.timeout_seconds:
                 failed.detail = f"the server asks to wait {failed.wait:.0f} s"
                 return False
-            server.pacer.hold(failed.wait)
-            await asyncio.sleep(failed.wait)
             # The random part, or all that waited would come at once.
-            backoff = self._random.random() * min(backoff, 0.1 * failed.wait)
-        await asyncio.sleep(backoff)
+            backoff = failed.wait + self._random.random() * min(backoff, 0.1 * failed.wait)
+        self.num_waiting += 1
+        self.outcomes.put(None)
+        try:
+            await asyncio.sleep(backoff)
+        finally:
+            self.num_waiting -= 1
         return True
 
     def _finish(

@@ -29,6 +29,7 @@ _MAX_NAMES = 10
 _RETRIED = {408, 409, 425, 429}
 REFUSALS = (400, 413, 422)
 """Statuses of a request that the server may answer in another form."""
+_BUSY = {429, 503, 529}
 
 
 class Retry(Exception):
@@ -41,6 +42,7 @@ class Retry(Exception):
         *,
         wait: float | None = None,
         is_connect: bool = False,
+        is_busy: bool = False,
         usage: Usage | None = None,
         is_empty: bool = False,
     ):
@@ -50,6 +52,8 @@ class Retry(Exception):
         self.wait = wait
         """Seconds the server asks to wait."""
         self.is_connect = is_connect
+        self.is_busy = is_busy
+        """Whether the server says that it is asked too much."""
         self.usage = usage or Usage()
         self.is_empty = is_empty
         """Whether the server has answered, with nothing."""
@@ -102,7 +106,8 @@ async def judge_problem(
             if not server.change_form(form, refusal) and refusal.is_too_long:
                 return Refused(said, finish_reason="skipped")
         wait = parse_retry_after(headers, now=time.time())
-        return Retry(f"HTTP {status}", problem.message, wait=wait)
+        is_busy = status in _BUSY or wait is not None
+        return Retry(f"HTTP {status}", problem.message, wait=wait, is_busy=is_busy)
     if status in REFUSALS:
         refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
         if server.change_form(form, refusal):
