@@ -5,6 +5,7 @@ Run with `-s` to see three of the texts and what each engine took.
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Iterator
@@ -179,15 +180,16 @@ def test_the_tokenizer_reads_and_writes_as_the_model_learnt_it(tokenizer: PreTra
     )
 
 
-def test_a_few_short_pairs(
-    smollm2: Path,
-    reference: TransformersEngine,
-    vllm: VLLMEngine,
-    requests: list[Request],
-    pairs: list[PreferencePair],
-) -> None:
+@pytest.fixture(scope="module")
+def few(requests: list[Request], pairs: list[PreferencePair]) -> list[Request]:
+    """The four shortest."""
     shortest = {f"direct/{pair.id}" for pair in sorted(pairs, key=count_characters)[:4]}
-    few = [request for request in requests if request.key in shortest]
+    return [request for request in requests if request.key in shortest]
+
+
+def test_a_few_short_pairs(
+    smollm2: Path, reference: TransformersEngine, vllm: VLLMEngine, few: list[Request]
+) -> None:
     found = write("transformers", reference, few, BRIEF)
     assert_same(smollm2, few, write("vllm", vllm, few, BRIEF), found)
     assert {generation.finish_reason for generation in found.values()} == {"stop", "length"}
@@ -204,10 +206,9 @@ def test_whole_texts_of_vllm(
         assert len(of_family) == PAIRS_PER_SOURCE * len(SOURCES) <= 2 * len(long)
     assert {generation.finish_reason for generation in wanted.values()} == {"stop", "length"}
     assert_same(smollm2, requests, write("vllm", vllm, requests, WHOLE), wanted)
-    for key in list(wanted)[:: len(wanted) // 3]:
-        print(
-            f"--- {key}: {wanted[key].completion_tokens} tokens, {wanted[key].finish_reason}\n{wanted[key].text}"
-        )
+    ended = [key for key, generation in wanted.items() if generation.finish_reason == "stop"]
+    for key in sorted(ended, key=lambda key: -wanted[key].completion_tokens)[:3]:
+        print(f"--- {key}: {wanted[key].completion_tokens} tokens\n{wanted[key].text}")
 
 
 @pytest.mark.slow
@@ -221,3 +222,26 @@ def test_whole_texts_of_a_vllm_server(
         finally:
             client.close()
     assert_same(smollm2, requests, found, wanted)
+
+
+@pytest.mark.slow
+def test_a_servers_own_sampling_shapes_no_greedy_text(
+    smollm2: Path, reference: TransformersEngine, few: list[Request], tmp_path: Path
+) -> None:
+    """Many a published model's generation_config.json asks for a repetition penalty."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in smollm2.iterdir():
+        (folder / file.name).symlink_to(file)
+    config = json.loads((smollm2 / "generation_config.json").read_text())
+    (folder / "generation_config.json").unlink()
+    (folder / "generation_config.json").write_text(
+        json.dumps({**config, "do_sample": True, "temperature": 0.9, "top_k": 5, "repetition_penalty": 1.3})
+    )
+    with serve(folder, tmp_path / "server.log", max_model_len=CONTEXT, generation_config="auto") as url:
+        client = OpenAIEngine(NAME, url)
+        try:
+            found = write("server", client, few, BRIEF)
+        finally:
+            client.close()
+    assert_same(smollm2, few, found, write("transformers", reference, few, BRIEF))
