@@ -192,18 +192,16 @@ def test_a_few_short_pairs(
 ) -> None:
     found = write("transformers", reference, few, BRIEF)
     assert_same(smollm2, few, write("vllm", vllm, few, BRIEF), found)
-    assert {generation.finish_reason for generation in found.values()} == {"stop", "length"}
-    assert sum(generation.completion_tokens for generation in found.values()) > 60
+    assert sum(generation.completion_tokens for generation in found.values()) > BRIEF.max_new_tokens
 
 
 @pytest.mark.slow
 def test_whole_texts_of_vllm(
     smollm2: Path, vllm: VLLMEngine, requests: list[Request], wanted: dict[str, Generation]
 ) -> None:
-    for family in FAMILIES:
-        of_family = [generation for key, generation in wanted.items() if key.startswith(family)]
-        long = [generation for generation in of_family if generation.completion_tokens > 50]
-        assert len(of_family) == PAIRS_PER_SOURCE * len(SOURCES) <= 2 * len(long)
+    assert len(wanted) == len(FAMILIES) * PAIRS_PER_SOURCE * len(SOURCES)
+    long = [generation for generation in wanted.values() if generation.completion_tokens > 50]
+    assert 2 * len(long) >= len(wanted)
     assert {generation.finish_reason for generation in wanted.values()} == {"stop", "length"}
     assert_same(smollm2, requests, write("vllm", vllm, requests, WHOLE), wanted)
     ended = [key for key, generation in wanted.items() if generation.finish_reason == "stop"]
