@@ -27,7 +27,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from rmr1.engines.openai import OpenAIEngine
-from rmr1.engines.tokens import encode_text, render_chat
 from rmr1.engines.transformers import TransformersEngine
 from rmr1.engines.vllm import VLLMEngine
 from tests.engines.vllm_server import NAME, serve
@@ -140,14 +139,21 @@ def assert_same(
         ), key
 
 
+def encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
 @torch.no_grad()
 def describe_parting(folder: Path, request: Request, found: str, wanted: str) -> str:
     """Where the texts part, and the log-probabilities that the model gives either token there."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    texts = [[*encode_text(tokenizer, text), tokenizer.eos_token_id] for text in (found, wanted)]
+    texts = [[*encode(tokenizer, text), tokenizer.eos_token_id] for text in (found, wanted)]
     shared = next(at for at, (one, other) in enumerate(zip(*texts, strict=False)) if one != other)
-    prompt = encode_text(tokenizer, render_chat(tokenizer, request.prompt.messages))
+    turns = [{"role": message.role, "content": message.text} for message in request.prompt.messages]
+    prompt = encode(
+        tokenizer, tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    )
     logits = model(torch.tensor([prompt + texts[0][:shared]])).logits[0, -1]
     logprobs = logits.log_softmax(-1).tolist()
     mine, theirs = texts[0][shared], texts[1][shared]
@@ -164,7 +170,7 @@ def test_the_tokenizer_reads_and_writes_as_the_model_learnt_it(tokenizer: PreTra
         "In 2024,   7": [788, 216, 34, 32, 34, 36, 28, 333, 39],
         "<|im_start|>user\nhi<|im_end|>\n": [1, 4093, 198, 6004, 2, 198],
     }.items():
-        assert encode_text(tokenizer, text) == tokens
+        assert encode(tokenizer, text) == tokens
     for text in (
         "",
         "  a1b2\t\n\n",
@@ -172,7 +178,7 @@ def test_the_tokenizer_reads_and_writes_as_the_model_learnt_it(tokenizer: PreTra
         "你好 \U0001f600 é",
         "<|im_start|> <|im_end|> <|endoftext|>",
     ):
-        assert tokenizer.decode(encode_text(tokenizer, text)) == text
+        assert tokenizer.decode(encode(tokenizer, text)) == text
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (1, 2, 2)
     turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
     assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == (
