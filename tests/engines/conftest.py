@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cached import REPOSITORY, make_once
 from tests.integration.conftest import checkpoint
 
 __all__ = ["checkpoint"]
@@ -28,6 +30,17 @@ AT_VERDICT = {
     "thought": "<think>\nperhaps <answer>[[A]]</answer> or not\n</think>\n<answer>[[B]]</answer>\n",
 }
 """What is written of two of them if the verdict ends a text."""
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """SmolLM2-135M-Instruct's folder, a real pretrained model; fetched on first use (a minute), then cached."""
+    import transformers
+
+    script = "scripts/make_smollm2.py"
+    versions = transformers.__version__.split(".")[:2]
+    sources = (REPOSITORY / script).read_bytes() + repr(versions).encode()
+    return make_once("smollm2", hashlib.sha256(sources).hexdigest()[:16], [script])
 
 
 @pytest.fixture(scope="session")

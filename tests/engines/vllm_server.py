@@ -18,8 +18,13 @@ _START_SECONDS = 300
 
 
 @contextmanager
-def serve(checkpoint: Path, log: Path, *, max_model_len: int) -> Iterator[str]:
+def serve(
+    checkpoint: Path, log: Path, *, max_model_len: int, generation_config: str = "vllm"
+) -> Iterator[str]:
     """The base URL of a server that answers for `checkpoint` under `NAME`, in float32.
+
+    With `generation_config="auto"`, which is the server's own default, what a request leaves open is
+    sampled as the checkpoint's generation_config.json says.
 
     Raises:
         RuntimeError: it did not come up; the message ends with what it logged.
@@ -29,7 +34,8 @@ def serve(checkpoint: Path, log: Path, *, max_model_len: int) -> Iterator[str]:
         *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
         *("--model", str(checkpoint), "--served-model-name", NAME, "--dtype", "float32"),
         *("--host", "127.0.0.1", "--port", str(port), "--max-model-len", str(max_model_len)),
-        *("--block-size", "32", "--max-num-seqs", "16", "--enforce-eager", "--generation-config", "vllm"),
+        *("--block-size", "32", "--max-num-seqs", "16", "--enforce-eager"),
+        *("--generation-config", generation_config),
     ]
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
     with log.open("wb") as output:
