@@ -148,6 +148,24 @@ def test_one_refusal_after_an_answer_holds_nobody() -> None:
     assert throttle.wait(0) == 30.0
 
 
+@pytest.mark.parametrize("seconds", [None, 5.0])
+def test_a_server_that_takes_nothing_after_several_holds_is_not_spared(seconds: float | None) -> None:
+    throttle, clock = make_throttle(4, most_holds=3)
+    waited = 0.0
+    for _ in range(40):
+        pause = throttle.wait(0)
+        waited += pause
+        clock.now += pause
+        throttle.send()
+        throttle.refuse(seconds)
+    assert throttle.allowed == 4 and throttle.wait(0) == 0.0 and 3 <= waited <= 20
+    # An answer ends that: what is refused afterwards counts again.
+    throttle.answer(0.1)
+    for _ in range(10):
+        throttle.refuse(None)
+    assert throttle.allowed <= 1
+
+
 def test_a_hold_without_a_named_time_doubles_until_an_answer_comes() -> None:
     throttle, clock = make_throttle(1, hold_seconds=1.5, max_hold_seconds=5.0)
     throttle.refuse(None)

@@ -7,8 +7,7 @@ used.
 
 `Throttle` finds the server's own limits, whichever they are (so many at a time, so many a second, nothing for
 a while), from one thing: which tries it refuses as too many (429, 503, 529, or any other with a time to wait); all
-others it has taken. It is a congestion control like TCP's,
-with these differences:
+others it has taken. It is a congestion control like TCP's, with these differences:
 
 - A refusal takes one off the number in flight, not half: so much the server did not take. An answer puts 0.03
   back, so that at a limit about 3 tries in 100 find out whether it has been raised; many in a row put back more.
@@ -17,7 +16,8 @@ with these differences:
 - Tries are spread over the time that an answer takes, since limits per second do not like bursts. A number
   below one is a pause between them.
 - If only one may be in flight and two tries in a row were refused, most are: then nothing is sent until the
-  time that the server named. Any other refusal holds up only the request that met it.
+  time that the server named. Any other refusal holds up only the request that met it. A server that has
+  taken nothing after several such times is not spared any more: it may be out of order.
 """
 
 from __future__ import annotations
@@ -99,18 +99,21 @@ class Throttle:
         *,
         hold_seconds: float,
         max_hold_seconds: float,
+        most_holds: int = 6,
         clock: Callable[[], float] = time.monotonic,
         fraction: Callable[[], float] = random.random,
     ):
         """Start with `most`, which is never exceeded.
 
-        `hold_seconds` is for servers that name no time; it doubles up to `max_hold_seconds`. `clock` gives
-        seconds, `fraction` random numbers in [0, 1).
+        `hold_seconds` is for servers that name no time; it doubles up to `max_hold_seconds`. After `most_holds` in
+        a row the server is not spared any more until it answers, so that a run fails as soon as its tries are
+        used up. `clock` gives seconds, `fraction` random numbers in [0, 1).
         """
         self._most = self._allowed = self._steady = float(most)
         """`_steady`: what was allowed before nothing was taken any more; regained one by one."""
         self._hold_seconds = hold_seconds
         self._max_hold_seconds = max_hold_seconds
+        self._most_holds = most_holds
         self._clock = clock
         self._fraction = fraction
         self._lock = Lock()
@@ -118,6 +121,8 @@ class Throttle:
         self._answer_seconds = 0.0
         self._num_answers = self._num_refusals = self._num_holds = 0
         """Answers since the last refusal, refusals and holds since the last answer."""
+        self._num_outlasted = 0
+        """Holds since the last answer, one after the other."""
         self._refused_share = 0.0
         self._is_noise = False
         """Whether refusals have been found not to depend on the number in flight."""
@@ -157,7 +162,7 @@ class Throttle:
             self._num_answers += 1
             if self._num_refusals and self._allowed > 1:
                 self._steady = self._allowed
-            self._num_refusals = self._num_holds = 0
+            self._num_refusals = self._num_holds = self._num_outlasted = 0
             if self._allowed < self._steady:
                 self._allowed = min(self._allowed + min(1.0, self._allowed), self._steady)
             else:
@@ -168,6 +173,9 @@ class Throttle:
     def refuse(self, seconds: float | None) -> None:
         """The server has refused a try as one too many, and asks to wait so long; None if it names no time."""
         with self._lock:
+            if self._num_outlasted >= self._most_holds:
+                self._allowed = self._most
+                return
             self._num_answers = 0
             self._num_compared += 1
             self._refused_share += (1.0 - self._refused_share) / _MEMORY
@@ -182,6 +190,8 @@ class Throttle:
                         self._max_hold_seconds, self._hold_seconds * 2.0 ** min(self._num_holds, 32)
                     )
                     self._num_holds += 1
+                # Those that were in flight together meet one and the same refusal.
+                self._num_outlasted += seconds > 0 and self._clock() >= self._held_until
                 # The random part is for others that the server holds as well.
                 until = self._clock() + seconds * (1.0 + 0.1 * self._fraction())
                 self._held_until = max(self._held_until, until)

@@ -89,6 +89,7 @@ class ChatServer:
             concurrency,
             hold_seconds=patience.backoff_seconds,
             max_hold_seconds=patience.max_backoff_seconds,
+            most_holds=patience.max_retries,
         )
         self.dialect = dialect
         self.extra_body = _check_extra_body(extra_body)
