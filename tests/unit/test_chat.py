@@ -45,7 +45,7 @@ def test_no_text_is_lost(name: str) -> None:
     assert asked.text.strip() in Chat(build_styled(STYLES[name])).render((asked,))
 
 
-@pytest.mark.parametrize("name", STYLES.keys() - {"last_turn_only"})
+@pytest.mark.parametrize("name", sorted(STYLES.keys() - {"last_turn_only"}))
 def test_a_conversation_to_be_scored(name: str) -> None:
     style = STYLES[name]
     chat = Chat(build_styled(style), purpose="scoring")

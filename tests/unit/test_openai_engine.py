@@ -147,7 +147,8 @@ def body(params: SamplingParams, dialect: Dialect | None = None, **values: Any) 
 
 
 def test_bodies_hold_what_differs_from_the_defaults() -> None:
-    assert body(SamplingParams()) == {"temperature": 0.0, "max_tokens": 8192}
+    # A server's own penalty would change greedy texts, too.
+    assert body(SamplingParams()) == {"temperature": 0.0, "repetition_penalty": 1.0, "max_tokens": 8192}
     params = SamplingParams(
         temperature=0.5,
         top_p=0.9,
@@ -191,8 +192,12 @@ def test_bodies_follow_the_dialect() -> None:
     dialect = Dialect(
         refused=frozenset({"temperature", "logprobs"}), length_field="max_completion_tokens", length_limit=7
     )
+    dialect = replace(dialect, refused=dialect.refused | {"repetition_penalty"})
     assert body(params, dialect) == {"max_completion_tokens": 7}
-    assert body(SamplingParams(), Dialect(length_field=None)) == {"temperature": 0.0}
+    assert body(SamplingParams(), Dialect(length_field=None)) == {
+        "temperature": 0.0,
+        "repetition_penalty": 1.0,
+    }
 
 
 SYSTEM = {"role": "system", "content": "s"}

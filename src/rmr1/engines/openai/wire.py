@@ -2,8 +2,8 @@
 their files.
 
 Servers differ in what they take. A `Dialect` says what is known of one server, and `build_body` writes what it
-takes. Whoever samples says everything that shapes the draw, also where it is neutral: a server may have defaults
-of its own, such as those of a model's generation_config.json.
+takes. Everything that shapes the text is said, also where it is neutral, since a server may have defaults of its own,
+such as those of a model's generation_config.json: the penalty always, the rest of the draw if there is one.
 
 Texts. What a server has delivered is kept as it was written; nothing is cut off it. Stop strings that the user chose
 are sent. Servers cut the string itself off; it is put back where the server names it (`stop_reason` of vLLM,
@@ -41,6 +41,7 @@ _MAX_STOPS = 4
 """OpenAI's own limit."""
 NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Parameters that OpenAI's own format does not have, by which a server could change the draw; and what turns them off."""
+_NO_PENALTY = {"repetition_penalty": NEUTRAL["repetition_penalty"]}
 _MESSAGE_CHARS = 300
 _SHOWN_CHARS = 200
 """Of a reply that is no JSON."""
@@ -155,7 +156,8 @@ def build_body(
 
     `extra` goes before everything else.
     """
-    body: dict[str, Any] = {"temperature": params.temperature}
+    # A penalty changes greedy texts as well.
+    body: dict[str, Any] = {"temperature": params.temperature, **_NO_PENALTY}
     if params.temperature > 0:
         body.update(NEUTRAL, top_p=params.top_p)
     elif params.top_p != 1.0:
