@@ -113,9 +113,11 @@ class Ours:
         tokenizer: Any = AutoTokenizer.from_pretrained(spec.folder)
         base: Any = SimpleNamespace(tokenizer=tokenizer)
         source: Any = None
+        reader: Any = SimpleNamespace(tokenizer=tokenizer, end_tokens=frozenset())
         plan = GrpoPlan(
             recipe=recipe,
             base=base,
+            reader=reader,
             objective=recipe.objective.build(),
             terms=(),
             source=source,
@@ -165,7 +167,7 @@ def _build_task(prompt: list[int], length: int) -> Task:
             request=Request(key="0", prompt=asked),
             tokens=prompt,
             max_new_tokens=length,
-            has_open_thinking=False,
+            opening="",
         ),
         place=0,
     )

@@ -18,7 +18,8 @@ from ..tiny_models import build_model, build_tokenizer, save_model
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = build_tokenizer("split")
-    return save_model(tmp_path_factory.mktemp("model") / "tiny", build_model(len(tokenizer)), tokenizer)
+    model = build_model(max_position_embeddings=1024)  # room for a prompt that explains itself
+    return save_model(tmp_path_factory.mktemp("model") / "tiny", model, tokenizer)
 
 
 def complain(capsys: pytest.CaptureFixture[str], model: object) -> str:

@@ -221,16 +221,14 @@ def answer_by(texts: dict[str, str]) -> Any:
     return behave
 
 
-def test_a_teacher_that_refuses_returns_nothing_or_drifts(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_teacher_that_refuses_shirks_or_drifts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_pairs(tmp_path / "pairs.jsonl", "AAAAAA")
 
     def behave(call: Call) -> Answer:
         if "Question 0?" in call.item:
             return good(text=None, message={"refusal": "I cannot judge this."})
         if "Question 1?" in call.item:
-            return good(text="")
+            return good(text="I cannot say.")
         if "Question 2?" in call.item:
             return good(text="**Verdict**: A is better, 8/10 against 5/10.")
         if "Question 3?" in call.item:

@@ -134,10 +134,10 @@ def test_stored_halves_of_characters_are_shown(capsys, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "other")
     page = tmp_path / "page.md"
 
-    def rmr1(*arguments: object) -> str:
+    def rmr1(*arguments: object, code: int = 0) -> str:
         command = [sys.executable, "-m", "rmr1.cli.main", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == code, done.stderr.decode()
         return done.stdout.decode("utf-8")
 
     assert "q\\ud83d" in rmr1("show", run)
@@ -147,4 +147,5 @@ def test_stored_halves_of_characters_are_shown(capsys, tmp_path: Path) -> None:
     assert "t\\ud83d" in page.read_text(encoding="utf-8")
     figures = json.loads(rmr1("bench", "pairs", "--from", run, "--baseline", tmp_path / "other", "--json"))
     assert "t\ud83d" in json.dumps(figures, ensure_ascii=False)
-    rmr1("judge", pairs, "-m", f"replay:{run}", "-o", tmp_path / "again")
+    # The recording's one item has another id now, so nothing is answered; but that is said, not crashed on.
+    rmr1("judge", pairs, "-m", f"replay:{run}", "-o", tmp_path / "again", code=1)

@@ -399,7 +399,7 @@ def test_judge_and_show(
     assert main(command) == 0
     printed = capsys.readouterr()
     assert "5 pairs judged: A 1, B 1, none 2, tie 1" in printed.out and printed.err == ""
-    assert "right: 1 of 5 labelled (20.00%)" in printed.out
+    assert "right: 2 of 5 labelled (40.00%)" in printed.out
     assert "without verdict: 2 (no_ratings 1, prompt_too_long 1)" in printed.out
     assert main(["show", str(run), "right"]) == 0
     shown = capsys.readouterr().out
