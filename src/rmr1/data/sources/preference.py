@@ -6,19 +6,30 @@ Where the better answer is known and the sides are not, it is `response_a` (see 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rmr1.data.files import Row
 from rmr1.data.sources.columns import guess
 from rmr1.data.sources.dialogue import parse_dialogue, split_conversations
-from rmr1.data.sources.labels import WINNERS, label_of, label_preferred, read_label
+from rmr1.data.sources.labels import label_of, label_preferred
 from rmr1.data.sources.messages import as_turns
+from rmr1.data.sources.rated import (
+    ONE_HOT,
+    find_nectar,
+    find_nemo,
+    list_ranked,
+    pair_ranked,
+    read_arena,
+    read_arena_table,
+    read_helpsteer2,
+    read_helpsteer3,
+    read_shp,
+)
 from rmr1.data.sources.reader import (
     Reader,
     as_list,
     as_text,
-    build_candidates,
     build_pair,
     instruction_in,
     optional_text,
@@ -31,7 +42,7 @@ from rmr1.data.sources.reader import (
 from rmr1.data.sources.values import as_number, describe, shorten
 from rmr1.errors import DataError
 from rmr1.prompts import parse_blocks, parse_transcript
-from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant, user
+from rmr1.records import Label, Messages, PreferencePair, assistant, user
 
 
 def _read_explicit(row: Row) -> list[PreferencePair]:
@@ -227,43 +238,6 @@ def _read_math_step_dpo(row: Row) -> list[PreferencePair]:
     ]
 
 
-def _side_of_strength(value: Any) -> Label | None:
-    """From -3 (the first answer is much better) to 3; 0 is a tie."""
-    preference = as_number(value)
-    if preference is None or not -3 <= preference <= 3:
-        return None
-    return "tie" if preference == 0 else "A" if preference < 0 else "B"
-
-
-def _read_helpsteer3(row: Row) -> list[PreferencePair]:
-    return [
-        build_pair(
-            row,
-            turns(row, "context", "user"),
-            turns(row, "response1", "assistant"),
-            turns(row, "response2", "assistant"),
-            read_label(row, "overall_preference", _side_of_strength, "a number from -3 to 3"),
-            names=("context", "response1", "response2"),
-            source="helpsteer3",
-            subset=optional_text(row, "domain"),
-        )
-    ]
-
-
-def _read_helpsteer2(row: Row) -> list[PreferencePair]:
-    return [
-        build_pair(
-            row,
-            turns(row, "prompt", "user"),
-            turns(row, "response_1", "assistant"),
-            turns(row, "response_2", "assistant"),
-            read_label(row, "preference_strength", _side_of_strength, "a number from -3 to 3"),
-            names=("prompt", "response_1", "response_2"),
-            source="helpsteer2",
-        )
-    ]
-
-
 _ALPACA_PROMPT = instruction_in("instruction")
 
 
@@ -298,171 +272,6 @@ def _read_openai(row: Row) -> list[PreferencePair]:
     prompt = as_turns(asked["messages"], "input.messages", "user")
     better, worse = (turns(row, name, "assistant") for name in names[1:])
     return [build_pair(row, prompt, better, worse, "A", names=names, id=row_id(row, "id"))]
-
-
-def _read_arena(row: Row) -> list[PreferencePair]:
-    """Two whole conversations; those that are longer than the `turn` that was judged are cut behind it."""
-    names = ("conversation_a", "conversation_b")
-    turn = as_number(row.data.get("turn"))
-    first, second = (_until_turn(turns(row, name, "assistant"), turn) for name in names)
-    for messages, name in zip((first, second), names, strict=True):
-        require_text(messages, name)
-    return [
-        build_pair(
-            row,
-            *split_conversations(first, second, names),
-            label_of(row, "winner", WINNERS),
-            names=("the prompt", *names),
-            id=row_id(row, "question_id" if "question_id" in row.data else "id"),
-            subset=optional_text(row, "language"),
-        )
-    ]
-
-
-def _until_turn(messages: Messages, turn: float | None) -> Messages:
-    asked = [index for index, message in enumerate(messages) if message.role == "user"]
-    return messages if turn is None or not 0 < turn < len(asked) else messages[: asked[int(turn)]]
-
-
-_ONE_HOT: Mapping[str, Label] = {"winner_model_a": "A", "winner_model_b": "B", "winner_tie": "tie"}
-
-
-def _read_arena_table(row: Row) -> list[PreferencePair]:
-    """`prompt`, `response_a` and `response_b` are texts, or lists with one text for every turn; one of three columns
-    is 1."""
-    marked = [label for column, label in _ONE_HOT.items() if as_number(row.data[column]) == 1]
-    if len(marked) != 1 or any(as_number(row.data[column]) not in (0, 1) for column in _ONE_HOT):
-        values = ", ".join(f"{column} {shorten(row.data[column])}" for column in _ONE_HOT)
-        raise DataError(f"{values}: expected 1 in one of them and 0 in the others")
-    names = ("prompt", "response_a", "response_b")
-    asked, first, second = (as_list(row.data[name]) for name in names)
-    if isinstance(asked, list) and isinstance(first, list) and isinstance(second, list):
-        if not asked or not len(asked) == len(first) == len(second):
-            raise DataError(
-                f"'prompt', 'response_a' and 'response_b' hold {len(asked)}, {len(first)} and {len(second)} turns"
-            )
-        one, other = (
-            _interleave(asked, said, name) for said, name in ((first, names[1]), (second, names[2]))
-        )
-        prompt, response_a, response_b = split_conversations(one, other, names[1:])
-    else:
-        prompt = turns(row, "prompt", "user")
-        response_a, response_b = (turns(row, name, "assistant") for name in names[1:])
-    return [build_pair(row, prompt, response_a, response_b, marked[0], names=names, id=row_id(row, "id"))]
-
-
-def _interleave(asked: Sequence[Any], said: Sequence[Any], name: str) -> Messages:
-    pairs = zip(asked, said, strict=True)
-    return tuple(
-        message
-        for number, (question, answer) in enumerate(pairs)
-        for message in (
-            user(as_text(question, f"prompt[{number}]")),
-            assistant("" if answer is None else as_text(answer, f"{name}[{number}]")),
-        )
-    )
-
-
-def _read_shp(row: Row) -> list[PreferencePair]:
-    """`labels`: 1 where A is preferred, 0 where B is; the scores are the comments' votes."""
-    label = label_of(row, "labels", {1: "A", 0: "B"})
-    scores = [as_number(row.data.get(name)) for name in ("score_A", "score_B")]
-    if row.labels is None and scores[0] is not None and scores[1] is not None:
-        if (label == "A") != (scores[0] >= scores[1]) and scores[0] != scores[1]:
-            raise DataError(
-                f"labels {row.data['labels']} contradicts score_A {row.data['score_A']} and score_B {row.data['score_B']}"
-            )
-        label = "tie" if scores[0] == scores[1] else label
-    return [
-        build_pair(
-            row,
-            turns(row, "history", "user"),
-            turns(row, "human_ref_A", "assistant"),
-            turns(row, "human_ref_B", "assistant"),
-            label,
-            names=("history", "human_ref_A", "human_ref_B"),
-            source="shp",
-            subset=optional_text(row, "domain"),
-        )
-    ]
-
-
-_Ranked = list[tuple[float, Messages]]
-"""(rank, answer), best first. A lower rank is preferred."""
-
-
-def _ranked(row: Row, column: str, key: str) -> _Ranked:
-    answers = row.data.get(column)
-    if not isinstance(answers, list) or len(answers) < 2:
-        raise DataError(f"{column!r} is {describe(answers)}, expected a list of two or more")
-    found = []
-    for index, one in enumerate(answers):
-        name = f"{column}[{index}]"
-        if not isinstance(one, dict):
-            raise DataError(f"{name!r} is {describe(one)}, expected an object with rank and {key}")
-        rank = as_number(one.get("rank"))
-        if rank is None:
-            raise DataError(f"the rank of {name!r} is {shorten(one.get('rank'))}, expected a number")
-        messages = as_turns(one.get(key), name, "assistant")
-        require_text(messages, name)
-        found.append((rank, messages))
-    return sorted(found, key=lambda one: one[0])
-
-
-def _pair_ranked(
-    row: Row, prompt: Messages, ranked: _Ranked, names: tuple[str, str], **about: str | None
-) -> list[PreferencePair]:
-    """Every two answers; equal ranks are a tie."""
-    place, two = row_id(row, "id"), list(itertools.combinations(range(len(ranked)), 2))
-    return [
-        build_pair(
-            row,
-            prompt,
-            ranked[i][1],
-            ranked[j][1],
-            "tie" if ranked[i][0] == ranked[j][0] else "A",
-            names=(*names, names[1]),
-            id=place if len(two) == 1 else f"{place}:{number}/{len(two)}",
-            **about,
-        )
-        for number, (i, j) in enumerate(two, start=1)
-    ]
-
-
-def _list_ranked(
-    row: Row, prompt: Messages, ranked: _Ranked, names: tuple[str, str], **about: str | None
-) -> Candidates:
-    return build_candidates(
-        row,
-        prompt,
-        [messages for _, messages in ranked],
-        None if ranked[0][0] == ranked[1][0] else 0,
-        names=(names[0], *[names[1]] * len(ranked)),
-        id=row_id(row, "id"),
-        **about,
-    )
-
-
-def _nemo(row: Row) -> dict[str, Any]:
-    return {
-        "prompt": turns(row, "context", "user"),
-        "ranked": _ranked(row, "completions", "completion"),
-        "names": ("context", "completions"),
-        "subset": optional_text(row, "task_name"),
-    }
-
-
-def _nectar(row: Row) -> dict[str, Any]:
-    r"""The prompt is a transcript that ends with `\n\nAssistant: `."""
-    prompt = parse_dialogue(text(row, "prompt"), "prompt")
-    if prompt[-1].role == "assistant" and not prompt[-1].text:
-        prompt = prompt[:-1]
-    return {
-        "prompt": prompt,
-        "ranked": _ranked(row, "answers", "answer"),
-        "names": ("prompt", "answers"),
-        "source": "nectar",
-    }
 
 
 _SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
@@ -592,23 +401,23 @@ READERS = (
         source="HelpSteer3, configuration preference",
         columns=("context", "response1", "response2", "overall_preference"),
         label="overall_preference",
-        pairs=_read_helpsteer3,
+        pairs=read_helpsteer3,
         verified=False,
     ),
     Reader(
         name="nemo-rl",
         source="NeMo-RL preference data: ranked completions",
         columns=("context", "completions"),
-        pairs=lambda row: _pair_ranked(row, **_nemo(row)),
-        candidates=lambda row: _list_ranked(row, **_nemo(row)),
+        pairs=lambda row: pair_ranked(row, **find_nemo(row)),
+        candidates=lambda row: list_ranked(row, **find_nemo(row)),
         verified=False,
     ),
     Reader(
         name="nectar",
         source="Nectar: seven ranked answers",
         columns=("prompt", "answers"),
-        pairs=lambda row: _pair_ranked(row, **_nectar(row)),
-        candidates=lambda row: _list_ranked(row, **_nectar(row)),
+        pairs=lambda row: pair_ranked(row, **find_nectar(row)),
+        candidates=lambda row: list_ranked(row, **find_nectar(row)),
         verified=False,
     ),
     Reader(
@@ -631,14 +440,14 @@ READERS = (
         source="Chatbot Arena and MT-Bench: two conversations and the winner",
         columns=("conversation_a", "conversation_b", "winner"),
         label="winner",
-        pairs=_read_arena,
+        pairs=read_arena,
         verified=False,
     ),
     Reader(
         name="arena-table",
         source="Chatbot Arena as a table: a column for each outcome",
-        columns=("prompt", "response_a", "response_b", *_ONE_HOT),
-        pairs=_read_arena_table,
+        columns=("prompt", "response_a", "response_b", *ONE_HOT),
+        pairs=read_arena_table,
         verified=False,
     ),
     Reader(
@@ -646,7 +455,7 @@ READERS = (
         source="Stanford Human Preferences",
         columns=("history", "human_ref_A", "human_ref_B", "labels"),
         label="labels",
-        pairs=_read_shp,
+        pairs=read_shp,
         prompt=prompt_in("history"),
         verified=False,
     ),
@@ -655,7 +464,7 @@ READERS = (
         source="HelpSteer2, preference",
         columns=("prompt", "response_1", "response_2", "preference_strength"),
         label="preference_strength",
-        pairs=_read_helpsteer2,
+        pairs=read_helpsteer2,
         prompt=prompt_in("prompt"),
         verified=False,
     ),
