@@ -30,6 +30,8 @@ CONTEXT = 4096
 GREEDY = SamplingParams(max_new_tokens=400, verdict_logprobs=True)
 TOLERANCE = 1e-3
 """Of a log-probability at the verdict."""
+UNLIKELY = -9.0
+"""A label below this need not be among the twenty likeliest tokens, all that a server names."""
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +81,10 @@ def compare(name: str, found: dict[str, Judgment], wanted: dict[str, Judgment]) 
             assert (mine is None) == (theirs is None)
             for (label, one), (other_label, other) in zip(mine or (), theirs or (), strict=True):
                 assert label == other_label
+                if one > other and one < UNLIKELY:
+                    continue  # not among the tokens that a server names: a bound stands in for it
                 gaps.append(abs(one - other))
-    assert len(gaps) > num_texts, "hardly any verdict to compare"
+    assert len(gaps) >= num_texts / 2, "hardly any verdict to compare"
     assert max(gaps) < TOLERANCE
     print(
         f"{name}: {len(wanted)} pairs, {num_texts} texts equal; {len(gaps)} log-probabilities at "
