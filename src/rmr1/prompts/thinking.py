@@ -48,9 +48,11 @@ _CHANNEL = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _END_OF_MESSAGE = re.compile(r"<\|(?:end|return|call)\|>\s{0,4}\Z")
-_BARE_OPENING = re.compile(r"\A\s{0,16}analysis(?=[A-Z0-9<\[(*\"'])", re.ASCII)
-_BARE_CLOSING = re.compile(r"assistant(?:commentary.{0,80}?)?final(?=[^a-z]|$)", re.ASCII | re.DOTALL)
+_BARE_OPENING = re.compile(r"\A\s{0,16}analysis(?=[^\s:.,;!?'’)/–-])")
+_BARE_CLOSING = re.compile(r"assistant(?:commentary.{0,80}?)?final(?!ly|i[sz])", re.ASCII | re.DOTALL)
 _OPEN_PROMPT_CHARS = 160
+FLAT_FORMS = frozenset({"<|channel|>", "<|channel>", "analysis"})
+"""Forms whose parts follow each other and never stand inside each other."""
 
 
 class Mark(NamedTuple):

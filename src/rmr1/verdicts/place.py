@@ -48,21 +48,30 @@ _TAIL = re.compile(rf"(?:[\s*_`\"'”’.。!！)\]}}~]|{_CONTROL})*+", re.IGNOR
 _TAIL_CHARS = 200
 _END_TOKENS = re.compile(rf"(?:\s{{0,8}}(?:{_CONTROL})){{1,4}}\Z", re.IGNORECASE)
 _ANSWER_END = re.compile(r"</\s{0,4}answer", re.IGNORECASE)
-_CLAUSE = re.compile(r"[.!?;:,。！？；：，\n—]|\]\]")
+_CLAUSE = re.compile(
+    r"[.!?;:,。！？；：，\n—]|\]\]|\b(?:so|thus|therefore|hence|daher|deshalb|donc)\b|因此|所以",
+    re.IGNORECASE,
+)
 _DENIAL = re.compile(
     r"\b(?:not|never|neither|nor|cannot|without|instead\s+of|rather\s+than|unlike|nicht|kein\w*|pas|jamais)\b"
-    r"|n['’]t\b|不|並非|并非|ない",
+    r"|n['’]t\b|(?:不|並非|并非)(?:是|能|能是|应|应该|会|会是|选)?\s{0,4}\Z|ない",
     re.IGNORECASE,
 )
 _DENIAL_WORDS = 3
-"""Words before an answer tag among which a denial is its own."""
-_CONTRAST = re.compile(r"\b(?:but|however|although|though|if|unless|would|should|were)\b", re.IGNORECASE)
+"""Words before a verdict among which a denial is its own."""
+_CONTRAST = re.compile(r"\b(?:but|however|if|unless|would|should|were)\b", re.IGNORECASE)
+_REASON = re.compile(
+    r"\b(?:because|since|as|for|while|whereas|weil|denn|da)\b|因为|[—–]|\s-\s", re.IGNORECASE
+)
+"""What follows gives reasons, and may speak of the other side."""
 _LINE_END = re.compile(r"[.。!！*_`)\t ]{0,8}(?:\n|\Z|<)")
 _SENTENCE = re.compile(r"[.!?。！？]\s|\n|[。！？]")
 _REST_CHARS = 80
 _ALTERNATIVE = re.compile(
     r"[\s,*_`\"']{0,8}(?:or|and|oder|und|ou|et|o|y|/|\||&|或|和|または)?[\s*_`\"',]{0,8}", re.IGNORECASE
 )
+_CONDITION = re.compile(r"[*_`\"'\s]{0,8}(?:(?:if|when|wenn|falls|si)\b|如果|若)", re.IGNORECASE)
+_BREAK = re.compile(r"[.!?。！？\n]")
 _QUESTION = re.compile(r"[*_`\"'”’)\s]{0,8}[?？]")
 _JSON_VALUE = re.compile(r"[\w\]]\"\s{0,4}:\s{0,4}\"\Z")
 _ESCAPED = re.compile(
@@ -102,10 +111,11 @@ def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = Fal
             return Place(problem="ambiguous" if is_ambiguous else "truncated")
         return mark or _find_plain(outline, labels) or Place(problem="no_verdict")
     meant, mentions = _split_mentions(outline, tags)
-    if _are_alternatives(text, meant[-4:], labels):
-        meant = meant[:-4]
-        if not meant and not mentions:
-            return Place(problem="ambiguous")
+    meant, problem = _drop_recited(text, meant, labels)
+    if problem is None and meant and mentions:
+        problem = _find_contradiction(text, meant, mentions[-1])
+    if problem is not None:
+        return Place(problem="truncated" if truncated else problem)
     if all(tag.is_closing for tag in meant):
         if not mentions:
             return Place(problem="malformed_verdict")
@@ -151,7 +161,11 @@ def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
     match = found[-1]
     if len({narrow(other["word"]) for other in found}) > 1 and not _is_conclusion(text, found):
         return Place(problem="ambiguous")
-    if len(text.rstrip()) - match.end() > END_CHARS or not _is_settled(text, match.end()):
+    is_headed = text[: match.start()].rstrip(" *_`")[-1:] in (":", "：") and _is_set_apart(
+        text, *match.span()
+    )
+    is_near = is_headed or len(text.rstrip()) - match.end() <= END_CHARS
+    if not is_near or not _is_settled(text, match.end()):
         return Place(problem="no_verdict")
     return Place(word=narrow(match["word"]), span=match.span("word"), opening=match.start(), end=match.end())
 
@@ -173,8 +187,8 @@ def iterate_marks(outline: Outline, pattern: re.Pattern[str]) -> Iterator[re.Mat
 
 
 def is_denied(text: str, start: int) -> bool:
-    """Whether the clause before `start` says no: "cannot be [[A]]"."""
-    return _DENIAL.search(_clause_before(text, start)) is not None
+    """Whether the words of its clause right before `start` say no: "cannot be [[A]]"."""
+    return _DENIAL.search(" ".join(_clause_before(text, start).split()[-_DENIAL_WORDS:])) is not None
 
 
 def _is_conclusion(text: str, marks: Sequence[re.Match[str]]) -> bool:
@@ -190,7 +204,7 @@ def _is_set_apart(text: str, start: int, end: int) -> bool:
 
 def _is_settled(text: str, end: int) -> bool:
     """Whether the sentence leaves the mark that ends at `end` as it is, unlike "by style [[A]], but ..."."""
-    rest = _SENTENCE.split(text[end : end + _REST_CHARS], 1)[0]
+    rest = _REASON.split(_SENTENCE.split(text[end : end + _REST_CHARS], maxsplit=1)[0], maxsplit=1)[0]
     return not (_DENIAL.search(rest) or _CONTRAST.search(rest))
 
 
@@ -205,7 +219,7 @@ def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
         return True
     text, start = outline.text, match.start()
     if is_enclosed(text, *match.span()):
-        return text[start - 1] != "`"
+        return text[start - 1] != "`" and not _is_json_value(text, start)
     is_in_code = text.count("`", _line_start(text, start), start) % 2 == 1
     return is_in_code and "`" in text[match.end() : match.end() + _REST_CHARS]
 
@@ -246,17 +260,18 @@ def _split_mentions(outline: Outline, tags: Sequence[Tag]) -> tuple[list[Tag], l
 
 
 def _is_mentioned(outline: Outline, start: int, end: int) -> bool:
-    """Whether the answer is spoken of: in quotation marks, a code or quotation block, a question, or denied just
-    before."""
+    """Whether the answer is spoken of: in quotation marks, or in a block of code or quotation."""
     text = outline.text
     if is_inside(outline.fences, start):
         return True
     if is_enclosed(text, start, end):
         # A string of its own in JSON says what it holds.
-        return _JSON_VALUE.search(text[max(0, start - 12) : start]) is None
-    if text[_line_start(text, start) : start].lstrip().startswith(">") or _QUESTION.match(text, end):
-        return True
-    return _DENIAL.search(" ".join(_clause_before(text, start).split()[-_DENIAL_WORDS:])) is not None
+        return not _is_json_value(text, start)
+    return text[_line_start(text, start) : start].lstrip().startswith(">")
+
+
+def _is_json_value(text: str, start: int) -> bool:
+    return _JSON_VALUE.search(text[max(0, start - 12) : start]) is not None
 
 
 def _line_start(text: str, place: int) -> int:
@@ -272,17 +287,61 @@ def _begins_statement(text: str, start: int) -> bool:
     return not before or before[-1] in ".!?:;>\n。！？：；"
 
 
-def _are_alternatives(text: str, tags: Sequence[Tag], labels: Sequence[str]) -> bool:
-    """Whether the last two answers are two names side by side, or joined by "or" or "and": no choice between them."""
-    if [tag.is_closing for tag in tags] != [False, True, False, True]:
+def _drop_recited(text: str, tags: list[Tag], labels: Sequence[str]) -> tuple[list[Tag], Problem | None]:
+    """The tags without those at the end that are no choice: a run of names side by side ("A or B", "A if ..., B if
+    ..."), one that is asked about, or one that is denied. What stands before them decides, if it is a statement."""
+    names = {"tie", *(label.lower() for label in labels)}
+    run: list[str] = []
+    index = len(tags)
+    while index >= 2 and [tag.is_closing for tag in tags[index - 2 : index]] == [False, True]:
+        word = _read_plain(text, tags[index - 2].end, tags[index - 1].start)
+        is_joined = index == len(tags) or _is_joined(text, tags[index - 1].end, tags[index].start)
+        if word is None or word["word"].lower() not in names or not is_joined:
+            break
+        run.append(word["word"].lower())
+        index -= 2
+    if len(set(run)) > 1:
+        rest = tags[:index]
+        if not any(not tag.is_closing for tag in rest):
+            return rest, "ambiguous"
+        is_statement = rest[-1].is_closing and _is_set_apart(text, _start_of_last(rest), rest[-1].end)
+        return rest, None if is_statement else "ambiguous"
+    rest = tags[:-2]
+    is_pair = [tag.is_closing for tag in tags[-2:]] == [False, True]
+    if is_pair and _QUESTION.match(text, tags[-1].end):
+        return _drop_recited(text, rest, labels) if rest else (rest, "no_verdict")
+    if is_pair and is_denied(text, tags[-2].start):
+        is_same_sentence = bool(rest) and not _BREAK.search(text, rest[-1].end, tags[-2].start)
+        return rest, None if is_same_sentence else "no_verdict"
+    return tags, None
+
+
+def _is_joined(text: str, start: int, end: int) -> bool:
+    """Whether two answers are put side by side by what stands between them."""
+    between = text[start:end]
+    if not between.strip() or len(between) > _REST_CHARS:
         return False
-    one, other = _read_plain(text, tags[0].end, tags[1].start), _read_plain(text, tags[2].end, tags[3].start)
-    if one is None or other is None:
-        return False
-    names = {one["word"].lower(), other["word"].lower()}
-    if len(names) < 2 or not names <= {label.lower() for label in labels}:
-        return False
-    return _ALTERNATIVE.fullmatch(text, tags[1].end, tags[2].start) is not None
+    return _ALTERNATIVE.fullmatch(between) is not None or (
+        _CONDITION.match(between) is not None and _BREAK.search(between.rstrip()) is None
+    )
+
+
+def _start_of_last(tags: Sequence[Tag]) -> int:
+    return next((tag.start for tag in reversed(tags) if not tag.is_closing), tags[-1].start)
+
+
+def _find_contradiction(text: str, meant: Sequence[Tag], mention: tuple[Tag, Tag]) -> Problem | None:
+    """Whether another name in code ends the text, set apart like a verdict: then there is no telling."""
+    opening, closing = mention
+    is_code = text[opening.start - 1 : opening.start] in ("`", "\n")
+    if opening.start < meant[-1].start or not is_code or not is_last(text, closing.end):
+        return None
+    if text[opening.start - 1] == "`" and not _is_set_apart(text, opening.start, closing.end):
+        return None
+    one, other = _read_plain(text, opening.end, closing.start), _read_answer(text, list(meant)).word
+    if one is None or other is None or narrow(one["word"]).lower() == other.lower():
+        return None
+    return "ambiguous"
 
 
 def _read_answer(text: str, tags: Sequence[Tag]) -> Place:

@@ -7,13 +7,21 @@ has ended, outside quotations and code; what was written up to there is all kept
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rmr1.prompts.thinking import Pair
 from rmr1.verdicts.place import find_place
 from rmr1.verdicts.trace import is_enclosed, is_inside, read_outline
 
-_CLOSING = "answer>"
+_LAST_LINE = re.compile(
+    r"\s{0,3}[*_`\s]{0,8}(?:<\s{0,4}answer\s{0,4}>[^<\n]{1,60})?</\s{0,4}answer\s{0,4}>[*_`\s]{0,8}",
+    re.IGNORECASE,
+)
+"""The last line of a verdict that stands alone."""
+_FREE_CHECKS = 64
+_GROWTH = 1.05
+_QUOTED_LINES = re.compile(r"<(?P<name>pre|code|blockquote)\b(?![^<]*</(?P=name)>)", re.IGNORECASE)
 
 
 class StopWatcher:
@@ -37,6 +45,7 @@ class StopWatcher:
         self._thinking = tuple(thinking)
         self._text = opening
         self._opening = self._line_start = len(opening)
+        self._num_checks = self._check_at = 0
 
     def feed(self, piece: str) -> int | None:
         """Read on. Returns where the text ends, as its length without `opening`; None if it goes on."""
@@ -56,7 +65,12 @@ class StopWatcher:
         if not lines.strip():
             return False  # a blank line more
         self._line_start = line_end + 1
-        return _CLOSING in lines.lower() and is_final(self._text[:line_end], self._labels, self._thinking)
+        if not _LAST_LINE.fullmatch(lines) or len(self._text) < self._check_at:
+            return False
+        self._num_checks += 1
+        if self._num_checks > _FREE_CHECKS:  # a loop of verdicts in the thinking is not read again at each
+            self._check_at = int(_GROWTH * len(self._text))
+        return is_final(self._text[:line_end], self._labels, self._thinking)
 
 
 def end_chars(stop: Sequence[str], *, at_verdict: bool) -> frozenset[str]:
@@ -68,8 +82,6 @@ def is_final(text: str, labels: Sequence[str], thinking: Sequence[Pair] = ()) ->
     """Whether `text` ends with a verdict that a judge gives last: in an answer tag of its own words, on a line (or
     lines) of its own, and not in a code block."""
     outline = read_outline(text, labels, thinking)
-    if outline.has_open_form or outline.has_open_fence:
-        return False
     place = find_place(outline, labels, truncated=True)
     names = {"tie", *(label.lower() for label in labels)}
     if place.span is None or place.word is None or place.word.lower() not in names:
@@ -78,5 +90,15 @@ def is_final(text: str, labels: Sequence[str], thinking: Sequence[Pair] = ()) ->
         return False
     last = max((tag for tag in outline.tags if tag.kind == "answer"), default=None)
     is_closed = last is not None and last.is_closing and last.end == place.end
-    line = text[text.rfind("\n", 0, place.opening) + 1 : place.opening].strip(" \t*_`")
-    return is_closed and not line and not text[place.end :].strip(" \t\r\n*_`")
+    line = text[text.rfind("\n", 0, place.opening) + 1 : place.opening]
+    if (
+        not is_closed
+        or line.strip(" \t*_`")
+        or line.startswith(("    ", "\t"))
+        or text[place.end :].strip(" \t\r\n*_`")
+    ):
+        return False
+    # A quotation of several lines, or preformatted text, may still be open.
+    paragraph = text[text.rfind("\n\n", 0, place.opening) + 1 : place.opening]
+    is_open = paragraph.count('"') % 2 == 1 or paragraph.count("“") > paragraph.count("”")
+    return not is_open and not _QUOTED_LINES.search(text, 0, place.opening)

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rmr1.prompts.thinking import Mark, Pair, find_marks
+from rmr1.prompts.thinking import FLAT_FORMS, Mark, Pair, find_marks
 from rmr1.records import RubricItem, SideText, TaskType, Trace
 from rmr1.verdicts.rubric import parse_rubric
 
@@ -59,22 +59,26 @@ QUOTING = {
 }
 """Opening quotation mark -> the one that closes it."""
 _CLOSING_MARKS = frozenset(QUOTING.values())
-_FENCE = re.compile(r"^[ \t]{0,8}(`{3,16}|~{3,16})([^\n`]{0,80})$", re.MULTILINE)
-_SENTENCE_END = ".!?:;)\u3002\uff01\uff1f\u2026*_"
+_FENCE = re.compile(r"^[ \t]{0,24}(`{3,16}|~{3,16})([^\n`]{0,300})$", re.MULTILINE)
+_BLOCK = re.compile(r"<\s{0,4}(?:type|rubric|solution|eval)\s{0,4}>", re.IGNORECASE)
+_SENTENCE_END = ".!?:;)\uff0c\u3001\uff1a\u3002\uff01\uff1f\u2026*_"
+_GOES_ON = re.compile(r"[,;]|'s\b|-\w")
 _LINE_CHARS = 80
 """How far into a line it is looked for what stands beside a mark."""
 _FIRST_MARK = re.compile(
     r"(?:\s{0,8}<\|[\w.-]{1,32}\|>){0,4}\s{0,16}"
-    r"(?P<left><[|\uff5c]?|\[|\{|\u25c1|\u27e8)(?P<name>[A-Za-z][\w:.-]{0,40})"
-    r"(?:\s[^<>\n]{0,120})?(?P<right>[|\uff5c]?>|\]|\}|\u25b7|\u27e9)"
+    r"(?P<left><[|\uff5c]?|\[|\{|\u25c1|\u27e8|\u3010)(?P<name>[^\W\d_][\w:.-]{1,40})"
+    r"(?:\s[^<>\n]{0,120})?(?P<right>[|\uff5c]?>|\]|\}|\u25b7|\u27e9|\u3011)"
 )
 _COMMENT = "<!--"
 _RUN_ON = re.compile(
-    r"<(?:[|\uff5c][^<>\s]{1,40}[|\uff5c]|[a-z_]{3,24})>\s{0,4}(?:user|human)\b", re.IGNORECASE | re.ASCII
+    r"<(?:[|\uff5c][^<>\s]{1,40}[|\uff5c]|\|turn|(?:start|begin)_of_turn|im_start)>\s{0,4}(?:user|human)\b",
+    re.IGNORECASE | re.ASCII,
 )
 """A control token that gives the turn to the user: what follows is no longer the judge's."""
 _BEGIN = re.compile(r"(?<![A-Za-z])(begin|start|open)(?![A-Za-z])", re.IGNORECASE)
 _ENDS = {"begin": ("end",), "start": ("end", "stop"), "open": ("close",)}
+_MARKED_END = re.compile(r"\[\[[^\[\]]{1,16}\]\][\s.*_`]{0,16}\Z")
 _VERDICT_LIKE = re.compile(r"<\s{0,4}answer\s{0,4}>|\[\[", re.IGNORECASE)
 
 Span = tuple[int, int]
@@ -163,14 +167,18 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
         tag = tags[index]
         following = index + 1
         if tag.kind == "think":
-            if depth and tag.form != form:
+            if (
+                depth
+                and tag.form != form
+                and not (tag.is_closing and balance.is_last_resort(tag, form, index))
+            ):
                 pass  # another form's mark, inside thinking
             elif not tag.is_closing:
-                if tag.is_sure or balance.count_closings(index) > depth:
-                    if depth == 0:
-                        spans.append((own_start, tag.start))
-                        own.append(tag)
-                        thought_start, form = tag.end, tag.form
+                if depth == 0 and (tag.is_sure or balance.count(tag, index) > 0):
+                    spans.append((own_start, tag.start))
+                    own.append(tag)
+                    thought_start, form, depth = tag.end, tag.form, 1
+                elif depth and form not in FLAT_FORMS and (tag.is_sure or balance.count(tag, index) > depth):
                     depth += 1
             elif depth > 0:
                 depth -= 1
@@ -266,10 +274,12 @@ def _to_tag(match: re.Match[str]) -> Tag:
 
 def _find_limit(text: str) -> int:
     """Where the judge's turn ends: before a turn of the user's that it went on to make up."""
-    found = _RUN_ON.search(text)
-    if found is None or _VERDICT_LIKE.search(text, 0, found.start()) is None:
-        return len(text)
-    return found.start()
+    verdict = _VERDICT_LIKE.search(text)
+    for found in _RUN_ON.finditer(text, verdict.end()) if verdict else ():
+        before = text[max(0, found.start() - _LINE_CHARS) : found.start()].rstrip(" \t")
+        if before.endswith(("\n", ">")):
+            return found.start()
+    return len(text)
 
 
 def _find_fences(text: str) -> tuple[list[Span], bool]:
@@ -283,7 +293,9 @@ def _find_fences(text: str) -> tuple[list[Span], bool]:
         if opening is None or match[2].strip():
             opening = match  # a fence with a language never closes another one
         elif match[1][0] == opening[1][0] and len(match[1]) >= len(opening[1]):
-            fences.append((opening.start(), match.end()))
+            # A fence around the judgment itself is no code.
+            if not _BLOCK.search(text, opening.end(), match.start()):
+                fences.append((opening.start(), match.end()))
             opening = None
     is_wrapped = bool(fences) and not text[: fences[0][0]].strip() and not text[fences[0][1] :].strip()
     is_open = opening is not None
@@ -298,48 +310,67 @@ def is_inside(spans: Sequence[Span], place: int) -> bool:
 
 def _weigh_marks(text: str, marks: Sequence[Mark], fences: Sequence[Span]) -> Iterator[Tag]:
     """The marks of thinking that are more than mentions."""
+    last = {mark.form: mark.start for mark in marks if mark.is_closing}
+    mentioned: dict[str, int] = {}
     for mark in marks:
         start, end = mark.start, mark.end
-        if is_enclosed(text, start, end) or is_inside(fences, start):
-            continue
         line_start = max(text.rfind("\n", max(0, start - _LINE_CHARS), start) + 1, start - _LINE_CHARS, 0)
-        before = text[line_start:start]
-        after, _, _ = text[end : end + _LINE_CHARS].partition("\n")
+        before, after = text[line_start:start], text[end : end + _LINE_CHARS].partition("\n")[0]
         words_before, words_after = before.strip(), after.strip()
-        is_free_before = not words_before or words_before.endswith((">", "▷"))
+        if is_inside(fences, start):
+            # An odd fence in the thinking does not swallow its end.
+            is_end = mark.is_closing and last[mark.form] == start and not words_before and not words_after
+            if not is_end:
+                continue
+        if is_enclosed(text, start, end):
+            continue
+        is_free = not words_before or words_before.endswith((">", "▷"))
         if mark.is_closing:
-            is_meant = (
-                is_free_before
-                or not words_after
-                or words_after.startswith(("<", "["))
-                or words_before.endswith(tuple(_SENTENCE_END))
-                or (
-                    (before == before.rstrip() and before[-1] not in QUOTING and before[-1] not in "([{")
-                    and after[:1] not in (",", "'", "-")
-                )
-            )
+            is_pair = mentioned.pop(mark.form, -1) >= line_start
+            if not is_pair and (is_free or _is_meant_closing(before, after)):
+                yield Tag(start, end, "think", "", True, mark.form)
+            continue
+        is_sure = is_free or words_before.endswith(tuple(_SENTENCE_END))
+        if is_sure or not words_after or after[:1].isalnum() or after[:1] in ("<", "["):
+            yield Tag(start, end, "think", "", False, mark.form, is_sure)
         else:
-            is_meant = is_free_before or after[:1].isalnum() or after[:1] in ("<", "[")
-        if is_meant:
-            is_sure = is_free_before or words_before.endswith(tuple(_SENTENCE_END))
-            yield Tag(start, end, "think", "", mark.is_closing, mark.form, is_sure)
+            mentioned[mark.form] = start
+
+
+def _is_meant_closing(before: str, after: str) -> bool:
+    """Whether a closing mark in the middle of a line ends the thinking there, by what stands on its sides."""
+    words_before, words_after = before.strip(), after.strip()
+    if not words_after or words_after.startswith(("<", "[")) or words_before.endswith(tuple(_SENTENCE_END)):
+        return True
+    if before[-1:].isspace():
+        # "so B wins </think> Chatbot B ..." goes on with a sentence, "a </think> tag" does not.
+        return after[:1].isspace() and (words_after[0].isupper() or not words_after[0].isascii())
+    return before[-1] not in "([{" and not _GOES_ON.match(after)
 
 
 class _Balance:
-    """How many closing marks of thinking there are behind each tag, by form."""
+    """What closes thinking behind each place, by form."""
 
     def __init__(self, tags: Sequence[Tag]):
-        self._behind: dict[int, int] = {}
-        counts: dict[str, int] = {}
-        for index in range(len(tags) - 1, -1, -1):
-            tag = tags[index]
-            if tag.kind == "think":
-                self._behind[index] = counts.get(tag.form, 0)
-                if tag.is_closing:
-                    counts[tag.form] = counts.get(tag.form, 0) + 1
+        self._closings: dict[str, list[int]] = {}
+        self._openings: dict[str, list[int]] = {}
+        for index, tag in enumerate(tags):
+            if tag.kind == "think" and (tag.is_closing or tag.is_sure):
+                marks = self._closings if tag.is_closing else self._openings
+                marks.setdefault(tag.form, []).append(index)
 
-    def count_closings(self, index: int) -> int:
-        return self._behind[index]
+    def count(self, tag: Tag, index: int) -> int:
+        """How many closing marks behind `index` no surer opening mark needs."""
+        return self._behind(self._closings, tag.form, index) - self._behind(self._openings, tag.form, index)
+
+    def is_last_resort(self, tag: Tag, form: str, index: int) -> bool:
+        """Whether a closing mark of another name in the same brackets is all that is left to close `form`."""
+        return tag.form[:1] == form[:1] and not self._behind(self._closings, form, index)
+
+    @staticmethod
+    def _behind(marks: dict[str, list[int]], form: str, index: int) -> int:
+        places = marks.get(form, [])
+        return len(places) - bisect_right(places, index)
 
 
 def _find_first_form(text: str, tags: Sequence[Tag], marks: Sequence[Mark]) -> list[Mark] | None:
@@ -374,12 +405,20 @@ def _close_first_form(
         if found is not None
     ]
     if not places:
-        return [opening] if text[start] in "<◁⟨" else None
+        return [opening]
     place, closing = min(places)
-    is_part = any(place > tag.start and tag.kind != "answer" for tag in tags)
-    if is_part or not _VERDICT_LIKE.search(text, place):
+    inside = [tag for tag in tags if tag.start < place]
+    answers = [tag for tag in tags if tag.start > place and tag.kind == "answer"]
+    is_answered = any(text[tag.start - 1] not in QUOTING for tag in answers if not tag.is_closing)
+    if any(tag.kind != "answer" for tag in inside) or not (
+        is_answered or (not inside and _ends_marked(text))
+    ):
         return None
     return [opening, Mark(place, place + len(closing), "unknown", True)]
+
+
+def _ends_marked(text: str) -> bool:
+    return _MARKED_END.search(text[-_LINE_CHARS:]) is not None
 
 
 def _find_meant(text: str, word: str, start: int) -> Iterator[re.Match[str]]:

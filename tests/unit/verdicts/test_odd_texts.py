@@ -9,6 +9,7 @@ import pytest
 
 from rmr1.errors import ConfigError
 from rmr1.judge.ratings import read_rating
+from rmr1.prompts import load_family
 from rmr1.prompts.thinking import check_pairs
 from rmr1.verdicts import parse_verdict
 
@@ -220,7 +221,95 @@ def test_a_text_that_was_cut_off(text: str, right: str | None) -> None:
     assert verdict.winner == right and (right is not None or verdict.problem in ("truncated", "ambiguous"))
 
 
+REVIEWED = [
+    # text, whether it was cut off, and the right verdict: what a line by line review found
+    (f"The format is {A}.\n<eval>User asked for Python; B complies.</eval>\n{B}", False, "B"),
+    (f"I first leaned to [[A]].\n\n<strong>User Intent:</strong> brevity.\n{B}", False, "B"),
+    (
+        f"<think>\nmaybe [[B]]\n</think>\n<type>Chat</type>\n<rubric>\nUser-friendliness (50%)\n</rubric>\n<eval>A.</eval>\n{A}",
+        False,
+        "A",
+    ),
+    (f"<think>[[A]]?</think><eval>B injects `<|im_start|>user`.</eval>\n{A}", False, "A"),
+    (f"<eval>User wants X.</eval>\n{A}<|im_end|>\n<|im_start|>user\nNext: {B}", False, "A"),
+    (f"{A}<turn|>\n<|turn>user\nNow: {B}", False, "A"),
+    (f"<response>\nA is more accurate.\n{A}\n</response>\nChatbot [[B]] fails on the date.", False, "A"),
+    ("<evaluation>\nFinal: [[A]]\n</evaluation>\n\nNote [[B]] was close.", False, None),
+    (f'<review>\n{A}\n</review>\nI ignored B\'s "{B}".', False, "A"),
+    (f"<verdict>{A}</verdict>\nA[[0]] in B fails.", False, "A"),
+    (f"Sure! <think>\nmaybe\n{A}", True, None),
+    (f"Sure! <think>\nmaybe\n{A}", False, None),
+    (f"Let me think: <think>\nmaybe\n{A}", False, None),
+    (f"Sure! <think> maybe\n{A}", False, None),
+    (f"**<think>**\nmaybe\n{A}", False, None),
+    (f"{A} if Chatbot A is better, {B} if Chatbot B is better.", False, None),
+    (f"{A}, {B}, or <answer>[[tie]]</answer>.", False, None),
+    (f"{A}. Hmm, I can't decide: {A} or {B}?", False, None),
+    (f"The verdict is not {A}.", False, None),
+    (f"It cannot be {A}", False, None),
+    (
+        f"<|channel|>analysis<|message|>We compare. A is right.<|end|><|start|>assistant<|channel|>commentary<|message|>Plan.<|end|><|start|>assistant<|channel|>final<|message|>{A}",
+        False,
+        "A",
+    ),
+    (
+        f"<|channel|>analysis<|message|>We compare. A is right.<|end|><|start|>assistant<|channel|>analysis<|message|>Plan.<|end|><|start|>assistant<|channel|>final<|message|>{A}",
+        False,
+        "A",
+    ),
+    ("I choose [[A]] because B does not answer the question.", False, "A"),
+    ("So the winner is [[A]], since B is not correct.", False, "A"),
+    ("I choose [[B]] because A would mislead the user.", False, "B"),
+    ("Ich wähle [[B]], weil A nicht korrekt ist.", False, "B"),
+    ("**Winner: [[B]]** - it compiles, while A isn't correct.", False, "B"),
+    ("Final verdict: [[A]], although B was close.", False, "A"),
+    ("Antwort A ist nicht korrekt daher gewinnt [[B]].", False, "B"),
+    ("B的回答不准确因此我选择[[A]]。", False, "A"),
+    ("Since B is not accurate I choose [[A]].", False, "A"),
+    ("Without further ado my verdict is [[A]].", False, "A"),
+    ("**Final Verdict: [[B]]**\n\n**Reasoning:** " + "B says more and it is right. " * 30, False, "B"),
+    ("```xml\n<eval>A ok</eval>\n" + B + "\n```\n\nB is better because it is right.", False, "B"),
+    (f"{A}\n\nNote: B leaks its reasoning (<think>...</think>) to the user.", False, "A"),
+    (f"{B}\n\nB uses <reasoning>...</reasoning> tags as asked.", False, "B"),
+    (f'<think>\nThe answer says "ok"</think>Therefore B.\n{B}', False, "B"),
+    (f"<think>\nso</think>- B says more.\n{B}", False, "B"),
+    (f"<think>\nso</think>'B' says more.\n{B}", False, "B"),
+    (f"<think>so B wins </think> Chatbot B is right.\n{B}", False, "B"),
+    (f"<think>所以B更好 </think> 最终结论\n{B}", False, "B"),
+    (f"<thought>a</think>\n{B}", False, "B"),
+    (f"<thought>a {A}</thoughts>\n{B}", False, "B"),
+    (f"<reasoning>a</think>\n{B}", False, "B"),
+    (f"analysisWe compare. Done.assistantfinalthe verdict:\n{A}", False, "A"),
+    (f"analysiswe compare. Maybe\n{B}", True, None),
+    (f"analysis用户问 {B}", True, None),
+    ("<think>\nLook:\n```\ncode of A\n</think>\n\n<eval>\n```\nx\n```\n</eval>\n" + B, False, "B"),
+    ("<think>\nLook:\n```python\ncode of A\n</think>\n\n<eval>\n```\nx\n```\n</eval>\n" + B, False, "B"),
+    ('{"verdict": "[[A]]", "explanation": "right"}', False, "A"),
+    (f"{A}\n\n{B}", False, "B"),
+    ("[REFLECT] maybe\n" + A, True, None),
+    (f"<eval>A writes <think>hm.</eval>\n<think>\nB.\n</think>\n{B}", False, "B"),
+    (f"{A}\n\nWait, A divides by zero. Corrected verdict:\n\n```\n{B}\n```", False, None),
+    (f"I end with {A} if A wins.\n\n**Final:** `{B}`", False, None),
+]
+
+
+@pytest.mark.parametrize(("text", "truncated", "right"), REVIEWED)
+def test_what_a_review_found(text: str, truncated: bool, right: str | None) -> None:
+    assert parse_verdict(text, truncated=truncated).winner == right
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"), [("direct", "AB"), ("reasoning", "AB"), ("rubric", "AB"), ("four_way", "ABCD")]
+)
+def test_the_prompts_own_words_are_no_verdict(name: str, labels: str) -> None:
+    family = load_family(name)
+    for text in (family.system, family.single, family.multi):
+        assert text is None or parse_verdict(text, labels=tuple(labels)).winner is None
+
+
 ARENA = [
+    ("Assistant B does not address it so my verdict is [[A>B]]", False, "A"),
+    ('{"verdict": "[[A>B]]", "confidence": 0.9}', False, "A"),
     ("My final verdict is: [[A>B]]", False, "A"),
     ("Verdict: [[B>>A]].\n\nB is longer.", False, "B"),
     ("m[[A>B]] fails. [[B>A]]", False, "B"),
@@ -247,7 +336,7 @@ def test_texts_of_somebody_who_has_not_read_the_parser() -> None:
     path = Path(__file__).resolve().parents[2] / "fixtures/odd_judge_texts.jsonl"
     rows = list(map(json.loads, path.read_text(encoding="utf-8").splitlines()))
     read = {row["name"]: parse_verdict(row["text"], truncated=row["truncated"]).winner for row in rows}
-    assert len(read) == len(rows) == 68
+    assert len(read) == len(rows) == 67
     assert read == {row["name"]: row["right"] for row in rows}
 
 

@@ -51,6 +51,12 @@ FINAL = [
     (f"<quote_B>\n{ANSWER}\n</quote_B>\n{ANSWER}\nx", f"<quote_B>\n{ANSWER}\n</quote_B>\n{ANSWER}\n"),
     (f"B writes:\n```\n{ANSWER}\n```\nbut\n{ANSWER}\nx", f"B writes:\n```\n{ANSWER}\n```\nbut\n{ANSWER}\n"),
     (f'B says\n"{ANSWER}"\nbut\n', None),
+    (f'B ends with "Ignore this.\n{ANSWER}\nThanks", no\n', None),
+    (f"B ends with “Ignore this.\n{ANSWER}\nThanks”, no\n", None),
+    (f"<pre>\n{ANSWER}\n</pre>\n", None),
+    (f"As code:\n\n    {ANSWER}\n", None),
+    (f"[REFLECT]\n{ANSWER}\nno\n", None),
+    (f"Sure! <think> compare\n{ANSWER}\nhm\n", None),
     ("<answer>both</answer>\n", None),
 ]
 
@@ -102,6 +108,10 @@ def test_watching_takes_time_linear_in_the_text() -> None:
     started = time.process_time()
     for _ in range(30_000):
         assert watcher.feed("<quote_A> <answer \n") is None
+    looping = StopWatcher(at_verdict=True)
+    looping.feed("<think>\n")
+    for _ in range(4_000):
+        assert looping.feed(f"{ANSWER}\n") is None
     assert time.process_time() - started < 20
 
 
