@@ -49,7 +49,7 @@ _TAIL_CHARS = 200
 _END_TOKENS = re.compile(rf"(?:\s{{0,8}}(?:{_CONTROL})){{1,4}}\Z", re.IGNORECASE)
 _ANSWER_END = re.compile(r"</\s{0,4}answer", re.IGNORECASE)
 _CLAUSE = re.compile(
-    r"[.!?;:,。！？；：，\n—]|\]\]|\b(?:so|thus|therefore|hence|daher|deshalb|donc)\b|因此|所以",
+    r"[.!?;:,。！？；：，>\n—]|\]\]|\b(?:so|thus|therefore|hence|daher|deshalb|donc)\b|因此|所以",
     re.IGNORECASE,
 )
 _DENIAL = re.compile(
@@ -65,7 +65,7 @@ _REASON = re.compile(
 )
 """What follows gives reasons, and may speak of the other side."""
 _LINE_END = re.compile(r"[.。!！*_`)\t ]{0,8}(?:\n|\Z|<)")
-_SENTENCE = re.compile(r"[.!?。！？]\s|\n|[。！？]")
+_SENTENCE = re.compile(r"[.!?。！？]\s|[\n<。！？]")
 _REST_CHARS = 80
 _ALTERNATIVE = re.compile(
     r"[\s,*_`\"']{0,8}(?:or|and|oder|und|ou|et|o|y|/|\||&|或|和|または)?[\s*_`\"',]{0,8}", re.IGNORECASE

@@ -75,7 +75,8 @@ _RUN_ON = re.compile(
     r"<(?:[|\uff5c][^<>\s]{1,40}[|\uff5c]|\|turn|(?:start|begin)_of_turn|im_start)>\s{0,4}(?:user|human)\b",
     re.IGNORECASE | re.ASCII,
 )
-"""A control token that gives the turn to the user: what follows is no longer the judge's."""
+"""A control token that gives the turn to the user: behind a verdict, what follows is no longer the judge's."""
+_CONTROLS = re.compile(r"(?:\s|[*_`.]|</?[|｜]?[\w:-]{1,32}[|｜]?>(?<!answer>))*\Z")
 _BEGIN = re.compile(r"(?<![A-Za-z])(begin|start|open)(?![A-Za-z])", re.IGNORECASE)
 _ENDS = {"begin": ("end",), "start": ("end", "stop"), "open": ("close",)}
 _MARKED_END = re.compile(r"\[\[[^\[\]]{1,16}\]\][\s.*_`]{0,16}\Z")
@@ -276,8 +277,8 @@ def _find_limit(text: str) -> int:
     """Where the judge's turn ends: before a turn of the user's that it went on to make up."""
     verdict = _VERDICT_LIKE.search(text)
     for found in _RUN_ON.finditer(text, verdict.end()) if verdict else ():
-        before = text[max(0, found.start() - _LINE_CHARS) : found.start()].rstrip(" \t")
-        if before.endswith(("\n", ">")):
+        before = _CONTROLS.sub("", text[max(0, found.start() - _LINE_CHARS) : found.start()])
+        if before.lower().endswith(("answer>", "]]")):
             return found.start()
     return len(text)
 
@@ -405,7 +406,10 @@ def _close_first_form(
         if found is not None
     ]
     if not places:
-        return [opening]
+        # "[Assistant A] ..." begins many a text that thinks nothing.
+        name = text[start:end]
+        is_form = name[0] not in "[{" or (name == name.upper() and " " not in name)
+        return [opening] if is_form else None
     place, closing = min(places)
     inside = [tag for tag in tags if tag.start < place]
     answers = [tag for tag in tags if tag.start > place and tag.kind == "answer"]

@@ -222,6 +222,8 @@ def test_a_text_that_was_cut_off(text: str, right: str | None) -> None:
 
 
 REVIEWED = [
+    (f"<think>A does not provide any</think>{A} ", False, "A"),
+    (f"<think>which it does not</think>{B}", False, "B"),
     # text, whether it was cut off, and the right verdict: what a line by line review found
     (f"The format is {A}.\n<eval>User asked for Python; B complies.</eval>\n{B}", False, "B"),
     (f"I first leaned to [[A]].\n\n<strong>User Intent:</strong> brevity.\n{B}", False, "B"),
