@@ -153,11 +153,13 @@ class RequestReader:
             text="", finish_reason=finish_reason, prompt_tokens=prompt_tokens, model=self.name, error=reason
         )
 
-    def find_verdict(self, prepared: Prepared, text: str, tokens: Sequence[int]) -> VerdictPlace | None:
-        """Where the row `tokens`, whose text is `text`, says which answer is better."""
+    def find_verdict(
+        self, prepared: Prepared, text: str, tokens: Sequence[int], *, is_cut: bool
+    ) -> VerdictPlace | None:
+        """Where the row `tokens`, whose text is `text`, says which answer is better; `is_cut` by the token limit."""
         labels = prepared.request.prompt.labels
         opening = find_opening(prepared, text)
-        span = find_verdict_span(opening + text, labels, prepared.thinking)
+        span = find_verdict_span(opening + text, labels, prepared.thinking, truncated=is_cut)
         if span is None or span[0] < len(opening):
             return None
         start, end = span[0] - len(opening), span[1] - len(opening)

@@ -279,7 +279,7 @@ class TransformersEngine:
 
     def _read_verdict(self, prepared: Prepared, text: str, row: Sampled) -> list[float] | None:
         """The labels' log-probabilities at the verdict letter, of the model's own distribution."""
-        place = self._reader.find_verdict(prepared, text, row.tokens)
+        place = self._reader.find_verdict(prepared, text, row.tokens, is_cut=row.finish_reason == "length")
         if place is None:
             return None
         if place.is_single and place.first in row.probes:

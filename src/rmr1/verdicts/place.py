@@ -129,9 +129,11 @@ def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = Fal
     return place
 
 
-def find_verdict_span(text: str, labels: Sequence[str], thinking: Sequence[Pair] = ()) -> Span | None:
+def find_verdict_span(
+    text: str, labels: Sequence[str], thinking: Sequence[Pair] = (), *, truncated: bool = False
+) -> Span | None:
     """Where the letter of the text's verdict stands, `(start, end)`; None if there is none of `labels`."""
-    place = find_place(read_outline(text, labels, thinking), labels)
+    place = find_place(read_outline(text, labels, thinking), labels, truncated=truncated)
     if place.span is None or place.word is None:
         return None
     return place.span if place.word.lower() in {label.lower() for label in labels} else None

@@ -2,10 +2,9 @@
 
 `tail`       RM-R1's reward rule (arXiv 2505.02387): only the last 80 characters of the raw text
              count; A wins where `<answer>[[A]]</answer>` stands there and B's does not; exact strings.
-`tagged`     the default: the last answer tag of the judge's own words. Tolerant to case and blanks;
-             `[[A]]`, `A` and either in `**` are read. What stands there decides, readable or not: no
-             earlier tag is fallen back to. Where there is no answer tag at all, a bare `[[A]]` counts
-             if nothing else is marked.
+`tagged`     the default: the last answer tag of the judge's own words that is meant, readable or not;
+             without any, a bare `[[A]]`, or a name that is all the text says. What is meant and what is
+             only mentioned: `rmr1.verdicts.place`.
 `published`  RM-R1's evaluation rule: the whole raw text, thinking included; A wins where `[[A]]`
              occurs and `[[B]]` does not; exact strings.
 `arena`      JudgeBench and Arena-Hard: `[[A>>B]]`, `[[A>B]]`, `[[A=B]]` and their mirrors, or a bare

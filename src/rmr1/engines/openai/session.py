@@ -436,7 +436,9 @@ class ChatSession:
         composed = compose_text(choice, params.stop, params.thinking)
         found = None
         if params.verdict_logprobs and choice.tokens:
-            span = find_verdict_span(composed.text, labels, params.thinking)
+            span = find_verdict_span(
+                composed.text, labels, params.thinking, truncated=composed.finish_reason == "length"
+            )
             start = composed.content_start
             if span is not None and span[0] >= start:
                 inner = (span[0] - start, span[1] - start)

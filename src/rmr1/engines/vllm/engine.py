@@ -330,7 +330,9 @@ class VLLMEngine:
         if row.error is not None:
             return
         prepared = row.task.prepared
-        place = self._reader.find_verdict(prepared, row.text, row.tokens)
+        place = self._reader.find_verdict(
+            prepared, row.text, row.tokens, is_cut=row.finish_reason == "length"
+        )
         if place is None:
             return
         row.spellings = place.spellings
