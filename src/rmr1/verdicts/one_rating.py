@@ -8,12 +8,14 @@ A number is a rating by where it stands:
 - alone on the first or the last line; with its scale of ten alone in a sentence, or at its end behind a
   comma, a bracket or "so" ("complete and true, so 9/10");
 - behind a name and a colon: the rating's own ("Rating: 8"), or any name if the scale is there
-  ("Bewertung: 7/10"), unless several names have one each, which are parts of a rating;
-- as what a rating is said to be ("my rating is 8"), or as what is given ("I give it an 8").
+  ("Quality: 7/10"), unless several names have one each, which are parts of a rating: then the name of the whole
+  decides ("Final: 7/10"); an element `<rating>8</rating>` is such a line;
+- as what a rating is said to be ("my rating is 8", "a rating of 8 to this response"), or as what is given ("I give it
+  an 8"), also in Chinese and, with the scale, in other languages ("Ich gebe 8 von 10").
 
-So "step 2", "3 of 5 cases" and "x = 7" are none. Neither are another scale (4/5, 80/100), halves (7.5),
-ranges, two numbers in one sentence, denials ("not an 8/10"), quoted words, and numbers outside 1 to 10.
-Nothing is rescaled or rounded.
+So "step 2", "3 of 5 cases" and "x = 7" are none. Neither are a part alone ("8/10 for accuracy", "its style deserves
+9/10"), the result of a problem ("Final answer: 4/10"), another scale (4/5, 80/100), halves (7.5), ranges, two numbers
+in one sentence, denials ("not an 8/10"), quoted words, and numbers outside 1 to 10. Nothing is rescaled or rounded.
 """
 
 from __future__ import annotations
@@ -36,7 +38,11 @@ _LINES = 200
 
 _WIDE_NAME = "(?:[评評给給打得总總]分|分数|分數|评价|評價|評価|点数|採点|スコア|점수|평점|평가)"
 _PLAIN_NAME = "(?:rating|score|grade|mark)"
-_NAME = f"(?:{_PLAIN_NAME}|{_WIDE_NAME})"
+_OTHER_NAME = (
+    "(?:(?:gesamt)?bewertung|punktzahl|puntuación|calificación|puntaje|punteggio|valutazione|voto|évaluation|beoordeling"
+    "|betyg|pontuação|avaliação|ocena|оценка)"
+)
+_NAME = f"(?:{_PLAIN_NAME}|{_WIDE_NAME}|{_OTHER_NAME})"
 _WORD = "[a-z'\u2019]{1,20}"
 _THING = (
     "(?:response|answer|reply|assistant|output|text|model|solution|completion|chatbot|ai|essay|poem|story|code|translation"
@@ -44,13 +50,16 @@ _THING = (
 )
 """What is rated as a whole; "the style" and "its style" are parts of it."""
 _ANSWER = rf"(?:it|(?:the|its)\s(?:{_WORD}\s)?{_THING}\b|(?:this|that)(?:\s{_WORD})?)"
-_UNIT = r"(?:\s?(?:points?|marks?|[分点點점]))?"
+_UNIT = r"(?:\s?(?:points?|marks?|punkte?n?|puntos|punti|pontos|punten|баллов|[分点點점]))?"
 _NUMBER = rf"(?<![\w.,/+~\u2248%$-])(10|[1-9])(/10)?{_UNIT}(?![\w/%+]|[.,]\d|\s?[-\u2013\u2014]\s?\d)"
 _END = r"(?=[\s.,;:!)\u3002]{0,6}$)"
-_FAIR = r"\s(?:is|seems|feels|would\sbe)\s(?:[a-z]{1,12}\s)?(?:fair|right|apt|appropriate|justified|warranted|reasonable|suitable)\b"
+_FAIR = (
+    r"\s(?:is|seems|feels|would\sbe)\s(?:[a-z]{1,12}\s)?"
+    r"(?:fair|right|apt|appropriate|justified|warranted|reasonable|suitable)\b"
+)
 _AFTER = (
-    rf"(?:{_END}|(?=\s?[,;:!(\u2013\u2014](?!\s?\d)|\s-\s(?!\d)|\s(?:because|since|as|but|and|for|given|from|overall)\b"
-    rf"|\sto\s{_ANSWER}|{_FAIR}|です|である|입니다))"
+    rf"(?:{_END}|(?=\s?[,;:!(\u2013\u2014](?!\s?\d)|\s-\s(?!\d)|\s(?:because|since|as|but|and|for|given|from|overall|here)\b"
+    rf"|\sto\s(?:it\b|(?:the|this|that)\s(?:{_WORD}\s)?{_THING}\b)|{_FAIR}|です|である|입니다|的?{_WIDE_NAME}))"
 )
 _SO = r"(?:so|thus|hence|therefore|overall|but|and)"
 
@@ -61,11 +70,12 @@ _JSON = re.compile(rf'"[^"\n]{{0,30}}{_NAME}[^"\n]{{0,30}}"\s?:\s?"?{_NUMBER}"?\
 
 _ALONE = re.compile(rf"[\s(]{{0,4}}{_NUMBER}{_END}", _FLAGS)
 _LABELLED = re.compile(
-    rf"([^\W\d_][^\d:=.!?()]{{1,60}}?)\s?(:|=|\u2192|\s[-\u2013\u2014]|\s->)\s?{_NUMBER}{_AFTER}", re.I
+    rf"([^\W\d_][^\d:=.!?()]{{0,60}}?)\s?(:|=|\u2192|\s[-\u2013\u2014]|\s->)\s?{_NUMBER}{_AFTER}", re.I
 )
 _WHOLE_NAME = re.compile(
-    rf"(?:(?:my|the|a|final|overall|total)\s){{0,3}}(?:{_NAME}|overall|verdict)(?:\s(?:for|of)\s{_ANSWER})?",
-    _FLAGS,
+    rf"(?:(?:my|the|a|final|overall|total)\s){{0,3}}(?:{_NAME}|overall|verdict)(?:\s(?:for|of)\s{_ANSWER})?"
+    rf"|(?:(?:meine?|ma|mi|mia|la|minha|mijn|min|моя)\s)?{_OTHER_NAME}",
+    re.I,
 )
 _TOTAL = re.compile(
     r"(?:(?:the|in|my)\s)?(?:final|overall|total|combined|gesamt|global|insgesamt|au\stotal|en\stotal|in\stotale)"
@@ -75,8 +85,10 @@ _TOTAL = re.compile(
 )
 """With its scale the name of the whole beside its parts."""
 _RESULT = re.compile(
-    r"(?:(?:the|an?|my|its|our|die|das|la|le|el)\s)?(?:(?!(?:the|an?|its|this|that)\b)[^\W\d]{1,20}\s){0,2}"
+    r"[a-z]|(?:(?:so|thus|hence|therefore),?\s)?(?:(?:the|an?|my|its|our|die|das|la|le|el)\s)?"
+    r"(?:(?!(?:the|an?|its|this|that)\b)[^\W\d]{1,20}\s){0,2}"
     r"(?:(?:answer|result|solution|probability|chance|ratio|fraction|proportion|share|value|output|sum|quotient"
+    r"|error|mistake|test|fact|claim|step|case|item|question|page|slide|part"
     r"|antwort|ergebnis|wahrscheinlichkeit|réponse|résultat|probabilité|respuesta|resultado|probabilidad)s?"
     r"(?:\s(?:of|for|that|is)\b.*|\s[a-z]{2,12}ed)?|odds|passed|correct|solved|failed)|\w{0,6}(?:答案|结果|結果|概率)",
     re.I,
@@ -84,22 +96,31 @@ _RESULT = re.compile(
 """What a problem has; a share of ten is then no rating."""
 _GIVE = r"\b(?:award|assign|giv|gav)(?:e|ed|ing)?"
 """Not "gives": that is what the response does."""
-_SAID = tuple(
-    re.compile(before + _NUMBER + _AFTER, _FLAGS)
-    for before in (
-        rf"(?<!\bhas\sa\s)\b{_PLAIN_NAME}(?:\s(?:for|of)\s{_ANSWER}|\sI\s{_WORD})?"
-        r"(?:\s(?:is|was|of|at|stays|remains|(?:would|should|will)\sbe):?\s(?:an?\s)?|\s?(?:[:=\u2192]|->)\s?)",
-        rf"\b(?:rat|scor|grad)(?:e|ed|ing)?\s{_ANSWER}\s(?:(?:as|at|with)\s)?(?:an?\s(?:{_WORD}\s)?)?",
-        # Without an article it could be the number that the response gives.
-        rf"{_GIVE}\s(?:it\s|{_ANSWER}\san?\s(?:{_WORD}\s)?|an?\s(?=\d{{1,2}}(?:/10)?\sto\s{_ANSWER}))",
-        rf"\b(?:rat|scor|deserv|earn|merit)(?:e|es|s|ed|ing)?\san?\s(?:{_WORD}\s)?",
-        r"(?:\b(?:gets?|receives?|say|worth|is)|'s|\u2019s)\san?\s",
-        rf"(?:{_WIDE_NAME})\s?(?:应该?|應該?)?[是为為は은는:=]\s?",
-        r"[打给給]\s?",  # "give"
-        r"[打给給][^\d,.;:]{1,12}(?=\d{1,2}(?:/10|\s?[分点點점]))",
-    )
+_SAID = (
+    *(
+        re.compile(before + _NUMBER + _AFTER, _FLAGS)
+        for before in (
+            r"(?<!\bhas\sa\s)(?<!\bgives\sa\s)(?<!\bassigns\sa\s)(?<!\bawards\sa\s)"
+            rf"\b{_PLAIN_NAME}(?:\s(?:for|of)\s{_ANSWER}|\sI(?:\s{_WORD}){{1,2}})?"
+            r"(?:\s(?:is|was|of|at|stays|remains|(?:would|should|will)\sbe):?\s(?:an?\s)?|\s?(?:[:=\u2192]|->)\s?)",
+            rf"\b(?:rat|scor|grad)(?:e|ed|ing)?\s{_ANSWER}\s(?:(?:as|at|with)\s)?(?:an?\s(?:{_WORD}\s)?)?",
+            # Without an article it could be the number that the response gives.
+            rf"{_GIVE}\s(?:it\s|{_ANSWER}\san?\s(?:{_WORD}\s)?|an?\s(?=\d{{1,2}}(?:/10)?\sto\s{_ANSWER}))",
+            rf"\b(?:rat|scor|deserv|earn|merit)(?:e|es|s|ed|ing)?\san?\s(?:{_WORD}\s)?",
+            r"(?:\b(?:gets?|receives?|say|worth|is)|'s|\u2019s)\san?\s",
+            rf"(?:{_WIDE_NAME})\s?(?:应该?|應該?)?[是为為は은는:=]\s?",
+            r"[打给給]\s?",  # "give"
+            r"(?:[打给給][^\d,.;:]{1,12}|值得?)(?=\d{1,2}(?:/10|\s?[分点點점]))",
+            r"\b(?:ver)?(?:gebe|donne|doy|geef|dou)\s[^\d,.;:]{0,40}?\b(?:eine?|une?|een|um)\s",
+        )
+    ),
+    re.compile(
+        rf"\b(?:{_OTHER_NAME}|not[ea])\s(?:ist|est|es|é|è|is|är)\s(?:(?:eine?|une?|um|de)\s)?{_NUMBER}{_AFTER}",
+        re.I,
+    ),
 )
 _I = r"(?:\b(?:ich|je|ik|jag|jeg|eu|yo|io|doy|daría|otorgo|asigno|dou|daria|gli\sdo|le\sdo|я|ставлю|даю)\b|\bj['\u2019])"
+"""How a sentence begins that gives a rating: another language's "I", or its verb."""
 _SCALED = (
     *(
         re.compile(before + _NUMBER + after, _FLAGS)
@@ -110,13 +131,17 @@ _SCALED = (
                 _AFTER,
             ),
             (r"\b(?:gets?|receives?|say|worth|rated?|scores?|deserves?|earns?|merits?)\s(?:at\s)?", _AFTER),
-            (rf"(?:[,;:(\u2013\u2014]\s?(?:{_SO}\s)?|\b{_SO}\s)", _END),
+            (rf"(?:[,;:(\u2013\u2014]\s?(?:{_SO}\s)?|(?<!\bis\s)\b{_SO}\s)", _END),
         )
     ),
-    re.compile(rf"{_I}[^\d.!?,;:]{{0,60}}?{_NUMBER}(?:{_AFTER}|(?=\s(?:ver)?geben\b))", re.I),
+    re.compile(
+        rf"{_I}[^\d.!?,;:]{{0,60}}?{_NUMBER}(?:{_AFTER}|(?=\s(?:(?:ver)?geben|à|a|al|für|pour|para|per|voor|aan)\b))",
+        re.I,
+    ),
 )
 _DENIED = re.compile(
-    r"\b(?:not|never|no|nor|than|least|most|cannot|nicht|kein\w*|pas|jamais|niet|inte|ikke|não|не)\b|n['\u2019]t\b|[不没沒非]|ない",
+    r"\b(?:not|never|no|nor|nobody|hardly|than|least|most|cannot|nicht|kein\w*|pas|jamais|niet|inte|ikke|não|не)\b"
+    r"|n['\u2019]t\b|[不没沒非]|ない",
     re.I,
 )
 _CLAUSE = re.compile(
@@ -124,16 +149,18 @@ _CLAUSE = re.compile(
 )
 _JUDGE = re.compile(
     r"(?<!\bthat\s)(?<!\bif\s)(?<!\bthan\s)(?<!\bas\s)(?<!\bdo\s)(?<!\bdid\s)(?<!\bcan\s)(?<!\bcould\s)"
-    r"(?<!\bwill\s)(?<!\bwould\s)(?<!\bshould\s)(?<!\bhave\s)\b(?:I|we|We)\b"
+    r"(?<!\bwill\s)(?<!\bwould\s)(?<!\bshould\s)(?<!\bhave\s)(?<!\bmean\s)\b(?:I|we|We)\b"
 )
 """Who rates, unless as the subject of what is denied: "not that I would", "never would I"."""
 _REASON = re.compile(
-    rf"^\s?(?:because|since|as|although|though|while|given|when)\b.*?(?=\b(?:my|the)\s(?:{_WORD}\s)?{_PLAIN_NAME}\b)",
+    rf"^\s?(?:because|since|as|although|though|while|given|when)\b.*?(?=\b(?:my|the)\s(?:{_WORD}\s)?{_PLAIN_NAME}\b"
+    r"|\b(?:it|this)\s(?:gets|receives|deserves|earns|merits|is\san?)\b)",
     _FLAGS,
 )
 _NO_PART = (
-    rf"(?!(?:{_WORD}\s)?(?:{_THING}|{_NAME})\b|(?:it|this|that|these|those|me|us|you|now|example|instance|being|all|both|an?|my|our|total|sum|summary|conclusion"
-    r"|general|short|balance|average|end|comparison)\b|[a-z]{2,20}ing\s|[a-z]{1,20}[^s\s]s\b)"
+    rf"(?!(?:{_WORD}\s)?(?:{_THING}|{_NAME})\b|"
+    r"(?:it|this|that|these|those|me|us|you|now|example|instance|being|all|both|an?|my|our|total|sum|summary"
+    r"|conclusion|general|short|balance|average|end|comparison)\b|[a-z]{2,20}ing\s|[a-z]{1,20}[^s\s]s\b)"
 )
 """Behind "for": the whole, a phrase like "in all", or a reason ("missing a case", "errors")."""
 _FOR = rf"(?:in\sterms\sof|for|on|in|regarding|concerning)\s(?:(?:the|its)\s)?{_NO_PART}{_WORD}(?:\s{_WORD})?"
@@ -144,7 +171,9 @@ _PART_BEFORE = re.compile(
 _PART_CLAUSE = re.compile(
     rf"\b(?:its|{_THING}['\u2019]s)\s(?!(?:{_WORD}\s)?{_THING}\b){_WORD}"
     rf"|\bthe\s(?!(?:{_WORD}\s)?(?:{_THING}|{_NAME}|verdict|overall|final)\b){_WORD}\s(?:[a-z]{{2,12}}ly\s)?"
-    r"(?:gets|receives|deserves|earns|merits|scores|is)\b",
+    r"(?:gets|receives|deserves|earns|merits|scores|is)\b"
+    rf"|^\s?(?!(?:it|this|that|which|who|overall|also|still|and|[a-z]{{2,12}}ly|{_THING})\b){_WORD}"
+    r"\s(?:gets|receives|deserves|earns|merits)\b",
     _FLAGS,
 )
 """The style as what is rated: "its style deserves a 9"."""
@@ -154,13 +183,11 @@ _OUT_OF = re.compile(
 )
 _OF = re.compile(r"((?:^|[:=])\s?\d{1,2})\sof\s(\d{1,4})(?=[\s.!]{0,4}$)", re.ASCII)
 _VON = re.compile(
-    r"(?<![\w.,/-])(\d{1,2})\s(?:von|sur|de|sobre|su|van(?:\sde)?|av|af|из)\s(\d{1,4})(?![\d/]|[.,]\d)"
-    r"(?:\s(?:punkte?n?|points?|puntos|punti|pontos|punten|баллов)\b)?",
-    re.I,
+    r"(?<![\w.,/-])(\d{1,2})\s(?:von|sur|de|sobre|su|van(?:\sde)?|av|af|из)\s(\d{1,4})(?![\d/]|[.,]\d)", re.I
 )
 _SCALE = re.compile(
     r"[,\s]{0,2}\(?(?:\b(?:on|using)\s)?(?:\ban?\s|\bthe\s)?(?:"
-    r"\bscale:?\s(?:(?:of|from)\s)?\d\s?(?:to|-|\u2013)\s?(\d{1,4})\b"
+    r"\bscale:?\s(?:(?:of|from)\s)?\d(?:\s\([^()\d]{1,40}\))?\s?(?:to|-|\u2013)\s?(\d{1,4})\b(?:\s\([^()\d]{1,40}\))?"
     r"|(?:\b\d\s?(?:to|-|\u2013)\s?)?\b(\d{1,4})(?:[\s-]point)?[\s-]scale\b"
     r"|(?<=\()\d\s?(?:to|-|\u2013)\s?(\d{1,4})(?=\))|\bout\sof\s(\d{1,4})\b)\)?,?",
     _FLAGS,
@@ -170,7 +197,7 @@ _SCALE_ENDS = re.compile(
     rf"[,\s]{{0,2}}\((?:(?:where|with)\s)?{_ENDS}[^()\d]{{0,40}}\)"
     rf"|[,\s]{{0,2}}(?:\bon\sa\sscale\s)?\b(?:where|with)\s{_ENDS}(?:\s?(?:=|is|being|means|the)\s?(?:the\s)?[a-z]{{1,20}})?,?"
     r"|\s?\((?:where\s)?(\d{1,4})\s?(?:=|is|being)\s?[^()\d]{1,30}\)|\s?\(max(?:imum)?\.?:?\s?(\d{1,4})\)"
-    r"|\(?[满滿]分[为為是:]?\s?(\d{1,4})\s?分?\)?|(\d{1,4})\s?[分点點](?:[满滿]分|満点|制)中?",
+    r"|\(?[满滿]分[为為是:]?\s?(\d{1,4})\s?分?\)?|(\d{1,4})\s?[分点點](?:(?:[满滿]分|満点|制)中?|中)",
     _FLAGS,
 )
 """A scale by its ends, "1 = worst, 10 = best", or by its upper end."""
@@ -178,12 +205,17 @@ _TEN = re.compile(r"(?<=\bof\s)ten\b|(?<=\bto\s)ten\b", _FLAGS)
 _ONE = re.compile(r"\bone(?=\sto\s10\b)", _FLAGS)
 _RIVAL = re.compile(r"(?<![\w./-])(\d{1,4}(?:\.\d{1,3})?)/10(?!\d)|\ban?\s(10|[1-9])\b(?![/.-]\d)", _FLAGS)
 """A number that has the look of a rating wherever it stands in a sentence."""
-_SENTENCES = re.compile(r"(?<=[.!?])(?<!\bmax\.)\s+|(?<=[\u3002!?])")
+_SENTENCES = re.compile(
+    r"(?<=[.!?])(?<!\bmax\.)\s+|(?<=[\u3002!?])|(?<=[;,])\s(?=[^\W\d_][^\d:;,()]{1,30}:\s?\d)"
+)
 _MARKUP = re.compile(r"^\s{0,8}(?:#{1,6}|[-+*\u2022])\s(?=\s{0,8}\D)|[*`\[\]]")
+_ROW = re.compile(r"^\|\s?([^|]{1,60}?)\s?\|\s?([^|]{1,20}?)\s?\|?\Z")
+"""A table's row of a name and a number."""
 _QUOTES = dict.fromkeys(map(ord, '"{}\u201c\u201d'))
 _LIST_NUMBER = re.compile(r"\s{0,8}(\d{1,2})[.)](?:\s|$)", re.ASCII)
 _ELEMENT = re.compile(r"<([a-z][a-z_-]{0,30})>\s{0,8}([^<>]{1,40}?)\s{0,8}</\1>", re.IGNORECASE)
-_HAS_NAME = re.compile(_NAME, _FLAGS)
+_HAS_NAME = re.compile(_NAME, re.I)
+_NAMES_RATING = re.compile(f"{_NAME}|overall|verdict", re.I)
 _HAS_WORD = re.compile(r"[^\W_]")
 _HAS_DIGIT = re.compile(r"\d", re.ASCII)
 
@@ -221,7 +253,7 @@ def read_one_rating(outline: Outline, *, is_cut: bool = False) -> int | None:
 
 def _name_element(element: re.Match[str]) -> str:
     """`<final_rating>8</final_rating>` as a line "final rating: 8", unless it is only spoken of."""
-    if not _HAS_NAME.search(element[1]) or is_enclosed(element.string, *element.span()):
+    if not _NAMES_RATING.search(element[1]) or is_enclosed(element.string, *element.span()):
         return element[0]
     return f"\n{re.sub('[_-]', ' ', element[1])}: {element[2]}\n"
 
@@ -305,13 +337,17 @@ def _read_line(line: str) -> _Rated | None:
     fields = {int(number) for number, _ in _JSON.findall(text)}
     if fields:
         return _Rated(fields.pop() if len(fields) == 1 else None)
-    sentences = _SENTENCES.split(_MARKUP.sub("", text))
+    plain = _ROW.sub(r"\1: \2", _MARKUP.sub("", text))
+    sentences = _SENTENCES.split(plain)
     read = (_read_sentence(one.strip(), is_line=len(sentences) == 1) for one in sentences)
     found = [one for one in read if one is not None]
-    parts = [one for one in found if one.name and not one.is_sure]
-    if len(parts) > 1 and found[-1] is parts[-1]:
-        return _Rated(None, parts[-1].name, is_sure=False)
-    return found[-1] if found else None
+    if not found or found[-1].is_sure or not found[-1].name:
+        return found[-1] if found else None
+    wholes = [one for one in found if one.name and one.is_sure]
+    if wholes:
+        return wholes[-1]
+    num_parts = sum(bool(one.name) for one in found)
+    return found[-1] if num_parts == 1 else found[-1]._replace(rating=None)
 
 
 def _read_sentence(sentence: str, *, is_line: bool) -> _Rated | None:
