@@ -542,6 +542,22 @@ def test_a_reply_of_no_use_still_says_what_it_used() -> None:
             "x",
             "r",
         ),
+        ({"content": ["x", "y"]}, "xy", ""),
+        ({"content": [{"text": {"value": "x"}}]}, "x", ""),
+        ({"content": [{"type": "text", "text": {"value": "x", "annotations": []}}]}, "x", ""),
+        ({"content": {"type": "text", "text": "x"}}, "x", ""),
+        ({"content": [{"type": "markdown", "text": "x"}]}, "x", ""),
+        ({"content": [{"type": "thought_free", "content": [{"text": "x"}, "y"]}]}, "xy", ""),
+        (
+            {"content": [{"type": "redacted_thinking", "data": "q"}, {"type": "markdown", "text": "x"}]},
+            "x",
+            "",
+        ),
+        ({"content": [{"type": "Reasoning.Text", "text": "r"}, "x"]}, "x", "r"),
+        ({"content": [{"thinking": "r"}, {"text": "x"}]}, "x", "r"),
+        ({"content": [{"type": "thinking", "text": "", "thinking": "r"}, "x"]}, "x", "r"),
+        ({"content": [{"type": "message", "content": [{"type": "thinking", "text": "r"}, "x"]}]}, "x", "r"),
+        ({"content": [3, None, {"type": "image_url", "image_url": {"url": "u"}}, "x"]}, "x", ""),
     ],
 )
 def test_contents_of_every_form(message: dict[str, Any], content: str, reasoning: str) -> None:

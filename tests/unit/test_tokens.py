@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.tokens import (
@@ -136,6 +138,47 @@ def test_text_stream_leaves_out_a_last_character_that_is_not_complete() -> None:
     for token in tokens:
         stream.push(token)
     assert stream.finish() == "ok "
+
+
+def read_stream(tokenizer: Any, tokens: list[int]) -> str:
+    stream = TextStream(tokenizer, Endings(tokenizer, SamplingParams(stop=STOP)), StopWatcher(STOP))
+    for token in tokens:
+        stream.push(token)
+    return stream.finish()
+
+
+@pytest.mark.parametrize("style", ["split", "sentencepiece"])
+@pytest.mark.parametrize("text", ["the sign \ufffd", "two \ufffd\ufffd", "\ufffd", "東\ufffd", "> \ufffd"])
+def test_text_stream_keeps_the_sign_that_the_model_wrote(style: str, text: str) -> None:
+    tokenizer = build(style)
+    tokens = encode_text(tokenizer, text)
+    assert read_stream(tokenizer, tokens) == text
+    assert read_stream(tokenizer, tokens[:-1]) == read_stream(tokenizer, tokens[:-2]) == text[:-1]
+
+
+@pytest.mark.parametrize("style", ["split", "sentencepiece"])
+@pytest.mark.parametrize("char", ["é", "東", "🎉"])
+def test_text_stream_leaves_out_only_the_incomplete_character(style: str, char: str) -> None:
+    tokenizer = build(style)
+    tokens = encode_text(tokenizer, f"a\ufffd東{char}")
+    for missing in range(1, len(char.encode())):
+        assert read_stream(tokenizer, tokens[:-missing]) == "a\ufffd東"
+
+
+@pytest.mark.parametrize("sign", ["\ufffd", " \ufffd", "x\ufffd"])
+def test_text_stream_keeps_a_sign_that_is_one_token(sign: str) -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens([sign])
+    (token,) = encode_text(tokenizer, sign)
+    assert read_stream(tokenizer, [*encode_text(tokenizer, "the"), token]) == f"the{sign}"
+
+
+def test_text_stream_leaves_out_first_bytes_behind_other_text() -> None:
+    core = Tokenizer(models.BPE(vocab={"a": 0, "a\u00e6": 1, "\u013f": 2, "\u00b1": 3}, merges=[]))
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    assert decode_tokens(tokenizer, [0, 1, 2, 3]) == "aa\u6771"
+    assert read_stream(tokenizer, [0, 1, 2]) == read_stream(tokenizer, [0, 1]) == "aa"
 
 
 @pytest.mark.parametrize(

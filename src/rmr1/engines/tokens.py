@@ -12,6 +12,7 @@ the piece is split into tokens and scored whole, after the same text.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ _BROKEN = "\ufffd"
 """What an incomplete character decodes to."""
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_SHOWN_BYTES = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+_BYTES = {chr(byte): byte for byte in _SHOWN_BYTES} | {
+    chr(256 + number): byte for number, byte in enumerate(sorted(set(range(256)) - _SHOWN_BYTES))
+}
+"""How byte-level vocabularies write each byte: as its Latin-1 character, or from U+0100 on if that is not shown."""
+_CHAR_BYTES = 4
+"""Most bytes of a character."""
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -77,9 +85,15 @@ class TextStream:
     def finish(self) -> str:
         """The whole text as it was written, up to a stop string's end. A last character that is not complete is
         left out, as servers do it: the token limit may fall inside one."""
+        num_tokens, is_partial = len(self._tokens), False
+        if self._end is None:
+            num_tokens, is_partial = _find_incomplete(self._tokenizer, self._tokens)
+        del self._tokens[num_tokens:]
         self._advance(is_last=True)
         text = "".join(self._pieces)
-        return text.rstrip(_BROKEN) if self._end is None else text[: self._end]
+        if self._end is not None:
+            return text[: self._end]
+        return text.removesuffix(_BROKEN) if is_partial else text
 
     def _advance(self, *, is_last: bool) -> None:
         # Some tokenizers drop the blank before the first token they are given, so new tokens are
@@ -94,6 +108,40 @@ class TextStream:
         self._pieces.append(piece)
         if self._end is None:
             self._end = self._watcher.feed(piece)
+
+
+def _find_incomplete(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> tuple[int, bool]:
+    """How many tokens come before those of a last, incomplete character; and whether the last of these holds its
+    first bytes behind other text. A U+FFFD that the model wrote is a character like any other."""
+    data = b""
+    sizes: list[int] = []
+    for token in reversed(tokens[-_CHAR_BYTES:]):
+        piece = _token_bytes(tokenizer, token)
+        if piece is None:
+            break
+        data = piece + data
+        sizes.append(len(piece))
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    num_open = len(decoder.getstate()[0])
+    num_tokens = len(tokens)
+    for size in sizes:
+        if size > num_open:
+            break
+        num_tokens -= 1
+        num_open -= size
+    return num_tokens, num_open > 0
+
+
+def _token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes | None:
+    """The bytes of a token that decodes to no whole characters; None for one that does."""
+    if _BROKEN not in decode_tokens(tokenizer, [token]):
+        return None
+    raw = tokenizer.convert_ids_to_tokens(token)
+    assert isinstance(raw, str)
+    if byte := _BYTE_TOKEN.fullmatch(raw):
+        return bytes([int(byte[1], 16)])
+    return bytes(_BYTES[char] for char in raw) if _BYTES.keys() >= set(raw) else None
 
 
 class Endings:

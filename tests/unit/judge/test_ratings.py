@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rmr1.judge.ratings import cast_rating, rating_rule, read_rating
 from rmr1.records import PROBLEMS, RATED, RATED_PUBLISHED, Generation
-from tests.unit.verdicts.rating_texts import CUT, TEXTS
+from tests.unit.verdicts.rating_texts import BY_KIND, CUT, TEXTS
 
 READ = [
     ("It is right. <answer>[[9]]</answer>", 9),
@@ -85,6 +85,11 @@ def rating_of(text: str, *, truncated: bool = False) -> float | None:
 
 @pytest.mark.parametrize(("text", "rating"), TEXTS)
 def test_a_number_is_a_rating_by_where_it_stands(text: str, rating: int | None) -> None:
+    assert rating_of(text) == rating
+
+
+@pytest.mark.parametrize(("text", "rating"), [row for rows in BY_KIND.values() for row in rows])
+def test_statements_of_one_kind_read_alike(text: str, rating: int | None) -> None:
     assert rating_of(text) == rating
 
 
@@ -207,6 +212,15 @@ def test_any_text_has_one_whole_rating_or_a_problem(parts: list[str], number: in
         "scale of 1 to 10 ",
         "<answer>8",
         '"score": 8,',
+        "<rating>8</rating>",
+        "</s>",
+        "<",
+        "Ich gebe ",
+        "(1 = worst, 10 = best) ",
+        "because it isn't so I give it [[3]] ",
+        "8/10 for style ",
+        "给这个回答",
+        "满分10分",
         "8",
     ],
 )

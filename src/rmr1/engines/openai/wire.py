@@ -9,7 +9,7 @@ Texts. What a server has delivered is kept as it was written; nothing is cut off
 are sent. Servers cut the string itself off; it is put back where the server names it (`stop_reason` of vLLM,
 `matched_stop` of SGLang), or where it closes a tag that the text leaves open.
 
-Thinking. What a server took out of the text (`reasoning_content`, `reasoning`, parts of a type other than text) comes
+Thinking. What a server took out of the text (`reasoning_content`, `reasoning`, parts named for it) comes
 first again, in `<think>` tags. Marks of thinking inside it get the backslash of `rmr1.prompts.escape`: a response that
 the thinking quotes must not be able to end the thinking.
 """
@@ -50,8 +50,8 @@ CHARS_PER_TOKEN = 4
 
 _HALF = re.compile("[\ud800-\udfff]")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
-_TEXT_PARTS = ("text", "output_text", "input_text", "refusal")
-_PART_FIELDS = ("text", "refusal", "thinking", "reasoning", "summary", "content")
+_THINKING_FIELDS = ("thinking", "reasoning", "summary")
+_PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
 """Where a part of a message holds its text."""
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 
@@ -438,13 +438,20 @@ def _read_content(content: Any) -> tuple[str, str]:
     texts: list[str] = []
     thoughts: list[str] = []
     for part in content if isinstance(content, list) else ():
+        if isinstance(part, str):
+            texts.append(part)
         if not isinstance(part, dict):
             continue
-        kind = str(part.get("type") or "text")
-        # A part of another type than text (`thinking`, `reasoning`, `reasoning.summary`) is what was thought.
-        target = texts if kind in _TEXT_PARTS else thoughts
-        inner = next((part[key] for key in _PART_FIELDS if isinstance(part.get(key), (str, list))), None)
-        target.append("".join(_read_content(inner)))
+        key = next(
+            (key for key in _PART_FIELDS if part.get(key) and isinstance(part[key], str | list | dict)), ""
+        )
+        text, thinking = _read_content(part.get(key))
+        # A part of any other type is text: an unknown one may hold the verdict.
+        kind = str(part.get("type")).lower()
+        if key in _THINKING_FIELDS or "think" in kind or "reason" in kind:
+            text, thinking = "", text + thinking
+        texts.append(text)
+        thoughts.append(thinking)
     return "".join(texts), "".join(thoughts)
 
 
