@@ -2,8 +2,8 @@
 
 Why a request was refused is a guess until it is answered in another form. What a problem points to is tried first:
 parts of the request that it names, and its numbers compared with what was sent. If it points to nothing, each part
-that the server has not taken before is left out alone, then one more with every try. `Form` goes through these
-guesses for one item: what does not make the complaint go away is undone.
+that the server has not taken before is left out alone, then one more with every try; but the temperature only if it
+is named. `Form` goes through these guesses for one item: what does not make the complaint go away is undone.
 """
 
 from __future__ import annotations
@@ -74,6 +74,21 @@ class Form:
     _num_forms: int = 1
     is_over: bool = False
     """Whether nothing is left to try."""
+    since: float = math.inf
+    """When the try was sent that was refused first; `time.monotonic`."""
+    _dialect: Dialect | None = None
+    """That of the run when the item was refused first."""
+
+    def begin(self, sent_at: float, dialect: Dialect) -> None:
+        """A try was refused that was sent then, in this dialect of the run."""
+        self.since = min(self.since, sent_at)
+        self._dialect = self._dialect or dialect
+
+    def follow(self, dialect: Dialect) -> None:
+        """Begin afresh if the dialect of the run has changed since: what was guessed was no part of it."""
+        if self._dialect not in (None, dialect):
+            self._dialect, self.remedies, self.is_over = None, (), False
+            self._levels.clear()
 
     def write(self, dialect: Dialect) -> Dialect:
         for remedy in self.remedies:
@@ -85,6 +100,17 @@ class Form:
         known = problem.complaint in self._seen
         self._seen.add(problem.complaint)
         return known
+
+    def undo(self, problem: Problem) -> bool:
+        """Take back the last guess for one try, if it did not help; False if there is none.
+
+        A trouble that passes shows only in the form as it was meant.
+        """
+        if not self._levels or self._levels[-1].complaint != problem.complaint:
+            return False
+        is_changed = self.remedies != self._levels[-1].base
+        self.remedies = self._levels[-1].base
+        return is_changed
 
     def change(self, problem: Problem, suggest: Callable[[], Iterable[Remedy]]) -> bool:
         """Take the next form; False if there is none left.
@@ -159,6 +185,13 @@ class Refusal:
     """Whether the server has taken no larger prompt yet."""
 
     @property
+    def says_nothing(self) -> bool:
+        """Whether it has no number and names no part of the request."""
+        names = (*_ADAPTABLE, *_TURNS, "role", "messages")
+        said = self.problem.numbers or self.problem.find_parts(names) or self.problem.find_words(names)
+        return not said and not self.problem.is_oversize
+
+    @property
     def is_too_long(self) -> bool:
         """Whether it speaks of the length of prompt and answer: by status, code or numbers."""
         named = self.problem.find_parts([*self.body])
@@ -195,7 +228,6 @@ class Refusal:
             *self._change(self.problem.find_words([*_ADAPTABLE, *_TURNS, "role"])),
             *self._change([*NEUTRAL, "n", "system", "turns", "logprobs"]),
             *(leave_out(rest) for rest in [self.ours & {"top_p", "seed", "stop"}] if rest),
-            *self._change(["temperature"]),
         ]
         alone = list(dict.fromkeys(guesses))
         several = [_combine(alone[:count]) for count in range(2, len(alone) + 1)]

@@ -261,6 +261,7 @@ class ChatSession:
                 expected = partial(server.guess_tokens, num_prompt_tokens, num_choices, params)
                 async with self._take_slot(expected) as (client, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
+                    form.follow(server.dialect)
                     dialect = form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
                         num_choices, reserved = 1, guess
@@ -320,7 +321,7 @@ class ChatSession:
         server = self._server
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
-        remedies, dialect = form.remedies, server.dialect
+        remedies, dialect, sent_at = form.remedies, server.dialect, time.monotonic()
         try:
             async with asyncio.timeout(timeout):
                 response = await client.post(
@@ -352,6 +353,8 @@ class ChatSession:
         if status >= 300:
             if status in REFUSALS and (form.remedies, server.dialect) != (remedies, dialect):
                 raise Adapted  # another request has met it first
+            if status in REFUSALS or status == 500:
+                form.begin(sent_at, dialect)
             problem = read_problem(status, received)
             raise await judge_problem(
                 server, client, problem, response.headers, body, form, num_prompt_tokens=num_most_tokens

@@ -103,7 +103,8 @@ async def judge_problem(
         if status == 500 and form.is_repeated(problem):
             # A passing trouble does not say the same twice, so it may be the request after all.
             refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
-            if not server.change_form(form, refusal) and refusal.is_too_long:
+            is_undone = refusal.says_nothing and form.undo(problem)
+            if not is_undone and not server.change_form(form, refusal) and refusal.is_too_long:
                 return Refused(said, finish_reason="skipped")
         wait = parse_retry_after(headers, now=time.time())
         is_busy = status in _BUSY or wait is not None
