@@ -254,7 +254,13 @@ def refusal_of(
 ) -> Refusal:
     sent = SENT if sent is None else sent
     ours = frozenset(name for name, _ in list_parts(sent)) - {*accepted}
-    settings = {"dialect": Dialect(), "num_prompt_tokens": 100, "is_large": True, **values}
+    settings = {
+        "dialect": Dialect(),
+        "taken": frozenset(),
+        "num_prompt_tokens": 100,
+        "is_large": True,
+        **values,
+    }
     return Refusal(problem=problem_of(said), body=sent, ours=ours, **settings)
 
 
@@ -322,6 +328,14 @@ def test_a_field_names_the_parameter(said: Any) -> None:
 @pytest.mark.parametrize("message", ["messages: roles must alternate", "'seed' is odd", "temperature: 3"])
 def test_what_may_not_be_changed_is_not_guessed_at(message: str) -> None:
     assert suggest_for(message, sent={**SENT, "messages": [USER]}, accepted=("seed", "temperature")) == []
+
+
+def test_what_was_taken_before_is_given_up_for_one_item_if_it_is_named() -> None:
+    taken = frozenset({"seed", "top_p"})
+    for said in ({"error": {"message": "no", "param": "seed"}}, "'seed' is odd"):
+        one = suggest_for(said, accepted=taken, taken=taken)[0]
+        assert one.refused == {"seed"} and not one.is_general
+    assert not any("seed" in one.refused for one in suggest_for("odd", accepted=taken, taken=taken))
 
 
 def test_without_any_words_each_part_is_tried_alone_and_then_all() -> None:

@@ -17,10 +17,8 @@ from rmr1.engines.openai.problems import Problem
 from rmr1.engines.openai.wire import NEUTRAL, Dialect, choices_name, join_turns
 
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
-_ADAPTABLE = (
-    *("temperature", "top_p", *NEUTRAL, "seed", "stop", "n", "top_logprobs", "logprobs"),
-    *LENGTH_FIELDS,
-)
+PARAMETERS = ("temperature", "top_p", *NEUTRAL, "seed", "stop", "n", "top_logprobs", "logprobs")
+_ADAPTABLE = (*PARAMETERS, *LENGTH_FIELDS)
 """What may be left out or renamed for a server that refuses it."""
 _TURNS = ("turns", "system")
 """Forms of the messages, counted among the parts of a request: turns of one role in a row, system text."""
@@ -74,6 +72,7 @@ class Form:
     _num_forms: int = 1
     is_over: bool = False
     """Whether nothing is left to try."""
+    _is_asked_again: bool = False
     since: float = math.inf
     """When the try was sent that was refused first; `time.monotonic`."""
     _dialect: Dialect | None = None
@@ -100,6 +99,12 @@ class Form:
         known = problem.complaint in self._seen
         self._seen.add(problem.complaint)
         return known
+
+    def ask_again(self) -> bool:
+        """Whether an item that was never changed may be asked once more as it is; True once."""
+        is_first = self._num_forms == 1 and not self._is_asked_again
+        self._is_asked_again = True
+        return is_first
 
     def undo(self, problem: Problem) -> bool:
         """Take back the last guess for one try, if it did not help; False if there is none.
@@ -179,6 +184,9 @@ class Refusal:
     ours: frozenset[str]
     """Parts of `body` that may be given up: not what the user asked for by name, and not what the server has taken
     before."""
+    taken: frozenset[str]
+    """Parameters that the server has taken before. Behind a router another one may not: if named they are given up
+    for the item, and for no other."""
     num_prompt_tokens: int
     """Rather too many than too few."""
     is_large: bool
@@ -218,6 +226,7 @@ class Refusal:
             return limits and limits + loose[:1]
         named = self.problem.find_parts((*self.body, *_TURNS))
         changed = self._change(named)
+        changed += [replace(one, is_general=False) for one in replace(self, ours=self.taken)._change(named)]
         pointed = limits + changed if self._sizes else changed + limits
         if self._length_field in named:
             pointed += loose

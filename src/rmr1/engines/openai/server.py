@@ -24,7 +24,15 @@ import orjson
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer, Throttle
 from rmr1.engines.openai.problems import Problem
-from rmr1.engines.openai.remedies import LENGTH_FIELDS, Form, Refusal, Remedy, ask_singly, list_parts
+from rmr1.engines.openai.remedies import (
+    LENGTH_FIELDS,
+    PARAMETERS,
+    Form,
+    Refusal,
+    Remedy,
+    ask_singly,
+    list_parts,
+)
 from rmr1.engines.openai.wire import Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
@@ -216,17 +224,14 @@ class ChatServer:
     ) -> Refusal:
         """The problem beside the request that met it, which `form` has written."""
         with self._lock:
+            parts = {part for part in list_parts(body) if part[0] not in self.extra_body}
+            new = {name for name, _ in parts - self._accepted}
             return Refusal(
                 problem=problem,
                 body=body,
                 dialect=form.write(self.dialect),
-                ours=frozenset(
-                    name
-                    for name, value in list_parts(body)
-                    if name not in self.extra_body
-                    and (name, value) not in self._accepted
-                    and not (self._is_length_fixed and name in LENGTH_FIELDS)
-                ),
+                ours=frozenset(new - {*LENGTH_FIELDS} if self._is_length_fixed else new),
+                taken=frozenset({name for name, _ in parts & self._accepted} & {*PARAMETERS}),
                 num_prompt_tokens=num_prompt_tokens,
                 is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
             )

@@ -113,6 +113,8 @@ async def judge_problem(
         refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
         if server.change_form(form, refusal):
             return Adapted()
+        if status != 413 and refusal.says_nothing and server.patience.max_retries and form.ask_again():
+            return Retry(f"HTTP {status}", problem.message)
         said = str(next(iter(form.reasons.values()), problem))  # of the request as it was meant
         if refusal.is_too_long:
             return Refused(said, finish_reason="skipped")
