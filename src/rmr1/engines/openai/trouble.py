@@ -45,6 +45,7 @@ class Retry(Exception):
         is_busy: bool = False,
         usage: Usage | None = None,
         is_empty: bool = False,
+        is_lasting: bool = False,
     ):
         super().__init__(what)
         self.what = what
@@ -57,6 +58,8 @@ class Retry(Exception):
         self.usage = usage or Usage()
         self.is_empty = is_empty
         """Whether the server has answered, with nothing."""
+        self.is_lasting = is_lasting
+        """Whether it is seldom gone by the next try, however long that waits: it gets few tries, and short waits."""
         self.at = time.monotonic()
 
 
