@@ -153,6 +153,29 @@ def test_a_server_that_fails_at_everything_is_given_up_after_twenty(
 
 
 @pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    "broken",
+    [log_in, break_down, lambda call: Answer(status=429, body=b"used up", headers={"Retry-After": "86400"})],
+    ids=["login", "500", "quota"],
+)
+def test_a_server_that_breaks_in_the_middle_is_given_up_after_fifty(
+    make: Make, verb: str, broken: Callable[[Call], Answer]
+) -> None:
+    user = make(verb, 150, lambda call: answer(call) if len(user.server.calls) <= 10 else broken(call))
+    code, out, err = user.type()
+    assert code == 1
+    said = "50 items in a row failed in the same way"
+    assert verb == "distill" or said in out + err  # which has an alarm of its own as well
+    stored = len(user.stored())
+    assert stored <= 64 and len(user.failed()) == 50
+    # One that goes on with such a run holds answers, and is stopped likewise.
+    code, out, err = user.type()
+    assert code == 1 and (verb == "distill" or said in out + err)
+    assert len(user.stored()) == stored + 50
+    user.finish(150)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_a_url_without_a_version_gets_a_hint(make: Make, verb: str) -> None:
     user = make(verb, 30, break_down)
     url = user.url

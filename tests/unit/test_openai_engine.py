@@ -254,7 +254,13 @@ def refusal_of(
 ) -> Refusal:
     sent = SENT if sent is None else sent
     ours = frozenset(name for name, _ in list_parts(sent)) - {*accepted}
-    settings = {"dialect": Dialect(), "num_prompt_tokens": 100, "is_large": True, **values}
+    settings = {
+        "dialect": Dialect(),
+        "taken": frozenset(),
+        "num_prompt_tokens": 100,
+        "is_large": True,
+        **values,
+    }
     return Refusal(problem=problem_of(said), body=sent, ours=ours, **settings)
 
 
@@ -324,13 +330,24 @@ def test_what_may_not_be_changed_is_not_guessed_at(message: str) -> None:
     assert suggest_for(message, sent={**SENT, "messages": [USER]}, accepted=("seed", "temperature")) == []
 
 
+def test_what_was_taken_before_is_given_up_for_one_item_if_it_is_named() -> None:
+    taken = frozenset({"seed", "top_p"})
+    for said in ({"error": {"message": "no", "param": "seed"}}, "'seed' is odd"):
+        one = suggest_for(said, accepted=taken, taken=taken)[0]
+        assert one.refused == {"seed"} and not one.is_general
+    assert not any("seed" in one.refused for one in suggest_for("odd", accepted=taken, taken=taken))
+
+
 def test_without_any_words_each_part_is_tried_alone_and_then_all() -> None:
     sent = {**SENT, "temperature": 0.7, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
     found = suggest_for("", sent=sent)
     together = found[-1]
     assert together.refused == {
-        "top_k", "min_p", "repetition_penalty", "n", "logprobs", "seed", "stop", "top_p", "temperature"
+        "top_k", "min_p", "repetition_penalty", "n", "logprobs", "seed", "stop", "top_p"
     }  # fmt: skip
+    # Without it the answers would be others; it is named by who refuses it.
+    assert all("temperature" not in remedy.refused for remedy in found)
+    assert suggest_for("no such temperature", sent=sent)[0] == leave_out(["temperature"])
     assert dict(together.changes)["merges_system"] is True
     assert all(remedy.refused <= together.refused for remedy in found)
     assert any(dict(remedy.changes) == {"length_field": None} and not remedy.is_general for remedy in found)
@@ -377,6 +394,19 @@ def test_numbers_and_identifiers_make_no_other_complaint() -> None:
     form = Form()
     assert change(form, "no 1 (req-8f3a)", ONE, TWO) == (ONE,)
     assert change(form, "no 2 (req-77ab)", THREE) == (TWO,)
+
+
+def test_a_form_begins_afresh_when_the_dialect_of_the_run_has_changed() -> None:
+    form, learnt = Form(), Dialect(merges_system=True)
+    form.begin(5.0, Dialect())
+    assert change(form, "a", ONE, TWO) == (ONE,)
+    form.follow(Dialect())
+    assert form.remedies == (ONE,)
+    form.follow(learnt)
+    assert form.remedies == () and form.since == 5.0
+    form.begin(7.0, learnt)
+    form.follow(learnt)
+    assert change(form, "a", ONE) == (ONE,) and form.since == 5.0
 
 
 def test_an_item_is_tried_in_so_many_forms_and_no_more() -> None:

@@ -126,10 +126,9 @@ def test_many_answers_in_a_row_are_followed_by_more() -> None:
 
 def test_all_are_held_until_the_named_time_if_nothing_is_taken() -> None:
     throttle, clock = make_throttle(4, fraction=lambda: 0.5)
-    repeat(4, throttle.refuse, 7.0)
-    assert throttle.allowed > 1 and throttle.wait(0) == 0.0
+    repeat(7, throttle.refuse, 7.0)
+    assert throttle.allowed <= 1 and throttle.wait(0) == 0.0
     throttle.refuse(7.0)
-    assert throttle.allowed <= 1
     # The random part comes on top: a promise is never cut short.
     assert throttle.wait(0) == pytest.approx(7.35)
     clock.now += 7.3
@@ -139,11 +138,23 @@ def test_all_are_held_until_the_named_time_if_nothing_is_taken() -> None:
     assert throttle.wait(0) == 0.0 and throttle.wait(1) == math.inf
 
 
-def test_one_refusal_after_an_answer_holds_nobody() -> None:
+def test_a_few_refusals_after_an_answer_hold_nobody() -> None:
     throttle, _ = make_throttle(1)
     throttle.answer(1.0)
-    throttle.refuse(30.0)
+    repeat(7, throttle.refuse, 30.0)
     assert throttle.wait(0) < 2.0
+    throttle.refuse(30.0)
+    assert throttle.wait(0) == 30.0
+
+
+def test_two_refusals_hold_all_if_most_tries_are_refused() -> None:
+    throttle, clock = make_throttle(1)
+    for _ in range(20):
+        repeat(3, throttle.refuse, 0.0)
+        throttle.answer(1.0)
+    clock.now += 10
+    throttle.refuse(30.0)
+    assert throttle.wait(0) < 10.0
     throttle.refuse(30.0)
     assert throttle.wait(0) == 30.0
 
@@ -168,7 +179,7 @@ def test_a_server_that_takes_nothing_after_several_holds_is_not_spared(seconds: 
 
 def test_a_hold_without_a_named_time_doubles_until_an_answer_comes() -> None:
     throttle, clock = make_throttle(1, hold_seconds=1.5, max_hold_seconds=5.0)
-    throttle.refuse(None)
+    repeat(7, throttle.refuse, None)
     waits = []
     for _ in range(4):
         throttle.refuse(None)
@@ -176,7 +187,7 @@ def test_a_hold_without_a_named_time_doubles_until_an_answer_comes() -> None:
         clock.now += waits[-1]
     assert waits == [1.5, 3.0, 5.0, 5.0]
     throttle.answer(0.1)
-    repeat(2, throttle.refuse, None)
+    repeat(8, throttle.refuse, None)
     assert throttle.wait(0) == 1.5
 
 
@@ -232,9 +243,9 @@ NUM_ITEMS, MOST, ANSWER_SECONDS = 1000, 32, 0.15
 CLEAN_SECONDS = NUM_ITEMS / MOST * ANSWER_SECONDS
 
 
-def run(server: Server, rng: random.Random) -> tuple[float, int, int]:
+def run(server: Server, rng: random.Random, most: int = MOST) -> tuple[float, int, int]:
     """Seconds, tries, and the most tries of one item; the client is the session in small."""
-    throttle, clock = make_throttle(MOST, fraction=rng.random)
+    throttle, clock = make_throttle(most, fraction=rng.random)
     queue, events = deque(range(NUM_ITEMS)), []
     tries: Counter[int] = Counter()
     start, num_active, num_in_flight, num_done, number = clock.now, 0, 0, 0, 0
@@ -339,3 +350,14 @@ def test_whole_runs(
         assert tries <= most_tries * NUM_ITEMS
         # With seven tries for each item none would be lost.
         assert most <= 7
+
+
+@pytest.mark.parametrize("most", [4, 8])
+def test_many_refusals_at_random_hold_nobody(most: int) -> None:
+    """Three tries in ten are refused by chance: with few at most, some in a row are soon met with one in flight."""
+    ratios = []
+    for seed in range(10):
+        rng = random.Random(seed)
+        seconds, _, _ = run(refuse_at_random(rng, 0.3), rng, most)
+        ratios.append(seconds / (NUM_ITEMS / most * ANSWER_SECONDS))
+    assert sum(ratios) / 10 <= 3.5 and max(ratios) <= 6, ratios

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmr1.judge.summary import has_answer, list_failures
@@ -11,6 +12,11 @@ from rmr1.records import Judgment
 
 FIRST_ALIKE = 20
 """Items that a run begins with, all of which fail in the same way, until it is stopped."""
+
+FIRST_FAILED = 40
+"""Items that a run begins with, all of which fail, in whatever ways, until it is stopped."""
+ALIKE_IN_A_ROW = 50
+"""Items in a row that fail in the same way until a run is stopped, whatever was answered before."""
 
 _KIND_CHARS = 100
 """Of a failure's text; what follows may repeat the item, or be cut off."""
@@ -35,7 +41,10 @@ class Cause:
 class Alarm:
     """Looks at judgments as they come. Its `cause` says why to stop, once there is no use in going on.
 
-    - After `num_alike` items (0: never) that all failed in the same way, if the run holds no answer.
+    - After `num_alike` items (0: never, nor after so many in a row) that all failed in the same way, or `FIRST_FAILED` in any way, if the run
+      holds no answer.
+    - After `ALIKE_IN_A_ROW` items in a row that failed in the same way. One that was refused for what it says, or is
+      too long, says nothing of the server.
     - After `num_useless` items in a row without a verdict (0: never), if none had a verdict before or all of
       them failed: in the middle of a run a model may refuse many pairs of one kind, but does not fail at all
       of them unless it is gone.
@@ -52,28 +61,49 @@ class Alarm:
         """`has_answers`: of an earlier start. `advice`: what to try if there never is an answer."""
         self.cause: Cause | None = None
         self._num_alike = 0 if has_answers else num_alike
+        self._most_alike = ALIKE_IN_A_ROW if num_alike else 0
         self._num_useless = num_useless
         self._advice = advice
-        self._kinds: list[str] = []
+        self._num_first = 0
+        self._kinds: set[str] = set()
+        self._row = ("", 0)
+        """The kind of the last failure, and how many of it came in a row."""
         self._has_verdict = False
         self._num_failed = 0
         self._reasons: Counter[str] = Counter()
 
     def update(self, judgment: Judgment) -> None:
+        failures = list_failures(judgment)
         if self._num_alike:
-            self._watch_first(judgment)
+            self._watch_first(judgment, failures)
+        if self._most_alike:
+            self._watch_row(judgment, failures)
         if self._num_useless:
             self._watch_verdicts(judgment)
 
-    def _watch_first(self, judgment: Judgment) -> None:
-        if failures := list_failures(judgment):
-            self._kinds.append(level_failure(failures[0]))
-        if has_answer(judgment) or len(set(self._kinds)) > 1:
+    def _watch_first(self, judgment: Judgment, failures: Sequence[str]) -> None:
+        if has_answer(judgment):
             self._num_alike = 0
-        elif len(self._kinds) == self._num_alike:
-            what = f"the first {len(self._kinds)} items failed, all in the same way"
-            reason = failures[0] if self._advice is None else f"{failures[0]}; {self._advice}"
-            self.cause = Cause(pairs=len(self._kinds), what=what, reason=reason)
+        elif failures:
+            self._num_first += 1
+            self._kinds.add(level_failure(failures[0]))
+            is_alike = len(self._kinds) == 1
+            if self._num_first >= (self._num_alike if is_alike else max(self._num_alike, FIRST_FAILED)):
+                in_what_way = ", all in the same way" if is_alike else ""
+                reason = failures[0] if self._advice is None else f"{failures[0]}; {self._advice}"
+                what = f"the first {self._num_first} items failed{in_what_way}"
+                self.cause = Cause(pairs=self._num_first, what=what, reason=reason)
+
+    def _watch_row(self, judgment: Judgment, failures: Sequence[str]) -> None:
+        if has_answer(judgment):
+            self._row = ("", 0)
+        elif failures and not any(vote.generation.is_refused for vote in judgment.votes):
+            kind, number = level_failure(failures[0]), self._row[1]
+            number = number + 1 if kind == self._row[0] else 1
+            self._row = (kind, number)
+            if number >= self._most_alike and self.cause is None:
+                what = f"{number} items in a row failed in the same way"
+                self.cause = Cause(pairs=number, what=what, reason=failures[0])
 
     def _watch_verdicts(self, judgment: Judgment) -> None:
         if any(vote.verdict.winner is not None for vote in judgment.votes):

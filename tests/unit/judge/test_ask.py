@@ -18,9 +18,18 @@ from rmr1.engines.base import Request, SamplingParams, Score, ScoreRequest
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import StoppedError
 from rmr1.judge import AnswerJudge, GenerativeJudge, JudgeSettings, ScalarJudge
-from rmr1.judge.alarm import FIRST_ALIKE, level_failure
+from rmr1.judge.alarm import FIRST_ALIKE, Alarm, level_failure
 from rmr1.prompts import load_family
-from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, assistant, user
+from rmr1.records import (
+    Generation,
+    JudgePrompt,
+    Judgment,
+    PreferencePair,
+    Verdict,
+    Vote,
+    assistant,
+    user,
+)
 from tests.unit.distill.pairs import good_text, make_recipe, write_pairs
 
 VERDICT = "<answer>[[A]]</answer>"
@@ -183,7 +192,7 @@ def test_what_was_found_out_about_a_server_is_kept_with_the_run(tmp_path: Path) 
 
 SAME = [
     f"HTTP 500 after {number} tries: no worker for 'req {number}' (id chatcmpl-{number}f)"
-    for number in range(40)
+    for number in range(120)
 ]
 
 
@@ -217,8 +226,50 @@ def test_twenty_failures_alike_stop_a_run_that_has_no_answer() -> None:
     ],
 )
 def test_a_run_with_an_answer_or_other_failures_goes_on(failures: dict[int, str]) -> None:
-    judged, said = judge_some(failures)
-    assert said is None and len(judged) == 40
+    judged, said = judge_some(failures, number=39)
+    assert said is None and len(judged) == 39
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        pytest.param(
+            ["HTTP 500: no luck, trace " + "abcdefgh"[n % 8] + "xyz"[n % 3] for n in range(60)], id="letters"
+        ),
+        pytest.param(
+            [SAME[n].replace("500", "502") if n % 2 else SAME[n] for n in range(60)], id="two kinds"
+        ),
+    ],
+)
+def test_forty_failures_of_any_kind_stop_a_run_that_has_no_answer(failures: list[str]) -> None:
+    judged, said = judge_some(dict(enumerate(failures)), number=60)
+    assert len(judged) == 40 and said == f"stopped: the first 40 items failed: {failures[39]}"
+    # One answer, and they are the items' own matter.
+    judged, said = judge_some({n: one for n, one in enumerate(failures) if n != 38}, number=60)
+    assert len(judged) == 60 and said is None
+
+
+def test_fifty_failures_alike_in_a_row_stop_a_run_that_has_answers() -> None:
+    failures = {number: SAME[number] for number in range(30, 120)}
+    judged, said = judge_some(failures, number=120)
+    assert len(judged) == 80 and said == f"stopped: 50 items in a row failed in the same way: {SAME[79]}"
+    # An answer, or another way to fail, begins a row anew; a prompt that is too long does neither.
+    for between, is_stopped in ((None, False), ("HTTP 502: gone", False), ("prompt of 9 tokens", True)):
+        changed = {**failures, **dict.fromkeys((70, 110), between)}
+        kept = {number: reason for number, reason in changed.items() if reason is not None}
+        judged, said = judge_some(kept, number=120)
+        assert (said is not None) is is_stopped and len(judged) == (81 if is_stopped else 120)
+
+
+def test_what_a_server_refuses_for_its_content_stops_no_run_that_has_answers() -> None:
+    alarm = Alarm(has_answers=True)
+    for is_refused, is_stopped in ((True, False), (False, True)):
+        failed = Generation(text="", finish_reason="error", error="HTTP 400: flagged", is_refused=is_refused)
+        (pair,) = make_pairs(1)
+        vote = Vote(order="given", sample=0, generation=failed, verdict=Verdict(winner=None))
+        for _ in range(60):
+            alarm.update(Judgment(pair=pair, family="direct", rule="final", winner=None, votes=(vote,)))
+        assert (alarm.cause is not None) is is_stopped
 
 
 def test_prompts_that_are_too_long_say_nothing_of_the_server() -> None:
@@ -233,7 +284,7 @@ def test_fewer_than_twenty_items_end_as_any_run() -> None:
 
 
 def test_what_the_run_held_before_counts(tmp_path: Path) -> None:
-    """A run with one answer goes on whatever fails later; one whose items failed all is stopped again."""
+    """A run with one answer goes on for longer; one whose items failed all is stopped again."""
     for name, first, is_stopped in (("answered", {}, False), ("failed", dict(enumerate(SAME)), True)):
         with open_run(tmp_path / name, {"model": {}}) as run:
             list(make_judge(Server(first)).run(make_pairs(1), run=run))

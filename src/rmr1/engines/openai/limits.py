@@ -12,10 +12,10 @@ others it has taken. It is a congestion control like TCP's, with these differenc
 - A refusal takes one off the number in flight, not half: so much the server did not take. An answer puts 0.03
   back, so that at a limit about 3 tries in 100 find out whether it has been raised; many in a row put back more.
 - Refusals may have nothing to do with how much is asked. If at 0.6 of the number in flight the share of answers
-  has not risen, fewer do not help, and the number grows again in spite of refusals.
+  has not risen, fewer do not help, and the number grows again in spite of refusals. So it does at the least number.
 - Tries are spread over the time that an answer takes, since limits per second do not like bursts. A number
   below one is a pause between them.
-- If only one may be in flight and two tries in a row were refused, most are: then nothing is sent until the
+- If only one may be in flight, and most tries were refused lately or eight in a row, nothing is sent until the
   time that the server named. Any other refusal holds up only the request that met it. A server that has
   taken nothing after several such times is not spared any more: it may be out of order.
 """
@@ -36,6 +36,8 @@ _REGAINED = 0.03
 """What an answer adds to the number in flight, about the share of tries that a limit refuses in the long run."""
 _MANY_ANSWERS = 64
 """So many in a row make the number grow faster; refusals before them do not count any more."""
+_MANY_REFUSALS = 8
+"""So many in a row are no chance."""
 _LEAST_ALLOWED = 0.25
 _MEMORY = 32
 """Tries over which the share of refusals is taken."""
@@ -184,7 +186,8 @@ class Throttle:
             if not self._num_refusals:
                 self._steady = self._allowed
             self._num_refusals += 1
-            if self._allowed <= 1 and self._num_refusals > 1:
+            is_out = self._refused_share > 0.5 or self._num_refusals >= _MANY_REFUSALS
+            if self._allowed <= 1 and self._num_refusals > 1 and is_out:
                 if seconds is None:
                     seconds = min(
                         self._max_hold_seconds, self._hold_seconds * 2.0 ** min(self._num_holds, 32)
@@ -213,7 +216,10 @@ class Throttle:
         self._compared_share = min(self._compared_share, share)
         if share < 0.5:
             self._compare(is_noise=False)
-        elif self._allowed <= _FEWER * self._compared_allowed and self._num_compared >= _MEMORY:
+        elif (
+            self._allowed <= max(_LEAST_ALLOWED, _FEWER * self._compared_allowed)
+            and self._num_compared >= _MEMORY
+        ):
             self._compare(is_noise=share < _RISE * self._compared_share)
 
     def _compare(self, *, is_noise: bool) -> None:

@@ -2,8 +2,8 @@
 
 Why a request was refused is a guess until it is answered in another form. What a problem points to is tried first:
 parts of the request that it names, and its numbers compared with what was sent. If it points to nothing, each part
-that the server has not taken before is left out alone, then one more with every try. `Form` goes through these
-guesses for one item: what does not make the complaint go away is undone.
+that the server has not taken before is left out alone, then one more with every try; but the temperature only if it
+is named. `Form` goes through these guesses for one item: what does not make the complaint go away is undone.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from rmr1.engines.openai.problems import Problem
 from rmr1.engines.openai.wire import NEUTRAL, Dialect, choices_name, join_turns
 
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
-_ADAPTABLE = (
-    *("temperature", "top_p", *NEUTRAL, "seed", "stop", "n", "top_logprobs", "logprobs"),
-    *LENGTH_FIELDS,
-)
+PARAMETERS = ("temperature", "top_p", *NEUTRAL, "seed", "stop", "n", "top_logprobs", "logprobs")
+_ADAPTABLE = (*PARAMETERS, *LENGTH_FIELDS)
 """What may be left out or renamed for a server that refuses it."""
 _TURNS = ("turns", "system")
 """Forms of the messages, counted among the parts of a request: turns of one role in a row, system text."""
@@ -74,6 +72,22 @@ class Form:
     _num_forms: int = 1
     is_over: bool = False
     """Whether nothing is left to try."""
+    _is_asked_again: bool = False
+    since: float = math.inf
+    """When the try was sent that was refused first; `time.monotonic`."""
+    _dialect: Dialect | None = None
+    """That of the run when the item was refused first."""
+
+    def begin(self, sent_at: float, dialect: Dialect) -> None:
+        """A try was refused that was sent then, in this dialect of the run."""
+        self.since = min(self.since, sent_at)
+        self._dialect = self._dialect or dialect
+
+    def follow(self, dialect: Dialect) -> None:
+        """Begin afresh if the dialect of the run has changed since: what was guessed was no part of it."""
+        if self._dialect not in (None, dialect):
+            self._dialect, self.remedies, self.is_over = None, (), False
+            self._levels.clear()
 
     def write(self, dialect: Dialect) -> Dialect:
         for remedy in self.remedies:
@@ -85,6 +99,23 @@ class Form:
         known = problem.complaint in self._seen
         self._seen.add(problem.complaint)
         return known
+
+    def ask_again(self) -> bool:
+        """Whether an item that was never changed may be asked once more as it is; True once."""
+        is_first = self._num_forms == 1 and not self._is_asked_again
+        self._is_asked_again = True
+        return is_first
+
+    def undo(self, problem: Problem) -> bool:
+        """Take back the last guess for one try, if it did not help; False if there is none.
+
+        A trouble that passes shows only in the form as it was meant.
+        """
+        if not self._levels or self._levels[-1].complaint != problem.complaint:
+            return False
+        is_changed = self.remedies != self._levels[-1].base
+        self.remedies = self._levels[-1].base
+        return is_changed
 
     def change(self, problem: Problem, suggest: Callable[[], Iterable[Remedy]]) -> bool:
         """Take the next form; False if there is none left.
@@ -153,10 +184,20 @@ class Refusal:
     ours: frozenset[str]
     """Parts of `body` that may be given up: not what the user asked for by name, and not what the server has taken
     before."""
+    taken: frozenset[str]
+    """Parameters that the server has taken before. Behind a router another one may not: if named they are given up
+    for the item, and for no other."""
     num_prompt_tokens: int
     """Rather too many than too few."""
     is_large: bool
     """Whether the server has taken no larger prompt yet."""
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it has no number and names no part of the request."""
+        names = (*_ADAPTABLE, *_TURNS, "role", "messages")
+        said = self.problem.numbers or self.problem.find_parts(names) or self.problem.find_words(names)
+        return not said and not self.problem.is_oversize
 
     @property
     def is_too_long(self) -> bool:
@@ -185,6 +226,7 @@ class Refusal:
             return limits and limits + loose[:1]
         named = self.problem.find_parts((*self.body, *_TURNS))
         changed = self._change(named)
+        changed += [replace(one, is_general=False) for one in replace(self, ours=self.taken)._change(named)]
         pointed = limits + changed if self._sizes else changed + limits
         if self._length_field in named:
             pointed += loose
@@ -195,7 +237,6 @@ class Refusal:
             *self._change(self.problem.find_words([*_ADAPTABLE, *_TURNS, "role"])),
             *self._change([*NEUTRAL, "n", "system", "turns", "logprobs"]),
             *(leave_out(rest) for rest in [self.ours & {"top_p", "seed", "stop"}] if rest),
-            *self._change(["temperature"]),
         ]
         alone = list(dict.fromkeys(guesses))
         several = [_combine(alone[:count]) for count in range(2, len(alone) + 1)]

@@ -6,6 +6,7 @@ One `ChatServer` outlives the `generate` calls of its engine, which may run in s
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import ssl
@@ -23,7 +24,15 @@ import orjson
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer, Throttle
 from rmr1.engines.openai.problems import Problem
-from rmr1.engines.openai.remedies import LENGTH_FIELDS, Form, Refusal, Remedy, ask_singly, list_parts
+from rmr1.engines.openai.remedies import (
+    LENGTH_FIELDS,
+    PARAMETERS,
+    Form,
+    Refusal,
+    Remedy,
+    ask_singly,
+    list_parts,
+)
 from rmr1.engines.openai.wire import Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
@@ -101,7 +110,8 @@ class ChatServer:
         self._largest_prompt = 0
         """Of those that were answered; estimated tokens."""
         self._helped: dict[Remedy, set[str]] = {}
-        """Remedy -> items that it has brought an answer."""
+        """Remedy -> items that it has brought an answer, each refused after the one before was helped."""
+        self._helped_at: dict[Remedy, float] = {}
         self._failed: set[Remedy] = set()
         """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
@@ -214,17 +224,14 @@ class ChatServer:
     ) -> Refusal:
         """The problem beside the request that met it, which `form` has written."""
         with self._lock:
+            parts = {part for part in list_parts(body) if part[0] not in self.extra_body}
+            new = {name for name, _ in parts - self._accepted}
             return Refusal(
                 problem=problem,
                 body=body,
                 dialect=form.write(self.dialect),
-                ours=frozenset(
-                    name
-                    for name, value in list_parts(body)
-                    if name not in self.extra_body
-                    and (name, value) not in self._accepted
-                    and not (self._is_length_fixed and name in LENGTH_FIELDS)
-                ),
+                ours=frozenset(new - {*LENGTH_FIELDS} if self._is_length_fixed else new),
+                taken=frozenset({name for name, _ in parts & self._accepted} & {*PARAMETERS}),
                 num_prompt_tokens=num_prompt_tokens,
                 is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
             )
@@ -245,16 +252,22 @@ class ChatServer:
             self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
             if remedy.is_general:
-                self._adopt(remedy, item, f"because the server said: {form.reasons[remedy]}")
+                self._adopt(remedy, item, form.since, f"because the server said: {form.reasons[remedy]}")
 
     def confirm_single(self, temperature: float, item: str) -> None:
         """The server has given fewer choices than were asked for."""
-        self._adopt(ask_singly(temperature), item, "because the server gave fewer choices than asked for")
+        self._adopt(
+            ask_singly(temperature), item, math.inf, "because the server gave fewer choices than asked for"
+        )
 
-    def _adopt(self, remedy: Remedy, item: str, reason: str) -> None:
+    def _adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
+        """`since`: when the item was sent that was refused."""
         with self._lock:
             items = self._helped.setdefault(remedy, set())
-            items.add(item)
+            # Items that met one and the same trouble confirm nothing: it may have passed.
+            if not items or since > self._helped_at[remedy]:
+                items.add(item)
+            self._helped_at.setdefault(remedy, time.monotonic())
             # What was taken from another item is no matter of the run.
             if len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}:
                 self.dialect = remedy.apply(self.dialect)

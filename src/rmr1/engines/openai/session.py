@@ -2,7 +2,8 @@
 
 What a failed try means is told in `rmr1.engines.openai.trouble`; timeouts, lost connections and replies that
 are not valid JSON or hold no choices are tried again too. Each further try waits twice as long, less a random
-part; if the server names a time (`Retry-After`), the request is not sent again before it. How many others are
+part, but for what seldom passes (timeouts, empty texts, pages of a server that has never answered): three tries, and
+the same wait before each; if the server names a time (`Retry-After`), the request is not sent again before it. How many others are
 sent meanwhile, and when: `rmr1.engines.openai.limits`. All tries of one request carry
 the same `Idempotency-Key`, also after a restart, so that a server which knows it bills once. A server that
 cannot be reached ends the run.
@@ -58,6 +59,8 @@ from rmr1.verdicts.place import find_verdict_span
 
 _IMAGE_TOKENS = 1024
 _CONNECT_TIMEOUT_SECONDS = 10.0
+_LASTING_TRIES = 3
+"""For an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
 
 
 class ChatSession:
@@ -254,13 +257,14 @@ class ChatSession:
         server, params = self._server, self._params
         failing_since: float | None = None
         spent = Usage()
-        num_tries = num_empty = 0
+        num_tries = num_empty = num_lasting = 0
         num_prompt_tokens = _guess_prompt_tokens(request.prompt.messages)
         while True:
             try:
                 expected = partial(server.guess_tokens, num_prompt_tokens, num_choices, params)
                 async with self._take_slot(expected) as (client, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
+                    form.follow(server.dialect)
                     dialect = form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
                         num_choices, reserved = 1, guess
@@ -288,9 +292,10 @@ class ChatSession:
             except Retry as failed:
                 num_tries += 1
                 num_empty += failed.is_empty
+                num_lasting += failed.is_lasting
                 spent = spent + failed.usage
                 failing_since = failing_since or failed.at
-                if await self._wait(failed, num_tries, failing_since):
+                if num_lasting < _LASTING_TRIES and await self._wait(failed, num_tries, failing_since):
                     continue
                 tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
                 message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
@@ -320,7 +325,7 @@ class ChatSession:
         server = self._server
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
-        remedies, dialect = form.remedies, server.dialect
+        remedies, dialect, sent_at = form.remedies, server.dialect, time.monotonic()
         try:
             async with asyncio.timeout(timeout):
                 response = await client.post(
@@ -329,7 +334,7 @@ class ChatSession:
                     headers={"idempotency-key": _identify(identity, content)},
                 )
         except TimeoutError:
-            raise Retry(f"no complete answer within {timeout:g} s") from None
+            raise Retry(f"no complete answer within {timeout:g} s", is_lasting=True) from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise Retry("no connection", _describe(error), is_connect=True) from None
         except httpx.HTTPError as error:
@@ -346,12 +351,18 @@ class ChatSession:
                 server.count(error.usage, num_choices=num_choices, guess=guess)
                 if error.status is None:
                     raise Retry(
-                        "no usable reply", str(error), usage=error.usage, is_empty=error.is_empty
+                        "no usable reply",
+                        str(error),
+                        usage=error.usage,
+                        is_empty=error.is_empty,
+                        is_lasting=error.is_empty if server.has_answered else not error.is_json,
                     ) from None
                 status = error.status
         if status >= 300:
             if status in REFUSALS and (form.remedies, server.dialect) != (remedies, dialect):
                 raise Adapted  # another request has met it first
+            if status in REFUSALS or status == 500:
+                form.begin(sent_at, dialect)
             problem = read_problem(status, received)
             raise await judge_problem(
                 server, client, problem, response.headers, body, form, num_prompt_tokens=num_most_tokens
@@ -374,7 +385,7 @@ class ChatSession:
         """
         server = self._server
         backoff = compute_backoff(
-            num_tries,
+            1 if failed.is_lasting else num_tries,
             base=server.patience.backoff_seconds,
             maximum=server.patience.max_backoff_seconds,
             fraction=self._random.random(),

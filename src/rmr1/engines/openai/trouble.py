@@ -45,6 +45,7 @@ class Retry(Exception):
         is_busy: bool = False,
         usage: Usage | None = None,
         is_empty: bool = False,
+        is_lasting: bool = False,
     ):
         super().__init__(what)
         self.what = what
@@ -57,6 +58,8 @@ class Retry(Exception):
         self.usage = usage or Usage()
         self.is_empty = is_empty
         """Whether the server has answered, with nothing."""
+        self.is_lasting = is_lasting
+        """Whether it is seldom gone by the next try, however long that waits: it gets few tries, and short waits."""
         self.at = time.monotonic()
 
 
@@ -103,7 +106,8 @@ async def judge_problem(
         if status == 500 and form.is_repeated(problem):
             # A passing trouble does not say the same twice, so it may be the request after all.
             refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
-            if not server.change_form(form, refusal) and refusal.is_too_long:
+            is_undone = refusal.says_nothing and form.undo(problem)
+            if not is_undone and not server.change_form(form, refusal) and refusal.is_too_long:
                 return Refused(said, finish_reason="skipped")
         wait = parse_retry_after(headers, now=time.time())
         is_busy = status in _BUSY or wait is not None
@@ -112,6 +116,8 @@ async def judge_problem(
         refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
         if server.change_form(form, refusal):
             return Adapted()
+        if status != 413 and refusal.says_nothing and server.patience.max_retries and form.ask_again():
+            return Retry(f"HTTP {status}", problem.message)
         said = str(next(iter(form.reasons.values()), problem))  # of the request as it was meant
         if refusal.is_too_long:
             return Refused(said, finish_reason="skipped")

@@ -68,12 +68,14 @@ class ReplyError(ValueError):
         usage: Usage | None = None,
         *,
         is_empty: bool = False,
+        is_json: bool = True,
         status: int | None = None,
     ):
         super().__init__(message)
         self.usage = usage
         self.is_empty = is_empty
         """Whether it is whole, and the model has said nothing."""
+        self.is_json = is_json
         self.status = status
         """The HTTP status that it should have had, if it says so."""
 
@@ -217,7 +219,7 @@ def read_reply(body: bytes) -> Reply:
         data = load_json(body)
     except ValueError:
         shown = "" if body.lstrip()[:1] in (b"{", b"[", b"") else f": {_quote(body)}"
-        raise ReplyError(f"the reply is not valid JSON{shown}") from None
+        raise ReplyError(f"the reply is not valid JSON{shown}", is_json=False) from None
     if not isinstance(data, dict):
         raise ReplyError("the reply is not a JSON object")
     usage = _read_usage(data.get("usage"))
