@@ -21,7 +21,8 @@ from itertools import pairwise
 from rmr1.prompts.escape import unescape
 from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem
-from rmr1.verdicts.trace import Outline, Span, Tag, is_enclosed, is_inside, read_outline
+from rmr1.verdicts.marks import Span, Tag, is_enclosed, is_inside
+from rmr1.verdicts.trace import Outline, read_outline
 from rmr1.verdicts.widths import narrow
 
 END_CHARS = 300

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from rmr1.verdicts.trace import Outline, Tag
+from rmr1.verdicts.marks import Tag
+from rmr1.verdicts.trace import Outline
 
 MAX_RATING = 100.0
 """The largest rating where the text names no scale ("8/10")."""

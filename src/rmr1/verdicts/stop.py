@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 
 from rmr1.prompts.thinking import Pair
+from rmr1.verdicts.marks import is_enclosed, is_inside
 from rmr1.verdicts.place import find_place
-from rmr1.verdicts.trace import is_enclosed, is_inside, read_outline
+from rmr1.verdicts.trace import read_outline
 
 _LAST_LINE = re.compile(
     r"\s{0,3}[*_`\s]{0,8}(?:<\s{0,4}answer\s{0,4}>[^<\n]{1,60})?</\s{0,4}answer\s{0,4}>[*_`\s]{0,8}",
