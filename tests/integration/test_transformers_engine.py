@@ -102,8 +102,9 @@ def test_greedy_texts_are_the_librarys_and_do_not_depend_on_the_batch(engine: Tr
             do_sample=False,
             pad_token_id=0,
         )
-        # A last character that is not complete is left out.
-        assert found.text == tokenizer.decode(output[0, ids.shape[1] :]).rstrip("\ufffd")
+        # A last character that is not complete is left out; a byte that can begin none stays.
+        written = tokenizer.decode(output[0, ids.shape[1] :])
+        assert found.text in (written, written.removesuffix("\ufffd"))
         assert (found.prompt_tokens, found.completion_tokens) == (ids.shape[1], 16)
         assert (found.finish_reason, found.seed, found.model) == ("length", None, engine.name)
     assert len({generation.text for generation in together.values()}) == len(WORDS)

@@ -79,7 +79,7 @@ _WHOLE_NAME = re.compile(
     re.I,
 )
 _TOTAL = re.compile(
-    r"(?:(?:the|in|my)\s)?(?:final|overall|total|combined|gesamt|global|insgesamt|au\stotal|en\stotal|in\stotale)"
+    r"(?:(?:the|in|my)\s)?(?:final|overall|total|combined|average|gesamt|global|insgesamt|au\stotal|en\stotal|in\stotale)"
     r"(?:\s(?:quality|assessment|evaluation|verdict|judge?ment|impression))?"
     r"|[^\W\d_]{3,20}\s(?:total[e]?|final[e]?|globale?|finale)|gesamt(?:note|bewertung|punktzahl|urteil|wertung)|[总總综綜]\w{0,4}",
     re.I,
@@ -132,7 +132,11 @@ _SCALED = (
                 _AFTER,
             ),
             (r"\b(?:gets?|receives?|say|worth|rated?|scores?|deserves?|earns?|merits?)\s(?:at\s)?", _AFTER),
-            (rf"(?:[,;:(\u2013\u2014]\s?(?:{_SO}\s)?|(?<!\bis\s)\b{_SO}\s)", _END),
+            (
+                rf"(?:[,;:(\u2013\u2014]\s?(?:{_SO}\s)?|(?<!\bis\s)\b{_SO}\s)",
+                rf"(?:{_END}|(?=\soverall[\s.!]{{0,3}}$))",
+            ),
+            (rf"\b{_PLAIN_NAME}\s", _AFTER),
         )
     ),
     re.compile(
@@ -386,7 +390,9 @@ def _read_sentence(sentence: str, *, is_line: bool) -> _Rated | None:
     if not found:
         return None
     numbers = {one.rating for one in found.values()} | {
-        float(one[1] or one[2]) for one in _RIVAL.finditer(plain) if not _PART_AFTER.match(plain, one.end())
+        float(one[1] or one[2])
+        for one in _RIVAL.finditer(plain)
+        if not (_PART_AFTER.match(plain, one.end()) or _is_denied(plain, one.start()))
     }
     return found[max(found)] if len(numbers) == 1 else _Rated(None)
 
