@@ -41,6 +41,8 @@ _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
 _MIN_KEY_CHARS = 12
+_LONG_HOLD_SECONDS = 5.0
+"""After so long a wait of all requests it is said what they wait for."""
 _MOST_FORBIDDEN = 20
 """Refusals of access in a row; then it is the key."""
 _BYTES_PER_TOKEN = (2.5, 6.0)
@@ -65,6 +67,13 @@ class Patience:
     max_backoff_seconds: float
     connect_seconds: float
     """How long a server that was never reached is tried."""
+
+    @property
+    def longest_wait(self) -> tuple[float, str]:
+        """The longest time that a server may ask to wait, and the setting that says so."""
+        return max(
+            (self.timeout_seconds, "timeout_seconds"), (self.max_backoff_seconds, "max_backoff_seconds")
+        )
 
 
 class ChatServer:
@@ -118,6 +127,9 @@ class ChatServer:
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._cuts = False
         self._num_forbidden = 0
+        self._held_since: float | None = None
+        """When the hold of all began that no answer has ended."""
+        self._is_hold_told = False
         self._notes: dict[str, None] = {}
         self._lock = Lock()
         self._tls_context: ssl.SSLContext | None = None
@@ -182,6 +194,18 @@ class ChatServer:
             self._notes[text] = None
         _LOGGER.warning("%s at %s: %s", self.model, self.base_url, text)
 
+    def tell_hold(self, said: str) -> None:
+        """Say once what the server answers if all wait for long and nothing was answered meanwhile."""
+        if not self.throttle.held:
+            return
+        now = time.monotonic()
+        with self._lock:
+            self._held_since = self._held_since or now
+            if self._is_hold_told or now + self.throttle.held - self._held_since < _LONG_HOLD_SECONDS:
+                return
+            self._is_hold_told = True
+        _LOGGER.warning("%s at %s: the server answers %s; waiting", self.model, self.base_url, said)
+
     def guess_tokens(self, num_prompt_tokens: int, num_choices: int, params: SamplingParams) -> int:
         """Tokens that a request will use, by the mean of the answers so far."""
         with self._lock:
@@ -210,6 +234,7 @@ class ChatServer:
         with self._lock:
             self.has_answered = True
             self._num_forbidden = 0
+            self._held_since, self._is_hold_told = None, False
             self._accepted |= parts
             self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
 
