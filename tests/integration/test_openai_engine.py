@@ -817,7 +817,7 @@ def test_what_was_found_out_about_a_server_is_kept_with_the_run(tmp_path: Path) 
                 run.write_summary(summarize_run(run, tally, judge))
     notes = json.loads((tmp_path / "run" / "run.json").read_text())["notes"]
     assert [note.partition("/v1: ")[2].partition(",")[0] for note in notes] == [
-        "the system text is put into the first user turn",
+        "the system text is put into the first user turn (one item)",
         "the server names the model 'quite-another'",
         "the server names the model 'a-third'",
     ]

@@ -121,6 +121,7 @@ class ChatServer:
         self._helped: dict[Remedy, set[str]] = {}
         """Remedy -> items that it has brought an answer, each refused after the one before was helped."""
         self._helped_at: dict[Remedy, float] = {}
+        self._adopted: set[Remedy] = set()
         self._failed: set[Remedy] = set()
         """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
@@ -130,7 +131,8 @@ class ChatServer:
         self._held_since: float | None = None
         """When the hold of all began that no answer has ended."""
         self._is_hold_told = False
-        self._notes: dict[str, None] = {}
+        self._notes: dict[str, str] = {}
+        """By what they are about; of the same matter the last one stays."""
         self._lock = Lock()
         self._tls_context: ssl.SSLContext | None = None
         self._usage = Usage()
@@ -151,7 +153,7 @@ class ChatServer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(self._notes)
+        return tuple(self._notes.values())
 
     @property
     def usage(self) -> Usage:
@@ -186,12 +188,12 @@ class ChatServer:
         # A placeholder such as "ollama" is no secret, and a text may hold it.
         return received.replace(self._key.encode(), b"***") if len(self._key) >= _MIN_KEY_CHARS else received
 
-    def note(self, text: str) -> None:
-        """Remember and log something about the server, once."""
+    def note(self, text: str, matter: str = "") -> None:
+        """Remember and log something about the server, once; instead of what was noted of the same matter."""
         with self._lock:
-            if text in self._notes:
+            if self._notes.get(matter or text) == text:
                 return
-            self._notes[text] = None
+            self._notes[matter or text] = text
         _LOGGER.warning("%s at %s: %s", self.model, self.base_url, text)
 
     def tell_hold(self, said: str) -> None:
@@ -276,8 +278,11 @@ class ChatServer:
         with self._lock:
             self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
+            reason = f"because the server said: {form.reasons[remedy]}"
             if remedy.is_general:
-                self._adopt(remedy, item, form.since, f"because the server said: {form.reasons[remedy]}")
+                self._adopt(remedy, item, form.since, reason)
+            elif (matter := f"one by one: {', '.join(sorted(remedy.refused))}") not in self._notes:
+                self.note(f"{remedy.label} (one item; others that need it get what fits), {reason}", matter)
 
     def confirm_single(self, temperature: float, item: str) -> None:
         """The server has given fewer choices than were asked for."""
@@ -289,14 +294,22 @@ class ChatServer:
         """`since`: when the item was sent that was refused."""
         with self._lock:
             items = self._helped.setdefault(remedy, set())
+            is_first = not items
             # Items that met one and the same trouble confirm nothing: it may have passed.
-            if not items or since > self._helped_at[remedy]:
+            if is_first or since > self._helped_at[remedy]:
                 items.add(item)
             self._helped_at.setdefault(remedy, time.monotonic())
             # What was taken from another item is no matter of the run.
-            if len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}:
+            is_adopted = len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}
+            is_new = is_adopted and remedy not in self._adopted
+            if is_new:
+                self._adopted.add(remedy)
+            if is_adopted:
                 self.dialect = remedy.apply(self.dialect)
-        self.note(f"{remedy.label}, {reason}")
+        if is_new:
+            self.note(f"{remedy.label}, {reason}", remedy.label)
+        elif is_first:
+            self.note(f"{remedy.label} (one item), {reason}", remedy.label)
 
     def watch_counts(self, num_bytes: int, num_tokens: int) -> None:
         """Note if prompts of different sizes count as equally many tokens, and as far fewer than they can have."""
