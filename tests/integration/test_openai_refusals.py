@@ -546,6 +546,19 @@ def test_a_key_that_is_refused_among_answers_may_be_a_passing_trouble() -> None:
     assert all(generations[0].error is None for generations in answers.values())
     assert len(server.calls) == 61
 
+    began: list[float] = []
+
+    def refuse_for_a_while(call: Call) -> Answer:
+        if call.item.startswith("one"):
+            return good()
+        began.append(call.at)
+        return failure(401, "no") if call.at < began[0] + 0.5 else good()
+
+    sizes = {"one": 9, **{f"bad{n}": 9 for n in range(90)}}
+    options = {"concurrency": 8, "backoff_seconds": 0.3, "max_backoff_seconds": 1.0}
+    answers, _, _ = ask(refuse_for_a_while, make_requests(**sizes), **options)
+    assert all(generations[0].error is None for generations in answers.values())
+
     def refuse(call: Call) -> Answer:
         return good() if call.item.startswith("one") else failure(401, "no")
 

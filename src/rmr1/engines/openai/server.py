@@ -128,6 +128,7 @@ class ChatServer:
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._cuts = False
         self._num_forbidden = 0
+        self._forbidden_since = 0.0
         self._held_since: float | None = None
         """When the hold of all began that no answer has ended."""
         self._is_hold_told = False
@@ -240,11 +241,17 @@ class ChatServer:
             self._accepted |= parts
             self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
 
-    def forgive(self) -> bool:
-        """Whether a refusal of access may be about one prompt: others were answered, and not long ago."""
+    def forgive(self, least_seconds: float = 0.0) -> bool:
+        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
+
+        Many that were in flight may be refused at once: before `least_seconds` no number of them is too many.
+        """
         with self._lock:
+            if not self._num_forbidden:
+                self._forbidden_since = time.monotonic()
             self._num_forbidden += 1
-            return self.has_answered and self._num_forbidden <= _MOST_FORBIDDEN
+            is_new = time.monotonic() - self._forbidden_since < least_seconds
+            return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
     def read_refusal(
         self, problem: Problem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int

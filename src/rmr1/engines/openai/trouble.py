@@ -27,6 +27,8 @@ from rmr1.records import Usage
 
 _LOOKUP_SECONDS = 10.0
 _MAX_NAMES = 10
+_KEY_BACKOFFS = 4
+"""Waits of the first length after which a key that was good is not believed to be good again soon."""
 _RETRIED = {408, 409, 425, 429}
 REFUSALS = (400, 413, 422)
 """Statuses of a request that the server may answer in another form."""
@@ -91,7 +93,7 @@ async def judge_problem(
     said = str(problem)
     if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or server.forgive()):
         return Refused(said)
-    if status == 401 and server.forgive():
+    if status == 401 and server.forgive(_KEY_BACKOFFS * server.patience.backoff_seconds):
         return Retry(f"HTTP {status}", problem.message)
     if status in (401, 403):
         return GenerationError(f"{server.base_url} refuses the key: {said}; {server.key_hint()}")
