@@ -289,8 +289,36 @@ def test_leaving_while_all_are_held_takes_no_time() -> None:
 
 def test_a_server_that_asks_for_too_much_time_is_not_waited_for() -> None:
     generation, server, _ = ask_one(lambda call: Answer(status=429, body={}, headers={"Retry-After": "3600"}))
-    assert generation.error == "HTTP 429 after 1 try: the server asks to wait 3600 s"
+    assert generation.error == (
+        "HTTP 429 after 1 try: the server asks to wait 3600 s, timeout_seconds allows 20 s"
+    )
     assert len(server.calls) == 1
+
+
+def test_a_short_deadline_for_answers_is_none_for_the_wait_before_them() -> None:
+    options = {"timeout_seconds": 0.5, "max_backoff_seconds": 5.0}
+    generation, server, _ = ask_one(first(busy(1)), **options)
+    assert generation.error is None and server.calls[1].at - server.calls[0].at >= 1.0
+    generation, server, _ = ask_one(first(busy(6)), **options)
+    assert generation.error == (
+        "HTTP 429 after 1 try: the server asks to wait 6 s, max_backoff_seconds allows 5 s"
+    )
+
+
+def test_what_all_wait_for_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    began: list[float] = []
+
+    def behave(call: Call) -> Answer:
+        began.append(call.at)
+        return failure(503, "Loading model") if call.at < began[0] + 6.5 else good()
+
+    keys = [str(number) for number in range(12)]
+    options = {"backoff_seconds": 1.0, "max_backoff_seconds": 60.0}
+    answers, _, engine = ask(behave, keys, concurrency=2, **options)
+    assert not any(generation.error for (generation,) in answers.values())
+    said = [record.getMessage() for record in caplog.records if "waiting" in record.getMessage()]
+    assert len(said) == 1 and said[0].endswith(": the server answers HTTP 503: Loading model; waiting")
+    assert engine.notes == ()  # it has passed
 
 
 def test_the_deadline_bounds_each_try() -> None:
@@ -789,7 +817,7 @@ def test_what_was_found_out_about_a_server_is_kept_with_the_run(tmp_path: Path) 
                 run.write_summary(summarize_run(run, tally, judge))
     notes = json.loads((tmp_path / "run" / "run.json").read_text())["notes"]
     assert [note.partition("/v1: ")[2].partition(",")[0] for note in notes] == [
-        "the system text is put into the first user turn",
+        "the system text is put into the first user turn (one item)",
         "the server names the model 'quite-another'",
         "the server names the model 'a-third'",
     ]

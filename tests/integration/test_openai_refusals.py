@@ -129,7 +129,9 @@ def test_an_answer_gets_the_room_there_is_and_a_prompt_without_any_is_too_long(n
     assert [answers[key][0].finish_reason for key in ("small", "middle", "other", "last")] == ["stop"] * 4
     assert answers["huge"][0].finish_reason == "skipped"
     assert next(iter(calls_of(server, "other"))).body["max_tokens"] == MOST_NEW
-    assert engine.notes == ()
+    # Said once, however many items it was.
+    (note,) = engine.notes
+    assert " (one item; others that need it get what fits), because the server said: HTTP" in note
 
 
 @pytest.mark.parametrize("name", ["TGI", "TensorRT-LLM", "vLLM", "OpenAI", "sum only, Japanese", "wrapped"])
@@ -215,7 +217,9 @@ def test_a_single_refusal_changes_nothing_for_others() -> None:
         return Answer(status=400, body=LIMITED["DeepSeek"][1]) if is_first else good()
 
     params = SamplingParams(max_new_tokens=16384)
-    answers, server, _ = ask(behave, make_requests(one=20, two=20, three=20), params)
+    answers, server, engine = ask(behave, make_requests(one=20, two=20, three=20), params)
+    (note,) = engine.notes
+    assert note.startswith("at most 8192 new tokens are asked for (one item), because the server said")
     assert [call.body["max_tokens"] for call in calls_of(server, "one")] == [16384, 8192]
     assert [call.body["max_tokens"] for key in ("two", "three") for call in calls_of(server, key)] == [
         16384
@@ -405,9 +409,11 @@ def test_a_router_behind_which_one_server_knows_less() -> None:
         return failure(400, "not supported by this provider", param="min_p") if is_wrong else good()
 
     sizes = {f"{'odd' if n % 3 == 2 else 'even'}{n}": 9 for n in range(30)}
-    answers, server, _ = ask(behave, make_requests(**sizes), SamplingParams(temperature=0.7))
+    answers, server, engine = ask(behave, make_requests(**sizes), SamplingParams(temperature=0.7))
     assert all(generations[0].error is None for generations in answers.values())
     assert len(server.calls) == 40
+    (note,) = engine.notes
+    assert note.startswith("min_p is left to the server (one item; ")
     for call in server.calls:
         assert "min_p" in call.body or call.attempt == 1
         assert {"top_k", "repetition_penalty", "seed"} <= {*call.body}
@@ -530,6 +536,34 @@ def test_access_that_is_refused_for_one_prompt_is_not_the_key() -> None:
     assert [answers[key][0].finish_reason for key in ("one", "bad", "two")] == ["stop", "error", "stop"]
     with pytest.raises(GenerationError, match="refuses the key"):
         ask(behave, make_requests(one=9, **{f"bad{n}": 9 for n in range(30)}))
+
+
+def test_a_key_that_is_refused_among_answers_may_be_a_passing_trouble() -> None:
+    def behave(call: Call) -> Answer:
+        return failure(401, "auth backend timeout") if call.attempt < call.item.startswith("bad") else good()
+
+    answers, server, _ = ask(behave, make_requests(one=9, **{f"bad{n}": 9 for n in range(30)}))
+    assert all(generations[0].error is None for generations in answers.values())
+    assert len(server.calls) == 61
+
+    began: list[float] = []
+
+    def refuse_for_a_while(call: Call) -> Answer:
+        if call.item.startswith("one"):
+            return good()
+        began.append(call.at)
+        return failure(401, "no") if call.at < began[0] + 0.5 else good()
+
+    sizes = {"one": 9, **{f"bad{n}": 9 for n in range(90)}}
+    options = {"concurrency": 8, "backoff_seconds": 0.3, "max_backoff_seconds": 1.0}
+    answers, _, _ = ask(refuse_for_a_while, make_requests(**sizes), **options)
+    assert all(generations[0].error is None for generations in answers.values())
+
+    def refuse(call: Call) -> Answer:
+        return good() if call.item.startswith("one") else failure(401, "no")
+
+    with pytest.raises(GenerationError, match="refuses the key"):
+        ask(refuse, make_requests(one=9, **{f"bad{n}": 9 for n in range(30)}))
 
 
 def test_a_model_that_a_server_does_not_know_in_any_language_ends_the_run() -> None:

@@ -359,6 +359,15 @@ def test_without_any_words_each_part_is_tried_alone_and_then_all() -> None:
     assert suggest_for("", sent=sent, accepted=accepted, is_large=False) == []
 
 
+def test_parameters_are_left_out_together_before_the_system_role_goes_with_them() -> None:
+    sent = {**SENT, "temperature": 0.7, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    found = suggest_for("", sent=sent)
+    several = [remedy for remedy in found if "; " in remedy.label]
+    has_system = [dict(remedy.changes).get("merges_system", False) for remedy in several]
+    assert has_system == sorted(has_system) and sum(has_system) == 1
+    assert {"top_k", "n", "logprobs", "seed", "stop", "top_p"} <= several[has_system.index(True) - 1].refused
+
+
 def test_a_server_that_takes_neither_name_of_the_length_limit() -> None:
     said = {"error": {"message": "unknown field", "param": "max_completion_tokens"}}
     dialect = Dialect(refused=frozenset({"max_tokens"}), length_field="max_completion_tokens")

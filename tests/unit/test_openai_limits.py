@@ -191,6 +191,23 @@ def test_a_hold_without_a_named_time_doubles_until_an_answer_comes() -> None:
     assert throttle.wait(0) == 1.5
 
 
+def test_a_hold_without_a_named_time_is_short() -> None:
+    """A server that loads its model may be ready at any moment; it is spared for as long as with longer holds."""
+    throttle, clock = make_throttle(1)
+    repeat(7, throttle.refuse, None)
+    waits = []
+    for _ in range(16):
+        throttle.refuse(None)
+        waits.append(throttle.wait(0))
+        clock.now += waits[-1]
+    assert waits[:6] == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0] and max(waits) == 8.0
+    assert 63 <= sum(waits) <= 90 and waits[-1] == 0.0
+    throttle.answer(1.0)
+    clock.now += 10
+    repeat(8, throttle.refuse, 30.0)
+    assert throttle.held == 30.0
+
+
 def test_what_was_allowed_before_an_outage_is_soon_allowed_again() -> None:
     throttle, clock = make_throttle(32)
     repeat(100, throttle.answer, 1.0)

@@ -83,7 +83,7 @@ class OpenAIEngine:
             concurrency: most HTTP requests at a time; fewer while the server refuses some.
             tokens_per_minute: of prompts and answers together.
             timeout_seconds: for one try, from sending to the last byte of the reply. A server that asks
-                to wait longer than this is not waited for.
+                to wait longer than this and than `max_backoff_seconds` is not waited for.
             max_retries: tries after the first one.
             backoff_seconds: wait after the first failed try; doubles up to `max_backoff_seconds`.
             connect_seconds: how long a server that was never reached is tried.

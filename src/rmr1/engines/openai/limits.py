@@ -38,6 +38,8 @@ _MANY_ANSWERS = 64
 """So many in a row make the number grow faster; refusals before them do not count any more."""
 _MANY_REFUSALS = 8
 """So many in a row are no chance."""
+_LONGEST_HOLD = 8.0
+"""Seconds for which a server that names no time is left alone: it may be loading, and ready soon."""
 _LEAST_ALLOWED = 0.25
 _MEMORY = 32
 """Tries over which the share of refusals is taken."""
@@ -107,7 +109,7 @@ class Throttle:
     ):
         """Start with `most`, which is never exceeded.
 
-        `hold_seconds` is for servers that name no time; it doubles up to `max_hold_seconds`. After `most_holds` in
+        `hold_seconds` is for servers that name no time; it doubles up to `max_hold_seconds`, or 8. After `most_holds` in
         a row the server is not spared any more until it answers, so that a run fails as soon as its tries are
         used up. `clock` gives seconds, `fraction` random numbers in [0, 1).
         """
@@ -121,10 +123,11 @@ class Throttle:
         self._lock = Lock()
         self._sent_at = self._held_until = -math.inf
         self._answer_seconds = 0.0
-        self._num_answers = self._num_refusals = self._num_holds = 0
-        """Answers since the last refusal, refusals and holds since the last answer."""
-        self._num_outlasted = 0
-        """Holds since the last answer, one after the other."""
+        self._num_answers = self._num_refusals = 0
+        """Answers since the last refusal, and refusals since the last answer."""
+        self._num_holds = self._num_outlasted = 0.0
+        """Holds since the last answer, and those of them that came one after the other; a hold that was cut short
+        counts as the part that it is."""
         self._refused_share = 0.0
         self._is_noise = False
         """Whether refusals have been found not to depend on the number in flight."""
@@ -137,6 +140,11 @@ class Throttle:
     def allowed(self) -> float:
         """How many may be in flight; below 1, the part of the time that one may be."""
         return self._allowed
+
+    @property
+    def held(self) -> float:
+        """Seconds for which nothing is sent."""
+        return max(0.0, self._held_until - self._clock())
 
     def wait(self, num_in_flight: int) -> float:
         """Seconds until one more may be sent; infinite until one of those in flight has come back."""
@@ -164,7 +172,8 @@ class Throttle:
             self._num_answers += 1
             if self._num_refusals and self._allowed > 1:
                 self._steady = self._allowed
-            self._num_refusals = self._num_holds = self._num_outlasted = 0
+            self._num_refusals = 0
+            self._num_holds = self._num_outlasted = 0.0
             if self._allowed < self._steady:
                 self._allowed = min(self._allowed + min(1.0, self._allowed), self._steady)
             else:
@@ -188,13 +197,15 @@ class Throttle:
             self._num_refusals += 1
             is_out = self._refused_share > 0.5 or self._num_refusals >= _MANY_REFUSALS
             if self._allowed <= 1 and self._num_refusals > 1 and is_out:
+                part = 1.0
                 if seconds is None:
-                    seconds = min(
-                        self._max_hold_seconds, self._hold_seconds * 2.0 ** min(self._num_holds, 32)
-                    )
-                    self._num_holds += 1
+                    whole = min(self._max_hold_seconds, self._hold_seconds * 2.0 ** min(self._num_holds, 32))
+                    seconds = min(whole, _LONGEST_HOLD)
+                    part = seconds / whole if whole else 1.0
+                    self._num_holds += part
                 # Those that were in flight together meet one and the same refusal.
-                self._num_outlasted += seconds > 0 and self._clock() >= self._held_until
+                if seconds > 0 and self._clock() >= self._held_until:
+                    self._num_outlasted += part
                 # The random part is for others that the server holds as well.
                 until = self._clock() + seconds * (1.0 + 0.1 * self._fraction())
                 self._held_until = max(self._held_until, until)

@@ -239,7 +239,9 @@ class Refusal:
             *(leave_out(rest) for rest in [self.ours & {"top_p", "seed", "stop"}] if rest),
         ]
         alone = list(dict.fromkeys(guesses))
-        several = [_combine(alone[:count]) for count in range(2, len(alone) + 1)]
+        # Texts stay where they are as long as parameters alone may be the reason.
+        ordered = sorted(alone, key=lambda one: not one.parts.isdisjoint(_TURNS))
+        several = [_combine(ordered[:count]) for count in range(2, len(ordered) + 1)]
         return [*pointed, *alone, *(loose if self.is_large else []), *several]
 
     @property

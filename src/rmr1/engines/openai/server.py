@@ -41,6 +41,8 @@ _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
 _MIN_KEY_CHARS = 12
+_LONG_HOLD_SECONDS = 5.0
+"""After so long a wait of all requests it is said what they wait for."""
 _MOST_FORBIDDEN = 20
 """Refusals of access in a row; then it is the key."""
 _BYTES_PER_TOKEN = (2.5, 6.0)
@@ -65,6 +67,13 @@ class Patience:
     max_backoff_seconds: float
     connect_seconds: float
     """How long a server that was never reached is tried."""
+
+    @property
+    def longest_wait(self) -> tuple[float, str]:
+        """The longest time that a server may ask to wait, and the setting that says so."""
+        return max(
+            (self.timeout_seconds, "timeout_seconds"), (self.max_backoff_seconds, "max_backoff_seconds")
+        )
 
 
 class ChatServer:
@@ -112,13 +121,19 @@ class ChatServer:
         self._helped: dict[Remedy, set[str]] = {}
         """Remedy -> items that it has brought an answer, each refused after the one before was helped."""
         self._helped_at: dict[Remedy, float] = {}
+        self._adopted: set[Remedy] = set()
         self._failed: set[Remedy] = set()
         """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._cuts = False
         self._num_forbidden = 0
-        self._notes: dict[str, None] = {}
+        self._forbidden_since = 0.0
+        self._held_since: float | None = None
+        """When the hold of all began that no answer has ended."""
+        self._is_hold_told = False
+        self._notes: dict[str, str] = {}
+        """By what they are about; of the same matter the last one stays."""
         self._lock = Lock()
         self._tls_context: ssl.SSLContext | None = None
         self._usage = Usage()
@@ -139,7 +154,7 @@ class ChatServer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(self._notes)
+        return tuple(self._notes.values())
 
     @property
     def usage(self) -> Usage:
@@ -174,13 +189,25 @@ class ChatServer:
         # A placeholder such as "ollama" is no secret, and a text may hold it.
         return received.replace(self._key.encode(), b"***") if len(self._key) >= _MIN_KEY_CHARS else received
 
-    def note(self, text: str) -> None:
-        """Remember and log something about the server, once."""
+    def note(self, text: str, matter: str = "") -> None:
+        """Remember and log something about the server, once; instead of what was noted of the same matter."""
         with self._lock:
-            if text in self._notes:
+            if self._notes.get(matter or text) == text:
                 return
-            self._notes[text] = None
+            self._notes[matter or text] = text
         _LOGGER.warning("%s at %s: %s", self.model, self.base_url, text)
+
+    def tell_hold(self, said: str) -> None:
+        """Say once what the server answers if all wait for long and nothing was answered meanwhile."""
+        if not self.throttle.held:
+            return
+        now = time.monotonic()
+        with self._lock:
+            self._held_since = self._held_since or now
+            if self._is_hold_told or now + self.throttle.held - self._held_since < _LONG_HOLD_SECONDS:
+                return
+            self._is_hold_told = True
+        _LOGGER.warning("%s at %s: the server answers %s; waiting", self.model, self.base_url, said)
 
     def guess_tokens(self, num_prompt_tokens: int, num_choices: int, params: SamplingParams) -> int:
         """Tokens that a request will use, by the mean of the answers so far."""
@@ -210,14 +237,21 @@ class ChatServer:
         with self._lock:
             self.has_answered = True
             self._num_forbidden = 0
+            self._held_since, self._is_hold_told = None, False
             self._accepted |= parts
             self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
 
-    def forgive(self) -> bool:
-        """Whether a refusal of access may be about one prompt: others were answered, and not long ago."""
+    def forgive(self, least_seconds: float = 0.0) -> bool:
+        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
+
+        Many that were in flight may be refused at once: before `least_seconds` no number of them is too many.
+        """
         with self._lock:
+            if not self._num_forbidden:
+                self._forbidden_since = time.monotonic()
             self._num_forbidden += 1
-            return self.has_answered and self._num_forbidden <= _MOST_FORBIDDEN
+            is_new = time.monotonic() - self._forbidden_since < least_seconds
+            return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
     def read_refusal(
         self, problem: Problem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int
@@ -251,8 +285,11 @@ class ChatServer:
         with self._lock:
             self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
+            reason = f"because the server said: {form.reasons[remedy]}"
             if remedy.is_general:
-                self._adopt(remedy, item, form.since, f"because the server said: {form.reasons[remedy]}")
+                self._adopt(remedy, item, form.since, reason)
+            elif (matter := f"one by one: {', '.join(sorted(remedy.refused))}") not in self._notes:
+                self.note(f"{remedy.label} (one item; others that need it get what fits), {reason}", matter)
 
     def confirm_single(self, temperature: float, item: str) -> None:
         """The server has given fewer choices than were asked for."""
@@ -264,14 +301,22 @@ class ChatServer:
         """`since`: when the item was sent that was refused."""
         with self._lock:
             items = self._helped.setdefault(remedy, set())
+            is_first = not items
             # Items that met one and the same trouble confirm nothing: it may have passed.
-            if not items or since > self._helped_at[remedy]:
+            if is_first or since > self._helped_at[remedy]:
                 items.add(item)
             self._helped_at.setdefault(remedy, time.monotonic())
             # What was taken from another item is no matter of the run.
-            if len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}:
+            is_adopted = len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}
+            is_new = is_adopted and remedy not in self._adopted
+            if is_new:
+                self._adopted.add(remedy)
+            if is_adopted:
                 self.dialect = remedy.apply(self.dialect)
-        self.note(f"{remedy.label}, {reason}")
+        if is_new:
+            self.note(f"{remedy.label}, {reason}", remedy.label)
+        elif is_first:
+            self.note(f"{remedy.label} (one item), {reason}", remedy.label)
 
     def watch_counts(self, num_bytes: int, num_tokens: int) -> None:
         """Note if prompts of different sizes count as equally many tokens, and as far fewer than they can have."""

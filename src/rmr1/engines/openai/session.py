@@ -157,8 +157,9 @@ class ChatSession:
         except Retry as failed:
             if failed.is_busy:
                 # Who is asked to wait for too long gives up, and holds nobody.
-                is_kept = failed.wait is None or failed.wait <= self._server.patience.timeout_seconds
+                is_kept = failed.wait is None or failed.wait <= self._server.patience.longest_wait[0]
                 throttle.refuse(failed.wait if is_kept else 0.0)
+                self._server.tell_hold(f"{failed.what}: {failed.detail}" if failed.detail else failed.what)
             elif not failed.is_connect:
                 throttle.answer()
             raise
@@ -407,8 +408,9 @@ class ChatSession:
                 )
             return False
         if failed.wait is not None:
-            if failed.wait > server.patience.timeout_seconds:
-                failed.detail = f"the server asks to wait {failed.wait:.0f} s"
+            longest, setting = server.patience.longest_wait
+            if failed.wait > longest:
+                failed.detail = f"the server asks to wait {failed.wait:.0f} s, {setting} allows {longest:g} s"
                 return False
             # The random part, or all that waited would come at once.
             backoff = failed.wait + self._random.random() * min(backoff, 0.1 * failed.wait)

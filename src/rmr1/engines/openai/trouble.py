@@ -2,8 +2,9 @@
 
 Tried again: 408, 409, 425, 429, every 5xx, and a 404 once the server has answered. Sent in another form, as long
 as there is one that may help (`rmr1.engines.openai.remedies`): 400, 413, 422, and a 500 that comes back. The run
-ends at what every other request would meet too: 401, 402, 403 (unless it is about this one prompt), an exhausted
-quota, a model that the server does not have. Everything else is the one request's own failure.
+ends at what every other request would meet too: 402, an exhausted quota, a model that the server does not have, 401
+and 403; but if others were answered, these two only once they come often in a row: 401 is tried again until then.
+Everything else is the one request's own failure.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from rmr1.records import Usage
 
 _LOOKUP_SECONDS = 10.0
 _MAX_NAMES = 10
+_KEY_BACKOFFS = 4
+"""Waits of the first length after which a key that was good is not believed to be good again soon."""
 _RETRIED = {408, 409, 425, 429}
 REFUSALS = (400, 413, 422)
 """Statuses of a request that the server may answer in another form."""
@@ -90,6 +93,8 @@ async def judge_problem(
     said = str(problem)
     if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or server.forgive()):
         return Refused(said)
+    if status == 401 and server.forgive(_KEY_BACKOFFS * server.patience.backoff_seconds):
+        return Retry(f"HTTP {status}", problem.message)
     if status in (401, 403):
         return GenerationError(f"{server.base_url} refuses the key: {said}; {server.key_hint()}")
     if status == 402 or (status == 429 and "insufficient_quota" in problem.code):
