@@ -23,7 +23,6 @@ QUOTING = {
     "\u300e": "\u300f",
 }
 """Opening quotation mark -> the one that closes it."""
-_CLOSING_MARKS = frozenset(QUOTING.values())
 _FENCE = re.compile(r"^[ \t]{0,24}(`{3,16}|~{3,16})([^\n`]{0,300})$", re.MULTILINE)
 _BLOCK = re.compile(r"<\s{0,4}(?:type|rubric|solution|eval)\s{0,4}>", re.IGNORECASE)
 _SENTENCE_END = ".!?:;)\uff0c\u3001\uff1a\u3002\uff01\uff1f\u2026*_"
