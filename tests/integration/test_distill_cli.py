@@ -278,7 +278,7 @@ def test_an_outage_is_worth_another_try_and_says_its_reason(
 
 
 @pytest.mark.parametrize(
-    ("bodies", "pairs"), [((b"<html>oops</html>",), 20), ((b"{", b"<html>oops</html>", b"{"), 50)]
+    ("bodies", "pairs"), [((b"<html>oops</html>",), 20), ((b"{", b"<html>oops</html>", b"{"), 40)]
 )
 def test_a_server_that_fails_at_everything_is_given_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], bodies: tuple[bytes, ...], pairs: int
