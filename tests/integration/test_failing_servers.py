@@ -167,7 +167,8 @@ def test_a_server_that_breaks_in_the_middle_is_given_up_after_fifty(
     said = "50 items in a row failed in the same way"
     assert verb == "distill" or said in out + err  # which has an alarm of its own as well
     stored = len(user.stored())
-    assert stored <= 64 and len(user.failed()) == 50
+    # A last good answer may come behind the first failures of those in flight with it, and the row begins anew.
+    assert stored <= 64 and 50 <= len(user.failed()) <= 54
     # One that goes on with such a run holds answers, and is stopped likewise.
     code, out, err = user.type()
     assert code == 1 and (verb == "distill" or said in out + err)

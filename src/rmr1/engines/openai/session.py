@@ -18,12 +18,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import random
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
@@ -39,6 +35,7 @@ from rmr1.engines.openai.logprobs import align_verdict
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, estimate_most_tokens
 from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.slots import Slots
 from rmr1.engines.openai.trouble import REFUSALS, Adapted, Refused, Retry, judge_problem
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
@@ -58,7 +55,6 @@ from rmr1.records import Generation, ImagePart, JudgePrompt, Messages, Usage
 from rmr1.verdicts.place import find_verdict_span
 
 _IMAGE_TOKENS = 1024
-_CONNECT_TIMEOUT_SECONDS = 10.0
 _LASTING_TRIES = 3
 """For an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
 
@@ -78,11 +74,6 @@ class ChatSession:
         self._thread = Thread(target=self._run, name="rmr1-openai", daemon=True)
         self._ready = Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._clients: list[httpx.AsyncClient] = []
-        self._idle: list[httpx.AsyncClient] = []
-        self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
-        self._num_in_flight = 0
-        self._timer: asyncio.TimerHandle | None = None
         self._random = random.Random()
 
     def start(self) -> None:
@@ -120,8 +111,7 @@ class ChatSession:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        # The first client takes long to make; nothing is to be sent late for it.
-        self._idle.append(self._open_client())
+        self._slots = Slots(self._server)
         self._ready.set()
         try:
             await self._stopped.wait()
@@ -129,88 +119,7 @@ class ChatSession:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            for client in self._clients:
-                await client.aclose()
-
-    @asynccontextmanager
-    async def _take_slot(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
-        """Wait until a request may be sent, first come first served; gives a client and the tokens that were taken.
-
-        `guess` says how many tokens the request will use. Each slot has a client of its own, for one
-        connection: a pool looks through all its connections at every request, which at hundreds of them takes
-        longer than the request.
-        """
-        turn: asyncio.Future[int] = self._loop.create_future()
-        self._queue.append((turn, guess))
-        self._admit()
-        try:
-            num_tokens = await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
-                self._leave()
-            raise
-        throttle = self._server.throttle
-        client = self._idle.pop() if self._idle else self._open_client()
-        started = time.monotonic()
-        try:
-            yield client, num_tokens
-        except Retry as failed:
-            if failed.is_busy:
-                # Who is asked to wait for too long gives up, and holds nobody.
-                is_kept = failed.wait is None or failed.wait <= self._server.patience.longest_wait[0]
-                throttle.refuse(failed.wait if is_kept else 0.0)
-                self._server.tell_hold(f"{failed.what}: {failed.detail}" if failed.detail else failed.what)
-            elif not failed.is_connect:
-                throttle.answer()
-            raise
-        except (Refused, Adapted):
-            throttle.answer()
-            raise
-        else:
-            throttle.answer(time.monotonic() - started)
-        finally:
-            self._idle.append(client)
-            self._leave()
-
-    def _admit(self) -> None:
-        """Let the first of the queue go, as many as may be sent now."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._queue:
-            turn, guess = self._queue[0]
-            if turn.cancelled():
-                self._queue.popleft()
-                continue
-            num_tokens = guess()
-            seconds = self._server.throttle.wait(self._num_in_flight) or self._server.pacer.take(num_tokens)
-            if seconds > 0:
-                if seconds < math.inf:
-                    self._timer = self._loop.call_later(seconds, self._admit)
-                return
-            self._queue.popleft()
-            self._num_in_flight += 1
-            self._server.throttle.send()
-            turn.set_result(num_tokens)
-
-    def _leave(self) -> None:
-        self._num_in_flight -= 1
-        self._admit()
-
-    def _open_client(self) -> httpx.AsyncClient:
-        server = self._server
-        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, server.patience.timeout_seconds)
-        client = httpx.AsyncClient(
-            headers=server.headers(),
-            # `asyncio.timeout` bounds a try as a whole.
-            timeout=httpx.Timeout(None, connect=connect_seconds),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=server.tls_context(),
-            # A proxy is for the world outside.
-            trust_env=not server.is_local,
-        )
-        self._clients.append(client)
-        return client
+            await self._slots.close()
 
     def _spawn(self, request: Request) -> None:
         task = self._loop.create_task(self._answer(request))
@@ -263,7 +172,7 @@ class ChatSession:
         while True:
             try:
                 expected = partial(server.guess_tokens, num_prompt_tokens, num_choices, params)
-                async with self._take_slot(expected) as (client, guess):
+                async with self._slots.take(expected) as (client, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
                     form.follow(server.dialect)
                     dialect = form.write(server.dialect)

@@ -1,0 +1,120 @@
+"""Who may send a request now: a queue before the server's throttle and the user's limits, and a client for each slot."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+
+from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.trouble import Adapted, Refused, Retry
+
+_CONNECT_TIMEOUT_SECONDS = 10.0
+
+
+class Slots:
+    """The slots of one session; belongs to the event loop in which it was made."""
+
+    def __init__(self, server: ChatServer):
+        """Open the first client, which takes long to make: nothing is to be sent late for it.
+
+        Raises:
+            GenerationError: the TLS certificates cannot be read.
+        """
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._clients: list[httpx.AsyncClient] = []
+        self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
+        self._num_in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle = [self._open_client()]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients:
+            await client.aclose()
+
+    @asynccontextmanager
+    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
+        """Wait until a request may be sent, first come first served; gives a client and the tokens that were taken.
+
+        `guess` says how many tokens the request will use. Each slot has a client of its own, for one
+        connection: a pool looks through all its connections at every request, which at hundreds of them takes
+        longer than the request.
+        """
+        turn: asyncio.Future[int] = self._loop.create_future()
+        self._queue.append((turn, guess))
+        self._admit()
+        try:
+            num_tokens = await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()
+            raise
+        throttle = self._server.throttle
+        client = self._idle.pop() if self._idle else self._open_client()
+        started = time.monotonic()
+        try:
+            yield client, num_tokens
+        except Retry as failed:
+            if failed.is_busy:
+                # Who is asked to wait for too long gives up, and holds nobody.
+                is_kept = failed.wait is None or failed.wait <= self._server.patience.longest_wait[0]
+                throttle.refuse(failed.wait if is_kept else 0.0)
+                self._server.tell_hold(f"{failed.what}: {failed.detail}" if failed.detail else failed.what)
+            elif not failed.is_connect:
+                throttle.answer()
+            raise
+        except (Refused, Adapted):
+            throttle.answer()
+            raise
+        else:
+            throttle.answer(time.monotonic() - started)
+        finally:
+            self._idle.append(client)
+            self._leave()
+
+    def _admit(self) -> None:
+        """Let the first of the queue go, as many as may be sent now."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._queue:
+            turn, guess = self._queue[0]
+            if turn.cancelled():
+                self._queue.popleft()
+                continue
+            num_tokens = guess()
+            seconds = self._server.throttle.wait(self._num_in_flight) or self._server.pacer.take(num_tokens)
+            if seconds > 0:
+                if seconds < math.inf:
+                    self._timer = self._loop.call_later(seconds, self._admit)
+                return
+            self._queue.popleft()
+            self._num_in_flight += 1
+            self._server.throttle.send()
+            turn.set_result(num_tokens)
+
+    def _leave(self) -> None:
+        self._num_in_flight -= 1
+        self._admit()
+
+    def _open_client(self) -> httpx.AsyncClient:
+        server = self._server
+        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, server.patience.timeout_seconds)
+        client = httpx.AsyncClient(
+            headers=server.headers(),
+            # `asyncio.timeout` bounds a try as a whole.
+            timeout=httpx.Timeout(None, connect=connect_seconds),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            verify=server.tls_context(),
+            # A proxy is for the world outside.
+            trust_env=not server.is_local,
+        )
+        self._clients.append(client)
+        return client
