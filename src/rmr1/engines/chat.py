@@ -30,7 +30,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.tokens import encode_text
 from rmr1.errors import CheckpointError, GenerationError, RunError
-from rmr1.prompts.thinking import find_marks
+from rmr1.prompts.thinking import find_close_mark, find_marks
 from rmr1.records import Message, Messages
 
 Purpose = Literal["judging", "scoring", "training"]
@@ -199,6 +199,19 @@ class Chat:
         longer = self._try((_ASKED, _ANSWERED, _ASKED_AGAIN))
         found = self._find_control(longer.rpartition(_mark(2))[2].partition("Zq3")[0])
         return None if found is None or _begins_turn(found[0], longer) else found[1]
+
+    def close_thinking(self, opening: str) -> str:
+        """What ends at once the thinking that a rendered prompt opens by `opening`, in the template's own way: an
+        empty thought's end, up to where the answer begins."""
+        prompt = self._try((_ASKED,))
+        gap, begins, _ = (
+            self._try((_ASKED, _ANSWERED), is_invited=False).removeprefix(prompt).partition("Zq2")
+        )
+        marks = find_marks(gap)
+        if prompt.endswith(opening) and begins and len(marks) == 1 and marks[0].is_closing:
+            return gap
+        blanks = opening[len(opening.rstrip()) :]
+        return blanks + find_close_mark(opening, self._source) + (blanks and "\n\n")
 
     def _find_lost_role(self, messages: Messages, is_invited: bool) -> str | None:
         """The role whose text the template leaves out of conversations of these roles; measured once for each kind."""

@@ -158,7 +158,7 @@ class RequestReader:
     ) -> VerdictPlace | None:
         """Where the row `tokens`, whose text is `text`, says which answer is better; `is_cut` by the token limit."""
         labels = prepared.request.prompt.labels
-        opening = find_opening(prepared, text)
+        opening = find_opening(prepared.opening, text, prepared.thinking)
         span = find_verdict_span(opening + text, labels, prepared.thinking, truncated=is_cut)
         if span is None or span[0] < len(opening):
             return None
@@ -195,7 +195,7 @@ class RequestReader:
         labels = prepared.request.prompt.labels
         mass = None if verdict_logprobs is None else min(1.0, sum(map(exp, verdict_logprobs)))
         return Generation(
-            text=find_opening(prepared, text) + text,
+            text=find_opening(prepared.opening, text, prepared.thinking) + text,
             finish_reason=finish_reason,
             prompt_tokens=len(prepared.tokens),
             completion_tokens=num_tokens,
@@ -231,8 +231,10 @@ def read_end_tokens(*sources: Any) -> frozenset[int]:
     return frozenset(found)
 
 
-def find_opening(prepared: Prepared, text: str) -> str:
-    """The mark of thinking that the prompt ended with: without it cut-off thinking would look like a judgment."""
-    marks = find_marks(text[: len(prepared.opening) + 64], prepared.thinking) if prepared.opening else []
+def find_opening(opening: str, text: str, thinking: Sequence[Pair] = ()) -> str:
+    """What is put before a text whose prompt ended with the mark of thinking `opening`, unless the model has
+    repeated the mark: without it cut-off thinking would look like a judgment. Judging and training read texts with
+    it; targets that are learnt close what it opens."""
+    marks = find_marks(text[: len(opening) + 64], thinking) if opening else []
     is_repeated = bool(marks) and not marks[0].is_closing and not text[: marks[0].start].strip()
-    return "" if is_repeated else prepared.opening
+    return "" if is_repeated else opening

@@ -51,7 +51,12 @@ _END_OF_MESSAGE = re.compile(r"<\|(?:end|return|call)\|>\s{0,4}\Z")
 _BARE_OPENING = re.compile(r"\A\s{0,16}analysis(?=[^\s:.,;!?'’)/–-])")
 _BARE_CLOSING = re.compile(r"assistant(?:commentary.{0,80}?)?final(?!ly|i[sz])", re.ASCII | re.DOTALL)
 _OPEN_PROMPT_CHARS = 160
-FLAT_FORMS = frozenset({"<|channel|>", "<|channel>", "analysis"})
+_FLAT_CLOSINGS = {
+    "<|channel|>": "<|end|><|start|>assistant<|channel|>final<|message|>",
+    "<|channel>": "<channel|>",
+    "analysis": "assistantfinal",
+}
+FLAT_FORMS = frozenset(_FLAT_CLOSINGS)
 """Forms whose parts follow each other and never stand inside each other."""
 
 
@@ -90,6 +95,31 @@ def find_open_mark(prompt: str, pairs: Sequence[Pair] = ()) -> str:
     if not marks or marks[-1].is_closing or tail[marks[-1].end :].strip():
         return ""
     return tail[marks[-1].start :].lstrip()
+
+
+def find_close_mark(opening: str, source: str = "", pairs: Sequence[Pair] = ()) -> str:
+    """The mark that ends the thinking which `opening` begins: the one in `source`, such as a chat template's own
+    text, if there is one of the same form; else what the form is built like.
+
+    >>> find_close_mark("<|begin_of_thought|>"), find_close_mark("[THINK]")
+    ('<|end_of_thought|>', '[/THINK]')
+    """
+    mark = find_marks(opening, pairs)[-1]
+    for other in find_marks(source, pairs):
+        if other.is_closing and other.form == mark.form:
+            return source[other.start : other.end]
+    if mark.form in _FLAT_CLOSINGS:
+        return _FLAT_CLOSINGS[mark.form]
+    for own, closing in pairs:
+        if mark.form == f"own:{own}":
+            return closing
+    word = opening[mark.start : mark.end]
+    for begin, end in (("begin", "end"), ("start", "end"), ("open", "close")):
+        for turned in (str.lower, str.upper, str.title):
+            if (changed := word.replace(turned(begin), turned(end))) != word:
+                return changed
+    inner = word.lstrip("<[◁|｜")
+    return f"{word[: len(word) - len(inner)]}/{inner}"
 
 
 def check_pairs(pairs: Sequence[Sequence[str]]) -> tuple[Pair, ...]:

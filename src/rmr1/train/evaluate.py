@@ -10,10 +10,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.decode import PromptRequest, RowRequest, decode
-from rmr1.engines.tokens import decode_tokens
+from rmr1.engines.reader import find_opening
+from rmr1.engines.tokens import Endings, TextStream
 from rmr1.train.packing import pack
+from rmr1.train.rendering import read_opening
 from rmr1.train.row import Example, build_row
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.stop import StopWatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,31 +54,31 @@ def count_verdicts(
 ) -> VerdictCounts:
     """Write a judgment for each prompt, greedily, and compare its verdict with the example's label.
 
+    Texts begin, end and are read as those of `rmr1 judge`.
     The model must attend by its own function here, not by packed rows.
     """
+    params = SamplingParams()
+    endings = Endings(tokenizer, params)
     order = sorted(range(len(examples)), key=lambda place: -examples[place].num_prompt)
     correct = unparsed = tokens = 0
     for start in range(0, len(order), batch_size):
         chosen = [examples[place] for place in order[start : start + batch_size]]
+        streams = [TextStream(tokenizer, endings, StopWatcher()) for _ in chosen]
         requests = []
-        for example in chosen:
+        for example, stream in zip(chosen, streams, strict=True):
             room = max_new_tokens if context is None else min(max_new_tokens, context - example.num_prompt)
             requests.append(
                 PromptRequest(
                     tokens=list(example.tokens[: example.num_prompt]),
                     max_new_tokens=max(1, room),
-                    rows=[RowRequest()],
+                    rows=[RowRequest(watch=stream.push)],
                 )
             )
-        for example, (sampled,) in zip(
-            chosen, decode(model, requests, SamplingParams(), end_tokens=end_tokens), strict=True
-        ):
-            own = sampled.tokens
-            if own and own[-1] in end_tokens:
-                own = own[:-1]
-            verdict = parse_verdict(
-                decode_tokens(tokenizer, own), truncated=sampled.finish_reason == "length"
-            )
+        drawn = decode(model, requests, params, end_tokens=end_tokens)
+        for example, stream, (sampled,) in zip(chosen, streams, drawn, strict=True):
+            text = stream.finish()
+            text = find_opening(read_opening(tokenizer, example), text) + text
+            verdict = parse_verdict(text, truncated=sampled.finish_reason == "length")
             correct += verdict.winner is not None and verdict.winner == example.label
             unparsed += verdict.winner is None
             tokens += len(sampled.tokens)

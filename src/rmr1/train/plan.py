@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.prompts.families import load_family
 from rmr1.train.examples import (
     Counts,
@@ -27,6 +28,8 @@ from rmr1.train.row import Example
 from rmr1.train.scratch.spelling import Speller
 from rmr1.train.start import Base, describe_base
 
+_READ_BACK = 32
+"""Targets that are read back before a run."""
 _SAMPLED = 200
 """Items of the world by which the length of all is told."""
 
@@ -65,6 +68,8 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
         )
     renderer = Renderer(base.tokenizer, stored=stored)
     source, held_out, counts = _open_data(recipe, renderer, max_tokens)
+    notes = (*base.notes, *check_targets(renderer, source))
+    base = replace(base, notes=notes)
     optim = recipe.optim
     steps = count_steps(source, recipe.batch, epochs=optim.epochs, steps=optim.steps)
     return Plan(
@@ -76,6 +81,33 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
         steps=steps,
         warmup_steps=count_warmup(optim.warmup, steps),
         counts=counts,
+    )
+
+
+def check_targets(renderer: Renderer, source: Source) -> Iterator[str]:
+    """Read the first targets back as a judge's texts are read; a note if some of those with a verdict lose it.
+
+    Raises:
+        DataError: all of them lose it: a judge that wrote just what it is to learn would give no verdict.
+    """
+    places = range(min(_READ_BACK, source.num_examples))
+    examples = [
+        one for place in places if (one := source.get(0, place)) is not None and one.label is not None
+    ]
+    problems = Counter(
+        verdict.problem for one in examples if (verdict := renderer.read_back(one)).winner is None
+    )
+    wrong = problems.total()
+    if not wrong:
+        return
+    found = ", ".join(f"{count} {problem}" for problem, count in problems.most_common())
+    if wrong == len(examples):
+        raise DataError(
+            f"none of the first {wrong} targets has a verdict if it is read as a judge's text ({found}): it would "
+            "learn to give none; check how the chat template opens the turn, and the targets' thinking"
+        )
+    yield (
+        f"{wrong} of the first {len(examples)} targets have no verdict if they are read as a judge's text ({found})"
     )
 
 

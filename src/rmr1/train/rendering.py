@@ -1,8 +1,9 @@
 """Messages -> tokens: the prompt as the engines will render it, then the judge's own turn and its end.
 
 Prompt and turn are split into tokens apart, as they are when the judge writes: first the prompt up to where
-it is to write, then what it writes. Only the turn and the token that ends it have a loss (arXiv 2505.02387,
-section 3.2; the reference's scripts count the turn's header too, which the judge never writes).
+it is to write, then what it writes. If the template opens the thinking, the turn goes on inside it and closes it.
+Only the turn and the token that ends it have a loss (arXiv 2505.02387, section 3.2; the reference's scripts count
+the turn's header too, which the judge never writes).
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.chat import Chat
-from rmr1.engines.tokens import encode_text
+from rmr1.engines.reader import find_opening
+from rmr1.engines.tokens import decode_tokens, encode_text
 from rmr1.errors import CheckpointError, DataError, GenerationError
-from rmr1.prompts.thinking import find_open_mark
-from rmr1.records import Message, Messages
+from rmr1.prompts.thinking import find_marks, find_open_mark
+from rmr1.records import Message, Messages, Verdict
 from rmr1.train.row import Example
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.trace import read_outline
 
 _ROLES = ("system", "user", "assistant", "tool")
+_TAIL_TOKENS = 160
+"""Last tokens of a prompt, among which a mark that it ends with is found; a token is at least a character."""
 
 
 class Renderer:
@@ -47,6 +52,7 @@ class Renderer:
         self.chat = Chat(tokenizer, template_kwargs, purpose="training")
         self.chat.begin_run(stored)
         self.end_token = find_end_token(self.chat)
+        self._closings: dict[str, str] = {}
 
     def render(self, messages: Messages, *, label: str | None = None) -> Example:
         """The document of a conversation whose last turn is the judge's; any length.
@@ -65,9 +71,9 @@ class Renderer:
             prompt = self.chat.render(messages[:-1])
         except GenerationError as error:
             raise DataError(str(error)) from None
-        opening = find_open_mark(prompt).strip()
-        if opening and turn.lstrip().startswith(opening):
-            turn = turn.lstrip()[len(opening) :].removeprefix("\n")
+        opening = find_open_mark(prompt)
+        if opening:
+            turn = self._go_on(opening, turn)
         ids = encode_text(self.tokenizer, prompt)
         if not ids:
             raise DataError("the chat template gives no tokens for the prompt")
@@ -77,6 +83,43 @@ class Renderer:
             num_prompt=len(ids),
             label=label if label is not None else parse_verdict(messages[-1].text).winner,
         )
+
+    def read_back(self, example: Example) -> Verdict:
+        """What a judge reads that writes the example's own turn behind its prompt."""
+        own = decode_tokens(self.tokenizer, example.tokens[example.num_prompt : -1])
+        return parse_verdict(find_opening(read_opening(self.tokenizer, example), own) + own)
+
+    def _go_on(self, opening: str, turn: str) -> str:
+        """The turn as it goes on behind a prompt that opens the thinking.
+
+        Its own thinking stands there, in the template's form. If it has none, what was opened is closed first: a
+        judge reads all that stays open as thinking.
+        """
+        closing = self._closings.setdefault(opening, self.chat.close_thinking(opening))
+        turn = turn.lstrip()
+        said = _own_words(turn)
+        marks = find_marks(turn)
+        if marks and not marks[0].is_closing and marks[0].start == 0:
+            begun, form = marks[0], find_marks(opening)[-1].form
+            blanks = opening[len(opening.rstrip()) :]
+            ended = next((one for one in marks if one.is_closing and one.form == begun.form), None)
+            if begun.form == form or ended is None:
+                turn = turn[begun.end :].removeprefix(blanks)
+            else:
+                thought, rest = turn[begun.end : ended.start].strip(), turn[ended.end :].lstrip()
+                turn = f"{thought}{closing}{rest}"
+        return turn if _own_words(opening + turn) == said else f"{closing}{turn}"
+
+
+def _own_words(text: str) -> str:
+    """What is said outside of the thinking."""
+    return "".join(read_outline(text).own_texts()).strip()
+
+
+def read_opening(tokenizer: PreTrainedTokenizerBase, example: Example) -> str:
+    """The mark by which an example's prompt opens the thinking, or ""."""
+    tail = example.tokens[max(0, example.num_prompt - _TAIL_TOKENS) : example.num_prompt]
+    return find_open_mark(decode_tokens(tokenizer, tail))
 
 
 def find_end_token(chat: Chat) -> int:

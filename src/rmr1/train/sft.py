@@ -259,7 +259,9 @@ class Training:
                         judged[rank::ranks],
                         end_tokens={
                             self.plan.renderer.end_token,
-                            *read_end_tokens(self.model.generation_config, self.model.config),
+                            *read_end_tokens(
+                                self.model.generation_config, self.model.config, self.plan.base.tokenizer
+                            ),
                         },
                         max_new_tokens=recipe.evaluation.max_new_tokens,
                         batch_size=recipe.evaluation.batch_size,

@@ -1,9 +1,10 @@
 """Tasks -> samples: the policy writes judgments, and how likely each of their tokens was is kept.
 
 One sampling loop serves judging and training (`rmr1.engines.decode`): a prompt is computed once for all its
-samples, finished ones leave, and a text ends at its verdict. Every sample has a seed of its own, made from
-the run's seed, the number of the rollout, the epoch, the prompt and the sample's number, so neither batches nor
-the number of processes change what is sampled (up to rounding).
+samples, and finished ones leave. A text goes on to the end of the turn, as a judge's does, so that where to stop is
+reinforced too. Every sample has a seed of its own, made from the run's seed, the number of the rollout, the epoch,
+the prompt and the sample's number, so neither batches nor the number of processes change what is sampled (up to
+rounding).
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Sample:
     logprobs: list[float]
     """Of each token, under the distribution that it was drawn from."""
     text: str
-    """Without the end token; with the thinking tag that the prompt ended in."""
+    """As the judge stores it: without the end token, with the mark of thinking that the prompt ended in."""
     is_cut: bool
-    """The token limit came before the verdict."""
+    """The token limit came before the end token."""
 
     def judge(self, task: Task) -> Judged:
         """The sample as rewards see it."""
@@ -97,15 +98,7 @@ class Sampler:
         params = SamplingParams(temperature=temperature, num_samples=samples)
         endings = Endings(self._tokenizer, params)
         streams = [
-            [
-                TextStream(
-                    self._tokenizer,
-                    endings,
-                    StopWatcher(),
-                )
-                for _ in range(samples)
-            ]
-            for task in tasks
+            [TextStream(self._tokenizer, endings, StopWatcher()) for _ in range(samples)] for _ in tasks
         ]
         requests = [
             PromptRequest(
@@ -149,4 +142,4 @@ def make_seed(seed: str, task: Task, number: int) -> int:
 
 def _read_text(task: Task, stream: TextStream) -> str:
     text = stream.finish()
-    return find_opening(task.prepared, text) + text
+    return find_opening(task.prepared.opening, text) + text

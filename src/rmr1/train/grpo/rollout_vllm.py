@@ -346,6 +346,6 @@ class _Row:
         return Sample(
             tokens=self.tokens,
             logprobs=self.logprobs,
-            text=find_opening(self.task.prepared, text) + text,
+            text=find_opening(self.task.prepared.opening, text) + text,
             is_cut=self.is_cut,
         )

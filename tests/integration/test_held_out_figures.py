@@ -1,0 +1,118 @@
+"""Held-out figures of a training are those of `rmr1 judge` with what was trained, if the template opens the thinking too."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("accelerate")
+
+import torch
+
+from rmr1.cli.main import main
+from rmr1.data.codec import dump_record
+from rmr1.models import bundled_judge
+from rmr1.prompts import render_prompt
+from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.run import run_grpo
+from rmr1.train.recipe import build_recipe
+from rmr1.train.sft import run_sft
+from rmr1.world import sample_pairs, teacher_trace
+
+from ..training import write_rows
+
+torch.set_num_threads(1)
+
+HELD_OUT = 16
+INVITATION = "'<|assistant|>'"
+
+
+def base_that_opens(folder: Path, opening: str) -> Path:
+    """The bundled judge, whose prompts now end with a mark of thinking."""
+    shutil.copytree(bundled_judge(), folder)
+    template = folder / "chat_template.jinja"
+    text = template.read_text()
+    assert text.count(INVITATION) == 1
+    template.write_text(text.replace(INVITATION, f"'<|assistant|>{opening}'"))
+    return folder
+
+
+def conversations(first: int, number: int) -> list[dict[str, Any]]:
+    rows = []
+    for item in sample_pairs(0, number, split="train", distribution="balanced", start=first):
+        prompt = [{"role": one.role, "content": one.text} for one in render_prompt(item.pair).messages]
+        trace = teacher_trace(item, "oracle", 0)
+        rows.append({"messages": [*prompt, {"role": "assistant", "content": trace}]})
+    return rows
+
+
+def write_held_out(folder: Path) -> tuple[Path, Path]:
+    """The same items as conversations and as pairs."""
+    rows = write_rows(folder / "held-out.jsonl", conversations(5000, HELD_OUT))
+    items = sample_pairs(0, HELD_OUT, split="train", distribution="balanced", start=5000)
+    return rows, write_rows(folder / "pairs.jsonl", [dump_record(item.pair) for item in items])
+
+
+def judge(
+    pairs: Path, model: Path, output: Path, capsys: pytest.CaptureFixture[str], tokens: int
+) -> dict[str, Any]:
+    capsys.readouterr()
+    command = [
+        "judge",
+        str(pairs),
+        "-m",
+        str(model),
+        "-o",
+        str(output),
+        "--order",
+        "given",
+        "--quiet",
+        "--json",
+    ]
+    assert main([*command, "--max-new-tokens", str(tokens)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("opening", ["<think>\\n", pytest.param("<thought>", marks=pytest.mark.slow)])
+def test_fine_tuned_behind_an_opened_thought(
+    opening: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held_out, pairs = write_held_out(tmp_path)
+    recipe = {
+        "device": "cpu",
+        "model": {"base": str(base_that_opens(tmp_path / "base", opening))},
+        "data": {
+            "train": str(write_rows(tmp_path / "rows.jsonl", conversations(0, 96))),
+            "held_out": str(held_out),
+            "max_tokens": 2048,
+        },
+        "batch": {"examples": 16, "row_tokens": 4096},
+        "optim": {"name": "adamw", "lr": 2e-3, "steps": 24, "epochs": 4},
+        "evaluation": {"verdicts": HELD_OUT, "max_new_tokens": 400},
+    }
+    found = run_sft(build_recipe(recipe, "recipe.toml"), tmp_path / "sft", quiet=True)
+    judged = judge(pairs, tmp_path / "sft", tmp_path / "run", capsys, 400)
+    assert judged["items"] == found["held_out_verdicts"] == HELD_OUT
+    assert (judged["accuracy"], judged["unparsed"]) == (
+        found["held_out_accuracy"],
+        found["held_out_unparsed"],
+    )
+    assert judged["unparsed"] < HELD_OUT / 2  # it has learnt to close the thought
+
+    grpo = {
+        "device": "cpu",
+        "model": {"base": str(tmp_path / "sft")},
+        "data": {"train": str(pairs), "held_out": str(pairs), "order": "given"},
+        "rollout": {"prompts": 2, "samples": 2, "max_new_tokens": 400, "rows": 8},
+        "objective": {"beta": 0.0},
+        "evaluation": {"keep": "last"},
+        "optim": {"lr": 1e-6, "steps": 1},
+    }
+    summary = run_grpo(build_grpo_recipe(grpo, "recipe.toml"), tmp_path / "grpo", quiet=True)
+    judged = judge(pairs, tmp_path / "grpo", tmp_path / "after", capsys, 400)
+    assert judged["accuracy"] == summary["held_out_accuracy"]
+    assert judged["unparsed"] == round(summary["held_out_unparsed"] * HELD_OUT)
