@@ -203,13 +203,12 @@ class Chat:
     def close_thinking(self, opening: str) -> str:
         """What ends at once the thinking that a rendered prompt opens by `opening`, in the template's own way: an
         empty thought's end, up to where the answer begins."""
-        prompt = self._try((_ASKED,))
-        gap, begins, _ = (
-            self._try((_ASKED, _ANSWERED), is_invited=False).removeprefix(prompt).partition("Zq2")
-        )
-        marks = find_marks(gap)
-        if prompt.endswith(opening) and begins and len(marks) == 1 and marks[0].is_closing:
-            return gap
+        prompt, answered = self._try((_ASKED,)), self._try((_ASKED, _ANSWERED), is_invited=False)
+        if prompt.endswith(opening) and answered.startswith(prompt):
+            gap, begins, _ = answered.removeprefix(prompt).partition("Zq2")
+            marks = find_marks(gap)
+            if begins and len(marks) == 1 and marks[0].is_closing:
+                return gap
         blanks = opening[len(opening.rstrip()) :]
         return blanks + find_close_mark(opening, self._source) + (blanks and "\n\n")
 

@@ -85,17 +85,19 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
 
 
 def check_targets(renderer: Renderer, source: Source) -> Iterator[str]:
-    """Read the first targets back as a judge's texts are read; a note if some of those with a verdict lose it.
+    """Read the first targets back as a judge's texts are read; a note if some do not give their label.
 
     Raises:
-        DataError: all of them lose it: a judge that wrote just what it is to learn would give no verdict.
+        DataError: none does: a judge that wrote just what it is to learn would never be right.
     """
     places = range(min(_READ_BACK, source.num_examples))
     examples = [
         one for place in places if (one := source.get(0, place)) is not None and one.label is not None
     ]
     problems = Counter(
-        verdict.problem for one in examples if (verdict := renderer.read_back(one)).winner is None
+        verdict.problem or f"say {verdict.winner} for {one.label}"
+        for one in examples
+        if (verdict := renderer.read_back(one)).winner != one.label
     )
     wrong = problems.total()
     if not wrong:
@@ -103,11 +105,11 @@ def check_targets(renderer: Renderer, source: Source) -> Iterator[str]:
     found = ", ".join(f"{count} {problem}" for problem, count in problems.most_common())
     if wrong == len(examples):
         raise DataError(
-            f"none of the first {wrong} targets has a verdict if it is read as a judge's text ({found}): it would "
-            "learn to give none; check how the chat template opens the turn, and the targets' thinking"
+            f"none of the first {wrong} targets gives its label if it is read as a judge's text ({found}): the judge "
+            "would not learn to give it; check how the chat template opens the turn, and the targets' thinking"
         )
     yield (
-        f"{wrong} of the first {len(examples)} targets have no verdict if they are read as a judge's text ({found})"
+        f"{wrong} of the first {len(examples)} targets do not give their label if they are read as a judge's text ({found})"
     )
 
 

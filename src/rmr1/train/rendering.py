@@ -100,10 +100,10 @@ class Renderer:
         said = _own_words(turn)
         marks = find_marks(turn)
         if marks and not marks[0].is_closing and marks[0].start == 0:
-            begun, form = marks[0], find_marks(opening)[-1].form
+            begun, opened = marks[0], find_marks(opening)[-1]
             blanks = opening[len(opening.rstrip()) :]
             ended = next((one for one in marks if one.is_closing and one.form == begun.form), None)
-            if begun.form == form or ended is None:
+            if turn[: begun.end] == opening[opened.start : opened.end] or ended is None:
                 turn = turn[begun.end :].removeprefix(blanks)
             else:
                 thought, rest = turn[begun.end : ended.start].strip(), turn[ended.end :].lstrip()

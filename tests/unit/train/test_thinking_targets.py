@@ -85,6 +85,13 @@ def test_thinking_whose_opening_was_left_to_the_template_goes_on() -> None:
     assert renderer.read_back(example).trace.thinking == "Red is warm."
 
 
+def test_thinking_in_another_word_is_closed_in_the_templates() -> None:
+    renderer = renderer_of(TURNS.replace("OPENING", "<think>\n"))
+    text, example = own_text(renderer, f"<thinking>Red is warm.</thinking>{JUDGMENT}")
+    assert text == f"Red is warm.\n</think>\n\n{JUDGMENT}{END}"
+    assert renderer.read_back(example).trace.thinking == "Red is warm."
+
+
 def test_a_thought_that_the_prompt_has_closed_stays_closed() -> None:
     renderer = renderer_of(TURNS.replace("OPENING", "<think>\n\n</think>\n\n"))
     text, example = own_text(renderer, JUDGMENT)
@@ -122,7 +129,11 @@ def test_targets_are_read_back_before_a_run() -> None:
     lost = f"<think>\nIt goes on. {JUDGMENT}"
     renderer, source = targets(JUDGMENT, lost)
     (note,) = check_targets(renderer, source)
-    assert note.startswith("1 of the first 2 targets have no verdict") and "1 unclosed_thinking" in note
+    assert (
+        note.startswith("1 of the first 2 targets do not give their label") and "1 unclosed_thinking" in note
+    )
     renderer, source = targets(lost, lost)
-    with pytest.raises(DataError, match=r"none of the first 2 targets has a verdict .*2 unclosed_thinking"):
+    with pytest.raises(DataError, match=r"none of the first 2 targets gives its label .*2 unclosed_thinking"):
         list(check_targets(renderer, source))
+    with pytest.raises(DataError, match=r"2 say B for A"):
+        list(check_targets(*targets(*[JUDGMENT.replace("[[A]]", "[[B]]")] * 2)))
