@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.runs import open_run
+from rmr1.data.objects import as_pair, can_be_read_twice, is_row
+from rmr1.data.read import read_pairs
+from rmr1.data.runs import RunWriter, open_run
 from rmr1.engines import Engine, SamplingParams
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.describe import describe_run
 from rmr1.judge.load import DEFAULT_FAMILY, build_judge, default_settings, load_judge
+from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, NOTE
 from rmr1.prompts import PromptFamily, load_family
-from rmr1.records import Judgment, Message, PreferencePair, as_messages
+from rmr1.records import Judgment, PreferencePair
+
+_SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
 
 
 class Judge:
@@ -26,6 +32,8 @@ class Judge:
     >>> judge = Judge("scripted:longer")
     >>> judge.compare("What is 2 + 2?", "4", "2 + 2 is 4, because ...").winner
     'B'
+
+    As a context manager it is closed at the end.
     """
 
     def __init__(
@@ -55,6 +63,7 @@ class Judge:
         Raises:
             ConfigError: a setting is wrong, or means nothing to the model. CheckpointError: the model cannot be loaded.
         """
+        self._is_closed = False
         if model is None:
             warnings.warn(f"no model was named: {NOTE}", stacklevel=2)
             model = JUDGE
@@ -76,38 +85,106 @@ class Judge:
             raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
         self.pair_judge = model
 
-    def compare(
-        self,
-        question: str | Message | Iterable[Message],
-        a: str | Message | Iterable[Message],
-        b: str | Message | Iterable[Message],
-    ) -> Judgment:
-        """Judge one pair: which of two answers to a question, or two continuations of a conversation."""
-        pair = PreferencePair(
-            id="0",
-            prompt=as_messages(question, role="user"),
-            response_a=as_messages(a, role="assistant"),
-            response_b=as_messages(b, role="assistant"),
-        )
+    def compare(self, question: Any, a: Any = None, b: Any = None) -> Judgment:
+        """Judge one pair: which of two answers to a question, or two continuations of a conversation.
+
+        Args:
+            question: a text, a message or a list of messages (`{"role": "user", "content": "..."}`); or, alone, a row
+                that holds its answers, in any form that files may have, or a pair.
+            a: the first answer: a text, a message, or a list of messages for a longer trajectory.
+            b: the second answer.
+
+        Raises:
+            DataError: an argument is something else, or empty; nothing was asked.
+        """
+        self._require_open()
+        if a is None and b is None and is_row(question):
+            pairs = list(read_pairs(question))
+            if len(pairs) != 1:
+                raise DataError(
+                    f"the row holds {len(pairs)} pairs, expected one; Judge.judge([row]) judges all"
+                )
+            pair = pairs[0]
+        else:
+            pair = as_pair(question, a, b)
         return next(self.judge([pair]))
 
-    def judge(self, pairs: Iterable[PreferencePair], *, run: str | Path | None = None) -> Iterator[Judgment]:
-        """Yield a judgment for every pair as it finishes; order is not kept.
+    def judge(
+        self, pairs: Any, *, run: str | Path | None = None, as_completed: bool = False
+    ) -> Iterator[Judgment]:
+        """Yield a judgment for every pair, in the order of the pairs; one that failed says so in its place.
 
         With `run`, judgments are stored in that folder and pairs that are finished there are passed
         over, so an interrupted call can be repeated.
+
+        Args:
+            pairs: whatever `rmr1.read_pairs` reads: a path, a DataFrame, a dataset, rows or `PreferencePair`s. What can
+                be read twice is read whole before the model is asked; a generator is read as the model asks.
+            as_completed: yield each as it finishes, in any order.
+
+        Raises:
+            DataError: `pairs` cannot be read; nothing was asked.
         """
+        self._require_open()
+        source = self._read(pairs)
+        return self._judge(source, run, as_completed=as_completed)
+
+    def _judge(
+        self, pairs: Iterable[PreferencePair], run: str | Path | None, *, as_completed: bool
+    ) -> Iterator[Judgment]:
+        self._require_open()
         if run is None:
-            for _, judgment in self.pair_judge.run(pairs):
-                yield judgment
+            yield from self._ask(pairs, None, as_completed=as_completed)
             return
         with open_run(run, describe_run("judge", self.pair_judge, data=None, folder=run)) as writer:
             tally = Tally()
-            for _, judgment in self.pair_judge.run(pairs, run=writer):
+            for judgment in self._ask(pairs, writer, as_completed=as_completed):
                 tally.add(judgment)
                 yield judgment
             writer.write_summary(summarize_run(writer, tally, self.pair_judge))
 
+    def _ask(
+        self, pairs: Iterable[PreferencePair], writer: RunWriter | None, *, as_completed: bool
+    ) -> Iterator[Judgment]:
+        ask = partial(self.pair_judge.run, run=writer)
+        if as_completed:
+            for _, judgment in ask(pairs):
+                yield judgment
+            return
+        is_finished = (lambda _: False) if writer is None else writer.is_finished
+        yield from judge_in_order(pairs, ask, is_finished=is_finished)
+
     def close(self) -> None:
-        """Release the model."""
-        self.pair_judge.close()
+        """Release the model; a second time does nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.pair_judge.close()
+
+    def __enter__(self) -> Judge:
+        self._require_open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Judge {self.pair_judge.name!r}{', closed' if self._is_closed else ''}>"
+
+    def _read(self, pairs: Any) -> Iterator[PreferencePair]:
+        """
+        Raises:
+            DataError: it is no source of pairs, or a row of what can be read twice is none.
+        """
+        if can_be_read_twice(pairs):
+            try:
+                for _ in read_pairs(pairs):
+                    pass
+            except DataError as error:
+                if error.line is None:
+                    raise
+                raise DataError(f"{error.message}; {_SKIP}", path=error.path, line=error.line) from None
+        return read_pairs(pairs)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ConfigError(f"judge {self.pair_judge.name!r} is closed; make a new one with Judge(...)")
