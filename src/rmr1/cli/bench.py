@@ -286,12 +286,13 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
         judge_benchmark,
         open_benchmark_run,
         place_answers,
+        read_pairs,
         summarize_run,
     )
     from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data, require_folder, suit_asking
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
-    from rmr1.cli.session import open_judge
+    from rmr1.cli.session import open_judge, refuse_foreign
 
     config = build_config(arguments)
     refuse_reading(config.data, jobs)
@@ -304,6 +305,8 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
             check_sides(job.benchmark, require_data(job), order)
     limit = config.data.limit
     totals = [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
+    for job in jobs:
+        refuse_foreign(config, read_pairs(job.benchmark, require_data(job), limit, asking=job.asking))
     scored: dict[str, Scored] = {}
     with ExitStack() as opened:
         first = opened.enter_context(

@@ -2,7 +2,7 @@
 
     DataFrame (pandas, polars), pyarrow.Table      one row after the other; NaN and NA are empty cells
     datasets.Dataset, IterableDataset              likewise; of a DatasetDict with several splits one is named
-    dict, Series, namedtuple                       one row
+    dict, Series, namedtuple                       one row; a dict of lists is a batch of rows
     an iterable                                    of rows and `PreferencePair`s
 
 They are known by their own methods, so none of these libraries is imported. Columns are recognised as those of files.
@@ -40,8 +40,7 @@ def is_path(source: object) -> TypeGuard[str | Path]:
 
 def can_be_read_twice(source: object) -> bool:
     """Whether reading a source leaves it as it was; what streams, such as a generator, is read once."""
-    is_stream = isinstance(source, Iterator) or type(source).__name__ == "IterableDataset"
-    return not is_stream and (isinstance(source, str | Path) or hasattr(source, "__len__"))
+    return not isinstance(source, Iterator) and (isinstance(source, str | Path) or hasattr(source, "__len__"))
 
 
 def scan_objects(source: object, *, split: str | None = None) -> Iterator[Row | PreferencePair | DataError]:
@@ -58,7 +57,7 @@ def scan_objects(source: object, *, split: str | None = None) -> Iterator[Row | 
     elif split is not None:
         raise ConfigError(f"split {split!r} was named, and {_kind(source)} has no splits")
     else:
-        name = "row" if _as_row(source) is not None else type(source).__name__
+        name = "row" if _as_row(source) is not None and _as_columns(source) is None else type(source).__name__
     return _number(_open(source), name)
 
 
@@ -148,6 +147,8 @@ def _pick(splits: Mapping[str, Any], split: str | None) -> tuple[Any, str]:
 
 def _open(source: Any) -> Iterator[Any]:
     """The items of a source, by the first protocol that it offers."""
+    if (columns := _as_columns(source)) is not None:
+        return (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
     if isinstance(source, PreferencePair) or _as_row(source) is not None:
         return iter((source,))
     if hasattr(source, "iter_rows") and hasattr(source, "columns"):  # polars
@@ -180,6 +181,16 @@ def _number(items: Iterable[Any], name: str) -> Iterator[Row | PreferencePair | 
             yield DataError(f"the item is {told}", path=name, line=number)
             continue
         yield Row(data={str(key): _plain(value) for key, value in row.items()}, path=name, line=number)
+
+
+def _as_columns(source: object) -> Mapping[Any, list[Any]] | None:
+    """The columns of a batch, such as `dataset[:8]`: lists of one length, none of which is a conversation."""
+    if not isinstance(source, Mapping) or not source:
+        return None
+    columns = list(source.values())
+    if not all(isinstance(one, list) and len(one) == len(columns[0]) for one in columns):
+        return None
+    return None if any(map(_is_message, itertools.chain.from_iterable(columns))) else source
 
 
 def _as_row(value: Any) -> Mapping[Any, Any] | None:

@@ -19,11 +19,14 @@ from rmr1.judge.load import DEFAULT_FAMILY, build_judge, default_settings, load_
 from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
-from rmr1.models import JUDGE, NOTE
+from rmr1.models import JUDGE, NOTE, resolve_model
+from rmr1.models.words import look_ahead, refuse_foreign
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.records import Judgment, PreferencePair
 
 _SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
+_STREAM_START = 8
+"""Pairs of a generator that are looked at before the bundled judge is asked."""
 
 
 class Judge:
@@ -53,7 +56,7 @@ class Judge:
         Args:
             model: a model name (`rmr1.judge.load_judge`), an engine of one's own, or a whole judge, which
                 takes no other argument; None is the bundled judge, which knows only its own synthetic
-                world, as a warning says.
+                world, as a warning says: it refuses other pairs, unless it is named (`tiny`).
             family: the prompt family; None is the preset's for a released checkpoint, else `rubric`.
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
             control_tokens: tokens of the model that are broken in user text, beside those that are known by
@@ -64,26 +67,27 @@ class Judge:
             ConfigError: a setting is wrong, or means nothing to the model. CheckpointError: the model cannot be loaded.
         """
         self._is_closed = False
+        self._is_default = model is None
         if model is None:
             warnings.warn(f"no model was named: {NOTE}", stacklevel=2)
+            resolve_model(JUDGE)
             model = JUDGE
         if sampling is None:
             sampling = default_settings(model).sampling if isinstance(model, str) else SamplingParams()
         settings = JudgeSettings(
             rule=rule, order=order, seed=seed, sampling=sampling, control_tokens=tuple(control_tokens)
         )
-        if isinstance(model, str):
-            self.pair_judge = load_judge(model, family=family, settings=settings, options=options)
-            return
-        if options:
-            raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
-        if isinstance(model, Engine):
-            found = load_family(DEFAULT_FAMILY if family is None else family)
-            self.pair_judge = build_judge(model, found, settings)
-            return
-        if family is not None or settings != JudgeSettings():
-            raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
-        self.pair_judge = model
+        self._loaded: PairJudge | None = None
+        self._load = partial(_load, model, family, settings, options)
+        if not self._is_default:
+            self._loaded = self._load()
+
+    @property
+    def pair_judge(self) -> PairJudge:
+        """The judge behind it; the bundled one is loaded when it is first asked, or looked at."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
 
     def compare(self, question: Any, a: Any = None, b: Any = None) -> Judgment:
         """Judge one pair: which of two answers to a question, or two continuations of a conversation.
@@ -158,7 +162,8 @@ class Judge:
         """Release the model; a second time does nothing."""
         if not self._is_closed:
             self._is_closed = True
-            self.pair_judge.close()
+            if self._loaded is not None:
+                self._loaded.close()
 
     def __enter__(self) -> Judge:
         self._require_open()
@@ -168,7 +173,11 @@ class Judge:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Judge {self.pair_judge.name!r}{', closed' if self._is_closed else ''}>"
+        return f"<Judge {self._name!r}{', closed' if self._is_closed else ''}>"
+
+    @property
+    def _name(self) -> str:
+        return JUDGE if self._loaded is None else self._loaded.name
 
     def _read(self, pairs: Any) -> Iterator[PreferencePair]:
         """
@@ -183,8 +192,36 @@ class Judge:
                 if error.line is None:
                     raise
                 raise DataError(f"{error.message}; {_SKIP}", path=error.path, line=error.line) from None
-        return read_pairs(pairs)
+            if self._is_default:
+                self._refuse_foreign(read_pairs(pairs))
+            return read_pairs(pairs)
+        if not self._is_default:
+            return read_pairs(pairs)
+        first, found = look_ahead(read_pairs(pairs), _STREAM_START)
+        self._refuse_foreign(first)
+        return found
+
+    def _refuse_foreign(self, pairs: Iterable[PreferencePair]) -> None:
+        if (note := refuse_foreign(pairs)) is not None:
+            warnings.warn(note, stacklevel=4)
 
     def _require_open(self) -> None:
         if self._is_closed:
-            raise ConfigError(f"judge {self.pair_judge.name!r} is closed; make a new one with Judge(...)")
+            raise ConfigError(f"judge {self._name!r} is closed; make a new one with Judge(...)")
+
+
+def _load(
+    model: str | Engine | PairJudge,
+    family: str | Path | PromptFamily | None,
+    settings: JudgeSettings,
+    options: Mapping[str, Any] | None,
+) -> PairJudge:
+    if isinstance(model, str):
+        return load_judge(model, family=family, settings=settings, options=options)
+    if options:
+        raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
+    if isinstance(model, Engine):
+        return build_judge(model, load_family(DEFAULT_FAMILY if family is None else family), settings)
+    if family is not None or settings != JudgeSettings():
+        raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
+    return model
