@@ -1,7 +1,7 @@
 """Whether pairs are of the bundled judge's world: by the words that its tokenizer spells out letter by letter.
 
 Of the world's own pairs these are 0% of the words, 4% to 16% (medians) where its held-out nouns and names occur; of
-real preferences 30% to 100% (medians of 55 files; docs/world.md). Only the tokenizer is read.
+real preferences 30% to 100% (medians of 55 files; docs/engines.md). Only the tokenizer is read.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
     found = measure_foreignness(pairs)
     if 2 * found.num_foreign > found.num_pairs:
         raise ConfigError(
-            "no judge was named, and the bundled one knows only its own synthetic world (rmr1 demo shows it), not "
+            "no judge was named, and the bundled one knows only its own synthetic world (rmr1 demo), which lacks "
             f"{found.share:.0%} of the words of these pairs; name one with -m (in Python Judge(NAME)): a Hugging Face "
             "model ORG/NAME, any OpenAI-compatible server such as a local Ollama or llama.cpp "
             "openai:NAME@http://127.0.0.1:11434/v1, or vLLM vllm:ORG/NAME; -m tiny asks the bundled one all the same"
