@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.objects import as_pair, can_be_read_twice, is_row
+from rmr1.data.objects import as_pair, can_be_read_twice, describe_kind, is_row
 from rmr1.data.read import read_pairs
 from rmr1.data.runs import RunWriter, open_run
 from rmr1.engines import Engine, SamplingParams
@@ -41,7 +41,7 @@ class Judge:
 
     def __init__(
         self,
-        model: str | Engine | PairJudge | None = None,
+        model: str | Path | Engine | PairJudge | None = None,
         *,
         family: str | Path | PromptFamily | None = None,
         rule: str = "tagged",
@@ -66,6 +66,11 @@ class Judge:
         Raises:
             ConfigError: a setting is wrong, or means nothing to the model. CheckpointError: the model cannot be loaded.
         """
+        model = str(model) if isinstance(model, Path) else model
+        if not isinstance(model, str | Engine | PairJudge | None):
+            raise ConfigError(
+                f"Judge got {describe_kind(model)} as its model; expected a model's name, an engine or a judge"
+            )
         self._is_closed = False
         self._is_default = model is None
         if model is None:

@@ -143,6 +143,12 @@ def test_wrong_arguments_are_named_before_anything_is_asked(arguments: tuple[Any
     assert inner.asked == []
 
 
+@pytest.mark.parametrize("model", [7, ["scripted:longer"], {"model": "scripted:longer"}], ids=str)
+def test_what_is_no_model_is_named(model: Any) -> None:
+    with pytest.raises(ConfigError, match=r"^Judge got .* as its model; expected a model's name, an engine"):
+        Judge(model)
+
+
 def test_judge_refuses_at_once_what_it_cannot_read() -> None:
     inner = Counting()
     judge = Judge(inner)
