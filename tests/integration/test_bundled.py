@@ -217,8 +217,9 @@ def test_benchmarks_of_foreign_pairs_need_a_judge(
 ) -> None:
     monkeypatch.setattr("rmr1.cli.session.load_judge", never)
     pairs = write_rows(tmp_path / "pairs.jsonl", FOREIGN)
-    assert main(["bench", "pairs", pairs, "-o", str(tmp_path / "run")]) == 2
-    assert re.search(REFUSAL, capsys.readouterr().err)
+    for more in ((), ("--dry-run",)):
+        assert main(["bench", "pairs", pairs, "-o", str(tmp_path / "run"), *more]) == 2
+        assert re.search(REFUSAL, capsys.readouterr().err)
     assert not (tmp_path / "run").exists()
 
 
