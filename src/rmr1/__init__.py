@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rmr1.records import Judgment
+
 if TYPE_CHECKING:
     from rmr1.data import read_candidates, read_pairs
     from rmr1.data.runs import read_judgments
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
         Candidates,
         Generation,
         JudgePrompt,
-        Judgment,
         Message,
         PreferencePair,
         RubricItem,
@@ -88,6 +89,15 @@ __all__ = [
     "render_prompt",
     "reward_verdict",
 ]
+
+
+def _render_judgment(judgment: Judgment) -> str:
+    from rmr1.report.terminal import format_judgment
+
+    return format_judgment(judgment)
+
+
+Judgment.renderer = staticmethod(_render_judgment)
 
 
 def __getattr__(name: str) -> Any:

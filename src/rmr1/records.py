@@ -14,9 +14,10 @@ the pair frame; `Vote.winner` translates.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import html
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 Role = Literal["system", "user", "assistant", "tool"]
 Label = Literal["A", "B", "tie"]
@@ -102,15 +103,6 @@ def user(text: str) -> Message:
 
 def assistant(text: str) -> Message:
     return Message(role="assistant", content=text)
-
-
-def as_messages(value: str | Message | Iterable[Message], *, role: Role) -> Messages:
-    """A text, a message or several messages as a tuple of messages; text gets `role`."""
-    if isinstance(value, str):
-        return (Message(role=role, content=value),)
-    if isinstance(value, Message):
-        return (value,)
-    return tuple(value)
 
 
 _EXCHANGED: Mapping[Order, Mapping[str, str]] = {
@@ -300,9 +292,12 @@ class Vote:
         return swap_label(self.verdict.winner, self.order)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Judgment:
     """The outcome for one pair, with everything needed to show, re-score or audit it."""
+
+    renderer: ClassVar[Callable[[Judgment], str] | None] = None
+    """Writes a judgment for people. The package puts it here (`rmr1/__init__.py`): records know nobody."""
 
     pair: PreferencePair
     family: str
@@ -334,3 +329,17 @@ class Judgment:
     @property
     def orders(self) -> tuple[Order, ...]:
         return tuple(dict.fromkeys(vote.order for vote in self.votes))
+
+    def __str__(self) -> str:
+        """The whole judgment as `rmr1 show` prints it, without colours."""
+        renderer = type(self).renderer
+        return repr(self) if renderer is None else renderer(self)
+
+    def __repr__(self) -> str:
+        said = self.winner or f"none ({self.problem})"
+        mark = {True: ", right", False: ", wrong", None: ""}[self.correct]
+        return f"<Judgment of pair {self.pair.id!r}: {said}{mark}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the same text as `print` gives, all of it escaped."""
+        return f"<pre>{html.escape(str(self))}</pre>"

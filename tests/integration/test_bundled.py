@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import runpy
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from rmr1 import Judge
+from rmr1 import Judge, read_pairs
 from rmr1.cli.main import main
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import CheckpointError, ConfigError
@@ -22,9 +23,10 @@ from rmr1.judge import presets
 from rmr1.judge.load import default_settings
 from rmr1.judge.presets import Preset, find_preset
 from rmr1.models import NOTE, bundled_judge, bundled_scalar, is_bundled, resolve_model
+from rmr1.models.words import measure_foreignness, refuse_foreign
+from rmr1.world import sample_pairs
 
 from ..tiny_models import SCORING_TEMPLATE, build_model, build_scorer, build_tokenizer, save_model
-from .runs import write_pairs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPT = REPOSITORY / "benchmarks" / "bundled_judge.py"
@@ -69,7 +71,9 @@ def test_the_judge_stops_where_it_runs_on() -> None:
 def test_it_is_the_default_and_says_what_it_knows(
     bundled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pairs = write_pairs(tmp_path / "pairs.jsonl", 3)
+    pairs = tmp_path / "pairs.jsonl"  # of no words, so that none is unknown to the stand-in
+    sums = [{"prompt": f"1 + {at}?", "response_a": f"{at + 1}", "response_b": "0"} for at in range(3)]
+    pairs.write_text("".join(json.dumps(one) + "\n" for one in sums))
     run = tmp_path / "run"
     assert main(["judge", str(pairs), "-o", str(run), "--quiet", "--json"]) == 0
     captured = capsys.readouterr()
@@ -96,6 +100,127 @@ def test_from_python_it_warns(bundled: Path) -> None:
     assert judge.pair_judge.name == "tiny"
     assert len(judge.compare("q", "a", "b").votes) == 1
     judge.close()
+
+
+FOREIGN = [
+    {
+        "prompt": "Which treaty ended the war?",
+        "chosen": "The treaty of Utrecht.",
+        "rejected": "Nobody remembers it.",
+    }
+]
+REFUSAL = (
+    r"no judge was named, .* lacks \d+% of the words of these pairs; .*ORG/NAME.*local Ollama or llama.cpp "
+    r"openai:NAME@http://127.0.0.1:11434/v1, or vLLM vllm:ORG/NAME; -m tiny"
+)
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    return str(path)
+
+
+def world_rows(number: int, **choices: Any) -> list[dict[str, Any]]:
+    pairs = (item.pair for item in sample_pairs(3, number, split="test", distribution="balanced", **choices))
+    return [
+        {
+            "prompt": one.prompt[-1].text,
+            "chosen": one.response_a[-1].text,
+            "rejected": one.response_b[-1].text,
+        }
+        for one in pairs
+    ]
+
+
+def never(*_: Any, **__: Any) -> Any:
+    raise AssertionError("the model was loaded")
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",), ("-o", "run")])
+def test_foreign_pairs_are_refused_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rmr1.cli.session.load_judge", never)
+    pairs = write_rows(tmp_path / "pairs.jsonl", FOREIGN)
+    one = FOREIGN[0]
+    alone = ["--question", one["prompt"], "--a", one["chosen"], "--b", one["rejected"]]
+    for asked in ([pairs, *more], alone):
+        assert main(["judge", *asked]) == 2
+        told = capsys.readouterr().err
+        assert re.fullmatch(f"rmr1: {REFUSAL}.*\n", told), told
+
+
+def test_foreign_pairs_are_refused_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rmr1.judge.judge.load_judge", never)
+    with pytest.warns(UserWarning, match="no model was named"):
+        judge = Judge()
+    one = FOREIGN[0]
+    for ask in (
+        lambda: judge.compare(one["prompt"], one["chosen"], one["rejected"]),
+        lambda: judge.compare(one),
+        lambda: judge.judge(FOREIGN),
+        lambda: judge.judge(row for row in FOREIGN),
+    ):
+        with pytest.raises(ConfigError, match=REFUSAL):
+            ask()
+    judge.close()
+
+
+@pytest.mark.parametrize("family", ["Reasoning", "Chat", "Safety"])
+def test_pairs_of_the_world_are_known(family: str) -> None:
+    found = measure_foreignness(
+        item.pair for item in sample_pairs(3, 60, split="test", distribution="balanced", family=family)
+    )
+    assert (found.num_pairs, found.num_foreign, found.share) == (60, 0, 0.0)
+
+
+def test_held_out_words_of_the_world_are_not_foreign_to_it() -> None:
+    found = measure_foreignness(item.pair for item in sample_pairs(3, 200, split="test_words"))
+    assert 0 < found.num_foreign < 60 and 0.02 < found.share < 0.2
+
+
+def test_real_preferences_are_foreign(shared: Path) -> None:
+    for name in (
+        "preference-train/hh_harmless_base_test.jsonl.gz",
+        "preference-train/hh_helpful_test.jsonl.gz",
+        "preference-train/zh_customer_service_test.jsonl.gz",
+        "rewardbench/rewardbench_filtered_partial.jsonl.gz",
+        "rm-bench/safety-response_filtered.jsonl.gz",
+        "judgebench/gpt-4o-2024-05-13.jsonl.gz",
+        "llmbar/llmbar_natural.jsonl.gz",
+        "rmb/pairwise_set_harmlessness.jsonl.gz",
+    ):
+        found = measure_foreignness(read_pairs(shared / "data" / name, on_error="skip"))
+        assert found.num_foreign > 0.9 * found.num_pairs, name
+
+
+def test_a_few_foreign_pairs_are_counted() -> None:
+    assert refuse_foreign(read_pairs(world_rows(6))) is None
+    assert refuse_foreign(read_pairs(world_rows(6) + FOREIGN)).startswith("1 of the first 7 pairs use words")
+    with pytest.raises(ConfigError, match=REFUSAL):
+        refuse_foreign(read_pairs(world_rows(6) + 7 * FOREIGN))
+
+
+def test_whoever_names_the_bundled_judge_gets_it(
+    bundled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = write_rows(tmp_path / "pairs.jsonl", FOREIGN)
+    assert main(["judge", pairs, "-m", "tiny", "-o", str(tmp_path / "run"), "--quiet"]) == 0
+    assert capsys.readouterr().err == f"rmr1: {NOTE}\n"
+    with Judge("tiny") as judge:
+        assert len(judge.compare(FOREIGN[0]).votes) == 1
+
+
+def test_benchmarks_of_foreign_pairs_need_a_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rmr1.cli.session.load_judge", never)
+    pairs = write_rows(tmp_path / "pairs.jsonl", FOREIGN)
+    for more in ((), ("--dry-run",)):
+        assert main(["bench", "pairs", pairs, "-o", str(tmp_path / "run"), *more]) == 2
+        assert re.search(REFUSAL, capsys.readouterr().err)
+    assert not (tmp_path / "run").exists()
 
 
 def test_benchmarks_take_it(bundled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -15,6 +16,7 @@ import pytest
 pytest.importorskip("httpx")
 
 from rmr1.cli.main import main
+from rmr1.data.read import read_pairs
 from rmr1.errors import StoppedError
 
 from ..unit.distill.pairs import good_text, write_pairs
@@ -266,7 +268,7 @@ def test_judgments_that_are_printed_fail_likewise(make: Make, number: int) -> No
 
 
 def test_python_meets_an_error_and_keeps_what_is_stored(make: Make) -> None:
-    from rmr1 import Judge, read_pairs
+    from rmr1 import Judge
 
     user = make("judge", 30, log_in)
     judge = Judge(f"openai:judge@{user.url}", options=ENGINE)
@@ -274,6 +276,20 @@ def test_python_meets_an_error_and_keeps_what_is_stored(make: Make) -> None:
         list(judge.judge(read_pairs(user.pairs), run=user.run_folder))
     judge.close()
     assert len(user.stored()) == 20
+
+
+def test_python_keeps_the_order_inside_a_running_event_loop(make: Make) -> None:
+    from rmr1 import Judge
+
+    user = make("judge", 12, lambda call: failure(400, "no") if number_of(call) == 3 else answer(call))
+
+    async def cell() -> list[tuple[str, str | None]]:
+        with Judge(f"openai:judge@{user.url}", options=ENGINE) as judge:
+            return [(one.pair.prompt[-1].text, one.problem) for one in judge.judge(user.pairs)]
+
+    found = asyncio.run(cell())
+    assert [text for text, _ in found] == [pair.prompt[-1].text for pair in read_pairs(user.pairs)]
+    assert [problem for _, problem in found].count("generation_failed") == 1
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -7,13 +7,16 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("httpx")
 
-from rmr1.engines import Engine, SamplingParams
+from rmr1.distill.recipe import PassRecipe
+from rmr1.distill.teachers import find_teacher
+from rmr1.engines import Engine, SamplingParams, is_scorer, load_engine, parse_model_name
 from rmr1.engines.openai import OpenAIEngine, parse_openai_name
 from rmr1.engines.openai.limits import compute_backoff, parse_retry_after
 from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
@@ -33,6 +36,8 @@ from rmr1.engines.openai.wire import (
 )
 from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.errors import ConfigError
+from rmr1.judge.load import load_judge
+from rmr1.judge.plan import plan_judge
 from rmr1.records import Usage, user
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.place import find_verdict_span
@@ -63,7 +68,6 @@ def test_names(rest: str, expected: tuple[str, str]) -> None:
     "rest",
     [
         "",
-        "judge",
         "judge@",
         "@http://x/v1",
         "judge@127.0.0.1:8000",
@@ -74,6 +78,82 @@ def test_names(rest: str, expected: tuple[str, str]) -> None:
 def test_names_of_another_form(rest: str) -> None:
     with pytest.raises(ConfigError, match=r"expected|named openai:NAME@URL"):
         parse_openai_name(rest)
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [
+        (None, "https://api.openai.com/v1"),
+        ("", "https://api.openai.com/v1"),
+        ("http://127.0.0.1:11434/v1/", "http://127.0.0.1:11434/v1"),
+    ],
+)
+def test_a_name_without_a_url_means_the_usual_server(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, expected: str
+) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", variable)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-key-of-no-one")
+    assert parse_openai_name("org/judge:q4") == ("org/judge:q4", expected)
+    assert load_engine("openai:org/judge:q4").name == f"openai:org/judge:q4@{expected}"
+
+
+def test_a_variable_that_holds_no_url_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "localhost:8000")
+    with pytest.raises(ConfigError, match=r"^OPENAI_BASE_URL: the server's URL is not usable"):
+        parse_openai_name("judge")
+
+
+@pytest.mark.parametrize("name", ["openai:gpt-4.1", "openai:gpt-4.1@https://api.openai.com/v1"])
+def test_openai_is_not_asked_without_a_key(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(ConfigError, match=r"^OPENAI_API_KEY is not set, .* export OPENAI_API_KEY=KEY"):
+        load_judge(name)
+    with pytest.raises(ConfigError, match=r"^OTHER_KEY is not set"):
+        load_judge(name, options={"api_key_env": "OTHER_KEY"})
+    load_judge(f"openai:gpt-4.1@{URL}")  # a local server needs none
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("ollama:llama3", ["'ollama:'", "vllm:NAME_OR_FOLDER", "openai:llama3@http://127.0.0.1:11434/v1"]),
+        (
+            "foo:bar",
+            ["'foo:'", "openai:NAME@URL", "replay:FILE_OR_RUN", "scripted:NAME", "Hugging Face name"],
+        ),
+        ("opanai:gpt-4.1", ["'opanai:'", "did you mean openai:?"]),
+        ("OpenAI:gpt-4.1", ["'OpenAI:'", "did you mean openai:?"]),
+        ("http://127.0.0.1:8000/v1", ["openai:NAME@URL"]),
+        (" ", ["the model's name is empty"]),
+    ],
+)
+def test_an_unknown_prefix_lists_the_known_ones(name: str, parts: list[str]) -> None:
+    for ask in (load_engine, load_judge, plan_judge, is_scorer, lambda one: find_teacher(a_pass(one))):
+        with pytest.raises(ConfigError) as caught:
+            ask(name)
+        assert all(part in str(caught.value) for part in parts) and "\n" not in str(caught.value)
+
+
+def a_pass(teacher: str) -> PassRecipe:
+    return PassRecipe.model_construct(teacher=teacher, engine={})
+
+
+def test_an_unknown_prefix_repeats_no_password() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_judge("opnai:judge@http://me:hunter2@host/v1")
+    with pytest.raises(ConfigError) as other:
+        load_judge("foo:judge@http://me:hunter2@host/v1")
+    assert "hunter2" not in f"{caught.value}{other.value}"
+
+
+def test_a_folder_with_a_colon_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("judge:7b").mkdir()
+    assert parse_model_name("judge:7b").scheme is None
+    assert parse_model_name("./judge:8b").scheme is None
 
 
 @pytest.mark.parametrize(
@@ -518,7 +598,8 @@ def test_messages_of_over_long_prompts(message: str) -> None:
         ("https://api.openai.com/v1", False),
     ],
 )
-def test_addresses_of_this_machine(url: str, is_local: bool) -> None:
+def test_addresses_of_this_machine(url: str, is_local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-key-of-no-one")
     server = OpenAIEngine("judge", url)._server
     assert isinstance(server, ChatServer) and server.is_local is is_local
 

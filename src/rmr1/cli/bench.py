@@ -243,6 +243,7 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
+    from rmr1.cli.session import refuse_foreign
     from rmr1.errors import ConfigError
 
     if arguments.json and len(jobs) > 1:
@@ -259,6 +260,7 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
             print(f"{job.benchmark.title}:")
         if job.benchmark.askings and not job.is_asking_said:
             print("asked by pairs here; without --ask the judge decides, see rmr1 bench --help")
+        refuse_foreign(config, read_pairs(job.benchmark, data, config.data.limit, asking=job.asking))
         pairs = read_pairs(job.benchmark, data, config.data.limit, asking=job.asking)
         output = None if job.folder is None else str(job.folder)
         print_dry_run(
@@ -286,12 +288,13 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
         judge_benchmark,
         open_benchmark_run,
         place_answers,
+        read_pairs,
         summarize_run,
     )
     from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data, require_folder, suit_asking
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
-    from rmr1.cli.session import open_judge
+    from rmr1.cli.session import open_judge, refuse_foreign
 
     config = build_config(arguments)
     refuse_reading(config.data, jobs)
@@ -304,6 +307,8 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
             check_sides(job.benchmark, require_data(job), order)
     limit = config.data.limit
     totals = [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
+    for job in jobs:
+        refuse_foreign(config, read_pairs(job.benchmark, require_data(job), limit, asking=job.asking))
     scored: dict[str, Scored] = {}
     with ExitStack() as opened:
         first = opened.enter_context(

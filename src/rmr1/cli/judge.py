@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import scan_pairs, spool_standard_input
+    from rmr1.cli.session import refuse_foreign, scan_pairs, spool_standard_input
     from rmr1.errors import ConfigError
 
     config = build_config(arguments)
@@ -58,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         if any(text is None for text in one_pair):
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
         pairs = [_one_pair(*one_pair)]
+        refuse_foreign(config, pairs)
         if arguments.dry_run:
             return print_dry_run(arguments, config, config.judge_settings(), pairs)
         return _print_judgments(arguments, config, pairs)
@@ -66,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     spooled = spool_standard_input() if arguments.pairs == "-" else None
     try:
         source = scan_pairs(str(spooled or arguments.pairs), config.data, name="-" if spooled else None)
+        refuse_foreign(config, source.pairs())
         if arguments.dry_run:
             return print_dry_run(
                 arguments, config, config.judge_settings(), source.pairs(), data=source.describe

@@ -12,8 +12,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "-m",
         "--model",
         metavar="MODEL",
-        help="Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL, replay:FILE_OR_RUN, "
-        "scripted:NAME (longer, always-a, always-b, hash), or tiny (default) and tiny-scalar, the bundled ones, "
+        help="Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL (without @URL that of OPENAI_BASE_URL, "
+        "else OpenAI's own), replay:FILE_OR_RUN, scripted:NAME (longer, always-a, always-b, hash), or tiny (default) and tiny-scalar, the bundled ones, "
         "which know only their synthetic world; a checkpoint for sequence classification is a "
         "scalar reward model: two scores, no reasons",
     )

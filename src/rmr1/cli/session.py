@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
-from rmr1.models import NOTE, is_bundled
+from rmr1.models import NOTE, is_bundled, resolve_model
 from rmr1.records import PreferencePair
 
 SHOWN_ERRORS = 5
@@ -93,6 +93,21 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
     if is_bundled(config.model):
         print(f"rmr1: {NOTE}", file=sys.stderr)
     return judge
+
+
+def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None:
+    """Unless a model was named, refuse pairs that mean nothing to the bundled judge, before it is loaded.
+
+    Raises:
+        ConfigError: most of them do not.
+    """
+    if "model" in config.model_fields_set:
+        return
+    from rmr1.models import words
+
+    resolve_model(config.model)  # says which library is missing
+    if (note := words.refuse_foreign(pairs)) is not None:
+        print(f"rmr1: {note}", file=sys.stderr)
 
 
 def spool_standard_input() -> Path:

@@ -1,7 +1,8 @@
-"""Pairs and candidates out of any source: files, folders, datasets, in every known form.
+"""Pairs and candidates out of any source: files, folders, datasets, Python objects, in every known form.
 
     read_pairs("pairs.jsonl")                      the form is recognised by the columns
     read_pairs("answers.csv", columns={"prompt": "question", "chosen": "better", "rejected": "worse"})
+    read_pairs(frame)                              a DataFrame, a dataset, or other rows of Python
     read_candidates("rmb/BoN_set/")
 
 Everything is read lazily, row by row.
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from rmr1.data.files import Row, scan_rows
+from rmr1.data.objects import is_path, scan_objects
 from rmr1.data.sources import READERS, Reader, find_reader, map_columns, read_form
 from rmr1.data.sources.reader import is_blank, row_id, with_system
 from rmr1.data.sources.values import quote_all
@@ -47,7 +49,7 @@ def list_formats() -> tuple[Reader, ...]:
 
 
 def read_pairs(
-    source: str | Path,
+    source: Any,
     *,
     split: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -60,9 +62,10 @@ def read_pairs(
     """The pairs of a source; a row of some forms holds several. Columns that no form knows are passed over.
 
     Args:
-        source: see `rmr1.data.files`.
-        columns: our column name to the file's, for files of no known form.
-        format: a name of `list_formats()`, where the columns do not tell.
+        source: a path or a name (see `rmr1.data.files`), or a Python object that holds rows or pairs: a DataFrame, a
+            dataset, dicts (see `rmr1.data.objects`).
+        columns: our column name to the source's, for rows of no known form.
+        format: a name of `list_formats()`, if the columns do not tell.
         labels: what each value of the form's label column means, in place of the form's own reading, as in
             `{"1": "A", "2": "B", "0": "tie"}`; a row with another value cannot be read.
         on_error: with "skip" a row that cannot be read goes to `errors` and reading goes on. A file
@@ -71,10 +74,23 @@ def read_pairs(
         limit: the largest number of pairs.
 
     Raises:
-        DataError: with the file and the line.
+        DataError: with the source and the line.
         ConfigError: an argument is wrong, or an optional library is missing.
     """
-    return _read(source, split, columns, format, labels, on_error, errors, limit, _to_pairs)
+    if is_path(source):
+        return _read(source, split, columns, format, labels, on_error, errors, limit, _to_pairs)
+    convert = _prepare(columns, format, labels, on_error, errors, limit, _to_pairs)
+    items = scan_objects(source, split=split)
+
+    def pairs() -> Iterator[PreferencePair]:
+        for are_pairs, group in itertools.groupby(items, key=lambda item: isinstance(item, PreferencePair)):
+            if are_pairs:
+                yield from cast(Iterator[PreferencePair], group)
+                continue
+            for _, _, found in convert(cast(Iterator[Row | DataError], group)):
+                yield from found
+
+    return itertools.islice(pairs(), limit)
 
 
 def read_sourced_pairs(
@@ -177,11 +193,26 @@ def _scan(
     limit: int | None,
     conversion: Callable[[Reader], Callable[[Row], list[Record]]],
 ) -> Iterator[tuple[Row, Reader, list[Record]]]:
+    convert = _prepare(columns, format, labels, on_error, errors, limit, conversion)
+    return convert(scan_rows(source, split=split))
+
+
+def _prepare(
+    columns: Mapping[str, str] | None,
+    format: str | None,
+    labels: Mapping[str, Label] | None,
+    on_error: OnError,
+    errors: Errors,
+    limit: int | None,
+    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
+) -> Callable[[Iterator[Row | DataError]], Iterator[tuple[Row, Reader, list[Record]]]]:
+    """What turns rows into records by these arguments, which are checked here."""
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error {on_error!r} is not 'raise' or 'skip'")
     if limit is not None and limit < 0:
         raise ConfigError(f"limit {limit} is below 0")
     reader = None if format is None else find_reader(format)
+    meanings = check_labels(labels)
 
     def report(error: DataError) -> None:
         if on_error == "raise":
@@ -191,8 +222,7 @@ def _scan(
         elif errors is not None:
             errors(error)
 
-    rows = scan_rows(source, split=split)
-    return _convert(rows, reader, dict(columns or {}), check_labels(labels), conversion, report)
+    return lambda rows: _convert(rows, reader, dict(columns or {}), meanings, conversion, report)
 
 
 def check_labels(labels: Mapping[str, str] | None) -> Mapping[str, Label] | None:

@@ -64,7 +64,7 @@ def export_requests(
     teacher = find_teacher(settings)
     if teacher.served is None:
         raise ConfigError(
-            f"pass {number}: teacher {teacher.name!r} is asked directly; batch files are for batch:NAME and openai:NAME@URL"
+            f"pass {number}: teacher {teacher.name!r} is asked directly; batch files are for batch:NAME and openai:NAME"
         )
     if output.exists() and not force:
         raise ConfigError(f"{output} exists; choose another name or pass --force")

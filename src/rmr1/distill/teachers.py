@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmr1.distill.recipe import PassRecipe
-from rmr1.engines import Engine, check_options, is_scorer, load_engine
+from rmr1.engines import Engine, check_options, is_scorer, load_engine, parse_model_name
 from rmr1.engines.prices import Price, find_price
 from rmr1.errors import ConfigError
 
@@ -47,23 +47,22 @@ def find_teacher(recipe: PassRecipe) -> Teacher:
     Raises:
         ConfigError: the name or an option is not usable.
     """
-    scheme, _, rest = recipe.teacher.partition(":")
     served: str | None = None
     options = dict(recipe.engine)
     if recipe.teacher.startswith(BATCH):
-        if not rest:
+        served = recipe.teacher.removeprefix(BATCH)
+        if not served:
             raise ConfigError("teacher 'batch:' names no model; expected batch:NAME, such as batch:gpt-4.1")
         unknown = [key for key in options if key not in _BATCH_OPTIONS]
         if unknown:
             raise ConfigError(
                 f"unknown key 'engine.{unknown[0]}' for a batch teacher; it has {', '.join(_BATCH_OPTIONS)}"
             )
-        served = rest
-    elif scheme == "openai":
+    elif (name := parse_model_name(recipe.teacher)).scheme == "openai":
         from rmr1.engines.openai import OpenAIEngine, parse_openai_name
 
         options = check_options(OpenAIEngine, options)
-        served = parse_openai_name(rest)[0]
+        served = parse_openai_name(name.rest)[0]
     return Teacher(
         name=recipe.teacher,
         served=served,

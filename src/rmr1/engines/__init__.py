@@ -9,29 +9,33 @@ from difflib import get_close_matches
 from typing import Any
 
 from rmr1.engines.base import Engine, Request, SamplingParams, Scorer
+from rmr1.engines.names import SCHEMES, ModelName, parse_model_name
 from rmr1.errors import ConfigError
 
-__all__ = ["Engine", "Request", "SamplingParams", "Scorer", "is_scorer", "load_engine", "load_scorer"]
-
-SCHEMES = ("scripted", "replay", "openai", "vllm")
-"""What may stand before the colon of a model name; without one it is a model for transformers."""
+__all__ = [
+    "SCHEMES",
+    "Engine",
+    "ModelName",
+    "Request",
+    "SamplingParams",
+    "Scorer",
+    "is_scorer",
+    "load_engine",
+    "load_scorer",
+    "parse_model_name",
+]
 
 
 def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
-    """The engine for a model name, with `options` for its constructor.
-
-        org/name, a folder     the embedded transformers engine
-        vllm:NAME_OR_FOLDER    the offline vLLM engine
-        openai:NAME@URL        any OpenAI-compatible server
-        replay:FILE_OR_RUN     recorded outputs
-        scripted:NAME          the shipped fake
+    """The engine for a model name (`rmr1.engines.names`), with `options` for its constructor.
 
     Raises:
         ConfigError: the name or an option is unknown, or a library is missing.
         CheckpointError: the model cannot be loaded.
     """
     options = dict(options or {})
-    scheme, _, rest = model.partition(":")
+    parsed = parse_model_name(model)
+    scheme, rest = parsed.scheme, parsed.rest
     if scheme == "scripted":
         from rmr1.engines.scripted import load_scripted
 
@@ -60,8 +64,11 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
     """Whether a model name asks for a scalar reward model: by its configuration, or because an adapter is named.
 
     No weights are read, and no library is imported for names with a scheme.
+
+    Raises:
+        ConfigError: no engine has the name's scheme.
     """
-    if model.partition(":")[0] in SCHEMES and ":" in model:
+    if parse_model_name(model).scheme is not None:
         return False
     options = options or {}
     if options.get("adapter") is not None:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.runs import open_run
+from rmr1.data.objects import as_pair, can_be_read_twice, describe_kind, is_row
+from rmr1.data.read import read_pairs
+from rmr1.data.runs import RunWriter, open_run
 from rmr1.engines import Engine, SamplingParams
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.describe import describe_run
 from rmr1.judge.load import DEFAULT_FAMILY, build_judge, default_settings, load_judge
+from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
-from rmr1.models import JUDGE, NOTE
+from rmr1.models import JUDGE, NOTE, resolve_model
+from rmr1.models.words import look_ahead, refuse_foreign
 from rmr1.prompts import PromptFamily, load_family
-from rmr1.records import Judgment, Message, PreferencePair, as_messages
+from rmr1.records import Judgment, PreferencePair
+
+_SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
+_STREAM_START = 8
+"""Pairs of a generator that are looked at before the bundled judge is asked."""
 
 
 class Judge:
@@ -26,11 +35,13 @@ class Judge:
     >>> judge = Judge("scripted:longer")
     >>> judge.compare("What is 2 + 2?", "4", "2 + 2 is 4, because ...").winner
     'B'
+
+    As a context manager it is closed at the end.
     """
 
     def __init__(
         self,
-        model: str | Engine | PairJudge | None = None,
+        model: str | Path | Engine | PairJudge | None = None,
         *,
         family: str | Path | PromptFamily | None = None,
         rule: str = "tagged",
@@ -45,7 +56,7 @@ class Judge:
         Args:
             model: a model name (`rmr1.judge.load_judge`), an engine of one's own, or a whole judge, which
                 takes no other argument; None is the bundled judge, which knows only its own synthetic
-                world, as a warning says.
+                world, as a warning says: it refuses other pairs, unless it is named (`tiny`).
             family: the prompt family; None is the preset's for a released checkpoint, else `rubric`.
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
             control_tokens: tokens of the model that are broken in user text, beside those that are known by
@@ -55,59 +66,167 @@ class Judge:
         Raises:
             ConfigError: a setting is wrong, or means nothing to the model. CheckpointError: the model cannot be loaded.
         """
+        model = str(model) if isinstance(model, Path) else model
+        if not isinstance(model, str | Engine | PairJudge | None):
+            raise ConfigError(
+                f"Judge got {describe_kind(model)} as its model; expected a model's name, an engine or a judge"
+            )
+        self._is_closed = False
+        self._is_default = model is None
         if model is None:
             warnings.warn(f"no model was named: {NOTE}", stacklevel=2)
+            resolve_model(JUDGE)
             model = JUDGE
         if sampling is None:
             sampling = default_settings(model).sampling if isinstance(model, str) else SamplingParams()
         settings = JudgeSettings(
             rule=rule, order=order, seed=seed, sampling=sampling, control_tokens=tuple(control_tokens)
         )
-        if isinstance(model, str):
-            self.pair_judge = load_judge(model, family=family, settings=settings, options=options)
-            return
-        if options:
-            raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
-        if isinstance(model, Engine):
-            found = load_family(DEFAULT_FAMILY if family is None else family)
-            self.pair_judge = build_judge(model, found, settings)
-            return
-        if family is not None or settings != JudgeSettings():
-            raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
-        self.pair_judge = model
+        self._loaded: PairJudge | None = None
+        self._load = partial(_load, model, family, settings, options)
+        if not self._is_default:
+            self._loaded = self._load()
 
-    def compare(
-        self,
-        question: str | Message | Iterable[Message],
-        a: str | Message | Iterable[Message],
-        b: str | Message | Iterable[Message],
-    ) -> Judgment:
-        """Judge one pair: which of two answers to a question, or two continuations of a conversation."""
-        pair = PreferencePair(
-            id="0",
-            prompt=as_messages(question, role="user"),
-            response_a=as_messages(a, role="assistant"),
-            response_b=as_messages(b, role="assistant"),
-        )
+    @property
+    def pair_judge(self) -> PairJudge:
+        """The judge behind it; the bundled one is loaded when it is first asked, or looked at."""
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def compare(self, question: Any, a: Any = None, b: Any = None) -> Judgment:
+        """Judge one pair: which of two answers to a question, or two continuations of a conversation.
+
+        Args:
+            question: a text, a message or a list of messages (`{"role": "user", "content": "..."}`); or, alone, a row
+                that holds its answers, in any form that files may have, or a pair.
+            a: the first answer: a text, a message, or a list of messages for a longer trajectory.
+            b: the second answer.
+
+        Raises:
+            DataError: an argument is something else, or empty; nothing was asked.
+        """
+        self._require_open()
+        if a is None and b is None and is_row(question):
+            pairs = list(read_pairs(question))
+            if len(pairs) != 1:
+                raise DataError(
+                    f"the row holds {len(pairs)} pairs, expected one; Judge.judge([row]) judges all"
+                )
+            pair = pairs[0]
+        else:
+            pair = as_pair(question, a, b)
         return next(self.judge([pair]))
 
-    def judge(self, pairs: Iterable[PreferencePair], *, run: str | Path | None = None) -> Iterator[Judgment]:
-        """Yield a judgment for every pair as it finishes; order is not kept.
+    def judge(
+        self, pairs: Any, *, run: str | Path | None = None, as_completed: bool = False
+    ) -> Iterator[Judgment]:
+        """Yield a judgment for every pair, in the order of the pairs; one that failed says so in its place.
 
         With `run`, judgments are stored in that folder and pairs that are finished there are passed
         over, so an interrupted call can be repeated.
+
+        Args:
+            pairs: whatever `rmr1.read_pairs` reads: a path, a DataFrame, a dataset, rows or `PreferencePair`s. What can
+                be read twice is read whole before the model is asked; a generator is read as the model asks.
+            as_completed: yield each as it finishes, in any order.
+
+        Raises:
+            DataError: `pairs` cannot be read; nothing was asked.
         """
+        self._require_open()
+        source = self._read(pairs)
+        return self._judge(source, run, as_completed=as_completed)
+
+    def _judge(
+        self, pairs: Iterable[PreferencePair], run: str | Path | None, *, as_completed: bool
+    ) -> Iterator[Judgment]:
+        self._require_open()
         if run is None:
-            for _, judgment in self.pair_judge.run(pairs):
-                yield judgment
+            yield from self._ask(pairs, None, as_completed=as_completed)
             return
         with open_run(run, describe_run("judge", self.pair_judge, data=None, folder=run)) as writer:
             tally = Tally()
-            for _, judgment in self.pair_judge.run(pairs, run=writer):
+            for judgment in self._ask(pairs, writer, as_completed=as_completed):
                 tally.add(judgment)
                 yield judgment
             writer.write_summary(summarize_run(writer, tally, self.pair_judge))
 
+    def _ask(
+        self, pairs: Iterable[PreferencePair], writer: RunWriter | None, *, as_completed: bool
+    ) -> Iterator[Judgment]:
+        ask = partial(self.pair_judge.run, run=writer)
+        if as_completed:
+            for _, judgment in ask(pairs):
+                yield judgment
+            return
+        is_finished = (lambda _: False) if writer is None else writer.is_finished
+        yield from judge_in_order(pairs, ask, is_finished=is_finished)
+
     def close(self) -> None:
-        """Release the model."""
-        self.pair_judge.close()
+        """Release the model; a second time does nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            if self._loaded is not None:
+                self._loaded.close()
+
+    def __enter__(self) -> Judge:
+        self._require_open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Judge {self._name!r}{', closed' if self._is_closed else ''}>"
+
+    @property
+    def _name(self) -> str:
+        return JUDGE if self._loaded is None else self._loaded.name
+
+    def _read(self, pairs: Any) -> Iterator[PreferencePair]:
+        """
+        Raises:
+            DataError: it is no source of pairs, or a row of what can be read twice is none.
+        """
+        if can_be_read_twice(pairs):
+            try:
+                for _ in read_pairs(pairs):
+                    pass
+            except DataError as error:
+                if error.line is None:
+                    raise
+                raise DataError(f"{error.message}; {_SKIP}", path=error.path, line=error.line) from None
+            if self._is_default:
+                self._refuse_foreign(read_pairs(pairs))
+            return read_pairs(pairs)
+        if not self._is_default:
+            return read_pairs(pairs)
+        first, found = look_ahead(read_pairs(pairs), _STREAM_START)
+        self._refuse_foreign(first)
+        return found
+
+    def _refuse_foreign(self, pairs: Iterable[PreferencePair]) -> None:
+        if (note := refuse_foreign(pairs)) is not None:
+            warnings.warn(note, stacklevel=4)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise ConfigError(f"judge {self._name!r} is closed; make a new one with Judge(...)")
+
+
+def _load(
+    model: str | Engine | PairJudge,
+    family: str | Path | PromptFamily | None,
+    settings: JudgeSettings,
+    options: Mapping[str, Any] | None,
+) -> PairJudge:
+    if isinstance(model, str):
+        return load_judge(model, family=family, settings=settings, options=options)
+    if options:
+        raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
+    if isinstance(model, Engine):
+        return build_judge(model, load_family(DEFAULT_FAMILY if family is None else family), settings)
+    if family is not None or settings != JudgeSettings():
+        raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
+    return model

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rmr1.engines import check_options, is_scorer, load_engine
+from rmr1.engines import check_options, is_scorer, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
 from rmr1.engines.prices import Price
 from rmr1.errors import ConfigError
@@ -109,7 +109,7 @@ def plan_judge(
         refuse_meaningless(model, family, settings)
         return replace(_plan_scalar(name, options), name=model)
     found = choose_family(model, family)
-    scheme = model.partition(":")[0]
+    scheme = parse_model_name(name).scheme
     if scheme in ("scripted", "replay"):
         return _plan_recorded(model, found, settings, options)
     if scheme == "openai":
@@ -163,8 +163,9 @@ def _plan_local(
     from rmr1.engines.reader import RequestReader
     from rmr1.engines.speed import measure_speed
 
-    kind: Kind = "vllm" if model.startswith("vllm:") else "transformers"
-    name = model.removeprefix("vllm:")
+    parsed = parse_model_name(model)
+    kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
+    name = parsed.rest
     values = _read_options(_find_engine(kind), options)
     outline = read_outline(name, **values)
     reader = RequestReader(

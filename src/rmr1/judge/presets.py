@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rmr1.engines.base import SamplingParams
+from rmr1.engines.names import split_server
 from rmr1.errors import ConfigError
 from rmr1.models import JUDGE
 from rmr1.prompts import PromptFamily, list_families, load_family
@@ -64,7 +65,7 @@ def find_preset(model: str) -> Preset | None:
         model = rest
     elif colon and scheme == "openai":
         # What a server calls "tiny" is not the bundled judge.
-        return PRESETS.get(rest[: max(rest.rfind("@http://"), rest.rfind("@https://"), 0)])
+        return PRESETS.get(split_server(rest)[0])
     return _BUNDLED if model == JUDGE else PRESETS.get(model)
 
 

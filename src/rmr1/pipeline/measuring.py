@@ -9,7 +9,7 @@ from typing import Any, get_args
 from rmr1.bench.base import Benchmark
 from rmr1.bench.run import check_placement, load_benchmark
 from rmr1.curate.recipe import is_dataset
-from rmr1.engines import SCHEMES, check_options, load_engine
+from rmr1.engines import check_options, load_engine, parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, DataError, RMR1Error
 from rmr1.judge.settings import Placement
 from rmr1.models import is_bundled
@@ -91,20 +91,15 @@ def _find_files(benchmark: Benchmark, place: str) -> Path | None:
 
 
 def _check_judge(name: str, options: Mapping[str, Any], place: str) -> None:
-    scheme, colon, rest = name.partition(":")
     try:
-        if colon and scheme in ("scripted", "replay"):
-            load_engine(name, options)
-        elif colon and scheme == "openai":
-            from rmr1.engines.openai import OpenAIEngine, parse_openai_name
-
-            parse_openai_name(rest)
-            check_options(OpenAIEngine, options)
+        parsed = parse_model_name(name)
+        if parsed.scheme in ("scripted", "replay", "openai"):
+            load_engine(name, options)  # loads no weights and sends nothing
     except RMR1Error as error:
         raise ConfigError(f"{place}: {error}") from None
-    if colon and scheme in SCHEMES and scheme != "vllm":
+    if parsed.scheme not in (None, "vllm"):
         return
-    local = rest if colon and scheme == "vllm" else name
+    local = parsed.rest
     check_name(local, place)
     if Path(local).is_dir() and not is_bundled(local) and not (Path(local) / "config.json").is_file():
         raise CheckpointError(f"{place}: {local}: no model that can be read: it has no config.json")

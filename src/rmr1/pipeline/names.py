@@ -14,7 +14,7 @@ from typing import Any
 from rmr1.curate.measures import load_counter
 from rmr1.distill.recipe import DistillRecipe, PassRecipe
 from rmr1.distill.teachers import find_teacher
-from rmr1.engines import SCHEMES, is_scorer, load_engine
+from rmr1.engines import ModelName, is_scorer, load_engine, parse_model_name
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.models import is_bundled, resolve_model
 from rmr1.pipeline.stages import HERE
@@ -44,8 +44,8 @@ def check_models(recipes: Mapping[str, Any], origin: str) -> None:
 
 
 def _check_base(base: str, place: str) -> None:
-    scheme = base.partition(":")[0]
-    if ":" in base and scheme in SCHEMES:
+    scheme = _parse(base, place).scheme
+    if scheme is not None:
         raise ConfigError(
             f"{place}: {base!r} is asked through {scheme}, and training needs the weights; name a folder, or a model "
             "of the hub as ORG/NAME"
@@ -80,9 +80,9 @@ def _check_context(folder: str, family: str, place: str) -> None:
 
 
 def _check_teacher(recipe: PassRecipe, place: str) -> None:
-    teacher, scheme = recipe.teacher, recipe.teacher.partition(":")[0]
+    teacher = recipe.teacher
     try:
-        if find_teacher(recipe).served is None and scheme in ("scripted", "replay"):
+        if find_teacher(recipe).served is None and parse_model_name(teacher).scheme in ("scripted", "replay"):
             load_engine(teacher)
     except ConfigError as error:
         raise ConfigError(f"{place}: {error}") from None
@@ -97,8 +97,13 @@ def check_name(name: str, place: str) -> None:
     Raises:
         ConfigError: it names no model that could lie on this machine or on the hub.
     """
+    _parse(name, place)
     if not (is_bundled(name) or Path(name).is_dir() or _HUB_NAME.fullmatch(name)):
-        raise ConfigError(
-            f"{place}: {name!r} is neither a folder nor a model of the hub (ORG/NAME); an engine's scheme is one of "
-            f"{', '.join(SCHEMES)}"
-        )
+        raise ConfigError(f"{place}: {name!r} is neither a folder nor a model of the hub (ORG/NAME)")
+
+
+def _parse(name: str, place: str) -> ModelName:
+    try:
+        return parse_model_name(name)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None

@@ -6,6 +6,7 @@ no markup is interpreted and control characters are shown, not sent.
 
 from __future__ import annotations
 
+import io
 import re
 
 from rich.console import Console, Group, RenderableType
@@ -72,6 +73,14 @@ def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
         _print_vote(console, judgment, vote, number)
     console.print(verdict_line(judgment))
     console.print()
+
+
+def format_judgment(judgment: Judgment) -> str:
+    """What `print_judgment` prints, as plain text of the terminal's width."""
+    page = io.StringIO()
+    console = Console(file=page, color_system=None, force_terminal=False, force_jupyter=False)
+    print_judgment(console, "", judgment)
+    return "\n".join(line.rstrip() for line in page.getvalue().rstrip().split("\n"))
 
 
 def verdict_line(judgment: Judgment) -> Text:

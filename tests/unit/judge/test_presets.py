@@ -50,7 +50,6 @@ def test_an_engine_in_front_changes_nothing(name: str) -> None:
         f"copies/{INSTRUCT}",
         f"{INSTRUCT}-quantized",
         f"replay:{INSTRUCT}",
-        f"openai:{INSTRUCT}",
         "",
     ],
 )

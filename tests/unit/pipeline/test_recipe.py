@@ -188,7 +188,10 @@ def test_a_base_that_nothing_taught_is_checked_first(pairs):
             "bench.baseline: 'no such model' is neither a folder nor a model of the hub (ORG/NAME)",
         ),
         ({"bench": {"model": "scripted:nobody"}}, "bench.model: scripted judge 'nobody' is not known"),
-        ({"bench": {"model": "openai:nobody"}}, "bench.model: a model on a server is named openai:NAME@URL"),
+        (
+            {"bench": {"model": "openai:nobody@here"}},
+            "bench.model: a model on a server is named openai:NAME@URL",
+        ),
         (
             {"bench": {"model": "openai:a@http://b/v1", "judge": {"engine": {"concurency": 1}}}},
             "bench.model: unknown key 'engine.concurency' for OpenAIEngine; did you mean 'concurrency'?",
@@ -342,7 +345,7 @@ def test_a_base_whose_context_suffices(pairs, tmp_path):
     [
         ("nonsense", "distill.pass1.teacher: 'nonsense' is neither a folder nor a model of the hub"),
         ("scripted:nobody", "distill.pass1.teacher: scripted judge 'nobody' is not known"),
-        ("openai:nobody", "distill.pass1.teacher: "),
+        ("openai:nobody@here", "distill.pass1.teacher: "),
         ("batch:", "distill.pass1.teacher: teacher 'batch:' names no model"),
     ],
 )

@@ -11,12 +11,14 @@ and how replies are read, stop strings and thinking among it: `rmr1.engines.open
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.names import split_server
 from rmr1.engines.openai.limits import Pacer
 from rmr1.engines.openai.wire import Dialect
 from rmr1.engines.prices import Price, compute_cost, find_price
@@ -36,8 +38,13 @@ _READ_AHEAD = 8
 """Requests held beyond those that are being answered, at most."""
 
 
+OPENAI_URL = "https://api.openai.com/v1"
+URL_VARIABLE = "OPENAI_BASE_URL"
+
+
 def parse_openai_name(rest: str) -> tuple[str, str]:
-    """`NAME@URL` as `(name, base_url)`; the name may hold slashes and "@".
+    """`NAME@URL` as `(name, base_url)`; the name may hold slashes and "@". Without a URL it is that of
+    OPENAI_BASE_URL, else OpenAI's own.
 
         >>> parse_openai_name("org/model@http://127.0.0.1:8000/v1")
         ('org/model', 'http://127.0.0.1:8000/v1')
@@ -45,13 +52,22 @@ def parse_openai_name(rest: str) -> tuple[str, str]:
     Raises:
         ConfigError: it is of another form, or the URL holds a user name, a password or a query.
     """
-    at = max(rest.rfind("@http://"), rest.rfind("@https://"))
-    if at <= 0:
+    name, url = split_server(rest)
+    if name and url is not None:
+        return name, check_url(url)
+    if not name.strip() or url is not None or "@" in name or "://" in name:
         # The text is not repeated: what stands before an "@" may be a password.
         raise ConfigError(
-            "a model on a server is named openai:NAME@URL, such as openai:my-model@http://127.0.0.1:8000/v1"
+            "a model on a server is named openai:NAME@URL, such as openai:my-model@http://127.0.0.1:8000/v1, or "
+            f"openai:NAME alone for OpenAI's own or the server of {URL_VARIABLE}"
         )
-    return rest[:at], check_url(rest[at + 1 :])
+    own = os.environ.get(URL_VARIABLE, "").strip()
+    if not own:
+        return name, OPENAI_URL
+    try:
+        return name, check_url(own)
+    except ConfigError as error:
+        raise ConfigError(f"{URL_VARIABLE}: {error}") from None
 
 
 class OpenAIEngine:
@@ -89,7 +105,7 @@ class OpenAIEngine:
             connect_seconds: how long a server that was never reached is tried.
             extra_body: further fields of the request; they go before our own.
             api_key_env: the environment variable that holds the key, the only place it is read from.
-                Where it is not set no key is sent, which suits local servers.
+                If it is not set no key is sent, which suits local servers; OpenAI's own is not asked without.
             use_max_completion_tokens: which of its two names the length limit has; None finds out.
             price_in: USD per million prompt tokens; `price_out` likewise for completion tokens. By
                 default the list prices, where the model is a known hosted one.
@@ -111,6 +127,8 @@ class OpenAIEngine:
                 raise ConfigError(f"{label} is {value}; expected a number of at least {least}")
         if not name:
             raise ConfigError("the model's name is empty; expected openai:NAME@URL")
+        if urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname:
+            _require_key(api_key_env)
         self._server = ChatServer(
             name,
             base_url,
@@ -233,6 +251,18 @@ class OpenAIEngine:
         """Cancel what is in flight; an iterator that is still open raises `GenerationError`."""
         for session in tuple(self._sessions):
             session.fail(GenerationError(f"{self.name}: the engine was closed"))
+
+
+def _require_key(variable: str) -> None:
+    """
+    Raises:
+        ConfigError: there is no key.
+    """
+    if not os.environ.get(variable, "").strip():
+        raise ConfigError(
+            f"{variable} is not set, and OpenAI's own server takes no request without a key: export {variable}=KEY; "
+            f"for another server write openai:NAME@URL or set {URL_VARIABLE}"
+        )
 
 
 def _choose_price(name: str, price_in: float | None, price_out: float | None) -> Price | None:
