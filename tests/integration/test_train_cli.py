@@ -159,9 +159,9 @@ def test_few_prompts_are_told_right_after_curation(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("bench.judge.famly=x", "bench.judge: unknown key 'famly'; did you mean 'family'?"),
+        ("bench.judge.famly=x", "unknown key 'bench.judge.famly'; did you mean 'family'?"),
         ("bench.data.pairs=/nowhere", "bench.data.pairs: /nowhere: no such file or folder"),
-        ("bench.baseline=no such model", "bench.baseline: 'no such model' is neither a folder nor"),
+        ("bench.baseline=no such model", "bench.baseline: 'no such model': no such folder, and not"),
     ],
 )
 def test_mistakes_of_the_last_stage_come_first(table, tmp_path, capfd, setting, message):

@@ -37,8 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     values = read_recipe_values(arguments)
     with needing_training_libraries():
         from rmr1.train.grpo.recipe import build_grpo_recipe
+
+        recipe = build_grpo_recipe(values, arguments.recipe, look=True)
         from rmr1.train.grpo.run import run_grpo
-    recipe = build_grpo_recipe(values, arguments.recipe)
     if arguments.dry_run:
         return _print_forecast(recipe, as_json=arguments.json)
     summary = run_grpo(recipe, arguments.output, quiet=arguments.quiet)

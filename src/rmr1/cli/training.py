@@ -28,14 +28,10 @@ def read_recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, or there is no folder to train into.
     """
-    from pathlib import Path
-
-    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.cli.config import read_recipe_file
     from rmr1.errors import ConfigError
 
-    values = read_toml(Path(arguments.recipe))
-    for assignment in arguments.set or ():
-        assign_setting(values, assignment)
+    values = read_recipe_file(arguments.recipe, arguments.set)
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     return values

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rmr1.data.fingerprint import hash_files
+from rmr1.engines.base import is_scalar
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.models import resolve_model
 
@@ -256,11 +257,6 @@ _WANTED: dict[Kind, str] = {
     "scores": "a scalar reward model",
     "adapted": "what its configuration says",
 }
-
-
-def is_scalar(architectures: Iterable[str]) -> bool:
-    """Whether a checkpoint with these architectures gives an answer a number."""
-    return any(name.endswith("ForSequenceClassification") or "RewardModel" in name for name in architectures)
 
 
 def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from rmr1.engines.loading import load_checkpoint
 from rmr1.errors import ConfigError
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import MiniBatch, build_update_row
-from rmr1.train.grpo.objective import Objective
+from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rows import pack_groups
