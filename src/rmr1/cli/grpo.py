@@ -18,6 +18,7 @@ from typing import Any
 
 from rmr1.cli.training import (
     add_training_arguments,
+    describe_unchanged,
     is_main_process,
     needing_training_libraries,
     print_json,
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _print_forecast(recipe, as_json=arguments.json)
     summary = run_grpo(recipe, arguments.output, quiet=arguments.quiet)
     if is_main_process():
-        _print_summary(arguments.output, summary, as_json=arguments.json)
+        _print_summary(arguments.output, summary, base=str(recipe.model.base), as_json=arguments.json)
     return 0
 
 
@@ -116,7 +117,7 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
     }
 
 
-def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
+def _print_summary(folder: str, summary: dict[str, Any], *, base: str, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
@@ -129,7 +130,8 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     )
     if "held_out_accuracy" in summary:
         print(f"after the last rollout: {_format_look(summary)}")
-    if "best_held_out_accuracy" in summary:
+    unchanged = describe_unchanged(summary, base)
+    if "best_held_out_accuracy" in summary and unchanged is None:
         print(
             f"kept: the weights after rollout {summary['kept_step']}, "
             f"{100 * summary['best_held_out_accuracy']:.1f}% right greedily"
@@ -140,7 +142,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     ):
         if summary[name]:
             print(f"left out, {what}: {summary[name]}")
-    print_use(folder)
+    print_use(folder, note=unchanged)
 
 
 def _format_look(summary: dict[str, Any]) -> str:

@@ -89,10 +89,24 @@ def run(arguments: argparse.Namespace) -> int:
         code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
     except Interrupted:
         return 130
-    trained = [name for name in ("grpo", "sft") if name in pipeline.recipes]
-    if trained:
-        print(f"judge with it: rmr1 judge pairs.jsonl -m {arguments.output}/{trained[0]}")
+    trained = next((name for name in ("grpo", "sft") if name in pipeline.recipes), None)
+    if trained is not None:
+        _print_end(Path(arguments.output), trained, str(pipeline.recipes[trained].model.base))
     return code
+
+
+def _print_end(folder: Path, trained: str, base: str) -> None:
+    """How to use what the last training made, and whether it is anything but its base."""
+    import json
+
+    from rmr1.cli.training import describe_unchanged, print_use
+    from rmr1.pipeline.stages import HERE
+
+    note = None
+    if trained == "grpo":
+        summary = json.loads((folder / trained / "summary.json").read_bytes())
+        note = describe_unchanged(summary, base.replace(HERE, str(folder)))
+    print_use(f"{folder}/{trained}", note=note)
 
 
 def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -86,6 +86,9 @@ class ModelRecipe(Section):
     trust_remote_code: bool = False
     precision: Literal["fp32", "bf16", "bf16-pure"] = "fp32"
     """"bf16" computes in bfloat16 on float32 weights; "bf16-pure" has weights and optimizer in it too."""
+    max_stuck_share: float = Field(default=0.9, ge=0, le=1, exclude=True)
+    """Most of the trained weights that a step at the peak rate may leave where they are, because their number format
+    rounds it away; a larger share ends the training before its first step. No part of what a run is known by."""
     checkpointing: bool = False
     """Compute layers again in the backward pass instead of keeping their insides."""
     save_dtype: Literal["fp32", "bf16"] | None = None

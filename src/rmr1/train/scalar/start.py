@@ -20,6 +20,7 @@ from rmr1.engines.loading import describe_checkpoint, is_scalar, quiet, read_arc
 from rmr1.errors import CheckpointError
 from rmr1.train.recipe import WorldRecipe
 from rmr1.train.scalar.recipe import ScalarRecipe
+from rmr1.train.start import check_loaded
 
 _HEAD = "score.weight"
 
@@ -49,6 +50,7 @@ def describe_scalar_base(recipe: ScalarRecipe) -> ScalarBase:
 
     def load() -> PreTrainedModel:
         model = base.load().to(dtype=dtype)  # type: ignore[call-arg]
+        check_loaded(model, recipe.model.base or "of the recipe")
         if recipe.model.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         return model
