@@ -531,6 +531,22 @@ def test_steps_that_round_away_are_told(
     assert 0.3 * share < 100 * moved / number < 1.02 * share
 
 
+def test_what_a_library_raises_over_a_model_is_one_line(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As over Llama 4, whose backbone goes by another name than its class says."""
+
+    def fail(self: Any, *arguments: Any) -> float:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied (223x400 and 32x400)\nmore of it")
+
+    monkeypatch.setattr(sft.Training, "_backward", fail)
+    path = write_recipe(tmp_path / "recipe.toml", small_recipe(rows))
+    assert main(["sft", str(path), "-o", str(tmp_path / "out"), "--quiet"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be trained here: RuntimeError: mat1 and mat2 shapes cannot be multiplied" in line
+    assert "more of it" not in line and "ForCausalLM" in line
+
+
 def test_bfloat16_runs(rows: Path, tmp_path: Path) -> None:
     for precision in ("bf16", "bf16-pure"):
         recipe = small_recipe(rows, optim={"steps": 2})

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from rmr1.engines.loading import blaming
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import ConfigError
 from rmr1.train.checkpoints import trained_weights
@@ -127,7 +128,8 @@ class Training:
             if state["step"]:
                 display.say(f"rmr1: {self.output}: going on after step {state['step']}")
             while state["step"] < steps:
-                values = self._step()
+                with blaming(self.recipe.model.base or "from scratch", self.model, "trained"):
+                    values = self._step()
                 step = state["step"]
                 display.update(values)
                 if step % recipe.report.every == 0 or step == steps:
@@ -237,7 +239,8 @@ class Training:
     def _look(self, display: Display) -> dict[str, Any]:
         """Held-out figures, logged."""
         self._check_weights()
-        values = self._evaluate()
+        with blaming(self.recipe.model.base or "from scratch", self.model, "looked at"):
+            values = self._evaluate()
         figures = {"held-out loss": values["held_out_loss"]}
         check_finite(f"after step {self.state['step']}", figures, last=self.last, folder=self.output)
         if self.folder is not None:

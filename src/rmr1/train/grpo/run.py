@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rmr1.engines.loading import blaming
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import GenerationError, TrainingError
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
@@ -134,7 +135,8 @@ class Reinforcement:
                 if self.plan.held_out:
                     self._look(display)
             while state["step"] < steps:
-                values = self._step()
+                with blaming(str(recipe.model.base), self.model, "reinforced"):
+                    values = self._step()
                 step = state["step"]
                 display.update(values)
                 if step % recipe.report.every == 0 or step == steps:
@@ -293,7 +295,8 @@ class Reinforcement:
             raise TrainingError(told) from error
 
     def _evaluate(self) -> dict[str, Any]:
-        with self.accelerator.autocast(), self._diverging():
+        blame = blaming(str(self.recipe.model.base), self.model, "looked at")
+        with self.accelerator.autocast(), self._diverging(), blame:
             return evaluate(
                 self.looker,
                 self.plan.held_out,

@@ -75,8 +75,8 @@ def _describe_checkpoint(recipe: ScalarRecipe, dtype: torch.dtype) -> ScalarBase
                 loaded: Any = AutoModelForSequenceClassification.from_pretrained(
                     found.source, num_labels=1, dtype=dtype, output_loading_info=True, **where
                 )
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:  # loading runs code of many libraries
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise CheckpointError(f"model {name!r} cannot become a scalar model: {reason}") from None
         model, report = loaded
         if missing := sorted(set(report["missing_keys"]) - {_HEAD}):

@@ -26,7 +26,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from rmr1.engines.loading import quiet
+from rmr1.engines.loading import blaming, quiet
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.display import Display
@@ -116,9 +116,10 @@ def train(
         )
         watcher.trainer = trainer
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=None if start is None else str(start))
-        watcher.check_weights()
-        held_out = watcher.look() if len(plan.held_out) else {}
+        with blaming(recipe.model.base or "from scratch", model, "trained"):
+            trainer.train(resume_from_checkpoint=None if start is None else str(start))
+            watcher.check_weights()
+            held_out = watcher.look() if len(plan.held_out) else {}
     return {
         "lr": rate.lr,
         **({"muon_lr": rate.muon_lr} if recipe.optim.name == "muon" else {}),
