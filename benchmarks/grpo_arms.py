@@ -35,7 +35,8 @@ from rmr1.train.grpo import attention
 from rmr1.train.grpo.advantages import normalize_group
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.logprobs import token_logprobs
-from rmr1.train.grpo.objective import build_objective, compute_loss, spread, token_weights
+from rmr1.train.grpo.objective import compute_loss, spread, token_weights
+from rmr1.train.grpo.options import build_objective
 from rmr1.train.grpo.plan import GrpoPlan
 from rmr1.train.grpo.recipe import build_grpo_recipe
 from rmr1.train.grpo.rewards import Reward

@@ -2,28 +2,76 @@
 
     RMR1Error
     ├── ConfigError      (ValueError)    a setting, flag, template or recipe is wrong
+    │   └── SettingsError                several things in one file of settings are
     ├── DataError        (ValueError)    a file or a row of it cannot be read; knows its place
     ├── GenerationError  (RuntimeError)  an engine could not answer one prompt, or could not start
     │   └── StoppedError                 a run was given up, because its model answers nothing of use
     ├── CheckpointError  (RuntimeError)  a model folder or a training checkpoint is unusable
+    ├── TrainingError    (RuntimeError)  a training cannot go on, because its loss is no number any more
     └── RunError         (OSError)       a run folder cannot be opened, continued or written
 
 A message says what was seen, where, what was expected and what to do. The command line prints it
-as one line and exits with 2, after a StoppedError with 1; `--debug` adds the traceback. All errors survive pickling, because
-they cross process borders.
+as one line (a SettingsError as a list) and exits with 2, after a StoppedError or a TrainingError with 1; `--debug`
+adds the traceback. All errors survive pickling, because they cross process borders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 
 class RMR1Error(Exception):
     """Base of every error that rmr1 raises on purpose."""
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is printed: one line, and below it what belongs to it."""
+        return (str(self),)
+
 
 class ConfigError(RMR1Error, ValueError):
     """A setting, a flag, a prompt template or a recipe is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One thing that is wrong with a file of settings."""
+
+    text: str
+    line: int | None = None
+
+
+class SettingsError(ConfigError):
+    """One or several things are wrong with a file of settings.
+
+    `str(error)` reads `recipe.toml:3: unknown key 'seeed'; did you mean 'seed'?`, or has a line for each.
+    """
+
+    def __init__(self, origin: str, mistakes: Sequence[Mistake]):
+        super().__init__(origin)
+        self.origin = origin
+        self.mistakes = tuple(mistakes)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        if len(self.mistakes) == 1:
+            return self.list_placed()
+        told = (one.text if one.line is None else f"line {one.line}: {one.text}" for one in self.mistakes)
+        return (f"{self.origin}: {len(self.mistakes)} mistakes", *told)
+
+    def list_placed(self) -> tuple[str, ...]:
+        """Each mistake with its file and line."""
+        return tuple(
+            f"{self.origin}{'' if one.line is None else f':{one.line}'}: {one.text}" for one in self.mistakes
+        )
+
+    def __str__(self) -> str:
+        return "\n  ".join(self.lines)
+
+    def __reduce__(self):
+        return SettingsError, (self.origin, self.mistakes)
 
 
 class DataError(RMR1Error, ValueError):
@@ -60,6 +108,10 @@ class StoppedError(GenerationError):
 
 class CheckpointError(RMR1Error, RuntimeError):
     """A model folder or a training checkpoint is missing something or does not fit."""
+
+
+class TrainingError(RMR1Error, RuntimeError):
+    """A training cannot go on: its loss, its gradient or a log-probability is no number any more."""
 
 
 class RunError(RMR1Error, OSError):

@@ -97,7 +97,7 @@ def test_unknown_config_keys(capsys, tmp_path: Path) -> None:
     )
     (tmp_path / "c.toml").write_text("modle = 'x'\n")
     line = complain(capsys, *judge(tmp_path, "--config", tmp_path / "c.toml"))
-    assert "c.toml: unknown key 'modle'; did you mean 'model'?" in line
+    assert "c.toml:1: unknown key 'modle'; did you mean 'model'?" in line
     (tmp_path / "c.toml").write_text("model = \n")
     assert "c.toml: not valid TOML" in complain(capsys, *judge(tmp_path, "--config", tmp_path / "c.toml"))
     assert "no such config file" in complain(capsys, *judge(tmp_path, "--config", tmp_path / "d.toml"))

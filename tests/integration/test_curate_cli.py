@@ -120,7 +120,7 @@ def test_the_papers_mix_is_checked_without_the_hub(capsys: Capture, monkeypatch:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--set", "sources.chat.tkae=3"], "sources.chat: unknown key 'tkae'; did you mean 'take'?"),
+        (["--set", "sources.chat.tkae=3"], "unknown key 'sources.chat.tkae'; did you mean 'take'?"),
         (["--set", "sources.code.take=100"], "code has 60 pairs left where 100 are asked for; ask for less"),
         (["--set", "sources.chat.data=chta.jsonl"], "sources.chat.data: no such file or folder"),
         (["--set", "root=$RMR1_NOT_SET"], "needs the environment variable RMR1_NOT_SET, which is not set"),

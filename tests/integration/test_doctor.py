@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -11,6 +14,9 @@ from rmr1.cli.main import main
 from rmr1.doctor import Machine, format_bytes
 
 pytest.importorskip("torch")
+
+import torch
+from safetensors.torch import load_file, save_file
 
 from ..tiny_models import build_model, build_tokenizer, save_model
 
@@ -42,10 +48,198 @@ def test_a_model_is_counted_without_loading_it(capsys: pytest.CaptureFixture[str
     assert "float32" in capsys.readouterr().out
 
 
-def test_what_is_no_model_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["doctor", str(tmp_path)]) == 2
-    printed = capsys.readouterr().err
-    assert "its configuration cannot be read" in printed and len(printed.splitlines()) == 1
+def judge_folder(tmp_path: Path) -> Path:
+    tokenizer = build_tokenizer("split")
+    return save_model(tmp_path / "model", build_model(len(tokenizer)), tokenizer)
+
+
+def shard(folder: Path) -> tuple[Path, Path]:
+    """Split the weights into two files with an index."""
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    files = folder / "model-00001-of-00002.safetensors", folder / "model-00002-of-00002.safetensors"
+    halves = names[::2], names[1::2]
+    for file, half in zip(files, halves, strict=True):
+        save_file({name: tensors[name] for name in half}, file, metadata={"format": "pt"})
+    weight_map = {name: file.name for file, half in zip(files, halves, strict=True) for name in half}
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map})
+    )
+    (folder / "model.safetensors").unlink()
+    return files
+
+
+def cut(file: Path, size: int) -> None:
+    file.write_bytes(file.read_bytes()[:size])
+
+
+def drop_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    path = folder / "tokenizer_config.json"
+    values = json.loads(path.read_text())
+    values.pop("chat_template", None)
+    path.write_text(json.dumps(values))
+
+
+def drop_layer(folder: Path) -> None:
+    """A file that is whole, of a model with fewer layers than are configured."""
+    kept = {
+        name: one for name, one in load_file(folder / "model.safetensors").items() if ".layers.0." not in name
+    }
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def forget_tensors(folder: Path) -> None:
+    """An index whose shard is of another save."""
+    first, second = shard(folder)
+    save_file({"other": load_file(second)[min(load_file(second))]}, first, metadata={"format": "pt"})
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 999\n"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda folder: [one.unlink() for one in folder.glob("*tokenizer*")], "it has no tokenizer"),
+        (drop_template, "its tokenizer has no chat template"),
+        (lambda folder: (folder / "config.json").unlink(), "it holds no config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "its configuration cannot be read: "),
+        (
+            lambda folder: (folder / "config.json").write_text('{"model_type": "nosuch"}'),
+            "its configuration cannot be read: ",
+        ),
+        (lambda folder: (folder / "model.safetensors").unlink(), "no weights (*.safetensors or *.bin)"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b""), "model.safetensors is empty"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(LFS), "is a Git LFS pointer of "),
+        (
+            lambda folder: cut(folder / "model.safetensors", 5000),
+            "model.safetensors is cut short: it has 5,000",
+        ),
+        (lambda folder: cut(folder / "model.safetensors", 50), "model.safetensors is cut short: it has 50"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"<html>not found</html>" * 9),
+            "is no safetensors file",
+        ),
+        (drop_layer, "parameters, and its configuration has "),
+        (lambda folder: shard(folder)[1].unlink(), "1 of 2 weight files are missing, first model-00002-of-"),
+        (lambda folder: cut(shard(folder)[0], 3000), "model-00001-of-00002.safetensors is cut short"),
+        (forget_tensors, "model-00001-of-00002.safetensors lacks "),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            "pytorch_model.bin is no file that torch has written",
+        ),
+    ],
+)
+def test_what_keeps_a_folder_from_judging_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, spoil: Callable[[Path], object], fault: str
+) -> None:
+    folder = judge_folder(tmp_path)
+    spoil(folder)
+    capsys.readouterr()
+    assert main(["doctor", str(folder)]) == 1
+    captured = capsys.readouterr()
+    told = [line for line in captured.out.splitlines() if line.startswith("cannot judge: ")]
+    assert any(fault in line for line in told) and "can judge: rmr1" not in captured.out, told
+    assert captured.err == "" and "Traceback" not in captured.out
+    assert main(["doctor", str(folder), "--json"]) == 1
+    assert any(fault in one for one in json.loads(capsys.readouterr().out)["model"]["faults"])
+
+
+def test_whole_folders_can_judge(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = judge_folder(tmp_path)
+    for change in (lambda: None, lambda: shard(folder)):
+        change()
+        assert main(["doctor", str(folder)]) == 0
+        assert f"\ncan judge: rmr1 judge pairs.jsonl -m {folder}\n" in capsys.readouterr().out
+    assert main(["doctor", "tiny"]) == 0 and main(["doctor", "tiny-scalar"]) == 0
+    # torch's own form, which has no header: whole, and cut short.
+    tensors = {name: one for file in shard_files(folder) for name, one in load_file(file).items()}
+    for file in (*shard_files(folder), folder / "model.safetensors.index.json"):
+        file.unlink()
+    torch.save(tensors, folder / "pytorch_model.bin")
+    assert main(["doctor", str(folder)]) == 0
+    cut(folder / "pytorch_model.bin", 9000)
+    capsys.readouterr()
+    assert main(["doctor", str(folder)]) == 1
+    assert "pytorch_model.bin is cut short: its archive has no end" in capsys.readouterr().out
+
+
+def shard_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("model-*.safetensors"))
+
+
+def test_adapters_need_their_base(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder, base = tmp_path / "lora", judge_folder(tmp_path)
+    folder.mkdir()
+    values = {"peft_type": "LORA", "r": 4, "base_model_name_or_path": str(base)}
+    (folder / "adapter_config.json").write_text(json.dumps(values))
+    assert main(["doctor", str(folder)]) == 1
+    assert "cannot judge: no weights" in capsys.readouterr().out
+    save_file({"a": torch.zeros(4)}, folder / "adapter_model.safetensors")
+    assert main(["doctor", str(folder)]) == 0
+    assert f"can judge: rmr1 judge pairs.jsonl -m {base} --adapter {folder}" in capsys.readouterr().out
+    (base / "model.safetensors").unlink()
+    assert main(["doctor", str(folder)]) == 1
+    assert f"its base {base}: no weights" in capsys.readouterr().out
+    (folder / "adapter_config.json").write_text(
+        json.dumps({**values, "base_model_name_or_path": "./gone/away"})
+    )
+    assert main(["doctor", str(folder)]) == 1
+    assert "its base ./gone/away: './gone/away': no such folder" in capsys.readouterr().out
+
+
+class Models(BaseHTTPRequestHandler):
+    status, body = 200, b'{"data": [{"id": "org/judge"}, {"id": "other"}]}'
+
+    def do_GET(self) -> None:
+        assert self.path == "/v1/models"
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+def test_models_on_servers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("httpx")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+
+        def check(name: str) -> tuple[int, str]:
+            return main(["doctor", name]), capsys.readouterr().out
+
+        code, told = check(f"openai:org/judge@{url}")
+        assert code == 0 and f"can judge: rmr1 judge pairs.jsonl -m openai:org/judge@{url}" in told
+        code, told = check(f"openai:org/jugde@{url}")
+        assert code == 1
+        assert (
+            f"cannot judge: {url} does not serve 'org/jugde'; did you mean 'org/judge'? it serves org/"
+            in told
+        )
+        code, told = check(f"openai:{url}")
+        assert code == 1 and "expected openai:NAME@URL; it serves org/judge, other" in told
+        for status, said in ((401, "refuses access (401)"), (503, "answers with status 503")):
+            monkeypatch.setattr(Models, "status", status)
+            code, told = check(f"openai:org/judge@{url}")
+            assert code == 1 and said in told
+        # A server that keeps no list may still have the model.
+        monkeypatch.setattr(Models, "status", 404)
+        assert check(f"openai:org/judge@{url}")[0] == 0
+        server.shutdown()
+    code, told = check(f"openai:org/judge@{url}")
+    assert code == 1 and f"cannot judge: {url} cannot be reached: " in told
+
+
+def test_names_that_are_nowhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("no/such-model-of-ours", "./gone", "scripted:nobody", "replay:gone.jsonl"):
+        assert main(["doctor", name]) == 1
+        told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cannot judge")]
+        assert len(told) == 1, told
+    assert main(["doctor", "scripted:longer"]) == 0
 
 
 def test_a_missing_library_names_its_engine() -> None:

@@ -22,10 +22,12 @@ from rmr1.errors import CheckpointError, ConfigError, DataError, RunError
 from rmr1.train.checkpoints import read_best, write_best
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
+from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.recipe import build_grpo_recipe
 from rmr1.train.grpo.run import Reinforcement, run_grpo
 from rmr1.train.grpo.tasks import take_tasks
+from rmr1.train.optim import Optimizers
 from rmr1.train.processes import accelerated
 from rmr1.train.recipe import build_recipe
 from rmr1.train.sft import run_sft
@@ -345,6 +347,87 @@ def test_the_best_weights_are_kept(base: Path, pairs: Path, tmp_path: Path) -> N
         train(tmp_path / "model", {**recipe, "optim": {**recipe["optim"], "lr": 0.02}})
 
 
+def test_a_reinforcement_without_gain_says_so_in_its_last_line(
+    base: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = grpo_recipe(
+        base, pairs, data={"held_out_share": 0.2}, optim={"steps": 1}, evaluation={"sampled": False}
+    )
+    path = write_recipe(tmp_path / "recipe.toml", recipe)
+    assert main(["grpo", str(path), "-o", str(tmp_path / "gain")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == (
+        f"NO GAIN: the weights are those of {base}, because after no rollout more of the held-out pairs were right than "
+        f"before the first (0.0%); judge with it: rmr1 judge pairs.jsonl -m {tmp_path / 'gain'}"
+    )
+    assert not any(line.startswith("kept: ") for line in said)
+    # Every judgment is wrong at ten tokens, so no group has anything to learn from.
+    recipe = grpo_recipe(base, pairs, optim={"steps": 1})
+    path = write_recipe(tmp_path / "flat.toml", {**recipe, "rewards": {"verdict": 1.0}})
+    assert main(["grpo", str(path), "-o", str(tmp_path / "flat")]) == 0
+    (*_, last) = capsys.readouterr().out.splitlines()
+    assert last.startswith(
+        f"NOTHING LEARNT: no group of judgments had a better and a worse one, so the weights are those of {base}; judge"
+    )
+    path = write_recipe(tmp_path / "last.toml", grpo_recipe(base, pairs, optim={"steps": 1}))
+    assert main(["grpo", str(path), "-o", str(tmp_path / "last")]) == 0
+    (*_, last) = capsys.readouterr().out.splitlines()
+    assert last == f"judge with it: rmr1 judge pairs.jsonl -m {tmp_path / 'last'}"
+
+
+@pytest.mark.parametrize("at", ["loss", "weights", "logits"])
+def test_a_reinforcement_that_diverges(
+    base: Path,
+    pairs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    steps = []
+
+    def blow_up(self: Any, factor: float, step: Any = Optimizers.step) -> None:
+        step(self, factor)
+        steps.append(factor)
+        if len(steps) == 3:
+            weight = self.parts[0].param_groups[0]["params"][0].data
+            weight[0, 0] = float("nan") if at == "weights" else 3e38
+            if at == "logits":
+                weight.fill_(3e38)
+
+    if at == "loss":
+        backward = Learner.backward
+
+        def fail(self: Any, *arguments: Any) -> torch.Tensor:
+            steps.append(1)
+            return backward(self, *arguments) * (float("nan") if len(steps) == 4 else 1.0)
+
+        monkeypatch.setattr(Learner, "backward", fail)
+    else:
+        monkeypatch.setattr(Optimizers, "step", blow_up)
+    recipe = grpo_recipe(base, pairs, checkpoint={"every": 1})
+    path, output = write_recipe(tmp_path / "recipe.toml", recipe), tmp_path / "model"
+    assert main(["grpo", str(path), "-o", str(output), "--quiet"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    begun = {
+        "loss": "rollout 4: loss nan, gradient ",
+        "weights": "after rollout 3: 1 of",
+        "logits": "after rollout 3: ",
+    }
+    assert (
+        line.startswith(f"rmr1: {begun[at]}") and "diverged" in line and "the last good step had loss" in line
+    )
+    kept = {"loss": 3, "weights": 2, "logits": 3}[at]
+    assert f"step-{kept:08d} stays" in line and not (output / "model.safetensors").exists()
+
+
+def test_steps_that_round_away_are_refused(base: Path, pairs: Path, tmp_path: Path) -> None:
+    recipe = grpo_recipe(base, pairs, optim={"lr": 1e-6})
+    recipe["model"]["precision"] = "bf16-pure"
+    with pytest.raises(ConfigError, match=r"rate 1e-06 moves at most [\d.]+% of the trained weights"):
+        train(tmp_path / "model", recipe)
+
+
 def test_a_run_stopped_between_checkpoints_keeps_the_best_weights_all_the_same(
     base: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,8 +529,8 @@ def test_the_command_line(
         ({"rollout": {"sample": 4}}, "unknown key 'rollout.sample'; did you mean 'samples'?"),
         ({"rollout": {"prompts": 4}, "update": {"prompts": 3}}, "rollout.prompts must be a multiple of"),
         ({"model": {"from_scratch": {}}}, "name either base"),
-        ({"objective": {"options": ["clip-hire"]}}, "objective option 'clip-hire' is not known"),
-        ({"objective": {"clip_low": 2.0}}, "objective.clip_low is 2.0; expected in [0, 1)"),
+        ({"objective": {"options": ["clip-hire"]}}, "objective: option 'clip-hire' is not known"),
+        ({"objective": {"clip_low": 2.0}}, "objective: clip_low is 2.0; expected in [0, 1)"),
         ({"optim": {"betas": [1.5, 0.9]}}, "optim.betas.0: input should be less than 1"),
         ({"optim": {"lr": float("inf")}}, "optim.lr: input should be a finite number"),
         ({"data": {"family": "rating"}}, "data.family: 'rating' asks about 1 answer(s)"),
@@ -457,7 +540,9 @@ def test_the_command_line(
 def test_bad_recipes_are_one_line(base: Path, pairs: Path, changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError) as raised:
         build_grpo_plan(build_grpo_recipe(grpo_recipe(base, pairs, **changes), "r.toml"))
-    assert complaint in str(raised.value) and "\n" not in str(raised.value)
+    assert complaint in str(raised.value) and not any(
+        "\n" in line for line in str(raised.value).split("\n  ")
+    )
 
 
 def test_nothing_to_train_on(base: Path, tmp_path: Path) -> None:

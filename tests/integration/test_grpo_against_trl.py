@@ -21,13 +21,12 @@ from transformers import PreTrainedModel
 from rmr1.train.grpo.advantages import normalize_group
 from rmr1.train.grpo.objective import (
     Loss,
-    Objective,
-    build_objective,
     compute_loss,
     spread,
     summarize_losses,
     token_weights,
 )
+from rmr1.train.grpo.options import Objective, build_objective
 from rmr1.train.scalar.trainer import alone
 
 from ..tiny_models import build_model, build_tokenizer, save_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from transformers import AutoTokenizer
 
 from rmr1.cli.main import main
 from rmr1.data import read_pairs
-from rmr1.errors import CheckpointError, ConfigError, DataError, RunError
+from rmr1.errors import CheckpointError, DataError, RunError
 from rmr1.judge import load_judge
 from rmr1.train.scalar import trainer
 from rmr1.train.scalar.recipe import build_scalar_recipe
@@ -370,7 +371,7 @@ def test_bad_input_is_one_line(
 
 
 def test_a_rate_that_diverges_does_not_take_the_others_along(
-    pairs: Path, held_out: Path, tmp_path: Path
+    pairs: Path, held_out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = small_recipe(
         pairs,
@@ -378,10 +379,28 @@ def test_a_rate_that_diverges_does_not_take_the_others_along(
         optim={"name": "adamw", "lr": [1e30, 1e-2], "warmup": 0, "epochs": 1},
     )
     summary = train(tmp_path / "model", recipe)
-    assert summary["lr"] == 1e-2 and summary["tries"][0] == {"lr": 1e30, "diverged": True}
+    assert summary["lr"] == 1e-2 and summary["tries"][0]["diverged"]
+    assert not list(tmp_path.rglob("checkpoints"))
     recipe["optim"]["lr"] = 1e30
-    with pytest.raises(ConfigError, match=r"with every rate; lower optim\.lr"):
-        train(tmp_path / "other", recipe)
+    recipe["checkpoint"] = {"every": 1}
+    path = write_recipe(tmp_path / "recipe.toml", recipe)
+    assert main(["scalar", str(path), "-o", str(tmp_path / "other"), "--quiet"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"rmr1: rate 1e\+30, (after )?step \d+: .* diverged .*Lower optim\.lr", line)
+    assert not (tmp_path / "other/model.safetensors").exists()
+
+
+def test_steps_that_round_away_are_told(
+    pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = small_recipe(pairs, optim={"name": "adamw", "lr": 1e-6, "epochs": 1})
+    recipe["model"]["precision"] = "bf16-pure"
+    path = write_recipe(tmp_path / "recipe.toml", recipe)
+    words = ["scalar", str(path), "-o", str(tmp_path / "model")]
+    assert main([*words, "--quiet"]) == 2
+    assert "rate 1e-06 moves at most " in capsys.readouterr().err
+    assert main([*words, "--set", "model.max_stuck_share=1"]) == 0
+    assert "rate 1e-06 moves at most " in capsys.readouterr().err
 
 
 def test_bfloat16_runs(pairs: Path, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_own_pairs(table, tmp_path, capfd):
         line.startswith("own pairs against ") and line.endswith("baseline:")
         for line in printed.out.splitlines()
     )
-    assert f"rmr1 judge pairs.jsonl -m {out}/grpo" in printed.out
+    assert printed.out.splitlines()[-1] == f"judge with it: rmr1 judge pairs.jsonl -m {out}/grpo"
     # Held out of the training: no prompt is on both sides.
     prompts = {
         name: {
@@ -75,9 +75,15 @@ def test_own_pairs(table, tmp_path, capfd):
     assert run(*command) == 0
     assert capfd.readouterr().err.count("done before") == 5
     # Another rate: the stages before it stay, what was made is moved.
-    assert run(*command, "--set", "grpo.optim.lr=1e-5") == 0
-    said = capfd.readouterr().err
-    assert said.count("done before") == 3  # curate, check, baseline
+    assert run(*command, "--set", "grpo.optim.lr=1e-9", "--set", "grpo.evaluation.keep=best") == 0
+    said = capfd.readouterr()
+    assert said.err.count("done before") == 3  # curate, check, baseline
+    # One that changes no verdict keeps the base's weights, and the last line says so.
+    (*_, last) = said.out.splitlines()
+    assert last.startswith(
+        "NO GAIN: the weights are those of tiny, because after no rollout more of the held-out"
+    )
+    assert last.endswith(f"; judge with it: rmr1 judge pairs.jsonl -m {out}/grpo")
     assert sorted(path.name for path in (out / "replaced").iterdir()) == ["bench-1", "grpo-1"]
 
 
@@ -159,9 +165,9 @@ def test_few_prompts_are_told_right_after_curation(tmp_path, capfd):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("bench.judge.famly=x", "bench.judge: unknown key 'famly'; did you mean 'family'?"),
+        ("bench.judge.famly=x", "unknown key 'bench.judge.famly'; did you mean 'family'?"),
         ("bench.data.pairs=/nowhere", "bench.data.pairs: /nowhere: no such file or folder"),
-        ("bench.baseline=no such model", "bench.baseline: 'no such model' is neither a folder nor"),
+        ("bench.baseline=no such model", "bench.baseline: 'no such model': no such folder, and not"),
     ],
 )
 def test_mistakes_of_the_last_stage_come_first(table, tmp_path, capfd, setting, message):

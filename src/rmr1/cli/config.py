@@ -6,11 +6,10 @@ import argparse
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from rmr1.data.read import check_labels
 from rmr1.engines.base import SamplingParams
@@ -20,13 +19,10 @@ from rmr1.judge.settings import JudgeSettings
 from rmr1.models import JUDGE
 from rmr1.prompts.thinking import check_pairs
 from rmr1.records import Label
+from rmr1.settings import Place, Section, check_settings, split_name
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SamplingConfig(_Section):
+class SamplingConfig(Section):
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
@@ -39,7 +35,7 @@ class SamplingConfig(_Section):
     logprobs: bool = False
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     format: str | None = None
     map: dict[str, str] = Field(default_factory=dict)
     label: dict[str, Label] | None = None
@@ -48,7 +44,7 @@ class DataConfig(_Section):
     skip_invalid: bool = False
 
 
-class JudgeConfig(_Section):
+class JudgeConfig(Section):
     """A judging command's settings, as in its config file."""
 
     model: str = JUDGE
@@ -139,15 +135,12 @@ def build_config(arguments: argparse.Namespace) -> JudgeConfig:
     return check_config(values, origin)
 
 
-def check_config(values: Mapping[str, Any], origin: str) -> JudgeConfig:
+def check_config(values: Mapping[str, Any], origin: str, *, section: Place = ()) -> JudgeConfig:
     """
     Raises:
-        ConfigError: a key is unknown or a value does not fit.
+        SettingsError: a key is unknown or a value does not fit.
     """
-    try:
-        return JudgeConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: {_describe(error)}") from None
+    return check_settings(JudgeConfig, values, origin, section=section)
 
 
 def _apply_preset(values: dict[str, Any]) -> None:
@@ -170,9 +163,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def read_recipe_file(path: str, assignments: Sequence[str] | None) -> dict[str, Any]:
+    """A recipe file's values with those of --set over them.
+
+    Raises:
+        ConfigError: the file cannot be read, or an assignment is of another form.
+    """
+    values = read_toml(Path(path))
+    for assignment in assignments or ():
+        assign_setting(values, assignment)
+    return values
+
+
 def assign_setting(values: dict[str, Any], assignment: str) -> None:
     name, text = split_assignment(assignment, "--set", "A.B=C")
-    *sections, key = _split_name(name)
+    *sections, key = split_name(name)
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
@@ -181,19 +186,6 @@ def assign_setting(values: dict[str, Any], assignment: str) -> None:
         values[key] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         values[key] = text
-
-
-def _split_name(name: str) -> list[str]:
-    """The parts of a setting's name; one that holds a dot stands in quotation marks, as in TOML."""
-    try:
-        nested: Any = tomllib.loads(f"{name} = true")
-    except tomllib.TOMLDecodeError:
-        return name.split(".")
-    parts = []
-    while isinstance(nested, dict):
-        ((part, nested),) = nested.items()
-        parts.append(part)
-    return parts
 
 
 def split_assignment(text: str, flag: str, form: str) -> tuple[str, str]:
@@ -225,15 +217,3 @@ def _parse_json(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError("--chat-template-kwargs: expected a JSON object")
     return value
-
-
-def _describe(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        section = ".".join(str(part) for part in first["loc"][:-1])
-        known = [*FLAGS.get(section, ()), *(name for name in FLAGS if name and not section)]
-        near = get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-        return f"unknown key {place!r}; {hint}"
-    return f"{place}: {first['msg'].lower()}, got {first.get('input')!r}"

@@ -32,17 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.cli.config import read_recipe_file
     from rmr1.cli.progress import PairProgress
     from rmr1.curate.recipe import build_recipe
     from rmr1.errors import ConfigError
 
-    values = read_toml(Path(arguments.recipe))
-    for assignment in arguments.set or ():
-        assign_setting(values, assignment)
-    recipe = build_recipe(values, arguments.recipe)
+    recipe = build_recipe(read_recipe_file(arguments.recipe, arguments.set), arguments.recipe, look=True)
     with PairProgress(quiet=arguments.quiet) as progress:
         if arguments.dry_run:
             from rmr1.curate.plan import plan_curation

@@ -84,13 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read_recipe(arguments: argparse.Namespace) -> DistillRecipe:
-    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.cli.config import read_recipe_file
     from rmr1.distill.recipe import build_distill_recipe
 
-    values = read_toml(Path(arguments.recipe))
-    for assignment in arguments.set or ():
-        assign_setting(values, assignment)
-    return build_distill_recipe(values, arguments.recipe)
+    values = read_recipe_file(arguments.recipe, arguments.set)
+    return build_distill_recipe(values, arguments.recipe, look=True)
 
 
 def _require_output(arguments: argparse.Namespace) -> Path:
@@ -102,9 +100,9 @@ def _require_output(arguments: argparse.Namespace) -> Path:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    recipe = _read_recipe(arguments)
     from rmr1.distill.run import run_distill
 
-    recipe = _read_recipe(arguments)
     budget = _read_budget(arguments, recipe)
     if arguments.dry_run:
         return _dry_run(arguments, recipe, budget)

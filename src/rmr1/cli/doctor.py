@@ -1,7 +1,10 @@
-"""What is installed, which engines can run here, and what a model would need.
+"""What is installed, which engines can run here, and whether a model can judge.
 
-rmr1 doctor            this machine
-rmr1 doctor MODEL      and whether a model folder (or a cached hub name) fits it
+  rmr1 doctor            this machine
+  rmr1 doctor MODEL      and a model: its files, tokenizer, template and size; a folder, a hub name, adapters, or
+                         openai:NAME@URL, whose server is asked for its models
+
+The exit code is 1 where the model cannot judge here; each reason is a line.
 """
 
 from __future__ import annotations
@@ -10,34 +13,33 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rmr1.doctor import Machine, ModelNeeds
+    from rmr1.checkup import Checkup
+    from rmr1.doctor import Machine
 
-HELP = "check the set-up, and what a model needs"
-
-MARGIN = 1.2
-"""Weights times this is taken for what a model needs beside its cache: buffers, activations."""
+HELP = "check the set-up, and whether a model can judge"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="model folder or cached hub name")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model's name as of rmr1 judge -m")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.doctor import inspect_machine, inspect_model
+    from rmr1.checkup import inspect_model
+    from rmr1.doctor import inspect_machine
 
     machine = inspect_machine()
-    needs = inspect_model(arguments.model) if arguments.model else None
+    found = inspect_model(arguments.model, machine) if arguments.model else None
     if arguments.json:
         import json
         from dataclasses import asdict
 
-        print(json.dumps({"machine": asdict(machine), "model": None if needs is None else asdict(needs)}))
-        return 0
-    _print_machine(machine)
-    if needs is not None:
-        _print_model(arguments.model, needs, machine)
-    return 0
+        print(json.dumps({"machine": asdict(machine), "model": None if found is None else asdict(found)}))
+    else:
+        _print_machine(machine)
+        if found is not None:
+            _print_model(found, machine)
+    return 1 if found is not None and found.faults else 0
 
 
 def _print_machine(machine: Machine) -> None:
@@ -65,29 +67,57 @@ def _print_machine(machine: Machine) -> None:
     print(f"  {'replay':<14} can run\n  {'scripted':<14} can run")
 
 
-def _print_model(name: str, needs: ModelNeeds, machine: Machine) -> None:
+def _print_model(found: Checkup, machine: Machine) -> None:
+    from rmr1.checkup import MARGIN, find_room
     from rmr1.doctor import format_bytes
 
-    print(f"\nModel {name}: {needs.architecture}, {needs.num_parameters / 1e6:,.1f}M parameters")
-    print(f"  kind           {_KINDS[needs.kind]}")
-    print(f"  context        {needs.context or 'not stated'} tokens")
-    print(f"  tokenizer      {'present' if needs.has_tokenizer else 'MISSING: it cannot judge without one'}")
-    if needs.has_tokenizer:
-        print(
-            f"  chat template  {'present' if needs.has_chat_template else 'MISSING: it cannot judge without one'}"
+    size = "" if found.num_parameters is None else f", {found.num_parameters / 1e6:,.1f}M parameters"
+    print(f"\nModel {found.name}" + (f": {found.architecture}{size}" if found.architecture else ""))
+    rows = {
+        "kind": _KINDS[found.kind],
+        "base": None if found.base is None else found.base.name,
+        "engines": ", ".join(found.engines) or "none that can run here",
+        "serves": None if found.served is None else ", ".join(found.served[:5]) or "no models",
+        "context": None if found.context is None else f"{found.context:,} tokens",
+        "weights": _describe_files(found),
+        "tokenizer": _show(found.has_tokenizer),
+        "chat template": _show(found.has_chat_template if found.has_tokenizer else None),
+    }
+    if found.cache_bytes_per_token is not None and found.kind == "writes":
+        rows["cache"] = (
+            f"{format_bytes(1000 * found.cache_bytes_per_token)} for a text of 1,000 tokens in 16 bits"
         )
-    if needs.cache_bytes_per_token is not None and needs.kind == "writes":
-        per_thousand = format_bytes(1000 * needs.cache_bytes_per_token)
-        print(f"  cache          {per_thousand} for a text of 1,000 tokens in 16 bits")
-    for dtype, count in needs.weight_bytes.items():
-        wanted = int(MARGIN * count)
-        room = max((gpu.free_bytes for gpu in machine.gpus), default=machine.memory_bytes or 0)
-        place = "the largest GPU" if machine.gpus else "memory"
-        verdict = "fits" if wanted <= room else "does NOT fit"
-        print(f"  {dtype:<14} {format_bytes(count)} of weights: {verdict} {place}, without its cache")
+    if found.architecture is not None:
+        for dtype, count in (found.weight_bytes or {}).items():
+            verdict = "fits" if MARGIN * count <= find_room(machine) else "does NOT fit"
+            place = "the largest GPU" if machine.gpus else "memory"
+            rows[dtype] = f"{format_bytes(count)} of weights: {verdict} {place}, without its cache"
+    for name, text in rows.items():
+        if text is not None:
+            print(f"  {name:<14} {text}")
+    for fault in found.faults:
+        print(f"cannot judge: {' '.join(fault.split())}")
+    if not found.faults:
+        with_adapter = found.kind == "adapter" and found.base is not None
+        model = f"-m {found.base.name} --adapter {found.name}" if with_adapter else f"-m {found.name}"  # type: ignore[union-attr]
+        print(f"can judge: rmr1 judge pairs.jsonl {model}")
+
+
+def _describe_files(found: Checkup) -> str | None:
+    if found.kind == "asked":
+        return None
+    if found.num_files is None:
+        return "not on this machine; they are fetched when the model is loaded"
+    return f"{found.num_files} file{'' if found.num_files == 1 else 's'} on this machine"
+
+
+def _show(is_there: bool | None) -> str | None:
+    return None if is_there is None else "present" if is_there else "MISSING"
 
 
 _KINDS = {
     "writes": "writes its judgment",
     "scores": "scalar reward model: scores each answer, gives no reasons",
+    "adapter": "LoRA adapters of another model",
+    "asked": "asked by its engine; nothing of it is loaded here",
 }

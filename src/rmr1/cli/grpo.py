@@ -18,6 +18,7 @@ from typing import Any
 
 from rmr1.cli.training import (
     add_training_arguments,
+    describe_unchanged,
     is_main_process,
     needing_training_libraries,
     print_json,
@@ -37,13 +38,14 @@ def run(arguments: argparse.Namespace) -> int:
     values = read_recipe_values(arguments)
     with needing_training_libraries():
         from rmr1.train.grpo.recipe import build_grpo_recipe
+
+        recipe = build_grpo_recipe(values, arguments.recipe, look=True)
         from rmr1.train.grpo.run import run_grpo
-    recipe = build_grpo_recipe(values, arguments.recipe)
     if arguments.dry_run:
         return _print_forecast(recipe, as_json=arguments.json)
     summary = run_grpo(recipe, arguments.output, quiet=arguments.quiet)
     if is_main_process():
-        _print_summary(arguments.output, summary, as_json=arguments.json)
+        _print_summary(arguments.output, summary, base=str(recipe.model.base), as_json=arguments.json)
     return 0
 
 
@@ -115,7 +117,7 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
     }
 
 
-def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
+def _print_summary(folder: str, summary: dict[str, Any], *, base: str, as_json: bool) -> None:
     if as_json:
         print_json(summary)
         return
@@ -128,7 +130,8 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     )
     if "held_out_accuracy" in summary:
         print(f"after the last rollout: {_format_look(summary)}")
-    if "best_held_out_accuracy" in summary:
+    unchanged = describe_unchanged(summary, base)
+    if "best_held_out_accuracy" in summary and unchanged is None:
         print(
             f"kept: the weights after rollout {summary['kept_step']}, "
             f"{100 * summary['best_held_out_accuracy']:.1f}% right greedily"
@@ -139,7 +142,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     ):
         if summary[name]:
             print(f"left out, {what}: {summary[name]}")
-    print_use(folder)
+    print_use(folder, note=unchanged)
 
 
 def _format_look(summary: dict[str, Any]) -> str:

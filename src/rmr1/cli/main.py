@@ -2,8 +2,9 @@
 
 Results go to standard output, progress and complaints to standard error. Exit codes: 0 done (failed items of
 judge and bench are counted in summary.json), 1 done but the answer is no (nothing to show, a run in which
-everything failed, a gate or a probe not passed, a distillation with failed or open answers, a run that this
-machine has no room for), 2 a user's mistake (one line says which), 130 interrupted.
+everything failed, a gate or a probe not passed, a distillation with failed or open answers, a training whose loss
+is no number any more, a run that this machine has no room for), 2 a user's mistake (one line says which; those of a
+recipe are listed), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = build_parser().parse_args(argv)
-    from rmr1.errors import RMR1Error, StoppedError
+    from rmr1.errors import RMR1Error, StoppedError, TrainingError
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
@@ -72,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RMR1Error as error:
         if arguments.debug:
             raise
-        print(f"rmr1: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1 if isinstance(error, StoppedError) else 2
+        print("rmr1: " + "\n  ".join(" ".join(line.split()) for line in error.lines), file=sys.stderr)
+        return 1 if isinstance(error, StoppedError | TrainingError) else 2
     except KeyboardInterrupt:
         if arguments.debug:
             raise

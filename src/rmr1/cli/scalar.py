@@ -32,10 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     values = read_recipe_values(arguments)
     with needing_training_libraries():
-        from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.recipe import build_scalar_recipe
+
+        recipe = build_scalar_recipe(values, arguments.recipe, look=True)
+        from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.run import run_scalar
-    recipe = build_scalar_recipe(values, arguments.recipe)
     if arguments.dry_run:
         print_plan(_describe_plan(build_scalar_plan(recipe)), as_json=arguments.json)
         return 0

@@ -35,10 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     values = read_recipe_values(arguments)
     with needing_training_libraries():
-        from rmr1.train.plan import build_plan
         from rmr1.train.recipe import build_recipe
+
+        recipe = build_recipe(values, arguments.recipe, look=True)
+        from rmr1.train.plan import build_plan
         from rmr1.train.sft import run_sft
-    recipe = build_recipe(values, arguments.recipe)
     if arguments.dry_run:
         print_plan(_describe_plan(build_plan(recipe)), as_json=arguments.json)
         return 0

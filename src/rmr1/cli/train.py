@@ -62,34 +62,51 @@ def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import assign_setting, check_config
     from rmr1.cli.training import needing_training_libraries
     from rmr1.errors import ConfigError
+    from rmr1.settings import Mistakes
 
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     with needing_training_libraries():
-        from rmr1.pipeline.measuring import find_missing_data
         from rmr1.pipeline.recipe import build_pipeline
 
         values = _read_values(arguments)
         for assignment in arguments.set or ():
             assign_setting(values, assignment)
-        pipeline = build_pipeline(values, arguments.source)
-        bench = pipeline.recipes.get("bench")
-        if bench is not None:
-            check_config(bench.judge, f"{arguments.source}: bench.judge")
+        mistakes = Mistakes(arguments.source)
+        with mistakes.catch():
+            pipeline = build_pipeline(values, arguments.source, look=not arguments.dry_run)
+        with mistakes.catch():
+            if isinstance(bench := values.get("bench"), dict) and isinstance(
+                judge := bench.get("judge"), dict
+            ):
+                check_config(judge, arguments.source, section=("bench", "judge"))
+        mistakes.tell()
         if arguments.dry_run:
             return _print_forecast(pipeline, Path(arguments.output or "."), as_json=arguments.json)
-        if bench is not None and (missing := find_missing_data(bench)) is not None:
-            raise ConfigError(f"{arguments.source}: {missing}")
     from rmr1.pipeline.stages import Interrupted, run_stages
 
     try:
         code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
     except Interrupted:
         return 130
-    trained = [name for name in ("grpo", "sft") if name in pipeline.recipes]
-    if trained:
-        print(f"judge with it: rmr1 judge pairs.jsonl -m {arguments.output}/{trained[0]}")
+    trained = next((name for name in ("grpo", "sft") if name in pipeline.recipes), None)
+    if trained is not None:
+        _print_end(Path(arguments.output), trained, str(pipeline.recipes[trained].model.base))
     return code
+
+
+def _print_end(folder: Path, trained: str, base: str) -> None:
+    """How to use what the last training made, and whether it is anything but its base."""
+    import json
+
+    from rmr1.cli.training import describe_unchanged, print_use
+    from rmr1.pipeline.stages import HERE
+
+    note = None
+    if trained == "grpo":
+        summary = json.loads((folder / trained / "summary.json").read_bytes())
+        note = describe_unchanged(summary, base.replace(HERE, str(folder)))
+    print_use(f"{folder}/{trained}", note=note)
 
 
 def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:

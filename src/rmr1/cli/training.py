@@ -28,14 +28,10 @@ def read_recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError: the file cannot be read, or there is no folder to train into.
     """
-    from pathlib import Path
-
-    from rmr1.cli.config import assign_setting, read_toml
+    from rmr1.cli.config import read_recipe_file
     from rmr1.errors import ConfigError
 
-    values = read_toml(Path(arguments.recipe))
-    for assignment in arguments.set or ():
-        assign_setting(values, assignment)
+    values = read_recipe_file(arguments.recipe, arguments.set)
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     return values
@@ -70,8 +66,20 @@ def print_plan(values: Mapping[str, Any], *, as_json: bool) -> None:
         print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
 
 
-def print_use(folder: str) -> None:
-    """How the result is used: a model, or adapters of one."""
+def describe_unchanged(summary: Mapping[str, Any], base: str) -> str | None:
+    """Why a reinforcement ends with the weights of its base; None if it does not."""
+    if summary.get("kept_updates", summary.get("kept_step")) != 0:
+        return None
+    if not summary["updates"]:
+        return f"NOTHING LEARNT: no group of judgments had a better and a worse one, so the weights are those of {base}"
+    return (
+        f"NO GAIN: the weights are those of {base}, because after no rollout more of the held-out pairs were right than "
+        f"before the first ({100 * summary['best_held_out_accuracy']:.1f}%)"
+    )
+
+
+def print_use(folder: str, *, note: str | None = None) -> None:
+    """How the result is used: a model, or adapters of one; `note` is what should be known of it before."""
     import json
     from pathlib import Path
 
@@ -80,7 +88,8 @@ def print_use(folder: str) -> None:
     if adapters.exists():
         base = json.loads(adapters.read_text(encoding="utf-8"))["base_model_name_or_path"]
         model = f"-m {base} --adapter {folder}"
-    print(f"judge with it: rmr1 judge pairs.jsonl {model}")
+    how = f"judge with it: rmr1 judge pairs.jsonl {model}"
+    print(how if note is None else f"{note}; {how}")
 
 
 def print_json(values: Mapping[str, Any]) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rmr1.curate.recipe import CurateRecipe, SourceRecipe, is_dataset, locate
-from rmr1.data.files import part_split
+from rmr1.curate.recipe import CurateRecipe, SourceRecipe, check_paths, is_dataset, locate
 from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
@@ -54,18 +53,6 @@ def find_benchmarks(recipe: CurateRecipe) -> Mapping[str, tuple[str, ...]]:
         found[name] = locate(recipe, paths, place)
         check_paths(found[name], place)
     return found
-
-
-def check_paths(paths: tuple[str, ...], place: str) -> None:
-    """
-    Raises:
-        DataError: one is no dataset's name, and there is nothing of that name.
-    """
-    for path in paths:
-        if not is_dataset(path) and not Path(part_split(path)[0]).exists():
-            raise DataError(
-                f"{place}: no such file or folder: {path}; name another, or the folder it is in with root"
-            )
 
 
 def read_source(source: Source) -> Iterator[tuple[int, PreferencePair | DataError]]:

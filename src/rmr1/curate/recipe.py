@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from rmr1.data.files import kind_of, part_split
 from rmr1.data.hub import parse_dataset_name
-from rmr1.data.sources import find_reader
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.records import Label
-from rmr1.train.recipe import Section, check_recipe
+from rmr1.settings import Mistakes, Place, Section, rule
+from rmr1.train.recipe import FormName, ModelName
 
 Rule = Literal["drop", "keep"]
 Paths = str | tuple[str, ...]
@@ -75,7 +75,7 @@ class SourceRecipe(Section):
     data: Paths
     """Files, folders, or datasets of the hub (`org/name:config@split`)."""
     split: str | None = None
-    format: str | None = None
+    format: FormName | None = None
     """The name of a reader, where the columns do not tell."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Our column names to the file's, for files of no known form."""
@@ -99,11 +99,10 @@ class SourceRecipe(Section):
     finds another number says so."""
     filters: FilterRecipe = FilterRecipe()
 
-    @model_validator(mode="after")
-    def _check_size(self) -> SourceRecipe:
+    @rule
+    def _check_size(self) -> Iterator[str]:
         if sum(one is not None for one in (self.take, self.share, self.weight)) > 1:
-            raise ValueError("name one of take, share and weight")
-        return self
+            yield "name one of take, share and weight"
 
 
 class DuplicateRecipe(Section):
@@ -139,7 +138,7 @@ class CurateRecipe(Section):
     seed: int = 0
     root: str = "."
     """The folder that relative paths begin at."""
-    tokenizer: str | None = None
+    tokenizer: ModelName = None
     """Hugging Face name or folder, or "tiny", for lengths in tokens."""
     sides: Literal["balanced", "alternate", "as-read"] = "balanced"
     """Where the preferred response stands: drawn from the seed, exactly half A in every split; A, B, A, B, ... over
@@ -153,29 +152,30 @@ class CurateRecipe(Section):
     splits: dict[str, float | Literal["rest"]] = Field(default={"pairs": "rest"}, min_length=1)
     """Name to share of all prompts, in (0, 1), or "rest"."""
 
-    @model_validator(mode="after")
-    def _check_parts(self) -> CurateRecipe:
+    @rule
+    def _check_names(self) -> Iterator[str]:
         for name in (*self.sources, *self.splits):
             if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name: letters, digits and _ . - are allowed")
+                yield f"{name!r} is no name: letters, digits and _ . - are allowed"
+
+    @rule
+    def _check_splits(self) -> Iterator[str]:
         for name, share in self.splits.items():
             if name in RESERVED:
-                raise ValueError(f"splits: {name!r} is the name of another file; choose another")
+                yield f"splits: {name!r} is the name of another file; choose another"
             if share != "rest" and not 0 < share <= 1:
-                raise ValueError(f"splits.{name}: {share} is no share in (0, 1] and not 'rest'")
+                yield f"splits.{name}: {share} is no share in (0, 1] and not 'rest'"
         shares = [share for share in self.splits.values() if share != "rest"]
         rests = len(self.splits) - len(shares)
         total = sum(shares)
         if rests > 1 or total > 1 + 1e-9 or (rests == 0 and total < 1 - 1e-9):
-            raise ValueError(
-                f"splits: the shares add up to {total:g} with {rests} of 'rest'; expected 1, or less and one 'rest'"
-            )
+            yield f"splits: the shares add up to {total:g} with {rests} of 'rest'; expected 1, or less and one 'rest'"
+
+    @rule
+    def _check_tokenizer(self) -> Iterator[str]:
         for name, source in self.sources.items():
-            if source.filters.counts_tokens and self.tokenizer is None:
-                raise ValueError(
-                    f"sources.{name}: limits in tokens need 'tokenizer', a model's name or folder"
-                )
-        return self
+            if self.tokenizer is None and source.filters.counts_tokens:
+                yield f"sources.{name}: limits in tokens need 'tokenizer', a model's name or folder"
 
     @property
     def shares(self) -> dict[str, float]:
@@ -184,25 +184,51 @@ class CurateRecipe(Section):
         return {name: rest if share == "rest" else float(share) for name, share in self.splits.items()}
 
 
-def build_recipe(values: Mapping[str, Any], origin: str) -> CurateRecipe:
-    """The recipe that a file's values make; `origin` names it in complaints.
+def build_recipe(
+    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
+) -> CurateRecipe:
+    """The recipe that a file's values make; the arguments are those of `check_settings`.
 
     Raises:
-        ConfigError: a key or format is unknown, or a value does not fit.
+        SettingsError: a key or format is unknown, a value does not fit, or what is named is not there.
     """
+    mistakes = Mistakes(origin)
     values = dict(values)
     common = values.pop("filters", {})
-    check_recipe(FilterRecipe, common, f"{origin}: filters")
+    mistakes.read(FilterRecipe, common, (*section, "filters"))
+    common = {} if mistakes else common  # told once, not once for each source
     sources = values.get("sources")
     if isinstance(sources, Mapping):
-        # One by one, so that an unknown key is named with its source.
-        merged = {name: _with_filters(one, common) for name, one in sources.items()}
-        for name, one in merged.items():
-            source = check_recipe(SourceRecipe, one, f"{origin}: sources.{name}")
-            if source.format is not None:
-                find_reader(source.format)
-        values["sources"] = merged
-    return check_recipe(CurateRecipe, values, origin)
+        values["sources"] = {name: _with_filters(one, common) for name, one in sources.items()}
+    recipe = mistakes.read(CurateRecipe, values, section, look=look)
+    if look:
+        _look_for_data(recipe, mistakes, section)
+    mistakes.tell()
+    return recipe
+
+
+def _look_for_data(recipe: CurateRecipe, mistakes: Mistakes, section: Place) -> None:
+    """Note data of sources and benchmarks that are not there, as far as the recipe can be read."""
+
+    def look(paths: Paths, *key: str) -> None:
+        for path in (paths,) if isinstance(paths, str) else paths:
+            with mistakes.catch((*section, *key)):
+                place = ".".join((*section, *key))
+                check_paths(locate(recipe, path, place), place)
+
+    before = len(mistakes)
+    with mistakes.catch((*section, "root")):
+        _expand(recipe.root, "root")
+    if len(mistakes) > before:
+        return
+    with mistakes.catch():
+        for name, source in recipe.sources.items():
+            with mistakes.catch():
+                look(source.data, "sources", name, "data")
+    with mistakes.catch():
+        if recipe.decontaminate is not None:
+            for name, paths in recipe.decontaminate.benchmarks.items():
+                look(paths, "decontaminate", "benchmarks", name)
 
 
 def _with_filters(source: Any, common: Mapping[str, Any]) -> Any:
@@ -225,6 +251,18 @@ def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
         path = str(root / text)
         found.append(text if is_dataset(text) and not _is_there(path) else path)
     return tuple(found)
+
+
+def check_paths(paths: tuple[str, ...], place: str) -> None:
+    """
+    Raises:
+        DataError: one is no dataset's name, and there is nothing of that name.
+    """
+    for path in paths:
+        if not is_dataset(path) and not _is_there(path):
+            raise DataError(
+                f"{place}: no such file or folder: {path}; name another, or the folder it is in with root"
+            )
 
 
 def is_dataset(path: str) -> bool:

@@ -94,7 +94,15 @@ def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row |
         return _scan_file(path)
     if kind_of(path) is None and (name := hub.parse_dataset_name(str(source))) is not None:
         return _number_rows(*hub.open_dataset(name, split))
-    raise DataError(f"no such file or folder{_near(path)}", path=path)
+    raise DataError(find_missing_source(source) or "no such file or folder", path=path)
+
+
+def find_missing_source(source: str | Path) -> str | None:
+    """What is wrong with a source that is neither there nor of the form of a hub name; None of any other."""
+    path = Path(part_split(str(source))[0])
+    if path.exists() or (kind_of(path) is None and hub.parse_dataset_name(str(source)) is not None):
+        return None
+    return f"no such file or folder{_near(path)}"
 
 
 def part_split(source: str) -> tuple[str, str | None]:

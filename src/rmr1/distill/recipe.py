@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 
+from rmr1.distill.budget import parse_budget
 from rmr1.engines.base import SamplingParams
+from rmr1.named import find_missing_file, find_missing_teacher
 from rmr1.records import Label
-from rmr1.train.recipe import ControlTokens, Section, check_recipe
+from rmr1.settings import Names, Place, Section, check_settings, rule
+from rmr1.train.recipe import ControlTokens, DataNames, FamilyName, FormName
+
+
+def _check_budget(text: str) -> str:
+    parse_budget(text)
+    return text
 
 
 class DistillWorldRecipe(Section):
@@ -25,9 +33,9 @@ class DistillWorldRecipe(Section):
 class DistillDataRecipe(Section):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are dropped and counted."""
 
-    train: str | tuple[str, ...] | None = None
+    train: DataNames = None
     """Files, folders or datasets."""
-    format: str | None = None
+    format: FormName | None = None
     """Name of the files' form, where the columns do not tell."""
     map: dict[str, str] = Field(default_factory=dict)
     """Our column name to the files', for files of no known form."""
@@ -41,11 +49,10 @@ class DistillDataRecipe(Section):
     """Which answer stands first: drawn per pair from the seed, or as read."""
     world: DistillWorldRecipe | None = None
 
-    @model_validator(mode="after")
-    def _check_source(self) -> DistillDataRecipe:
+    @rule
+    def _check_source(self) -> Iterator[str]:
         if (self.train is None) == (self.world is None):
-            raise ValueError("name either train, a file of pairs, or [data.world]")
-        return self
+            yield "name either train, a file of pairs, or [data.world]"
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -57,7 +64,7 @@ class DistillDataRecipe(Section):
 class PassRecipe(Section):
     """One teacher, and how it is asked."""
 
-    teacher: str = Field(min_length=1)
+    teacher: Annotated[str, Names(find_missing_teacher)] = Field(min_length=1)
     """A model name as of `rmr1 judge -m`, or batch:NAME, which is asked by `distill export` and `import` alone."""
     samples: int = Field(default=1, ge=1)
     """Texts per prompt, of which one is kept."""
@@ -71,13 +78,10 @@ class PassRecipe(Section):
     engine: dict[str, Any] = Field(default_factory=dict)
     """Options of the engine's constructor."""
 
-    @model_validator(mode="after")
-    def _check_samples(self) -> PassRecipe:
+    @rule
+    def _check_samples(self) -> Iterator[str]:
         if self.samples > 1 and self.temperature == 0:
-            raise ValueError(
-                f"{self.samples} samples at temperature 0 would all be the same text; set a temperature"
-            )
-        return self
+            yield f"{self.samples} samples at temperature 0 would all be the same text; set a temperature"
 
     def sampling(self) -> SamplingParams:
         return SamplingParams(
@@ -95,7 +99,7 @@ class SecondPassRecipe(PassRecipe):
     redo: Literal["wrong", "all"] = "wrong"
     """What it is asked: pairs whose first verdict is wrong or missing, or also those whose first text fails
     another check."""
-    template: str | None = None
+    template: Annotated[str | None, Names(find_missing_file)] = None
     """A text file that replaces both shipped notes; see `rmr1.distill.second`."""
     max_judgment_chars: int = Field(default=24000, ge=0)
     """A longer first judgment is shown without its middle; 0 shows none."""
@@ -129,24 +133,26 @@ class SelectRecipe(Section):
     quotas: dict[str, int] = Field(default_factory=dict)
     """Most rows of a family; "*" is every family that is not named. Which ones is drawn by the seed."""
 
-    @model_validator(mode="after")
-    def _check_bounds(self) -> SelectRecipe:
+    @rule
+    def _check_bounds(self) -> Iterator[str]:
         if self.max_chars is not None and self.max_chars < self.min_chars:
-            raise ValueError(f"max_chars {self.max_chars} is below min_chars {self.min_chars}")
+            yield f"max_chars {self.max_chars} is below min_chars {self.min_chars}"
+
+    @rule
+    def _check_quotas(self) -> Iterator[str]:
         for name, number in self.quotas.items():
             if number < 0:
-                raise ValueError(f"quotas.{name} is {number}; expected 0 or more")
-        return self
+                yield f"quotas.{name} is {number}; expected 0 or more"
 
 
 class DistillRecipe(Section):
     seed: int = 0
     """Of placement, sampling and quotas."""
-    family: str = "rubric"
+    family: FamilyName = "rubric"
     """Prompt family: a name, a folder or a template file."""
     control_tokens: ControlTokens = ()
     """The student's, broken in user text of its prompts and the teachers', beside those known by their shape."""
-    budget: str | None = None
+    budget: Annotated[str, AfterValidator(_check_budget)] | None = None
     """Most that both teachers together may use: "2M" or "500000" tokens, "5usd"."""
     max_failed_share: float = Field(default=0.0, ge=0, le=1)
     """Of the labelled pairs: so many may stay without a teacher's text, are dropped, and the distillation is done."""
@@ -161,10 +167,12 @@ class DistillRecipe(Section):
         return (self.pass1,) if self.pass2 is None else (self.pass1, self.pass2)
 
 
-def build_distill_recipe(values: Mapping[str, Any], origin: str) -> DistillRecipe:
-    """The recipe that a file's values make; `origin` names it in complaints.
+def build_distill_recipe(
+    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
+) -> DistillRecipe:
+    """The recipe that a file's values make; the arguments are those of `check_settings`.
 
     Raises:
-        ConfigError: a key is unknown, or a value does not fit.
+        SettingsError: a key is unknown, a value does not fit, or what is named is not there.
     """
-    return check_recipe(DistillRecipe, values, origin)
+    return check_settings(DistillRecipe, values, origin, section=section, look=look)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import json
 import typing
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
-from rmr1.engines.base import Engine, Request, SamplingParams, Scorer
+from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, is_scalar
 from rmr1.engines.names import SCHEMES, ModelName, parse_model_name
 from rmr1.errors import ConfigError
+from rmr1.models import resolve_model
 
 __all__ = [
     "SCHEMES",
@@ -63,7 +67,7 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
 def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
     """Whether a model name asks for a scalar reward model: by its configuration, or because an adapter is named.
 
-    No weights are read, and no library is imported for names with a scheme.
+    No weights are read, and no library is imported for a folder or a name with a scheme.
 
     Raises:
         ConfigError: no engine has the name's scheme.
@@ -73,8 +77,13 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
     options = options or {}
     if options.get("adapter") is not None:
         return True
+    config = Path(resolve_model(model)).expanduser() / "config.json"
+    if config.is_file():
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # loading the model says what is wrong
+            return is_scalar(json.loads(config.read_bytes()).get("architectures") or ())
+        return False
     try:
-        from rmr1.engines.loading import is_scalar, read_architectures
+        from rmr1.engines.loading import read_architectures
     except ImportError:
         return False  # which the engine says
     return is_scalar(read_architectures(model, revision=options.get("revision")))

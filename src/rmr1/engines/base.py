@@ -125,3 +125,8 @@ class Scorer(Protocol):
     def close(self) -> None:
         """Release the model."""
         ...
+
+
+def is_scalar(architectures: Iterable[str]) -> bool:
+    """Whether a checkpoint with these architectures gives an answer a number."""
+    return any(name.endswith("ForSequenceClassification") or "RewardModel" in name for name in architectures)

@@ -12,7 +12,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rmr1.data.fingerprint import hash_files
-from rmr1.errors import CheckpointError, ConfigError
+from rmr1.engines.base import is_scalar
+from rmr1.errors import CheckpointError, ConfigError, RMR1Error
 from rmr1.models import resolve_model
 
 Kind = Literal["writes", "scores", "adapted"]
@@ -221,6 +222,25 @@ def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
         raise CheckpointError(f"model {name!r} cannot be loaded: {reason.rstrip('.')}; {advice}") from error
 
 
+@contextmanager
+def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
+    """Turn whatever a library raises over a model into one line; `doing` is what cannot be done, as `trained`.
+
+    Raises:
+        CheckpointError: anything but an error of our own, a full disk or memory that does not suffice was raised.
+    """
+    try:
+        yield
+    except (RMR1Error, OSError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception as error:  # a forward pass runs code of many libraries, and of the checkpoint itself
+        reason = next(iter(str(error).strip().splitlines()), "no reason is given").rstrip(".")
+        raise CheckpointError(
+            f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: {reason}; choose "
+            "another model, or another version of transformers (rmr1 --debug shows the traceback)"
+        ) from error
+
+
 def _find_folder(name: str) -> Path | None:
     """The folder that `name` means, or None for a name on the hub."""
     folder = Path(resolve_model(name)).expanduser()
@@ -237,12 +257,17 @@ def _find_folder(name: str) -> Path | None:
     return None
 
 
+def has_tokenizer_files(folder: Path) -> bool:
+    """Whether a tokenizer lies there; transformers makes an empty one where none does."""
+    return any((folder / file).is_file() for file in _TOKENIZER_FILES)
+
+
 def _check_folder(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"model folder {str(folder)!r} holds no config.json, so it is not a model folder"
         )
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+    if not has_tokenizer_files(folder):
         raise CheckpointError(
             f"model folder {str(folder)!r} holds no tokenizer; copy tokenizer.json and tokenizer_config.json from "
             "the model it was trained from"
@@ -256,11 +281,6 @@ _WANTED: dict[Kind, str] = {
     "scores": "a scalar reward model",
     "adapted": "what its configuration says",
 }
-
-
-def is_scalar(architectures: Iterable[str]) -> bool:
-    """Whether a checkpoint with these architectures gives an answer a number."""
-    return any(name.endswith("ForSequenceClassification") or "RewardModel" in name for name in architectures)
 
 
 def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, ...]:

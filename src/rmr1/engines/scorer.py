@@ -33,7 +33,7 @@ try:
     from rmr1.engines.adapters import load_adapter
     from rmr1.engines.attention import is_causal
     from rmr1.engines.chat import Chat
-    from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
+    from rmr1.engines.loading import blaming, choose_device, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.reader import check_reading
     from rmr1.engines.tokens import encode_text
     from rmr1.engines.transformers import plan_batches
@@ -280,7 +280,7 @@ class ScalarModel:
             inputs["attention_mask"] = torch.tensor(
                 [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
             )
-        with torch.inference_mode():
+        with torch.inference_mode(), blaming(self.name, self._model, "run"):
             if self._adapter is None:
                 output = self._model(**inputs)
                 scores = getattr(output, "logits", output)

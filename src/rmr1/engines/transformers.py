@@ -28,7 +28,7 @@ try:
 
     from rmr1.engines.chat import Chat
     from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
-    from rmr1.engines.loading import choose_device, choose_dtype, hash_text, load_checkpoint
+    from rmr1.engines.loading import blaming, choose_device, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.lora import apply_adapter, read_adapter
     from rmr1.engines.reader import Prepared, RequestReader, check_reading, derive_seed, read_end_tokens
     from rmr1.engines.tokens import (
@@ -203,7 +203,8 @@ class TransformersEngine:
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         """Answer a batch; one that does not fit into the GPU's memory is halved until it does."""
         try:
-            answers = self._answer(batch, params, endings)
+            with blaming(self.name, self._model, "run"):
+                answers = self._answer(batch, params, endings)
         except torch.cuda.OutOfMemoryError:
             answers = None
         # Outside of the handler, whose traceback would keep the failed attempt's memory alive.

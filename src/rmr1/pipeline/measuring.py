@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,39 +17,49 @@ from rmr1.models import is_bundled
 from rmr1.pipeline.names import check_name
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
+from rmr1.settings import Mistakes
 
 
-def check_measuring(recipe: Any, origin: str) -> None:
-    """Models and settings of the section [bench]; its data are another matter (`find_missing_data`).
-
-    Raises:
-        ConfigError, CheckpointError: a model cannot be asked, or a prompt family or an order does not fit.
-    """
+def check_measuring(recipe: Any, mistakes: Mistakes) -> None:
+    """Note what is wrong with models and settings of [bench]; its data are another matter (`find_missing_data`)."""
     options = recipe.judge.get("engine")
     options = options if isinstance(options, Mapping) else {}
     for key in ("model", "baseline"):
         name = getattr(recipe, key)
         if name is not None and HERE not in name:
-            _check_judge(name, options, f"{origin}: bench.{key}")
-    if options and (recipe.model is None or HERE in recipe.model):
+            with mistakes.catch(("bench", key)):
+                _check_judge(name, options, f"bench.{key}")
+    # The engine brings its libraries, so it is asked only where nothing else is wrong.
+    if options and not mistakes and (recipe.model is None or HERE in recipe.model):
         # What was trained is asked by the embedded engine.
         from rmr1.engines.transformers import TransformersEngine
 
-        try:
+        with mistakes.catch(("bench", "judge")), _placed():
             check_options(TransformersEngine, options)
-        except ConfigError as error:
-            raise ConfigError(f"{origin}: bench.judge: {error}") from None
-    try:
+    with mistakes.catch(("bench", "judge")), _placed():
         if isinstance(family := recipe.judge.get("family"), str):
             load_family(family)
-        if (order := recipe.judge.get("order")) in get_args(Placement):
-            for name in recipe.benchmarks:
+    if (order := recipe.judge.get("order")) in get_args(Placement):
+        for name in recipe.benchmarks:
+            with mistakes.catch(("bench", "judge")), _placed():
                 check_placement(load_benchmark(name), order)
+
+
+@contextmanager
+def _placed() -> Iterator[None]:
+    """Say of an error that it is one of [bench.judge]."""
+    try:
+        yield
     except ConfigError as error:
-        raise ConfigError(f"{origin}: bench.judge: {error}") from None
+        raise ConfigError(f"bench.judge: {error}") from None
 
 
 def find_missing_data(recipe: Any) -> str | None:
+    """The first of `list_missing_data`."""
+    return next(list_missing_data(recipe), None)
+
+
+def list_missing_data(recipe: Any) -> Iterator[str]:
     """What of the benchmarks' data is not on this machine, and should be; datasets of the hub are not looked for."""
     for name in recipe.benchmarks:
         place = recipe.data.get(name)
@@ -57,8 +68,7 @@ def find_missing_data(recipe: Any) -> str | None:
         try:
             _find_files(load_benchmark(name), place)
         except DataError as error:
-            return f"bench.data.{name}: {error}; name its place with --set bench.data.{name}=DIR"
-    return None
+            yield f"bench.data.{name}: {error}; name its place with --set bench.data.{name}=DIR"
 
 
 def find_data(benchmark: Benchmark, place: str) -> Path | None:

@@ -17,30 +17,30 @@ from rmr1.distill.teachers import find_teacher
 from rmr1.engines import ModelName, is_scorer, load_engine, parse_model_name
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.models import is_bundled, resolve_model
+from rmr1.named import find_missing_model
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
+from rmr1.settings import Mistakes
+from rmr1.train.grpo.recipe import GrpoRecipe
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def check_models(recipes: Mapping[str, Any], origin: str) -> None:
-    """
-    Raises:
-        ConfigError, CheckpointError: a base cannot be trained, or a teacher cannot be asked.
-    """
+def check_models(recipes: Mapping[str, Any], mistakes: Mistakes) -> None:
+    """Note a base that cannot be trained, and a teacher that cannot be asked."""
     for stage in ("sft", "grpo"):
         if stage not in recipes:
             continue
         recipe = recipes[stage]
         base = recipe.model.base
         if base is not None and HERE not in base:
-            _check_base(base, f"{origin}: {stage}.model.base")
-            if stage == "grpo" and Path(resolve_model(base)).is_dir():
-                _check_context(resolve_model(base), recipe.data.family, f"{origin}: grpo.model.base: {base}")
+            with mistakes.catch((stage, "model", "base")):
+                _check_base(base, f"{stage}.model.base")
     if "distill" in recipes:
         distill: DistillRecipe = recipes["distill"]
         for number, one in enumerate(distill.passes, 1):
-            _check_teacher(one, f"{origin}: distill.pass{number}.teacher")
+            with mistakes.catch(("distill", f"pass{number}", "teacher")):
+                _check_teacher(one, f"distill.pass{number}.teacher")
 
 
 def _check_base(base: str, place: str) -> None:
@@ -54,8 +54,8 @@ def _check_base(base: str, place: str) -> None:
     folder = Path(resolve_model(base))
     if not folder.is_dir():
         return
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{place}: {base}: no model that can be read: it has no config.json")
+    if (fault := find_missing_model(base)) is not None:
+        raise CheckpointError(f"{place}: {fault}")
     if is_scorer(str(folder)):
         raise ConfigError(
             f"{place}: {base} is a scalar reward model, which writes no judgments to learn from; name a model that "
@@ -63,8 +63,16 @@ def _check_base(base: str, place: str) -> None:
         )
 
 
-def _check_context(folder: str, family: str, place: str) -> None:
-    """Whether there is room for a prompt without question and answers."""
+def check_context(recipe: GrpoRecipe, origin: str) -> None:
+    """Whether a base in a folder has room for a prompt without question and answers; its tokenizer is loaded.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    base, family = recipe.model.base, recipe.data.family
+    if base is None or HERE in base or not Path(resolve_model(base)).is_dir():
+        return
+    folder, place = resolve_model(base), f"{origin}: grpo.model.base: {base}"
     config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
     context = config.get("max_position_embeddings")
     scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
@@ -98,6 +106,8 @@ def check_name(name: str, place: str) -> None:
         ConfigError: it names no model that could lie on this machine or on the hub.
     """
     _parse(name, place)
+    if not Path(name).exists() and (fault := find_missing_model(name)) is not None:
+        raise ConfigError(f"{place}: {fault}")
     if not (is_bundled(name) or Path(name).is_dir() or _HUB_NAME.fullmatch(name)):
         raise ConfigError(f"{place}: {name!r} is neither a folder nor a model of the hub (ORG/NAME)")
 

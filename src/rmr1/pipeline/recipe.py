@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import copy
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
@@ -30,13 +30,14 @@ from rmr1.curate.recipe import build_recipe as build_curate_recipe
 from rmr1.distill.recipe import build_distill_recipe
 from rmr1.errors import ConfigError
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
-from rmr1.pipeline.measuring import check_measuring
-from rmr1.pipeline.names import check_models
+from rmr1.pipeline.measuring import check_measuring, list_missing_data
+from rmr1.pipeline.names import check_context, check_models
 from rmr1.pipeline.splits import LEAST_ASIDE, SplitNeed, require_splits
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
+from rmr1.settings import Mistakes, Section, check_settings, rule
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
-from rmr1.train.recipe import Section, build_recipe, check_recipe
+from rmr1.train.recipe import build_recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
 SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
@@ -62,23 +63,27 @@ class BenchRecipe(Section):
     judge: dict[str, Any] = Field(default_factory=dict)
     """What `--config` of rmr1 bench takes: family, [sampling], [engine]."""
 
-    @model_validator(mode="after")
-    def _check_data(self) -> BenchRecipe:
+    @rule
+    def _check_data(self) -> Iterator[str]:
         if not self.benchmarks:
-            raise ValueError("benchmarks names none")
+            yield "benchmarks names none"
         for name in (*self.benchmarks, *self.data):
             if name not in NAMES:
                 near = get_close_matches(name, NAMES, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
-                raise ValueError(f"no benchmark {name!r}; {hint}")
-        lacking = [name for name in self.benchmarks if name != OWN_PAIRS and name not in self.data]
-        if lacking:
-            raise ValueError(
-                f'data names no place for {lacking[0]!r}; add {lacking[0]} = "DIR" to [bench.data]'
-            )
+                yield f"no benchmark {name!r}; {hint}"
+
+    @rule
+    def _check_places(self) -> Iterator[str]:
+        lacking = [name for name in self.benchmarks if name in NAMES and name not in self.data]
+        for name in lacking:
+            if name != OWN_PAIRS:
+                yield f'data names no place for {name!r}; add {name} = "DIR" to [bench.data]'
+
+    @rule
+    def _check_own(self) -> Iterator[str]:
         if OWN_PAIRS in self.benchmarks and len(self.benchmarks) > 1:
-            raise ValueError('"pairs" stands alone; name either it or benchmarks')
-        return self
+            yield '"pairs" stands alone; name either it or benchmarks'
 
 
 Part = dict[str, Any] | str | None
@@ -114,35 +119,52 @@ class Pipeline:
     recipes: Mapping[str, Any]
 
 
-def build_pipeline(values: Mapping[str, Any], origin: str) -> Pipeline:
-    """The stages that a file's values make.
+def build_pipeline(values: Mapping[str, Any], origin: str, *, look: bool = False) -> Pipeline:
+    """The stages that a file's values make; the arguments are those of `check_settings`.
 
     Raises:
-        ConfigError: a key is unknown, a value does not fit, a stage lacks what it begins with, or a model is of
-            the wrong kind.
-        CheckpointError: a folder holds no model.
+        ConfigError, CheckpointError: a key is unknown, a value does not fit, a stage lacks what it begins with, a
+            model is of the wrong kind, or what is named is not there. All that is wrong is told together.
     """
-    whole = check_recipe(PipelineRecipe, values, origin)
-    sections = {
-        name: _read_part(found, origin) for name in STAGES if (found := getattr(whole, name)) is not None
-    }
-    if not sections:
+    mistakes = Mistakes(origin)
+    whole = mistakes.read(PipelineRecipe, values)
+    sections: dict[str, dict[str, Any]] = {}
+    lost = []
+    for name in STAGES:
+        part = getattr(whole, name)
+        if part is None:
+            continue
+        lost.append(name)
+        with mistakes.catch((name,)):
+            if isinstance(part, dict | str):
+                sections[name] = _read_part(part, origin)
+                lost.remove(name)
+    if not sections and not mistakes:
         raise ConfigError(f"{origin}: no stage; expected a section [{'], ['.join(STAGES)}]")
-    if whole.preset is not None and whole.preset not in PRESETS:
-        raise ConfigError(f"{origin}: unknown preset {whole.preset!r}; expected one of {', '.join(PRESETS)}")
+    preset = whole.preset if isinstance(whole.preset, str) else None
+    if preset is not None and preset not in PRESETS:
+        mistakes.add(
+            f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}", ("preset",), value=preset
+        )
+        preset = next(iter(PRESETS))  # any other fills in what this one would have
     for name, section in sections.items():
         if name != "bench":
-            section.setdefault("seed", whole.seed)
-        if whole.preset is not None and name in PRESETS[whole.preset]:
-            section.setdefault("preset", PRESETS[whole.preset][name])
-    builder = _Builder(sections, origin)
-    stages = [stage for name in sections for stage in getattr(builder, name)(sections[name])]
+            section.setdefault("seed", whole.seed if isinstance(whole.seed, int) else 0)
+        if preset is not None and name in PRESETS[preset]:
+            section.setdefault("preset", PRESETS[preset][name])
+    builder = _Builder(sections, origin, mistakes, lost=lost, look=look)
+    stages = [stage for name in sections for stage in builder.build(name)]
+    check_models(builder.recipes, mistakes)
+    if "bench" in builder.recipes:
+        check_measuring(builder.recipes["bench"], mistakes)
+        for missing in list_missing_data(builder.recipes["bench"]) if look else ():
+            mistakes.add(missing, ("bench", "data"))
+    mistakes.tell()
+    if "grpo" in builder.recipes:
+        check_context(builder.recipes["grpo"], origin)
     if builder.needs:
         check = partial(require_splits, needs=tuple(builder.needs.values()))
         stages = [replace(one, check=check) if one.name == "curate" else one for one in stages]
-    check_models(builder.recipes, origin)
-    if "bench" in builder.recipes:
-        check_measuring(builder.recipes["bench"], origin)
     return Pipeline(stages=tuple(stages), recipes=builder.recipes)
 
 
@@ -177,13 +199,35 @@ def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
 class _Builder:
     """Fills in what a section leaves open from the stages before it."""
 
-    def __init__(self, sections: Mapping[str, Any], origin: str):
+    def __init__(
+        self,
+        sections: Mapping[str, Any],
+        origin: str,
+        mistakes: Mistakes,
+        *,
+        lost: list[str],
+        look: bool,
+    ):
         self._sections = sections
         self._origin = origin
+        self._mistakes = mistakes
+        self._lost = lost
+        """Stages with mistakes, of which nothing is known but that they are wanted."""
+        self._look = look
         self._made: list[str] = []
         self.recipes: dict[str, Any] = {}
         self.needs: dict[str, SplitNeed] = {}
         """Of curated splits that stages read."""
+
+    def build(self, name: str) -> list[Stage]:
+        """The stages of a section; what is wrong with it is noted."""
+        before = len(self._mistakes)
+        stages: list[Stage] = []
+        with self._mistakes.catch((name,)):
+            stages = list(getattr(self, name)(self._sections[name]))
+        if len(self._mistakes) > before:
+            self._lost.append(name)
+        return stages
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
         section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
@@ -191,8 +235,8 @@ class _Builder:
         wanted = {"distill": "distill" in self._sections, "rl": "grpo" in self._sections}
         for split, is_wanted in wanted.items():
             if is_wanted and split not in recipe.splits:
-                raise ConfigError(
-                    f"{self._origin}: curate.splits: no split {split!r}, which a later stage reads"
+                self._mistakes.add(
+                    f"curate.splits: no split {split!r}, which a later stage reads", ("curate", "splits")
                 )
         yield self._stage("curate", ("curate",), section, list_inputs(recipe))
 
@@ -215,9 +259,9 @@ class _Builder:
     def sft(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")
         if not {"train", "world"} & set(data):
-            if "distill" not in self._made:
-                raise ConfigError(
-                    f"{self._origin}: sft: data.train is missing, and no stage [distill] makes it"
+            if not self._is_made("distill"):
+                self._mistakes.add(
+                    "sft: data.train is missing, and no stage [distill] makes it", ("sft", "data")
                 )
             data["train"] = f"{HERE}/distill/train.jsonl"
         recipe = self._check("sft", build_recipe, section)
@@ -227,26 +271,25 @@ class _Builder:
 
     def grpo(self, section: dict[str, Any]) -> Iterable[Stage]:
         data, model = _section(section, "data"), _section(section, "model")
-        if "base" not in model and "sft" in self._made:
+        if "base" not in model and self._is_made("sft"):
             model["base"] = f"{HERE}/sft"
         if not {"train", "world"} & set(data):
             data["train"] = self._split("rl", "grpo", "data.train")
             self._keep_sides(data)
-            if not {"held_out", "held_out_share"} & set(data) and "looks" in self.recipes["curate"].splits:
+            has_looks = "curate" in self.recipes and "looks" in self.recipes["curate"].splits
+            if not {"held_out", "held_out_share"} & set(data) and has_looks:
                 data["held_out"] = self._split("looks", "grpo", "data.held_out")
         recipe = self._check("grpo", build_grpo_recipe, section)
-        if recipe.data.train == self._file("rl"):
+        if recipe.data.train == self._file("rl") and "rl" in self.needs:
             self.needs["rl"] = replace(self.needs["rl"], pairs=_count_first_rollout(recipe))
-        if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
+        if not self._is_made("sft") and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
         reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
         yield self._stage("grpo", ("grpo",), section, (*reads, *_family(recipe.data.family)))
 
     def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
-        recipe = self._check(
-            "bench", lambda values, origin: check_recipe(BenchRecipe, values, origin), section
-        )
-        trained = next((name for name in ("grpo", "sft") if name in self._made), None)
+        recipe = self._check("bench", partial(check_settings, BenchRecipe), section)
+        trained = next((name for name in ("grpo", "sft") if self._is_made(name)), None)
         model = recipe.model or (None if trained is None else f"{HERE}/{trained}")
         if model is None:
             raise ConfigError(f"{self._origin}: bench: model is missing, and no stage trains one")
@@ -302,19 +345,21 @@ class _Builder:
         )
 
     def _check(self, name: str, build: Any, section: Mapping[str, Any]) -> Any:
-        self.recipes[name] = found = build(section, f"{self._origin}: {name}")
+        self.recipes[name] = found = build(section, self._origin, section=(name,), look=self._look)
         return found
 
-    def _split(self, name: str, stage: str, key: str) -> str:
-        """The file of a curated split.
+    def _is_made(self, name: str) -> bool:
+        """Whether a stage is there, or was meant to be."""
+        return name in self._made or name in self._lost
 
-        Raises:
-            ConfigError: nothing is curated, or not into such a split.
-        """
-        if "curate" not in self._made:
-            raise ConfigError(f"{self._origin}: {stage}: {key} is missing, and no stage [curate] makes it")
+    def _split(self, name: str, stage: str, key: str) -> str:
+        """The file of a curated split; it is noted where nothing is curated, or not into such a split."""
+        if not self._is_made("curate"):
+            self._mistakes.add(f"{stage}: {key} is missing, and no stage [curate] makes it", (stage,))
+        if "curate" not in self.recipes:
+            return self._file(name)
         if name not in self.recipes["curate"].splits:
-            raise ConfigError(f"{self._origin}: curate.splits: no split {name!r}, which {stage} reads")
+            self._mistakes.add(f"curate.splits: no split {name!r}, which {stage} reads", ("curate", "splits"))
         aside = LEAST_ASIDE if name in ("looks", "held_out") else 1
         self.needs[name] = SplitNeed(split=name, stage=stage, prompts=aside)
         return self._file(name)
@@ -328,7 +373,7 @@ class _Builder:
 
     def _keep_sides(self, data: dict[str, Any]) -> None:
         """Answers stay where curation put them; drawn anew they would be half and half only about."""
-        if self.recipes["curate"].sides != "as-read":
+        if "curate" in self.recipes and self.recipes["curate"].sides != "as-read":
             data.setdefault("order", "given")
 
     def _stage(

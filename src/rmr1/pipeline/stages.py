@@ -34,11 +34,12 @@ from rmr1.data.replace import write_json, write_text
 from rmr1.data.runs import RUN_FILE, SUMMARY_FILE
 from rmr1.errors import ConfigError, RunError
 from rmr1.judge.summary import is_unanswered
+from rmr1.settings import LATER
 
 STATE = "stages.json"
 RECIPES = "recipes"
 REPLACED = "replaced"
-HERE = "{DIR}"
+HERE = LATER
 """Stands for the folder in commands and recipes, so that it may be moved."""
 
 _ABOUT = ("training.json", "metrics.jsonl", "summary.json")

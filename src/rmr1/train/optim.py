@@ -17,6 +17,8 @@ import torch
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
+MUON_STEP = 0.2
+"""Root mean square of Muon's step, as a share of its rate: that of AdamW's, so that rates mean the same."""
 
 
 def compute_rate(
@@ -70,7 +72,7 @@ class Muon(torch.optim.Optimizer):
                     memory = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(gradient))
                     memory.lerp_(gradient, 1 - group["momentum"])
                     updates.append(gradient.lerp(memory, group["momentum"]))
-                rate = group["lr"] * 0.2 * math.sqrt(max(rows, columns))
+                rate = group["lr"] * MUON_STEP * math.sqrt(max(rows, columns))
                 for matrix, update in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
                     matrix.sub_(update.to(matrix.dtype), alpha=rate)
@@ -98,6 +100,10 @@ class Optimizers:
     def __init__(self, optimizers: list[torch.optim.Optimizer]):
         self._optimizers = optimizers
         self._peaks = [[group["lr"] for group in one.param_groups] for one in optimizers]
+
+    @property
+    def parts(self) -> tuple[torch.optim.Optimizer, ...]:
+        return tuple(self._optimizers)
 
     def step(self, factor: float) -> None:
         for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):

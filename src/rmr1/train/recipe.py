@@ -6,26 +6,27 @@ reference repository's training scripts where the paper is silent) under what th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field
 
-from rmr1.errors import ConfigError
+from rmr1.data.sources import find_reader
+from rmr1.named import find_missing_data, find_missing_family, find_missing_model
 from rmr1.prompts.escape import check_tokens
-
-R = TypeVar("R", bound=BaseModel)
-
+from rmr1.settings import Mistakes, Names, Place, S, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running means."""
 ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
 """A user's own control tokens, broken in user text beside those that are known by their shape."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+DataNames = Annotated[str | tuple[str, ...] | None, Names(find_missing_data)]
+"""Files, folders or datasets."""
+ModelName = Annotated[str | None, Names(find_missing_model)]
+"""A Hugging Face name or a folder."""
+FamilyName = Annotated[str, Names(find_missing_family)]
+FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
+"""The name of a known form of data."""
 
 
 class TokenizerRecipe(Section):
@@ -59,39 +60,44 @@ class ScratchRecipe(Section):
     """Start with weights that already copy (an induction circuit) instead of wholly random ones."""
     tokenizer: TokenizerRecipe = TokenizerRecipe()
 
-    @model_validator(mode="after")
-    def _check_shape(self) -> ScratchRecipe:
+    @rule
+    def _check_shape(self) -> Iterator[str]:
         if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
-            raise ValueError("hidden_size must be an even number of times heads")
+            yield "hidden_size must be an even number of times heads"
+
+    @rule
+    def _check_heads(self) -> Iterator[str]:
         if self.heads % self.kv_heads:
-            raise ValueError("heads must be a multiple of kv_heads")
+            yield "heads must be a multiple of kv_heads"
+
+    @rule
+    def _check_copying(self) -> Iterator[str]:
         if self.copying and (
             self.architecture != "llama" or self.heads < 2 * self.kv_heads or self.layers < 2
         ):
-            raise ValueError(
-                "copying needs architecture 'llama', two layers, and two heads to each of kv_heads"
-            )
-        return self
+            yield "copying needs architecture 'llama', two layers, and two heads to each of kv_heads"
 
 
 class ModelRecipe(Section):
-    base: str | None = None
+    base: ModelName = None
     """Hugging Face name or folder of the model to go on from."""
     from_scratch: ScratchRecipe | None = None
     revision: str | None = None
     trust_remote_code: bool = False
     precision: Literal["fp32", "bf16", "bf16-pure"] = "fp32"
     """"bf16" computes in bfloat16 on float32 weights; "bf16-pure" has weights and optimizer in it too."""
+    max_stuck_share: float = Field(default=0.9, ge=0, le=1, exclude=True)
+    """Most of the trained weights that a step at the peak rate may leave where they are, because their number format
+    rounds it away; a larger share ends the training before its first step. No part of what a run is known by."""
     checkpointing: bool = False
     """Compute layers again in the backward pass instead of keeping their insides."""
     save_dtype: Literal["fp32", "bf16"] | None = None
     """Number format of the stored weights; by default bf16 where the precision is."""
 
-    @model_validator(mode="after")
-    def _check_source(self) -> ModelRecipe:
+    @rule
+    def _check_source(self) -> Iterator[str]:
         if (self.base is None) == (self.from_scratch is None):
-            raise ValueError("name either base, the model to go on from, or [model.from_scratch]")
-        return self
+            yield "name either base, the model to go on from, or [model.from_scratch]"
 
 
 class LoraRecipe(Section):
@@ -108,7 +114,7 @@ class WorldRecipe(Section):
     """Items of one epoch."""
     teacher: Literal["oracle", "fallible", "corrected", "anchored"] = "oracle"
     distribution: Literal["biased", "balanced"] = "balanced"
-    family: str = "rubric"
+    family: FamilyName = "rubric"
     """Prompt family."""
     seed: int = 0
     spelled: float = Field(default=0.0, ge=0, lt=1)
@@ -123,22 +129,24 @@ class SourceRecipe(Section):
 
     holds: ClassVar[str]
     """What the files hold."""
-    train: str | tuple[str, ...] | None = None
+    train: DataNames = None
     """Files, folders or datasets."""
-    held_out: str | tuple[str, ...] | None = None
+    held_out: DataNames = None
     """The like, for held-out figures."""
     held_out_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training rows that is kept aside instead, drawn by the seed."""
     world: Section | None = None
     on_overlong: Literal["skip", "fail"] = "skip"
 
-    @model_validator(mode="after")
-    def _check_source(self) -> Self:
+    @rule
+    def _check_source(self) -> Iterator[str]:
         if (self.train is None) == (self.world is None):
-            raise ValueError(f"name either train, a file of {self.holds}, or [data.world]")
+            yield f"name either train, a file of {self.holds}, or [data.world]"
+
+    @rule
+    def _check_held_out(self) -> Iterator[str]:
         if self.held_out is not None and self.held_out_share:
-            raise ValueError("name either held_out or held_out_share")
-        return self
+            yield "name either held_out or held_out_share"
 
 
 class DataRecipe(SourceRecipe):
@@ -163,11 +171,10 @@ class BatchRecipe(Section):
     packing: bool = True
     """False: one document at a time, by the model's own attention."""
 
-    @model_validator(mode="after")
-    def _check_size(self) -> BatchRecipe:
+    @rule
+    def _check_size(self) -> Iterator[str]:
         if (self.examples is None) == (self.tokens is None):
-            raise ValueError("name either examples or tokens of a step")
-        return self
+            yield "name either examples or tokens of a step"
 
 
 class OptimRecipe(Section):
@@ -225,15 +232,20 @@ class Recipe(Section):
     checkpoint: CheckpointRecipe = CheckpointRecipe()
     report: ReportRecipe = ReportRecipe()
 
-    @model_validator(mode="after")
-    def _check_parts(self) -> Recipe:
+    @rule
+    def _check_parts(self) -> Iterator[str]:
         if self.lora and self.model.from_scratch:
-            raise ValueError("[lora] adapts a base model; a model from scratch is trained whole")
+            yield "[lora] adapts a base model; a model from scratch is trained whole"
+
+    @rule
+    def _check_spelled(self) -> Iterator[str]:
         if self.data.world and self.data.world.spelled and not self.model.from_scratch:
-            raise ValueError("data.world.spelled is for tokenizers made anew, [model.from_scratch]")
+            yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"
+
+    @rule
+    def _check_end(self) -> Iterator[str]:
         if self.data.world and self.batch.tokens and self.optim.steps is None:
-            raise ValueError("with [data.world] and batch.tokens name optim.steps, where the schedule ends")
-        return self
+            yield "with [data.world] and batch.tokens name optim.steps, where the schedule ends"
 
 
 def _paper(base: str, lr: float) -> dict[str, Any]:
@@ -263,41 +275,43 @@ PRESETS: dict[str, dict[str, Any]] = {
 """The rates are the paper's; its scripts have 5e-6 for all three."""
 
 
-def build_recipe(values: Mapping[str, Any], origin: str) -> Recipe:
-    """The recipe that a file's values make; `origin` names it in complaints.
+def build_recipe(
+    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
+) -> Recipe:
+    """The recipe that a file's values make; the arguments are those of `check_settings`.
 
     Raises:
-        ConfigError: a key or preset is unknown, or a value does not fit.
+        SettingsError: a key or preset is unknown, a value does not fit, or what is named is not there.
     """
-    return check_recipe(Recipe, apply_preset(values, PRESETS, origin), origin)
+    return build_over_preset(Recipe, values, PRESETS, origin, section=section, look=look)
 
 
-def apply_preset(
-    values: Mapping[str, Any], presets: Mapping[str, Mapping[str, Any]], origin: str
-) -> Mapping[str, Any]:
-    """The values over those of the preset that they name, where they name one.
+def build_over_preset(
+    kind: type[S],
+    values: Mapping[str, Any],
+    presets: Mapping[str, Mapping[str, Any]],
+    origin: str,
+    *,
+    section: Place,
+    look: bool,
+) -> S:
+    """The recipe that a file's values make over those of the preset that they name, if they name one.
 
     Raises:
-        ConfigError: it is not one of `presets`.
+        SettingsError: as for `build_recipe`.
     """
+    mistakes = Mistakes(origin)
     preset = values.get("preset")
-    if preset is None:
-        return values
-    if preset not in presets:
-        raise ConfigError(f"{origin}: unknown preset {preset!r}; expected one of {', '.join(presets)}")
-    return _merge(presets[preset], values)
-
-
-def check_recipe(kind: type[R], values: Mapping[str, Any], origin: str) -> R:
-    """The values as a recipe of this kind; complaints are one line.
-
-    Raises:
-        ConfigError: a key is unknown, or a value does not fit.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: {_describe(error, kind)}") from None
+    if preset is not None and not (isinstance(preset, str) and preset in presets):
+        told = f"unknown preset {preset!r}; expected one of {', '.join(presets)}"
+        mistakes.add(told, (*section, "preset"), value=preset)
+        preset = next(iter(presets))  # any other fills in what this one would have
+        values = {**values, "preset": preset}
+    found = mistakes.read(
+        kind, values if preset is None else _merge(presets[preset], values), section, look=look
+    )
+    mistakes.tell()
+    return found
 
 
 def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,34 +327,3 @@ def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     if "tokens" in over and "examples" not in over:
         merged.pop("examples", None)
     return merged
-
-
-def _describe(error: ValidationError, kind: type[BaseModel]) -> str:
-    errors = error.errors()
-    # A misspelt section is both unknown and missing; the first says more.
-    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
-    place = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(kind, first["loc"][:-1])
-        near = get_close_matches(str(first["loc"][-1]), known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-        return f"unknown key {place!r}; {hint}"
-    if first["type"] == "missing":
-        return f"{place!r} is missing"
-    if first["type"] == "model_type":
-        told = f"expected a section of keys and values, got {first.get('input')!r}"
-        return f"{place}: {told}" if place else told
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "value_error":
-        return f"{place}: {message}" if place else message
-    return f"{place}: {message[:1].lower()}{message[1:]}, got {first.get('input')!r}"
-
-
-def _known_keys(recipe: type[BaseModel], section: tuple[int | str, ...]) -> list[str]:
-    """The keys of a section."""
-    kind: Any = recipe
-    for part in section:
-        annotation = kind.model_fields[str(part)].annotation
-        choices = [annotation, *get_args(annotation)]
-        kind = next(one for one in choices if isinstance(one, type) and issubclass(one, BaseModel))
-    return list(kind.model_fields)

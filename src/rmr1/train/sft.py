@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from rmr1.engines.loading import blaming
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import ConfigError
 from rmr1.train.checkpoints import trained_weights
@@ -24,6 +25,7 @@ from rmr1.train.examples import Position, take_batch
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder, read_beginning
 from rmr1.train.memory import peak_memory_gb
+from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
 from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.packing import pack, packed_attention, share_rows
 from rmr1.train.plan import Plan, build_plan
@@ -43,7 +45,7 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
     A run that was stopped goes on at its last checkpoint, a finished one is left as it is.
 
     Raises:
-        ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
+        ConfigError, CheckpointError, DataError, RunError, TrainingError: see the modules that are called.
     """
     with accelerated(
         device=recipe.device,
@@ -94,6 +96,12 @@ class Training:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
+        warning = check_moving_share(
+            self.optimizers.parts, rate=optim.lr, most_stuck=recipe.model.max_stuck_share
+        )
+        self.notes = (*plan.base.notes, *(() if warning is None else (warning,)))
+        self.last: dict[str, float] = {}
+        """Figures of the last step, if it was done here."""
         torch.manual_seed(recipe.seed * 1009 + accelerator.process_index)
         self.position = Position()
         self.state: dict[str, Any] = {
@@ -115,12 +123,13 @@ class Training:
                 recipe.report.project, config=flatten_settings(recipe.model_dump(mode="json"))
             )
         with Display(steps, done=state["step"], quiet=self.quiet) as display:
-            for note in self.plan.base.notes if not state["step"] else ():
+            for note in self.notes if not state["step"] else ():
                 display.say(f"rmr1: {note}")
             if state["step"]:
                 display.say(f"rmr1: {self.output}: going on after step {state['step']}")
             while state["step"] < steps:
-                values = self._step()
+                with blaming(self.recipe.model.base or "from scratch", self.model, "trained"):
+                    values = self._step()
                 step = state["step"]
                 display.update(values)
                 if step % recipe.report.every == 0 or step == steps:
@@ -130,6 +139,7 @@ class Training:
                     self._look(display)
                 if recipe.checkpoint.every and (step % recipe.checkpoint.every == 0 or step == steps):
                     self._save()
+            self._check_weights()
             held_out = self._look(display) if self.plan.held_out else {}
         if trackers:
             self.accelerator.end_training()
@@ -167,13 +177,11 @@ class Training:
             trained = [one for one in self.loss.parameters() if one.requires_grad]
             clip = recipe.optim.clip or math.inf
             norm = float(torch.nn.utils.clip_grad_norm_(trained, clip))
-            if not math.isfinite(loss) or not math.isfinite(norm):
-                raise ConfigError(
-                    f"step {state['step'] + 1}: the loss is {loss} and its gradient {norm}, which no training "
-                    "recovers from; lower optim.lr, or compute in another precision; older checkpoints stay"
-                )
+            figures = {"loss": loss, "gradient": norm}
+            check_finite(f"step {state['step'] + 1}", figures, last=self.last, folder=self.output)
             self.optimizers.step(factor)
             self.optimizers.zero_grad()
+            self.last = figures
         seconds = time.perf_counter() - began
         state["step"] += 1
         state["tokens"] += tokens
@@ -223,9 +231,18 @@ class Training:
     def _attention(self) -> contextlib.AbstractContextManager[None]:
         return packed_attention(self.model) if self.recipe.batch.packing else contextlib.nullcontext()
 
+    def _check_weights(self) -> None:
+        """A step may break the weights although its own loss was a number."""
+        place = f"after step {self.state['step']}"
+        check_finite_weights(place, self.loss, last=self.last, folder=self.output)
+
     def _look(self, display: Display) -> dict[str, Any]:
         """Held-out figures, logged."""
-        values = self._evaluate()
+        self._check_weights()
+        with blaming(self.recipe.model.base or "from scratch", self.model, "looked at"):
+            values = self._evaluate()
+        figures = {"held-out loss": values["held_out_loss"]}
+        check_finite(f"after step {self.state['step']}", figures, last=self.last, folder=self.output)
         if self.folder is not None:
             self.folder.log({"step": self.state["step"], **values})
         if self.recipe.report.report_to != "none":
@@ -293,6 +310,7 @@ class Training:
             )
 
     def _save(self) -> None:
+        self._check_weights()
         save_progress(
             self.accelerator,
             self.output,

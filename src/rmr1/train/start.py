@@ -11,7 +11,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.loading import describe_checkpoint, load_checkpoint, quiet
 from rmr1.engines.lora import import_peft
-from rmr1.errors import ConfigError
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.train.numbers import find_broken
 from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe
 
 
@@ -89,7 +90,7 @@ def load_trainee(recipe: Starting, tokenizer: PreTrainedTokenizerBase, device: t
     """The model on its device, ready to be trained.
 
     Raises:
-        CheckpointError: it cannot be loaded.
+        CheckpointError: it cannot be loaded, or its weights are no numbers.
         ConfigError: peft is missing, or the adapters find no layer of the model.
     """
     scratch = recipe.model.from_scratch
@@ -108,6 +109,7 @@ def load_trainee(recipe: Starting, tokenizer: PreTrainedTokenizerBase, device: t
             revision=recipe.model.revision,
             trust_remote_code=recipe.model.trust_remote_code,
         ).model
+        check_loaded(model, recipe.model.base)
     adapted = None
     if recipe.lora is not None:
         torch.manual_seed(recipe.seed)
@@ -116,6 +118,18 @@ def load_trainee(recipe: Starting, tokenizer: PreTrainedTokenizerBase, device: t
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
     return Trainee(model=model, adapted=adapted)
+
+
+def check_loaded(model: PreTrainedModel, name: str) -> None:
+    """
+    Raises:
+        CheckpointError: the weights hold infinite values or none, with which no training begins.
+    """
+    if broken := find_broken(model):
+        raise CheckpointError(
+            f"model {name!r}: {len(broken)} of its weights' tensors hold values that are no numbers, first "
+            f"{broken[0]!r}; the files are damaged, or of a training that diverged"
+        )
 
 
 def add_adapters(model: PreTrainedModel, recipe: LoraRecipe) -> Any:

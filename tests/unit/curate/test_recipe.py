@@ -29,15 +29,15 @@ def refuse(values: dict[str, Any]) -> str:
         ({**ONE, "sede": 1}, "r.toml: unknown key 'sede'; did you mean 'seed'?"),
         (
             {"sources": {"chat": {"data": "a", "tak": 5}}},
-            "r.toml: sources.chat: unknown key 'tak'; did you mean 'take'?",
+            "r.toml: unknown key 'sources.chat.tak'; did you mean 'take'?",
         ),
-        ({**ONE, "filters": {"tie": "drop"}}, "r.toml: filters: unknown key 'tie'; did you mean 'ties'?"),
+        ({**ONE, "filters": {"tie": "drop"}}, "r.toml: unknown key 'filters.tie'; did you mean 'ties'?"),
         (
             {"sources": {"chat": {"data": "a", "filters": {"langages": ["en"]}}}},
-            "r.toml: sources.chat: unknown key 'filters.langages'; did you mean 'languages'?",
+            "r.toml: unknown key 'sources.chat.filters.langages'; did you mean 'languages'?",
         ),
         ({**ONE, "duplicates": {"nera": 1}}, "r.toml: unknown key 'duplicates.nera'; did you mean 'near'?"),
-        ({"sources": {"chat": {"take": 5}}}, "r.toml: sources.chat: 'data' is missing"),
+        ({"sources": {"chat": {"take": 5}}}, "r.toml: 'sources.chat.data' is missing"),
         ({"seed": 1}, "r.toml: 'sources' is missing"),
         (
             {"sources": {"p": "a.jsonl"}},

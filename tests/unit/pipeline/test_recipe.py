@@ -162,11 +162,11 @@ def test_a_base_that_nothing_taught_is_checked_first(pairs):
     values = {
         "grpo": {
             "model": {"base": "tiny"},
-            "data": {"train": str(pairs), "map": {"prompt": "q"}, "format": "f"},
+            "data": {"train": str(pairs), "map": {"prompt": "q"}, "format": "rmr1"},
         }
     }
     (check, _) = build_pipeline(values, "p.toml").stages
-    assert check.command[1:4] == (str(pairs), "--map=prompt=q", "--format=f")
+    assert check.command[1:4] == (str(pairs), "--map=prompt=q", "--format=rmr1")
     assert check.reads == (str(pairs),)
 
 
@@ -174,7 +174,7 @@ def test_a_base_that_nothing_taught_is_checked_first(pairs):
     ("change", "message"),
     [
         ({"curat": {}}, "unknown key 'curat'; did you mean 'curate'"),
-        ({"grpo": {"rollot": {}}}, "p.toml: grpo: unknown key 'rollot'; did you mean 'rollout'"),
+        ({"grpo": {"rollot": {}}}, "p.toml: unknown key 'grpo.rollot'; did you mean 'rollout'"),
         ({"preset": "rm-r2"}, "unknown preset 'rm-r2'; expected one of rm-r1-qwen-7b"),
         ({"curate": None}, "distill: data.train is missing, and no stage [curate] makes it"),
         ({"distill": None}, "sft: data.train is missing, and no stage [distill] makes it"),
@@ -185,7 +185,7 @@ def test_a_base_that_nothing_taught_is_checked_first(pairs):
         ({"bench": {"data": {"mine": "x"}}}, "no benchmark 'mine'; there are rewardbench, rm-bench"),
         (
             {"bench": {"baseline": "no such model"}},
-            "bench.baseline: 'no such model' is neither a folder nor a model of the hub (ORG/NAME)",
+            "bench.baseline: 'no such model': no such folder, and not a Hugging Face name (expected 'owner/name')",
         ),
         ({"bench": {"model": "scripted:nobody"}}, "bench.model: scripted judge 'nobody' is not known"),
         (
@@ -218,8 +218,7 @@ def test_mistakes(pairs, change, message):
     values = {name: value for name, value in {**whole(pairs), **change}.items() if value is not None}
     with pytest.raises(ConfigError) as caught:
         build_pipeline(values, "p.toml")
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert any(message in line for line in caught.value.lines)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +335,7 @@ def test_a_base_whose_context_suffices(pairs, tmp_path):
     )
     build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
     (tmp_path / "model" / "config.json").unlink()
-    with pytest.raises(CheckpointError, match=r"grpo\.model\.base: .*no model that can be read"):
+    with pytest.raises(CheckpointError, match=r"grpo\.model\.base: .*holds no config\.json"):
         build_pipeline({"curate": curated(pairs), "grpo": {"model": {"base": base}}}, "p.toml")
 
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from rmr1.engines.loading import load_checkpoint
-from rmr1.errors import ConfigError
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import MiniBatch, build_update_row
-from rmr1.train.grpo.objective import Objective
+from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rows import pack_groups
+from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
 from rmr1.train.optim import build_optimizers
 from rmr1.train.packing import share_rows
 from rmr1.train.start import Trainee
@@ -30,8 +31,17 @@ from rmr1.train.start import Trainee
 class Learner:
     """The policy's loss, the reference it is held to, and the optimizers of its weights."""
 
-    def __init__(self, trainee: Trainee, recipe: GrpoRecipe, objective: Objective, accelerator: Any):
-        """A reference is loaded where the objective has a KL term and there are no adapters."""
+    def __init__(
+        self, trainee: Trainee, recipe: GrpoRecipe, objective: Objective, accelerator: Any, output: Path
+    ):
+        """A reference is loaded where the objective has a KL term and there are no adapters.
+
+        Raises:
+            ConfigError: the number format of the weights rounds nearly all of a step away.
+        """
+        self.output = output
+        self.last: dict[str, float] = {}
+        """Figures of the last step of the optimizer, if it was done here."""
         self.model = trainee.model
         self.recipe = recipe
         self.objective = objective
@@ -51,6 +61,9 @@ class Learner:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
+        self.warning = check_moving_share(
+            self.optimizers.parts, rate=optim.lr, most_stuck=recipe.model.max_stuck_share
+        )
 
     def update(
         self, batches: Sequence[MiniBatch], factor: float, *, rollout: int
@@ -60,7 +73,7 @@ class Learner:
         Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
 
         Raises:
-            ConfigError: the loss or its gradient is not a number.
+            TrainingError: the loss, its gradient or a weight is not a number.
         """
         olds = self.compute_old(batches)
         totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
@@ -71,15 +84,13 @@ class Learner:
             totals += self.backward(batch, olds.get(number))
             trained = [one for one in self.loss.parameters() if one.requires_grad]
             norm = float(torch.nn.utils.clip_grad_norm_(trained, self.recipe.optim.clip or math.inf))
-            if not math.isfinite(norm) or not math.isfinite(float(totals[0])):
-                raise ConfigError(
-                    f"rollout {rollout}: the loss is {float(totals[0])} and its gradient {norm}, "
-                    "which no training recovers from; lower optim.lr, or compute in another precision; older "
-                    "checkpoints stay"
-                )
+            figures = {"loss": float(totals[0]), "gradient": norm}
+            check_finite(f"rollout {rollout}", figures, last=self.last, folder=self.output)
             self.optimizers.step(factor)
             self.optimizers.zero_grad()
             norms.append(norm)
+            self.last = figures
+        check_finite_weights(f"after rollout {rollout}", self.loss, last=self.last, folder=self.output)
         return dict(zip(("loss", *STATS), totals.tolist(), strict=True)), norms
 
     def backward(self, batch: MiniBatch, old: Mapping[int, torch.Tensor] | None = None) -> torch.Tensor:
@@ -155,7 +166,7 @@ class Learner:
         copy = load_checkpoint(
             recipe.base,
             device=self.device,
-            dtype=torch.bfloat16 if recipe.precision == "bf16" else torch.float32,
+            dtype=torch.float32 if recipe.precision == "fp32" else torch.bfloat16,
             revision=recipe.revision,
             trust_remote_code=recipe.trust_remote_code,
         ).model

@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import UpdateRow
 from rmr1.train.grpo.logprobs import GroupLogprobs
-from rmr1.train.grpo.objective import SUMS, Objective, compute_loss
+from rmr1.train.grpo.objective import SUMS, compute_loss
+from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.rows import GroupRow
 
 STATS = ("tokens", *SUMS, "entropy")

@@ -6,42 +6,40 @@ scripts where the paper is silent); `preset` adds the rest of one of its six mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from rmr1.errors import ConfigError
+from rmr1.named import find_missing_function
 from rmr1.records import Label
-from rmr1.train.grpo.objective import OPTIONS, Objective, build_objective
+from rmr1.settings import Names, Place, Section, rule
+from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
-from rmr1.train.grpo.rewards import PAPER
+from rmr1.train.grpo.rewards import PAPER, find_unknown_term
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
     ControlTokens,
+    FamilyName,
+    FormName,
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
     ReportRecipe,
-    Section,
     SourceRecipe,
-    apply_preset,
-    check_recipe,
+    build_over_preset,
 )
 
 
 class PolicyRecipe(ModelRecipe):
     """A judge that already writes judgments; without adapters a second copy of it is the reference."""
 
-    @model_validator(mode="after")
-    def _check_base(self) -> PolicyRecipe:
+    @rule
+    def _check_base(self) -> Iterator[str]:
         if self.from_scratch is not None:
-            raise ValueError(
-                "from_scratch has nothing to reinforce; name base, a judge that rmr1 sft trained"
-            )
-        if self.precision == "bf16-pure":
-            raise ValueError("bf16-pure loses updates as small as these; use bf16 or fp32")
-        return self
+            yield "from_scratch has nothing to reinforce; name base, a judge that rmr1 sft trained"
 
 
 class TaskWorldRecipe(Section):
@@ -61,14 +59,14 @@ class TaskDataRecipe(SourceRecipe):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
 
     holds = "pairs"
-    format: str | None = None
+    format: FormName | None = None
     """Name of the files' form, where the columns do not tell."""
     map: dict[str, str] = Field(default_factory=dict)
     """Our column name to the files', for files of no known form."""
     label: dict[str, Label] | None = None
     """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
     world: TaskWorldRecipe | None = None
-    family: str = "rubric"
+    family: FamilyName = "rubric"
     """Prompt family."""
     control_tokens: ControlTokens = ()
     """Broken in user text, beside those that are known by their shape or named by the tokenizer."""
@@ -126,6 +124,13 @@ class ObjectiveRecipe(Section):
     importance: str | None = None
     importance_cap: float | None = None
 
+    @rule
+    def _check_options(self) -> Iterator[str]:
+        try:
+            self.build()
+        except ConfigError as error:
+            yield str(error).removeprefix("objective.").removeprefix("objective ")
+
     def build(self) -> Objective:
         """
         Raises:
@@ -155,6 +160,10 @@ class VerdictEvaluationRecipe(Section):
     """Which weights are stored in the end: those with the best greedy accuracy, or the last."""
 
 
+def _find_missing_reward(name: str) -> str | None:
+    return find_unknown_term(name) or find_missing_function(name)
+
+
 _IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importance" in settings)
 """Names of options that say it."""
 
@@ -169,7 +178,9 @@ class GrpoRecipe(Section):
     rollout: RolloutRecipe = RolloutRecipe()
     update: UpdateRecipe = UpdateRecipe()
     objective: ObjectiveRecipe = ObjectiveRecipe()
-    rewards: dict[str, float] = Field(default_factory=lambda: dict(PAPER))
+    rewards: Annotated[dict[str, float], Names(_find_missing_reward)] = Field(
+        default_factory=lambda: dict(PAPER)
+    )
     """Weight of each term; see `rmr1.train.grpo.rewards`."""
     overlong_buffer: int = Field(default=0, ge=0)
     """Tokens before the limit at which the reward `overlong` begins to fall."""
@@ -204,23 +215,30 @@ class GrpoRecipe(Section):
             return values
         return {**values, "objective": {**objective, "importance": "truncate"}}
 
-    @model_validator(mode="after")
-    def _check_parts(self) -> GrpoRecipe:
+    @rule
+    def _check_parts(self) -> Iterator[str]:
         if self.rollout.prompts % self.update_prompts:
-            raise ValueError("rollout.prompts must be a multiple of update.prompts")
+            yield "rollout.prompts must be a multiple of update.prompts"
+
+    @rule
+    def _check_orders(self) -> Iterator[str]:
         if self.data.order == "both" and self.update_prompts % 2:
-            raise ValueError('with data.order "both" update.prompts must be even: a pair makes two prompts')
+            yield 'with data.order "both" update.prompts must be even: a pair makes two prompts'
+
+    @rule
+    def _check_rewards(self) -> Iterator[str]:
         if "consistency" in self.rewards and self.data.order != "both":
-            raise ValueError('rewards.consistency compares both orders of a pair; set data.order = "both"')
+            yield 'rewards.consistency compares both orders of a pair; set data.order = "both"'
         if not any(self.rewards.values()):
-            raise ValueError("rewards names no term with a weight")
-        return self
+            yield "rewards names no term with a weight"
 
 
-def build_grpo_recipe(values: Mapping[str, Any], origin: str) -> GrpoRecipe:
-    """The recipe that a file's values make; `origin` names it in complaints.
+def build_grpo_recipe(
+    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
+) -> GrpoRecipe:
+    """The recipe that a file's values make; see `rmr1.train.recipe.build_recipe`.
 
     Raises:
-        ConfigError: a key or preset is unknown, or a value does not fit.
+        SettingsError: a key or preset is unknown, a value does not fit, or what is named is not there.
     """
-    return check_recipe(GrpoRecipe, apply_preset(values, PRESETS, origin), origin)
+    return build_over_preset(GrpoRecipe, values, PRESETS, origin, section=section, look=look)

@@ -7,14 +7,17 @@ often it is looked at with held-out pairs, and a checkpoint is written.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rmr1.engines.loading import blaming
 from rmr1.engines.reader import read_end_tokens
+from rmr1.errors import GenerationError, TrainingError
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
@@ -31,6 +34,7 @@ from rmr1.train.grpo.rewards import Judged, Reward, compute_rewards, needs_both_
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.memory import peak_memory_gb
+from rmr1.train.numbers import describe_divergence
 from rmr1.train.optim import compute_rate
 from rmr1.train.processes import accelerated, call_on_main, flatten_settings, gather, gather_calls, share
 from rmr1.train.progress import load_progress, run_once, save_progress
@@ -46,7 +50,7 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
     A run that was stopped goes on at its last checkpoint, a finished one is left as it is.
 
     Raises:
-        ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
+        ConfigError, CheckpointError, DataError, RunError, TrainingError: see the modules that are called.
     """
     is_mixed = recipe.model.precision == "bf16" and recipe.lora is None
     with accelerated(
@@ -92,7 +96,7 @@ class Reinforcement:
         tokenizer = plan.base.tokenizer
         self.trainee = load_trainee(recipe, tokenizer, self.device)
         self.model = self.trainee.model
-        self.learner = Learner(self.trainee, recipe, plan.objective, accelerator)
+        self.learner = Learner(self.trainee, recipe, plan.objective, accelerator, output)
         ends = plan.reader.end_tokens | read_end_tokens(self.model.generation_config, self.model.config)
         self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
         self.vllm_updates = 0
@@ -125,10 +129,14 @@ class Reinforcement:
         with Display(steps, done=state["step"], quiet=self.quiet, describe=describe_step) as display:
             if state["step"]:
                 display.say(f"rmr1: {self.output}: going on after rollout {state['step']}")
-            elif self.plan.held_out:
-                self._look(display)
+            else:
+                if self.learner.warning is not None:
+                    display.say(f"rmr1: {self.learner.warning}")
+                if self.plan.held_out:
+                    self._look(display)
             while state["step"] < steps:
-                values = self._step()
+                with blaming(str(recipe.model.base), self.model, "reinforced"):
+                    values = self._step()
                 step = state["step"]
                 display.update(values)
                 if step % recipe.report.every == 0 or step == steps:
@@ -197,7 +205,7 @@ class Reinforcement:
         if self.vllm is not None and self.vllm_updates != self.state["updates"]:
             self.vllm.update_weights(self.model)
             self.vllm_updates = self.state["updates"]
-        with self.accelerator.autocast():
+        with self.accelerator.autocast(), self._diverging():
             drawn = self.sampler.sample(
                 [tasks[place] for place in own],
                 samples=recipe.rollout.samples,
@@ -261,7 +269,11 @@ class Reinforcement:
         if self.recipe.evaluation.keep == "best" and (
             best is None or values["held_out_accuracy"] > best["held_out_accuracy"]
         ):
-            self.state["best"] = {"step": step, "held_out_accuracy": values["held_out_accuracy"]}
+            self.state["best"] = {
+                "step": step,
+                "updates": self.state["updates"],
+                "held_out_accuracy": values["held_out_accuracy"],
+            }
             call_on_main(
                 self.accelerator,
                 lambda: write_best(
@@ -270,8 +282,21 @@ class Reinforcement:
             )
         return values
 
+    @contextlib.contextmanager
+    def _diverging(self) -> Iterator[None]:
+        """Log-probabilities that are no numbers are the training's fault; of vLLM's errors that is not known."""
+        try:
+            yield
+        except GenerationError as error:
+            if self.vllm is not None:
+                raise
+            place, last = f"after rollout {self.state['step']}", self.learner.last
+            told = describe_divergence(place, str(error), last=last, folder=self.output)
+            raise TrainingError(told) from error
+
     def _evaluate(self) -> dict[str, Any]:
-        with self.accelerator.autocast():
+        blame = blaming(str(self.recipe.model.base), self.model, "looked at")
+        with self.accelerator.autocast(), self._diverging(), blame:
             return evaluate(
                 self.looker,
                 self.plan.held_out,
@@ -318,12 +343,12 @@ class Reinforcement:
         """Store the weights that are kept, and the summary."""
         state, recipe = self.state, self.recipe
         best = state.get("best")
-        kept_step = state["step"]
+        kept_step, kept_updates = state["step"], state["updates"]
         if best is not None and best["step"] != state["step"]:
             restore_weights(
                 self.learner.loss, read_best(self.output, best["step"], device=self.device), self.output
             )
-            kept_step = best["step"]
+            kept_step, kept_updates = best["step"], best.get("updates", best["step"])
         summary = {
             "steps": state["step"],
             "updates": state["updates"],
@@ -337,6 +362,7 @@ class Reinforcement:
             "overlong": self.plan.counts.overlong,
             "processes": self.accelerator.num_processes,
             "kept_step": kept_step,
+            "kept_updates": kept_updates,
             **({"best_held_out_accuracy": best["held_out_accuracy"]} if best else {}),
             **looked,
         }

@@ -15,13 +15,13 @@ class JoinedOptimizer(torch.optim.Optimizer):
     """Several optimizers that step together; their groups are listed one after the other."""
 
     def __init__(self, parts: list[torch.optim.Optimizer]):
-        self._parts = parts
+        self.parts = parts
         super().__init__([group for part in parts for group in part.param_groups], {})
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The parts' own groups, so that a rate that is set here is set there."""
-        return [group for part in self._parts for group in part.param_groups]
+        return [group for part in self.parts for group in part.param_groups]
 
     @param_groups.setter
     def param_groups(self, groups: list[dict[str, Any]]) -> None:
@@ -33,19 +33,19 @@ class JoinedOptimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         loss = None if closure is None else closure()
-        for part in self._parts:
+        for part in self.parts:
             part.step()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self._parts:
+        for part in self.parts:
             part.zero_grad(set_to_none)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"parts": [part.state_dict() for part in self._parts]}
+        return {"parts": [part.state_dict() for part in self.parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+        for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
 
 

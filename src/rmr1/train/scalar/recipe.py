@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from rmr1.records import Label
+from rmr1.settings import Place, Section, check_settings, rule
 from rmr1.train.recipe import (
     CheckpointRecipe,
+    FormName,
+    ModelName,
     ModelRecipe,
     ReportRecipe,
-    Section,
     SourceRecipe,
-    check_recipe,
 )
 
 Rates = Annotated[
@@ -28,14 +29,13 @@ class ScalarModelRecipe(ModelRecipe):
     """`base` is a causal language model, such as the result of `rmr1 sft`, whose backbone gets a new head; or a
     scalar model to go on from."""
 
-    tokenizer: str | None = None
+    tokenizer: ModelName = None
     """Model whose tokenizer a model from scratch takes over instead of learning one."""
 
-    @model_validator(mode="after")
-    def _check_tokenizer(self) -> ScalarModelRecipe:
+    @rule
+    def _check_tokenizer(self) -> Iterator[str]:
         if self.tokenizer is not None and self.from_scratch is None:
-            raise ValueError("tokenizer is for [model.from_scratch]; a base has its own")
-        return self
+            yield "tokenizer is for [model.from_scratch]; a base has its own"
 
 
 class PairWorldRecipe(Section):
@@ -55,7 +55,7 @@ class PairDataRecipe(SourceRecipe):
     """Pairs, in any form that `rmr1 judge` reads."""
 
     holds = "pairs"
-    format: str | None = None
+    format: FormName | None = None
     """Name of the files' form, where the columns do not tell."""
     map: dict[str, str] = Field(default_factory=dict)
     """Our column name to the files', for files of no known form."""
@@ -78,11 +78,10 @@ class PairBatchRecipe(Section):
     examples_at_once: int | None = Field(default=None, ge=1)
     """Pairs that go through the model together, which bounds the memory; by default all of a step."""
 
-    @model_validator(mode="after")
-    def _check_parts(self) -> PairBatchRecipe:
+    @rule
+    def _check_parts(self) -> Iterator[str]:
         if self.examples % (self.examples_at_once or self.examples):
-            raise ValueError("examples must be a multiple of examples_at_once")
-        return self
+            yield "examples must be a multiple of examples_at_once"
 
 
 class ScalarOptimRecipe(Section):
@@ -108,17 +107,22 @@ class ScalarOptimRecipe(Section):
     """Instead of epochs: each training ends with the step that reaches so many tokens, both conversations of a
     pair counted, padding not."""
 
-    @model_validator(mode="after")
-    def _check_rates(self) -> ScalarOptimRecipe:
+    @rule
+    def _check_rates(self) -> Iterator[str]:
         if not self.lr:
-            raise ValueError("lr names no rate")
+            yield "lr names no rate"
         if len(set(self.lr)) < len(self.lr):
-            raise ValueError("lr names a rate twice")
+            yield "lr names a rate twice"
+
+    @rule
+    def _check_tries(self) -> Iterator[str]:
         if self.try_tokens is not None and len(self.lr) == 1:
-            raise ValueError("try_tokens is for several rates in lr")
+            yield "try_tokens is for several rates in lr"
+
+    @rule
+    def _check_muon(self) -> Iterator[str]:
         if self.muon_lr is not None and len(self.muon_lr) != len(self.lr):
-            raise ValueError(f"lr has {len(self.lr)} rates and muon_lr {len(self.muon_lr)}; expected as many")
-        return self
+            yield f"lr has {len(self.lr)} rates and muon_lr {len(self.muon_lr)}; expected as many"
 
 
 class ScalarEvaluationRecipe(Section):
@@ -139,19 +143,23 @@ class ScalarRecipe(Section):
     checkpoint: CheckpointRecipe = CheckpointRecipe()
     report: ReportRecipe = ReportRecipe()
 
-    @model_validator(mode="after")
-    def _check_choice(self) -> ScalarRecipe:
+    @rule
+    def _check_choice(self) -> Iterator[str]:
         if len(self.optim.lr) > 1 and not self.data.has_held_out:
-            raise ValueError("several rates in optim.lr need held-out pairs to choose by; name data.held_out")
+            yield "several rates in optim.lr need held-out pairs to choose by; name data.held_out"
+
+    @rule
+    def _check_spelled(self) -> Iterator[str]:
         if self.data.world and self.data.world.spelled and not self.model.from_scratch:
-            raise ValueError("data.world.spelled is for tokenizers made anew, [model.from_scratch]")
-        return self
+            yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"
 
 
-def build_scalar_recipe(values: Mapping[str, Any], origin: str) -> ScalarRecipe:
-    """The recipe that a file's values make; `origin` names it in complaints.
+def build_scalar_recipe(
+    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
+) -> ScalarRecipe:
+    """The recipe that a file's values make; the arguments are those of `check_settings`.
 
     Raises:
-        ConfigError: a key is unknown, or a value does not fit.
+        SettingsError: a key is unknown, a value does not fit, or what is named is not there.
     """
-    return check_recipe(ScalarRecipe, values, origin)
+    return check_settings(ScalarRecipe, values, origin, section=section, look=look)

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rmr1.data.replace import write_text
-from rmr1.errors import CheckpointError, ConfigError
+from rmr1.errors import CheckpointError, ConfigError, TrainingError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.checkpoints import restore_weights
 from rmr1.train.display import Display
@@ -32,7 +32,7 @@ from rmr1.train.export import write_aside
 from rmr1.train.folder import FULL, METRICS, SUMMARY, TRIES, open_folder, read_beginning
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.scalar.trainer import DivergedError, Rate, import_trl, train
+from rmr1.train.scalar.trainer import Rate, import_trl, train
 
 _WEIGHTS = "weights.safetensors"
 
@@ -43,7 +43,7 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     A run that was stopped goes on, a finished one is left as it is.
 
     Raises:
-        ConfigError, CheckpointError, DataError, RunError: see the modules that are called.
+        ConfigError, CheckpointError, DataError, RunError, TrainingError: see the modules that are called.
     """
     import_trl()  # what is missing is said before the data are read
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -82,14 +82,12 @@ def choose(tries: Sequence[Mapping[str, Any]]) -> int:
     """Place of the try with the highest held-out accuracy; among equals the one with the lower held-out loss.
 
     Raises:
-        ConfigError: no try has a loss that is a number.
+        TrainingError: every try has diverged.
     """
     usable = [place for place, one in enumerate(tries) if not one.get("diverged")]
     if not usable:
-        raise ConfigError(
-            "the loss became infinite or not a number with every rate; lower optim.lr, or compute in another "
-            "precision"
-        )
+        others = f"; so did {len(tries) - 1} others" if len(tries) > 1 else ""
+        raise TrainingError(f"{tries[-1]['told']}{others}")
     return max(
         usable,
         key=lambda place: (
@@ -129,14 +127,15 @@ def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[st
         with Display(plan.course.num_steps, quiet=quiet) as display:
             try:
                 figures = train(plan, rate, model, folder, display)
-            except DivergedError:
-                display.say(f"rmr1: rate {rate.lr:g}: the loss is not a number any more; this try ends")
-                figures = {"lr": rate.lr, "diverged": True}
+            except TrainingError as error:
+                display.say(f"rmr1: rate {rate.lr:g}: diverged; this try ends")
+                figures = {"lr": rate.lr, "diverged": True, "told": str(error)}
             else:
                 figures["parameters"] = sum(one.numel() for one in model.parameters())
                 _store_weights(model, place)
         write_text(place / SUMMARY, json.dumps(figures, indent=2) + "\n")
-        shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
+        if not figures.get("diverged"):
+            shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
         return figures
     finally:
         folder.close()
@@ -175,3 +174,4 @@ def _export(plan: ScalarPlan, output: Path, place: Path, summary: Mapping[str, A
     write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
     for training in (place, *(output / TRIES / rate.name for rate in list_rates(recipe))):
         (training / _WEIGHTS).unlink(missing_ok=True)
+        shutil.rmtree(training / CHECKPOINTS, ignore_errors=True)

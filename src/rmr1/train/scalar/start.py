@@ -20,6 +20,7 @@ from rmr1.engines.loading import describe_checkpoint, is_scalar, quiet, read_arc
 from rmr1.errors import CheckpointError
 from rmr1.train.recipe import WorldRecipe
 from rmr1.train.scalar.recipe import ScalarRecipe
+from rmr1.train.start import check_loaded
 
 _HEAD = "score.weight"
 
@@ -49,6 +50,7 @@ def describe_scalar_base(recipe: ScalarRecipe) -> ScalarBase:
 
     def load() -> PreTrainedModel:
         model = base.load().to(dtype=dtype)  # type: ignore[call-arg]
+        check_loaded(model, recipe.model.base or "of the recipe")
         if recipe.model.checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})
         return model
@@ -73,8 +75,8 @@ def _describe_checkpoint(recipe: ScalarRecipe, dtype: torch.dtype) -> ScalarBase
                 loaded: Any = AutoModelForSequenceClassification.from_pretrained(
                     found.source, num_labels=1, dtype=dtype, output_loading_info=True, **where
                 )
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:  # loading runs code of many libraries
+            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise CheckpointError(f"model {name!r} cannot become a scalar model: {reason}") from None
         model, report = loaded
         if missing := sorted(set(report["missing_keys"]) - {_HEAD}):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shutil
 import time
 import warnings
@@ -27,12 +26,13 @@ from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from rmr1.engines.loading import quiet
+from rmr1.engines.loading import blaming, quiet
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.display import Display
 from rmr1.train.folder import METRICS, RunFolder
 from rmr1.train.memory import peak_memory_gb
+from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
 from rmr1.train.optim import compute_rate
 from rmr1.train.scalar.optim import build_scalar_optimizer
 from rmr1.train.scalar.pairs import PairStore
@@ -59,10 +59,6 @@ def import_trl() -> Any:
     return SimpleNamespace(RewardConfig=RewardConfig, RewardTrainer=RewardTrainer)
 
 
-class DivergedError(Exception):
-    """The loss is not a number any more."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
     """Peak learning rates of one training."""
@@ -82,8 +78,8 @@ def train(
     """Train the model to the end of the plan, from the folder's last checkpoint where there is one; its figures.
 
     Raises:
-        DivergedError: the loss is not a number.
-        ConfigError: a setting does not suit this machine.
+        TrainingError: it has diverged.
+        ConfigError: a setting does not suit this machine, or the weights' number format rounds steps away.
         CheckpointError: a checkpoint cannot be written or read.
     """
     recipe, course = plan.recipe, plan.course
@@ -92,6 +88,9 @@ def train(
     folder.rewind(0 if start is None else read_step(start))
     watcher = Watcher(plan, rate, model, folder, display, has_start=start is not None)
     optimizer = build_scalar_optimizer(model, recipe.optim, lr=rate.lr, muon_lr=rate.muon_lr)
+    warning = check_moving_share(optimizer.parts, rate=rate.lr, most_stuck=recipe.model.max_stuck_share)
+    if warning is not None and start is None:
+        display.say(f"rmr1: {warning}")
 
     def factor(step: int) -> float:
         return compute_rate(
@@ -117,8 +116,10 @@ def train(
         )
         watcher.trainer = trainer
         trainer.remove_callback(PrinterCallback)
-        trainer.train(resume_from_checkpoint=None if start is None else str(start))
-        held_out = watcher.look() if len(plan.held_out) else {}
+        with blaming(recipe.model.base or "from scratch", model, "trained"):
+            trainer.train(resume_from_checkpoint=None if start is None else str(start))
+            watcher.check_weights()
+            held_out = watcher.look() if len(plan.held_out) else {}
     return {
         "lr": rate.lr,
         **({"muon_lr": rate.muon_lr} if recipe.optim.name == "muon" else {}),
@@ -159,6 +160,7 @@ def _build_trainer(plan: ScalarPlan, folder: Path, **arguments: Any) -> Any:
             return None
 
         def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+            watcher.check_weights()
             try:
                 super()._save_checkpoint(*arguments, **options)
             except (OSError, SafetensorError, RuntimeError) as error:
@@ -172,6 +174,7 @@ def _build_trainer(plan: ScalarPlan, folder: Path, **arguments: Any) -> Any:
                     "same command again"
                 ) from None
 
+    (watcher,) = arguments["callbacks"]
     recipe = plan.recipe
     at_once = recipe.batch.examples_at_once or recipe.batch.examples
     wanted = recipe.report.report_to
@@ -228,6 +231,8 @@ class Watcher(TrainerCallback):
         self._began = self._logged = time.perf_counter()
         self._logged_tokens = 0
         self._step = 0
+        self._last: dict[str, float] = {}
+        """Figures of the last good look at them."""
 
     @property
     def seconds(self) -> float:
@@ -252,8 +257,7 @@ class Watcher(TrainerCallback):
             return
         self.loss = float(logs["loss"])
         norm = float(logs.get("grad_norm") or 0.0)
-        if not math.isfinite(self.loss) or not math.isfinite(norm):
-            raise DivergedError
+        self._check({"loss": self.loss, "gradient": norm})
         now, tokens = time.perf_counter(), self._tokens()
         values = {
             "step": self._step,
@@ -278,6 +282,7 @@ class Watcher(TrainerCallback):
             values = score_held_out(
                 self._model, plan.held_out, pad=plan.pad, batch_size=plan.recipe.evaluation.batch_size
             )
+        self._check({**self._last, "held-out loss": values["held_out_loss"]})
         self._folder.log({"step": self._step, **values})
         self._display.say(
             f"step {self._step}, rate {self._rate.lr:g}: held-out loss {values['held_out_loss']:.4f}, "
@@ -285,6 +290,23 @@ class Watcher(TrainerCallback):
         )
         self._logged = time.perf_counter()
         return values
+
+    def check_weights(self) -> None:
+        """
+        Raises:
+            TrainingError: a step has left weights that are no numbers.
+        """
+        place = f"rate {self._rate.lr:g}, after step {self._step}"
+        check_finite_weights(place, self._model, last=self._last, folder=self._folder.path)
+
+    def _check(self, figures: dict[str, float]) -> None:
+        """
+        Raises:
+            TrainingError: a figure is no number.
+        """
+        place = f"rate {self._rate.lr:g}, step {self._step}"
+        check_finite(place, figures, last=self._last, folder=self._folder.path)
+        self._last = figures
 
     def _tokens(self) -> int:
         return self._plan.course.tokens[self._step - 1] if self._step else 0

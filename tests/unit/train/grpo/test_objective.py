@@ -10,15 +10,13 @@ import torch
 
 from rmr1.errors import ConfigError
 from rmr1.train.grpo.objective import (
-    OPTIONS,
     Loss,
-    Objective,
-    build_objective,
     compute_loss,
     spread,
     summarize_losses,
     token_weights,
 )
+from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
 
 FREE: dict[str, Any] = {"beta": 0.0}
 

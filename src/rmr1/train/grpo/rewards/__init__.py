@@ -10,6 +10,7 @@ from rmr1.train.grpo.rewards.compute import (
     Term,
     build_rewards,
     compute_rewards,
+    find_unknown_term,
     needs_both_orders,
     summarize_rewards,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Term",
     "build_rewards",
     "compute_rewards",
+    "find_unknown_term",
     "load_own",
     "needs_both_orders",
     "read_sample",

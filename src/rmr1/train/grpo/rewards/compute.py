@@ -63,14 +63,19 @@ def build_rewards(
             function = own = load_own(name)
             digest = own.digest
         if function is None:
-            known = [*TERMS, "overlong"]
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
-            raise ConfigError(
-                f"reward {name!r} is not known; {hint} A function of one's own is 'path/file.py:function'"
-            )
+            raise ConfigError(find_unknown_term(name))
         terms.append(Term(name=name, weight=float(weight), function=function, digest=digest))
     return tuple(terms)
+
+
+def find_unknown_term(name: str) -> str | None:
+    """What is wrong with a term's name; None if it is known, or a user's own function."""
+    known = [*TERMS, "overlong"]
+    if ":" in name or name in known:
+        return None
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}."
+    return f"reward {name!r} is not known; {hint} A function of one's own is 'path/file.py:function'"
 
 
 def needs_both_orders(terms: Iterable[Term]) -> bool:

@@ -1,0 +1,275 @@
+"""Whether a model can judge here: a folder, a name on the hub, an adapter, a model on a server.
+
+Gathers facts and faults, each a line; no weights are loaded or downloaded, and a server is asked for its list of
+models alone. The command line prints them (`rmr1 doctor MODEL`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rmr1.doctor import Machine, format_bytes
+from rmr1.errors import CheckpointError, ConfigError, RMR1Error
+from rmr1.models import resolve_model
+from rmr1.named import find_missing_model, find_missing_teacher
+
+if TYPE_CHECKING:
+    from rmr1.engines.loading import Kind
+
+MARGIN = 1.2
+"""Weights times this is taken for what a model needs beside its cache: buffers, activations."""
+_ANSWER_SECONDS = 10.0
+_MOST_NAMES = 5
+_MATCHING = 0.999
+"""Share of the configured parameters that the files hold at least; buffers may be stored or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """What is known of a model. What is None is not known, or means nothing for such a model."""
+
+    name: str
+    kind: str
+    """"writes" or "scores", "adapter", or "asked": by an engine that holds no weights here."""
+    engines: tuple[str, ...] = ()
+    """Those that can run it on this machine."""
+    architecture: str | None = None
+    num_parameters: int | None = None
+    context: int | None = None
+    has_tokenizer: bool | None = None
+    has_chat_template: bool | None = None
+    num_files: int | None = None
+    """Weight files on this machine; None of a hub name that is not in the local cache."""
+    weight_bytes: dict[str, int] | None = None
+    """dtype -> bytes of the weights."""
+    cache_bytes_per_token: int | None = None
+    """Keys and values of one token of one text, in 16 bits; None for layers that are not attention."""
+    served: tuple[str, ...] | None = None
+    """Names of the server's models."""
+    base: Checkup | None = None
+    """Of an adapter."""
+    faults: tuple[str, ...] = ()
+    """Why it cannot judge here, a line each."""
+
+
+def inspect_model(name: str, machine: Machine) -> Checkup:
+    """Look at a model by its name, as it stands after `rmr1 judge -m`."""
+    scheme, colon, rest = name.partition(":")
+    if colon and scheme == "openai":
+        return _inspect_served(name, rest, machine)
+    if colon and scheme in ("scripted", "replay", "batch"):
+        fault = find_missing_teacher(name)
+        return Checkup(name=name, kind="asked", engines=(scheme,), faults=() if fault is None else (fault,))
+    is_vllm = bool(colon) and scheme == "vllm"
+    wanted = ("vllm",) if is_vllm else ("transformers", "vllm")
+    try:
+        source = resolve_model(rest if is_vllm else name)
+    except RMR1Error as error:
+        return Checkup(name=name, kind="writes", faults=(str(error),))
+    folder = Path(source).expanduser()
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        return _inspect_adapter(name, folder, machine)
+    found = _inspect_weights(name, source, folder)
+    can_run = tuple(one for one in wanted if not machine.missing_for(one))
+    if found.kind == "scores":
+        can_run = tuple(one for one in can_run if one == "transformers")
+    faults = list(found.faults)
+    if not can_run:
+        faults.append(f"no engine for it: {wanted[0]} needs {', '.join(machine.missing_for(wanted[0]))}")
+    if found.weight_bytes is not None:
+        least, room = min(found.weight_bytes.values()), find_room(machine)
+        if MARGIN * least > room:
+            faults.append(
+                f"its weights take {format_bytes(least)} at least, and there is room for {format_bytes(room)}"
+            )
+    return replace(found, engines=can_run, faults=tuple(faults))
+
+
+def find_room(machine: Machine) -> int:
+    """Bytes for a model: of the largest GPU, or of memory."""
+    return max((gpu.free_bytes for gpu in machine.gpus), default=machine.memory_bytes or 0)
+
+
+def _inspect_served(name: str, rest: str, machine: Machine) -> Checkup:
+    found = Checkup(name=name, kind="asked", engines=() if machine.missing_for("openai") else ("openai",))
+    if not found.engines:
+        return replace(found, faults=("the engine openai needs httpx; pip install 'rmr1[api]'",))
+    import httpx
+
+    from rmr1.engines.openai import parse_openai_name
+
+    is_nameless = rest.startswith(("http://", "https://", "@http://", "@https://"))
+    try:
+        model, url = parse_openai_name(f"?@{rest.removeprefix('@')}" if is_nameless else rest)
+    except ConfigError as error:
+        return replace(found, faults=(str(error),))
+    key = os.environ.get("OPENAI_API_KEY")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    fault, served = None, None
+    try:
+        reply = httpx.get(f"{url}/models", headers=headers, timeout=_ANSWER_SECONDS)
+        if reply.status_code in (401, 403):
+            fault = (
+                f"{url} refuses access ({reply.status_code}): {'the key in' if key else 'set'} OPENAI_API_KEY"
+            )
+        elif reply.status_code >= 500:
+            fault = f"{url} answers with status {reply.status_code}"
+        elif reply.is_success:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                served = tuple(str(one["id"]) for one in reply.json()["data"])
+    except httpx.TimeoutException:
+        fault = f"{url} does not answer within {_ANSWER_SECONDS:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        fault = f"{url} cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}"
+    if fault is None and is_nameless:
+        fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
+    elif fault is None and served and model not in served:
+        near = get_close_matches(model, served, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
+    return replace(found, served=served, faults=() if fault is None else (fault,))
+
+
+def _list_served(served: tuple[str, ...] | None) -> str:
+    if not served:
+        return "it lists no models"
+    more = f" and {len(served) - _MOST_NAMES} more" if len(served) > _MOST_NAMES else ""
+    return f"it serves {', '.join(served[:_MOST_NAMES])}{more}"
+
+
+def _inspect_adapter(name: str, folder: Path, machine: Machine) -> Checkup:
+    from rmr1.engines.weights import inspect_weights
+
+    found = Checkup(name=name, kind="adapter")
+    weights = inspect_weights(folder, prefix="adapter_")
+    faults = list(weights.faults)
+    base = None
+    try:
+        from rmr1.engines.lora import read_adapter
+
+        read_adapter(folder)
+        base = json.loads((folder / "adapter_config.json").read_bytes()).get("base_model_name_or_path")
+        if not base:
+            faults.append("adapter_config.json names no base_model_name_or_path")
+    except ImportError as error:
+        faults.append(f"looking at it needs {error.name}, which is not installed; pip install 'rmr1[hf]'")
+    except CheckpointError as error:
+        faults.append(str(error))
+    below = inspect_model(str(base), machine) if base else None
+    if below is not None:
+        faults += [f"its base {below.name}: {fault}" for fault in below.faults]
+    return replace(
+        found,
+        base=below,
+        engines=() if below is None else below.engines,
+        num_files=weights.num_files,
+        weight_bytes={"as stored": weights.num_bytes},
+        faults=tuple(faults),
+    )
+
+
+def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
+    """Of a folder, or of a name on the hub; engines and room are another matter."""
+    found = Checkup(name=name, kind="writes")
+    try:
+        import torch
+        from transformers import AutoConfig
+
+        from rmr1.engines.base import is_scalar
+        from rmr1.engines.loading import choose_class, describe_checkpoint, has_tokenizer_files, quiet
+        from rmr1.engines.weights import inspect_weights
+    except ImportError as error:
+        told = f"looking at a model needs {error.name}, which is not installed; pip install 'rmr1[hf]'"
+        return replace(found, faults=(told,))
+    faults: list[str] = []
+    is_folder = folder.is_dir()
+    place = folder if is_folder else _find_cached(source)
+    weights = None if place is None else inspect_weights(place)
+    if weights is not None and (is_folder or weights.num_files):
+        faults += weights.faults
+        found = replace(found, num_files=weights.num_files)
+    if (fault := find_missing_model(source)) is not None:
+        return replace(found, faults=(fault, *faults))
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(str(folder) if is_folder else source)
+            kind: Kind = "scores" if is_scalar(config.architectures or ()) else "writes"
+            with torch.device("meta"):
+                model = choose_class(config, kind).from_config(config)
+    except Exception as error:  # configurations run code of many libraries
+        told = f"its configuration cannot be read: {_read_reason(error)}"
+        return replace(found, faults=(told, *faults))
+    count = sum(one.numel() for one in {id(one): one for one in model.parameters()}.values())
+    is_packed = getattr(config, "quantization_config", None) is not None
+    stored = None if weights is None or is_packed else weights.num_values
+    if stored is not None and stored < _MATCHING * count:
+        faults.append(f"its files hold {stored:,} parameters, and its configuration has {count:,}")
+    has_files = not is_folder or has_tokenizer_files(folder)
+    tokenizer = _load_tokenizer(str(folder) if is_folder else source) if has_files else None
+    if tokenizer is None:
+        faults.append("its tokenizer cannot be read" if has_files else "it has no tokenizer (tokenizer.json)")
+    elif not tokenizer.chat_template:
+        faults.append("its tokenizer has no chat template, so it cannot be given messages")
+    else:
+        try:
+            describe_checkpoint(source, revision=None, trust_remote_code=False, kind=kind)
+        except RMR1Error as error:
+            # Weights that are missing are told above, in more words.
+            faults += [] if faults else [str(error)]
+    return replace(
+        found,
+        kind=kind,
+        architecture=type(model).__name__,
+        num_parameters=count,
+        context=getattr(config.get_text_config(), "max_position_embeddings", None),
+        has_tokenizer=tokenizer is not None,
+        has_chat_template=bool(getattr(tokenizer, "chat_template", None)),
+        weight_bytes={"float32": 4 * count, "bfloat16": 2 * count},
+        cache_bytes_per_token=_cache_bytes(config.get_text_config()),
+        faults=tuple(faults),
+    )
+
+
+def _read_reason(error: Exception) -> str:
+    """A library's first line, with the next where the first only announces it."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return (f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]).rstrip(".")
+
+
+def _find_cached(name: str) -> Path | None:
+    """The folder of a hub name in the local cache."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (OSError, ValueError):  # not there, or no name
+        return None
+
+
+def _load_tokenizer(source: str) -> Any:
+    from transformers import AutoTokenizer
+
+    from rmr1.engines.loading import quiet
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(source)
+    except Exception:  # a tokenizer's files may raise anything
+        return None
+
+
+def _cache_bytes(config: Any) -> int | None:
+    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None)
+    layers = getattr(config, "num_hidden_layers", None)
+    if not heads or not layers:
+        return None
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * 2 * layers * heads * size

@@ -1,0 +1,144 @@
+"""Whether what a settings file names is there: data, models, prompt families, forms, a user's own functions.
+
+Each `find_*` takes a name and says what is wrong with it, or None. Files are looked at and not run, the hub is not
+asked, and nothing heavy is imported: it is told before a library or a model is loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
+from pathlib import Path
+
+from rmr1.data.files import find_missing_source
+from rmr1.errors import ConfigError, RMR1Error
+from rmr1.models import is_bundled
+from rmr1.prompts import load_family
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
+
+
+def find_missing_data(name: str) -> str | None:
+    """Of a file, a folder or a dataset."""
+    fault = find_missing_source(name)
+    return None if fault is None else f"{name}: {fault}"
+
+
+def find_missing_model(name: str) -> str | None:
+    """Of a model whose weights are read; a name on the hub is judged by its form alone."""
+    folder = Path(name).expanduser()
+    if is_bundled(name) or (not folder.exists() and _HUB_NAME.fullmatch(name)):
+        return None
+    if not folder.exists():
+        return f"{name!r}: no such folder, and not a Hugging Face name (expected 'owner/name')"
+    if not (folder / "config.json").is_file():
+        return f"{name!r} is no model folder: it holds no config.json"
+    return None
+
+
+def find_missing_teacher(name: str) -> str | None:
+    """Of a model that is asked, here or on a server, which is not called."""
+    from rmr1.engines import load_engine, parse_model_name
+
+    if name.startswith("batch:"):
+        return None
+    try:
+        parsed = parse_model_name(name)
+        if parsed.scheme in ("scripted", "replay"):
+            load_engine(name)
+        elif parsed.scheme == "openai":
+            from rmr1.engines.openai import parse_openai_name
+
+            parse_openai_name(parsed.rest)
+        else:
+            return find_missing_model(parsed.rest)
+    except RMR1Error as error:
+        return str(error)
+    return None
+
+
+def find_missing_family(name: str) -> str | None:
+    try:
+        load_family(name)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def find_missing_file(name: str) -> str | None:
+    """Of a file that is read as it is."""
+    return None if Path(name).is_file() else f"{name}: no such file"
+
+
+def find_missing_function(name: str) -> str | None:
+    """Of 'module:function' or 'path/file.py:function'; a name without a colon is none of a user's own."""
+    if ":" not in name:
+        return None
+    place, _, function = name.rpartition(":")
+    if not place or not function:
+        return "expected 'module:function' or 'path/file.py:function'"
+    file = Path(place).expanduser() if place.endswith(".py") else _find_module(place)
+    if file is None:
+        return f"there is no module {place!r}"
+    if file.suffix != ".py":
+        return None  # compiled, or made by the import itself
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        return f"{place} cannot be read ({error.strerror})"
+    except (SyntaxError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+        return f"{place}{line} is no Python: {getattr(error, 'msg', error)}"
+    for module in _list_imports(tree):
+        if _find_module(module) is None:
+            return f"{place} imports {module!r}, which is not installed"
+    names = set(_list_names(tree.body))
+    if function in names or names & {"*", "__getattr__"}:
+        return None
+    near = get_close_matches(function, names, n=1)
+    return f"{place} has no function {function!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _find_module(name: str) -> Path | None:
+    """The file of a module, of which no package is run; of a built-in one a name without a file."""
+    first, *rest = name.split(".")
+    try:
+        spec = find_spec(first)
+    except (ImportError, ValueError):
+        return None
+    for number in range(len(rest)):
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        full = ".".join((first, *rest[: number + 1]))
+        spec = PathFinder.find_spec(full, spec.submodule_search_locations)
+    return None if spec is None else Path(spec.origin or first)
+
+
+def _list_imports(tree: ast.Module) -> Iterator[str]:
+    """Modules without which the file cannot be run: those at its top, outside of `try` and `if`."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            yield from (one.name.partition(".")[0] for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.partition(".")[0]
+
+
+def _list_names(body: list[ast.stmt]) -> Iterator[str]:
+    """What running the statements gives a name to."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from ((one.asname or one.name).partition(".")[0] for one in node.names)
+        else:
+            for inner in ast.walk(node):
+                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                    yield inner.id
+                elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
+                    yield inner.name
+                elif isinstance(inner, ast.Import | ast.ImportFrom):
+                    yield from ((one.asname or one.name).partition(".")[0] for one in inner.names)

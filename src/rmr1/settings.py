@@ -1,0 +1,321 @@
+"""Settings out of TOML, checked: sections, rules between keys, and what a value names; all mistakes are told at once.
+
+    mistakes = Mistakes("recipe.toml")
+    recipe = mistakes.read(Recipe, values, look=True)
+    mistakes.tell()                                   raises one SettingsError that lists them, or nothing
+
+A section is a class of typed fields, and a rule one of its methods, marked `@rule`, that yields a complaint for each
+thing that does not fit together. A rule that asks for a value that could not be read ends there, so one mistake never
+makes another. Nothing heavy is imported here or by a recipe, so a mistake is told within the second.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from rmr1.errors import CheckpointError, ConfigError, DataError, Mistake, SettingsError
+
+S = TypeVar("S", bound="Section")
+F = TypeVar("F", bound=Callable[..., Iterator[str]])
+Place = tuple[str, ...]
+"""A key's name with those of its sections."""
+
+LATER = "{DIR}"
+"""A value that holds it names a result of a stage that has not run; it is not looked for."""
+
+
+def rule(method: F) -> F:
+    """Mark a section's method that yields what does not fit together."""
+    method.is_rule = True  # type: ignore[attr-defined]
+    return method
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Marks a field whose texts name something outside the file; of a table it is the keys."""
+
+    find_fault: Callable[[str], str | None]
+    """What is wrong with a name, such as a file that is not there; None if nothing is."""
+
+
+class Section(BaseModel):
+    """A table of a settings file. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _keep_rules(self) -> Self:
+        if broken := list(_list_broken(self)):
+            raise ValueError("; ".join(broken))
+        return self
+
+
+class Mistakes:
+    """What is wrong with a file of settings, collected until it is told."""
+
+    def __init__(self, origin: str):
+        self._origin = origin
+        self._found: list[Mistake] = []
+        self._caught: list[ConfigError | CheckpointError | DataError] = []
+        """Errors that are told as they are if nothing else is wrong."""
+        self._text: str | None = None
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, text: str, place: Place = (), *, value: Any = None) -> None:
+        """Note one; `place` and `value` find its line in the file."""
+        self._found.append(Mistake(text=text, line=self._find_line(place, value)))
+
+    @contextmanager
+    def catch(self, place: Place = ()) -> Iterator[None]:
+        """Note what a part of the checking raises, and go on after it. What asks for an unreadable value just ends."""
+        try:
+            yield
+        except _UnreadableError:
+            pass
+        except SettingsError as error:
+            own = error.origin == self._origin
+            self._found += error.mistakes if own else [Mistake(text=one) for one in error.list_placed()]
+        except (ConfigError, CheckpointError, DataError) as error:
+            self._caught.append(error)
+            self.add(str(error).removeprefix(f"{self._origin}: "), place)
+
+    def read(self, kind: type[S], values: Any, section: Place = (), *, look: bool = False) -> S:
+        """The values as a section of this kind; where there are mistakes, something that rules can be asked of.
+
+        Args:
+            section: where the values stand in the file.
+            look: also look whether what they name is there.
+        """
+        try:
+            made = kind.model_validate(values)
+        except ValidationError:
+            made = self._read_parts(kind, values, section)
+        if look:
+            for place, value, fault in _list_faults(made, section):
+                self.add(f"{'.'.join(place)}: {fault}", place, value=value)
+        return made
+
+    def tell(self) -> None:
+        """
+        Raises:
+            SettingsError: there are mistakes. ConfigError, CheckpointError, DataError: the only one was raised as such.
+        """
+        if not self._found:
+            return
+        if len(self._found) == len(self._caught) == 1:
+            raise self._caught[0]
+        unique = dict.fromkeys(self._found)
+        raise SettingsError(self._origin, sorted(unique, key=lambda one: one.line or 0)) from None
+
+    def _read_parts(self, kind: type[S], values: Any, section: Place) -> S:
+        """A section whose unreadable fields are `_UNREADABLE`; each mistake is noted."""
+        if not isinstance(values, Mapping):
+            told = f"expected a section of keys and values, got {values!r}"
+            self.add(f"{'.'.join(section)}: {told}" if section else told, section, value=values)
+            return _UNREADABLE  # type: ignore[return-value]
+        misspelt = set()
+        for key in values:
+            if key not in kind.model_fields:
+                hint, near = _hint(str(key), list(kind.model_fields))
+                misspelt.add(near)
+                self.add(f"unknown key {'.'.join((*section, key))!r}; {hint}", (*section, key))
+        read: dict[str, Any] = {}
+        for name, field in kind.model_fields.items():
+            place = (*section, name)
+            if name in values:
+                read[name] = self._read_field(field, values[name], place)
+            elif field.is_required() or name in misspelt:
+                read[name] = _UNREADABLE
+                if name not in misspelt:
+                    self.add(f"{'.'.join(place)!r} is missing", section)
+        made = kind.model_construct(None, **read)
+        for broken in _list_broken(made):
+            self.add(f"{'.'.join(section)}: {broken}" if section else broken, section)
+        return made
+
+    def _read_field(self, field: FieldInfo, value: Any, place: Place) -> Any:
+        inner = _find_section(field.annotation)
+        if inner is not None:
+            return self._read_parts(inner, value, place)
+        many = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
+        if many and (inner := _find_section(many[1])) is not None and isinstance(value, Mapping) and value:
+            return {key: self._read_parts(inner, one, (*place, str(key))) for key, one in value.items()}
+        whole: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        try:
+            return TypeAdapter(whole, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+        except ValidationError as error:
+            self._note_field(error, field, value, place)
+            return _UNREADABLE
+
+    def _note_field(self, error: ValidationError, field: FieldInfo, value: Any, place: Place) -> None:
+        errors = error.errors()
+        if len(_choices(field.annotation)) > 1 and len(errors) > 1:
+            told = dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in errors)
+            self.add(
+                f"{'.'.join(place)}: input should be {' or '.join(told)}, got {value!r}", place, value=value
+            )
+            return
+        for problem in errors:
+            inside = [str(part) for part in problem["loc"]] if len(_choices(field.annotation)) == 1 else []
+            name, message = ".".join((*place, *inside)), problem["msg"].removeprefix("Value error, ")
+            if problem["type"] != "value_error":
+                message = f"{message[:1].lower()}{message[1:]}, got {problem.get('input')!r}"
+            self.add(f"{name}: {message}", place, value=value)
+
+    def _find_line(self, place: Place, value: Any) -> int | None:
+        """The line of a key; None unless the file itself says it, with this value if there is one."""
+        if self._text is None:
+            try:
+                self._text = Path(self._origin).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                self._text = ""
+        try:
+            said: Any = tomllib.loads(self._text)
+            for part in place:
+                said = said[part]
+        except (tomllib.TOMLDecodeError, KeyError, TypeError):
+            return None
+        return find_line(self._text, place) if place and (value is None or said == value) else None
+
+
+def check_settings(kind: type[S], values: Any, origin: str, *, section: Place = (), look: bool = False) -> S:
+    """The values of a file as a section of this kind.
+
+    Args:
+        origin: the file, for complaints.
+        section: where in the file the values stand.
+        look: also look whether what they name is there.
+
+    Raises:
+        SettingsError: a key is unknown, a value does not fit, or what is named is not there.
+    """
+    mistakes = Mistakes(origin)
+    found = mistakes.read(kind, values, section, look=look)
+    mistakes.tell()
+    return found
+
+
+def find_line(text: str, place: Place) -> int | None:
+    """The line of a TOML file in which a key or section begins, from 1; None if it cannot be told.
+
+    >>> find_line("[optim]\\nlr = 1", ("optim", "lr"))
+    2
+    """
+    # A text of several lines may hold what looks like a key.
+    text = re.sub(
+        r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'', lambda one: "\n" * one[0].count("\n"), text, flags=re.S
+    )
+    section: Place = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line):
+            section = tuple(split_name(header[1].strip()))
+            if section == place:
+                return number
+        elif key := re.match(
+            r"""\s*((?:[\w.-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"))*)\s*=""", line
+        ):
+            begun = (*section, *split_name(key[1]))
+            if begun == place or ("{" in line and place[: len(begun)] == begun):
+                return number
+    return None
+
+
+def split_name(name: str) -> list[str]:
+    """The parts of a setting's name; one that holds a dot stands in quotation marks, as in TOML."""
+    try:
+        nested: Any = tomllib.loads(f"{name} = true")
+    except tomllib.TOMLDecodeError:
+        return name.split(".")
+    parts = []
+    while isinstance(nested, dict):
+        ((part, nested),) = nested.items()
+        parts.append(part)
+    return parts
+
+
+def _hint(name: str, known: list[str]) -> tuple[str, str | None]:
+    """What to write instead of an unknown key, and which one it is near to."""
+    near = next(iter(get_close_matches(name, known, n=1)), None)
+    return f"did you mean {near!r}?" if near else f"expected one of {', '.join(known)}", near
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """What a union may be, without None; anything else alone."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return (annotation,)
+    return tuple(one for one in get_args(annotation) if one is not type(None))
+
+
+def _find_section(annotation: Any) -> type[Section] | None:
+    return next(
+        (one for one in _choices(annotation) if isinstance(one, type) and issubclass(one, Section)), None
+    )
+
+
+def _list_broken(section: Section) -> Iterator[str]:
+    """What the rules of a section say, one after the other."""
+    kinds = reversed(type(section).__mro__)
+    names = dict.fromkeys(
+        name for kind in kinds for name, one in vars(kind).items() if hasattr(one, "is_rule")
+    )
+    for name in names:
+        try:
+            yield from getattr(section, name)()
+        except _UnreadableError:
+            continue
+
+
+def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, Any, str]]:
+    """Place, value and fault of each name in a section that names nothing that is there."""
+    if not isinstance(section, Section):
+        return
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from _list_faults(value, (*place, name))
+        elif isinstance(value, Mapping):
+            for key, one in value.items():
+                yield from _list_faults(one, (*place, name, str(key)))
+        finders = [one for one in field.metadata if isinstance(one, Names)]
+        texts = (value,) if isinstance(value, str) else value if isinstance(value, tuple | dict) else ()
+        for text in texts:
+            for finder in finders:
+                if LATER not in text and (fault := finder.find_fault(text)) is not None:
+                    own = (*place, name, text) if isinstance(value, dict) else (*place, name)
+                    yield own, None, fault
+
+
+class _UnreadableError(Exception):
+    """A rule asked for a value that could not be read."""
+
+
+class _Unreadable:
+    """Stands for a value that could not be read; whatever is asked of it ends the rule that asks."""
+
+    __hash__ = object.__hash__
+
+
+def _refuse(*_: Any, **__: Any) -> Any:
+    raise _UnreadableError
+
+
+for _name in (
+    *("getattr", "bool", "eq", "ne", "lt", "le", "gt", "ge", "len", "iter", "contains", "getitem", "str"),
+    *("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv"),
+    *("mod", "rmod", "neg", "float", "int", "index", "format", "call"),
+):
+    setattr(_Unreadable, f"__{_name}__", _refuse)
+_UNREADABLE = _Unreadable()
