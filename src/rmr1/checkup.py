@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmr1.doctor import Machine, format_bytes
+from rmr1.engines import parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error
 from rmr1.models import resolve_model
 from rmr1.named import find_missing_model, find_missing_teacher
@@ -60,13 +61,19 @@ class Checkup:
 
 def inspect_model(name: str, machine: Machine) -> Checkup:
     """Look at a model by its name, as it stands after `rmr1 judge -m`."""
-    scheme, colon, rest = name.partition(":")
-    if colon and scheme == "openai":
+    if name.startswith("batch:"):
+        fault = find_missing_teacher(name)
+        return Checkup(name=name, kind="asked", engines=("batch",), faults=() if fault is None else (fault,))
+    try:
+        scheme, rest = (parsed := parse_model_name(name)).scheme, parsed.rest
+    except ConfigError as error:
+        return Checkup(name=name, kind="asked", faults=(str(error),))
+    if scheme == "openai":
         return _inspect_served(name, rest, machine)
-    if colon and scheme in ("scripted", "replay", "batch"):
+    if scheme in ("scripted", "replay"):
         fault = find_missing_teacher(name)
         return Checkup(name=name, kind="asked", engines=(scheme,), faults=() if fault is None else (fault,))
-    is_vllm = bool(colon) and scheme == "vllm"
+    is_vllm = scheme == "vllm"
     wanted = ("vllm",) if is_vllm else ("transformers", "vllm")
     try:
         source = resolve_model(rest if is_vllm else name)

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +28,12 @@ from rmr1.bench.base import (
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.data.fingerprint import fingerprint_source
-from rmr1.data.keys import KeyCounter, content_digest, format_key
+from rmr1.data.keys import KeyCounter, content_digest
 from rmr1.data.rulings import Ruling, read_rulings, ruling_of
 from rmr1.data.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
+    Items,
     RunWriter,
     open_run,
     read_description,
@@ -214,6 +216,11 @@ def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
     }
 
 
+def list_items(benchmark: Benchmark, data: Path, *, asking: Asking | None = None) -> Items | None:
+    """What identifies data that may grow, as `rmr1.data.runs.open_run` takes it; None of official data."""
+    return None if benchmark.is_sized else partial(read_pairs, benchmark, data, asking=asking)
+
+
 def count_stored_pairs(source: Path) -> int | None:
     """How many pairs the own data holds that a run of `rmr1 bench pairs` was made from; None of other judgments."""
     if not (source / RUN_FILE).is_file():
@@ -251,7 +258,8 @@ def open_benchmark_run(
     if benchmark.askings:
         identity["asked"] = PAIRS_ASKING if asking is None else asking.name
     description = describe_run(f"bench {benchmark.name}", judge, data=identity, folder=folder)
-    return open_run(folder, description, retry_failed=retry_failed)
+    items = list_items(benchmark, data, asking=asking)
+    return open_run(folder, description, retry_failed=retry_failed, items=items)
 
 
 def judge_benchmark(
@@ -381,10 +389,9 @@ def score_finished(
     if not benchmark.is_sized:
         num_pairs = count_stored_pairs(source) if data is None else count_pairs(benchmark, data)
     with open_run(folder, _describe_finished(benchmark, source, rule, num_pairs)) as writer:
-        occurrences = KeyCounter()
+        counter = KeyCounter()
         for judgment in _finished(benchmark, source, rule, data):
-            digest = content_digest(judgment.pair)
-            key = format_key(digest, occurrences.increment(digest))
+            key = counter.key(judgment.pair)
             if not writer.is_finished(key):
                 writer.append(key, judgment)
         return summarize_run(

@@ -239,7 +239,7 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     from argparse import Namespace
     from functools import partial
 
-    from rmr1.bench.run import check_placement, check_sides, fingerprint_data, read_pairs
+    from rmr1.bench.run import check_placement, check_sides, fingerprint_data, list_items, read_pairs
     from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
@@ -269,6 +269,7 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
             settings,
             pairs,
             data=partial(fingerprint_data, job.benchmark, data),
+            items=list_items(job.benchmark, data, asking=job.asking),
         )
     return 0
 

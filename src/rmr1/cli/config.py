@@ -6,6 +6,7 @@ import argparse
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,13 +107,13 @@ _PRESET_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "num_samp
 """What a released checkpoint's preset decides of the sampling."""
 
 
-def build_config(arguments: argparse.Namespace) -> JudgeConfig:
-    """The settings that a command line asks for.
+def build_config(arguments: argparse.Namespace, stored: Mapping[str, Any] | None = None) -> JudgeConfig:
+    """The settings that a command line asks for, over those that are `stored` of a run that goes on.
 
     Raises:
         ConfigError: a key is unknown or a value does not fit; the message names key and file.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = deepcopy(dict(stored or {}))
     origin = "command line"
     if path := getattr(arguments, "config", None):
         values, origin = read_toml(Path(path)), str(path)

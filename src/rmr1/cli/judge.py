@@ -1,6 +1,8 @@
 """Judge pairs and say why.
 
   rmr1 judge pairs.jsonl -m MODEL -o runs/x          a file of pairs, stored in a run folder
+  rmr1 judge a.jsonl 'more/*.csv' -m MODEL -o runs/x several files; a file that grew goes on where it was
+  rmr1 judge -o runs/x                               the stored run goes on as it was asked for
   rmr1 judge - -m MODEL < pairs.jsonl                the same from standard input
   rmr1 judge -m MODEL --question Q --a TEXT --b TEXT one pair
 
@@ -12,6 +14,7 @@ Without -o the judgments are printed and nothing is stored.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +33,10 @@ _SHOWN_REASONS = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "pairs", nargs="?", metavar="PAIRS", help="file, folder or dataset of pairs; - for standard input"
+        "pairs",
+        nargs="*",
+        metavar="PAIRS",
+        help="files, patterns such as 'data/*.jsonl', folders or datasets of pairs; - for standard input",
     )
     options.add_run_arguments(parser)
     parser.add_argument("--json", action="store_true", help="JSON on standard output")
@@ -48,13 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import refuse_foreign, scan_pairs, spool_standard_input
+    from rmr1.cli.session import list_sources, refuse_foreign, scan_pairs, spool_standard_input
+    from rmr1.cli.stored import read_command
     from rmr1.errors import ConfigError
 
-    config = build_config(arguments)
-    config.judge_settings()  # a wrong setting is said before the data are read
     one_pair = (arguments.question, arguments.a, arguments.b)
-    if arguments.pairs is None:
+    if arguments.pairs and any(text is not None for text in one_pair):
+        raise ConfigError("both PAIRS and --question, --a or --b were given; expected one of them")
+    stored: dict[str, Any] | None = None
+    if not arguments.pairs and all(text is None for text in one_pair) and arguments.output is not None:
+        arguments.pairs, stored = read_command(arguments.output, "judge")
+    config = build_config(arguments, stored)
+    config.judge_settings()  # a wrong setting is said before the data are read
+    if not arguments.pairs:
         if any(text is None for text in one_pair):
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
         pairs = [_one_pair(*one_pair)]
@@ -62,22 +74,58 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.dry_run:
             return print_dry_run(arguments, config, config.judge_settings(), pairs)
         return _print_judgments(arguments, config, pairs)
-    if any(text is not None for text in one_pair):
-        raise ConfigError("both PAIRS and --question, --a or --b were given; expected one of them")
-    spooled = spool_standard_input() if arguments.pairs == "-" else None
+    is_piped = arguments.pairs == ["-"]
+    if "-" in arguments.pairs and not is_piped:
+        raise ConfigError("- is standard input and stands alone; give the files without it")
+    spooled = spool_standard_input() if is_piped else None
     try:
-        source = scan_pairs(str(spooled or arguments.pairs), config.data, name="-" if spooled else None)
+        source = scan_pairs(
+            [str(spooled)] if spooled else list_sources(arguments.pairs), config.data, is_piped=is_piped
+        )
         refuse_foreign(config, source.pairs())
         if arguments.dry_run:
             return print_dry_run(
-                arguments, config, config.judge_settings(), source.pairs(), data=source.describe
+                arguments,
+                config,
+                config.judge_settings(),
+                source.pairs(),
+                data=source.describe,
+                items=source.all_pairs,
             )
         if arguments.output is None:
             return _print_judgments(arguments, config, source.pairs())
+        if stored is not None and _is_done(arguments.output, source):
+            return _print_stored(arguments, config.data.limit)
         return _run_to_folder(arguments, config, source)
     finally:
         if spooled:
             spooled.unlink(missing_ok=True)
+
+
+def _is_done(folder: str, source: PairSource) -> bool:
+    """Whether the run holds every pair and its summary."""
+    from pathlib import Path
+
+    from rmr1.data.keys import number_items
+    from rmr1.data.runs import SUMMARY_FILE, key_digest
+    from rmr1.judge.estimate import read_stored_run
+
+    finished = read_stored_run(Path(folder)).finished
+    return (Path(folder) / SUMMARY_FILE).is_file() and all(
+        key_digest(key) in finished for key, _ in number_items(source.pairs())
+    )
+
+
+def _print_stored(arguments: argparse.Namespace, limit: int | None) -> int:
+    from rmr1.cli.usage import read_summary
+    from rmr1.judge.summary import is_unanswered
+
+    if not arguments.quiet:
+        widen = "" if limit is None else f" up to --limit {limit}; a higher one goes on"
+        print(f"rmr1: {arguments.output}: nothing is left to judge{widen}", file=sys.stderr)
+    summary = read_summary(arguments.output)
+    _print_summary(arguments.output, summary, as_json=arguments.json)
+    return 1 if is_unanswered(summary["items"], summary["problems"]) else 0
 
 
 def _one_pair(question: str, a: str, b: str) -> PreferencePair:
@@ -91,7 +139,6 @@ def _one_pair(question: str, a: str, b: str) -> PreferencePair:
 def _print_judgments(
     arguments: argparse.Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]
 ) -> int:
-    import sys
     from contextlib import closing
 
     from rich.console import Console
@@ -115,11 +162,11 @@ def _print_judgments(
 
 
 def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: PairSource) -> int:
-    import sys
     from contextlib import closing
 
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge
+    from rmr1.cli.stored import describe_command
     from rmr1.data.runs import open_run
     from rmr1.judge.describe import describe_run
     from rmr1.judge.summary import is_unanswered, summarize_run
@@ -128,8 +175,12 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
         closing(open_judge(config)) as judge,
         open_run(
             arguments.output,
-            describe_run("judge", judge, data=source.describe(), folder=arguments.output),
+            {
+                **describe_run("judge", judge, data=source.describe(), folder=arguments.output),
+                **describe_command(config, arguments.output),
+            },
             retry_failed=arguments.retry_failed,
+            items=source.all_pairs,
         ) as writer,
     ):
         if writer.num_resumed and not arguments.quiet:
@@ -137,7 +188,15 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
                 f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",
                 file=sys.stderr,
             )
-        with Progress(source.total, done=writer.num_resumed, quiet=arguments.quiet) as progress:
+        if config.data.limit is not None and writer.num_resumed > source.total:
+            print(
+                f"rmr1: {arguments.output}: --limit {config.data.limit} is below the {writer.num_resumed} items that are "
+                "stored already; they stay, and the summary is of all of them",
+                file=sys.stderr,
+            )
+        with Progress(
+            max(source.total, writer.num_resumed), done=writer.num_resumed, quiet=arguments.quiet
+        ) as progress:
             for _, judgment in judge.run(source.pairs(), run=writer):
                 progress.update(judgment)
         summary = summarize_run(writer, progress.tally, judge)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 from rmr1.cli.config import DataConfig, JudgeConfig
-from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge
@@ -25,56 +26,77 @@ SHOWN_ERRORS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSource:
-    """A source of pairs that was read once: it is readable, and its size is known."""
+    """Sources of pairs that were read once: they are readable, and how many pairs they hold is known."""
 
-    source: str
-    name: str
-    """What it is called in run.json."""
+    sources: tuple[str, ...]
+    is_piped: bool
+    """Whether the pairs came from standard input; what is read is a copy of them then."""
     config: DataConfig
     total: int
+    """Pairs up to the limit."""
     num_invalid: int
 
     def pairs(self) -> Iterator[PreferencePair]:
-        return _read(self.source, self.config, [])
+        """Up to the limit."""
+        return _read(self.sources, self.config, [])
+
+    def all_pairs(self) -> Iterator[PreferencePair]:
+        return _read(self.sources, self.config.model_copy(update={"limit": None}), [])
 
     def describe(self) -> dict[str, Any]:
-        """The data section of run.json. The limit is left out, so that a run can be widened."""
+        """The data section of run.json, for people: what is compared are the pairs themselves."""
         return {
-            "source": self.name,
-            **fingerprint_source(self.source),
+            "sources": ["-"] if self.is_piped else list(self.sources),
             "format": self.config.format,
             "map": dict(self.config.map),
             **({"label": dict(self.config.label)} if self.config.label else {}),
         }
 
 
-def scan_pairs(source: str, config: DataConfig, *, name: str | None = None) -> PairSource:
+def scan_pairs(sources: Sequence[str], config: DataConfig, *, is_piped: bool = False) -> PairSource:
     """Read everything once before a model is loaded: bad rows are known at the start, not hours in.
 
     Raises:
         DataError: nothing can be read, or rows cannot and `skip_invalid` is off.
     """
     errors: list[DataError] = []
-    total = sum(1 for _ in _read(source, config, errors))
+    total = sum(1 for _ in _read(sources, config, errors))
+    name = ", ".join(sources)
     for error in errors[:SHOWN_ERRORS]:
         print(f"rmr1: {error}", file=sys.stderr)
     if errors and not config.skip_invalid:
         raise DataError(
             f"{len(errors)} of {total + len(errors)} rows cannot be read (the first are shown above); "
             "fix them or pass --skip-invalid",
-            path=source,
+            path=name,
         )
     if errors:
-        print(f"rmr1: {source}: {len(errors)} rows passed over", file=sys.stderr)
+        print(f"rmr1: {name}: {len(errors)} rows passed over", file=sys.stderr)
     if total == 0:
-        raise DataError("no pairs in it", path=source)
+        raise DataError("no pairs in it", path=name)
     return PairSource(
-        source=source,
-        name=name or Path(source).name,
-        config=config,
-        total=total,
-        num_invalid=len(errors),
+        sources=tuple(sources), is_piped=is_piped, config=config, total=total, num_invalid=len(errors)
     )
+
+
+def list_sources(names: Sequence[str]) -> list[str]:
+    """What was named on the command line, patterns such as `data/*.jsonl` replaced by the files that fit them, each
+    once.
+
+    Raises:
+        DataError: no file fits a pattern.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        is_pattern = any(sign in name for sign in "*?[") and not Path(name).exists()
+        files = sorted(glob(name, recursive=True)) if is_pattern else [name]
+        if not files:
+            raise DataError("no file fits this pattern", path=name)
+        for file in files:
+            first = found.setdefault(os.path.realpath(file), file)
+            if first is not file:
+                print(f"rmr1: {file}: named twice, read once", file=sys.stderr)
+    return list(found.values())
 
 
 def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
@@ -118,13 +140,19 @@ def spool_standard_input() -> Path:
     return Path(file.name)
 
 
-def _read(source: str, config: DataConfig, errors: list[DataError]) -> Iterator[PreferencePair]:
-    return read_pairs(
-        source,
-        columns=config.map or None,
-        format=config.format,
-        labels=config.label,
-        on_error="skip",
-        errors=errors,
-        limit=config.limit,
-    )
+def _read(sources: Sequence[str], config: DataConfig, errors: list[DataError]) -> Iterator[PreferencePair]:
+    left = config.limit
+    for source in sources:
+        for pair in read_pairs(
+            source,
+            columns=config.map or None,
+            format=config.format,
+            labels=config.label,
+            on_error="skip",
+            errors=errors,
+            limit=left,
+        ):
+            yield pair
+            left = None if left is None else left - 1
+        if left == 0:
+            return

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from rmr1.data.codec import dump_record, dumps
 from rmr1.records import Candidates, PreferencePair
+
+Item = TypeVar("Item", PreferencePair, Candidates)
 
 
 def content_digest(item: PreferencePair | Candidates) -> bytes:
@@ -21,6 +25,13 @@ def content_digest(item: PreferencePair | Candidates) -> bytes:
 def format_key(digest: bytes, occurrence: int) -> str:
     """`<32 hex digits>` for the first occurrence, `<32 hex digits>-1` for the second."""
     return digest.hex() if occurrence == 0 else f"{digest.hex()}-{occurrence}"
+
+
+def number_items(items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
+    """Every item with its key; identical items are told apart by number."""
+    counter = KeyCounter()
+    for item in items:
+        yield counter.key(item), item
 
 
 def seed_for(seed: int, *parts: str) -> int:
@@ -45,6 +56,11 @@ class KeyCounter:
 
     def __contains__(self, digest: bytes) -> bool:
         return self._counts[self._slot(*_halves(digest))] > 0
+
+    def key(self, item: PreferencePair | Candidates) -> str:
+        """The item's key, which is counted once more."""
+        digest = content_digest(item)
+        return format_key(digest, self.increment(digest))
 
     def increment(self, digest: bytes) -> int:
         """How often the digest had been counted before; it is counted once more."""

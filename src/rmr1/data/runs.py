@@ -16,17 +16,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rmr1.data.codec import dump_record, dumps, load_record, loads
 from rmr1.data.differences import describe_differences
-from rmr1.data.keys import KeyCounter
+from rmr1.data.keys import KeyCounter, number_items
 from rmr1.data.replace import write_json, write_text
 from rmr1.errors import DataError, RunError
-from rmr1.records import NO_TEXT, Judgment
+from rmr1.records import NO_TEXT, Judgment, PreferencePair
 
 RUN_FILE = "run.json"
 JUDGMENTS_FILE = "judgments.jsonl"
@@ -37,6 +37,13 @@ MOST_NOTES = 50
 
 COMPARED = ("data", "model", "prompt", "settings")
 """Sections of run.json that must be equal for a run to go on."""
+TASK_KEYS = ("benchmark", "asked")
+"""What must be equal of the data's section where the items themselves say which data it is."""
+
+_RENEWED = ("data", "asked_by")
+"""Sections that say what the run was last gone on with; none is compared if the items are."""
+
+Items = Callable[[], Iterable[PreferencePair]]
 
 
 class RunWriter:
@@ -119,8 +126,13 @@ def open_run(
     file: str = JUDGMENTS_FILE,
     failed_file: str | None = None,
     keeps_refused: bool = False,
+    items: Items | None = None,
 ) -> RunWriter:
     """Create a run folder, or go on with one that was made in the same way; judgments go to `file` of it.
+
+    `items` gives all items of the data. The data of a run are then the set of these: whatever the files are called,
+    in whatever order they hold them, a run goes on if its finished items are among them. Without it the data's
+    section must be equal.
 
     With `retry_failed`, items for which the engine gave an error are taken out of the finished ones, to
     be judged again, and moved to `failed_file` if there is to be one; over-long prompts stay as they are, and with
@@ -128,7 +140,7 @@ def open_run(
 
     Raises:
         RunError: the folder holds something else, was made in another way (the message shows the
-            differences), is being written by another process, or cannot be written.
+            differences), holds items that the data lack, is being written by another process, or cannot be written.
     """
     folder = Path(folder)
     with contextlib.ExitStack() as opened:
@@ -137,7 +149,7 @@ def open_run(
             lock = os.open(folder, os.O_RDONLY)
             opened.callback(os.close, lock)
             _lock(lock, folder)
-            _check_description(folder, description, file)
+            _check_description(folder, description, file, has_items=items is not None)
             if retry_failed:
                 kept = None if failed_file is None else folder / failed_file
                 _drop_failed(folder / file, kept, keeps_refused=keeps_refused)
@@ -155,6 +167,9 @@ def open_run(
         for _, line in iterate_lines(folder / file):
             finished.increment(key_digest(line["key"]))
             has_answers = has_answers or _has_answer(line)
+        if items is not None:
+            refuse_other_items(folder / file, finished, items)
+            _renew(folder, description)
         opened.pop_all()
         return RunWriter(folder, lock, handle, finished, file=file, has_answers=has_answers)
 
@@ -228,11 +243,11 @@ def _lock(handle: int, folder: Path) -> None:
         pass  # a file system without locks; two writers are then the user's care
 
 
-def _check_description(folder: Path, description: Mapping[str, Any], file: str) -> None:
+def _check_description(folder: Path, description: Mapping[str, Any], file: str, *, has_items: bool) -> None:
     """Write run.json, or make sure that the one there says the same."""
     judgments = folder / file
     if (folder / RUN_FILE).exists():
-        refuse_differences(folder, read_description(folder), description)
+        refuse_differences(folder, read_description(folder), description, has_items=has_items)
     elif judgments.exists() and judgments.stat().st_size:
         raise RunError(f"{folder}: holds {file} but no {RUN_FILE}; choose another folder with -o")
     else:
@@ -287,17 +302,56 @@ def _cut_torn_line(handle: int) -> None:
         os.ftruncate(handle, end)
 
 
-def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """
+def refuse_differences(
+    folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any], *, has_items: bool = False
+) -> None:
+    """Of the data's section only `TASK_KEYS` are compared if `has_items`.
+
     Raises:
         RunError: a section of `COMPARED` is not the same; the message shows how.
     """
-    difference = describe_differences(
-        {section: stored.get(section) for section in COMPARED},
-        {section: wanted.get(section) for section in COMPARED},
-    )
+    difference = describe_differences(_compared(stored, has_items), _compared(wanted, has_items))
     if difference is not None:
         raise RunError(
             f"{folder}: this run was made in another way: {difference}; choose another folder with -o, or repeat the "
             "old settings"
         )
+
+
+def _compared(description: Mapping[str, Any], has_items: bool) -> dict[str, Any]:
+    found = {section: description.get(section) for section in COMPARED}
+    if has_items:
+        found["data"] = {key: (found["data"] or {}).get(key) for key in TASK_KEYS}
+    return found
+
+
+def _renew(folder: Path, description: Mapping[str, Any]) -> None:
+    """Let run.json name the data and the command that the run goes on with."""
+    stored = read_description(folder)
+    new = {key: value for key in _RENEWED if (value := description.get(key)) is not None}
+    if any(stored.get(key) != value for key, value in new.items()):
+        write_json(folder / RUN_FILE, {**stored, **new})
+
+
+def refuse_other_items(path: Path, finished: KeyCounter, items: Items) -> None:
+    """
+    Raises:
+        RunError: the run at `path` holds items that are not in the data.
+    """
+    if not len(finished):
+        return
+    missing, found = len(finished), KeyCounter()
+    for key, _ in number_items(items()):
+        digest = key_digest(key)
+        if digest in finished:
+            found.increment(digest)
+            missing -= 1
+            if not missing:
+                return
+    pair = next(line["pair"] for _, line in iterate_lines(path) if key_digest(line["key"]) not in found)
+    is_there = any(item.id == pair["id"] for item in items())
+    raise RunError(
+        f"{path.parent}: {missing} of the {len(finished)} items that this run holds are not in the data, such as "
+        f"{pair['id']!r}, which {'is another there' if is_there else 'is not there any more'}; choose another folder "
+        "with -o, or give it the data that it was made from"
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from rmr1.data.keys import KeyCounter, content_digest, format_key
+from rmr1.data.keys import number_items
 from rmr1.data.runs import RunWriter
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
@@ -51,10 +51,5 @@ class PairJudge(Protocol):
 def unfinished_pairs(
     pairs: Iterable[PreferencePair], run: RunWriter | None
 ) -> Iterator[tuple[str, PreferencePair]]:
-    """`(key, pair)` of every pair that the run does not hold; identical pairs are told apart by number."""
-    occurrences = KeyCounter()
-    for pair in pairs:
-        digest = content_digest(pair)
-        key = format_key(digest, occurrences.increment(digest))
-        if run is None or not run.is_finished(key):
-            yield key, pair
+    """`(key, pair)` of every pair that the run does not hold."""
+    return ((key, pair) for key, pair in number_items(pairs) if run is None or not run.is_finished(key))
