@@ -9,11 +9,13 @@ machine has no room for), 2 a user's mistake (one line says which), 130 interrup
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+
+from rmr1.cli.parser import Parser
+from rmr1.screen import guarded, print, show_crash
 
 VERBS = (
     "judge",
@@ -34,11 +36,11 @@ VERBS = (
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The whole command line; imports nothing heavy."""
     from rmr1 import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rmr1",
         description="Reward models that think before they judge.",
         epilog="rmr1 VERB --help tells more. Errors are one line; --debug before the verb adds the traceback.",
@@ -61,10 +63,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = build_parser().parse_args(argv)
+    if argv is None:
+        sys.excepthook = show_crash
+    with guarded():
+        return _run(build_parser().parse_args(argv))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from rmr1.errors import RMR1Error, StoppedError
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if hasattr(sys.stdout, "reconfigure"):
         # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
