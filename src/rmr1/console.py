@@ -29,7 +29,7 @@ class Console(RichConsole):
     def __init__(self, **options: Any):
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
 
-    @property
+    @property  # type: ignore[misc]
     def file(self) -> Any:
         """Under the guard: what is ours among the escapes is known here only."""
         return getattr(super().file, "unguarded", super().file)

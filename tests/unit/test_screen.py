@@ -60,9 +60,9 @@ def test_everything_is_guarded_and_json_stays_exact(capsysbinary: pytest.Capture
 def test_our_colours_stay_on_a_terminal_only() -> None:
     for is_terminal in (True, False):
         file = io.StringIO()
-        Console(file=file, force_terminal=is_terminal, color_system="standard").print(
-            "[b]\x1b[31m", style="red"
-        )
+        Console(
+            file=file, force_terminal=is_terminal, color_system="standard" if is_terminal else "auto"
+        ).print("[b]\x1b[31m", style="red")
         assert ("\x1b[31m[b]\\x1b[31m" in file.getvalue()) == is_terminal
         assert file.getvalue().count("\x1b[31m") == is_terminal
 

@@ -93,7 +93,7 @@ class Parser(argparse.ArgumentParser):
         try:
             return super()._get_value(action, arg_string)  # type: ignore[misc]
         except argparse.ArgumentError:
-            if (kind := _KINDS.get(action.type)) is None:  # type: ignore[arg-type]
+            if (kind := _KINDS.get(action.type)) is None:  # type: ignore[call-overload]
                 raise
             raise argparse.ArgumentError(action, f"{arg_string!r} is not {kind}") from None
 
