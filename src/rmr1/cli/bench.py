@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from rmr1.cli import options
+from rmr1.screen import print
 
 if TYPE_CHECKING:
     from rmr1.bench.run import Scored
@@ -372,7 +373,7 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
     if arguments.markdown is not None:
         text = format_markdown(results, average, categories=arguments.categories)
         if arguments.markdown == "-":
-            print(text, end="")
+            sys.stdout.write(text)
         else:
             Path(arguments.markdown).write_text(text, encoding="utf-8", errors="backslashreplace")
     if arguments.json:
@@ -386,9 +387,8 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
             if job.folder is not None:
                 print(f"read them: rmr1 show {job.folder}")
         if arguments.leaderboard:
-            from rich.console import Console
-
             from rmr1.cli.bench_report import WIDTH
+            from rmr1.console import Console
             from rmr1.report.leaderboard import print_leaderboard
 
             console = Console(width=max(WIDTH, Console().width))

@@ -16,6 +16,7 @@ from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.generative import GenerativeJudge
+from rmr1.screen import print
 
 OWN_PAIRS = "pairs"
 

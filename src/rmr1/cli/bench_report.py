@@ -13,6 +13,7 @@ from rmr1.bench.compare import HEADER as COMPARED
 from rmr1.bench.compare import Comparison, Gate, comparison_remarks, comparison_rows
 from rmr1.cli.bench_jobs import OWN_PAIRS
 from rmr1.report.leaderboard_plot import shorten
+from rmr1.screen import one_line, print, print_text
 
 WIDTH = 100
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
@@ -96,8 +97,9 @@ def print_results(
     table = [Row(_HEADER, is_heading=True), *build_rows(results, average, categories=categories)]
     widths = _fit_widths([row.cells for row in table])
     if sys.stdout.isatty():
-        from rich.console import Console
         from rich.text import Text
+
+        from rmr1.console import Console
 
         console = Console(width=max(WIDTH, Console().width))
         for row in table:
@@ -107,7 +109,7 @@ def print_results(
         for row in table:
             print(_align(row.cells, widths))
     for line in remarks(results, average):
-        print(_wrap(line))
+        print_text(_wrap(one_line(line)))
     for result in results:
         if result.comparison is not None:
             print()
@@ -210,7 +212,7 @@ def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> Row:
     total = str(one.total) if one.official in (None, one.total) else f"{one.total} of {one.official}"
     right = "" if one.correct is None else f"{one.correct:g}" if one.correct % 1 else str(int(one.correct))
     lacking = (str(one.no_verdict), str(one.ties))
-    cells = (name, _percent(one.value), _range(one.interval), right, total, *lacking)
+    cells = (one_line(name), _percent(one.value), _range(one.interval), right, total, *lacking)
     return Row(cells, is_overall=is_overall)
 
 

@@ -15,6 +15,8 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmr1.screen import one_line, print
+
 HELP = "build training data: filter, decontaminate, mix, balance, split"
 
 
@@ -126,7 +128,7 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns as wide as they need to be, numbers to the right."""
     cells = [
         list(header),
-        *([f"{one:,}" if isinstance(one, int) else str(one) for one in row] for row in rows),
+        *([f"{one:,}" if isinstance(one, int) else one_line(str(one)) for one in row] for row in rows),
     ]
     is_number = [all(isinstance(row[at], int) or row[at] == "?" for row in rows) for at in range(len(header))]
     widths = [max(len(row[at]) for row in cells) for at in range(len(header))]
@@ -144,11 +146,8 @@ def _print_list(title: str, items: Sequence[str]) -> None:
 
     # Spaces inside an item are kept together.
     text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)
-    print(
-        "\n".join(
-            wrap(text, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-        ).replace("\xa0", " ")
-    )
+    for line in wrap(text, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
+        print(line.replace("\xa0", " "))
 
 
 def _known(value: int | None) -> int | str:

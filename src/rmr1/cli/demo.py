@@ -13,12 +13,13 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from rmr1.screen import print, print_text
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.console import Console
-
     from rmr1.bench.world import WorldFigures
+    from rmr1.console import Console
     from rmr1.judge.base import PairJudge
     from rmr1.records import Judgment
     from rmr1.world import WorldItem
@@ -69,9 +70,8 @@ def _judge_world(folder: Path, *, number: int, seed: int, quiet: bool) -> int:
     from contextlib import closing
     from dataclasses import replace
 
-    from rich.console import Console
-
     from rmr1.bench.world import measure
+    from rmr1.console import Console
     from rmr1.judge import JudgeSettings, load_judge
     from rmr1.judge.load import default_settings
     from rmr1.models import JUDGE, SCALAR
@@ -94,7 +94,8 @@ def _judge_world(folder: Path, *, number: int, seed: int, quiet: bool) -> int:
     for family in ("Reasoning", "Chat"):
         _print_first(console, family, found[JUDGE])
     _print_table(console, measure(found[JUDGE]), measure(found[SCALAR]))
-    print(f"\nread more: rmr1 show {folder / JUDGE} --wrong\n\n{_NEXT}")
+    print(f"\nread more: rmr1 show {folder / JUDGE} --wrong\n")
+    print_text(_NEXT)
     return 0
 
 

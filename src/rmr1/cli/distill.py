@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rmr1.screen import print
+
 if TYPE_CHECKING:
     from rmr1.cli.progress import Progress
     from rmr1.distill.budget import Budget

@@ -8,6 +8,7 @@ from typing import Any
 from rmr1.cli.usage import format_usd
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.teachers import find_teacher
+from rmr1.screen import print
 
 
 def is_done(recipe: DistillRecipe, summary: Mapping[str, Any]) -> bool:

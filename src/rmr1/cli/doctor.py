@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from rmr1.screen import print
+
 if TYPE_CHECKING:
     from rmr1.checkup import Checkup
     from rmr1.doctor import Machine
@@ -64,7 +66,8 @@ def _print_machine(machine: Machine) -> None:
     for engine in ENGINES:
         missing = ", ".join(machine.missing_for(engine))
         print(f"  {engine:<14} {f'cannot run: {missing} missing' if missing else 'can run'}")
-    print(f"  {'replay':<14} can run\n  {'scripted':<14} can run")
+    for engine in ("replay", "scripted"):
+        print(f"  {engine:<14} can run")
 
 
 def _print_model(found: Checkup, machine: Machine) -> None:

@@ -42,6 +42,7 @@ from rmr1.judge.estimate import (
 from rmr1.judge.plan import JudgePlan, plan_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
+from rmr1.screen import print
 
 _LEAST_SHOWN_BYTES = 1 << 17
 

@@ -26,6 +26,7 @@ from rmr1.cli.training import (
     print_use,
     read_recipe_values,
 )
+from rmr1.screen import print
 
 HELP = "reinforce a judge on labelled pairs (GRPO)"
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli import options
+from rmr1.screen import print
 
 if TYPE_CHECKING:
     from rmr1.cli.config import JudgeConfig
@@ -141,9 +142,8 @@ def _print_judgments(
 ) -> int:
     from contextlib import closing
 
-    from rich.console import Console
-
     from rmr1.cli.session import open_judge
+    from rmr1.console import Console
     from rmr1.data.codec import dump_record, dumps
     from rmr1.judge.summary import Tally, is_unanswered
     from rmr1.report.terminal import print_judgment
@@ -234,7 +234,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     if num_undecided:
         print(f"undecided: {num_undecided}, whose verdicts contradict each other; they count as wrong")
     if summary["failed"]:
-        from rmr1.report.terminal import inert
+        from rmr1.screen import inert
 
         print(f"failed: {summary['failed']}, for which the engine gave an error")
         for reason, count in list(summary["failures"].items())[:_SHOWN_REASONS]:

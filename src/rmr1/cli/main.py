@@ -10,11 +10,13 @@ recipe are listed), 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+
+from rmr1.cli.parser import Parser
+from rmr1.screen import guarded, print, show_crash
 
 VERBS = (
     "judge",
@@ -35,11 +37,11 @@ VERBS = (
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The whole command line; imports nothing heavy."""
     from rmr1 import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rmr1",
         description="Reward models that think before they judge.",
         epilog="rmr1 VERB --help tells more. Errors are one line; --debug before the verb adds the traceback.",
@@ -62,10 +64,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    arguments = build_parser().parse_args(argv)
+    if argv is None:
+        sys.excepthook = show_crash
+    with guarded():
+        return _run(build_parser().parse_args(argv))
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from rmr1.errors import RMR1Error, StoppedError, TrainingError
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    if hasattr(sys.stdout, "reconfigure"):
         # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -73,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RMR1Error as error:
         if arguments.debug:
             raise
-        print("rmr1: " + "\n  ".join(" ".join(line.split()) for line in error.lines), file=sys.stderr)
+        for number, line in enumerate(error.lines):
+            print(f"{'  ' if number else 'rmr1: '}{' '.join(line.split())}", file=sys.stderr)
         return 1 if isinstance(error, StoppedError | TrainingError) else 2
     except KeyboardInterrupt:
         if arguments.debug:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 
+from rmr1.screen import print
+
 HELP = "add a LoRA adapter to its base model"
 
 

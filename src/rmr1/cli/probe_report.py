@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rmr1.console import Console
 from rmr1.data.codec import dumps
 from rmr1.probe.bias import BiasReport
 from rmr1.probe.leak import Example, FieldReport, Finding, LeakReport
-from rmr1.report.terminal import inert
+from rmr1.screen import inert
 
 _EXCERPT = 100
 
@@ -46,7 +46,7 @@ def print_leak(report: LeakReport) -> None:
     console.print(table)
     for field in report.fields:
         if field.name == "order":
-            console.print(f"order: {field.note}", markup=False)
+            console.print(f"order: {field.note}")
     for title, is_leak, style in (("leak", True, "bold red"), ("told, not condemned", False, "bold")):
         for field in report.fields:
             if field.is_leak == is_leak and field.findings:
@@ -110,9 +110,7 @@ def print_bias(report: BiasReport) -> None:
 
 def _print_head(console: Console, report: LeakReport | BiasReport, more: str) -> None:
     forms = ", ".join(_forms(report.forms))
-    console.print(
-        f"{inert(report.source)}: {report.pairs} decided pairs ({forms}){more}", markup=False, soft_wrap=True
-    )
+    console.print(f"{inert(report.source)}: {report.pairs} decided pairs ({forms}){more}", soft_wrap=True)
     passed = [
         f"{count} {what}"
         for count, what in (
@@ -123,13 +121,11 @@ def _print_head(console: Console, report: LeakReport | BiasReport, more: str) ->
         if count
     ]
     if passed:
-        console.print(f"passed over: {', '.join(passed)}", markup=False)
+        console.print(f"passed over: {', '.join(passed)}")
     for problem in report.problems:
-        console.print(f"  {inert(problem)}", markup=False, soft_wrap=True, style="dim")
+        console.print(f"  {inert(problem)}", soft_wrap=True, style="dim")
     if report.untaken:
-        console.print(
-            f"{report.untaken} prompts could not be taken apart; only their frame was looked at", markup=False
-        )
+        console.print(f"{report.untaken} prompts could not be taken apart; only their frame was looked at")
     console.print()
 
 
@@ -145,7 +141,7 @@ def _print_finding(console: Console, finding: Finding, *, with_examples: bool) -
     )
     console.print(text, soft_wrap=True)
     for example in finding.examples if with_examples else ():
-        console.print(_example(example), style="dim", soft_wrap=True, markup=False)
+        console.print(_example(example), style="dim", soft_wrap=True)
 
 
 def _example(example: Example) -> str:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 
+from rmr1.screen import print, print_text
+
 HELP = "list, show and import prompt families"
 
 
@@ -49,7 +51,8 @@ def _show(arguments: argparse.Namespace) -> int:
         ("multi-turn", family.multi),
     ):
         if text is not None:
-            print(f"--- {family.name}: {title} ---\n{text}\n")
+            print(f"--- {family.name}: {title} ---")
+            print_text(f"{text}\n")
     return 0
 
 

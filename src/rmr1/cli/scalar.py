@@ -21,6 +21,7 @@ from rmr1.cli.training import (
     print_plan,
     read_recipe_values,
 )
+from rmr1.screen import print
 
 HELP = "train a scalar reward model on pairs"
 

@@ -19,6 +19,7 @@ from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import NOTE, is_bundled, resolve_model
 from rmr1.records import PreferencePair
+from rmr1.screen import print
 
 SHOWN_ERRORS = 5
 """Unreadable rows that are printed; the rest are counted."""

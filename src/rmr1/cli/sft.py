@@ -24,6 +24,7 @@ from rmr1.cli.training import (
     print_use,
     read_recipe_values,
 )
+from rmr1.screen import print
 
 HELP = "fine-tune a judge, or train one from nothing"
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from rmr1.screen import print
+
 if TYPE_CHECKING:
     from rmr1.records import Judgment
 
@@ -39,12 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     import sys
 
-    from rich.console import Console
-
+    from rmr1.console import Console
     from rmr1.data.codec import dump_record, dumps
     from rmr1.data.runs import read_judgments
     from rmr1.judge.summary import list_failures
-    from rmr1.report.terminal import inert, print_judgment, verdict_line
+    from rmr1.report.terminal import print_judgment, verdict_line
+    from rmr1.screen import inert, one_line
 
     limit = arguments.limit if arguments.limit is not None else (0 if arguments.id else 10)
     console = Console()
@@ -63,13 +65,12 @@ def run(arguments: argparse.Namespace) -> int:
             line = verdict_line(judgment)
             failures = list_failures(judgment)
             if failures:
-                line.append(f" ({inert('; '.join(failures))})", style="red")
+                line.append(f" ({one_line('; '.join(failures))})", style="red")
             console.print(
-                f"{key[:12]}  {inert(judgment.pair.id)[:24]:<24} ",
+                f"{key[:12]}  {one_line(judgment.pair.id)[:24]:<24} ",
                 line,
                 f"  {question}",
                 sep="",
-                markup=False,
                 highlight=False,
                 soft_wrap=True,
             )

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli.options import add_label_argument
+from rmr1.screen import print
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from rmr1.screen import print
+
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """A recipe, where to train into, and how to say it."""

@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from rmr1.screen import print
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
-
+    from rmr1.console import Console
     from rmr1.world.items import WorldItem
 
 HELP = "draw labelled pairs from the synthetic world"
@@ -91,7 +92,7 @@ def _items(arguments: argparse.Namespace) -> Iterator[WorldItem]:
 
 
 def _sample(arguments: argparse.Namespace) -> int:
-    from rich.console import Console
+    from rmr1.console import Console
 
     console = Console()
     for item in _items(arguments):

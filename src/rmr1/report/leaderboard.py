@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rmr1.bench.published import MARKS, PublishedRow, Standing, marks_of
+from rmr1.console import Console
 from rmr1.report.leaderboard_plot import draw_leaderboard, shorten
-from rmr1.report.terminal import inert
+from rmr1.screen import inert
 
 __all__ = ["draw_leaderboard", "leaderboard_table", "print_leaderboard"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rmr1.bench.published import MARKS, Kind, PublishedRow, Standing, marks_of
 from rmr1.errors import ConfigError
-from rmr1.report.terminal import inert
+from rmr1.screen import inert
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

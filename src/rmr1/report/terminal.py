@@ -7,17 +7,16 @@ no markup is interpreted and control characters are shown, not sent.
 from __future__ import annotations
 
 import io
-import re
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rmr1.console import Console
 from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Messages, Vote, swap_label
+from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 PROBLEM_TEXTS = {
     "empty": "the judge wrote nothing",
@@ -35,24 +34,13 @@ PROBLEM_TEXTS = {
 }
 
 
-def inert(text: str) -> str:
-    """`text` with control characters and lone surrogates made visible: model output cannot move the cursor, colour,
-    or break off the printing."""
-    return _CONTROL.sub(_spell, text.replace("\r\n", "\n").replace("\t", "    "))
-
-
-def _spell(match: re.Match[str]) -> str:
-    number = ord(match[0])
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
-
-
 def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
     """Question, the answers, the judge's reasoning and the verdict."""
     pair = judgment.pair
-    title = Text.assemble(("Pair ", "bold"), (inert(pair.id), "bold cyan"))
+    title = Text.assemble(("Pair ", "bold"), (one_line(pair.id), "bold cyan"))
     if pair.subset:
-        title.append(f"  {inert(pair.subset)}", style="dim")
-    title.append(f"  {key[:12]}", style="dim")
+        title.append(f"  {one_line(pair.subset)}", style="dim")
+    title.append(f"  {one_line(key[:12])}", style="dim")
     console.rule(title, align="left")
     console.print(Panel(_conversation(pair.prompt), title="Question", title_align="left", border_style="dim"))
     for side, response in zip("ABCD", pair.responses, strict=False):
@@ -66,7 +54,9 @@ def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
         ]
         name = f"Answer {side}" + (f" ({', '.join(marks)})" if marks else "")
         style = "green" if pair.label == side else "dim"
-        console.print(Panel(_conversation(response), title=name, title_align="left", border_style=style))
+        console.print(
+            Panel(_conversation(response), title=Text(name), title_align="left", border_style=style)
+        )
     if judgment.scores is not None:
         console.print(f"scores: A {judgment.scores[0]:.4f}, B {judgment.scores[1]:.4f}", highlight=False)
     for number, vote in enumerate(judgment.votes, start=1):
@@ -88,19 +78,19 @@ def verdict_line(judgment: Judgment) -> Text:
     line = Text("Verdict: ", style="bold")
     if judgment.winner is None:
         line.append(
-            f"none, {PROBLEM_TEXTS.get(judgment.problem or '', judgment.problem or 'unknown')}",
+            f"none, {PROBLEM_TEXTS.get(judgment.problem or '', one_line(judgment.problem or 'unknown'))}",
             style="yellow",
         )
     elif judgment.winner == "tie":
         line.append("a tie")
     else:
-        line.append(f"{judgment.winner} is {'best' if judgment.pair.others else 'better'}")
+        line.append(f"{one_line(judgment.winner)} is {'best' if judgment.pair.others else 'better'}")
     if judgment.confidence is not None and len(judgment.votes) > 1:
         line.append(f", {round(judgment.confidence * len(judgment.votes))} of {len(judgment.votes)} votes")
     if judgment.correct is not None:
         label = judgment.pair.label
         line.append(
-            " (right)" if judgment.correct else f" (wrong, the label is {label})",
+            " (right)" if judgment.correct else f" (wrong, the label is {one_line(str(label))})",
             style="green" if judgment.correct else "red",
         )
     else:
@@ -157,7 +147,7 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     elif first != "A":
         head += f" (it saw answer {first} first, as its A)"
     spaced = [one for part in parts for one in (part, Text())][:-1]
-    console.print(Panel(Group(*spaced), title=head, title_align="left", border_style="blue"))
+    console.print(Panel(Group(*spaced), title=Text(one_line(head)), title_align="left", border_style="blue"))
 
 
 def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
@@ -165,15 +155,17 @@ def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
     said = f"[[{verdict.winner}]]" if verdict.winner else f"no verdict ({verdict.problem})"
     if is_rating and verdict.ratings:
         said = f"{verdict.ratings[0]:g} of 10"
-    line = Text.assemble(("said ", "dim"), (said, "bold"))
+    line = Text.assemble(("said ", "dim"), (one_line(said), "bold"))
     if generation.verdict_logprobs:
         import math
 
         shares = ", ".join(
-            f"P({label}) = {math.exp(value):.3f}" for label, value in generation.verdict_logprobs
+            f"P({one_line(label)}) = {math.exp(value):.3f}" for label, value in generation.verdict_logprobs
         )
         line.append(f"  {shares}", style="dim")
-    line.append(f"  {generation.completion_tokens} tokens, ended by {generation.finish_reason}", style="dim")
+    line.append(
+        f"  {generation.completion_tokens} tokens, ended by {one_line(generation.finish_reason)}", style="dim"
+    )
     return line
 
 
@@ -199,6 +191,6 @@ def _conversation(messages: Messages) -> Text:
         return Text(inert(messages[0].text))
     body = Text()
     for number, message in enumerate(messages):
-        body.append(("\n" if number else "") + f"{message.role}: ", style="bold")
+        body.append(("\n" if number else "") + f"{one_line(message.role)}: ", style="bold")
         body.append(inert(message.text))
     return body

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.live import Live
-
-PLAIN_SECONDS = 10.0
-"""Time between two plain lines."""
+from rmr1.console import Status, fit, format_seconds
 
 
 class Display:
@@ -29,54 +24,36 @@ class Display:
         self._describe = describe or describe_loss
         self._total = total
         self._first = done
-        self._quiet = quiet
-        self._started = self._printed = time.perf_counter()
-        self._live: Live | None = None
-        self._line = ""
+        self._started = time.perf_counter()
+        self._status = Status(quiet=quiet)
+        self._last: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Display:
-        if not self._quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
-            self._live.__enter__()
+        self._status.__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        if self._live is not None:
-            self._live.__exit__(*exception)
-        if not self._quiet and self._line:
-            print(self._line, file=sys.stderr)
+        self._status.__exit__(*exception)
+        if self._last is not None:
+            self._status.say(self.format_step(self._last, self._status.width))
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Show a step's figures."""
-        self._line = self.format_step(values)
-        if self._quiet:
-            return
-        now = time.perf_counter()
-        if self._live is not None:
-            self._live.update(self._line)
-        elif now - self._printed >= PLAIN_SECONDS:
-            self._printed = now
-            print(self._line, file=sys.stderr, flush=True)
+        self._last = values
+        self._status.show(lambda width: self.format_step(values, width))
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        if self._quiet:
-            return
-        if self._live is not None:
-            self._live.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        self._status.say(text)
 
-    def format_step(self, values: Mapping[str, Any]) -> str:
-        """`step 120/600 · ... · 3m10s left`."""
+    def format_step(self, values: Mapping[str, Any], width: int) -> str:
+        """`step 120/600 · 3m10s left`, with as many figures between them as fit."""
         step = int(values["step"])
         seconds = time.perf_counter() - self._started
         left = seconds / max(1, step - self._first) * (self._total - step)
-        time_left = f"{_format_seconds(left)} left" if step < self._total else _format_seconds(seconds)
-        return " · ".join([f"step {step}/{self._total}", *self._describe(values), time_left])
+        time_left = f"{format_seconds(left)} left" if step < self._total else format_seconds(seconds)
+        parts = [f"step {step}/{self._total}", *self._describe(values), time_left]
+        return fit(parts, width, dropped=range(len(parts) - 2, 0, -1))
 
 
 def describe_loss(values: Mapping[str, Any]) -> list[str]:
@@ -86,12 +63,3 @@ def describe_loss(values: Mapping[str, Any]) -> list[str]:
         f"rate {values['lr']:.1e}",
         f"{values['tokens_per_second']:.0f} tokens/s",
     ]
-
-
-def _format_seconds(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    return (
-        f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    )

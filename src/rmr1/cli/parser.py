@@ -1,0 +1,121 @@
+"""The parser of every verb: a mistake on the command line is one line that names it and the nearest right word."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from rmr1.screen import print
+
+_LONG = re.compile(r"--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
+_NUMBER = re.compile(r"-\.?\d")
+_KINDS = {int: "a whole number", float: "a number"}
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that takes no abbreviations, says one line instead of a usage page, and takes a value that
+    begins with a dash if it is no option."""
+
+    def __init__(self, **options: Any):
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = self._attach_values(list(sys.argv[1:] if args is None else args))
+        self._refuse_unknown(words)
+        found, rest = super().parse_known_args(words, namespace)
+        if rest:
+            self.error(f"{rest[0]!r} is one argument too many")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """One line on standard error; exit code 2."""
+        print(f"{self.prog}: {_reword(message)} ({self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+    def _attach_values(self, words: list[str]) -> list[str]:
+        """`--a -x` as `--a=-x`: the word after an option that takes one value is its value, unless it is an option."""
+        attached: list[str] = []
+        while words:
+            word = words.pop(0)
+            if word == "--" or self._is_verb(word):
+                return [*attached, word, *words]
+            action = self._option_string_actions.get(word)
+            if action is not None and action.nargs is None and words and self._is_dashed_value(words[0]):
+                word = f"{word}={words.pop(0)}" if word.startswith("--") else f"{word}{words.pop(0)}"
+            elif action is not None and action.nargs is None and words and not words[0].startswith("-"):
+                attached.append(word)
+                word = words.pop(0)
+            attached.append(word)
+        return attached
+
+    def _is_dashed_value(self, word: str) -> bool:
+        return word.startswith("-") and word != "-" and not _LONG.fullmatch(word) and not self._is_known(word)
+
+    def _is_known(self, word: str) -> bool:
+        known = self._option_string_actions
+        if word.startswith("--"):
+            return word.partition("=")[0] in known
+        return word[:2] in known
+
+    def _is_verb(self, word: str) -> bool:
+        return self._subparsers is not None and not word.startswith("-")
+
+    def _refuse_unknown(self, words: Iterable[str]) -> None:
+        """Said before what is missing, because a mistyped option is often why it is."""
+        takes_value = False
+        for word in words:
+            if word == "--" or (self._is_verb(word) and not takes_value):
+                return
+            looks_like_option = word.startswith("-") and word != "-" and " " not in word.partition("=")[0]
+            if looks_like_option and not _NUMBER.match(word) and not self._is_known(word):
+                name = word.partition("=")[0]
+                options = [one for one in self._option_string_actions if one.startswith("--")]
+                self.error(f"unknown option {name}{_suggest(name, options)}")
+            action = self._option_string_actions.get(word)
+            takes_value = action is not None and action.nargs is None
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        choices = [str(one) for one in action.choices]
+        is_verb = isinstance(action, argparse._SubParsersAction)
+        what = f"unknown {str(action.metavar).lower()} {value!r}" if is_verb else f"{value!r} is unknown"
+        text = f"{what}{_suggest(str(value), choices) or '; expected ' + _join(choices)}"
+        raise argparse.ArgumentError(None if is_verb else action, text)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)  # type: ignore[misc]
+        except argparse.ArgumentError:
+            if (kind := _KINDS.get(action.type)) is None:  # type: ignore[call-overload]
+                raise
+            raise argparse.ArgumentError(action, f"{arg_string!r} is not {kind}") from None
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean --model?`, or nothing if no known word is near."""
+    bare = {one.lower().lstrip("-"): one for one in known}
+    near = get_close_matches(word.lower().lstrip("-"), bare, n=1, cutoff=0.6)
+    return f"; did you mean {bare[near[0]]}?" if near else ""
+
+
+def _join(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _reword(message: str) -> str:
+    """argparse's own messages as the rest of the command says such things."""
+    if match := re.fullmatch(r"the following arguments are required: (.*)", message, re.DOTALL):
+        names = match[1].split(", ")
+        return f"{_join(names).replace(' or ', ' and ')} {'is' if len(names) == 1 else 'are'} missing"
+    if match := re.fullmatch(r"argument ([^:]*): expected one argument", message):
+        return f"{match[1]} needs a value; write {match[1].split('/')[-1]}=VALUE if it begins with a dash"
+    if match := re.fullmatch(r"argument ([^:]*): expected (\d+) arguments", message):
+        return f"{match[1]} needs {match[2]} values"
+    return re.sub(r"^argument ([^:]*): ", r"\1: ", message)

@@ -1,0 +1,135 @@
+"""What goes to the terminal is made inert here.
+
+Everything that a run, a data file, a model or a server says is printed as inert text: control characters, marks
+that turn the direction of writing and characters that cannot be seen are spelled out, not sent. `print` does so for
+one line; `guarded` does it once more for everything a command writes, libraries, warnings and tracebacks too.
+Colours of our own come from `rmr1.console`, and only on a terminal.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, TextIO
+
+_SEEN = r"\u0590-\u1fff\u2100-\U000dffff"
+"""After these (Arabic, Indic scripts, emoji, ideographs) joiners and selectors of a form belong to the writing."""
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
+    rf"|(?<![{_SEEN}])[\u200c\u200d\U000e0100-\U000e01ef]"
+)
+_OUTER_BREAKS = re.compile(r"(\n*)(.*?)(\n*)", re.DOTALL)
+
+
+def inert(text: str) -> str:
+    """`text` with control, bidirectional and invisible characters and lone surrogates spelled out: it cannot move the
+    cursor, colour, hide or reorder anything, or break off the printing. Line breaks stay."""
+    return spell(text.replace("\r\n", "\n").replace("\t", "    "))
+
+
+def one_line(text: str) -> str:
+    """`text` made inert and its line breaks spelled out: for names, labels, ids and reasons.
+
+    >>> one_line("a\\nb")
+    'a\\\\nb'
+    """
+    return inert(text).replace("\n", "\\n")
+
+
+def spell(text: str) -> str:
+    """`text` without what `inert` takes out; tabs and line breaks stay as they are."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub(_spell_one, text)
+
+
+def _spell_one(match: re.Match[str]) -> str:
+    """As JSON writes it, so that a line of JSON keeps its meaning; JSON itself leaves nothing below a space."""
+    number = ord(match[0])
+    if number < 0x20:
+        return f"\\x{number:02x}"
+    if number < 0x10000:
+        return f"\\u{number:04x}"
+    number -= 0x10000
+    return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"
+
+
+def print(
+    *values: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False
+) -> None:
+    """One line, made inert; line breaks are spelled out, but for those at its beginning and end."""
+    found = _OUTER_BREAKS.fullmatch(sep.join(map(str, values)))
+    assert found is not None
+    before, text, after = found.groups()
+    builtins.print(before, one_line(text), after, sep="", end=end, file=file, flush=flush)
+
+
+def print_text(text: str) -> None:
+    """A text of several lines, made inert."""
+    builtins.print(inert(text))
+
+
+class _Guarded:
+    """A standard stream that spells out what would act on a terminal."""
+
+    def __init__(self, stream: TextIO):
+        self.unguarded = stream
+
+    def write(self, text: str) -> int:
+        # A library's bar begins a write by going back to the beginning of its own line.
+        start = "\r" if text.startswith("\r") and "\n" not in text else ""
+        self.unguarded.write(start + spell(text[len(start) :].replace("\r\n", "\n")))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    @property
+    def buffer(self) -> _GuardedBytes:
+        return _GuardedBytes(self.unguarded)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unguarded, name)
+
+
+class _GuardedBytes:
+    """The bytes under a guarded stream: whole lines of UTF-8, such as JSON."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, data: bytes) -> int:
+        self._stream.flush()
+        text = data.decode("utf-8", errors="surrogateescape")
+        self._stream.buffer.write(spell(text).encode("utf-8"))
+        return len(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream.buffer, name)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Everything written to standard output and standard error is inert meanwhile."""
+    before = sys.stdout, sys.stderr
+    if not isinstance(sys.stdout, _Guarded):
+        sys.stdout, sys.stderr = _Guarded(sys.stdout), _Guarded(sys.stderr)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """An `excepthook` that prints an inert traceback: its last line quotes data."""
+    import traceback
+
+    with guarded():
+        traceback.print_exception(kind, error, trace)

@@ -1,0 +1,37 @@
+"""A mistake on the command line is one line that names the nearest right word."""
+
+from __future__ import annotations
+
+import pytest
+
+from rmr1.cli.main import build_parser, main
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jugde"], "rmr1: unknown verb 'jugde'; did you mean judge? (rmr1 --help)"),
+        (
+            ["judge", "p", "--modle", "x"],
+            "rmr1 judge: unknown option --modle; did you mean --model? (rmr1 judge --help)",
+        ),
+        (["show", "--rong"], "rmr1 show: unknown option --rong; did you mean --wrong? (rmr1 show --help)"),
+        (["probe", "laek", "f"], "rmr1 probe: unknown action 'laek'; did you mean leak? (rmr1 probe --help)"),
+        (["judge", "--debug"], "rmr1 judge: unknown option --debug (rmr1 judge --help)"),
+        (["judge", "p", "--order", "boht"], "'boht' is unknown; did you mean both?"),
+        (["judge", "p", "--limit", "x"], "rmr1 judge: --limit: 'x' is not a whole number"),
+        (["sft"], "rmr1 sft: RECIPE is missing (rmr1 sft --help)"),
+        (["judge", "p", "--lim", "3"], "unknown option --lim"),
+        (["show", "r", "--\x1b[31m\nx"], "unknown option --\\x1b[31m\\nx"),
+    ],
+)
+def test_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    err = capsys.readouterr().err
+    assert end.value.code == 2 and said in err and err.count("\n") == 1
+
+
+def test_values_may_begin_with_a_dash() -> None:
+    found = build_parser().parse_args(["judge", "--a", "-5", "--b", "-yes", "--question", "-x y", "-n", "3"])
+    assert (found.a, found.b, found.question, found.num_samples) == ("-5", "-yes", "-x y", 3)
