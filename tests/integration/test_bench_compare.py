@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from rmr1.bench.compare import check_baseline, compare_runs, find_source
+from rmr1.bench.compare import compare_runs, find_source
+from rmr1.bench.gates import check_baseline
 from rmr1.bench.judgebench import JUDGEBENCH
 from rmr1.bench.metrics import mcnemar_test
 from rmr1.bench.pairs import PAIRS

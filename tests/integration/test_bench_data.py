@@ -14,7 +14,8 @@ from rmr1.bench.rmb import read_rmb
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run
 from rmr1.cli.main import main
-from rmr1.data.rulings import CastVote, Ruling
+from rmr1.data.codec import dump_record
+from rmr1.data.rulings import CastVote, Ruling, number_prompt
 from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import load_scripted
 from rmr1.judge import GenerativeJudge, JudgeSettings
@@ -80,7 +81,9 @@ def always(winner, pairs):
     """Rulings of a judge that names this side of every pair, without asking."""
     vote = CastVote("given", winner, None, None)
     for pair in pairs:
-        yield Ruling(pair.id, pair.label, pair.source, pair.subset, winner, None, (vote,), None, "tagged")
+        prompt = number_prompt([dump_record(message) for message in pair.prompt])
+        about = (pair.id, pair.label, pair.source, pair.subset)
+        yield Ruling(*about, winner, None, (vote,), None, "tagged", prompt)
 
 
 PARTIAL = {

@@ -141,6 +141,7 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
         part = parts.setdefault(name, PartBuilder(name))
         total = sum(points(winner, label) for winner, _ in said)
         part.items.append(ruling.id)
+        part.clusters.append(ruling.prompt)
         part.credits.append(total > 0)
         part.no_verdict.append(sum(winner is None for winner, _ in said))
         part.ties.append(sum(winner == "tie" for winner, _ in said))

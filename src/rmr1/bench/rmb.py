@@ -140,7 +140,9 @@ class _Lists(PartBuilder):
         super().__init__(name, official)
         self.inside = PartBuilder(INSIDE + name)
         self._numbers: dict[str, int] = {}
+        self._places: list[int] = []
         self._losers: list[int] = []
+        self._prompts: list[int] = []
         self._right: dict[int, bool] = {}
 
     def add(self, row: str, loser: str, ruling: Ruling) -> None:
@@ -148,8 +150,9 @@ class _Lists(PartBuilder):
         number = self._numbers.setdefault(row, len(self._numbers))
         if number == len(self._losers):
             self._losers.append(int(loser.partition("/")[2]))
+            self._prompts.append(ruling.prompt)
         add_pair(self.inside, f"{row}:{loser}", ruling)
-        self.inside.clusters.append(number)
+        self._places.append(number)
         if len(ruling.votes) > 1 and (found := both_ways(ruling)) is not None:
             self._right[number] = self._right.get(number, True) and found[1]
 
@@ -158,7 +161,7 @@ class _Lists(PartBuilder):
         refuse_repeated(self.inside, "#")
         num = len(self._losers)
         judged, won, no_verdict, ties = [0] * num, [0] * num, [0] * num, [0] * num
-        for index, number in enumerate(self.inside.clusters):
+        for index, number in enumerate(self._places):
             judged[number] += 1
             won[number] += self.inside.credits[index]
             no_verdict[number] += self.inside.no_verdict[index]
@@ -167,6 +170,7 @@ class _Lists(PartBuilder):
             if judged[number] < self._losers[number]:
                 continue
             self.items.append(row)
+            self.clusters.append(self._prompts[number])
             self.credits.append(won[number] == self._losers[number])
             self.no_verdict.append(no_verdict[number])
             self.ties.append(ties[number])

@@ -147,6 +147,7 @@ class _Matrices(PartBuilder):
     def __init__(self, name: str, official: int):
         super().__init__(name, official, num_cells=len(CELLS))
         self._cells: dict[str, list[int | None]] = {}
+        self._prompts: dict[str, int] = {}
         self._lacking: dict[str, list[int]] = {}
         self._ways: dict[str, list[int]] = {}
 
@@ -154,6 +155,7 @@ class _Matrices(PartBuilder):
         cells = self._cells.get(item)
         if cells is None:
             cells = self._cells[item] = [None] * len(CELLS)
+            self._prompts[item] = ruling.prompt
         if cells[cell] is not None:
             raise DataError(f"pair {ruling.id!r} was judged twice")
         winner, _ = ruling.asked_first()
@@ -171,6 +173,7 @@ class _Matrices(PartBuilder):
             if None in cells:
                 continue
             self.items.append(item)
+            self.clusters.append(self._prompts[item])
             self.credits.append(cells)
             no_verdict, ties = self._lacking.get(item, (0, 0))
             self.no_verdict.append(no_verdict)

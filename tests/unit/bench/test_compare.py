@@ -11,16 +11,17 @@ import pytest
 from rmr1.bench.base import Benchmark, score_judgments
 from rmr1.bench.compare import (
     HEADER,
-    check_baseline,
     compare_outcomes,
     compare_runs,
     comparison_remarks,
     comparison_rows,
     format_p,
 )
+from rmr1.bench.draws import gather_prompts, swap
+from rmr1.bench.gates import check_baseline
 from rmr1.bench.metrics import mcnemar_power
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, Part, Whole, mean, share
-from rmr1.bench.pairing import find_changed, pair_outcomes, swap
+from rmr1.bench.pairing import find_changed, pair_outcomes
 from rmr1.bench.pairs import PAIRS
 from rmr1.bench.rmb import RMB
 from rmr1.errors import ConfigError, DataError, RunError
@@ -251,7 +252,7 @@ def test_swap_keeps_what_both_earned():
     new, old = make_part("a", [[1, 0], [0.5, 1], [0, 0]]), make_part("a", [[0, 0], [0.5, 1], [1, 1]])
     paired = pair_outcomes(make_outcomes(new), make_outcomes(old))
     total = 0
-    for first, second in swap(paired, num=50):
+    for first, second in swap(gather_prompts([paired.new, paired.old]), num=50):
         total += first.num
         sums = first.sums("a") + second.sums("a")
         # Columns of both runs together, and three items each, whatever was exchanged.
@@ -263,9 +264,9 @@ def test_swap_keeps_what_both_earned():
 def test_swap_in_batches_is_swap_at_once(monkeypatch):
     new, old = make_part("a", [1, 0, 1, 1]), make_part("a", [0, 0, 1, 0])
     paired = pair_outcomes(make_outcomes(new), make_outcomes(old))
-    at_once = [first.sums("a") for first, _ in swap(paired, num=10)]
-    monkeypatch.setattr("rmr1.bench.pairing.MOST_WEIGHTS", 20)
-    in_batches = [first.sums("a") for first, _ in swap(paired, num=10)]
+    at_once = [first.sums("a") for first, _ in swap(gather_prompts([paired.new, paired.old]), num=10)]
+    monkeypatch.setattr("rmr1.bench.draws.MOST_WEIGHTS", 20)
+    in_batches = [first.sums("a") for first, _ in swap(gather_prompts([paired.new, paired.old]), num=10)]
     assert len(at_once) == 1 and len(in_batches) > 1
     assert np.concatenate(in_batches).sum() == pytest.approx(at_once[0].sum(), rel=0.5)
     assert sum(map(len, in_batches)) == 10
