@@ -7,14 +7,15 @@ parts of the benchmark they count (in RMB a prompt may have pairs and lists).
     Outcomes, or two of the same items ──gather_prompts──> Prompts ──bootstrap──> Resamples, interval
                                                                    ──swap───────> Resamples of both, p-value
 
-*Strata.* The parts of a benchmark have fixed sizes, so prompts are drawn inside the part that holds most of
-their items (of equals the first). Parts that are left with one prompt are drawn from together.
+*Strata.* Official parts have fixed sizes, so prompts are drawn inside the one that holds most of their items (of
+equals the first). Prompts of no official part, and those that are alone in theirs, are drawn together.
 
 *Few prompts.* Of n prompts of a stratum n - 1 are drawn and weighted by n / (n - 1), which makes the variance
 of the draws that of the mean without bias (Rao and Wu 1988, section 3; McCarthy and Snowden 1985). The percentiles are
 those of Student's t instead of the normal distribution (Hesterberg 2015, "What teachers should know about the
 bootstrap", expanded percentile intervals), whose degrees of freedom are the prompts less the strata; of
 prompts of different sizes the number counts that would weigh as much if they were equal, (sum m)^2 / sum m^2.
+Of a difference only the prompts count at which the judges differ: the others say little of its variance.
 
 Prompts that have the same results everywhere are of one kind. A draw is a multinomial over the kinds: exactly
 the distribution of drawing prompts, at a cost that does not grow with their number. Two runs over the same
@@ -47,7 +48,7 @@ MOST_WEIGHTS = 4_000_000
 """Numbers that one batch of draws may hold: 32 MB."""
 
 _REST = ""
-"""The stratum of prompts that are alone in their part."""
+"""The stratum of prompts that have no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +65,22 @@ class Prompts:
     """[K] of each part: the kinds of its rows."""
 
     def freedom(self, parts: Sequence[str]) -> float | None:
-        """Degrees of freedom of a number over these parts, at least 1; None of less than two prompts."""
-        sizes_N = np.zeros(len(self.counts))
+        """Degrees of freedom of a number over these parts, at least 1; None of less than two prompts.
+
+        Of two tables, of the difference between them.
+        """
+        sizes_N, differs_N = np.zeros(len(self.counts)), np.zeros(len(self.counts), dtype=bool)
         for name in parts:
             if name in self.places:
+                rows = [tables[name].rows for tables in self.tables]
                 sizes_N[self.places[name]] += self.tables[0][name].sizes
+                differs_N[self.places[name]] |= (rows[0] != rows[-1]).any(axis=1)
         if self.counts[sizes_N > 0].sum() < 2:
             return None
+        if len(self.tables) > 1:
+            sizes_N[~differs_N] = 0
+        if not sizes_N.any():
+            return 1.0
         effective = (self.counts @ sizes_N) ** 2 / (self.counts @ sizes_N**2)
         num_strata = sum(bool(sizes_N[kinds].any()) for kinds in self.strata.values())
         return max(1.0, float(effective) - num_strata)
@@ -90,7 +100,7 @@ def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
     numbers = number_prompts([first.parts[name] for name in names])
     num_prompts = 1 + max((int(one.max()) for one in numbers), default=-1)
     kind_P = np.zeros(num_prompts, dtype=np.int64)
-    most_P, home_P = np.zeros(num_prompts), np.zeros(num_prompts, dtype=np.int64)
+    most_P, home_P = np.zeros(num_prompts), np.full(num_prompts, len(names))
     sums, holders, num_kinds = [], [], 1
     for number, (name, items_I) in enumerate(zip(names, numbers, strict=True)):
         tables = [Table(one.parts[name]) for one in outcomes]
@@ -103,9 +113,10 @@ def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
         _, kind_K = np.unique(told_apart, return_inverse=True)
         kind_P[holders_K] = num_kinds + kind_K
         num_kinds += len(holders_K)
-        is_most = sums_K[:, -1] > most_P[holders_K]
-        most_P[holders_K[is_most]] = sums_K[is_most, -1]
-        home_P[holders_K[is_most]] = number
+        if first.parts[name].official is not None:
+            is_most = sums_K[:, -1] > most_P[holders_K]
+            most_P[holders_K[is_most]] = sums_K[is_most, -1]
+            home_P[holders_K[is_most]] = number
         sums.append(sums_K)
         holders.append(holders_K)
     _, some_N, kind_P, counts_N = np.unique(
@@ -140,11 +151,11 @@ def _add_rows(columns: Floats, index_I: Numbers, num: int) -> Floats:
 
 def _stratify(names: Sequence[str], home_N: Numbers, counts_N: Numbers) -> dict[str, Numbers]:
     """The kinds by the part that is their home; one prompt alone says nothing of how prompts differ."""
-    sizes = np.bincount(home_N, counts_N, len(names))
-    is_alone = sizes[home_N] < 2
+    sizes = np.bincount(home_N, counts_N, len(names) + 1)[:-1]
     strata = {
         name: np.flatnonzero(home_N == number) for number, name in enumerate(names) if sizes[number] >= 2
     }
+    is_alone = ~np.isin(home_N, np.flatnonzero(sizes >= 2))
     if is_alone.any():
         rest = np.flatnonzero(is_alone)
         if counts_N[rest].sum() < 2 and strata:

@@ -54,6 +54,8 @@ class Part:
     """Items of the official data; None where the part is none of it, or its size is no fixed number."""
     clusters: Numbers | None = None
     """[I] number of the item's prompt, the same in every part; None where no two items share one."""
+    adds_prompts: bool = False
+    """Whether the rule adds up the items of a prompt before it adds up prompts: the same sum, rounded as such."""
     beside: Mapping[str, Floats] = field(default_factory=dict)
     """Name -> [I] further shares that the rule does not count; NaN where an item has none."""
 
@@ -261,9 +263,21 @@ class Table:
 
 def whole(outcomes: Outcomes) -> Resamples:
     """The one draw in which every item stands once: B is 1."""
-    tables = {name: Table(part) for name, part in outcomes.parts.items() if len(part)}
+    tables = {name: _sum_prompts(part) for name, part in outcomes.parts.items() if len(part)}
     places = {name: np.arange(len(one.rows)) for name, one in tables.items()}
     return Resamples(tables, np.ones((1, max(map(len, places.values()), default=0))), places)
+
+
+def _sum_prompts(part: Part) -> Table:
+    """The part's table; of one that adds up prompts, a row for each, in the order that they come in."""
+    table = Table(part)
+    if not part.adds_prompts or part.clusters is None:
+        return table
+    _, first, index = np.unique(part.clusters, return_index=True, return_inverse=True)
+    places = np.argsort(np.argsort(first))[index]
+    rows, sizes = np.zeros((len(first), table.rows.shape[1])), np.bincount(places).astype(np.float64)
+    np.add.at(rows, places, table.rows)
+    return table.replace_rows(rows, sizes)
 
 
 def estimate_values(outcomes: Outcomes, measures: Sequence[Measure]) -> list[float | None]:
@@ -306,6 +320,7 @@ class PartBuilder:
         self.name = name
         self.official = official
         self.num_cells = num_cells
+        self.adds_prompts = False
         self.items: list[str] = []
         self.credits: list[Any] = []
         self.no_verdict: list[int] = []
@@ -328,6 +343,7 @@ class PartBuilder:
             ties=np.array(self.ties, dtype=np.int32),
             official=self.official,
             clusters=np.array(self.clusters, dtype=np.int64) if self.clusters else None,
+            adds_prompts=self.adds_prompts,
             beside={name: _spread(values, num) for name, values in self._beside.items()},
         )
 

@@ -204,6 +204,7 @@ def _numbers(ruling: Ruling) -> tuple[float | None, float | None]:
 
 def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is_text: bool) -> Outcomes:
     parts = {name: PartBuilder(name, size) for name, size in SIZES.items()}
+    parts[TIES].adds_prompts = True
     # The authors' own value for a rating that cannot be read; a scalar model's number has no such value.
     stats = {
         _kind_and_number(name): compute_stats(

@@ -90,10 +90,11 @@ def test_mcnemar_by_hand():
     assert overall.test is not None
     assert overall.test.exact_p == pytest.approx(112 / 1024)
     assert overall.p == overall.test.mid_p == pytest.approx(67 / 1024)
-    # The difference of one item is +1, -1 or 0: variance 0.5 - 0.09, so its mean has s.d. 0.143.
+    # The difference of one item is +1, -1 or 0: variance 0.5 - 0.09, so its mean has s.d. 0.147. The judges
+    # differ at ten prompts: Student's t of 9 degrees of freedom.
     low, high = overall.interval
-    assert low == pytest.approx(0.3 - 1.96 * 0.143, abs=0.06)
-    assert high == pytest.approx(0.3 + 1.96 * 0.143, abs=0.06)
+    assert low == pytest.approx(0.3 - 2.26 * 0.147, abs=0.06)
+    assert high == pytest.approx(0.3 + 2.26 * 0.147, abs=0.06)
     assert comparison.shared == 20
     assert not overall.is_partial
 
@@ -218,7 +219,7 @@ def test_clusters_are_numbered_alike():
     assert paired.old.parts["a"].clusters.tolist() == [0, 0, 1, 1]
 
 
-def test_clusters_widen_the_interval_and_have_no_mcnemar():
+def test_clusters_widen_the_interval_and_are_tested_whole():
     random = np.random.default_rng(5)
     better = np.repeat(random.random(40) < 0.6, 5)
     new, old = better.astype(float), np.zeros(200)
@@ -234,7 +235,12 @@ def test_clusters_widen_the_interval_and_have_no_mcnemar():
     width = [one.interval[1] - one.interval[0] for one in (alone, together)]
     # Five equal items of a cluster are worth one: sqrt(5) = 2.24 times as wide.
     assert width[1] / width[0] == pytest.approx(5**0.5, rel=0.1)
-    assert alone.test is not None and together.test is None
+    # Of 40 prompts 24 favour the new judge and none the old one: 2 / 2^24, not 2 / 2^120.
+    assert alone.test.exact_p == pytest.approx(2 / 2**120)
+    assert together.test.exact_p == pytest.approx(2 / 2**24, rel=1e-6)
+    assert (together.test.prompts, together.prompts, alone.prompts) == (24, 40, None)
+    assert (together.better, together.worse) == (120, 0)
+    assert together.describe()["p_of"] == "mcnemar mid-p by prompt"
 
 
 def test_swap_test_is_mcnemar_where_items_are_right_or_wrong():

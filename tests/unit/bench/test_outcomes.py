@@ -88,12 +88,13 @@ def test_nothing_to_count_is_no_number():
 
 
 def test_draws_of_a_share_are_binomial():
-    """Of 400 items of which 300 are right: mean 0.75, standard deviation sqrt(0.75 * 0.25 / 400)."""
+    """Of 400 items of which 300 are right: mean 0.75, standard deviation sqrt(0.75 * 0.25 / 399)."""
     table = make_outcomes(make_part("x", [1] * 300 + [0] * 100))
     (drawn,) = draw(table, [Measure(group="g", name="n", parts=("x",))], num=4000)
     assert drawn.mean() == pytest.approx(0.75, abs=0.002)
-    assert drawn.std() == pytest.approx(sqrt(0.75 * 0.25 / 400), rel=0.05)
-    assert set(np.round(drawn * 400, 9) % 1) == {0}
+    assert drawn.std() == pytest.approx(sqrt(0.75 * 0.25 / 399), rel=0.05)
+    # One item less is drawn than there are, so that the variance is that of the mean without bias.
+    assert set(np.round(drawn * 399, 9) % 1) == {0}
 
 
 def test_distinct_rows_are_drawn_like_items():
@@ -111,29 +112,90 @@ def test_distinct_rows_are_drawn_like_items():
 
 
 def test_clusters_are_drawn_together():
-    """Ten lists of which all five pairs agree: as uncertain as ten items, not as fifty."""
+    """Ten prompts of which all five pairs agree: as uncertain as ten items, not as fifty."""
     credits = [index // 5 < 6 for index in range(50)]
     together = make_part("x", credits, clusters=[index // 5 for index in range(50)])
     apart = make_part("x", credits)
     measure = Measure(group="g", name="n", parts=("x",))
     (clustered,) = draw(make_outcomes(together), [measure], num=4000)
     (single,) = draw(make_outcomes(apart), [measure], num=4000)
-    assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 10), rel=0.05)
-    assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 50), rel=0.05)
-    # Wilson's interval is for items of their own.
-    assert Counts(make_outcomes(apart)).is_binary(measure)
-    assert not Counts(make_outcomes(together)).is_binary(measure)
+    assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 9), rel=0.05)
+    assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 49), rel=0.05)
+    counts = Counts(make_outcomes(together))
+    correct, items = counts.by_prompt(measure)
+    assert (correct.tolist(), items.tolist()) == ([5] * 6 + [0] * 4, [5] * 10)
+    assert counts.prompts(measure) == 10
+    assert Counts(make_outcomes(apart)).by_prompt(measure) is None
+
+
+def test_a_prompt_of_several_parts_is_drawn_once():
+    """Two parts of the same six prompts, of which three are right: their difference never varies."""
+    prompts, credits = [10, 20, 30, 40, 50, 60], [1, 0, 1, 0, 1, 0]
+    both = [make_part(name, credits, clusters=prompts, official=6) for name in "xy"]
+    measure = Measure(group="g", name="n", parts=("x", "y"), estimate=mean(share("x"), share("y")))
+    (together,) = draw(make_outcomes(*both), [measure], num=4000)
+    apart = make_part("y", credits, clusters=[one + 1 for one in prompts], official=6)
+    (separate,) = draw(make_outcomes(both[0], apart), [measure], num=4000)
+    assert together.std() == pytest.approx(sqrt(0.25 / 5), rel=0.05)
+    assert separate.std() == pytest.approx(sqrt(0.25 / 5 / 2), rel=0.05)
+    for one, *_ in bootstrap(gather_prompts([make_outcomes(*both)]), num=50):
+        assert (one.sums("x") == one.sums("y")).all()
+
+
+def test_prompts_that_are_alone_in_their_part_are_drawn_together():
+    """Twenty subsets of one item each: drawn each inside its own part they would never vary."""
+    table = make_outcomes(*(make_part(f"p{index}", [index % 2], official=1) for index in range(20)))
+    prompts = gather_prompts([table])
+    assert [int(prompts.counts[kinds].sum()) for kinds in prompts.strata.values()] == [20]
+    measure = Measure(group="g", name="n", parts=tuple(table.parts))
+    (drawn,) = draw(table, [measure], num=4000)
+    assert drawn.std() == pytest.approx(sqrt(0.25 / 19), rel=0.05)
+    # One part with one left over: it goes to the smallest of the others.
+    parts = {"x": [1, 0], "y": [1, 0, 1], "z": [1]}
+    rest = gather_prompts(
+        [make_outcomes(*(make_part(name, credits, official=9) for name, credits in parts.items()))]
+    )
+    assert {name: int(rest.counts[kinds].sum()) for name, kinds in rest.strata.items()} == {"x": 3, "y": 3}
+
+
+def test_one_prompt_has_no_interval():
+    table = make_outcomes(make_part("x", [0.5, 1, 0], clusters=[7, 7, 7]), make_part("y", [1, 0.5, 0]))
+    measures = [Measure(group="g", name=name, parts=(name,), estimate=share(name)) for name in "xy"]
+    one, other = estimate_intervals(table, measures, num=200)
+    assert one is None and other is not None
+    assert estimate_intervals(make_outcomes(table.parts["x"]), measures[:1], num=200) == [None]
+
+
+def test_degrees_of_freedom_are_prompts_less_strata():
+    table = make_outcomes(make_part("x", [1, 0] * 10, official=20), make_part("y", [1, 0, 1, 0], official=4))
+    prompts = gather_prompts([table])
+    assert prompts.freedom(["x"]) == pytest.approx(19)
+    assert prompts.freedom(["x", "y"]) == pytest.approx(22)
+    # Own data has no parts of fixed sizes: it is drawn as a whole.
+    own = gather_prompts([make_outcomes(make_part("x", [1, 0] * 10), make_part("y", [1, 0, 1, 0]))])
+    assert own.freedom(["x", "y"]) == pytest.approx(23)
+    # Of a difference count the prompts at which the judges differ.
+    other = make_outcomes(
+        make_part("x", [1, 0] * 7 + [0, 0] * 3, official=20), make_part("y", [0] * 4, official=4)
+    )
+    assert gather_prompts([table, other]).freedom(["x"]) == pytest.approx(3 - 1)
+    assert gather_prompts([table, table]).freedom(["x"]) == 1
+    # A prompt of eight items and eight of one weigh as 16^2 / (64 + 8) = 3.56 equal ones.
+    uneven = gather_prompts([make_outcomes(make_part("x", [1] * 16, clusters=[0] * 8 + [*range(1, 9)]))])
+    assert uneven.freedom(["x"]) == pytest.approx(256 / 72 - 1)
 
 
 def test_parts_are_strata():
     """Each part keeps its number of items in every draw, so a difference between parts adds nothing."""
-    table = make_outcomes(make_part("x", [1] * 10), make_part("y", [0] * 10))
+    table = make_outcomes(make_part("x", [1] * 10, official=10), make_part("y", [0] * 10, official=10))
     (drawn,) = draw(table, [Measure(group="g", name="n", parts=("x", "y"))], num=200)
     assert set(drawn) == {0.5}
 
 
 def test_seed_and_batches(monkeypatch):
-    table = make_outcomes(make_part("x", np.linspace(0, 1, 37)), make_part("y", [1, 0, 0]))
+    table = make_outcomes(
+        make_part("x", np.linspace(0, 1, 37), official=37), make_part("y", [1, 0, 0], official=3)
+    )
     measures = [Measure(group="g", name="n", parts=(name,)) for name in ("x", "y")]
     first = draw(table, measures, num=100, seed=1)
     assert (draw(table, measures, num=100, seed=1) == first).all()
