@@ -6,7 +6,7 @@ it: a model that writes its reasoning (`judge/generative.py`), or one that score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from rmr1.data.keys import KeyCounter, content_digest, format_key
@@ -49,12 +49,20 @@ class PairJudge(Protocol):
 
 
 def unfinished_pairs(
-    pairs: Iterable[PreferencePair], run: RunWriter | None
+    pairs: Iterable[PreferencePair],
+    run: RunWriter | None,
+    *,
+    on_finished: Callable[[str, PreferencePair], None] | None = None,
 ) -> Iterator[tuple[str, PreferencePair]]:
-    """`(key, pair)` of every pair that the run does not hold; identical pairs are told apart by number."""
+    """`(key, pair)` of every pair that the run does not hold; identical pairs are told apart by number.
+
+    `on_finished` is called with those that it holds, in the sequence of the data.
+    """
     occurrences = KeyCounter()
     for pair in pairs:
         digest = content_digest(pair)
         key = format_key(digest, occurrences.increment(digest))
         if run is None or not run.is_finished(key):
             yield key, pair
+        elif on_finished is not None:
+            on_finished(key, pair)
