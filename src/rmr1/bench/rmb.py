@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.bench.base import Benchmark
+from rmr1.bench.copies import read_rows_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
 from rmr1.bench.places import find_official
 from rmr1.bench.rmb_sizes import SIZES
@@ -30,7 +31,7 @@ from rmr1.bench.tally import (
     both_ways_measures,
     refuse_repeated,
 )
-from rmr1.data.files import read_rows
+from rmr1.data.files import Row
 from rmr1.data.rulings import Ruling
 from rmr1.errors import DataError
 from rmr1.records import Message, PreferencePair, assistant
@@ -43,6 +44,9 @@ INSIDE = "pairs of "
 _ID = re.compile(
     r"(Pairwise_set|BoN_set)/((Helpfulness|Harmlessness)/[^#]+)#([^#:]+)(?::(\d{1,4})/(\d{1,4}))?"
 )
+
+_COLUMNS = ("pair_uid", "bon_uid", "conversation_input", "chosen", "reject", "bon_best", "loser_list")
+"""What makes a row of either set what it is, with its file."""
 
 _LOSER = re.compile(r"\d{1,4}/\d{1,4}")
 
@@ -64,7 +68,8 @@ def find_rmb_files(data: Path) -> list[Path]:
 
 
 def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file; `limit` counts pairs or lists of each of the four parts.
+    """The pairs of every file; `limit` counts pairs or lists of each of the four parts. What two files hold both is
+    read once.
 
     The better answer is always `response_a`, so a judge must be asked in seeded or both orders.
 
@@ -73,27 +78,31 @@ def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
     """
     rows: Counter[str] = Counter()
     parts: Counter[tuple[str, str]] = Counter()
-    for path in find_rmb_files(data):
-        for row in read_rows(path):
-            file = str(row.data["rmb_file"]) if "rmb_file" in row.data else _tree_name(path)
-            found = _ID.fullmatch(f"{file}#0")
-            if found is None or found.group(2) not in SIZES:
-                raise DataError(f"{file!r} is no part of RMB", path=row.path, line=row.line)
-            part = (found.group(1), found.group(3))
-            number = rows[file]
-            rows[file] += 1
-            parts[part] += 1
-            if limit is not None and parts[part] > limit:
-                continue
-            try:
-                yield from _read_row(row.data, file, number)
-            except (KeyError, TypeError, ValueError) as error:
-                reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-                raise DataError(f"not a row of RMB: {reason}", path=row.path, line=row.line) from None
+    for row in read_rows_once(
+        find_rmb_files(data), lambda row: [_file_of(row), *map(row.data.get, _COLUMNS)]
+    ):
+        file = _file_of(row)
+        found = _ID.fullmatch(f"{file}#0")
+        if found is None or found.group(2) not in SIZES:
+            raise DataError(f"{file!r} is no part of RMB", path=row.path, line=row.line)
+        part = (found.group(1), found.group(3))
+        number = rows[file]
+        rows[file] += 1
+        parts[part] += 1
+        if limit is not None and parts[part] > limit:
+            continue
+        try:
+            yield from _read_row(row.data, file, number)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"not a row of RMB: {reason}", path=row.path, line=row.line) from None
 
 
-def _tree_name(path: Path) -> str:
-    """`BoN_set/Harmlessness/S1` for `.../BoN_set/Harmlessness/S1.json`."""
+def _file_of(row: Row) -> str:
+    """`BoN_set/Harmlessness/S1`, said in the row or, of `.../BoN_set/Harmlessness/S1.json`, by its place."""
+    if "rmb_file" in row.data:
+        return str(row.data["rmb_file"])
+    path = Path(row.path)
     parts = path.with_suffix("").parts
     start = max((index for index, part in enumerate(parts) if part in SETS), default=0)
     return "/".join(parts[start:])
