@@ -103,6 +103,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--resamples", type=int, default=500, help="of a bootstrap and of a swap test")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    names = sorted({one.name for one in SETTINGS})
+    parser.add_argument("--settings", nargs="+", choices=names, default=names)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ignore-prompts", action="store_true")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE")
@@ -118,7 +120,7 @@ def main() -> None:
         done = {(one["arm"], one["setting"], one["ignores_prompts"]): one for one in lines}
     for arm in arguments.arms:
         layout = lay_out(arm, arguments.shared)
-        for setting in SETTINGS:
+        for setting in (one for one in SETTINGS if one.name in arguments.settings):
             found = done.get((arm, setting.title, arguments.ignore_prompts))
             if found is None:
                 found = run_arm(arm, layout, setting, arguments)
@@ -238,7 +240,14 @@ def beta_quantiles(
         if key not in _TABLES:
             scale = 1 / icc - 1
             sample = np.sort(np.random.default_rng(1).beta(mean * scale, (1 - mean) * scale, _GRID))
-            _TABLES[key] = sample + (mean - sample.mean())
+            # To the very mean, within 0 and 1.
+            lack = mean - sample.mean()
+            sample = (
+                sample * mean / sample.mean()
+                if lack < 0
+                else sample + (1 - sample) * lack / (1 - sample.mean())
+            )
+            _TABLES[key] = sample
         is_mean = means == mean
         found[is_mean] = _TABLES[key][(quantiles[is_mean] * _GRID).astype(np.int64)]
     return found
@@ -260,17 +269,19 @@ def run_arm(arm: str, layout: Layout, setting: Setting, arguments: argparse.Name
         comparison = compare_outcomes(
             layout.benchmark, new, old, num_resamples=arguments.resamples, seed=repeat
         )
-        scores = score_outcomes(layout.benchmark, new, num_resamples=arguments.resamples, seed=repeat)
+        scores = score_outcomes(layout.benchmark, new, num_resamples=0)
         differences = {(one.group, one.name): one for one in (*comparison.overall, *comparison.figures)}
         figures = {(one.group, one.name): one for one in (*scores.overall, *scores.figures)}
+        # What is no plain share is drawn; an overall of data that is not whole has no interval otherwise.
+        lacking = [one for one in measures if figures[one.group, one.name].interval is None]
+        found = estimate_intervals(new, lacking, num=arguments.resamples, seed=repeat)
+        drawn = dict(zip((one.name for one in lacking), found, strict=True))
         for index, measure in enumerate(measures):
             difference = differences[measure.group, measure.name]
             figure = figures[measure.group, measure.name]
             assert difference.p is not None and difference.interval is not None
             counts[index, 0] += difference.p <= 0.05
-            interval = figure.interval
-            if interval is None:  # an overall of data that is not whole has none
-                (interval,) = estimate_intervals(new, [measure], num=arguments.resamples, seed=repeat)
+            interval = drawn.get(measure.name, figure.interval)
             assert interval is not None
             counts[index, 1] += interval[0] <= truths[0][index] <= interval[1]
             low, high = difference.interval

@@ -64,6 +64,15 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
     return wilson_interval(share * independent, independent)
 
 
+def share_interval(credits_I: Floats, prompts_I: Numbers) -> tuple[float, float] | None:
+    """Wilson's interval of the share of right items (credit 1), by prompt where two items share one."""
+    _, index_I = np.unique(prompts_I, return_inverse=True)
+    items_P = np.bincount(index_I).astype(np.float64)
+    if len(items_P) == len(credits_I):
+        return wilson_interval(int(credits_I.sum()), len(credits_I))
+    return clustered_interval(np.bincount(index_I, credits_I).astype(np.float64), items_P)
+
+
 def student_quantile(freedom: float, level: float = 0.95) -> float:
     """What Student's t stays within, on both sides of 0, with this chance (Hill 1970, algorithm 396).
 
