@@ -351,7 +351,13 @@ def test_comparisons_fit_a_terminal(tmp_path, capsys):
 
 def test_categories(tmp_path, capsys):
     rows = [
-        {"id": number, "subset": subset, "prompt": "Q", "chosen": "a longer answer", "rejected": "no"}
+        {
+            "id": number,
+            "subset": subset,
+            "prompt": f"Q {subset} {number}",
+            "chosen": "a longer answer",
+            "rejected": "no",
+        }
         for subset in ("donotanswer", "hep-go")
         for number in range(3)
     ]
