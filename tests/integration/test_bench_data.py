@@ -10,11 +10,13 @@ import pytest
 from rmr1.bench import rewardbench, rmbench
 from rmr1.bench.base import score_outcomes
 from rmr1.bench.judgebench import OFFICIAL, category_of, read_judgebench
+from rmr1.bench.metrics import wilson_interval
 from rmr1.bench.rmb import read_rmb
 from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run
 from rmr1.cli.main import main
-from rmr1.data.rulings import CastVote, Ruling
+from rmr1.data.codec import dump_record
+from rmr1.data.rulings import CastVote, Ruling, number_prompt
 from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import load_scripted
 from rmr1.judge import GenerativeJudge, JudgeSettings
@@ -80,7 +82,9 @@ def always(winner, pairs):
     """Rulings of a judge that names this side of every pair, without asking."""
     vote = CastVote("given", winner, None, None)
     for pair in pairs:
-        yield Ruling(pair.id, pair.label, pair.source, pair.subset, winner, None, (vote,), None, "tagged")
+        prompt = number_prompt([dump_record(message) for message in pair.prompt])
+        about = (pair.id, pair.label, pair.source, pair.subset)
+        yield Ruling(*about, winner, None, (vote,), None, "tagged", prompt)
 
 
 PARTIAL = {
@@ -151,3 +155,24 @@ def test_bundled_models_take_every_benchmark_in_one_run(shared, tmp_path, capsys
         assert sum(1 for _ in read_judgments(tmp_path / name)) == counts[name]
         order = {"tiny": "both" if name == "judgebench" else None, "tiny-scalar": "scores"}[model]
         assert order is None or scores["orders"] == {order: counts[name]}
+
+
+def test_rmb_takes_the_pairs_of_a_prompt_together(shared):
+    """6,087 pairs of 844 prompts: where prompts are right or wrong as a whole, the interval is that of prompts."""
+    benchmark = load_benchmark("rmb")
+    pairs = [pair for pair in read_rmb(shared / "data" / "rmb") if "Harmlessness" in pair.id]
+    rulings = [
+        one._replace(
+            votes=(CastVote("given", "A" if one.prompt % 4 else "B", None, None),),
+            winner="A" if one.prompt % 4 else "B",
+        )
+        for one in always("A", pairs)
+    ]
+    scores = score_outcomes(benchmark, benchmark.tally(rulings), num_resamples=500)
+    figures = {one.name: one for one in scores.figures if one.group == "harmlessness"}
+    found = figures["pairwise"]
+    assert (found.total, found.prompts) == (6087, 844)
+    low, high = found.interval
+    wilson = wilson_interval(found.correct, found.total)
+    assert 2.4 < (high - low) / (wilson[1] - wilson[0]) < 3.2  # sqrt of sum m^2 / sum m, 7.9 pairs a prompt
+    assert (figures["best of N"].total, figures["best of N"].prompts) == (1677, 819)

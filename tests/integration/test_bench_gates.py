@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.compare import check_baseline
+from rmr1.bench.gates import check_baseline
 from rmr1.bench.run import load_benchmark
 from rmr1.cli import main
 
@@ -272,12 +272,16 @@ def test_a_baseline_is_looked_at_before_judging(data, tmp_path, capsys):
 def test_data_that_is_there_twice_is_refused(tmp_path, capsys):
     rows = [jb_row(number) for number in range(30)]
     data = write_lines(tmp_path / "data" / "one.jsonl", rows).parent
-    write_lines(data / "two.jsonl", rows)
+    write_lines(data / "two.jsonl", [{**row, "question": "Q" + row["question"]} for row in rows])
     assert live(data, tmp_path / "run") == 2
     said = capsys.readouterr().err
     # Math has 56 pairs, of one set of answers.
     assert "60 items of Math, of which JudgeBench has 56: is the data there twice?" in said
     assert "Read were one.jsonl, two.jsonl" in said
+    # The same rows under another name are no further items.
+    write_lines(data / "two.jsonl", rows[3:20])
+    assert live(data, tmp_path / "run", "longer", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["overall"][0]["total"] == 30
 
 
 def test_a_folder_of_several_serves_one(data, tmp_path, capsys):
@@ -347,7 +351,13 @@ def test_comparisons_fit_a_terminal(tmp_path, capsys):
 
 def test_categories(tmp_path, capsys):
     rows = [
-        {"id": number, "subset": subset, "prompt": "Q", "chosen": "a longer answer", "rejected": "no"}
+        {
+            "id": number,
+            "subset": subset,
+            "prompt": f"Q {subset} {number}",
+            "chosen": "a longer answer",
+            "rejected": "no",
+        }
         for subset in ("donotanswer", "hep-go")
         for number in range(3)
     ]

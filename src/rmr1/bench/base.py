@@ -18,23 +18,27 @@ each; its judgments go into the same run folder format, and `tally` tells them a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rmr1.bench.metrics import wilson_interval
+from rmr1.bench.draws import estimate_intervals
+from rmr1.bench.metrics import clustered_interval, wilson_interval
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
+    Floats,
     Measure,
     Measures,
+    Numbers,
     Outcomes,
     Part,
     Whole,
-    estimate_intervals,
     estimate_values,
+    number_prompts,
 )
 from rmr1.data.hub import parse_dataset_name
 from rmr1.data.rulings import Ruling, ruling_of
@@ -58,11 +62,14 @@ class Figure:
     value: float | None
     """In [0, 1]; None where there is nothing to count."""
     interval: Interval | None = None
-    """95%: Wilson's where the number is a share of items that are right or wrong, else the bootstrap's."""
+    """95%: Wilson's where the number is a share of items that are right or wrong, else the bootstrap's; by
+    prompt where items share prompts."""
     correct: float | None = None
     """Credit earned, where the number is a plain share of items."""
     total: int = 0
     """Items."""
+    prompts: int | None = None
+    """How many prompts the items come from; None where no two share one."""
     official: int | None = None
     """How many there are in the official data; None where that is no fixed number."""
     no_verdict: int = 0
@@ -89,6 +96,8 @@ class Overall:
     total: int
     official: int | None
     """Items of the official data; None for data that is no part of it."""
+    prompts: int | None = None
+    """As a figure's."""
     correct: float | None = None
     """Credit earned, where the number is a plain share of items."""
     no_verdict: int = 0
@@ -252,7 +261,7 @@ def score_outcomes(
         orders=tuple(sorted(outcomes.orders.items())),
         problems=tuple(sorted(outcomes.problems.items())),
         variant=variant,
-        notes=(*measures.notes, *outcomes.notes),
+        notes=(*measures.notes, *outcomes.notes, *_shared_prompts(report, wholes)),
         deviations=(
             *(() if variant in (OFFICIAL_RULE, AS_PUBLISHED) else (f"scored by {variant!r}",)),
             *outcomes.deviations,
@@ -315,15 +324,50 @@ class Counts:
         return int(credit) if credit.is_integer() else credit
 
     def is_binary(self, measure: Measure) -> bool:
-        """Whether it is a share of items of their own that are right or wrong: what Wilson's interval is for."""
+        """Whether it is a share of items that are right or wrong: what Wilson's interval is for."""
         parts = self.parts(measure)
-        if not measure.is_share or any(part.clusters is not None for part in parts):
+        if not measure.is_share:
             return False
         columns = [self._column(part, measure) for part in parts]
         return all(
             column is None or bool(((column == 0) | (column == 1) | np.isnan(column)).all())
             for column in columns
         ) and all(part.credits.shape[1] == 1 for part in parts)
+
+    def prompts(self, measure: Measure) -> int | None:
+        """How many prompts its items come from; None where no two of them share one."""
+        numbers_I = self._numbers_of(measure)
+        num = len(np.unique(numbers_I))
+        return num if num < len(numbers_I) else None
+
+    def by_prompt(self, measure: Measure) -> tuple[Floats, Floats] | None:
+        """Right items and items of each prompt, of a share of right and wrong ones; None where no two share one."""
+        if self.prompts(measure) is None:
+            return None
+        columns = [self._column(part, measure) for part in self.parts(measure)]
+        values_I = np.concatenate([column[~np.isnan(column)] for column in columns if column is not None])
+        _, index_I = np.unique(self._numbers_of(measure), return_inverse=True)
+        correct_P = np.bincount(index_I, values_I).astype(np.float64)
+        return correct_P, np.bincount(index_I).astype(np.float64)
+
+    def _numbers_of(self, measure: Measure) -> Numbers:
+        """The prompt of every item that counts; nothing where no two items of any part share one."""
+        found = [np.empty(0, dtype=np.int64)]
+        for part in self.parts(measure) if self._numbers else ():
+            column = None if measure.beside is None else self._column(part, measure)
+            if column is not None:
+                found.append(self._numbers[part.name][~np.isnan(column)])
+            elif measure.beside is None:
+                found.append(self._numbers[part.name])
+        return np.concatenate(found)
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, Numbers]:
+        """The prompts of every part's items; empty where no two items share one."""
+        parts = list(self._parts.values())
+        if all(part.clusters is None for part in parts):
+            return {}
+        return dict(zip((part.name for part in parts), number_prompts(parts), strict=True))
 
     def _column(self, part: Part, measure: Measure) -> Any:
         return part.credits[:, 0] if measure.beside is None else part.beside.get(measure.beside)
@@ -335,6 +379,16 @@ class Counts:
             sum(int(np.count_nonzero(part.no_verdict)) for part in parts),
             sum(int(np.count_nonzero(part.ties)) for part in parts),
         )
+
+
+def _shared_prompts(counts: Counts, wholes: Sequence[Measure]) -> Iterator[str]:
+    """What the intervals take together."""
+    for one in wholes:
+        if (num := counts.prompts(one)) is not None:
+            where = f"{one.group}: " if len(wholes) > 1 else ""
+            yield (
+                f"{where}{counts.total(one)} items of {num} prompts; intervals take the items of a prompt together"
+            )
 
 
 def _intervals(
@@ -353,9 +407,13 @@ def _intervals(
         )
     )
     for index, measure in enumerate(measures):
-        if values[index] is not None and is_binary[index]:
+        if values[index] is None or not is_binary[index]:
+            continue
+        if (of_prompts := counts.by_prompt(measure)) is None:
             correct = counts.correct(measure)
             found[index] = wilson_interval(int(correct or 0), counts.total(measure))
+        else:
+            found[index] = clustered_interval(*of_prompts)
     return [found.get(index) for index in range(len(measures))]
 
 
@@ -368,6 +426,7 @@ def _figure(counts: Counts, measure: Measure, value: float | None, interval: Int
         interval=interval,
         correct=counts.correct(measure),
         total=counts.total(measure),
+        prompts=counts.prompts(measure),
         official=counts.official(measure),
         no_verdict=no_verdict,
         ties=ties,
@@ -384,6 +443,7 @@ def _overall(counts: Counts, whole: Whole, figure: Figure) -> Overall:
         value=figure.value if is_complete else None,
         total=counts.distinct(whole.measure),
         official=official,
+        prompts=figure.prompts,
         correct=figure.correct,
         no_verdict=figure.no_verdict,
         ties=figure.ties,

@@ -1,41 +1,41 @@
-"""Two runs of one benchmark, compared item by item, and the gate that a CI puts on it.
+"""Two runs of one benchmark, compared item by item, and the table of it.
 
     run, run ──tally──> Outcomes, Outcomes ──pair_outcomes──> Paired ──compare_outcomes──> Comparison
-                                                                                           │ check_baseline
-    BenchmarkScores, Comparison, lowest score ──────────────────────────────────────────> Gate
 
 Compared is what both runs hold (`rmr1.bench.pairing`). Every figure of the benchmark is computed
 for both runs over the shared items; its difference has
 
-- an interval: the percentile bootstrap over items, the same items drawn for both runs (clusters whole);
+- an interval: the bootstrap, the same prompts with all their items drawn for both runs (`rmr1.bench.draws`);
 - a p-value of "both judges are alike". Where the figure is a share of right items this is McNemar's test,
-  mid-p form. Elsewhere (means of sections, matrices, lists) it is the same idea by simulation, the *swap
-  test*: if the judges are alike, their results on any item may be exchanged; how often does exchanging
-  at random give a difference as large? McNemar's test is its exact form for right and wrong items.
+  mid-p form, and where items share prompts its form by prompt. Elsewhere (means of sections, matrices) it
+  is the same idea by simulation, the *swap test*: if the judges are alike, their results at any prompt may
+  be exchanged; how often does exchanging at random give a difference as large?
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmr1.bench.base import OFFICIAL_RULE, Benchmark, BenchmarkScores, Counts
-from rmr1.bench.metrics import McNemarTest, mcnemar_test, percentile_interval
+from rmr1.bench.base import OFFICIAL_RULE, Benchmark, Counts
+from rmr1.bench.draws import Prompts, bootstrap, gather_prompts, interval_of, swap
+from rmr1.bench.metrics import McNemarTest, clustered_mcnemar_test, mcnemar_test
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
     Estimate,
     Floats,
     Measure,
+    Numbers,
     Outcomes,
     Resamples,
-    bootstrap,
+    number_prompts,
     whole,
 )
-from rmr1.bench.pairing import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes, swap
+from rmr1.bench.pairing import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
 from rmr1.bench.run import read_finished
 from rmr1.data.rulings import Ruling, read_rulings, ruling_of
 from rmr1.data.runs import RUN_FILE
@@ -55,6 +55,8 @@ class Difference:
     new: float | None
     """In [0, 1]; None where there is nothing to count."""
     old: float | None
+    prompts: int | None = None
+    """How many prompts the items come from; None where no two share one."""
     difference: float | None = None
     """`new` less `old`."""
     interval: tuple[float, float] | None = None
@@ -79,7 +81,29 @@ class Difference:
         values = asdict(self)
         test = values.pop("test")
         exact = None if test is None else test["exact_p"]
-        return {**values, "p_of": "mcnemar mid-p" if test else "swap test", "mcnemar_exact_p": exact}
+        by_prompt = "" if self.prompts is None else " by prompt"
+        return {
+            **values,
+            "p_of": ("mcnemar mid-p" if test else "swap test") + by_prompt,
+            "mcnemar_exact_p": exact,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """How much of an overall score two runs share."""
+
+    group: str
+    shared: int
+    """Items that both hold."""
+    new: int
+    """Items that the new run holds."""
+    old: int
+
+    @property
+    def share(self) -> float:
+        """Of the items of the run that holds more."""
+        return self.shared / max(self.new, self.old, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +117,8 @@ class Comparison:
     """The finest division; empty where it was not asked for."""
     shared: int
     """Items of the overall scores that both runs hold."""
+    overlaps: tuple[Overlap, ...]
+    """Of every overall score that either run has."""
     only_new: LeftOut
     only_old: LeftOut
     changed: LeftOut
@@ -109,6 +135,7 @@ class Comparison:
             "figures": [one.describe() for one in self.figures],
             "categories": [one.describe() for one in self.categories],
             "shared": self.shared,
+            "overlaps": [asdict(one) for one in self.overlaps],
             "only_new": self.only_new.describe(),
             "only_old": self.only_old.describe(),
             "changed": self.changed.describe(),
@@ -160,11 +187,34 @@ def compare_runs(
         seed=seed,
         categories=categories,
     )
-    return replace(comparison, changed=left_out(sorted(changed)))
+    if not changed:
+        return comparison
+    held = [_count_items(benchmark, benchmark.tally(_rulings(source)), variant) for source in (new, old)]
+    return replace(
+        comparison,
+        changed=left_out(sorted(changed)),
+        overlaps=_overlaps(comparison.overall, *held),
+    )
 
 
 def _rulings(source: Source) -> Iterator[Ruling]:
     return read_rulings(source) if isinstance(source, Path) else map(ruling_of, source)
+
+
+def _count_items(benchmark: Benchmark, outcomes: Outcomes, variant: str) -> dict[str, int]:
+    """Overall score -> items."""
+    counts = Counts(outcomes)
+    return {one.measure.group: counts.total(one.measure) for one in benchmark.rule(outcomes, variant).overall}
+
+
+def _overlaps(
+    overall: Sequence[Difference], new: Mapping[str, int], old: Mapping[str, int]
+) -> tuple[Overlap, ...]:
+    shared = {one.group: one.items for one in overall}
+    return tuple(
+        Overlap(group=group, shared=shared.get(group, 0), new=new.get(group, 0), old=old.get(group, 0))
+        for group in dict.fromkeys([*new, *old])
+    )
 
 
 def compare_outcomes(
@@ -205,6 +255,7 @@ def compare_outcomes(
         figures=tuple(differences[len(wholes) : num_figures]),
         categories=tuple(differences[num_figures:]),
         shared=sum(len(paired.new.parts[name]) for name in scored if name in paired.new.parts),
+        overlaps=_overlaps(overall, *(_count_items(benchmark, one, variant) for one in (new, old))),
         only_new=paired.only_new,
         only_old=paired.only_old,
         changed=LeftOut(),
@@ -233,56 +284,58 @@ def _differences(paired: Paired, measures: Sequence[Measure], num: int, seed: in
     values = [
         [float(one(sample)[0]) for one in estimators] for sample in map(whole, (paired.new, paired.old))
     ]
+    prompts = gather_prompts([paired.new, paired.old])
     drawn = swapped = np.full((len(measures), 1), np.nan)
     if num:
-        drawn = np.concatenate(
-            [
-                _subtract(estimators, *pair)
-                for pair in bootstrap([paired.new, paired.old], num=num, seed=seed)
-            ],
-            axis=1,
-        )
-        swapped = np.concatenate(
-            [_subtract(estimators, *pair) for pair in swap(paired, num=num, seed=seed)], axis=1
-        )
+        drawn = _draw(estimators, bootstrap(prompts, num=num, seed=seed))
+        swapped = _draw(estimators, swap(prompts, num=num, seed=seed))
     return [
-        _difference(paired, measure, (values[0][index], values[1][index]), drawn[index], swapped[index])
+        _difference(
+            paired, prompts, measure, (values[0][index], values[1][index]), drawn[index], swapped[index]
+        )
         for index, measure in enumerate(measures)
     ]
 
 
-def _subtract(estimators: Sequence[Estimate], new: Resamples, old: Resamples) -> Floats:
-    """[measures, B]."""
-    return np.stack([one(new) - one(old) for one in estimators])
+def _draw(estimators: Sequence[Estimate], pairs: Iterable[tuple[Resamples, ...]]) -> Floats:
+    """[measures, B] new less old."""
+    return np.concatenate(
+        [np.stack([one(new) - one(old) for one in estimators]) for new, old in pairs], axis=1
+    )
 
 
 def _difference(
-    paired: Paired, measure: Measure, values: tuple[float, float], drawn_R: Floats, swapped_R: Floats
+    paired: Paired,
+    prompts: Prompts,
+    measure: Measure,
+    values: tuple[float, float],
+    drawn_R: Floats,
+    swapped_R: Floats,
 ) -> Difference:
     counts = Counts(paired.new)
-    items = counts.total(measure)
     changes = _changes(paired, measure)
+    better, worse = (None, None) if changes is None else (int(changes.better), int(changes.worse))
     new, old = (None if np.isnan(value) else value for value in values)
     found = Difference(
         group=measure.group,
         name=measure.name,
-        items=items,
+        items=counts.total(measure),
+        prompts=counts.prompts(measure),
         new=new,
         old=old,
-        better=None if changes is None else changes[0],
-        worse=None if changes is None else changes[1],
+        better=better,
+        worse=worse,
     )
     if new is None or old is None:
         return found
     difference = new - old
     test, p = None, None
     if changes is not None and counts.is_binary(measure) and Counts(paired.old).is_binary(measure):
-        test = mcnemar_test(*changes)
+        test = _test(changes, found.prompts is not None)
         p = test.mid_p
     elif len(known := swapped_R[~np.isnan(swapped_R)]):
         p = _share_as_large(known, difference)
-    drawn_R = drawn_R[~np.isnan(drawn_R)]
-    interval = percentile_interval(drawn_R) if len(drawn_R) else None
+    interval = interval_of(prompts, measure, drawn_R)
     return replace(found, difference=difference, interval=interval, p=p, test=test)
 
 
@@ -292,12 +345,38 @@ def _share_as_large(swapped_R: Floats, difference: float) -> float:
     return float(1 + as_large) / (1 + len(swapped_R))
 
 
-def _changes(paired: Paired, measure: Measure) -> tuple[int, int] | None:
-    """Items with more and with less credit; None where the measure may look at some cells of an item only."""
-    better = worse = 0
-    for name in measure.parts:
-        if name not in paired.new.parts:
-            continue
+class _Changes(NamedTuple):
+    """What the new judge earned more than the old one."""
+
+    change_I: Floats
+    """Of every item."""
+    prompts_I: Numbers
+    """The number of its prompt."""
+
+    @property
+    def better(self) -> int:
+        """Items with more credit."""
+        return int(np.count_nonzero(self.change_I > 1e-12))
+
+    @property
+    def worse(self) -> int:
+        return int(np.count_nonzero(self.change_I < -1e-12))
+
+
+def _test(changes: _Changes, shares_prompts: bool) -> McNemarTest:
+    if not shares_prompts:
+        return mcnemar_test(changes.better, changes.worse)
+    _, index_I = np.unique(changes.prompts_I, return_inverse=True)
+    change_P = np.rint(np.bincount(index_I, changes.change_I)).astype(np.int64)
+    return clustered_mcnemar_test(change_P, changes.better, changes.worse)
+
+
+def _changes(paired: Paired, measure: Measure) -> _Changes | None:
+    """None where the measure may look at some cells of an item only."""
+    names = [name for name in measure.parts if name in paired.new.parts]
+    found, prompts = [np.empty(0)], [np.empty(0, dtype=np.int64)]
+    numbers = number_prompts([paired.new.parts[name] for name in names])
+    for name, numbers_I in zip(names, numbers, strict=True):
         new, old = paired.new.parts[name], paired.old.parts[name]
         if measure.beside is not None:
             if measure.beside not in new.beside:
@@ -307,75 +386,10 @@ def _changes(paired: Paired, measure: Measure) -> tuple[int, int] | None:
             change = (new.credits - old.credits).sum(axis=1)
         else:
             return None
-        better += int(np.count_nonzero(change > 1e-12))
-        worse += int(np.count_nonzero(change < -1e-12))
-    return better, worse
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """Whether a CI may pass."""
-
-    is_passed: bool
-    line: str
-    """What was seen and what was expected, in one line."""
-
-    def sentence(self) -> str:
-        return f"gate {'passed' if self.is_passed else 'FAILED'}: {self.line}"
-
-    def describe(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def check_fail_under(percent: float) -> None:
-    """
-    Raises:
-        ConfigError: the limit is no percentage above 1 (0.8 is taken for a slip of 80).
-    """
-    if percent != 0 and not 1 < percent <= 100:
-        raise ConfigError(f"--fail-under {percent:g}: expected a percentage, as 80 for 80%")
-
-
-def check_baseline(
-    scores: BenchmarkScores, comparison: Comparison | None = None, fail_under: float | None = None
-) -> Gate:
-    """The gate of `--fail-under` and `--baseline`; each of them may be left out.
-
-    `fail_under` (in percent) is an absolute floor, as in coverage tools: every overall score must reach it,
-    and one that is not there (partial data) does not. `comparison` asks for no significant loss: an
-    overall score below the baseline's with p at most 0.05. A fixed number of points would let small
-    benchmarks fail by chance and large losses of large ones pass; what chance explains does not fail.
-
-    Raises:
-        ConfigError: `fail_under` is no percentage.
-    """
-    failed: list[str] = []
-    passed: list[str] = []
-    if fail_under is not None:
-        check_fail_under(fail_under)
-        for one in scores.overall:
-            name = _name_overall(scores.benchmark, one.group)
-            if one.value is None:
-                failed.append(f"{name} has no overall score to hold against {fail_under:g}% ({one.status})")
-            # A score that prints as the limit reaches it: 79.9999...% by rounding error is 80%.
-            elif 100 * one.value < fail_under - 1e-9:
-                failed.append(f"{name} {100 * one.value:.2f}% is under {fail_under:g}%")
-            else:
-                passed.append(f"{name} {100 * one.value:.2f}% reaches {fail_under:g}%")
-    for other in () if comparison is None else comparison.overall:
-        name = _name_overall(scores.benchmark, other.group)
-        if other.difference is None or other.p is None:
-            reason = (
-                "nothing to count in what both hold" if other.difference is None else "no resamples drawn"
-            )
-            failed.append(f"{name} cannot be compared with the baseline: {reason}")
-        elif other.is_worse:
-            failed.append(f"{name} is worse than the baseline: {format_difference(other)}")
-        else:
-            passed.append(f"{name} is not significantly worse than the baseline: {format_difference(other)}")
-    if not failed and not passed:
-        failed.append(f"{scores.benchmark} has no overall score, because nothing was judged")
-    return Gate(is_passed=not failed, line="; ".join(failed or passed))
+        is_known = ~np.isnan(change)
+        found.append(change[is_known])
+        prompts.append(numbers_I[is_known])
+    return _Changes(np.concatenate(found), np.concatenate(prompts))
 
 
 HEADER = ("group", "score", "new %", "old %", "points", "95%", "p", "+/-", "items")
@@ -414,20 +428,27 @@ def comparison_remarks(comparison: Comparison) -> list[str]:
         lines.append("overall is of a part of the data; it is not the whole score of either run")
     both = (*comparison.overall, *comparison.figures, *comparison.categories)
     lines.append("+/-: items for which the new judge earned more, and less")
-    if any(one.test for one in both):
+    shared = max((one for one in both if one.prompts is not None), key=lambda one: one.items, default=None)
+    if shared is not None:
+        lines.append(
+            f"{shared.items} items of {shared.prompts} prompts; intervals and tests take the items of a prompt together"
+        )
+    tests = [one.test for one in both if one.test]
+    if any(one.prompts is None for one in tests):
         lines.append("p: McNemar's test of these two counts, mid-p")
+    if any(one.prompts is not None for one in tests):
+        lines.append(
+            "p where items share prompts: McNemar's test by prompt (all ways to exchange the judges' results at "
+            "whole prompts), mid-p"
+        )
     if any(one.p is not None and one.test is None for one in both):
-        lines.append("p*: swap test (the judges' results exchanged item by item at random)")
+        lines.append("p*: swap test (the judges' results exchanged prompt by prompt at random)")
     lines += comparison.notes
     return lines
 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f}"
-
-
-def _name_overall(benchmark: str, group: str) -> str:
-    return benchmark if benchmark == group else f"{benchmark} {group}"
 
 
 def format_difference(one: Difference) -> str:

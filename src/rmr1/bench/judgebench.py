@@ -9,15 +9,16 @@ models) follows the same rule. All scores are micro averages.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rmr1.bench.base import Benchmark, list_sources
+from rmr1.bench.copies import columns_of, read_rows_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
 from rmr1.bench.places import find_official
 from rmr1.bench.tally import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, has_beside
-from rmr1.data.files import read_rows
 from rmr1.data.rulings import Ruling
 from rmr1.errors import DataError
 from rmr1.records import Label, PreferencePair, assistant, swap_label, user
@@ -77,15 +78,15 @@ def find_judgebench_files(data: Path) -> list[Path]:
 
 
 def read_judgebench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file; `limit` is per file.
+    """The pairs of every file; `limit` is per file. What two files hold both is read once.
 
     Raises:
         DataError: a file cannot be read, or a row is not JudgeBench's.
     """
-    for path in list_sources(find_judgebench_files, data):
-        for number, row in enumerate(read_rows(path)):
-            if limit is not None and number >= limit:
-                break
+    numbers: Counter[str] = Counter()
+    for row in read_rows_once(list_sources(find_judgebench_files, data), columns_of(*_TEXTS)):
+        numbers[row.path] += 1
+        if limit is None or numbers[row.path] <= limit:
             yield read_judgebench_pair(row.data, row.path, row.line)
 
 
@@ -141,6 +142,7 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
         part = parts.setdefault(name, PartBuilder(name))
         total = sum(points(winner, label) for winner, _ in said)
         part.items.append(ruling.id)
+        part.clusters.append(ruling.prompt)
         part.credits.append(total > 0)
         part.no_verdict.append(sum(winner is None for winner, _ in said))
         part.ties.append(sum(winner == "tie" for winner, _ in said))

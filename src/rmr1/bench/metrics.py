@@ -1,24 +1,29 @@
 """Statistics of scores: pure functions of counts and arrays.
 
 Intervals of shares (Wilson), intervals of anything else from its bootstrap values, two judges on the same
-items (McNemar's exact test and its mid-p form) and how often that test would notice a difference. The
-draws of a bootstrap are in `rmr1.bench.outcomes`. R is the number of resamples or repeats.
+items (McNemar's exact test and its mid-p form) and how often that test would notice a difference. Of items
+that share prompts: the same interval and the same test by prompt. The draws of a bootstrap are in
+`rmr1.bench.draws`. R is the number of resamples or repeats, P the number of prompts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, lgamma, log, sqrt
+from math import cos, erfc, exp, expm1, lgamma, log, pi, sin, sqrt
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Numbers = NDArray[np.int64]
 
 Z_95 = 1.959963984540054
 """Normal quantile of a two-sided 95% interval."""
 
 
-def wilson_interval(correct: int, total: int, z: float = Z_95) -> tuple[float, float] | None:
+def wilson_interval(correct: float, total: float, z: float = Z_95) -> tuple[float, float] | None:
     """Wilson's score interval of a share, within [0, 1]; None where there is nothing to count.
 
     Good for small counts and shares near 0 or 1 (Wilson 1927): `wilson_interval(8, 10)` is
@@ -36,9 +41,75 @@ def wilson_interval(correct: int, total: int, z: float = Z_95) -> tuple[float, f
     return 0.0 if correct == 0 else center - half, 1.0 if correct == total else center + half
 
 
-def percentile_interval(values_R: NDArray[np.floating], level: float = 0.95) -> tuple[float, float]:
-    """The central `level` of bootstrap values (Efron 1979), linear between order statistics."""
-    tail = 50 * (1 - level)
+def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float] | None:
+    """Wilson's interval of the share of right items, for items that come in prompts; None of less than two.
+
+    `correct_P` of the `items_P` of each prompt are right. The interval is that of as many independent items as
+    would have the variance that is seen between the prompts, less for few prompts (Student's t; Korn and
+    Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts").
+    They are never more than the items; where all or none are right, they are as many as the prompts.
+    """
+    total = float(items_P.sum())
+    if np.count_nonzero(items_P) < 2:
+        return None
+    share = float(correct_P.sum()) / total
+    num_prompts = total**2 / float((items_P**2).sum())  # that would weigh as much if they were equal
+    independent = num_prompts
+    if 0 < share < 1:
+        many = len(items_P) / (len(items_P) - 1)
+        variance = many * float(((correct_P - share * items_P) ** 2).sum()) / total**2
+        least = share * (1 - share) / total
+        independent = share * (1 - share) / max(variance, least)
+    independent *= (Z_95 / student_quantile(num_prompts - 1)) ** 2
+    return wilson_interval(share * independent, independent)
+
+
+def share_interval(credits_I: Floats, prompts_I: Numbers) -> tuple[float, float] | None:
+    """Wilson's interval of the share of right items (credit 1), by prompt where two items share one."""
+    _, index_I = np.unique(prompts_I, return_inverse=True)
+    items_P = np.bincount(index_I).astype(np.float64)
+    if len(items_P) == len(credits_I):
+        return wilson_interval(int(credits_I.sum()), len(credits_I))
+    return clustered_interval(np.bincount(index_I, credits_I).astype(np.float64), items_P)
+
+
+def student_quantile(freedom: float, level: float = 0.95) -> float:
+    """What Student's t stays within, on both sides of 0, with this chance (Hill 1970, algorithm 396).
+
+    Right to four digits from 2 degrees of freedom on; `student_quantile(10)` is 2.228.
+    """
+    tail, n = 1 - level, max(1.0, freedom)
+    if n == 1:
+        return cos(tail * pi / 2) / sin(tail * pi / 2)
+    a = 1 / (n - 0.5)
+    b = 48 / a**2
+    c = ((20700 * a / b - 98) * a - 16) * a + 96.36
+    d = ((94.5 / (b + c) - 3) / b + 1) * sqrt(a * pi / 2) * n
+    y = (d * tail) ** (2 / n)
+    if y > 0.05 + a:
+        x = NormalDist().inv_cdf(tail / 2)
+        y = x * x
+        if n < 5:
+            c += 0.3 * (n - 4.5) * (x + 0.6)
+        c += (((0.05 * d * x - 5) * x - 7) * x - 2) * x + b
+        y = (((((0.4 * y + 6.3) * y + 36) * y + 94.5) / c - y - 3) / b + 1) * x
+        y = expm1(a * y * y)
+    else:
+        y = ((1 / (((n + 6) / (n * y) - 0.089 * d - 0.822) * (n + 2) * 3) + 0.5 / (n + 4)) * y - 1) * (
+            n + 1
+        ) / (n + 2) + 1 / y
+    return sqrt(n * y)
+
+
+def percentile_interval(
+    values_R: Floats, level: float = 0.95, *, freedom: float | None = None
+) -> tuple[float, float]:
+    """The central `level` of bootstrap values (Efron 1979), linear between order statistics.
+
+    With degrees of freedom, the percentiles are those at which a normal distribution stands where Student's t
+    has its own (Hesterberg 2015): of 10 the central 97.4%.
+    """
+    tail = 50 * (1 - level if freedom is None else erfc(student_quantile(freedom, level) / sqrt(2)))
     low, high = np.percentile(values_R, [tail, 100 - tail])
     return float(low), float(high)
 
@@ -55,6 +126,8 @@ class McNemarTest:
     mid_p: float
     """The exact one less half the probability of what was seen, each side; size close to nominal
     (Lancaster 1961; recommended by Fagerland, Lydersen and Laake 2013)."""
+    prompts: int | None = None
+    """Prompts that favour one of the judges, where items share prompts and these were exchanged whole."""
 
     @property
     def discordant(self) -> int:
@@ -72,6 +145,37 @@ def mcnemar_test(only_first: int, only_second: int) -> McNemarTest:
         only_second=only_second,
         exact_p=min(1.0, 2 * tail),
         mid_p=min(1.0, 2 * tail - point),
+    )
+
+
+def clustered_mcnemar_test(changes_P: Numbers, only_first: int, only_second: int) -> McNemarTest:
+    """McNemar's test of items that come in prompts: `changes_P` of each prompt is how many of its items only the
+    first got right, less those that only the second did.
+
+    If the judges are alike, their results at a prompt may be exchanged, which turns the sign of its change. The
+    p-value is the share of all ways to turn signs that give a sum as large as the one seen; where every
+    prompt has one item these are McNemar's binomial counts. It is exact for alike judges however few the prompts
+    (sign changes: Canay, Romano and Shaikh 2017), and with many prompts it is the clustered chi-square of
+    Obuchowski (1998) and Durkalski et al. (2003), which needs no more than equal shares.
+
+    All ways are counted at once: the sum's characteristic function is a product of cosines. Right to some 1e-13.
+    """
+    sizes, counts = np.unique(np.abs(changes_P[changes_P != 0]), return_counts=True)
+    total, seen = int(sizes @ counts), abs(int(changes_P.sum()))
+    # As in McNemar's test, what is counted is the smaller side: (total - sum) / 2, from 0 to total.
+    angles = pi * np.arange(total + 1) / (total + 1)
+    turned = np.exp(-1j * total * angles)
+    for size, count in zip(sizes, counts, strict=True):
+        turned *= np.cos(size * angles) ** count
+    chances = np.fft.ifft(turned).real
+    fewer = (total - seen) // 2
+    tail, point = max(0.0, float(chances[: fewer + 1].sum())), max(0.0, float(chances[fewer]))
+    return McNemarTest(
+        only_first=only_first,
+        only_second=only_second,
+        exact_p=min(1.0, 2 * tail),
+        mid_p=min(1.0, max(0.0, 2 * tail - point)),
+        prompts=int(counts.sum()),
     )
 
 

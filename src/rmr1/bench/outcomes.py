@@ -1,14 +1,14 @@
-"""The table that every number of a benchmark comes from, and the bootstrap of such a number.
+"""The table that every number of a benchmark comes from.
 
     judgments ──tally──> Outcomes (Part by Part) ──rule──> Measures ──> values, intervals, comparisons
 
 An `Outcomes` holds, part by part, what the benchmark's rule gives each item. A `Measure` says how one
 number comes from the parts: an *estimate*, a function of `Resamples`. `Resamples` are B draws of every
 part's items; the value itself is the estimate of the one draw in which every item stands once
-(`whole`), an interval comes from B drawn with replacement inside each part (`bootstrap`). So live runs,
-stored judgments, intervals and the comparison of two runs all share one path.
+(`whole`), an interval comes from B that draw prompts (`rmr1.bench.draws`). So live runs, stored judgments,
+intervals and the comparison of two runs all share one path.
 
-Letters in shapes: B resamples, I items of a part, C cells, K rows (distinct items, see below), D columns.
+Letters in shapes: B resamples, I items of a part, C cells, K rows, D columns.
 
 Estimates are put together from four functions, and from any other function of `Resamples`:
 
@@ -17,30 +17,23 @@ Estimates are put together from four functions, and from any other function of `
     weighted_mean({share("a"): 984, ...})           mean by official sizes
     share("chat", cells=(1, 2, 5))                  some cells of a matrix
     lambda resamples: f(resamples.rows("ties"), resamples.weights("ties"))      [K, D], [B, K] -> [B]
-
-Items of one part that have the same columns are exchangeable, so a draw is a multinomial over the
-*distinct* rows: exactly the distribution of drawing items, at a cost that does not grow with their
-number. Items of one cluster (the pairs of one list) are drawn together; their row is their sum.
-Two runs over the same items, in the same order, are drawn together by `bootstrap([first, second])`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.bench.metrics import percentile_interval
-
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
 NUM_RESAMPLES = 2000
-MOST_WEIGHTS = 4_000_000
-"""Numbers that one batch of draws may hold: 32 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +52,10 @@ class Part:
     """[I] how many judgments of the item were ties."""
     official: int | None = None
     """Items of the official data; None where the part is none of it, or its size is no fixed number."""
-    clusters: NDArray[np.int64] | None = None
-    """[I] number of the item's cluster, from 0; None where every item is one."""
+    clusters: Numbers | None = None
+    """[I] number of the item's prompt, the same in every part; None where no two items share one."""
+    adds_prompts: bool = False
+    """Whether the rule adds up the items of a prompt before it adds up prompts: the same sum, rounded as such."""
     beside: Mapping[str, Floats] = field(default_factory=dict)
     """Name -> [I] further shares that the rule does not count; NaN where an item has none."""
 
@@ -97,29 +92,31 @@ class Outcomes:
 class Resamples:
     """B draws of every part's items, as weights of its rows."""
 
-    def __init__(self, tables: Mapping[str, Table], weights: Mapping[str, Floats], num: int):
+    def __init__(self, tables: Mapping[str, Table], weights: Floats, places: Mapping[str, Numbers]):
+        """`weights` is [B, N]; `places` says of every part which of the N its rows are."""
         self._tables = tables
         self._weights = weights
+        self._places = places
         self._sums: dict[str, Floats] = {}
-        self.num = num
+        self.num = len(weights)
         """B."""
 
     def __contains__(self, part: str) -> bool:
         return part in self._tables
 
     def rows(self, part: str) -> Floats:
-        """[K, D] distinct rows: the cells, and after them what `Part.beside` holds."""
+        """[K, D] the cells, and after them what `Part.beside` holds."""
         return self._tables[part].rows
 
     def weights(self, part: str) -> Floats:
         """[B, K] how often each row was drawn."""
-        return self._weights[part]
+        return self._weights[:, self._places[part]]
 
     def sums(self, part: str) -> Floats:
         """[B, D + 1] column sums of the drawn items; the last column is how many they are."""
         if part not in self._sums:
             table = self._tables[part]
-            self._sums[part] = self._weights[part] @ np.column_stack([table.rows, table.sizes])
+            self._sums[part] = self.weights(part) @ np.column_stack([table.rows, table.sizes])
         return self._sums[part]
 
     def credits(self, part: str, cells: Sequence[int] | None = None) -> Floats:
@@ -243,7 +240,7 @@ class Measures:
 
 
 class Table:
-    """The distinct rows of a part: cells, then value and presence of every share that stands beside."""
+    """The rows of a part, an item each: cells, then value and presence of every share that stands beside."""
 
     def __init__(self, part: Part):
         self.num_cells = part.credits.shape[1]
@@ -255,65 +252,32 @@ class Table:
         self.rows: Floats = np.concatenate(columns, axis=1, dtype=np.float64)
         """[K, D]."""
         self.sizes: Floats = np.ones(len(self.rows))
-        """[K] items in a row's cluster: ones without clusters."""
-        self.counts: NDArray[np.int64] = np.ones(len(self.rows), dtype=np.int64)
-        """[K] how many clusters have that row."""
-        if part.clusters is not None:
-            self._join(part.clusters)
+        """[K] how many items a row is the sum of."""
 
-    def _join(self, clusters: NDArray[np.int64]) -> None:
-        num = int(clusters.max()) + 1 if len(clusters) else 0
-        rows = np.zeros((num, self.rows.shape[1]))
-        np.add.at(rows, clusters, self.rows)
-        sizes = np.bincount(clusters, minlength=num).astype(np.float64)
-        self.rows, self.sizes = rows[sizes > 0], sizes[sizes > 0]
-        self.counts = np.ones(len(self.rows), dtype=np.int64)
+    def replace_rows(self, rows: Floats, sizes: Floats) -> Table:
+        """The same columns with other rows."""
+        table = copy(self)
+        table.rows, table.sizes = rows, sizes
+        return table
 
 
 def whole(outcomes: Outcomes) -> Resamples:
     """The one draw in which every item stands once: B is 1."""
-    tables = {name: Table(part) for name, part in outcomes.parts.items() if len(part)}
-    return Resamples(tables, {name: np.ones((1, len(one.rows))) for name, one in tables.items()}, 1)
+    tables = {name: _sum_prompts(part) for name, part in outcomes.parts.items() if len(part)}
+    places = {name: np.arange(len(one.rows)) for name, one in tables.items()}
+    return Resamples(tables, np.ones((1, max(map(len, places.values()), default=0))), places)
 
 
-def bootstrap(
-    outcomes: Sequence[Outcomes], *, num: int = NUM_RESAMPLES, seed: int = 0
-) -> Iterator[tuple[Resamples, ...]]:
-    """Draw clusters with replacement inside every part, `num` times in all, in batches of bounded size.
-
-    Each batch is one `Resamples` per outcomes: the same items drawn for all of them, which must hold the
-    same items in the same order. A part's draws depend on the seed, its name and its own rows alone.
-    """
-    tables = _distinct(
-        [{name: Table(part) for name, part in one.parts.items() if len(part)} for one in outcomes]
-    )
-    first = tables[0]
-    generators = {
-        name: np.random.default_rng([seed, crc32(name.encode(errors="surrogatepass"))]) for name in first
-    }
-    num_rows = sum(len(one.rows) for one in first.values())
-    batch = max(1, min(num, MOST_WEIGHTS // max(1, num_rows)))
-    for start in range(0, num, batch):
-        size = min(batch, num - start)
-        weights: dict[str, Floats] = {}
-        for name, table in first.items():
-            total = int(table.counts.sum())
-            drawn = generators[name].multinomial(total, table.counts / total, size=size)
-            weights[name] = drawn.astype(np.float64)
-        yield tuple(Resamples(one, weights, size) for one in tables)
-
-
-def _distinct(tables: Sequence[dict[str, Table]]) -> Sequence[dict[str, Table]]:
-    """Each part's equal rows made one; rows are equal where they are so in every one of the tables."""
-    for name, first in tables[0].items():
-        same = [one[name] for one in tables]
-        if any(len(one.rows) != len(first.rows) for one in same):
-            raise ValueError(f"part {name!r} does not hold the same items everywhere")
-        joined = np.column_stack([column for one in same for column in (one.rows, one.sizes)])
-        _, indices, counts = np.unique(joined, axis=0, return_index=True, return_counts=True)
-        for one in same:
-            one.rows, one.sizes, one.counts = one.rows[indices], one.sizes[indices], counts
-    return tables
+def _sum_prompts(part: Part) -> Table:
+    """The part's table; of one that adds up prompts, a row for each, in the order that they come in."""
+    table = Table(part)
+    if not part.adds_prompts or part.clusters is None:
+        return table
+    _, first, index = np.unique(part.clusters, return_index=True, return_inverse=True)
+    places = np.argsort(np.argsort(first))[index]
+    rows, sizes = np.zeros((len(first), table.rows.shape[1])), np.bincount(places).astype(np.float64)
+    np.add.at(rows, places, table.rows)
+    return table.replace_rows(rows, sizes)
 
 
 def estimate_values(outcomes: Outcomes, measures: Sequence[Measure]) -> list[float | None]:
@@ -323,27 +287,30 @@ def estimate_values(outcomes: Outcomes, measures: Sequence[Measure]) -> list[flo
     return [None if np.isnan(value) else value for value in values]
 
 
-def draw_values(
-    outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
-) -> Floats:
-    """[measures, num] bootstrap values, all from the same draws; NaN where there is nothing to count."""
-    estimators = [measure.estimator() for measure in measures]
-    batches = [
-        np.stack([estimator(sample) for estimator in estimators])
-        for (sample,) in bootstrap([outcomes], num=num, seed=seed)
-    ]
-    return np.concatenate(batches, axis=1) if batches else np.empty((len(measures), 0))
+def number_prompts(parts: Sequence[Part]) -> list[Numbers]:
+    """[I] of each part: the number of every item's prompt, from 0; equal in all of them where the prompt is."""
+    known = [part.clusters for part in parts if part.clusters is not None]
+    distinct, index = (
+        np.unique(np.concatenate(known), return_inverse=True) if known else (np.empty(0), np.empty(0, int))
+    )
+    found, start, after = [], 0, len(distinct)
+    for part in parts:
+        if part.clusters is None:
+            found.append(np.arange(after, after + len(part)))
+            after += len(part)
+        else:
+            found.append(index[start : start + len(part)])
+            start += len(part)
+    return found
 
 
-def estimate_intervals(
-    outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
-) -> list[tuple[float, float] | None]:
-    """95% percentile bootstrap intervals, all from the same draws; None where there is nothing to count."""
-    if not measures:
-        return []
-    values = draw_values(outcomes, measures, num=num, seed=seed)
-    known = (row[~np.isnan(row)] for row in values)
-    return [percentile_interval(row) if len(row) else None for row in known]
+def drop_lone_prompts(parts: Sequence[Part]) -> list[Part]:
+    """The same parts, without clusters where no two items of any of them share a prompt."""
+    numbers = number_prompts(parts)
+    num_items = sum(map(len, numbers))
+    if num_items and len(np.unique(np.concatenate(numbers))) < num_items:
+        return list(parts)
+    return [replace(part, clusters=None) for part in parts]
 
 
 class PartBuilder:
@@ -353,12 +320,13 @@ class PartBuilder:
         self.name = name
         self.official = official
         self.num_cells = num_cells
+        self.adds_prompts = False
         self.items: list[str] = []
         self.credits: list[Any] = []
         self.no_verdict: list[int] = []
         self.ties: list[int] = []
-        self.clusters: list[int] = []
-        """Empty where every item is a cluster of its own."""
+        self.clusters = array("q")
+        """The number of each item's prompt (`Ruling.prompt`); empty where every item has its own."""
         self._beside: dict[str, dict[int, float]] = {}
 
     def note(self, name: str, value: float) -> None:
@@ -375,6 +343,7 @@ class PartBuilder:
             ties=np.array(self.ties, dtype=np.int32),
             official=self.official,
             clusters=np.array(self.clusters, dtype=np.int64) if self.clusters else None,
+            adds_prompts=self.adds_prompts,
             beside={name: _spread(values, num) for name, values in self._beside.items()},
         )
 

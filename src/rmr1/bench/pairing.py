@@ -1,6 +1,6 @@
-"""The items that two runs of one benchmark share, beside each other, and draws over them.
+"""The items that two runs of one benchmark share, beside each other.
 
-    run, run ──find_changed, tally──> Outcomes, Outcomes ──pair_outcomes──> Paired ──swap──> Resamples
+    run, run ──find_changed, tally──> Outcomes, Outcomes ──pair_outcomes──> Paired
 
 Items that only one run has, and pairs that have the same id but other texts or another label, are left
 out, counted and named.
@@ -13,20 +13,11 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.bench.outcomes import (
-    MOST_WEIGHTS,
-    NUM_RESAMPLES,
-    Floats,
-    Outcomes,
-    Part,
-    Resamples,
-    Table,
-)
+from rmr1.bench.outcomes import Outcomes, Part
 from rmr1.data.codec import dump_record, dumps
 from rmr1.data.keys import KeyCounter
 from rmr1.data.runs import JUDGMENTS_FILE, iterate_lines, key_digest, read_description
@@ -172,8 +163,8 @@ def _select_both(first: Part, second: Part, left: Indices, right: Indices) -> tu
         raise DataError(f"part {first.name!r} was asked in different ways in the two runs")
     names = [name for name in first.beside if name in second.beside]
     is_all = len(left) == len(first) == len(second) and first.items == second.items
-    # Clusters are numbered in the order they came in: the first run's numbers serve both.
-    clusters = None if first.clusters is None else np.unique(first.clusters[left], return_inverse=True)[1]
+    # Equal texts have equal prompts, so the first run's numbers serve both.
+    clusters = None if first.clusters is None else first.clusters[left]
 
     def select(part: Part, indices: Indices) -> Part:
         return replace(
@@ -187,38 +178,3 @@ def _select_both(first: Part, second: Part, left: Indices, right: Indices) -> tu
         )
 
     return select(first, left), select(second, right)
-
-
-def swap(paired: Paired, *, num: int = NUM_RESAMPLES, seed: int = 0) -> Iterator[tuple[Resamples, Resamples]]:
-    """Both runs with their results exchanged for each item (or cluster) with chance 1/2, `num` times in all,
-    in batches of bounded size. As in `bootstrap`, what is drawn are counts of distinct rows."""
-    tables = {
-        name: _stack(Table(part), Table(paired.old.parts[name]))
-        for name, part in paired.new.parts.items()
-        if len(part)
-    }
-    generators = {
-        name: np.random.default_rng([seed, crc32(name.encode(errors="surrogatepass")), 1]) for name in tables
-    }
-    batch = max(1, min(num, MOST_WEIGHTS // max(len(one.rows) for one in tables.values())))
-    for start in range(0, num, batch):
-        size = min(batch, num - start)
-        new: dict[str, Floats] = {}
-        old: dict[str, Floats] = {}
-        for name, table in tables.items():
-            swapped = generators[name].binomial(table.counts, 0.5, size=(size, len(table.counts)))
-            kept = table.counts - swapped
-            new[name] = np.concatenate([kept, swapped], axis=1, dtype=np.float64)
-            old[name] = np.concatenate([swapped, kept], axis=1, dtype=np.float64)
-        yield Resamples(tables, new, size), Resamples(tables, old, size)
-
-
-def _stack(new: Table, old: Table) -> Table:
-    """Each distinct pair of rows twice: first as the new run's results, then as the old one's."""
-    joined = np.column_stack([new.rows, old.rows, new.sizes])
-    distinct, counts = np.unique(joined, axis=0, return_counts=True)
-    width = new.rows.shape[1]
-    new.rows = np.concatenate([distinct[:, :width], distinct[:, width:-1]])
-    new.sizes = np.concatenate([distinct[:, -1], distinct[:, -1]])
-    new.counts = counts
-    return new

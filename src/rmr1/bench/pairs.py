@@ -12,15 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rmr1.bench.base import Benchmark
+from rmr1.bench.copies import read_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
 from rmr1.bench.tally import RulingCounts, add_pair, both_ways_measures
-from rmr1.data.files import SUFFIXES, kind_of
-from rmr1.data.keys import KeyCounter
-from rmr1.data.read import read_pairs
+from rmr1.data.files import SUFFIXES, kind_of, list_files, stem_of
+from rmr1.data.hub import is_saved_dataset
+from rmr1.data.keys import KeyCounter, content_digest
+from rmr1.data.read import SourcedPair, read_sourced_pairs
 from rmr1.data.rulings import Ruling
 from rmr1.data.runs import key_digest
 from rmr1.errors import DataError
@@ -77,19 +80,23 @@ def read_labelled_pairs(
 ) -> Iterator[PreferencePair]:
     """The first `limit` pairs; an id that came before gets a number: `17`, `17 (2)`, `17 (3)`.
 
+    A pair that stands in two files of a folder is read once.
+
     Raises:
         DataError: a row cannot be read (and there is no `on_invalid`), or has no label.
     """
     ids = KeyCounter()
-    for pair in read_pairs(
-        data,
-        limit=limit,
+    read = partial(
+        read_sourced_pairs,
         format=format,
         columns=columns,
         labels=labels,
         on_error="raise" if on_invalid is None else "skip",
         errors=on_invalid,
-    ):
+    )
+    is_folder = data.is_dir() and not is_saved_dataset(data)
+    found = read_once(list_files(data), read, _identify) if is_folder else read(data)
+    for pair in (one.pair for one in islice(found, limit)):
         if pair.label is None:
             raise DataError(
                 f"pair {pair.id!r} has no label, so no verdict can be right; expected one of "
@@ -98,6 +105,13 @@ def read_labelled_pairs(
             )
         before = ids.increment(key_digest(pair.id))
         yield pair if before == 0 else replace(pair, id=f"{pair.id} ({before + 1})")
+
+
+def _identify(sourced: SourcedPair) -> bytes:
+    """A digest of all that a pair holds, its id too unless that is no more than its place in the file."""
+    pair, row = sourced.pair, sourced.row
+    is_place = pair.id.startswith(f"{stem_of(row.path)}:{row.line}")
+    return content_digest(replace(pair, id="") if is_place else pair)
 
 
 def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rmr1.bench.base import Benchmark, list_sources
+from rmr1.bench.copies import columns_of, read_rows_once
 from rmr1.bench.outcomes import (
     Estimate,
     Measure,
@@ -37,7 +38,6 @@ from rmr1.bench.outcomes import (
 )
 from rmr1.bench.places import find_official, first_row_with
 from rmr1.bench.tally import RulingCounts, add_pair, both_ways_measures, refuse_repeated
-from rmr1.data.files import read_rows
 from rmr1.data.rulings import Ruling
 from rmr1.data.sources.reader import optional_text, row_id, turns
 from rmr1.errors import DataError
@@ -113,7 +113,8 @@ def _is_rewardbench(file: Path) -> bool:
 
 
 def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file, or of the hub's dataset of that name; `limit` is per subset.
+    """The pairs of every file, or of the hub's dataset of that name; `limit` is per subset. What two files hold
+    both is read once.
 
     The better answer is always `response_a`, so a judge must be asked in seeded or both orders.
 
@@ -123,28 +124,27 @@ def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[Preferenc
     sources = list_sources(find_rewardbench_files, data)
     numbers: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    for source in sources:
-        for row in read_rows(source):
-            try:
-                subset = optional_text(row, "subset") or ""
-                if subset not in SIZES:
-                    raise DataError(f"subset {subset!r} is none of RewardBench's 23")
-                numbers[subset] += 1
-                if limit is not None and numbers[subset] > limit:
-                    continue
-                name = f"{subset}/{row_id(row, 'id')}"
-                seen[name] += 1
-                yield PreferencePair(
-                    id=name if seen[name] == 1 else f"{name}-{seen[name]}",
-                    prompt=turns(row, "prompt", "user"),
-                    response_a=turns(row, "chosen", "assistant"),
-                    response_b=turns(row, "rejected", "assistant"),
-                    label="A",
-                    source="rewardbench",
-                    subset=subset,
-                )
-            except DataError as error:
-                raise DataError(error.message, path=row.path, line=row.line) from None
+    for row in read_rows_once(sources, columns_of("subset", "id", "prompt", "chosen", "rejected")):
+        try:
+            subset = optional_text(row, "subset") or ""
+            if subset not in SIZES:
+                raise DataError(f"subset {subset!r} is none of RewardBench's 23")
+            numbers[subset] += 1
+            if limit is not None and numbers[subset] > limit:
+                continue
+            name = f"{subset}/{row_id(row, 'id')}"
+            seen[name] += 1
+            yield PreferencePair(
+                id=name if seen[name] == 1 else f"{name}-{seen[name]}",
+                prompt=turns(row, "prompt", "user"),
+                response_a=turns(row, "chosen", "assistant"),
+                response_b=turns(row, "rejected", "assistant"),
+                label="A",
+                source="rewardbench",
+                subset=subset,
+            )
+        except DataError as error:
+            raise DataError(error.message, path=row.path, line=row.line) from None
 
 
 def tally_rewardbench(rulings: Iterable[Ruling]) -> Outcomes:

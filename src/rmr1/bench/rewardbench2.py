@@ -74,6 +74,8 @@ class _Answers:
     num_answers: int
     way: str
     """`ratings`, `pairs` or `four_way`."""
+    prompt: int
+    """`Ruling.prompt`."""
     numbers: dict[int, float | None] = field(default_factory=dict)
     """Answer -> its score or rating; None where there is none."""
     games: dict[tuple[int, int], str | None] = field(default_factory=dict)
@@ -147,7 +149,8 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
         way = "ratings" if mark == "," else "pairs" if len(indices) == 2 else "four_way"
         correct, wrong = int(found[3]), int(found[4])
         one = prompts.setdefault(
-            (subset, found[2]), _Answers(num_correct=correct, num_answers=correct + wrong, way=way)
+            (subset, found[2]),
+            _Answers(num_correct=correct, num_answers=correct + wrong, way=way, prompt=ruling.prompt),
         )
         if one.way != way:
             raise DataError(f"{subset}/{found[2]} was judged in two ways, by {one.way} and by {way}")
@@ -201,6 +204,7 @@ def _numbers(ruling: Ruling) -> tuple[float | None, float | None]:
 
 def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is_text: bool) -> Outcomes:
     parts = {name: PartBuilder(name, size) for name, size in SIZES.items()}
+    parts[TIES].adds_prompts = True
     # The authors' own value for a rating that cannot be read; a scalar model's number has no such value.
     stats = {
         _kind_and_number(name): compute_stats(
@@ -209,7 +213,6 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
         for (subset, name), one in prompts.items()
         if subset == TIES and one.is_complete(subset)
     }
-    clusters: dict[int, int] = {}
     unfinished = 0
     ways = set()
     for (subset, name), one in prompts.items():
@@ -227,10 +230,11 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
         if subset == TIES:
             kind, number = _kind_and_number(name)
             part.credits.append(stats[kind, number].gap > 0)
-            part.clusters.append(clusters.setdefault(number, len(clusters)))
+            part.clusters.append(-1 - number)  # both prompts of a question together; no hash is below 0
             note_ties(part, stats, kind, number)
         else:
             part.credits.append(one.credit())
+            part.clusters.append(one.prompt)
     return counts.outcomes(
         "rewardbench2",
         parts.values(),

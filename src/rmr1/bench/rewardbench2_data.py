@@ -19,8 +19,9 @@ from itertools import combinations
 from pathlib import Path
 
 from rmr1.bench.base import list_sources
+from rmr1.bench.copies import columns_of, read_rows_once
 from rmr1.bench.places import find_official, first_row_with
-from rmr1.data.files import Row, read_rows
+from rmr1.data.files import Row
 from rmr1.data.hub import is_saved_dataset
 from rmr1.data.sources.reader import row_id, text, texts, turns
 from rmr1.errors import DataError
@@ -102,25 +103,25 @@ def read_prompts(data: Path, limit: int | None = None) -> Iterator[Prompt]:
     seen: Counter[tuple[str, str]] = Counter()
     counts: Counter[str] = Counter()
     numbers: set[str] = set()
-    for path in list_sources(find_rewardbench2_files, data):
-        for row in read_rows(path):
-            try:
-                prompt = _read_row(row)
-            except DataError as error:
-                raise DataError(error.message, path=row.path, line=row.line) from None
-            number = seen[prompt.subset, prompt.id] = seen[prompt.subset, prompt.id] + 1
-            if prompt.subset == TIES:
-                if number > 1:
-                    raise DataError(f"id {prompt.id!r} stands there twice", path=row.path, line=row.line)
-                name = prompt.id.partition(":")[2]
-                if limit is not None and name not in numbers and len(numbers) >= limit:
-                    continue
-                numbers.add(name)
-                yield prompt
+    sources = list_sources(find_rewardbench2_files, data)
+    for row in read_rows_once(sources, columns_of("subset", "id", "prompt", "chosen", "rejected")):
+        try:
+            prompt = _read_row(row)
+        except DataError as error:
+            raise DataError(error.message, path=row.path, line=row.line) from None
+        number = seen[prompt.subset, prompt.id] = seen[prompt.subset, prompt.id] + 1
+        if prompt.subset == TIES:
+            if number > 1:
+                raise DataError(f"id {prompt.id!r} stands there twice", path=row.path, line=row.line)
+            name = prompt.id.partition(":")[2]
+            if limit is not None and name not in numbers and len(numbers) >= limit:
                 continue
-            counts[prompt.subset] += 1
-            if limit is None or counts[prompt.subset] <= limit:
-                yield prompt if number == 1 else replace(prompt, id=f"{prompt.id}~{number}")
+            numbers.add(name)
+            yield prompt
+            continue
+        counts[prompt.subset] += 1
+        if limit is None or counts[prompt.subset] <= limit:
+            yield prompt if number == 1 else replace(prompt, id=f"{prompt.id}~{number}")
 
 
 def _read_row(row: Row) -> Prompt:

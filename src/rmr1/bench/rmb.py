@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.bench.base import Benchmark
+from rmr1.bench.copies import read_rows_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
 from rmr1.bench.places import find_official
 from rmr1.bench.rmb_sizes import SIZES
@@ -30,7 +31,7 @@ from rmr1.bench.tally import (
     both_ways_measures,
     refuse_repeated,
 )
-from rmr1.data.files import read_rows
+from rmr1.data.files import Row
 from rmr1.data.rulings import Ruling
 from rmr1.errors import DataError
 from rmr1.records import Message, PreferencePair, assistant
@@ -43,6 +44,9 @@ INSIDE = "pairs of "
 _ID = re.compile(
     r"(Pairwise_set|BoN_set)/((Helpfulness|Harmlessness)/[^#]+)#([^#:]+)(?::(\d{1,4})/(\d{1,4}))?"
 )
+
+_COLUMNS = ("pair_uid", "bon_uid", "conversation_input", "chosen", "reject", "bon_best", "loser_list")
+"""What makes a row of either set what it is, with its file."""
 
 _LOSER = re.compile(r"\d{1,4}/\d{1,4}")
 
@@ -64,7 +68,8 @@ def find_rmb_files(data: Path) -> list[Path]:
 
 
 def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file; `limit` counts pairs or lists of each of the four parts.
+    """The pairs of every file; `limit` counts pairs or lists of each of the four parts. What two files hold both is
+    read once.
 
     The better answer is always `response_a`, so a judge must be asked in seeded or both orders.
 
@@ -73,27 +78,31 @@ def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
     """
     rows: Counter[str] = Counter()
     parts: Counter[tuple[str, str]] = Counter()
-    for path in find_rmb_files(data):
-        for row in read_rows(path):
-            file = str(row.data["rmb_file"]) if "rmb_file" in row.data else _tree_name(path)
-            found = _ID.fullmatch(f"{file}#0")
-            if found is None or found.group(2) not in SIZES:
-                raise DataError(f"{file!r} is no part of RMB", path=row.path, line=row.line)
-            part = (found.group(1), found.group(3))
-            number = rows[file]
-            rows[file] += 1
-            parts[part] += 1
-            if limit is not None and parts[part] > limit:
-                continue
-            try:
-                yield from _read_row(row.data, file, number)
-            except (KeyError, TypeError, ValueError) as error:
-                reason = f"no {error}" if isinstance(error, KeyError) else str(error)
-                raise DataError(f"not a row of RMB: {reason}", path=row.path, line=row.line) from None
+    for row in read_rows_once(
+        find_rmb_files(data), lambda row: [_file_of(row), *map(row.data.get, _COLUMNS)]
+    ):
+        file = _file_of(row)
+        found = _ID.fullmatch(f"{file}#0")
+        if found is None or found.group(2) not in SIZES:
+            raise DataError(f"{file!r} is no part of RMB", path=row.path, line=row.line)
+        part = (found.group(1), found.group(3))
+        number = rows[file]
+        rows[file] += 1
+        parts[part] += 1
+        if limit is not None and parts[part] > limit:
+            continue
+        try:
+            yield from _read_row(row.data, file, number)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise DataError(f"not a row of RMB: {reason}", path=row.path, line=row.line) from None
 
 
-def _tree_name(path: Path) -> str:
-    """`BoN_set/Harmlessness/S1` for `.../BoN_set/Harmlessness/S1.json`."""
+def _file_of(row: Row) -> str:
+    """`BoN_set/Harmlessness/S1`, said in the row or, of `.../BoN_set/Harmlessness/S1.json`, by its place."""
+    if "rmb_file" in row.data:
+        return str(row.data["rmb_file"])
+    path = Path(row.path)
     parts = path.with_suffix("").parts
     start = max((index for index, part in enumerate(parts) if part in SETS), default=0)
     return "/".join(parts[start:])
@@ -140,7 +149,9 @@ class _Lists(PartBuilder):
         super().__init__(name, official)
         self.inside = PartBuilder(INSIDE + name)
         self._numbers: dict[str, int] = {}
+        self._places: list[int] = []
         self._losers: list[int] = []
+        self._prompts: list[int] = []
         self._right: dict[int, bool] = {}
 
     def add(self, row: str, loser: str, ruling: Ruling) -> None:
@@ -148,8 +159,9 @@ class _Lists(PartBuilder):
         number = self._numbers.setdefault(row, len(self._numbers))
         if number == len(self._losers):
             self._losers.append(int(loser.partition("/")[2]))
+            self._prompts.append(ruling.prompt)
         add_pair(self.inside, f"{row}:{loser}", ruling)
-        self.inside.clusters.append(number)
+        self._places.append(number)
         if len(ruling.votes) > 1 and (found := both_ways(ruling)) is not None:
             self._right[number] = self._right.get(number, True) and found[1]
 
@@ -158,7 +170,7 @@ class _Lists(PartBuilder):
         refuse_repeated(self.inside, "#")
         num = len(self._losers)
         judged, won, no_verdict, ties = [0] * num, [0] * num, [0] * num, [0] * num
-        for index, number in enumerate(self.inside.clusters):
+        for index, number in enumerate(self._places):
             judged[number] += 1
             won[number] += self.inside.credits[index]
             no_verdict[number] += self.inside.no_verdict[index]
@@ -167,6 +179,7 @@ class _Lists(PartBuilder):
             if judged[number] < self._losers[number]:
                 continue
             self.items.append(row)
+            self.clusters.append(self._prompts[number])
             self.credits.append(won[number] == self._losers[number])
             self.no_verdict.append(no_verdict[number])
             self.ties.append(ties[number])

@@ -27,6 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rmr1.bench.base import AS_PUBLISHED, Benchmark, list_sources
+from rmr1.bench.copies import read_rows_once
 from rmr1.bench.outcomes import Estimate, Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
 from rmr1.bench.places import find_official
 from rmr1.bench.tally import (
@@ -36,7 +37,7 @@ from rmr1.bench.tally import (
     both_ways,
     both_ways_measures,
 )
-from rmr1.data.files import read_rows, stem_of
+from rmr1.data.files import Row, stem_of
 from rmr1.data.rulings import Ruling
 from rmr1.data.sources.reader import optional_text, row_id, texts, turns
 from rmr1.errors import DataError
@@ -79,6 +80,7 @@ PUBLISHED_DIFFICULTIES: Mapping[str, tuple[int, ...]] = {
 }
 
 _TOTAL = "total_dataset.json"
+_COLUMNS = ("id", "prompt", "chosen", "rejected")
 
 
 def find_rm_bench_files(data: Path) -> list[Path]:
@@ -108,37 +110,40 @@ def read_rm_bench(data: Path, limit: int | None = None) -> Iterator[PreferencePa
     sources = list_sources(find_rm_bench_files, data)
     numbers: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    for source in sources:
-        for row in read_rows(source):
-            try:
-                part = optional_text(row, "domain") or stem_of(row.path).removesuffix("_filtered")
-                if part not in SIZES:
-                    raise DataError(f"{part!r} is no part of RM-Bench; it has {', '.join(SIZES)}")
-                numbers[part] += 1
-                if limit is not None and numbers[part] > limit:
-                    continue
-                item = f"{part}/{row_id(row, 'id')}"
-                seen[item] += 1
-                if seen[item] > 1:
-                    item = f"{item}-{seen[item]}"
-                prompt = turns(row, "prompt", "user")
-                answers = {column: texts(row, column) for column in ("chosen", "rejected")}
-                for column, found in answers.items():
-                    if len(found) != STYLES:
-                        raise DataError(f"{column!r} holds {len(found)} answers, expected {STYLES}")
-            except DataError as error:
-                raise DataError(error.message, path=row.path, line=row.line) from None
-            for i, better in enumerate(answers["chosen"]):
-                for j, worse in enumerate(answers["rejected"]):
-                    yield PreferencePair(
-                        id=f"{item}:c{i}r{j}",
-                        prompt=prompt,
-                        response_a=(assistant(better),),
-                        response_b=(assistant(worse),),
-                        label="A",
-                        source="rm-bench",
-                        subset=part,
-                    )
+    for row in read_rows_once(sources, lambda row: [_part_of(row), *map(row.data.get, _COLUMNS)]):
+        try:
+            part = _part_of(row)
+            if part not in SIZES:
+                raise DataError(f"{part!r} is no part of RM-Bench; it has {', '.join(SIZES)}")
+            numbers[part] += 1
+            if limit is not None and numbers[part] > limit:
+                continue
+            item = f"{part}/{row_id(row, 'id')}"
+            seen[item] += 1
+            if seen[item] > 1:
+                item = f"{item}-{seen[item]}"
+            prompt = turns(row, "prompt", "user")
+            answers = {column: texts(row, column) for column in ("chosen", "rejected")}
+            for column, found in answers.items():
+                if len(found) != STYLES:
+                    raise DataError(f"{column!r} holds {len(found)} answers, expected {STYLES}")
+        except DataError as error:
+            raise DataError(error.message, path=row.path, line=row.line) from None
+        for i, better in enumerate(answers["chosen"]):
+            for j, worse in enumerate(answers["rejected"]):
+                yield PreferencePair(
+                    id=f"{item}:c{i}r{j}",
+                    prompt=prompt,
+                    response_a=(assistant(better),),
+                    response_b=(assistant(worse),),
+                    label="A",
+                    source="rm-bench",
+                    subset=part,
+                )
+
+
+def _part_of(row: Row) -> str:
+    return optional_text(row, "domain") or stem_of(row.path).removesuffix("_filtered")
 
 
 class _Matrices(PartBuilder):
@@ -147,6 +152,7 @@ class _Matrices(PartBuilder):
     def __init__(self, name: str, official: int):
         super().__init__(name, official, num_cells=len(CELLS))
         self._cells: dict[str, list[int | None]] = {}
+        self._prompts: dict[str, int] = {}
         self._lacking: dict[str, list[int]] = {}
         self._ways: dict[str, list[int]] = {}
 
@@ -154,6 +160,7 @@ class _Matrices(PartBuilder):
         cells = self._cells.get(item)
         if cells is None:
             cells = self._cells[item] = [None] * len(CELLS)
+            self._prompts[item] = ruling.prompt
         if cells[cell] is not None:
             raise DataError(f"pair {ruling.id!r} was judged twice")
         winner, _ = ruling.asked_first()
@@ -171,6 +178,7 @@ class _Matrices(PartBuilder):
             if None in cells:
                 continue
             self.items.append(item)
+            self.clusters.append(self._prompts[item])
             self.credits.append(cells)
             no_verdict, ties = self._lacking.get(item, (0, 0))
             self.no_verdict.append(no_verdict)

@@ -178,7 +178,7 @@ def count_pairs(
 
 
 def _unanswered(pair: PreferencePair) -> Ruling:
-    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "")
+    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "", 0)
 
 
 def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmr1.bench.outcomes import Measure, Outcomes, PartBuilder
+from rmr1.bench.outcomes import Measure, Outcomes, PartBuilder, drop_lone_prompts
 from rmr1.data.rulings import Ruling
 from rmr1.errors import DataError
 from rmr1.judge.ratings import RATED, RATED_PUBLISHED
@@ -74,7 +74,7 @@ class RulingCounts:
         """The finished table."""
         return Outcomes(
             benchmark=benchmark,
-            parts={one.name: one.build() for one in builders},
+            parts={one.name: one for one in drop_lone_prompts([one.build() for one in builders])},
             judgments=self.judgments,
             failed=self.failed,
             orders=dict(self.orders),
@@ -90,6 +90,7 @@ def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
     """
     winner, _ = ruling.asked_first()
     part.items.append(item)
+    part.clusters.append(ruling.prompt)
     part.credits.append(winner == ruling.label)
     part.no_verdict.append(winner is None)
     part.ties.append(winner == "tie")

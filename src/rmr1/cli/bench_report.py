@@ -10,7 +10,8 @@ from typing import Any
 
 from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
 from rmr1.bench.compare import HEADER as COMPARED
-from rmr1.bench.compare import Comparison, Gate, comparison_remarks, comparison_rows
+from rmr1.bench.compare import Comparison, comparison_remarks, comparison_rows
+from rmr1.bench.gates import Gate
 from rmr1.cli.bench_jobs import OWN_PAIRS
 from rmr1.report.leaderboard_plot import shorten
 from rmr1.screen import one_line, print, print_text

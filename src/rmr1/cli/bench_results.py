@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from rmr1.bench.base import AS_PUBLISHED, BenchmarkScores, Interval, score_outcomes
-from rmr1.bench.compare import Gate, check_baseline, compare_runs, find_source
+from rmr1.bench.compare import compare_runs, find_source
+from rmr1.bench.draws import draw_values, gather_prompts
+from rmr1.bench.gates import Gate, check_baseline
 from rmr1.bench.metrics import percentile_interval
-from rmr1.bench.outcomes import Floats, Outcomes, draw_values
+from rmr1.bench.outcomes import Floats, Outcomes
 from rmr1.bench.published import THREE, Standing, average_three, place
 from rmr1.bench.run import (
     Scored,
@@ -136,7 +138,9 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
             is_average_placed &= not scores.deviations
             measure = job.benchmark.rule(outcomes, job.variant).overall[0].measure
             if scores.is_complete and arguments.resamples:
-                draws[job.benchmark.name] = draw_values(outcomes, [measure], num=arguments.resamples)[0]
+                draws[job.benchmark.name] = draw_values(
+                    gather_prompts([outcomes]), [measure], num=arguments.resamples
+                )[0]
     average, placed = _average(jobs, overalls, draws, is_placed=is_average_placed)
     if placed is not None:
         known = {name: value for name, value in overalls.items() if value is not None}

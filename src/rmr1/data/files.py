@@ -139,6 +139,21 @@ def _near(path: Path) -> str:
 def _scan_folder(folder: Path, split: str | None) -> Iterator[Row | DataError]:
     if hub.is_saved_dataset(folder):
         return _number_rows(*hub.open_saved_dataset(folder, split))
+    files = list_files(folder)
+    if split is not None:
+        kept = [file for file in files if _is_of_split(file.relative_to(folder), split)]
+        if not kept:
+            raise ConfigError(f"{folder}: no file of split {split!r}; it has {_names(files, folder)}")
+        files = kept
+    return itertools.chain.from_iterable(map(_scan_file, files))
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The files of rows in a folder and below it, sorted; hidden ones and descriptions are left out.
+
+    Raises:
+        DataError: there are none.
+    """
     files = [
         file
         for file in sorted(folder.rglob("*"))
@@ -151,12 +166,7 @@ def _scan_folder(folder: Path, split: str | None) -> Iterator[Row | DataError]:
         raise DataError(
             f"no data in the folder; expected files that end with {', '.join(SUFFIXES)}", path=folder
         )
-    if split is not None:
-        kept = [file for file in files if _is_of_split(file.relative_to(folder), split)]
-        if not kept:
-            raise ConfigError(f"{folder}: no file of split {split!r}; it has {_names(files, folder)}")
-        files = kept
-    return itertools.chain.from_iterable(map(_scan_file, files))
+    return files
 
 
 def _is_of_split(file: Path, split: str) -> bool:

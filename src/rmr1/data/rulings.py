@@ -1,17 +1,20 @@
 """What scoring needs of a judgment, read from a run folder without building the judgment.
 
-A stored line holds the pair's texts and the judge's reasoning; a score needs neither. `read_rulings`
+A stored line holds the pair's texts and the judge's reasoning; a score needs neither, and an interval no more
+of them than which pairs share a prompt. `read_rulings`
 takes the few fields out of the decoded line, `ruling_of` out of a `Judgment` at hand: both give the same.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rmr1.data.codec import dump_record, dumps
 from rmr1.data.runs import JUDGMENTS_FILE, iterate_lines, read_description
 from rmr1.errors import DataError
 from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Order, swap_label
@@ -39,6 +42,8 @@ class Ruling(NamedTuple):
     votes: tuple[CastVote, ...]
     scores: tuple[float, float] | None
     rule: str
+    prompt: int
+    """A number that equal prompts share (`number_prompt`)."""
 
     @property
     def placement(self) -> str:
@@ -113,7 +118,13 @@ def ruling_of(judgment: Judgment) -> Ruling:
         ),
         judgment.scores,
         judgment.rule,
+        number_prompt([dump_record(message) for message in pair.prompt]),
     )
+
+
+def number_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
+    """63 bits of a hash of all that a prompt's messages say, as they are stored."""
+    return int.from_bytes(blake2b(dumps(messages), digest_size=8).digest(), "big") >> 1
 
 
 def read_rulings(folder: str | Path) -> Iterator[Ruling]:
@@ -152,6 +163,7 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
         votes,
         None if scores is None else (scores[0], scores[1]),
         line["rule"],
+        number_prompt(pair["prompt"]),
     )
 
 

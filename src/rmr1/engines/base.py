@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rmr1.records import Generation, JudgePrompt, Messages, Problem
+from rmr1.records import Generation, JudgePrompt, Messages, Order, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,15 @@ class Dated(Protocol):
 
     def begin_run(self, stored: Mapping[str, object] | None) -> None:
         """Fix that time: now, or as it was for the run that goes on, whose fingerprint was `stored`."""
+        ...
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """An engine whose texts are used up in the sequence of the data."""
+
+    def pass_over(self, pair_id: str, order: Order, params: SamplingParams) -> None:
+        """Take the texts of an item that a run holds already, as if it had been asked for."""
         ...
 
 

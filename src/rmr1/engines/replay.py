@@ -7,6 +7,9 @@ The recording is a run folder, or a JSONL file (or `.gz`) of our own form, one t
 `id` is the pair's id, `order` ("given" if absent) the order it was shown in; several lines of one id
 and order are several samples, or the occurrences of several pairs with that id, in file order.
 Optional: `finish_reason`, `prompt_tokens`, `completion_tokens`, `model`.
+
+A text of a run folder belongs to the very item that it was written for, in whatever sequence the items
+finished; those of a file are used up in the sequence of the data, also by items that a run goes on after.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +26,7 @@ from rmr1.data.files import read_rows
 from rmr1.data.runs import JUDGMENTS_FILE, RUN_FILE, read_judgments
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import DataError
-from rmr1.records import Generation
+from rmr1.records import Generation, Order
 
 _FIELDS = {"id", "order", "text", "finish_reason", "prompt_tokens", "completion_tokens", "model"}
 
@@ -38,12 +42,20 @@ class ReplayEngine:
         """
         self.path = Path(path)
         self.name = f"replay:{path}"
-        recorded: dict[tuple[str, str], deque[Generation]] = defaultdict(deque)
+        self._of_items: dict[tuple[str, str, str], list[Generation]] = defaultdict(list)
+        """By key, id and order, of a run folder."""
+        recorded: dict[tuple[str, str], list[tuple[int, Generation]]] = defaultdict(list)
         digest = hashlib.sha256()
-        for pair_id, order, generation in self._read():
-            recorded[pair_id, order].append(generation)
+        for key, pair_id, order, generation in self._read():
+            if key is not None:
+                self._of_items[key, pair_id, order].append(generation)
+            recorded[pair_id, order].append((occurrence_of(key or ""), generation))
             digest.update(f"{pair_id}\0{order}\0{generation.text}\0".encode(errors="surrogatepass"))
-        self._recorded = recorded
+        self._recorded = {
+            name: deque(generation for _, generation in sorted(found, key=itemgetter(0)))
+            for name, found in recorded.items()
+        }
+        """By id and order, for items that are not those of a run folder: equal ones in their sequence."""
         self._digest = digest.hexdigest()
 
     def fingerprint(self) -> dict[str, object]:
@@ -56,8 +68,8 @@ class ReplayEngine:
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         for request in requests:
-            texts = self._recorded.get((request.prompt.pair_id, request.prompt.order))
-            if texts is None:
+            found = self._find(request, params.num_samples)
+            if not found:
                 missing = Generation(
                     text="",
                     finish_reason="error",
@@ -66,25 +78,48 @@ class ReplayEngine:
                 )
                 yield request, (missing,) * params.num_samples
                 continue
-            # The last recording stays, so that a pair which occurs again can be answered again.
-            found = [texts.popleft() if len(texts) > 1 else texts[0] for _ in range(params.num_samples)]
-            yield request, tuple(found)
+            yield request, found
+
+    def pass_over(self, pair_id: str, order: Order, params: SamplingParams) -> None:
+        self._take(pair_id, order, params.num_samples)
 
     def close(self) -> None:
         self._recorded = {}
+        self._of_items.clear()
 
-    def _read(self) -> Iterator[tuple[str, str, Generation]]:
+    def _find(self, request: Request, num: int) -> tuple[Generation, ...]:
+        prompt = request.prompt
+        texts = self._of_items.get((request.key.rpartition("/")[0], prompt.pair_id, prompt.order))
+        if texts is None:
+            return self._take(prompt.pair_id, prompt.order, num)
+        return tuple(texts[min(index, len(texts) - 1)] for index in range(num))
+
+    def _take(self, pair_id: str, order: str, num: int) -> tuple[Generation, ...]:
+        texts = self._recorded.get((pair_id, order))
+        if texts is None:
+            return ()
+        # The last recording stays, so that a pair which occurs again can be answered again.
+        return tuple(texts.popleft() if len(texts) > 1 else texts[0] for _ in range(num))
+
+    def _read(self) -> Iterator[tuple[str | None, str, str, Generation]]:
+        """Key of the item, where it is known, id, order and text."""
         if (self.path / RUN_FILE).is_file():
-            for _, judgment in read_judgments(self.path):
+            for key, judgment in read_judgments(self.path):
                 for vote in judgment.votes:
-                    yield judgment.pair.id, vote.order, vote.generation
+                    yield key, judgment.pair.id, vote.order, vote.generation
             return
         if self.path.is_dir():
             raise DataError(
                 f"a folder without {RUN_FILE} and {JUDGMENTS_FILE} is no recording", path=self.path
             )
         for row in read_rows(self.path):
-            yield _read_line(row.data, str(row.path), row.line)
+            yield None, *_read_line(row.data, str(row.path), row.line)
+
+
+def occurrence_of(key: str) -> int:
+    """0 of the first of equal items, 1 of the second (`rmr1.data.keys.format_key`)."""
+    number = key.rpartition("-")[2] if "-" in key else ""
+    return int(number) if number.isdecimal() else 0
 
 
 def _read_line(data: dict[str, Any], path: str, line: int) -> tuple[str, str, Generation]:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from rmr1.data.runs import RunWriter
-from rmr1.engines.base import Engine, Request
+from rmr1.engines.base import Engine, Recorded, Request
 from rmr1.errors import ConfigError
 from rmr1.judge.ask import Ask, ask_all, ask_prompts
 from rmr1.judge.base import PairJudge, unfinished_pairs
@@ -103,8 +103,13 @@ class AnswerJudge:
                 conclude=partial(self._conclude, pair),
             )
 
+        def pass_over(key: str, pair: PreferencePair) -> None:
+            if isinstance(self.engine, Recorded):
+                for order in _orders_of(pair, key, self.settings):
+                    self.engine.pass_over(pair.id, order, self.settings.sampling)
+
         return ask_all(
-            (ask(key, pair) for key, pair in unfinished_pairs(pairs, run)),
+            (ask(key, pair) for key, pair in unfinished_pairs(pairs, run, on_finished=pass_over)),
             lambda requests: self.engine.generate(requests, self.settings.sampling),
             engine=self.engine,
             run=run,
@@ -147,16 +152,17 @@ def render_asks(
     Raises:
         ConfigError: there are four answers and no family that chooses among them.
     """
-    orders: tuple[Order, ...]
-    if pair.others:
-        if choice is None:
-            raise ConfigError(f"{pair.id!r} has four answers; prompt family {rating.name!r} rates one alone")
-        family, orders = choice, places_for(settings.order, seed=settings.seed, key=key)
-    else:
-        family = rating
-        orders = ("given",) if pair.response_a == pair.response_b else ("given", "swapped")
-    for order in orders:
+    if pair.others and choice is None:
+        raise ConfigError(f"{pair.id!r} has four answers; prompt family {rating.name!r} rates one alone")
+    family = choice if pair.others and choice is not None else rating
+    for order in _orders_of(pair, key, settings):
         yield render_prompt(pair, family, order=order, special_tokens=special_tokens)
+
+
+def _orders_of(pair: PreferencePair, key: str, settings: JudgeSettings) -> tuple[Order, ...]:
+    if pair.others:
+        return places_for(settings.order, seed=settings.seed, key=key)
+    return ("given",) if pair.response_a == pair.response_b else ("given", "swapped")
 
 
 def _decide(judgment: Judgment) -> Judgment:

@@ -6,7 +6,7 @@ it: a model that writes its reasoning (`judge/generative.py`), or one that score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from rmr1.data.keys import number_items
@@ -49,7 +49,17 @@ class PairJudge(Protocol):
 
 
 def unfinished_pairs(
-    pairs: Iterable[PreferencePair], run: RunWriter | None
+    pairs: Iterable[PreferencePair],
+    run: RunWriter | None,
+    *,
+    on_finished: Callable[[str, PreferencePair], None] | None = None,
 ) -> Iterator[tuple[str, PreferencePair]]:
-    """`(key, pair)` of every pair that the run does not hold."""
-    return ((key, pair) for key, pair in number_items(pairs) if run is None or not run.is_finished(key))
+    """`(key, pair)` of every pair that the run does not hold.
+
+    `on_finished` is called with those that it holds, in the sequence of the data.
+    """
+    for key, pair in number_items(pairs):
+        if run is None or not run.is_finished(key):
+            yield key, pair
+        elif on_finished is not None:
+            on_finished(key, pair)

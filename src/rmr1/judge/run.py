@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from rmr1.data.runs import RunWriter
-from rmr1.engines.base import Engine
+from rmr1.engines.base import Engine, Recorded
 from rmr1.judge.ask import ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.compare import cast_vote, conclude, orders_for
@@ -44,6 +44,11 @@ def run_judge(
             thinking=settings.sampling.thinking,
         )
 
+    def pass_over(key: str, pair: PreferencePair) -> None:
+        if isinstance(engine, Recorded):
+            for order in orders_for(settings.order, seed=settings.seed, key=key):
+                engine.pass_over(pair.id, order, settings.sampling)
+
     asks = (
         ask_prompts(
             key,
@@ -52,7 +57,7 @@ def run_judge(
             cast=cast,
             conclude=partial(conclude, pair, family=family.name, rule=settings.rule),
         )
-        for key, pair in unfinished_pairs(pairs, run)
+        for key, pair in unfinished_pairs(pairs, run, on_finished=pass_over)
     )
     return ask_all(
         asks, lambda requests: engine.generate(requests, settings.sampling), engine=engine, run=run

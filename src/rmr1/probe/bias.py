@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.bench.metrics import wilson_interval
+from rmr1.bench.metrics import share_interval
 from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.measures import MEASURES
@@ -39,7 +39,7 @@ class BiasFeature:
     """Pairs in which the larger number is the better answer's (of position: A is the better one)."""
     share: float | None
     interval: tuple[float, float] | None
-    """95%, Wilson's; as if pairs were independent."""
+    """95%, Wilson's; by prompt where pairs share prompts."""
     auc: float
     """Of the difference, each pair shown both ways round; 0.5 where it says nothing."""
     weight: float
@@ -107,15 +107,17 @@ def probe_bias(
     inputs_nk, names = _inputs(better_nk - worse_nk, sides_n)
     groups_n = np.array(groups, dtype=np.int64)
     weights = fit_logistic(inputs_nk)
-    right, auc = _cross_validate(inputs_nk, groups_n, seed)
+    right_n, auc = _cross_validate(inputs_nk, groups_n, seed)
+    right = None if right_n is None else int(right_n.sum())
     features = [
-        _describe(measure.name, better_nk[:, k], worse_nk[:, k], weights[k])
+        _describe(measure.name, better_nk[:, k], worse_nk[:, k], groups_n, weights[k])
         for k, measure in enumerate(MEASURES)
     ]
     named_n = sides_n[sides_n != 0]
     if len(named_n):
         is_a = (named_n + 1) / 2
-        features.append(_describe(POSITION, is_a, 1 - is_a, weights[-1] if POSITION in names else 0.0))
+        weight = weights[-1] if POSITION in names else 0.0
+        features.append(_describe(POSITION, is_a, 1 - is_a, groups_n[sides_n != 0], weight))
     return BiasReport(
         source=str(source),
         forms=dict(counts.forms),
@@ -132,7 +134,7 @@ def probe_bias(
         together_auc=auc,
         together_right=right,
         together_share=None if right is None else right / len(groups),
-        together_interval=None if right is None else wilson_interval(right, len(groups)),
+        together_interval=None if right_n is None else share_interval(right_n, groups_n),
     )
 
 
@@ -145,7 +147,11 @@ def _measure(question: str, answer: str) -> list[float]:
 
 
 def _describe(
-    name: str, better_n: NDArray[np.float64], worse_n: NDArray[np.float64], weight: float
+    name: str,
+    better_n: NDArray[np.float64],
+    worse_n: NDArray[np.float64],
+    groups_n: NDArray[np.int64],
+    weight: float,
 ) -> BiasFeature:
     difference = better_n - worse_n
     differing, larger = int((difference != 0).sum()), int((difference > 0).sum())
@@ -156,7 +162,9 @@ def _describe(
         differing=differing,
         larger_wins=larger,
         share=larger / differing if differing else None,
-        interval=wilson_interval(larger, differing),
+        interval=share_interval(
+            (difference > 0)[difference != 0].astype(np.float64), groups_n[difference != 0]
+        ),
         auc=side_auc(difference, len(difference)),
         weight=float(weight),
     )
@@ -198,8 +206,8 @@ def fit_logistic(inputs_nk: NDArray[np.float64], *, penalty: float = 1.0) -> NDA
 
 def _cross_validate(
     inputs_nk: NDArray[np.float64], groups_n: NDArray[np.int64], seed: int
-) -> tuple[int | None, float | None]:
-    """(pairs decided rightly, AUC) on prompts that were left out of the fit."""
+) -> tuple[NDArray[np.float64] | None, float | None]:
+    """(1 for each pair decided rightly, a half for a draw; AUC) on prompts that were left out of the fit."""
     if len(np.unique(groups_n)) < 2:
         return None, None
     folds = split_folds(groups_n, np.random.default_rng(seed))
@@ -208,5 +216,5 @@ def _cross_validate(
         held_out = folds == fold
         if held_out.any() and not held_out.all():
             scores[held_out] = inputs_nk[held_out] @ fit_logistic(inputs_nk[~held_out])
-    right = (scores > 0).sum() + 0.5 * (scores == 0).sum()
-    return int(right), side_auc(scores, len(scores))
+    right_n = (scores > 0) + 0.5 * (scores == 0)
+    return right_n, side_auc(scores, len(scores))

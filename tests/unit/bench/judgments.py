@@ -23,10 +23,13 @@ from rmr1.records import (
 )
 
 
-def make_pair(pair_id: str, label: Label | None = "A", **fields: str) -> PreferencePair:
+def make_pair(
+    pair_id: str, label: Label | None = "A", *, prompt: str | None = None, **fields: str
+) -> PreferencePair:
+    """A pair whose prompt is that of its item, what stands in its id before a colon, if none is said."""
     return PreferencePair(
         id=pair_id,
-        prompt=(user("Q"),),
+        prompt=(user(prompt or f"Q {pair_id.partition(':')[0]}"),),
         response_a=(assistant("one"),),
         response_b=(assistant("two"),),
         label=label,

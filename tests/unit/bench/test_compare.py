@@ -8,19 +8,20 @@ from functools import cache
 import numpy as np
 import pytest
 
-from rmr1.bench.base import Benchmark, score_judgments
+from rmr1.bench.base import Benchmark, score_judgments, score_outcomes
 from rmr1.bench.compare import (
     HEADER,
-    check_baseline,
     compare_outcomes,
     compare_runs,
     comparison_remarks,
     comparison_rows,
     format_p,
 )
+from rmr1.bench.draws import gather_prompts, swap
+from rmr1.bench.gates import check_baseline
 from rmr1.bench.metrics import mcnemar_power
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, Part, Whole, mean, share
-from rmr1.bench.pairing import find_changed, pair_outcomes, swap
+from rmr1.bench.pairing import find_changed, pair_outcomes
 from rmr1.bench.pairs import PAIRS
 from rmr1.bench.rmb import RMB
 from rmr1.errors import ConfigError, DataError, RunError
@@ -89,10 +90,11 @@ def test_mcnemar_by_hand():
     assert overall.test is not None
     assert overall.test.exact_p == pytest.approx(112 / 1024)
     assert overall.p == overall.test.mid_p == pytest.approx(67 / 1024)
-    # The difference of one item is +1, -1 or 0: variance 0.5 - 0.09, so its mean has s.d. 0.143.
+    # The difference of one item is +1, -1 or 0: variance 0.5 - 0.09, so its mean has s.d. 0.147. The judges
+    # differ at ten prompts: Student's t of 9 degrees of freedom.
     low, high = overall.interval
-    assert low == pytest.approx(0.3 - 1.96 * 0.143, abs=0.06)
-    assert high == pytest.approx(0.3 + 1.96 * 0.143, abs=0.06)
+    assert low == pytest.approx(0.3 - 2.26 * 0.147, abs=0.06)
+    assert high == pytest.approx(0.3 + 2.26 * 0.147, abs=0.06)
     assert comparison.shared == 20
     assert not overall.is_partial
 
@@ -217,7 +219,7 @@ def test_clusters_are_numbered_alike():
     assert paired.old.parts["a"].clusters.tolist() == [0, 0, 1, 1]
 
 
-def test_clusters_widen_the_interval_and_have_no_mcnemar():
+def test_clusters_widen_the_interval_and_are_tested_whole():
     random = np.random.default_rng(5)
     better = np.repeat(random.random(40) < 0.6, 5)
     new, old = better.astype(float), np.zeros(200)
@@ -233,7 +235,12 @@ def test_clusters_widen_the_interval_and_have_no_mcnemar():
     width = [one.interval[1] - one.interval[0] for one in (alone, together)]
     # Five equal items of a cluster are worth one: sqrt(5) = 2.24 times as wide.
     assert width[1] / width[0] == pytest.approx(5**0.5, rel=0.1)
-    assert alone.test is not None and together.test is None
+    # Of 40 prompts 24 favour the new judge and none the old one: 2 / 2^24, not 2 / 2^120.
+    assert alone.test.exact_p == pytest.approx(2 / 2**120)
+    assert together.test.exact_p == pytest.approx(2 / 2**24, rel=1e-6)
+    assert (together.test.prompts, together.prompts, alone.prompts) == (24, 40, None)
+    assert (together.better, together.worse) == (120, 0)
+    assert together.describe()["p_of"] == "mcnemar mid-p by prompt"
 
 
 def test_swap_test_is_mcnemar_where_items_are_right_or_wrong():
@@ -251,7 +258,7 @@ def test_swap_keeps_what_both_earned():
     new, old = make_part("a", [[1, 0], [0.5, 1], [0, 0]]), make_part("a", [[0, 0], [0.5, 1], [1, 1]])
     paired = pair_outcomes(make_outcomes(new), make_outcomes(old))
     total = 0
-    for first, second in swap(paired, num=50):
+    for first, second in swap(gather_prompts([paired.new, paired.old]), num=50):
         total += first.num
         sums = first.sums("a") + second.sums("a")
         # Columns of both runs together, and three items each, whatever was exchanged.
@@ -263,9 +270,9 @@ def test_swap_keeps_what_both_earned():
 def test_swap_in_batches_is_swap_at_once(monkeypatch):
     new, old = make_part("a", [1, 0, 1, 1]), make_part("a", [0, 0, 1, 0])
     paired = pair_outcomes(make_outcomes(new), make_outcomes(old))
-    at_once = [first.sums("a") for first, _ in swap(paired, num=10)]
-    monkeypatch.setattr("rmr1.bench.pairing.MOST_WEIGHTS", 20)
-    in_batches = [first.sums("a") for first, _ in swap(paired, num=10)]
+    at_once = [first.sums("a") for first, _ in swap(gather_prompts([paired.new, paired.old]), num=10)]
+    monkeypatch.setattr("rmr1.bench.draws.MOST_WEIGHTS", 20)
+    in_batches = [first.sums("a") for first, _ in swap(gather_prompts([paired.new, paired.old]), num=10)]
     assert len(at_once) == 1 and len(in_batches) > 1
     assert np.concatenate(in_batches).sum() == pytest.approx(at_once[0].sum(), rel=0.5)
     assert sum(map(len, in_batches)) == 10
@@ -391,3 +398,94 @@ def test_equal_judges_differ_in_at_most_6_5_percent_of_1000_repeats(soak):
 def test_power_of_1000_repeats_is_the_computed_one():
     mcnemar, _, _ = simulate((0.12, 0.06, 0.6, 0.22), 1000, (350,), 0, seed=1)
     assert mcnemar == pytest.approx(mcnemar_power(0.12, 0.06, 350), abs=0.03)
+
+
+def with_prompts(winners, prompts):
+    return [
+        judge(make_pair(str(number), prompt=f"prompt {prompt}"), winner, orders=("given",))
+        for number, (winner, prompt) in enumerate(zip(winners, prompts, strict=True))
+    ]
+
+
+def test_pairs_of_one_prompt_are_compared_whole():
+    """Six prompts of four pairs, all won: 1/32 in the mid-p form, not 1/2^24; the table says which test it is."""
+    prompts = [number // 4 for number in range(24)]
+    new, old = with_prompts("A" * 24, prompts), with_prompts("B" * 24, prompts)
+    comparison = compare_runs(PAIRS, new, old)
+    (overall,) = comparison.overall
+    assert (overall.items, overall.prompts, overall.better) == (24, 6, 24)
+    assert (overall.p, overall.test.exact_p) == pytest.approx((1 / 64, 1 / 32))
+    assert overall.describe()["p_of"] == "mcnemar mid-p by prompt"
+    remarks = comparison_remarks(comparison)
+    assert "24 items of 6 prompts; intervals and tests take the items of a prompt together" in remarks
+    assert any(line.startswith("p where items share prompts: McNemar's test by prompt") for line in remarks)
+    scores = score_judgments(PAIRS, new)
+    assert (scores.overall[0].prompts, scores.overall[0].total) == (6, 24)
+    assert "24 items of 6 prompts; intervals take the items of a prompt together" in scores.notes
+
+
+def test_a_baseline_must_share_nine_in_ten_items():
+    judgments = run(["A"] * 100)
+    assert gate(judgments, judgments[:90]).is_passed
+    assert gate(judgments[10:], judgments).is_passed
+    for new, old in ((judgments, judgments[:89]), (judgments[11:], judgments)):
+        found = gate(new, old)
+        assert not found.is_passed
+        assert found.line == (
+            "pairs cannot be compared with the baseline: they share 89 items, "
+            f"{100 * 89 / len(new):.1f}% of this run's {len(new)} and {100 * 89 / len(old):.1f}% of the baseline's "
+            f"{len(old)}; needed are 90% of both"
+        )
+    # Changed texts and labels are not shared either.
+    changed = [replace(one, pair=replace(one.pair, label="B")) for one in judgments[:11]]
+    found = gate([*changed, *judgments[11:]], judgments)
+    assert not found.is_passed
+    assert "they share 89 items, 89.0% of this run's 100 and 89.0% of the baseline's 100" in found.line
+
+
+def test_a_baseline_of_one_set_is_none_of_two():
+    from rmr1.bench.judgebench import JUDGEBENCH, OFFICIAL
+
+    def asked(model):
+        return [
+            judge(make_pair(f"{model} {number}", subset="livebench-math", source=model), "A", "A")
+            for number in range(20)
+        ]
+
+    first, second = map(asked, OFFICIAL)
+    comparison = compare_runs(JUDGEBENCH, [*first, *second], first)
+    found = check_baseline(score_judgments(JUDGEBENCH, [*first, *second]), comparison)
+    assert not found.is_passed
+    assert "claude-3-5-sonnet-20240620 cannot be compared with the baseline: they share 0 items" in found.line
+
+
+def simulate_prompts(repeats, num_resamples, seed):
+    """As `simulate`, of 60 prompts of 2 to 8 pairs; a judge has one chance of being right at all of a prompt's."""
+    random = np.random.default_rng(seed)
+    sizes = random.integers(2, 9, 60)
+    prompts = np.repeat(np.arange(60), sizes)
+    found, covered = np.zeros((repeats, 3), dtype=bool), 0
+    for repeat in range(repeats):
+        parts = []
+        for _ in range(2):
+            chances = random.beta(0.7, 0.3, 60)  # mean 0.7, correlation inside a prompt 0.5
+            credits = random.random(len(prompts)) < chances[prompts]
+            parts.append(
+                make_outcomes(
+                    *(make_part(f"p{i}", credits[i::2], clusters=prompts[i::2].copy()) for i in range(2))
+                )
+            )
+        comparison = compare_outcomes(TOY, *parts, num_resamples=num_resamples, seed=repeat)
+        (figure,), (overall,) = comparison.figures, comparison.overall
+        found[repeat] = figure.p <= 0.05, overall.p <= 0.05, not figure.interval[0] <= 0 <= figure.interval[1]
+        low, high = score_outcomes(TOY, parts[0], num_resamples=0).figures[0].interval
+        covered += low <= 0.7 <= high
+    return found.mean(axis=0), covered / repeats
+
+
+def test_equal_judges_differ_no_more_often_where_pairs_share_prompts(soak):
+    """Pair by pair McNemar's test would reject in some 35% of the repeats."""
+    repeats = 1000 if soak else 150
+    rates, coverage = simulate_prompts(repeats, 300, seed=3)
+    assert (rates <= (0.07 if soak else 0.095)).all()
+    assert coverage == pytest.approx(0.95, abs=0.02 if soak else 0.045)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 
 from rmr1.bench.metrics import (
+    clustered_interval,
+    clustered_mcnemar_test,
     detectable_difference,
     mcnemar_mid_p,
     mcnemar_power,
     mcnemar_test,
     percentile_interval,
+    student_quantile,
     wilson_interval,
 )
 
@@ -54,6 +58,71 @@ def test_percentile_interval():
     values = np.arange(101) / 100
     assert percentile_interval(values) == pytest.approx((0.025, 0.975))
     assert percentile_interval(values, 0.5) == pytest.approx((0.25, 0.75))
+
+
+@pytest.mark.parametrize(
+    ("freedom", "quantile"), [(1, 12.7062), (2, 4.3027), (3, 3.1824), (10, 2.2281), (30, 2.0423), (1e6, 1.96)]
+)
+def test_quantiles_of_student(freedom, quantile):
+    assert student_quantile(freedom) == pytest.approx(quantile, rel=5e-4)
+
+
+def test_percentiles_of_few_prompts_lie_further_out():
+    values = np.random.default_rng(0).normal(size=200_000)
+    low, high = percentile_interval(values, freedom=10)
+    assert (low, high) == pytest.approx((-2.228, 2.228), abs=0.03)
+    assert percentile_interval(values, freedom=1e9) == pytest.approx(percentile_interval(values), abs=1e-6)
+
+
+def test_share_by_prompt_by_hand():
+    # Four prompts of five items, of which 5, 4, 2.5 and 3.5 are right: share 0.75, variance between prompts 4/3 x (1.25^2 + 0.25^2 + 1.25^2 + 0.25^2) / 20^2 = 0.010833; as 0.1875 / 0.010833 = 17.3 items,
+    # with Student's t of 3 degrees of freedom (3.182) as 17.3 x (1.96 / 3.182)^2 = 6.565.
+    found = clustered_interval(np.array([5.0, 4.0, 2.5, 3.5]), np.full(4, 5.0))
+    assert found == pytest.approx(wilson_interval(0.75 * 6.565, 6.565), abs=1e-3)
+
+
+def test_share_by_prompt_is_never_narrower_than_that_of_items():
+    even = clustered_interval(np.full(50, 2.0), np.full(50, 4.0))  # each prompt half right
+    items = wilson_interval(100, 200)
+    assert even is not None and even[0] < items[0] and even[1] > items[1]
+    assert even == pytest.approx(items, abs=0.003)
+
+
+def test_share_by_prompt_at_its_ends_counts_prompts():
+    found = clustered_interval(np.full(100, 5.0), np.full(100, 5.0))
+    low, high = wilson_interval(100, 100)
+    assert found == pytest.approx((low, high), abs=2e-3) and found[1] == 1
+    assert clustered_interval(np.array([3.0]), np.array([4.0])) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [(3, -1, 2, 2, -4, 0, 1), (1,) * 8 + (-1,) * 2, (5, 5, 5), (2, -2), (0, 0), (7,), (-3, -3, 1, 0, 0)],
+)
+def test_clustered_mcnemar_counts_all_ways_to_turn_signs(changes):
+    sums = [
+        sum(sign * change for sign, change in zip(signs, changes, strict=True))
+        for signs in itertools.product((1, -1), repeat=len(changes))
+    ]
+    seen = abs(sum(changes))
+    exact = sum(abs(one) >= seen for one in sums) / len(sums)
+    point = sum(one == seen for one in sums) / len(sums)
+    test = clustered_mcnemar_test(np.array(changes), 1, 2)
+    assert test.exact_p == pytest.approx(exact, abs=1e-12)
+    assert test.mid_p == pytest.approx(exact - point if seen else 1, abs=1e-12)
+    assert (test.only_first, test.only_second, test.prompts) == (1, 2, sum(one != 0 for one in changes))
+
+
+def test_clustered_mcnemar_of_items_of_their_own_is_mcnemar():
+    changes = np.array([1] * 37 + [-1] * 61 + [0] * 30)
+    found, plain = clustered_mcnemar_test(changes, 37, 61), mcnemar_test(37, 61)
+    assert (found.exact_p, found.mid_p) == pytest.approx((plain.exact_p, plain.mid_p), abs=1e-12)
+
+
+def test_clustered_mcnemar_of_many_prompts_is_the_chi_square_of_obuchowski():
+    changes = np.random.default_rng(1).integers(-4, 6, 3000)
+    z = changes.sum() / math.sqrt((changes**2).sum())
+    assert clustered_mcnemar_test(changes, 0, 0).mid_p == pytest.approx(math.erfc(z / math.sqrt(2)), abs=1e-4)
 
 
 @pytest.mark.parametrize(

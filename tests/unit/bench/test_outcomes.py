@@ -7,16 +7,14 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from rmr1.bench import outcomes as outcomes_module
+from rmr1.bench import draws as draws_module
 from rmr1.bench.base import Counts
+from rmr1.bench.draws import bootstrap, draw_values, estimate_intervals, gather_prompts
 from rmr1.bench.outcomes import (
     Measure,
     Outcomes,
     PartBuilder,
     Table,
-    bootstrap,
-    draw_values,
-    estimate_intervals,
     estimate_values,
     mean,
     share,
@@ -36,6 +34,10 @@ def make_part(name, credits, *, clusters=(), official=None, beside=None, num_cel
             part.note("beside", beside[index])
     part.clusters.extend(clusters)
     return part.build()
+
+
+def draw(outcomes, measures, **fields):
+    return draw_values(gather_prompts([outcomes]), measures, **fields)
 
 
 def make_outcomes(*parts):
@@ -82,16 +84,17 @@ def test_nothing_to_count_is_no_number():
     ]
     assert estimate_values(TABLE, measures) == [0.75, None]
     assert estimate_intervals(TABLE, measures, num=50)[1] is None
-    assert draw_values(TABLE, measures, num=0).shape == (2, 0)
+    assert draw(TABLE, measures, num=0).shape == (2, 0)
 
 
 def test_draws_of_a_share_are_binomial():
-    """Of 400 items of which 300 are right: mean 0.75, standard deviation sqrt(0.75 * 0.25 / 400)."""
+    """Of 400 items of which 300 are right: mean 0.75, standard deviation sqrt(0.75 * 0.25 / 399)."""
     table = make_outcomes(make_part("x", [1] * 300 + [0] * 100))
-    (drawn,) = draw_values(table, [Measure(group="g", name="n", parts=("x",))], num=4000)
+    (drawn,) = draw(table, [Measure(group="g", name="n", parts=("x",))], num=4000)
     assert drawn.mean() == pytest.approx(0.75, abs=0.002)
-    assert drawn.std() == pytest.approx(sqrt(0.75 * 0.25 / 400), rel=0.05)
-    assert set(np.round(drawn * 400, 9) % 1) == {0}
+    assert drawn.std() == pytest.approx(sqrt(0.75 * 0.25 / 399), rel=0.05)
+    # One item less is drawn than there are, so that the variance is that of the mean without bias.
+    assert set(np.round(drawn * 399, 9) % 1) == {0}
 
 
 def test_distinct_rows_are_drawn_like_items():
@@ -99,63 +102,124 @@ def test_distinct_rows_are_drawn_like_items():
     rows = [[1, 1], [1, 0], [0, 1], [0, 0]]
     items = [rows[index % 4] for index in range(60)] + [[1, 1]] * 40
     table = make_outcomes(make_part("x", items, num_cells=2))
-    (drawn,) = draw_values(table, [Measure(group="g", name="n", parts=("x",))], num=4000, seed=3)
+    (drawn,) = draw(table, [Measure(group="g", name="n", parts=("x",))], num=4000, seed=3)
     credits = np.array(items).mean(axis=1)
     assert drawn.mean() == pytest.approx(credits.mean(), abs=0.005)
     assert drawn.std() == pytest.approx(credits.std() / 10, rel=0.05)
-    ((sample,),) = bootstrap([table], num=5)
+    ((sample,),) = bootstrap(gather_prompts([table]), num=5)
     assert sample.rows("x").shape == (4, 2)
     assert sample.weights("x").sum(axis=1).tolist() == [100] * 5
 
 
 def test_clusters_are_drawn_together():
-    """Ten lists of which all five pairs agree: as uncertain as ten items, not as fifty."""
+    """Ten prompts of which all five pairs agree: as uncertain as ten items, not as fifty."""
     credits = [index // 5 < 6 for index in range(50)]
     together = make_part("x", credits, clusters=[index // 5 for index in range(50)])
     apart = make_part("x", credits)
     measure = Measure(group="g", name="n", parts=("x",))
-    (clustered,) = draw_values(make_outcomes(together), [measure], num=4000)
-    (single,) = draw_values(make_outcomes(apart), [measure], num=4000)
-    assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 10), rel=0.05)
-    assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 50), rel=0.05)
-    # Wilson's interval is for items of their own.
-    assert Counts(make_outcomes(apart)).is_binary(measure)
-    assert not Counts(make_outcomes(together)).is_binary(measure)
+    (clustered,) = draw(make_outcomes(together), [measure], num=4000)
+    (single,) = draw(make_outcomes(apart), [measure], num=4000)
+    assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 9), rel=0.05)
+    assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 49), rel=0.05)
+    counts = Counts(make_outcomes(together))
+    correct, items = counts.by_prompt(measure)
+    assert (correct.tolist(), items.tolist()) == ([5] * 6 + [0] * 4, [5] * 10)
+    assert counts.prompts(measure) == 10
+    assert Counts(make_outcomes(apart)).by_prompt(measure) is None
+
+
+def test_a_prompt_of_several_parts_is_drawn_once():
+    """Two parts of the same six prompts, of which three are right: their difference never varies."""
+    prompts, credits = [10, 20, 30, 40, 50, 60], [1, 0, 1, 0, 1, 0]
+    both = [make_part(name, credits, clusters=prompts, official=6) for name in "xy"]
+    measure = Measure(group="g", name="n", parts=("x", "y"), estimate=mean(share("x"), share("y")))
+    (together,) = draw(make_outcomes(*both), [measure], num=4000)
+    apart = make_part("y", credits, clusters=[one + 1 for one in prompts], official=6)
+    (separate,) = draw(make_outcomes(both[0], apart), [measure], num=4000)
+    assert together.std() == pytest.approx(sqrt(0.25 / 5), rel=0.05)
+    assert separate.std() == pytest.approx(sqrt(0.25 / 5 / 2), rel=0.05)
+    for one, *_ in bootstrap(gather_prompts([make_outcomes(*both)]), num=50):
+        assert (one.sums("x") == one.sums("y")).all()
+
+
+def test_prompts_that_are_alone_in_their_part_are_drawn_together():
+    """Twenty subsets of one item each: drawn each inside its own part they would never vary."""
+    table = make_outcomes(*(make_part(f"p{index}", [index % 2], official=1) for index in range(20)))
+    prompts = gather_prompts([table])
+    assert [int(prompts.counts[kinds].sum()) for kinds in prompts.strata.values()] == [20]
+    measure = Measure(group="g", name="n", parts=tuple(table.parts))
+    (drawn,) = draw(table, [measure], num=4000)
+    assert drawn.std() == pytest.approx(sqrt(0.25 / 19), rel=0.05)
+    # One part with one left over: it goes to the smallest of the others.
+    parts = {"x": [1, 0], "y": [1, 0, 1], "z": [1]}
+    rest = gather_prompts(
+        [make_outcomes(*(make_part(name, credits, official=9) for name, credits in parts.items()))]
+    )
+    assert {name: int(rest.counts[kinds].sum()) for name, kinds in rest.strata.items()} == {"x": 3, "y": 3}
+
+
+def test_one_prompt_has_no_interval():
+    table = make_outcomes(make_part("x", [0.5, 1, 0], clusters=[7, 7, 7]), make_part("y", [1, 0.5, 0]))
+    measures = [Measure(group="g", name=name, parts=(name,), estimate=share(name)) for name in "xy"]
+    one, other = estimate_intervals(table, measures, num=200)
+    assert one is None and other is not None
+    assert estimate_intervals(make_outcomes(table.parts["x"]), measures[:1], num=200) == [None]
+
+
+def test_degrees_of_freedom_are_prompts_less_strata():
+    table = make_outcomes(make_part("x", [1, 0] * 10, official=20), make_part("y", [1, 0, 1, 0], official=4))
+    prompts = gather_prompts([table])
+    assert prompts.freedom(["x"]) == pytest.approx(19)
+    assert prompts.freedom(["x", "y"]) == pytest.approx(22)
+    # Own data has no parts of fixed sizes: it is drawn as a whole.
+    own = gather_prompts([make_outcomes(make_part("x", [1, 0] * 10), make_part("y", [1, 0, 1, 0]))])
+    assert own.freedom(["x", "y"]) == pytest.approx(23)
+    # Of a difference count the prompts at which the judges differ.
+    other = make_outcomes(
+        make_part("x", [1, 0] * 7 + [0, 0] * 3, official=20), make_part("y", [0] * 4, official=4)
+    )
+    assert gather_prompts([table, other]).freedom(["x"]) == pytest.approx(3 - 1)
+    assert gather_prompts([table, table]).freedom(["x"]) == 1
+    # A prompt of eight items and eight of one weigh as 16^2 / (64 + 8) = 3.56 equal ones.
+    uneven = gather_prompts([make_outcomes(make_part("x", [1] * 16, clusters=[0] * 8 + [*range(1, 9)]))])
+    assert uneven.freedom(["x"]) == pytest.approx(256 / 72 - 1)
 
 
 def test_parts_are_strata():
     """Each part keeps its number of items in every draw, so a difference between parts adds nothing."""
-    table = make_outcomes(make_part("x", [1] * 10), make_part("y", [0] * 10))
-    (drawn,) = draw_values(table, [Measure(group="g", name="n", parts=("x", "y"))], num=200)
+    table = make_outcomes(make_part("x", [1] * 10, official=10), make_part("y", [0] * 10, official=10))
+    (drawn,) = draw(table, [Measure(group="g", name="n", parts=("x", "y"))], num=200)
     assert set(drawn) == {0.5}
 
 
 def test_seed_and_batches(monkeypatch):
-    table = make_outcomes(make_part("x", np.linspace(0, 1, 37)), make_part("y", [1, 0, 0]))
+    table = make_outcomes(
+        make_part("x", np.linspace(0, 1, 37), official=37), make_part("y", [1, 0, 0], official=3)
+    )
     measures = [Measure(group="g", name="n", parts=(name,)) for name in ("x", "y")]
-    first = draw_values(table, measures, num=100, seed=1)
-    assert (draw_values(table, measures, num=100, seed=1) == first).all()
-    assert (draw_values(table, measures, num=100, seed=2) != first).any()
+    first = draw(table, measures, num=100, seed=1)
+    assert (draw(table, measures, num=100, seed=1) == first).all()
+    assert (draw(table, measures, num=100, seed=2) != first).any()
     # A part's draws do not depend on the other parts, and batches are only batches.
     alone = make_outcomes(table.parts["y"])
-    assert (draw_values(alone, measures[1:], num=100, seed=1)[0] == first[1]).all()
-    monkeypatch.setattr(outcomes_module, "MOST_WEIGHTS", 200)
-    assert len(list(bootstrap([table], num=100))) > 10
+    assert (draw(alone, measures[1:], num=100, seed=1)[0] == first[1]).all()
+    monkeypatch.setattr(draws_module, "MOST_WEIGHTS", 200)
+    assert len(list(bootstrap(gather_prompts([table]), num=100))) > 10
     # A product of matrices adds up in an order that depends on their sizes.
-    assert draw_values(table, measures, num=100, seed=1) == pytest.approx(first, abs=1e-12)
+    assert draw(table, measures, num=100, seed=1) == pytest.approx(first, abs=1e-12)
 
 
 def test_two_tables_share_their_draws():
     left = make_outcomes(make_part("x", [1, 1, 0, 0, 1]))
     right = make_outcomes(make_part("x", [0, 1, 1, 0, 0]))
-    for one, other in bootstrap([left, right], num=300):
+    for one, other in bootstrap(gather_prompts([left, right]), num=300):
         both = one.sums("x")[:, 0] - other.sums("x")[:, 0]
         # Items 0 and 4 favour the left, item 2 the right: what remains is their drawn difference.
         rows = one.rows("x")[:, 0] - other.rows("x")[:, 0]
         assert (both == one.weights("x") @ rows).all()
         assert (one.totals("x") == 5).all() and (other.totals("x") == 5).all()
     with pytest.raises(ValueError, match="does not hold the same items"):
-        next(bootstrap([left, make_outcomes(make_part("x", [1, 1]))], num=1))
+        gather_prompts([left, make_outcomes(make_part("x", [1, 1]))])
 
 
 def test_coverage_of_the_interval():
@@ -175,5 +239,5 @@ def test_coverage_of_the_interval():
 def test_a_million_items_are_a_few_rows():
     part = make_part("x", np.tile([1.0, 0.0, 0.5, 1.0], 250_000))
     assert len(Table(part).rows) == 1_000_000
-    ((sample,),) = bootstrap([make_outcomes(part)], num=3)
+    ((sample,),) = bootstrap(gather_prompts([make_outcomes(part)]), num=3)
     assert sample.rows("x").tolist() == [[0.0], [0.5], [1.0]]

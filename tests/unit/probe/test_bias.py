@@ -91,6 +91,17 @@ def test_counts_by_hand(tmp_path: Path) -> None:
     assert (position.larger_wins, position.differing) == (2, 4)
 
 
+def test_pairs_of_one_prompt_are_no_independent_pairs(tmp_path: Path) -> None:
+    """Ten pairs of each of 20 prompts that all say the same: as uncertain as 20 pairs, not as 200."""
+    rows = [row(number // 10, "long one", "short", "A" if number // 10 % 4 else "B") for number in range(200)]
+    report = probe(tmp_path, rows)
+    length = feature(report, "characters")
+    assert (length.differing, length.larger_wins, report.prompts) == (200, 150, 20)
+    low, high = length.interval
+    alone = wilson_interval(15, 20)
+    assert (low, high) == pytest.approx(alone, abs=0.03) and low < alone[0] and high > alone[1]
+
+
 def test_without_named_sides_there_is_no_position(tmp_path: Path) -> None:
     report = probe(tmp_path, [{"prompt": str(n), "chosen": "a", "rejected": "bb"} for n in range(5)])
     assert [one.name for one in report.features] == NAMES and report.named == 0

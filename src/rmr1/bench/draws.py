@@ -1,0 +1,252 @@
+"""Draws of prompts: the bootstrap of any number of a benchmark, and the exchange of two judges.
+
+A judge that fails at a prompt tends to fail at all of its items, so the items of one prompt are not
+independent. What is drawn, or exchanged, is therefore always a whole prompt with all its items, in whichever
+parts of the benchmark they count (in RMB a prompt may have pairs and lists).
+
+    Outcomes, or two of the same items ──gather_prompts──> Prompts ──bootstrap──> Resamples, interval
+                                                                   ──swap───────> Resamples of both, p-value
+
+*Strata.* Official parts have fixed sizes, so prompts are drawn inside the one that holds most of their items (of
+equals the first). Prompts of no official part, and those that are alone in theirs, are drawn together.
+
+*Few prompts.* Of n prompts of a stratum n - 1 are drawn and weighted by n / (n - 1), which makes the variance
+of the draws that of the mean without bias (Rao and Wu 1988, section 3; McCarthy and Snowden 1985). The percentiles are
+those of Student's t instead of the normal distribution (Hesterberg 2015, "What teachers should know about the
+bootstrap", expanded percentile intervals), whose degrees of freedom are the prompts less the strata; of
+prompts of different sizes the number counts that would weigh as much if they were equal, (sum m)^2 / sum m^2.
+Of a difference only the prompts count at which the judges differ: the others say little of its variance.
+
+Prompts that have the same results everywhere are of one kind. A draw is a multinomial over the kinds: exactly
+the distribution of drawing prompts, at a cost that does not grow with their number. Two runs over the same
+items, in the same order, are drawn together.
+
+Letters in shapes: B draws, N kinds, P prompts, I items, K rows of a part, D columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+
+from rmr1.bench.metrics import percentile_interval
+from rmr1.bench.outcomes import (
+    NUM_RESAMPLES,
+    Floats,
+    Measure,
+    Numbers,
+    Outcomes,
+    Resamples,
+    Table,
+    number_prompts,
+)
+
+MOST_WEIGHTS = 4_000_000
+"""Numbers that one batch of draws may hold: 32 MB."""
+
+_REST = ""
+"""The stratum of prompts that have no other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts:
+    """The prompts of one table, or of two over the same items, by kind."""
+
+    counts: Numbers
+    """[N] prompts of each kind."""
+    strata: Mapping[str, Numbers]
+    """Name -> the kinds that are drawn from together."""
+    tables: tuple[Mapping[str, Table], ...]
+    """Of each of the tables the parts that hold anything; a row is what one kind of prompt has in the part."""
+    places: Mapping[str, Numbers]
+    """[K] of each part: the kinds of its rows."""
+
+    def freedom(self, parts: Sequence[str]) -> float | None:
+        """Degrees of freedom of a number over these parts, at least 1; None of less than two prompts.
+
+        Of two tables, of the difference between them.
+        """
+        sizes_N, differs_N = np.zeros(len(self.counts)), np.zeros(len(self.counts), dtype=bool)
+        for name in parts:
+            if name in self.places:
+                rows = [tables[name].rows for tables in self.tables]
+                sizes_N[self.places[name]] += self.tables[0][name].sizes
+                differs_N[self.places[name]] |= (rows[0] != rows[-1]).any(axis=1)
+        if self.counts[sizes_N > 0].sum() < 2:
+            return None
+        if len(self.tables) > 1:
+            sizes_N[~differs_N] = 0
+        if not sizes_N.any():
+            return 1.0
+        effective = (self.counts @ sizes_N) ** 2 / (self.counts @ sizes_N**2)
+        num_strata = sum(bool(sizes_N[kinds].any()) for kinds in self.strata.values())
+        return max(1.0, float(effective) - num_strata)
+
+
+def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
+    """
+    Raises:
+        ValueError: the tables do not hold the same items.
+    """
+    first = outcomes[0]
+    names = [name for name, part in first.parts.items() if len(part)]
+    for one in outcomes:
+        for name in names:
+            if len(one.parts[name]) != len(first.parts[name]):
+                raise ValueError(f"part {name!r} does not hold the same items everywhere")
+    numbers = number_prompts([first.parts[name] for name in names])
+    num_prompts = 1 + max((int(one.max()) for one in numbers), default=-1)
+    kind_P = np.zeros(num_prompts, dtype=np.int64)
+    most_P, home_P = np.zeros(num_prompts), np.full(num_prompts, len(names))
+    sums, holders, num_kinds = [], [], 1
+    for number, (name, items_I) in enumerate(zip(names, numbers, strict=True)):
+        tables = [Table(one.parts[name]) for one in outcomes]
+        columns = np.column_stack([*(one.rows for one in tables), tables[0].sizes])
+        holders_K, index_I = np.unique(items_I, return_inverse=True)
+        sums_K = _add_rows(columns, index_I, len(holders_K))
+        # A prompt's kind is what it has in all parts, so it changes with every part that holds the prompt.
+        distinct, row_K = np.unique(sums_K, axis=0, return_inverse=True)
+        told_apart = kind_P[holders_K] * len(distinct) + row_K.reshape(-1)
+        _, kind_K = np.unique(told_apart, return_inverse=True)
+        kind_P[holders_K] = num_kinds + kind_K
+        num_kinds += len(holders_K)
+        if first.parts[name].official is not None:
+            is_most = sums_K[:, -1] > most_P[holders_K]
+            most_P[holders_K[is_most]] = sums_K[is_most, -1]
+            home_P[holders_K[is_most]] = number
+        sums.append(sums_K)
+        holders.append(holders_K)
+    _, some_N, kind_P, counts_N = np.unique(
+        kind_P, return_index=True, return_inverse=True, return_counts=True
+    )
+    places: dict[str, Numbers] = {}
+    found: list[dict[str, Table]] = [{} for _ in outcomes]
+    for name, sums_K, holders_K in zip(names, sums, holders, strict=True):
+        places[name], some_K = np.unique(kind_P[holders_K], return_index=True)
+        rows, start = sums_K[some_K], 0
+        for tables_of, one in zip(found, outcomes, strict=True):
+            table = Table(one.parts[name])
+            width = table.rows.shape[1]
+            tables_of[name] = table.replace_rows(rows[:, start : start + width], rows[:, -1])
+            start += width
+    return Prompts(
+        counts=counts_N,
+        strata=_stratify(names, home_P[some_N], counts_N),
+        tables=tuple(found),
+        places=places,
+    )
+
+
+def _add_rows(columns: Floats, index_I: Numbers, num: int) -> Floats:
+    """[num, D] the sum of the rows with each index."""
+    if num == len(columns):
+        sums = np.empty_like(columns)
+        sums[index_I] = columns
+        return sums
+    return np.column_stack([np.bincount(index_I, column, num) for column in columns.T])
+
+
+def _stratify(names: Sequence[str], home_N: Numbers, counts_N: Numbers) -> dict[str, Numbers]:
+    """The kinds by the part that is their home; one prompt alone says nothing of how prompts differ."""
+    sizes = np.bincount(home_N, counts_N, len(names) + 1)[:-1]
+    strata = {
+        name: np.flatnonzero(home_N == number) for number, name in enumerate(names) if sizes[number] >= 2
+    }
+    is_alone = ~np.isin(home_N, np.flatnonzero(sizes >= 2))
+    if is_alone.any():
+        rest = np.flatnonzero(is_alone)
+        if counts_N[rest].sum() < 2 and strata:
+            smallest = min(strata, key=lambda name: counts_N[strata[name]].sum())
+            strata[smallest] = np.concatenate([strata[smallest], rest])
+        else:
+            strata[_REST] = rest
+    return strata
+
+
+def bootstrap(
+    prompts: Prompts, *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> Iterator[tuple[Resamples, ...]]:
+    """Draw prompts with replacement inside every stratum, `num` times in all, in batches of bounded size.
+
+    Each batch is one `Resamples` per table: the same prompts drawn for all of them. A stratum's draws
+    depend on the seed, its name and its own kinds alone.
+    """
+    generators = {name: _generator(seed, name) for name in prompts.strata}
+    for size in _batches(num, len(prompts.counts)):
+        weights = np.empty((size, len(prompts.counts)))
+        for name, kinds in prompts.strata.items():
+            counts = prompts.counts[kinds]
+            total = int(counts.sum())
+            drawn = generators[name].multinomial(total - 1, counts / total, size=size)
+            weights[:, kinds] = drawn * (total / (total - 1)) if total > 1 else np.nan
+        yield tuple(Resamples(tables, weights, prompts.places) for tables in prompts.tables)
+
+
+def swap(
+    prompts: Prompts, *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> Iterator[tuple[Resamples, Resamples]]:
+    """Two tables with their results exchanged for each prompt with chance 1/2, `num` times in all, in batches
+    of bounded size."""
+    first, second = prompts.tables
+    generator = _generator(seed, "swap")
+    # Each row twice: first as the new judge's results, then as the old one's.
+    tables = {
+        name: one.replace_rows(
+            np.concatenate([one.rows, second[name].rows]), np.concatenate([one.sizes, one.sizes])
+        )
+        for name, one in first.items()
+    }
+    num_kinds = len(prompts.counts)
+    places = {name: np.concatenate([kinds, num_kinds + kinds]) for name, kinds in prompts.places.items()}
+    for size in _batches(num, 2 * num_kinds):
+        swapped = generator.binomial(prompts.counts, 0.5, size=(size, num_kinds))
+        kept = prompts.counts - swapped
+        yield (
+            Resamples(tables, np.concatenate([kept, swapped], axis=1, dtype=np.float64), places),
+            Resamples(tables, np.concatenate([swapped, kept], axis=1, dtype=np.float64), places),
+        )
+
+
+def _generator(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, crc32(name.encode(errors="surrogatepass"))])
+
+
+def _batches(num: int, width: int) -> Iterator[int]:
+    most = max(1, MOST_WEIGHTS // max(1, width))
+    for start in range(0, num, most):
+        yield min(most, num - start)
+
+
+def draw_values(
+    prompts: Prompts, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> Floats:
+    """[measures, num] bootstrap values, all from the same draws; NaN where there is nothing to count."""
+    estimators = [measure.estimator() for measure in measures]
+    batches = [
+        np.stack([estimator(sample) for estimator in estimators])
+        for sample, *_ in bootstrap(prompts, num=num, seed=seed)
+    ]
+    return np.concatenate(batches, axis=1) if batches else np.empty((len(measures), 0))
+
+
+def estimate_intervals(
+    outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> list[tuple[float, float] | None]:
+    """95% bootstrap intervals, all from the same draws; None where there is nothing to count, or one prompt."""
+    if not measures:
+        return []
+    prompts = gather_prompts([outcomes])
+    values = draw_values(prompts, measures, num=num, seed=seed)
+    return [interval_of(prompts, measure, row) for measure, row in zip(measures, values, strict=True)]
+
+
+def interval_of(prompts: Prompts, measure: Measure, values_B: Floats) -> tuple[float, float] | None:
+    """The 95% interval that a measure's bootstrap values give; None where too few of them are numbers."""
+    known = values_B[~np.isnan(values_B)]
+    freedom = prompts.freedom(measure.parts)
+    if freedom is None or 2 * len(known) < len(values_B) or not len(known):
+        return None
+    return percentile_interval(known, freedom=freedom)
