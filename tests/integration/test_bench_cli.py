@@ -438,7 +438,7 @@ def test_what_was_not_asked_officially_has_no_place(data, tmp_path, capsys):
     [
         (("nothing", "-m", "scripted:longer"), "no benchmark 'nothing'"),
         (("pairs", "a.jsonl", "b.jsonl"), "takes one FILE"),
-        (("rmb", "pairs"), "no benchmark 'pairs'"),
+        (("rmb", "own.jsonl"), "no benchmark 'own.jsonl'"),
         (("rmb", "rm-bench", "--data", "{out}", "-o", "{out}"), "holds nothing named rmb, rm-bench"),
         (("rmb", "--data", "judgebench={data}", "-o", "{out}"), "judgebench is not among"),
         (("rmb", "judgebench", "--from", "rmb={data}"), "--from judgebench=RUN is missing"),

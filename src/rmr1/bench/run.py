@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,12 +27,11 @@ from rmr1.bench.base import (
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.data.fingerprint import fingerprint_source
-from rmr1.data.keys import KeyCounter, content_digest
+from rmr1.data.keys import KeyCounter, content_digest, format_key, item_digest
 from rmr1.data.rulings import Ruling, read_rulings, ruling_of
 from rmr1.data.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
-    Items,
     RunWriter,
     open_run,
     read_description,
@@ -41,7 +39,7 @@ from rmr1.data.runs import (
 )
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.answers import AnswerJudge, is_about_answers, reread_answers
-from rmr1.judge.base import PairJudge
+from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.compare import cast_vote, decide
 from rmr1.judge.describe import FORMAT, describe_run, library_versions
 from rmr1.judge.generative import GenerativeJudge
@@ -216,9 +214,9 @@ def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
     }
 
 
-def list_items(benchmark: Benchmark, data: Path, *, asking: Asking | None = None) -> Items | None:
-    """What identifies data that may grow, as `rmr1.data.runs.open_run` takes it; None of official data."""
-    return None if benchmark.is_sized else partial(read_pairs, benchmark, data, asking=asking)
+def own_keys(benchmark: Benchmark, data: Path) -> Callable[[], Iterator[str]] | None:
+    """How the items of own data are read, by which they are known; None of official data, known by their bytes."""
+    return None if benchmark.is_sized else lambda: list_keys(read_pairs(benchmark, data))
 
 
 def count_stored_pairs(source: Path) -> int | None:
@@ -258,8 +256,8 @@ def open_benchmark_run(
     if benchmark.askings:
         identity["asked"] = PAIRS_ASKING if asking is None else asking.name
     description = describe_run(f"bench {benchmark.name}", judge, data=identity, folder=folder)
-    items = list_items(benchmark, data, asking=asking)
-    return open_run(folder, description, retry_failed=retry_failed, items=items)
+    keys = own_keys(benchmark, data)
+    return open_run(folder, description, retry_failed=retry_failed, keys=keys)
 
 
 def judge_benchmark(
@@ -389,9 +387,10 @@ def score_finished(
     if not benchmark.is_sized:
         num_pairs = count_stored_pairs(source) if data is None else count_pairs(benchmark, data)
     with open_run(folder, _describe_finished(benchmark, source, rule, num_pairs)) as writer:
-        counter = KeyCounter()
+        occurrences = KeyCounter()
         for judgment in _finished(benchmark, source, rule, data):
-            key = counter.key(judgment.pair)
+            digest = item_digest(judgment.pair)
+            key = format_key(digest, occurrences.increment(digest))
             if not writer.is_finished(key):
                 writer.append(key, judgment)
         return summarize_run(

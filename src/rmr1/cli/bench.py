@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "benchmark",
         nargs="+",
         metavar="BENCHMARK",
-        help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, in any number; or pairs FILE",
+        help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE; in any number and sequence",
     )
     parser.add_argument("--data", action="append", metavar="[NAME=]DIR", help="the official data; repeatable")
     parser.add_argument(
@@ -240,7 +240,7 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     from argparse import Namespace
     from functools import partial
 
-    from rmr1.bench.run import check_placement, check_sides, fingerprint_data, list_items, read_pairs
+    from rmr1.bench.run import check_placement, check_sides, fingerprint_data, own_keys, read_pairs
     from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
@@ -270,7 +270,7 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
             settings,
             pairs,
             data=partial(fingerprint_data, job.benchmark, data),
-            items=list_items(job.benchmark, data, asking=job.asking),
+            keys=own_keys(job.benchmark, data),
         )
     return 0
 
@@ -296,7 +296,7 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
     from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data, require_folder, suit_asking
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
-    from rmr1.cli.session import open_judge, refuse_foreign
+    from rmr1.cli.session import open_judge, refuse_foreign, tell_resumed
 
     config = build_config(arguments)
     refuse_reading(config.data, jobs)
@@ -337,12 +337,11 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
             ready.append((replace(job, asking=asking), judge, writer, total))
         for job, judge, writer, total in ready:
             data = require_data(job)
-            if writer.num_resumed and not arguments.quiet:
-                print(
-                    f"rmr1: {job.folder}: going on after {writer.num_resumed} finished items", file=sys.stderr
-                )
+            told = None if job.benchmark.is_sized else limit
+            tell_resumed(job.folder, writer.num_resumed, told, quiet=arguments.quiet)
             label = "judged" if len(ready) == 1 else job.benchmark.title
-            with Progress(total, done=writer.num_resumed, label=label, quiet=arguments.quiet) as progress:
+            most = max(total, writer.num_resumed)
+            with Progress(most, done=writer.num_resumed, label=label, quiet=arguments.quiet) as progress:
                 judge_benchmark(
                     job.benchmark,
                     data,

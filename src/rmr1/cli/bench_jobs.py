@@ -183,16 +183,14 @@ def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> A
 
 
 def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:
-    """The benchmarks, and the file after `pairs`."""
-    if words[0] == OWN_PAIRS:
-        if len(words) > 2:
-            raise ConfigError(f"bench pairs takes one FILE, not {len(words) - 1}")
-        return [OWN_PAIRS], Path(words[1]) if len(words) == 2 else None
-    for word in words:
-        if word not in NAMES or word == OWN_PAIRS:
-            known = ", ".join(name for name in NAMES if name != OWN_PAIRS)
-            raise ConfigError(f"no benchmark {word!r}; there are {known}, and `pairs FILE` alone")
-    return list(dict.fromkeys(words)), None
+    """The benchmarks, and the file of own pairs: the word that is no benchmark's name, wherever it is."""
+    names = list(dict.fromkeys(word for word in words if word in NAMES))
+    others = [word for word in words if word not in NAMES]
+    if others and OWN_PAIRS not in names:
+        raise ConfigError(f"no benchmark {others[0]!r}; there are {', '.join(NAMES)}; `pairs` takes a FILE")
+    if len(others) > 1:
+        raise ConfigError(f"bench pairs takes one FILE, not {len(others)}: {', '.join(others)}")
+    return names, Path(others[0]) if others else None
 
 
 def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:

@@ -14,14 +14,7 @@ from typing import Any
 from rmr1.cli.config import JudgeConfig
 from rmr1.cli.usage import format_usd
 from rmr1.data.codec import dumps, loads
-from rmr1.data.runs import (
-    JUDGMENTS_FILE,
-    RUN_FILE,
-    TASK_KEYS,
-    Items,
-    read_description,
-    refuse_other_items,
-)
+from rmr1.data.runs import RUN_FILE, Keys, read_description, refuse_other_items
 from rmr1.doctor import format_bytes
 from rmr1.engines.prices import compute_cost
 from rmr1.engines.speed import CALLS_PER_LAYER, MATMUL_SHARE
@@ -54,10 +47,11 @@ def print_dry_run(
     pairs: Iterable[PreferencePair],
     *,
     data: Callable[[], Mapping[str, Any]] | None = None,
-    items: Items | None = None,
+    keys: Keys | None = None,
 ) -> int:
-    """Count, estimate and print; returns the exit code. `data` gives the data section of run.json, and `items` is
-    what `rmr1.data.runs.open_run` takes.
+    """Count, estimate and print; returns the exit code.
+
+    `data` gives the data section of run.json, `keys` the items, if the data are known by them instead.
 
     Raises:
         RunError: the folder holds a run that was made in another way.
@@ -69,13 +63,12 @@ def print_dry_run(
     stored = None
     if arguments.output is not None and (Path(arguments.output) / RUN_FILE).is_file():
         folder = Path(arguments.output)
-        section = {} if data is None else dict(data())
-        if items is not None:
-            section = {key: section[key] for key in TASK_KEYS if key in section}
-        _check_stored(folder, {**plan.sections, "data": section})
+        source = None if data is None else data()
+        by_bytes = {} if source is None or keys is not None else {"data": source}
+        _check_stored(folder, {**plan.sections, **by_bytes})
+        if keys is not None:
+            refuse_other_items(folder, keys, data=source)
         stored = read_stored_run(folder, retry_failed=arguments.retry_failed)
-        if items is not None:
-            refuse_other_items(folder / JUDGMENTS_FILE, stored.finished, items)
     expected, reason = _expect_tokens(settings.sampling.max_new_tokens, stored, arguments.expect_tokens)
     if plan.kind == "scalar":
         work = Work(num_samples=0, max_new_tokens=0, expected_tokens=0)

@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
                 config.judge_settings(),
                 source.pairs(),
                 data=source.describe,
-                items=source.all_pairs,
+                keys=source.keys,
             )
         if arguments.output is None:
             return _print_judgments(arguments, config, source.pairs())
@@ -107,13 +107,13 @@ def _is_done(folder: str, source: PairSource) -> bool:
     """Whether the run holds every pair and its summary."""
     from pathlib import Path
 
-    from rmr1.data.keys import number_items
     from rmr1.data.runs import SUMMARY_FILE, key_digest
+    from rmr1.judge.base import unfinished_pairs
     from rmr1.judge.estimate import read_stored_run
 
     finished = read_stored_run(Path(folder)).finished
     return (Path(folder) / SUMMARY_FILE).is_file() and all(
-        key_digest(key) in finished for key, _ in number_items(source.pairs())
+        key_digest(key) in finished for key, _ in unfinished_pairs(source.pairs(), None)
     )
 
 
@@ -165,7 +165,7 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
     from contextlib import closing
 
     from rmr1.cli.progress import Progress
-    from rmr1.cli.session import open_judge
+    from rmr1.cli.session import open_judge, tell_resumed
     from rmr1.cli.stored import describe_command
     from rmr1.data.runs import open_run
     from rmr1.judge.describe import describe_run
@@ -180,20 +180,10 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
                 **describe_command(config, arguments.output),
             },
             retry_failed=arguments.retry_failed,
-            items=source.all_pairs,
+            keys=source.keys,
         ) as writer,
     ):
-        if writer.num_resumed and not arguments.quiet:
-            print(
-                f"rmr1: {arguments.output}: going on after {writer.num_resumed} finished items",
-                file=sys.stderr,
-            )
-        if config.data.limit is not None and writer.num_resumed > source.total:
-            print(
-                f"rmr1: {arguments.output}: --limit {config.data.limit} is below the {writer.num_resumed} items that are "
-                "stored already; they stay, and the summary is of all of them",
-                file=sys.stderr,
-            )
+        tell_resumed(arguments.output, writer.num_resumed, config.data.limit, quiet=arguments.quiet)
         with Progress(
             max(source.total, writer.num_resumed), done=writer.num_resumed, quiet=arguments.quiet
         ) as progress:

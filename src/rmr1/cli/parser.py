@@ -18,17 +18,28 @@ _KINDS = {int: "a whole number", float: "a number"}
 
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that takes no abbreviations, says one line instead of a usage page, and takes a value that
-    begins with a dash if it is no option."""
+    begins with a dash if it is no option. A verb's positional arguments may be anywhere among its options."""
 
     def __init__(self, **options: Any):
         super().__init__(**{"allow_abbrev": False, **options})
+        self._is_mixing = False
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        words = self._attach_values(list(sys.argv[1:] if args is None else args))
+        words = list(sys.argv[1:] if args is None else args)
+        if self._is_mixing:  # one of the two rounds of `parse_known_intermixed_args`
+            return super().parse_known_args(words, namespace)
+        words = self._attach_values(words)
         self._refuse_unknown(words)
-        found, rest = super().parse_known_args(words, namespace)
+        if self._subparsers is not None:
+            found, rest = super().parse_known_args(words, namespace)
+        else:
+            self._is_mixing = True
+            try:
+                found, rest = self.parse_known_intermixed_args(words, namespace)
+            finally:
+                self._is_mixing = False
         if rest:
             self.error(f"{rest[0]!r} is one argument too many")
         return found, rest

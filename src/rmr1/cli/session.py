@@ -14,7 +14,7 @@ from typing import Any
 from rmr1.cli.config import DataConfig, JudgeConfig
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
-from rmr1.judge.base import PairJudge
+from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import NOTE, is_bundled, resolve_model
@@ -41,8 +41,9 @@ class PairSource:
         """Up to the limit."""
         return _read(self.sources, self.config, [])
 
-    def all_pairs(self) -> Iterator[PreferencePair]:
-        return _read(self.sources, self.config.model_copy(update={"limit": None}), [])
+    def keys(self) -> Iterator[str]:
+        """The keys of all its pairs, those beyond the limit among them."""
+        return list_keys(_read(self.sources, self.config.model_copy(update={"limit": None}), []))
 
     def describe(self) -> dict[str, Any]:
         """The data section of run.json, for people: what is compared are the pairs themselves."""
@@ -131,6 +132,17 @@ def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None
     resolve_model(config.model)  # says which library is missing
     if (note := words.refuse_foreign(pairs)) is not None:
         print(f"rmr1: {note}", file=sys.stderr)
+
+
+def tell_resumed(folder: object, num_stored: int, limit: int | None, *, quiet: bool) -> None:
+    """What a run folder holds already, in one line; also with `quiet` if it is more than was asked for."""
+    if limit is not None and num_stored > limit:
+        print(
+            f"rmr1: {folder}: {limit} items are asked for (--limit), {num_stored} are stored already; the summary is of all",
+            file=sys.stderr,
+        )
+    elif num_stored and not quiet:
+        print(f"rmr1: {folder}: going on after {num_stored} finished items", file=sys.stderr)
 
 
 def spool_standard_input() -> Path:

@@ -1,20 +1,24 @@
 """Keys of items, and a counter of keys that fits millions in little memory.
 
-A key is the item's content hash and its occurrence number: benchmarks hold identical rows, and exact
+A key is the hash of the item's content and its occurrence number: benchmarks hold identical rows, and exact
 scoring counts them all, so the second of two equal rows is an item of its own.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from array import array
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from rmr1.data.codec import dump_record, dumps
 from rmr1.records import Candidates, PreferencePair
 
-Item = TypeVar("Item", PreferencePair, Candidates)
+_PLACE = re.compile(r".*:[0-9]+(/.*)?", re.DOTALL)
+"""The id of a row without one of its own, `<file stem>:<line>`; what follows tells the pairs of a row apart."""
+_REPEATED = re.compile(r" \([0-9]+\)\Z")
+"""By which ids of own pairs that repeat are told apart, in the sequence of their rows."""
 
 
 def content_digest(item: PreferencePair | Candidates) -> bytes:
@@ -22,16 +26,25 @@ def content_digest(item: PreferencePair | Candidates) -> bytes:
     return hashlib.blake2b(dumps(dump_record(item)), digest_size=16).digest()
 
 
+def item_digest(pair: PreferencePair) -> bytes:
+    """16 bytes that identify a pair in a run, wherever its row is: what its id owes to the place counts for nothing."""
+    return stored_digest(dump_record(pair))
+
+
+def stored_digest(pair: Mapping[str, Any]) -> bytes:
+    """`item_digest` of a pair as it is stored."""
+    return hashlib.blake2b(dumps({**pair, "id": own_id(pair["id"])}), digest_size=16).digest()
+
+
+def own_id(id: str) -> str:
+    """The id without what it owes to the place of its row; empty for a row without an id of its own."""
+    id = _REPEATED.sub("", id)
+    return "" if _PLACE.fullmatch(id) else id
+
+
 def format_key(digest: bytes, occurrence: int) -> str:
     """`<32 hex digits>` for the first occurrence, `<32 hex digits>-1` for the second."""
     return digest.hex() if occurrence == 0 else f"{digest.hex()}-{occurrence}"
-
-
-def number_items(items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
-    """Every item with its key; identical items are told apart by number."""
-    counter = KeyCounter()
-    for item in items:
-        yield counter.key(item), item
 
 
 def seed_for(seed: int, *parts: str) -> int:
@@ -56,11 +69,6 @@ class KeyCounter:
 
     def __contains__(self, digest: bytes) -> bool:
         return self._counts[self._slot(*_halves(digest))] > 0
-
-    def key(self, item: PreferencePair | Candidates) -> str:
-        """The item's key, which is counted once more."""
-        digest = content_digest(item)
-        return format_key(digest, self.increment(digest))
 
     def increment(self, digest: bytes) -> int:
         """How often the digest had been counted before; it is counted once more."""

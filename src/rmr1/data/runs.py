@@ -23,10 +23,10 @@ from typing import Any
 
 from rmr1.data.codec import dump_record, dumps, load_record, loads
 from rmr1.data.differences import describe_differences
-from rmr1.data.keys import KeyCounter, number_items
+from rmr1.data.keys import KeyCounter, format_key, own_id, stored_digest
 from rmr1.data.replace import write_json, write_text
 from rmr1.errors import DataError, RunError
-from rmr1.records import NO_TEXT, Judgment, PreferencePair
+from rmr1.records import NO_TEXT, Judgment
 
 RUN_FILE = "run.json"
 JUDGMENTS_FILE = "judgments.jsonl"
@@ -37,13 +37,15 @@ MOST_NOTES = 50
 
 COMPARED = ("data", "model", "prompt", "settings")
 """Sections of run.json that must be equal for a run to go on."""
-TASK_KEYS = ("benchmark", "asked")
-"""What must be equal of the data's section where the items themselves say which data it is."""
+
+DATA_KINDS = ("benchmark", "asked")
+"""What must be equal of the data section if the data are known by their items."""
 
 _RENEWED = ("data", "asked_by")
-"""Sections that say what the run was last gone on with; none is compared if the items are."""
+"""Sections that say what the run was last gone on with."""
 
-Items = Callable[[], Iterable[PreferencePair]]
+Keys = Callable[[], Iterable[str]]
+"""Reads the data anew: the key of every item in it, whatever part of it is asked for."""
 
 
 class RunWriter:
@@ -126,13 +128,12 @@ def open_run(
     file: str = JUDGMENTS_FILE,
     failed_file: str | None = None,
     keeps_refused: bool = False,
-    items: Items | None = None,
+    keys: Keys | None = None,
 ) -> RunWriter:
     """Create a run folder, or go on with one that was made in the same way; judgments go to `file` of it.
 
-    `items` gives all items of the data. The data of a run are then the set of these: whatever the files are called,
-    in whatever order they hold them, a run goes on if its finished items are among them. Without it the data's
-    section must be equal.
+    With `keys`, the data are the set of their items: a run goes on if all its finished items are among them,
+    whatever was added, in whatever files and sequence. Without, the data section has to be equal.
 
     With `retry_failed`, items for which the engine gave an error are taken out of the finished ones, to
     be judged again, and moved to `failed_file` if there is to be one; over-long prompts stay as they are, and with
@@ -140,7 +141,7 @@ def open_run(
 
     Raises:
         RunError: the folder holds something else, was made in another way (the message shows the
-            differences), holds items that the data lack, is being written by another process, or cannot be written.
+            differences), is being written by another process, or cannot be written.
     """
     folder = Path(folder)
     with contextlib.ExitStack() as opened:
@@ -149,7 +150,10 @@ def open_run(
             lock = os.open(folder, os.O_RDONLY)
             opened.callback(os.close, lock)
             _lock(lock, folder)
-            _check_description(folder, description, file, has_items=items is not None)
+            _check_description(folder, description, file, has_items=keys is not None)
+            if keys is not None:
+                refuse_other_items(folder, keys, data=description.get("data"), file=file)
+                _renew(folder, description)
             if retry_failed:
                 kept = None if failed_file is None else folder / failed_file
                 _drop_failed(folder / file, kept, keeps_refused=keeps_refused)
@@ -164,12 +168,9 @@ def open_run(
         _cut_torn_line(handle)
         finished = KeyCounter()
         has_answers = False
-        for _, line in iterate_lines(folder / file):
-            finished.increment(key_digest(line["key"]))
+        for _, key, line in iterate_keys(folder / file):
+            finished.increment(key_digest(key))
             has_answers = has_answers or _has_answer(line)
-        if items is not None:
-            refuse_other_items(folder / file, finished, items)
-            _renew(folder, description)
         opened.pop_all()
         return RunWriter(folder, lock, handle, finished, file=file, has_answers=has_answers)
 
@@ -208,9 +209,9 @@ def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterato
     folder = Path(folder)
     read_description(folder)
     path = folder / file
-    for number, line in iterate_lines(path):
+    for number, key, line in iterate_keys(path):
+        del line["key"]
         try:
-            key = line.pop("key")
             yield key, load_record(Judgment, line)
         except DataError as error:
             raise DataError(error.message, path=path, line=number) from None
@@ -247,11 +248,81 @@ def _check_description(folder: Path, description: Mapping[str, Any], file: str, 
     """Write run.json, or make sure that the one there says the same."""
     judgments = folder / file
     if (folder / RUN_FILE).exists():
-        refuse_differences(folder, read_description(folder), description, has_items=has_items)
+        stored = read_description(folder)
+        if has_items:
+            stored, description = _without_source(stored), _without_source(description)
+        refuse_differences(folder, stored, description)
     elif judgments.exists() and judgments.stat().st_size:
         raise RunError(f"{folder}: holds {file} but no {RUN_FILE}; choose another folder with -o")
     else:
         write_json(folder / RUN_FILE, description)
+
+
+def _without_source(description: Mapping[str, Any]) -> dict[str, Any]:
+    data = description.get("data") or {}
+    return {**description, "data": {name: data.get(name) for name in DATA_KINDS}}
+
+
+def _renew(folder: Path, description: Mapping[str, Any]) -> None:
+    """Let run.json name the data and the command that the run goes on with, where they are known."""
+    stored = read_description(folder)
+    new = {name: value for name in _RENEWED if (value := description.get(name)) is not None}
+    if any(loads(dumps(stored.get(name))) != loads(dumps(value)) for name, value in new.items()):
+        write_json(folder / RUN_FILE, {**stored, **new})
+
+
+def refuse_other_items(
+    folder: Path, keys: Keys, *, data: Mapping[str, Any] | None = None, file: str = JUDGMENTS_FILE
+) -> None:
+    """Read the data only if anything is finished, and only until all of that is found. The folder is only read.
+
+    `data`, the data section that is wanted, shows in the message how it differs from the stored one.
+
+    Raises:
+        RunError: a finished item is not in the data; the message names the first such.
+    """
+    path = folder / file
+    if not path.exists():
+        return
+    finished = KeyCounter()
+    for _, key, _ in iterate_keys(path):
+        if (digest := key_digest(key)) not in finished:
+            finished.increment(digest)
+    num_left = len(finished)
+    if num_left == 0:
+        return
+    # What is found is counted once more, so that no second counter is needed.
+    for key in keys():
+        if (digest := key_digest(key)) in finished and finished.increment(digest) == 1:
+            num_left -= 1
+            if num_left == 0:
+                return
+    for number, key, line in iterate_keys(path):
+        if finished.increment(key_digest(key)) == 1:
+            before = read_description(folder).get("data")
+            differences = describe_differences({"data": before}, {"data": data}) if before and data else None
+            raise RunError(
+                f"{folder}: {num_left} of {len(finished)} finished items are not in the data as they were judged, "
+                f"the first is {line['pair']['id']!r} (line {number})"
+                + ("" if differences is None else f": {differences}")
+                + "; restore what was changed or removed, or choose another folder with -o"
+            )
+
+
+def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """Number, key and values of the line of every finished item.
+
+    Earlier versions made a row's place in its file part of the key: such keys are made anew, from the pair.
+    """
+    places = KeyCounter()
+    for number, line in iterate_lines(path):
+        key, pair = line["key"], line.get("pair")
+        if isinstance(pair, dict) and isinstance(id := pair.get("id"), str) and own_id(id) != id:
+            digest = stored_digest(pair)
+            occurrence = places.increment(digest)
+            if key.partition("-")[0] != digest.hex():
+                key = format_key(digest, occurrence)
+        yield number, key, line
 
 
 def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
@@ -302,56 +373,17 @@ def _cut_torn_line(handle: int) -> None:
         os.ftruncate(handle, end)
 
 
-def refuse_differences(
-    folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any], *, has_items: bool = False
-) -> None:
-    """Of the data's section only `TASK_KEYS` are compared if `has_items`.
-
+def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """
     Raises:
         RunError: a section of `COMPARED` is not the same; the message shows how.
     """
-    difference = describe_differences(_compared(stored, has_items), _compared(wanted, has_items))
+    difference = describe_differences(
+        {section: stored.get(section) for section in COMPARED},
+        {section: wanted.get(section) for section in COMPARED},
+    )
     if difference is not None:
         raise RunError(
             f"{folder}: this run was made in another way: {difference}; choose another folder with -o, or repeat the "
             "old settings"
         )
-
-
-def _compared(description: Mapping[str, Any], has_items: bool) -> dict[str, Any]:
-    found = {section: description.get(section) for section in COMPARED}
-    if has_items:
-        found["data"] = {key: (found["data"] or {}).get(key) for key in TASK_KEYS}
-    return found
-
-
-def _renew(folder: Path, description: Mapping[str, Any]) -> None:
-    """Let run.json name the data and the command that the run goes on with."""
-    stored = read_description(folder)
-    new = {key: value for key in _RENEWED if (value := description.get(key)) is not None}
-    if any(stored.get(key) != value for key, value in new.items()):
-        write_json(folder / RUN_FILE, {**stored, **new})
-
-
-def refuse_other_items(path: Path, finished: KeyCounter, items: Items) -> None:
-    """
-    Raises:
-        RunError: the run at `path` holds items that are not in the data.
-    """
-    if not len(finished):
-        return
-    missing, found = len(finished), KeyCounter()
-    for key, _ in number_items(items()):
-        digest = key_digest(key)
-        if digest in finished:
-            found.increment(digest)
-            missing -= 1
-            if not missing:
-                return
-    pair = next(line["pair"] for _, line in iterate_lines(path) if key_digest(line["key"]) not in found)
-    is_there = any(item.id == pair["id"] for item in items())
-    raise RunError(
-        f"{path.parent}: {missing} of the {len(finished)} items that this run holds are not in the data, such as "
-        f"{pair['id']!r}, which {'is another there' if is_there else 'is not there any more'}; choose another folder "
-        "with -o, or give it the data that it was made from"
-    )

@@ -30,7 +30,7 @@ from rmr1.data.runs import (
     read_description,
     refuse_differences,
 )
-from rmr1.distill.items import describe_data
+from rmr1.distill.items import describe_data, read_items
 from rmr1.distill.recipe import DistillRecipe, PassRecipe, SecondPassRecipe
 from rmr1.distill.second import load_second_prompt
 from rmr1.errors import DataError, RunError
@@ -80,6 +80,7 @@ def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed:
         RunError: the folder holds something else, was made in another way, is in use or cannot be written.
     """
     refuse_other_folder(folder)
+    whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"limit": None})})
     return open_run(
         folder,
         describe_run(recipe),
@@ -87,6 +88,7 @@ def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed:
         file=pass_file(number),
         failed_file=failed_file(number),
         keeps_refused=True,
+        keys=None if recipe.data.world is not None else lambda: (item.key for item in read_items(whole)),
     )
 
 

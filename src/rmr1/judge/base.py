@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from rmr1.data.keys import number_items
+from rmr1.data.keys import KeyCounter, format_key, item_digest
 from rmr1.data.runs import RunWriter
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
@@ -48,17 +48,25 @@ class PairJudge(Protocol):
         ...
 
 
+def list_keys(pairs: Iterable[PreferencePair]) -> Iterator[str]:
+    """The keys of all pairs, which say what data a run is of."""
+    return (key for key, _ in unfinished_pairs(pairs, None))
+
+
 def unfinished_pairs(
     pairs: Iterable[PreferencePair],
     run: RunWriter | None,
     *,
     on_finished: Callable[[str, PreferencePair], None] | None = None,
 ) -> Iterator[tuple[str, PreferencePair]]:
-    """`(key, pair)` of every pair that the run does not hold.
+    """`(key, pair)` of every pair that the run does not hold; identical pairs are told apart by number.
 
     `on_finished` is called with those that it holds, in the sequence of the data.
     """
-    for key, pair in number_items(pairs):
+    occurrences = KeyCounter()
+    for pair in pairs:
+        digest = item_digest(pair)
+        key = format_key(digest, occurrences.increment(digest))
         if run is None or not run.is_finished(key):
             yield key, pair
         elif on_finished is not None:

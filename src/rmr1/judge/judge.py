@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from rmr1.data.read import read_pairs
 from rmr1.data.runs import RunWriter, open_run
 from rmr1.engines import Engine, SamplingParams
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.base import PairJudge
+from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.describe import describe_run
 from rmr1.judge.load import DEFAULT_FAMILY, build_judge, default_settings, load_judge
 from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
+from rmr1.judge.stored import StoredJudgments, readable_twice
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, NOTE, resolve_model
 from rmr1.models.words import look_ahead, refuse_foreign
@@ -123,8 +124,8 @@ class Judge:
     ) -> Iterator[Judgment]:
         """Yield a judgment for every pair, in the order of the pairs; one that failed says so in its place.
 
-        With `run`, judgments are stored in that folder and pairs that are finished there are passed
-        over, so an interrupted call can be repeated.
+        With `run`, judgments are stored in that folder, and those that it holds are yielded without asking again, so
+        an interrupted call can be repeated, and more pairs can be given. Other pairs are refused.
 
         Args:
             pairs: whatever `rmr1.read_pairs` reads: a path, a DataFrame, a dataset, rows or `PreferencePair`s. What can
@@ -133,6 +134,7 @@ class Judge:
 
         Raises:
             DataError: `pairs` cannot be read; nothing was asked.
+            RunError: the folder was made in another way, or holds judgments of pairs that are not given.
         """
         self._require_open()
         source = self._read(pairs)
@@ -145,23 +147,38 @@ class Judge:
         if run is None:
             yield from self._ask(pairs, None, as_completed=as_completed)
             return
-        with open_run(run, describe_run("judge", self.pair_judge, data=None, folder=run)) as writer:
+        description = describe_run("judge", self.pair_judge, data=None, folder=run)
+        with (
+            readable_twice(pairs) as again,
+            open_run(run, description, keys=lambda: list_keys(again)) as writer,
+        ):
             tally = Tally()
-            for judgment in self._ask(pairs, writer, as_completed=as_completed):
-                tally.add(judgment)
-                yield judgment
+            yield from self._ask(again, writer, as_completed=as_completed, on_judgment=tally.add)
             writer.write_summary(summarize_run(writer, tally, self.pair_judge))
 
     def _ask(
-        self, pairs: Iterable[PreferencePair], writer: RunWriter | None, *, as_completed: bool
+        self,
+        pairs: Iterable[PreferencePair],
+        writer: RunWriter | None,
+        *,
+        as_completed: bool,
+        on_judgment: Callable[[Judgment], None] = lambda _: None,
     ) -> Iterator[Judgment]:
-        ask = partial(self.pair_judge.run, run=writer)
+        """`on_judgment` is told of the new ones."""
+        stored = None if writer is None else StoredJudgments(writer.folder)
+
+        def ask(asked: Iterable[PreferencePair]) -> Iterator[tuple[str, Judgment]]:
+            for key, judgment in self.pair_judge.run(asked, run=writer):
+                on_judgment(judgment)
+                yield key, judgment
+
         if as_completed:
-            for _, judgment in ask(pairs):
-                yield judgment
-            return
-        is_finished = (lambda _: False) if writer is None else writer.is_finished
-        yield from judge_in_order(pairs, ask, is_finished=is_finished)
+            yield from stored or ()
+            yield from (judgment for _, judgment in ask(pairs))
+        elif stored is None:
+            yield from judge_in_order(pairs, ask)
+        else:
+            yield from judge_in_order(pairs, ask, find_stored=stored.find)
 
     def close(self) -> None:
         """Release the model; a second time does nothing."""

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 
-from rmr1.data.keys import KeyCounter, content_digest, format_key
+from rmr1.data.keys import KeyCounter, format_key, item_digest
 from rmr1.records import Judgment, PreferencePair
 
 Judging = Callable[[Iterable[PreferencePair]], Iterator[tuple[str, Judgment]]]
 
 
 def judge_in_order(
-    pairs: Iterable[PreferencePair], judge: Judging, *, is_finished: Callable[[str], bool] = lambda _: False
+    pairs: Iterable[PreferencePair],
+    judge: Judging,
+    *,
+    find_stored: Callable[[str], Judgment | None] = lambda _: None,
 ) -> Generator[Judgment, None, None]:
     """Yield what `judge` makes of the pairs, each as soon as all before it are there. Only what has overtaken another
     is held. If judging ends with an error, what is finished comes first.
 
     Args:
-        judge: yields `(key, judgment)` as they finish, and passes over pairs whose key `is_finished`.
+        judge: yields `(key, judgment)` as they finish, and passes over pairs that are stored.
+        find_stored: the judgment that is stored under a key, or None.
     """
     expected: deque[str] = deque()
     early: dict[str, Judgment] = {}
@@ -26,22 +30,23 @@ def judge_in_order(
 
     def watch() -> Iterator[PreferencePair]:
         for pair in pairs:
-            digest = content_digest(pair)
-            key = format_key(digest, occurrences.increment(digest))
-            if not is_finished(key):
-                expected.append(key)
+            digest = item_digest(pair)
+            expected.append(format_key(digest, occurrences.increment(digest)))
             yield pair
+
+    def find(key: str) -> Judgment | None:
+        return early.pop(key) if key in early else find_stored(key)
 
     stream = judge(watch())
     try:
         for key, judgment in stream:
             early[key] = judgment
-            while expected and expected[0] in early:
-                yield early.pop(expected.popleft())
+            while expected and (found := find(expected[0])) is not None:
+                expected.popleft()
+                yield found
+        yield from (found for key in expected if (found := find(key)) is not None)
     except Exception:
-        for key in expected:
-            if key in early:
-                yield early.pop(key)
+        yield from (found for key in expected if (found := find(key)) is not None)
         raise
     finally:
         if close := getattr(stream, "close", None):
