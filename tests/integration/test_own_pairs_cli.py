@@ -94,7 +94,7 @@ def test_what_is_wrong_with_a_mapping(capsys, coded: Path, tmp_path: Path, said:
 def test_a_run_without_a_mapping_is_described_as_ever(capsys, tmp_path: Path) -> None:
     pairs = write_rows(tmp_path / "pairs.jsonl", [{"prompt": "q", "response_a": LONG, "response_b": SHORT}])
     assert run_main(capsys, "judge", pairs, "-m", "scripted:longer", "-o", tmp_path / "a")[0] == 0
-    assert read_data(tmp_path / "a").keys() == {"source", "sha256", "format", "map"}
+    assert read_data(tmp_path / "a").keys() == {"sources", "format", "map"}
 
 
 def test_bench_and_probe_map_labels_too(capsys, coded: Path, tmp_path: Path) -> None:

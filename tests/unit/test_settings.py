@@ -145,7 +145,7 @@ seed = "x"
 [curate]
 sources = { mine = { data = "no.jsonl", tak = 5 } }
 [distill]
-pass1 = { teacher = "openai:nobody" }
+pass1 = { teacher = "foo:nobody" }
 [sft]
 optim = { lr = -1 }
 [grpo]
@@ -159,7 +159,7 @@ TRAIN_TOLD = (
     "line 2: seed: input should be a valid integer",
     "line 4: unknown key 'curate.sources.mine.tak'; did you mean 'take'?",
     "line 4: curate.sources.mine.data: no such file or folder: no.jsonl",
-    "line 6: distill.pass1.teacher: a model on a server is named openai:NAME@URL",
+    "line 6: distill.pass1.teacher: unknown prefix 'foo:' of a model name",
     "line 8: sft.optim.lr: input should be greater than 0, got -1",
     "line 10: unknown key 'grpo.rollot'; did you mean 'rollout'?",
     "line 11: bench: no benchmark 'rewardbnch'; did you mean 'rewardbench'?",

@@ -141,7 +141,7 @@ def format_comparison(result: Result) -> Iterator[str]:
     for cells in table:
         yield _align(cells, widths)
     for line in comparison_remarks(result.comparison):
-        yield _wrap(line)
+        yield from _wrap(one_line(line)).splitlines()
 
 
 def _compared(result: Result, most: int | None = None) -> str:

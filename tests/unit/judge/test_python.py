@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from rmr1 import ConfigError, DataError, GenerationError, Judge, Judgment, PreferencePair
-from rmr1.data.keys import content_digest, format_key
+from rmr1.data.keys import item_digest, format_key
 from rmr1.data.runs import RunWriter
 from rmr1.judge.sequence import judge_in_order
 from rmr1.records import Message, assistant, user
@@ -43,7 +43,7 @@ class Counting:
         found = []
         for pair in pairs:
             self.asked.append(pair.id)
-            key = format_key(content_digest(pair), 0)
+            key = format_key(item_digest(pair), 0)
             if run is None or not run.is_finished(key):
                 found.append((key, pair))
         for key, pair in [*found[1::2], *found[::2]]:
@@ -184,8 +184,12 @@ def test_results_keep_the_order_and_failures_their_place() -> None:
 
 def test_order_holds_in_a_run_and_finished_pairs_are_passed_over(tmp_path: Path) -> None:
     assert len(list(Judge(Counting()).judge(rows(2), run=tmp_path / "run"))) == 2
-    found = [one.pair.id for one in Judge(Counting()).judge(rows(6), run=tmp_path / "run")]
-    assert found[-4:] == ["list:3", "list:4", "list:5", "list:6"]
+    again = Counting()
+    found = [one.pair.id for one in Judge(again).judge(rows(6), run=tmp_path / "run")]
+    assert found == [f"list:{number}" for number in range(1, 7)]
+    assert len((tmp_path / "run" / "judgments.jsonl").read_text().splitlines()) == 6
+    streamed = list(Judge(again).judge(rows(7), run=tmp_path / "run", as_completed=True))
+    assert len(streamed) == 7 and streamed[-1].pair.id == "list:7"
 
 
 def make_pair(number: int) -> PreferencePair:
@@ -198,7 +202,7 @@ def test_each_is_yielded_as_soon_as_those_before_it_are_there() -> None:
     steps: list[str] = []
 
     def judge(pairs: Iterable[PreferencePair]) -> Iterator[tuple[str, Judgment]]:
-        held = [(format_key(content_digest(pair), 0), pair) for pair in pairs]
+        held = [(format_key(item_digest(pair), 0), pair) for pair in pairs]
         for at in (1, 0, 2):
             steps.append(f"finished {at}")
             key, pair = held[at]
@@ -211,7 +215,7 @@ def test_each_is_yielded_as_soon_as_those_before_it_are_there() -> None:
 
 def test_what_is_finished_comes_before_an_error() -> None:
     def judge(pairs: Iterable[PreferencePair]) -> Iterator[tuple[str, Judgment]]:
-        held = [(format_key(content_digest(pair), 0), pair) for pair in pairs]
+        held = [(format_key(item_digest(pair), 0), pair) for pair in pairs]
         for at in (1, 2):
             yield held[at][0], Judgment(pair=held[at][1], family="", rule="", winner="A")
         raise GenerationError("the server is gone")
