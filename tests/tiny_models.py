@@ -19,6 +19,8 @@ from transformers import (
     Qwen2ForSequenceClassification,
 )
 
+from rmr1.engines.proof.judging import judging_paths
+
 # Tensors this small gain nothing from threads, and lose much where the cores are busy.
 torch.set_num_threads(1)
 
@@ -185,6 +187,7 @@ def force_tokens(model: PreTrainedModel, tokens: Sequence[int], *, prompt_length
     The forward pass is the real one; the wanted token's logit is raised above the highest. Positions
     are counted from `prompt_length`, which is by default the length of the first pass.
     """
+    judging_paths(model)  # checked and remembered before it lies
     plan = list(tokens)
     state: dict[str, Any] = {"prompt": prompt_length}
     forward = model.forward

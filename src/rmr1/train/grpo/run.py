@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rmr1.engines.proof.judging import judging_paths
 from rmr1.engines.reader import read_end_tokens
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
 from rmr1.train.display import Display
@@ -93,6 +94,8 @@ class Reinforcement:
         self.trainee = load_trainee(recipe, tokenizer, self.device)
         self.model = self.trainee.model
         self.learner = Learner(self.trainee, recipe, plan.objective, accelerator)
+        self.notes = self.learner.notes
+        self.told: list[str] = []
         ends = plan.reader.end_tokens | read_end_tokens(self.model.generation_config, self.model.config)
         self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
         self.vllm_updates = 0
@@ -123,6 +126,9 @@ class Reinforcement:
         every = recipe.evaluation.every
         looked: dict[str, Any] = {}
         with Display(steps, done=state["step"], quiet=self.quiet, describe=describe_step) as display:
+            with self.accelerator.autocast():
+                self.notes += judging_paths(self.model).notes
+            self._tell(display)
             if state["step"]:
                 display.say(f"rmr1: {self.output}: going on after rollout {state['step']}")
             elif self.plan.held_out:
@@ -130,6 +136,7 @@ class Reinforcement:
             while state["step"] < steps:
                 values = self._step()
                 step = state["step"]
+                self._tell(display)
                 display.update(values)
                 if step % recipe.report.every == 0 or step == steps:
                     self._log(values)
@@ -188,6 +195,13 @@ class Reinforcement:
             "seconds": state["seconds"],
             "memory_gb": peak_memory_gb(self.device),
         }
+
+    def _tell(self, display: Display) -> None:
+        """Say what was found out about the model, each once."""
+        for note in dict.fromkeys(self.notes):
+            if note not in self.told:
+                display.say(f"rmr1: {note}")
+        self.told = list(dict.fromkeys(self.notes))
 
     def sample(self, tasks: Sequence[Task]) -> list[list[Sample]]:
         """The samples of all tasks, in their order; each process draws its share."""
@@ -337,6 +351,7 @@ class Reinforcement:
             "overlong": self.plan.counts.overlong,
             "processes": self.accelerator.num_processes,
             "kept_step": kept_step,
+            "self_check": {**self.learner.paths.describe(), "notes": self.told},
             **({"best_held_out_accuracy": best["held_out_accuracy"]} if best else {}),
             **looked,
         }
