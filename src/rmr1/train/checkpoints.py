@@ -196,7 +196,8 @@ def get_random_state() -> dict[str, torch.Tensor]:
 
 def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
-    if (kind := find_gpu()) in state:
+    kind = find_gpu()
+    if kind is not None and kind in state:
         getattr(torch, kind).set_rng_state(state[kind])
 
 

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from rmr1.engines.proof.ask import Turning, ask_layers, find_turning, judge_head
 from rmr1.engines.proof.judging import choose_attention, read_alone
-from rmr1.engines.proof.probe import Finding, Pairs, Probe, judge_numbers, undisturbed
+from rmr1.engines.proof.probe import Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
 from rmr1.train.processes import gather
 
 _LEAST_SIZE = 10.0
@@ -83,8 +83,8 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
     name = type(model).__name__
     notes: list[str] = []
     with undisturbed(model):
-        probe = Probe(model, lambda ids: read_states(model, by_matrix, input_ids=ids))
-        text = list(probe.texts[0])
+        probes = Probes(model, lambda ids: read_states(model, by_matrix, input_ids=ids))
+        text = probes.first.texts[0]
         _, note = choose_attention(model, text)
         if note:
             notes.append(note)
@@ -94,7 +94,7 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
             notes.append(f"{name}: {head.describe()}; its own logits are taken, which needs more memory")
         joins = False
         if layout is not None:
-            finding = _judge_layout(model, probe, layout, by_matrix)
+            finding = _judge_layout(model, probes, layout, by_matrix)
             joins = not finding.is_fault
             if finding.is_fault:
                 notes.append(
@@ -107,13 +107,13 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
                 f"{name}: positions are turned otherwise in texts of more than {turning.border} tokens; rows with "
                 "longer ones go through it one text at a time"
             )
-        logits = read_alone(model, torch.tensor([text], device=probe.device)).float()
+        logits = read_alone(model, torch.tensor([text], device=model.device)).float()
         size = float(logits.where(logits.isfinite(), 0.0).square().mean().sqrt())
         return RowPaths(
             joins=joins,
             by_matrix=by_matrix,
             turning=turning,
-            noise=probe.noise * max(_LEAST_SIZE, size),
+            noise=probes.first.noise * max(_LEAST_SIZE, size),
             notes=tuple(notes),
         )
 
@@ -130,21 +130,23 @@ def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths
     )
 
 
-def _judge_layout(model: PreTrainedModel, probe: Probe, layout: Layout, by_matrix: bool) -> Finding:
-    layers = ask_layers(model, probe.texts[0])
+def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool) -> Finding:
+    layers = ask_layers(model, probes.first.texts[0])
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
-    if layers.is_asked and not layers.tell_windows(limit):
+    if not layers.is_asked or not layers.tell_windows(limit):
         return Finding(
             path=layout.name,
             difference=float("inf"),
-            noise=probe.noise,
-            reason="its masks hide tokens that its layers' attention is not told of",
+            noise=probes.first.noise,
+            reason="its masks hide tokens that its layers' attention is not told of"
+            if layers.is_asked
+            else "its layers do not attend by functions that can be replaced",
         )
 
-    def run() -> Pairs:
+    def run(probe: Probe) -> Pairs:
         for text in probe.texts:
             probe.alone(text)  # remembered: by the model's own attention, not the row's
         with layout.attention(model):
             yield from layout.read(probe, lambda **inputs: read_states(model, by_matrix, **inputs)[0].float())
 
-    return judge_numbers(layout.name, probe.noise, run())
+    return probes.judge(lambda probe: judge_numbers(layout.name, probe.noise, run(probe)))

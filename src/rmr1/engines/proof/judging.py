@@ -10,6 +10,7 @@ Beyond what short texts show, modules are asked (`rmr1.engines.proof.ask`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,7 +21,7 @@ from rmr1.engines.cache import GrowingLayer, build_cache
 from rmr1.engines.forward import Forward
 from rmr1.engines.proof.ask import ask_layers, find_turning, judge_attention
 from rmr1.engines.proof.paths import Padding, Paths
-from rmr1.engines.proof.probe import Finding, Pairs, Probe, judge_numbers, undisturbed
+from rmr1.engines.proof.probe import Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
 
 _KNOWN: WeakKeyDictionary[PreTrainedModel, tuple[str | None, Paths]] = WeakKeyDictionary()
 """The attention that a model was checked with, and what was found."""
@@ -51,7 +52,7 @@ def read_alone(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-def choose_attention(model: PreTrainedModel, text: list[int]) -> tuple[bool, str]:
+def choose_attention(model: PreTrainedModel, text: Sequence[int]) -> tuple[bool, str]:
     """Take the written-out attention where the fast one leaves out what the layers ask for; whether every layer
     sees all earlier tokens, and a note."""
     layers = ask_layers(model, text)
@@ -69,13 +70,13 @@ def choose_attention(model: PreTrainedModel, text: list[int]) -> tuple[bool, str
 
 def _prove(model: PreTrainedModel) -> Paths:
     with undisturbed(model):
-        probe = Probe(model, lambda ids: read_alone(model, ids))
-        sees_all, note = choose_attention(model, list(probe.texts[0]))
+        probes = Probes(model, lambda ids: read_alone(model, ids))
+        sees_all, note = choose_attention(model, probes.first.texts[0])
         with grouped_attention(model):
-            return _choose(model, probe, sees_all, [note] if note else [])
+            return _choose(model, probes, sees_all, [note] if note else [])
 
 
-def _choose(model: PreTrainedModel, probe: Probe, sees_all: bool, notes: list[str]) -> Paths:
+def _choose(model: PreTrainedModel, probes: Probes, sees_all: bool, notes: list[str]) -> Paths:
     ways: list[Padding] = ["left", "none"]
     if sees_all and is_grouped(model) and is_causal(model) and _grows(model):
         ways.insert(0, "right")
@@ -83,7 +84,7 @@ def _choose(model: PreTrainedModel, probe: Probe, sees_all: bool, notes: list[st
     faults = []
     for padding in ways:
         way = Paths(padding=padding, caches=True)
-        finding = _try(model, probe, way, _WAYS[padding])
+        finding = _try(model, probes, way, _WAYS[padding])
         if not finding.is_fault:
             chosen = way
             break
@@ -99,7 +100,7 @@ def _choose(model: PreTrainedModel, probe: Probe, sees_all: bool, notes: list[st
         notes.append(f"{name}: {faults[-1].describe()}; prompts are {then}")
     if chosen.caches and sees_all:
         shared = Paths(padding=chosen.padding, caches=True, shares=True)
-        finding = _try(model, probe, shared, "rows that share their prompt")
+        finding = _try(model, probes, shared, "rows that share their prompt")
         if not finding.is_fault:
             chosen = shared
         else:
@@ -126,12 +127,12 @@ def _grows(model: PreTrainedModel) -> bool:
     return {type(layer) for layer in build_cache(model).layers} == {GrowingLayer}
 
 
-def _try(model: PreTrainedModel, probe: Probe, paths: Paths, name: str) -> Finding:
-    groups = probe.groups
-    batches = [groups] if paths.padding != "none" else [[group] for group in groups]
+def _try(model: PreTrainedModel, probes: Probes, paths: Paths, name: str) -> Finding:
+    """What decoding in this way gives."""
 
-    def run() -> Pairs:
-        for batch in batches:
+    def run(probe: Probe) -> Pairs:
+        groups = probe.groups
+        for batch in [groups] if paths.padding != "none" else [[group] for group in groups]:
             forward = Forward(model, paths, shares_any=True)
             logits = forward.prefill([group.prompt for group in batch], may_share=paths.shares)
             rows = [(group.prompt, one) for group in batch for one in group.completions]
@@ -159,4 +160,4 @@ def _try(model: PreTrainedModel, probe: Probe, paths: Paths, name: str) -> Findi
                 elif not kept:
                     rows = []
 
-    return judge_numbers(name, probe.noise, run())
+    return probes.judge(lambda probe: judge_numbers(name, probe.noise, run(probe)))

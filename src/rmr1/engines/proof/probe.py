@@ -1,8 +1,9 @@
 """A few random texts, what a model says of each alone, and how much that varies by itself.
 
 Every way of computing several texts at once is compared with the plain one, a text alone without a cache. How
-far two right ways may lie apart is measured on the same model: the same texts in batches of other shapes, whose
-sums are rounded in another order. Ten times that is a fault.
+far two right ways may lie apart is measured on the same model: the same text in a batch of another shape, and
+with its embeddings off by as little as rounding changes them. Ten times that is a fault. In 16 bits, where one
+rounding may send a token to another expert, a fault has to show with three probes.
 
 Shapes: `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
 """
@@ -29,8 +30,12 @@ GROUPS = ((19, (5, 3)), (11, (4,)), (4, (5, 2)))
 _OWN = "rmr1_"
 """What the names of this package's attention functions begin with."""
 
-_BATCHES = (2, 5)
-"""Rows of the batches by which the noise is measured."""
+_ROWS = 3
+"""Of the batch by which the noise is measured."""
+_NUDGES = 3
+"""How often it is measured with other embeddings."""
+_CONFIRMED = 3
+"""Probes that a fault has to show with in 16 bits."""
 
 Read = Callable[[torch.Tensor], torch.Tensor]
 """`[B, T]` token ids of texts of one length -> `[B, T, W]`, each as if it were alone."""
@@ -107,15 +112,60 @@ class Probe:
 
     @cached_property
     def noise(self) -> float:
-        """The largest difference between a text alone and the same text in a batch of texts as long as it."""
+        """The largest difference between a text alone and the same text where it is rounded otherwise."""
         text = list(self.texts[0])
         wanted = self.alone(text)
-        found = [least_noise(wanted_dtype(self._model))]
-        for rows in _BATCHES:
-            batch = [text[shift:] + text[:shift] for shift in range(rows)]
-            found.append(differ(self._read(torch.tensor(batch, device=self.device))[0], wanted))
+        dtype = wanted_dtype(self._model)
+        batch = torch.tensor([text[shift:] + text[:shift] for shift in range(_ROWS)], device=self.device)
+        found = [least_noise(dtype), differ(self._read(batch)[0], wanted)]
+        for seed in range(_NUDGES):
+            with nudged(self._model, torch.finfo(dtype).eps, seed):
+                found.append(differ(self._read(batch[:1])[0], wanted))
         # What is not a number says nothing about noise; whoever samples from it complains.
         return max(one for one in found if math.isfinite(one))
+
+
+class Probes:
+    """Probes of one model, made as they are needed."""
+
+    def __init__(self, model: PreTrainedModel, read: Read):
+        self._model = model
+        self._read = read
+        self._made: list[Probe] = []
+
+    @property
+    def first(self) -> Probe:
+        return self._get(0)
+
+    def judge(self, check: Callable[[Probe], Finding]) -> Finding:
+        """What `check` finds with the first probe; in 16 bits a fault only if it finds one with others too."""
+        wants = _CONFIRMED if torch.finfo(wanted_dtype(self._model)).bits < 32 else 1
+        for number in range(wants):
+            finding = check(self._get(number))
+            if not finding.is_fault or finding.reason:
+                break
+        return finding
+
+    def _get(self, number: int) -> Probe:
+        while len(self._made) <= number:
+            self._made.append(Probe(self._model, self._read, seed=len(self._made)))
+        return self._made[number]
+
+
+@contextmanager
+def nudged(model: PreTrainedModel, share: float, seed: int) -> Iterator[None]:
+    """Inside, every number of the embeddings is larger or smaller by this share of it, at random."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def nudge(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        signs = torch.randint(2, output.shape, generator=draw, dtype=torch.int8) * 2 - 1
+        return output + output * (signs.to(output.device, output.dtype) * share)
+
+    hook = model.get_input_embeddings().register_forward_hook(nudge)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def judge_numbers(path: str, noise: float, found: Pairs) -> Finding:
@@ -179,7 +229,7 @@ def undisturbed(model: PreTrainedModel) -> Iterator[None]:
             for module, was_training in modes:
                 module.training = was_training
             if is_own:
-                model.set_attn_implementation(attention)
+                model.set_attn_implementation(str(attention))
 
 
 def _list_tokens(model: PreTrainedModel) -> list[int]:

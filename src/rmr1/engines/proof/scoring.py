@@ -65,7 +65,7 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
     name = type(model).__name__
     with undisturbed(model):
         probe = Probe(model, lambda ids: score(ids.tolist(), False)[:, None, None])
-        _, note = choose_attention(model, list(probe.texts[0]))
+        _, note = choose_attention(model, probe.texts[0])
         notes = [note] if note else []
         wanted = torch.cat([probe.alone(text) for text in probe.texts])
         # One number is little to measure noise by, so every text is computed again in a batch.
