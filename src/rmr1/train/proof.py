@@ -21,8 +21,8 @@ from rmr1.engines.proof.judging import choose_attention, read_alone
 from rmr1.engines.proof.probe import Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
 from rmr1.train.processes import gather
 
-_LEAST_SIZE = 10.0
-"""Logits that are small at the start of a training grow to this root mean square."""
+_LEAST_NATS = 1e-5
+"""Rounding of log-probabilities that is never complained of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +113,7 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
             joins=joins,
             by_matrix=by_matrix,
             turning=turning,
-            noise=probes.first.noise * max(_LEAST_SIZE, size),
+            noise=max(_LEAST_NATS, probes.first.noise * size),
             notes=tuple(notes),
         )
 
@@ -144,8 +144,7 @@ def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_mat
         )
 
     def run(probe: Probe) -> Pairs:
-        for text in probe.texts:
-            probe.alone(text)  # remembered: by the model's own attention, not the row's
+        probe.alone(probe.texts[0])  # all are remembered: by the model's own attention, not the row's
         with layout.attention(model):
             yield from layout.read(probe, lambda **inputs: read_states(model, by_matrix, **inputs)[0].float())
 

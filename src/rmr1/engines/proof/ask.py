@@ -115,7 +115,7 @@ def _attend(
         parts = (module, loud, key.float(), value.float())
         wanted, _ = written(*parts, added, dropout=0.0, scaling=scaling, **kwargs)
         found, _ = sdpa_attention_forward(*parts, attention_mask, dropout=0.0, scaling=scaling, **kwargs)
-        asked.dropped = max(asked.dropped, differ(found.flatten(0, 2), wanted.flatten(0, 2)))
+        asked.dropped = max(asked.dropped, _differ_most(found, wanted))
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
     )
@@ -272,7 +272,7 @@ def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
                     input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False
                 ).logits[0]
                 wanted = torch.nn.functional.linear(kept[-1][0], head.weight)
-                worst = max(worst, differ(logits, wanted))
+                worst = max(worst, _differ_most(logits, wanted))
                 factor = _LOUD_LOGITS / max(1e-12, float(wanted.float().std()))
         finally:
             hook.remove()
@@ -281,3 +281,9 @@ def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
     except Exception as error:  # the code of a model may raise anything
         return Finding(path=path, difference=math.inf, noise=noise, reason=first_line(error))
     return Finding(path=path, against=against, difference=worst, noise=noise)
+
+
+def _differ_most(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    """Of the tokens `[..., T, W]`."""
+    size = float(wanted.float().square().mean().sqrt())
+    return float(differ(found, wanted, size).max())

@@ -139,7 +139,7 @@ def _try(model: PreTrainedModel, probes: Probes, paths: Paths, name: str) -> Fin
             source = [place for place, group in enumerate(batch) for _ in group.completions]
             yield from zip(
                 (logits[place : place + 1] for place in source),
-                (probe.alone((*prompt, *one))[len(prompt) - 1 :][:1] for prompt, one in rows),
+                (probe.alone((*prompt, *one)).at(len(prompt) - 1) for prompt, one in rows),
                 strict=True,
             )
             forward.repeat(source)
@@ -149,7 +149,7 @@ def _try(model: PreTrainedModel, probes: Probes, paths: Paths, name: str) -> Fin
                 logits = forward.step(tokens)
                 step += 1
                 for place, (prompt, one) in enumerate(rows):
-                    wanted = probe.alone((*prompt, *one))[len(prompt) + step - 1 :][:1]
+                    wanted = probe.alone((*prompt, *one)).at(len(prompt) + step - 1)
                     yield logits[place : place + 1], wanted
                 kept = [place for place, (_, one) in enumerate(rows) if len(one) > step]
                 if not paths.shares:

@@ -1,9 +1,9 @@
 """A few random texts, what a model says of each alone, and how much that varies by itself.
 
 Every way of computing several texts at once is compared with the plain one, a text alone without a cache. How
-far two right ways may lie apart is measured on the same model: the same text in a batch of another shape, and
-with its embeddings off by as little as rounding changes them. Ten times that is a fault. In 16 bits, where one
-rounding may send a token to another expert, a fault has to show with three probes.
+far two right ways may lie apart is measured on the same model: each text in a batch of another shape, and with
+its embeddings off by as little as rounding changes them. Ten times that is a fault, if it shows with three probes:
+one rounding may send a token to another expert.
 
 Shapes: `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
 """
@@ -24,25 +24,40 @@ from transformers import PreTrainedModel
 FAULT = 10.0
 """How many times the noise a difference may be."""
 
-GROUPS = ((19, (5, 3)), (11, (4,)), (4, (5, 2)))
+GROUPS = ((19, (5, 3)), (11, (4,)), (4, (5,)))
 """Tokens of each prompt of the probe, and of each text that goes on from it."""
 
 _OWN = "rmr1_"
 """What the names of this package's attention functions begin with."""
 
-_ROWS = 3
-"""Of the batch by which the noise is measured."""
-_NUDGES = 3
-"""How often it is measured with other embeddings."""
+NUDGED_ROWS = 3
+"""Of the batches by which the noise is measured."""
 _CONFIRMED = 3
-"""Probes that a fault has to show with in 16 bits."""
+"""Probes that a fault has to show with."""
 
 Read = Callable[[torch.Tensor], torch.Tensor]
 """`[B, T]` token ids of texts of one length -> `[B, T, W]`, each as if it were alone."""
 
 
-Pairs = Iterator[tuple[torch.Tensor, torch.Tensor]]
-"""Numbers `[T, W]` that were found, and wanted."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What a model says of a text alone, or of some of its tokens."""
+
+    numbers: torch.Tensor
+    """`[T, W]`, float32."""
+    size: float
+    """Root mean square of the numbers of the whole text."""
+    noise: torch.Tensor
+    """`[T]`: how much each token's numbers vary by themselves, as a share of the size."""
+
+    def at(self, place: int) -> Truth:
+        """Of one token."""
+        part = slice(place, place + 1)
+        return Truth(numbers=self.numbers[part], size=self.size, noise=self.noise[part])
+
+
+Pairs = Iterator[tuple[torch.Tensor, Truth]]
+"""Numbers `[T, W]` that were found, and what they should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +67,10 @@ class Finding:
     path: str
     """Names the way, for people."""
     difference: float
-    """Largest root mean square difference of a token's numbers, as a share of their own root mean square."""
+    """Root mean square difference of a token's numbers, as a share of all tokens'; of the token where it is the
+    largest multiple of the noise."""
     noise: float
-    """The same between two right ways."""
+    """The same of that token between two right ways."""
     against: str = "texts alone"
     """What it was compared with."""
     reason: str = ""
@@ -96,33 +112,40 @@ class Probe:
         self.device = model.device
         self._model = model
         self._read = read
-        self._known: dict[tuple[int, ...], torch.Tensor] = {}
+        self._known: dict[tuple[int, ...], Truth] = {}
 
     @property
     def texts(self) -> list[tuple[int, ...]]:
         """Each prompt with each of its completions."""
         return [(*group.prompt, *one) for group in self.groups for one in group.completions]
 
-    def alone(self, text: Sequence[int]) -> torch.Tensor:
-        """`[T, W]`, float32."""
-        key = tuple(text)
-        if key not in self._known:
-            self._known[key] = self._read(torch.tensor([key], device=self.device))[0].float()
-        return self._known[key]
+    def alone(self, text: Sequence[int]) -> Truth:
+        """What the model says of this text, one of `texts`, alone."""
+        if not self._known:
+            self._read_all()
+        return self._known[tuple(text)]
 
     @cached_property
     def noise(self) -> float:
-        """The largest difference between a text alone and the same text where it is rounded otherwise."""
-        text = list(self.texts[0])
-        wanted = self.alone(text)
-        dtype = wanted_dtype(self._model)
-        batch = torch.tensor([text[shift:] + text[:shift] for shift in range(_ROWS)], device=self.device)
-        found = [least_noise(dtype), differ(self._read(batch)[0], wanted)]
-        for seed in range(_NUDGES):
-            with nudged(self._model, torch.finfo(dtype).eps, seed):
-                found.append(differ(self._read(batch[:1])[0], wanted))
-        # What is not a number says nothing about noise; whoever samples from it complains.
-        return max(one for one in found if math.isfinite(one))
+        """Of the middle token of all."""
+        for text in self.texts:
+            self.alone(text)
+        return float(torch.cat([truth.noise for truth in self._known.values()]).median())
+
+    def _read_all(self) -> None:
+        least = least_noise(wanted_dtype(self._model))
+        found = {}
+        for text in self.texts:
+            numbers = self._read(torch.tensor([text], device=self.device))[0].float()
+            size = float(numbers.where(numbers.isfinite(), 0.0).square().mean().sqrt())
+            with nudged(self._model):
+                rows = self._read(torch.tensor([text] * NUDGED_ROWS, device=self.device))
+            noise = torch.stack([differ(row, numbers, size) for row in rows]).amax(dim=0)
+            # What is not a number says nothing about noise; whoever samples from it complains.
+            found[text] = numbers, size, noise.where(noise.isfinite(), least)
+        middle = float(torch.cat([noise for _, _, noise in found.values()]).median())
+        for text, (numbers, size, noise) in found.items():
+            self._known[text] = Truth(numbers=numbers, size=size, noise=noise.clamp(min=max(least, middle)))
 
 
 class Probes:
@@ -138,9 +161,8 @@ class Probes:
         return self._get(0)
 
     def judge(self, check: Callable[[Probe], Finding]) -> Finding:
-        """What `check` finds with the first probe; in 16 bits a fault only if it finds one with others too."""
-        wants = _CONFIRMED if torch.finfo(wanted_dtype(self._model)).bits < 32 else 1
-        for number in range(wants):
+        """What `check` finds with the first probe; a fault only if it finds one with others too."""
+        for number in range(_CONFIRMED):
             finding = check(self._get(number))
             if not finding.is_fault or finding.reason:
                 break
@@ -153,12 +175,15 @@ class Probes:
 
 
 @contextmanager
-def nudged(model: PreTrainedModel, share: float, seed: int) -> Iterator[None]:
-    """Inside, every number of the embeddings is larger or smaller by this share of it, at random."""
-    draw = torch.Generator().manual_seed(seed)
+def nudged(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
+    of a batch, which shows what the batch's shape alone does."""
+    share = torch.finfo(wanted_dtype(model)).eps
+    draw = torch.Generator().manual_seed(0)
 
     def nudge(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
         signs = torch.randint(2, output.shape, generator=draw, dtype=torch.int8) * 2 - 1
+        signs[0] = 0
         return output + output * (signs.to(output.device, output.dtype) * share)
 
     hook = model.get_input_embeddings().register_forward_hook(nudge)
@@ -174,13 +199,18 @@ def judge_numbers(path: str, noise: float, found: Pairs) -> Finding:
     Whatever the model raises on the way is a fault with its first line as the reason: the code of a model may
     raise anything when it is given what it does not know.
     """
+    worst = Finding(path=path, difference=0.0, noise=noise)
     try:
-        worst = max(differ(one, wanted) for one, wanted in found)
+        for numbers, truth in found:
+            differences = differ(numbers, truth.numbers, truth.size)
+            place = int((differences / truth.noise).argmax())
+            one = Finding(path=path, difference=float(differences[place]), noise=float(truth.noise[place]))
+            worst = max(worst, one, key=lambda one: one.difference / one.noise)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
         return Finding(path=path, difference=math.inf, noise=noise, reason=first_line(error))
-    return Finding(path=path, difference=worst, noise=noise)
+    return worst
 
 
 def first_line(error: Exception) -> str:
@@ -188,17 +218,17 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
-def differ(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    """The difference of a `Finding`, of `[T, W]` numbers; infinite if one of them is none and the other is."""
-    if found.shape != wanted.shape:
-        return math.inf
+def differ(found: torch.Tensor, wanted: torch.Tensor, size: float) -> torch.Tensor:
+    """`[T]`: root mean square differences of each token's numbers `[T, W]`, as a share of `size`.
+
+    Infinite for a token of which one has a number and the other has none.
+    """
     one, other = found.float(), wanted.float()
     # Logits of tokens that cannot be written may be minus infinity in both, and a model may be broken.
     is_same = (one == other) | (one.isnan() & other.isnan())
-    change = torch.where(is_same, 0.0, one - other)
-    size = torch.where(other.isfinite(), other, 0.0).square().mean().sqrt()
-    worst = float(change.square().mean(dim=-1).sqrt().max() / size.clamp(min=torch.finfo(torch.float32).tiny))
-    return worst if math.isfinite(worst) else math.inf
+    change = torch.where(is_same, 0.0, one - other).square().mean(dim=-1).sqrt()
+    share = torch.where(change == 0, 0.0, change / max(size, 1e-30))
+    return share.nan_to_num(nan=math.inf, posinf=math.inf)
 
 
 def least_noise(dtype: torch.dtype) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal
 
 import torch
@@ -19,20 +20,20 @@ from transformers import PreTrainedModel
 from rmr1.engines.proof.ask import Turning, find_turning
 from rmr1.engines.proof.judging import choose_attention
 from rmr1.engines.proof.probe import (
+    NUDGED_ROWS,
     Pairs,
     Probe,
+    Truth,
     differ,
     judge_numbers,
     least_noise,
+    nudged,
     undisturbed,
     wanted_dtype,
 )
 
 Score = Callable[[Sequence[Sequence[int]], bool], torch.Tensor]
 """Rows of tokens, and whether the padding is masked -> `[B]` scores, float32."""
-
-_ROWS = 3
-"""Of the batches by which the noise is measured."""
 
 _NAMES: dict[str, str] = {
     "bare": "scores of conversations padded without a mask",
@@ -67,16 +68,19 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
         probe = Probe(model, lambda ids: score(ids.tolist(), False)[:, None, None])
         _, note = choose_attention(model, probe.texts[0])
         notes = [note] if note else []
-        wanted = torch.cat([probe.alone(text) for text in probe.texts])
-        # One number is little to measure noise by, so every text is computed again in a batch.
-        batches = ([(*text[shift:], *text[:shift]) for shift in range(_ROWS)] for text in probe.texts)
-        again = torch.cat([score(batch, False)[:1, None] for batch in batches])
-        noise = max(least_noise(wanted_dtype(model)), differ(again, wanted))
+        wanted = torch.cat([score([text], False) for text in probe.texts])[:, None]
+        # One number is little to measure noise by, so that of all texts is taken together.
+        with nudged(model):
+            again = torch.stack([score([text] * NUDGED_ROWS, False) for text in probe.texts])
+        size = float(wanted.where(wanted.isfinite(), 0.0).square().mean().sqrt())
+        found = differ(again[..., None], wanted[:, None], size).flatten().tolist()
+        noise = max(least_noise(wanted_dtype(model)), *filter(isfinite, found))
+        truth = Truth(
+            numbers=wanted, size=size, noise=torch.full((len(wanted),), noise, device=wanted.device)
+        )
         padding: Literal["bare", "masked", "none"] = "none"
         for way in ("bare", "masked") if may_be_bare else ("masked",):
-            finding = judge_numbers(
-                _NAMES[way], noise, _score_together(score, probe, way == "masked", wanted)
-            )
+            finding = judge_numbers(_NAMES[way], noise, _score_together(score, probe, way == "masked", truth))
             if not finding.is_fault:
                 padding = way  # type: ignore[assignment]
                 break
@@ -85,5 +89,5 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
         return Scoring(padding=padding, turning=find_turning(model), notes=tuple(notes))
 
 
-def _score_together(score: Score, probe: Probe, is_masked: bool, wanted: torch.Tensor) -> Pairs:
-    yield score(probe.texts, is_masked)[:, None], wanted
+def _score_together(score: Score, probe: Probe, is_masked: bool, truth: Truth) -> Pairs:
+    yield score(probe.texts, is_masked)[:, None], truth
