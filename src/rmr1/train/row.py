@@ -120,7 +120,9 @@ class RowLoss(torch.nn.Module):
         targets: torch.Tensor,
         kwargs: dict[str, Any],
     ) -> torch.Tensor:
-        inputs = {"input_ids": input_ids, "position_ids": position_ids, **kwargs}
+        inputs: dict[str, Any] = {"input_ids": input_ids, **kwargs}
+        if self.paths.joins:  # a text alone is counted by the model itself, which may begin otherwise
+            inputs["position_ids"] = position_ids
         if self.paths.by_matrix:
             hidden = read_states(self.model, True, **inputs)
             head: Any = self.model.get_output_embeddings()

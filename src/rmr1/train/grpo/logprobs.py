@@ -154,9 +154,9 @@ class GroupLogprobs(torch.nn.Module):
         targets: torch.Tensor,
         layout: GroupLayout,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        inputs: dict[str, Any] = {"input_ids": input_ids, "position_ids": position_ids}
-        if self.paths.joins:
-            inputs["group_layout"] = layout
+        inputs: dict[str, Any] = {"input_ids": input_ids}
+        if self.paths.joins:  # a text alone is counted by the model itself, which may begin otherwise
+            inputs |= {"position_ids": position_ids, "group_layout": layout}
         if self.paths.by_matrix:
             hidden = read_states(self.model, True, **inputs)[0]
             head: Any = self.model.get_output_embeddings()
