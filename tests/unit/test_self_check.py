@@ -14,6 +14,7 @@ from rmr1.engines.decode import PromptRequest, RowRequest, decode, score_tokens
 from rmr1.engines.proof.ask import ask_layers, find_turning
 from rmr1.engines.proof.judging import judging_paths
 from rmr1.engines.proof.probe import Probe, undisturbed
+from rmr1.errors import ConfigError
 from rmr1.train.grpo.groups import Group
 from rmr1.train.grpo.logprobs import GroupLogprobs, prove_groups
 from rmr1.train.grpo.rows import build_group_row
@@ -203,6 +204,21 @@ def test_rounding_to_16_bits_is_no_fault(name: str) -> None:
 @pytest.mark.parametrize("name", ["lfm2", "nemotron"])
 def test_lost_state_is_a_fault_in_16_bits_too(name: str) -> None:
     assert not prove_packing(build_kind(name).to(torch.bfloat16)).joins
+
+
+def test_a_model_that_looks_ahead_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_kind("qwen2")
+    forward = model.forward
+
+    def ahead(**inputs: Any) -> Any:
+        found = forward(**inputs)
+        found.logits = found.logits + found.logits.mean(dim=1, keepdim=True)
+        return found
+
+    monkeypatch.setattr(model, "forward", ahead)
+    with pytest.raises(ConfigError, match=r"Qwen2ForCausalLM: .* depends on later ones") as caught:
+        judging_paths(model)
+    assert "\n" not in str(caught.value)
 
 
 def test_one_token_that_is_ill_conditioned_hides_no_other() -> None:

@@ -21,6 +21,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from rmr1.engines.proof.probe import attention_of
 from rmr1.errors import ConfigError
 
 varlen_attn: Any
@@ -99,7 +100,7 @@ def using_attention(model: PreTrainedModel, name: str) -> Iterator[None]:
     Raises:
         ConfigError: its layers do not attend through transformers' interface.
     """
-    before = model.config._attn_implementation
+    before = attention_of(model)
     if not getattr(model, "_supports_attention_backend", False):
         raise ConfigError(f"{type(model).__name__} does not take attention functions")
     model.set_attn_implementation(name)

@@ -92,6 +92,7 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         by_matrix = not head.is_fault
         if head.is_fault:
             notes.append(f"{name}: {head.describe()}; its own logits are taken, which needs more memory")
+        probes.check_causal()
         joins = False
         if layout is not None:
             finding = _judge_layout(model, probes, layout, by_matrix)

@@ -25,7 +25,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from rmr1.engines.proof.probe import Finding, differ, first_line, least_noise, wanted_dtype
+from rmr1.engines.proof.probe import Finding, attention_of, differ, first_line, least_noise, wanted_dtype
 
 _NAME = "rmr1_asked"
 _STOCK = "sdpa"
@@ -65,7 +65,7 @@ _ASKED: ContextVar[Layers] = ContextVar("layers")
 def ask_layers(model: PreTrainedModel, ids: Sequence[int]) -> Layers:
     """Run these tokens through the model, and note what each layer is asked to do. Call inside `undisturbed`."""
     found = Layers()
-    before = getattr(model.config, "_attn_implementation", None)
+    before = attention_of(model)
     if not getattr(model, "_supports_attention_backend", False):
         return found
     token = _ASKED.set(found)

@@ -72,6 +72,7 @@ def _prove(model: PreTrainedModel) -> Paths:
     with undisturbed(model):
         probes = Probes(model, lambda ids: read_alone(model, ids))
         sees_all, note = choose_attention(model, probes.first.texts[0])
+        probes.check_causal()
         with grouped_attention(model):
             return _choose(model, probes, sees_all, [note] if note else [])
 

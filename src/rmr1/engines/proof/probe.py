@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from rmr1.errors import ConfigError
+
 FAULT = 10.0
 """How many times the noise a difference may be."""
 
@@ -29,6 +31,10 @@ GROUPS = ((19, (5, 3)), (11, (4,)), (4, (5,)))
 
 _OWN = "rmr1_"
 """What the names of this package's attention functions begin with."""
+
+LONG = 72
+"""Tokens of a text whose beginnings are compared with it: sparse attention chooses among more than a few."""
+_CUTS = (29, 41, 59)
 
 NUDGED_ROWS = 3
 """Of the batches by which the noise is measured."""
@@ -52,7 +58,10 @@ class Truth:
 
     def at(self, place: int) -> Truth:
         """Of one token."""
-        part = slice(place, place + 1)
+        return self.part(slice(place, place + 1))
+
+    def part(self, part: slice) -> Truth:
+        """Of some of the tokens."""
         return Truth(numbers=self.numbers[part], size=self.size, noise=self.noise[part])
 
 
@@ -109,6 +118,7 @@ class Probe:
             )
             for num_prompt, lengths in GROUPS
         ]
+        self.long = tuple(draw.choices(tokens, k=LONG))
         self.device = model.device
         self._model = model
         self._read = read
@@ -119,8 +129,12 @@ class Probe:
         """Each prompt with each of its completions."""
         return [(*group.prompt, *one) for group in self.groups for one in group.completions]
 
+    def read(self, text: Sequence[int]) -> torch.Tensor:
+        """The model's numbers of any text alone, `[T, W]` float32."""
+        return self._read(torch.tensor([list(text)], device=self.device))[0].float()
+
     def alone(self, text: Sequence[int]) -> Truth:
-        """What the model says of this text, one of `texts`, alone."""
+        """What the model says of this text, one of `texts` or the long one, alone."""
         if not self._known:
             self._read_all()
         return self._known[tuple(text)]
@@ -135,8 +149,8 @@ class Probe:
     def _read_all(self) -> None:
         least = least_noise(wanted_dtype(self._model))
         found = {}
-        for text in self.texts:
-            numbers = self._read(torch.tensor([text], device=self.device))[0].float()
+        for text in (*self.texts, self.long):
+            numbers = self.read(text)
             size = float(numbers.where(numbers.isfinite(), 0.0).square().mean().sqrt())
             with nudged(self._model):
                 rows = self._read(torch.tensor([text] * NUDGED_ROWS, device=self.device))
@@ -167,6 +181,24 @@ class Probes:
             if not finding.is_fault or finding.reason:
                 break
         return finding
+
+    def check_causal(self) -> None:
+        """See to it that a text's beginning is read the same whatever comes after it.
+
+        Raises:
+            ConfigError: it is not, so that nothing can be written, or learnt from, token by token.
+        """
+
+        def read(probe: Probe) -> Pairs:
+            for cut in _CUTS:
+                yield probe.read(probe.long[:cut]), probe.alone(probe.long).part(slice(cut))
+
+        finding = self.judge(lambda probe: judge_numbers("beginnings of texts", probe.noise, read(probe)))
+        if finding.is_fault:
+            raise ConfigError(
+                f"{type(self._model).__name__}: {finding.describe()}: what it says of a token depends on later ones, so "
+                "it can neither write nor be trained token by token; choose another model"
+            )
 
     def _get(self, number: int) -> Probe:
         while len(self._made) <= number:
@@ -242,11 +274,16 @@ def wanted_dtype(model: PreTrainedModel) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else model.dtype
 
 
+def attention_of(model: PreTrainedModel) -> str | None:
+    """The name of the function that the layers of its language model attend by."""
+    return getattr(model.config.get_text_config(), "_attn_implementation", None)
+
+
 @contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
     """Inside, the model computes without dropout and gradients, by attention of its library; afterwards all is as
     before, random states too."""
-    attention = getattr(model.config, "_attn_implementation", None)
+    attention = attention_of(model)
     if is_own := str(attention).startswith(_OWN):
         model.set_attn_implementation("sdpa")
     modes = [(module, module.training) for module in model.modules()]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines.proof.probe import Pairs, Probe
+from rmr1.engines.proof.probe import Pairs, Probe, attention_of
 from rmr1.train.grpo.attention import NAME, shared_prompt_attention
 from rmr1.train.grpo.groups import Group
 from rmr1.train.grpo.rows import GroupLayout, GroupRow, build_group_row
@@ -128,7 +128,7 @@ class GroupLogprobs(torch.nn.Module):
         """Log-probabilities and entropies at the temperature, each `[N]` in the order of `row.targets`."""
         if self.paths.joins:
             # Other attention functions take the layout and leave it unread.
-            assert self.model.config._attn_implementation == NAME, "outside of shared_prompt_attention"
+            assert attention_of(self.model) == NAME, "outside of shared_prompt_attention"
         longest = max(num_prompt + max(lengths) for num_prompt, lengths in row.layout)
         if self.paths.joins_within(longest):
             return self._read(row.input_ids, row.position_ids, row.places, row.targets, row.layout)
