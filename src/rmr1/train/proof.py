@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from rmr1.engines.proof.ask import Turning, ask_layers, find_turning, judge_head
 from rmr1.engines.proof.judging import choose_attention, read_alone
-from rmr1.engines.proof.probe import Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.engines.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
 from rmr1.train.processes import gather
 
 _LEAST_NATS = 1e-5
@@ -83,7 +83,9 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
     name = type(model).__name__
     notes: list[str] = []
     with undisturbed(model):
-        probes = Probes(model, lambda ids: read_states(model, by_matrix, input_ids=ids))
+        turning = find_turning(model)
+        most = LONG if turning is None else turning.border
+        probes = Probes(model, lambda ids: read_states(model, by_matrix, input_ids=ids), most=most)
         text = probes.first.texts[0]
         _, note = choose_attention(model, text)
         if note:
@@ -101,7 +103,6 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
                 notes.append(
                     f"{name}: {finding.describe()}; texts go through it one at a time, which is slower"
                 )
-        turning = find_turning(model)
         limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if joins and turning is not None and turning.border < (limit or turning.border + 1):
             notes.append(

@@ -19,9 +19,9 @@ from transformers import PreTrainedModel
 from rmr1.engines.attention import grouped_attention, is_causal, is_grouped
 from rmr1.engines.cache import GrowingLayer, build_cache
 from rmr1.engines.forward import Forward
-from rmr1.engines.proof.ask import ask_layers, find_turning, judge_attention
+from rmr1.engines.proof.ask import Turning, ask_layers, find_turning, judge_attention
 from rmr1.engines.proof.paths import Padding, Paths
-from rmr1.engines.proof.probe import Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.engines.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
 
 _KNOWN: WeakKeyDictionary[PreTrainedModel, tuple[str | None, Paths]] = WeakKeyDictionary()
 """The attention that a model was checked with, and what was found."""
@@ -70,14 +70,18 @@ def choose_attention(model: PreTrainedModel, text: Sequence[int]) -> tuple[bool,
 
 def _prove(model: PreTrainedModel) -> Paths:
     with undisturbed(model):
-        probes = Probes(model, lambda ids: read_alone(model, ids))
+        turning = find_turning(model)
+        most = LONG if turning is None else turning.border
+        probes = Probes(model, lambda ids: read_alone(model, ids), most=most)
         sees_all, note = choose_attention(model, probes.first.texts[0])
         probes.check_causal()
         with grouped_attention(model):
-            return _choose(model, probes, sees_all, [note] if note else [])
+            return _choose(model, probes, turning, sees_all, [note] if note else [])
 
 
-def _choose(model: PreTrainedModel, probes: Probes, sees_all: bool, notes: list[str]) -> Paths:
+def _choose(
+    model: PreTrainedModel, probes: Probes, turning: Turning | None, sees_all: bool, notes: list[str]
+) -> Paths:
     ways: list[Padding] = ["left", "none"]
     if sees_all and is_grouped(model) and is_causal(model) and _grows(model):
         ways.insert(0, "right")
@@ -106,7 +110,6 @@ def _choose(model: PreTrainedModel, probes: Probes, sees_all: bool, notes: list[
             chosen = shared
         else:
             notes.append(f"{name}: {finding.describe()}; each row keeps its own")
-    turning = find_turning(model)
     if turning is not None:
         most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _FAR
         if turning.border < most:

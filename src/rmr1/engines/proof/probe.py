@@ -107,8 +107,9 @@ class ProbeGroup:
 class Probe:
     """Random texts, and what `read` gives for each of them alone."""
 
-    def __init__(self, model: PreTrainedModel, read: Read, *, seed: int = 0):
-        """Call inside `undisturbed`. The texts depend on the seed and the model's vocabulary alone."""
+    def __init__(self, model: PreTrainedModel, read: Read, *, seed: int = 0, most: int = LONG):
+        """Call inside `undisturbed`. The texts depend on the seed and the model's vocabulary alone; `most` is the
+        longest text whose positions are turned as those of a short one."""
         draw = random.Random(seed)
         tokens = _list_tokens(model)
         self.groups = [
@@ -118,7 +119,7 @@ class Probe:
             )
             for num_prompt, lengths in GROUPS
         ]
-        self.long = tuple(draw.choices(tokens, k=LONG))
+        self.long = tuple(draw.choices(tokens, k=min(LONG, most)))
         self.device = model.device
         self._model = model
         self._read = read
@@ -165,7 +166,8 @@ class Probe:
 class Probes:
     """Probes of one model, made as they are needed."""
 
-    def __init__(self, model: PreTrainedModel, read: Read):
+    def __init__(self, model: PreTrainedModel, read: Read, *, most: int = LONG):
+        self._most = most
         self._model = model
         self._read = read
         self._made: list[Probe] = []
@@ -190,7 +192,7 @@ class Probes:
         """
 
         def read(probe: Probe) -> Pairs:
-            for cut in _CUTS:
+            for cut in (one for one in _CUTS if one < len(probe.long)):
                 yield probe.read(probe.long[:cut]), probe.alone(probe.long).part(slice(cut))
 
         finding = self.judge(lambda probe: judge_numbers("beginnings of texts", probe.noise, read(probe)))
@@ -202,7 +204,7 @@ class Probes:
 
     def _get(self, number: int) -> Probe:
         while len(self._made) <= number:
-            self._made.append(Probe(self._model, self._read, seed=len(self._made)))
+            self._made.append(Probe(self._model, self._read, seed=len(self._made), most=self._most))
         return self._made[number]
 
 
