@@ -12,7 +12,6 @@ import torch
 from rmr1.engines.loading import load_checkpoint
 from rmr1.engines.reader import read_end_tokens
 from rmr1.train.examples import Position
-from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, build_update_row
 from rmr1.train.grpo.objective import Objective
 from rmr1.train.grpo.plan import build_grpo_plan
@@ -68,10 +67,10 @@ for step in range(1, steps + 1):
     #    into rows, each prompt once, and every sample is weighed by how much better it is than its group.
     (batch,) = build_minibatches(groups, objective, prompts=PROMPTS)
     loss = 0.0
-    with shared_prompt_attention(model):
+    with policy.policy.attention():
         for places in pack_groups([group.group for group in batch.groups], 8192):
             row = build_update_row([batch.groups[place] for place in places], batch, objective, device)
-            value, _ = policy(row, None, None)
+            value, *_ = policy(row, None, None)
             value.backward()
             loss += value.item()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

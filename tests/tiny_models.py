@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
+    CONFIG_MAPPING,
+    AutoModelForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
@@ -18,6 +20,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen2ForSequenceClassification,
 )
+
+from rmr1.engines.proof.judging import judging_paths
 
 # Tensors this small gain nothing from threads, and lose much where the cores are busy.
 torch.set_num_threads(1)
@@ -137,6 +141,111 @@ def build_model(
     return model.eval()
 
 
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "qwen2": ("qwen2", {}),
+    "llama": ("llama", {}),
+    "gemma": ("gemma", {"head_dim": 8}),
+    "qwen3": ("qwen3", {"head_dim": 8}),
+    "mistral, short window": ("mistral", {"sliding_window": 8}),
+    "mixtral": ("mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}),
+    "gemma2": ("gemma2", {"head_dim": 8, "query_pre_attn_scalar": 8}),
+    "gemma4": (
+        "gemma4_text",
+        {
+            "head_dim": 8,
+            "global_head_dim": 8,
+            "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": 128,
+            "final_logit_softcapping": 30.0,
+            "sliding_window": 8,
+            "num_kv_shared_layers": 0,
+        },
+    ),
+    "granite": ("granite", {"logits_scaling": 2.0}),
+    "phi": ("phi", {}),
+    "nemotron": ("nemotron", {}),
+    "lfm2": ("lfm2", {"layer_types": ["conv", "full_attention"]}),
+    "mamba": ("mamba", {"state_size": 8}),
+    "rwkv": ("rwkv", {"attention_hidden_size": 32}),
+    "minimax": (
+        "minimax",
+        {
+            "num_local_experts": 2,
+            "num_experts_per_tok": 1,
+            "block_size": 8,
+            "layer_types": ["linear_attention", "full_attention"],
+        },
+    ),
+    "falcon_h1": (
+        "falcon_h1",
+        {
+            "mamba_d_ssm": 32,
+            "mamba_n_heads": 4,
+            "mamba_d_head": 8,
+            "mamba_d_state": 8,
+            "lm_head_multiplier": 0.5,
+        },
+    ),
+    "qwen2_moe, window": (
+        "qwen2_moe",
+        {
+            "moe_intermediate_size": 32,
+            "shared_expert_intermediate_size": 32,
+            "num_experts": 4,
+            "num_experts_per_tok": 2,
+            "use_sliding_window": True,
+            "sliding_window": 100,
+            "max_window_layers": 2,
+        },
+    ),
+    "phimoe, window": ("phimoe", {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 100}),
+    "dynamic rope": (
+        "llama",
+        {
+            "rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4},
+            "max_position_embeddings": 32,
+        },
+    ),
+    "longrope": (
+        "phi3",
+        {
+            "sliding_window": None,
+            "original_max_position_embeddings": 32,
+            "rope_parameters": {
+                "rope_type": "longrope",
+                "rope_theta": 1e4,
+                "short_factor": [1.0] * 4,
+                "long_factor": [4.0] * 4,
+                "original_max_position_embeddings": 32,
+            },
+        },
+    ),
+}
+"""Kinds of models by what is particular about them: transformers' name, and settings beside the common ones."""
+
+
+def build_kind(name: str, *, seed: int = 0, **changes: Any) -> PreTrainedModel:
+    """A random model of one of `KINDS`, of two layers and width 32, float32."""
+    kind, settings = KINDS[name]
+    common: dict[str, Any] = {
+        "vocab_size": 128,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "initializer_range": 0.2,
+    }
+    torch.manual_seed(seed)
+    config = CONFIG_MAPPING[kind](**{**common, **settings, **changes})
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+    return model.eval()
+
+
 def build_scorer(*, vocab_size: int = 512, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """A scalar reward model of random weights, shaped as `build_model`; `num_labels` is 1."""
     config = build_model(vocab_size=vocab_size, **{"num_labels": 1, **changes}).config
@@ -185,6 +294,7 @@ def force_tokens(model: PreTrainedModel, tokens: Sequence[int], *, prompt_length
     The forward pass is the real one; the wanted token's logit is raised above the highest. Positions
     are counted from `prompt_length`, which is by default the length of the first pass.
     """
+    judging_paths(model)  # checked and remembered before it lies
     plan = list(tokens)
     state: dict[str, Any] = {"prompt": prompt_length}
     forward = model.forward

@@ -39,7 +39,7 @@ def store_gradient(recipe: GrpoRecipe, accelerator: Any, output: Path) -> None:
     scored = training.score(tasks, training.sample(tasks))
     batches = build_minibatches(scored, plan.objective, prompts=recipe.update_prompts)
     last = len(batches) - 1
-    sums = training.learner.backward(batches[last], training.learner.compute_old(batches).get(last))
+    sums, _ = training.learner.backward(batches[last], training.learner.compute_old(batches).get(last))
     if accelerator.is_main_process:
         found = {
             name: one.grad for name, one in training.learner.loss.named_parameters() if one.grad is not None

@@ -196,10 +196,10 @@ def test_only_causal_models_do_without_a_mask_of_the_padding(
         assert is_causal(build_model(name))
     texts = many_texts(20)
     without = ScalarModel(str(folder), device="cpu", batch_size=20)
-    assert not without._is_masked
+    assert without._scoring.padding == "bare"
     monkeypatch.setattr(scorer_module, "is_causal", lambda model: False)
     masked = ScalarModel(str(folder), device="cpu", batch_size=20)
-    assert masked._is_masked
+    assert masked._scoring.padding == "masked"
     assert values(score(without, *texts)) == pytest.approx(values(score(masked, *texts)), abs=1e-5)
 
 
@@ -343,7 +343,7 @@ def test_an_adapter_reads_another_head(tmp_path: Path, capsys: pytest.CaptureFix
         expected = AutoModelForSequenceClassification.from_pretrained(folder)(tokens).logits[0, 2].item()
     found = score(folder, "Paris", "a longer one", adapter=f"{adapter}:last")
     assert found[0].value == pytest.approx(expected, abs=1e-5)
-    with pytest.raises(CheckpointError, match=r"output of shape \(2, 2\) for 2 conversations"):
+    with pytest.raises(CheckpointError, match=r"output of shape \(1, 2\) for 1 conversations"):
         score(folder, "one", "two", adapter=f"{adapter}:both")
     with pytest.raises(GenerationError, match=r"adapter '.*broken' failed: KeyError: 'head'"):
         score(folder, "one", adapter=f"{adapter}:broken")

@@ -459,7 +459,7 @@ def test_settings_that_are_wrong_are_one_line(folder: Path) -> None:
     def make(**options: Any) -> Callable[[], Any]:
         return lambda: TransformersEngine(str(folder), **{"device": "cpu", **options})
 
-    assert "'auto', 'cpu' or 'cuda'" in complain(make(device="tpu"), ConfigError)
+    assert "'auto', 'cpu', 'cuda' or 'mps'" in complain(make(device="tpu"), ConfigError)
     assert "'bfloat16'" in complain(make(dtype="int4"), ConfigError)
     assert "torch sees" in complain(make(device="cuda:99"), ConfigError)
     assert "batch_size is 0" in complain(make(batch_size=0), ConfigError)

@@ -17,9 +17,10 @@ from rmr1.engines.attention import attend
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.cache import build_cache
 from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode
+from rmr1.engines.proof.judging import judging_paths
 from rmr1.engines.shared import SharedPrompts, attend_shared
 from rmr1.errors import GenerationError
-from tests.tiny_models import build_model
+from tests import tiny_models
 
 GREEDY = SamplingParams()
 SAMPLED = SamplingParams(temperature=1.0, top_p=0.95)
@@ -34,11 +35,24 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(shared, "_flash_for_cpu", None)
 
 
+SPANS: list[list[int]] = []
+"""What the fixture `spans` records."""
+
+
+def build_model(*args: Any, **changes: Any) -> Any:
+    """A model that has passed its self-check, which shares prompts too."""
+    model = tiny_models.build_model(*args, **changes)
+    judging_paths(model)
+    SPANS.clear()
+    return model
+
+
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Share whatever can be shared, and record each time how many rows each prompt has."""
     monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cpu": 0})
-    found: list[list[int]] = []
+    found = SPANS
+    found.clear()
     set_rows = SharedPrompts._set_rows
 
     def recorded(self: SharedPrompts, prompt_of_row: list[int]) -> None:
@@ -170,8 +184,8 @@ def test_one_row_each_and_short_prompts_are_copied(monkeypatch: pytest.MonkeyPat
         shares.append(len(source))
         share(self, source)
 
-    monkeypatch.setattr(SharedPrompts, "share", recorded)
     model = build_model()
+    monkeypatch.setattr(SharedPrompts, "share", recorded)
     monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cpu": 1})
     run(model, build_requests([(9, 1), (30, 1)]), GREEDY)
     assert shares == []
@@ -182,7 +196,7 @@ def test_one_row_each_and_short_prompts_are_copied(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cpu": 2560})
     run(model, build_requests([(10, 3), (20, 2)]), GREEDY)
     assert shares == [5]
-    monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cuda": 0})
+    monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cpu": 1 << 40})
     run(model, build_requests([(10, 3), (20, 2)]), GREEDY)
     assert shares == [5]
 
@@ -193,7 +207,7 @@ def test_what_cannot_be_shared_is_copied(
 ) -> None:
     changes: dict[str, Any] = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}
     model: Any = build_model(**(changes if why == "window" else {}))
-    monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {})
+    monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cpu": 1 << 40})
     expected = run(model, build_requests(), SAMPLED)
     monkeypatch.setattr(shared, "_MIN_SPARED_BYTES", {"cpu": 0})
     if why == "eager":

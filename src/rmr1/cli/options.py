@@ -44,7 +44,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         "options of local models (vllm: has no --device and no --batch-size, a scalar model no --adapter; servers and "
         "recordings take none); every other option is a key of the [engine] section: --set engine.KEY=VALUE",
     )
-    engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, ...")
+    engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, mps, ...")
     engine.add_argument(
         "--dtype", help="auto (default: as stored, on a CPU float32), float32, bfloat16, float16"
     )

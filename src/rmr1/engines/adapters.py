@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from rmr1.engines.devices import is_out_of_memory
 from rmr1.errors import ConfigError, GenerationError
 
 
@@ -41,9 +42,9 @@ class Adapter:
         """
         try:
             return self.function(model, inputs)
-        except torch.cuda.OutOfMemoryError:
-            raise
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             reason = (str(error).strip().splitlines() or [""])[0]
             raise GenerationError(
                 f"adapter {self.name!r} failed: {type(error).__name__}: {reason}"

@@ -23,7 +23,9 @@ from transformers import PreTrainedModel
 
 from rmr1.engines.attention import grouped_attention
 from rmr1.engines.base import SamplingParams
+from rmr1.engines.devices import widest_float
 from rmr1.engines.forward import Forward, keep_logits
+from rmr1.engines.proof.judging import judging_paths
 from rmr1.errors import GenerationError
 
 _COMPACT_SHARE = 0.25
@@ -90,13 +92,25 @@ def decode(
         GenerationError: the model's outputs are not numbers.
     """
     sampled = [[Sampled() for _ in prompt.rows] for prompt in prompts]
+    longest = max((len(one.tokens) + one.max_new_tokens for one in prompts), default=0)
+    paths = judging_paths(model).within(longest)
+    size = max(1, len(prompts)) if paths.padding != "none" else 1
     with grouped_attention(model):
-        _sample(model, prompts, sampled, params, end_tokens=end_tokens, with_logprobs=with_logprobs)
+        for start in range(0, len(prompts), size):
+            part = slice(start, start + size)
+            _sample(
+                Forward(model, paths),
+                prompts[part],
+                sampled[part],
+                params,
+                end_tokens=end_tokens,
+                with_logprobs=with_logprobs,
+            )
     return sampled
 
 
 def _sample(
-    model: PreTrainedModel,
+    forward: Forward,
     prompts: Sequence[PromptRequest],
     sampled: list[list[Sampled]],
     params: SamplingParams,
@@ -109,7 +123,6 @@ def _sample(
         for index, prompt in enumerate(prompts)
         for sample, request in enumerate(prompt.rows)
     ]
-    forward = Forward(model)
     logits = forward.prefill([prompt.tokens for prompt in prompts], may_share=len(rows) > len(prompts))
     if logits.isnan().any():
         raise GenerationError("the model's outputs are not numbers; load it with dtype bfloat16 or float32")
@@ -160,12 +173,14 @@ def choose_tokens(
             ordered, places = probs.sort(dim=-1, descending=True)
         ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered >= params.top_p, 0.0)
         probs = torch.zeros_like(probs).scatter(-1, places, ordered)
-    share = probs.double().cumsum(dim=-1)
+    # Rounding must not depend on the device, and one kind of GPU has no numbers of 64 bits.
+    wide = probs if widest_float(probs.device) == torch.float64 else probs.cpu()
+    share = wide.double().cumsum(dim=-1)
     # Kept below the total, so that rounding cannot reach past the last token with any share.
     wanted = (
         torch.tensor(draws, dtype=share.dtype, device=share.device)[:, None] * share[:, -1:] * (1 - 1e-12)
     )
-    return torch.searchsorted(share, wanted, right=True)[:, 0]
+    return torch.searchsorted(share, wanted, right=True)[:, 0].to(logits_RV.device)
 
 
 @torch.inference_mode()
@@ -178,6 +193,11 @@ def score_tokens(
     """
     device = model.device
     longest = max(map(len, continuations))
+    paths = judging_paths(model).within(len(prefix) + longest)
+    if paths.padding != "right" and len({*map(len, continuations)}) > 1:
+        return [score_tokens(model, prefix, [one])[0] for one in continuations]
+    if paths.turning is not None:
+        paths.turning.reset()
     # Padding stands on the right, where causal attention never looks.
     rows = [[*prefix, *tokens, *[0] * (longest - len(tokens))] for tokens in continuations]
     ids = torch.tensor(rows, dtype=torch.long, device=device)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from rmr1.engines import scorer, transformers
+from rmr1.engines.devices import free_memory, of_device
 from rmr1.engines.speed import (
     MachineSpeed,
     ModelShape,
@@ -56,23 +57,24 @@ class Batching:
 
 def read_batching(shape: ModelShape, device: torch.device, options: Mapping[str, Any]) -> Batching:
     """What the transformers engine's options come to on this device; its weights are not there yet."""
-    batch_size = options["batch_size"] or transformers._BATCH_SIZE[device.type]
+    batch_size = options["batch_size"] or transformers._BATCH_SIZE
     budget = transformers._CPU_BATCH_TOKENS
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0] - shape.weight_bytes
-        budget = max(1, int(free * transformers._CACHE_SHARE) // shape.cache_bytes_per_token)
+    if (free := free_memory(device)) is not None:
+        budget = max(
+            1, int((free - shape.weight_bytes) * transformers._CACHE_SHARE) // shape.cache_bytes_per_token
+        )
     return Batching(
         batch_size=batch_size,
         max_batch_tokens=options["max_batch_tokens"] or budget,
-        max_prefill_tokens=transformers._PREFILL_TOKENS[device.type],
+        max_prefill_tokens=of_device(transformers._PREFILL_TOKENS, device),
         window=batch_size * transformers._WINDOW_BATCHES,
     )
 
 
 def read_scoring(device: torch.device, options: Mapping[str, Any]) -> Batching:
     """What a scalar model's options come to on this device."""
-    batch_size = options["batch_size"] or scorer._BATCH_SIZE[device.type]
-    tokens = options["max_batch_tokens"] or scorer._BATCH_TOKENS[device.type]
+    batch_size = options["batch_size"] or of_device(scorer._BATCH_SIZE, device)
+    tokens = options["max_batch_tokens"] or of_device(scorer._BATCH_TOKENS, device)
     return Batching(
         batch_size=batch_size,
         max_batch_tokens=tokens,

@@ -4,9 +4,10 @@ The first pass takes prompts; from then on there are rows, each of one prompt. E
 values are repeated for their rows, or they stay as they are and the rows of a prompt attend to them together
 (`rmr1.engines.shared`), where the model allows it and enough is spared.
 
-Prompts of a batch are padded. Where nothing but causal attention is at work, padding stands on the right,
-where no token looks, and the pass needs no mask: the stock kernels are up to three times as fast then. Only
-the steps after it have to be told of the gaps. All other models are padded on the left and masked.
+How prompts of a batch are put together is said by `rmr1.engines.proof.paths`. Where nothing but causal attention
+is at work, padding stands on the right, where no token looks, and the pass needs no mask: the stock kernels are
+up to three times as fast then. Only the steps after it have to be told of the gaps. Other models are padded on the
+left and masked, or get one prompt at a time.
 
 Shapes: `B` prompts, `R` rows, `T` tokens, `V` vocabulary.
 """
@@ -20,26 +21,32 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines.attention import is_causal, is_grouped
-from rmr1.engines.cache import GrowingLayer, build_cache
+from rmr1.engines.attention import is_grouped
+from rmr1.engines.cache import build_cache
+from rmr1.engines.proof.paths import Paths
 from rmr1.engines.shared import SharedPrompts
 
 
 class Forward:
     """One batch, from its prompts to its last token."""
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, paths: Paths, *, shares_any: bool = False):
+        """`paths` are those for the longest text that comes (`Paths.within`). `shares_any`: prompts are shared
+        however little that spares."""
         self._model = model
+        self._paths = paths
+        self._shares_any = shares_any
+        self._takes = inspect.signature(model.forward).parameters
         self._cache = build_cache(model)
         self._shared: SharedPrompts | None = None
-        layers: list[Any] = self._cache.layers
-        self._pads_right = (
-            is_grouped(model) and is_causal(model) and {type(layer) for layer in layers} == {GrowingLayer}
-        )
+        self._pads_right = paths.padding == "right"
+        self._texts: torch.Tensor | None = None
+        """`[R, T]`: all tokens of the rows, where they may have to be read again."""
 
     def prefill(self, prompts: Sequence[Sequence[int]], *, may_share: bool) -> torch.Tensor:
         """The logits `[B, V]` after each prompt. `may_share`: some prompt will have several rows."""
-        device = self._model.device
+        device, paths = self._model.device, self._paths
+        assert paths.padding != "none" or len(prompts) == 1, "one prompt at a time"
         ids_BT, mask_BT = pad(prompts, on_right=self._pads_right)
         ids_BT, mask_BT = ids_BT.to(device), mask_BT.to(device)
         lengths = mask_BT.sum(dim=-1)
@@ -47,8 +54,12 @@ class Forward:
         self._next = lengths[:, None]
         # Without padding no mask is needed, and attention may use its faster kernels.
         self._mask = None if bool(mask_BT.all()) else mask_BT
+        self._prompts = None
+        if paths.turning is not None or not paths.caches:
+            self._texts = ids_BT
+            return self._read_again()
         shared = None
-        if may_share and _hands_on(self._model):
+        if may_share and paths.shares and _hands_on(self._model):
             shared = SharedPrompts(self._cache, mask_BT, pads_right=self._pads_right)
         positions = (mask_BT.cumsum(dim=-1) - 1).clamp(min=0)
         self._prompts = shared
@@ -65,7 +76,7 @@ class Forward:
     def repeat(self, source: Sequence[int]) -> None:
         """Go on with a row for each of `source`, the index of its prompt; rows of a prompt stand together."""
         prompts = self._prompts
-        if prompts is None or not prompts.is_worth_sharing(source):
+        if prompts is None or not prompts.is_worth_sharing(source, whatever_it_spares=self._shares_any):
             self.select(source)
             return
         prompts.share(source)
@@ -77,6 +88,13 @@ class Forward:
     def step(self, tokens_R: torch.Tensor) -> torch.Tensor:
         """The logits `[R, V]` after one more token per row."""
         self._length += 1
+        if self._texts is not None:
+            self._texts = torch.cat([self._texts, tokens_R[:, None]], dim=1)
+            turning = self._paths.turning
+            if not self._paths.caches or turning is None or turning.is_changed(self._length):
+                self._next = self._next + 1
+                return self._read_again()
+            turning.reset()
         mask = self._mask
         if mask is not None:
             if mask.shape[1] < self._length:
@@ -90,10 +108,13 @@ class Forward:
     def select(self, rows: Sequence[int]) -> None:
         """Go on with these rows; unless prompts are shared, a row may occur several times."""
         kept = _index(rows, self._next.device)
-        self._cache.reorder_cache(kept)
+        if self._paths.caches:
+            self._cache.reorder_cache(kept)
         self._next = self._next.index_select(0, kept)
         if self._mask is not None:
             self._mask = self._mask.index_select(0, kept)
+        if self._texts is not None:
+            self._texts = self._texts.index_select(0, kept)
         if self._shared is not None:
             self._shared.select(rows)
 
@@ -107,16 +128,34 @@ class Forward:
     ) -> torch.Tensor:
         if prompts is not None:
             extra = {**extra, "shared_prompts": prompts}
+        # Models whose state is no keys and values call it otherwise.
+        is_state = "cache_params" in self._takes and "past_key_values" not in self._takes
+        cache = "cache_params" if is_state else "past_key_values"
         outputs = self._model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=self._cache,
             use_cache=True,
+            **{cache: self._cache},
             **extra,
         )
         logits: torch.Tensor = outputs.logits
         return logits
+
+    def _read_again(self) -> torch.Tensor:
+        """The logits `[R, V]` after the rows' whole texts, which are equally long."""
+        texts = self._texts
+        assert texts is not None
+        keep = keep_logits(self._model, 1)
+        if self._paths.turning is not None:
+            self._paths.turning.reset()
+        if not self._paths.caches:
+            logits: torch.Tensor = self._model(input_ids=texts, use_cache=False, **keep).logits
+        else:
+            self._cache = build_cache(self._model)
+            positions = torch.arange(texts.shape[1], device=texts.device).expand(texts.shape)
+            logits = self._run(texts, None, positions, None, keep)
+        return logits[:, -1].float()
 
 
 def pad(prompts: Sequence[Sequence[int]], *, on_right: bool) -> tuple[torch.Tensor, torch.Tensor]:

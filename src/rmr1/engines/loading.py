@@ -33,6 +33,7 @@ from transformers.utils import logging as transformers_logging
 
 from rmr1.data.fingerprint import hash_files
 from rmr1.engines.base import is_scalar
+from rmr1.engines.devices import is_out_of_memory
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error
 from rmr1.models import resolve_model
 
@@ -67,27 +68,6 @@ class Checkpoint:
     """The same for the same weights, configuration and tokenizer, wherever they lie."""
 
 
-def choose_device(device: str) -> torch.device:
-    """The device for a setting: "auto" is the GPU where there is one.
-
-    Raises:
-        ConfigError: it is not a device, or there is no such GPU.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device {device!r} is not known; expected 'auto', 'cpu' or 'cuda'")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use 'cpu'"
-        )
-    return chosen
-
-
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
     """The number format: "auto" is the checkpoint's own on a GPU and float32 on the CPU.
 
@@ -95,7 +75,7 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
         ConfigError: it is not known.
     """
     if dtype == "auto":
-        return "auto" if device.type == "cuda" else torch.float32
+        return torch.float32 if device.type == "cpu" else "auto"
     if dtype not in DTYPES:
         raise ConfigError(f"dtype {dtype!r} is not known; expected 'auto', {', '.join(map(repr, DTYPES))}")
     return DTYPES[dtype]
@@ -209,7 +189,7 @@ def quiet() -> Iterator[None]:
 def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
     try:
         yield
-    except (CheckpointError, ConfigError, torch.cuda.OutOfMemoryError):
+    except (CheckpointError, ConfigError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # loading runs code of many libraries
         lines = str(error).strip().splitlines()
@@ -231,9 +211,11 @@ def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RMR1Error, OSError, torch.cuda.OutOfMemoryError):
+    except (RMR1Error, OSError):
         raise
     except Exception as error:  # a forward pass runs code of many libraries, and of the checkpoint itself
+        if is_out_of_memory(error):
+            raise
         reason = next(iter(str(error).strip().splitlines()), "no reason is given").rstrip(".")
         raise CheckpointError(
             f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: {reason}; choose "

@@ -15,12 +15,12 @@ try:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from rmr1.engines.devices import choose_device
     from rmr1.engines.loading import (
         DTYPES,
         Description,
         Kind,
         choose_class,
-        choose_device,
         choose_dtype,
         describe_checkpoint,
         quiet,

@@ -9,7 +9,8 @@ Requests are read in windows of a few batches, sorted by length and padded on th
 classification reads the score at the last token that is not padding. A checkpoint that names no padding
 token is padded with one that ends none of the batch's conversations, so the score stands where it does
 without padding. Causal attention never looks to the right, so such models are given no mask of the padding
-and attend by their fastest kernels.
+and attend by their fastest kernels, if a self-check finds the scores of each conversation alone
+(`rmr1.engines.proof.scoring`).
 
 Benchmarks ask about the same answer many times (each of RMB's best answers is compared with every loser, each
 of RM-Bench's three styles with three others), so scores are remembered.
@@ -18,6 +19,7 @@ of RM-Bench's three styles with three others), so scores are remembered.
 from __future__ import annotations
 
 import hashlib
+import logging
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -33,7 +35,9 @@ try:
     from rmr1.engines.adapters import load_adapter
     from rmr1.engines.attention import is_causal
     from rmr1.engines.chat import Chat
-    from rmr1.engines.loading import blaming, choose_device, choose_dtype, hash_text, load_checkpoint
+    from rmr1.engines.devices import choose_device, is_out_of_memory, of_device, release_memory
+    from rmr1.engines.loading import blaming, choose_dtype, hash_text, load_checkpoint
+    from rmr1.engines.proof.scoring import Scoring, prove_scoring
     from rmr1.engines.reader import check_reading
     from rmr1.engines.tokens import encode_text
     from rmr1.engines.transformers import plan_batches
@@ -42,8 +46,10 @@ except ModuleNotFoundError as error:
         f"running a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"
     ) from error
 
-_BATCH_SIZE = {"cpu": 16, "cuda": 64}
-_BATCH_TOKENS = {"cpu": 16_384, "cuda": 65_536}
+_LOGGER = logging.getLogger("rmr1.engines.scorer")
+
+_BATCH_SIZE = {"cpu": 16, "gpu": 64}
+_BATCH_TOKENS = {"cpu": 16_384, "gpu": 65_536}
 _WINDOW_BATCHES = 4
 """Even, so that both conversations of a pair are in one window."""
 _REMEMBERED = 65_536
@@ -121,7 +127,7 @@ class ScalarModel:
 
         Args:
             model: a Hugging Face name, or a folder with configuration, weights and tokenizer.
-            device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:1".
+            device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
             dtype: "auto" (the checkpoint's own on a GPU, float32 on the CPU), "float32", "bfloat16"
                 or "float16".
             batch_size: most conversations of a batch.
@@ -177,10 +183,17 @@ class ScalarModel:
         pad = getattr(self._config, "pad_token_id", None)
         # Some configurations say -1 for none.
         self._pad = pad if pad is not None and 0 <= pad < self._reader.num_embeddings else None
-        self._is_masked = adapter is not None or not is_causal(checkpoint.model)
         self._known: dict[bytes, float] = {}
-        self._batch_size = batch_size or _BATCH_SIZE[where.type]
-        self._max_batch_tokens = max_batch_tokens or _BATCH_TOKENS[where.type]
+        self._scoring = Scoring(padding="none")
+        self._scoring = prove_scoring(
+            checkpoint.model, self._compute_all, may_be_bare=adapter is None and is_causal(checkpoint.model)
+        )
+        self.notes = self._scoring.notes
+        """What the self-check of the model found, a line each."""
+        for note in self.notes:
+            _LOGGER.warning("%s: %s", model, note)
+        self._batch_size = batch_size or of_device(_BATCH_SIZE, where)
+        self._max_batch_tokens = max_batch_tokens or of_device(_BATCH_TOKENS, where)
 
     def fingerprint(self) -> dict[str, object]:
         """Model, weights, number format, context, chat template, adapter; not where it runs or how it batches."""
@@ -237,8 +250,7 @@ class ScalarModel:
     def close(self) -> None:
         """Release the model. It cannot be used afterwards; closing twice is harmless."""
         self.__dict__.pop("_model", None)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
 
     def _remember(self, row: tuple[int, ...], value: float) -> None:
         if len(self._known) >= _REMEMBERED:
@@ -249,14 +261,16 @@ class ScalarModel:
         """Score a batch; one that does not fit into the GPU's memory is halved until it does."""
         try:
             values = self._compute(rows)
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             values = None
         # Outside of the handler, whose traceback would keep the failed attempt's memory alive.
         if values is not None:
             for row, value in zip(rows, values, strict=True):
                 yield row, _read_value(value, len(row))
             return
-        torch.cuda.empty_cache()
+        release_memory()
         if len(rows) == 1:
             reason = f"out of GPU memory with a conversation of {len(rows[0])} tokens"
             yield (
@@ -268,7 +282,17 @@ class ScalarModel:
         yield from self._run(rows[:half])
         yield from self._run(rows[half:])
 
-    def _compute(self, rows: Sequence[tuple[int, ...]]) -> list[float]:
+    def _compute(self, rows: Sequence[Sequence[int]]) -> list[float]:
+        """Scores of a batch, in the way that is right for the model."""
+        scoring = self._scoring.within(max(map(len, rows)))
+        batches = [[row] for row in rows] if scoring.padding == "none" else [rows]
+        if scoring.turning is not None:
+            scoring.turning.reset()
+        scores = [self._compute_all(batch, scoring.padding == "masked") for batch in batches]
+        return torch.cat(scores).tolist()
+
+    def _compute_all(self, rows: Sequence[Sequence[int]], is_masked: bool) -> torch.Tensor:
+        """Scores of rows that are padded on the right, `[B]` float32."""
         pad = choose_pad(rows, self._pad, self._reader.num_embeddings)
         self._config.pad_token_id = pad
         longest = max(map(len, rows))
@@ -276,7 +300,7 @@ class ScalarModel:
         inputs = {
             "input_ids": torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=device)
         }
-        if self._is_masked:
+        if is_masked:
             inputs["attention_mask"] = torch.tensor(
                 [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
             )
@@ -292,7 +316,7 @@ class ScalarModel:
                 f"model {self.name!r} gives an output of shape {shape} for {len(rows)} conversations; expected one "
                 "number each. For another head name an adapter that turns its outputs into scores"
             )
-        return scores.reshape(-1).float().tolist()
+        return scores.reshape(-1).float()
 
 
 def choose_pad(rows: Sequence[Sequence[int]], pad: int | None, num_embeddings: int) -> int:

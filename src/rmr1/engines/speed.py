@@ -24,9 +24,9 @@ transformers' Qwen2 on a CPU (0.7 ms a layer, 8 us a call); on a GPU it is the s
 ROW_SECONDS = 0.0002
 """Of each token of each row: sampling it, turning it into text and looking for the verdict."""
 
-_SIZE = {"cpu": 384, "cuda": 4096}
+_SIZE = {"cpu": 384, "gpu": 4096}
 """Side of the matrices that are multiplied: small enough for formats that a CPU has no fast way for."""
-_COPY_BYTES = {"cpu": 1 << 27, "cuda": 1 << 29}
+_COPY_BYTES = {"cpu": 1 << 27, "gpu": 1 << 29}
 """Larger than what caches hold."""
 _SMALL = 64
 _SMALL_CALLS = 100
@@ -71,16 +71,17 @@ def measure_speed(device: torch.device, dtype: torch.dtype) -> MachineSpeed:
     """Measure a device for about half a second."""
     import torch
 
-    size = _SIZE[device.type]
+    from rmr1.engines.devices import of_device, wait_for
+
+    size = of_device(_SIZE, device)
     left, right = (torch.ones((size, size), device=device, dtype=dtype) for _ in range(2))
-    source = torch.ones(_COPY_BYTES[device.type], device=device, dtype=torch.uint8)
+    source = torch.ones(of_device(_COPY_BYTES, device), device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
     linear = torch.nn.Linear(_SMALL, _SMALL, device=device, dtype=dtype)
     small = torch.ones((1, _SMALL), device=device, dtype=dtype)
 
     def wait() -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        wait_for(device)
 
     def call_small() -> None:
         for _ in range(_SMALL_CALLS):

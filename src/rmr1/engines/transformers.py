@@ -14,6 +14,7 @@ that was cut off would look like the judge's own words. Nothing else is added to
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -24,12 +25,12 @@ from rmr1.errors import ConfigError
 from rmr1.records import Generation
 
 try:
-    import torch
-
     from rmr1.engines.chat import Chat
     from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
-    from rmr1.engines.loading import blaming, choose_device, choose_dtype, hash_text, load_checkpoint
+    from rmr1.engines.devices import choose_device, free_memory, is_out_of_memory, of_device, release_memory
+    from rmr1.engines.loading import blaming, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.lora import apply_adapter, read_adapter
+    from rmr1.engines.proof.judging import judging_paths
     from rmr1.engines.reader import Prepared, RequestReader, check_reading, derive_seed, read_end_tokens
     from rmr1.engines.tokens import (
         Endings,
@@ -45,8 +46,10 @@ except ImportError as error:
         f"transformers cannot be imported: {str(error).splitlines()[0]} pip install 'rmr1[hf]'"
     ) from error
 
-_BATCH_SIZE = {"cpu": 64, "cuda": 64}
-_PREFILL_TOKENS = {"cpu": 16_384, "cuda": 65_536}
+_LOGGER = logging.getLogger("rmr1.engines.transformers")
+
+_BATCH_SIZE = 64
+_PREFILL_TOKENS = {"cpu": 16_384, "gpu": 65_536}
 """Most prompt tokens of a batch, padding included: what bounds the memory of the first pass."""
 _CPU_BATCH_TOKENS = 131_072
 _CACHE_SHARE = 0.6
@@ -77,7 +80,7 @@ class TransformersEngine:
 
         Args:
             model: a Hugging Face name, or a folder with configuration, weights and tokenizer.
-            device: "auto" (the GPU where there is one), "cpu", "cuda" or "cuda:1".
+            device: "auto" (the GPU where there is one), "cpu", "cuda", "cuda:1" or "mps".
             dtype: "auto" (the checkpoint's own on a GPU, float32 on the CPU), "float32", "bfloat16"
                 or "float16".
             batch_size: most rows decoded together, a row being one sample; a prompt's samples stay
@@ -138,9 +141,13 @@ class TransformersEngine:
             on_overlong=on_overlong,
             chat_template_kwargs=chat_template_kwargs,
         )
-        self._batch_size = batch_size or _BATCH_SIZE[where.type]
+        self._batch_size = batch_size or _BATCH_SIZE
+        self.notes = judging_paths(self._model).notes
+        """What the self-check of the model found, a line each."""
+        for note in self.notes:
+            _LOGGER.warning("%s: %s", model, note)
         self._max_batch_tokens = max_batch_tokens or _choose_budget(self._model)
-        self._max_prefill = _PREFILL_TOKENS[where.type]
+        self._max_prefill = of_device(_PREFILL_TOKENS, where)
 
     def fingerprint(self) -> dict[str, object]:
         """Model, weights, number format, context and chat template; not where it runs or how it batches."""
@@ -195,8 +202,7 @@ class TransformersEngine:
     def close(self) -> None:
         """Release the model. The engine cannot be used afterwards; closing twice is harmless."""
         self.__dict__.pop("_model", None)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
 
     def _run(
         self, batch: Sequence[Prepared], params: SamplingParams, endings: Endings
@@ -205,13 +211,15 @@ class TransformersEngine:
         try:
             with blaming(self.name, self._model, "run"):
                 answers = self._answer(batch, params, endings)
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             answers = None
         # Outside of the handler, whose traceback would keep the failed attempt's memory alive.
         if answers is not None:
             yield from answers
             return
-        torch.cuda.empty_cache()
+        release_memory()
         if len(batch) == 1:
             reason = f"out of GPU memory with a prompt of {len(batch[0].tokens)} tokens; lower num_samples or max_new_tokens"
             yield (
@@ -322,13 +330,13 @@ def plan_batches(
 
 
 def _choose_budget(model: Any) -> int:
-    if model.device.type != "cuda":
+    free = free_memory(model.device)
+    if free is None:
         return _CPU_BATCH_TOKENS
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     bytes_per_token = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
-    free, _ = torch.cuda.mem_get_info(model.device)
     return max(1, int(free * _CACHE_SHARE) // bytes_per_token)
 
 

@@ -24,6 +24,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from rmr1.engines.devices import find_gpu
 from rmr1.errors import CheckpointError
 
 FOLDER = "checkpoints"
@@ -188,15 +189,16 @@ def restore_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor],
 def get_random_state() -> dict[str, torch.Tensor]:
     """The random state of this process, which dropout draws from."""
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
+    if (kind := find_gpu()) is not None:
+        state[kind] = getattr(torch, kind).get_rng_state()
     return state
 
 
 def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    kind = find_gpu()
+    if kind is not None and kind in state:
+        getattr(torch, kind).set_rng_state(state[kind])
 
 
 def _list(run: Path) -> list[Path]:

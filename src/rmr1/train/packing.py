@@ -21,6 +21,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
+from rmr1.engines.proof.probe import attention_of
 from rmr1.errors import ConfigError
 
 varlen_attn: Any
@@ -88,20 +89,20 @@ def packed_attention(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         ConfigError: the model's layers do not attend through transformers' interface.
     """
-    with using_attention(model, NAME, so="so its rows cannot be packed; set batch.packing = false"):
+    with using_attention(model, NAME):
         yield
 
 
 @contextmanager
-def using_attention(model: PreTrainedModel, name: str, *, so: str) -> Iterator[None]:
+def using_attention(model: PreTrainedModel, name: str) -> Iterator[None]:
     """Inside, the model attends by the function that is registered as `name`; afterwards as before.
 
     Raises:
-        ConfigError: its layers do not attend through transformers' interface; `so` is what follows from it.
+        ConfigError: its layers do not attend through transformers' interface.
     """
-    before = model.config._attn_implementation
+    before = attention_of(model)
     if not getattr(model, "_supports_attention_backend", False):
-        raise ConfigError(f"{type(model).__name__} does not take attention functions, {so}")
+        raise ConfigError(f"{type(model).__name__} does not take attention functions")
     model.set_attn_implementation(name)
     try:
         yield
@@ -128,7 +129,7 @@ def attend(
     for name in ("softcap", "s_aux", "position_bias"):
         if kwargs.get(name) is not None:
             raise ConfigError(
-                f"this model's attention uses {name!r}, which packed rows do not know; set batch.packing = false"
+                f"{type(module).__name__} uses {name!r}, which attention in packed rows does not know"
             )
     if attention_mask is not None or query.shape[0] != 1:
         raise ConfigError("packed rows are one row of documents without a mask")

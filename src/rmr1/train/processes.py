@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import torch
-
+from rmr1.engines.devices import check_device, find_gpu
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.train.folder import LOGS
 from rmr1.train.recipe import ReportRecipe
@@ -19,7 +18,7 @@ _T = TypeVar("_T")
 @contextlib.contextmanager
 def accelerated(
     *,
-    device: Literal["auto", "cpu", "cuda"],
+    device: Literal["auto", "cpu", "cuda", "mps"],
     is_mixed: bool,
     report: ReportRecipe,
     folder: str | Path | None = None,
@@ -41,12 +40,11 @@ def accelerated(
             f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
         ) from None
     names = check_trackers(report)
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
+    check_device(device)
     is_first = not AcceleratorState._shared_state
     try:
         accelerator = Accelerator(
-            cpu=device == "cpu" or not torch.cuda.is_available(),
+            cpu=device == "cpu" or find_gpu() is None,
             mixed_precision="bf16" if is_mixed else "no",
             log_with=names or None,
             project_config=ProjectConfiguration(

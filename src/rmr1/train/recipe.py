@@ -222,7 +222,7 @@ class ReportRecipe(Section):
 class Recipe(Section):
     preset: str | None = None
     seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     model: ModelRecipe
     lora: LoraRecipe | None = None
     data: DataRecipe

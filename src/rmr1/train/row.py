@@ -5,18 +5,19 @@ Shapes: `T` tokens of the row, `N` positions that count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.errors import ConfigError
+from rmr1.engines.forward import keep_logits
+from rmr1.engines.proof.probe import Pairs, Probe
 from rmr1.train.losses import sum_losses
-
-_SCALED_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Settings of models whose output layer is more than one matrix."""
+from rmr1.train.packing import packed_attention
+from rmr1.train.proof import Layout, RowPaths, prove_rows, read_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,32 +78,78 @@ class RowLoss(torch.nn.Module):
     transformers knows, also where peft has put adapters into it.
     """
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, paths: RowPaths | None = None):
+        """`paths` are those of `prove_packing(model)`, which is called unless they are given."""
         super().__init__()
-        check_head(model)
+        self.paths = prove_packing(model) if paths is None else paths
         self.model = model
+
+    def attention(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, the model takes rows of several documents, if its paths say that they are right."""
+        return packed_attention(self.model) if self.paths.joins else contextlib.nullcontext()
 
     def forward(self, row: Row) -> torch.Tensor:
         """Sum of the cross-entropies of the counting tokens, float32."""
-        kwargs: dict[str, Any] = {}
-        if len(row.document_lengths) > 1:
-            kwargs["document_lengths"] = row.document_lengths
-        hidden = self.model.get_decoder()(
-            input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, **kwargs
-        )[0]
-        head: Any = self.model.get_output_embeddings()
-        return sum_losses(hidden[0, row.places], head.weight, row.targets)
+        if self.paths.joins_within(max(row.document_lengths)):
+            lengths = row.document_lengths
+            kwargs = {"document_lengths": lengths} if len(lengths) > 1 else {}
+            return self._sum(row.input_ids, row.position_ids, row.places, row.targets, kwargs)
+        total = torch.zeros((), device=row.input_ids.device)
+        start = 0
+        for length in row.document_lengths:
+            own = slice(start, start + length)
+            counts = (row.places >= own.start) & (row.places < own.stop)
+            if self.paths.turning is not None:
+                self.paths.turning.reset()
+            if counts.any():
+                total = total + self._sum(
+                    row.input_ids[:, own],
+                    row.position_ids[:, own],
+                    row.places[counts] - start,
+                    row.targets[counts],
+                    {},
+                )
+            start = own.stop
+        return total
+
+    def _sum(
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        places: torch.Tensor,
+        targets: torch.Tensor,
+        kwargs: dict[str, Any],
+    ) -> torch.Tensor:
+        inputs: dict[str, Any] = {"input_ids": input_ids, **kwargs}
+        if self.paths.joins:  # a text alone is counted by the model itself, which may begin otherwise
+            inputs["position_ids"] = position_ids
+        if self.paths.by_matrix:
+            hidden = read_states(self.model, True, **inputs)
+            head: Any = self.model.get_output_embeddings()
+            return sum_losses(hidden[0, places], head.weight, targets)
+        logits = read_logits(self.model, places, **inputs)
+        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
-def check_head(model: PreTrainedModel) -> None:
-    """Raises ConfigError where the model's logits are not its hidden states times one matrix."""
-    head: Any = model.get_output_embeddings()
-    scaled = [
-        name for name in _SCALED_LOGITS if getattr(model.config, name, None) not in (None, 1, 1.0, False)
-    ]
-    if type(head) is not torch.nn.Linear or head.bias is not None or scaled:
-        what = f"its config sets {scaled[0]}" if scaled else f"its output layer is {type(head).__name__}"
-        raise ConfigError(
-            f"{type(model).__name__} cannot be trained here: {what}, expected a plain matrix; "
-            "leave lm_head out of lora.target_modules, or choose another model"
-        )
+def read_logits(model: PreTrainedModel, places: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    """The model's own logits `[N, V]` at these places of a row."""
+    keep = keep_logits(model, places)
+    logits: torch.Tensor = model(**inputs, use_cache=False, **keep).logits[0]
+    return logits if keep else logits[places]
+
+
+def prove_packing(model: PreTrainedModel, *, packs: bool = True) -> RowPaths:
+    """Check whether rows of several documents are right for this model (`rmr1.train.proof`)."""
+    return prove_rows(
+        model, Layout(name="packed rows", attention=packed_attention, read=_read_packed) if packs else None
+    )
+
+
+def _read_packed(probe: Probe, read: Callable[..., torch.Tensor]) -> Pairs:
+    examples = [Example(tokens=text, num_prompt=1) for text in probe.texts]
+    row = build_row(examples, probe.device)
+    found = read(
+        input_ids=row.input_ids, position_ids=row.position_ids, document_lengths=row.document_lengths
+    )
+    parts = found.split(row.document_lengths)
+    return zip(parts, map(probe.alone, probe.texts), strict=True)

@@ -27,12 +27,13 @@ from rmr1.train.folder import RunFolder, read_beginning
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
 from rmr1.train.optim import build_optimizers, compute_rate
-from rmr1.train.packing import pack, packed_attention, share_rows
+from rmr1.train.packing import pack, share_rows
 from rmr1.train.plan import Plan, build_plan
 from rmr1.train.processes import accelerated, call_on_main, flatten_settings, share
 from rmr1.train.progress import load_progress, run_once, save_progress
+from rmr1.train.proof import agree
 from rmr1.train.recipe import Recipe
-from rmr1.train.row import Example, RowLoss, build_row
+from rmr1.train.row import Example, RowLoss, build_row, prove_packing
 from rmr1.train.start import load_trainee
 
 _RECENT = 20
@@ -84,7 +85,9 @@ class Training:
                 f"the data hold token {plan.counts.largest_token}, and the model knows {table.weight.shape[0]}: "
                 "tokenizer and model do not fit together"
             )
-        self.loss = RowLoss(self.model)
+        with accelerator.autocast():
+            paths = prove_packing(self.model, packs=recipe.batch.packing)
+        self.loss = RowLoss(self.model, agree(accelerator, self.model, paths))
         self.wrapped = accelerator.prepare(self.loss)
         optim = recipe.optim
         self.optimizers = build_optimizers(
@@ -123,7 +126,7 @@ class Training:
                 recipe.report.project, config=flatten_settings(recipe.model_dump(mode="json"))
             )
         with Display(steps, done=state["step"], quiet=self.quiet) as display:
-            for note in self.notes if not state["step"] else ():
+            for note in (*self.notes, *self.loss.paths.notes) if not state["step"] else ():
                 display.say(f"rmr1: {note}")
             if state["step"]:
                 display.say(f"rmr1: {self.output}: going on after step {state['step']}")
@@ -208,7 +211,7 @@ class Training:
         batch, ranks = self.recipe.batch, self.accelerator.num_processes
         rows = (
             pack([len(example.tokens) for example in examples], batch.row_tokens)
-            if batch.packing
+            if self.loss.paths.joins
             else [[place] for place in range(len(examples))]
         )
         costs = [float(sum(len(examples[place].tokens) for place in row)) for row in rows]
@@ -216,7 +219,7 @@ class Training:
         # A process without a row takes part with one that counts for nothing: all must meet at the end.
         work = [(rows[place], 1.0) for place in own] or [(rows[0], 0.0)]
         total = torch.zeros((), device=self.device)
-        with self._attention():
+        with self.loss.attention():
             for number, (row, weight) in enumerate(work):
                 is_last = number == len(work) - 1
                 with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
@@ -227,9 +230,6 @@ class Training:
         if ranks > 1:
             total = self.accelerator.reduce(total, "sum")
         return float(total) / judged
-
-    def _attention(self) -> contextlib.AbstractContextManager[None]:
-        return packed_attention(self.model) if self.recipe.batch.packing else contextlib.nullcontext()
 
     def _check_weights(self) -> None:
         """A step may break the weights although its own loss was a number."""
@@ -261,7 +261,7 @@ class Training:
         held_out = self.plan.held_out
         self.model.eval()
         try:
-            with self._attention():
+            with self.loss.attention():
                 loss, tokens = sum_held_out(
                     self.loss, held_out[rank::ranks], row_tokens=recipe.batch.row_tokens, device=self.device
                 )
@@ -342,5 +342,6 @@ class Training:
             "trained_parameters": sum(one.numel() for one in trained_weights(self.loss).values()),
             "overlong": self.plan.counts.overlong,
             "processes": self.accelerator.num_processes,
+            "self_check": self.loss.paths.describe(),
             **held_out,
         }

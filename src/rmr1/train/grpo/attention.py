@@ -45,9 +45,7 @@ def shared_prompt_attention(model: PreTrainedModel) -> Iterator[None]:
     Raises:
         ConfigError: the model's layers do not attend through transformers' interface.
     """
-    with using_attention(
-        model, NAME, so="so its completions cannot share their prompt; choose another model"
-    ):
+    with using_attention(model, NAME):
         yield
 
 
@@ -71,7 +69,7 @@ def attend(
     for name in ("softcap", "s_aux", "position_bias"):
         if kwargs.get(name) is not None:
             raise ConfigError(
-                f"this model's attention uses {name!r}, which rows of groups do not know; choose another model"
+                f"{type(module).__name__} uses {name!r}, which attention in rows of groups does not know"
             )
     if attention_mask is not None or query.shape[0] != 1:
         raise ConfigError("groups come as one row without a mask")

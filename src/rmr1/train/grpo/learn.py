@@ -10,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from rmr1.engines.devices import widest_float
 from rmr1.engines.loading import load_checkpoint
-from rmr1.train.grpo.attention import shared_prompt_attention
+from rmr1.engines.proof.ask import find_turning
+from rmr1.engines.proof.probe import FAULT
+from rmr1.errors import ConfigError
 from rmr1.train.grpo.batches import MiniBatch, build_update_row
+from rmr1.train.grpo.logprobs import prove_groups
 from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
 from rmr1.train.grpo.recipe import GrpoRecipe
@@ -25,6 +30,7 @@ from rmr1.train.grpo.rows import pack_groups
 from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
 from rmr1.train.optim import build_optimizers
 from rmr1.train.packing import share_rows
+from rmr1.train.proof import agree
 from rmr1.train.start import Trainee
 
 
@@ -47,9 +53,15 @@ class Learner:
         self.objective = objective
         self.accelerator = accelerator
         self.device = accelerator.device
+        self.wide = widest_float(self.device)
         temperature = recipe.rollout.temperature
+        with accelerator.autocast():
+            self.paths = agree(accelerator, self.model, prove_groups(self.model))
+        self.notes = list(self.paths.notes)
+        """What was found out about the model, a line each."""
+        self._is_compared = False
         self.reference = self._load_reference(trainee, temperature) if objective.beta else None
-        self.loss = GroupLoss(self.model, objective, temperature=temperature)
+        self.loss = GroupLoss(self.model, objective, temperature=temperature, paths=self.paths)
         self.wrapped = accelerator.prepare(self.loss)
         optim = recipe.optim
         self.optimizers = build_optimizers(
@@ -71,17 +83,26 @@ class Learner:
         """A step of the optimizer for each mini-batch that has a live group; `rollout` is for complaints.
 
         Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
+        Among the sums are "sampler_log_ratio" and "sampler_log_ratio_max", a mean and the largest of all, where
+        something was learnt from with the weights that sampled.
 
         Raises:
             TrainingError: the loss, its gradient or a weight is not a number.
+            ConfigError: sampler and trainer compute different models.
         """
         olds = self.compute_old(batches)
-        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
+        totals = torch.zeros(len(STATS) + 1, dtype=self.wide, device=self.device)
+        apart: dict[str, float] = {}
         norms = []
         for number, batch in enumerate(batches):
             if not batch.groups:
                 continue
-            totals += self.backward(batch, olds.get(number))
+            sums, differences = self.backward(batch, olds.get(number))
+            totals += sums
+            if differences[1]:
+                mean, largest = float(differences[0] / differences[1]), float(differences[2])
+                apart = {"sampler_log_ratio": mean, "sampler_log_ratio_max": largest}
+                self._compare(mean)
             trained = [one for one in self.loss.parameters() if one.requires_grad]
             norm = float(torch.nn.utils.clip_grad_norm_(trained, self.recipe.optim.clip or math.inf))
             figures = {"loss": float(totals[0]), "gradient": norm}
@@ -91,18 +112,42 @@ class Learner:
             norms.append(norm)
             self.last = figures
         check_finite_weights(f"after rollout {rollout}", self.loss, last=self.last, folder=self.output)
-        return dict(zip(("loss", *STATS), totals.tolist(), strict=True)), norms
+        return {**dict(zip(("loss", *STATS), totals.tolist(), strict=True)), **apart}, norms
 
-    def backward(self, batch: MiniBatch, old: Mapping[int, torch.Tensor] | None = None) -> torch.Tensor:
-        """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`.
+    def _compare(self, mean: float) -> None:
+        """Complain, once, if the log-probabilities of sampler and trainer differ by more than rounding."""
+        if self._is_compared:
+            return
+        self._is_compared = True
+        if mean <= FAULT * self.paths.noise / self.recipe.rollout.temperature:
+            return
+        found = (
+            f"{type(self.model).__name__}: log-probabilities of sampler and trainer differ by {mean:.2g} nats per "
+            f"token (noise {self.paths.noise:.2g})"
+        )
+        if self.recipe.rollout.engine != "vllm":
+            raise ConfigError(
+                f"{found}, so it would learn from texts of another model; choose another model, or "
+                "rollout.engine = 'vllm' with objective.importance = 'truncate'"
+            )
+        self.notes.append(
+            f"{found}: vLLM rounds otherwise; objective.importance = 'truncate' corrects what that does"
+        )
+
+    def backward(
+        self, batch: MiniBatch, old: Mapping[int, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`; and how far the
+        sampler is from the trainer, as `GroupLoss` gives it.
 
         `old` has the log-probabilities under the weights that sampled for each row, where they are not the
         policy's any more.
         """
         ranks = self.accelerator.num_processes
         rows, work = self._share(batch)
-        totals = torch.zeros(len(STATS) + 1, dtype=torch.float64, device=self.device)
-        with shared_prompt_attention(self.model):
+        totals = torch.zeros(len(STATS) + 1, dtype=self.wide, device=self.device)
+        apart = torch.zeros(3, dtype=self.wide, device=self.device)
+        with self.loss.policy.attention():
             for number, (place, weight) in enumerate(work):
                 is_last = number == len(work) - 1
                 update = build_update_row(
@@ -112,13 +157,17 @@ class Learner:
                     ref = None if self.reference is None else self.reference.compute(update.row)
                 before = None if old is None else update.sampler_logprobs if not old else old[place]
                 with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
-                    value, sums = self.wrapped(update, ref, before)
+                    value, sums, differences = self.wrapped(update, ref, before)
                     # Processes' gradients are averaged, so each one's part counts `ranks` times.
                     self.accelerator.backward(value * (weight * ranks))
-                totals += weight * torch.cat([value.detach().double()[None], sums])
+                totals += weight * torch.cat([value.detach().to(self.wide)[None], sums])
+                apart[:2] += weight * differences[:2]
+                apart[2] = torch.maximum(apart[2], weight * differences[2])
         if ranks > 1:
-            totals = self.accelerator.reduce(totals.float(), "sum").double()
-        return totals
+            totals = self.accelerator.reduce(totals.float(), "sum").to(self.wide)
+            everywhere = self.accelerator.gather(apart.float()[None]).to(self.wide)
+            apart = torch.cat([everywhere[:, :2].sum(dim=0), everywhere[:, 2].max()[None]])
+        return totals, apart
 
     def _share(self, batch: MiniBatch) -> tuple[list[list[int]], list[tuple[int, float]]]:
         """The groups of each packed row, and the rows of this process with what they count, 1.
@@ -141,7 +190,7 @@ class Learner:
         if self.objective.importance == "none":
             return {number: {} for number in later}
         found: dict[int, dict[int, torch.Tensor]] = {}
-        with shared_prompt_attention(self.model), self.accelerator.autocast():
+        with self.loss.policy.attention(), self.accelerator.autocast():
             for number in later:
                 batch = batches[number]
                 rows, work = self._share(batch)
@@ -160,7 +209,7 @@ class Learner:
 
     def _load_reference(self, trainee: Trainee, temperature: float) -> Reference:
         if trainee.adapted is not None:
-            return Reference(self.model, adapted=trainee.adapted, temperature=temperature)
+            return Reference(self.model, adapted=trainee.adapted, temperature=temperature, paths=self.paths)
         recipe = self.recipe.model
         assert recipe.base is not None
         copy = load_checkpoint(
@@ -170,4 +219,8 @@ class Learner:
             revision=recipe.revision,
             trust_remote_code=recipe.trust_remote_code,
         ).model
-        return Reference(copy.eval(), temperature=temperature)
+        if copy.config._attn_implementation != self.model.config._attn_implementation:
+            copy.set_attn_implementation(self.model.config._attn_implementation)
+        turning = None if self.paths.turning is None else find_turning(copy)
+        paths = replace(self.paths, turning=turning)
+        return Reference(copy.eval(), temperature=temperature, paths=paths)

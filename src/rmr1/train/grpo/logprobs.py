@@ -9,15 +9,20 @@ Shapes: `N` tokens, `W` model width, `V` vocabulary.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.train.grpo.attention import NAME
-from rmr1.train.grpo.rows import GroupRow
+from rmr1.engines.proof.probe import Pairs, Probe, attention_of
+from rmr1.train.grpo.attention import NAME, shared_prompt_attention
+from rmr1.train.grpo.groups import Group
+from rmr1.train.grpo.rows import GroupLayout, GroupRow, build_group_row
 from rmr1.train.losses import CHUNK_LOGITS
-from rmr1.train.row import check_head
+from rmr1.train.proof import Layout, RowPaths, prove_rows, read_states
+from rmr1.train.row import read_logits
 
 
 def token_logprobs(
@@ -105,24 +110,90 @@ class GroupLogprobs(torch.nn.Module):
     """A causal language model whose forward gives the log-probabilities of a row's completion tokens.
 
     A module of its own so that data-parallel wrappers see the whole computation. `model` is the model that
-    transformers knows, also where peft has put adapters into it; its forward is called inside
-    `shared_prompt_attention`.
+    transformers knows, also where peft has put adapters into it; its forward is called inside `attention`.
     """
 
-    def __init__(self, model: PreTrainedModel, *, temperature: float = 1.0):
+    def __init__(self, model: PreTrainedModel, *, temperature: float = 1.0, paths: RowPaths | None = None):
+        """`paths` are those of `prove_groups(model)`, which is called unless they are given."""
         super().__init__()
-        check_head(model)
+        self.paths = prove_groups(model) if paths is None else paths
         self.model = model
         self.temperature = temperature
 
+    def attention(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, the model takes rows of groups, if its paths say that they are right."""
+        return shared_prompt_attention(self.model) if self.paths.joins else contextlib.nullcontext()
+
     def forward(self, row: GroupRow) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probabilities and entropies at the temperature, each `[N]` in the order of `row.targets`."""
-        # Other attention functions take the layout and leave it unread.
-        assert self.model.config._attn_implementation == NAME, "outside of shared_prompt_attention"
-        hidden = self.model.get_decoder()(
-            input_ids=row.input_ids, position_ids=row.position_ids, use_cache=False, group_layout=row.layout
-        )[0]
-        head: Any = self.model.get_output_embeddings()
-        return token_logprobs(
-            hidden[0].index_select(0, row.places), head.weight, row.targets, temperature=self.temperature
-        )
+        if self.paths.joins:
+            # Other attention functions take the layout and leave it unread.
+            assert attention_of(self.model) == NAME, "outside of shared_prompt_attention"
+        longest = max(num_prompt + max(lengths) for num_prompt, lengths in row.layout)
+        if self.paths.joins_within(longest):
+            return self._read(row.input_ids, row.position_ids, row.places, row.targets, row.layout)
+        parts = []
+        for (prompt, own), targets in zip(
+            _list_completions(row.layout), row.targets.split(row.lengths), strict=True
+        ):
+            ids = torch.cat([row.input_ids[:, prompt], row.input_ids[:, own]], dim=1)
+            num_prompt = prompt.stop - prompt.start
+            positions = torch.arange(ids.shape[1], device=ids.device)
+            if self.paths.turning is not None:
+                self.paths.turning.reset()
+            layout = ((num_prompt, (own.stop - own.start,)),)
+            parts.append(self._read(ids, positions[None], positions[num_prompt - 1 : -1], targets, layout))
+        logprobs, entropies = zip(*parts, strict=True)
+        return torch.cat(logprobs), torch.cat(entropies)
+
+    def _read(
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        places: torch.Tensor,
+        targets: torch.Tensor,
+        layout: GroupLayout,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        inputs: dict[str, Any] = {"input_ids": input_ids}
+        if self.paths.joins:  # a text alone is counted by the model itself, which may begin otherwise
+            inputs |= {"position_ids": position_ids, "group_layout": layout}
+        if self.paths.by_matrix:
+            hidden = read_states(self.model, True, **inputs)[0]
+            head: Any = self.model.get_output_embeddings()
+            return token_logprobs(
+                hidden.index_select(0, places), head.weight, targets, temperature=self.temperature
+            )
+        logits = read_logits(self.model, places, **inputs).float() / self.temperature
+        logprobs = logits.log_softmax(dim=-1)
+        entropies = -(logprobs.exp() * logprobs).sum(dim=-1).detach()
+        return logprobs.gather(-1, targets[:, None])[:, 0], entropies
+
+
+def prove_groups(model: PreTrainedModel) -> RowPaths:
+    """Check whether completions may share their prompt in this model (`rmr1.train.proof`)."""
+    return prove_rows(
+        model,
+        Layout(
+            name="completions that share their prompt", attention=shared_prompt_attention, read=_read_groups
+        ),
+    )
+
+
+def _read_groups(probe: Probe, read: Callable[..., torch.Tensor]) -> Pairs:
+    row = build_group_row(
+        [Group(prompt=group.prompt, completions=group.completions) for group in probe.groups], probe.device
+    )
+    found = read(input_ids=row.input_ids, position_ids=row.position_ids, group_layout=row.layout)
+    for (prompt, own), text in zip(_list_completions(row.layout), probe.texts, strict=True):
+        yield torch.cat([found[prompt], found[own]]), probe.alone(text)
+
+
+def _list_completions(layout: GroupLayout) -> Iterator[tuple[slice, slice]]:
+    """Where each completion's prompt stands in the row, and where it stands itself."""
+    start = 0
+    for num_prompt, lengths in layout:
+        prompt = slice(start, start + num_prompt)
+        start = prompt.stop
+        for length in lengths:
+            yield prompt, slice(start, start + length)
+            start += length

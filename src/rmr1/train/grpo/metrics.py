@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup
+from rmr1.train.grpo.policy import STATS
 from rmr1.train.grpo.rewards import summarize_rewards
 
 
@@ -49,17 +50,19 @@ def summarize_update(
     """
     tokens = max(1.0, sums["tokens"])
     steps = max(1, len(norms))
-    means = {name: sums[name] / tokens for name in sums if name not in ("loss", "tokens")}
+    means = {name: sums[name] / tokens for name in STATS if name != "tokens"}
+    apart = {name: sums[name] for name in sums if name.startswith("sampler_")}
     return {
         "loss": sums["loss"] / steps,
         **means,
+        **apart,
         "live_groups": sum(len(batch.groups) for batch in batches),
         "grad_norm": sum(norms) / steps,
     }
 
 
 def describe_step(values: Mapping[str, Any]) -> list[str]:
-    """`reward +0.52 · 76.0% right · 96 tokens · entropy 0.14 · KL 0.0012 · 61/96 live · 900+2100 tokens/s`."""
+    """`reward +0.52 · 76.0% right · 96 tokens · entropy 0.14 · KL 0.0012 · sampler ±1e-06 · 61/96 live · 900+2100 tokens/s`."""
     parts = [
         f"reward {values['reward']:+.3f}",
         f"{100 * values['accuracy']:.1f}% right",
@@ -68,6 +71,8 @@ def describe_step(values: Mapping[str, Any]) -> list[str]:
     ]
     if values["kl"]:
         parts.append(f"KL {values['kl']:.2g}")
+    if "sampler_log_ratio" in values:
+        parts.append(f"sampler ±{values['sampler_log_ratio']:.1g}")
     if values["unparsed"]:
         parts.append(f"{100 * values['unparsed']:.1f}% unparsed")
     return [

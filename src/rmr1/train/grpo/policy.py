@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.train.grpo.attention import shared_prompt_attention
+from rmr1.engines.devices import widest_float
 from rmr1.train.grpo.batches import UpdateRow
 from rmr1.train.grpo.logprobs import GroupLogprobs
 from rmr1.train.grpo.objective import SUMS, compute_loss
 from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.rows import GroupRow
+from rmr1.train.proof import RowPaths
 
 STATS = ("tokens", *SUMS, "entropy")
 """What `GroupLoss` sums over the tokens that count, in its order."""
@@ -28,15 +29,25 @@ class GroupLoss(torch.nn.Module):
     A module of its own so that data-parallel wrappers see the whole computation.
     """
 
-    def __init__(self, model: PreTrainedModel, objective: Objective, *, temperature: float):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        objective: Objective,
+        *,
+        temperature: float,
+        paths: RowPaths | None = None,
+    ):
+        """`paths` as for `GroupLogprobs`."""
         super().__init__()
-        self.policy = GroupLogprobs(model, temperature=temperature)
+        self.policy = GroupLogprobs(model, temperature=temperature, paths=paths)
         self.objective = objective
 
     def forward(
         self, update: UpdateRow, ref: torch.Tensor | None, old: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss, and the sums named in `STATS`, float64 and detached.
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss, and the sums named in `STATS`, in the widest numbers and detached; and how far the sampler's
+        log-probabilities are from the policy's while it has the weights that sampled: sum, number and largest of
+        the absolute differences, all 0 later.
 
         `ref` and `old` are `[N]`: log-probabilities under the reference, and under the weights that sampled
         where those are no longer the policy's.
@@ -53,17 +64,29 @@ class GroupLoss(torch.nn.Module):
         )
         is_counted = update.weights != 0
         sums = [loss.num_tokens, *(getattr(loss, name) for name in SUMS), (entropies * is_counted).sum()]
-        return loss.value, torch.stack([one.detach().double() for one in sums])
+        wide = widest_float(logprobs.device)
+        apart = torch.zeros(3, dtype=wide, device=logprobs.device)
+        if old is None and is_counted.any():
+            found = (logprobs.detach() - update.sampler_logprobs).abs()[is_counted].to(wide)
+            apart = torch.stack([found.sum(), is_counted.sum().to(wide), found.max()])
+        return loss.value, torch.stack([one.detach().to(wide) for one in sums]), apart
 
 
 class Reference:
     """The model as it was before reinforcement: the policy without its adapters, or a copy that stays."""
 
-    def __init__(self, model: PreTrainedModel, *, adapted: Any = None, temperature: float):
-        """`model` is the copy, or with `adapted`, peft's wrapper, the policy itself."""
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        adapted: Any = None,
+        temperature: float,
+        paths: RowPaths | None = None,
+    ):
+        """`model` is the copy, or with `adapted`, peft's wrapper, the policy itself; `paths` are the policy's."""
         self._adapted = adapted
         self._model = model
-        self._logprobs = GroupLogprobs(model, temperature=temperature)
+        self._logprobs = GroupLogprobs(model, temperature=temperature, paths=paths)
         if adapted is None:
             model.requires_grad_(False)
 
@@ -74,7 +97,7 @@ class Reference:
         without = contextlib.nullcontext() if self._adapted is None else self._adapted.disable_adapter()
         self._model.eval()
         try:
-            with without, shared_prompt_attention(self._model):
+            with without, self._logprobs.attention():
                 found, _ = self._logprobs(row)
         finally:
             self._model.train(was_training)

@@ -171,7 +171,7 @@ _IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importanc
 class GrpoRecipe(Section):
     preset: str | None = None
     seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     model: PolicyRecipe
     lora: LoraRecipe | None = None
     data: TaskDataRecipe

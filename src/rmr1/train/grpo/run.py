@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rmr1.engines.loading import blaming
+from rmr1.engines.proof.judging import judging_paths
 from rmr1.engines.reader import read_end_tokens
 from rmr1.errors import GenerationError, TrainingError
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
@@ -97,6 +98,8 @@ class Reinforcement:
         self.trainee = load_trainee(recipe, tokenizer, self.device)
         self.model = self.trainee.model
         self.learner = Learner(self.trainee, recipe, plan.objective, accelerator, output)
+        self.notes = self.learner.notes
+        self.told: list[str] = []
         ends = plan.reader.end_tokens | read_end_tokens(self.model.generation_config, self.model.config)
         self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
         self.vllm_updates = 0
@@ -127,6 +130,9 @@ class Reinforcement:
         every = recipe.evaluation.every
         looked: dict[str, Any] = {}
         with Display(steps, done=state["step"], quiet=self.quiet, describe=describe_step) as display:
+            with self.accelerator.autocast():
+                self.notes += judging_paths(self.model).notes
+            self._tell(display)
             if state["step"]:
                 display.say(f"rmr1: {self.output}: going on after rollout {state['step']}")
             else:
@@ -138,6 +144,7 @@ class Reinforcement:
                 with blaming(str(recipe.model.base), self.model, "reinforced"):
                     values = self._step()
                 step = state["step"]
+                self._tell(display)
                 display.update(values)
                 if step % recipe.report.every == 0 or step == steps:
                     self._log(values)
@@ -196,6 +203,13 @@ class Reinforcement:
             "seconds": state["seconds"],
             "memory_gb": peak_memory_gb(self.device),
         }
+
+    def _tell(self, display: Display) -> None:
+        """Say what was found out about the model, each once."""
+        for note in dict.fromkeys(self.notes):
+            if note not in self.told:
+                display.say(f"rmr1: {note}")
+        self.told = list(dict.fromkeys(self.notes))
 
     def sample(self, tasks: Sequence[Task]) -> list[list[Sample]]:
         """The samples of all tasks, in their order; each process draws its share."""
@@ -363,6 +377,7 @@ class Reinforcement:
             "processes": self.accelerator.num_processes,
             "kept_step": kept_step,
             "kept_updates": kept_updates,
+            "self_check": {**self.learner.paths.describe(), "notes": self.told},
             **({"best_held_out_accuracy": best["held_out_accuracy"]} if best else {}),
             **looked,
         }

@@ -134,7 +134,7 @@ class ScalarEvaluationRecipe(Section):
 
 class ScalarRecipe(Section):
     seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     model: ScalarModelRecipe
     data: PairDataRecipe
     batch: PairBatchRecipe = PairBatchRecipe()

@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rmr1.data.replace import write_text
+from rmr1.engines.devices import check_device
 from rmr1.errors import CheckpointError, ConfigError, TrainingError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.checkpoints import restore_weights
@@ -32,7 +33,7 @@ from rmr1.train.export import write_aside
 from rmr1.train.folder import FULL, METRICS, SUMMARY, TRIES, open_folder, read_beginning
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.scalar.trainer import Rate, import_trl, train
+from rmr1.train.scalar.trainer import Rate, check_batches, import_trl, train
 
 _WEIGHTS = "weights.safetensors"
 
@@ -48,8 +49,7 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     import_trl()  # what is missing is said before the data are read
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("rmr1 scalar trains in one process; start it without torchrun")
-    if recipe.device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
+    check_device(recipe.device)
     output = Path(output)
     plan = build_scalar_plan(recipe, stored=read_beginning(output))
     folder = open_folder(output, plan.describe())
@@ -124,7 +124,10 @@ def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[st
         model = plan.base.load()
         # Where there is none, or one that ends conversations, the library would read the score elsewhere.
         model.config.get_text_config().pad_token_id = plan.pad
+        notes = check_batches(model, pad=plan.pad, max_tokens=plan.recipe.data.max_tokens)
         with Display(plan.course.num_steps, quiet=quiet) as display:
+            for note in notes:
+                display.say(f"rmr1: {note}")
             try:
                 figures = train(plan, rate, model, folder, display)
             except TrainingError as error:

@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,9 @@ from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
+from rmr1.engines.devices import find_gpu
 from rmr1.engines.loading import blaming, quiet
+from rmr1.engines.proof.scoring import prove_scoring
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.display import Display
@@ -182,7 +184,7 @@ def _build_trainer(plan: ScalarPlan, folder: Path, **arguments: Any) -> Any:
         config = trl.RewardConfig(
             output_dir=str(folder),
             seed=recipe.seed,
-            use_cpu=recipe.device == "cpu" or not torch.cuda.is_available(),
+            use_cpu=recipe.device == "cpu" or find_gpu() is None,
             bf16=recipe.model.precision == "bf16",
             gradient_checkpointing=recipe.model.checkpointing,
             per_device_train_batch_size=at_once,
@@ -323,18 +325,39 @@ def score_held_out(
     order = sorted(range(len(store)), key=lambda place: -store.num_tokens(place))
     for start in range(0, len(order), batch_size):
         pairs = [store.get(place) for place in order[start : start + batch_size]]
-        rows = [list(pair[side]) for side in (0, 1) for pair in pairs]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=model.device)
-        mask = torch.tensor(
-            [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device
-        )
-        scores = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().squeeze(-1)
-        better, worse = scores.chunk(2)
+        rows = [pair[side] for side in (0, 1) for pair in pairs]
+        better, worse = score_rows(model, rows, pad=pad).chunk(2)
         loss += float(softplus(worse - better).sum())
         correct += int((better > worse).sum())
     model.train(was_training)
     return {"held_out_loss": loss / len(store), "held_out_accuracy": correct / len(store)}
+
+
+def score_rows(model: PreTrainedModel, rows: Sequence[Sequence[int]], *, pad: int) -> torch.Tensor:
+    """Scores `[B]` of conversations, padded on the right under a mask as TRL pads them in training."""
+    longest = max(map(len, rows))
+    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=model.device)
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+    scores: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return scores.float().squeeze(-1)
+
+
+def check_batches(model: PreTrainedModel, *, pad: int, max_tokens: int) -> tuple[str, ...]:
+    """See to it that a batch of conversations gives the scores of each alone; notes on what was set for that.
+
+    Raises:
+        ConfigError: it does not, so that pairs cannot be trained on in batches.
+    """
+    found = prove_scoring(model, lambda rows, _: score_rows(model, rows, pad=pad), may_be_bare=False)
+    if found.padding == "none":
+        raise ConfigError(f"{found.notes[-1]}; pairs are trained on in batches here: choose another model")
+    if found.turning is not None and found.turning.border < max_tokens:
+        raise ConfigError(
+            f"{type(model).__name__}: positions are turned otherwise in texts of more than {found.turning.border} "
+            f"tokens, so a pair's scores would depend on the longest of its batch; set data.max_tokens = "
+            f"{found.turning.border}"
+        )
+    return found.notes
 
 
 def find_complete_checkpoint(folder: Path) -> Path | None:

@@ -1,0 +1,1 @@
+"""The self-check of a loaded model: no list of names says which fast ways are right for it."""

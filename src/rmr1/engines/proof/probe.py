@@ -1,0 +1,315 @@
+"""A few random texts, what a model says of each alone, and how much that varies by itself.
+
+Every way of computing several texts at once is compared with the plain one, a text alone without a cache. How
+far two right ways may lie apart is measured on the same model: each text in a batch of another shape, and with
+its embeddings off by as little as rounding changes them. Ten times that is a fault, if it shows with three probes:
+one rounding may send a token to another expert.
+
+Shapes: `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from rmr1.errors import ConfigError
+
+FAULT = 10.0
+"""How many times the noise a difference may be."""
+
+GROUPS = ((19, (5, 3)), (11, (4,)), (4, (5,)))
+"""Tokens of each prompt of the probe, and of each text that goes on from it."""
+
+_OWN = "rmr1_"
+"""What the names of this package's attention functions begin with."""
+
+LONG = 72
+"""Tokens of a text whose beginnings are compared with it: sparse attention chooses among more than a few."""
+_CUTS = (29, 41, 59)
+
+NUDGED_ROWS = 3
+"""Of the batches by which the noise is measured."""
+_CONFIRMED = 3
+"""Probes that a fault has to show with."""
+
+Read = Callable[[torch.Tensor], torch.Tensor]
+"""`[B, T]` token ids of texts of one length -> `[B, T, W]`, each as if it were alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What a model says of a text alone, or of some of its tokens."""
+
+    numbers: torch.Tensor
+    """`[T, W]`, float32."""
+    size: float
+    """Root mean square of the numbers of the whole text."""
+    noise: torch.Tensor
+    """`[T]`: how much each token's numbers vary by themselves, as a share of the size."""
+
+    def at(self, place: int) -> Truth:
+        """Of one token."""
+        return self.part(slice(place, place + 1))
+
+    def part(self, part: slice) -> Truth:
+        """Of some of the tokens."""
+        return Truth(numbers=self.numbers[part], size=self.size, noise=self.noise[part])
+
+
+Pairs = Iterator[tuple[torch.Tensor, Truth]]
+"""Numbers `[T, W]` that were found, and what they should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One way of computing several texts, compared with a text alone."""
+
+    path: str
+    """Names the way, for people."""
+    difference: float
+    """Root mean square difference of a token's numbers, as a share of all tokens'; of the token where it is the
+    largest multiple of the noise."""
+    noise: float
+    """The same of that token between two right ways."""
+    against: str = "texts alone"
+    """What it was compared with."""
+    reason: str = ""
+    """Why it cannot be right, where that was known without numbers."""
+
+    @property
+    def is_fault(self) -> bool:
+        return not self.difference <= FAULT * self.noise
+
+    def describe(self) -> str:
+        """`packed rows differ from texts alone by 0.31 (noise 1.2e-06)`."""
+        if self.reason:
+            return f"{self.path}: {self.reason}"
+        return f"{self.path} differ from {self.against} by {self.difference:.2g} (noise {self.noise:.2g})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeGroup:
+    """Random tokens of a prompt, and of texts that go on from it."""
+
+    prompt: tuple[int, ...]
+    completions: tuple[tuple[int, ...], ...]
+
+
+class Probe:
+    """Random texts, and what `read` gives for each of them alone."""
+
+    def __init__(self, model: PreTrainedModel, read: Read, *, seed: int = 0, most: int = LONG):
+        """Call inside `undisturbed`. The texts depend on the seed and the model's vocabulary alone; `most` is the
+        longest text whose positions are turned as those of a short one."""
+        draw = random.Random(seed)
+        tokens = _list_tokens(model)
+        self.groups = [
+            ProbeGroup(
+                prompt=tuple(draw.choices(tokens, k=num_prompt)),
+                completions=tuple(tuple(draw.choices(tokens, k=length)) for length in lengths),
+            )
+            for num_prompt, lengths in GROUPS
+        ]
+        self.long = tuple(draw.choices(tokens, k=min(LONG, most)))
+        self.device = model.device
+        self._model = model
+        self._read = read
+        self._known: dict[tuple[int, ...], Truth] = {}
+
+    @property
+    def texts(self) -> list[tuple[int, ...]]:
+        """Each prompt with each of its completions."""
+        return [(*group.prompt, *one) for group in self.groups for one in group.completions]
+
+    def read(self, text: Sequence[int]) -> torch.Tensor:
+        """The model's numbers of any text alone, `[T, W]` float32."""
+        return self._read(torch.tensor([list(text)], device=self.device))[0].float()
+
+    def alone(self, text: Sequence[int]) -> Truth:
+        """What the model says of this text, one of `texts` or the long one, alone."""
+        if not self._known:
+            self._read_all()
+        return self._known[tuple(text)]
+
+    @cached_property
+    def noise(self) -> float:
+        """Of the middle token of all."""
+        for text in self.texts:
+            self.alone(text)
+        return float(torch.cat([truth.noise for truth in self._known.values()]).median())
+
+    def _read_all(self) -> None:
+        least = least_noise(wanted_dtype(self._model))
+        found = {}
+        for text in (*self.texts, self.long):
+            numbers = self.read(text)
+            size = float(numbers.where(numbers.isfinite(), 0.0).square().mean().sqrt())
+            with nudged(self._model):
+                rows = self._read(torch.tensor([text] * NUDGED_ROWS, device=self.device))
+            noise = torch.stack([differ(row, numbers, size) for row in rows]).amax(dim=0)
+            # What is not a number says nothing about noise; whoever samples from it complains.
+            found[text] = numbers, size, noise.where(noise.isfinite(), least)
+        middle = float(torch.cat([noise for _, _, noise in found.values()]).median())
+        for text, (numbers, size, noise) in found.items():
+            self._known[text] = Truth(numbers=numbers, size=size, noise=noise.clamp(min=max(least, middle)))
+
+
+class Probes:
+    """Probes of one model, made as they are needed."""
+
+    def __init__(self, model: PreTrainedModel, read: Read, *, most: int = LONG):
+        self._most = most
+        self._model = model
+        self._read = read
+        self._made: list[Probe] = []
+
+    @property
+    def first(self) -> Probe:
+        return self._get(0)
+
+    def judge(self, check: Callable[[Probe], Finding]) -> Finding:
+        """What `check` finds with the first probe; a fault only if it finds one with others too."""
+        for number in range(_CONFIRMED):
+            finding = check(self._get(number))
+            if not finding.is_fault or finding.reason:
+                break
+        return finding
+
+    def check_causal(self) -> None:
+        """See to it that a text's beginning is read the same whatever comes after it.
+
+        Raises:
+            ConfigError: it is not, so that nothing can be written, or learnt from, token by token.
+        """
+
+        def read(probe: Probe) -> Pairs:
+            for cut in (one for one in _CUTS if one < len(probe.long)):
+                yield probe.read(probe.long[:cut]), probe.alone(probe.long).part(slice(cut))
+
+        finding = self.judge(lambda probe: judge_numbers("beginnings of texts", probe.noise, read(probe)))
+        if finding.is_fault:
+            raise ConfigError(
+                f"{type(self._model).__name__}: {finding.describe()}: what it says of a token depends on later ones, so "
+                "it can neither write nor be trained token by token; choose another model"
+            )
+
+    def _get(self, number: int) -> Probe:
+        while len(self._made) <= number:
+            self._made.append(Probe(self._model, self._read, seed=len(self._made), most=self._most))
+        return self._made[number]
+
+
+@contextmanager
+def nudged(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
+    of a batch, which shows what the batch's shape alone does."""
+    share = torch.finfo(wanted_dtype(model)).eps
+    draw = torch.Generator().manual_seed(0)
+
+    def nudge(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        signs = torch.randint(2, output.shape, generator=draw, dtype=torch.int8) * 2 - 1
+        signs[0] = 0
+        return output + output * (signs.to(output.device, output.dtype) * share)
+
+    hook = model.get_input_embeddings().register_forward_hook(nudge)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def judge_numbers(path: str, noise: float, found: Pairs) -> Finding:
+    """Compare what `found` yields while the model runs.
+
+    Whatever the model raises on the way is a fault with its first line as the reason: the code of a model may
+    raise anything when it is given what it does not know.
+    """
+    worst = Finding(path=path, difference=0.0, noise=noise)
+    try:
+        for numbers, truth in found:
+            differences = differ(numbers, truth.numbers, truth.size)
+            place = int((differences / truth.noise).argmax())
+            one = Finding(path=path, difference=float(differences[place]), noise=float(truth.noise[place]))
+            worst = max(worst, one, key=lambda one: one.difference / one.noise)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        return Finding(path=path, difference=math.inf, noise=noise, reason=first_line(error))
+    return worst
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, for a line about it."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+def differ(found: torch.Tensor, wanted: torch.Tensor, size: float) -> torch.Tensor:
+    """`[T]`: root mean square differences of each token's numbers `[T, W]`, as a share of `size`.
+
+    Infinite for a token of which one has a number and the other has none.
+    """
+    one, other = found.float(), wanted.float()
+    # Logits of tokens that cannot be written may be minus infinity in both, and a model may be broken.
+    is_same = (one == other) | (one.isnan() & other.isnan())
+    change = torch.where(is_same, 0.0, one - other).square().mean(dim=-1).sqrt()
+    share = torch.where(change == 0, 0.0, change / max(size, 1e-30))
+    return share.nan_to_num(nan=math.inf, posinf=math.inf)
+
+
+def least_noise(dtype: torch.dtype) -> float:
+    """Rounding of one number, below which a batch may happen to be equal to the last bit."""
+    return max(1e-6, torch.finfo(dtype).eps / 4)
+
+
+def wanted_dtype(model: PreTrainedModel) -> torch.dtype:
+    """The number format that the model computes in now: autocast's, or its own."""
+    device = model.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else model.dtype
+
+
+def attention_of(model: PreTrainedModel) -> str | None:
+    """The name of the function that the layers of its language model attend by."""
+    return getattr(model.config.get_text_config(), "_attn_implementation", None)
+
+
+@contextmanager
+def undisturbed(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, the model computes without dropout and gradients, by attention of its library; afterwards all is as
+    before, random states too."""
+    attention = attention_of(model)
+    if is_own := str(attention).startswith(_OWN):
+        model.set_attn_implementation("sdpa")
+    modes = [(module, module.training) for module in model.modules()]
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, was_training in modes:
+                module.training = was_training
+            if is_own:
+                model.set_attn_implementation(str(attention))
+
+
+def _list_tokens(model: PreTrainedModel) -> list[int]:
+    """Tokens that mean nothing in particular to the model: none that its configuration names."""
+    table: Any = model.get_input_embeddings()
+    named: set[int] = set()
+    for config in (model.config, model.config.get_text_config()):
+        for name, value in vars(config).items():
+            if "token" in name and ("id" in name or "index" in name):
+                named.update(
+                    one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)
+                )
+    tokens = [token for token in range(table.weight.shape[0]) if token not in named]
+    return tokens or [0]
