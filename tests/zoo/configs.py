@@ -26,7 +26,8 @@ _WIDTH, _HEADS, _HEAD, _LAYERS, _INNER = 64, 4, 16, 4, 96
 _SIZES: dict[str, Any] = {
     **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "pad_vocab_size"), VOCABULARY),
     **dict.fromkeys(
-        ("hidden_size", "n_embd", "d_model", "dim", "embedding_size", "word_embed_proj_dim", "lru_width"), _WIDTH
+        ("hidden_size", "n_embd", "d_model", "dim", "embedding_size", "word_embed_proj_dim", "lru_width"),
+        _WIDTH,
     ),
     **dict.fromkeys(
         (
@@ -73,7 +74,9 @@ _SIZES: dict[str, Any] = {
         _HEADS,
     ),
     **dict.fromkeys(("num_key_value_heads", "swa_num_key_value_heads", "num_kv_heads"), 2),
-    **dict.fromkeys(("head_dim", "kv_channels", "attention_head_dim", "d_kv", "dim_head", "swa_head_dim"), _HEAD),
+    **dict.fromkeys(
+        ("head_dim", "kv_channels", "attention_head_dim", "d_kv", "dim_head", "swa_head_dim"), _HEAD
+    ),
     **dict.fromkeys(("v_head_dim", "swa_v_head_dim", "qk_nope_head_dim"), _HEAD),
     "qk_rope_head_dim": 8,
     "kv_lora_rank": 16,
@@ -90,7 +93,9 @@ _SIZES: dict[str, Any] = {
     **dict.fromkeys(
         ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "moe_top_k", "top_k_experts"), 2
     ),
-    **dict.fromkeys(("n_group", "topk_group", "n_shared_experts", "moe_num_shared_experts", "num_shared_experts"), 1),
+    **dict.fromkeys(
+        ("n_group", "topk_group", "n_shared_experts", "moe_num_shared_experts", "num_shared_experts"), 1
+    ),
     **dict.fromkeys(
         (
             "moe_intermediate_size",
@@ -103,7 +108,15 @@ _SIZES: dict[str, Any] = {
     ),
     **dict.fromkeys(("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index"), 1),
     **dict.fromkeys(
-        ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "max_seq_len", "seq_length"), 512
+        (
+            "max_position_embeddings",
+            "n_positions",
+            "n_ctx",
+            "max_sequence_length",
+            "max_seq_len",
+            "seq_length",
+        ),
+        512,
     ),
     **dict.fromkeys(("sliding_window", "attention_window_size", "window_size", "local_attention"), 8),
     **dict.fromkeys(("mamba_d_state", "state_size", "ssm_state_size", "mamba_state_dim"), 8),
@@ -169,7 +182,10 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "mamba2": {"num_heads": 8, "head_dim": 16},
     "minimax": {"layer_types": ["linear_attention", "full_attention"] * 2},
     "granitemoehybrid": {"layer_types": ["linear_attention", "full_attention"] * 2},
-    "zamba2": {"layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"], "adapter_rank": 8},
+    "zamba2": {
+        "layers_block_type": ["linear_attention", "hybrid", "linear_attention", "hybrid"],
+        "adapter_rank": 8,
+    },
     "zaya": {
         "num_experts_per_tok": 1,
         "router_hidden_size": 16,
@@ -238,7 +254,7 @@ def redraw(model: torch.nn.Module, seed: int = 0) -> None:
     tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
     for name, weight in model.named_parameters():
         noise = torch.randn(weight.shape, generator=generator)
-        if weight.dim() < 2 or "A_log" in name or min(weight.shape[-2:]) == 1 and "conv" not in name:
+        if weight.dim() < 2 or "A_log" in name or (min(weight.shape[-2:]) == 1 and "conv" not in name):
             weight.add_(0.1 * noise)
         elif id(weight) in tables or "conv" in name:
             weight.copy_(0.5 * noise)
@@ -301,7 +317,9 @@ def _join(first: Changes, second: Changes) -> dict[str, Any]:
     for key, value in second.items():
         own = found.get(key)
         found[key] = (
-            _join(own, value) if isinstance(own, Mapping) and isinstance(value, Mapping) and not _is_rope(key) else value
+            _join(own, value)
+            if isinstance(own, Mapping) and isinstance(value, Mapping) and not _is_rope(key)
+            else value
         )
     return found
 
@@ -313,9 +331,96 @@ def _is_rope(key: str) -> bool:
 def list_cases() -> list[Case]:
     """Every registered architecture, and the variants."""
     plain = [
-        Case(name=kind, kind=kind) for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if kind in CONFIG_MAPPING_NAMES
+        Case(name=kind, kind=kind)
+        for kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        if kind in CONFIG_MAPPING_NAMES
     ]
-    return [*plain, *VARIANTS]
+    return [*plain, *list_variants()]
 
 
-VARIANTS: list[Case] = []
+_NEAR, _FAR = 8, 48
+"""Borders: one that every text crosses, and one that only the longest cross."""
+
+
+def list_variants() -> list[Case]:
+    """Settings that checkpoints of a kind have and its default configuration has not."""
+    found = []
+
+    def add(kinds: str, name: str, attention: str | None = None, **changes: Any) -> None:
+        for kind in kinds.split():
+            found.append(Case(name=f"{kind}+{name}", kind=kind, changes=changes, attention=attention))
+
+    add("gemma2 gemma3_text gpt_oss llama mistral", "eager", "eager")
+    add("gemma2 vaultgemma", "sdpa", "sdpa")
+    add("llama qwen2 gemma granite gpt2 phi", "untied", tie_word_embeddings=False)
+    add("llama qwen2 qwen3 mistral olmo2 stablelm", "tied", tie_word_embeddings=True)
+    for name, window in (("window", _NEAR), ("far-window", _FAR)):
+        add(
+            "mistral mixtral starcoder2 phi3 phimoe ministral minimax gemma2 gpt_oss",
+            name,
+            sliding_window=window,
+        )
+        add(
+            "qwen2 qwen3 qwen2_moe", name, use_sliding_window=True, sliding_window=window, max_window_layers=2
+        )
+        add("qwen3_moe", name, use_sliding_window=True, sliding_window=window)
+        add("cohere2 gemma3_text olmo3 exaone4 gemma4_text afmoe smollm3", name, sliding_window=window)
+        add("llama4_text", name, attention_chunk_size=window)
+        add("gpt_neo modernbert-decoder recurrent_gemma", name, window_size=window)
+    for name, border in (("", 16), ("far-", _FAR)):
+        dynamic = {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10000.0}
+        add(
+            "llama qwen2 mistral falcon gpt_neox stablelm persimmon",
+            f"{name}dynamic",
+            rope_parameters=dynamic,
+            max_position_embeddings=border,
+        )
+        long = {
+            "rope_type": "longrope",
+            "rope_theta": 10000.0,
+            "short_factor": [1.0 + 0.05 * place for place in range(8)],
+            "long_factor": [1.5 + 0.7 * place for place in range(8)],
+            "factor": 512 / border,
+            "original_max_position_embeddings": border,
+        }
+        add(
+            "phi3 llama qwen2",
+            f"{name}longrope",
+            rope_parameters=long,
+            original_max_position_embeddings=border,
+        )
+        yarn = {
+            "rope_type": "yarn",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "original_max_position_embeddings": border,
+        }
+        add("llama qwen2 qwen3 olmo3 gpt_oss", f"{name}yarn", rope_parameters=yarn)
+    llama3 = {
+        "rope_type": "llama3",
+        "rope_theta": 10000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64,
+    }
+    add("llama", "llama3", rope_parameters=llama3)
+    add(
+        "llama qwen2", "linear", rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
+    )
+    add("llama", "biased", attention_bias=True, mlp_bias=True)
+    add("falcon", "alibi", alibi=True, num_kv_heads=4)
+    add("falcon", "new", new_decoder_architecture=True, num_kv_heads=2)
+    add("mpt", "scaled", logit_scale=0.5)
+    add("gemma2", "uncapped", attn_logit_softcapping=None, final_logit_softcapping=None)
+    add("gemma2", "capped-scores", final_logit_softcapping=None)
+    add("gemma2", "large-caps", attn_logit_softcapping=50.0, final_logit_softcapping=30.0)
+    add("cohere", "unscaled", logit_scale=1.0)
+    add("granite", "unscaled", logits_scaling=1.0)
+    add("olmo", "clipped", clip_qkv=1.0)
+    add("stablelm", "parallel", use_parallel_residual=True, qk_layernorm=True)
+    add("gpt_neox", "serial", use_parallel_residual=False)
+    add("opt", "projected", word_embed_proj_dim=32)
+    add("opt", "after", do_layer_norm_before=False)
+    add("gpt_bigcode", "many", multi_query=False)
+    return [one for one in found if one.kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES]

@@ -107,9 +107,7 @@ def train_grpo(case: Case, truth: Truth) -> Outcome:
         learner = _build_learner(model, accelerator, importance="none")
         batch = _make_batch(groups)
         learner.backward(batch)
-        gradient = {
-            name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None
-        }
+        gradient = {name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None}
         # Log-probabilities are what a second mini-batch is compared with.
         learner.objective = Objective(beta=0.0, importance="truncate")
         empty = MiniBatch(groups=[], num_sequences=0, num_tokens=0)

@@ -87,7 +87,9 @@ def _examine_path(case: Case, truth: Truth, path: str, seconds: float) -> Cell:
     return cell("slow" if outcome.notes else "exact", outcome.difference, "; ".join(outcome.notes))
 
 
-def print_table(cases: Sequence[Case], paths: Sequence[str], *, reasons: bool, say: Callable[[str], None]) -> int:
+def print_table(
+    cases: Sequence[Case], paths: Sequence[str], *, reasons: bool, say: Callable[[str], None]
+) -> int:
     """Print a line per model as it is examined, then what went wrong, why and how often; 1 if anything did."""
     wide = max(len(case.name) for case in cases)
     say(" ".join([f"{'model':<{wide}}", *(f"{path:<13}" for path in paths), "seconds"]))

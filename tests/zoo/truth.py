@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from tests.zoo.configs import FIRST_TOKEN, VOCABULARY, Case, build_model
 
 EXACT = 1e-4
 """Largest difference of a log-probability from the truth, as a share of what log-probabilities are in size."""
-EXACT_GRADIENT = 1e-3
-"""Length of the difference of two gradients, as a share of the gradient's."""
+EXACT_GRADIENT = 5e-3
+"""Length of the difference of two gradients, as a share of the gradient's. A rounding at the kink of an activation makes
+1e-3; a fault makes 1e-2 and more."""
 _NOISE = 20.0
 """How many times the model's own noise a difference may be, if that is more; but never above `_MOST`."""
 _MOST = 1e-2
@@ -109,9 +109,7 @@ class Truth:
 
 def read_gradient(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """By the parameters' names; those without one are left out."""
-    return {
-        name: one.grad.detach().clone() for name, one in model.named_parameters() if one.grad is not None
-    }
+    return {name: one.grad.detach().clone() for name, one in model.named_parameters() if one.grad is not None}
 
 
 def differ(found: Any, wanted: Any) -> float:
