@@ -84,7 +84,7 @@ def train_sft(case: Case, truth: Truth, *, packing: bool) -> Outcome:
     with (
         _accelerator() as accelerator,
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(sft, "load_trainee", lambda *_: Trainee(model=model)),
+        mock.patch.object(sft, "load_trainee", return_value=Trainee(model=model)),
     ):
         training = sft.Training(plan, accelerator, Path(folder), None, quiet=True)
         loss = training._backward(examples, judged)
