@@ -398,9 +398,10 @@ def test_a_reinforcement_that_diverges(
     if at == "loss":
         backward = Learner.backward
 
-        def fail(self: Any, *arguments: Any) -> torch.Tensor:
+        def fail(self: Any, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
             steps.append(1)
-            return backward(self, *arguments) * (float("nan") if len(steps) == 4 else 1.0)
+            sums, apart = backward(self, *arguments)
+            return sums * (float("nan") if len(steps) == 4 else 1.0), apart
 
         monkeypatch.setattr(Learner, "backward", fail)
     else:
