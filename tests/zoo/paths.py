@@ -248,7 +248,7 @@ def _build_learner(model: PreTrainedModel, accelerator: Any, *, importance: Any)
         }
     )
     objective = Objective(beta=0.0, importance=importance)
-    return Learner(Trainee(model=model), recipe, objective, accelerator)
+    return Learner(Trainee(model=model), recipe, objective, accelerator, Path())
 
 
 @contextmanager
