@@ -34,6 +34,10 @@ class Console(RichConsole):
         """Under the guard: what is ours among the escapes is known here only."""
         return getattr(super().file, "unguarded", super().file)
 
+    def on_broken_pipe(self) -> None:
+        """The reader has gone: for `rmr1.cli.main` or the pager to say what that means, not an exit of rich's own."""
+        raise BrokenPipeError
+
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         return super()._render_buffer(
             one if one.control else Segment(spell(one.text), one.style) for one in buffer

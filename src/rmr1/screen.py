@@ -127,6 +127,17 @@ def guarded() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+@contextmanager
+def writing_to(stream: TextIO) -> Iterator[None]:
+    """Standard output is `stream` meanwhile, made inert as ever."""
+    before = sys.stdout
+    sys.stdout = _Guarded(stream)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout = before
+
+
 def show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """An `excepthook` that prints an inert traceback: its last line quotes data."""
     import traceback
