@@ -42,6 +42,11 @@ def one_line(text: str) -> str:
     return inert(text).replace("\n", "\\n")
 
 
+def markdown_text(text: str) -> str:
+    """`text` as plain text of a Markdown page: inert, one line, no table and no markup."""
+    return "".join(f"\\{one}" if one in "\\|<>`[]" else one for one in one_line(" ".join(text.split())))
+
+
 def spell(text: str) -> str:
     """`text` without what `inert` takes out; tabs and line breaks stay as they are."""
     if text.isascii() and text.isprintable():

@@ -240,11 +240,9 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     if num_undecided:
         print(f"undecided: {num_undecided}, whose verdicts contradict each other; they count as wrong")
     if summary["failed"]:
-        from rmr1.screen import inert
-
         print(f"failed: {summary['failed']}, for which the engine gave an error")
         for reason, count in list(summary["failures"].items())[:_SHOWN_REASONS]:
-            print(f"  {count} x {inert(reason)}")
+            print(f"  {count} x {reason}")
         if len(summary["failures"]) > _SHOWN_REASONS:
             print(f"  and {len(summary['failures']) - _SHOWN_REASONS} more reasons")
         print(f"  list them: rmr1 show {folder} --failed --list; judge them again: --retry-failed")
