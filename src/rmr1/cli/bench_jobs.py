@@ -16,6 +16,7 @@ from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.generative import GenerativeJudge
+from rmr1.nearest import suggest
 from rmr1.screen import print
 
 OWN_PAIRS = "pairs"
@@ -191,7 +192,10 @@ def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:
     for word in words:
         if word not in NAMES or word == OWN_PAIRS:
             known = ", ".join(name for name in NAMES if name != OWN_PAIRS)
-            raise ConfigError(f"no benchmark {word!r}; there are {known}, and `pairs FILE` alone")
+            near = suggest(word, NAMES)
+            raise ConfigError(
+                f"no benchmark {word!r}{near or f'; there are {known}, and `pairs FILE` alone'}"
+            )
     return list(dict.fromkeys(words)), None
 
 
