@@ -24,6 +24,7 @@ _UNSAFE = re.compile(
     r"\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
     rf"|(?<![{_SEEN}])[\u200c\u200d\U000e0100-\U000e01ef]"
 )
+_MARKUP = re.compile(r"[|<>`\[\]]|\\(?=[!-/:-@\[-`{-~])")
 _OUTER_BREAKS = re.compile(r"(\n*)(.*?)(\n*)", re.DOTALL)
 
 
@@ -44,7 +45,7 @@ def one_line(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """`text` as plain text of a Markdown page: inert, one line, no table and no markup."""
-    return "".join(f"\\{one}" if one in "\\|<>`[]" else one for one in one_line(" ".join(text.split())))
+    return _MARKUP.sub(r"\\\g<0>", one_line(" ".join(text.split())))
 
 
 def spell(text: str) -> str:
