@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from rmr1.engines import parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error
 from rmr1.models import resolve_model
 from rmr1.named import find_missing_model, find_missing_teacher
+from rmr1.nearest import find_nearest
 
 if TYPE_CHECKING:
     from rmr1.engines.loading import Kind
@@ -137,8 +137,8 @@ def _inspect_served(name: str, rest: str, machine: Machine) -> Checkup:
     if fault is None and is_nameless:
         fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
     elif fault is None and served and model not in served:
-        near = get_close_matches(model, served, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        near = find_nearest(model, served)
+        hint = f"did you mean {near!r}? " if near else ""
         fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
     return replace(found, served=served, faults=() if fault is None else (fault,))
 

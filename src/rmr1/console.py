@@ -24,7 +24,10 @@ LIVE_SECONDS = 0.2
 
 
 class Console(RichConsole):
-    """Rich's console without markup, emoji codes and automatic colours in what it is given, and with inert text."""
+    """Rich's console without markup, emoji codes and automatic colours in what it is given, and with inert text.
+
+    A `str` is one line, in tables too, and its line breaks are spelled out; what may have several is a `Text`.
+    """
 
     def __init__(self, **options: Any):
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
@@ -33,6 +36,13 @@ class Console(RichConsole):
     def file(self) -> Any:
         """Under the guard: what is ours among the escapes is known here only."""
         return getattr(super().file, "unguarded", super().file)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(one_line(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """The reader has gone: for `rmr1.cli.main` or the pager to say what that means, not an exit of rich's own."""
+        raise BrokenPipeError
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         return super()._render_buffer(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from rmr1.data.files import find_missing_source
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.models import is_bundled
+from rmr1.nearest import find_nearest
 from rmr1.prompts import load_family
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
@@ -99,8 +99,8 @@ def find_missing_function(name: str) -> str | None:
     names = set(_list_names(tree.body))
     if function in names or names & {"*", "__getattr__"}:
         return None
-    near = get_close_matches(function, names, n=1)
-    return f"{place} has no function {function!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    near = find_nearest(function, names)
+    return f"{place} has no function {function!r}" + (f"; did you mean {near!r}?" if near else "")
 
 
 def _find_module(name: str) -> Path | None:

@@ -24,6 +24,7 @@ _UNSAFE = re.compile(
     r"\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]"
     rf"|(?<![{_SEEN}])[\u200c\u200d\U000e0100-\U000e01ef]"
 )
+_MARKUP = re.compile(r"[|<>`\[\]]|\\(?=[!-/:-@\[-`{-~])")
 _OUTER_BREAKS = re.compile(r"(\n*)(.*?)(\n*)", re.DOTALL)
 
 
@@ -40,6 +41,11 @@ def one_line(text: str) -> str:
     'a\\\\nb'
     """
     return inert(text).replace("\n", "\\n")
+
+
+def markdown_text(text: str) -> str:
+    """`text` as plain text of a Markdown page: inert, one line, no table and no markup."""
+    return _MARKUP.sub(r"\\\g<0>", one_line(" ".join(text.split())))
 
 
 def spell(text: str) -> str:
@@ -125,6 +131,17 @@ def guarded() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+@contextmanager
+def writing_to(stream: TextIO) -> Iterator[None]:
+    """Standard output is `stream` meanwhile, made inert as ever."""
+    before = sys.stdout
+    sys.stdout = _Guarded(stream)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout = before
 
 
 def show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

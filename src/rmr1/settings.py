@@ -16,7 +16,6 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
@@ -25,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from pydantic.fields import FieldInfo
 
 from rmr1.errors import CheckpointError, ConfigError, DataError, Mistake, SettingsError
+from rmr1.nearest import find_nearest
 
 S = TypeVar("S", bound="Section")
 F = TypeVar("F", bound=Callable[..., Iterator[str]])
@@ -248,7 +248,7 @@ def split_name(name: str) -> list[str]:
 
 def _hint(name: str, known: list[str]) -> tuple[str, str | None]:
     """What to write instead of an unknown key, and which one it is near to."""
-    near = next(iter(get_close_matches(name, known, n=1)), None)
+    near = find_nearest(name, known)
     return f"did you mean {near!r}?" if near else f"expected one of {', '.join(known)}", near
 
 

@@ -67,6 +67,27 @@ def test_both_orders_expose_an_always_a_judge(capsys, pairs: Path, tmp_path: Pat
     )
     summary = json.loads(out)
     assert summary["winners"] == {"none": 40} and summary["problems"] == {"split_vote": 40}
+    assert summary["orders"] == {"asked": 40, "decided": 40, "consistent": 0, "first": 40, "second": 0}
+    _, out, _ = run_main(capsys, "judge", "-o", run)  # nothing left to judge
+    assert (
+        "consistency: 0 of 40 pairs have the same verdict in both orders (0.0%, 95% interval 0.0 to 8.8)"
+        in out
+    )
+    assert (
+        "position bias: +100.0% (95% interval" in out and "the first place wins both ways in 40 pairs" in out
+    )
+
+
+def test_both_orders_are_counted_over_a_resumed_run(capsys, pairs: Path, tmp_path: Path) -> None:
+    run, samples = tmp_path / "run", ("-n", "3", "--temperature", "1")
+    words = ("judge", pairs, "-m", "scripted:longer", "--order", "both", *samples, "-o", run, "--quiet")
+    run_main(capsys, *words, "--limit", "15")
+    _, out, _ = run_main(capsys, *words)
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["orders"] == {"asked": 40, "decided": 40, "consistent": 40, "first": 0, "second": 0}
+    assert "consistency: 40 of 40 pairs" in out and "position bias: +0.0%" in out
+    _, out, _ = run_main(capsys, "judge", pairs, "-m", "scripted:longer", "--quiet", "-o", tmp_path / "one")
+    assert "consistency" not in out
 
 
 def test_one_pair_from_flags(capsys) -> None:

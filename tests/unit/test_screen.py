@@ -10,7 +10,7 @@ import pytest
 
 from rmr1.cli.progress import Progress
 from rmr1.console import Console, cut, fit
-from rmr1.screen import guarded, inert, one_line, print
+from rmr1.screen import guarded, inert, markdown_text, one_line, print
 
 HOSTILE = (
     "\x1b[31m",
@@ -87,3 +87,16 @@ def test_parts_leave_by_their_turn() -> None:
     assert fit(["a", "bb", "cc"], 20) == "a · bb · cc"
     assert fit(["a", "bb", "cc"], 6, dropped=(1,)) == "a · cc"
     assert fit(["a", "bb", "cc"], 1) == "a" and cut("日本語", 5) == "日本…"
+
+
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("a|b", r"a\|b"),
+        ("a\\|b", r"a\\\|b"),
+        ("<b>[x]\n\n# y", r"\<b\>\[x\] # y"),
+        ("t\ud83d\x1b[1m", r"t\ud83d\x1b\[1m"),
+    ],
+)
+def test_a_field_of_a_markdown_page_is_plain_text(text: str, page: str) -> None:
+    assert markdown_text(text) == page

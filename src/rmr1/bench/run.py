@@ -46,6 +46,7 @@ from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.scalar import RULE as SCORES
 from rmr1.judge.settings import Placement
 from rmr1.judge.summary import Tally, describe_cost
+from rmr1.nearest import suggest
 from rmr1.records import Judgment, PreferencePair
 
 MOST_FILES = 6
@@ -80,7 +81,8 @@ def load_benchmark(name: str) -> Benchmark:
         ConfigError: there is none.
     """
     if name not in _PLACES:
-        raise ConfigError(f"no benchmark {name!r}; there are {', '.join(NAMES)}")
+        near = suggest(name, NAMES)
+        raise ConfigError(f"no benchmark {name!r}{near or '; there are ' + ', '.join(NAMES)}")
     module, constant = _PLACES[name]
     return getattr(import_module(module), constant)
 

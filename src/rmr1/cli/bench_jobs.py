@@ -16,6 +16,7 @@ from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.generative import GenerativeJudge
+from rmr1.nearest import suggest
 from rmr1.screen import print
 
 OWN_PAIRS = "pairs"
@@ -187,7 +188,8 @@ def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:
     names = list(dict.fromkeys(word for word in words if word in NAMES))
     others = [word for word in words if word not in NAMES]
     if others and OWN_PAIRS not in names:
-        raise ConfigError(f"no benchmark {others[0]!r}; there are {', '.join(NAMES)}; `pairs` takes a FILE")
+        known = f"; there are {', '.join(NAMES)}; `pairs` takes a FILE"
+        raise ConfigError(f"no benchmark {others[0]!r}{suggest(others[0], NAMES) or known}")
     if len(others) > 1:
         raise ConfigError(f"bench pairs takes one FILE, not {len(others)}: {', '.join(others)}")
     return names, Path(others[0]) if others else None

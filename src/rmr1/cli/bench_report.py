@@ -14,7 +14,7 @@ from rmr1.bench.compare import Comparison, comparison_remarks, comparison_rows
 from rmr1.bench.gates import Gate
 from rmr1.cli.bench_jobs import OWN_PAIRS
 from rmr1.report.leaderboard_plot import shorten
-from rmr1.screen import one_line, print, print_text
+from rmr1.screen import markdown_text, one_line, print, print_text
 
 WIDTH = 100
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
@@ -72,7 +72,7 @@ def build_rows(
                 if group in wholes:
                     rows.append(_row("  overall", wholes.pop(group), is_overall=True))
                 group = figure.group
-                rows.append(Row((f"{result.title}: {group}",), is_heading=True))
+                rows.append(Row((one_line(f"{result.title}: {group}"),), is_heading=True))
             rows.append(_row(f"  {figure.name}", figure))
         if group in wholes:
             rows.append(_row("  overall", wholes.pop(group), is_overall=True))
@@ -83,7 +83,7 @@ def build_rows(
         for figure in result.scores.categories if categories else ():
             if figure.group != group:
                 group = figure.group
-                rows.append(Row((f"{result.title}, categories: {group}",), is_heading=True))
+                rows.append(Row((one_line(f"{result.title}, categories: {group}"),), is_heading=True))
             rows.append(_row(f"  {figure.name}", figure))
     if average is not None:
         cells = (average.title, _percent(average.value), _range(average.interval), "", "", "", "")
@@ -177,18 +177,18 @@ def format_markdown(
     for row in build_rows(results, average, categories=categories):
         name, *cells = (*row.cells, *[""] * (len(_HEADER) - len(row.cells)))
         mark = "**" if row.is_heading or row.is_overall else ""
-        lines.append(f"| {mark}{_escape(name.strip())}{mark} | {' | '.join(cells)} |")
-    said = [_escape(line) for line in remarks(results, average) if line]
+        lines.append(f"| {mark}{markdown_text(name.strip())}{mark} | {' | '.join(cells)} |")
+    said = [markdown_text(line) for line in remarks(results, average) if line]
     lines += ["", *(f"- {line.strip()}" for line in said)]
     for result in results:
         if result.comparison is not None:
-            lines += ["", f"**{_escape(_compared(result))}**", "", *_markdown_head(COMPARED, 2)]
+            lines += ["", f"**{markdown_text(_compared(result))}**", "", *_markdown_head(COMPARED, 2)]
             lines += [
-                f"| {' | '.join(map(_escape, cells))} |" for cells in comparison_rows(result.comparison)
+                f"| {' | '.join(map(markdown_text, cells))} |" for cells in comparison_rows(result.comparison)
             ]
-            lines += ["", *(f"- {_escape(line)}" for line in comparison_remarks(result.comparison))]
+            lines += ["", *(f"- {markdown_text(line)}" for line in comparison_remarks(result.comparison))]
     gates = [result.gate.sentence() for result in results if result.gate is not None]
-    lines += ["", *(f"- {_escape(one)}" for one in gates)] if gates else []
+    lines += ["", *(f"- {markdown_text(one)}" for one in gates)] if gates else []
     return "\n".join([*lines, ""])
 
 
@@ -278,7 +278,3 @@ def _range(interval: Interval | None) -> str:
         return ""
     low, high = (f"{100 * bound:.1f}" for bound in interval)
     return f"{low}..{high}" if low.startswith("-") else f"{low}-{high}"
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")

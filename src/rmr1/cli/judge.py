@@ -143,6 +143,7 @@ def _print_judgments(
     from contextlib import closing
 
     from rmr1.cli.session import open_judge
+    from rmr1.cli.usage import format_orders
     from rmr1.console import Console
     from rmr1.data.codec import dump_record, dumps
     from rmr1.judge.summary import Tally, is_unanswered
@@ -158,6 +159,9 @@ def _print_judgments(
                 sys.stdout.buffer.flush()
             else:
                 print_judgment(console, key, judgment)
+    if not arguments.json and tally.items > 1:
+        for line in format_orders(tally.summary()):
+            print(line)
     return 1 if is_unanswered(tally.items, tally.problems) else 0
 
 
@@ -202,7 +206,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
 
         print(json.dumps(summary, ensure_ascii=False))
         return
-    from rmr1.cli.usage import format_usage
+    from rmr1.cli.usage import format_orders, format_usage
     from rmr1.judge.summary import is_unanswered
 
     has_answers = not is_unanswered(summary["items"], summary["problems"])
@@ -214,6 +218,8 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     if summary["labelled"] and has_answers:
         share = 100 * summary["accuracy"]
         print(f"right: {summary['correct']} of {summary['labelled']} labelled ({share:.2f}%)")
+    for line in format_orders(summary):
+        print(line)
     problems = dict(summary["problems"])
     num_undecided = problems.pop("split_vote", 0)
     if problems:
@@ -224,11 +230,9 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     if num_undecided:
         print(f"undecided: {num_undecided}, whose verdicts contradict each other; they count as wrong")
     if summary["failed"]:
-        from rmr1.screen import inert
-
         print(f"failed: {summary['failed']}, for which the engine gave an error")
         for reason, count in list(summary["failures"].items())[:_SHOWN_REASONS]:
-            print(f"  {count} x {inert(reason)}")
+            print(f"  {count} x {reason}")
         if len(summary["failures"]) > _SHOWN_REASONS:
             print(f"  and {len(summary['failures']) - _SHOWN_REASONS} more reasons")
         print(f"  list them: rmr1 show {folder} --failed --list; judge them again: --retry-failed")

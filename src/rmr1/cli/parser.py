@@ -6,9 +6,9 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from rmr1.nearest import suggest
 from rmr1.screen import print
 
 _LONG = re.compile(r"--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
@@ -87,7 +87,7 @@ class Parser(argparse.ArgumentParser):
             if looks_like_option and not _NUMBER.match(word) and not self._is_known(word):
                 name = word.partition("=")[0]
                 options = [one for one in self._option_string_actions if one.startswith("--")]
-                self.error(f"unknown option {name}{_suggest(name, options)}")
+                self.error(f"unknown option {name}{suggest(name, options)}")
             action = self._option_string_actions.get(word)
             takes_value = action is not None and action.nargs is None
 
@@ -97,7 +97,7 @@ class Parser(argparse.ArgumentParser):
         choices = [str(one) for one in action.choices]
         is_verb = isinstance(action, argparse._SubParsersAction)
         what = f"unknown {str(action.metavar).lower()} {value!r}" if is_verb else f"{value!r} is unknown"
-        text = f"{what}{_suggest(str(value), choices) or '; expected ' + _join(choices)}"
+        text = f"{what}{suggest(str(value), choices) or '; expected ' + _join(choices)}"
         raise argparse.ArgumentError(None if is_verb else action, text)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
@@ -107,13 +107,6 @@ class Parser(argparse.ArgumentParser):
             if (kind := _KINDS.get(action.type)) is None:  # type: ignore[call-overload]
                 raise
             raise argparse.ArgumentError(action, f"{arg_string!r} is not {kind}") from None
-
-
-def _suggest(word: str, known: Sequence[str]) -> str:
-    """`; did you mean --model?`, or nothing if no known word is near."""
-    bare = {one.lower().lstrip("-"): one for one in known}
-    near = get_close_matches(word.lower().lstrip("-"), bare, n=1, cutoff=0.6)
-    return f"; did you mean {bare[near[0]]}?" if near else ""
 
 
 def _join(words: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from rmr1.console import Console
 from rmr1.data.codec import dumps
 from rmr1.probe.bias import BiasReport
 from rmr1.probe.leak import Example, FieldReport, Finding, LeakReport
-from rmr1.screen import inert
+from rmr1.screen import one_line
 
 _EXCERPT = 100
 
@@ -37,7 +37,7 @@ def print_leak(report: LeakReport) -> None:
     for field in report.fields:
         table.add_row(
             field.name,
-            inert(", ".join(field.read_from)),
+            ", ".join(field.read_from),
             str(field.num_features),
             "" if field.auc is None else f"{field.auc:.3f}",
             "" if field.p is None else _p(field.p),
@@ -110,7 +110,7 @@ def print_bias(report: BiasReport) -> None:
 
 def _print_head(console: Console, report: LeakReport | BiasReport, more: str) -> None:
     forms = ", ".join(_forms(report.forms))
-    console.print(f"{inert(report.source)}: {report.pairs} decided pairs ({forms}){more}", soft_wrap=True)
+    console.print(f"{report.source}: {report.pairs} decided pairs ({forms}){more}", soft_wrap=True)
     passed = [
         f"{count} {what}"
         for count, what in (
@@ -123,7 +123,7 @@ def _print_head(console: Console, report: LeakReport | BiasReport, more: str) ->
     if passed:
         console.print(f"passed over: {', '.join(passed)}")
     for problem in report.problems:
-        console.print(f"  {inert(problem)}", soft_wrap=True, style="dim")
+        console.print(f"  {problem}", soft_wrap=True, style="dim")
     if report.untaken:
         console.print(f"{report.untaken} prompts could not be taken apart; only their frame was looked at")
     console.print()
@@ -136,7 +136,7 @@ def _forms(forms: Mapping[str, int]) -> list[str]:
 def _print_finding(console: Console, finding: Finding, *, with_examples: bool) -> None:
     text = Text.assemble(
         "  ",
-        (inert(finding.feature), "bold" if finding.is_leak else ""),
+        (one_line(finding.feature), "bold" if finding.is_leak else ""),
         f": {finding.occurrences} times, {finding.outcome} in {100 * finding.share:.1f}%, p {_p(finding.p)}",
     )
     console.print(text, soft_wrap=True)
@@ -145,9 +145,9 @@ def _print_finding(console: Console, finding: Finding, *, with_examples: bool) -
 
 
 def _example(example: Example) -> str:
-    excerpt = " ".join(inert(example.excerpt).split())[:_EXCERPT]
+    excerpt = " ".join(example.excerpt.split())[:_EXCERPT]
     name = example.path.rsplit("/", 1)[-1]
-    return f"    {inert(name)}:{example.line}: {example.value}{': ' if excerpt else ''}{excerpt}"
+    return f"    {name}:{example.line}: {example.value}{': ' if excerpt else ''}{excerpt}"
 
 
 def _mark(field: FieldReport) -> Text:

@@ -1,10 +1,14 @@
-"""Read judgments: question, both answers, rubric, solution, quotes, verdict.
+"""Read judgments: question, both answers, rubric, solution, quotes, verdict; or what a training folder holds.
 
 rmr1 show runs/x               the first ten
 rmr1 show runs/x ID            one, by its pair's id or the beginning of its key
 rmr1 show runs/x --wrong       those whose verdict is not the label
 rmr1 show runs/x --failed      those for which the engine gave an error, with the reason
 rmr1 show runs/x --list        one line each
+rmr1 show models/x             a folder of sft, grpo, scalar, train, curate or distill: its data, how far it is, figures
+
+Of a distillation the same options read the teachers' judgments. On a terminal what is longer than the screen goes
+through $PAGER, or less.
 """
 
 from __future__ import annotations
@@ -12,16 +16,21 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from rmr1.screen import print
+from rmr1.screen import inert, one_line, print
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from rmr1.console import Console
     from rmr1.records import Judgment
 
-HELP = "read judgments in the terminal"
+HELP = "read judgments, or what a training folder holds"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", help="run folder")
+    parser.add_argument("run_folder", metavar="RUN", help="folder of a run or a training")
     parser.add_argument("id", nargs="?", metavar="ID", help="a pair's id, or the beginning of a key")
     parser.add_argument(
         "--wrong", action="store_true", help="only labelled pairs whose verdict is not the label"
@@ -36,53 +45,96 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N (default 10; 0 = all)")
     parser.add_argument("--list", action="store_true", help="one line per judgment")
     parser.add_argument("--json", action="store_true", help="the stored records as JSON lines")
+    parser.add_argument("--no-pager", action="store_true", help="print at once, however long it is")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from rmr1.cli.folders import print_folder, recognise
+    from rmr1.cli.pager import paged
+    from rmr1.errors import ConfigError
+
+    folder = Path(arguments.run_folder)
+    kind = recognise(folder)
+    filters = [name for name in ("wrong", "unparsed", "failed", "list") if getattr(arguments, name)]
+    filters += [name for name in ("id", "subset", "limit") if getattr(arguments, name) is not None]
+    pager = paged(is_wanted=not arguments.no_pager and not arguments.json)
+    if kind == "run" or (kind == "distill" and filters):
+        return _show_judgments(arguments, folder, kind, pager)
+    if filters:
+        word = "an ID" if filters[0] == "id" else f"--{filters[0]}"
+        raise ConfigError(f"{folder}: holds no judgments (it was made by rmr1 {kind}); {word} is for runs")
+    with pager:
+        print_folder(folder, kind, as_json=arguments.json)
+    return 0
+
+
+def _read(folder: Path, kind: str) -> Iterator[tuple[str, Judgment]]:
+    if kind == "run":
+        from rmr1.data.runs import read_judgments
+
+        yield from read_judgments(folder)
+        return
+    from rmr1.cli.folders import list_passes
+    from rmr1.distill.folder import read_pass
+
+    for number in list_passes(folder):
+        yield from read_pass(folder, number)
+
+
+def _show_judgments(
+    arguments: argparse.Namespace, folder: Path, kind: str, pager: AbstractContextManager[None]
+) -> int:
     import sys
 
-    from rmr1.console import Console
-    from rmr1.data.codec import dump_record, dumps
-    from rmr1.data.runs import read_judgments
-    from rmr1.judge.summary import list_failures
-    from rmr1.report.terminal import print_judgment, verdict_line
-    from rmr1.screen import inert, one_line
-
     limit = arguments.limit if arguments.limit is not None else (0 if arguments.id else 10)
-    console = Console()
     matching = shown = 0
-    for key, judgment in read_judgments(arguments.run_folder):
-        if not _matches(arguments, key, judgment):
-            continue
-        matching += 1
-        if limit and shown >= limit:
-            continue
-        shown += 1
-        if arguments.json:
-            sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
-        elif arguments.list:
-            question = " ".join(inert(judgment.pair.prompt[-1].text).split())[:60]
-            line = verdict_line(judgment)
-            failures = list_failures(judgment)
-            if failures:
-                line.append(f" ({one_line('; '.join(failures))})", style="red")
-            console.print(
-                f"{key[:12]}  {one_line(judgment.pair.id)[:24]:<24} ",
-                line,
-                f"  {question}",
-                sep="",
-                highlight=False,
-                soft_wrap=True,
-            )
-        else:
-            print_judgment(console, key, judgment)
+    with pager:
+        from rmr1.console import Console
+
+        console = Console()
+        for key, judgment in _read(folder, kind):
+            if not _matches(arguments, key, judgment):
+                continue
+            matching += 1
+            if limit and shown >= limit:
+                continue
+            shown += 1
+            _show_one(arguments, console, key, judgment)
     if matching == 0:
         wanted = f"matches {arguments.id!r}" if arguments.id else "matches"
         print(f"rmr1: {arguments.run_folder}: no judgment {wanted}", file=sys.stderr)
         return 1
-    if shown < matching and not arguments.json:
+    if shown < matching and shown == limit and not arguments.json:
         print(f"rmr1: {shown} of {matching} shown; --limit 0 shows all, an ID shows one", file=sys.stderr)
     return 0
+
+
+def _show_one(arguments: argparse.Namespace, console: Console, key: str, judgment: Judgment) -> None:
+    import sys
+
+    from rmr1.data.codec import dump_record, dumps
+    from rmr1.judge.summary import list_failures
+    from rmr1.report.terminal import print_judgment, verdict_line
+
+    if arguments.json:
+        sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
+    elif arguments.list:
+        question = " ".join(inert(judgment.pair.prompt[-1].text).split())[:60]
+        line = verdict_line(judgment)
+        failures = list_failures(judgment)
+        if failures:
+            line.append(f" ({one_line('; '.join(failures))})", style="red")
+        console.print(
+            f"{one_line(key[:12])}  {one_line(judgment.pair.id)[:24]:<24} ",
+            line,
+            f"  {question}",
+            sep="",
+            soft_wrap=True,
+        )
+    else:
+        print_judgment(console, key, judgment)
 
 
 def _matches(arguments: argparse.Namespace, key: str, judgment: Judgment) -> bool:

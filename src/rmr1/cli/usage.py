@@ -1,4 +1,4 @@
-"""What a finished run used, as lines for people."""
+"""What a finished run used and how it depended on the order of the answers, as lines for people."""
 
 from __future__ import annotations
 
@@ -29,6 +29,31 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
         *lines,
         f"cost: {format_usd(summary['cost_usd'])} for what is stored, at {price['prompt']:g} USD a million tokens read "
         f"and {price['completion']:g} written; replies that were lost may have been billed beside it",
+    ]
+
+
+def format_orders(summary: Mapping[str, Any]) -> list[str]:
+    """Of a summary: consistency and position bias with their intervals; nothing if no pair was asked in both orders."""
+    from rmr1.bench.metrics import wilson_interval
+    from rmr1.judge.orders import difference_interval
+
+    if (orders := summary.get("orders")) is None:
+        return []
+    asked, decided = orders["asked"], orders["decided"]
+    left_out = (
+        f"; {asked - decided} left out, without a verdict in one order or both" if asked > decided else ""
+    )
+    if decided == 0:
+        return [f"consistency: not known, none of {asked} pairs has a verdict in both orders"]
+    low, high = wilson_interval(orders["consistent"], decided) or (0.0, 1.0)
+    first, second = orders["first"], orders["second"]
+    bias = (first - second) / decided
+    lowest, highest = difference_interval(first, second, decided)
+    return [
+        f"consistency: {orders['consistent']} of {decided} pairs have the same verdict in both orders "
+        f"({100 * orders['consistent'] / decided:.1f}%, 95% interval {100 * low:.1f} to {100 * high:.1f}){left_out}",
+        f"position bias: {100 * bias:+.1f}% (95% interval {100 * lowest:+.1f} to {100 * highest:+.1f}): "
+        f"the first place wins both ways in {first} pairs, the second in {second}",
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from rmr1.curate.contamination import KINDS
 from rmr1.curate.counts import TEXTS
 from rmr1.curate.filters import ABOUT, REASONS
+from rmr1.screen import markdown_text
 
 
 def format_card(description: Mapping[str, Any]) -> str:
@@ -39,7 +40,7 @@ def _format_head(description: Mapping[str, Any]) -> str:
         "`curate.json` holds the recipe and every figure, `dropped.jsonl` every pair that is not here and why.",
         "",
     ]
-    lines += [f"- Note: {_escape(note)}" for note in counts["notes"]]
+    lines += [f"- Note: {markdown_text(note)}" for note in counts["notes"]]
     return "\n".join(lines + [""] * bool(counts["notes"]))
 
 
@@ -87,7 +88,7 @@ def _format_dropped(counts: Mapping[str, Any]) -> str:
 
 def _format_bad_rows(counts: Mapping[str, Any]) -> str:
     lines = [
-        f"- {name}: {_escape(row)}"
+        f"- {name}: {markdown_text(row)}"
         for name, one in counts["sources"].items()
         for row in one.get("first_bad_rows", ())
     ]
@@ -210,10 +211,4 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int) else _escape(str(value))
-
-
-def _escape(text: str) -> str:
-    """Text of the data as plain text: one line, no table and no markup."""
-    flat = " ".join(text.split())
-    return "".join(f"\\{one}" if one in "|<>`[]" else one for one in flat)
+    return f"{value:,}" if isinstance(value, int) else markdown_text(str(value))

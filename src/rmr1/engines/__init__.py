@@ -7,7 +7,6 @@ import inspect
 import json
 import typing
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, is_scalar
 from rmr1.engines.names import SCHEMES, ModelName, parse_model_name
 from rmr1.errors import ConfigError
 from rmr1.models import resolve_model
+from rmr1.nearest import find_nearest
 
 __all__ = [
     "SCHEMES",
@@ -116,8 +116,8 @@ def check_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
     checked = {}
     for name, value in options.items():
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            near = find_nearest(name, known)
+            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
             raise ConfigError(f"unknown key 'engine.{name}' for {engine.__name__}; {hint}")
         try:
             checked[name] = TypeAdapter(hints[name]).validate_python(value)

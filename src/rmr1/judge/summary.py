@@ -10,6 +10,7 @@ from typing import Any
 from rmr1.data.runs import RunWriter, read_judgments
 from rmr1.engines.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
+from rmr1.judge.orders import OrderCounts
 from rmr1.records import NO_TEXT, Judgment
 
 MOST_REASONS = 50
@@ -62,6 +63,7 @@ class Tally:
     """Reason -> judgments that have it; one judgment may have several."""
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
+    orders: OrderCounts = field(default_factory=OrderCounts)
 
     def add(self, judgment: Judgment) -> None:
         self.items += 1
@@ -71,6 +73,7 @@ class Tally:
         self.winners[judgment.winner or "none"] += 1
         if judgment.problem is not None:
             self.problems[judgment.problem] += 1
+        self.orders.add(judgment)
         reasons = list_failures(judgment)
         self.failed += bool(reasons)
         for reason in reasons:
@@ -111,6 +114,7 @@ class Tally:
                 name: {"labelled": labelled, "correct": correct, "accuracy": correct / labelled}
                 for name, (labelled, correct) in sorted(self.subsets.items())
             },
+            **({"orders": self.orders.describe()} if self.orders.asked else {}),
         }
 
 

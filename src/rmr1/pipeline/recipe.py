@@ -17,7 +17,6 @@ import copy
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from rmr1.curate.recipe import CurateRecipe, locate
 from rmr1.curate.recipe import build_recipe as build_curate_recipe
 from rmr1.distill.recipe import build_distill_recipe
 from rmr1.errors import ConfigError
+from rmr1.nearest import find_nearest
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
 from rmr1.pipeline.measuring import check_measuring, list_missing_data
 from rmr1.pipeline.names import check_context, check_models
@@ -69,8 +69,8 @@ class BenchRecipe(Section):
             yield "benchmarks names none"
         for name in (*self.benchmarks, *self.data):
             if name not in NAMES:
-                near = get_close_matches(name, NAMES, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(NAMES)}"
+                near = find_nearest(name, NAMES)
+                hint = f"did you mean {near!r}?" if near else f"there are {', '.join(NAMES)}"
                 yield f"no benchmark {name!r}; {hint}"
 
     @rule

@@ -16,7 +16,7 @@ from rich.text import Text
 from rmr1.bench.published import MARKS, PublishedRow, Standing, marks_of
 from rmr1.console import Console
 from rmr1.report.leaderboard_plot import draw_leaderboard, shorten
-from rmr1.screen import inert
+from rmr1.screen import one_line
 
 __all__ = ["draw_leaderboard", "leaderboard_table", "print_leaderboard"]
 
@@ -75,7 +75,7 @@ def leaderboard_table(
     lines = [_line(row, str(_rank(standing, row)), columns, marks_of(row)) for row in standing.field]
     figures = [f"{100 * own[column]:.1f}" if column in own else "" for column in columns]
     overall = f"{100 * standing.value:.1f}"
-    lines.insert(num_above, [str(standing.rank), f"> {inert(name)}", "", overall, *figures, ""])
+    lines.insert(num_above, [str(standing.rank), f"> {one_line(name)}", "", overall, *figures, ""])
     apart = [_line(row, "-", columns, marks_of(row, is_apart=True)) for row in standing.apart]
 
     headers = ["#", "Judge", "Kind", "Overall", *(_HEADERS.get(column, column) for column in columns), ""]
@@ -91,7 +91,7 @@ def leaderboard_table(
     for number, (header, column_width) in enumerate(zip(headers, widths, strict=True)):
         is_text = number in (1, 2, len(headers) - 1)
         table.add_column(
-            header,
+            Text(header),
             justify="left" if is_text else "right",
             width=column_width,
             no_wrap=True,

@@ -32,6 +32,16 @@ def test_one_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str
     assert end.value.code == 2 and said in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("word", "near"), [("rewardbnech", "rewardbench"), ("RM-Bench", "rm-bench"), ("judgebnch", "judgebench")]
+)
+def test_a_benchmark_is_suggested(word: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", word, "-m", "scripted:longer"]) == 2
+    assert capsys.readouterr().err == f"rmr1: no benchmark {word!r}; did you mean {near}?\n"
+    assert main(["bench", "zzz", "-m", "scripted:longer"]) == 2
+    assert "there are rewardbench, " in capsys.readouterr().err
+
+
 def test_values_may_begin_with_a_dash() -> None:
     found = build_parser().parse_args(["judge", "--a", "-5", "--b", "-yes", "--question", "-x y", "-n", "3"])
     assert (found.a, found.b, found.question, found.num_samples) == ("-5", "-yes", "-x y", 3)

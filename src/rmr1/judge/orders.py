@@ -1,0 +1,67 @@
+"""What a judge that was asked in both orders says of itself: consistency and position bias.
+
+Comes in: judgments of pairs, of which those asked in one order count for nothing here. Goes out: counts, of which
+the shares are made for people (`rmr1.cli.judge`). Both measures are of pairs with a verdict in either order; of several samples
+the majority is an order's verdict. As in table 2 of Zheng et al. 2023 (arXiv 2306.05685), where they are called
+consistency, biased toward first and biased toward second:
+
+    consistency    share of pairs whose verdict is the same answer, or a tie, in both orders; in [0, 1]
+    position bias  share of pairs whose first place wins in both orders, less that of those whose second place
+                   does; in [-1, 1], positive for a judge that favours what it reads first
+
+A pair that is a tie in one order only is inconsistent and says nothing of the place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import sqrt
+
+from rmr1.data.rulings import ruling_of
+from rmr1.records import Judgment
+
+_Z_95 = 1.959963984540054
+
+
+@dataclass(slots=True, kw_only=True)
+class OrderCounts:
+    """Counts of pairs asked in both orders that grow judgment by judgment."""
+
+    asked: int = 0
+    decided: int = 0
+    """Of these, pairs with a verdict in either order."""
+    consistent: int = 0
+    first: int = 0
+    """Pairs whose first place won in both orders."""
+    second: int = 0
+
+    def add(self, judgment: Judgment) -> None:
+        if len(judgment.votes) < 2 or judgment.pair.others:
+            return
+        by_order = ruling_of(judgment).by_order()
+        if not {"given", "swapped"} <= by_order.keys():
+            return
+        given, swapped = by_order["given"][0], by_order["swapped"][0]
+        self.asked += 1
+        if given is None or swapped is None:
+            return
+        self.decided += 1
+        self.consistent += given == swapped
+        self.first += (given, swapped) == ("A", "B")
+        self.second += (given, swapped) == ("B", "A")
+
+    def describe(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def difference_interval(first: int, second: int, total: int) -> tuple[float, float]:
+    """95% interval of the difference of two shares of the same `total` items, of which none is in both.
+
+    The adjusted Wald interval of Bonett and Price 2012, one item added to either share: it has a width also if both are 0.
+
+    >>> [round(bound, 3) for bound in difference_interval(12, 3, 40)]
+    [0.033, 0.396]
+    """
+    a, b = (first + 1) / (total + 2), (second + 1) / (total + 2)
+    half = _Z_95 * sqrt((a + b - (a - b) ** 2) / (total + 2))
+    return max(-1.0, a - b - half), min(1.0, a - b + half)
