@@ -77,7 +77,12 @@ def final_records(run: Path) -> list[dict[str, Any]]:
 
 
 def kill_when(
-    arguments: list[object], is_time: Callable[[], bool], *, most_seconds: float = 120, poll: float = 0.0005
+    arguments: list[object],
+    is_time: Callable[[], bool],
+    *,
+    most_seconds: float = 120,
+    poll: float = 0.0005,
+    cwd: Path | None = None,
 ) -> bool:
     """Start the command and SIGKILL it once `is_time()`; True if it was killed, False if it ended before.
 
@@ -89,6 +94,7 @@ def kill_when(
             stdout=subprocess.DEVNULL,
             stderr=complaints,
             start_new_session=True,
+            cwd=cwd,
         )
         deadline = time.monotonic() + most_seconds
         while process.poll() is None and not is_time():
