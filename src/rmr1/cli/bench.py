@@ -65,7 +65,7 @@ _NOT_PLACED = "no overall is complete and official"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "benchmark",
-        nargs="+",
+        nargs="*",
         metavar="BENCHMARK",
         help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE; in any number and sequence",
     )
@@ -147,6 +147,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             f"--resamples {arguments.resamples}: expected {no}{FEWEST_RESAMPLES} or more; fewer tell nothing"
         )
+    if not arguments.benchmark:
+        raise ConfigError(_name_missing(arguments.output))
     jobs = plan_jobs(arguments)
     _check_report(arguments, jobs)
     check_baselines(jobs)
@@ -170,6 +172,26 @@ def run(arguments: argparse.Namespace) -> int:
             file=_beside(arguments),
         )
     return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
+
+
+def _name_missing(folder: str | None) -> str:
+    """What to name where no benchmark is; of a run that goes on, its own."""
+    from pathlib import Path
+
+    from rmr1.bench.run import NAMES
+    from rmr1.data.runs import RUN_FILE, read_description
+
+    if folder is None or not (Path(folder) / RUN_FILE).is_file():
+        return f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}"
+    description = read_description(folder)
+    verb, _, name = description.get("command", "").partition(" ")
+    if verb != "bench" or name not in NAMES:
+        return f"{folder}: this run was made by rmr1 {description.get('command')}, not by rmr1 bench; name the benchmark"
+    data = "pairs FILE" if name == "pairs" else f"{name} --data DIR"
+    return (
+        f"{folder}: a run of {name}, judged by {description.get('model_name')}; it goes on where it was if its data and "
+        f"judge are named again: rmr1 bench {data} -m MODEL -o {folder}"
+    )
 
 
 def _is_unanswered(job: Job) -> bool:

@@ -191,7 +191,10 @@ def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:
         known = f"; there are {', '.join(NAMES)}; `pairs` takes a FILE"
         raise ConfigError(f"no benchmark {others[0]!r}{suggest(others[0], NAMES) or known}")
     if len(others) > 1:
-        raise ConfigError(f"bench pairs takes one FILE, not {len(others)}: {', '.join(others)}")
+        raise ConfigError(
+            f"bench pairs takes one FILE, not {len(others)}: {', '.join(others)}; "
+            "put them into a folder and name that, or score them one by one"
+        )
     return names, Path(others[0]) if others else None
 
 

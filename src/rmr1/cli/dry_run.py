@@ -14,7 +14,14 @@ from typing import Any
 from rmr1.cli.config import JudgeConfig
 from rmr1.cli.usage import format_usd
 from rmr1.data.codec import dumps, loads
-from rmr1.data.runs import RUN_FILE, Keys, read_description, refuse_other_items
+from rmr1.data.runs import (
+    JUDGMENTS_FILE,
+    RUN_FILE,
+    Keys,
+    read_description,
+    read_finished,
+    refuse_other_items,
+)
 from rmr1.doctor import format_bytes
 from rmr1.engines.prices import compute_cost
 from rmr1.engines.speed import CALLS_PER_LAYER, MATMUL_SHARE
@@ -67,7 +74,9 @@ def print_dry_run(
         by_bytes = {} if source is None or keys is not None else {"data": source}
         _check_stored(folder, {**plan.sections, **by_bytes})
         if keys is not None:
-            refuse_other_items(folder, keys, data=source)
+            refuse_other_items(
+                folder, keys, finished=read_finished(folder / JUDGMENTS_FILE).keys, data=source
+            )
         stored = read_stored_run(folder, retry_failed=arguments.retry_failed)
     expected, reason = _expect_tokens(settings.sampling.max_new_tokens, stored, arguments.expect_tokens)
     if plan.kind == "scalar":

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
     from rmr1.cli.session import list_sources, refuse_foreign, scan_pairs, spool_standard_input
-    from rmr1.cli.stored import read_command
+    from rmr1.cli.stored import find_summary, read_command
     from rmr1.errors import ConfigError
 
     one_pair = (arguments.question, arguments.a, arguments.b)
@@ -95,36 +95,20 @@ def run(arguments: argparse.Namespace) -> int:
             )
         if arguments.output is None:
             return _print_judgments(arguments, config, source.pairs())
-        if stored is not None and _is_done(arguments.output, source):
-            return _print_stored(arguments, config.data.limit)
-        return _run_to_folder(arguments, config, source)
+        if stored is not None and (summary := find_summary(arguments, config, stored, source)) is not None:
+            return _print_stored(arguments, summary, config.data.limit)
+        return _run_to_folder(arguments, config, source, stored)
     finally:
         if spooled:
             spooled.unlink(missing_ok=True)
 
 
-def _is_done(folder: str, source: PairSource) -> bool:
-    """Whether the run holds every pair and its summary."""
-    from pathlib import Path
-
-    from rmr1.data.runs import SUMMARY_FILE, key_digest
-    from rmr1.judge.base import unfinished_pairs
-    from rmr1.judge.estimate import read_stored_run
-
-    finished = read_stored_run(Path(folder)).finished
-    return (Path(folder) / SUMMARY_FILE).is_file() and all(
-        key_digest(key) in finished for key, _ in unfinished_pairs(source.pairs(), None)
-    )
-
-
-def _print_stored(arguments: argparse.Namespace, limit: int | None) -> int:
-    from rmr1.cli.usage import read_summary
+def _print_stored(arguments: argparse.Namespace, summary: dict[str, Any], limit: int | None) -> int:
     from rmr1.judge.summary import is_unanswered
 
     if not arguments.quiet:
         widen = "" if limit is None else f" up to --limit {limit}; a higher one goes on"
         print(f"rmr1: {arguments.output}: nothing is left to judge{widen}", file=sys.stderr)
-    summary = read_summary(arguments.output)
     _print_summary(arguments.output, summary, as_json=arguments.json)
     return 1 if is_unanswered(summary["items"], summary["problems"]) else 0
 
@@ -165,7 +149,9 @@ def _print_judgments(
     return 1 if is_unanswered(tally.items, tally.problems) else 0
 
 
-def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: PairSource) -> int:
+def _run_to_folder(
+    arguments: argparse.Namespace, config: JudgeConfig, source: PairSource, stored: dict[str, Any] | None
+) -> int:
     from contextlib import closing
 
     from rmr1.cli.progress import Progress
@@ -180,8 +166,8 @@ def _run_to_folder(arguments: argparse.Namespace, config: JudgeConfig, source: P
         open_run(
             arguments.output,
             {
-                **describe_run("judge", judge, data=source.describe(), folder=arguments.output),
-                **describe_command(config, arguments.output),
+                **describe_run("judge", judge, data=None, folder=arguments.output),
+                **describe_command(config, source, arguments.output, stored),
             },
             retry_failed=arguments.retry_failed,
             keys=source.keys,

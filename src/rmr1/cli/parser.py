@@ -23,18 +23,26 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any):
         super().__init__(**{"allow_abbrev": False, **options})
         self._is_mixing = False
+        self._behind_dashes: list[str] = []
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         words = list(sys.argv[1:] if args is None else args)
-        if self._is_mixing:  # one of the two rounds of `parse_known_intermixed_args`
-            return super().parse_known_args(words, namespace)
+        if (
+            self._is_mixing
+        ):  # one of the two rounds of `parse_known_intermixed_args`: options, then the others
+            found, rest = super().parse_known_args(words, namespace)
+            self._behind_dashes, behind = [], self._behind_dashes
+            return found, [*rest, *behind]
         words = self._attach_values(words)
         self._refuse_unknown(words)
         if self._subparsers is not None:
             found, rest = super().parse_known_args(words, namespace)
         else:
+            if "--" in words:  # what stands behind it is for the second round, whatever it looks like
+                place = words.index("--")
+                words, self._behind_dashes = words[:place], words[place:]
             self._is_mixing = True
             try:
                 found, rest = self.parse_known_intermixed_args(words, namespace)
@@ -66,7 +74,12 @@ class Parser(argparse.ArgumentParser):
         return attached
 
     def _is_dashed_value(self, word: str) -> bool:
-        return word.startswith("-") and word != "-" and not _LONG.fullmatch(word) and not self._is_known(word)
+        return (
+            word.startswith("-")
+            and word not in ("-", "--")
+            and not _LONG.fullmatch(word)
+            and not self._is_known(word)
+        )
 
     def _is_known(self, word: str) -> bool:
         known = self._option_string_actions
@@ -99,6 +112,13 @@ class Parser(argparse.ArgumentParser):
         what = f"unknown {str(action.metavar).lower()} {value!r}" if is_verb else f"{value!r} is unknown"
         text = f"{what}{suggest(str(value), choices) or '; expected ' + _join(choices)}"
         raise argparse.ArgumentError(None if is_verb else action, text)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        if action.option_strings and action.nargs is None and arg_strings == ["--"]:
+            value = self._get_value(action, "--")  # `--a=--`, of which argparse makes an empty list
+            self._check_value(action, value)
+            return value
+        return super()._get_values(action, arg_strings)  # type: ignore[misc]
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 from rmr1.cli.config import DataConfig, JudgeConfig
+from rmr1.data.files import list_files
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge, list_keys
@@ -98,7 +100,20 @@ def list_sources(names: Sequence[str]) -> list[str]:
             first = found.setdefault(os.path.realpath(file), file)
             if first is not file:
                 print(f"rmr1: {file}: named twice, read once", file=sys.stderr)
-    return list(found.values())
+    files_of = functools.cache(lambda folder: frozenset(map(str, list_files(Path(folder)))))
+    inside = {place: _folder_around(place, found, files_of) for place in found}
+    for place, folder in inside.items():
+        if folder is not None:
+            print(f"rmr1: {found[place]}: is in {folder}, which is named too; read once", file=sys.stderr)
+    return [file for place, file in found.items() if inside[place] is None]
+
+
+def _folder_around(
+    place: str, found: Mapping[str, str], files_of: Callable[[str], Collection[str]]
+) -> str | None:
+    """The named folder among whose files this one is."""
+    parents = (parent for parent in map(str, Path(place).parents) if parent in found)
+    return next((found[parent] for parent in parents if place in files_of(parent)), None)
 
 
 def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:

@@ -8,27 +8,51 @@ folder, so both may be moved together. No secret is among the settings: keys are
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rmr1.cli.config import JudgeConfig
-from rmr1.data.runs import RUN_FILE, read_description
+from rmr1.cli.config import JudgeConfig, build_config
+from rmr1.cli.usage import read_summary
+from rmr1.data.files import find_missing_source, part_split
+from rmr1.data.runs import (
+    JUDGMENTS_FILE,
+    RUN_FILE,
+    SUMMARY_FILE,
+    key_digest,
+    read_description,
+    read_finished,
+    refuse_other_items,
+)
+from rmr1.engines.names import SCHEMES
 from rmr1.errors import DataError, RunError
+from rmr1.judge.base import list_keys
+from rmr1.models import is_bundled
+from rmr1.prompts import is_named_family
+
+if TYPE_CHECKING:
+    from rmr1.cli.session import PairSource
 
 SECTION = "asked_by"
 _PIPE = "-"
+_SCHEMES_OF_FILES = ("vllm", "replay")
+"""What stands behind these may be a file or a folder; behind the others is a name."""
 
 
-def describe_command(config: JudgeConfig, folder: str | Path) -> dict[str, Any]:
-    """The section of run.json."""
-    return {
-        SECTION: {
-            "directory": os.path.relpath(Path.cwd(), Path(folder).resolve()),
-            "config": config.model_dump(mode="json", exclude_unset=True),
-        }
-    }
+def describe_command(
+    config: JudgeConfig, source: PairSource, folder: str | Path, stored: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The sections of run.json that say what is asked for. A run that goes on by its folder alone keeps its names."""
+    asked = config.model_dump(mode="json", exclude_unset=True)
+    if stored is None or not _is_as_stored(config, stored):
+        directory = os.path.relpath(Path.cwd(), Path(folder).resolve())
+        return {"data": source.describe(), SECTION: {"directory": directory, "config": asked}}
+    description = read_description(folder)
+    before = description[SECTION]
+    reading = {"data": asked["data"]} if "data" in asked else {}
+    return {"data": description["data"], SECTION: {**before, "config": {**before["config"], **reading}}}
 
 
 def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str, Any]]:
@@ -41,45 +65,90 @@ def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str,
     description = read_description(folder)
     stored, data = description.get(SECTION), description.get("data") or {}
     sources = data.get("sources")
-    if description.get("command") != command or stored is None or not sources:
-        made = description.get("command", "another command")
+    made = description.get("command")
+    if made != command:
         raise RunError(
-            f"{folder}: {RUN_FILE} does not hold what rmr1 {command} was asked for (it was made by rmr1 {made}); "
-            "name the data and the judge again"
+            f"{folder}: this run was made by rmr1 {made or 'in another way'}, not by rmr1 {command}; "
+            "name the data and the judge"
+        )
+    if not isinstance(stored, dict) or not sources:
+        raise RunError(
+            f"{folder}: {RUN_FILE} does not say which data and settings were asked for (it was made from Python or by "
+            "an earlier version); name the data and the judge, and it goes on where it was"
         )
     if sources == [_PIPE]:
         raise RunError(
-            f"{folder}: its pairs came from standard input; give them again: rmr1 {command} - -o {folder}"
+            f"{folder}: its pairs came from standard input; give them again, and the judge: "
+            f"rmr1 {command} - -m MODEL -o {folder}"
         )
-    base = Path(folder) / stored["directory"]
-    found = [_locate(source, base) for source in sources]
+    base = Path(folder).resolve() / stored["directory"]
+    found = [_locate_source(source, base) for source in sources]
     for source, place in zip(sources, found, strict=True):
-        if place == source and _is_file_name(source) and not Path(place).exists():
-            raise DataError(f"no such file any more; the run in {folder} was made from it", path=source)
+        if (problem := find_missing_source(place)) is not None:
+            raise DataError(f"{problem}; the run in {folder} was made from it", path=source)
     return found, dict(_relocate(stored["config"], base))
+
+
+def find_summary(
+    arguments: argparse.Namespace, config: JudgeConfig, stored: Mapping[str, Any], source: PairSource
+) -> dict[str, Any] | None:
+    """The summary of a run that has nothing left to do: every pair is judged as it is asked for now.
+
+    Raises:
+        RunError: a finished item is not in the data.
+    """
+    folder = Path(arguments.output)
+    summary = read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
+    if summary is None or (arguments.retry_failed and summary["failed"]):
+        return None
+    if not _is_as_stored(config, stored):
+        return None  # whether the run goes on so is said where it is opened
+    finished = read_finished(folder / JUDGMENTS_FILE).keys
+    if summary["items"] != len(finished):
+        return None
+    if not all(key_digest(key) in finished for key in list_keys(source.pairs())):
+        return None
+    refuse_other_items(folder, source.keys, finished=finished, data=source.describe())
+    return summary
+
+
+def _is_as_stored(config: JudgeConfig, stored: Mapping[str, Any]) -> bool:
+    """Whether nothing but the limit is asked for in another way."""
+    before = build_config(argparse.Namespace(), stored)
+    without_limit = {"data": {"limit"}}
+    return before.model_dump(exclude=without_limit) == config.model_dump(exclude=without_limit)
 
 
 def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]]:
     for key, value in config.items():
-        if key in ("model", "family") and isinstance(value, str):
-            scheme, colon, name = value.rpartition(":")
-            yield key, _locate(value, base) if not colon else f"{scheme}{colon}{_locate(name, base)}"
-        elif key == "engine":
-            yield (
-                key,
-                {name: _locate(one, base) if name == "lora_adapter" else one for name, one in value.items()},
-            )
+        if key == "model":
+            yield key, _locate_model(value, base)
+        elif key == "family":
+            yield key, value if is_named_family(value) else _locate(value, base)
+        elif key == "engine" and isinstance(value.get("lora_adapter"), str):
+            yield key, {**value, "lora_adapter": _locate(value["lora_adapter"], base)}
         else:
             yield key, value
+
+
+def _locate_model(name: str, base: Path) -> str:
+    scheme, colon, rest = name.partition(":")
+    if is_bundled(name):
+        return name
+    if colon and scheme in SCHEMES:
+        return f"{scheme}:{_locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else name
+    return _locate(name, base)
+
+
+def _locate_source(name: str, base: Path) -> str:
+    """As `_locate`, for `folder@split` too."""
+    if (place := _locate(name, base)) != name:
+        return place
+    folder, split = part_split(str(base / name))
+    return name if split is None or os.path.isabs(name) else f"{os.path.relpath(folder)}@{split}"
 
 
 def _locate(name: str, base: Path) -> str:
     """The file's name from here if `base` holds it; else the name as it is."""
     place = base / name
     return os.path.relpath(place) if not os.path.isabs(name) and place.exists() else name
-
-
-def _is_file_name(source: str) -> bool:
-    from rmr1.data.files import kind_of
-
-    return os.path.isabs(source) or kind_of(Path(source)) is not None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import difflib
+import functools
 import gzip
 import io
 import itertools
@@ -118,6 +119,7 @@ def kind_of(path: Path) -> str | None:
     return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), None)
 
 
+@functools.lru_cache(maxsize=64)  # asked for every row
 def stem_of(path: str) -> str:
     """`pairs` for `data/pairs.jsonl.gz`."""
     name = Path(path).name

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rmr1.data.codec import dump_record, dumps, load_record, loads
 from rmr1.data.differences import describe_differences
@@ -151,12 +151,16 @@ def open_run(
             opened.callback(os.close, lock)
             _lock(lock, folder)
             _check_description(folder, description, file, has_items=keys is not None)
+            stored = read_finished(folder / file)
             if keys is not None:
-                refuse_other_items(folder, keys, data=description.get("data"), file=file)
+                refuse_other_items(
+                    folder, keys, finished=stored.keys, data=description.get("data"), file=file
+                )
                 _renew(folder, description)
             if retry_failed:
                 kept = None if failed_file is None else folder / failed_file
                 _drop_failed(folder / file, kept, keeps_refused=keeps_refused)
+                stored = read_finished(folder / file)
             handle = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             opened.callback(os.close, handle)
         except RunError:
@@ -166,13 +170,32 @@ def open_run(
                 f"{folder}: cannot be written ({error.strerror}); choose another folder with -o"
             ) from None
         _cut_torn_line(handle)
-        finished = KeyCounter()
-        has_answers = False
-        for _, key, line in iterate_keys(folder / file):
-            finished.increment(key_digest(key))
-            has_answers = has_answers or _has_answer(line)
         opened.pop_all()
-        return RunWriter(folder, lock, handle, finished, file=file, has_answers=has_answers)
+        return RunWriter(folder, lock, handle, stored.keys, file=file, has_answers=stored.has_answers)
+
+
+class Finished(NamedTuple):
+    """What a file of judgments holds."""
+
+    keys: KeyCounter
+    """The digests of the keys."""
+    has_answers: bool
+    """Whether the model had answered any of them."""
+
+
+def read_finished(path: Path) -> Finished:
+    """Every key once; nothing if there is no such file.
+
+    Raises:
+        DataError: a line is damaged; the message names it.
+    """
+    keys = KeyCounter()
+    has_answers = False
+    for _, key, line in iterate_keys(path) if path.exists() else ():
+        if (digest := key_digest(key)) not in keys:
+            keys.increment(digest)
+        has_answers = has_answers or _has_answer(line)
+    return Finished(keys, has_answers)
 
 
 def key_digest(key: str) -> bytes:
@@ -238,7 +261,8 @@ def _lock(handle: int, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise RunError(
-            f"{folder}: another process is writing this run; wait for it or choose another -o"
+            f"{folder}: another process is writing this run, or a call of this one that has not ended; wait for it or "
+            "choose another -o"
         ) from None
     except OSError:
         pass  # a file system without locks; two writers are then the user's care
@@ -272,22 +296,21 @@ def _renew(folder: Path, description: Mapping[str, Any]) -> None:
 
 
 def refuse_other_items(
-    folder: Path, keys: Keys, *, data: Mapping[str, Any] | None = None, file: str = JUDGMENTS_FILE
+    folder: Path,
+    keys: Keys,
+    *,
+    finished: KeyCounter,
+    data: Mapping[str, Any] | None = None,
+    file: str = JUDGMENTS_FILE,
 ) -> None:
     """Read the data only if anything is finished, and only until all of that is found. The folder is only read.
 
-    `data`, the data section that is wanted, shows in the message how it differs from the stored one.
+    `finished` is that of `read_finished`; `data`, the data section that is wanted, shows in the message how it differs
+    from the stored one.
 
     Raises:
         RunError: a finished item is not in the data; the message names the first such.
     """
-    path = folder / file
-    if not path.exists():
-        return
-    finished = KeyCounter()
-    for _, key, _ in iterate_keys(path):
-        if (digest := key_digest(key)) not in finished:
-            finished.increment(digest)
     num_left = len(finished)
     if num_left == 0:
         return
@@ -297,7 +320,7 @@ def refuse_other_items(
             num_left -= 1
             if num_left == 0:
                 return
-    for number, key, line in iterate_keys(path):
+    for number, key, line in iterate_keys(folder / file):
         if finished.increment(key_digest(key)) == 1:
             before = read_description(folder).get("data")
             differences = describe_differences({"data": before}, {"data": data}) if before and data else None

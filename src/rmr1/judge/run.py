@@ -44,10 +44,12 @@ def run_judge(
             thinking=settings.sampling.thinking,
         )
 
+    recorded = engine if isinstance(engine, Recorded) else None
+
     def pass_over(key: str, pair: PreferencePair) -> None:
-        if isinstance(engine, Recorded):
+        if recorded is not None:
             for order in orders_for(settings.order, seed=settings.seed, key=key):
-                engine.pass_over(pair.id, order, settings.sampling)
+                recorded.pass_over(pair.id, order, settings.sampling)
 
     asks = (
         ask_prompts(

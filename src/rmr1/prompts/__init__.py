@@ -2,7 +2,7 @@
 
 from rmr1.prompts.blocks import Blocks, parse_blocks
 from rmr1.prompts.escape import escape, unescape
-from rmr1.prompts.families import PromptFamily, list_families, load_family, locate_family
+from rmr1.prompts.families import PromptFamily, is_named_family, list_families, load_family, locate_family
 from rmr1.prompts.render import is_single_turn, render_prompt
 from rmr1.prompts.transcript import parse_transcript, render_transcript
 
@@ -10,6 +10,7 @@ __all__ = [
     "Blocks",
     "PromptFamily",
     "escape",
+    "is_named_family",
     "is_single_turn",
     "list_families",
     "load_family",

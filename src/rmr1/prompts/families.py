@@ -109,6 +109,12 @@ def locate_family(name: str) -> Path | None:
     return path if path.exists() else None
 
 
+def is_named_family(name: str) -> bool:
+    """Whether `load_family` finds a family by this name wherever it is asked, shipped or imported."""
+    path = Path(name)
+    return name in SHIPPED or (len(path.parts) == 1 and (user_prompt_folder() / path).is_dir())
+
+
 def family_from_template(name: str, template: str, *, system: str | None = None) -> PromptFamily:
     """A family from one single-turn template; the multi-turn one follows from it."""
     template = template.rstrip("\n")
