@@ -42,13 +42,13 @@ class ReplayEngine:
         """
         self.path = Path(path)
         self.name = f"replay:{path}"
-        self._of_items: dict[tuple[str, str, str], list[Generation]] = defaultdict(list)
-        """By key, id and order, of a run folder."""
+        self._of_items: dict[tuple[str, str], list[Generation]] = defaultdict(list)
+        """By key and order, of a run folder: ids that are places in a file move with their rows."""
         recorded: dict[tuple[str, str], list[tuple[int, Generation]]] = defaultdict(list)
         digest = hashlib.sha256()
         for key, pair_id, order, generation in self._read():
             if key is not None:
-                self._of_items[key, pair_id, order].append(generation)
+                self._of_items[key, order].append(generation)
             recorded[pair_id, order].append((occurrence_of(key or ""), generation))
             digest.update(f"{pair_id}\0{order}\0{generation.text}\0".encode(errors="surrogatepass"))
         self._recorded = {
@@ -89,7 +89,7 @@ class ReplayEngine:
 
     def _find(self, request: Request, num: int) -> tuple[Generation, ...]:
         prompt = request.prompt
-        texts = self._of_items.get((request.key.rpartition("/")[0], prompt.pair_id, prompt.order))
+        texts = self._of_items.get((request.key.rpartition("/")[0], prompt.order))
         if texts is None:
             return self._take(prompt.pair_id, prompt.order, num)
         return tuple(texts[min(index, len(texts) - 1)] for index in range(num))

@@ -18,7 +18,7 @@ from rmr1.models import bundled_judge
 from rmr1.records import PreferencePair
 
 MOST_UNKNOWN = 0.2
-"""A pair with a larger share of unknown words is foreign, and so is one without words."""
+"""A pair with a larger share of unknown words is foreign."""
 LOOKED_AT = 200
 """Pairs that are looked at, from the beginning."""
 
@@ -37,7 +37,7 @@ class Foreignness:
     num_pairs: int
     num_foreign: int
     share: float
-    """Of all their words, those that the bundled judge does not know."""
+    """Of all their words, those that the bundled judge does not know; 0 if they have none."""
 
 
 def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
@@ -48,13 +48,9 @@ def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
     """
     found = measure_foreignness(pairs)
     if 2 * found.num_foreign > found.num_pairs:
-        lacks = (
-            f"lacks {found.share:.0%} of the words of these pairs"
-            if found.share > MOST_UNKNOWN
-            else f"{found.num_foreign} of the first {found.num_pairs} pairs are not of"
-        )
         raise ConfigError(
-            f"no judge was named, and the bundled one knows only its own synthetic world (rmr1 demo), which {lacks}; name one with -m (in Python Judge(NAME)): a Hugging Face "
+            "no judge was named, and the bundled one knows only its own synthetic world (rmr1 demo), which lacks "
+            f"{found.share:.0%} of the words of these pairs; name one with -m (in Python Judge(NAME)): a Hugging Face "
             "model ORG/NAME, any OpenAI-compatible server such as a local Ollama or llama.cpp "
             "openai:NAME@http://127.0.0.1:11434/v1, or vLLM vllm:ORG/NAME; -m tiny asks the bundled one all the same"
         )
@@ -74,7 +70,7 @@ def measure_foreignness(pairs: Iterable[PreferencePair]) -> Foreignness:
         words = [*_words(pair)]
         unknown = sum(map(vocabulary.is_spelled, words))
         num_pairs, num_words, num_unknown = num_pairs + 1, num_words + len(words), num_unknown + unknown
-        num_foreign += not words or unknown > MOST_UNKNOWN * len(words)
+        num_foreign += unknown > MOST_UNKNOWN * len(words)
     share = num_unknown / num_words if num_words else 0.0
     return Foreignness(num_pairs=num_pairs, num_foreign=num_foreign, share=share)
 
