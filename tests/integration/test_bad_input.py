@@ -132,7 +132,7 @@ def test_another_model_prompt_or_data_is_refused_with_the_difference(capsys, tmp
         capsys, *judge(tmp_path, "--family", "direct")
     )
     assert "settings.seed was 0, now 3" in complain(capsys, *judge(tmp_path, "--seed", "3"))
-    write(tmp_path, GOOD, {**GOOD, "id": "2"})
+    write(tmp_path, {**GOOD, "id": "2"})
     assert "finished items are not in the data" in complain(capsys, *judge(tmp_path))
 
 
