@@ -292,3 +292,29 @@ def test_a_bench_run_alone_says_what_to_name(shell: Shell, capsys: pytest.Captur
     shell.judge("a.jsonl", "-m", "scripted:longer", "-o", "run", "--quiet")
     assert main(["bench", "-o", "run"]) == 2
     assert "made by rmr1 judge, not by rmr1 bench" in capsys.readouterr().err
+
+
+def test_rows_that_moved_keep_their_texts_and_are_compared_with_no_others(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without ids of their own rows are called by their places; judgments that are stored keep the old ones."""
+
+    def bench(*arguments: str) -> str:
+        main(["bench", "pairs", "a.jsonl", "-m", "scripted:longer", "--quiet", *arguments])
+        return capsys.readouterr().out
+
+    write("a.jsonl", 3, start=1)
+    bench("-o", "grown")
+    write("a.jsonl", 4)  # one more, at the beginning
+    bench("-o", "grown")
+    bench("-o", "whole")
+    texts = {pair.prompt: judgment for _, judgment in read_judgments("grown") if (pair := judgment.pair)}
+    assert shell.judge("a.jsonl", "-m", "replay:grown", "-o", "replayed", "--quiet")[0] == 0
+    for _, judgment in read_judgments("replayed"):
+        assert [vote.generation.text for vote in judgment.votes] == [
+            vote.generation.text for vote in texts[judgment.pair.prompt].votes
+        ]
+    main(["bench", "pairs", "--from", "grown", "--baseline", "whole"])
+    printed = capsys.readouterr()
+    assert "over the 3 items that both" not in printed.out
+    assert "share no item" in printed.err or "FAILED" in printed.out

@@ -72,7 +72,11 @@ def find_changed(new: Source, old: Source) -> set[str]:
 def _identify_data(source: Source) -> dict[str, Any] | None:
     """What identifies all the data that a run was made from and how it was read, where its description holds
     the data's digest."""
-    found = read_description(source).get("data", {}) if isinstance(source, Path) else {}
+    found = (read_description(source).get("data") or {}) if isinstance(source, Path) else {}
+    if (
+        "pairs" in found
+    ):  # a run of own pairs names the data it was last gone on with; its ids may be of earlier ones
+        return None
     return (
         {name: found.get(name) for name in ("sha256", "format", "map", "label")}
         if "sha256" in found

@@ -23,6 +23,7 @@ from typing import Any
 
 from rmr1.data.codec import load_record
 from rmr1.data.files import read_rows
+from rmr1.data.keys import own_id
 from rmr1.data.runs import JUDGMENTS_FILE, RUN_FILE, read_judgments
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import DataError
@@ -43,12 +44,12 @@ class ReplayEngine:
         self.path = Path(path)
         self.name = f"replay:{path}"
         self._of_items: dict[tuple[str, str, str], list[Generation]] = defaultdict(list)
-        """By key, id and order, of a run folder."""
+        """By key, own id and order, of a run folder; ids that are places in a file change as rows move."""
         recorded: dict[tuple[str, str], list[tuple[int, Generation]]] = defaultdict(list)
         digest = hashlib.sha256()
         for key, pair_id, order, generation in self._read():
             if key is not None:
-                self._of_items[key, pair_id, order].append(generation)
+                self._of_items[key, own_id(pair_id), order].append(generation)
             recorded[pair_id, order].append((occurrence_of(key or ""), generation))
             digest.update(f"{pair_id}\0{order}\0{generation.text}\0".encode(errors="surrogatepass"))
         self._recorded = {
@@ -89,7 +90,7 @@ class ReplayEngine:
 
     def _find(self, request: Request, num: int) -> tuple[Generation, ...]:
         prompt = request.prompt
-        texts = self._of_items.get((request.key.rpartition("/")[0], prompt.pair_id, prompt.order))
+        texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.order))
         if texts is None:
             return self._take(prompt.pair_id, prompt.order, num)
         return tuple(texts[min(index, len(texts) - 1)] for index in range(num))

@@ -22,6 +22,9 @@ MOST_UNKNOWN = 0.2
 LOOKED_AT = 200
 """Pairs that are looked at, from the beginning."""
 
+_MOST_LETTERS = 40
+"""Of a longer word, such as a line of base64, so many letters are looked at."""
+
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 Item = TypeVar("Item")
@@ -82,7 +85,7 @@ def look_ahead(items: Iterable[Item], number: int) -> tuple[list[Item], Iterator
 def _words(pair: PreferencePair) -> Iterator[str]:
     for messages in (pair.prompt, *pair.responses):
         for message in messages:
-            yield from _WORD.findall(message.text)
+            yield from (word[0][:_MOST_LETTERS] for word in _WORD.finditer(message.text))
 
 
 class _Vocabulary:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,12 @@ import pytest
 
 from rmr1 import Judge, read_pairs
 from rmr1.cli.main import main
+from rmr1.data import runs
 from rmr1.data.keys import content_digest
+from rmr1.data.runs import RunWriter, open_run
 from rmr1.errors import RunError
+from rmr1.judge.base import list_keys
+from rmr1.judge.describe import describe_run
 from rmr1.records import PreferencePair
 
 ROWS = [
@@ -192,3 +197,56 @@ def test_the_file_of_own_pairs_may_be_anywhere(
 def test_two_files_of_own_pairs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "a.jsonl", "pairs", "b.jsonl", "-m", "scripted:longer"]) == 2
     assert "bench pairs takes one FILE, not 2: a.jsonl, b.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("as_completed", [False, True])
+def test_a_call_that_is_left_early_lets_go_of_its_run(tmp_path: Path, as_completed: bool) -> None:
+    pairs = list(read_pairs(write_rows(tmp_path / "pairs.jsonl", WITH_IDS)))
+    judge, run = Judge("scripted:longer"), tmp_path / "run"
+    handles = len(os.listdir("/proc/self/fd"))
+    call = judge.judge(iter(pairs), run=run, as_completed=as_completed)
+    first = next(call)
+    with pytest.raises(RunError, match="or a call of this one that has not ended"):
+        list(judge.judge(pairs, run=run))
+    call.close()
+    assert len(os.listdir("/proc/self/fd")) == handles and len(read_lines(run)) == 1
+    again = list(judge.judge(pairs, run=run))
+    assert again[0] == first and len(again) == len(read_lines(run)) == len(pairs)
+
+
+def test_a_source_that_breaks_off_leaves_what_is_finished(tmp_path: Path) -> None:
+    pairs = list(read_pairs(write_rows(tmp_path / "pairs.jsonl", WITH_IDS)))
+    judge, run = Judge("scripted:longer"), tmp_path / "run"
+
+    def breaks() -> Iterator[PreferencePair]:
+        yield from pairs[:2]
+        raise ValueError("gone")
+
+    found = []
+    with pytest.raises(ValueError, match="gone"):
+        found.extend(judge.judge(breaks(), run=run))
+    assert [one.pair for one in found] == pairs[:2] and len(read_lines(run)) == 2
+    assert [one.pair for one in judge.judge(pairs, run=run)] == pairs
+
+
+def test_the_stored_file_is_read_once_and_the_data_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = list(read_pairs(write_rows(tmp_path / "pairs.jsonl", WITH_IDS)))
+    judge = Judge("scripted:longer").pair_judge
+    reads: list[str] = []
+
+    def keys() -> Iterator[str]:
+        reads.append("data")
+        return list_keys(pairs)
+
+    def open_again() -> RunWriter:
+        return open_run(tmp_path / "run", describe_run("judge", judge, data=None), keys=keys)
+
+    with open_again() as writer:
+        list(judge.run(pairs, run=writer))
+    stored = runs.iterate_lines
+    monkeypatch.setattr(runs, "iterate_lines", lambda path: (reads.append("stored"), stored(path))[1])
+    with open_again() as writer:
+        assert writer.num_resumed == len(pairs) and not list(judge.run(pairs, run=writer))
+    assert reads == ["stored", "data"]
