@@ -173,7 +173,7 @@ def test_a_resumed_run_is_told_from_a_new_one(
     )
     other = write_pairs(tmp_path / "other.jsonl", 40, seed=1)
     line = complain(capsys, "judge", other, *asked[2:], "--dry-run")
-    assert "data.source was 'pairs.jsonl', now 'other.jsonl'" in line
+    assert "15 of 15 finished items are not in the data as they were judged" in line
     ask(capsys, *asked, "--quiet")
     assert ask(capsys, *asked, "--dry-run")["prompts"] == 0
     assert main([*map(str, asked), "--dry-run"]) == 0

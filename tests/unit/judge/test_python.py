@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from rmr1 import ConfigError, DataError, GenerationError, Judge, Judgment, PreferencePair
-from rmr1.data.keys import item_digest, format_key
+from rmr1.data.keys import format_key, item_digest
 from rmr1.data.runs import RunWriter
 from rmr1.judge.sequence import judge_in_order
 from rmr1.records import Message, assistant, user
