@@ -132,8 +132,13 @@ def test_another_model_prompt_or_data_is_refused_with_the_difference(capsys, tmp
         capsys, *judge(tmp_path, "--family", "direct")
     )
     assert "settings.seed was 0, now 3" in complain(capsys, *judge(tmp_path, "--seed", "3"))
-    write(tmp_path, {**GOOD, "id": "2"})
-    assert "finished items are not in the data" in complain(capsys, *judge(tmp_path))
+    write(tmp_path, GOOD, {**GOOD, "id": "2"})
+    assert main([str(a) for a in judge(tmp_path)]) == 0  # a file that grew goes on
+    capsys.readouterr()
+    write(tmp_path, {**GOOD, "prompt": "Another question?"})
+    assert "2 of 2 finished items are not in the data as they were judged" in complain(
+        capsys, *judge(tmp_path)
+    )
 
 
 def test_a_full_disk(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

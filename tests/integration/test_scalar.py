@@ -279,7 +279,7 @@ def test_a_causal_model_lends_its_backbone(pairs: Path, tmp_path: Path) -> None:
     base = build_model(vocab_size=len(tokenizer), initializer_range=0.05)
     save_model(tmp_path / "base", base, tokenizer)
     recipe = small_recipe(pairs, optim={"name": "adamw", "lr": 1e-30, "epochs": 1})
-    recipe["model"] = {"base": str(tmp_path / "base")}
+    recipe["model"] = {"base": str(tmp_path / "base"), "max_stuck_share": 1}
     recipe["data"]["max_tokens"] = 256
     train(tmp_path / "model", recipe)
     found = weights(tmp_path / "model")
@@ -292,7 +292,7 @@ def test_a_causal_model_lends_its_backbone(pairs: Path, tmp_path: Path) -> None:
     stored, given = (AutoTokenizer.from_pretrained(tmp_path / name) for name in ("model", "base"))
     assert stored.get_vocab() == given.get_vocab() and stored.pad_token_id == given.pad_token_id
     # And from there on with the scalar model itself.
-    recipe["model"] = {"base": str(tmp_path / "model")}
+    recipe["model"]["base"] = str(tmp_path / "model")
     train(tmp_path / "again", recipe)
     assert torch.equal(weights(tmp_path / "again")["score.weight"], found["score.weight"])
 

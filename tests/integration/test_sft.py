@@ -194,7 +194,7 @@ def test_killed_runs_end_with_equal_weights_that_have_moved(
     kill_and_resume(rows, tmp_path / "model", uninterrupted, kills=2, seed=0)
     start = tmp_path / "start"
     still = {"lr": 1e-30, "muon_lr": 1e-30, "steps": 1}
-    train(start, small_recipe(rows, model={"max_stuck_share": 1.0}, optim=still))
+    train(start, small_recipe(rows, model={"max_stuck_share": 1}, optim=still))
     for name, tensor in weights(start).items():
         if "norm" not in name and "bias" not in name:
             moved = (weights(uninterrupted)[name] - tensor).norm() / tensor.norm()
