@@ -91,16 +91,16 @@ def inspect_model(name: str, machine: Machine) -> Checkup:
         faults.append(f"no engine for it: {wanted[0]} needs {', '.join(machine.missing_for(wanted[0]))}")
     if found.weight_bytes is not None:
         least, room = min(found.weight_bytes.values()), find_room(machine)
-        if MARGIN * least > room:
+        if room is not None and MARGIN * least > room:
             faults.append(
                 f"its weights take {format_bytes(least)} at least, and there is room for {format_bytes(room)}"
             )
     return replace(found, engines=can_run, faults=tuple(faults))
 
 
-def find_room(machine: Machine) -> int:
-    """Bytes for a model: of the largest GPU, or of memory."""
-    return max((gpu.free_bytes for gpu in machine.gpus), default=machine.memory_bytes or 0)
+def find_room(machine: Machine) -> int | None:
+    """Bytes for a model: of the largest GPU, or of memory; None if the system does not tell."""
+    return max((gpu.free_bytes for gpu in machine.gpus), default=machine.memory_bytes)
 
 
 def _inspect_served(name: str, rest: str, machine: Machine) -> Checkup:
@@ -136,7 +136,8 @@ def _inspect_served(name: str, rest: str, machine: Machine) -> Checkup:
         fault = f"{url} cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}"
     if fault is None and is_nameless:
         fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
-    elif fault is None and served and model not in served:
+    # A tag that is left out is Ollama's `latest`.
+    elif fault is None and served and not {model, f"{model}:latest"} & set(served):
         near = find_nearest(model, served)
         hint = f"did you mean {near!r}? " if near else ""
         fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"

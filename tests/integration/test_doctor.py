@@ -48,6 +48,20 @@ def test_a_model_is_counted_without_loading_it(capsys: pytest.CaptureFixture[str
     assert "float32" in capsys.readouterr().out
 
 
+def test_memory_that_is_not_known_keeps_nothing_from_judging(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = judge_folder(tmp_path)
+    monkeypatch.setattr("rmr1.doctor._find_gpus", lambda: ())
+    monkeypatch.setattr("rmr1.doctor._read_memory", lambda: None)
+    assert main(["doctor", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "of weights" in told and "fit" not in told
+    monkeypatch.setattr("rmr1.doctor._read_memory", lambda: 1000)
+    assert main(["doctor", str(folder)]) == 1
+    assert "and there is room for" in capsys.readouterr().out
+
+
 def judge_folder(tmp_path: Path) -> Path:
     tokenizer = build_tokenizer("split")
     return save_model(tmp_path / "model", build_model(len(tokenizer)), tokenizer)
@@ -190,7 +204,7 @@ def test_adapters_need_their_base(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 
 class Models(BaseHTTPRequestHandler):
-    status, body = 200, b'{"data": [{"id": "org/judge"}, {"id": "other"}]}'
+    status, body = 200, b'{"data": [{"id": "org/judge"}, {"id": "other"}, {"id": "tagged:latest"}]}'
 
     def do_GET(self) -> None:
         assert self.path == "/v1/models"
@@ -213,6 +227,7 @@ def test_models_on_servers(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
         code, told = check(f"openai:org/judge@{url}")
         assert code == 0 and f"can judge: rmr1 judge pairs.jsonl -m openai:org/judge@{url}" in told
+        assert check(f"openai:tagged@{url}")[0] == 0
         code, told = check(f"openai:org/jugde@{url}")
         assert code == 1
         assert (

@@ -27,7 +27,7 @@ from ..training import write_rows
 
 torch.set_num_threads(1)
 
-HELD_OUT = 16
+HELD_OUT = 6
 INVITATION = "'<|assistant|>'"
 
 
@@ -101,7 +101,7 @@ def test_fine_tuned_behind_an_opened_thought(
         found["held_out_accuracy"],
         found["held_out_unparsed"],
     )
-    assert judged["unparsed"] < HELD_OUT / 2  # it has learnt to close the thought
+    assert judged["accuracy"] > 0 and judged["unparsed"] < HELD_OUT / 2  # it has learnt to close the thought
 
     grpo = {
         "device": "cpu",

@@ -68,6 +68,16 @@ class Truth:
         """Of the tokens of the text's own part, `[N]`."""
         return self._all(text)[range(len(text.own)), list(text.own)]
 
+    def as_written(self, text: Text) -> list[Text]:
+        """The text as it was when each of its own tokens was drawn: another text each time where what a model makes of
+        a token depends on the length of the text, else the whole text."""
+        if not self._states:
+            return [text]
+        tokens, start = text.tokens, len(text.prompt)
+        return [
+            Text(prompt=tokens[:place], own=tokens[place : place + 1]) for place in range(start, len(tokens))
+        ]
+
     @torch.no_grad()
     def greedy_gap(self, text: Text) -> float:
         """By how many nats the tokens of its own part are less likely than the likeliest, at most."""

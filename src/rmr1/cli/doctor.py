@@ -92,9 +92,12 @@ def _print_model(found: Checkup, machine: Machine) -> None:
         )
     if found.architecture is not None:
         for dtype, count in (found.weight_bytes or {}).items():
-            verdict = "fits" if MARGIN * count <= find_room(machine) else "does NOT fit"
-            place = "the largest GPU" if machine.gpus else "memory"
-            rows[dtype] = f"{format_bytes(count)} of weights: {verdict} {place}, without its cache"
+            room, place = find_room(machine), "the largest GPU" if machine.gpus else "memory"
+            weights = f"{format_bytes(count)} of weights"
+            if room is not None:
+                verdict = "fits" if MARGIN * count <= room else "does NOT fit"
+                weights += f": {verdict} {place}, without its cache"
+            rows[dtype] = weights
     for name, text in rows.items():
         if text is not None:
             print(f"  {name:<14} {text}")

@@ -50,7 +50,7 @@ def estimate_moving_share(optimizers: Iterable[torch.optim.Optimizer]) -> float:
 
 
 def check_moving_share(
-    optimizers: Iterable[torch.optim.Optimizer], *, rate: float, most_stuck: float
+    optimizers: Sequence[torch.optim.Optimizer], *, rate: float, most_stuck: float
 ) -> str | None:
     """A warning if steps at the peak rate leave a good part of the weights where they are; else None.
 
@@ -64,7 +64,14 @@ def check_moving_share(
         f"a step at the rate {rate:g} moves at most {format_share(moving)} of the trained weights: for the others it is "
         "less than half the distance between two values of their number format, and rounds to none"
     )
-    advice = 'take model.precision = "bf16", which keeps float32 weights, or a higher rate'
+    is_narrow = any(
+        one.dtype != torch.float32
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for one in group["params"]
+    )
+    kept = 'model.precision = "bf16", which keeps float32 weights, or ' if is_narrow else ""
+    advice = f"take {kept}a higher rate"
     if 1 - moving > most_stuck:
         raise ConfigError(f"{told}; {advice}, or train all the same with model.max_stuck_share = 1")
     return f"{told}; {advice}"

@@ -77,6 +77,8 @@ def test_few_that_move_are_refused_some_are_warned_of_and_all_are_fine() -> None
     assert 'take model.precision = "bf16"' in str(check(1e-5, torch.bfloat16))
     assert check(1e-3, torch.bfloat16) is None
     assert check(1e-6, torch.float32) is None
+    with pytest.raises(ConfigError, match="rounds to none; take a higher rate, or train"):
+        check(1e-30, torch.float32)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
