@@ -190,10 +190,9 @@ def _decode(model: PreTrainedModel, truth: Truth, *, temperature: float) -> Outc
         for row in rows:
             text = Text(prompt=prompt, own=tuple(row.tokens))
             if text not in known:
-                parts = truth.as_written(text)
-                known[text] = torch.cat([truth.logprobs(part).detach() for part in parts])
-                if temperature == 0:  # two logits may each be off
-                    worst = max(worst, *(truth.greedy_gap(part) / 2 for part in parts))
+                known[text], gap = truth.drawn(text)
+                if temperature == 0:
+                    worst = max(worst, gap / 2)  # two logits may each be off
             worst = max(worst, differ(row.logprobs, known[text]))
     return Outcome(difference=worst / truth.tolerance, notes=_read_judging_notes(model))
 

@@ -68,21 +68,16 @@ class Truth:
         """Of the tokens of the text's own part, `[N]`."""
         return self._all(text)[range(len(text.own)), list(text.own)]
 
-    def as_written(self, text: Text) -> list[Text]:
-        """The text as it was when each of its own tokens was drawn: another text each time where what a model makes of
-        a token depends on the length of the text, else the whole text."""
-        if not self._states:
-            return [text]
-        tokens, start = text.tokens, len(text.prompt)
-        return [
-            Text(prompt=tokens[:place], own=tokens[place : place + 1]) for place in range(start, len(tokens))
-        ]
-
     @torch.no_grad()
-    def greedy_gap(self, text: Text) -> float:
-        """By how many nats the tokens of its own part are less likely than the likeliest, at most."""
+    def drawn(self, text: Text) -> tuple[torch.Tensor, float]:
+        """Of each own token as it was drawn, from the text before it: its log-probability, `[N]`; and by how many nats
+        one is less likely than the likeliest there, at most."""
         every = self._all(text)
-        return float((every.max(dim=-1).values - every[range(len(text.own)), list(text.own)]).max())
+        if self._states:  # what is made of a token depends on the length of the text
+            tokens, start = text.tokens, len(text.prompt)
+            every = torch.stack([self._read(tokens[:place])[-1] for place in range(start, len(tokens))])
+        own = every[range(len(text.own)), list(text.own)]
+        return own, float((every.max(dim=-1).values - own).max())
 
     def gradient(self, texts: Sequence[Text], weights: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         """Of the sum of the texts' log-probabilities, each token's times its weight."""
@@ -101,10 +96,14 @@ class Truth:
 
     def _all(self, text: Text) -> torch.Tensor:
         """Log-probabilities `[N, V]` at the places of its own part."""
+        return self._read(text.tokens)[len(text.prompt) - 1 : -1]
+
+    def _read(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Log-probabilities `[T, V]` behind each token of a text that is read afresh."""
         for module, state in self._states:
             module.__dict__.update(copy.deepcopy(state))
-        logits = self.model(input_ids=torch.tensor([text.tokens]), use_cache=False).logits[0].float()
-        return logits[len(text.prompt) - 1 : -1].log_softmax(dim=-1)
+        logits = self.model(input_ids=torch.tensor([list(tokens)]), use_cache=False).logits[0].float()
+        return logits.log_softmax(dim=-1)
 
     @torch.no_grad()
     def _measure_noise(self) -> float:
