@@ -135,7 +135,8 @@ class Ours:
         self._group = ScoredGroup(
             task=self._task,
             samples=[
-                Sample(tokens=one, logprobs=[0.0] * spec.length, text="", is_cut=True) for one in samples
+                Sample(tokens=one, logprobs=_score(self.model, prompt, one), text="", is_cut=True)
+                for one in samples
             ],
             judged=(),
             rewards=[Reward(values={}, total=reward) for reward in rewards],
@@ -157,6 +158,14 @@ class Ours:
             stack.enter_context(clock.phase("optimizer"))
             _, (norm,) = learner.update(batches, 1.0, rollout=1)
         return norm
+
+
+@torch.no_grad()
+def _score(model: Any, prompt: list[int], own: list[int]) -> list[float]:
+    """The log-probabilities that a sampler would have kept."""
+    logits = model(torch.tensor([[*prompt, *own]], device=model.device)).logits[0, len(prompt) - 1 : -1]
+    picked = logits.float().log_softmax(dim=-1)[range(len(own)), own]
+    return picked.tolist()
 
 
 def _build_task(prompt: list[int], length: int) -> Task:

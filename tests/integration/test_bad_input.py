@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -176,3 +178,18 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
     with pytest.raises(RunError):
         main(["--debug", "show", str(tmp_path)])
+
+
+def test_what_was_piped_in_is_called_standard_input(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Piped:
+        buffer = io.BytesIO(b"no json\n")
+
+    monkeypatch.setattr(sys, "stdin", Piped())
+    assert "standard input:1: " in complain(capsys, "judge", "-", "-m", "scripted:longer")
+
+
+def test_half_a_pair_and_a_file_for_a_run(capsys, tmp_path: Path) -> None:
+    one = ("judge", "-m", "scripted:longer", "--question", "q", "--a", "x")
+    assert "--b missing" in complain(capsys, *one)
+    write(tmp_path, GOOD)
+    assert "p.jsonl: is a file" in complain(capsys, "show", tmp_path / "p.jsonl")

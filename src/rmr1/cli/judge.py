@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.dry_run import print_dry_run
     from rmr1.cli.session import list_sources, refuse_foreign, scan_pairs, spool_standard_input
     from rmr1.cli.stored import find_summary, read_command
-    from rmr1.errors import ConfigError
+    from rmr1.errors import ConfigError, DataError
 
     one_pair = (arguments.question, arguments.a, arguments.b)
     if arguments.pairs and any(text is not None for text in one_pair):
@@ -69,6 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
     config.judge_settings()  # a wrong setting is said before the data are read
     if not arguments.pairs:
         if any(text is None for text in one_pair):
+            if any(text is not None for text in one_pair):
+                flags = zip(("--question", "--a", "--b"), one_pair, strict=True)
+                missing = " and ".join(name for name, text in flags if text is None)
+                raise ConfigError(f"{missing} missing; one pair takes --question, --a and --b")
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
         pairs = [_one_pair(*one_pair)]
         refuse_foreign(config, pairs)
@@ -98,6 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
         if stored is not None and (summary := find_summary(arguments, config, stored, source)) is not None:
             return _print_stored(arguments, summary, config.data.limit)
         return _run_to_folder(arguments, config, source, stored)
+    except DataError as error:
+        if spooled is None or str(error.path) != str(spooled):
+            raise
+        raise DataError(error.message, path="standard input", line=error.line) from None
     finally:
         if spooled:
             spooled.unlink(missing_ok=True)

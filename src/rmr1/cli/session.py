@@ -65,9 +65,10 @@ def scan_pairs(sources: Sequence[str], config: DataConfig, *, is_piped: bool = F
     """
     errors: list[DataError] = []
     total = sum(1 for _ in _read(sources, config, errors))
-    name = ", ".join(sources)
+    name = "standard input" if is_piped else ", ".join(sources)
     for error in errors[:SHOWN_ERRORS]:
-        print(f"rmr1: {error}", file=sys.stderr)
+        shown = DataError(error.message, path=name, line=error.line) if is_piped else error
+        print(f"rmr1: {shown}", file=sys.stderr)
     if errors and not config.skip_invalid:
         raise DataError(
             f"{len(errors)} of {total + len(errors)} rows cannot be read (the first are shown above); "

@@ -214,10 +214,9 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RUN_FILE
     try:
         return loads(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(
-            f"{folder}: not a run folder (no {RUN_FILE}); expected a folder made with -o"
-        ) from None
+    except (FileNotFoundError, NotADirectoryError):
+        what = "it is a file" if Path(folder).is_file() else f"no {RUN_FILE}"
+        raise RunError(f"{folder}: not a run folder ({what}); expected a folder made with -o") from None
     except ValueError:
         raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
 

@@ -23,7 +23,7 @@ from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, NOTE, resolve_model
 from rmr1.models.words import look_ahead, refuse_foreign
 from rmr1.prompts import PromptFamily, load_family
-from rmr1.records import Judgment, PreferencePair
+from rmr1.records import Judgment, Label, PreferencePair
 
 _SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
 _STREAM_START = 8
@@ -120,7 +120,13 @@ class Judge:
         return next(self.judge([pair]))
 
     def judge(
-        self, pairs: Any, *, run: str | Path | None = None, as_completed: bool = False
+        self,
+        pairs: Any,
+        *,
+        run: str | Path | None = None,
+        as_completed: bool = False,
+        columns: Mapping[str, str] | None = None,
+        labels: Mapping[str, Label] | None = None,
     ) -> Iterator[Judgment]:
         """Yield a judgment for every pair, in the order of the pairs; one that failed says so in its place.
 
@@ -131,13 +137,15 @@ class Judge:
             pairs: whatever `rmr1.read_pairs` reads: a path, a DataFrame, a dataset, rows or `PreferencePair`s. What can
                 be read twice is read whole before the model is asked; a generator is read as the model asks.
             as_completed: yield each as it finishes, in any order.
+            columns: our column name to the data's, as in `{"prompt": "question", "chosen": "good", "rejected": "bad"}`.
+            labels: what the values of the label's column mean, as in `{"1": "A", "2": "B"}`.
 
         Raises:
             DataError: `pairs` cannot be read; nothing was asked.
             RunError: the folder was made in another way, or holds judgments of pairs that are not given.
         """
         self._require_open()
-        source = self._read(pairs)
+        source = self._read(pairs, partial(read_pairs, columns=columns, labels=labels))
         return self._judge(source, run, as_completed=as_completed)
 
     def _judge(
@@ -201,25 +209,25 @@ class Judge:
     def _name(self) -> str:
         return JUDGE if self._loaded is None else self._loaded.name
 
-    def _read(self, pairs: Any) -> Iterator[PreferencePair]:
+    def _read(self, pairs: Any, read: Callable[[Any], Iterator[PreferencePair]]) -> Iterator[PreferencePair]:
         """
         Raises:
             DataError: it is no source of pairs, or a row of what can be read twice is none.
         """
         if can_be_read_twice(pairs):
             try:
-                for _ in read_pairs(pairs):
+                for _ in read(pairs):
                     pass
             except DataError as error:
                 if error.line is None:
                     raise
                 raise DataError(f"{error.message}; {_SKIP}", path=error.path, line=error.line) from None
             if self._is_default:
-                self._refuse_foreign(read_pairs(pairs))
-            return read_pairs(pairs)
+                self._refuse_foreign(read(pairs))
+            return read(pairs)
         if not self._is_default:
-            return read_pairs(pairs)
-        first, found = look_ahead(read_pairs(pairs), _STREAM_START)
+            return read(pairs)
+        first, found = look_ahead(read(pairs), _STREAM_START)
         self._refuse_foreign(first)
         return found
 

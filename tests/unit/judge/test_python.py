@@ -291,3 +291,23 @@ def test_messages_of_records_and_dicts_mix() -> None:
         [Message(role="user", content="q"), {"role": "assistant", "content": "x"}, user("r")], "a", "bb"
     )
     assert [one.role for one in found.pair.prompt] == ["user", "assistant", "user"]
+
+
+def test_own_column_names_are_said_where_the_pairs_are_given() -> None:
+    frame = [{"q": f"q{number}", "good": "a longer answer", "bad": "b"} for number in range(2)]
+    columns = {"prompt": "q", "chosen": "good", "rejected": "bad"}
+    found = list(Judge("scripted:longer").judge(frame, columns=columns))
+    assert [one.winner for one in found] == ["A", "A"]
+    marked = [{"prompt": "q", "response_a": "a longer answer", "response_b": "b", "label": 2}]
+    (one,) = Judge("scripted:longer").judge(marked, labels={"1": "A", "2": "B"})
+    assert one.pair.label == "B"
+
+
+def test_a_dead_server_is_one_error_with_nothing_behind_it() -> None:
+    judge = Judge("openai:x@http://127.0.0.1:9/v1", options={"max_retries": 0})
+    with pytest.raises(GenerationError) as raised:
+        judge.compare("q", "a", "bb")
+    link: BaseException | None = raised.value
+    while link is not None:
+        assert not isinstance(link, BaseExceptionGroup)
+        link = link.__context__

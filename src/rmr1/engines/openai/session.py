@@ -146,13 +146,16 @@ class ChatSession:
             if form.is_over and not done[0].text:
                 done += [replace(done[0], billed=None)] * (params.num_samples - len(done))
         rest = range(len(done), params.num_samples)
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self._complete(request, messages, form, sample, 1)) for sample in rest
                 ]
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+            failure = errors.exceptions[0]
+        if failure is not None:  # raised out here, so that no group stands behind it in a notebook
+            raise failure
         for task in tasks:
             done += task.result()
         return tuple(done)
