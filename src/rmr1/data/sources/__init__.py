@@ -195,8 +195,7 @@ def _advise(names: tuple[str, ...]) -> str:
                 for ours, theirs in mapping.items()
                 if ours != theirs
             )
-            columns = {ours: theirs for ours, theirs in mapping.items() if ours != theirs}
-            return f"{seen}; if they mean what they say, pass {flags} (in Python columns={columns})"
+            return f"{seen}; if they mean what they say, pass {flags}"
     nearest = max(READERS, key=lambda reader: _overlap(reader, names))
     missing = [column for column in nearest.columns if column not in names]
     if _overlap(nearest, names) < 0.5:
