@@ -102,7 +102,7 @@ class Overlap:
 
     @property
     def share(self) -> float:
-        """Of the items of the run that holds more."""
+        """The shared part of the items of the run that holds more, in [0, 1]."""
         return self.shared / max(self.new, self.old, 1)
 
 

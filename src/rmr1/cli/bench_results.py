@@ -155,7 +155,7 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
 
 
 def _source_of(job: Job) -> Path:
-    """Where the judgments are."""
+    """The place of the judgments."""
     source = job.folder or job.source
     if source is None:
         raise ConfigError("-o RUN is missing")

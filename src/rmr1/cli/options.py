@@ -6,7 +6,7 @@ import argparse
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Which judge, how it is asked and how it runs."""
+    """Add the flags that say which judge is asked, and how it is asked and runs."""
     group = parser.add_argument_group("judge")
     group.add_argument(
         "-m",
@@ -158,7 +158,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where settings come from: flags over --set over --config over defaults."""
+    """Add the flags that name settings; flags go before --set, --set before --config, --config before defaults."""
     group = parser.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="a TOML file with these settings; flags win over it")
     group.add_argument(

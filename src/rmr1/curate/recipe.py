@@ -40,7 +40,7 @@ class Bounds(Section):
 
 
 class FilterRecipe(Section):
-    """Which pairs stay. `[filters]` holds for all sources, `[sources.NAME.filters]` wins over it key by key."""
+    """Rules for the pairs that stay. `[filters]` holds for all sources, `[sources.NAME.filters]` wins over it key by key."""
 
     keep_sources: tuple[str, ...] | None = None
     """Names that the rows' own `source` may have, as patterns (`magpie_*`)."""
