@@ -39,7 +39,7 @@ from rmr1.train.grpo.objective import compute_loss, spread, token_weights
 from rmr1.train.grpo.options import build_objective
 from rmr1.train.grpo.plan import GrpoPlan
 from rmr1.train.grpo.recipe import build_grpo_recipe
-from rmr1.train.grpo.rewards import Reward
+from rmr1.rewards import Reward
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import Task, TaskCounts

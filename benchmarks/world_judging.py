@@ -14,7 +14,7 @@ from rmr1.engines.reader import read_end_tokens
 from rmr1.prompts import load_family
 from rmr1.train.grpo.plan import build_grpo_plan, build_reader
 from rmr1.train.grpo.recipe import build_grpo_recipe
-from rmr1.train.grpo.rewards import Judged
+from rmr1.rewards import Judged
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.tasks import Task, TaskMaker
 

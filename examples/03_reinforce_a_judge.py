@@ -17,7 +17,7 @@ from rmr1.train.grpo.objective import Objective
 from rmr1.train.grpo.plan import build_grpo_plan
 from rmr1.train.grpo.policy import GroupLoss
 from rmr1.train.grpo.recipe import build_grpo_recipe
-from rmr1.train.grpo.rewards import build_rewards, compute_rewards
+from rmr1.rewards import build_rewards, compute_rewards
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.rows import pack_groups
 from rmr1.train.grpo.tasks import take_tasks

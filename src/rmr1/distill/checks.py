@@ -16,8 +16,8 @@ from rmr1.distill.hints import find_hint
 from rmr1.distill.items import Item
 from rmr1.distill.recipe import SelectRecipe
 from rmr1.records import JudgePrompt, Vote
-from rmr1.train.grpo.rewards.samples import Judged, read_sample
-from rmr1.train.grpo.rewards.terms import QUOTE_WORDS, reward_format, reward_rubric
+from rmr1.rewards.samples import Judged, read_sample
+from rmr1.rewards.terms import QUOTE_WORDS, reward_format, reward_rubric
 from rmr1.verdicts.grounding import is_grounded
 from rmr1.verdicts.trace import read_outline
 

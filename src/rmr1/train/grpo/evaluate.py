@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmr1.train.grpo.rewards import Judged
+from rmr1.rewards import Judged
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.tasks import Task
 from rmr1.train.processes import gather

@@ -8,7 +8,7 @@ from typing import Any
 
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup
 from rmr1.train.grpo.policy import STATS
-from rmr1.train.grpo.rewards import summarize_rewards
+from rmr1.rewards import summarize_rewards
 
 
 def summarize_rollout(scored: Sequence[ScoredGroup]) -> dict[str, Any]:

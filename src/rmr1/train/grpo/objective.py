@@ -16,7 +16,7 @@ Options, each a setting of `rmr1.train.grpo.options.Objective`:
 - `scale="none"`: advantages are not divided by the standard deviation (arXiv 2503.20783);
 - `overlong="mask"`: completions cut off at the token limit teach nothing. They have no part in their
   group's mean and no loss, and still count in the mini-batch's size: the others do not weigh more for it.
-  To penalise them is a reward (`rmr1.train.grpo.rewards`);
+  To penalise them is a reward (`rmr1.rewards`);
 - `importance`: where sampler and trainer give the same weights different probabilities, each token's
   surrogate is multiplied by exp(trainer - sampler), cut to `importance_cap` ("truncate") or set to 0 above
   it ("mask"). The log-probabilities compared are those of the weights that sampled;

@@ -17,7 +17,7 @@ from rmr1.records import Label
 from rmr1.settings import Names, Place, Section, rule
 from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
-from rmr1.train.grpo.rewards import PAPER, find_unknown_term
+from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
@@ -181,7 +181,7 @@ class GrpoRecipe(Section):
     rewards: Annotated[dict[str, float], Names(_find_missing_reward)] = Field(
         default_factory=lambda: dict(PAPER)
     )
-    """Weight of each term; see `rmr1.train.grpo.rewards`."""
+    """Weight of each term; see `rmr1.rewards`."""
     overlong_buffer: int = Field(default=0, ge=0)
     """Tokens before the limit at which the reward `overlong` begins to fall."""
     optim: TunerRecipe = TunerRecipe()

@@ -19,7 +19,7 @@ from rmr1.engines.base import SamplingParams
 from rmr1.engines.decode import PromptRequest, RowRequest, decode
 from rmr1.engines.reader import derive_seed, find_opening
 from rmr1.engines.tokens import Endings, TextStream
-from rmr1.train.grpo.rewards import Judged, read_sample
+from rmr1.rewards import Judged, read_sample
 from rmr1.train.grpo.tasks import Task
 from rmr1.verdicts.stop import StopWatcher
 

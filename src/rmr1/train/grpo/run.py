@@ -31,7 +31,7 @@ from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.grpo.rewards import Judged, Reward, compute_rewards, needs_both_orders
+from rmr1.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.memory import peak_memory_gb

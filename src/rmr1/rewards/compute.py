@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.rewards.own import load_own
-from rmr1.train.grpo.rewards.samples import Judged
-from rmr1.train.grpo.rewards.terms import TERMS, build_overlong
+from rmr1.rewards.own import load_own
+from rmr1.rewards.samples import Judged
+from rmr1.rewards.terms import TERMS, build_overlong
 
 PAPER: Mapping[str, float] = {"verdict": 1.0}
 """RM-R1's reward: right or wrong, and nothing else."""
@@ -43,7 +43,7 @@ def build_rewards(
 ) -> tuple[Term, ...]:
     """The terms that these names and weights ask for, in order.
 
-    A name with a colon is a user's own function (`rmr1.train.grpo.rewards.own`). The last two settings are
+    A name with a colon is a user's own function (`rmr1.rewards.own`). The last two settings are
     for the term `overlong`: the token limit of a sample, and how many tokens before it the penalty begins.
 
     Raises:

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.rewards.samples import Judged
+from rmr1.rewards.samples import Judged
 
 _LARGEST = sys.float_info.max
 

@@ -13,7 +13,7 @@ import pytest
 from rmr1.errors import ConfigError
 from rmr1.prompts.render import render_prompt
 from rmr1.records import Order, PreferencePair, assistant, user
-from rmr1.train.grpo.rewards import (
+from rmr1.rewards import (
     TERMS,
     Judged,
     build_rewards,
