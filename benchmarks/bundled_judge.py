@@ -4,7 +4,7 @@
     .venv/bin/python benchmarks/bundled_judge.py --card               and into the model card
     .venv/bin/python benchmarks/bundled_judge.py --judge DIR --scalar DIR --pairs 500
 
-Judgments are stored under -o; the same command goes on where it was stopped. What is counted: `rmr1.bench.world`.
+Judgments are stored under -o; the same command goes on where it was stopped. What is counted: `rmr1.bench.tasks.world`.
 Splits: test (new questions), test_templates (also wordings that no training item has), test_words (also nouns and
 names that no training item has).
 """
@@ -19,10 +19,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rmr1.bench.world import OVERALL, ROWS, WorldFigures, format_share, judge_items, measure
+from rmr1.bench.tasks.world import OVERALL, ROWS, WorldFigures, format_share, judge_items, measure
 from rmr1.cli.progress import Progress
 from rmr1.judge import JudgeSettings, load_judge
-from rmr1.judge.describe import library_versions
+from rmr1.judge.identity import library_versions
 from rmr1.judge.load import default_settings
 from rmr1.models import JUDGE, SCALAR, resolve_model
 from rmr1.world import sample_pairs

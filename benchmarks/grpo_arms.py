@@ -28,10 +28,11 @@ import transformers
 from grpo_meters import Clock, Kept, read_peak, reset_peak
 from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
+from rmr1.attention import shared_prompt as attention
 from rmr1.engines.base import Request
-from rmr1.engines.reader import Prepared
+from rmr1.engines.hf.reader import Prepared
 from rmr1.records import JudgePrompt, Message, PreferencePair
-from rmr1.train.grpo import attention
+from rmr1.rewards import Reward
 from rmr1.train.grpo.advantages import normalize_group
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.logprobs import token_logprobs
@@ -39,7 +40,6 @@ from rmr1.train.grpo.objective import compute_loss, spread, token_weights
 from rmr1.train.grpo.options import build_objective
 from rmr1.train.grpo.plan import GrpoPlan
 from rmr1.train.grpo.recipe import build_grpo_recipe
-from rmr1.rewards import Reward
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import Task, TaskCounts

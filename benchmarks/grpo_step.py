@@ -60,7 +60,7 @@ from grpo_arms import ARMS, LR, OURS, PHASES, Spec
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from rmr1.train.grpo.shapes import ModelShape, compute_saving, count_row_flops, read_shape
+from rmr1.forecast.shape import ModelShape, compute_saving, count_row_flops, read_shape
 
 
 def _shape(vocabulary: int, hidden: int, inner: int, layers: int, heads: int) -> dict[str, int]:

@@ -28,13 +28,13 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from rmr1.data.runs import open_run
 from rmr1.engines.base import Engine, SamplingParams
 from rmr1.judge.compare import cast_vote
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Generation, PreferencePair, assistant, user
+from rmr1.store.runs import open_run
 
 SHAPES: dict[str, dict[str, Any]] = {
     "1m": {
@@ -281,7 +281,7 @@ def replace_length(wanted: Any, length: int) -> Any:
 def measure_transformers(
     folder: Path, pairs: list[PreferencePair], new: int, device: str, one_by_one: list[Clocked | None]
 ) -> None:
-    from rmr1.engines.transformers import TransformersEngine
+    from rmr1.engines.hf.engine import TransformersEngine
 
     engine = TransformersEngine(str(folder), device=device)
     for sampling, slow in zip(settings_to_try(new), one_by_one, strict=True):

@@ -28,9 +28,9 @@ import torch
 import transformers
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from rmr1.engines import shared
+from rmr1.attention import shared_cache as shared
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.decode import PromptRequest, RowRequest, decode
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 4096,

@@ -36,11 +36,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rmr1.bench.outcomes import Part
-from rmr1.data.codec import dump_record, dumps
-from rmr1.data.keys import content_digest, format_key
-from rmr1.data.runs import JUDGMENTS_FILE, RUN_FILE
 from rmr1.judge.compare import cast_vote, decide
 from rmr1.records import Generation, Judgment, Order, PreferencePair, Vote, assistant, swap_label, user
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.keys import content_digest, format_key
+from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE
 
 ARMS = ("decode", "score", "bootstrap", "compare")
 RIGHT, NO_VERDICT = 0.75, 0.01
@@ -126,9 +126,9 @@ def measure(arm: str, name: str, *runs: str) -> dict[str, Any]:
 
     from rmr1.bench.base import score_outcomes
     from rmr1.bench.compare import compare_runs
-    from rmr1.bench.pairs import PAIRS
-    from rmr1.bench.rmb import RMB
-    from rmr1.data.rulings import read_rulings
+    from rmr1.bench.tasks.pairs import PAIRS
+    from rmr1.bench.tasks.rmb import RMB
+    from rmr1.store.rulings import read_rulings
 
     benchmark = {"rmb": RMB, "pairs": PAIRS}[name]
     run = Path(runs[0])
@@ -170,7 +170,7 @@ def array_bytes(part: Part) -> int:
 
 
 def rmb_judgments(data: Path, seed: int) -> Iterator[dict[str, Any]]:
-    from rmr1.bench.rmb import read_rmb
+    from rmr1.bench.tasks.rmb import read_rmb
 
     draw = random.Random(seed)
     votes = make_votes()

@@ -46,10 +46,10 @@ from rmr1.bench.base import OFFICIAL_RULE, Benchmark, score_outcomes
 from rmr1.bench.compare import compare_outcomes
 from rmr1.bench.draws import estimate_intervals
 from rmr1.bench.outcomes import Measure, Outcomes, Part, drop_lone_prompts, estimate_values, number_prompts
-from rmr1.bench.rmb import INSIDE
 from rmr1.bench.run import load_benchmark
-from rmr1.data.codec import dump_record
-from rmr1.data.rulings import CastVote, Ruling, number_prompt
+from rmr1.bench.tasks.rmb import INSIDE
+from rmr1.store.codec import dump_record
+from rmr1.store.rulings import CastVote, Ruling, number_prompt
 
 REAL = ("rmb", "rm-bench", "judgebench")
 NOT_AT_HAND = {"math": 529, "code": 228}

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from rmr1.engines.loading import load_checkpoint
-from rmr1.engines.reader import read_end_tokens
+from rmr1.engines.hf.loading import load_checkpoint
+from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.prompts import load_family
+from rmr1.rewards import Judged
 from rmr1.train.grpo.plan import build_grpo_plan, build_reader
 from rmr1.train.grpo.recipe import build_grpo_recipe
-from rmr1.rewards import Judged
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.tasks import Task, TaskMaker
 

@@ -21,7 +21,7 @@ from transformers import (
     Qwen2ForSequenceClassification,
 )
 
-from rmr1.engines.proof.judging import judging_paths
+from rmr1.attention.proof.judging import judging_paths
 
 # Tensors this small gain nothing from threads, and lose much where the cores are busy.
 torch.set_num_threads(1)

@@ -16,7 +16,6 @@ from rmr1.records import Judgment
 
 if TYPE_CHECKING:
     from rmr1.data import read_candidates, read_pairs
-    from rmr1.data.runs import read_judgments
     from rmr1.engines import SamplingParams
     from rmr1.errors import CheckpointError, ConfigError, DataError, GenerationError, RMR1Error, RunError
     from rmr1.judge import Judge
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
         Vote,
     )
     from rmr1.rewards import reward_verdict
+    from rmr1.store.runs import read_judgments
     from rmr1.verdicts import parse_verdict
 
 _HOMES = {
@@ -56,7 +56,7 @@ _HOMES = {
     "Vote": "records",
     "parse_verdict": "verdicts",
     "read_candidates": "data",
-    "read_judgments": "data.runs",
+    "read_judgments": "store.runs",
     "read_pairs": "data",
     "render_prompt": "prompts",
     "reward_verdict": "rewards",

@@ -21,7 +21,7 @@ from rmr1.named import find_missing_model, find_missing_teacher
 from rmr1.nearest import find_nearest
 
 if TYPE_CHECKING:
-    from rmr1.engines.loading import Kind
+    from rmr1.engines.hf.loading import Kind
 
 MARGIN = 1.2
 """Weights times this is taken for what a model needs beside its cache: buffers, activations."""
@@ -152,14 +152,14 @@ def _list_served(served: tuple[str, ...] | None) -> str:
 
 
 def _inspect_adapter(name: str, folder: Path, machine: Machine) -> Checkup:
-    from rmr1.engines.weights import inspect_weights
+    from rmr1.engines.hf.weights import inspect_weights
 
     found = Checkup(name=name, kind="adapter")
     weights = inspect_weights(folder, prefix="adapter_")
     faults = list(weights.faults)
     base = None
     try:
-        from rmr1.engines.lora import read_adapter
+        from rmr1.engines.hf.lora import read_adapter
 
         read_adapter(folder)
         base = json.loads((folder / "adapter_config.json").read_bytes()).get("base_model_name_or_path")
@@ -190,8 +190,8 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         from transformers import AutoConfig
 
         from rmr1.engines.base import is_scalar
-        from rmr1.engines.loading import choose_class, describe_checkpoint, has_tokenizer_files, quiet
-        from rmr1.engines.weights import inspect_weights
+        from rmr1.engines.hf.loading import choose_class, describe_checkpoint, has_tokenizer_files, quiet
+        from rmr1.engines.hf.weights import inspect_weights
     except ImportError as error:
         told = f"looking at a model needs {error.name}, which is not installed; pip install 'rmr1[hf]'"
         return replace(found, faults=(told,))
@@ -265,7 +265,7 @@ def _find_cached(name: str) -> Path | None:
 def _load_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
-    from rmr1.engines.loading import quiet
+    from rmr1.engines.hf.loading import quiet
 
     try:
         with quiet():

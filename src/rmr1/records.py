@@ -120,7 +120,7 @@ def swap_label(label: Any, order: Order = "swapped") -> Any:
 
 RATED = "rated"
 RATED_PUBLISHED = "rated-published"
-"""The `Judgment.rule` of ratings that a judge wrote about each answer alone (`rmr1.judge.ratings`)."""
+"""The `Judgment.rule` of ratings that a judge wrote about each answer alone (`rmr1.judge.pointwise`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

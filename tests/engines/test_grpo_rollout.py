@@ -20,7 +20,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.reader import Prepared, RequestReader, read_end_tokens
+from rmr1.engines.hf.reader import Prepared, RequestReader, read_end_tokens
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import PreferencePair, assistant, user
 from rmr1.train.grpo.rollout import Sample, Sampler

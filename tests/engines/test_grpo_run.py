@@ -19,7 +19,7 @@ pytest.importorskip("accelerate")
 
 import torch
 
-from rmr1.train.grpo.attention import shared_prompt_attention
+from rmr1.attention.shared_prompt import shared_prompt_attention
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
 from rmr1.train.grpo.plan import build_grpo_plan
 from rmr1.train.grpo.recipe import build_grpo_recipe

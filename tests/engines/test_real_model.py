@@ -26,8 +26,8 @@ if not HAS_VLLM:
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.openai import OpenAIEngine
-from rmr1.engines.transformers import TransformersEngine
 from rmr1.engines.vllm import VLLMEngine
 from tests.engines.vllm_server import NAME, serve
 

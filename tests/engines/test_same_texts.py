@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rmr1.bench.rmb import read_rmb
+from rmr1.bench.tasks.rmb import read_rmb
 from rmr1.engines.base import Engine, SamplingParams
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings
@@ -19,8 +19,8 @@ from tests.engines.conftest import HAS_VLLM
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
 
+from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.openai import OpenAIEngine
-from rmr1.engines.transformers import TransformersEngine
 from rmr1.engines.vllm import VLLMEngine
 from tests.engines.vllm_server import NAME, serve
 

@@ -19,9 +19,9 @@ from tests.engines.conftest import ANSWERS, AT_VERDICT, HAS_VLLM
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
 
-from rmr1.engines import transformers as transformers_engine
-from rmr1.engines.reader import derive_seed
-from rmr1.engines.transformers import TransformersEngine
+from rmr1.engines.hf import engine as transformers_engine
+from rmr1.engines.hf.engine import TransformersEngine
+from rmr1.engines.hf.reader import derive_seed
 from rmr1.engines.vllm import VLLMEngine
 
 LONG = "a long question of many words, told again and again " * 6

@@ -22,7 +22,7 @@ from tests.tiny_models import BEGIN, END, build_model, build_tokenizer, save_mod
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
 
-from rmr1.engines.transformers import TransformersEngine
+from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.vllm import VLLMEngine
 
 

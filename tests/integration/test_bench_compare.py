@@ -9,16 +9,16 @@ import pytest
 
 from rmr1.bench.compare import compare_runs, find_source
 from rmr1.bench.gates import check_baseline
-from rmr1.bench.judgebench import JUDGEBENCH
-from rmr1.bench.metrics import mcnemar_test
-from rmr1.bench.pairs import PAIRS
 from rmr1.bench.recorded import read_recorded
 from rmr1.bench.run import open_benchmark_run, score_finished
-from rmr1.data.runs import read_judgments
+from rmr1.bench.tasks.judgebench import JUDGEBENCH
+from rmr1.bench.tasks.pairs import PAIRS
 from rmr1.engines.scripted import load_scripted
 from rmr1.errors import DataError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family
+from rmr1.stats import mcnemar_test
+from rmr1.store.runs import read_judgments
 from tests.integration.runs import write_pairs
 from tests.unit.bench.judgments import run_benchmark
 

@@ -7,20 +7,20 @@ from collections import Counter
 
 import pytest
 
-from rmr1.bench import rewardbench, rmbench
 from rmr1.bench.base import score_outcomes
-from rmr1.bench.judgebench import OFFICIAL, category_of, read_judgebench
-from rmr1.bench.metrics import wilson_interval
-from rmr1.bench.rmb import read_rmb
-from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import count_pairs, load_benchmark, open_benchmark_run
+from rmr1.bench.tasks import rewardbench, rmbench
+from rmr1.bench.tasks.judgebench import OFFICIAL, category_of, read_judgebench
+from rmr1.bench.tasks.rmb import read_rmb
+from rmr1.bench.tasks.rmb_sizes import SIZES
 from rmr1.cli.main import main
-from rmr1.data.codec import dump_record
-from rmr1.data.rulings import CastVote, Ruling, number_prompt
-from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import load_scripted
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family
+from rmr1.stats import wilson_interval
+from rmr1.store.codec import dump_record
+from rmr1.store.rulings import CastVote, Ruling, number_prompt
+from rmr1.store.runs import read_judgments
 from tests.unit.bench.judgments import run_benchmark
 
 pytestmark = pytest.mark.shared

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from rmr1.data import read_pairs
-from rmr1.data.codec import dump_record, dumps
-from rmr1.data.runs import read_judgments
 from rmr1.records import Judgment
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.runs import read_judgments
 
 from .runs import kill_at_random, rmr1
 

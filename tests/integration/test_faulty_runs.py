@@ -22,11 +22,11 @@ import pytest
 
 pytest.importorskip("httpx")
 
-from rmr1.data.codec import load_record
-from rmr1.data.runs import read_judgments
 from rmr1.judge.summary import list_failures
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Judgment
+from rmr1.store.codec import load_record
+from rmr1.store.runs import read_judgments
 
 from .faulty_server import ANSWERED, FAULTS, LOSSY, Answer, Call, FaultyServer, completion, failure, misbehave
 from .runs import kill_when, rmr1, write_pairs

@@ -16,11 +16,11 @@ pytest.importorskip("accelerate")
 import torch
 from safetensors.torch import load_file
 
+from rmr1.attention import shared_cache as shared
+from rmr1.attention.shared_prompt import shared_prompt_attention
 from rmr1.cli.main import main
-from rmr1.engines import shared
 from rmr1.errors import CheckpointError, ConfigError, DataError, RunError
 from rmr1.train.checkpoints import read_best, write_best
-from rmr1.train.grpo.attention import shared_prompt_attention
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
 from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan

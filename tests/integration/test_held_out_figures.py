@@ -14,9 +14,9 @@ pytest.importorskip("accelerate")
 import torch
 
 from rmr1.cli.main import main
-from rmr1.data.codec import dump_record
 from rmr1.models import bundled_judge
 from rmr1.prompts import render_prompt
+from rmr1.store.codec import dump_record
 from rmr1.train.grpo.recipe import build_grpo_recipe
 from rmr1.train.grpo.run import run_grpo
 from rmr1.train.recipe import build_recipe

@@ -11,7 +11,7 @@ import pytest
 
 from rmr1.cli.main import main
 from rmr1.cli.stored import read_command
-from rmr1.data.runs import read_judgments
+from rmr1.store.runs import read_judgments
 
 Place = pytest.MonkeyPatch
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rmr1.cli.main import main
-from rmr1.data.codec import dumps
+from rmr1.store.codec import dumps
 
 from .faulty_server import Answer, Call, FaultyServer, completion
 from .runs import final_records, kill_all_over, write_pairs

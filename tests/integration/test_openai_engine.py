@@ -18,7 +18,6 @@ import pytest
 
 pytest.importorskip("httpx")
 
-from rmr1.data.runs import open_run, read_judgments
 from rmr1.engines import Request, SamplingParams
 from rmr1.engines.openai import OpenAIEngine
 from rmr1.errors import GenerationError
@@ -28,6 +27,7 @@ from rmr1.judge.settings import JudgeSettings
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.prompts import load_family
 from rmr1.records import Generation, ImagePart, Message, PreferencePair, TextPart, Usage, assistant, user
+from rmr1.store.runs import open_run, read_judgments
 from tests.integration.faulty_server import (
     ANSWERED,
     FAULTS,

@@ -13,12 +13,12 @@ from collections import Counter
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.judgebench import JUDGEBENCH as JUDGEBENCH_BENCHMARK
 from rmr1.bench.llmbar import read_llmbar_outputs, read_llmbar_pairs
 from rmr1.bench.recorded import UNEXPLAINED, compare_recorded, read_recorded
-from rmr1.bench.rmb import RMB
-from rmr1.bench.rmb_sizes import SIZES
 from rmr1.bench.run import score_finished
+from rmr1.bench.tasks.judgebench import JUDGEBENCH as JUDGEBENCH_BENCHMARK
+from rmr1.bench.tasks.rmb import RMB
+from rmr1.bench.tasks.rmb_sizes import SIZES
 
 pytestmark = pytest.mark.shared
 

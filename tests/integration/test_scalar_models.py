@@ -22,9 +22,9 @@ import torch
 
 from rmr1 import Judge
 from rmr1.engines import is_scorer, load_engine, load_scorer
-from rmr1.engines import scorer as scorer_module
 from rmr1.engines.base import Score, ScoreRequest
-from rmr1.engines.scorer import ScalarModel, choose_pad, is_causal
+from rmr1.engines.hf import scorer as scorer_module
+from rmr1.engines.hf.scorer import ScalarModel, choose_pad, is_causal
 from rmr1.judge import GenerativeJudge, ScalarJudge, load_judge
 from rmr1.records import ImagePart, Message, TextPart, assistant, user
 

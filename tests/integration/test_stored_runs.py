@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from rmr1.data.runs import read_judgments
 from rmr1.records import Judgment
+from rmr1.store.runs import read_judgments
 from rmr1.verdicts import parse_verdict
 
 from ..fixtures.make_runs import COMMANDS, RUNS

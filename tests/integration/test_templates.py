@@ -13,8 +13,8 @@ pytest.importorskip("torch")
 
 from rmr1.cli.main import main
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.tokens import decode_tokens, encode_text
-from rmr1.engines.transformers import TransformersEngine
+from rmr1.engines.hf.engine import TransformersEngine
+from rmr1.engines.hf.tokens import decode_tokens, encode_text
 from rmr1.errors import RMR1Error
 from rmr1.judge import Judge
 from rmr1.records import JudgePrompt, PreferencePair, assistant, user
@@ -150,7 +150,7 @@ def test_a_run_that_goes_on_writes_the_date_it_began_with(
 
     assert len(list(load().judge(wanted[:1], run=run))) == 1
     begun = read_model(run)["template_time"]
-    monkeypatch.setattr("rmr1.engines.chat.new_moment", lambda: LATER)
+    monkeypatch.setattr("rmr1.engines.hf.chat.new_moment", lambda: LATER)
     later = load()
     assert len(list(later.judge(wanted, run=run))) == 3  # the stored one too
     assert read_model(run)["template_time"] == begun

@@ -17,8 +17,8 @@ import torch
 from transformers import PreTrainedModel
 
 from rmr1.engines import Engine, Request, SamplingParams, load_engine
-from rmr1.engines import transformers as engine_module
-from rmr1.engines.transformers import TransformersEngine, derive_seed, plan_batches
+from rmr1.engines.hf import engine as engine_module
+from rmr1.engines.hf.engine import TransformersEngine, derive_seed, plan_batches
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.prompts import render_prompt
 from rmr1.records import (
@@ -508,7 +508,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatc
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError("We couldn't connect to the hub.\nCheck your internet connection.")
 
-    monkeypatch.setattr("rmr1.engines.loading.AutoConfig.from_pretrained", refuse)
+    monkeypatch.setattr("rmr1.engines.hf.loading.AutoConfig.from_pretrained", refuse)
     text = complain(lambda: TransformersEngine("owner/name", device="cpu"), CheckpointError)
     assert text.startswith(
         "model 'owner/name' cannot be loaded: We couldn't connect to the hub; check the name"

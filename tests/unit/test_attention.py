@@ -9,7 +9,7 @@ import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from rmr1.engines.attention import attend, grouped_attention
+from rmr1.attention.decode import attend, grouped_attention
 
 ROWS, HEADS, SIZE, TOKENS = 3, 6, 8, 11
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from rmr1.engines.base import Request, SamplingParams, ScoreRequest
-from rmr1.engines.chat import Chat, find_lost
-from rmr1.engines.reader import Prepared, RequestReader
-from rmr1.engines.scorer import ConversationReader
-from rmr1.engines.tokens import encode_text
+from rmr1.engines.hf.chat import Chat, find_lost
+from rmr1.engines.hf.reader import Prepared, RequestReader
+from rmr1.engines.hf.scorer import ConversationReader
+from rmr1.engines.hf.tokens import encode_text
 from rmr1.errors import CheckpointError, GenerationError, RunError
 from rmr1.records import ImagePart, JudgePrompt, Message, TextPart, assistant, user
 from tests.chat_templates import JOINED, MERGED, REFUSED, STYLES, Style, build_styled
@@ -221,7 +221,7 @@ def test_readers_say_what_was_lost() -> None:
 def test_a_run_keeps_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = Chat(build_styled(STYLES["dated"]))
     begun = chat.describe()["template_time"]
-    monkeypatch.setattr("rmr1.engines.chat.new_moment", lambda: "2031-12-24T18:00:00")
+    monkeypatch.setattr("rmr1.engines.hf.chat.new_moment", lambda: "2031-12-24T18:00:00")
     first = chat.render(ASKED)
     time.sleep(1.1)  # the template writes seconds
     assert chat.render(ASKED) == first and chat.describe() == {"template_time": begun}

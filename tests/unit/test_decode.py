@@ -11,9 +11,9 @@ import pytest
 import torch
 from transformers.cache_utils import DynamicLayer
 
+from rmr1.attention.cache import GrowingLayer, build_cache
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.cache import GrowingLayer, build_cache
-from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, choose_tokens, decode, score_tokens
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, choose_tokens, decode, score_tokens
 from rmr1.errors import GenerationError
 from tests.tiny_models import build_model
 

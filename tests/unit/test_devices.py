@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from rmr1.engines import devices, scorer, transformers
+from rmr1 import devices
+from rmr1.attention.shared_cache import _MIN_SPARED_BYTES
+from rmr1.devices import choose_device, free_memory, is_out_of_memory, of_device, widest_float
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.decode import choose_tokens
-from rmr1.engines.devices import choose_device, free_memory, is_out_of_memory, of_device, widest_float
-from rmr1.engines.loading import choose_dtype
-from rmr1.engines.shared import _MIN_SPARED_BYTES
+from rmr1.engines.hf import engine as transformers
+from rmr1.engines.hf import scorer
+from rmr1.engines.hf.decode import choose_tokens
+from rmr1.engines.hf.loading import choose_dtype
 from rmr1.errors import ConfigError
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.memory import peak_memory_gb
@@ -56,7 +58,7 @@ def test_numbers_of_64_bits_are_not_asked_of_it(monkeypatch: pytest.MonkeyPatch)
     logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(0))
     params = SamplingParams(temperature=1.0)
     wanted = choose_tokens(logits, params, [0.1, 0.5, 0.9])
-    monkeypatch.setattr("rmr1.engines.decode.widest_float", lambda device: torch.float32)
+    monkeypatch.setattr("rmr1.engines.hf.decode.widest_float", lambda device: torch.float32)
     assert torch.equal(choose_tokens(logits, params, [0.1, 0.5, 0.9]), wanted)
 
 

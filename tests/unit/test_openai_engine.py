@@ -34,13 +34,13 @@ from rmr1.engines.openai.wire import (
     read_reply,
     split_tokens,
 )
-from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.errors import ConfigError
+from rmr1.forecast.prices import Price, compute_cost, find_price
 from rmr1.judge.load import load_judge
 from rmr1.judge.plan import plan_judge
 from rmr1.records import Usage, user
 from rmr1.verdicts import parse_verdict
-from rmr1.verdicts.place import find_verdict_span
+from rmr1.verdicts.location import find_verdict_span
 
 URL = "http://127.0.0.1:8000/v1"
 STOP = ("</answer>",)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from rmr1.data.runs import JUDGMENTS_FILE, open_run, read_judgments
 from rmr1.engines.replay import ReplayEngine
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.judge.settings import SamplingParams
 from rmr1.prompts import load_family
 from rmr1.records import PreferencePair
+from rmr1.store.runs import JUDGMENTS_FILE, open_run, read_judgments
 from tests.unit.bench.judgments import make_pair
 
 SAME = [make_pair("x") for _ in range(3)]

@@ -9,15 +9,14 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from rmr1.attention.groups import Group, build_group_row
+from rmr1.attention.proof.ask import ask_layers, find_turning
+from rmr1.attention.proof.judging import judging_paths
+from rmr1.attention.proof.probe import Probe, undisturbed
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.decode import PromptRequest, RowRequest, decode, score_tokens
-from rmr1.engines.proof.ask import ask_layers, find_turning
-from rmr1.engines.proof.judging import judging_paths
-from rmr1.engines.proof.probe import Probe, undisturbed
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode, score_tokens
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.groups import Group
 from rmr1.train.grpo.logprobs import GroupLogprobs, prove_groups
-from rmr1.train.grpo.rows import build_group_row
 from rmr1.train.row import Example, RowLoss, build_row, prove_packing
 from tests.tiny_models import build_kind
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from rmr1.engines import shared
-from rmr1.engines.attention import attend
+from rmr1.attention import shared_cache as shared
+from rmr1.attention.cache import build_cache
+from rmr1.attention.decode import attend
+from rmr1.attention.proof.judging import judging_paths
+from rmr1.attention.shared_cache import SharedPrompts, attend_shared
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.cache import build_cache
-from rmr1.engines.decode import PromptRequest, RowRequest, Sampled, decode
-from rmr1.engines.proof.judging import judging_paths
-from rmr1.engines.shared import SharedPrompts, attend_shared
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode
 from rmr1.errors import GenerationError
 from tests import tiny_models
 

@@ -9,15 +9,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from rmr1.engines.forecast import (  # noqa: E402
+from rmr1.engines.hf.outline import measure_shape  # noqa: E402
+from rmr1.forecast.batches import (  # noqa: E402
     BatchForecast,
     Batching,
     Flow,
     FlowForecast,
     compute_stretch,
 )
-from rmr1.engines.outline import measure_shape  # noqa: E402
-from rmr1.engines.speed import (  # noqa: E402
+from rmr1.forecast.speed import (  # noqa: E402
     MachineSpeed,
     ModelShape,
     compute_flops_seconds,

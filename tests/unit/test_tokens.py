@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.tokens import (
+from rmr1.engines.hf.tokens import (
     Endings,
     TextStream,
     VerdictTokens,
@@ -21,7 +21,7 @@ from rmr1.engines.tokens import (
     find_passage,
 )
 from rmr1.verdicts import parse_verdict
-from rmr1.verdicts.place import find_verdict_span
+from rmr1.verdicts.location import find_verdict_span
 from rmr1.verdicts.stop import StopWatcher
 from tests.tiny_models import MERGES, build_sentencepiece_tokenizer, build_tokenizer
 

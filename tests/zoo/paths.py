@@ -19,9 +19,9 @@ from unittest import mock
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines import shared
+from rmr1.attention import shared_cache as shared
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.decode import PromptRequest, RowRequest, decode, score_tokens
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode, score_tokens
 from rmr1.train import sft
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup, build_update_row
 from rmr1.train.grpo.learn import Learner
@@ -282,7 +282,7 @@ def _read_notes(one: Any) -> tuple[str, ...]:
 
 def _read_judging_notes(model: PreTrainedModel) -> tuple[str, ...]:
     try:
-        from rmr1.engines.proof.judging import judging_paths
+        from rmr1.attention.proof.judging import judging_paths
     except ModuleNotFoundError:
         return ()
     return tuple(judging_paths(model).notes)

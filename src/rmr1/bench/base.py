@@ -6,7 +6,7 @@
 
 A benchmark is a value: `Benchmark`, made of plain functions. Reading turns the official files into pairs
 with unique ids (whatever scoring needs to know stands in id, source, subset and label). `tally` turns
-rulings (`rmr1.data.rulings`: judgments without their texts) of such pairs into `Outcomes`, the table of
+rulings (`rmr1.store.rulings`: judgments without their texts) of such pairs into `Outcomes`, the table of
 credits that `rmr1.bench.outcomes` describes. `rule` names the numbers that are reported of a table, as
 `Measures`; it looks at the outcomes only for which parts there are. A variant of the rule ("as-published":
 the reference's known faults) is a name that `rule` is given. Everything after that is common to all:
@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 
 from rmr1.bench.draws import estimate_intervals
-from rmr1.bench.metrics import clustered_interval, wilson_interval
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
     Floats,
@@ -41,11 +40,12 @@ from rmr1.bench.outcomes import (
     number_prompts,
 )
 from rmr1.data.hub import parse_dataset_name
-from rmr1.data.rulings import Ruling, ruling_of
 from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
+from rmr1.stats import clustered_interval, wilson_interval
+from rmr1.store.rulings import Ruling, ruling_of
 
 Interval = tuple[float, float]
 

@@ -2,7 +2,7 @@
 
     run, run ──tally──> Outcomes, Outcomes ──pair_outcomes──> Paired ──compare_outcomes──> Comparison
 
-Compared is what both runs hold (`rmr1.bench.pairing`). Every figure of the benchmark is computed
+Compared is what both runs hold (`rmr1.bench.shared_items`). Every figure of the benchmark is computed
 for both runs over the shared items; its difference has
 
 - an interval: the bootstrap, the same prompts with all their items drawn for both runs (`rmr1.bench.draws`);
@@ -23,7 +23,6 @@ import numpy as np
 
 from rmr1.bench.base import OFFICIAL_RULE, Benchmark, Counts
 from rmr1.bench.draws import Prompts, bootstrap, gather_prompts, interval_of, swap
-from rmr1.bench.metrics import McNemarTest, clustered_mcnemar_test, mcnemar_test
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
     Estimate,
@@ -35,11 +34,12 @@ from rmr1.bench.outcomes import (
     number_prompts,
     whole,
 )
-from rmr1.bench.pairing import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
 from rmr1.bench.run import read_finished
-from rmr1.data.rulings import Ruling, read_rulings, ruling_of
-from rmr1.data.runs import RUN_FILE
+from rmr1.bench.shared_items import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
 from rmr1.errors import ConfigError, DataError
+from rmr1.stats import McNemarTest, clustered_mcnemar_test, mcnemar_test
+from rmr1.store.rulings import Ruling, read_rulings, ruling_of
+from rmr1.store.runs import RUN_FILE
 
 ALPHA = 0.05
 """Two-sided level at which a difference counts as more than chance."""

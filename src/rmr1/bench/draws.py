@@ -32,7 +32,6 @@ from zlib import crc32
 
 import numpy as np
 
-from rmr1.bench.metrics import percentile_interval
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
     Floats,
@@ -43,6 +42,7 @@ from rmr1.bench.outcomes import (
     Table,
     number_prompts,
 )
+from rmr1.stats import percentile_interval
 
 MOST_WEIGHTS = 4_000_000
 """Numbers that one batch of draws may hold: 32 MB."""

@@ -22,7 +22,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from rmr1.bench.judgebench import LABELS, read_judgebench_pair
+from rmr1.bench.tasks.judgebench import LABELS, read_judgebench_pair
 from rmr1.data.files import read_rows
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.compare import cast_vote, decide
@@ -138,7 +138,7 @@ def read_judgebench_outputs(path: Path, rule: str | None = None) -> Iterator[Rec
 
 
 def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJudgment]:
-    """RM-R1's log of one RMB set; the chosen answer is A, as in `rmr1.bench.rmb`.
+    """RM-R1's log of one RMB set; the chosen answer is A, as in `rmr1.bench.tasks.rmb`.
 
     A log does not say which row of the data an entry is: list entries are grouped by `idx`, and their
     number within the log is taken as the number of losers.

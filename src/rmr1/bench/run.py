@@ -26,10 +26,21 @@ from rmr1.bench.base import (
 )
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
-from rmr1.data.fingerprint import fingerprint_source
-from rmr1.data.keys import KeyCounter, content_digest, format_key, item_digest
-from rmr1.data.rulings import Ruling, read_rulings, ruling_of
-from rmr1.data.runs import (
+from rmr1.errors import ConfigError, DataError
+from rmr1.judge.answers import AnswerJudge, is_about_answers, reread_answers
+from rmr1.judge.base import PairJudge, list_keys
+from rmr1.judge.compare import cast_vote, decide
+from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.identity import FORMAT, describe_run, library_versions
+from rmr1.judge.scalar import RULE as SCORES
+from rmr1.judge.settings import Placement
+from rmr1.judge.summary import Tally, describe_cost
+from rmr1.nearest import suggest
+from rmr1.records import Judgment, PreferencePair
+from rmr1.store.fingerprint import fingerprint_source
+from rmr1.store.keys import KeyCounter, content_digest, format_key, item_digest
+from rmr1.store.rulings import Ruling, read_rulings, ruling_of
+from rmr1.store.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
     RunWriter,
@@ -37,17 +48,6 @@ from rmr1.data.runs import (
     read_description,
     read_judgments,
 )
-from rmr1.errors import ConfigError, DataError
-from rmr1.judge.answers import AnswerJudge, is_about_answers, reread_answers
-from rmr1.judge.base import PairJudge, list_keys
-from rmr1.judge.compare import cast_vote, decide
-from rmr1.judge.describe import FORMAT, describe_run, library_versions
-from rmr1.judge.generative import GenerativeJudge
-from rmr1.judge.scalar import RULE as SCORES
-from rmr1.judge.settings import Placement
-from rmr1.judge.summary import Tally, describe_cost
-from rmr1.nearest import suggest
-from rmr1.records import Judgment, PreferencePair
 
 MOST_FILES = 6
 """Files that an error names."""
@@ -64,12 +64,12 @@ PAIRS_ASKING = "pairs"
 """The way of asking that every benchmark has."""
 
 _PLACES: Mapping[str, tuple[str, str]] = {
-    "rewardbench": ("rmr1.bench.rewardbench", "REWARDBENCH"),
-    "rm-bench": ("rmr1.bench.rmbench", "RM_BENCH"),
-    "rmb": ("rmr1.bench.rmb", "RMB"),
-    "judgebench": ("rmr1.bench.judgebench", "JUDGEBENCH"),
-    "rewardbench2": ("rmr1.bench.rewardbench2", "REWARDBENCH2"),
-    "pairs": ("rmr1.bench.pairs", "PAIRS"),
+    "rewardbench": ("rmr1.bench.tasks.rewardbench", "REWARDBENCH"),
+    "rm-bench": ("rmr1.bench.tasks.rmbench", "RM_BENCH"),
+    "rmb": ("rmr1.bench.tasks.rmb", "RMB"),
+    "judgebench": ("rmr1.bench.tasks.judgebench", "JUDGEBENCH"),
+    "rewardbench2": ("rmr1.bench.tasks.rewardbench2", "REWARDBENCH2"),
+    "pairs": ("rmr1.bench.tasks.pairs", "PAIRS"),
 }
 NAMES = tuple(_PLACES)
 

@@ -179,7 +179,7 @@ def _name_missing(folder: str | None) -> str:
     from pathlib import Path
 
     from rmr1.bench.run import NAMES
-    from rmr1.data.runs import RUN_FILE, read_description
+    from rmr1.store.runs import RUN_FILE, read_description
 
     if folder is None or not (Path(folder) / RUN_FILE).is_file():
         return f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}"

@@ -12,12 +12,12 @@ from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
 from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark, read_finished
 from rmr1.cli.config import DataConfig, build_config
 from rmr1.cli.session import SHOWN_ERRORS
-from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.nearest import suggest
 from rmr1.screen import print
+from rmr1.store.runs import RUN_FILE, read_description
 
 OWN_PAIRS = "pairs"
 
@@ -154,7 +154,7 @@ def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
 
 def _read_own_pairs(arguments: argparse.Namespace, invalid: set[str]) -> Benchmark:
     """The benchmark of own pairs, read as the settings say; rows that are passed over go to `invalid`."""
-    from rmr1.bench.pairs import own_pairs
+    from rmr1.bench.tasks.pairs import own_pairs
 
     def pass_over(error: DataError) -> None:
         if str(error) not in invalid and len(invalid) < SHOWN_ERRORS:
@@ -177,7 +177,7 @@ def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> A
     """
     if not benchmark.askings:
         return None
-    from rmr1.bench.rewardbench2 import default_asking
+    from rmr1.bench.tasks.rewardbench2 import default_asking
 
     is_for_pairs = family is not None and isinstance(judge, GenerativeJudge)
     return find_asking(benchmark, PAIRS_ASKING if is_for_pairs else default_asking(judge))

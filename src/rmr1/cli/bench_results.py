@@ -14,7 +14,6 @@ from rmr1.bench.base import AS_PUBLISHED, BenchmarkScores, Interval, score_outco
 from rmr1.bench.compare import compare_runs, find_source
 from rmr1.bench.draws import draw_values, gather_prompts
 from rmr1.bench.gates import Gate, check_baseline
-from rmr1.bench.metrics import percentile_interval
 from rmr1.bench.outcomes import Floats, Outcomes
 from rmr1.bench.published import THREE, Standing, average_three, place
 from rmr1.bench.run import (
@@ -27,9 +26,10 @@ from rmr1.bench.run import (
 )
 from rmr1.cli.bench_jobs import OWN_PAIRS, Job
 from rmr1.cli.bench_report import Average, Result
-from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.settings import JudgeSettings
+from rmr1.stats import percentile_interval
+from rmr1.store.runs import RUN_FILE, read_description
 
 PLACED_GROUP = {"judgebench": "gpt-4o-2024-05-13"}
 """The overall that judges are published on, where a benchmark has several."""

@@ -18,7 +18,7 @@ from rmr1.screen import print, print_text
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rmr1.bench.world import WorldFigures
+    from rmr1.bench.tasks.world import WorldFigures
     from rmr1.console import Console
     from rmr1.judge.base import PairJudge
     from rmr1.records import Judgment
@@ -70,7 +70,7 @@ def _judge_world(folder: Path, *, number: int, seed: int, quiet: bool) -> int:
     from contextlib import closing
     from dataclasses import replace
 
-    from rmr1.bench.world import measure
+    from rmr1.bench.tasks.world import measure
     from rmr1.console import Console
     from rmr1.judge import JudgeSettings, load_judge
     from rmr1.judge.load import default_settings
@@ -102,7 +102,7 @@ def _judge_world(folder: Path, *, number: int, seed: int, quiet: bool) -> int:
 def _judge_all(
     judge: PairJudge, items: list[WorldItem], folder: Path, *, quiet: bool
 ) -> list[tuple[WorldItem, Judgment]]:
-    from rmr1.bench.world import judge_items
+    from rmr1.bench.tasks.world import judge_items
     from rmr1.cli.progress import Progress
 
     with Progress(len(items), label=f"{judge.name}: judged", quiet=quiet) as progress:
@@ -128,7 +128,7 @@ def _print_first(console: Console, family: str, judged: list[tuple[WorldItem, Ju
 def _print_table(console: Console, judge: WorldFigures, scalar: WorldFigures) -> None:
     from rich.table import Table
 
-    from rmr1.bench.world import FAMILY_ROWS, OVERALL, STYLE_ROWS, format_share
+    from rmr1.bench.tasks.world import FAMILY_ROWS, OVERALL, STYLE_ROWS, format_share
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("right, in %")

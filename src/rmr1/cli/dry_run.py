@@ -13,19 +13,10 @@ from typing import Any
 
 from rmr1.cli.config import JudgeConfig
 from rmr1.cli.usage import format_usd
-from rmr1.data.codec import dumps, loads
-from rmr1.data.runs import (
-    JUDGMENTS_FILE,
-    RUN_FILE,
-    Keys,
-    read_description,
-    read_finished,
-    refuse_other_items,
-)
 from rmr1.doctor import format_bytes
-from rmr1.engines.prices import compute_cost
-from rmr1.engines.speed import CALLS_PER_LAYER, MATMUL_SHARE
 from rmr1.errors import ConfigError, RunError
+from rmr1.forecast.prices import compute_cost
+from rmr1.forecast.speed import CALLS_PER_LAYER, MATMUL_SHARE
 from rmr1.judge.estimate import (
     BYTES_PER_TOKEN,
     CHARS_PER_TOKEN,
@@ -43,6 +34,15 @@ from rmr1.judge.plan import JudgePlan, plan_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
 from rmr1.screen import print
+from rmr1.store.codec import dumps, loads
+from rmr1.store.runs import (
+    JUDGMENTS_FILE,
+    RUN_FILE,
+    Keys,
+    read_description,
+    read_finished,
+    refuse_other_items,
+)
 
 _LEAST_SHOWN_BYTES = 1 << 17
 

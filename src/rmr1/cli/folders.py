@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.runs import RUN_FILE, SUMMARY_FILE
 from rmr1.errors import RunError
 from rmr1.screen import print
+from rmr1.store.runs import RUN_FILE, SUMMARY_FILE
 
 _TRAINING = "training.json"
 """Of `rmr1.train.folder`, which imports torch."""

@@ -53,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_forecast(recipe: Any, *, as_json: bool) -> int:
     """What the run would do and take; 1 where it cannot run on this machine."""
     from rmr1.errors import CheckpointError, ConfigError
-    from rmr1.train.grpo.estimate import find_obstacle, find_risk
+    from rmr1.forecast.shape import PUBLISHED
+    from rmr1.forecast.training import find_obstacle, find_risk
     from rmr1.train.grpo.fit import check_libraries, estimate_recipe
     from rmr1.train.grpo.plan import build_grpo_plan
-    from rmr1.train.grpo.shapes import PUBLISHED
 
     plan = None
     values: dict[str, Any] = {}

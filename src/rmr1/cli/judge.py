@@ -137,9 +137,9 @@ def _print_judgments(
     from rmr1.cli.session import open_judge
     from rmr1.cli.usage import format_orders
     from rmr1.console import Console
-    from rmr1.data.codec import dump_record, dumps
     from rmr1.judge.summary import Tally, is_unanswered
     from rmr1.report.terminal import print_judgment
+    from rmr1.store.codec import dump_record, dumps
 
     console = Console()
     tally = Tally()
@@ -165,9 +165,9 @@ def _run_to_folder(
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge, tell_resumed
     from rmr1.cli.stored import describe_command
-    from rmr1.data.runs import open_run
-    from rmr1.judge.describe import describe_run
+    from rmr1.judge.identity import describe_run
     from rmr1.judge.summary import is_unanswered, summarize_run
+    from rmr1.store.runs import open_run
 
     with (
         closing(open_judge(config)) as judge,

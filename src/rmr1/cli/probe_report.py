@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from rmr1.console import Console
-from rmr1.data.codec import dumps
 from rmr1.probe.bias import BiasReport
 from rmr1.probe.leak import Example, FieldReport, Finding, LeakReport
 from rmr1.screen import one_line
+from rmr1.store.codec import dumps
 
 _EXCERPT = 100
 

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(folder: Path, kind: str) -> Iterator[tuple[str, Judgment]]:
     if kind == "run":
-        from rmr1.data.runs import read_judgments
+        from rmr1.store.runs import read_judgments
 
         yield from read_judgments(folder)
         return
@@ -114,9 +114,9 @@ def _show_judgments(
 def _show_one(arguments: argparse.Namespace, console: Console, key: str, judgment: Judgment) -> None:
     import sys
 
-    from rmr1.data.codec import dump_record, dumps
     from rmr1.judge.summary import list_failures
     from rmr1.report.terminal import print_judgment, verdict_line
+    from rmr1.store.codec import dump_record, dumps
 
     if arguments.json:
         sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")

@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING, Any
 from rmr1.cli.config import JudgeConfig, build_config
 from rmr1.cli.usage import read_summary
 from rmr1.data.files import find_missing_source, part_split
-from rmr1.data.runs import (
+from rmr1.engines.names import SCHEMES
+from rmr1.errors import DataError, RunError
+from rmr1.judge.base import list_keys
+from rmr1.models import is_bundled
+from rmr1.prompts import is_named_family
+from rmr1.store.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
     SUMMARY_FILE,
@@ -26,11 +31,6 @@ from rmr1.data.runs import (
     read_finished,
     refuse_other_items,
 )
-from rmr1.engines.names import SCHEMES
-from rmr1.errors import DataError, RunError
-from rmr1.judge.base import list_keys
-from rmr1.models import is_bundled
-from rmr1.prompts import is_named_family
 
 if TYPE_CHECKING:
     from rmr1.cli.session import PairSource

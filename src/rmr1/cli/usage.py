@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.runs import SUMMARY_FILE
+from rmr1.store.runs import SUMMARY_FILE
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:
@@ -34,8 +34,8 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
 
 def format_orders(summary: Mapping[str, Any]) -> list[str]:
     """Of a summary: consistency and position bias with their intervals; nothing if no pair was asked in both orders."""
-    from rmr1.bench.metrics import wilson_interval
     from rmr1.judge.orders import difference_interval
+    from rmr1.stats import wilson_interval
 
     if (orders := summary.get("orders")) is None:
         return []

@@ -132,8 +132,8 @@ def _export(arguments: argparse.Namespace) -> int:
     import sys
     from pathlib import Path
 
-    from rmr1.data.codec import dumps
     from rmr1.errors import ConfigError
+    from rmr1.store.codec import dumps
     from rmr1.world.export import export_rows
 
     rows = export_rows(_items(arguments), arguments.format, teacher=arguments.teacher, seed=arguments.seed)

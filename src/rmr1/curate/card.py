@@ -1,4 +1,4 @@
-"""The data card: the figures of `rmr1.curate.counts` for people, in Markdown."""
+"""The data card: the figures of `rmr1.curate.figures` for people, in Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmr1.curate.contamination import KINDS
-from rmr1.curate.counts import TEXTS
+from rmr1.curate.figures import TEXTS
 from rmr1.curate.filters import ABOUT, REASONS
 from rmr1.screen import markdown_text
 

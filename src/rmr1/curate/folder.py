@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.curate.resume import ASIDE, SCAN, belongs_to
-from rmr1.data.differences import describe_differences
 from rmr1.errors import ConfigError, DataError, RunError
+from rmr1.store.differences import describe_differences
 
 DESCRIPTION = "curate.json"
 CARD = "card.md"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.curate.recipe import CurateRecipe, SourceRecipe, check_paths, is_dataset, locate
-from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
 from rmr1.records import PreferencePair
+from rmr1.store.fingerprint import fingerprint_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmr1.curate.recipe import MixRecipe, SourceRecipe
-from rmr1.data.keys import seed_for
 from rmr1.errors import ConfigError
+from rmr1.store.keys import seed_for
 
 
 def plan_sizes(

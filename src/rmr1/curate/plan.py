@@ -16,8 +16,8 @@ from rmr1.curate.mix import plan_sizes
 from rmr1.curate.recipe import CurateRecipe, is_dataset
 from rmr1.curate.scan import SOME_ROWS, Report
 from rmr1.curate.write import pair_row
-from rmr1.data.codec import dumps
 from rmr1.errors import DataError
+from rmr1.store.codec import dumps
 
 BYTES_PER_PAIR = 700
 """Of memory at the peak, a prompt to each pair; and with near duplicates `BYTES_PER_PERMUTATION` for each."""

@@ -17,8 +17,8 @@ from typing import Any
 
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.scan import Scan
+from rmr1.curate.source_counts import SourceTally
 from rmr1.curate.table import PairTable
-from rmr1.curate.tally import SourceTally
 
 SCAN = "scan.zip"
 ASIDE = "scan.zip.new"

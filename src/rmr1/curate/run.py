@@ -13,7 +13,7 @@ from typing import Any
 from rmr1.curate.card import format_card
 from rmr1.curate.choose import Choice, choose
 from rmr1.curate.contamination import build_index
-from rmr1.curate.counts import count_all
+from rmr1.curate.figures import count_all
 from rmr1.curate.filters import Drop
 from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, hash_file, new_folder, read_finished
 from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
@@ -23,9 +23,9 @@ from rmr1.curate.scan import Report, Scan, scan_sources
 from rmr1.curate.similar import import_datasketch
 from rmr1.curate.splits import place_sides, split_prompts
 from rmr1.curate.write import Plan, order_rows, write_splits
-from rmr1.data.codec import dumps
-from rmr1.data.replace import write_text
 from rmr1.errors import DataError
+from rmr1.store.codec import dumps
+from rmr1.store.replace import write_text
 
 _LIBRARIES = ("rmr1", "numpy", "datasketch", "py3langid", "transformers", "tokenizers")
 

@@ -20,12 +20,12 @@ from rmr1.curate.filters import (
 from rmr1.curate.inputs import Source, name_place, read_source, under_name
 from rmr1.curate.measures import load_counter, load_identifier
 from rmr1.curate.recipe import CurateRecipe, FilterRecipe
+from rmr1.curate.source_counts import NUM_NAMED, SourceTally
 from rmr1.curate.table import PairTable
-from rmr1.curate.tally import NUM_NAMED, SourceTally
 from rmr1.curate.texts import digest_text, find_later_turns
-from rmr1.data.keys import content_digest
 from rmr1.errors import DataError
 from rmr1.records import Messages, PreferencePair
+from rmr1.store.keys import content_digest
 
 Note = Callable[[str, str, Drop], None]
 """Told of every pair that goes: id or place, name of the source, why."""

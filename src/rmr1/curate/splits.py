@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.similar import Groups
 from rmr1.curate.table import DIGEST_SIZE, LABELS, Columns, PairTable
-from rmr1.data.keys import seed_for
+from rmr1.store.keys import seed_for
 
 _ONE = float(1 << 63)
 

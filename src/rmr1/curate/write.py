@@ -19,10 +19,10 @@ from rmr1.curate.filters import Drop
 from rmr1.curate.inputs import Source, read_source, under_name
 from rmr1.curate.scan import SOME_ROWS, Note
 from rmr1.curate.table import Columns, PairTable
-from rmr1.data.codec import dump_record, dumps
-from rmr1.data.keys import content_digest, seed_for
 from rmr1.errors import DataError
 from rmr1.records import Messages, PreferencePair, Role
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.keys import content_digest, seed_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from rmr1.data.keys import seed_for
-from rmr1.data.runs import RunWriter
 from rmr1.distill.budget import Meter
 from rmr1.distill.items import Item
 from rmr1.engines.base import Engine, Request, SamplingParams
@@ -18,6 +16,8 @@ from rmr1.judge.ask import Ask, ask_all
 from rmr1.judge.compare import cast_vote, conclude
 from rmr1.judge.estimate import CHARS_PER_TOKEN
 from rmr1.records import Generation, JudgePrompt, Judgment
+from rmr1.store.keys import seed_for
+from rmr1.store.runs import RunWriter
 
 RULE = "tagged"
 

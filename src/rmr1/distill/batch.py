@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.codec import dumps
 from rmr1.data.files import scan_rows
-from rmr1.data.runs import RunWriter
 from rmr1.distill.ask import PassSettings, Question, read_texts
 from rmr1.distill.budget import parse_budget
 from rmr1.distill.folder import claim_pass, open_pass
@@ -24,9 +22,11 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import list_questions, pass_settings, start_meter
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.prices import compute_cost
 from rmr1.errors import ConfigError, DataError, GenerationError, RunError
+from rmr1.forecast.prices import compute_cost
 from rmr1.records import Generation
+from rmr1.store.codec import dumps
+from rmr1.store.runs import RunWriter
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 190_000_000

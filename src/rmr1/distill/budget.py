@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rmr1.engines.prices import Price, compute_cost
 from rmr1.errors import ConfigError
+from rmr1.forecast.prices import Price, compute_cost
 from rmr1.judge.estimate import CHARS_PER_TOKEN
 
 _FORM = re.compile(r"\s*(\$)?\s*(\d+(?:\.\d+)?|\.\d+)\s*([kKmMgG]?)\s*(usd|tokens?|\$)?\s*", re.IGNORECASE)

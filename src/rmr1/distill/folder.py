@@ -19,9 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.codec import load_record, loads
-from rmr1.data.replace import write_json
-from rmr1.data.runs import (
+from rmr1.distill.items import describe_data, read_items
+from rmr1.distill.recipe import DistillRecipe, PassRecipe, SecondPassRecipe
+from rmr1.distill.second import load_second_prompt
+from rmr1.errors import DataError, RunError
+from rmr1.prompts import load_family
+from rmr1.records import NO_TEXT, Judgment
+from rmr1.store.codec import load_record, loads
+from rmr1.store.replace import write_json
+from rmr1.store.runs import (
     RUN_FILE,
     RunWriter,
     iterate_lines,
@@ -30,12 +36,6 @@ from rmr1.data.runs import (
     read_description,
     refuse_differences,
 )
-from rmr1.distill.items import describe_data, read_items
-from rmr1.distill.recipe import DistillRecipe, PassRecipe, SecondPassRecipe
-from rmr1.distill.second import load_second_prompt
-from rmr1.errors import DataError, RunError
-from rmr1.prompts import load_family
-from rmr1.records import NO_TEXT, Judgment
 
 TRAIN_FILE = "train.jsonl"
 DROPPED_FILE = "dropped.jsonl"

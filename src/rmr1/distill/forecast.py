@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.keys import KeyCounter
-from rmr1.data.runs import RUN_FILE, key_digest
 from rmr1.distill.budget import Budget
 from rmr1.distill.folder import PassTotals, describe_run, read_pass, read_totals, require_folder
 from rmr1.distill.items import count_data
@@ -15,8 +13,10 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import describe_pass, list_questions
 from rmr1.distill.second import JUDGMENT_END, JUDGMENT_START, load_second_prompt
 from rmr1.distill.teachers import Teacher, find_teacher
-from rmr1.engines.prices import compute_cost
+from rmr1.forecast.prices import compute_cost
 from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
+from rmr1.store.keys import KeyCounter
+from rmr1.store.runs import RUN_FILE, key_digest
 
 WRONG_SHARE = 0.25
 """Of first judgments, before any is there: the paper's first teacher is right about three times in four

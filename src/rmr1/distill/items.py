@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from rmr1.data.fingerprint import fingerprint_source
 from rmr1.data.read import read_pairs
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.compare import orders_for
 from rmr1.records import Order, PreferencePair, swap_label
+from rmr1.store.fingerprint import fingerprint_source
 
 TASK_FAMILIES = ("chat", "reasoning", "none")
 """Families by the task that a judgment names."""

@@ -18,9 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.codec import dumps
-from rmr1.data.keys import seed_for
-from rmr1.data.replace import write_json
 from rmr1.distill.checks import Checked, check_votes
 from rmr1.distill.folder import DROPPED_FILE, TRAIN_FILE, PassIndex
 from rmr1.distill.items import Item, find_pair_family, read_items
@@ -28,6 +25,9 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.errors import RunError
 from rmr1.prompts import PromptFamily, load_family, render_prompt
 from rmr1.records import JudgePrompt
+from rmr1.store.codec import dumps
+from rmr1.store.keys import seed_for
+from rmr1.store.replace import write_json
 
 DATASET_NAME = "rmr1_distill"
 

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from rmr1.data.replace import write_json
-from rmr1.data.runs import SUMMARY_FILE, RunWriter
 from rmr1.distill.ask import PassSettings, Question, ask_teacher
 from rmr1.distill.budget import Budget, Meter, parse_budget
 from rmr1.distill.checks import check_votes, drop_thinking
@@ -28,13 +26,15 @@ from rmr1.distill.rows import needs_second, write_rows
 from rmr1.distill.second import load_second_prompt
 from rmr1.distill.teachers import Teacher, find_teacher, open_teacher
 from rmr1.engines import Engine
-from rmr1.engines.prices import compute_cost
 from rmr1.errors import StoppedError
+from rmr1.forecast.prices import compute_cost
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm
 from rmr1.judge.compare import orders_for
-from rmr1.judge.describe import begin_run
+from rmr1.judge.identity import begin_run
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Judgment, Vote
+from rmr1.store.replace import write_json
+from rmr1.store.runs import SUMMARY_FILE, RunWriter
 
 MOST_FAILURES = 5
 """Different reasons of failures that a summary names."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from rmr1.distill.recipe import PassRecipe
 from rmr1.engines import Engine, check_options, is_scorer, load_engine, parse_model_name
-from rmr1.engines.prices import Price, find_price
 from rmr1.errors import ConfigError
+from rmr1.forecast.prices import Price, find_price
 
 BATCH = "batch:"
 """In front of the name of a model that is only asked by batch files."""

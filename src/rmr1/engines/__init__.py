@@ -59,7 +59,7 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
         from rmr1.engines.vllm import VLLMEngine
 
         return VLLMEngine(rest, **check_options(VLLMEngine, options))
-    from rmr1.engines.transformers import TransformersEngine
+    from rmr1.engines.hf.engine import TransformersEngine
 
     return TransformersEngine(model, **check_options(TransformersEngine, options))
 
@@ -83,7 +83,7 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
             return is_scalar(json.loads(config.read_bytes()).get("architectures") or ())
         return False
     try:
-        from rmr1.engines.loading import read_architectures
+        from rmr1.engines.hf.loading import read_architectures
     except ImportError:
         return False  # which the engine says
     return is_scalar(read_architectures(model, revision=options.get("revision")))
@@ -96,7 +96,7 @@ def load_scorer(model: str, options: Mapping[str, Any] | None = None) -> Scorer:
         ConfigError: an option is unknown, or a library is missing.
         CheckpointError: the model cannot be loaded, or does not score.
     """
-    from rmr1.engines.scorer import ScalarModel
+    from rmr1.engines.hf.scorer import ScalarModel
 
     if "lora_adapter" in (options or {}):
         raise ConfigError("--adapter is for models that write; a scalar model is a folder of whole weights")

@@ -21,13 +21,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.codec import load_record
 from rmr1.data.files import read_rows
-from rmr1.data.keys import own_id
-from rmr1.data.runs import JUDGMENTS_FILE, RUN_FILE, read_judgments
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import DataError
 from rmr1.records import Generation, Order
+from rmr1.store.codec import load_record
+from rmr1.store.keys import own_id
+from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE, read_judgments
 
 _FIELDS = {"id", "order", "text", "finish_reason", "prompt_tokens", "completion_tokens", "model"}
 
@@ -118,7 +118,7 @@ class ReplayEngine:
 
 
 def occurrence_of(key: str) -> int:
-    """0 of the first of equal items, 1 of the second (`rmr1.data.keys.format_key`)."""
+    """0 of the first of equal items, 1 of the second (`rmr1.store.keys.format_key`)."""
     number = key.rpartition("-")[2] if "-" in key else ""
     return int(number) if number.isdecimal() else 0
 

@@ -18,15 +18,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine, Recorded, Request
 from rmr1.errors import ConfigError
 from rmr1.judge.ask import Ask, ask_all, ask_prompts
 from rmr1.judge.base import PairJudge, unfinished_pairs
-from rmr1.judge.choices import cast_choice, places_for
 from rmr1.judge.compare import conclude, decide
 from rmr1.judge.generative import GenerativeJudge, describe_family
-from rmr1.judge.ratings import cast_rating, mean_rating, rating_rule
+from rmr1.judge.listwise import cast_choice, places_for
+from rmr1.judge.pointwise import cast_rating, mean_rating, rating_rule
 from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.prompts import PromptFamily, load_family, render_prompt
@@ -42,6 +41,7 @@ from rmr1.records import (
     Problem,
     Vote,
 )
+from rmr1.store.runs import RunWriter
 
 
 class AnswerJudge:

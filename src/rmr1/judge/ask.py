@@ -12,12 +12,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from rmr1.data.keys import seed_for
-from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine, Request, Scorer, ScoreRequest
 from rmr1.errors import StoppedError
 from rmr1.judge.alarm import Alarm
 from rmr1.records import Generation, JudgePrompt, Judgment, Vote
+from rmr1.store.keys import seed_for
+from rmr1.store.runs import RunWriter
 
 R = TypeVar("R", Request, ScoreRequest)
 A = TypeVar("A")

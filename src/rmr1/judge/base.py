@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from rmr1.data.keys import KeyCounter, format_key, item_digest
-from rmr1.data.runs import RunWriter
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
+from rmr1.store.keys import KeyCounter, format_key, item_digest
+from rmr1.store.runs import RunWriter
 
 
 @runtime_checkable

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rmr1.data.keys import seed_for
 from rmr1.judge.settings import Placement
 from rmr1.prompts.thinking import Pair
 from rmr1.records import Generation, Judgment, Order, PreferencePair, Problem, Usage, Verdict, Vote
+from rmr1.store.keys import seed_for
 from rmr1.verdicts import parse_verdict
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from rmr1.data.codec import dump_record, dumps
-from rmr1.data.keys import KeyCounter
-from rmr1.data.runs import JUDGMENTS_FILE, key_digest, read_judgments
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.summary import list_failures
 from rmr1.records import NO_TEXT, PreferencePair
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.keys import KeyCounter
+from rmr1.store.runs import JUDGMENTS_FILE, key_digest, read_judgments
 
 DEFAULT_TEXT_TOKENS = 800
 """Length of a judgment's text where nothing is known of the judge."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine
 from rmr1.errors import ConfigError
 from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.prompts import PromptFamily
 from rmr1.records import Judgment, PreferencePair
+from rmr1.store.runs import RunWriter
 
 
 class GenerativeJudge:

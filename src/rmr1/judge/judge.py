@@ -10,11 +10,10 @@ from typing import Any
 
 from rmr1.data.objects import as_pair, can_be_read_twice, describe_kind, is_row
 from rmr1.data.read import read_pairs
-from rmr1.data.runs import RunWriter, open_run
 from rmr1.engines import Engine, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge, list_keys
-from rmr1.judge.describe import describe_run
+from rmr1.judge.identity import describe_run
 from rmr1.judge.load import DEFAULT_FAMILY, build_judge, default_settings, load_judge
 from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
@@ -24,6 +23,7 @@ from rmr1.models import JUDGE, NOTE, resolve_model
 from rmr1.models.words import look_ahead, refuse_foreign
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.records import Judgment, Label, PreferencePair
+from rmr1.store.runs import RunWriter, open_run
 
 _SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
 _STREAM_START = 8

@@ -17,8 +17,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from math import sqrt
 
-from rmr1.data.rulings import ruling_of
 from rmr1.records import Judgment
+from rmr1.store.rulings import ruling_of
 
 _Z_95 = 1.959963984540054
 

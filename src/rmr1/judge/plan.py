@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rmr1.engines import check_options, is_scorer, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
-from rmr1.engines.prices import Price
 from rmr1.errors import ConfigError
+from rmr1.forecast.prices import Price
 from rmr1.judge.answers import render_asks
 from rmr1.judge.compare import orders_for
 from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
@@ -31,11 +31,11 @@ from rmr1.prompts.families import FOUR_WAY
 from rmr1.records import Generation, JudgePrompt, PreferencePair
 
 if TYPE_CHECKING:
-    from rmr1.engines.chat import Chat
-    from rmr1.engines.forecast import Forecast
-    from rmr1.engines.outline import Outline
-    from rmr1.engines.scorer import ConversationReader
-    from rmr1.engines.speed import MachineSpeed
+    from rmr1.engines.hf.chat import Chat
+    from rmr1.engines.hf.outline import Outline
+    from rmr1.engines.hf.scorer import ConversationReader
+    from rmr1.forecast.batches import Forecast
+    from rmr1.forecast.speed import MachineSpeed
 
 Kind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
 """What computes: this machine by one of three engines, a server, or nothing (recorded and scripted texts)."""
@@ -69,7 +69,7 @@ class JudgePlan:
         """What tells the time as prompts are added; None for judges that this machine does not compute."""
         if self.outline is None or self.speed is None:
             return None
-        from rmr1.engines.forecast import BatchForecast, FlowForecast, read_batching, read_flow, read_scoring
+        from rmr1.forecast.batches import BatchForecast, FlowForecast, read_batching, read_flow, read_scoring
 
         shape, device, options = self.outline.shape, self.outline.device, self.options
         if self.kind == "vllm":
@@ -159,9 +159,9 @@ def _plan_server(
 def _plan_local(
     model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
 ) -> JudgePlan:
-    from rmr1.engines.outline import read_outline
-    from rmr1.engines.reader import RequestReader
-    from rmr1.engines.speed import measure_speed
+    from rmr1.engines.hf.outline import read_outline
+    from rmr1.engines.hf.reader import RequestReader
+    from rmr1.forecast.speed import measure_speed
 
     parsed = parse_model_name(model)
     kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
@@ -196,9 +196,9 @@ def _plan_local(
 
 
 def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
-    from rmr1.engines.outline import read_outline
-    from rmr1.engines.scorer import ConversationReader
-    from rmr1.engines.speed import measure_speed
+    from rmr1.engines.hf.outline import read_outline
+    from rmr1.engines.hf.scorer import ConversationReader
+    from rmr1.forecast.speed import measure_speed
 
     values = _read_options(_find_engine("scalar"), options)
     outline = read_outline(model, kind="scores" if values["adapter"] is None else "adapted", **values)
@@ -225,10 +225,10 @@ def _find_engine(kind: Kind) -> type:
 
         return VLLMEngine
     if kind == "scalar":
-        from rmr1.engines.scorer import ScalarModel
+        from rmr1.engines.hf.scorer import ScalarModel
 
         return ScalarModel
-    from rmr1.engines.transformers import TransformersEngine
+    from rmr1.engines.hf.engine import TransformersEngine
 
     return TransformersEngine
 

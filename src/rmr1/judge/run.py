@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine, Recorded
 from rmr1.judge.ask import ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
@@ -13,6 +12,7 @@ from rmr1.judge.compare import cast_vote, conclude, orders_for
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import PromptFamily, render_prompt
 from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, Vote
+from rmr1.store.runs import RunWriter
 
 
 def run_judge(

@@ -12,12 +12,12 @@ from functools import partial
 from math import exp
 from typing import Any
 
-from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Score, Scorer, ScoreRequest
 from rmr1.judge.ask import Ask, ask_all
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.settings import Placement
 from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
+from rmr1.store.runs import RunWriter
 
 FAMILY = "scalar"
 RULE = "scores"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 
-from rmr1.data.keys import KeyCounter, format_key, item_digest
 from rmr1.records import Judgment, PreferencePair
+from rmr1.store.keys import KeyCounter, format_key, item_digest
 
 Judging = Callable[[Iterable[PreferencePair]], Iterator[tuple[str, Judgment]]]
 

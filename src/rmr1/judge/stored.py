@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rmr1.data.codec import dump_record, dumps, load_record, loads
-from rmr1.data.runs import JUDGMENTS_FILE, iterate_keys, key_digest
 from rmr1.records import Judgment, PreferencePair
+from rmr1.store.codec import dump_record, dumps, load_record, loads
+from rmr1.store.runs import JUDGMENTS_FILE, iterate_keys, key_digest
 
 
 @contextmanager

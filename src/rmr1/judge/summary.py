@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmr1.data.runs import RunWriter, read_judgments
-from rmr1.engines.prices import Price, compute_cost
+from rmr1.forecast.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
 from rmr1.judge.orders import OrderCounts
 from rmr1.records import NO_TEXT, Judgment
+from rmr1.store.runs import RunWriter, read_judgments
 
 MOST_REASONS = 50
 """Different reasons of failures that are counted apart; the rest are counted together."""

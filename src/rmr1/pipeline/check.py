@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from rmr1.data.runs import read_judgments
 from rmr1.errors import ConfigError
 from rmr1.records import Problem
+from rmr1.store.runs import read_judgments
 
 NUM_PAIRS = 64
 LEAST_PARSED = 0.5

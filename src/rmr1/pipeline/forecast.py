@@ -19,8 +19,11 @@ from rmr1.distill.forecast import WRONG_SHARE
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.doctor import format_bytes
-from rmr1.engines.prices import compute_cost
 from rmr1.errors import ConfigError
+from rmr1.forecast.machine import Machine, see_machine
+from rmr1.forecast.prices import compute_cost
+from rmr1.forecast.shape import ModelShape
+from rmr1.forecast.training import MEMORY_SHARE, estimate_run, find_obstacle
 from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
 from rmr1.pipeline.check import NUM_PAIRS
 from rmr1.pipeline.measuring import find_data, find_missing_data
@@ -30,11 +33,8 @@ from rmr1.pipeline.sizes import PairSizes, measure_conversations, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.records import Label
-from rmr1.train.grpo.estimate import MEMORY_SHARE, estimate_run, find_obstacle
 from rmr1.train.grpo.fit import count_numbers
-from rmr1.train.grpo.machines import Machine, see_machine
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
-from rmr1.train.grpo.shapes import ModelShape
 from rmr1.train.recipe import Recipe
 
 DEFAULT_PAIR_TOKENS = 900

@@ -32,7 +32,7 @@ def check_measuring(recipe: Any, mistakes: Mistakes) -> None:
     # The engine brings its libraries, so it is asked only where nothing else is wrong.
     if options and not mistakes and (recipe.model is None or HERE in recipe.model):
         # What was trained is asked by the embedded engine.
-        from rmr1.engines.transformers import TransformersEngine
+        from rmr1.engines.hf.engine import TransformersEngine
 
         with mistakes.catch(("bench", "judge")), _placed():
             check_options(TransformersEngine, options)

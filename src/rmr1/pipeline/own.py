@@ -15,9 +15,9 @@ from typing import Any
 
 from rmr1.data.read import read_pairs
 from rmr1.errors import CheckpointError, ConfigError, DataError
+from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
 from rmr1.models import is_bundled, resolve_model
 from rmr1.records import Label
-from rmr1.train.grpo.shapes import PUBLISHED, ModelShape, read_shape
 
 SMALL = 100_000_000
 """Parameters below which a model is trained as the bundled judge was."""

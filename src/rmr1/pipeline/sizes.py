@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from rmr1.curate.recipe import is_dataset
 from rmr1.curate.write import pair_row
-from rmr1.data.codec import dumps
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
 from rmr1.records import Label
+from rmr1.store.codec import dumps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,12 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.fingerprint import fingerprint_source, hash_files
-from rmr1.data.replace import write_json, write_text
-from rmr1.data.runs import RUN_FILE, SUMMARY_FILE
 from rmr1.errors import ConfigError, RunError
 from rmr1.judge.summary import is_unanswered
 from rmr1.settings import LATER
+from rmr1.store.fingerprint import fingerprint_source, hash_files
+from rmr1.store.replace import write_json, write_text
+from rmr1.store.runs import RUN_FILE, SUMMARY_FILE
 
 STATE = "stages.json"
 RECIPES = "recipes"

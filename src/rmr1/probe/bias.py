@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.bench.metrics import share_interval
 from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.measures import MEASURES
 from rmr1.probe.rows import Counts, scan_probe_rows
 from rmr1.records import Label, Messages
+from rmr1.stats import share_interval
 
 POSITION = "position"
 

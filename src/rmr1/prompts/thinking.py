@@ -10,7 +10,7 @@ and `end` in place of the slash (`<|START_THINKING|>`, `<|begin_of_thought|>`). 
     Gemma 4   <|channel>thought ... <channel|>
 
 A user's own pairs are literal strings. This module finds marks; whether one is meant or only mentioned is decided
-by where it stands (`rmr1.verdicts.marks`).
+by where it stands (`rmr1.verdicts.mentions`).
 """
 
 from __future__ import annotations

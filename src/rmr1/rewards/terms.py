@@ -23,8 +23,8 @@ from types import MappingProxyType
 
 from rmr1.errors import ConfigError
 from rmr1.records import RubricItem
-from rmr1.rewards.verdict import reward_text, reward_verdict
 from rmr1.rewards.samples import Judged
+from rmr1.rewards.verdict import reward_text, reward_verdict
 from rmr1.verdicts.grounding import is_grounded
 from rmr1.verdicts.trace import Outline, read_outline
 

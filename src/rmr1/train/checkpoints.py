@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from rmr1.engines.devices import find_gpu
+from rmr1.devices import find_gpu
 from rmr1.errors import CheckpointError
 
 FOLDER = "checkpoints"

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from rmr1.attention.packed import pack
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.decode import PromptRequest, RowRequest, decode
-from rmr1.engines.reader import find_opening
-from rmr1.engines.tokens import Endings, TextStream
-from rmr1.train.packing import pack
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode
+from rmr1.engines.hf.reader import find_opening
+from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.train.rendering import read_opening
 from rmr1.train.row import Example, build_row
 from rmr1.verdicts import parse_verdict

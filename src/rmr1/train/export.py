@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors import SafetensorError
 
-from rmr1.data.replace import write_text
-from rmr1.engines.loading import DTYPES, describe_checkpoint, load_checkpoint, quiet
-from rmr1.engines.lora import apply_adapter
-from rmr1.engines.reader import read_end_tokens
+from rmr1.engines.hf.loading import DTYPES, describe_checkpoint, load_checkpoint, quiet
+from rmr1.engines.hf.lora import apply_adapter
+from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError
+from rmr1.store.replace import write_text
 from rmr1.train.folder import SUMMARY
 from rmr1.train.start import Trainee
 

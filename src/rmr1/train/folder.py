@@ -22,11 +22,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.differences import describe_differences
-from rmr1.data.fingerprint import fingerprint_source
-from rmr1.data.replace import write_text
-from rmr1.engines.chat import new_moment
+from rmr1.engines.hf.chat import new_moment
 from rmr1.errors import RunError
+from rmr1.store.differences import describe_differences
+from rmr1.store.fingerprint import fingerprint_source
+from rmr1.store.replace import write_text
 from rmr1.train.checkpoints import BEST, PART
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.recipe import Section, SourceRecipe

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from rmr1.engines.devices import check_device, find_gpu
+from rmr1.devices import check_device, find_gpu
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.train.folder import LOGS
 from rmr1.train.recipe import ReportRecipe

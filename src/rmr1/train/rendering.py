@@ -14,9 +14,9 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from rmr1.engines.chat import Chat
-from rmr1.engines.reader import find_opening
-from rmr1.engines.tokens import decode_tokens, encode_text
+from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.reader import find_opening
+from rmr1.engines.hf.tokens import decode_tokens, encode_text
 from rmr1.errors import CheckpointError, DataError, GenerationError
 from rmr1.prompts.thinking import find_marks, find_open_mark
 from rmr1.records import Message, Messages, Verdict

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines.forward import keep_logits
-from rmr1.engines.proof.probe import Pairs, Probe
+from rmr1.attention.forward import keep_logits
+from rmr1.attention.packed import packed_attention
+from rmr1.attention.proof.probe import Pairs, Probe
+from rmr1.attention.proof.training import Layout, RowPaths, prove_rows, read_states
 from rmr1.train.losses import sum_losses
-from rmr1.train.packing import packed_attention
-from rmr1.train.proof import Layout, RowPaths, prove_rows, read_states
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +139,7 @@ def read_logits(model: PreTrainedModel, places: torch.Tensor, **inputs: Any) -> 
 
 
 def prove_packing(model: PreTrainedModel, *, packs: bool = True) -> RowPaths:
-    """Check whether rows of several documents are right for this model (`rmr1.train.proof`)."""
+    """Check whether rows of several documents are right for this model (`rmr1.attention.proof.training`)."""
     return prove_rows(
         model, Layout(name="packed rows", attention=packed_attention, read=_read_packed) if packs else None
     )

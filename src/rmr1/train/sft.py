@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
-from rmr1.engines.loading import blaming
-from rmr1.engines.reader import read_end_tokens
+from rmr1.attention.packed import pack, share_rows
+from rmr1.attention.proof.training import agree
+from rmr1.engines.hf.loading import blaming
+from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
 from rmr1.train.checkpoints import trained_weights
 from rmr1.train.display import Display
@@ -27,11 +29,9 @@ from rmr1.train.folder import RunFolder, read_beginning
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
 from rmr1.train.optim import build_optimizers, compute_rate
-from rmr1.train.packing import pack, share_rows
 from rmr1.train.plan import Plan, build_plan
 from rmr1.train.processes import accelerated, call_on_main, flatten_settings, share
 from rmr1.train.progress import load_progress, run_once, save_progress
-from rmr1.train.proof import agree
 from rmr1.train.recipe import Recipe
 from rmr1.train.row import Example, RowLoss, build_row, prove_packing
 from rmr1.train.start import load_trainee

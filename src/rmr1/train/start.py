@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rmr1.engines.loading import describe_checkpoint, load_checkpoint, quiet
-from rmr1.engines.lora import import_peft
+from rmr1.engines.hf.loading import describe_checkpoint, load_checkpoint, quiet
+from rmr1.engines.hf.lora import import_peft
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.train.numbers import find_broken
 from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe

@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from rmr1.verdicts.marks import is_enclosed
-from rmr1.verdicts.place import find_place, is_last
+from rmr1.verdicts.location import find_place, is_last
+from rmr1.verdicts.mentions import is_enclosed
 from rmr1.verdicts.trace import Outline
 from rmr1.verdicts.widths import narrow
 

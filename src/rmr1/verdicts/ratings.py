@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from rmr1.verdicts.marks import Tag
+from rmr1.verdicts.mentions import Tag
 from rmr1.verdicts.trace import Outline
 
 MAX_RATING = 100.0

@@ -4,7 +4,7 @@
              count; A wins where `<answer>[[A]]</answer>` stands there and B's does not; exact strings.
 `tagged`     the default: the last answer tag of the judge's own words that is meant, readable or not;
              without any, a bare `[[A]]`, or a name that is all the text says. What is meant and what is
-             only mentioned: `rmr1.verdicts.place`.
+             only mentioned: `rmr1.verdicts.location`.
 `published`  RM-R1's evaluation rule: the whole raw text, thinking included; A wins where `[[A]]`
              occurs and `[[B]]` does not; exact strings.
 `arena`      JudgeBench and Arena-Hard: `[[A>>B]]`, `[[A>B]]`, `[[A=B]]` and their mirrors, or a bare
@@ -28,7 +28,7 @@ from types import MappingProxyType
 from rmr1.errors import ConfigError
 from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem, Verdict
-from rmr1.verdicts.place import find_mark, find_place, is_last, iterate_marks
+from rmr1.verdicts.location import find_mark, find_place, is_last, iterate_marks
 from rmr1.verdicts.ratings import read_ratings
 from rmr1.verdicts.trace import Outline, read_outline, read_trace
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 
 from rmr1.prompts.thinking import Pair
-from rmr1.verdicts.marks import is_enclosed, is_inside
-from rmr1.verdicts.place import find_place
+from rmr1.verdicts.location import find_place
+from rmr1.verdicts.mentions import is_enclosed, is_inside
 from rmr1.verdicts.trace import read_outline
 
 _LAST_LINE = re.compile(

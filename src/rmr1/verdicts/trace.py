@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 from rmr1.prompts.thinking import FLAT_FORMS, Pair, find_marks
 from rmr1.records import RubricItem, SideText, TaskType, Trace
-from rmr1.verdicts.marks import (
+from rmr1.verdicts.mentions import (
     Balance,
     Span,
     Tag,

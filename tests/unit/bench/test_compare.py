@@ -19,13 +19,13 @@ from rmr1.bench.compare import (
 )
 from rmr1.bench.draws import gather_prompts, swap
 from rmr1.bench.gates import check_baseline
-from rmr1.bench.metrics import mcnemar_power
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, Part, Whole, mean, share
-from rmr1.bench.pairing import find_changed, pair_outcomes
-from rmr1.bench.pairs import PAIRS
-from rmr1.bench.rmb import RMB
+from rmr1.bench.shared_items import find_changed, pair_outcomes
+from rmr1.bench.tasks.pairs import PAIRS
+from rmr1.bench.tasks.rmb import RMB
 from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.records import assistant
+from rmr1.stats import mcnemar_power
 from tests.unit.bench.judgments import judge, make_pair
 
 
@@ -444,7 +444,7 @@ def test_a_baseline_must_share_nine_in_ten_items():
 
 
 def test_a_baseline_of_one_set_is_none_of_two():
-    from rmr1.bench.judgebench import JUDGEBENCH, OFFICIAL
+    from rmr1.bench.tasks.judgebench import JUDGEBENCH, OFFICIAL
 
     def asked(model):
         return [

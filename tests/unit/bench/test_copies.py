@@ -9,8 +9,8 @@ from collections import Counter
 import pytest
 
 from rmr1.bench.copies import read_once
-from rmr1.bench.pairs import read_labelled_pairs
 from rmr1.bench.run import count_pairs, load_benchmark, read_pairs
+from rmr1.bench.tasks.pairs import read_labelled_pairs
 
 
 def rewardbench(number, **fields):

@@ -9,17 +9,17 @@ from dataclasses import replace
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.judgebench import (
+from rmr1.bench.recorded import ORDERS
+from rmr1.bench.tasks.judgebench import (
     JUDGEBENCH,
     OFFICIAL,
     category_of,
     find_judgebench_files,
     read_judgebench,
 )
-from rmr1.bench.recorded import ORDERS
-from rmr1.data.rulings import ruling_of
 from rmr1.errors import DataError
 from rmr1.records import Generation, Judgment, Verdict, Vote
+from rmr1.store.rulings import ruling_of
 from tests.unit.bench.judgments import judge, make_pair
 
 GPT = "gpt-4o-2024-05-13"

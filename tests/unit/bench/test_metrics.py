@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from rmr1.bench.metrics import (
+from rmr1.stats import (
     clustered_interval,
     clustered_mcnemar_test,
     detectable_difference,

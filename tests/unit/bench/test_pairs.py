@@ -7,9 +7,9 @@ import json
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.metrics import wilson_interval
-from rmr1.bench.pairs import PAIRS, find_pair_files, read_labelled_pairs
+from rmr1.bench.tasks.pairs import PAIRS, find_pair_files, read_labelled_pairs
 from rmr1.errors import DataError
+from rmr1.stats import wilson_interval
 from tests.unit.bench.judgments import judge, make_pair
 
 

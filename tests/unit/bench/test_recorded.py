@@ -7,7 +7,6 @@ import json
 import pytest
 
 from rmr1.bench import recorded
-from rmr1.bench.judgebench import points
 from rmr1.bench.recorded import (
     UNEXPLAINED,
     compare_recorded,
@@ -17,6 +16,7 @@ from rmr1.bench.recorded import (
     read_recorded,
     read_rm_r1_logs,
 )
+from rmr1.bench.tasks.judgebench import points
 from rmr1.data.files import read_rows
 from rmr1.errors import ConfigError, DataError
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.rewardbench import (
+from rmr1.bench.tasks.rewardbench import (
     REWARDBENCH,
     SECTIONS,
     SIZES,

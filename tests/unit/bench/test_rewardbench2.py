@@ -17,8 +17,9 @@ import pytest
 from rmr1.bench.base import AS_PUBLISHED, Asking, BenchmarkScores, score_judgments, score_outcomes
 from rmr1.bench.draws import bootstrap, gather_prompts
 from rmr1.bench.outcomes import estimate_values
-from rmr1.bench.rewardbench2 import REWARDBENCH2, credit_scores, default_asking, tally_rewardbench2
-from rmr1.bench.rewardbench2_data import (
+from rmr1.bench.run import name_asking, open_benchmark_run
+from rmr1.bench.tasks.rewardbench2 import REWARDBENCH2, credit_scores, default_asking, tally_rewardbench2
+from rmr1.bench.tasks.rewardbench2_data import (
     ID,
     SIZES,
     find_rewardbench2_files,
@@ -27,16 +28,15 @@ from rmr1.bench.rewardbench2_data import (
     read_prompts,
     read_ratings,
 )
-from rmr1.bench.rewardbench2_ties import MARGIN_ALL, compute_stats, ties_score
-from rmr1.bench.run import name_asking, open_benchmark_run
+from rmr1.bench.tasks.rewardbench2_ties import MARGIN_ALL, compute_stats, ties_score
 from rmr1.cli.bench_jobs import suit_asking
-from rmr1.data.rulings import CastVote, Ruling, ruling_of
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError, DataError, RunError, StoppedError
 from rmr1.judge import GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
 from rmr1.judge.load import load_judge
 from rmr1.prompts import load_family
 from rmr1.records import RATED, JudgePrompt, Judgment
+from rmr1.store.rulings import CastVote, Ruling, ruling_of
 from tests.unit.judge.test_scalar import TableScorer
 
 Row = dict[str, Any]
@@ -512,9 +512,9 @@ def test_planted_errors(tmp_path: Path) -> None:
 
 
 def test_stored_judgments_score_as_live_ones(tmp_path: Path) -> None:
-    from rmr1.data.rulings import read_rulings
-    from rmr1.data.runs import open_run
-    from rmr1.judge.describe import describe_run
+    from rmr1.judge.identity import describe_run
+    from rmr1.store.rulings import read_rulings
+    from rmr1.store.runs import open_run
 
     data = small(tmp_path)
     for way, asking in REWARDBENCH2.askings.items():

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.rmb import RMB, find_rmb_files, read_rmb
-from rmr1.bench.rmb_sizes import SIZES
+from rmr1.bench.tasks.rmb import RMB, find_rmb_files, read_rmb
+from rmr1.bench.tasks.rmb_sizes import SIZES
 from rmr1.errors import DataError
 from tests.unit.bench.judgments import judge, make_pair
 

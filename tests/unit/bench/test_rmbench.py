@@ -8,7 +8,7 @@ from math import gcd, lcm
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.rmbench import CELLS, RM_BENCH, SIZES, find_rm_bench_files, read_rm_bench
+from rmr1.bench.tasks.rmbench import CELLS, RM_BENCH, SIZES, find_rm_bench_files, read_rm_bench
 from rmr1.errors import DataError
 from tests.unit.bench.judgments import judge, make_pair
 

@@ -19,12 +19,12 @@ from rmr1.bench.run import (
     read_finished,
     score_finished,
 )
-from rmr1.data.rulings import read_rulings, ruling_of
-from rmr1.data.runs import read_judgments
 from rmr1.engines.scripted import ScriptedEngine, load_scripted
 from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family, parse_blocks
+from rmr1.store.rulings import read_rulings, ruling_of
+from rmr1.store.runs import read_judgments
 from tests.unit.bench.judgments import run_benchmark
 
 JUDGEBENCH = load_benchmark("judgebench")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rmr1.bench.world import ROWS, WorldFigures, format_share, judge_items, measure, rows_of
+from rmr1.bench.tasks.world import ROWS, WorldFigures, format_share, judge_items, measure, rows_of
 from rmr1.errors import RunError
 from rmr1.judge import JudgeSettings, load_judge
 from rmr1.records import Generation, Judgment, SideText, Trace, Verdict, Vote, swap_label

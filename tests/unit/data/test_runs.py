@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmr1.data.codec import dump_record, dumps, load_record, loads
-from rmr1.data.keys import KeyCounter, content_digest, format_key, seed_for
-from rmr1.data.runs import open_run, read_judgments
 from rmr1.errors import DataError, RunError
 from rmr1.records import (
     Generation,
@@ -30,6 +27,9 @@ from rmr1.records import (
     assistant,
     user,
 )
+from rmr1.store.codec import dump_record, dumps, load_record, loads
+from rmr1.store.keys import KeyCounter, content_digest, format_key, seed_for
+from rmr1.store.runs import open_run, read_judgments
 
 DESCRIPTION = {
     "data": {"sha256": "1"},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rmr1.distill.budget import Meter, parse_budget
-from rmr1.engines.prices import Price
 from rmr1.errors import ConfigError
+from rmr1.forecast.prices import Price
 
 
 @pytest.mark.parametrize(

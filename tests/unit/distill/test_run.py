@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from rmr1.data.runs import read_judgments
 from rmr1.distill.budget import parse_budget
 from rmr1.distill.run import run_distill
 from rmr1.distill.second import JUDGMENT_START
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.records import JudgePrompt
+from rmr1.store.runs import read_judgments
 from tests.unit.distill.pairs import good_text, make_recipe, write_pairs
 
 NOTE = "[Note to the judge]"

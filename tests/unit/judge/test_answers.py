@@ -8,17 +8,17 @@ import pytest
 from rich.console import Console
 
 from rmr1 import Judge
-from rmr1.data.runs import open_run, read_judgments
 from rmr1.engines.scripted import ScriptedEngine, load_scripted
 from rmr1.errors import ConfigError
 from rmr1.judge import AnswerJudge, GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
 from rmr1.judge.answers import ask_answers, is_about_answers, reread_answers
-from rmr1.judge.describe import describe_run
+from rmr1.judge.identity import describe_run
 from rmr1.judge.load import load_judge
 from rmr1.judge.plan import plan_judge
 from rmr1.prompts import load_family
 from rmr1.records import JudgePrompt, Judgment, PreferencePair, assistant, swap_label, user
 from rmr1.report.terminal import print_judgment
+from rmr1.store.runs import open_run, read_judgments
 from tests.unit.judge.test_scalar import TableScorer
 
 RATINGS = {"alpha": "Good. <answer>[[9]]</answer>", "beta": "<answer>[[4]]</answer>", "gamma": "no idea"}
@@ -209,7 +209,7 @@ def test_judgments_are_shown() -> None:
 
 
 def test_ratings_have_no_order_of_their_own_in_scoring() -> None:
-    from rmr1.data.rulings import ruling_of
+    from rmr1.store.rulings import ruling_of
 
     rated = ruling_of(judge_one(pair("beta", "alpha")))
     assert (rated.placement, rated.by_order()) == ("scores", {"given": ("B", None)})

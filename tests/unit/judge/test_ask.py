@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from rmr1.data.keys import content_digest, format_key, seed_for
-from rmr1.data.runs import open_run, read_judgments
 from rmr1.distill.run import run_distill
 from rmr1.engines.base import Request, SamplingParams, Score, ScoreRequest
 from rmr1.engines.scripted import ScriptedEngine
@@ -30,6 +28,8 @@ from rmr1.records import (
     assistant,
     user,
 )
+from rmr1.store.keys import content_digest, format_key, seed_for
+from rmr1.store.runs import open_run, read_judgments
 from tests.unit.distill.pairs import good_text, make_recipe, write_pairs
 
 VERDICT = "<answer>[[A]]</answer>"

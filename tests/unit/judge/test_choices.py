@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from rmr1.judge.choices import PLACES, places_for, read_choice
+from rmr1.judge.listwise import PLACES, places_for, read_choice
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import PreferencePair, assistant, swap_label, user
 

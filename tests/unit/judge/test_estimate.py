@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from rmr1 import Judge
-from rmr1.data.codec import dump_record, dumps
-from rmr1.data.runs import open_run, read_description, read_judgments
 from rmr1.errors import RunError
 from rmr1.judge.estimate import (
     BYTES_PER_TOKEN,
@@ -23,6 +21,8 @@ from rmr1.judge.estimate import (
     read_stored_run,
 )
 from rmr1.records import Generation, PreferencePair, assistant, user
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.runs import open_run, read_description, read_judgments
 
 LIMIT = 100
 

@@ -15,11 +15,11 @@ import pytest
 from rich.console import Console
 
 from rmr1 import ConfigError, DataError, GenerationError, Judge, Judgment, PreferencePair
-from rmr1.data.keys import format_key, item_digest
-from rmr1.data.runs import RunWriter
 from rmr1.judge.sequence import judge_in_order
 from rmr1.records import Message, assistant, user
 from rmr1.report.terminal import print_judgment
+from rmr1.store.keys import format_key, item_digest
+from rmr1.store.runs import RunWriter
 
 ROW = {"prompt": "q", "chosen": "a longer answer", "rejected": "b"}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmr1.judge.ratings import cast_rating, rating_rule, read_rating
+from rmr1.judge.pointwise import cast_rating, rating_rule, read_rating
 from rmr1.records import PROBLEMS, RATED, RATED_PUBLISHED, Generation
 from tests.unit.verdicts.rating_texts import BY_KIND, CUT, TEXTS
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from rmr1 import Judge
-from rmr1.data.runs import open_run, read_judgments
 from rmr1.engines.base import SamplingParams, Score, Scorer, ScoreRequest
 from rmr1.errors import ConfigError
 from rmr1.judge import JudgeSettings, PairJudge, ScalarJudge
-from rmr1.judge.describe import describe_run
+from rmr1.judge.identity import describe_run
 from rmr1.judge.load import load_judge
 from rmr1.records import Judgment, PreferencePair, assistant, user
+from rmr1.store.runs import open_run, read_judgments
 
 
 class TableScorer:

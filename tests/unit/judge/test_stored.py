@@ -14,13 +14,13 @@ import pytest
 
 from rmr1 import Judge, read_pairs
 from rmr1.cli.main import main
-from rmr1.data import runs
-from rmr1.data.keys import content_digest
-from rmr1.data.runs import RunWriter, open_run
 from rmr1.errors import RunError
 from rmr1.judge.base import list_keys
-from rmr1.judge.describe import describe_run
+from rmr1.judge.identity import describe_run
 from rmr1.records import PreferencePair
+from rmr1.store import runs
+from rmr1.store.keys import content_digest
+from rmr1.store.runs import RunWriter, open_run
 
 ROWS = [
     {"prompt": f"q{number}", "response_a": "long answer" * (number + 1), "response_b": "short", "label": "A"}

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from rmr1.errors import CheckpointError, ConfigError, DataError
+from rmr1.forecast.machine import build_machine
 from rmr1.judge.estimate import CHARS_PER_TOKEN
 from rmr1.models import bundled_judge
 from rmr1.pipeline.check import require_verdicts
@@ -19,7 +20,6 @@ from rmr1.pipeline.measuring import find_missing_data
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
 from rmr1.prompts import load_family
-from rmr1.train.grpo.machines import build_machine
 
 ROOT = Path(__file__).parents[3]
 ROW = {"prompt": "Q", "response_a": "short", "response_b": "a longer answer", "label": "B"}

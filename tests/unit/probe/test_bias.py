@@ -9,11 +9,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from rmr1.bench.metrics import wilson_interval
 from rmr1.errors import DataError
 from rmr1.probe import BiasReport, probe_bias
 from rmr1.probe.bias import BiasFeature, fit_logistic
 from rmr1.probe.measures import MEASURES
+from rmr1.stats import wilson_interval
 from tests.unit.probe.sets import Rows, world_rows, write_rows
 
 NAMES = [measure.name for measure in MEASURES]

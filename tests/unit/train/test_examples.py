@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
-from rmr1.engines.chat import Chat
-from rmr1.engines.tokens import decode_tokens
+from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.tokens import decode_tokens
 from rmr1.errors import CheckpointError, DataError
 from rmr1.records import Message, assistant, user
 from rmr1.train.examples import (

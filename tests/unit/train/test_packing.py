@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
+from rmr1.attention.packed import NAME, pack, packed_attention, share_rows
 from rmr1.errors import ConfigError
-from rmr1.train.packing import NAME, pack, packed_attention, share_rows
 from rmr1.train.row import Example, Row, RowLoss, build_row
 from tests.tiny_models import build_model
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from rmr1.engines.chat import Chat
-from rmr1.engines.tokens import decode_tokens, encode_text
+from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.tokens import decode_tokens, encode_text
 from rmr1.errors import ConfigError
 from rmr1.prompts import render_prompt
 from rmr1.records import PreferencePair, assistant, user

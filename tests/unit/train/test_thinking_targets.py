@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from rmr1.engines.tokens import decode_tokens
+from rmr1.engines.hf.tokens import decode_tokens
 from rmr1.errors import DataError
 from rmr1.prompts.thinking import find_close_mark, find_marks, find_open_mark
 from rmr1.records import assistant, user

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rmr1.errors import ConfigError
-from rmr1.judge.ratings import read_rating
+from rmr1.judge.pointwise import read_rating
 from rmr1.prompts import load_family
 from rmr1.prompts.thinking import check_pairs
 from rmr1.verdicts import parse_verdict

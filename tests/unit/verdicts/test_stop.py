@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.tokens import Endings, TextStream, decode_tokens, encode_text
+from rmr1.engines.hf.tokens import Endings, TextStream, decode_tokens, encode_text
 from rmr1.prompts.thinking import find_open_mark
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.stop import StopWatcher

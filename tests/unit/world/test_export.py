@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from rmr1.data.codec import dumps
 from rmr1.data.read import read_pairs
 from rmr1.prompts import load_family
+from rmr1.store.codec import dumps
 from rmr1.verdicts import parse_verdict
 from rmr1.world import sample_pairs
 from rmr1.world.export import export_rows, messages_row

@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from rmr1.data.keys import content_digest
 from rmr1.errors import ConfigError
 from rmr1.records import PreferencePair
+from rmr1.store.keys import content_digest
 from rmr1.world import FAMILIES, SPLITS, STYLE_CLASSES, Split, sample_candidates, sample_pair, sample_pairs
 from rmr1.world.draw import is_test_question
 from rmr1.world.sample import FAMILY_WEIGHTS

@@ -1,7 +1,7 @@
 """The published field: figures of other judges, checked, and where a new one stands among them."""
 
 from rmr1.bench.published.checks import Difference, Disagreement, check_rows, find_disagreements, follow
-from rmr1.bench.published.marks import MARKS, marks_of
+from rmr1.bench.published.footnotes import MARKS, marks_of
 from rmr1.bench.published.rows import (
     THREE,
     TITLES,

@@ -21,8 +21,8 @@ from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.names import split_server
 from rmr1.engines.openai.limits import Pacer
 from rmr1.engines.openai.wire import Dialect
-from rmr1.engines.prices import Price, compute_cost, find_price
 from rmr1.errors import ConfigError, GenerationError
+from rmr1.forecast.prices import Price, compute_cost, find_price
 from rmr1.records import Generation, Usage
 
 try:

@@ -52,7 +52,7 @@ from rmr1.engines.openai.wire import (
 )
 from rmr1.errors import GenerationError
 from rmr1.records import Generation, ImagePart, JudgePrompt, Messages, Usage
-from rmr1.verdicts.place import find_verdict_span
+from rmr1.verdicts.location import find_verdict_span
 
 _IMAGE_TOKENS = 1024
 _LASTING_TRIES = 3

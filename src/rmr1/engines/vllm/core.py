@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from rmr1.engines.loading import Description, quiet
-from rmr1.engines.reader import read_end_tokens
+from rmr1.engines.hf.loading import Description, quiet
+from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)

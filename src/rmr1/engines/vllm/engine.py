@@ -25,10 +25,10 @@ from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.records import Generation
 
 try:
-    from rmr1.engines.loading import DTYPES, describe_checkpoint, hash_text
-    from rmr1.engines.lora import read_adapter
-    from rmr1.engines.reader import Prepared, RequestReader, derive_seed
-    from rmr1.engines.tokens import Endings, TextStream
+    from rmr1.engines.hf.loading import DTYPES, describe_checkpoint, hash_text
+    from rmr1.engines.hf.lora import read_adapter
+    from rmr1.engines.hf.reader import Prepared, RequestReader, derive_seed
+    from rmr1.engines.hf.tokens import Endings, TextStream
     from rmr1.engines.vllm.core import (
         Core,
         check_installed,

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import torch
 
+from rmr1.attention.groups import Group, GroupRow, build_group_row
+from rmr1.rewards import Judged, Reward
 from rmr1.train.grpo.advantages import is_flat, normalize_group
-from rmr1.train.grpo.groups import Group
 from rmr1.train.grpo.objective import spread, token_weights
 from rmr1.train.grpo.options import Objective
-from rmr1.rewards import Judged, Reward
 from rmr1.train.grpo.rollout import Sample
-from rmr1.train.grpo.rows import GroupRow, build_group_row
 from rmr1.train.grpo.tasks import Task
 
 

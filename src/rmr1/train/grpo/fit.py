@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from rmr1.engines.lora import import_peft
+from rmr1.engines.hf.lora import import_peft
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.estimate import Estimate, estimate_run, find_obstacle
-from rmr1.train.grpo.machines import Machine, see_machine
-from rmr1.train.grpo.needs import RunNumbers
+from rmr1.forecast.machine import Machine, see_machine
+from rmr1.forecast.memory import RunNumbers
+from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
+from rmr1.forecast.training import Estimate, estimate_run, find_obstacle
 from rmr1.train.grpo.plan import GrpoPlan
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.grpo.shapes import PUBLISHED, ModelShape, read_shape
 from rmr1.train.processes import check_trackers
 
 

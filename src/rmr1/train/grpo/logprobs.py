@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines.proof.probe import Pairs, Probe, attention_of
-from rmr1.train.grpo.attention import NAME, shared_prompt_attention
-from rmr1.train.grpo.groups import Group
-from rmr1.train.grpo.rows import GroupLayout, GroupRow, build_group_row
+from rmr1.attention.groups import Group, GroupLayout, GroupRow, build_group_row
+from rmr1.attention.proof.probe import Pairs, Probe, attention_of
+from rmr1.attention.proof.training import Layout, RowPaths, prove_rows, read_states
+from rmr1.attention.shared_prompt import NAME, shared_prompt_attention
 from rmr1.train.losses import CHUNK_LOGITS
-from rmr1.train.proof import Layout, RowPaths, prove_rows, read_states
 from rmr1.train.row import read_logits
 
 
@@ -170,7 +169,7 @@ class GroupLogprobs(torch.nn.Module):
 
 
 def prove_groups(model: PreTrainedModel) -> RowPaths:
-    """Check whether completions may share their prompt in this model (`rmr1.train.proof`)."""
+    """Check whether completions may share their prompt in this model (`rmr1.attention.proof.training`)."""
     return prove_rows(
         model,
         Layout(

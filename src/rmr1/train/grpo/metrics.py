@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmr1.rewards import summarize_rewards
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup
 from rmr1.train.grpo.policy import STATS
-from rmr1.rewards import summarize_rewards
 
 
 def summarize_rollout(scored: Sequence[ScoredGroup]) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.engines.loading import Description, describe_checkpoint
-from rmr1.engines.reader import RequestReader, read_end_tokens
+from rmr1.engines.hf.loading import Description, describe_checkpoint
+from rmr1.engines.hf.reader import RequestReader, read_end_tokens
 from rmr1.errors import ConfigError
 from rmr1.prompts import load_family
+from rmr1.rewards import Term, build_rewards
 from rmr1.train.folder import describe_training
 from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.rewards import Term, build_rewards
 from rmr1.train.grpo.tasks import Task, TaskCounts, TaskMaker, TaskSource, WorldTasks, count_world, open_tasks
 from rmr1.train.optim import count_warmup
 

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines.devices import widest_float
+from rmr1.attention.groups import GroupRow
+from rmr1.attention.proof.training import RowPaths
+from rmr1.devices import widest_float
 from rmr1.train.grpo.batches import UpdateRow
 from rmr1.train.grpo.logprobs import GroupLogprobs
 from rmr1.train.grpo.objective import SUMS, compute_loss
 from rmr1.train.grpo.options import Objective
-from rmr1.train.grpo.rows import GroupRow
-from rmr1.train.proof import RowPaths
 
 STATS = ("tokens", *SUMS, "entropy")
 """What `GroupLoss` sums over the tokens that count, in its order."""

@@ -14,10 +14,10 @@ from pydantic import Field, model_validator
 from rmr1.errors import ConfigError
 from rmr1.named import find_missing_function
 from rmr1.records import Label
+from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Names, Place, Section, rule
 from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
-from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,

@@ -1,6 +1,6 @@
 """Tasks -> samples: the policy writes judgments, and how likely each of their tokens was is kept.
 
-One sampling loop serves judging and training (`rmr1.engines.decode`): a prompt is computed once for all its
+One sampling loop serves judging and training (`rmr1.engines.hf.decode`): a prompt is computed once for all its
 samples, and finished ones leave. A text goes on to the end of the turn, as a judge's does, so that where to stop is
 reinforced too. Every sample has a seed of its own, made from the run's seed, the number of the rollout, the epoch,
 the prompt and the sample's number, so neither batches nor the number of processes change what is sampled (up to
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.decode import PromptRequest, RowRequest, decode
-from rmr1.engines.reader import derive_seed, find_opening
-from rmr1.engines.tokens import Endings, TextStream
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode
+from rmr1.engines.hf.reader import derive_seed, find_opening
+from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.rewards import Judged, read_sample
 from rmr1.train.grpo.tasks import Task
 from rmr1.verdicts.stop import StopWatcher

@@ -22,8 +22,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.reader import find_opening
-from rmr1.engines.tokens import Endings, TextStream
+from rmr1.engines.hf.reader import find_opening
+from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.engines.vllm.core import (
     Core,
     check_installed,
@@ -34,7 +34,7 @@ from rmr1.engines.vllm.core import (
     stop_core,
 )
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, RMR1Error
-from rmr1.train.grpo.needs import VLLM_CPU_CACHE
+from rmr1.forecast.memory import VLLM_CPU_CACHE
 from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import Task
 from rmr1.verdicts.stop import StopWatcher

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rmr1.engines.loading import blaming
-from rmr1.engines.proof.judging import judging_paths
-from rmr1.engines.reader import read_end_tokens
+from rmr1.attention.proof.judging import judging_paths
+from rmr1.engines.hf.loading import blaming
+from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import GenerationError, TrainingError
+from rmr1.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
@@ -31,7 +32,6 @@ from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.memory import peak_memory_gb

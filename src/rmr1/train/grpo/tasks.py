@@ -14,7 +14,7 @@ from typing import Protocol
 
 from rmr1.data.read import read_pairs
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.reader import Prepared, RequestReader
+from rmr1.engines.hf.reader import Prepared, RequestReader
 from rmr1.errors import DataError
 from rmr1.prompts import PromptFamily
 from rmr1.prompts.render import render_prompt

@@ -3,6 +3,6 @@
     recipe (TOML) ──> pairs ──> tokens of both conversations ──> TRL's RewardTrainer ──> the best of the rates
 
 `run_scalar` is what `rmr1 scalar` calls. Conversations are read by the same reader as when the model judges
-(`rmr1.engines.scorer.ConversationReader`), so what is trained is what is asked. TRL is needed here and
+(`rmr1.engines.hf.scorer.ConversationReader`), so what is trained is what is asked. TRL is needed here and
 nowhere else.
 """

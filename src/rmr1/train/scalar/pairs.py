@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmr1.data.read import read_pairs
 from rmr1.engines.base import Score, ScoreRequest
-from rmr1.engines.scorer import ConversationReader
+from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import DataError
 from rmr1.records import PreferencePair
 from rmr1.train.row import Example

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rmr1.engines.chat import Chat
-from rmr1.engines.scorer import ConversationReader
+from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import ConfigError
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup

@@ -23,9 +23,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from rmr1.data.replace import write_text
-from rmr1.engines.devices import check_device
+from rmr1.devices import check_device
 from rmr1.errors import CheckpointError, ConfigError, TrainingError
+from rmr1.store.replace import write_text
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.checkpoints import restore_weights
 from rmr1.train.display import Display

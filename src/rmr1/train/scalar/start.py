@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from rmr1.data.read import read_pairs
-from rmr1.engines.loading import describe_checkpoint, is_scalar, quiet, read_architectures
+from rmr1.engines.hf.loading import describe_checkpoint, is_scalar, quiet, read_architectures
 from rmr1.errors import CheckpointError
 from rmr1.train.recipe import WorldRecipe
 from rmr1.train.scalar.recipe import ScalarRecipe

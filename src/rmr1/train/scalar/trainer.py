@@ -26,9 +26,9 @@ from torch.utils.data import SequentialSampler
 from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from rmr1.engines.devices import find_gpu
-from rmr1.engines.loading import blaming, quiet
-from rmr1.engines.proof.scoring import prove_scoring
+from rmr1.attention.proof.scoring import prove_scoring
+from rmr1.devices import find_gpu
+from rmr1.engines.hf.loading import blaming, quiet
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
 from rmr1.train.display import Display

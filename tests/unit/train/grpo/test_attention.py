@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.nn.attention.flex_attention import create_block_mask
 
+from rmr1.attention import shared_prompt as attention
+from rmr1.attention.flex import build_block_mask, build_mask
+from rmr1.attention.groups import GroupLayout
+from rmr1.attention.merged import attend_merged
+from rmr1.attention.shared_prompt import NAME, attend, shared_prompt_attention
 from rmr1.errors import ConfigError
-from rmr1.train.grpo import attention
-from rmr1.train.grpo.attention import NAME, attend, shared_prompt_attention
-from rmr1.train.grpo.attention_flex import build_block_mask, build_mask
-from rmr1.train.grpo.attention_merged import attend_merged
-from rmr1.train.grpo.rows import GroupLayout
 from tests.tiny_models import build_model
 
 LAYOUTS: dict[str, GroupLayout] = {

@@ -10,10 +10,10 @@ pytest.importorskip("torch")
 
 import torch
 
-from rmr1.engines.tokens import encode_text
+from rmr1.engines.hf.tokens import encode_text
+from rmr1.rewards import build_rewards, compute_rewards
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, build_update_row
 from rmr1.train.grpo.objective import Objective
-from rmr1.rewards import build_rewards, compute_rewards
 from rmr1.train.grpo.rollout import Sampler
 from tests.tiny_models import END, build_model, build_tokenizer, force_tokens
 

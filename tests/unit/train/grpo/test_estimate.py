@@ -13,31 +13,20 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from rmr1.attention.cache import build_cache  # noqa: E402
+from rmr1.attention.groups import Group, build_group_row  # noqa: E402
+from rmr1.attention.shared_prompt import shared_prompt_attention  # noqa: E402
 from rmr1.doctor import Gpu  # noqa: E402
-from rmr1.engines.cache import build_cache  # noqa: E402
 from rmr1.errors import ConfigError  # noqa: E402
-from rmr1.train.grpo.attention import shared_prompt_attention  # noqa: E402
-from rmr1.train.grpo.estimate import (  # noqa: E402
-    Estimate,
-    estimate_run,
-    find_obstacle,
-    find_risk,
-    list_stages,
-)
-from rmr1.train.grpo.fit import count_numbers  # noqa: E402
-from rmr1.train.grpo.groups import Group  # noqa: E402
-from rmr1.train.grpo.machines import Machine, build_machine, see_machine  # noqa: E402
-from rmr1.train.grpo.needs import (  # noqa: E402
+from rmr1.forecast.machine import Machine, build_machine, see_machine  # noqa: E402
+from rmr1.forecast.memory import (  # noqa: E402
     DEFAULT_NEW_TOKENS,
     RunNumbers,
     count_layer_bytes,
     count_row_tokens,
     list_parts,
 )
-from rmr1.train.grpo.presets import PRESETS  # noqa: E402
-from rmr1.train.grpo.recipe import build_grpo_recipe  # noqa: E402
-from rmr1.train.grpo.rows import build_group_row  # noqa: E402
-from rmr1.train.grpo.shapes import (  # noqa: E402
+from rmr1.forecast.shape import (  # noqa: E402
     PUBLISHED,
     ModelShape,
     compute_saving,
@@ -45,6 +34,16 @@ from rmr1.train.grpo.shapes import (  # noqa: E402
     count_row_flops,
     read_shape,
 )
+from rmr1.forecast.training import (  # noqa: E402
+    Estimate,
+    estimate_run,
+    find_obstacle,
+    find_risk,
+    list_stages,
+)
+from rmr1.train.grpo.fit import count_numbers  # noqa: E402
+from rmr1.train.grpo.presets import PRESETS  # noqa: E402
+from rmr1.train.grpo.recipe import build_grpo_recipe  # noqa: E402
 
 MEASURED = ModelShape(
     layers=4, hidden=256, heads=8, kv_heads=2, head_dim=32, intermediate=1024, vocabulary=4096

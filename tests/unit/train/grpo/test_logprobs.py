@@ -7,9 +7,8 @@ import math
 import pytest
 import torch
 
-from rmr1.train.grpo.groups import Group
+from rmr1.attention.groups import Group, build_group_row
 from rmr1.train.grpo.logprobs import GroupLogprobs, token_logprobs
-from rmr1.train.grpo.rows import build_group_row
 from tests.tiny_models import build_model
 
 TARGETS = torch.tensor([0, 3, 10, 3, 5, 7, 1])

@@ -9,10 +9,9 @@ import pytest
 import torch
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
-from rmr1.train.grpo.attention import shared_prompt_attention
-from rmr1.train.grpo.groups import Group
+from rmr1.attention.groups import Group, build_group_row, pack_groups
+from rmr1.attention.shared_prompt import shared_prompt_attention
 from rmr1.train.grpo.logprobs import GroupLogprobs
-from rmr1.train.grpo.rows import build_group_row, pack_groups
 from tests.tiny_models import build_model
 
 RAGGED = ((7, (5, 1, 12)), (41, (40, 3, 1, 17)), (12, (2, 2)))

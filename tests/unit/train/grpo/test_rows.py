@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rmr1.train.grpo.groups import Group
-from rmr1.train.grpo.rows import build_group_row, pack_groups
+from rmr1.attention.groups import Group, build_group_row, pack_groups
 
 
 def test_what_a_row_holds() -> None:

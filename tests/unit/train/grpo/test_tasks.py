@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from rmr1.engines.reader import RequestReader
+from rmr1.engines.hf.reader import RequestReader
 from rmr1.errors import ConfigError, DataError
 from rmr1.prompts import load_family
 from rmr1.records import PreferencePair, assistant, user

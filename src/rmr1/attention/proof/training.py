@@ -1,0 +1,153 @@
+"""The self-check before a model is trained: which ways of computing a row are right for it.
+
+Rows of several documents and rows of groups are compared with texts alone, hidden state by hidden state; the
+product with the output matrix with the model's own logits. What is not right is left: every text is then
+computed alone by the model's own forward, and its logits are the model's own. That is slower and takes more
+memory, and computes the same loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from rmr1.attention.proof.ask import Turning, ask_layers, find_turning, judge_head
+from rmr1.attention.proof.judging import choose_attention, read_alone
+from rmr1.attention.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.train.processes import gather
+
+_LEAST_NATS = 1e-5
+"""Rounding of log-probabilities that is never complained of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """A way of putting several texts into one row."""
+
+    name: str
+    """For people: "packed rows"."""
+    attention: Callable[[PreTrainedModel], AbstractContextManager[None]]
+    read: Callable[[Probe, Callable[..., torch.Tensor]], Pairs]
+    """Puts the probe's texts into a row and compares; the second argument is `read_states` of the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowPaths:
+    """How rows of a model are computed. The default is right for every model."""
+
+    joins: bool = False
+    """Texts of a row go through the model together; else each alone."""
+    by_matrix: bool = False
+    """Logits are hidden states times the output matrix, a chunk at a time; else the model's own, all at once."""
+    turning: Turning | None = None
+    """Rotations that depend on a text's length: beyond its border texts go alone."""
+    noise: float = 0.0
+    """Rounding of a log-probability in nats, by the noise that `rmr1.attention.proof.probe` measures."""
+    notes: tuple[str, ...] = ()
+    """What differs, and what is done instead; a line each."""
+
+    def joins_within(self, longest: int) -> bool:
+        """Whether a row whose longest text has so many tokens goes through the model as one."""
+        return self.joins and (self.turning is None or longest <= self.turning.border)
+
+    def describe(self) -> dict[str, Any]:
+        """For a run's summary."""
+        return {
+            "joins_texts": self.joins,
+            "by_matrix": self.by_matrix,
+            **({} if self.turning is None else {"exact_to": self.turning.border}),
+            "noise": self.noise,
+            "notes": list(self.notes),
+        }
+
+
+def read_states(model: PreTrainedModel, by_matrix: bool, **inputs: Any) -> torch.Tensor:
+    """Last hidden states `[B, T, W]`, or the model's own logits where those are not got from them."""
+    if by_matrix:
+        hidden: torch.Tensor = model.get_decoder()(**inputs, use_cache=False)[0]
+        return hidden
+    logits: torch.Tensor = model(**inputs, use_cache=False).logits
+    return logits
+
+
+def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
+    """Check the model, as it stands, and set its attention where the fast one is not what its layers ask for.
+
+    `layout` is the way that rows are to be put together, None for texts that go alone anyway.
+    """
+    name = type(model).__name__
+    notes: list[str] = []
+    with undisturbed(model):
+        turning = find_turning(model)
+        most = LONG if turning is None else turning.border
+        probes = Probes(model, lambda ids: read_states(model, by_matrix, input_ids=ids), most=most)
+        text = probes.first.texts[0]
+        _, note = choose_attention(model, text)
+        if note:
+            notes.append(note)
+        head = judge_head(model, text)
+        by_matrix = not head.is_fault
+        if head.is_fault:
+            notes.append(f"{name}: {head.describe()}; its own logits are taken, which needs more memory")
+        probes.check_causal()
+        joins = False
+        if layout is not None:
+            finding = _judge_layout(model, probes, layout, by_matrix)
+            joins = not finding.is_fault
+            if finding.is_fault:
+                notes.append(
+                    f"{name}: {finding.describe()}; texts go through it one at a time, which is slower"
+                )
+        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        if joins and turning is not None and turning.border < (limit or turning.border + 1):
+            notes.append(
+                f"{name}: positions are turned otherwise in texts of more than {turning.border} tokens; rows with "
+                "longer ones go through it one text at a time"
+            )
+        logits = read_alone(model, torch.tensor([text], device=model.device)).float()
+        size = float(logits.where(logits.isfinite(), 0.0).square().mean().sqrt())
+        return RowPaths(
+            joins=joins,
+            by_matrix=by_matrix,
+            turning=turning,
+            noise=max(_LEAST_NATS, probes.first.noise * size),
+            notes=tuple(notes),
+        )
+
+
+def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths:
+    """The paths that all processes take: what one of them found wrong none of them does."""
+    found = gather(accelerator, [(paths.joins, paths.by_matrix, model.config._attn_implementation)])
+    if any(attention == "eager" for _, _, attention in found):
+        model.set_attn_implementation("eager")
+    return replace(
+        paths,
+        joins=all(joins for joins, _, _ in found),
+        by_matrix=all(by_matrix for _, by_matrix, _ in found),
+    )
+
+
+def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool) -> Finding:
+    layers = ask_layers(model, probes.first.texts[0])
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
+    if not layers.is_asked or not layers.tell_windows(limit):
+        return Finding(
+            path=layout.name,
+            difference=float("inf"),
+            noise=probes.first.noise,
+            reason="its masks hide tokens that its layers' attention is not told of"
+            if layers.is_asked
+            else "its layers do not attend by functions that can be replaced",
+        )
+
+    def run(probe: Probe) -> Pairs:
+        probe.alone(probe.texts[0])  # all are remembered: by the model's own attention, not the row's
+        with layout.attention(model):
+            yield from layout.read(probe, lambda **inputs: read_states(model, by_matrix, **inputs)[0].float())
+
+    return probes.judge(lambda probe: judge_numbers(layout.name, probe.noise, run(probe)))

@@ -1,0 +1,189 @@
+"""Prompts whose keys and values are kept once, for all rows that go on from them.
+
+While decoding, the queries of a prompt's rows stand side by side and meet its keys in one product; what a
+row has written itself is attended to apart. The two are put together by their log-sum-exps, which is the
+softmax over both. Rows may leave one by one: a prompt counts its rows, and one without any is passed over.
+Nothing is padded, so prompts of any lengths and any numbers of rows cost what they hold.
+
+Only the first pass can tell whether a model allows this: each of its layers must hand its cache's own keys
+and values to our attention, with nothing added to the scores, and see the prompt as a whole.
+
+Shapes: `B` prompts, `R` rows, `H` query heads, `K` key heads, `G` = H / K, `Q` queries, `T` tokens, `D` head
+size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache
+
+from rmr1.attention.cache import GrowingLayer
+from rmr1.devices import of_device
+
+_MIN_SPARED_BYTES = {"cpu": 2**20, "gpu": 2**28}
+"""Keys and values of one layer that need not be read again at each step, per prompt, from which on sharing
+pays for its further calls. On the CPU measured (`benchmarks/rollout.py`): 8 samples of 512 tokens, which
+spare 1.75 MiB, come out even or a little ahead; of 1,024 tokens well ahead. On a GPU reckoned: a dozen launches
+against the memory's bandwidth."""
+
+_UNKNOWN = ("softcap", "s_aux", "position_bias", "sliding_window")
+"""Keywords of attention that changes the scores, or what is seen."""
+
+_flash_for_cpu: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+"""The kernel behind the stock function on the CPU, which gives the log-sum-exps too."""
+
+Part = tuple[torch.Tensor, torch.Tensor]
+"""Keys and values of one prompt in one layer, `[1, K, T, D]` each."""
+
+
+class SharedPrompts:
+    """Passed to the model as the keyword `shared_prompts`, which it hands on to every layer's attention."""
+
+    def __init__(self, cache: DynamicCache, mask_BT: torch.Tensor, *, pads_right: bool = False):
+        """`cache` is empty still; `mask_BT` is 1 where the prompts have tokens, 0 on the left or right of them."""
+        self._cache = cache
+        self._mask = mask_BT.bool()
+        self._pads_right = pads_right
+        self._fitting: set[int] = set()
+        self._layers: list[list[Part]] = []
+        self._prompt_of_row: list[int] = []
+        self._present: list[tuple[int, int]] = []
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether rows decode; before that the prompts themselves are computed."""
+        return bool(self._layers)
+
+    def check_layer(
+        self,
+        module: torch.nn.Module,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        dropout: float,
+        others: Mapping[str, Any],
+    ) -> None:
+        """Note whether this layer, called with the prompts, can decode with them shared."""
+        place = getattr(module, "layer_idx", None)
+        if not isinstance(place, int) or not 0 <= place < len(self._cache.layers):
+            return
+        layer: Any = self._cache.layers[place]
+        if (
+            type(layer) is GrowingLayer
+            and key is layer.keys
+            and value is layer.values
+            and not dropout
+            and all(others.get(name) is None for name in _UNKNOWN)
+            and self._is_seen_whole(attention_mask)
+        ):
+            self._fitting.add(place)
+
+    def is_worth_sharing(self, source: Sequence[int], *, whatever_it_spares: bool = False) -> bool:
+        """Whether the model allows it, and enough is spared by it. `source` is each row's prompt."""
+        layers: list[Any] = self._cache.layers
+        if len(self._fitting) < len(layers):
+            return False
+        if whatever_it_spares:
+            return True
+        keys, values = layers[0].keys, layers[0].values
+        least = of_device(_MIN_SPARED_BYTES, keys.device)
+        lengths = self._mask.sum(dim=-1).tolist()
+        spared = sum(lengths[prompt] for prompt in source) - sum(lengths)
+        token_bytes = keys.shape[1] * (keys.shape[3] + values.shape[3]) * keys.element_size()
+        return spared * token_bytes >= least * len(lengths)
+
+    def share(self, source: Sequence[int]) -> None:
+        """Take the prompts out of the cache, which then holds what the rows write."""
+        longest = self._mask.shape[-1]
+        spans = [
+            slice(length) if self._pads_right else slice(longest - length, longest)
+            for length in self._mask.sum(dim=-1).tolist()
+        ]
+        layers: list[Any] = self._cache.layers
+        for place, layer in enumerate(layers):
+            self._layers.append(
+                [
+                    (layer.keys[index, None, :, span], layer.values[index, None, :, span])
+                    for index, span in enumerate(spans)
+                ]
+            )
+            layers[place] = GrowingLayer()
+        self._set_rows(list(source))
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these rows, in ascending order."""
+        self._set_rows([self._prompt_of_row[row] for row in rows])
+
+    def attend(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scaling: float | None,
+    ) -> torch.Tensor:
+        """`[R, H, 1, D]` queries, `[R, K, T, D]` keys and values of the rows' own -> `[R, 1, H, D]`."""
+        place: Any = module.layer_idx
+        parts = [(self._layers[place][prompt], count) for prompt, count in self._present]
+        return attend_shared(query, key, value, parts, scaling)
+
+    def _set_rows(self, prompt_of_row: list[int]) -> None:
+        self._prompt_of_row = prompt_of_row
+        self._present = [(prompt, len(list(rows))) for prompt, rows in groupby(prompt_of_row)]
+
+    def _is_seen_whole(self, mask: torch.Tensor | None) -> bool:
+        """Whether the last token of each prompt sees all of it, and no padding."""
+        if mask is None:
+            # Padding on the right stands behind all that a causal layer sees.
+            return self._pads_right or bool(self._mask.all())
+        if mask.dtype != torch.bool or mask.shape[1] != 1 or mask.shape[-1] != self._mask.shape[-1]:
+            return False
+        return bool((mask[:, 0, -1] == self._mask).all())
+
+
+def attend_shared(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    parts: Sequence[tuple[Part, int]],
+    scaling: float | None,
+) -> torch.Tensor:
+    """Attention of rows over their prompt and what they have written: `[R, 1, H, D]`.
+
+    Args:
+        query: `[R, H, 1, D]`.
+        key, value: `[R, K, T, D]`, the rows' own; of one type, in which attention is computed.
+        parts: the prompts in the order of the rows, each with the number of its rows.
+    """
+    rows, heads, _, size = query.shape
+    key_heads = key.shape[1]
+    groups = heads // key_heads
+    scale = size**-0.5 if scaling is None else scaling
+    by_row = query.to(value.dtype).reshape(rows, key_heads, groups, size)
+    own, own_total = _attend_part(by_row, key, value, scale)
+    by_head = by_row.transpose(0, 1).reshape(1, key_heads, rows * groups, size)
+    queries = by_head.split([count * groups for _, count in parts], dim=2)
+    found = [_attend_part(query, *part, scale) for query, (part, _) in zip(queries, parts, strict=True)]
+    common, total = (
+        found[0] if len(found) == 1 else (torch.cat(pieces, 2) for pieces in zip(*found, strict=True))
+    )
+    common = common.reshape(key_heads, rows, groups, -1).transpose(0, 1)
+    total = total.reshape(key_heads, rows, groups).transpose(0, 1)
+    share = (own_total - total).sigmoid()[..., None]
+    attended = torch.lerp(common.float(), own.float(), share).to(query.dtype)
+    return attended.reshape(rows, 1, heads, -1)
+
+
+def _attend_part(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`[B, K, Q, D]` attended, and `[B, K, Q]` the log-sum-exps of the scores, float32."""
+    if _flash_for_cpu is not None and query.device.type == "cpu" and query.shape[-1] == value.shape[-1]:
+        return _flash_for_cpu(query, key, value, scale=scale)
+    scores = ((query * scale) @ key.transpose(2, 3)).float()
+    total = scores.logsumexp(dim=-1)
+    return (scores - total[..., None]).exp().to(value.dtype) @ value, total

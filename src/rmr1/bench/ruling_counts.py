@@ -1,0 +1,136 @@
+"""What every benchmark does with its rulings: count them, and add pairs to parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rmr1.bench.outcomes import Measure, Outcomes, PartBuilder, drop_lone_prompts
+from rmr1.errors import DataError
+from rmr1.judge.pointwise import RATED, RATED_PUBLISHED
+from rmr1.judge.scalar import RULE as SCORES
+from rmr1.records import PROBLEMS
+from rmr1.store.rulings import Ruling
+
+RATED_RULES = (RATED, RATED_PUBLISHED)
+"""Rules of judgments whose two votes rate one answer each."""
+
+SCORED_RULES = (*RATED_RULES, SCORES)
+"""Rules of judgments that look at each answer alone, so that no order is asked."""
+
+MANY = 20
+"""Judgments that no drawn order leaves all in one place."""
+
+SAME_BOTH_WAYS = "same verdict both ways"
+RIGHT_BOTH_WAYS = "right both ways"
+"""Position-consistent accuracy: the right answer wins in either place."""
+
+
+@dataclass(slots=True)
+class RulingCounts:
+    """How many judgments came in, how they were asked, and why verdicts are missing; each order's apart."""
+
+    judgments: int = 0
+    failed: int = 0
+    """Judgments that lack an answer of the engine."""
+    orders: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str] = field(default_factory=Counter)
+
+    def answered(self, rulings: Iterable[Ruling]) -> Iterator[Ruling]:
+        """Count all of them, and give those that the engine answered: a request that failed says nothing of
+        the judge, so its item is as one that was not judged yet."""
+        for ruling in rulings:
+            self.judgments += 1
+            if ruling.has_failed:
+                self.failed += 1
+            else:
+                self._add(ruling)
+                yield ruling
+
+    def _add(self, ruling: Ruling) -> None:
+        votes = ruling.votes
+        if ruling.rule in SCORED_RULES:
+            order = "scores"
+        else:
+            order = votes[0].order if len(votes) == 1 else ruling.placement
+        self.orders[order] += 1
+        if len(votes) < 2:
+            if ruling.problem is not None:
+                self.problems[ruling.problem] += 1
+            return
+        for _, problem in ruling.by_order().values():
+            if problem is not None:
+                self.problems[problem] += 1
+
+    def find_one_place(self) -> tuple[str, ...]:
+        """What is wrong where data that names the better answer first was shown as it stands, and nothing else."""
+        if self.orders["given"] < MANY or set(self.orders) != {"given"}:
+            return ()
+        return ("the better answer was always shown first",)
+
+    def outcomes(self, benchmark: str, builders: Iterable[PartBuilder], **fields: Any) -> Outcomes:
+        """The finished table."""
+        return Outcomes(
+            benchmark=benchmark,
+            parts={one.name: one for one in drop_lone_prompts([one.build() for one in builders])},
+            judgments=self.judgments,
+            failed=self.failed,
+            orders=dict(self.orders),
+            problems={name: self.problems[name] for name in PROBLEMS if name in self.problems},
+            **fields,
+        )
+
+
+def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
+    """A labelled pair as an item: credit 1 where its label won; a tie or a missing verdict is no win.
+
+    Of a pair asked both ways the order counts that was asked first, as benchmarks ask once in a random order.
+    """
+    winner, _ = ruling.asked_first()
+    part.items.append(item)
+    part.clusters.append(ruling.prompt)
+    part.credits.append(winner == ruling.label)
+    part.no_verdict.append(winner is None)
+    part.ties.append(winner == "tie")
+    if len(ruling.votes) > 1 and (found := both_ways(ruling)) is not None:
+        part.note(SAME_BOTH_WAYS, found[0])
+        part.note(RIGHT_BOTH_WAYS, found[1])
+
+
+def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:
+    """Whether both orders name the same side, and whether both name the right one; None where the pair was
+    not asked both ways. Two calls of a tie are the same verdict, two missing ones are none."""
+    if ruling.rule in RATED_RULES:
+        return None  # its two votes are about one answer each
+    winners = [winner for winner, _ in ruling.by_order().values()]
+    if len(winners) < 2:
+        return None
+    is_same = winners[0] == winners[1] and winners[0] is not None
+    return is_same, is_same and winners[0] == ruling.label
+
+
+def refuse_repeated(builder: PartBuilder, separator: str) -> None:
+    """Every item of the part stands there once.
+
+    Raises:
+        DataError: one was judged twice.
+    """
+    if len(set(builder.items)) < len(builder.items):
+        found = next(item for item, count in Counter(builder.items).items() if count > 1)
+        raise DataError(f"pair {builder.name + separator + found!r} was judged twice")
+
+
+def has_beside(outcomes: Outcomes, parts: Iterable[str], name: str) -> bool:
+    return any(name in outcomes.parts[part].beside for part in parts)
+
+
+def both_ways_measures(outcomes: Outcomes, groups: Mapping[str, tuple[str, ...]]) -> list[Measure]:
+    """What stands beside the official figures of each group of parts that was asked both ways."""
+    return [
+        Measure(group=group, name=name, parts=parts, beside=name)
+        for group, parts in groups.items()
+        for name in (SAME_BOTH_WAYS, RIGHT_BOTH_WAYS)
+        if has_beside(outcomes, parts, name)
+    ]

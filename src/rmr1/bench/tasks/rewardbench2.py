@@ -1,0 +1,331 @@
+"""RewardBench 2 (arXiv 2506.01937): the best of four answers, and questions with many right ones.
+
+Comes in: judgments of the pairs that `rewardbench2_data` reads. Goes out: the scores of the authors' package
+(`rewardbench` 0.1.4): five subsets by the credit of each prompt, Ties by `rewardbench2_ties`, overall their
+unweighted mean. A prompt's credit, by how it was asked:
+
+`four_way`  one prompt shows all four answers: 1 for the right one, 0.25 without a verdict. Ties by ratings.
+`ratings`   every answer gets a number of its own, from a scalar model or as a rating in words: where the
+            right one is among the m highest, 1/m; 0.25 where no answer got a number. A rating that cannot
+            be read counts as -1 in Ties.
+`pairs`     the authors have no such way; for judges that do nothing else. The right answer meets each wrong
+            one: lost once, 0; otherwise 1/m with m - 1 ties; 0.25 where no comparison has a verdict. In Ties
+            each answer meets every other one, and its number is how many it wins, a tie being half a win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from rmr1.bench.base import AS_PUBLISHED, Asking, Benchmark
+from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
+from rmr1.bench.ruling_counts import (
+    RIGHT_BOTH_WAYS,
+    SAME_BOTH_WAYS,
+    RulingCounts,
+    both_ways,
+    both_ways_measures,
+)
+from rmr1.bench.tasks.rewardbench2_data import (
+    HUB,
+    ID,
+    SIZES,
+    TIES,
+    TIES_ID,
+    find_rewardbench2_files,
+    read_choices,
+    read_comparisons,
+    read_ratings,
+)
+from rmr1.bench.tasks.rewardbench2_ties import (
+    AHEAD,
+    AHEAD_BOTH,
+    MARGIN,
+    MARGIN_ALL,
+    REF,
+    TIED,
+    Kind,
+    compute_stats,
+    note_ties,
+    ties_score,
+)
+from rmr1.errors import ConfigError, DataError
+from rmr1.judge.answers import AnswerJudge, ask_answers
+from rmr1.judge.base import PairJudge
+from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.presets import find_preset
+from rmr1.judge.scalar import ScalarJudge
+from rmr1.records import RATED, RATED_PUBLISHED
+from rmr1.store.rulings import Ruling
+
+CHANCE = 0.25
+"""Credit where a judge gave nothing that can be read."""
+
+UNVERIFIED = (
+    "RewardBench 2 is read by the form that its authors document; it was not verified against the real file"
+)
+_ADAPTED = (
+    "adapted to a judge that compares two answers: the right one meets each wrong one; in Ties every answer "
+    "meets every other one and wins are counted, so a judge that never calls a tie cannot earn the margins"
+)
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What is known of one prompt while its judgments come in."""
+
+    num_correct: int
+    num_answers: int
+    way: str
+    """`ratings`, `pairs` or `four_way`."""
+    prompt: int
+    """`Ruling.prompt`."""
+    numbers: dict[int, float | None] = field(default_factory=dict)
+    """Answer -> its score or rating; None where there is none."""
+    games: dict[tuple[int, int], str | None] = field(default_factory=dict)
+    """The winner of each comparison: "A" is the first of the two."""
+    choice: str | None = None
+    judged: int = 0
+    no_verdict: int = 0
+    ties: int = 0
+    ways: list[tuple[bool, bool]] = field(default_factory=list)
+    """Of each choice with one right answer that was asked at two places: the same both times, right both times."""
+
+    def is_complete(self, subset: str) -> bool:
+        if self.way == "four_way":
+            return self.judged > 0
+        if self.way == "ratings":
+            return len(self.numbers) == self.num_answers
+        wanted = self.num_answers - 1
+        return len(self.games) == (wanted * self.num_answers // 2 if subset == TIES else wanted)
+
+    def scores(self) -> list[float | None]:
+        """A number for each answer; of comparisons, how many it wins."""
+        if self.way == "ratings":
+            return [self.numbers[index] for index in range(self.num_answers)]
+        wins = [0.0] * self.num_answers
+        for (one, other), winner in self.games.items():
+            if winner is not None:
+                wins[one] += {"A": 1.0, "tie": 0.5}.get(winner, 0.0)
+                wins[other] += {"B": 1.0, "tie": 0.5}.get(winner, 0.0)
+        return list(wins)
+
+    def credit(self) -> float:
+        """Of a prompt outside Ties, in [0, 1]."""
+        if self.way == "four_way":
+            return CHANCE if self.choice is None else float(self.choice == "A")
+        if self.way == "ratings":
+            return credit_scores(self.scores())
+        winners = list(self.games.values())
+        if not any(winners):
+            return CHANCE
+        is_unbeaten = all(winner in ("A", "tie") for winner in winners)
+        return 1 / (1 + winners.count("tie")) if is_unbeaten else 0.0
+
+
+def credit_scores(scores: Iterable[float | None]) -> float:
+    """1/m where the first of the numbers is among the m highest, 0 where it is not, 0.25 without any number."""
+    first, *rest = scores
+    known = [score for score in (first, *rest) if score is not None]
+    if not known:
+        return CHANCE
+    return 0.0 if first is None or first < max(known) else 1 / known.count(first)
+
+
+def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
+    """The credit of each prompt by subset; what is lacking in a prompt leaves it out.
+
+    Raises:
+        DataError: a judgment is not of such a pair, or a prompt was judged twice or in two ways.
+    """
+    counts = RulingCounts()
+    prompts: dict[tuple[str, str], _Answers] = {}
+    is_text = False
+    for ruling in counts.answered(rulings):
+        found = ID.fullmatch(ruling.id)
+        subset = "" if found is None else found[1]
+        if found is None or subset not in SIZES or (subset == TIES and not TIES_ID.fullmatch(found[2])):
+            raise DataError(
+                f"{ruling.id!r} is no pair of RewardBench 2; was the run made with bench rewardbench2?"
+            )
+        mark = "," if "," in found[5] else "v"
+        indices = [int(index) for index in found[5].split(mark)]
+        way = "ratings" if mark == "," else "pairs" if len(indices) == 2 else "four_way"
+        correct, wrong = int(found[3]), int(found[4])
+        one = prompts.setdefault(
+            (subset, found[2]),
+            _Answers(num_correct=correct, num_answers=correct + wrong, way=way, prompt=ruling.prompt),
+        )
+        if one.way != way:
+            raise DataError(f"{subset}/{found[2]} was judged in two ways, by {one.way} and by {way}")
+        is_text |= ruling.rule in (RATED, RATED_PUBLISHED)
+        _add(one, indices, ruling)
+    return _build(counts, prompts, is_text)
+
+
+def _add(one: _Answers, indices: list[int], ruling: Ruling) -> None:
+    """Take one judgment in.
+
+    Raises:
+        DataError: what it says was said before.
+    """
+    first, second = indices[0], indices[1]
+    winner, _ = ruling.asked_first()
+    if one.way == "ratings":
+        is_known = first in one.numbers or second in one.numbers
+        for index, number in zip((first, second), _numbers(ruling), strict=True):
+            one.no_verdict += number is None and index not in one.numbers
+            one.numbers[index] = number
+    elif one.way == "pairs":
+        is_known = (first, second) in one.games
+        one.games[first, second] = winner
+    else:
+        is_known = one.judged > 0
+        one.choice = winner
+    if is_known or max(indices) >= one.num_answers:
+        raise DataError(f"{ruling.id!r} was judged twice, or names an answer that is not there")
+    one.judged += 1
+    if one.way != "ratings":
+        one.no_verdict += winner is None
+        one.ties += winner == "tie"
+        if ruling.label is not None and (found := both_ways(ruling)) is not None:
+            one.ways.append(found)
+
+
+def _numbers(ruling: Ruling) -> tuple[float | None, float | None]:
+    """What A and B got. Ratings in words that cannot be read leave the other one's in its votes."""
+    if ruling.scores is not None:
+        return ruling.scores
+    if not ruling.votes:
+        return None, None
+    found = {
+        order: [vote.ratings[0] for vote in ruling.votes if vote.order == order and vote.ratings]
+        for order in ("given", "swapped")
+    }
+    a, b = (sum(ratings) / len(ratings) if ratings else None for ratings in found.values())
+    return a, b
+
+
+def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is_text: bool) -> Outcomes:
+    parts = {name: PartBuilder(name, size) for name, size in SIZES.items()}
+    parts[TIES].adds_prompts = True
+    # The authors' own value for a rating that cannot be read; a scalar model's number has no such value.
+    stats = {
+        _kind_and_number(name): compute_stats(
+            [(-1.0 if is_text and score is None else score) for score in one.scores()], one.num_correct
+        )
+        for (subset, name), one in prompts.items()
+        if subset == TIES and one.is_complete(subset)
+    }
+    unfinished = 0
+    ways = set()
+    for (subset, name), one in prompts.items():
+        ways.add(one.way)
+        if not one.is_complete(subset):
+            unfinished += 1
+            continue
+        part = parts[subset]
+        part.items.append(name)
+        part.no_verdict.append(one.no_verdict)
+        part.ties.append(one.ties)
+        if one.ways:
+            part.note(SAME_BOTH_WAYS, sum(is_same for is_same, _ in one.ways) / len(one.ways))
+            part.note(RIGHT_BOTH_WAYS, sum(is_right for _, is_right in one.ways) / len(one.ways))
+        if subset == TIES:
+            kind, number = _kind_and_number(name)
+            part.credits.append(stats[kind, number].gap > 0)
+            part.clusters.append(-1 - number)  # both prompts of a question together; no hash is below 0
+            note_ties(part, stats, kind, number)
+        else:
+            part.credits.append(one.credit())
+            part.clusters.append(one.prompt)
+    return counts.outcomes(
+        "rewardbench2",
+        parts.values(),
+        unfinished=unfinished,
+        notes=(UNVERIFIED,),
+        deviations=(_ADAPTED,) if "pairs" in ways else (),
+    )
+
+
+def _kind_and_number(name: str) -> tuple[Kind, int]:
+    kind, _, number = name.partition(":")
+    return cast(Kind, kind), int(number)
+
+
+def rule_rewardbench2(outcomes: Outcomes, variant: str) -> Measures:
+    """Six subsets and their unweighted mean; beside Ties what it is made of."""
+    margin = MARGIN_ALL if variant == AS_PUBLISHED else MARGIN
+    estimates = {name: ties_score(name, margin=margin) if name == TIES else share(name) for name in SIZES}
+    subsets = tuple(
+        Measure(group="subsets", name=name, parts=(name,), estimate=estimates[name] if name == TIES else None)
+        for name in SIZES
+    )
+    overall = Measure(
+        group="rewardbench2", name="overall", parts=tuple(SIZES), estimate=mean(*estimates.values())
+    )
+    terms = [
+        Measure(group="inside Ties", name=name, parts=(TIES,), beside=name)
+        for name in (TIED, REF, AHEAD, AHEAD_BOTH)
+        if name in outcomes.parts[TIES].beside
+    ]
+    return Measures(
+        overall=(Whole(measure=overall, needs=subsets),),
+        figures=(*subsets, *both_ways_measures(outcomes, {"all prompts": tuple(SIZES)})),
+        categories=tuple(terms),
+        notes=(
+            "credit is 1/m where m answers share the best place, 0.25 where nothing could be read; overall is "
+            "the unweighted mean of six subsets",
+        ),
+    )
+
+
+def default_asking(judge: PairJudge) -> str:
+    """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs (the
+    released RM-R1 checkpoints, the bundled judge, scripted and recorded ones); else `four_way`, as the
+    authors ask."""
+    if isinstance(judge, ScalarJudge | AnswerJudge):
+        return "ratings"
+    is_for_pairs = find_preset(judge.name) is not None or judge.name.startswith(("scripted", "replay"))
+    return "pairs" if is_for_pairs or not isinstance(judge, GenerativeJudge) else "four_way"
+
+
+def _adapt_choice(judge: PairJudge) -> PairJudge:
+    if isinstance(judge, ScalarJudge):
+        raise ConfigError(
+            f"{judge.name!r} gives each answer a number of its own and chooses among none; ask it by ratings"
+        )
+    return ask_answers(judge)
+
+
+REWARDBENCH2 = Benchmark(
+    name="rewardbench2",
+    title="RewardBench 2",
+    order="seeded",
+    placements=("seeded", "both"),
+    find_files=find_rewardbench2_files,
+    read_pairs=read_comparisons,
+    tally=tally_rewardbench2,
+    rule=rule_rewardbench2,
+    variants={
+        AS_PUBLISHED: "Ties: numbers whose right answers all got one score count in the margin term, as in the "
+        "authors' repository since June 2025 and not in their package"
+    },
+    askings={
+        "ratings": Asking(
+            name="ratings",
+            about="each answer alone: a scalar model's score, or a rating from 1 to 10 in words",
+            read_pairs=read_ratings,
+            adapt=ask_answers,
+        ),
+        "four_way": Asking(
+            name="four_way",
+            about="all four answers in one prompt, the right one at a seeded place; Ties by ratings",
+            read_pairs=read_choices,
+            adapt=_adapt_choice,
+        ),
+    },
+    hub=HUB,
+)

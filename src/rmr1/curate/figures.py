@@ -1,0 +1,175 @@
+"""The figures of a finished curation as plain JSON values: what the card shows and `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmr1.curate.choose import Choice
+from rmr1.curate.contamination import KNOWN, BenchmarkIndex
+from rmr1.curate.filters import REASONS
+from rmr1.curate.inputs import Source
+from rmr1.curate.source_counts import OverlapCount, SourceTally
+from rmr1.curate.table import LABELS, Columns
+from rmr1.curate.write import Plan
+
+TEXTS = ("prompt", "preferred", "other")
+
+LARGE_GROUP = 0.05
+"""Share of all prompts from which on one group, which goes to one split whole, is worth a note."""
+
+
+def count_all(
+    sources: tuple[Source, ...],
+    tallies: Mapping[str, SourceTally],
+    columns: Columns,
+    choice: Choice,
+    plan: Plan,
+    roots: Sequence[int],
+    index: BenchmarkIndex | None,
+) -> dict[str, Any]:
+    """
+    Args:
+        roots: the group of each prompt.
+    """
+    order = np.array(choice.order, dtype=np.int64)
+    split_of = np.array([plan.split_of[item] for item in choice.order], dtype=np.int64)
+    flipped = np.array([plan.swapped[item] for item in choice.order], dtype=bool)
+    per_source = {}
+    for number, source in enumerate(sources):
+        mine = columns.source[order] == number
+        found = tallies[source.name].describe()
+        # What the filters dropped, and what was decided afterwards.
+        dropped = tallies[source.name].dropped.copy()
+        dropped.update(reason for item, reason in choice.reasons.items() if columns.source[item] == number)
+        found["dropped"] = {reason: dropped[reason] for reason in REASONS if dropped[reason]}
+        found["kept"] = int(mine.sum())
+        found["splits"] = {name: int((mine & (split_of == at)).sum()) for at, name in enumerate(plan.splits)}
+        found |= _describe_pairs(columns, order[mine], flipped[mine])
+        per_source[source.name] = found
+    per_split = {}
+    for at, name in enumerate(plan.splits):
+        mine = split_of == at
+        per_split[name] = {"pairs": int(mine.sum()), **_describe_pairs(columns, order[mine], flipped[mine])}
+    kept_roots = np.array([roots[prompt] for prompt in np.unique(columns.prompt[order]).tolist()])
+    sizes = np.unique(kept_roots, return_counts=True)[1]
+    return {
+        "read": sum(one["read"] for one in per_source.values()),
+        "unreadable": sum(one["unreadable"] for one in per_source.values()),
+        "kept": len(order),
+        "sources": per_source,
+        "splits": per_split,
+        "total": _describe_pairs(columns, order, flipped),
+        "prompt_groups": {
+            "prompts": len(kept_roots),
+            "groups": len(sizes),
+            "largest": int(sizes.max(initial=0)),
+        },
+        "benchmarks": {} if index is None else _describe_benchmarks(index, tallies),
+        "not_compared_with": [] if index is None else _not_compared(index),
+        "notes": [
+            *choice.shortages,
+            *_find_surprises(sources, tallies),
+            *_find_losses(per_source),
+            *_find_lumps(per_split, int(sizes.max(initial=0)), len(kept_roots)),
+        ],
+    }
+
+
+def _describe_pairs(columns: Columns, items: NDArray[np.int64], flipped: NDArray[np.bool_]) -> dict[str, Any]:
+    labels = columns.label[items]
+    has_winner = labels <= LABELS.index("B")
+    found: dict[str, Any] = {
+        "prompts": len(np.unique(columns.prompt[items])),
+        "multi_turn": int(columns.is_multi_turn[items].sum()),
+        "labels": {
+            "A": int((has_winner & ((labels == 0) != flipped)).sum()),
+            "B": int((has_winner & ((labels == 1) != flipped)).sum()),
+            "tie": int((labels == LABELS.index("tie")).sum()),
+            "none": int((labels == LABELS.index(None)).sum()),
+        },
+    }
+    for unit, lengths in (("characters", columns.characters), ("tokens", columns.tokens)):
+        if lengths is not None:
+            found[unit] = _describe_lengths(lengths[items], has_winner)
+    return found
+
+
+def _describe_lengths(lengths: NDArray[np.uint32], has_winner: NDArray[np.bool_]) -> dict[str, Any]:
+    """Quantiles of each text, and how often the preferred response is the longer one; equal lengths count half."""
+    found: dict[str, Any] = {}
+    for at, name in enumerate(TEXTS):
+        one = lengths[:, at]
+        found[name] = (
+            {"median": int(np.median(one)), "p95": int(np.quantile(one, 0.95)), "max": int(one.max())}
+            if len(one)
+            else None
+        )
+    won, lost = lengths[has_winner, 1], lengths[has_winner, 2]
+    found["preferred_longer"] = (
+        round(float((won > lost).mean() + (won == lost).mean() / 2), 4) if len(won) else None
+    )
+    return found
+
+
+def _describe_benchmarks(index: BenchmarkIndex, tallies: Mapping[str, SourceTally]) -> dict[str, Any]:
+    found = {}
+    for figures in index.figures:
+        everywhere = OverlapCount()
+        sources = {}
+        for name, tally in tallies.items():
+            one = tally.overlaps.get(figures.name)
+            if one is None:
+                continue
+            sources[name] = one.describe()
+            everywhere.pairs.update(one.pairs)
+            for kind, prompts in one.prompts.items():
+                everywhere.prompts[kind] |= prompts
+        found[figures.name] = {
+            "prompts": figures.prompts,
+            "unreadable": figures.unreadable,
+            "removed": everywhere.describe(),
+            "sources": sources,
+        }
+    return found
+
+
+def _not_compared(index: BenchmarkIndex) -> list[str]:
+    given = {figures.name for figures in index.figures}
+    return [name for name in KNOWN if name not in given]
+
+
+def _find_surprises(sources: tuple[Source, ...], tallies: Mapping[str, SourceTally]) -> list[str]:
+    return [
+        f"{source.name}: {tallies[source.name].passed:,} pairs passed the filters where the recipe expects "
+        f"{source.recipe.expected:,}"
+        for source in sources
+        if source.recipe.expected not in (None, tallies[source.name].passed)
+    ]
+
+
+def _find_losses(per_source: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}: none of its {one['read']:,} pairs is left "
+        f"({', '.join(f'{number:,} {reason}' for reason, number in one['dropped'].items())})"
+        for name, one in per_source.items()
+        if not one["kept"]
+    ]
+
+
+def _find_lumps(splits: Mapping[str, Any], largest: int, prompts: int) -> list[str]:
+    """What keeps splits from having their shares."""
+    found = [
+        f"split {name} has no pair: there are too few prompts for its share"
+        for name, one in splits.items()
+        if not one["pairs"]
+    ]
+    if len(splits) > 1 and largest > max(1, LARGE_GROUP * prompts):
+        found.append(
+            f"one group of similar prompts holds {largest:,} of {prompts:,} and goes to one split; if they are not one "
+            "question, raise duplicates.prompts"
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Models that run in this process, by transformers: those that write and those that score."""

@@ -1,0 +1,246 @@
+"""The decode loop: a model and token prompts in, sampled tokens out. Knows nothing of text.
+
+A prompt is computed once; its samples then share its keys and values, or get copies of them where that
+costs less (`rmr1.attention.forward`). Prompts of a batch are counted from their own first token and never see
+padding, so what a prompt gives does not depend on its neighbours (up to rounding). Rows that are finished
+leave the batch when they are a quarter of it. Only the logits of last positions are ever computed.
+
+Randomness is one number in [0, 1) per row and step, from a generator of the row's own seed, looked up
+in the cumulative distribution: a sample depends on its prompt and its seed, not on the batch, the
+device or the order of rows.
+
+Shapes: `B` prompts of a batch, `R` rows alive (B times samples at first), `T` tokens, `V` vocabulary.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers import PreTrainedModel
+
+from rmr1.attention.decode import grouped_attention
+from rmr1.attention.forward import Forward, keep_logits
+from rmr1.attention.proof.judging import judging_paths
+from rmr1.devices import widest_float
+from rmr1.engines.base import SamplingParams
+from rmr1.errors import GenerationError
+
+_COMPACT_SHARE = 0.25
+"""Share of finished rows at which the rest is copied together."""
+
+_FEW = 1024
+"""Number of likeliest tokens among which top-p is tried before the whole vocabulary is sorted."""
+
+Watch = Callable[[int], bool]
+"""Is told each token of a row in turn, the end token excepted; True ends the row."""
+
+Probe = Callable[[int], Sequence[int] | None]
+"""For a sampled token the tokens whose log-probabilities are wanted at its place, or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowRequest:
+    """One sample that is wanted of a prompt."""
+
+    seed: int = 0
+    watch: Watch | None = None
+    probe: Probe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptRequest:
+    """One prompt and the samples wanted of it."""
+
+    tokens: Sequence[int]
+    """At least one."""
+    max_new_tokens: int
+    rows: Sequence[RowRequest]
+
+
+@dataclass(slots=True, kw_only=True)
+class Sampled:
+    """What one row gave."""
+
+    tokens: list[int] = field(default_factory=list)
+    """With the end token, where one was sampled."""
+    logprobs: list[float] = field(default_factory=list)
+    """Per token: its log-probability under the tempered distribution, before top-k and top-p (at
+    temperature 0: under the model's own). Empty unless asked for."""
+    probes: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    """Index in `tokens` -> the probed tokens' log-probabilities there, at temperature 1."""
+    finish_reason: str = "length"
+    """"stop" (end token, or the row's watch) or "length"."""
+
+
+@torch.inference_mode()
+def decode(
+    model: PreTrainedModel,
+    prompts: Sequence[PromptRequest],
+    params: SamplingParams,
+    *,
+    end_tokens: Collection[int],
+    with_logprobs: bool = False,
+) -> list[list[Sampled]]:
+    """Sample every row of every prompt; one list per prompt, in the order asked for.
+
+    Of `params` only temperature, top_p and top_k are read.
+
+    Raises:
+        GenerationError: the model's outputs are not numbers.
+    """
+    sampled = [[Sampled() for _ in prompt.rows] for prompt in prompts]
+    longest = max((len(one.tokens) + one.max_new_tokens for one in prompts), default=0)
+    paths = judging_paths(model).within(longest)
+    size = max(1, len(prompts)) if paths.padding != "none" else 1
+    with grouped_attention(model):
+        for start in range(0, len(prompts), size):
+            part = slice(start, start + size)
+            _sample(
+                Forward(model, paths),
+                prompts[part],
+                sampled[part],
+                params,
+                end_tokens=end_tokens,
+                with_logprobs=with_logprobs,
+            )
+    return sampled
+
+
+def _sample(
+    forward: Forward,
+    prompts: Sequence[PromptRequest],
+    sampled: list[list[Sampled]],
+    params: SamplingParams,
+    *,
+    end_tokens: Collection[int],
+    with_logprobs: bool,
+) -> None:
+    rows = [
+        _Row(prompt=prompt, request=request, sampled=sampled[index][sample])
+        for index, prompt in enumerate(prompts)
+        for sample, request in enumerate(prompt.rows)
+    ]
+    logits = forward.prefill([prompt.tokens for prompt in prompts], may_share=len(rows) > len(prompts))
+    if logits.isnan().any():
+        raise GenerationError("the model's outputs are not numbers; load it with dtype bfloat16 or float32")
+    source = [index for index, prompt in enumerate(prompts) for _ in prompt.rows]
+    if source != list(range(len(prompts))):
+        logits = logits[source]
+        forward.repeat(source)
+    while True:
+        draws = [row.draw() for row in rows] if params.temperature > 0 else None
+        tokens_R = choose_tokens(logits, params, draws)
+        tokens = tokens_R.tolist()
+        if with_logprobs:
+            scale = params.temperature if params.temperature > 0 else 1.0
+            logprobs = _pick(logits / scale, tokens_R[:, None])[:, 0].tolist()
+            for row, logprob in zip(rows, logprobs, strict=True):
+                if not row.is_done:
+                    row.sampled.logprobs.append(logprob)
+        _read_probes(rows, tokens, logits)
+        for row, token in zip(rows, tokens, strict=True):
+            row.push(token, end_tokens)
+        alive = [index for index, row in enumerate(rows) if not row.is_done]
+        if not alive:
+            return
+        if len(rows) - len(alive) >= _COMPACT_SHARE * len(rows):
+            rows = [rows[index] for index in alive]
+            tokens_R = tokens_R[alive]
+            forward.select(alive)
+        logits = forward.step(tokens_R)
+
+
+def choose_tokens(
+    logits_RV: torch.Tensor, params: SamplingParams, draws: Sequence[float] | None
+) -> torch.Tensor:
+    """One token per row: the likeliest where `draws` is None, else the one at that cumulative share.
+
+    Top-k comes before top-p; top-p keeps the fewest likeliest tokens whose share reaches it.
+    """
+    if draws is None:
+        return logits_RV.argmax(dim=-1)
+    scaled = logits_RV / params.temperature
+    if 0 < params.top_k < scaled.shape[-1]:
+        least = scaled.topk(params.top_k, dim=-1).values[:, -1:]
+        scaled = scaled.masked_fill(scaled < least, float("-inf"))
+    probs = scaled.softmax(dim=-1)
+    if params.top_p < 1:
+        ordered, places = probs.topk(min(_FEW, probs.shape[-1]), dim=-1)
+        if bool((ordered.sum(dim=-1) < params.top_p).any()):
+            ordered, places = probs.sort(dim=-1, descending=True)
+        ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered >= params.top_p, 0.0)
+        probs = torch.zeros_like(probs).scatter(-1, places, ordered)
+    # Rounding must not depend on the device, and one kind of GPU has no numbers of 64 bits.
+    wide = probs if widest_float(probs.device) == torch.float64 else probs.cpu()
+    share = wide.double().cumsum(dim=-1)
+    # Kept below the total, so that rounding cannot reach past the last token with any share.
+    wanted = (
+        torch.tensor(draws, dtype=share.dtype, device=share.device)[:, None] * share[:, -1:] * (1 - 1e-12)
+    )
+    return torch.searchsorted(share, wanted, right=True)[:, 0].to(logits_RV.device)
+
+
+@torch.inference_mode()
+def score_tokens(
+    model: PreTrainedModel, prefix: Sequence[int], continuations: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """Log-probabilities of the tokens of each continuation after `prefix`, at temperature 1.
+
+    `prefix` and every continuation hold at least one token.
+    """
+    device = model.device
+    longest = max(map(len, continuations))
+    paths = judging_paths(model).within(len(prefix) + longest)
+    if paths.padding != "right" and len({*map(len, continuations)}) > 1:
+        return [score_tokens(model, prefix, [one])[0] for one in continuations]
+    if paths.turning is not None:
+        paths.turning.reset()
+    # Padding stands on the right, where causal attention never looks.
+    rows = [[*prefix, *tokens, *[0] * (longest - len(tokens))] for tokens in continuations]
+    ids = torch.tensor(rows, dtype=torch.long, device=device)
+    outputs = model(input_ids=ids, use_cache=False, **keep_logits(model, longest + 1))
+    logits = outputs.logits[:, -longest - 1 : -1].float()
+    picked = _pick(logits, ids[:, len(prefix) :, None])[..., 0]
+    return [row[: len(tokens)] for row, tokens in zip(picked.tolist(), continuations, strict=True)]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Row:
+    prompt: PromptRequest
+    request: RowRequest
+    sampled: Sampled
+    is_done: bool = False
+    _random: random.Random | None = None
+
+    def draw(self) -> float:
+        if self._random is None:
+            self._random = random.Random(self.request.seed)
+        return self._random.random()
+
+    def push(self, token: int, end_tokens: Collection[int]) -> None:
+        if self.is_done:
+            return
+        self.sampled.tokens.append(token)
+        if token in end_tokens or (self.request.watch is not None and self.request.watch(token)):
+            self.sampled.finish_reason = "stop"
+            self.is_done = True
+        elif len(self.sampled.tokens) >= self.prompt.max_new_tokens:
+            self.is_done = True
+
+
+def _pick(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities of `ids` along the last dimension."""
+    return logits.gather(-1, ids) - logits.logsumexp(dim=-1, keepdim=True)
+
+
+def _read_probes(rows: Sequence[_Row], tokens: Sequence[int], logits: torch.Tensor) -> None:
+    for index, (row, token) in enumerate(zip(rows, tokens, strict=True)):
+        if row.is_done or row.request.probe is None:
+            continue
+        wanted = row.request.probe(token)
+        if wanted:
+            ids = torch.tensor(wanted, dtype=torch.long, device=logits.device)
+            row.sampled.probes[len(row.sampled.tokens)] = tuple(_pick(logits[index], ids).tolist())

@@ -1,0 +1,341 @@
+"""Model folders and hub names -> a model, its tokenizer, and what identifies them.
+
+All that the libraries would print on the way (warnings, progress) is held back; what a user can do
+something about is raised as one line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from rmr1.devices import is_out_of_memory
+from rmr1.engines.base import is_scalar
+from rmr1.errors import CheckpointError, ConfigError, RMR1Error
+from rmr1.models import resolve_model
+from rmr1.store.fingerprint import hash_files
+
+Kind = Literal["writes", "scores", "adapted"]
+"""What a model is loaded for: to write, to score by one number, or whatever an adapter makes of it."""
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tekken.json",
+)
+_WEIGHT_SUFFIXES = (".safetensors", ".bin")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
+_NO_LIMIT = 10**9
+"""Tokenizers without a limit say a larger number than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A loaded model."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    context: int | None
+    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
+    identity: dict[str, object]
+    """The same for the same weights, configuration and tokenizer, wherever they lie."""
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
+    """The number format: "auto" is the checkpoint's own on a GPU and float32 on the CPU.
+
+    Raises:
+        ConfigError: it is not known.
+    """
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else "auto"
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype {dtype!r} is not known; expected 'auto', {', '.join(map(repr, DTYPES))}")
+    return DTYPES[dtype]
+
+
+def load_checkpoint(
+    name: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | str,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    attn_implementation: str | None = None,
+    kind: Kind = "writes",
+    check: Callable[[PreTrainedTokenizerBase], object] | None = None,
+) -> Checkpoint:
+    """Load a model and its tokenizer; what `check` finds wrong with the tokenizer is raised before any weight is read.
+
+    Raises:
+        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
+    """
+    found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
+    if check is not None:
+        check(found.tokenizer)
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    if attn_implementation is not None:
+        where["attn_implementation"] = attn_implementation
+    with quiet(), _one_line(name, is_folder=found.is_folder):
+        loaded: Any = choose_class(found.config, kind).from_pretrained(
+            found.source, config=found.config, dtype=dtype, output_loading_info=True, **where
+        )
+        model, report = loaded
+        if missing := sorted(report["missing_keys"]):
+            raise CheckpointError(
+                f"model {name!r} lacks {len(missing)} of its weights, first {missing[0]!r}; the download or the "
+                f"checkpoint is incomplete, or it is not {_WANTED[kind]}"
+            )
+        model = model.to(device).eval()
+    return Checkpoint(model=model, tokenizer=found.tokenizer, context=found.context, identity=found.identity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a checkpoint says about itself; no weights are read."""
+
+    source: str
+    """The folder's path, or the name on the hub."""
+    is_folder: bool
+    config: PreTrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    context: int | None
+    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
+    identity: dict[str, object]
+    """The same for the same weights, configuration and tokenizer, wherever they lie."""
+
+
+def describe_checkpoint(
+    name: str, *, revision: str | None, trust_remote_code: bool, kind: Kind = "writes"
+) -> Description:
+    """Read a model's configuration and tokenizer.
+
+    Raises:
+        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
+    """
+    folder = _find_folder(name)
+    source = str(folder or name)
+    if folder is not None:
+        _check_folder(folder)
+    where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    with quiet(), _one_line(name, is_folder=folder is not None):
+        config = AutoConfig.from_pretrained(source, **where)
+        _check_architecture(name, config, kind)
+        tokenizer = AutoTokenizer.from_pretrained(source, **where)
+        if not tokenizer.chat_template:
+            raise CheckpointError(
+                f"model {name!r} has no chat template, so it cannot be given messages; choose a "
+                "model that was tuned on chats, or put a chat_template.jinja into its folder"
+            )
+        return Description(
+            source=source,
+            is_folder=folder is not None,
+            config=config,
+            tokenizer=tokenizer,
+            context=_read_context(config, tokenizer),
+            identity=_identify(name, folder, config),
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold the libraries' warnings and progress bars back, inside only."""
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    hub.setLevel(logging.ERROR)
+    verbosity = transformers_logging.get_verbosity()
+    has_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hub.setLevel(hub_level)
+        transformers_logging.set_verbosity(verbosity)
+        if has_bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
+    try:
+        yield
+    except (CheckpointError, ConfigError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # loading runs code of many libraries
+        lines = str(error).strip().splitlines()
+        reason = lines[0] if lines else type(error).__name__
+        advice = (
+            "check the files in the folder"
+            if is_folder
+            else "check the name and the connection, or name a folder that holds the model"
+        )
+        raise CheckpointError(f"model {name!r} cannot be loaded: {reason.rstrip('.')}; {advice}") from error
+
+
+@contextmanager
+def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
+    """Turn whatever a library raises over a model into one line; `doing` is what cannot be done, as `trained`.
+
+    Raises:
+        CheckpointError: anything but an error of our own, a full disk or memory that does not suffice was raised.
+    """
+    try:
+        yield
+    except (RMR1Error, OSError):
+        raise
+    except Exception as error:  # a forward pass runs code of many libraries, and of the checkpoint itself
+        if is_out_of_memory(error):
+            raise
+        reason = next(iter(str(error).strip().splitlines()), "no reason is given").rstrip(".")
+        raise CheckpointError(
+            f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: {reason}; choose "
+            "another model, or another version of transformers (rmr1 --debug shows the traceback)"
+        ) from error
+
+
+def _find_folder(name: str) -> Path | None:
+    """The folder that `name` means, or None for a name on the hub."""
+    folder = Path(resolve_model(name)).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(
+            f"model {name!r} is a file; name the folder that holds config.json and the weights"
+        )
+    if not _HUB_NAME.fullmatch(name):
+        raise CheckpointError(
+            f"model {name!r}: no such folder, and not a Hugging Face name (expected 'owner/name')"
+        )
+    return None
+
+
+def has_tokenizer_files(folder: Path) -> bool:
+    """Whether a tokenizer lies there; transformers makes an empty one where none does."""
+    return any((folder / file).is_file() for file in _TOKENIZER_FILES)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"model folder {str(folder)!r} holds no config.json, so it is not a model folder"
+        )
+    if not has_tokenizer_files(folder):
+        raise CheckpointError(
+            f"model folder {str(folder)!r} holds no tokenizer; copy tokenizer.json and tokenizer_config.json from "
+            "the model it was trained from"
+        )
+    if not any(file.suffix in _WEIGHT_SUFFIXES for file in folder.iterdir()):
+        raise CheckpointError(f"model folder {str(folder)!r} holds no weights (*.safetensors)")
+
+
+_WANTED: dict[Kind, str] = {
+    "writes": "a causal language model",
+    "scores": "a scalar reward model",
+    "adapted": "what its configuration says",
+}
+
+
+def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, ...]:
+    """The architectures that a model's config.json names; none where it cannot be read."""
+    with quiet(), contextlib.suppress(Exception):  # loading the model says what is wrong
+        values, _ = PreTrainedConfig.get_config_dict(_find_folder(name) or name, revision=revision)
+        return tuple(values.get("architectures") or ())
+    return ()
+
+
+def _check_architecture(name: str, config: PreTrainedConfig, kind: Kind) -> None:
+    architectures = tuple(getattr(config, "architectures", None) or ())
+    shown = ", ".join(architectures) or "model of no stated architecture"
+    if kind == "writes" and any("Classification" in one or "RewardModel" in one for one in architectures):
+        raise CheckpointError(
+            f"model {name!r} is a {shown}: it scores instead of writing; a generative judge needs a "
+            "causal language model"
+        )
+    if kind != "scores":
+        return
+    if not is_scalar(architectures):
+        raise CheckpointError(
+            f"model {name!r} is a {shown}: it does not score; a scalar judge needs a model for sequence "
+            "classification, or an adapter that turns outputs into scores"
+        )
+    if not any("RewardModel" in one for one in architectures) and config.num_labels != 1:
+        raise CheckpointError(
+            f"model {name!r} has {config.num_labels} labels; a scalar reward model has one. For another head "
+            "name an adapter that turns its outputs into scores"
+        )
+
+
+def choose_class(config: PreTrainedConfig, kind: Kind) -> Any:
+    """The library's class that loads such a model."""
+    if kind == "writes":
+        return AutoModelForCausalLM
+    architectures = tuple(getattr(config, "architectures", None) or ())
+    if any(name.endswith("ForCausalLM") for name in architectures):
+        return AutoModelForCausalLM
+    own = getattr(config, "auto_map", None) or {}
+    is_classifier = any(name.endswith("ForSequenceClassification") for name in architectures)
+    if is_classifier or "AutoModelForSequenceClassification" in own:
+        return AutoModelForSequenceClassification
+    return AutoModel
+
+
+def _read_context(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    text = config.get_text_config()
+    length = getattr(text, "max_position_embeddings", None)
+    scaling = getattr(text, "rope_parameters", None) or getattr(text, "rope_scaling", None) or {}
+    if isinstance(length, int) and scaling.get("rope_type") == "yarn":
+        # Such a configuration may still name the length that was trained before the extension.
+        original = scaling.get("original_max_position_embeddings") or length
+        return max(length, int(original * scaling.get("factor", 1.0)))
+    if isinstance(length, int) and length > 0:
+        return length
+    return tokenizer.model_max_length if tokenizer.model_max_length < _NO_LIMIT else None
+
+
+def _identify(name: str, folder: Path | None, config: PreTrainedConfig) -> dict[str, object]:
+    commit = getattr(config, "_commit_hash", None)
+    if folder is None:
+        return {"model": name, "revision": commit}
+    files = [file for file in folder.iterdir() if file.is_file()]
+    return {
+        "model": folder.resolve().name,
+        "config": hash_files([folder / "config.json"]),
+        "tokenizer": hash_files(file for file in files if file.name.startswith(_TOKENIZER_FILES)),
+        "weights": hash_files(file for file in files if file.suffix in _WEIGHT_SUFFIXES),
+    }
+
+
+def hash_text(value: object) -> str:
+    """A digest of a text or of plain values."""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,81 @@
+"""LoRA adapters: what a folder holds, and the weights added to a model's own when it is loaded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from rmr1.engines.hf.loading import quiet
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.store.fingerprint import hash_files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraAdapter:
+    """A LoRA adapter's folder."""
+
+    path: Path
+    rank: int
+
+    @property
+    def identity(self) -> str:
+        return hash_files(
+            file for file in self.path.iterdir() if file.name.startswith("adapter_") and file.is_file()
+        )
+
+
+def read_adapter(path: str | Path) -> LoraAdapter:
+    """Raises CheckpointError where the folder holds no LoRA adapter."""
+    folder = Path(path).expanduser()
+    file = folder / "adapter_config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise CheckpointError(
+            f"LoRA adapter {str(folder)!r}: no adapter_config.json there; name a folder written by peft"
+        ) from None
+    except ValueError:
+        raise CheckpointError(f"{file}: not JSON; save the adapter again") from None
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind != "LORA" or not isinstance(config.get("r"), int):
+        raise CheckpointError(f"{file}: peft_type is {kind!r}; expected a LoRA adapter with a rank 'r'")
+    rank = max([config["r"], *(config.get("rank_pattern") or {}).values()])
+    return LoraAdapter(path=folder, rank=rank)
+
+
+def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedModel:
+    """The model with a LoRA adapter's weights added to its own, in its own number format.
+
+    Raises:
+        CheckpointError: the folder holds no LoRA adapter, or one of another model.
+        ConfigError: peft is not installed.
+    """
+    folder = read_adapter(adapter).path
+    peft = import_peft()
+    try:
+        with quiet():
+            adapted = peft.PeftModel.from_pretrained(model, str(folder))
+            return adapted.merge_and_unload(safe_merge=True)
+    except (ValueError, RuntimeError, OSError, KeyError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise CheckpointError(
+            f"LoRA adapter {str(folder)!r} does not fit the model: {lines[0]}; name the base it was trained on"
+        ) from None
+
+
+def import_peft() -> Any:
+    """
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import peft
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"adapters need {error.name}, which is not installed; pip install 'rmr1[train]'"
+        ) from None
+    return peft

@@ -1,0 +1,1 @@
+"""Run folders: how what was asked and answered is kept, known again and gone on with."""

@@ -1,0 +1,184 @@
+"""What scoring needs of a judgment, read from a run folder without building the judgment.
+
+A stored line holds the pair's texts and the judge's reasoning; a score needs neither, and an interval no more
+of them than which pairs share a prompt. `read_rulings`
+takes the few fields out of the decoded line, `ruling_of` out of a `Judgment` at hand: both give the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rmr1.errors import DataError
+from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Order, swap_label
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.runs import JUDGMENTS_FILE, iterate_lines, read_description
+
+
+class CastVote(NamedTuple):
+    """One vote: the order it was asked in, what it says in the pair frame, and why if nothing."""
+
+    order: str
+    winner: str | None
+    problem: str | None
+    ratings: tuple[float, ...] | None
+    """In the prompt's order."""
+
+
+class Ruling(NamedTuple):
+    """One judgment without its texts. All labels are in the pair frame."""
+
+    id: str
+    label: str | None
+    source: str | None
+    subset: str | None
+    winner: str | None
+    problem: str | None
+    votes: tuple[CastVote, ...]
+    scores: tuple[float, float] | None
+    rule: str
+    prompt: int
+    """A number that equal prompts share (`number_prompt`)."""
+
+    @property
+    def placement(self) -> str:
+        """`given`, `swapped` (and `swapped_c`, `swapped_d`), `both`; `scores` where each answer was judged
+        alone, `none` where there are no votes at all."""
+        votes = self.votes
+        if self.scores is not None:
+            return "scores"
+        if not votes:
+            return "none"
+        first = votes[0].order
+        if len(votes) == 1:
+            return first
+        return "both" if any(vote.order != first for vote in votes) else first
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the engine did not answer, in one of the orders asked; nothing is known of the judge then."""
+        votes = self.votes
+        if len(votes) == 1:
+            return votes[0].problem == "generation_failed"
+        if not any(vote.problem == "generation_failed" for vote in votes):
+            return False
+        return any(problem == "generation_failed" for _, problem in self._by_vote_order().values())
+
+    def asked_first(self) -> tuple[str | None, str | None]:
+        """(winner, problem) of the order that was asked first: of a pair asked both ways the drawn one."""
+        if len(self.votes) < 2:
+            return self.winner, self.problem
+        return next(iter(self.by_order().values()))
+
+    def by_order(self) -> dict[str, tuple[str | None, str | None]]:
+        """order -> (winner, problem) by the majority of that order's votes, as `rmr1.judge.compare.decide`.
+
+        Answers that were judged each alone have no order, and count as `given`.
+        """
+        if not self.votes or self.scores is not None or self.rule in (RATED, RATED_PUBLISHED):
+            return {"given": (self.winner, self.problem)}
+        return self._by_vote_order()
+
+    def _by_vote_order(self) -> dict[str, tuple[str | None, str | None]]:
+        found: dict[str, list[CastVote]] = {}
+        for vote in self.votes:
+            found.setdefault(vote.order, []).append(vote)
+        return {order: _decide(votes) for order, votes in found.items()}
+
+
+def _decide(votes: list[CastVote]) -> tuple[str | None, str | None]:
+    if len(votes) == 1:
+        return votes[0].winner, votes[0].problem
+    counts = Counter(vote.winner for vote in votes if vote.winner is not None)
+    if not counts:
+        return None, Counter(vote.problem for vote in votes).most_common(1)[0][0]
+    ranked = counts.most_common(2)
+    if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
+        return None, "split_vote"
+    return ranked[0][0], None
+
+
+def ruling_of(judgment: Judgment) -> Ruling:
+    pair = judgment.pair
+    return Ruling(
+        pair.id,
+        pair.label,
+        pair.source,
+        pair.subset,
+        judgment.winner,
+        judgment.problem,
+        tuple(
+            CastVote(vote.order, vote.winner, vote.verdict.problem, vote.verdict.ratings)
+            for vote in judgment.votes
+        ),
+        judgment.scores,
+        judgment.rule,
+        number_prompt([dump_record(message) for message in pair.prompt]),
+    )
+
+
+def number_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
+    """63 bits of a hash of all that a prompt's messages say, as they are stored."""
+    return int.from_bytes(blake2b(dumps(messages), digest_size=8).digest(), "big") >> 1
+
+
+def read_rulings(folder: str | Path) -> Iterator[Ruling]:
+    """One ruling for every line of a run folder, in their order; a torn last line is left out.
+
+    Raises:
+        RunError: the folder is not a run folder.
+        DataError: a line is damaged; the message names it.
+    """
+    folder = Path(folder)
+    read_description(folder)
+    path = folder / JUDGMENTS_FILE
+    for number, line in iterate_lines(path):
+        try:
+            yield _from_line(line)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"not a judgment: {error!r}", path=path, line=number) from None
+
+
+def _from_line(line: Mapping[str, Any]) -> Ruling:
+    """Written for speed: a million of these are read to score a run."""
+    pair, get = line["pair"], line.get
+    about, stored, scores = pair.get, get("votes", ()), get("scores")
+    votes: tuple[CastVote, ...]
+    if len(stored) == 1 and "ratings" not in (verdict := (vote := stored[0])["verdict"]):
+        votes = _cast_alone(vote["order"], verdict["winner"], verdict.get("problem"))
+    else:
+        votes = tuple(map(_vote_from, stored))
+    return Ruling(
+        pair["id"],
+        about("label"),
+        about("source"),
+        about("subset"),
+        line["winner"],
+        get("problem"),
+        votes,
+        None if scores is None else (scores[0], scores[1]),
+        line["rule"],
+        number_prompt(pair["prompt"]),
+    )
+
+
+@lru_cache(maxsize=256)
+def _cast_alone(order: Order, said: str | None, problem: str | None) -> tuple[CastVote]:
+    """The votes of a judgment with one; there are few different ones."""
+    return (CastVote(order, swap_label(said, order), problem, None),)
+
+
+def _vote_from(vote: Mapping[str, Any]) -> CastVote:
+    order, verdict = vote["order"], vote["verdict"]
+    ratings = verdict.get("ratings")
+    return CastVote(
+        order,
+        swap_label(verdict["winner"], order),
+        verdict.get("problem"),
+        None if ratings is None else tuple(ratings),
+    )
