@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rmr1.records import Judgment
+from rmr1.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from rmr1.data import read_candidates, read_pairs
@@ -62,7 +63,7 @@ _HOMES = {
     "reward_verdict": "rewards",
 }
 
-__version__ = "0.1.0"
+
 __all__ = [
     "Candidates",
     "CheckpointError",

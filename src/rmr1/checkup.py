@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmr1.doctor import Machine, format_bytes
 from rmr1.engines import parse_model_name
-from rmr1.errors import CheckpointError, ConfigError, RMR1Error
+from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.models import resolve_model
 from rmr1.named import find_missing_model, find_missing_teacher
 from rmr1.nearest import find_nearest
@@ -133,7 +133,7 @@ def _inspect_served(name: str, rest: str, machine: Machine) -> Checkup:
     except httpx.TimeoutException:
         fault = f"{url} does not answer within {_ANSWER_SECONDS:g} s"
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        fault = f"{url} cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}"
+        fault = f"{url} cannot be reached: {reason_of(error)}"
     if fault is None and is_nameless:
         fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
     # A tag that is left out is Ollama's `latest`.
@@ -211,7 +211,7 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
             with torch.device("meta"):
                 model = choose_class(config, kind).from_config(config)
     except Exception as error:  # configurations run code of many libraries
-        told = f"its configuration cannot be read: {_read_reason(error)}"
+        told = f"its configuration cannot be read: {reason_of(error)}"
         return replace(found, faults=(told, *faults))
     count = sum(one.numel() for one in {id(one): one for one in model.parameters()}.values())
     is_packed = getattr(config, "quantization_config", None) is not None
@@ -242,14 +242,6 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         cache_bytes_per_token=_cache_bytes(config.get_text_config()),
         faults=tuple(faults),
     )
-
-
-def _read_reason(error: Exception) -> str:
-    """A library's first line, with the next where the first only announces it."""
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    return (f"{lines[0]} {lines[1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]).rstrip(".")
 
 
 def _find_cached(name: str) -> Path | None:

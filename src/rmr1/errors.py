@@ -116,3 +116,16 @@ class TrainingError(RMR1Error, RuntimeError):
 
 class RunError(RMR1Error, OSError):
     """A run folder cannot be opened, continued or written."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What another library's error says, in one line without its full stop.
+
+    The system's words if it has some, else the first line of its message, with the next if the first only
+    announces it, else the name of its type.
+    """
+    text = getattr(error, "strerror", None) or str(error)
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[: 1 + lines[0].endswith(":")]).rstrip(".")

@@ -1,4 +1,4 @@
-"""Whether what a settings file names is there: data, models, prompt families, forms, a user's own functions.
+"""What a settings file names, and whether it is there: data, models, prompt families, forms, a user's own functions.
 
 Each `find_*` takes a name and says what is wrong with it, or None. Files are looked at and not run, the hub is not
 asked, and nothing heavy is imported: it is told before a library or a model is loaded.
@@ -12,12 +12,18 @@ from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from rmr1.data.files import find_missing_source
+from rmr1.data.sources import find_reader
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.models import is_bundled
 from rmr1.nearest import find_nearest
 from rmr1.prompts import load_family
+from rmr1.prompts.escape import check_tokens
+from rmr1.settings import Names
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
@@ -142,3 +148,14 @@ def _list_names(body: list[ast.stmt]) -> Iterator[str]:
                     yield inner.name
                 elif isinstance(inner, ast.Import | ast.ImportFrom):
                     yield from ((one.asname or one.name).partition(".")[0] for one in inner.names)
+
+
+ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
+"""A user's own control tokens, broken in user text beside those that are known by their shape."""
+DataNames = Annotated[str | tuple[str, ...] | None, Names(find_missing_data)]
+"""Files, folders or datasets."""
+ModelName = Annotated[str | None, Names(find_missing_model)]
+"""A Hugging Face name or a folder."""
+FamilyName = Annotated[str, Names(find_missing_family)]
+FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
+"""The name of a known form of data."""

@@ -324,13 +324,13 @@ def test_settings_that_are_wrong_are_one_line(folder: Path, capsys: pytest.Captu
     assert "did you mean 'batch_size'" in complain(capsys, *one_pair, "--set", "engine.batch_sise=3")
     assert "batch_size is 0" in complain(capsys, *one_pair, "--batch-size", 0)
     assert "beyond the model's context of 512" in complain(capsys, *one_pair, "--max-model-len", 513)
-    assert "expected 'module:function'" in complain(capsys, *one_pair, "--set", "engine.adapter=x")
+    assert "expected 'module:function'" in complain(capsys, *one_pair, "--set", "engine.head=x")
 
 
-def test_an_adapter_reads_another_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_function_reads_another_head(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = save_scorer(tmp_path / "three", num_labels=3)
-    adapter = tmp_path / "heads.py"
-    adapter.write_text(
+    head = tmp_path / "heads.py"
+    head.write_text(
         "def last(model, inputs):\n    return model(**inputs).logits[:, 2]\n"
         "def both(model, inputs):\n    return model(**inputs).logits[:, :2]\n"
         "def broken(model, inputs):\n    raise KeyError('head')\n"
@@ -341,23 +341,23 @@ def test_an_adapter_reads_another_head(tmp_path: Path, capsys: pytest.CaptureFix
     tokens = tokenizer("<|im_start|>user\nq\n<|im_start|>assistant\nParis", return_tensors="pt").input_ids
     with torch.no_grad():
         expected = AutoModelForSequenceClassification.from_pretrained(folder)(tokens).logits[0, 2].item()
-    found = score(folder, "Paris", "a longer one", adapter=f"{adapter}:last")
+    found = score(folder, "Paris", "a longer one", head=f"{head}:last")
     assert found[0].value == pytest.approx(expected, abs=1e-5)
     with pytest.raises(CheckpointError, match=r"output of shape \(1, 2\) for 1 conversations"):
-        score(folder, "one", "two", adapter=f"{adapter}:both")
-    with pytest.raises(GenerationError, match=r"adapter '.*broken' failed: KeyError: 'head'"):
-        score(folder, "one", adapter=f"{adapter}:broken")
+        score(folder, "one", "two", head=f"{head}:both")
+    with pytest.raises(GenerationError, match=r"head '.*broken' failed: KeyError: 'head'"):
+        score(folder, "one", head=f"{head}:broken")
     for name, complaint in (
-        (f"{adapter}:none", "has no function 'none'"),
+        (f"{head}:none", "has no function 'none'"),
         (f"{tmp_path}/no.py:last", "cannot be imported"),
         ("no_such_module:last", "cannot be imported"),
     ):
         with pytest.raises(ConfigError, match=complaint):
-            score(folder, "one", adapter=name)
+            score(folder, "one", head=name)
     # A model that writes can be made to score: here by the logit of a token at the end.
-    adapter.write_text("def yes(model, inputs):\n    return model(**inputs).logits[:, -1, 7]\n")
+    head.write_text("def yes(model, inputs):\n    return model(**inputs).logits[:, -1, 7]\n")
     writer = save_model(tmp_path / "writer", build_model(), build_tokenizer())
-    judge = load_judge(str(writer), options={"adapter": f"{adapter}:yes", "device": "cpu"})
+    judge = load_judge(str(writer), options={"head": f"{head}:yes", "device": "cpu"})
     assert isinstance(judge, ScalarJudge)
     assert Judge(judge).compare("q", "a", "b").scores is not None
 

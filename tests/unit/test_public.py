@@ -53,16 +53,6 @@ def test_judging_with_a_scripted_engine_loads_no_torch() -> None:
     assert found.stdout.split() == ["A", "False"]
 
 
-@pytest.mark.parametrize(
-    "left", ["records", "errors", "prompts", "verdicts", "rewards", "data.codec", "engines.base"]
-)
-def test_left_never_imports_right(left: str) -> None:
-    right = [f"rmr1.{name}" for name in ("judge", "bench", "report", "cli", "engines.transformers")]
-    code = f"import sys, rmr1.{left}; print(*[name for name in {right!r} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == []
-
-
 def test_every_error_is_ours_a_standard_one_and_survives_pickling() -> None:
     kinds = {
         errors.ConfigError: ValueError,

@@ -20,12 +20,12 @@ from rmr1.cli.training import (
     add_training_arguments,
     describe_unchanged,
     is_main_process,
-    needing_training_libraries,
     print_json,
     print_plan,
     print_use,
     read_recipe_values,
 )
+from rmr1.plugins import require
 from rmr1.screen import print
 
 HELP = "reinforce a judge on labelled pairs (GRPO)"
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     values = read_recipe_values(arguments)
-    with needing_training_libraries():
+    with require("training", "train"):
         from rmr1.train.grpo.recipe import build_grpo_recipe
 
         recipe = build_grpo_recipe(values, arguments.recipe, look=True)

@@ -39,7 +39,7 @@ VERBS = (
 
 def build_parser() -> Parser:
     """The whole command line; imports nothing heavy."""
-    from rmr1 import __version__
+    from rmr1.version import __version__
 
     parser = Parser(
         prog="rmr1",

@@ -27,14 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.errors import ConfigError
+    from rmr1.plugins import require
 
-    try:
+    with require("merging", "train"):
         from rmr1.train.export import merge_adapter
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"merging needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
     merge_adapter(arguments.base, arguments.adapter, arguments.output, dtype=arguments.dtype)
     print(f"merged model: {arguments.output}")
     return 0

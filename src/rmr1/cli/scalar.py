@@ -16,11 +16,11 @@ from typing import Any
 
 from rmr1.cli.training import (
     add_training_arguments,
-    needing_training_libraries,
     print_json,
     print_plan,
     read_recipe_values,
 )
+from rmr1.plugins import require
 from rmr1.screen import print
 
 HELP = "train a scalar reward model on pairs"
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     values = read_recipe_values(arguments)
-    with needing_training_libraries():
+    with require("training", "train"):
         from rmr1.train.scalar.recipe import build_scalar_recipe
 
         recipe = build_scalar_recipe(values, arguments.recipe, look=True)

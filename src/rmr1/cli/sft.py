@@ -18,12 +18,12 @@ from typing import Any
 from rmr1.cli.training import (
     add_training_arguments,
     is_main_process,
-    needing_training_libraries,
     print_json,
     print_plan,
     print_use,
     read_recipe_values,
 )
+from rmr1.plugins import require
 from rmr1.screen import print
 
 HELP = "fine-tune a judge, or train one from nothing"
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     values = read_recipe_values(arguments)
-    with needing_training_libraries():
+    with require("training", "train"):
         from rmr1.train.recipe import build_recipe
 
         recipe = build_recipe(values, arguments.recipe, look=True)

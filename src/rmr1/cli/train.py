@@ -61,13 +61,13 @@ def run(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
     from rmr1.cli.config import assign_setting, check_config
-    from rmr1.cli.training import needing_training_libraries
     from rmr1.errors import ConfigError
+    from rmr1.plugins import require
     from rmr1.settings import Mistakes
 
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
-    with needing_training_libraries():
+    with require("training", "train"):
         from rmr1.pipeline.recipe import build_pipeline
 
         values = _read_values(arguments)

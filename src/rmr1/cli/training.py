@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from rmr1.screen import print
@@ -37,19 +36,6 @@ def read_recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     return values
-
-
-@contextmanager
-def needing_training_libraries() -> Iterator[None]:
-    """Turns a missing library into one line."""
-    from rmr1.errors import ConfigError
-
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
 
 
 def is_main_process() -> bool:

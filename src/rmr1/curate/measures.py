@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rmr1.errors import ConfigError, RMR1Error
+from rmr1.errors import ConfigError, RMR1Error, reason_of
 from rmr1.models import resolve_model
+from rmr1.plugins import require
 
 
 def load_identifier(codes: frozenset[str]) -> Callable[[str], tuple[str, float]]:
@@ -15,12 +16,8 @@ def load_identifier(codes: frozenset[str]) -> Callable[[str], tuple[str, float]]
     Raises:
         ConfigError: py3langid is not installed, or does not know a code.
     """
-    try:
+    with require("telling languages", "data"):
         from py3langid import langid
-    except ImportError:
-        raise ConfigError(
-            "telling languages needs py3langid, which is not installed; pip install 'rmr1[data]'"
-        ) from None
     identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
     unknown = sorted(codes - set(identifier.labels))
     if unknown:
@@ -36,18 +33,13 @@ def load_counter(name: str) -> Callable[[str], int]:
     Raises:
         ConfigError: transformers is not installed, or the tokenizer cannot be read.
     """
-    try:
+    with require("counting tokens", "hf"):
         from transformers import AutoTokenizer
-    except ImportError:
-        raise ConfigError(
-            "counting tokens needs transformers, which is not installed; pip install 'rmr1[hf]'"
-        ) from None
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(resolve_model(name))
     except RMR1Error:
         raise
     # Network, hub and file errors of a dozen types: to the user all of them say "not readable".
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ConfigError(f"tokenizer {name!r} cannot be read: {reason}") from None
+        raise ConfigError(f"tokenizer {name!r} cannot be read: {reason_of(error)}") from None
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -16,9 +16,9 @@ from pydantic import Field
 from rmr1.data.files import kind_of, part_split
 from rmr1.data.hub import parse_dataset_name
 from rmr1.errors import ConfigError, DataError
+from rmr1.named import FormName, ModelName
 from rmr1.records import Label
 from rmr1.settings import Mistakes, Place, Section, rule
-from rmr1.train.recipe import FormName, ModelName
 
 Rule = Literal["drop", "keep"]
 Paths = str | tuple[str, ...]

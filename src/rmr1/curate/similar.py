@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmr1.curate.texts import Hashes
-from rmr1.errors import ConfigError
+from rmr1.plugins import require
 
 Signatures = NDArray[np.uint32]
 
@@ -146,11 +146,8 @@ def import_datasketch() -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    try:
+    with require(
+        "finding near duplicates", "data", hint=", or set duplicates.near = 0 and duplicates.prompts = 0"
+    ):
         import datasketch
-    except ImportError:
-        raise ConfigError(
-            "near duplicates need datasketch, which is not installed; pip install 'rmr1[data]', "
-            "or set duplicates.near = 0 and duplicates.prompts = 0"
-        ) from None
     return datasketch

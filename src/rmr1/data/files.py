@@ -31,7 +31,7 @@ from typing import IO, Any
 import orjson
 
 from rmr1.data import hub
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import ConfigError, DataError, reason_of
 from rmr1.records import Label
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -403,5 +403,4 @@ def _scan_parquet(handle: IO[bytes], path: Path) -> Iterator[Row]:
                 number += 1
                 yield Row(data=data, path=str(path), line=number)
     except pyarrow.ArrowException as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"not a Parquet file, or damaged: {reason}", path=path) from None
+        raise DataError(f"not a Parquet file, or damaged: {reason_of(error)}", path=path) from None

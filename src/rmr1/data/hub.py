@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import ConfigError, DataError, reason_of
 
 _NAME = re.compile(
     r"(?P<name>\w[\w.-]*/\w[\w.-]*)(?::(?P<config>[\w.+-]+))?(?:@(?P<split>[\w.+:%\[\]-]+))?", re.A
@@ -58,7 +58,7 @@ def open_saved_dataset(folder: Path, split: str | None) -> tuple[str, Iterator[d
         found = library.load_from_disk(str(folder))
     # The library raises whatever its file formats raise; all of it means an unreadable folder.
     except Exception as error:
-        raise DataError(f"not readable as a saved dataset: {_first_line(error)}", path=folder) from error
+        raise DataError(f"not readable as a saved dataset: {reason_of(error)}", path=folder) from error
     if isinstance(found, library.DatasetDict):
         name = _pick_split(str(folder), list(found), split)
         return f"{folder}@{name}", _rows(found[name])
@@ -87,7 +87,7 @@ def open_dataset(dataset: DatasetName, split: str | None) -> tuple[str, Iterator
     except Exception as error:
         raise DataError(
             "no such file or folder, and no Hugging Face dataset of that name could be read: "
-            f"{_first_line(error)}",
+            f"{reason_of(error)}",
             path=dataset.name,
         ) from error
     return f"{dataset.name}@{wanted}", _rows(found)
@@ -117,7 +117,3 @@ def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
         names = list(batch)
         for values in zip(*(batch[name] for name in names), strict=True):
             yield dict(zip(names, values, strict=True))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

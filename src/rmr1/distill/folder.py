@@ -51,7 +51,7 @@ def failed_file(number: int) -> str:
 
 def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
     """What run.json says and a run is recognised by. Passes are added as they begin, and selection is free."""
-    from rmr1 import __version__
+    from rmr1.version import __version__
 
     family = load_family(recipe.family)
     own = {"control_tokens": list(recipe.control_tokens)} if recipe.control_tokens else {}

@@ -9,10 +9,9 @@ from pydantic import AfterValidator, Field
 
 from rmr1.distill.budget import parse_budget
 from rmr1.engines.base import SamplingParams
-from rmr1.named import find_missing_file, find_missing_teacher
+from rmr1.named import ControlTokens, DataNames, FamilyName, FormName, find_missing_file, find_missing_teacher
 from rmr1.records import Label
 from rmr1.settings import Names, Place, Section, check_settings, rule
-from rmr1.train.recipe import ControlTokens, DataNames, FamilyName, FormName
 
 
 def _check_budget(text: str) -> str:

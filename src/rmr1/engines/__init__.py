@@ -65,7 +65,7 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
 
 
 def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
-    """Whether a model name asks for a scalar reward model: by its configuration, or because an adapter is named.
+    """Whether a model name asks for a scalar reward model: by its configuration, or because a head is named.
 
     No weights are read, and no library is imported for a folder or a name with a scheme.
 
@@ -75,7 +75,7 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
     if parse_model_name(model).scheme is not None:
         return False
     options = options or {}
-    if options.get("adapter") is not None:
+    if options.get("head") is not None:
         return True
     config = Path(resolve_model(model)).expanduser() / "config.json"
     if config.is_file():

@@ -201,7 +201,7 @@ def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
     from rmr1.forecast.speed import measure_speed
 
     values = _read_options(_find_engine("scalar"), options)
-    outline = read_outline(model, kind="scores" if values["adapter"] is None else "adapted", **values)
+    outline = read_outline(model, kind="scores" if values["head"] is None else "adapted", **values)
     reader = ConversationReader(
         tokenizer=outline.tokenizer,
         num_embeddings=outline.num_embeddings,

@@ -29,8 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmr1.errors import ConfigError, RunError
+from rmr1.errors import RunError
 from rmr1.judge.summary import is_unanswered
+from rmr1.plugins import require
 from rmr1.settings import LATER
 from rmr1.store.fingerprint import fingerprint_source, hash_files
 from rmr1.store.replace import write_json, write_text
@@ -230,13 +231,8 @@ def _place(value: Any, folder: Path) -> Any:
 
 
 def _write_recipe(path: Path, values: Mapping[str, Any]) -> None:
-    try:
+    with require("rmr1 train", "train"):
         import tomli_w
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"rmr1 train needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
-
     path.parent.mkdir(exist_ok=True)
     write_text(path, tomli_w.dumps(dict(values)))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from rmr1.bench.published import MARKS, Kind, PublishedRow, Standing, marks_of
 from rmr1.errors import ConfigError
+from rmr1.plugins import require
 from rmr1.screen import inert
 
 if TYPE_CHECKING:
@@ -67,12 +68,8 @@ def check_plot(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{path}: a plot is written as {', '.join(SUFFIXES)}; name the file so")
-    try:
+    with require("a plot", "plot"):
         import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"a plot needs {error.name or 'matplotlib'}, which is not installed; pip install 'rmr1[plot]'"
-        ) from error
 
 
 def draw_leaderboard(standings: Standing | Sequence[Standing | None], path: str | Path, name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from rmr1.devices import check_device, find_gpu
 from rmr1.errors import ConfigError, RMR1Error
+from rmr1.plugins import require
 from rmr1.train.folder import LOGS
 from rmr1.train.recipe import ReportRecipe
 
@@ -31,14 +32,10 @@ def accelerated(
     Raises:
         ConfigError: accelerate or a tracker is not installed, or the device is not there.
     """
-    try:
+    with require("training", "train"):
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
         from accelerate.utils import ProjectConfiguration
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
     names = check_trackers(report)
     check_device(device)
     is_first = not AcceleratorState._shared_state
@@ -72,12 +69,8 @@ def check_trackers(report: ReportRecipe) -> list[str]:
     wanted = report.report_to
     names = [] if wanted == "none" else [wanted] if isinstance(wanted, str) else list(wanted)
     if names:
-        try:
+        with require("training", "train"):
             from accelerate.tracking import get_available_trackers
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"training needs {error.name}, which is not installed; pip install 'rmr1[train]'"
-            ) from None
         found = {getattr(one, "value", one) for one in get_available_trackers()}
         if missing := [name for name in names if name != "all" and name not in found]:
             raise ConfigError(f"report.report_to: {missing[0]!r} is not a tracker that is installed")

@@ -9,24 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from rmr1.data.sources import find_reader
-from rmr1.named import find_missing_data, find_missing_family, find_missing_model
-from rmr1.prompts.escape import check_tokens
-from rmr1.settings import Mistakes, Names, Place, S, Section, rule
+from rmr1.named import DataNames, FamilyName, ModelName
+from rmr1.settings import Mistakes, Place, S, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running means."""
-ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
-"""A user's own control tokens, broken in user text beside those that are known by their shape."""
-DataNames = Annotated[str | tuple[str, ...] | None, Names(find_missing_data)]
-"""Files, folders or datasets."""
-ModelName = Annotated[str | None, Names(find_missing_model)]
-"""A Hugging Face name or a folder."""
-FamilyName = Annotated[str, Names(find_missing_family)]
-FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
-"""The name of a known form of data."""
 
 
 class TokenizerRecipe(Section):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from rmr1.attention.packed import packed_attention
 from rmr1.attention.proof.probe import Pairs, Probe
 from rmr1.attention.proof.training import Layout, RowPaths, prove_rows, read_states
 from rmr1.train.losses import sum_losses
+from rmr1.train.processes import gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +137,18 @@ def read_logits(model: PreTrainedModel, places: torch.Tensor, **inputs: Any) -> 
     keep = keep_logits(model, places)
     logits: torch.Tensor = model(**inputs, use_cache=False, **keep).logits[0]
     return logits if keep else logits[places]
+
+
+def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths:
+    """The paths that all processes take: what one of them found wrong none of them does."""
+    found = gather(accelerator, [(paths.joins, paths.by_matrix, model.config._attn_implementation)])
+    if any(attention == "eager" for _, _, attention in found):
+        model.set_attn_implementation("eager")
+    return replace(
+        paths,
+        joins=all(joins for joins, _, _ in found),
+        by_matrix=all(by_matrix for _, by_matrix, _ in found),
+    )
 
 
 def prove_packing(model: PreTrainedModel, *, packs: bool = True) -> RowPaths:

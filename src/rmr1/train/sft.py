@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from rmr1.attention.packed import pack, share_rows
-from rmr1.attention.proof.training import agree
 from rmr1.engines.hf.loading import blaming
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
@@ -33,7 +32,7 @@ from rmr1.train.plan import Plan, build_plan
 from rmr1.train.processes import accelerated, call_on_main, flatten_settings, share
 from rmr1.train.progress import load_progress, run_once, save_progress
 from rmr1.train.recipe import Recipe
-from rmr1.train.row import Example, RowLoss, build_row, prove_packing
+from rmr1.train.row import Example, RowLoss, agree, build_row, prove_packing
 from rmr1.train.start import load_trainee
 
 _RECENT = 20

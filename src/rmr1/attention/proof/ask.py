@@ -25,7 +25,8 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from rmr1.attention.proof.probe import Finding, attention_of, differ, first_line, least_noise, wanted_dtype
+from rmr1.attention.proof.probe import Finding, attention_of, differ, least_noise, wanted_dtype
+from rmr1.errors import reason_of
 
 _NAME = "rmr1_asked"
 _STOCK = "sdpa"
@@ -279,7 +280,7 @@ def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # the code of a model may raise anything
-        return Finding(path=path, difference=math.inf, noise=noise, reason=first_line(error))
+        return Finding(path=path, difference=math.inf, noise=noise, reason=reason_of(error))
     return Finding(path=path, against=against, difference=worst, noise=noise)
 
 

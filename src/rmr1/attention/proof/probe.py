@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, reason_of
 
 FAULT = 10.0
 """How many times the noise a difference may be."""
@@ -243,13 +243,8 @@ def judge_numbers(path: str, noise: float, found: Pairs) -> Finding:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        return Finding(path=path, difference=math.inf, noise=noise, reason=first_line(error))
+        return Finding(path=path, difference=math.inf, noise=noise, reason=reason_of(error))
     return worst
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, for a line about it."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def differ(found: torch.Tensor, wanted: torch.Tensor, size: float) -> torch.Tensor:

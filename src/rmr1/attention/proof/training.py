@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,7 +19,6 @@ from transformers import PreTrainedModel
 from rmr1.attention.proof.ask import Turning, ask_layers, find_turning, judge_head
 from rmr1.attention.proof.judging import choose_attention, read_alone
 from rmr1.attention.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
-from rmr1.train.processes import gather
 
 _LEAST_NATS = 1e-5
 """Rounding of log-probabilities that is never complained of."""
@@ -118,18 +117,6 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
             noise=max(_LEAST_NATS, probes.first.noise * size),
             notes=tuple(notes),
         )
-
-
-def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths:
-    """The paths that all processes take: what one of them found wrong none of them does."""
-    found = gather(accelerator, [(paths.joins, paths.by_matrix, model.config._attn_implementation)])
-    if any(attention == "eager" for _, _, attention in found):
-        model.set_attn_implementation("eager")
-    return replace(
-        paths,
-        joins=all(joins for joins, _, _ in found),
-        by_matrix=all(by_matrix for _, by_matrix, _ in found),
-    )
 
 
 def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool) -> Finding:

@@ -29,7 +29,7 @@ from typing import Any, Literal
 from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.hf.tokens import encode_text
-from rmr1.errors import CheckpointError, GenerationError, RunError
+from rmr1.errors import CheckpointError, GenerationError, RunError, reason_of
 from rmr1.prompts.thinking import find_close_mark, find_marks
 from rmr1.records import Message, Messages
 
@@ -258,9 +258,7 @@ class Chat:
                 **{**clock, **self.kwargs},
             )
         except Exception as error:  # a template is a program of its own and may raise anything
-            raise GenerationError(
-                f"the chat template refuses these messages: {_first_line(error)}"
-            ) from error
+            raise GenerationError(f"the chat template refuses these messages: {reason_of(error)}") from error
         if not isinstance(text, str) or not text:
             raise GenerationError("the chat template gives no text for these messages")
         return text
@@ -416,8 +414,3 @@ def _join(*texts: str) -> str:
 
 def _squeeze(text: str) -> str:
     return "".join(text.split())
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -22,9 +22,10 @@ from typing import Any, Literal
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import ConfigError
+from rmr1.plugins import require
 from rmr1.records import Generation
 
-try:
+with require("running a model", "hf"):
     from rmr1.attention.proof.judging import judging_paths
     from rmr1.devices import choose_device, free_memory, is_out_of_memory, of_device, release_memory
     from rmr1.engines.hf.chat import Chat
@@ -36,15 +37,6 @@ try:
         Endings,
         TextStream,
     )
-except ModuleNotFoundError as error:
-    raise ConfigError(
-        f"running a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"
-    ) from error
-except ImportError as error:
-    # The library refuses versions of its dependencies that it does not know.
-    raise ConfigError(
-        f"transformers cannot be imported: {str(error).splitlines()[0]} pip install 'rmr1[hf]'"
-    ) from error
 
 _LOGGER = logging.getLogger("rmr1.engines.hf.engine")
 

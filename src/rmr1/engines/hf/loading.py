@@ -33,12 +33,12 @@ from transformers.utils import logging as transformers_logging
 
 from rmr1.devices import is_out_of_memory
 from rmr1.engines.base import is_scalar
-from rmr1.errors import CheckpointError, ConfigError, RMR1Error
+from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.models import resolve_model
 from rmr1.store.fingerprint import hash_files
 
 Kind = Literal["writes", "scores", "adapted"]
-"""What a model is loaded for: to write, to score by one number, or whatever an adapter makes of it."""
+"""What a model is loaded for: to write, to score by one number, or whatever a head of one's own makes of it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -192,8 +192,7 @@ def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
     except (CheckpointError, ConfigError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # loading runs code of many libraries
-        lines = str(error).strip().splitlines()
-        reason = lines[0] if lines else type(error).__name__
+        reason = reason_of(error)
         advice = (
             "check the files in the folder"
             if is_folder
@@ -216,7 +215,7 @@ def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
     except Exception as error:  # a forward pass runs code of many libraries, and of the checkpoint itself
         if is_out_of_memory(error):
             raise
-        reason = next(iter(str(error).strip().splitlines()), "no reason is given").rstrip(".")
+        reason = reason_of(error)
         raise CheckpointError(
             f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: {reason}; choose "
             "another model, or another version of transformers (rmr1 --debug shows the traceback)"
@@ -286,12 +285,12 @@ def _check_architecture(name: str, config: PreTrainedConfig, kind: Kind) -> None
     if not is_scalar(architectures):
         raise CheckpointError(
             f"model {name!r} is a {shown}: it does not score; a scalar judge needs a model for sequence "
-            "classification, or an adapter that turns outputs into scores"
+            "classification, or engine.head, which turns outputs into scores"
         )
     if not any("RewardModel" in one for one in architectures) and config.num_labels != 1:
         raise CheckpointError(
             f"model {name!r} has {config.num_labels} labels; a scalar reward model has one. For another head "
-            "name an adapter that turns its outputs into scores"
+            "name engine.head, which turns its outputs into scores"
         )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from rmr1.engines.hf.loading import quiet
-from rmr1.errors import CheckpointError, ConfigError
+from rmr1.errors import CheckpointError, reason_of
+from rmr1.plugins import require
 from rmr1.store.fingerprint import hash_files
 
 
@@ -61,9 +62,8 @@ def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedMode
             adapted = peft.PeftModel.from_pretrained(model, str(folder))
             return adapted.merge_and_unload(safe_merge=True)
     except (ValueError, RuntimeError, OSError, KeyError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise CheckpointError(
-            f"LoRA adapter {str(folder)!r} does not fit the model: {lines[0]}; name the base it was trained on"
+            f"LoRA adapter {str(folder)!r} does not fit the model: {reason_of(error)}; name the base it was trained on"
         ) from None
 
 
@@ -72,10 +72,6 @@ def import_peft() -> Any:
     Raises:
         ConfigError: it is not installed.
     """
-    try:
+    with require("an adapter", "train"):
         import peft
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"adapters need {error.name}, which is not installed; pip install 'rmr1[train]'"
-        ) from None
     return peft

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.errors import CheckpointError, ConfigError
+from rmr1.errors import CheckpointError, ConfigError, reason_of
 from rmr1.forecast.speed import ModelShape
+from rmr1.plugins import require
 
-try:
+with require("looking at a model", "hf"):
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -25,10 +26,6 @@ try:
         describe_checkpoint,
         quiet,
     )
-except ImportError as error:
-    raise ConfigError(
-        f"looking at a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"
-    ) from error
 
 _BITS_PER_BYTE = 8
 
@@ -118,8 +115,9 @@ def _build_empty(name: str, found: Description, kind: Kind, trust_remote_code: b
                 found.config, trust_remote_code=trust_remote_code
             )
     except (ValueError, KeyError, ImportError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise CheckpointError(f"model {name!r} cannot be built from its configuration: {lines[0]}") from error
+        raise CheckpointError(
+            f"model {name!r} cannot be built from its configuration: {reason_of(error)}"
+        ) from error
 
 
 def _read_dtype(config: PreTrainedConfig) -> torch.dtype:

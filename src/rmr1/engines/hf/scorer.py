@@ -28,23 +28,20 @@ from typing import Any, Literal
 
 from rmr1.engines.base import Score, ScoreRequest
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
+from rmr1.plugins import require
 
-try:
+with require("running a model", "hf"):
     import torch
 
     from rmr1.attention.decode import is_causal
     from rmr1.attention.proof.scoring import Scoring, prove_scoring
     from rmr1.devices import choose_device, is_out_of_memory, of_device, release_memory
-    from rmr1.engines.heads import load_adapter
+    from rmr1.engines.heads import load_head
     from rmr1.engines.hf.chat import Chat
     from rmr1.engines.hf.engine import plan_batches
     from rmr1.engines.hf.loading import blaming, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.hf.reader import check_reading
     from rmr1.engines.hf.tokens import encode_text
-except ModuleNotFoundError as error:
-    raise ConfigError(
-        f"running a model needs {error.name or 'a library'}, which is not installed; pip install 'rmr1[hf]'"
-    ) from error
 
 _LOGGER = logging.getLogger("rmr1.engines.hf.scorer")
 
@@ -121,7 +118,7 @@ class ScalarModel:
         revision: str | None = None,
         trust_remote_code: bool = False,
         attn_implementation: str | None = None,
-        adapter: str | None = None,
+        head: str | None = None,
     ):
         """Load the model.
 
@@ -135,11 +132,11 @@ class ScalarModel:
             max_model_len: most tokens of a conversation; at most, and by default, the model's own.
             chat_template_kwargs: passed to the chat template.
             on_overlong: whether a conversation beyond `max_model_len` is skipped or ends the run.
-            adapter: "module:function" or "path/file.py:function", for models with another head
+            head: "module:function" or "path/file.py:function", for models with another head
                 (`rmr1.engines.heads`).
 
         Raises:
-            ConfigError: a setting is wrong, or there is no such adapter.
+            ConfigError: a setting is wrong, or there is no such head.
             CheckpointError: the model cannot be loaded, has no tokenizer or no chat template, or has not
                 one label.
         """
@@ -151,7 +148,7 @@ class ScalarModel:
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; expected a positive number")
         check_reading(on_overlong, chat_template_kwargs)
-        self._adapter = None if adapter is None else load_adapter(adapter)
+        self._head = None if head is None else load_head(head)
         self.name = model
         where = choose_device(device)
         checkpoint = load_checkpoint(
@@ -161,7 +158,7 @@ class ScalarModel:
             revision=revision,
             trust_remote_code=trust_remote_code,
             attn_implementation=attn_implementation,
-            kind="scores" if adapter is None else "adapted",
+            kind="scores" if head is None else "adapted",
             check=lambda tokenizer: Chat(tokenizer, chat_template_kwargs, purpose="scoring"),
         )
         if max_model_len and checkpoint.context and max_model_len > checkpoint.context:
@@ -186,7 +183,7 @@ class ScalarModel:
         self._known: dict[bytes, float] = {}
         self._scoring = Scoring(padding="none")
         self._scoring = prove_scoring(
-            checkpoint.model, self._compute_all, may_be_bare=adapter is None and is_causal(checkpoint.model)
+            checkpoint.model, self._compute_all, may_be_bare=head is None and is_causal(checkpoint.model)
         )
         self.notes = self._scoring.notes
         """What the self-check of the model found, a line each."""
@@ -196,7 +193,7 @@ class ScalarModel:
         self._max_batch_tokens = max_batch_tokens or of_device(_BATCH_TOKENS, where)
 
     def fingerprint(self) -> dict[str, object]:
-        """Model, weights, number format, context, chat template, adapter; not where it runs or how it batches."""
+        """Model, weights, number format, context, chat template, head; not where it runs or how it batches."""
         return {
             "engine": "scalar",
             **self._identity,
@@ -205,7 +202,7 @@ class ScalarModel:
             "chat_template": hash_text(self._reader.tokenizer.chat_template),
             "chat_template_kwargs": self._reader.chat.kwargs,
             **self._reader.chat.describe(),
-            "adapter": None if self._adapter is None else self._adapter.digest,
+            "adapter": None if self._head is None else self._head.digest,
         }
 
     def begin_run(self, stored: Mapping[str, object] | None) -> None:
@@ -218,7 +215,7 @@ class ScalarModel:
         A conversation that occurs again is not computed again, unless that was long ago.
 
         Raises:
-            GenerationError: a conversation is too long and `on_overlong` is "fail", or the adapter failed.
+            GenerationError: a conversation is too long and `on_overlong` is "fail", or the head failed.
             CheckpointError: the model's output is not one number for each conversation.
         """
         stream = iter(requests)
@@ -305,16 +302,16 @@ class ScalarModel:
                 [[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device
             )
         with torch.inference_mode(), blaming(self.name, self._model, "run"):
-            if self._adapter is None:
+            if self._head is None:
                 output = self._model(**inputs)
                 scores = getattr(output, "logits", output)
             else:
-                scores = self._adapter(self._model, inputs)
+                scores = self._head(self._model, inputs)
         shape = tuple(getattr(scores, "shape", ()))
         if shape not in ((len(rows),), (len(rows), 1)):
             raise CheckpointError(
                 f"model {self.name!r} gives an output of shape {shape} for {len(rows)} conversations; expected one "
-                "number each. For another head name an adapter that turns its outputs into scores"
+                "number each. For another head name one of your own that turns its outputs into scores"
             )
         return scores.reshape(-1).float()
 

@@ -23,16 +23,12 @@ from rmr1.engines.openai.limits import Pacer
 from rmr1.engines.openai.wire import Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.forecast.prices import Price, compute_cost, find_price
+from rmr1.plugins import require
 from rmr1.records import Generation, Usage
 
-try:
+with require("an OpenAI-compatible server", "api"):
     from rmr1.engines.openai.server import ChatServer, Patience, check_url
     from rmr1.engines.openai.session import ChatSession
-except ImportError as error:
-    raise ConfigError(
-        f"an OpenAI-compatible server needs {error.name or 'httpx'}, which is not installed; "
-        "pip install 'rmr1[api]'"
-    ) from error
 
 _READ_AHEAD = 8
 """Requests held beyond those that are being answered, at most."""

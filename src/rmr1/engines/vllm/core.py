@@ -26,6 +26,7 @@ from transformers import GenerationConfig
 from rmr1.engines.hf.loading import Description, quiet
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
+from rmr1.plugins import require
 
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Sizes of adapters that vLLM makes room for."""
@@ -106,17 +107,8 @@ def import_vllm() -> Any:
     if os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR") == "ERROR":
         logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it reads the setting
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    try:
-        with _undo_changes():
-            import vllm
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"the vllm engine needs {error.name}, which is not installed; pip install 'rmr1[vllm]'"
-        ) from error
-    except ImportError as error:
-        raise ConfigError(
-            f"vllm cannot be imported: {_first_line(error)}; pip install 'rmr1[vllm]'"
-        ) from error
+    with require("the vllm engine", "vllm"), _undo_changes():
+        import vllm
     if "logprob_token_ids" not in vllm.SamplingParams.__struct_fields__:
         raise ConfigError(f"vllm {vllm.__version__} is too old for this engine; pip install 'rmr1[vllm]'")
     return vllm

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.errors import CheckpointError, ConfigError, GenerationError
+from rmr1.errors import CheckpointError, ConfigError, GenerationError, reason_of
+from rmr1.plugins import require
 from rmr1.records import Generation
 
-try:
+with require("the vllm engine", "vllm"):
     from rmr1.engines.hf.loading import DTYPES, describe_checkpoint, hash_text
     from rmr1.engines.hf.lora import read_adapter
     from rmr1.engines.hf.reader import Prepared, RequestReader, derive_seed
@@ -40,10 +41,6 @@ try:
         step_core,
         stop_core,
     )
-except ImportError as error:
-    raise ConfigError(
-        f"the vllm engine needs {error.name or 'torch'}, which is not installed; pip install 'rmr1[vllm]'"
-    ) from error
 
 _CPU_CACHE_GB = 4.0
 _CPU_STEP_TOKENS = 4096
@@ -298,7 +295,7 @@ class VLLMEngine:
                 priority=priority,
             )
         except ValueError as error:  # only this one is refused
-            listener.fail(f"vLLM refuses the prompt: {str(error).splitlines()[0]}")
+            listener.fail(f"vLLM refuses the prompt: {reason_of(error)}")
             return
         self._listeners[listener.key] = listener
 

@@ -20,7 +20,6 @@ from rmr1.attention.groups import pack_groups
 from rmr1.attention.packed import share_rows
 from rmr1.attention.proof.ask import find_turning
 from rmr1.attention.proof.probe import FAULT
-from rmr1.attention.proof.training import agree
 from rmr1.devices import widest_float
 from rmr1.engines.hf.loading import load_checkpoint
 from rmr1.errors import ConfigError
@@ -31,6 +30,7 @@ from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
 from rmr1.train.optim import build_optimizers
+from rmr1.train.row import agree
 from rmr1.train.start import Trainee
 
 

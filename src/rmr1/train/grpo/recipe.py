@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rmr1.errors import ConfigError
-from rmr1.named import find_missing_function
+from rmr1.named import ControlTokens, FamilyName, FormName, find_missing_function
 from rmr1.records import Label
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Names, Place, Section, rule
@@ -21,9 +21,6 @@ from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
-    ControlTokens,
-    FamilyName,
-    FormName,
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,

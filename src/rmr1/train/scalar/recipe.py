@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from rmr1.named import FormName, ModelName
 from rmr1.records import Label
 from rmr1.settings import Place, Section, check_settings, rule
 from rmr1.train.recipe import (
     CheckpointRecipe,
-    FormName,
-    ModelName,
     ModelRecipe,
     ReportRecipe,
     SourceRecipe,
