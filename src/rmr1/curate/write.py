@@ -20,7 +20,7 @@ from rmr1.curate.inputs import Source, read_source, under_name
 from rmr1.curate.scan import SOME_ROWS, Note
 from rmr1.curate.table import Columns, PairTable
 from rmr1.errors import DataError
-from rmr1.records import Messages, PreferencePair, Role
+from rmr1.records import Message, Messages, PreferencePair, Role
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import content_digest, seed_for
 
@@ -59,8 +59,8 @@ def pair_row(pair: PreferencePair) -> dict[str, Any]:
 
 
 def _plain(messages: Messages, role: Role) -> str | list[dict[str, Any]]:
-    if len(messages) == 1 and messages[0].role == role and isinstance(messages[0].content, str):
-        return messages[0].content
+    if messages == (Message(role=role, content=messages[0].text),):
+        return messages[0].text
     return [dump_record(message) for message in messages]
 
 

@@ -211,7 +211,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, Message):
-        return {"role": value.role, "content": _plain(value.content)}
+        plain: dict[str, Any] = {"role": value.role, "content": _plain(value.content)}
+        plain["tool_calls"] = [call.to_openai() for call in value.tool_calls]
+        plain |= {"tool_call_id": value.tool_call_id, "name": value.name}
+        return {key: one for key, one in plain.items() if key in ("role", "content") or one}
     if isinstance(value, ImagePart):
         return {"url": value.url}
     if isinstance(value, Mapping):

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import orjson
 
 from rmr1.errors import DataError
-from rmr1.records import ImagePart, Message, TextPart
+from rmr1.records import ImagePart, Message, TextPart, ToolCall
 
 Record = TypeVar("Record")
 
@@ -101,6 +101,8 @@ def _field_loaders(kind: type) -> dict[str, _Loader]:
 
 
 def _dump(value: Any) -> Any:
+    if isinstance(value, ToolCall):
+        return value.to_openai()
     if isinstance(value, tuple):
         return [one if type(one) in _PLAIN else _dump(one) for one in value]
     if dataclasses.is_dataclass(value):
@@ -154,10 +156,29 @@ def _tuple_loader(arguments: tuple[Any, ...]) -> _Loader:
     return load
 
 
+_TOOL_KEYS = {"tool_calls", "tool_call_id", "name"}
+
+
 def _load_message(value: Any) -> Message:
-    if not isinstance(value, Mapping) or set(value) != {"role", "content"}:
+    if not isinstance(value, Mapping) or set(value) - _TOOL_KEYS != {"role", "content"}:
         raise TypeError(f"a message is {value!r}, expected role and content")
     content = value["content"]
     if isinstance(content, list):
         content = tuple(load_record(TextPart if "text" in part else ImagePart, part) for part in content)
-    return Message(role=value["role"], content=content)
+    if len(value) == 2:
+        return Message(role=value["role"], content=content)
+    return Message(
+        role=value["role"],
+        content=content,
+        tool_calls=tuple(map(_load_call, value.get("tool_calls", ()))),
+        tool_call_id=value.get("tool_call_id"),
+        name=value.get("name"),
+    )
+
+
+def _load_call(value: Any) -> ToolCall:
+    try:
+        function = value["function"]
+        return ToolCall(name=function["name"], arguments=function.get("arguments"), id=value.get("id"))
+    except (KeyError, TypeError, AttributeError):
+        raise TypeError(f"a tool call is {value!r}, expected a function with a name") from None

@@ -292,7 +292,8 @@ def test_nectar():
 def test_openai():
     first, second = read("openai")
     assert first.prompt == (Message(role="system", content="Be brief."), user("Weather in Paris?"))
-    assert first.response_a == (assistant('[tool call: weather {"city": "Paris"}]'),)
+    assert [message.text for message in first.response_a] == ['[tool call: weather {"city": "Paris"}]']
+    assert [call.name for call in first.response_a[0].tool_calls] == ["weather"]
     assert first.response_b == (assistant("I do not know."),)
     assert second == simple("Name a prime.", "Seven.", "Nine.", "A", id="openai:2")
 

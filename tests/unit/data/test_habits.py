@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from rmr1.curate.write import pair_row
 from rmr1.data import read_pairs
 from rmr1.data.read import read_prompts
 from rmr1.errors import ConfigError, DataError
-from rmr1.records import Message, Messages, PreferencePair, TextPart, assistant, user
+from rmr1.prompts import load_family, render_prompt
+from rmr1.records import Message, Messages, PreferencePair, TextPart, ToolCall, assistant, user
+from rmr1.store.codec import dump_record, dumps, load_record, loads
 
 
 def turn(role: str, content: Any, **more: Any) -> dict[str, Any]:
@@ -414,7 +417,7 @@ SAID = '[tool call: weather {"city": "Paris"}]'
         (turn("assistant", [{"type": "refusal", "refusal": "I cannot."}]), "I cannot."),
     ],
 )  # fmt: skip
-def test_calls_of_tools_become_text(tmp_path, message, text):
+def test_calls_of_tools_are_kept_and_read_as_text(tmp_path, message, text):
     row = {"prompt": "q", "response_a": [message], "response_b": "b", "label": "A"}
     assert read_one(write_jsonl(tmp_path, row)) == ("A", "q", text, "b")
     row["response_a"] = repr([message])
@@ -431,13 +434,30 @@ def test_a_whole_turn_with_tools(tmp_path):
         turn("assistant", "18"),
     ]  # fmt: skip
     (pair,) = read_pairs(write_jsonl(tmp_path, {"chosen": chosen, "rejected": BAD}))
+    called = ToolCall(name="weather", arguments='{"city": "Paris"}', id="c1")
     assert pair.response_a == (
-        assistant(SAID),
-        Message(role="tool", content="18 degrees"),
+        Message(role="assistant", content="", tool_calls=(called,)),
+        Message(role="tool", content="18 degrees", tool_call_id="c1"),
         Message(role="tool", content='{"unit": "C"}'),
-        Message(role="user", content=(TextPart(text="sun"),)),
+        Message(role="tool", content=(TextPart(text="sun"),), tool_call_id="c1"),
         assistant("18"),
     )
+    said = [message.text for message in pair.response_a]
+    assert said == [SAID, "18 degrees", '{"unit": "C"}', "sun", "18"]
+    prompt = render_prompt(pair, load_family("rubric"), order="given").messages[-1].text
+    assert all(text in prompt for text in said)
+    # A stored line, a row of our own and a record from Python hold the same.
+    assert load_record(PreferencePair, loads(dumps(dump_record(pair)))) == pair
+    (again,) = read_pairs(write_jsonl(tmp_path, loads(dumps(dump_record(pair)))))
+    assert again.response_a == pair.response_a
+    (from_python,) = read_pairs([pair_row(pair)])
+    assert from_python.response_a == pair.response_a
+    (of_records,) = read_pairs([{"prompt": "q", "response_a": list(pair.response_a), "response_b": "b"}])
+    assert of_records.response_a == pair.response_a
+
+
+def test_a_text_without_tools_is_stored_as_it_was():
+    assert dump_record(user("q")) == {"role": "user", "content": "q"}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
     [{"role": "user", "content": "Q"}]      also with from and value (ShareGPT), content in parts, tool calls
     "[{'role': 'user', 'content': 'Q'}]"    the same as JSON or as a Python literal: what pandas writes into CSV
 
-What records cannot hold becomes text: a tool call reads `[tool call: get_weather {"city": "Paris"}]`.
+Tool calls and tool results become OpenAI's form: calls are kept with the assistant's message, and each result is a
+message of the tool's own, however the data spell them (`function_call`, ShareGPT, `tool_use` and `tool_result` parts).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from rmr1.data.sources.values import describe, quote_all, shorten
 from rmr1.errors import DataError
-from rmr1.records import ImagePart, Message, Messages, Role, TextPart
+from rmr1.records import Content, ImagePart, Message, Messages, Role, TextPart, ToolCall
 
 ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -113,9 +114,11 @@ def as_turns(value: Any, name: str, role: Role) -> Messages:
             )
         return (Message(role=role, content=value),)
     if isinstance(value, dict):
-        return (_message(value, name, 1),)
+        value = [value]
     if isinstance(value, list):
-        return tuple(_message(one, name, number) for number, one in enumerate(value, start=1))
+        return tuple(
+            message for number, one in enumerate(value, start=1) for message in _messages(one, name, number)
+        )
     if value is None:
         raise DataError(f"{name!r} is empty")
     raise DataError(f"{name!r} is {describe(value)}, expected a text or a list of messages")
@@ -136,35 +139,60 @@ def _is_broken(text: str) -> bool:
     return False
 
 
-def _message(value: Any, name: str, number: int) -> Message:
+def _messages(value: Any, name: str, number: int) -> Iterator[Message]:
+    """The messages that one object of a list holds: itself, behind the tool results among its parts."""
     place = f"message {number} of {name!r}"
     if not isinstance(value, dict):
         raise DataError(f"{place} is {describe(value)}, expected an object with role and content")
     is_sharegpt = "role" not in value and "from" in value
     role_key, content_key = ("from", "value") if is_sharegpt else ("role", "content")
     roles = SHAREGPT_ROLES if is_sharegpt else ROLES
-    role = value.get(role_key)
-    if not isinstance(role, str) or role not in roles:
+    spelt = value.get(role_key)
+    if not isinstance(spelt, str) or spelt not in roles:
         expected = quote_all([*roles][:4], last="or")
-        raise DataError(f"{place} has the {role_key} {shorten(role)}, expected {expected}")
-    content, calls = value.get(content_key), [*_calls(value, place)]
+        raise DataError(f"{place} has the {role_key} {shorten(spelt)}, expected {expected}")
+    role, content, calls = roles[spelt], value.get(content_key), list(_calls(value, place))
     if content is None:
         content = value.get("refusal")
-    if isinstance(content, dict) and roles[role] == "tool":
+    if isinstance(content, dict) and role == "tool":
         content = _spell(content, place)
-    if calls and not content:
-        return Message(role=roles[role], content="\n".join(calls))
     if isinstance(content, list):
-        parts = tuple(_part(part, place) for part in content)
-        return Message(role=roles[role], content=(*parts, *(TextPart(text=call) for call in calls)))
-    if not isinstance(content, str):
+        results = [part for part in content if isinstance(part, dict) and part.get("type") == "tool_result"]
+        for part in results:
+            answer = _result(part.get("content"), place)
+            yield Message(role="tool", content=answer, tool_call_id=_name(part, "tool_use_id"))
+        content = [part for part in content if part not in results]
+        calls = [*(_call(part, place) for part in content if _is_call(part)), *calls]
+        parts = tuple(_part(part, place) for part in content if not _is_call(part))
+        if not parts and results:
+            return
+        content = parts or ("" if calls else ())
+    elif calls and not content:
+        content = ""
+    if not isinstance(content, str | tuple):
         raise DataError(f"{place} has no {content_key}")
-    return Message(role=roles[role], content="\n\n".join([content, "\n".join(calls)]) if calls else content)
+    is_result = role == "tool"
+    yield Message(
+        role=role,
+        content=content,
+        tool_calls=tuple(calls),
+        tool_call_id=_name(value, "tool_call_id") if is_result else None,
+        name=_name(value, "name") if is_result else None,
+    )
+
+
+def _name(value: Mapping[str, Any], key: str) -> str | None:
+    found = value.get(key)
+    return found if isinstance(found, str) else None
+
+
+def _is_call(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "tool_use"
 
 
 def _part(value: Any, place: str) -> TextPart | ImagePart:
     """A part of a message: `{"type": "text", "text"}`, `{"type": "image_url", "image_url": {"url"}}`, `{"url"}`;
-    also a refusal, a tool's call (`tool_use`) and its result (`tool_result`)."""
+    also a refusal."""
     if isinstance(value, dict):
         for key in ("text", "refusal"):
             if isinstance(value.get(key), str):
@@ -173,23 +201,19 @@ def _part(value: Any, place: str) -> TextPart | ImagePart:
         url = image.get("url") if isinstance(image, dict) else image or value.get("url")
         if isinstance(url, str):
             return ImagePart(url=url)
-        if value.get("type") == "tool_use":
-            return TextPart(text=_call(value, place))
-        if value.get("type") == "tool_result":
-            return TextPart(text=_result(value.get("content"), place))
     raise DataError(f"{place} has a part that is neither a text nor an image with a URL")
 
 
-def _result(content: Any, place: str) -> str:
+def _result(content: Any, place: str) -> Content:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return Message(role="tool", content=tuple(_part(part, place) for part in content)).text
+        return tuple(_part(part, place) for part in content)
     raise DataError(f"{place} has a tool result that is {describe(content)}, expected a text")
 
 
-def _calls(value: Mapping[str, Any], place: str) -> Iterator[str]:
-    """What the message calls, as text: `tool_calls`, and `function_call` of older APIs."""
+def _calls(value: Mapping[str, Any], place: str) -> Iterator[ToolCall]:
+    """What the message calls: `tool_calls`, and `function_call` of older APIs."""
     calls, older = value.get("tool_calls"), value.get("function_call")
     if isinstance(calls, str) and calls.strip():
         try:
@@ -202,7 +226,7 @@ def _calls(value: Mapping[str, Any], place: str) -> Iterator[str]:
         yield _call(call, place)
 
 
-def _call(value: Any, place: str) -> str:
+def _call(value: Any, place: str) -> ToolCall:
     function = value.get("function", value) if isinstance(value, dict) else value
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str):
@@ -212,8 +236,9 @@ def _call(value: Any, place: str) -> str:
         try:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
-            return f"[tool call: {name} {arguments.strip()}]"
-    return f"[tool call: {name}{'' if arguments is None else ' ' + _spell(arguments, place)}]"
+            return ToolCall(name=name, arguments=arguments.strip(), id=_name(value, "id"))
+    spelt = None if arguments is None else _spell(arguments, place)
+    return ToolCall(name=name, arguments=spelt, id=_name(value, "id"))
 
 
 def _spell(value: Any, place: str) -> str:
