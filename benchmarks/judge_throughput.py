@@ -1,11 +1,11 @@
-"""What judging costs beyond generating: `run_judge` against the engines' bare generation.
+"""What judging costs beyond generating: `GenerativeJudge` against the engines' bare generation.
 
     .venv-engines/bin/python benchmarks/judge_throughput.py [--shape 0.5b --pairs 4] [--only vllm|transformers|items]
 
-Random weights that never end a text, so every row has the full length. `run_judge` with a run folder,
+Random weights that never end a text, so every row has the full length. `GenerativeJudge` with a run folder,
 on the vLLM and on the transformers engine, against two other ways to answer the same rendered prompts:
 `vllm.LLM.generate` with all prompts at once, and the usual loop of `model.generate`, one prompt after
-another. Also what rendering, reading and storing one item take. A ratio above 1 favours `run_judge`.
+another. Also what rendering, reading and storing one item take. A ratio above 1 favours `GenerativeJudge`.
 Without vLLM installed the rest is measured.
 """
 
@@ -29,9 +29,9 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from rmr1.engines.base import Engine, SamplingParams
-from rmr1.judge.compare import cast_vote
-from rmr1.judge.run import run_judge
+from rmr1.judge import GenerativeJudge
 from rmr1.judge.settings import JudgeSettings
+from rmr1.judge.votes import cast_vote
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Generation, PreferencePair, assistant, user
 from rmr1.store.runs import open_run
@@ -159,7 +159,9 @@ def judge(engine: Engine, pairs: list[PreferencePair], sampling: SamplingParams)
     ):
         return sum(
             judgment.completion_tokens
-            for _, judgment in run_judge(iter(pairs), engine, load_family("rubric"), settings, run=run)
+            for _, judgment in GenerativeJudge(engine, load_family("rubric"), settings).run(
+                iter(pairs), run=run
+            )
         )
 
 
@@ -254,7 +256,7 @@ def measure_vllm(
     )
     bare = vllm.LLM(str(folder), max_model_len=CONTEXT, max_num_seqs=64, use_tqdm_on_load=False, **limits)
     if torch.get_num_threads() != threads:
-        print(f"(vllm.LLM runs on {torch.get_num_threads()} torch threads, run_judge on {threads})")
+        print(f"(vllm.LLM runs on {torch.get_num_threads()} torch threads, GenerativeJudge on {threads})")
     inputs = [vllm.TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
     for sampling, mine, slow in zip(tries, ours, one_by_one, strict=True):
         # Without seeds: the CPU build fails where a prompt with one is computed in parts.
@@ -326,7 +328,7 @@ def measure_items(pairs: list[PreferencePair], tokenizer: Any, new: int) -> None
         )
     )
     settings = JudgeSettings(order="given", sampling=SamplingParams(max_new_tokens=new))
-    judgments = dict(run_judge(iter(many), Recorded(), family, settings))
+    judgments = dict(GenerativeJudge(Recorded(), family, settings).run(iter(many)))
     with tempfile.TemporaryDirectory() as folder, open_run(Path(folder) / "run", {}) as run:
 
         def store() -> int:
@@ -340,7 +342,7 @@ def measure_items(pairs: list[PreferencePair], tokenizer: Any, new: int) -> None
     print(
         f"one item, microseconds: rendering {rendering * micro:.0f} · template and tokens "
         f"{(tokens - rendering) * micro:.0f} · reading the verdict {parsing * micro:.0f} · storing "
-        f"{storing * micro:.0f} · run_judge in all, without the engine {everything * micro:.0f}"
+        f"{storing * micro:.0f} · GenerativeJudge in all, without the engine {everything * micro:.0f}"
     )
 
 

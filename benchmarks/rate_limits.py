@@ -36,7 +36,7 @@ from datetime import date
 from typing import Any
 
 from rmr1.engines.openai import OpenAIEngine
-from rmr1.judge.run import run_judge
+from rmr1.judge import GenerativeJudge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import load_family
 from rmr1.records import PreferencePair, assistant, user
@@ -178,7 +178,9 @@ def measure(port: int, behaviour: str, number: int, pairs: int) -> dict[str, Any
     engine = OpenAIEngine("judge", f"{address}/v1", concurrency=CONCURRENCY)
     signal.alarm(LIMIT_SECONDS)
     started = time.perf_counter()
-    judged = run_judge(list(make_pairs(pairs)), engine, load_family("rubric"), JudgeSettings(order="given"))
+    judged = GenerativeJudge(engine, load_family("rubric"), JudgeSettings(order="given")).run(
+        list(make_pairs(pairs))
+    )
     failed = sum(judgment.winner is None for _, judgment in judged)
     seconds = time.perf_counter() - started
     signal.alarm(0)

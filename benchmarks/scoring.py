@@ -36,11 +36,12 @@ from typing import Any
 from numpy.typing import NDArray
 
 from rmr1.bench.outcomes import Part
-from rmr1.judge.compare import cast_vote, decide
+from rmr1.judge.votes import cast_vote
 from rmr1.records import Generation, Judgment, Order, PreferencePair, Vote, assistant, swap_label, user
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import content_digest, format_key
 from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE
+from rmr1.verdicts.votes import decide
 
 ARMS = ("decode", "score", "bootstrap", "compare")
 RIGHT, NO_VERDICT = 0.75, 0.01

@@ -193,7 +193,7 @@ def real_parts(benchmark: Benchmark, data: Path) -> list[Part]:
             None,
             votes,
             None,
-            "tagged",
+            "pair",
             number_prompt([dump_record(message) for message in pair.prompt]),
         )
         for pair in benchmark.read_pairs(data, None)

@@ -24,7 +24,16 @@ Label = Literal["A", "B", "tie"]
 Order = Literal["given", "swapped", "swapped_c", "swapped_d"]
 """Which answer stands first in a prompt, and is called A there: the pair's own A, or the one that it is
 exchanged with: B, or of a prompt of four C or D."""
+Side = Literal["A", "B"]
 TaskType = Literal["reasoning", "chat"]
+Kind = Literal["pair", "choice", "rating", "score"]
+"""What a judge was asked about an item.
+
+pair      which of two answers is better
+choice    which of four is best
+rating    how good each answer is, one at a time, by a number that a model writes
+score     the same, by the number that a scalar model gives
+"""
 
 Problem = Literal[
     "empty",
@@ -158,11 +167,6 @@ def swap_label(label: Any, order: Order = "swapped") -> Any:
     return _EXCHANGED[order].get(label, label) if label is not None else None
 
 
-RATED = "rated"
-RATED_PUBLISHED = "rated-published"
-"""The `Judgment.rule` of ratings that a judge wrote about each answer alone (`rmr1.judge.pointwise`)."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferencePair:
     """Two responses to one prompt, and which one people preferred."""
@@ -219,7 +223,15 @@ class JudgePrompt:
     order: Order
     messages: Messages
     labels: tuple[str, ...] = ("A", "B")
-    """The names of the responses in this prompt; a verdict is one of them."""
+    """The names of the responses in this prompt, of which a verdict is one; of a rating the numbers."""
+    side: Side | None = None
+    """The answer that the prompt shows alone, called A in it; None if it shows several."""
+
+    @property
+    def slot(self) -> Order:
+        """The prompt's name among those of its item, by which keys, seeds and recordings know it: its order, and
+        "swapped" for B alone."""
+        return "swapped" if self.side == "B" else self.order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,11 +337,27 @@ class Vote:
     """Number of the sample within its order, from 0."""
     generation: Generation
     verdict: Verdict
+    side: Side | None = None
+    """The answer that was rated alone; None if the prompt showed several."""
+
+    @property
+    def slot(self) -> Order:
+        """`JudgePrompt.slot` of the prompt that was answered."""
+        return "swapped" if self.side == "B" else self.order
+
+    def name_in_pair(self, label: Any) -> Any:
+        """The pair's name of what the prompt calls `label`."""
+        return swap_label(label, self.slot)
 
     @property
     def winner(self) -> str | None:
         """The verdict's winner in the pair frame."""
-        return swap_label(self.verdict.winner, self.order)
+        return self.name_in_pair(self.verdict.winner)
+
+    @property
+    def problem(self) -> Problem | None:
+        """Why there is no winner."""
+        return self.verdict.problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -345,6 +373,8 @@ class Judgment:
     winner: str | None
     """In the pair frame: "A", "B", "tie" or None: then `problem` says why. Of four also "C" and "D"."""
     problem: Problem | None = None
+    kind: Kind = "pair"
+    """What was asked: `winner` is the better of two, the best of four, or what has the higher number."""
     confidence: float | None = None
     """How sure the judge is of the winner, in [0, 1]; None where there is no winner.
 
@@ -352,8 +382,8 @@ class Judgment:
     the winner is the better one, sigmoid(score difference), above 0.5; None for a tie."""
     votes: tuple[Vote, ...] = ()
     scores: tuple[float, float] | None = None
-    """What A and B got, each judged alone: a scalar judge's scores, with no votes; or the ratings that a
-    judge wrote, with a vote for each (order "given" rated A, "swapped" rated B)."""
+    """What A and B got, each judged alone: the scores of a scalar model, which has no votes, or ratings, with a vote
+    for each."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     is_estimated: bool = False

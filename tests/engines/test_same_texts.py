@@ -10,7 +10,7 @@ import pytest
 
 from rmr1.bench.tasks.rmb import read_rmb
 from rmr1.engines.base import Engine, SamplingParams
-from rmr1.judge.run import run_judge
+from rmr1.judge import GenerativeJudge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.prompts import load_family
 from rmr1.records import Judgment, PreferencePair
@@ -63,7 +63,7 @@ def wanted(checkpoint: Path, pairs: list[PreferencePair]) -> dict[str, Judgment]
 
 def judge(engine: Engine, pairs: list[PreferencePair], sampling: SamplingParams) -> dict[str, Judgment]:
     settings = JudgeSettings(order="both", sampling=sampling)
-    return dict(run_judge(iter(pairs), engine, load_family("rubric"), settings))
+    return dict(GenerativeJudge(engine, load_family("rubric"), settings).run(iter(pairs)))
 
 
 def compare(name: str, found: dict[str, Judgment], wanted: dict[str, Judgment]) -> None:

@@ -84,7 +84,7 @@ def always(winner, pairs):
     for pair in pairs:
         prompt = number_prompt([dump_record(message) for message in pair.prompt])
         about = (pair.id, pair.label, pair.source, pair.subset)
-        yield Ruling(*about, winner, None, (vote,), None, "tagged", prompt)
+        yield Ruling(*about, winner, None, (vote,), None, "pair", prompt)
 
 
 PARTIAL = {

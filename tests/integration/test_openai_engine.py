@@ -22,7 +22,6 @@ from rmr1.engines import Request, SamplingParams
 from rmr1.engines.openai import OpenAIEngine
 from rmr1.errors import GenerationError
 from rmr1.judge.generative import GenerativeJudge
-from rmr1.judge.run import run_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.prompts import load_family
@@ -663,7 +662,7 @@ def test_a_run_folder_never_holds_the_key(tmp_path: Path, monkeypatch: pytest.Mo
         description = {"engine": engine.fingerprint(), "model": engine.name}
         with open_run(tmp_path / "run", description) as run:
             settings = JudgeSettings(order="given")
-            judged = dict(run_judge(pairs, engine, load_family("rubric"), settings, run=run))
+            judged = dict(GenerativeJudge(engine, load_family("rubric"), settings).run(pairs, run=run))
     assert sorted(judgment.winner or "none" for judgment in judged.values()) == ["A", "A", "none"]
     files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
     assert files
@@ -790,7 +789,7 @@ def test_half_characters_and_infinities_in_a_reply_are_read(tmp_path: Path) -> N
         engine = make_engine(server.base_url)
         settings = JudgeSettings(order="given", sampling=SamplingParams(verdict_logprobs=True))
         with open_run(tmp_path / "run", {"engine": engine.fingerprint()}) as run:
-            ((_, judgment),) = run_judge([pair], engine, load_family("rubric"), settings, run=run)
+            ((_, judgment),) = GenerativeJudge(engine, load_family("rubric"), settings).run([pair], run=run)
     assert len(server.calls) == 1
     assert judgment.winner == "A"
     generation = judgment.votes[0].generation

@@ -97,15 +97,11 @@ def test_texts_of_a_run_belong_to_its_items_however_they_finished(
 
 
 def test_answers_rated_alone_go_on_with_their_own_texts(tmp_path: Path) -> None:
-    from rmr1.judge.answers import AnswerJudge
-
     for order in ("given", "swapped"):
         record(tmp_path / "out.jsonl", *(f"{order} {number}" for number in range(3)), order=order)
 
     def rate(folder: Path) -> None:
-        judge = AnswerJudge(
-            ReplayEngine(tmp_path / "out.jsonl"), JudgeSettings(), rating=load_family("rating")
-        )
+        judge = GenerativeJudge(ReplayEngine(tmp_path / "out.jsonl"), load_family("rating"), JudgeSettings())
         with open_run(folder, {"data": {}, "model": {}}) as writer:
             for _ in judge.run(SAME, run=writer):
                 pass

@@ -178,7 +178,7 @@ class Asking:
     read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
     """As `Benchmark.read_pairs`, for this way of asking."""
     adapt: Callable[[PairJudge], PairJudge]
-    """The same model, asked in this way (`rmr1.judge.answers.ask_answers`). Raises ConfigError for a judge
+    """The same model, asked in this way (`AdaptableJudge`). Raises ConfigError for a judge
     that cannot be."""
 
 

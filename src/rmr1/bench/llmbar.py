@@ -21,7 +21,6 @@ from typing import Any, Literal
 from rmr1.bench.recorded import ORDERS, RecordedJudgment
 from rmr1.data.files import read_rows
 from rmr1.errors import DataError
-from rmr1.judge.compare import decide
 from rmr1.records import (
     Generation,
     Judgment,
@@ -31,6 +30,7 @@ from rmr1.records import (
     assistant,
     user,
 )
+from rmr1.verdicts.votes import decide
 
 Form = Literal["better", "line"]
 

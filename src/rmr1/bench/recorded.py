@@ -25,7 +25,7 @@ from typing import Any
 from rmr1.bench.tasks.judgebench import LABELS, read_judgebench_pair
 from rmr1.data.files import read_rows
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.compare import cast_vote, decide
+from rmr1.judge.votes import cast_vote, conclude
 from rmr1.records import (
     Generation,
     Judgment,
@@ -38,6 +38,7 @@ from rmr1.records import (
     assistant,
     swap_label,
 )
+from rmr1.verdicts.votes import decide
 
 ORDERS: tuple[Order, ...] = ("given", "swapped")
 _SCORE = re.compile(r'"score"\s{0,8}:\s{0,8}"?(-?\d{1,6}(?:\.\d{1,12})?)"?')
@@ -117,19 +118,13 @@ def read_judgebench_outputs(path: Path, rule: str | None = None) -> Iterator[Rec
                 raise DataError(
                     "'raw_judge_A' and 'raw_judge_B' are not texts", path=row.path, line=row.line
                 ) from None
-            judgment = _conclude(pair, family, "score_json", votes)
+            judgment = conclude(pair, votes, family=family, rule="score_json")
         else:
-            judgment = _conclude(
-                pair,
-                family,
-                rule or "arena",
-                [
-                    cast_vote(
-                        _generation(output), order=order, sample=0, rule=rule or "arena", labels=("A", "B")
-                    )
-                    for order, output in zip(ORDERS, outputs, strict=False)
-                ],
-            )
+            votes = [
+                cast_vote(_generation(output), order=order, sample=0, rule=rule or "arena")
+                for order, output in zip(ORDERS, outputs, strict=False)
+            ]
+            judgment = conclude(pair, votes, family=family, rule=rule or "arena")
         decisions = (entry.get("decision") if isinstance(entry, Mapping) else None for entry in entries)
         recorded = tuple(
             (order, _decision(text, order)) for order, text in zip(ORDERS, decisions, strict=False)
@@ -183,7 +178,8 @@ def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJud
         results = data.get("results")
         result = "A" if results == 1 else "not A" if results == 0 else "none"
         yield RecordedJudgment(
-            judgment=_conclude(pair, "reasoning", rule or "published", [vote]), recorded=((order, result),)
+            judgment=conclude(pair, [vote], family="reasoning", rule=rule or "published"),
+            recorded=((order, result),),
         )
 
 
@@ -317,13 +313,14 @@ def _judge_scores(pair: PreferencePair, family: str, outputs: Sequence[Mapping[s
             Vote(order=order, sample=0, generation=_generation(output), verdict=_rate(*ratings))
             for order, output, ratings in zip(ORDERS, outputs, scores, strict=False)
         ]
-        return _conclude(pair, family, "scores", votes)
+        return conclude(pair, votes, kind="score", family=family, rule="scores")
     first, second = scores[0]
     verdict = _rate(first, second)
     return Judgment(
         pair=pair,
         family=family,
         rule="scores",
+        kind="score",
         winner=verdict.winner,
         problem=verdict.problem,
         scores=verdict.ratings,  # type: ignore[arg-type]
@@ -342,19 +339,6 @@ def _rate_apart(order: Order, output: Mapping[str, Any]) -> Vote:
     verdict = _rate(*(parse_score_json(text) for text in texts))
     generation = _generation({**output, "response": "\n\n".join(texts)})
     return Vote(order=order, sample=0, generation=generation, verdict=verdict)
-
-
-def _conclude(pair: PreferencePair, family: str, rule: str, votes: Sequence[Vote]) -> Judgment:
-    decision = decide(votes)
-    return Judgment(
-        pair=pair,
-        family=family,
-        rule=rule,
-        winner=decision.winner,
-        problem=decision.problem,
-        confidence=decision.confidence,
-        votes=tuple(votes),
-    )
 
 
 def _decision(text: Any, order: Order) -> str:

@@ -9,16 +9,8 @@ from typing import Any
 
 from rmr1.bench.outcomes import Measure, Outcomes, PartBuilder, drop_lone_prompts
 from rmr1.errors import DataError
-from rmr1.judge.pointwise import RATED, RATED_PUBLISHED
-from rmr1.judge.scalar import RULE as SCORES
 from rmr1.records import PROBLEMS
 from rmr1.store.rulings import Ruling
-
-RATED_RULES = (RATED, RATED_PUBLISHED)
-"""Rules of judgments whose two votes rate one answer each."""
-
-SCORED_RULES = (*RATED_RULES, SCORES)
-"""Rules of judgments that look at each answer alone, so that no order is asked."""
 
 MANY = 20
 """Judgments that no drawn order leaves all in one place."""
@@ -51,7 +43,7 @@ class RulingCounts:
 
     def _add(self, ruling: Ruling) -> None:
         votes = ruling.votes
-        if ruling.rule in SCORED_RULES:
+        if ruling.kind in ("rating", "score"):
             order = "scores"
         else:
             order = votes[0].order if len(votes) == 1 else ruling.placement
@@ -102,7 +94,7 @@ def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
 def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:
     """Whether both orders name the same side, and whether both name the right one; None where the pair was
     not asked both ways. Two calls of a tie are the same verdict, two missing ones are none."""
-    if ruling.rule in RATED_RULES:
+    if ruling.kind == "rating":
         return None  # its two votes are about one answer each
     winners = [winner for winner, _ in ruling.by_order().values()]
     if len(winners) < 2:

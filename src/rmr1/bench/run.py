@@ -27,14 +27,11 @@ from rmr1.bench.base import (
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.answers import AnswerJudge, is_about_answers, reread_answers
-from rmr1.judge.base import PairJudge, list_keys
-from rmr1.judge.compare import cast_vote, decide
-from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.base import AdaptableJudge, PairJudge, list_keys
 from rmr1.judge.identity import FORMAT, describe_run, library_versions
-from rmr1.judge.scalar import RULE as SCORES
 from rmr1.judge.settings import Placement
 from rmr1.judge.summary import Tally, describe_cost
+from rmr1.judge.votes import read_again
 from rmr1.nearest import suggest
 from rmr1.records import Judgment, PreferencePair
 from rmr1.store.fingerprint import fingerprint_source
@@ -136,11 +133,8 @@ def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
     Raises:
         ConfigError: it is a judge of one's own with a placement of its own.
     """
-    if isinstance(judge, GenerativeJudge):
-        return GenerativeJudge(judge.engine, judge.family, replace(judge.settings, order=order))
-    if isinstance(judge, AnswerJudge):
-        settings = replace(judge.settings, order=order)
-        return AnswerJudge(judge.engine, settings, rating=judge.rating, choice=judge.choice)
+    if isinstance(judge, AdaptableJudge):
+        return judge.place(order)
     if judge.order in (None, order):
         return judge
     raise ConfigError(f"judge {judge.name!r} places answers by {judge.order!r} and in no other way")
@@ -178,7 +172,7 @@ def count_pairs(
 
 
 def _unanswered(pair: PreferencePair) -> Ruling:
-    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "", 0)
+    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "pair", 0)
 
 
 def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:
@@ -328,27 +322,6 @@ def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
         raise DataError("no such file or folder; expected a run folder or recorded outputs", path=source)
     for item in read_recorded(source, rule):
         yield item.judgment
-
-
-def read_again(judgment: Judgment, rule: str) -> Judgment:
-    """The judgment that the same texts give by another rule; scores stay as they are."""
-    if not judgment.votes or judgment.rule == SCORES:
-        return judgment
-    if is_about_answers(judgment):
-        return reread_answers(judgment, rule)
-    votes = tuple(
-        cast_vote(vote.generation, order=vote.order, sample=vote.sample, rule=rule, labels=("A", "B"))
-        for vote in judgment.votes
-    )
-    decision = decide(votes)
-    return replace(
-        judgment,
-        rule=rule,
-        winner=decision.winner,
-        problem=decision.problem,
-        confidence=decision.confidence,
-        votes=votes,
-    )
 
 
 def read_outcomes(

@@ -13,8 +13,7 @@ from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark, rea
 from rmr1.cli.config import DataConfig, build_config
 from rmr1.cli.session import SHOWN_ERRORS
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.base import PairJudge
-from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.base import AdaptableJudge, PairJudge
 from rmr1.nearest import suggest
 from rmr1.screen import print
 from rmr1.store.runs import RUN_FILE, read_description
@@ -179,7 +178,7 @@ def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> A
         return None
     from rmr1.bench.tasks.rewardbench2 import default_asking
 
-    is_for_pairs = family is not None and isinstance(judge, GenerativeJudge)
+    is_for_pairs = family is not None and isinstance(judge, AdaptableJudge) and judge.kind == "pair"
     return find_asking(benchmark, PAIRS_ASKING if is_for_pairs else default_asking(judge))
 
 

@@ -34,7 +34,7 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
 
 def format_orders(summary: Mapping[str, Any]) -> list[str]:
     """Of a summary: consistency and position bias with their intervals; nothing if no pair was asked in both orders."""
-    from rmr1.judge.orders import difference_interval
+    from rmr1.judge.consistency import difference_interval
     from rmr1.stats import wilson_interval
 
     if (orders := summary.get("orders")) is None:

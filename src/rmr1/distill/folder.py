@@ -25,7 +25,7 @@ from rmr1.distill.second import load_second_prompt
 from rmr1.errors import DataError, RunError
 from rmr1.prompts import load_family
 from rmr1.records import NO_TEXT, Judgment
-from rmr1.store.codec import load_record, loads
+from rmr1.store.codec import load_judgment, loads
 from rmr1.store.replace import write_json
 from rmr1.store.runs import (
     RUN_FILE,
@@ -265,6 +265,6 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
     try:
-        return load_record(Judgment, line)
+        return load_judgment(line)
     except DataError as error:
         raise DataError(error.message, path=path, line=number) from None

@@ -11,7 +11,7 @@ from rmr1.data.read import read_pairs
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import unfinished_pairs
-from rmr1.judge.compare import orders_for
+from rmr1.judge.placement import orders_for
 from rmr1.records import Order, PreferencePair, swap_label
 from rmr1.store.fingerprint import fingerprint_source
 

@@ -29,8 +29,8 @@ from rmr1.engines import Engine
 from rmr1.errors import StoppedError
 from rmr1.forecast.prices import compute_cost
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm
-from rmr1.judge.compare import orders_for
 from rmr1.judge.identity import begin_run
+from rmr1.judge.placement import orders_for
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Judgment, Vote
 from rmr1.store.replace import write_json

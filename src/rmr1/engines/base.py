@@ -88,8 +88,8 @@ class Dated(Protocol):
 class Recorded(Protocol):
     """An engine whose texts are used up in the sequence of the data."""
 
-    def pass_over(self, pair_id: str, order: Order, params: SamplingParams) -> None:
-        """Take the texts of an item that a run holds already, as if it had been asked for."""
+    def pass_over(self, pair_id: str, slot: Order, params: SamplingParams) -> None:
+        """Take the texts of an item that a run holds already, as if it had been asked for; see `JudgePrompt.slot`."""
         ...
 
 

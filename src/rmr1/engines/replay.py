@@ -75,14 +75,14 @@ class ReplayEngine:
                     text="",
                     finish_reason="error",
                     model=self.name,
-                    error=f"nothing is recorded for pair {request.prompt.pair_id!r} in order {request.prompt.order!r}",
+                    error=f"nothing is recorded for pair {request.prompt.pair_id!r} in order {request.prompt.slot!r}",
                 )
                 yield request, (missing,) * params.num_samples
                 continue
             yield request, found
 
-    def pass_over(self, pair_id: str, order: Order, params: SamplingParams) -> None:
-        self._take(pair_id, order, params.num_samples)
+    def pass_over(self, pair_id: str, slot: Order, params: SamplingParams) -> None:
+        self._take(pair_id, slot, params.num_samples)
 
     def close(self) -> None:
         self._recorded = {}
@@ -90,9 +90,9 @@ class ReplayEngine:
 
     def _find(self, request: Request, num: int) -> tuple[Generation, ...]:
         prompt = request.prompt
-        texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.order))
+        texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.slot))
         if texts is None:
-            return self._take(prompt.pair_id, prompt.order, num)
+            return self._take(prompt.pair_id, prompt.slot, num)
         return tuple(texts[min(index, len(texts) - 1)] for index in range(num))
 
     def _take(self, pair_id: str, order: str, num: int) -> tuple[Generation, ...]:
@@ -107,7 +107,7 @@ class ReplayEngine:
         if (self.path / RUN_FILE).is_file():
             for key, judgment in read_judgments(self.path):
                 for vote in judgment.votes:
-                    yield key, judgment.pair.id, vote.order, vote.generation
+                    yield key, judgment.pair.id, vote.slot, vote.generation
             return
         if self.path.is_dir():
             raise DataError(

@@ -1,21 +1,17 @@
 """Judging: pairs in, judgments out."""
 
-from rmr1.judge.answers import AnswerJudge
 from rmr1.judge.base import PairJudge
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.judge import Judge
 from rmr1.judge.load import load_judge
-from rmr1.judge.run import run_judge
 from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.settings import JudgeSettings
 
 __all__ = [
-    "AnswerJudge",
     "GenerativeJudge",
     "Judge",
     "JudgeSettings",
     "PairJudge",
     "ScalarJudge",
     "load_judge",
-    "run_judge",
 ]

@@ -55,9 +55,9 @@ def ask_prompts(
 
     requests = tuple(
         Request(
-            key=f"{key}/{prompt.order}",
+            key=f"{key}/{prompt.slot}",
             prompt=prompt,
-            seed=seed_for(seed, "sampling", key, prompt.order),
+            seed=seed_for(seed, "sampling", key, prompt.slot),
         )
         for prompt in prompts
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from rmr1.judge.settings import Placement
-from rmr1.records import Judgment, PreferencePair
+from rmr1.records import Judgment, Kind, PreferencePair
 from rmr1.store.keys import KeyCounter, format_key, item_digest
 from rmr1.store.runs import RunWriter
 
@@ -45,6 +45,22 @@ class PairJudge(Protocol):
 
     def close(self) -> None:
         """Release the model."""
+        ...
+
+
+@runtime_checkable
+class AdaptableJudge(PairJudge, Protocol):
+    """A judge of ours, which can be asked in several ways."""
+
+    kind: Kind
+    """What it is asked of a pair."""
+
+    def place(self, order: Placement) -> AdaptableJudge:
+        """The same model with another placement; one that sees an answer at a time has none."""
+        ...
+
+    def ask_answers(self) -> AdaptableJudge:
+        """The same model, asked about each answer alone, and if it writes about four at once."""
         ...
 
 

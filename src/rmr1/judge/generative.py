@@ -1,53 +1,135 @@
-"""A judge that writes before it decides: an engine, a prompt family and settings."""
+"""A judge that writes before it decides: an engine, prompt families and settings.
+
+What it is asked about an item follows from its families: a family that shows two answers compares them ("pair"), one
+that shows one answer rates each alone ("rating"), and `choice`, if there is one, shows the four answers of an item
+that has `others` at once ("choice"). Of several samples the majority counts, and of ratings the mean.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from rmr1.engines.base import Engine
+from rmr1.engines.base import Engine, Recorded, Request
 from rmr1.errors import ConfigError
-from rmr1.judge.run import run_judge
+from rmr1.judge.ask import Ask, ask_all, ask_prompts
+from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
-from rmr1.prompts import PromptFamily
-from rmr1.records import Judgment, PreferencePair
+from rmr1.judge.votes import cast_answer, conclude
+from rmr1.prompts import PromptFamily, load_family
+from rmr1.prompts.families import FOUR_WAY, RATING
+from rmr1.records import Generation, Judgment, Kind, PreferencePair
 from rmr1.store.runs import RunWriter
+
+_KINDS: dict[int, Kind] = {1: "rating", 2: "pair", 4: "choice"}
+"""Answers that a family shows at a time -> what is asked with it."""
 
 
 class GenerativeJudge:
-    """`run_judge` with everything it needs but the pairs."""
+    """Judges by what a model writes. An `AdaptableJudge`."""
 
-    def __init__(self, engine: Engine, family: PromptFamily, settings: JudgeSettings):
+    def __init__(
+        self,
+        engine: Engine,
+        family: PromptFamily,
+        settings: JudgeSettings,
+        *,
+        choice: PromptFamily | None = None,
+    ):
         """
         Raises:
-            ConfigError: the family does not compare two answers.
+            ConfigError: a family shows another number of answers.
         """
-        if family.num_answers != 2:
-            raise ConfigError(
-                f"prompt family {family.name!r} shows {family.num_answers} answers at a time, not two"
-            )
+        for one, wanted in ((family, (1, 2)), (choice, (4,))):
+            if one is not None and one.num_answers not in wanted:
+                expected = " or ".join(map(str, wanted))
+                raise ConfigError(
+                    f"prompt family {one.name!r} shows {one.num_answers} answers at a time, not {expected}"
+                )
         self.engine = engine
         self.family = family
+        self.choice = choice
         self.settings = settings
         self.name = engine.name
-        self.order: Placement | None = settings.order
+        self.kind: Kind = _KINDS[family.num_answers]
+        self.order: Placement | None = settings.order if self.kind == "pair" or choice is not None else None
 
     def describe(self) -> dict[str, Any]:
+        prompt: dict[str, Any] = describe_family(self.family)
+        if self.choice is not None:
+            prompt["choice"] = describe_family(self.choice)
         return {
             # What was typed is told but not compared: a folder may be named in many ways.
             "model_name": self.engine.name,
             "model": self.engine.fingerprint(),
-            "prompt": describe_family(self.family),
+            "prompt": prompt,
             "settings": self.settings.describe(),
         }
 
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
-        return run_judge(pairs, self.engine, self.family, self.settings, run=run)
+        """
+        Raises:
+            ConfigError: an item has `others`, answers are rated alone, and there is no family that chooses.
+            GenerationError, RunError: as for every judge.
+        """
+        special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
+        sampling = self.settings.sampling
+
+        def ask(key: str, pair: PreferencePair) -> Ask[Request, tuple[Generation, ...]]:
+            kind, family = find_way(pair, self.family, self.choice)
+            return ask_prompts(
+                key,
+                tuple(render_prompts(kind, pair, key, self.settings, family, special_tokens)),
+                seed=self.settings.seed,
+                cast=partial(cast_answer, kind=kind, rule=self.settings.rule, thinking=sampling.thinking),
+                conclude=partial(conclude, pair, kind=kind, family=family.name, rule=self.settings.rule),
+            )
+
+        def pass_over(key: str, pair: PreferencePair) -> None:
+            if isinstance(self.engine, Recorded):
+                kind, _ = find_way(pair, self.family, self.choice)
+                for order, side in list_placements(kind, pair, key, self.settings):
+                    self.engine.pass_over(pair.id, "swapped" if side == "B" else order, sampling)
+
+        return ask_all(
+            (ask(key, pair) for key, pair in unfinished_pairs(pairs, run, on_finished=pass_over)),
+            lambda requests: self.engine.generate(requests, sampling),
+            engine=self.engine,
+            run=run,
+        )
+
+    def place(self, order: Placement) -> GenerativeJudge:
+        settings = replace(self.settings, order=order)
+        return GenerativeJudge(self.engine, self.family, settings, choice=self.choice)
+
+    def ask_answers(self) -> GenerativeJudge:
+        if self.kind == "rating" and self.choice is not None:
+            return self
+        rating = self.family if self.kind == "rating" else load_family(RATING)
+        return GenerativeJudge(self.engine, rating, self.settings, choice=load_family(FOUR_WAY))
 
     def close(self) -> None:
         self.engine.close()
+
+
+def find_way(
+    pair: PreferencePair, family: PromptFamily, choice: PromptFamily | None
+) -> tuple[Kind, PromptFamily]:
+    """What is asked about an item, and with which family.
+
+    Raises:
+        ConfigError: it has four answers, answers are rated alone, and there is no family that chooses.
+    """
+    if not pair.others or (choice is None and family.num_answers == 2):
+        return _KINDS[family.num_answers], family
+    if choice is None:
+        raise ConfigError(f"{pair.id!r} has four answers; prompt family {family.name!r} rates one alone")
+    return "choice", choice
 
 
 def describe_family(family: PromptFamily) -> dict[str, Any]:

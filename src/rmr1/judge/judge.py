@@ -13,8 +13,9 @@ from rmr1.data.read import read_pairs
 from rmr1.engines import Engine, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge, list_keys
+from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.identity import describe_run
-from rmr1.judge.load import DEFAULT_FAMILY, build_judge, default_settings, load_judge
+from rmr1.judge.load import DEFAULT_FAMILY, default_settings, load_judge
 from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.stored import StoredJudgments, readable_twice
@@ -251,7 +252,7 @@ def _load(
     if options:
         raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
     if isinstance(model, Engine):
-        return build_judge(model, load_family(DEFAULT_FAMILY if family is None else family), settings)
+        return GenerativeJudge(model, load_family(DEFAULT_FAMILY if family is None else family), settings)
     if family is not None or settings != JudgeSettings():
         raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
     return model

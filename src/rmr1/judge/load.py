@@ -7,9 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rmr1.engines import Engine, is_scorer, load_engine, load_scorer
+from rmr1.engines import is_scorer, load_engine, load_scorer
 from rmr1.errors import ConfigError
-from rmr1.judge.answers import AnswerJudge
 from rmr1.judge.base import PairJudge
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.presets import find_preset, load_preset_family
@@ -54,18 +53,7 @@ def load_judge(
     engine = load_engine(name, options)
     if name != model:
         engine.name = model  # as it was typed, not where it lies
-    return build_judge(engine, found, settings)
-
-
-def build_judge(engine: Engine, family: PromptFamily, settings: JudgeSettings) -> PairJudge:
-    """The judge that asks an engine this way: about two answers together, or about each alone.
-
-    Raises:
-        ConfigError: the family asks about four.
-    """
-    if family.num_answers == 1:
-        return AnswerJudge(engine, settings, rating=family)
-    return GenerativeJudge(engine, family, settings)
+    return GenerativeJudge(engine, found, settings)
 
 
 def choose_family(model: str, family: str | Path | PromptFamily | None) -> PromptFamily:

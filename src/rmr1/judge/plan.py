@@ -18,15 +18,15 @@ from rmr1.engines import check_options, is_scorer, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
 from rmr1.errors import ConfigError
 from rmr1.forecast.prices import Price
-from rmr1.judge.answers import render_asks
-from rmr1.judge.compare import orders_for
 from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
+from rmr1.judge.generative import find_way
 from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
+from rmr1.judge.placement import render_prompts
 from rmr1.judge.presets import find_preset
 from rmr1.judge.scalar import RULE
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import resolve_model
-from rmr1.prompts import PromptFamily, load_family, render_prompt
+from rmr1.prompts import PromptFamily, load_family
 from rmr1.prompts.families import FOUR_WAY
 from rmr1.records import Generation, JudgePrompt, PreferencePair
 
@@ -245,13 +245,10 @@ class _FamilyCounter:
 
     def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
         special_tokens = self.settings.all_control_tokens(self.own_tokens)
-        if self.family.num_answers == 1:
-            choice = load_family(FOUR_WAY) if pair.others else None
-            for prompt in render_asks(pair, key, self.settings, self.family, choice, special_tokens):
-                yield self.size(prompt)
-            return
-        for order in orders_for(self.settings.order, seed=self.settings.seed, key=key):
-            yield self.size(render_prompt(pair, self.family, order=order, special_tokens=special_tokens))
+        choice = load_family(FOUR_WAY) if pair.others and self.family.num_answers == 1 else None
+        kind, family = find_way(pair, self.family, choice)
+        for prompt in render_prompts(kind, pair, key, self.settings, family, special_tokens):
+            yield self.size(prompt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from rmr1.engines.base import Score, Scorer, ScoreRequest
 from rmr1.judge.ask import Ask, ask_all
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.settings import Placement
-from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
+from rmr1.records import Generation, Judgment, Kind, PreferencePair, Verdict, Vote
 from rmr1.store.runs import RunWriter
 
 FAMILY = "scalar"
@@ -26,6 +26,7 @@ RULE = "scores"
 class ScalarJudge:
     """Judges pairs by the scores of a scalar reward model."""
 
+    kind: Kind = "score"
     order: Placement | None = None
 
     def __init__(self, scorer: Scorer):
@@ -55,6 +56,12 @@ class ScalarJudge:
             for key, pair in unfinished_pairs(pairs, run)
         )
         return ask_all(asks, self.scorer.score, engine=self.scorer, run=run)
+
+    def place(self, order: Placement) -> ScalarJudge:
+        return self
+
+    def ask_answers(self) -> ScalarJudge:
+        return self
 
     def close(self) -> None:
         self.scorer.close()
@@ -93,6 +100,7 @@ def conclude(
         pair=pair,
         family=FAMILY,
         rule=RULE,
+        kind="score",
         winner=winner,
         problem=problem,
         confidence=confidence,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from rmr1.records import Judgment, PreferencePair
-from rmr1.store.codec import dump_record, dumps, load_record, loads
+from rmr1.store.codec import dump_record, dumps, load_judgment, load_record, loads
 from rmr1.store.runs import JUDGMENTS_FILE, iterate_keys, key_digest
 
 
@@ -48,7 +48,7 @@ class StoredJudgments:
             file.seek(place)
             values = loads(file.readline())
         del values["key"]
-        return load_record(Judgment, values)
+        return load_judgment(values)
 
 
 class _Spooled:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rmr1.forecast.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
-from rmr1.judge.orders import OrderCounts
+from rmr1.judge.consistency import OrderCounts
 from rmr1.records import NO_TEXT, Judgment
 from rmr1.store.runs import RunWriter, read_judgments
 

@@ -12,7 +12,7 @@ from rmr1.errors import ConfigError
 from rmr1.prompts.escape import escape
 from rmr1.prompts.families import LABELS, PromptFamily, fill, load_family
 from rmr1.prompts.transcript import render_transcript
-from rmr1.records import JudgePrompt, Message, Messages, Order, PreferencePair, swap_label
+from rmr1.records import JudgePrompt, Message, Messages, Order, PreferencePair, Side, swap_label
 
 RATINGS = tuple(str(rating) for rating in range(1, 11))
 """What an answer that is judged alone may be given: the labels of such a prompt."""
@@ -29,11 +29,13 @@ def render_prompt(
     family: str | PromptFamily = "rubric",
     *,
     order: Order = "given",
+    side: Side | None = None,
     special_tokens: tuple[str, ...] = (),
 ) -> JudgePrompt:
     """The prompt that asks `family`'s way which response is better, or how good the one it shows is.
 
-    With `order="swapped"` the pair's `response_b` stands first and is called A. `special_tokens` are
+    With `order="swapped"` the pair's `response_b` stands first and is called A. `side` is the answer that a family of
+    one answer shows, A unless told otherwise. `special_tokens` are
     the model's control tokens and the user's, neutralised in user text beside those known by their shape.
 
     Raises:
@@ -46,8 +48,12 @@ def render_prompt(
         raise ConfigError(
             f"prompt family {family.name!r} asks about {len(labels)} answers, {pair.id!r} has {len(responses)}"
         )
-    shown = {label: responses[swap_label(label, order)] for label in labels}
     ratings = len(labels) == 1
+    if ratings:
+        order, side = "given", side or "A"
+        shown = {"A": responses[side]}
+    else:
+        shown = {label: responses[swap_label(label, order)] for label in labels}
     if is_single_turn(pair):
         content = fill(
             family.single,
@@ -76,6 +82,7 @@ def render_prompt(
         pair_id=pair.id,
         family=family.name,
         order=order,
+        side=side if ratings else None,
         messages=messages,
         labels=RATINGS if ratings else tuple(labels),
     )

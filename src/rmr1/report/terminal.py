@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rmr1.console import Console
-from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Messages, Vote, swap_label
+from rmr1.records import Judgment, Messages, Vote
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes
 
@@ -84,7 +84,7 @@ def verdict_line(judgment: Judgment) -> Text:
     elif judgment.winner == "tie":
         line.append("a tie")
     else:
-        line.append(f"{one_line(judgment.winner)} is {'best' if judgment.pair.others else 'better'}")
+        line.append(f"{one_line(judgment.winner)} is {'best' if judgment.kind == 'choice' else 'better'}")
     if judgment.confidence is not None and len(judgment.votes) > 1:
         line.append(f", {round(judgment.confidence * len(judgment.votes))} of {len(judgment.votes)} votes")
     if judgment.correct is not None:
@@ -134,14 +134,14 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
         parts.append(_section("The judge wrote", vote.generation.text))
     if vote.generation.error:
         parts.append(_section("Error", vote.generation.error))
-    is_rating = judgment.rule in (RATED, RATED_PUBLISHED)
+    is_rating = judgment.kind == "rating"
     parts.append(_vote_line(vote, is_rating=is_rating))
     head = f"Judge, {judgment.family}" + (
         f", vote {number} of {len(judgment.votes)}" if len(judgment.votes) > 1 else ""
     )
     if trace.task_type:
         head += f": {trace.task_type} task"
-    first = swap_label("A", vote.order)
+    first = vote.name_in_pair("A")
     if is_rating:
         head += f", about answer {first} alone"
     elif first != "A":
@@ -178,7 +178,7 @@ def format_weight(weight: float | None) -> str:
 
 def _side(side: str, vote: Vote) -> str:
     """The pair's name of a response; where the judge called it otherwise, its name too."""
-    own = swap_label(side, vote.order)
+    own = vote.name_in_pair(side)
     return side if own == side else f"{own} (its {side})"
 
 

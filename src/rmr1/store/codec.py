@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 import orjson
 
 from rmr1.errors import DataError
-from rmr1.records import ImagePart, Message, TextPart, ToolCall
+from rmr1.records import ImagePart, Judgment, Kind, Message, TextPart, ToolCall
 
 Record = TypeVar("Record")
 
 
+RATED_RULES = ("rated", "rated-published")
+"""Rules of ratings (`rmr1.verdicts.kinds`)."""
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -56,6 +58,34 @@ def load_record(kind: type[Record], values: Any) -> Record:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{kind.__name__}: {error}") from None
+
+
+def load_judgment(values: Mapping[str, Any]) -> Judgment:
+    """The judgment of a stored line. Earlier versions did not store the kind, and told the answer that a vote rated
+    alone by its order.
+
+    Raises:
+        DataError: as `load_record`.
+    """
+    judgment, kind = load_record(Judgment, values), kind_of(values)
+    if judgment.kind == kind:
+        return judgment
+    votes = judgment.votes
+    if kind == "rating":
+        votes = tuple(
+            dataclasses.replace(vote, order="given", side="B" if vote.order == "swapped" else "A")
+            for vote in votes
+        )
+    return dataclasses.replace(judgment, kind=kind, votes=votes)
+
+
+def kind_of(line: Mapping[str, Any]) -> Kind:
+    """The kind of a stored judgment, also of a line that does not name it."""
+    if (kind := line.get("kind")) is not None:
+        return typing.cast(Kind, kind)
+    if (rule := line["rule"]) in RATED_RULES:
+        return "rating"
+    return "score" if rule == "scores" else "choice" if "others" in line["pair"] else "pair"
 
 
 def dumps(values: Any) -> bytes:

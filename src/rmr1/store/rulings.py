@@ -7,7 +7,6 @@ takes the few fields out of the decoded line, `ruling_of` out of a `Judgment` at
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -15,19 +14,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmr1.errors import DataError
-from rmr1.records import RATED, RATED_PUBLISHED, Judgment, Order, swap_label
-from rmr1.store.codec import dump_record, dumps
+from rmr1.records import Judgment, Kind, Order, Problem, Side, swap_label
+from rmr1.store.codec import RATED_RULES as _RATED
+from rmr1.store.codec import dump_record, dumps, kind_of
 from rmr1.store.runs import JUDGMENTS_FILE, iterate_lines, read_description
+from rmr1.verdicts.votes import decide
 
 
 class CastVote(NamedTuple):
     """One vote: the order it was asked in, what it says in the pair frame, and why if nothing."""
 
-    order: str
+    order: Order
     winner: str | None
-    problem: str | None
+    problem: Problem | None
     ratings: tuple[float, ...] | None
     """In the prompt's order."""
+    side: Side | None = None
+    """The answer that was rated alone."""
 
 
 class Ruling(NamedTuple):
@@ -41,7 +44,7 @@ class Ruling(NamedTuple):
     problem: str | None
     votes: tuple[CastVote, ...]
     scores: tuple[float, float] | None
-    rule: str
+    kind: Kind
     prompt: int
     """A number that equal prompts share (`number_prompt`)."""
 
@@ -63,11 +66,9 @@ class Ruling(NamedTuple):
     def has_failed(self) -> bool:
         """Whether the engine did not answer, in one of the orders asked; nothing is known of the judge then."""
         votes = self.votes
-        if len(votes) == 1:
-            return votes[0].problem == "generation_failed"
         if not any(vote.problem == "generation_failed" for vote in votes):
             return False
-        return any(problem == "generation_failed" for _, problem in self._by_vote_order().values())
+        return any(problem == "generation_failed" for _, problem in self._by_prompt().values())
 
     def asked_first(self) -> tuple[str | None, str | None]:
         """(winner, problem) of the order that was asked first: of a pair asked both ways the drawn one."""
@@ -76,31 +77,21 @@ class Ruling(NamedTuple):
         return next(iter(self.by_order().values()))
 
     def by_order(self) -> dict[str, tuple[str | None, str | None]]:
-        """order -> (winner, problem) by the majority of that order's votes, as `rmr1.judge.compare.decide`.
+        """order -> (winner, problem) by the majority of that order's votes.
 
         Answers that were judged each alone have no order, and count as `given`.
         """
-        if not self.votes or self.scores is not None or self.rule in (RATED, RATED_PUBLISHED):
+        if not self.votes or self.scores is not None or self.kind == "rating":
             return {"given": (self.winner, self.problem)}
-        return self._by_vote_order()
+        return self._by_prompt()
 
-    def _by_vote_order(self) -> dict[str, tuple[str | None, str | None]]:
+    def _by_prompt(self) -> dict[str, tuple[str | None, str | None]]:
+        """The same for every prompt; of ratings by the answer that it showed."""
         found: dict[str, list[CastVote]] = {}
         for vote in self.votes:
-            found.setdefault(vote.order, []).append(vote)
-        return {order: _decide(votes) for order, votes in found.items()}
-
-
-def _decide(votes: list[CastVote]) -> tuple[str | None, str | None]:
-    if len(votes) == 1:
-        return votes[0].winner, votes[0].problem
-    counts = Counter(vote.winner for vote in votes if vote.winner is not None)
-    if not counts:
-        return None, Counter(vote.problem for vote in votes).most_common(1)[0][0]
-    ranked = counts.most_common(2)
-    if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
-        return None, "split_vote"
-    return ranked[0][0], None
+            found.setdefault(vote.side or vote.order, []).append(vote)
+        decisions = {name: decide(votes) for name, votes in found.items()}
+        return {name: (one.winner, one.problem) for name, one in decisions.items()}
 
 
 def ruling_of(judgment: Judgment) -> Ruling:
@@ -113,11 +104,11 @@ def ruling_of(judgment: Judgment) -> Ruling:
         judgment.winner,
         judgment.problem,
         tuple(
-            CastVote(vote.order, vote.winner, vote.verdict.problem, vote.verdict.ratings)
+            CastVote(vote.order, vote.winner, vote.problem, vote.verdict.ratings, vote.side)
             for vote in judgment.votes
         ),
         judgment.scores,
-        judgment.rule,
+        judgment.kind,
         number_prompt([dump_record(message) for message in pair.prompt]),
     )
 
@@ -153,6 +144,10 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
         votes = _cast_alone(vote["order"], verdict["winner"], verdict.get("problem"))
     else:
         votes = tuple(map(_vote_from, stored))
+        if line["rule"] in _RATED and "kind" not in line:  # as earlier versions stored them
+            votes = tuple(
+                vote._replace(order="given", side="B" if vote.order == "swapped" else "A") for vote in votes
+            )
     return Ruling(
         pair["id"],
         about("label"),
@@ -162,13 +157,13 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
         get("problem"),
         votes,
         None if scores is None else (scores[0], scores[1]),
-        line["rule"],
+        kind_of(line),
         number_prompt(pair["prompt"]),
     )
 
 
 @lru_cache(maxsize=256)
-def _cast_alone(order: Order, said: str | None, problem: str | None) -> tuple[CastVote]:
+def _cast_alone(order: Order, said: str | None, problem: Problem | None) -> tuple[CastVote]:
     """The votes of a judgment with one; there are few different ones."""
     return (CastVote(order, swap_label(said, order), problem, None),)
 
@@ -181,4 +176,5 @@ def _vote_from(vote: Mapping[str, Any]) -> CastVote:
         swap_label(verdict["winner"], order),
         verdict.get("problem"),
         None if ratings is None else tuple(ratings),
+        vote.get("side"),
     )

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from rmr1.errors import DataError, RunError
 from rmr1.records import NO_TEXT, Judgment
-from rmr1.store.codec import dump_record, dumps, load_record, loads
+from rmr1.store.codec import dump_record, dumps, load_judgment, loads
 from rmr1.store.differences import describe_differences
 from rmr1.store.keys import KeyCounter, format_key, own_id, stored_digest
 from rmr1.store.replace import write_json, write_text
@@ -234,7 +234,7 @@ def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterato
     for number, key, line in iterate_keys(path):
         del line["key"]
         try:
-            yield key, load_record(Judgment, line)
+            yield key, load_judgment(line)
         except DataError as error:
             raise DataError(error.message, path=path, line=number) from None
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from rmr1.records import Messages, PreferencePair, SideText, Vote, swap_label
+from rmr1.records import Messages, PreferencePair, SideText, Vote
 
 _UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
 """Joiners, marks of direction and of presentation."""
@@ -39,7 +39,7 @@ def is_grounded(quote: str, response: str) -> bool:
 
 def quoted_response(pair: PreferencePair, vote: Vote, quote: SideText) -> Messages:
     """The response of the pair that a vote's quotation speaks of; a swapped prompt exchanges them."""
-    index = "ABCD".find(swap_label(quote.side, vote.order))
+    index = "ABCD".find(vote.name_in_pair(quote.side))
     return pair.responses[index] if 0 <= index < len(pair.responses) else ()
 
 

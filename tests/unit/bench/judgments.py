@@ -7,7 +7,6 @@ from pathlib import Path
 from rmr1.bench.base import Benchmark, BenchmarkScores
 from rmr1.bench.run import judge_benchmark, summarize_run
 from rmr1.judge.base import PairJudge
-from rmr1.judge.compare import decide
 from rmr1.records import (
     Generation,
     Judgment,
@@ -21,6 +20,7 @@ from rmr1.records import (
     user,
 )
 from rmr1.store.runs import RunWriter
+from rmr1.verdicts.votes import decide
 
 
 def make_pair(

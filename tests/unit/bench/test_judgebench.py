@@ -188,7 +188,7 @@ def test_a_scalar_judge_without_one_of_its_scores_keeps_its_place():
     """One vote without text says why; no order was asked in."""
     judgments = whole_set()
     lost = judge(judgments[0].pair, None, orders=("given",))
-    judgments[0] = replace(lost, rule="scores")
+    judgments[0] = replace(lost, rule="scores", kind="score")
     scores = score_judgebench(judgments)
     assert (dict(scores.orders)["scores"], scores.deviations) == (1, ())
 

@@ -35,7 +35,7 @@ from rmr1.errors import ConfigError, DataError, RunError, StoppedError
 from rmr1.judge import GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
 from rmr1.judge.load import load_judge
 from rmr1.prompts import load_family
-from rmr1.records import RATED, JudgePrompt, Judgment
+from rmr1.records import JudgePrompt, Judgment
 from rmr1.store.rulings import CastVote, Ruling, ruling_of
 from tests.unit.judge.test_scalar import TableScorer
 
@@ -193,7 +193,7 @@ def ruling(name: str, winner: str | None = None, **fields: Any) -> Ruling:
         "problem": None if winner or fields.get("scores") else "no_verdict",
         "votes": (CastVote("given", winner, None, None),),
         "scores": None,
-        "rule": "tagged",
+        "kind": "pair",
         "prompt": int(crc32(name.encode())),
     }
     return Ruling(**values | fields)
@@ -232,9 +232,9 @@ def test_credit_of_a_choice() -> None:
 
 
 def test_ratings_in_words_of_which_one_cannot_be_read() -> None:
-    votes = (CastVote("given", None, "no_ratings", None), CastVote("swapped", None, None, (9.0,)))
-    broken = ruling("Math/0#1+3/2,3", votes=votes, rule=RATED)
-    whole = ruling("Math/0#1+3/0,1", "tie", scores=(8.0, 8.0), rule=RATED)
+    votes = (CastVote("given", None, "no_ratings", None, "A"), CastVote("given", None, None, (9.0,), "B"))
+    broken = ruling("Math/0#1+3/2,3", votes=votes, kind="rating")
+    whole = ruling("Math/0#1+3/0,1", "tie", scores=(8.0, 8.0), kind="rating")
     assert credits(whole, broken) == [0]  # answer 3 has 9
     outcomes = tally_rewardbench2([whole, broken])
     assert outcomes.parts["Math"].no_verdict.tolist() == [1]
@@ -283,7 +283,7 @@ def test_gap_and_spread(
     assert compute_stats(scores, num_correct) == (gap, spread)
 
 
-def rated(name: str, right: list[float], wrong: list[float], rule: str = "scores") -> list[Ruling]:
+def rated(name: str, right: list[float], wrong: list[float], kind: str = "score") -> list[Ruling]:
     numbers = [*right, *wrong]
     last = len(numbers) - 1
     return [
@@ -291,7 +291,7 @@ def rated(name: str, right: list[float], wrong: list[float], rule: str = "scores
             f"Ties/{name}#{len(right)}+{len(wrong)}/{one},{min(one + 1, last)}",
             scores=(numbers[one], numbers[min(one + 1, last)]),
             votes=(),
-            rule=rule,
+            kind=kind,
         )
         for one in range(0, last + 1, 2)
     ]
@@ -343,12 +343,12 @@ def test_a_prompt_without_its_other_half_counts_in_its_own_share_alone() -> None
 
 
 def test_a_rating_that_cannot_be_read_is_minus_one_and_a_missing_score_is_nothing() -> None:
-    votes = (CastVote("given", None, "no_ratings", None), CastVote("swapped", None, None, (9.0,)))
-    reference = rated("ref:0", [9.0], [1.0], RATED)
+    votes = (CastVote("given", None, "no_ratings", None, "A"), CastVote("given", None, None, (9.0,), "B"))
+    reference = rated("ref:0", [9.0], [1.0], "rating")
     # right: 9 and an unread one; wrong: an unread one. Gap -1 - -1 = 0, spread 10.
     words = [
-        ruling("Ties/tied:0#2+1/0,1", scores=None, votes=tuple(reversed_votes(votes)), rule=RATED),
-        ruling("Ties/tied:0#2+1/2,2", scores=None, votes=votes[:1], rule=RATED),
+        ruling("Ties/tied:0#2+1/0,1", scores=None, votes=tuple(reversed_votes(votes)), kind="rating"),
+        ruling("Ties/tied:0#2+1/2,2", scores=None, votes=votes[:1], kind="rating"),
     ]
     outcomes = tally_rewardbench2([*reference, *words])
     assert outcomes.parts["Ties"].no_verdict.tolist() == [0, 2]
@@ -356,7 +356,7 @@ def test_a_rating_that_cannot_be_read_is_minus_one_and_a_missing_score_is_nothin
     assert score == pytest.approx(0.3 + 0.01 * tanh(0 / 10 - 1))
     scalar = [
         *rated("ref:0", [9.0], [1.0]),
-        ruling("Ties/tied:0#2+1/0,1", scores=None, votes=(), rule="scores"),
+        ruling("Ties/tied:0#2+1/0,1", scores=None, votes=(), kind="score"),
         *rated("tied:0", [9.0, 8.0], [1.0])[1:],
     ]
     assert value(scores_of(scalar), "Ties") == pytest.approx(0.3 - 0.01)
@@ -364,7 +364,7 @@ def test_a_rating_that_cannot_be_read_is_minus_one_and_a_missing_score_is_nothin
 
 def reversed_votes(votes: tuple[CastVote, ...]) -> Iterator[CastVote]:
     for vote in votes:
-        yield vote._replace(order="swapped" if vote.order == "given" else "given")
+        yield vote._replace(side="B" if vote.side == "A" else "A")
 
 
 def test_both_prompts_of_a_number_are_drawn_together() -> None:

@@ -8,16 +8,20 @@ import pytest
 from rich.console import Console
 
 from rmr1 import Judge
+from rmr1.bench.tasks.rewardbench2 import ask_answers
 from rmr1.engines.scripted import ScriptedEngine, load_scripted
 from rmr1.errors import ConfigError
-from rmr1.judge import AnswerJudge, GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
-from rmr1.judge.answers import ask_answers, is_about_answers, reread_answers
+from rmr1.judge import GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
+from rmr1.judge.base import AdaptableJudge
 from rmr1.judge.identity import describe_run
 from rmr1.judge.load import load_judge
 from rmr1.judge.plan import plan_judge
+from rmr1.judge.votes import read_again
 from rmr1.prompts import load_family
 from rmr1.records import JudgePrompt, Judgment, PreferencePair, assistant, swap_label, user
 from rmr1.report.terminal import print_judgment
+from rmr1.store.codec import dump_record, dumps, load_judgment
+from rmr1.store.rulings import read_rulings, ruling_of
 from rmr1.store.runs import open_run, read_judgments
 from tests.unit.judge.test_scalar import TableScorer
 
@@ -48,11 +52,11 @@ def script(prompt: JudgePrompt, sample: int) -> str:
     return "none of them" if best is None else f"<answer>[[{best}]]</answer>"
 
 
-def make_judge(**settings: object) -> AnswerJudge:
-    return AnswerJudge(
+def make_judge(**settings: object) -> GenerativeJudge:
+    return GenerativeJudge(
         ScriptedEngine(script),
+        load_family("rating"),
         JudgeSettings(**settings),  # type: ignore[arg-type]
-        rating=load_family("rating"),
         choice=load_family("four_way"),
     )
 
@@ -66,9 +70,9 @@ def test_a_pair_gets_two_ratings() -> None:
     judgment = judge_one(pair("beta", "alpha"))
     assert (judgment.scores, judgment.winner, judgment.problem) == ((4.0, 9.0), "B", None)
     assert (judgment.family, judgment.rule, judgment.confidence) == ("rating", "rated", None)
-    assert [(vote.order, vote.verdict.ratings) for vote in judgment.votes] == [
-        ("given", (4.0,)),
-        ("swapped", (9.0,)),
+    assert [(vote.order, vote.side, vote.verdict.ratings) for vote in judgment.votes] == [
+        ("given", "A", (4.0,)),
+        ("given", "B", (9.0,)),
     ]
     assert judgment.prompt_tokens == sum(vote.generation.prompt_tokens for vote in judgment.votes)
 
@@ -126,32 +130,56 @@ def test_a_run_goes_on_and_reads_back_what_was_stored(tmp_path: Path) -> None:
     assert list(read_judgments(tmp_path)) == [*first, *rest]
 
 
+def test_lines_of_earlier_versions_are_read_as_they_were_meant(tmp_path: Path) -> None:
+    """They name no kind, and tell the answer that a vote rated alone by its order."""
+    found = [
+        judge_one(pair("beta", "alpha", id="1")),
+        judge_one(pair("alpha", "gamma", id="2")),
+        judge_one(pair("alpha", "beta", "gamma", "delta", id="3")),
+        next(ScalarJudge(TableScorer()).run([pair("short", "longer", id="4")]))[1],
+    ]
+    assert [judgment.kind for judgment in found] == ["rating", "rating", "choice", "score"]
+    lines = [dump_record(judgment) for judgment in found]
+    for line in lines:
+        del line["kind"]
+        for vote in line.get("votes", ()):
+            if vote.pop("side", None) == "B":
+                vote["order"] = "swapped"
+    assert [load_judgment(line) for line in lines] == found
+    (tmp_path / "run.json").write_text("{}")
+    stored = b"".join(dumps({"key": str(number), **line}) + b"\n" for number, line in enumerate(lines))
+    (tmp_path / "judgments.jsonl").write_bytes(stored)
+    assert list(read_rulings(tmp_path)) == [ruling_of(judgment) for judgment in found]
+
+
 def test_texts_are_read_again_by_another_rule() -> None:
     rated = judge_one(pair("alpha", "beta"))
-    again = reread_answers(rated, "published")  # both texts end with a tag, not with a number
+    again = read_again(rated, "published")  # both texts end with a tag, not with a number
     assert (again.rule, again.scores, again.problem) == ("rated-published", None, "no_ratings")
-    assert reread_answers(again, "tagged") == rated
+    assert read_again(again, "tagged") == rated
     judge = make_judge()
     judge.engine = ScriptedEngine("[[D]] beats [[B]]")
     ((_, choice),) = judge.run([pair("alpha", "beta", "gamma", "delta")])
     assert choice.problem == "ambiguous"
     (vote,) = choice.votes
-    assert reread_answers(choice, "published").winner == swap_label("B", vote.order)
-    assert is_about_answers(rated) and is_about_answers(choice)
+    assert read_again(choice, "published").winner == swap_label("B", vote.order)
+    assert (rated.kind, choice.kind) == ("rating", "choice")
     ((_, compared),) = GenerativeJudge(load_scripted("always-a"), load_family("direct"), JudgeSettings()).run(
         [pair("alpha", "beta")]
     )
-    assert not is_about_answers(compared)
+    assert compared.kind == "pair"
 
 
 def test_a_family_makes_the_judge() -> None:
     judge = load_judge("scripted:hash", family="rating")
-    assert isinstance(judge, AnswerJudge) and isinstance(judge, PairJudge)
-    assert (judge.order, judge.choice) == (None, None)
-    with pytest.raises(ConfigError, match="shows 4 answers at a time, not two"):
+    assert isinstance(judge, AdaptableJudge) and isinstance(judge, PairJudge)
+    assert (judge.kind, judge.order) == ("rating", None)
+    with pytest.raises(ConfigError, match="shows 4 answers at a time, not 1 or 2"):
         load_judge("scripted:hash", family="four_way")
-    with pytest.raises(ConfigError, match="shows 2 answers at a time, not 1"):
-        AnswerJudge(load_scripted("hash"), JudgeSettings(), rating=load_family("direct"))
+    with pytest.raises(ConfigError, match="shows 2 answers at a time, not 4"):
+        GenerativeJudge(
+            load_scripted("hash"), load_family("rating"), JudgeSettings(), choice=load_family("direct")
+        )
     with pytest.raises(ConfigError, match="has four answers; prompt family 'rating' rates one alone"):
         list(judge.run([pair("a", "b", "c", "d")]))
     found = Judge(ScriptedEngine(script), family="rating").compare("q", "beta", "alpha")
@@ -161,14 +189,14 @@ def test_a_family_makes_the_judge() -> None:
 def test_the_same_model_is_asked_otherwise() -> None:
     compares = GenerativeJudge(load_scripted("hash"), load_family("direct"), JudgeSettings(seed=5))
     asked = ask_answers(compares)
-    assert isinstance(asked, AnswerJudge) and asked.engine is compares.engine
+    assert isinstance(asked, GenerativeJudge) and asked.engine is compares.engine
     assert asked.settings.seed == 5 and asked.order == "seeded"
     prompt = asked.describe()["prompt"]
     assert (prompt["family"], prompt["choice"]["family"]) == ("rating", "four_way")
     assert ask_answers(asked) is asked
     rates = load_judge("scripted:hash", family="rating")
     widened = ask_answers(rates)
-    assert isinstance(widened, AnswerJudge) and widened.choice is not None
+    assert isinstance(widened, GenerativeJudge) and widened.choice is not None
     scalar = ScalarJudge(TableScorer())
     assert ask_answers(scalar) is scalar
 

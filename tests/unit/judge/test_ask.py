@@ -15,7 +15,7 @@ from rmr1.distill.run import run_distill
 from rmr1.engines.base import Request, SamplingParams, Score, ScoreRequest
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import StoppedError
-from rmr1.judge import AnswerJudge, GenerativeJudge, JudgeSettings, ScalarJudge
+from rmr1.judge import GenerativeJudge, JudgeSettings, ScalarJudge
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm, level_failure
 from rmr1.prompts import load_family
 from rmr1.records import (
@@ -123,8 +123,9 @@ def test_keys_and_seeds_on_the_wire_are_those_of_old_runs(tmp_path: Path) -> Non
         for order in ("given", "swapped")
     }
     engine = Server()
-    families = {"rating": load_family("rating"), "choice": load_family("four_way")}
-    list(AnswerJudge(engine, JudgeSettings(order="given", seed=3), **families).run([one, four]))
+    settings = JudgeSettings(order="given", seed=3)
+    rating, choice = load_family("rating"), load_family("four_way")
+    list(GenerativeJudge(engine, rating, settings, choice=choice).run([one, four]))
     assert [(request.key, request.seed) for request in engine.asked] == [
         (f"{key_of(pair)}/{order}", seed_for(3, "sampling", key_of(pair), order))
         for pair, order in ((one, "given"), (one, "swapped"), (four, "given"))

@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from rmr1.judge.listwise import PLACES, places_for, read_choice
+from rmr1.judge.placement import PLACES, places_for
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import PreferencePair, assistant, swap_label, user
+from rmr1.verdicts.kinds import read_verdict
 
 PAIR = PreferencePair(
     id="p",
@@ -94,6 +95,6 @@ def test_families_know_how_many_answers_they_show() -> None:
 )
 def test_one_marker_only_or_the_first_of_four(text: str, ours: str | None, published: str | None) -> None:
     for rule, winner in (("tagged", ours), ("published", published)):
-        verdict = read_choice(text, rule)
+        verdict = read_verdict(text, "choice", rule)
         assert verdict.winner == winner
         assert (verdict.problem is None) == (winner is not None)

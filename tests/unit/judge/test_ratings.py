@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rmr1.judge.pointwise import cast_rating, rating_rule, read_rating
-from rmr1.records import PROBLEMS, RATED, RATED_PUBLISHED, Generation
+from rmr1.judge.votes import cast_vote
+from rmr1.records import PROBLEMS, Generation
+from rmr1.verdicts.kinds import RATED, RATED_PUBLISHED, read_verdict, rule_of
 from tests.unit.verdicts.rating_texts import BY_KIND, CUT, TEXTS
 
 READ = [
@@ -46,13 +47,13 @@ NOT_READ = [
 
 @pytest.mark.parametrize(("text", "rating"), READ)
 def test_ratings_that_are_read(text: str, rating: int) -> None:
-    verdict = read_rating(text)
+    verdict = read_verdict(text, "rating")
     assert (verdict.ratings, verdict.winner, verdict.problem) == ((float(rating),), None, None)
 
 
 @pytest.mark.parametrize(("text", "problem"), NOT_READ)
 def test_what_is_no_rating(text: str, problem: str) -> None:
-    verdict = read_rating(text)
+    verdict = read_verdict(text, "rating")
     assert (verdict.ratings, verdict.problem) == (None, problem)
 
 
@@ -73,13 +74,13 @@ def test_what_is_no_rating(text: str, problem: str) -> None:
     ],
 )
 def test_the_published_reading_takes_a_number_at_the_very_end(text: str, rating: int | None) -> None:
-    verdict = read_rating(text, "published")
+    verdict = read_verdict(text, "rating", "published")
     assert verdict.ratings == (None if rating is None else (float(rating),))
     assert (verdict.problem is None) == (rating is not None)
 
 
 def rating_of(text: str, *, truncated: bool = False) -> float | None:
-    ratings = read_rating(text, truncated=truncated).ratings
+    ratings = read_verdict(text, "rating", truncated=truncated).ratings
     return ratings[0] if ratings else None
 
 
@@ -95,7 +96,7 @@ def test_statements_of_one_kind_read_alike(text: str, rating: int | None) -> Non
 
 @pytest.mark.parametrize(("text", "rating"), CUT)
 def test_a_text_that_was_cut_off_needs_a_whole_tag_at_its_end(text: str, rating: int | None) -> None:
-    verdict = read_rating(text, truncated=True)
+    verdict = read_verdict(text, "rating", truncated=True)
     assert verdict.ratings == (None if rating is None else (float(rating),))
     assert verdict.problem == ("truncated" if rating is None else None)
 
@@ -194,7 +195,7 @@ PIECES = (
 @settings(max_examples=300, deadline=None)
 def test_any_text_has_one_whole_rating_or_a_problem(parts: list[str], number: int, truncated: bool) -> None:
     text = "".join(parts).replace("{n}", str(number))
-    verdict = read_rating(text, truncated=truncated)
+    verdict = read_verdict(text, "rating", truncated=truncated)
     assert (verdict.ratings is None) == (verdict.problem is not None)
     assert verdict.problem is None or verdict.problem in PROBLEMS
     assert verdict.ratings is None or verdict.ratings[0] in range(1, 11)
@@ -226,21 +227,23 @@ def test_any_text_has_one_whole_rating_or_a_problem(parts: list[str], number: in
 )
 def test_a_long_text_takes_no_longer_than_its_length(unit: str) -> None:
     started = time.perf_counter()
-    read_rating(unit * (200_000 // len(unit)))
+    read_verdict(unit * (200_000 // len(unit)), "rating")
     assert time.perf_counter() - started < 3
 
 
 def test_the_thinking_is_kept() -> None:
-    assert read_rating("<think>hm</think><answer>[[4]]</answer>").trace.thinking == "hm"
+    assert read_verdict("<think>hm</think><answer>[[4]]</answer>", "rating").trace.thinking == "hm"
 
 
 def test_failed_and_skipped_generations_have_their_problems() -> None:
     for reason, problem in (("error", "generation_failed"), ("skipped", "prompt_too_long")):
-        assert cast_rating(Generation(text="9", finish_reason=reason), rule="tagged").problem == problem
+        generation = Generation(text="9", finish_reason=reason)
+        vote = cast_vote(generation, kind="rating", order="given", side="B", sample=0, rule="tagged")
+        assert (vote.problem, vote.verdict.ratings, vote.slot) == (problem, None, "swapped")
 
 
 def test_the_rule_that_a_judgment_keeps() -> None:
-    assert [rating_rule(rule) for rule in ("tagged", "published", RATED, RATED_PUBLISHED)] == [
+    assert [rule_of("rating", rule) for rule in ("tagged", "published", RATED, RATED_PUBLISHED)] == [
         RATED,
         RATED_PUBLISHED,
         RATED,

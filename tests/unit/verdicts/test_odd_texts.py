@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rmr1.errors import ConfigError
-from rmr1.judge.pointwise import read_rating
 from rmr1.prompts import load_family
 from rmr1.prompts.thinking import check_pairs
 from rmr1.verdicts import parse_verdict
+from rmr1.verdicts.kinds import read_verdict
 
 A, B = "<answer>[[A]]</answer>", "<answer>[[B]]</answer>"
 
@@ -351,7 +351,7 @@ def test_the_small_inputs_that_failed(shared: Path) -> None:
     for row in rows:
         truncated = row.get("truncated", False)
         if row["kind"] == "rating":
-            ratings = read_rating(row["text"], truncated=truncated).ratings
+            ratings = read_verdict(row["text"], "rating", truncated=truncated).ratings
             found.append(None if ratings is None else ratings[0])
         else:
             found.append(parse_verdict(row["text"], row.get("rule", "tagged"), truncated=truncated).winner)

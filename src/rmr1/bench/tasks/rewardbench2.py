@@ -52,12 +52,8 @@ from rmr1.bench.tasks.rewardbench2_ties import (
     ties_score,
 )
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.answers import AnswerJudge, ask_answers
-from rmr1.judge.base import PairJudge
-from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.base import AdaptableJudge, PairJudge
 from rmr1.judge.presets import find_preset
-from rmr1.judge.scalar import ScalarJudge
-from rmr1.records import RATED, RATED_PUBLISHED
 from rmr1.store.rulings import Ruling
 
 CHANCE = 0.25
@@ -160,7 +156,7 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
         )
         if one.way != way:
             raise DataError(f"{subset}/{found[2]} was judged in two ways, by {one.way} and by {way}")
-        is_text |= ruling.rule in (RATED, RATED_PUBLISHED)
+        is_text |= ruling.kind == "rating"
         _add(one, indices, ruling)
     return _build(counts, prompts, is_text)
 
@@ -201,8 +197,8 @@ def _numbers(ruling: Ruling) -> tuple[float | None, float | None]:
     if not ruling.votes:
         return None, None
     found = {
-        order: [vote.ratings[0] for vote in ruling.votes if vote.order == order and vote.ratings]
-        for order in ("given", "swapped")
+        side: [vote.ratings[0] for vote in ruling.votes if vote.side == side and vote.ratings]
+        for side in ("A", "B")
     }
     a, b = (sum(ratings) / len(ratings) if ratings else None for ratings in found.values())
     return a, b
@@ -286,14 +282,27 @@ def default_asking(judge: PairJudge) -> str:
     """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs (the
     released RM-R1 checkpoints, the bundled judge, scripted and recorded ones); else `four_way`, as the
     authors ask."""
-    if isinstance(judge, ScalarJudge | AnswerJudge):
+    if not isinstance(judge, AdaptableJudge):
+        return "pairs"
+    if judge.kind != "pair":
         return "ratings"
     is_for_pairs = find_preset(judge.name) is not None or judge.name.startswith(("scripted", "replay"))
-    return "pairs" if is_for_pairs or not isinstance(judge, GenerativeJudge) else "four_way"
+    return "pairs" if is_for_pairs else "four_way"
+
+
+def ask_answers(judge: PairJudge) -> PairJudge:
+    """The same model, asked about each answer alone and about four at once; a scalar judge does so anyway.
+
+    Raises:
+        ConfigError: it is a judge of one's own that takes pairs only.
+    """
+    if not isinstance(judge, AdaptableJudge):
+        raise ConfigError(f"judge {judge.name!r} compares two answers and can be asked in no other way")
+    return judge.ask_answers()
 
 
 def _adapt_choice(judge: PairJudge) -> PairJudge:
-    if isinstance(judge, ScalarJudge):
+    if isinstance(judge, AdaptableJudge) and judge.kind == "score":
         raise ConfigError(
             f"{judge.name!r} gives each answer a number of its own and chooses among none; ask it by ratings"
         )

@@ -6,9 +6,11 @@ import pytest
 
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
-from rmr1.judge.compare import count_usage, decide, orders_for
+from rmr1.judge.placement import orders_for
 from rmr1.judge.settings import JudgeSettings
+from rmr1.judge.votes import count_usage
 from rmr1.records import Generation, PreferencePair, Usage, Verdict, Vote, assistant, user
+from rmr1.verdicts.votes import decide
 
 
 def vote(winner: str | None, order: str = "given", problem: str | None = None) -> Vote:

@@ -9,10 +9,9 @@ from math import factorial
 import pytest
 
 from rmr1.cli.usage import format_orders
-from rmr1.judge.orders import OrderCounts, difference_interval
+from rmr1.judge.consistency import OrderCounts, difference_interval
 from rmr1.judge.summary import Tally
 from rmr1.records import (
-    RATED,
     Generation,
     Judgment,
     Order,
@@ -87,9 +86,11 @@ def test_swapping_the_pair_turns_nothing() -> None:
 def test_answers_rated_alone_and_choices_among_four_have_no_two_orders() -> None:
     counts = OrderCounts()
     both = judge_both("A", "B")
-    counts.add(replace(both, rule=RATED, scores=(7.0, 8.0)))
-    counts.add(replace(both, scores=(0.1, 0.2)))
-    counts.add(replace(both, pair=replace(PAIR, others=((assistant("c"),), (assistant("d"),)))))
+    counts.add(replace(both, kind="rating", scores=(7.0, 8.0)))
+    counts.add(replace(both, kind="score", scores=(0.1, 0.2)))
+    counts.add(
+        replace(both, kind="choice", pair=replace(PAIR, others=((assistant("c"),), (assistant("d"),))))
+    )
     assert counts == OrderCounts()
 
 

@@ -36,7 +36,7 @@ class OrderCounts:
     second: int = 0
 
     def add(self, judgment: Judgment) -> None:
-        if len(judgment.votes) < 2 or judgment.pair.others:
+        if len(judgment.votes) < 2 or judgment.kind != "pair":
             return
         by_order = ruling_of(judgment).by_order()
         if not {"given", "swapped"} <= by_order.keys():

@@ -1,0 +1,67 @@
+"""Which answer stands where in an item's prompts, drawn from the seed and the item's key alone.
+
+So neither resuming nor reading the data in another sequence changes it.
+
+    pair     the two answers in one order or in both; of both the drawn one comes first
+    choice   the pair's A is exchanged with the answer at a drawn place, as RewardBench 2's authors do but with a seed
+             ("both": and at the place two further); the others keep theirs
+    rating   each answer alone; two equal ones are shown once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rmr1.judge.settings import JudgeSettings, Placement
+from rmr1.prompts import PromptFamily, render_prompt
+from rmr1.records import JudgePrompt, Kind, Order, PreferencePair, Side
+from rmr1.store.keys import seed_for
+
+PLACES: tuple[Order, ...] = ("given", "swapped", "swapped_c", "swapped_d")
+"""The order that puts the pair's A to each of the four places of a choice."""
+
+
+def orders_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...]:
+    """The orders a pair is asked in."""
+    if placement == "given":
+        return ("given",)
+    drawn: tuple[Order, Order] = (
+        ("swapped", "given") if seed_for(seed, "placement", key) % 2 else ("given", "swapped")
+    )
+    return drawn if placement == "both" else drawn[:1]
+
+
+def places_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...]:
+    """The orders a choice among four is asked in."""
+    if placement == "given":
+        return ("given",)
+    place = seed_for(seed, "placement", key) % len(PLACES)
+    return (PLACES[place],) if placement == "seeded" else (PLACES[place], PLACES[(place + 2) % len(PLACES)])
+
+
+def list_placements(
+    kind: Kind, pair: PreferencePair, key: str, settings: JudgeSettings
+) -> tuple[tuple[Order, Side | None], ...]:
+    """(order, side) of every prompt that the item needs; the side is that of a rating."""
+    if kind == "rating":
+        sides: tuple[Side, ...] = ("A",) if pair.response_a == pair.response_b else ("A", "B")
+        return tuple(("given", side) for side in sides)
+    draw = places_for if kind == "choice" else orders_for
+    return tuple((order, None) for order in draw(settings.order, seed=settings.seed, key=key))
+
+
+def render_prompts(
+    kind: Kind,
+    pair: PreferencePair,
+    key: str,
+    settings: JudgeSettings,
+    family: PromptFamily,
+    special_tokens: tuple[str, ...] = (),
+) -> Iterator[JudgePrompt]:
+    """The prompts that the item needs.
+
+    Raises:
+        ConfigError: the family shows more answers than there are.
+    """
+    for order, side in list_placements(kind, pair, key, settings):
+        yield render_prompt(pair, family, order=order, side=side, special_tokens=special_tokens)
