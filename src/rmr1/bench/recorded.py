@@ -8,7 +8,7 @@ JudgeBench outputs (JSONL, one pair per line with `judgments`, the second in the
     are two texts that rate one answer each, as JSON with a `score`.
 RM-R1's RMB logs (JSON, `log_result/*.json`): `answers` is read by rule `published`.
 
-LLMBar's outputs are no benchmark's here; `rmr1.bench.llmbar` reads them.
+LLMBar's outputs are no benchmark's here (`benchmarks/llmbar.py` reads them).
 """
 
 from __future__ import annotations
