@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from rmr1.bench.base import BenchmarkScores, Figure, score_judgments
 from llmbar import read_llmbar_outputs, read_llmbar_pairs
+
+from rmr1.bench.base import BenchmarkScores, Figure, score_judgments
 from rmr1.bench.recorded import Agreement, RecordedJudgment, compare_recorded, decision_in, read_recorded
 from rmr1.bench.tasks.judgebench import JUDGEBENCH, points
 from rmr1.bench.tasks.rmb import RMB

@@ -7,7 +7,6 @@ asked, and nothing heavy is imported: it is told before a library or a model is 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
@@ -16,16 +15,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from rmr1.data.files import find_missing_source
+from rmr1.data.files import expand_names, find_missing_source, is_pattern
 from rmr1.data.sources import find_reader
+from rmr1.engines.folders import HUB_NAME
 from rmr1.errors import ConfigError, RMR1Error
-from rmr1.models import is_bundled
+from rmr1.models import is_bundled, resolve_model
 from rmr1.nearest import find_nearest
 from rmr1.prompts import load_family
 from rmr1.prompts.escape import check_tokens
 from rmr1.settings import Names
-
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 
 def find_missing_data(name: str) -> str | None:
@@ -37,13 +35,44 @@ def find_missing_data(name: str) -> str | None:
 def find_missing_model(name: str) -> str | None:
     """Of a model whose weights are read; a name on the hub is judged by its form alone."""
     folder = Path(name).expanduser()
-    if is_bundled(name) or (not folder.exists() and _HUB_NAME.fullmatch(name)):
+    if is_bundled(name) or (not folder.exists() and HUB_NAME.fullmatch(name)):
         return None
     if not folder.exists():
         return f"{name!r}: no such folder, and not a Hugging Face name (expected 'owner/name')"
     if not (folder / "config.json").is_file():
         return f"{name!r} is no model folder: it holds no config.json"
     return None
+
+
+def find_missing_base(name: str) -> str | None:
+    """Of a model that is trained to write; `find_missing_model` beside whether it is one."""
+    from rmr1.engines import is_scorer, parse_model_name
+
+    try:
+        scheme = parse_model_name(name).scheme
+        if scheme is not None:
+            return (
+                f"{name!r} is asked through {scheme}, and training needs the weights; name a folder, or a model of the "
+                "hub as ORG/NAME"
+            )
+        if (fault := find_missing_model(name)) is not None:
+            return fault
+        if Path(resolve_model(name)).expanduser().is_dir() and is_scorer(name):
+            return (
+                f"{name} is a scalar reward model, which writes no judgments to learn from; name a model that writes "
+                "(rmr1 scalar trains the other kind)"
+            )
+    except RMR1Error as error:
+        return str(error)
+    return None
+
+
+def find_missing_tracker(name: str) -> str | None:
+    """Of a tracker of accelerate, which are called as their libraries are."""
+    is_there = name in ("none", "all") or find_spec(name) is not None
+    if is_there or (name == "tensorboard" and find_spec("tensorboardX") is not None):
+        return None
+    return f"{name!r} is not a tracker that is installed"
 
 
 def find_missing_teacher(name: str) -> str | None:
@@ -150,12 +179,24 @@ def _list_names(body: list[ast.stmt]) -> Iterator[str]:
                     yield from ((one.asname or one.name).partition(".")[0] for one in inner.names)
 
 
+def _expand(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    """The names with patterns replaced by the files that fit them; one name that is no pattern stays a text."""
+    if names is None or (isinstance(names, str) and not is_pattern(names)):
+        return names
+    return expand_names(names)
+
+
 ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
 """A user's own control tokens, broken in user text beside those that are known by their shape."""
-DataNames = Annotated[str | tuple[str, ...] | None, Names(find_missing_data)]
-"""Files, folders or datasets."""
+DataNames = Annotated[str | tuple[str, ...] | None, AfterValidator(_expand), Names(find_missing_data)]
+"""Files, folders or datasets; patterns such as `data/*.jsonl` are replaced by the files that fit them."""
 ModelName = Annotated[str | None, Names(find_missing_model)]
 """A Hugging Face name or a folder."""
+BaseName = Annotated[str | None, Names(find_missing_base)]
+"""A Hugging Face name or a folder of a model that writes."""
+TrackerNames = Annotated[str | tuple[str, ...], Names(find_missing_tracker)]
+"""Trackers of accelerate."""
 FamilyName = Annotated[str, Names(find_missing_family)]
+"""A prompt family."""
 FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
 """The name of a known form of data."""

@@ -11,9 +11,9 @@ import json
 from collections import Counter
 
 import pytest
+from benchmarks.llmbar import read_llmbar_outputs, read_llmbar_pairs
 
 from rmr1.bench.base import score_judgments
-from benchmarks.llmbar import read_llmbar_outputs, read_llmbar_pairs
 from rmr1.bench.recorded import UNEXPLAINED, compare_recorded, read_recorded
 from rmr1.bench.run import score_finished
 from rmr1.bench.tasks.judgebench import JUDGEBENCH as JUDGEBENCH_BENCHMARK

@@ -27,6 +27,7 @@ from rmr1.bench.base import (
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 from rmr1.judge.base import AdaptableJudge, PairJudge, list_keys
 from rmr1.judge.identity import FORMAT, describe_run, library_versions
 from rmr1.judge.settings import Placement
@@ -184,7 +185,7 @@ def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> Non
             shown = ", ".join(files[:MOST_FILES]) + (", ..." if len(files) > MOST_FILES else "")
             raise DataError(
                 f"{total} items of {need.name}, of which {benchmark.title} has {official}: is the data there "
-                f"twice? Read were {shown}; keep one of each, or name one with --data",
+                f"twice? Read were {shown}; keep one of each, or name one with {name_option('data')}",
                 path=data,
             )
 

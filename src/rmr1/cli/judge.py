@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import list_sources, refuse_foreign, scan_pairs, spool_standard_input
+    from rmr1.cli.session import refuse_foreign, scan_pairs, spool_standard_input
+    from rmr1.cli.sources import list_sources
     from rmr1.cli.stored import find_summary, read_command
     from rmr1.errors import ConfigError, DataError
 
@@ -230,7 +231,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
         if len(summary["failures"]) > _SHOWN_REASONS:
             print(f"  and {len(summary['failures']) - _SHOWN_REASONS} more reasons")
         print(f"  list them: rmr1 show {folder} --failed --list; judge them again: --retry-failed")
-    if summary["invalid_rows"]:
+    if summary.get("invalid_rows"):  # a run of Python counts none
         print(f"rows passed over: {summary['invalid_rows']}")
     for line in format_usage(summary):
         print(line)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 from rmr1.cli.config import DataConfig, JudgeConfig
-from rmr1.data.files import list_files
-from rmr1.data.read import read_pairs
+from rmr1.data.read import read_several
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
-from rmr1.models import NOTE, is_bundled, resolve_model
+from rmr1.models import describe_limits, is_bundled, resolve_model
+from rmr1.pipeline.stages import STAGE
 from rmr1.records import PreferencePair
 from rmr1.screen import print
 
@@ -84,39 +82,6 @@ def scan_pairs(sources: Sequence[str], config: DataConfig, *, is_piped: bool = F
     )
 
 
-def list_sources(names: Sequence[str]) -> list[str]:
-    """What was named on the command line, patterns such as `data/*.jsonl` replaced by the files that fit them, each
-    once.
-
-    Raises:
-        DataError: no file fits a pattern.
-    """
-    found: dict[str, str] = {}
-    for name in names:
-        is_pattern = any(sign in name for sign in "*?[") and not Path(name).exists()
-        files = sorted(glob(name, recursive=True)) if is_pattern else [name]
-        if not files:
-            raise DataError("no file fits this pattern", path=name)
-        for file in files:
-            first = found.setdefault(os.path.realpath(file), file)
-            if first is not file:
-                print(f"rmr1: {file}: named twice, read once", file=sys.stderr)
-    files_of = functools.cache(lambda folder: frozenset(map(str, list_files(Path(folder)))))
-    inside = {place: _folder_around(place, found, files_of) for place in found}
-    for place, folder in inside.items():
-        if folder is not None:
-            print(f"rmr1: {found[place]}: is in {folder}, which is named too; read once", file=sys.stderr)
-    return [file for place, file in found.items() if inside[place] is None]
-
-
-def _folder_around(
-    place: str, found: Mapping[str, str], files_of: Callable[[str], Collection[str]]
-) -> str | None:
-    """The named folder among whose files this one is."""
-    parents = (parent for parent in map(str, Path(place).parents) if parent in found)
-    return next((found[parent] for parent in parents if place in files_of(parent)), None)
-
-
 def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
     """The judge that the configuration names; `settings` instead of the configuration's own.
 
@@ -130,8 +95,8 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
         settings=settings or config.judge_settings(),
         options=config.engine,
     )
-    if is_bundled(config.model):
-        print(f"rmr1: {NOTE}", file=sys.stderr)
+    if is_bundled(config.model) and STAGE not in os.environ:
+        print(f"rmr1: {describe_limits()}", file=sys.stderr)
     return judge
 
 
@@ -170,18 +135,11 @@ def spool_standard_input() -> Path:
 
 
 def _read(sources: Sequence[str], config: DataConfig, errors: list[DataError]) -> Iterator[PreferencePair]:
-    left = config.limit
-    for source in sources:
-        for pair in read_pairs(
-            source,
-            columns=config.map or None,
-            format=config.format,
-            labels=config.label,
-            on_error="skip",
-            errors=errors,
-            limit=left,
-        ):
-            yield pair
-            left = None if left is None else left - 1
-        if left == 0:
-            return
+    return read_several(
+        sources,
+        columns=config.map or None,
+        format=config.format,
+        labels=config.label,
+        errors=errors,
+        limit=config.limit,
+    )

@@ -21,10 +21,13 @@ import gzip
 import io
 import itertools
 import json
+import math
+import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,13 +52,48 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)")
 
 _PARQUET_BATCH = 256
 
+MISSING = frozenset(
+    [
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ]
+)
+"""Cells of a CSV file that pandas reads as missing by default; so does R its NA, and databases their NULL."""
+
+
+class MissingCell(str):
+    """A cell of a CSV file that is one of `MISSING`. It keeps its text, which a label may be mapped by."""
+
+    __slots__ = ()
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN, or a text of a CSV file that says so."""
+    return value is None or isinstance(value, MissingCell) or (isinstance(value, float) and math.isnan(value))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One row of a file, as it stands there."""
 
     data: dict[str, Any]
-    """Column to value. An empty CSV cell is None, every other CSV cell is text."""
+    """Column to value. An empty CSV cell is None, every other CSV cell is text, perhaps a `MissingCell`."""
     path: str
     """The file as it was named, or `org/name@split`."""
     line: int
@@ -82,7 +120,7 @@ def _raise_errors(rows: Iterable[Row | DataError]) -> Iterator[Row]:
 
 
 def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
-    """Like `read_rows`, but a row that cannot be decoded comes out as its error and reading goes on."""
+    """The rows as `read_rows` gives them, but one that cannot be decoded comes out as its error and reading goes on."""
     path = Path(source)
     if split is None:
         base, split = part_split(str(source))
@@ -100,10 +138,31 @@ def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row |
 
 def find_missing_source(source: str | Path) -> str | None:
     """What is wrong with a source that is neither there nor of the form of a hub name; None of any other."""
+    if is_pattern(str(source)):
+        return "no file fits this pattern"
     path = Path(part_split(str(source))[0])
     if path.exists() or (kind_of(path) is None and hub.parse_dataset_name(str(source)) is not None):
         return None
     return f"no such file or folder{_near(path)}"
+
+
+def is_pattern(name: str) -> bool:
+    """Whether it is one such as `data/*.jsonl`, and not the name of what is there."""
+    return any(sign in name for sign in "*?[") and not Path(name).exists()
+
+
+def expand_pattern(name: str) -> list[str]:
+    """The files that fit a pattern, sorted; any other name as it is."""
+    return sorted(glob(name, recursive=True)) if is_pattern(name) else [name]
+
+
+def expand_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names with the files of patterns in their place, each once; a pattern that no file fits stays."""
+    names = (names,) if isinstance(names, str) else names
+    found: dict[str, str] = {}
+    for file in (file for name in names for file in expand_pattern(name) or [name]):
+        found.setdefault(os.path.realpath(file), file)
+    return tuple(found.values())
 
 
 def part_split(source: str) -> tuple[str, str | None]:
@@ -375,8 +434,12 @@ def _scan_table(reader: Any, path: str, skipped: int) -> Iterator[Row | DataErro
             yield DataError(f"{len(cells)} cells, but the header has {len(header)}", path=path, line=line)
         else:
             # A column without a name is the index that pandas writes.
-            data = {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
+            data = {name: _read_cell(cell) for name, cell in zip(header, cells, strict=True) if name}
             yield Row(data=data, path=path, line=line)
+
+
+def _read_cell(cell: str) -> str | None:
+    return MissingCell(cell) if cell.strip() in MISSING else cell or None
 
 
 def _bad_byte(cells: list[str]) -> int | None:

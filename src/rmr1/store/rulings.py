@@ -28,7 +28,7 @@ class CastVote(NamedTuple):
     winner: str | None
     problem: Problem | None
     ratings: tuple[float, ...] | None
-    """In the prompt's order."""
+    """The ratings, in the prompt's order."""
     side: Side | None = None
     """The answer that was rated alone."""
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rmr1.named import DataNames, FamilyName, ModelName
-from rmr1.settings import Mistakes, Place, S, Section, rule
+from rmr1.engines.folders import read_stated_context
+from rmr1.named import BaseName, DataNames, FamilyName, TrackerNames
+from rmr1.settings import Complaint, Mistakes, Place, S, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running means."""
@@ -68,7 +69,7 @@ class ScratchRecipe(Section):
 
 
 class ModelRecipe(Section):
-    base: ModelName = None
+    base: BaseName = None
     """Hugging Face name or folder of the model to go on from."""
     from_scratch: ScratchRecipe | None = None
     revision: str | None = None
@@ -201,7 +202,7 @@ class CheckpointRecipe(Section):
 
 
 class ReportRecipe(Section):
-    report_to: str | tuple[str, ...] = "none"
+    report_to: TrackerNames = "none"
     """Trackers of accelerate: "none", "all", "tensorboard", "wandb", ..."""
     project: str = "rmr1"
     every: int = Field(default=1, ge=1)
@@ -232,9 +233,21 @@ class Recipe(Section):
             yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"
 
     @rule
+    def _check_context(self) -> Iterator[Complaint]:
+        yield from list_too_long(self.model.base, self.data.max_tokens)
+
+    @rule
     def _check_end(self) -> Iterator[str]:
         if self.data.world and self.batch.tokens and self.optim.steps is None:
             yield "with [data.world] and batch.tokens name optim.steps, where the schedule ends"
+
+
+def list_too_long(base: str | None, max_tokens: int) -> Iterator[Complaint]:
+    """Whether documents may be longer than the context that a base in a folder states."""
+    context = read_stated_context(base)
+    if context is not None and max_tokens > context:
+        told = f"data.max_tokens is {max_tokens}, and the model's context {context}; name at most that"
+        yield ("data", "max_tokens"), told
 
 
 def _paper(base: str, lr: float) -> dict[str, Any]:

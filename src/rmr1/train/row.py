@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from rmr1.attention.forward import keep_logits
 from rmr1.attention.packed import packed_attention
+from rmr1.attention.proof.attending import set_attention
 from rmr1.attention.proof.probe import Pairs, Probe
 from rmr1.attention.proof.training import Layout, RowPaths, prove_rows, read_states
 from rmr1.train.losses import sum_losses
@@ -141,13 +142,16 @@ def read_logits(model: PreTrainedModel, places: torch.Tensor, **inputs: Any) -> 
 
 def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths:
     """The paths that all processes take: what one of them found wrong none of them does."""
-    found = gather(accelerator, [(paths.joins, paths.by_matrix, model.config._attn_implementation)])
-    if any(attention == "eager" for _, _, attention in found):
-        model.set_attn_implementation("eager")
+    found = gather(
+        accelerator, [(paths.joins, paths.by_matrix, paths.notes, model.config._attn_implementation)]
+    )
+    if any(attention == "eager" for *_, attention in found):
+        set_attention(model, "eager")
     return replace(
         paths,
-        joins=all(joins for joins, _, _ in found),
-        by_matrix=all(by_matrix for _, by_matrix, _ in found),
+        joins=all(joins for joins, *_ in found),
+        by_matrix=all(by_matrix for _, by_matrix, *_ in found),
+        notes=tuple(dict.fromkeys(note for _, _, notes, _ in found for note in notes)),
     )
 
 

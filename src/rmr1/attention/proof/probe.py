@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,7 +37,7 @@ LONG = 72
 _CUTS = (29, 41, 59)
 
 NUDGED_ROWS = 3
-"""Of the batches by which the noise is measured."""
+"""Rows of the batches by which the noise is measured."""
 _CONFIRMED = 3
 """Probes that a fault has to show with."""
 
@@ -57,11 +57,11 @@ class Truth:
     """`[T]`: how much each token's numbers vary by themselves, as a share of the size."""
 
     def at(self, place: int) -> Truth:
-        """Of one token."""
+        """The truth of one token."""
         return self.part(slice(place, place + 1))
 
     def part(self, part: slice) -> Truth:
-        """Of some of the tokens."""
+        """The truth of some of the tokens."""
         return Truth(numbers=self.numbers[part], size=self.size, noise=self.noise[part])
 
 
@@ -142,7 +142,7 @@ class Probe:
 
     @cached_property
     def noise(self) -> float:
-        """Of the middle token of all."""
+        """The noise of the middle token of all."""
         for text in self.texts:
             self.alone(text)
         return float(torch.cat([truth.noise for truth in self._known.values()]).median())
@@ -175,6 +175,10 @@ class Probes:
     @property
     def first(self) -> Probe:
         return self._get(0)
+
+    def forget(self) -> None:
+        """The model computes otherwise from now on."""
+        self._made.clear()
 
     def judge(self, check: Callable[[Probe], Finding]) -> Finding:
         """What `check` finds with the first probe; a fault only if it finds one with others too."""
@@ -210,7 +214,7 @@ class Probes:
 
 @contextmanager
 def nudged(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
+    """A block in which every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
     of a batch, which shows what the batch's shape alone does."""
     share = torch.finfo(wanted_dtype(model)).eps
     draw = torch.Generator().manual_seed(0)
@@ -227,19 +231,22 @@ def nudged(model: PreTrainedModel) -> Iterator[None]:
         hook.remove()
 
 
-def judge_numbers(path: str, noise: float, found: Pairs) -> Finding:
+def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "texts alone") -> Finding:
     """Compare what `found` yields while the model runs.
 
     Whatever the model raises on the way is a fault with its first line as the reason: the code of a model may
     raise anything when it is given what it does not know.
     """
-    worst = Finding(path=path, difference=0.0, noise=noise)
+    worst = Finding(path=path, difference=0.0, noise=noise, against=against)
     try:
         for numbers, truth in found:
             differences = differ(numbers, truth.numbers, truth.size)
             place = int((differences / truth.noise).argmax())
-            one = Finding(path=path, difference=float(differences[place]), noise=float(truth.noise[place]))
-            worst = max(worst, one, key=lambda one: one.difference / one.noise)
+            worst = max(
+                worst,
+                replace(worst, difference=float(differences[place]), noise=float(truth.noise[place])),
+                key=lambda one: one.difference / one.noise,
+            )
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -278,7 +285,7 @@ def attention_of(model: PreTrainedModel) -> str | None:
 
 @contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model computes without dropout and gradients, by attention of its library; afterwards all is as
+    """A block in which the model computes without dropout and gradients, by attention of its library; afterwards all is as
     before, random states too."""
     attention = attention_of(model)
     if is_own := str(attention).startswith(_OWN):

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.attention.proof.ask import Turning, ask_layers, find_turning, judge_head
-from rmr1.attention.proof.judging import choose_attention, read_alone
+from rmr1.attention.proof.ask import Turning, ask_layers, find_trunk, find_turning, judge_head
+from rmr1.attention.proof.attending import choose_attention
+from rmr1.attention.proof.judging import read_alone
 from rmr1.attention.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.errors import ConfigError, reason_of
 
 _LEAST_NATS = 1e-5
 """Rounding of log-probabilities that is never complained of."""
@@ -68,14 +70,14 @@ class RowPaths:
 def read_states(model: PreTrainedModel, by_matrix: bool, **inputs: Any) -> torch.Tensor:
     """Last hidden states `[B, T, W]`, or the model's own logits where those are not got from them."""
     if by_matrix:
-        hidden: torch.Tensor = model.get_decoder()(**inputs, use_cache=False)[0]
+        hidden: torch.Tensor = find_trunk(model)(**inputs, use_cache=False)[0]
         return hidden
     logits: torch.Tensor = model(**inputs, use_cache=False).logits
     return logits
 
 
 def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
-    """Check the model, as it stands, and set its attention where the fast one is not what its layers ask for.
+    """Check the model, as it stands, and set the attention that is right for it.
 
     `layout` is the way that rows are to be put together, None for texts that go alone anyway.
     """
@@ -86,14 +88,15 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         most = LONG if turning is None else turning.border
         probes = Probes(model, lambda ids: read_states(model, by_matrix, input_ids=ids), most=most)
         text = probes.first.texts[0]
-        _, note = choose_attention(model, text)
-        if note:
-            notes.append(note)
         head = judge_head(model, text)
         by_matrix = not head.is_fault
+        _, note = choose_attention(model, probes)
+        if note:
+            notes.append(note)
         if head.is_fault:
             notes.append(f"{name}: {head.describe()}; its own logits are taken, which needs more memory")
         probes.check_causal()
+        _check_learns(model, probes.first)
         joins = False
         if layout is not None:
             finding = _judge_layout(model, probes, layout, by_matrix)
@@ -117,6 +120,33 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
             noise=max(_LEAST_NATS, probes.first.noise * size),
             notes=tuple(notes),
         )
+
+
+def _check_learns(model: PreTrainedModel, probe: Probe) -> None:
+    """See to it that a text goes through the model in training mode, and gradients back.
+
+    Raises:
+        ConfigError: its library does not do that.
+    """
+    weight = next((one for one in model.parameters() if one.requires_grad), None)
+    if weight is None:
+        return
+    text = probe.long[:-1]  # of 71 tokens, which no chunks but of one fill
+    model.train()
+    try:
+        with torch.enable_grad():
+            ids = torch.tensor([text], device=probe.device)
+            loss = model(input_ids=ids, use_cache=False).logits.float().logsumexp(dim=-1).sum()
+            torch.autograd.grad(loss, weight, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # the code of a model may raise anything
+        raise ConfigError(
+            f"{type(model).__name__}: a text of {len(text)} tokens cannot be trained on: {reason_of(error)}; choose "
+            "another model"
+        ) from error
+    finally:
+        model.eval()
 
 
 def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool) -> Finding:

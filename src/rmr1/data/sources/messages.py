@@ -16,7 +16,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmr1.data.sources.values import describe, quote_all, shorten
+from rmr1.data.files import is_missing
+from rmr1.data.sources.values import describe, describe_missing, quote_all, shorten
 from rmr1.errors import DataError
 from rmr1.records import Content, ImagePart, Message, Messages, Role, TextPart, ToolCall
 
@@ -45,7 +46,7 @@ _MOST_LETTERS = 1 << 23
 """Longest text that is read as a literal."""
 
 _NUMPY_BREAK = re.compile(r"\}\n\s*\{")
-"""Between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
+"""The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
 
 _BEGINS_AS_MESSAGES = re.compile(r"\s*\[\s*\{\s*(['\"])(?:role|content|from|value)\1\s*:")
 _SPEAKER = re.compile(r"['\"](?:role|from)['\"]\s*:")
@@ -104,6 +105,8 @@ def as_turns(value: Any, name: str, role: Role) -> Messages:
     Raises:
         DataError: it is none of them; `name` is what the error calls it.
     """
+    if is_missing(value):
+        raise DataError(describe_missing(value, name))
     if isinstance(value, str):
         value = _decode(value)
     if isinstance(value, str):
@@ -119,8 +122,6 @@ def as_turns(value: Any, name: str, role: Role) -> Messages:
         return tuple(
             message for number, one in enumerate(value, start=1) for message in _messages(one, name, number)
         )
-    if value is None:
-        raise DataError(f"{name!r} is empty")
     raise DataError(f"{name!r} is {describe(value)}, expected a text or a list of messages")
 
 

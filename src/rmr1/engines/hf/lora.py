@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import PreTrainedModel
-
-from rmr1.engines.hf.loading import quiet
 from rmr1.errors import CheckpointError, reason_of
 from rmr1.plugins import require
 from rmr1.store.fingerprint import hash_files
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,8 @@ def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedMode
         CheckpointError: the folder holds no LoRA adapter, or one of another model.
         ConfigError: peft is not installed.
     """
+    from rmr1.engines.hf.loading import quiet
+
     folder = read_adapter(adapter).path
     peft = import_peft()
     try:

@@ -19,6 +19,7 @@ import torch
 from rmr1.attention.groups import pack_groups
 from rmr1.attention.packed import share_rows
 from rmr1.attention.proof.ask import find_turning
+from rmr1.attention.proof.attending import set_attention
 from rmr1.attention.proof.probe import FAULT
 from rmr1.devices import widest_float
 from rmr1.engines.hf.loading import load_checkpoint
@@ -219,8 +220,7 @@ class Learner:
             revision=recipe.revision,
             trust_remote_code=recipe.trust_remote_code,
         ).model
-        if copy.config._attn_implementation != self.model.config._attn_implementation:
-            copy.set_attn_implementation(self.model.config._attn_implementation)
+        set_attention(copy, self.model.config._attn_implementation)
         turning = None if self.paths.turning is None else find_turning(copy)
         paths = replace(self.paths, turning=turning)
         return Reference(copy.eval(), temperature=temperature, paths=paths)
