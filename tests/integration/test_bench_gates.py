@@ -384,7 +384,7 @@ def test_a_live_run_is_read_and_scored_once(data, tmp_path, capsys, monkeypatch)
     def read_again(*arguments, **options):
         raise AssertionError("the run was read a second time")
 
-    monkeypatch.setattr("rmr1.cli.bench_results.read_outcomes", read_again)
-    monkeypatch.setattr("rmr1.cli.bench_results.score_outcomes", read_again)
+    monkeypatch.setattr("rmr1.bench.results.read_outcomes", read_again)
+    monkeypatch.setattr("rmr1.bench.results.score_outcomes", read_again)
     assert live(data, tmp_path / "run") == 0
     assert "40.00" in capsys.readouterr().out

@@ -141,6 +141,19 @@ def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
     raise ConfigError(f"judge {judge.name!r} places answers by {judge.order!r} and in no other way")
 
 
+def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> Asking | None:
+    """How the benchmark asks this judge where nothing was said of that; None is pair by pair.
+
+    `family` is the prompt family that was named: a judge with a prompt for pairs is asked by it.
+    """
+    if not benchmark.askings:
+        return None
+    from rmr1.bench.tasks.rewardbench2 import default_asking
+
+    is_for_pairs = family is not None and isinstance(judge, AdaptableJudge) and judge.kind == "pair"
+    return find_asking(benchmark, PAIRS_ASKING if is_for_pairs else default_asking(judge))
+
+
 def read_pairs(
     benchmark: Benchmark, data: Path, limit: int | None = None, *, asking: Asking | None = None
 ) -> Iterator[PreferencePair]:

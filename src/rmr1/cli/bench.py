@@ -36,9 +36,8 @@ from rmr1.cli import options
 from rmr1.screen import print
 
 if TYPE_CHECKING:
+    from rmr1.bench.results import Collected, Job
     from rmr1.bench.run import Scored
-    from rmr1.cli.bench_jobs import Job
-    from rmr1.cli.bench_results import Collected
 
 FEWEST_RESAMPLES = 100
 
@@ -162,9 +161,16 @@ def run(arguments: argparse.Namespace) -> int:
         return _print_dry_run(arguments, jobs)
     else:
         scored = _judge(arguments, jobs)
-    from rmr1.cli.bench_results import collect
+    from rmr1.bench.results import Scoring, collect
 
-    collected = collect(arguments, jobs, scored)
+    scoring = Scoring(
+        rule=arguments.rule,
+        as_published=arguments.as_published,
+        resamples=arguments.resamples,
+        fail_under=arguments.fail_under,
+        categories=arguments.categories,
+    )
+    collected = collect(jobs, scored, scoring)
     _report(arguments, jobs, collected)
     unanswered = [job for job in jobs if _is_unanswered(job)]
     for job in unanswered:
@@ -263,8 +269,9 @@ def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
     from argparse import Namespace
     from functools import partial
 
+    from rmr1.bench.results import OWN_PAIRS
     from rmr1.bench.run import check_placement, check_sides, fingerprint_data, own_keys, read_pairs
-    from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data
+    from rmr1.cli.bench_jobs import refuse_reading, require_data
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
     from rmr1.cli.session import refuse_foreign
@@ -306,6 +313,7 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
     from contextlib import ExitStack, closing
     from dataclasses import replace
 
+    from rmr1.bench.results import OWN_PAIRS
     from rmr1.bench.run import (
         check_placement,
         check_sides,
@@ -314,9 +322,10 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
         open_benchmark_run,
         place_answers,
         read_pairs,
+        suit_asking,
         summarize_run,
     )
-    from rmr1.cli.bench_jobs import OWN_PAIRS, refuse_reading, require_data, require_folder, suit_asking
+    from rmr1.cli.bench_jobs import refuse_reading, require_data, require_folder
     from rmr1.cli.config import build_config
     from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge, refuse_foreign, tell_resumed
@@ -388,8 +397,8 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
     import json
     from pathlib import Path
 
-    from rmr1.cli.bench_report import describe_results, format_markdown, print_results
     from rmr1.cli.usage import format_usage, read_summary
+    from rmr1.report.benchmarks import describe_results, format_markdown, print_results
 
     results, average = collected.results, collected.average
     if arguments.markdown is not None:
@@ -409,8 +418,8 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
             if job.folder is not None:
                 print(f"read them: rmr1 show {job.folder}")
         if arguments.leaderboard:
-            from rmr1.cli.bench_report import WIDTH
             from rmr1.console import Console
+            from rmr1.report.benchmarks import WIDTH
             from rmr1.report.leaderboard import print_leaderboard
 
             console = Console(width=max(WIDTH, Console().width))

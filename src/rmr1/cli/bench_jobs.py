@@ -5,42 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
+from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Benchmark
+from rmr1.bench.results import OWN_PAIRS, Job
 from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark, read_finished
 from rmr1.cli.config import DataConfig, build_config
 from rmr1.cli.session import SHOWN_ERRORS
 from rmr1.cli.sources import list_sources
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.base import AdaptableJudge, PairJudge
 from rmr1.nearest import suggest
 from rmr1.screen import print
 from rmr1.store.runs import RUN_FILE, read_description
-
-OWN_PAIRS = "pairs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One benchmark of the command."""
-
-    benchmark: Benchmark
-    data: Path | None
-    """A file, a folder, or the name of a dataset on the hub; what several of own pairs are called together."""
-    folder: Path | None
-    """The run folder to write."""
-    source: Path | None
-    """Judgments that exist."""
-    baseline: Path | None
-    """Judgments to compare with."""
-    variant: str
-    asking: Asking | None
-    """None: pair by pair, or what suits the judge where `is_asking_said` is False."""
-    is_asking_said: bool
-    invalid: set[str] = field(default_factory=set)
-    """Rows of own pairs that cannot be read and are passed over, as they are found."""
 
 
 def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
@@ -171,19 +147,6 @@ def _read_own_pairs(arguments: argparse.Namespace, own: Sequence[Path], invalid:
         on_invalid=pass_over if config.skip_invalid else None,
         sources=own if len(own) > 1 else (),
     )
-
-
-def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> Asking | None:
-    """How the benchmark asks this judge where nothing was said of that; None is pair by pair.
-
-    `family` is the prompt family that was named: a judge with a prompt for pairs is asked by it.
-    """
-    if not benchmark.askings:
-        return None
-    from rmr1.bench.tasks.rewardbench2 import default_asking
-
-    is_for_pairs = family is not None and isinstance(judge, AdaptableJudge) and judge.kind == "pair"
-    return find_asking(benchmark, PAIRS_ASKING if is_for_pairs else default_asking(judge))
 
 
 def _split_names(words: Sequence[str]) -> tuple[list[str], list[Path]]:

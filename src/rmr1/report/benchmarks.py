@@ -4,49 +4,19 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
 from rmr1.bench.compare import HEADER as COMPARED
-from rmr1.bench.compare import Comparison, comparison_remarks, comparison_rows
-from rmr1.bench.gates import Gate
-from rmr1.cli.bench_jobs import OWN_PAIRS
+from rmr1.bench.compare import comparison_remarks, comparison_rows
+from rmr1.bench.results import OWN_PAIRS, Average, Result
 from rmr1.report.leaderboard_plot import shorten
 from rmr1.screen import markdown_text, one_line, print, print_text
 
 WIDTH = 100
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What one benchmark came to."""
-
-    title: str
-    scores: BenchmarkScores
-    lines: tuple[str, ...] = ()
-    """More to be said, as the place among the published."""
-    baseline: str = ""
-    """What it was compared with."""
-    comparison: Comparison | None = None
-    gate: Gate | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """The same for programs: plain JSON values."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Average:
-    """RM-R1's average over three benchmarks."""
-
-    value: float | None
-    """None unless all three are complete."""
-    interval: Interval | None = None
-    lines: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    title = "Average of RewardBench, RM-Bench and RMB"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,19 @@
-"""Finished judgments of `rmr1 bench` -> scores, comparisons, gates and places among the published judges."""
+"""Finished judgments of several benchmarks -> scores, comparisons, gates and places among the published judges."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rmr1.bench.base import AS_PUBLISHED, BenchmarkScores, Interval, score_outcomes
-from rmr1.bench.compare import compare_runs, find_source
+from rmr1.bench.base import AS_PUBLISHED, Asking, Benchmark, BenchmarkScores, Interval, score_outcomes
+from rmr1.bench.compare import Comparison, compare_runs, find_source
 from rmr1.bench.draws import draw_values, gather_prompts
 from rmr1.bench.gates import Gate, check_baseline
-from rmr1.bench.outcomes import Floats, Outcomes
+from rmr1.bench.outcomes import NUM_RESAMPLES, Floats, Outcomes
 from rmr1.bench.published import THREE, Standing, average_three, place
 from rmr1.bench.run import (
     Scored,
@@ -24,13 +23,13 @@ from rmr1.bench.run import (
     name_asking,
     read_outcomes,
 )
-from rmr1.cli.bench_jobs import OWN_PAIRS, Job
-from rmr1.cli.bench_report import Average, Result
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.settings import JudgeSettings
 from rmr1.stats import percentile_interval
 from rmr1.store.runs import RUN_FILE, read_description
 
+OWN_PAIRS = "pairs"
+"""Name of the benchmark of a user's own pairs."""
 PLACED_GROUP = {"judgebench": "gpt-4o-2024-05-13"}
 """The overall that judges are published on, where a benchmark has several."""
 
@@ -40,6 +39,71 @@ _RMB_COLUMNS = {
     ("harmlessness", "best of N"): "Harm BoN",
     ("harmlessness", "pairwise"): "Harm pair",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One benchmark of the command."""
+
+    benchmark: Benchmark
+    data: Path | None
+    """A file, a folder, or the name of a dataset on the hub; what several of own pairs are called together."""
+    folder: Path | None
+    """The run folder to write."""
+    source: Path | None
+    """Judgments that exist."""
+    baseline: Path | None
+    """Judgments to compare with."""
+    variant: str
+    asking: Asking | None
+    """None: pair by pair, or what suits the judge where `is_asking_said` is False."""
+    is_asking_said: bool
+    invalid: set[str] = field(default_factory=set)
+    """Rows of own pairs that cannot be read and are passed over, as they are found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one benchmark came to."""
+
+    title: str
+    scores: BenchmarkScores
+    lines: tuple[str, ...] = ()
+    """More to be said, as the place among the published."""
+    baseline: str = ""
+    """What it was compared with."""
+    comparison: Comparison | None = None
+    gate: Gate | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """The same for programs: plain JSON values."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Average:
+    """RM-R1's average over three benchmarks."""
+
+    value: float | None
+    """None unless all three are complete."""
+    interval: Interval | None = None
+    lines: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    title = "Average of RewardBench, RM-Bench and RMB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """How judgments are scored."""
+
+    rule: str | None = None
+    """The verdict rule that existing texts are read again by; None for the one they were read by."""
+    as_published: bool = False
+    resamples: int = NUM_RESAMPLES
+    """Draws of a bootstrap; 0 for no intervals."""
+    fail_under: float | None = None
+    """Least overall score that passes, in percent."""
+    categories: bool = False
+    """Whether the finest division is compared too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +119,7 @@ class Collected:
     """Each with the judge's own figures by the names of the published columns."""
 
 
-def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[str, Scored]) -> Collected:
+def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: Scoring) -> Collected:
     """Score every job's judgments; `scored` are those that were read and scored when they were made.
 
     Raises:
@@ -70,7 +134,7 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
     for job in jobs:
         source = _source_of(job)
         # What was stored from other judgments is already read by the rule that was asked for.
-        rule = None if job.folder is not None and arguments.rule else _choose_rule(arguments, job, source)
+        rule = None if job.folder is not None and scoring.rule else _choose_rule(scoring, job, source)
         live = scored.get(job.benchmark.name) if rule is None else None
         outcomes = _read(job, source, rule) if live is None else live.outcomes
         if not outcomes.judgments:
@@ -83,11 +147,11 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
             scores = live.scores
         else:
             scores = score_outcomes(
-                job.benchmark, outcomes, variant=job.variant, num_resamples=arguments.resamples
+                job.benchmark, outcomes, variant=job.variant, num_resamples=scoring.resamples
             )
         lines: list[str] = []
         extra: dict[str, Any] = {}
-        if said := _choose_rule(arguments, job, source):
+        if said := _choose_rule(scoring, job, source):
             lines.append(f"texts are read by verdict rule {said!r}")
             extra["rule"] = said
         if asked := name_asking(source):
@@ -104,7 +168,7 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
             extra["standing"] = standing.describe()
         comparison = None
         if job.baseline is not None:
-            old_rule = _choose_rule(arguments, job, job.baseline)
+            old_rule = _choose_rule(scoring, job, job.baseline)
             if old_rule is not None:
                 lines.append(f"texts of the baseline are read by verdict rule {old_rule!r}")
                 extra["baseline_rule"] = old_rule
@@ -113,13 +177,13 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
                 find_source(source, rule),
                 find_source(job.baseline, old_rule),
                 variant=job.variant,
-                num_resamples=arguments.resamples,
-                categories=arguments.categories,
+                num_resamples=scoring.resamples,
+                categories=scoring.categories,
             )
             extra["comparison"] = comparison.describe()
         gate = None
-        if comparison is not None or arguments.fail_under is not None:
-            gate = check_baseline(scores, comparison, arguments.fail_under)
+        if comparison is not None or scoring.fail_under is not None:
+            gate = check_baseline(scores, comparison, scoring.fail_under)
             gates.append(gate)
             extra["gate"] = gate.describe()
         results.append(
@@ -137,16 +201,16 @@ def collect(arguments: argparse.Namespace, jobs: Sequence[Job], scored: Mapping[
             overalls[job.benchmark.name] = scores.overall[0].value
             is_average_placed &= not scores.deviations
             measure = job.benchmark.rule(outcomes, job.variant).overall[0].measure
-            if scores.is_complete and arguments.resamples:
+            if scores.is_complete and scoring.resamples:
                 draws[job.benchmark.name] = draw_values(
-                    gather_prompts([outcomes]), [measure], num=arguments.resamples
+                    gather_prompts([outcomes]), [measure], num=scoring.resamples
                 )[0]
     average, placed = _average(jobs, overalls, draws, is_placed=is_average_placed)
     if placed is not None:
         known = {name: value for name, value in overalls.items() if value is not None}
         standings.append((placed, known))
     return Collected(
-        judge=_name_judge(arguments, jobs[0]),
+        judge=_name_judge(jobs[0]),
         results=tuple(results),
         average=average,
         gates=tuple(gates),
@@ -162,12 +226,12 @@ def _source_of(job: Job) -> Path:
     return source
 
 
-def _choose_rule(arguments: argparse.Namespace, job: Job, source: Path) -> str | None:
+def _choose_rule(scoring: Scoring, job: Job, source: Path) -> str | None:
     """The verdict rule that the texts of a source, new or old, are read again by; None for the one they were
     read by. In a live run `--rule` says how the judge's own texts are read, and nothing of others."""
-    if arguments.rule is not None:
-        return None if job.source is None else str(arguments.rule)
-    if arguments.as_published and (source / RUN_FILE).is_file():
+    if scoring.rule is not None:
+        return None if job.source is None else scoring.rule
+    if scoring.as_published and (source / RUN_FILE).is_file():
         # Texts that were read as RM-R1's are; those of other protocols keep their rule.
         settings = read_description(source).get("settings", {})
         return "published" if settings.get("rule") == JudgeSettings().rule else None
@@ -232,7 +296,7 @@ def _average(
     return Average(value=value, interval=interval, lines=(standing.sentence(),), extra=extra), standing
 
 
-def _name_judge(arguments: argparse.Namespace, job: Job) -> str:
+def _name_judge(job: Job) -> str:
     source = job.folder or job.source
     if source is not None and (source / RUN_FILE).is_file():
         return str(read_description(source).get("model_name", source.name))
