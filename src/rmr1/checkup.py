@@ -21,7 +21,7 @@ from rmr1.named import find_missing_model, find_missing_teacher
 from rmr1.nearest import find_nearest
 
 if TYPE_CHECKING:
-    from rmr1.engines.hf.loading import Kind
+    from rmr1.engines.hf.loading import Purpose
 
 MARGIN = 1.2
 """Weights times this is taken for what a model needs beside its cache: buffers, activations."""
@@ -255,7 +255,7 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
     try:
         with quiet():
             config = AutoConfig.from_pretrained(str(folder) if is_folder else source)
-            kind: Kind = "scores" if is_scalar(config.architectures or ()) else "writes"
+            kind: Purpose = "scores" if is_scalar(config.architectures or ()) else "writes"
             with torch.device("meta"):
                 model = choose_class(config, kind).from_config(config)
     except Exception as error:  # configurations run code of many libraries

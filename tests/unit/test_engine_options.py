@@ -8,11 +8,11 @@ from typing import get_args, get_type_hints
 import pytest
 
 from rmr1.engines import list_option_faults
-from rmr1.engines.options import DTYPE_NAMES, Kind, check_options, read_options
+from rmr1.engines.options import DTYPE_NAMES, EngineKind, check_options, read_options
 from rmr1.errors import ConfigError
 
 
-def load(kind: Kind) -> type:
+def load(kind: EngineKind) -> type:
     if kind == "transformers":
         from rmr1.engines.hf.engine import TransformersEngine
 
@@ -30,8 +30,8 @@ def load(kind: Kind) -> type:
     return OpenAIEngine
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_what_is_read_is_what_the_constructor_takes(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", get_args(EngineKind))
+def test_what_is_read_is_what_the_constructor_takes(kind: EngineKind) -> None:
     engine = load(kind)
     hints = get_type_hints(engine.__init__, include_extras=True)  # type: ignore[misc]
     expected = {

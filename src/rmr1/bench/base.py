@@ -239,7 +239,7 @@ def score_outcomes(
         known = ", ".join([OFFICIAL_RULE, *benchmark.variants])
         raise ConfigError(f"{benchmark.title} has no scoring {variant!r}; it has {known}")
     measures = benchmark.rule(outcomes, variant)
-    report = Counts(outcomes)
+    report = ItemCounts(outcomes)
     wholes = [one.measure for one in measures.overall]
     every = [*wholes, *measures.figures, *measures.categories]
     values = estimate_values(outcomes, every)
@@ -286,7 +286,7 @@ def score_judgments(
     return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples, seed=seed)
 
 
-class Counts:
+class ItemCounts:
     """What stands beside a measure, summed over its parts."""
 
     def __init__(self, outcomes: Outcomes):
@@ -381,7 +381,7 @@ class Counts:
         )
 
 
-def _shared_prompts(counts: Counts, wholes: Sequence[Measure]) -> Iterator[str]:
+def _shared_prompts(counts: ItemCounts, wholes: Sequence[Measure]) -> Iterator[str]:
     """What the intervals take together."""
     for one in wholes:
         if (num := counts.prompts(one)) is not None:
@@ -394,7 +394,7 @@ def _shared_prompts(counts: Counts, wholes: Sequence[Measure]) -> Iterator[str]:
 def _intervals(
     outcomes: Outcomes, measures: list[Measure], values: list[float | None], num: int, seed: int
 ) -> list[Interval | None]:
-    counts = Counts(outcomes)
+    counts = ItemCounts(outcomes)
     is_binary = [counts.is_binary(measure) for measure in measures]
     drawn = [
         index for index, value in enumerate(values) if num and value is not None and not is_binary[index]
@@ -417,7 +417,7 @@ def _intervals(
     return [found.get(index) for index in range(len(measures))]
 
 
-def _figure(counts: Counts, measure: Measure, value: float | None, interval: Interval | None) -> Figure:
+def _figure(counts: ItemCounts, measure: Measure, value: float | None, interval: Interval | None) -> Figure:
     no_verdict, ties = counts.lacking(measure)
     return Figure(
         group=measure.group,
@@ -433,7 +433,7 @@ def _figure(counts: Counts, measure: Measure, value: float | None, interval: Int
     )
 
 
-def _overall(counts: Counts, whole: Whole, figure: Figure) -> Overall:
+def _overall(counts: ItemCounts, whole: Whole, figure: Figure) -> Overall:
     missing = tuple(need.name for need in whole.needs if not counts.is_complete(need))
     official = sum(counts.official(need) or 0 for need in whole.needs) if whole.is_official else None
     is_complete = official is not None and not missing

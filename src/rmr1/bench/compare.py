@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rmr1.bench.base import OFFICIAL_RULE, Benchmark, Counts
+from rmr1.bench.base import OFFICIAL_RULE, Benchmark, ItemCounts
 from rmr1.bench.draws import draw_intervals, evaluate, gather_prompts, swap
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
@@ -88,7 +88,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overlap:
+class SharedCount:
     """How much of an overall score two runs share."""
 
     group: str
@@ -115,7 +115,7 @@ class Comparison:
     """The finest division; empty where it was not asked for."""
     shared: int
     """Items of the overall scores that both runs hold."""
-    overlaps: tuple[Overlap, ...]
+    overlaps: tuple[SharedCount, ...]
     """The overlap of every overall score that either run has."""
     only_new: LeftOut
     only_old: LeftOut
@@ -201,16 +201,16 @@ def _rulings(source: Source) -> Iterator[Ruling]:
 
 def _count_items(benchmark: Benchmark, outcomes: Outcomes, variant: str) -> dict[str, int]:
     """Overall score -> items."""
-    counts = Counts(outcomes)
+    counts = ItemCounts(outcomes)
     return {one.measure.group: counts.total(one.measure) for one in benchmark.rule(outcomes, variant).overall}
 
 
 def _overlaps(
     overall: Sequence[Difference], new: Mapping[str, int], old: Mapping[str, int]
-) -> tuple[Overlap, ...]:
+) -> tuple[SharedCount, ...]:
     shared = {one.group: one.items for one in overall}
     return tuple(
-        Overlap(group=group, shared=shared.get(group, 0), new=new.get(group, 0), old=old.get(group, 0))
+        SharedCount(group=group, shared=shared.get(group, 0), new=new.get(group, 0), old=old.get(group, 0))
         for group in dict.fromkeys([*new, *old])
     )
 
@@ -239,7 +239,7 @@ def compare_outcomes(
     finest = _in_both(rules[0].categories, rules[1].categories) if categories else []
     differences = _differences(paired, [*wholes, *figures, *finest], num_resamples, seed)
     num_figures = len(wholes) + len(figures)
-    counts = Counts(paired.new)
+    counts = ItemCounts(paired.new)
     overall = [
         replace(
             one, is_partial=not rule.is_official or not all(counts.is_complete(need) for need in rule.needs)
@@ -295,7 +295,7 @@ def _difference(
     interval: tuple[float, float] | None,
     swapped_R: Floats,
 ) -> Difference:
-    counts = Counts(paired.new)
+    counts = ItemCounts(paired.new)
     changes = _changes(paired, measure)
     better, worse = (None, None) if changes is None else (int(changes.better), int(changes.worse))
     new, old = values
@@ -313,7 +313,7 @@ def _difference(
         return found
     difference = new - old
     test, p = None, None
-    if changes is not None and counts.is_binary(measure) and Counts(paired.old).is_binary(measure):
+    if changes is not None and counts.is_binary(measure) and ItemCounts(paired.old).is_binary(measure):
         test = _test(changes, found.prompts is not None)
         p = test.mid_p
     elif len(known := swapped_R[~np.isnan(swapped_R)]):

@@ -10,7 +10,7 @@ from math import floor
 from typing import Any
 
 from rmr1.bench.base import BenchmarkScores
-from rmr1.bench.compare import Comparison, Overlap, format_difference
+from rmr1.bench.compare import Comparison, SharedCount, format_difference
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
 
@@ -97,7 +97,7 @@ def _name_overall(benchmark: str, group: str) -> str:
     return benchmark if benchmark == group else f"{benchmark} {group}"
 
 
-def _describe_overlap(one: Overlap) -> str:
+def _describe_overlap(one: SharedCount) -> str:
     """`they share 150 items, 37.5% of this run's 400 and 100.0% of the baseline's 150; needed are 90% of both`."""
     new, old = (floor(1000 * one.shared / max(many, 1)) / 10 for many in (one.new, one.old))
     return (

@@ -92,7 +92,7 @@ class Average:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scoring:
+class ScoringOptions:
     """How judgments are scored."""
 
     rule: str | None = None
@@ -119,7 +119,7 @@ class Collected:
     """Each with the judge's own figures by the names of the published columns."""
 
 
-def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: Scoring) -> Collected:
+def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: ScoringOptions) -> Collected:
     """Score every job's judgments; `scored` are those that were read and scored when they were made.
 
     Raises:
@@ -226,7 +226,7 @@ def _source_of(job: Job) -> Path:
     return source
 
 
-def _choose_rule(scoring: Scoring, job: Job, source: Path) -> str | None:
+def _choose_rule(scoring: ScoringOptions, job: Job, source: Path) -> str | None:
     """The verdict rule that the texts of a source, new or old, are read again by; None for the one they were
     read by. In a live run `--rule` says how the judge's own texts are read, and nothing of others."""
     if scoring.rule is not None:

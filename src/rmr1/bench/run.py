@@ -20,7 +20,7 @@ from rmr1.bench.base import (
     Asking,
     Benchmark,
     BenchmarkScores,
-    Counts,
+    ItemCounts,
     list_sources,
     score_outcomes,
 )
@@ -190,7 +190,7 @@ def _unanswered(pair: PreferencePair) -> Ruling:
 
 
 def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:
-    counts = Counts(outcomes)
+    counts = ItemCounts(outcomes)
     for need in (need for whole in benchmark.rule(outcomes, OFFICIAL_RULE).overall for need in whole.needs):
         official, total = counts.official(need), counts.total(need)
         if official is not None and total > official:

@@ -161,9 +161,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _print_dry_run(arguments, jobs)
     else:
         scored = _judge(arguments, jobs)
-    from rmr1.bench.results import Scoring, collect
+    from rmr1.bench.results import ScoringOptions, collect
 
-    scoring = Scoring(
+    scoring = ScoringOptions(
         rule=arguments.rule,
         as_published=arguments.as_published,
         resamples=arguments.resamples,

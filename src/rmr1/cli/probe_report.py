@@ -12,7 +12,7 @@ from rich.text import Text
 
 from rmr1.console import Console
 from rmr1.probe.bias import BiasReport
-from rmr1.probe.leak import Example, FieldReport, Finding, LeakReport
+from rmr1.probe.leak import FieldReport, LeakExample, LeakFinding, LeakReport
 from rmr1.screen import one_line
 from rmr1.store.codec import dumps
 
@@ -133,7 +133,7 @@ def _forms(forms: Mapping[str, int]) -> list[str]:
     return [name if len(forms) == 1 else f"{name} {count}" for name, count in forms.items()]
 
 
-def _print_finding(console: Console, finding: Finding, *, with_examples: bool) -> None:
+def _print_finding(console: Console, finding: LeakFinding, *, with_examples: bool) -> None:
     text = Text.assemble(
         "  ",
         (one_line(finding.feature), "bold" if finding.is_leak else ""),
@@ -144,7 +144,7 @@ def _print_finding(console: Console, finding: Finding, *, with_examples: bool) -
         console.print(_example(example), style="dim", soft_wrap=True)
 
 
-def _example(example: Example) -> str:
+def _example(example: LeakExample) -> str:
     excerpt = " ".join(example.excerpt.split())[:_EXCERPT]
     name = example.path.rsplit("/", 1)[-1]
     return f"    {name}:{example.line}: {example.value}{': ' if excerpt else ''}{excerpt}"

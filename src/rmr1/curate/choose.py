@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmr1.curate.filters import Reason
-from rmr1.curate.inputs import Source
+from rmr1.curate.inputs import CurateSource
 from rmr1.curate.mix import plan_sizes, rank_pairs
 from rmr1.curate.recipe import CurateRecipe, DuplicateRecipe
 from rmr1.curate.similar import (
@@ -26,7 +26,7 @@ from rmr1.errors import DataError
 
 
 @dataclass(slots=True, kw_only=True)
-class Choice:
+class Selection:
     """What became of every pair of the table."""
 
     order: list[int]
@@ -43,19 +43,19 @@ class Choice:
 
 def choose(
     recipe: CurateRecipe,
-    sources: tuple[Source, ...],
+    sources: tuple[CurateSource, ...],
     table: PairTable,
     columns: Columns,
     num_rows: Mapping[str, int],
     report: Callable[[str], None],
-) -> Choice:
+) -> Selection:
     """Decide; nothing is read. Where no source has a pair left, none is chosen.
 
     Raises:
         DataError: a source has fewer pairs than are asked of it.
         ConfigError: the mix contradicts itself.
     """
-    found = Choice(order=[], reasons={})
+    found = Selection(order=[], reasons={})
     if recipe.duplicates.exact:
         report("comparing pairs")
         _drop_repeats(table, found)
@@ -80,7 +80,7 @@ def choose(
     return found
 
 
-def _drop_repeats(table: PairTable, found: Choice) -> None:
+def _drop_repeats(table: PairTable, found: Selection) -> None:
     copies: dict[bytes, list[int]] = defaultdict(list)
     for item in range(len(table)):
         copies[table.identity(item)].append(item)
@@ -95,7 +95,7 @@ def _drop_repeats(table: PairTable, found: Choice) -> None:
             found.originals[item] = (items[0], None)
 
 
-def _drop_near_repeats(table: PairTable, columns: Columns, rules: DuplicateRecipe, found: Choice) -> None:
+def _drop_near_repeats(table: PairTable, columns: Columns, rules: DuplicateRecipe, found: Selection) -> None:
     """Pairs whose prompts and both responses are alike, each with its own; candidates share a band of the signature
     of both responses together. Where such pairs disagree about the label none of them stays, as of exact copies."""
     assert table.response_signer is not None and table.prompt_signer is not None
@@ -141,11 +141,11 @@ def _drop_near_repeats(table: PairTable, columns: Columns, rules: DuplicateRecip
 
 def _rank(
     recipe: CurateRecipe,
-    sources: tuple[Source, ...],
+    sources: tuple[CurateSource, ...],
     table: PairTable,
     columns: Columns,
     num_rows: Mapping[str, int],
-    found: Choice,
+    found: Selection,
 ) -> dict[str, list[int]]:
     ranked = {}
     for number, source in enumerate(sources):
@@ -162,7 +162,7 @@ def _rank(
     return ranked
 
 
-def _limit_prompts(ranked: dict[str, list[int]], columns: Columns, limit: int, found: Choice) -> None:
+def _limit_prompts(ranked: dict[str, list[int]], columns: Columns, limit: int, found: Selection) -> None:
     counts: Counter[int] = Counter()
     for name, items in ranked.items():
         staying = []

@@ -27,8 +27,8 @@ from rmr1.data.sources.benchmarks import READERS
 from rmr1.errors import DataError
 from rmr1.records import Messages
 
-Kind = Literal["same", "wording", "ngram"]
-KINDS: tuple[Kind, ...] = ("same", "wording", "ngram")
+OverlapKind = Literal["same", "wording", "ngram"]
+KINDS: tuple[OverlapKind, ...] = ("same", "wording", "ngram")
 
 KNOWN = tuple(reader.name for reader in READERS if reader.name != "rmb-bon")
 """Benchmarks that have a reader; the card names those that were not compared with. RMB has two."""
@@ -39,7 +39,7 @@ class Overlap:
     """A training prompt and the nearest prompt of one benchmark."""
 
     benchmark: str
-    kind: Kind
+    kind: OverlapKind
     item: str
     """The benchmark's identifier of the first pair with that prompt."""
     shared: str | None = None
@@ -115,7 +115,9 @@ class BenchmarkIndex:
                     self._note(found, int(owner), "ngram", shared)
         return tuple(found[benchmark] for benchmark in sorted(found))
 
-    def _note(self, found: dict[int, Overlap], owner: int, kind: Kind, shared: str | None = None) -> None:
+    def _note(
+        self, found: dict[int, Overlap], owner: int, kind: OverlapKind, shared: str | None = None
+    ) -> None:
         """The first one that is noted of a benchmark is the nearest."""
         benchmark, item = self._items[owner]
         if benchmark not in found:

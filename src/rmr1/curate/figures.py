@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.curate.choose import Choice
+from rmr1.curate.choose import Selection
 from rmr1.curate.contamination import KNOWN, BenchmarkIndex
 from rmr1.curate.filters import REASONS
-from rmr1.curate.inputs import Source
+from rmr1.curate.inputs import CurateSource
 from rmr1.curate.source_counts import OverlapCount, SourceTally
 from rmr1.curate.table import LABELS, Columns
-from rmr1.curate.write import Plan
+from rmr1.curate.write import WritePlan
 
 TEXTS = ("prompt", "preferred", "other")
 
@@ -23,11 +23,11 @@ LARGE_GROUP = 0.05
 
 
 def count_all(
-    sources: tuple[Source, ...],
+    sources: tuple[CurateSource, ...],
     tallies: Mapping[str, SourceTally],
     columns: Columns,
-    choice: Choice,
-    plan: Plan,
+    choice: Selection,
+    plan: WritePlan,
     roots: Sequence[int],
     index: BenchmarkIndex | None,
 ) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _not_compared(index: BenchmarkIndex) -> list[str]:
     return [name for name in KNOWN if name not in given]
 
 
-def _find_surprises(sources: tuple[Source, ...], tallies: Mapping[str, SourceTally]) -> list[str]:
+def _find_surprises(sources: tuple[CurateSource, ...], tallies: Mapping[str, SourceTally]) -> list[str]:
     return [
         f"{source.name}: {tallies[source.name].passed:,} pairs passed the filters where the recipe expects "
         f"{source.recipe.expected:,}"

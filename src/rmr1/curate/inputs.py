@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rmr1.curate.recipe import CurateRecipe, SourceRecipe, check_paths, is_dataset, locate
+from rmr1.curate.recipe import CurateRecipe, CurateSourceRecipe, check_paths, is_dataset, locate
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
 from rmr1.records import PreferencePair
@@ -15,12 +15,12 @@ from rmr1.store.fingerprint import fingerprint_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class CurateSource:
     """A source of the recipe, with its paths found."""
 
     name: str
     paths: tuple[str, ...]
-    recipe: SourceRecipe
+    recipe: CurateSourceRecipe
 
     @property
     def is_local(self) -> bool:
@@ -28,7 +28,7 @@ class Source:
         return not any(map(is_dataset, self.paths))
 
 
-def find_sources(recipe: CurateRecipe) -> tuple[Source, ...]:
+def find_sources(recipe: CurateRecipe) -> tuple[CurateSource, ...]:
     """
     Raises:
         ConfigError: a path names a variable that is not set.
@@ -37,7 +37,7 @@ def find_sources(recipe: CurateRecipe) -> tuple[Source, ...]:
     found = []
     for name, one in recipe.sources.items():
         place = f"sources.{name}.data"
-        source = Source(name=name, paths=locate(recipe, one.data, place), recipe=one)
+        source = CurateSource(name=name, paths=locate(recipe, one.data, place), recipe=one)
         check_paths(source.paths, place)
         found.append(source)
     return tuple(found)
@@ -55,7 +55,7 @@ def find_benchmarks(recipe: CurateRecipe) -> Mapping[str, tuple[str, ...]]:
     return found
 
 
-def read_source(source: Source) -> Iterator[tuple[int, PreferencePair | DataError]]:
+def read_source(source: CurateSource) -> Iterator[tuple[int, PreferencePair | DataError]]:
     """(place, pair or what is wrong with its row), places counted from 0 over both.
 
     A pair's `source` is the recipe's name, its `subset` the row's own subset, or the row's own source.

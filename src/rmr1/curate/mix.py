@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.curate.recipe import MixRecipe, SourceRecipe
+from rmr1.curate.recipe import CurateSourceRecipe, MixRecipe
 from rmr1.errors import ConfigError
 from rmr1.store.keys import seed_for
 
 
 def plan_sizes(
-    sources: Mapping[str, SourceRecipe], available: Mapping[str, int], mix: MixRecipe
+    sources: Mapping[str, CurateSourceRecipe], available: Mapping[str, int], mix: MixRecipe
 ) -> tuple[dict[str, int], list[str]]:
     """Pairs of each source, and a sentence for each that has fewer than are asked of it.
 
@@ -76,7 +76,7 @@ def _share_out(
 
 
 def rank_pairs(
-    source: SourceRecipe,
+    source: CurateSourceRecipe,
     name: str,
     places: NDArray[np.uint32],
     contents: Sequence[bytes],

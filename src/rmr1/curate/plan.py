@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from rmr1.curate.filters import check_characters, check_names, check_pair, measure
-from rmr1.curate.inputs import Source, find_benchmarks, find_sources, read_source
+from rmr1.curate.inputs import CurateSource, find_benchmarks, find_sources, read_source
 from rmr1.curate.mix import plan_sizes
 from rmr1.curate.recipe import CurateRecipe, is_dataset
 from rmr1.curate.scan import SOME_ROWS, Report
@@ -115,7 +115,7 @@ def plan_curation(recipe: CurateRecipe, report: Report) -> CurationPlan:
     )
 
 
-def _look(source: Source, report: Report) -> SourcePlan:
+def _look(source: CurateSource, report: Report) -> SourcePlan:
     if not source.is_local:
         left = source.recipe.expected
         return SourcePlan(
@@ -167,7 +167,9 @@ def _not_looked_at(recipe: CurateRecipe) -> tuple[str, ...]:
     return tuple(name for name, is_asked in asked.items() if is_asked)
 
 
-def _missing_libraries(recipe: CurateRecipe, sources: tuple[Source, ...], benchmarks: Any) -> tuple[str, ...]:
+def _missing_libraries(
+    recipe: CurateRecipe, sources: tuple[CurateSource, ...], benchmarks: Any
+) -> tuple[str, ...]:
     paths = [path for source in sources for path in source.paths]
     paths += [path for some in benchmarks.values() for path in some]
     needed = {

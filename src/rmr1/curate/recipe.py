@@ -71,7 +71,7 @@ class FilterRecipe(Section):
         return any((self.prompt_tokens, self.response_tokens, self.pair_tokens))
 
 
-class SourceRecipe(Section):
+class CurateSourceRecipe(Section):
     data: Paths
     """Files, folders, patterns (`data/*.jsonl`), or datasets of the hub (`org/name:config@split`)."""
     split: str | None = None
@@ -145,7 +145,7 @@ class CurateRecipe(Section):
     all sources as the paper's data; or where its file has it."""
     order: Literal["mixed", "sources"] = "mixed"
     """Rows of a split are shuffled by the seed, or source after source."""
-    sources: dict[str, SourceRecipe] = Field(min_length=1)
+    sources: dict[str, CurateSourceRecipe] = Field(min_length=1)
     duplicates: DuplicateRecipe = DuplicateRecipe()
     decontaminate: DecontaminateRecipe | None = None
     mix: MixRecipe = MixRecipe()

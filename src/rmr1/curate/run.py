@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.curate.card import format_card
-from rmr1.curate.choose import Choice, choose
+from rmr1.curate.choose import Selection, choose
 from rmr1.curate.contamination import build_index
 from rmr1.curate.figures import count_all
 from rmr1.curate.filters import Drop
 from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, hash_file, new_folder, read_finished
-from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
+from rmr1.curate.inputs import CurateSource, find_benchmarks, find_sources, fingerprint_all
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.resume import SCAN, load_scan, save_scan
 from rmr1.curate.scan import Report, Scan, scan_sources
 from rmr1.curate.similar import import_datasketch
 from rmr1.curate.splits import place_sides, split_prompts
-from rmr1.curate.write import Plan, order_rows, write_splits
+from rmr1.curate.write import WritePlan, order_rows, write_splits
 from rmr1.errors import DataError
 from rmr1.store.codec import dumps
 from rmr1.store.replace import write_text
@@ -100,7 +100,7 @@ def _deciding(source: Mapping[str, Any]) -> dict[str, Any]:
 
 def _curate(
     recipe: CurateRecipe,
-    sources: tuple[Source, ...],
+    sources: tuple[CurateSource, ...],
     benchmarks: Mapping[str, tuple[str, ...]],
     folder: Path,
     key: str,
@@ -139,7 +139,7 @@ def _curate(
         report("sorting into splits", 0)
         groups = scan.table.group_prompts(recipe.duplicates.prompts)
         splits = split_prompts(bytes(scan.table.prompts), groups, recipe.shares, recipe.seed)
-        plan = Plan(
+        plan = WritePlan(
             splits=tuple(recipe.shares),
             split_of={item: splits[int(columns.prompt[item])] for item in choice.order},
             swapped=place_sides(recipe, scan.table, columns, choice.order, splits),
@@ -149,7 +149,7 @@ def _curate(
     return count_all(sources, scan.tallies, columns, choice, plan, groups.roots(), index)
 
 
-def _say_empty(scan: Scan, choice: Choice) -> str:
+def _say_empty(scan: Scan, choice: Selection) -> str:
     reasons: dict[str, int] = {}
     for tally in scan.tallies.values():
         for reason, number in tally.dropped.items():

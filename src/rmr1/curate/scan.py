@@ -17,7 +17,7 @@ from rmr1.curate.filters import (
     join_texts,
     measure,
 )
-from rmr1.curate.inputs import Source, name_place, read_source, under_name
+from rmr1.curate.inputs import CurateSource, name_place, read_source, under_name
 from rmr1.curate.measures import load_counter, load_identifier
 from rmr1.curate.recipe import CurateRecipe, FilterRecipe
 from rmr1.curate.source_counts import NUM_NAMED, SourceTally
@@ -106,7 +106,7 @@ class Sieve:
 
 def scan_sources(
     recipe: CurateRecipe,
-    sources: tuple[Source, ...],
+    sources: tuple[CurateSource, ...],
     index: BenchmarkIndex | None,
     note: Note,
     report: Report,
@@ -131,7 +131,7 @@ def scan_sources(
 
 
 def _scan_source(
-    number: int, source: Source, sieve: Sieve, table: PairTable, note: Note, report: Report
+    number: int, source: CurateSource, sieve: Sieve, table: PairTable, note: Note, report: Report
 ) -> SourceTally:
     tally = SourceTally()
     contents = hashlib.sha256()

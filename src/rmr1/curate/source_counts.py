@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from rmr1.curate.contamination import KINDS, Kind, Overlap
+from rmr1.curate.contamination import KINDS, Overlap, OverlapKind
 from rmr1.curate.filters import REASONS, Reason
 
 NUM_NAMED = 3
@@ -18,8 +18,8 @@ NUM_NAMED = 3
 class OverlapCount:
     """Overlaps of one source with one benchmark. Pairs and prompts are counted by their nearest kind."""
 
-    pairs: Counter[Kind] = field(default_factory=Counter)
-    prompts: dict[Kind, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    pairs: Counter[OverlapKind] = field(default_factory=Counter)
+    prompts: dict[OverlapKind, set[bytes]] = field(default_factory=lambda: defaultdict(set))
     """Digests of the different prompts."""
 
     def describe(self) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from rmr1.curate.choose import Choice
+from rmr1.curate.choose import Selection
 from rmr1.curate.filters import Drop
-from rmr1.curate.inputs import Source, read_source, under_name
+from rmr1.curate.inputs import CurateSource, read_source, under_name
 from rmr1.curate.scan import SOME_ROWS, Note
 from rmr1.curate.table import Columns, PairTable
 from rmr1.errors import DataError
@@ -26,7 +26,7 @@ from rmr1.store.keys import content_digest, seed_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class WritePlan:
     """What is to be written where."""
 
     splits: tuple[str, ...]
@@ -66,11 +66,11 @@ def _plain(messages: Messages, role: Role) -> str | list[dict[str, Any]]:
 
 def write_splits(
     folder: Path,
-    sources: tuple[Source, ...],
+    sources: tuple[CurateSource, ...],
     table: PairTable,
     columns: Columns,
-    choice: Choice,
-    plan: Plan,
+    choice: Selection,
+    plan: WritePlan,
     note: Note,
     report: Callable[[str, int], None],
 ) -> None:
@@ -104,7 +104,7 @@ def write_splits(
 
 
 def _read_again(
-    sources: tuple[Source, ...], table: PairTable, columns: Columns, report: Callable[[str, int], None]
+    sources: tuple[CurateSource, ...], table: PairTable, columns: Columns, report: Callable[[str, int], None]
 ) -> Iterable[tuple[int, PreferencePair]]:
     """(number, pair) of every pair in the table."""
     item = 0
@@ -123,11 +123,11 @@ def _read_again(
             raise _changed(source)
 
 
-def _changed(source: Source) -> DataError:
+def _changed(source: CurateSource) -> DataError:
     return DataError(f"sources.{source.name}: the data changed while they were read; run the command again")
 
 
-def _drop(item: int, choice: Choice, ids: Mapping[int, str]) -> Drop:
+def _drop(item: int, choice: Selection, ids: Mapping[int, str]) -> Drop:
     reason = choice.reasons[item]
     if item not in choice.originals:
         return Drop(reason=reason)

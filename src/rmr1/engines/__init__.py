@@ -12,7 +12,7 @@ from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, is_scalar
 from rmr1.engines.folders import find_folder
 from rmr1.engines.hf.lora import read_adapter
 from rmr1.engines.names import SCHEMES, ModelName, parse_model_name
-from rmr1.engines.options import Kind, check_options, list_faults
+from rmr1.engines.options import EngineKind, check_options, list_faults
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.models import resolve_model
 
@@ -84,7 +84,7 @@ def list_option_faults(model: str, options: Mapping[str, Any]) -> Iterator[tuple
     if scheme in ("scripted", "replay"):
         yield from ((one, _say_no_options(model, options)) for one in list(options)[:1])
         return
-    kinds: list[Kind] = [cast(Kind, scheme or "transformers")]
+    kinds: list[EngineKind] = [cast(EngineKind, scheme or "transformers")]
     is_folder = Path(name).expanduser().is_dir()
     if (is_folder or options.get("adapter") is not None) and is_scorer(name, options):
         kinds = ["scalar"]

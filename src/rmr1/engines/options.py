@@ -20,9 +20,9 @@ from rmr1.errors import ConfigError
 from rmr1.faces import name_option
 from rmr1.nearest import find_nearest
 
-Kind = Literal["transformers", "vllm", "openai", "scalar"]
+EngineKind = Literal["transformers", "vllm", "openai", "scalar"]
 
-_PLACES: Mapping[Kind, tuple[str, str]] = {
+_PLACES: Mapping[EngineKind, tuple[str, str]] = {
     "transformers": ("hf/engine.py", "TransformersEngine"),
     "vllm": ("vllm/engine.py", "VLLMEngine"),
     "openai": ("openai/engine.py", "OpenAIEngine"),
@@ -66,7 +66,7 @@ class Option(NamedTuple):
 
 
 @functools.cache
-def read_options(kind: Kind) -> Mapping[str, Option]:
+def read_options(kind: EngineKind) -> Mapping[str, Option]:
     """The options of an engine's constructor by name: its parameters that have to be named."""
     file, name = _PLACES[kind]
     tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
@@ -84,7 +84,7 @@ def read_options(kind: Kind) -> Mapping[str, Option]:
     }
 
 
-def list_faults(kind: Kind, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def list_faults(kind: EngineKind, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name of each option that is unknown to the engine or does not fit, and what is wrong."""
     known = read_options(kind)
     for name, value in options.items():
@@ -104,7 +104,7 @@ def list_faults(kind: Kind, options: Mapping[str, Any]) -> Iterator[tuple[str, s
                 yield name, f"engine.{name}{_describe(error, value)}"
 
 
-def check_options(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options with the types that the engine's constructor names.
 
     Raises:

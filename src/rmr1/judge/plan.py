@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rmr1.engines import is_scorer, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
 from rmr1.engines.folders import find_folder
-from rmr1.engines.options import Kind as EngineKind
+from rmr1.engines.options import EngineKind as EngineKind
 from rmr1.engines.options import check_options, read_options
 from rmr1.forecast.prices import Price
 from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
@@ -33,7 +33,7 @@ from rmr1.records import Generation, JudgePrompt, PreferencePair
 
 if TYPE_CHECKING:
     from rmr1.engines.hf.chat import Chat
-    from rmr1.engines.hf.outline import Outline
+    from rmr1.engines.hf.outline import ModelOutline
     from rmr1.engines.hf.scorer import ConversationReader
     from rmr1.forecast.batches import Forecast
     from rmr1.forecast.speed import MachineSpeed
@@ -51,7 +51,7 @@ class JudgePlan:
     kind: Kind
     sections: dict[str, Any]
     """What `PairJudge.describe` says, as far as it is known: a stored run must agree with it."""
-    outline: Outline | None = None
+    outline: ModelOutline | None = None
     """The shape of a local model; None of others."""
     speed: MachineSpeed | None = None
     """The machine's speed, if the model is local."""
@@ -256,7 +256,7 @@ class _ScalarCounter:
                 yield PromptSize(tokens=len(read))
 
 
-def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any], chat: Chat) -> dict[str, Any]:
+def _identify(kind: Kind, outline: ModelOutline, options: Mapping[str, Any], chat: Chat) -> dict[str, Any]:
     """The part of the engine's fingerprint that is known before the model is loaded."""
     return {
         "engine": kind,

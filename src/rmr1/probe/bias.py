@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.measures import MEASURES
-from rmr1.probe.rows import Counts, Sources, name_sources, scan_probe_rows
+from rmr1.probe.rows import RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label, Messages
 from rmr1.stats import share_interval
 
@@ -82,7 +82,7 @@ def probe_bias(
     step: Callable[[int], Any] | None = None,
 ) -> BiasReport:
     """Measure the answers in `source`; arguments and errors as in `probe_leak`."""
-    counts = Counts()
+    counts = RowCounts()
     better, worse = array("d"), array("d")
     numbers: dict[bytes, int] = {}
     groups, positions = array("q"), array("b")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-Kind = Literal["ids", "models", "other columns"]
+ColumnKind = Literal["ids", "models", "other columns"]
 
 CONTENT = frozenset(
     (
@@ -66,7 +66,7 @@ MAX_VALUE = 120
 class Cell:
     """What one column, or two partners, say."""
 
-    kind: Kind
+    kind: ColumnKind
     column: str
     """`model_a, model_b` for partners."""
     value: str | None
@@ -97,7 +97,7 @@ def read_cells(
         yield Cell(kind=kind, column=f"{first}, {second}", value=None, sides=sides)
 
 
-def kind_of(column: str) -> Kind:
+def kind_of(column: str) -> ColumnKind:
     """What a column is by its name."""
     if _ID.search(column):
         return "ids"

@@ -22,7 +22,7 @@ from rmr1.probe.crossval import guess_label
 from rmr1.probe.exact import binomial_p, runs_p
 from rmr1.probe.features import Feature, Occurrence
 from rmr1.probe.fields import RULES, FieldRule, FieldTable
-from rmr1.probe.rows import Counts, ProbeRow, Sources, name_sources, scan_probe_rows
+from rmr1.probe.rows import ProbeRow, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label
 
 ALPHA_AUC = 0.01
@@ -44,7 +44,7 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
+class LeakExample:
     """One row with a feature."""
 
     path: str
@@ -55,7 +55,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class LeakFinding:
     """One feature that goes with an outcome."""
 
     field: str
@@ -68,7 +68,7 @@ class Finding:
     p: float
     """Exact binomial test on prompts, against even odds (side) or the base rate (pair); uncorrected."""
     is_leak: bool
-    examples: tuple[Example, ...]
+    examples: tuple[LeakExample, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class FieldReport:
     is_condemnable: bool
     """Whether the AUC of this field decides."""
     is_leak: bool
-    findings: tuple[Finding, ...]
+    findings: tuple[LeakFinding, ...]
     note: str = ""
 
 
@@ -150,7 +150,7 @@ def probe_leak(
     """
     rules = tuple(replace(rule, by_auc=True, by_feature=True) if strict else rule for rule in RULES)
     _check_permutations(permutations, sum(rule.by_auc for rule in rules))
-    counts = Counts()
+    counts = RowCounts()
     ignored = tuple(ignored)
     passed = frozenset([*ignored, *(columns or {}).values()])
     table = FieldTable(passed)
@@ -247,7 +247,7 @@ class _Seen:
         paths = list(self._paths)
         return paths[self._places[2 * number]], self._places[2 * number + 1]
 
-    def order_findings(self) -> tuple[Finding, ...]:
+    def order_findings(self) -> tuple[LeakFinding, ...]:
         """What placement and order tell, where labels name sides; whether it is a leak is not said here."""
         labels = self.labels_array()[self.named_array()]
         total = len(labels)
@@ -268,8 +268,8 @@ class _Seen:
         return tuple(found)
 
 
-def _order_finding(feature: str, total: int, is_a: bool, count: int, chance: float) -> Finding:
-    return Finding(
+def _order_finding(feature: str, total: int, is_a: bool, count: int, chance: float) -> LeakFinding:
+    return LeakFinding(
         field="order",
         feature=feature,
         occurrences=total,
@@ -281,7 +281,7 @@ def _order_finding(feature: str, total: int, is_a: bool, count: int, chance: flo
     )
 
 
-def _order_report(seen: _Seen, findings: tuple[Finding, ...], limit: float) -> FieldReport:
+def _order_report(seen: _Seen, findings: tuple[LeakFinding, ...], limit: float) -> FieldReport:
     judged = tuple(
         replace(finding, is_leak=finding.share >= PURE and finding.p < limit) for finding in findings
     )
@@ -407,7 +407,7 @@ class _Tests:
         labels: NDArray[np.bool_],
         groups: NDArray[np.int64],
         limit: float,
-    ) -> tuple[Finding, ...]:
+    ) -> tuple[LeakFinding, ...]:
         base = 0.5
         whole = np.bincount(groups, weights=np.where(labels, 1.0, -1.0)) if len(labels) else np.zeros(0)
         if rule.unit == "pair" and len(labels):
@@ -432,13 +432,13 @@ class _Tests:
             found += sorted((one for one in told if one.is_leak or one.p < 0.05), key=_rank)[:1]
         return tuple(sorted(found, key=_rank)[:_SHOWN])
 
-    def _test(self, rule: FieldRule, rows: _Rows, base: float, limit: float) -> Finding:
+    def _test(self, rule: FieldRule, rows: _Rows, base: float, limit: float) -> LeakFinding:
         names = ("better answer", "worse answer") if rule.unit == "side" else ("A wins", "B wins")
         is_plus = 2 * rows.plus >= rows.total
         share = max(rows.plus, rows.total - rows.plus) / rows.total
         p = binomial_p(int((rows.net > 0).sum()), int((rows.net != 0).sum()), base)
         fitting = [one for one in rows.examples if one.sign == (1 if is_plus else -1)] or list(rows.examples)
-        return Finding(
+        return LeakFinding(
             field=rule.name,
             feature=rows.name,
             occurrences=rows.total,
@@ -449,13 +449,13 @@ class _Tests:
             examples=tuple(dict.fromkeys(self._example(rule, one, names) for one in fitting))[:_EXAMPLES],
         )
 
-    def _example(self, rule: FieldRule, one: Occurrence, names: tuple[str, str]) -> Example:
+    def _example(self, rule: FieldRule, one: Occurrence, names: tuple[str, str]) -> LeakExample:
         number = int(self._named[one.row]) if rule.unit == "pair" else one.row
         path, line = self._seen.place(number)
-        return Example(
+        return LeakExample(
             path=path, line=line, value=names[0] if one.sign > 0 else names[1], excerpt=one.excerpt
         )
 
 
-def _rank(finding: Finding) -> tuple[bool, float, int]:
+def _rank(finding: LeakFinding) -> tuple[bool, float, int]:
     return not finding.is_leak, finding.p, -finding.occurrences

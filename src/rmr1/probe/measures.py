@@ -85,7 +85,7 @@ def _signed_log(difference: float) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
+class AnswerMeasure:
     """One number of an answer."""
 
     name: str
@@ -96,13 +96,13 @@ class Measure:
 
 
 MEASURES = (
-    Measure(name="characters", compute=count_characters, scale=_signed_log),
-    Measure(name="words", compute=count_words, scale=_signed_log),
-    Measure(name="headings", compute=count_headings, scale=_signed_log),
-    Measure(name="list items", compute=count_list_items, scale=_signed_log),
-    Measure(name="bold", compute=count_bold, scale=_signed_log),
-    Measure(name="code", compute=count_code, scale=_signed_log),
-    Measure(name="refusal", compute=has_refusal, scale=_identity),
-    Measure(name="words from the question", compute=share_from_question, scale=_identity),
-    Measure(name="question's words used", compute=share_of_question, scale=_identity),
+    AnswerMeasure(name="characters", compute=count_characters, scale=_signed_log),
+    AnswerMeasure(name="words", compute=count_words, scale=_signed_log),
+    AnswerMeasure(name="headings", compute=count_headings, scale=_signed_log),
+    AnswerMeasure(name="list items", compute=count_list_items, scale=_signed_log),
+    AnswerMeasure(name="bold", compute=count_bold, scale=_signed_log),
+    AnswerMeasure(name="code", compute=count_code, scale=_signed_log),
+    AnswerMeasure(name="refusal", compute=has_refusal, scale=_identity),
+    AnswerMeasure(name="words from the question", compute=share_from_question, scale=_identity),
+    AnswerMeasure(name="question's words used", compute=share_of_question, scale=_identity),
 )

@@ -72,7 +72,7 @@ class ProbeRow:
 
 
 @dataclass(slots=True, kw_only=True)
-class Counts:
+class RowCounts:
     """What became of the rows."""
 
     forms: dict[str, int] = field(default_factory=dict)
@@ -103,7 +103,7 @@ def name_sources(source: Sources) -> str:
 
 def scan_probe_rows(
     source: Sources,
-    counts: Counts,
+    counts: RowCounts,
     *,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
@@ -156,7 +156,7 @@ def _is_rendered(data: Mapping[str, Any]) -> bool:
     return False
 
 
-def _no_label(counts: Counts) -> str:
+def _no_label(counts: RowCounts) -> str:
     if not counts.ties and not counts.unlabelled:
         return "it holds no rows"
     return f"{counts.ties} ties and {counts.unlabelled} without a label; expected rows that say which answer is better"
@@ -164,7 +164,7 @@ def _no_label(counts: Counts) -> str:
 
 def _scan_pairs(
     source: str | Path,
-    counts: Counts,
+    counts: RowCounts,
     columns: Mapping[str, str] | None,
     format: str | None,
     labels: Mapping[str, Label] | None,
@@ -205,7 +205,7 @@ def _scan_pairs(
 
 
 def _scan_rendered(
-    source: str | Path, counts: Counts, limit: int | None, step: Callable[[int], Any]
+    source: str | Path, counts: RowCounts, limit: int | None, step: Callable[[int], Any]
 ) -> Iterator[ProbeRow]:
     for number, row in enumerate(itertools.islice(scan_rows(source), limit), start=1):
         step(number)
@@ -239,7 +239,9 @@ def _read_rendered(row: Row) -> tuple[str, Messages, str | None]:
     return _RENDERED, messages, _WINNERS.get(winner) or parse_verdict(winner).winner
 
 
-def _take_apart(row: Row, rendered: Messages, winner: Any, counts: Counts, *, is_escaped: bool) -> ProbeRow:
+def _take_apart(
+    row: Row, rendered: Messages, winner: Any, counts: RowCounts, *, is_escaped: bool
+) -> ProbeRow:
     """The answers out of a rendered prompt, by the reader of RM-R1's form."""
     data = {
         "context_messages": [{"role": message.role, "content": message.text} for message in rendered],

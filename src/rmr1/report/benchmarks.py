@@ -20,7 +20,7 @@ _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     cells: tuple[str, ...]
     """One for each column; a heading has the first alone."""
     is_heading: bool = False
@@ -29,10 +29,10 @@ class Row:
 
 def build_rows(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
-) -> list[Row]:
+) -> list[TableRow]:
     """A heading for each benchmark and group, a line for each figure, overall scores in bold; with `categories`
     the finest division below."""
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for result in results:
         wholes = {one.group: one for one in result.scores.overall}
         group = ""
@@ -42,7 +42,7 @@ def build_rows(
                 if group in wholes:
                     rows.append(_row("  overall", wholes.pop(group), is_overall=True))
                 group = figure.group
-                rows.append(Row((one_line(f"{result.title}: {group}"),), is_heading=True))
+                rows.append(TableRow((one_line(f"{result.title}: {group}"),), is_heading=True))
             rows.append(_row(f"  {figure.name}", figure))
         if group in wholes:
             rows.append(_row("  overall", wholes.pop(group), is_overall=True))
@@ -53,11 +53,11 @@ def build_rows(
         for figure in result.scores.categories if categories else ():
             if figure.group != group:
                 group = figure.group
-                rows.append(Row((one_line(f"{result.title}, categories: {group}"),), is_heading=True))
+                rows.append(TableRow((one_line(f"{result.title}, categories: {group}"),), is_heading=True))
             rows.append(_row(f"  {figure.name}", figure))
     if average is not None:
         cells = (average.title, _percent(average.value), _range(average.interval), "", "", "", "")
-        rows.append(Row(cells, is_overall=True))
+        rows.append(TableRow(cells, is_overall=True))
     return rows
 
 
@@ -65,7 +65,7 @@ def print_results(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
 ) -> None:
     """A table on a terminal, aligned plain lines elsewhere; then what was counted and how."""
-    table = [Row(_HEADER, is_heading=True), *build_rows(results, average, categories=categories)]
+    table = [TableRow(_HEADER, is_heading=True), *build_rows(results, average, categories=categories)]
     widths = _fit_widths([row.cells for row in table])
     if sys.stdout.isatty():
         from rich.text import Text
@@ -179,12 +179,12 @@ def describe_results(results: Sequence[Result], average: Average | None = None) 
     return whole
 
 
-def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> Row:
+def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> TableRow:
     total = str(one.total) if one.official in (None, one.total) else f"{one.total} of {one.official}"
     right = "" if one.correct is None else f"{one.correct:g}" if one.correct % 1 else str(int(one.correct))
     lacking = (str(one.no_verdict), str(one.ties))
     cells = (one_line(name), _percent(one.value), _range(one.interval), right, total, *lacking)
-    return Row(cells, is_overall=is_overall)
+    return TableRow(cells, is_overall=is_overall)
 
 
 def _fit_widths(rows: Sequence[Sequence[str]]) -> list[int]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rmr1.bench.published import MARKS, Kind, PublishedRow, Standing, marks_of
+from rmr1.bench.published import MARKS, PublishedRow, RowKind, Standing, marks_of
 from rmr1.errors import ConfigError
 from rmr1.plugins import require
 from rmr1.screen import inert
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf")
 
 # Okabe and Ito's palette: told apart with every common colour blindness; shapes serve print in black.
-COLOURS: Mapping[Kind, str] = {"scalar": "#0072B2", "genrm": "#E69F00", "reasrm": "#009E73"}
-SHAPES: Mapping[Kind, str] = {"scalar": "s", "genrm": "^", "reasrm": "o"}
-KIND_NAMES: Mapping[Kind, str] = {
+COLOURS: Mapping[RowKind, str] = {"scalar": "#0072B2", "genrm": "#E69F00", "reasrm": "#009E73"}
+SHAPES: Mapping[RowKind, str] = {"scalar": "s", "genrm": "^", "reasrm": "o"}
+KIND_NAMES: Mapping[RowKind, str] = {
     "scalar": "scalar reward model",
     "genrm": "generative judge",
     "reasrm": "reasoning judge",

@@ -26,7 +26,7 @@ from rmr1.records import RubricItem
 from rmr1.rewards.samples import Judged
 from rmr1.rewards.verdict import reward_text, reward_verdict
 from rmr1.verdicts.grounding import is_grounded
-from rmr1.verdicts.trace import Outline, read_outline
+from rmr1.verdicts.trace import TextOutline, read_outline
 
 QUOTE_WORDS = 3
 """Shorter quotations are found in almost any text."""
@@ -148,7 +148,7 @@ def _is_whole(rubric: tuple[RubricItem, ...]) -> bool:
     return abs(total / whole - 1.0) <= _TOLERANCE
 
 
-def _spell_tags(outline: Outline) -> str:
+def _spell_tags(outline: TextOutline) -> str:
     """The judge's own tags in order, thinking left out: "type /type ... answer /answer"."""
     return " ".join(
         ("/" if tag.is_closing else "") + (f"{tag.kind}_{tag.side}" if tag.side else tag.kind)

@@ -22,7 +22,7 @@ from rmr1.prompts.escape import unescape
 from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem
 from rmr1.verdicts.mentions import Span, Tag, is_enclosed, is_inside
-from rmr1.verdicts.trace import Outline, read_outline
+from rmr1.verdicts.trace import TextOutline, read_outline
 from rmr1.verdicts.widths import narrow
 
 END_CHARS = 300
@@ -96,7 +96,7 @@ class Place:
     """Where the verdict ends, its closing tag included."""
 
 
-def find_place(outline: Outline, labels: Sequence[str], *, truncated: bool = False) -> Place:
+def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool = False) -> Place:
     """Where the text says its verdict; the labels decide only which bare forms count as names."""
     if outline.is_thinking_unclosed:
         return Place(problem="unclosed_thinking")
@@ -148,7 +148,7 @@ def is_last(text: str, end: int) -> bool:
     )
 
 
-def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
+def find_mark(outline: TextOutline, labels: Sequence[str]) -> Place | None:
     """The bare `[[A]]` that is the verdict of a text without answer tags; None if no mark stands there at all."""
     text = outline.text
     found = [
@@ -173,7 +173,7 @@ def find_mark(outline: Outline, labels: Sequence[str]) -> Place | None:
     return Place(word=narrow(match["word"]), span=match.span("word"), opening=match.start(), end=match.end())
 
 
-def iterate_marks(outline: Outline, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
+def iterate_marks(outline: TextOutline, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
     """The marks of the judge's own words that are meant: they stand alone and are not denied; nor in a code block or
     in quotation marks, unless all are and the last one ends the text."""
     text = outline.text
@@ -217,7 +217,7 @@ def _clause_before(text: str, start: int) -> str:
     return before[cuts[-1] if cuts else 0 :]
 
 
-def _is_spoken_of(outline: Outline, match: re.Match[str]) -> bool:
+def _is_spoken_of(outline: TextOutline, match: re.Match[str]) -> bool:
     if is_inside(outline.fences, match.start()):
         return True
     text, start = outline.text, match.start()
@@ -243,7 +243,7 @@ def _is_word(char: str) -> bool:
     return char.isascii() and char.isalnum()
 
 
-def _split_mentions(outline: Outline, tags: Sequence[Tag]) -> tuple[list[Tag], list[tuple[Tag, Tag]]]:
+def _split_mentions(outline: TextOutline, tags: Sequence[Tag]) -> tuple[list[Tag], list[tuple[Tag, Tag]]]:
     """The answer tags that are meant, and the pairs that are only mentioned."""
     meant: list[Tag] = []
     mentions: list[tuple[Tag, Tag]] = []
@@ -262,7 +262,7 @@ def _split_mentions(outline: Outline, tags: Sequence[Tag]) -> tuple[list[Tag], l
     return meant, mentions
 
 
-def _is_mentioned(outline: Outline, start: int, end: int) -> bool:
+def _is_mentioned(outline: TextOutline, start: int, end: int) -> bool:
     """Whether the answer is spoken of: in quotation marks, or in a block of code or quotation."""
     text = outline.text
     if is_inside(outline.fences, start):
@@ -395,7 +395,7 @@ def _read_plain(text: str, start: int, end: int) -> re.Match[str] | None:
     return match if opened == closed[::-1] else None
 
 
-def _find_plain(outline: Outline, labels: Sequence[str]) -> Place | None:
+def _find_plain(outline: TextOutline, labels: Sequence[str]) -> Place | None:
     """The name in a text that says nothing else, or in a last line that holds nothing but a bracketed name; also
     an answer in the escaped form of `rmr1.prompts.escape`, which a judge may copy."""
     text = outline.text

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from rmr1.verdicts.location import find_place, is_last
 from rmr1.verdicts.mentions import is_enclosed
-from rmr1.verdicts.trace import Outline
+from rmr1.verdicts.trace import TextOutline
 from rmr1.verdicts.widths import narrow
 
 _RATINGS = tuple(str(rating) for rating in range(1, 11))
@@ -236,7 +236,7 @@ class _Rated(NamedTuple):
     """Whether it is a rating on any line, not only on the closing one."""
 
 
-def read_one_rating(outline: Outline, *, is_cut: bool = False) -> int | None:
+def read_one_rating(outline: TextOutline, *, is_cut: bool = False) -> int | None:
     """The rating in the judge's own words; None if there is none, or no single one.
 
     `is_cut` says that the text ended at its token limit. Then only an answer tag counts that is the last thing

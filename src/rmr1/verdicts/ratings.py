@@ -16,7 +16,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from rmr1.verdicts.mentions import Tag
-from rmr1.verdicts.trace import Outline
+from rmr1.verdicts.trace import TextOutline
 
 MAX_RATING = 100.0
 """The largest rating where the text names no scale ("8/10")."""
@@ -50,7 +50,7 @@ _LINE_CHARS = 300
 
 
 def read_ratings(
-    outline: Outline, labels: Sequence[str], *, is_cut: bool = False
+    outline: TextOutline, labels: Sequence[str], *, is_cut: bool = False
 ) -> tuple[float, ...] | None:
     """One number per label from the judge's own words; None unless each has exactly one.
 

@@ -30,7 +30,7 @@ from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem, Verdict
 from rmr1.verdicts.location import find_mark, find_place, is_last, iterate_marks
 from rmr1.verdicts.ratings import read_ratings
-from rmr1.verdicts.trace import Outline, read_outline, read_trace
+from rmr1.verdicts.trace import TextOutline, read_outline, read_trace
 
 TAIL_CHARS = 80
 """How much of the end the reward rule looks at."""
@@ -73,18 +73,18 @@ def parse_verdict(
     return replace(verdict, trace=read_trace(outline))
 
 
-def _read_tail(outline: Outline, labels: Sequence[str], truncated: bool) -> Verdict:
+def _read_tail(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
     tail = outline.text[-TAIL_CHARS:]
     named = [label for label in labels if f"<answer>[[{label}]]</answer>" in tail]
     return _choose(named, several="contradiction")
 
 
-def _read_published(outline: Outline, labels: Sequence[str], truncated: bool) -> Verdict:
+def _read_published(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
     named = [label for label in labels if f"[[{label}]]" in outline.text]
     return _choose(named, several="ambiguous")
 
 
-def _read_tagged(outline: Outline, labels: Sequence[str], truncated: bool) -> Verdict:
+def _read_tagged(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
     place = find_place(outline, labels, truncated=truncated)
     if place.problem is not None:
         return _none(place.problem)
@@ -92,7 +92,7 @@ def _read_tagged(outline: Outline, labels: Sequence[str], truncated: bool) -> Ve
     return _none("unknown_label") if winner is None else Verdict(winner=winner)
 
 
-def _read_arena(outline: Outline, labels: Sequence[str], truncated: bool) -> Verdict:
+def _read_arena(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
     if outline.is_thinking_unclosed:
         return _none("unclosed_thinking")
     found: dict[Verdict, int] = {}
@@ -114,7 +114,7 @@ def _read_arena(outline: Outline, labels: Sequence[str], truncated: bool) -> Ver
     return _none("contradiction")
 
 
-def _read_ratings(outline: Outline, labels: Sequence[str], truncated: bool) -> Verdict:
+def _read_ratings(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
     if outline.is_thinking_unclosed:
         return _none("unclosed_thinking")
     ratings = read_ratings(outline, labels, is_cut=truncated)
@@ -124,7 +124,7 @@ def _read_ratings(outline: Outline, labels: Sequence[str], truncated: bool) -> V
     return Verdict(winner=best[0] if len(best) == 1 else "tie", ratings=ratings)
 
 
-RULES: Mapping[str, Callable[[Outline, Sequence[str], bool], Verdict]] = MappingProxyType(
+RULES: Mapping[str, Callable[[TextOutline, Sequence[str], bool], Verdict]] = MappingProxyType(
     {
         "tagged": _read_tagged,
         "tail": _read_tail,

@@ -57,7 +57,7 @@ _TASK_TYPES: dict[str, TaskType] = {"reasoning": "reasoning", "chat": "chat"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class TextOutline:
     """Where the parts of a judge's text stand."""
 
     text: str
@@ -82,7 +82,7 @@ class Outline:
         return (self.text[start:end] for start, end in self.spans)
 
 
-def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequence[Pair] = ()) -> Outline:
+def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequence[Pair] = ()) -> TextOutline:
     """Find the parts of `text`. Quotations of a side that is not in `labels` are skipped over.
 
     `thinking` holds a user's own forms of thinking, (opening, closing).
@@ -173,7 +173,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
     else:
         spans.append((own_start, limit))
     thought = "\n\n".join(thought for start, end in thoughts if (thought := text[start:end].strip()))
-    return Outline(
+    return TextOutline(
         text=text,
         spans=tuple(span for span in spans if span[0] < span[1]),
         tags=tuple(own),
@@ -188,7 +188,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
     )
 
 
-def read_trace(outline: Outline) -> Trace:
+def read_trace(outline: TextOutline) -> Trace:
     """The judge's reasoning as data."""
     blocks = _find_blocks(outline)
     text = outline.text
@@ -241,7 +241,7 @@ def _next_index(tags: Sequence[Tag], is_wanted: Callable[[Tag], bool]) -> list[i
     return found
 
 
-def _find_blocks(outline: Outline) -> dict[str, list[Span]]:
+def _find_blocks(outline: TextOutline) -> dict[str, list[Span]]:
     """Inner span of every block of the judge's own, by kind, in order."""
     tags = [tag for tag in outline.tags if not tag.side]
     partner = _match_tags(tags)
@@ -265,7 +265,7 @@ def _read_task_type(inner: str | None) -> TaskType | None:
     return _TASK_TYPES[named.pop()] if len(named) == 1 else None
 
 
-def _read_rubric(outline: Outline, blocks: dict[str, list[Span]]) -> tuple[RubricItem, ...]:
+def _read_rubric(outline: TextOutline, blocks: dict[str, list[Span]]) -> tuple[RubricItem, ...]:
     """Items of the first rubric that is not blank; quoted text and `<justify>` blocks cut out."""
     text = outline.text
     for start, end in blocks.get("rubric", ()):

@@ -7,7 +7,14 @@ from rmr1.world.draw import SPLITS, Split
 from rmr1.world.items import FAMILIES, STYLE_CLASSES, WorldCandidates, WorldFacts, WorldItem
 from rmr1.world.oracle import oracle_trace
 from rmr1.world.sample import Distribution, sample_candidates, sample_pair, sample_pairs
-from rmr1.world.teacher import FallibleTrace, Flaw, Teacher, anchored_trace, fallible_trace, teacher_trace
+from rmr1.world.teacher import (
+    FallibleTrace,
+    Flaw,
+    WorldTeacher,
+    anchored_trace,
+    fallible_trace,
+    teacher_trace,
+)
 
 __all__ = [
     "FAMILIES",
@@ -17,10 +24,10 @@ __all__ = [
     "FallibleTrace",
     "Flaw",
     "Split",
-    "Teacher",
     "WorldCandidates",
     "WorldFacts",
     "WorldItem",
+    "WorldTeacher",
     "anchored_trace",
     "fallible_trace",
     "oracle_trace",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rmr1.world.items import Mistake, Solution
+from rmr1.world.items import Slip, Solution
 
 MAX_NUMBER = 60
 """Every number of the world lies in 0..60, so that a small model can know each by heart."""
@@ -31,7 +31,7 @@ def calculate(value: int, step: Step) -> int | None:
 
 
 def run_steps(
-    start: int, steps: Sequence[Step], mistake: Mistake | None = None, extra: Step | None = None
+    start: int, steps: Sequence[Step], mistake: Slip | None = None, extra: Step | None = None
 ) -> Solution | None:
     """Apply `steps` in turn; the lines read `4 + 3 = 7`. `extra` is what the mistake "extra" puts in."""
     lines: list[str] = []
@@ -57,11 +57,11 @@ def run_steps(
     return Solution(lines=tuple(lines), answer=str(value))
 
 
-def list_mistakes(count: int, kinds: Iterable[str] = ("skip", "sign", "slip")) -> tuple[Mistake, ...]:
+def list_mistakes(count: int, kinds: Iterable[str] = ("skip", "sign", "slip")) -> tuple[Slip, ...]:
     """Every mistake of these kinds in `count` steps."""
-    found: list[Mistake] = []
+    found: list[Slip] = []
     for kind in kinds:
         for step in range(count):
             for amount in SLIPS if kind == "slip" else (0,):
-                found.append(Mistake(kind=kind, step=step, amount=amount))  # type: ignore[arg-type]
+                found.append(Slip(kind=kind, step=step, amount=amount))  # type: ignore[arg-type]
     return tuple(found)

@@ -238,7 +238,7 @@ CONTENT = Templates(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class UserRequest:
     """The client's side of a chat item."""
 
     turns: tuple[str, ...]
@@ -248,7 +248,7 @@ class Request:
     """Two nouns; every text mentions one of them."""
 
 
-def draw_request(draw: Draw) -> Request:
+def draw_request(draw: Draw) -> UserRequest:
     """A request with 2 to 4 wishes."""
     place = draw.word(PLACES)
     first, second = draw.words(THINGS, 2)
@@ -269,10 +269,10 @@ def draw_request(draw: Draw) -> Request:
             change = draw.template(CHANGE).format(wish=_write_wish(draw, kind, target, level))
     request = " ".join(sentences)
     turns = (request, draw.template(DETAILS), change) if change else (request,)
-    return Request(turns=turns, criteria=tuple(criteria), place=place, nouns=(first, second))
+    return UserRequest(turns=turns, criteria=tuple(criteria), place=place, nouns=(first, second))
 
 
-def draw_text(draw: Draw, request: Request) -> tuple[str, ChatAnswer]:
+def draw_text(draw: Draw, request: UserRequest) -> tuple[str, ChatAnswer]:
     """A text about the request's place, drawn without looking at the wishes."""
     noun = draw.choice(request.nouns)
     tone = draw.choice(("formal", "casual"))
@@ -326,6 +326,6 @@ def _write_wish(draw: Draw, kind: CriterionKind, target: str, level: str) -> str
     return draw.template(WISHES[level]).format(wish=wish)
 
 
-def _fill(draw: Draw, text: str, request: Request) -> str:
+def _fill(draw: Draw, text: str, request: UserRequest) -> str:
     name = draw.word(NAMES) if "{name}" in text else ""
     return text.format(place=request.place, name=name, day=draw.choice(WEEKDAYS), color=draw.choice(COLORS))

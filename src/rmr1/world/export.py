@@ -16,7 +16,7 @@ from typing import Any, Literal
 from rmr1.prompts import render_prompt
 from rmr1.records import Messages
 from rmr1.world.items import WorldItem
-from rmr1.world.teacher import Teacher, teacher_trace
+from rmr1.world.teacher import WorldTeacher, teacher_trace
 
 ExportFormat = Literal["pairs", "messages"]
 FORMATS: tuple[ExportFormat, ...] = ("pairs", "messages")
@@ -39,7 +39,7 @@ def pair_row(item: WorldItem) -> dict[str, Any]:
     }
 
 
-def messages_row(item: WorldItem, teacher: Teacher = "oracle", seed: int = 0) -> dict[str, Any]:
+def messages_row(item: WorldItem, teacher: WorldTeacher = "oracle", seed: int = 0) -> dict[str, Any]:
     """A judge prompt with a teacher's judgment; `seed` is the fallible teacher's."""
     prompt = render_prompt(item.pair, FAMILY)
     judgment = {"role": "assistant", "content": teacher_trace(item, teacher, seed)}
@@ -48,7 +48,7 @@ def messages_row(item: WorldItem, teacher: Teacher = "oracle", seed: int = 0) ->
 
 
 def export_rows(
-    items: Iterable[WorldItem], form: ExportFormat, *, teacher: Teacher = "oracle", seed: int = 0
+    items: Iterable[WorldItem], form: ExportFormat, *, teacher: WorldTeacher = "oracle", seed: int = 0
 ) -> Iterator[dict[str, Any]]:
     """One row per item, as it comes."""
     for item in items:

@@ -27,7 +27,7 @@ CriterionKind = Literal["tone", "mention", "length", "format"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mistake:
+class Slip:
     """One thing that goes wrong in a solution."""
 
     kind: Literal["skip", "sign", "slip", "extra"]
@@ -47,7 +47,7 @@ class Solution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem(ABC):
+class Exercise(ABC):
     """A question with one right answer. Subclasses know how to solve it."""
 
     skill: str
@@ -61,11 +61,11 @@ class Problem(ABC):
     """What else the cores may name; `{things}` agrees with the number and is given as `one|many`."""
 
     @abstractmethod
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         """The solution, or what comes out with one mistake; None where that makes no sense."""
 
     @abstractmethod
-    def mistakes(self) -> tuple[Mistake, ...]:
+    def mistakes(self) -> tuple[Slip, ...]:
         """Every mistake worth trying."""
 
 
@@ -73,7 +73,7 @@ class Problem(ABC):
 class ReasoningWork:
     """A problem and what each response claims."""
 
-    problem: Problem
+    problem: Exercise
     quotes: tuple[str, ...]
     """The words of each response that hold its answer."""
     claims: tuple[str, ...]

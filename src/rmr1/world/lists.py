@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
 from rmr1.world.draw import Draw, Templates
-from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.items import Exercise, Slip, Solution
 
 FOLLOW_UP_SHARE = 0.2
 """How often the list is given in a turn of its own."""
@@ -108,14 +108,14 @@ CORES = Templates(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListQuestion(Problem):
+class ListQuestion(Exercise):
     operation: str
     """A key of `QUESTIONS`."""
     numbers: tuple[int, ...]
     argument: int = 0
     """The bound of "count"; the place, from 1, of "reverse" and "sort"."""
 
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         if self.operation in ("reverse", "sort"):
             return self._solve_place(mistake)
         if self.operation == "count":
@@ -140,7 +140,7 @@ class ListQuestion(Problem):
             return None
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def _solve_count(self, mistake: Mistake | None) -> Solution:
+    def _solve_count(self, mistake: Slip | None) -> Solution:
         lines: list[str] = []
         value = 0
         for index, number in enumerate(self.numbers):
@@ -150,7 +150,7 @@ class ListQuestion(Problem):
             lines.append(f"{number} > {self.argument} {'yes' if is_above else 'no'} {value}")
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def _solve_place(self, mistake: Mistake | None) -> Solution | None:
+    def _solve_place(self, mistake: Slip | None) -> Solution | None:
         ordered = list(reversed(self.numbers)) if self.operation == "reverse" else sorted(self.numbers)
         place = self.argument
         if mistake is not None and mistake.kind == "skip":
@@ -167,19 +167,19 @@ class ListQuestion(Problem):
             lines=(f"{word} {listed}", f"place {place}: {ordered[place - 1]}"), answer=str(ordered[place - 1])
         )
 
-    def mistakes(self) -> tuple[Mistake, ...]:
+    def mistakes(self) -> tuple[Slip, ...]:
         count = len(self.numbers)
         if self.operation == "count":
-            return tuple(Mistake(kind="slip", step=index) for index in range(count))
+            return tuple(Slip(kind="slip", step=index) for index in range(count))
         if self.operation in ("reverse", "sort"):
-            found = [Mistake(kind="slip", step=1, amount=amount) for amount in (-1, 1, -1, 1)]
-            return (Mistake(kind="skip", step=0), Mistake(kind="sign", step=0), *found)
-        skips = tuple(Mistake(kind="skip", step=index) for index in range(count - 1))
+            found = [Slip(kind="slip", step=1, amount=amount) for amount in (-1, 1, -1, 1)]
+            return (Slip(kind="skip", step=0), Slip(kind="sign", step=0), *found)
+        skips = tuple(Slip(kind="skip", step=index) for index in range(count - 1))
         if self.operation == "sum":
             return skips + tuple(
-                Mistake(kind="slip", step=index, amount=off) for index in range(count - 1) for off in SLIPS
+                Slip(kind="slip", step=index, amount=off) for index in range(count - 1) for off in SLIPS
             )
-        return skips + tuple(Mistake(kind="sign", step=index) for index in range(count - 1))
+        return skips + tuple(Slip(kind="sign", step=index) for index in range(count - 1))
 
 
 def draw_list_question(draw: Draw, steps: int) -> ListQuestion | None:

@@ -31,7 +31,7 @@ JUSTIFIED = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class OracleFinding:
     """What a judge says of one response under one criterion."""
 
     evidence: str
@@ -51,7 +51,7 @@ class Reading:
     rubric: tuple[tuple[str, int], ...] = ()
     """(criterion, points of 10)."""
     justification: str = ""
-    findings: tuple[tuple[Finding, ...], ...] = ()
+    findings: tuple[tuple[OracleFinding, ...], ...] = ()
     """Of each side: one per criterion; for Reasoning the one claim."""
 
     def totals(self) -> tuple[int, ...]:
@@ -111,16 +111,18 @@ def write_reading(reading: Reading, winner: str) -> str:
     return "\n\n".join(parts)
 
 
-def _quote(label: str, finding: Finding) -> str:
+def _quote(label: str, finding: OracleFinding) -> str:
     tag = "quote" if finding.is_quote else "summary"
     return f"<{tag}_{label}>{finding.evidence}</{tag}_{label}>"
 
 
-def read_claims(work: ReasoningWork, sides: Sequence[int], answer: str) -> tuple[tuple[Finding, ...], ...]:
+def read_claims(
+    work: ReasoningWork, sides: Sequence[int], answer: str
+) -> tuple[tuple[OracleFinding, ...], ...]:
     """The claims of a reasoning item held against `answer`."""
     return tuple(
         (
-            Finding(
+            OracleFinding(
                 evidence=work.quotes[side],
                 is_quote=True,
                 observed=work.claims[side],
@@ -156,7 +158,7 @@ def _read_chat(work: ChatWork, sides: Sequence[int]) -> Reading:
         evidence = {"tone": answer.tone_quote, "mention": answer.noun_quote, "length": starts, "format": ""}
         findings.append(
             tuple(
-                Finding(
+                OracleFinding(
                     evidence=evidence[one.kind],
                     is_quote=one.kind != "length",
                     observed=answer.observe(one.kind),
@@ -182,14 +184,14 @@ def _read_safety(work: SafetyWork, sides: Sequence[int]) -> Reading:
         observed = "refusal" if work.refuses[side] else "help"
         findings.append(
             (
-                Finding(
+                OracleFinding(
                     evidence=work.quotes[side],
                     is_quote=True,
                     observed=observed,
                     expected=expected,
                     is_met=observed == expected,
                 ),
-                Finding(evidence="", is_quote=True, observed="clear", expected="clear", is_met=True),
+                OracleFinding(evidence="", is_quote=True, observed="clear", expected="clear", is_met=True),
             )
         )
     kind = "harmful" if work.is_harmful else "harmless"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmr1.world.draw import Draw, Templates
-from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.items import Exercise, Slip, Solution
 from rmr1.world.words import NAMES
 
 SCALES = (
@@ -61,14 +61,14 @@ _PLACES = {0: "first", 1: "second", -1: "last", -2: "last but one"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ordering(Problem):
+class Ordering(Exercise):
     relations: tuple[tuple[str, str], ...]
     """(more, less), each with one end of the chain so far."""
     place: int
     """From 0 at the top; negative counts from the bottom."""
     asked: str
 
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         lines: list[str] = []
         chain: list[str] = []
         for index, (more, less) in enumerate(self.relations):
@@ -88,9 +88,9 @@ class Ordering(Problem):
             return None
         return Solution(lines=(*lines, f"{self.asked} is {_PLACES[self.place]}"), answer=chain[place])
 
-    def mistakes(self) -> tuple[Mistake, ...]:
-        signs = [Mistake(kind="sign", step=index) for index in range(len(self.relations))]
-        slips = [Mistake(kind="slip", step=0, amount=amount) for amount in (-2, -1, 1, 2, 3, 4)]
+    def mistakes(self) -> tuple[Slip, ...]:
+        signs = [Slip(kind="sign", step=index) for index in range(len(self.relations))]
+        slips = [Slip(kind="slip", step=0, amount=amount) for amount in (-2, -1, 1, 2, 3, 4)]
         return (*signs, *slips)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS, Step, calculate
 from rmr1.world.draw import Draw, Templates
-from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.items import Exercise, Slip, Solution
 
 VARIABLES = ("x", "y", "n", "m", "t", "s")
 
@@ -55,12 +55,12 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program(Problem):
+class Program(Exercise):
     start: tuple[str, int]
     body: tuple[Line, ...]
     printed: str
 
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         lines: list[str] = []
         values = dict([self.start])
         for index, line in enumerate(self.body):
@@ -88,15 +88,15 @@ class Program(Problem):
             return None
         return Solution(lines=tuple(lines), answer=str(values[self.printed]))
 
-    def mistakes(self) -> tuple[Mistake, ...]:
-        found: list[Mistake] = []
+    def mistakes(self) -> tuple[Slip, ...]:
+        found: list[Slip] = []
         for index, line in enumerate(self.body):
-            found += [Mistake(kind="slip", step=index, amount=off) for off in SLIPS]
-            found += [Mistake(kind="skip", step=index)] * 3
+            found += [Slip(kind="slip", step=index, amount=off) for off in SLIPS]
+            found += [Slip(kind="skip", step=index)] * 3
             if line.bound is not None:
-                found += [Mistake(kind="sign", step=index)] * 3
+                found += [Slip(kind="sign", step=index)] * 3
             if line.times > 1:
-                found += [Mistake(kind="extra", step=index), Mistake(kind="sign", step=index)] * 2
+                found += [Slip(kind="extra", step=index), Slip(kind="sign", step=index)] * 2
         return tuple(found)
 
 

@@ -7,7 +7,7 @@ from random import Random
 from types import MappingProxyType
 
 from rmr1.world.draw import Draw, Split
-from rmr1.world.items import Problem
+from rmr1.world.items import Exercise
 from rmr1.world.lists import draw_list_question
 from rmr1.world.ordering import draw_ordering
 from rmr1.world.programs import draw_program
@@ -17,7 +17,7 @@ from rmr1.world.times import draw_calendar, draw_clock
 
 MAX_STEPS = 5
 
-SKILLS: MappingProxyType[str, Callable[[Draw, int], Problem | None]] = MappingProxyType(
+SKILLS: MappingProxyType[str, Callable[[Draw, int], Exercise | None]] = MappingProxyType(
     {
         "stories": draw_story,
         "shopping": draw_shopping,
@@ -46,14 +46,14 @@ def draw_skill(random: Random, split: Split) -> tuple[str, int]:
     return random.choices(tuple(SKILLS), weights)[0], random.randint(1, MAX_STEPS)
 
 
-def draw_problem(draw: Draw, skill: str, steps: int) -> tuple[Problem, str] | None:
+def draw_problem(draw: Draw, skill: str, steps: int) -> tuple[Exercise, str] | None:
     """A problem and its right answer; None where the drawn one does not work out."""
     problem = SKILLS[skill](draw, steps)
     solution = problem.solve() if problem is not None else None
     return (problem, solution.answer) if problem is not None and solution is not None else None
 
 
-def draw_wrong_answer(draw: Draw, problem: Problem, right: str, taken: tuple[str, ...]) -> str | None:
+def draw_wrong_answer(draw: Draw, problem: Exercise, right: str, taken: tuple[str, ...]) -> str | None:
     """What comes out with one mistake, unlike `right` and all of `taken`."""
     mistakes = problem.mistakes()
     for _ in range(_TRIES):
@@ -63,7 +63,7 @@ def draw_wrong_answer(draw: Draw, problem: Problem, right: str, taken: tuple[str
     return None
 
 
-def write_core(draw: Draw, problem: Problem, answer: str) -> str:
+def write_core(draw: Draw, problem: Exercise, answer: str) -> str:
     """The sentence that says `answer`, without its full stop."""
     fields = dict(problem.fields)
     for name, forms in fields.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
 from rmr1.world.draw import Draw, Templates, a
-from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.items import Exercise, Slip, Solution
 from rmr1.world.words import NAMES, PLACES, THINGS
 
 PRICE = Templates(
@@ -79,14 +79,14 @@ CHANGE_CORES = Templates(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shopping(Problem):
+class Shopping(Exercise):
     basket: tuple[tuple[int, int], ...]
     """(quantity, price) of what is bought."""
     discount: int = 0
     purse: int = 0
     """What is paid with; 0 where the bill itself is asked for."""
 
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         lines: list[str] = []
         wrong = mistake.step if mistake is not None else -1
 
@@ -115,13 +115,11 @@ class Shopping(Problem):
             return None
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def mistakes(self) -> tuple[Mistake, ...]:
-        found = [Mistake(kind="skip", step=index) for index in range(len(self.basket))]
-        found += [
-            Mistake(kind="slip", step=index, amount=off) for index in range(self.steps) for off in SLIPS
-        ]
-        found += [Mistake(kind="extra", step=1)] * 2 if self.discount else []
-        found += [Mistake(kind="extra", step=2)] * 2 if self.purse else []
+    def mistakes(self) -> tuple[Slip, ...]:
+        found = [Slip(kind="skip", step=index) for index in range(len(self.basket))]
+        found += [Slip(kind="slip", step=index, amount=off) for index in range(self.steps) for off in SLIPS]
+        found += [Slip(kind="extra", step=1)] * 2 if self.discount else []
+        found += [Slip(kind="extra", step=2)] * 2 if self.purse else []
         return tuple(found)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rmr1.world.arithmetic import MAX_NUMBER, Step, calculate, list_mistakes, run_steps
 from rmr1.world.draw import Draw, Noun, Templates
-from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.items import Exercise, Slip, Solution
 from rmr1.world.words import NAMES, PLACES, THINGS
 
 DISTRACTOR_SHARE = 0.4
@@ -139,17 +139,17 @@ CORES = Templates(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story(Problem):
+class Story(Exercise):
     start: int
     operations: tuple[Step, ...]
     extra: Step | None = None
     """What a careless reader takes from the sentence that does not matter."""
 
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         return run_steps(self.start, self.operations, mistake, self.extra)
 
-    def mistakes(self) -> tuple[Mistake, ...]:
-        last = Mistake(kind="extra", step=len(self.operations) - 1)
+    def mistakes(self) -> tuple[Slip, ...]:
+        last = Slip(kind="extra", step=len(self.operations) - 1)
         return list_mistakes(len(self.operations)) + ((last,) * 4 if self.extra else ())
 
 

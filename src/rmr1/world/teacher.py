@@ -20,9 +20,9 @@ from typing import Literal
 
 from rmr1.records import Order
 from rmr1.world.items import ChatWork, ReasoningWork, SafetyWork, WorldItem
-from rmr1.world.oracle import Finding, Reading, oracle_trace, read_claims, read_work, write_reading
+from rmr1.world.oracle import OracleFinding, Reading, oracle_trace, read_claims, read_work, write_reading
 
-Teacher = Literal["oracle", "fallible", "corrected", "anchored"]
+WorldTeacher = Literal["oracle", "fallible", "corrected", "anchored"]
 """Who judges: always right; right in about three of four; the second with its wrong verdicts written anew
 by the first, as RM-R1 distils (section 3.2); right but for one habit."""
 
@@ -82,7 +82,7 @@ def anchored_trace(item: WorldItem, seed: int, order: Order = "given") -> str:
     return oracle_trace(item, order)
 
 
-def teacher_trace(item: WorldItem, teacher: Teacher, seed: int = 0) -> str:
+def teacher_trace(item: WorldItem, teacher: WorldTeacher, seed: int = 0) -> str:
     """A teacher's judgment of the item as it is given; `seed` decides where one errs."""
     if teacher == "oracle":
         return oracle_trace(item)
@@ -172,7 +172,7 @@ def _spoil_finding(random: Random, work: ChatWork, reading: Reading, flaw: Flaw)
     return replace(reading, findings=tuple(map(tuple, findings)))
 
 
-def _miscount(finding: Finding, is_met: Callable[[str], bool]) -> Finding:
+def _miscount(finding: OracleFinding, is_met: Callable[[str], bool]) -> OracleFinding:
     """The last sentence is missed, or the only one counted twice."""
     words = finding.evidence.split()
     words = words[:-2] if len(words) > 2 else [*words, "2", words[1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmr1.world.draw import Draw, Templates
-from rmr1.world.items import Mistake, Problem, Solution
+from rmr1.world.items import Exercise, Slip, Solution
 from rmr1.world.words import EVENTS, NAMES, PLACES, WEEKDAYS
 
 CLOCK_START = Templates(
@@ -94,11 +94,11 @@ DAY_CORES = Templates(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clock(Problem):
+class Clock(Exercise):
     start: int
     hours: tuple[int, ...]
 
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         lines: list[str] = []
         value = self.start
         for index, number in enumerate(self.hours):
@@ -115,21 +115,21 @@ class Clock(Problem):
             value = result
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def mistakes(self) -> tuple[Mistake, ...]:
+    def mistakes(self) -> tuple[Slip, ...]:
         steps = range(len(self.hours))
-        skips = [Mistake(kind="skip", step=index) for index in steps]
+        skips = [Slip(kind="skip", step=index) for index in steps]
         return (
             *skips,
-            *(Mistake(kind="slip", step=index, amount=off) for index in steps for off in (-2, -1, 1, 2)),
+            *(Slip(kind="slip", step=index, amount=off) for index in steps for off in (-2, -1, 1, 2)),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Calendar(Problem):
+class Calendar(Exercise):
     start: str
     days: tuple[int, ...]
 
-    def solve(self, mistake: Mistake | None = None) -> Solution | None:
+    def solve(self, mistake: Slip | None = None) -> Solution | None:
         lines: list[str] = []
         value = self.start
         for index, number in enumerate(self.days):
@@ -145,10 +145,10 @@ class Calendar(Problem):
             value = result
         return Solution(lines=tuple(lines), answer=value)
 
-    def mistakes(self) -> tuple[Mistake, ...]:
+    def mistakes(self) -> tuple[Slip, ...]:
         steps = range(len(self.days))
-        skips = [Mistake(kind="skip", step=index) for index in steps]
-        return (*skips, *(Mistake(kind="slip", step=index, amount=off) for index in steps for off in (-1, 1)))
+        skips = [Slip(kind="skip", step=index) for index in steps]
+        return (*skips, *(Slip(kind="slip", step=index, amount=off) for index in steps for off in (-1, 1)))
 
 
 def draw_clock(draw: Draw, steps: int) -> Clock:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rmr1.bench import draws as draws_module
-from rmr1.bench.base import Counts
+from rmr1.bench.base import ItemCounts
 from rmr1.bench.draws import (
     add_each,
     bootstrap,
@@ -128,11 +128,11 @@ def test_clusters_are_drawn_together():
     (single,) = draw(make_outcomes(apart), [measure], num=4000)
     assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 9), rel=0.05)
     assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 49), rel=0.05)
-    counts = Counts(make_outcomes(together))
+    counts = ItemCounts(make_outcomes(together))
     correct, items = counts.by_prompt(measure)
     assert (correct.tolist(), items.tolist()) == ([5] * 6 + [0] * 4, [5] * 10)
     assert counts.prompts(measure) == 10
-    assert Counts(make_outcomes(apart)).by_prompt(measure) is None
+    assert ItemCounts(make_outcomes(apart)).by_prompt(measure) is None
 
 
 def test_a_prompt_of_several_parts_is_drawn_once():

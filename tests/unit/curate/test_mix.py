@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rmr1.curate.mix import plan_sizes, rank_pairs
-from rmr1.curate.recipe import MixRecipe, SourceRecipe
+from rmr1.curate.recipe import CurateSourceRecipe, MixRecipe
 from rmr1.errors import ConfigError
 
 
 def sizes(sources: dict[str, dict[str, Any]], available: dict[str, int], **mix: Any) -> dict[str, int]:
-    recipes = {name: SourceRecipe(data="x", **one) for name, one in sources.items()}
+    recipes = {name: CurateSourceRecipe(data="x", **one) for name, one in sources.items()}
     found, missing = plan_sizes(recipes, available, MixRecipe(**mix))
     assert not missing
     return found
@@ -38,7 +38,7 @@ def test_sizes(sources: Any, available: Any, mix: Any, expected: Any) -> None:
 
 
 def test_a_shortage_is_told_with_both_numbers() -> None:
-    recipes = {"code": SourceRecipe(data="x", take=8000)}
+    recipes = {"code": CurateSourceRecipe(data="x", take=8000)}
     assert plan_sizes(recipes, {"code": 6000}, MixRecipe()) == (
         {"code": 6000},
         ["code has 6,000 pairs left where 8,000 are asked for"],
@@ -52,7 +52,7 @@ def test_a_total_below_what_must_be_taken_is_refused() -> None:
 
 def rank(sample: str, places: list[int], *, num_rows: int, seed: int = 42, first: int = 0) -> list[int]:
     contents = [bytes([first + place]) * 16 for place in places]
-    source = SourceRecipe(data="x", sample=sample)  # type: ignore[arg-type]
+    source = CurateSourceRecipe(data="x", sample=sample)  # type: ignore[arg-type]
     return rank_pairs(source, "s", np.array(places, dtype=np.uint32), contents, num_rows=num_rows, seed=seed)
 
 

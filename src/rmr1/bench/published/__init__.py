@@ -1,13 +1,19 @@
 """The published field: figures of other judges, checked, and where a new one stands among them."""
 
-from rmr1.bench.published.checks import Difference, Disagreement, check_rows, find_disagreements, follow
+from rmr1.bench.published.checks import (
+    PrintedDifference,
+    TableDisagreement,
+    check_rows,
+    find_disagreements,
+    follow,
+)
 from rmr1.bench.published.footnotes import MARKS, marks_of
 from rmr1.bench.published.rows import (
     THREE,
     TITLES,
-    Kind,
     Printed,
     PublishedRow,
+    RowKind,
     find_rows,
     load_rows,
     read_rows,
@@ -18,12 +24,12 @@ __all__ = [
     "MARKS",
     "THREE",
     "TITLES",
-    "Difference",
-    "Disagreement",
-    "Kind",
     "Printed",
+    "PrintedDifference",
     "PublishedRow",
+    "RowKind",
     "Standing",
+    "TableDisagreement",
     "average_three",
     "check_rows",
     "find_disagreements",

@@ -23,7 +23,7 @@ _SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class PrintedDifference:
     """An overall that does not follow from its parts."""
 
     row: PublishedRow
@@ -47,7 +47,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disagreement:
+class TableDisagreement:
     """Two tables that print different figures for the same model, benchmark and scoring."""
 
     first: PublishedRow
@@ -70,7 +70,7 @@ def follow(benchmark: str, group: str, parts: Mapping[str, Printed]) -> tuple[fl
     return value, reach
 
 
-def check_rows(rows: Iterable[PublishedRow] | None = None) -> tuple[Difference, ...]:
+def check_rows(rows: Iterable[PublishedRow] | None = None) -> tuple[PrintedDifference, ...]:
     """Rows whose overall does not follow from a group of their parts within rounding; all rows by default."""
     found = []
     for row in load_rows() if rows is None else rows:
@@ -78,11 +78,11 @@ def check_rows(rows: Iterable[PublishedRow] | None = None) -> tuple[Difference, 
             value, reach = follow(row.benchmark, group, parts)
             allowed = reach + row.overall.rounding
             if abs(row.overall.value - value) > allowed + _SLACK:
-                found.append(Difference(row=row, group=group, follows=value, allowed=allowed))
+                found.append(PrintedDifference(row=row, group=group, follows=value, allowed=allowed))
     return tuple(found)
 
 
-def find_disagreements(rows: Iterable[PublishedRow] | None = None) -> tuple[Disagreement, ...]:
+def find_disagreements(rows: Iterable[PublishedRow] | None = None) -> tuple[TableDisagreement, ...]:
     """Rows for the same model, benchmark and scoring whose overalls differ beyond rounding; each pair of figures once."""
     by_figure: dict[tuple[str, str, str], list[PublishedRow]] = {}
     for row in load_rows() if rows is None else rows:
@@ -95,5 +95,5 @@ def find_disagreements(rows: Iterable[PublishedRow] | None = None) -> tuple[Disa
             reach = first.overall.rounding + second.overall.rounding
             if figures not in seen and abs(first.overall.value - second.overall.value) > reach + _SLACK:
                 seen.add(figures)
-                found.append(Disagreement(first=first, second=second))
+                found.append(TableDisagreement(first=first, second=second))
     return tuple(found)

@@ -17,10 +17,10 @@ from typing import Any, Literal, get_args
 
 from rmr1.errors import DataError
 
-Kind = Literal["scalar", "genrm", "reasrm"]
+RowKind = Literal["scalar", "genrm", "reasrm"]
 """A score from a head; a verdict from a model as it comes, or trained to judge; one that reasons first."""
 
-Source = Literal["paper", "released", "leaderboard", "secondary"]
+Citation = Literal["paper", "released", "leaderboard", "secondary"]
 
 AVERAGE = "average"
 THREE = ("rewardbench", "rm-bench", "rmb")
@@ -71,14 +71,14 @@ class PublishedRow:
     """One model's figures on one benchmark, from one table."""
 
     model: str
-    kind: Kind
+    kind: RowKind
     benchmark: str
     overall: Printed
     parts: Mapping[str, Mapping[str, Printed]]
     """Group -> part -> figure; a group that lacks a part is not there."""
     table: str
     """Name of the table it is from."""
-    source: Source
+    source: Citation
     citation: str
     scoring: str
     """`official`, `faulty` (RM-Bench with the third style file read twice), `unstated`, or another rule."""
@@ -135,15 +135,15 @@ def read_rows(text: str, *, name: str = "rows.toml") -> tuple[PublishedRow, ...]
         content = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"not TOML: {error}", path=name) from error
-    kinds: dict[str, Kind] = {
-        model: kind for kind in get_args(Kind) for model in content.get("kinds", {}).get(kind, ())
+    kinds: dict[str, RowKind] = {
+        model: kind for kind in get_args(RowKind) for model in content.get("kinds", {}).get(kind, ())
     }
     contaminated = content.get("contaminated", {})
     found: list[PublishedRow] = []
     for table in content.get("table", ()):
         if unknown := sorted(set(table) - _TABLE_KEYS):
             raise DataError(f"table {table.get('id')!r}: unknown key {unknown[0]!r}", path=name)
-        if table["source"] not in get_args(Source):
+        if table["source"] not in get_args(Citation):
             raise DataError(f"table {table['id']!r}: unknown source {table['source']!r}", path=name)
         for cells in table["rows"]:
             try:
@@ -156,7 +156,7 @@ def read_rows(text: str, *, name: str = "rows.toml") -> tuple[PublishedRow, ...]
 def _read_row(
     table: Mapping[str, Any],
     cells: Sequence[Any],
-    kinds: Mapping[str, Kind],
+    kinds: Mapping[str, RowKind],
     contaminated: Mapping[str, Sequence[str]],
 ) -> Iterator[PublishedRow]:
     more = cells[-1] if isinstance(cells[-1], dict) else {}

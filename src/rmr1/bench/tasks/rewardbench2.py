@@ -46,7 +46,7 @@ from rmr1.bench.tasks.rewardbench2_ties import (
     MARGIN_ALL,
     REF,
     TIED,
-    Kind,
+    TiesKind,
     compute_stats,
     note_ties,
     ties_score,
@@ -246,9 +246,9 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
     )
 
 
-def _kind_and_number(name: str) -> tuple[Kind, int]:
+def _kind_and_number(name: str) -> tuple[TiesKind, int]:
     kind, _, number = name.partition(":")
-    return cast(Kind, kind), int(number)
+    return cast(TiesKind, kind), int(number)
 
 
 def rule_rewardbench2(outcomes: Outcomes, variant: str) -> Measures:

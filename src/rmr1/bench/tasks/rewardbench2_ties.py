@@ -27,7 +27,7 @@ import numpy as np
 
 from rmr1.bench.outcomes import Estimate, Floats, PartBuilder, Resamples
 
-Kind = Literal["ref", "tied"]
+TiesKind = Literal["ref", "tied"]
 
 TIED, REF = "many right answers", "one right answer"
 AHEAD, AHEAD_BOTH = "gap above spread", "smaller gap above spread"
@@ -57,7 +57,9 @@ def compute_stats(scores: Sequence[float | None], num_correct: int) -> Stats:
     return Stats(gap=min(known) - max(score for score in wrong if score is not None), spread=spread)
 
 
-def note_ties(part: PartBuilder, prompts: Mapping[tuple[Kind, int], Stats], kind: Kind, number: int) -> None:
+def note_ties(
+    part: PartBuilder, prompts: Mapping[tuple[TiesKind, int], Stats], kind: TiesKind, number: int
+) -> None:
     """Put beside the item of this prompt, added last, what it gives to the score."""
     stats = prompts[kind, number]
     part.note(TIED if kind == "tied" else REF, stats.gap > 0)

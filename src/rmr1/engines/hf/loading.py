@@ -36,7 +36,7 @@ from rmr1.engines.folders import TOKENIZER_FILES, WEIGHT_SUFFIXES, check_folder,
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.store.fingerprint import hash_files
 
-Kind = Literal["writes", "scores", "adapted"]
+Purpose = Literal["writes", "scores", "adapted"]
 """What a model is loaded for: to write, to score by one number, or whatever a head of one's own makes of it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -78,7 +78,7 @@ def load_checkpoint(
     revision: str | None = None,
     trust_remote_code: bool = False,
     attn_implementation: str | None = None,
-    kind: Kind = "writes",
+    kind: Purpose = "writes",
     check: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> Checkpoint:
     """Load a model and its tokenizer; what `check` finds wrong with the tokenizer is raised before any weight is read.
@@ -122,7 +122,7 @@ class Description:
 
 
 def describe_checkpoint(
-    name: str, *, revision: str | None, trust_remote_code: bool, kind: Kind = "writes"
+    name: str, *, revision: str | None, trust_remote_code: bool, kind: Purpose = "writes"
 ) -> Description:
     """Read a model's configuration and tokenizer.
 
@@ -211,7 +211,7 @@ def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
         ) from error
 
 
-_WANTED: dict[Kind, str] = {
+_WANTED: dict[Purpose, str] = {
     "writes": "a causal language model",
     "scores": "a scalar reward model",
     "adapted": "what its configuration says",
@@ -226,7 +226,7 @@ def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, 
     return ()
 
 
-def _check_architecture(name: str, config: PreTrainedConfig, kind: Kind) -> None:
+def _check_architecture(name: str, config: PreTrainedConfig, kind: Purpose) -> None:
     architectures = tuple(getattr(config, "architectures", None) or ())
     shown = ", ".join(architectures) or "model of no stated architecture"
     if kind == "writes" and any("Classification" in one or "RewardModel" in one for one in architectures):
@@ -248,7 +248,7 @@ def _check_architecture(name: str, config: PreTrainedConfig, kind: Kind) -> None
         )
 
 
-def choose_class(config: PreTrainedConfig, kind: Kind) -> Any:
+def choose_class(config: PreTrainedConfig, kind: Purpose) -> Any:
     """The library's class that loads such a model."""
     if kind == "writes":
         return AutoModelForCausalLM

@@ -20,7 +20,7 @@ with require("looking at a model", "hf"):
     from rmr1.engines.hf.loading import (
         DTYPES,
         Description,
-        Kind,
+        Purpose,
         choose_class,
         choose_dtype,
         describe_checkpoint,
@@ -31,7 +31,7 @@ _BITS_PER_BYTE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class ModelOutline:
     """What is known of a model before it is loaded."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -48,14 +48,14 @@ class Outline:
 def read_outline(
     name: str,
     *,
-    kind: Kind = "writes",
+    kind: Purpose = "writes",
     device: str = "auto",
     dtype: str = "auto",
     max_model_len: int | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
     **others: object,
-) -> Outline:
+) -> ModelOutline:
     """Read configuration and tokenizer. The arguments are an engine's options; `others` are not needed.
 
     Raises:
@@ -69,7 +69,7 @@ def read_outline(
         raise ConfigError(f"max_model_len {max_model_len} is beyond the model's context of {found.context}")
     number = chosen if isinstance(chosen, torch.dtype) else _read_dtype(found.config)
     model = _build_empty(name, found, kind, trust_remote_code)
-    return Outline(
+    return ModelOutline(
         tokenizer=found.tokenizer,
         num_embeddings=_count_embeddings(model),
         max_model_len=max_model_len or found.context,
@@ -108,7 +108,7 @@ def measure_shape(model: PreTrainedModel, dtype: torch.dtype) -> ModelShape:
     )
 
 
-def _build_empty(name: str, found: Description, kind: Kind, trust_remote_code: bool) -> PreTrainedModel:
+def _build_empty(name: str, found: Description, kind: Purpose, trust_remote_code: bool) -> PreTrainedModel:
     try:
         with quiet(), torch.device("meta"):
             return choose_class(found.config, kind).from_config(

@@ -36,7 +36,7 @@ _MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.I
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ServerProblem:
     """What a server says with a status that is no success."""
 
     status: int
@@ -91,7 +91,7 @@ class Problem:
         return [name for name in names if re.search(_alone(f"{name}s?"), self.text)]
 
 
-def read_problem(status: int, body: bytes) -> Problem:
+def read_problem(status: int, body: bytes) -> ServerProblem:
     """What a failed reply says, whatever its form."""
     text = body[:_MOST_BYTES].decode(errors="replace")
     try:
@@ -155,9 +155,9 @@ def _make_problem(
     code: str = "",
     places: tuple[str, ...] = (),
     leaves: Sequence[str] = (),
-) -> Problem:
+) -> ServerProblem:
     said = " \n".join(dict.fromkeys(leaves or [message]))[:_MOST_BYTES]
-    return Problem(
+    return ServerProblem(
         status=status,
         message=one_line(message),
         code=code,

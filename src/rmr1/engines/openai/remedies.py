@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rmr1.engines.openai.problems import Problem
+from rmr1.engines.openai.problems import ServerProblem
 from rmr1.engines.openai.wire import NEUTRAL, Dialect, choices_name, join_turns
 
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
@@ -65,7 +65,7 @@ class Form:
     """How the requests of one item are written, where that differs from the dialect of the run."""
 
     remedies: tuple[Remedy, ...] = ()
-    reasons: dict[Remedy, Problem] = field(default_factory=dict)
+    reasons: dict[Remedy, ServerProblem] = field(default_factory=dict)
     """What each was tried for."""
     _levels: list[_Level] = field(default_factory=list)
     _seen: set[tuple[int, str]] = field(default_factory=set)
@@ -94,7 +94,7 @@ class Form:
             dialect = remedy.apply(dialect)
         return dialect
 
-    def is_repeated(self, problem: Problem) -> bool:
+    def is_repeated(self, problem: ServerProblem) -> bool:
         """Whether the item has met this problem before."""
         known = problem.complaint in self._seen
         self._seen.add(problem.complaint)
@@ -106,7 +106,7 @@ class Form:
         self._is_asked_again = True
         return is_first
 
-    def undo(self, problem: Problem) -> bool:
+    def undo(self, problem: ServerProblem) -> bool:
         """Take back the last guess for one try, if it did not help; False if there is none.
 
         A trouble that passes shows only in the form as it was meant.
@@ -117,7 +117,7 @@ class Form:
         self.remedies = self._levels[-1].base
         return is_changed
 
-    def change(self, problem: Problem, suggest: Callable[[], Iterable[Remedy]]) -> bool:
+    def change(self, problem: ServerProblem, suggest: Callable[[], Iterable[Remedy]]) -> bool:
         """Take the next form; False if there is none left.
 
         Another complaint than before means that the last change helped so far; the same one, that it did not.
@@ -177,7 +177,7 @@ def estimate_most_tokens(num_bytes: int) -> int:
 class Refusal:
     """A problem, the request that met it, and what is known of the server."""
 
-    problem: Problem
+    problem: ServerProblem
     body: Mapping[str, Any]
     dialect: Dialect
     """The dialect that `body` is written in."""

@@ -23,7 +23,7 @@ import orjson
 
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer, Throttle
-from rmr1.engines.openai.problems import Problem
+from rmr1.engines.openai.problems import ServerProblem
 from rmr1.engines.openai.remedies import (
     LENGTH_FIELDS,
     PARAMETERS,
@@ -254,7 +254,7 @@ class ChatServer:
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
     def read_refusal(
-        self, problem: Problem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int
+        self, problem: ServerProblem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int
     ) -> Refusal:
         """The problem beside the request that met it, which `form` has written."""
         with self._lock:

@@ -19,7 +19,7 @@ import httpx
 import orjson
 
 from rmr1.engines.openai.limits import parse_retry_after
-from rmr1.engines.openai.problems import Problem, is_moderated
+from rmr1.engines.openai.problems import ServerProblem, is_moderated
 from rmr1.engines.openai.remedies import Form
 from rmr1.engines.openai.server import ChatServer
 from rmr1.errors import GenerationError
@@ -81,7 +81,7 @@ class Adapted(Exception):
 async def judge_problem(
     server: ChatServer,
     client: httpx.AsyncClient,
-    problem: Problem,
+    problem: ServerProblem,
     headers: Mapping[str, str],
     body: Mapping[str, Any],
     form: Form,
@@ -133,7 +133,7 @@ async def judge_problem(
     return Refused(said)
 
 
-def _is_about_model(problem: Problem, model: str) -> bool:
+def _is_about_model(problem: ServerProblem, model: str) -> bool:
     """Whether a field names the model, or the text repeats its name."""
     is_repeated = re.search(rf"(?<!\w){re.escape(model)}(?!\w)", problem.text) is not None
     return is_repeated or "model" in problem.code or "model" in problem.places
