@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rmr1.bench.llmbar import form_of, parse_output_ab, read_llmbar_outputs, read_llmbar_pairs
+from benchmarks.llmbar import form_of, parse_output_ab, read_llmbar_outputs, read_llmbar_pairs
 from rmr1.bench.recorded import compare_recorded
 from rmr1.errors import DataError
 
