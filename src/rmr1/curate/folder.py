@@ -12,21 +12,19 @@ stopped one left there (`rmr1.curate.resume`); that of another curation is throw
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rmr1.curate.resume import ASIDE, SCAN, belongs_to
 from rmr1.errors import ConfigError, DataError, RunError
-from rmr1.store.differences import describe_differences
+from rmr1.store.folder import LEAVE, hold
+from rmr1.store.identity import refuse_differences
+from rmr1.store.kinds import CURATION_FILE
+from rmr1.store.replace import read_json, remove, replacing, writing
 
-DESCRIPTION = "curate.json"
 CARD = "card.md"
 DROPPED = "dropped.jsonl"
 
@@ -35,36 +33,34 @@ Identify = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:
-    """What curate.json says where the same curation is finished there; None where there is nothing.
+    """What curate.json says if the same curation is finished there; None if there is nothing.
 
     Raises:
         RunError: the folder holds something else, or another curation; what differs is told.
     """
-    if not folder.exists():
-        return None
-    if not folder.is_dir():
-        raise RunError(f"{folder}: is a file; name a folder with -o")
-    path = folder / DESCRIPTION
+    path = folder / CURATION_FILE
     if not path.exists():
-        if any(folder.iterdir()):
-            raise RunError(f"{folder}: holds other files; choose another folder with -o")
+        _refuse_others(folder)
         return None
+    found = read_json(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
         stored = identify(found)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{path}: not readable as a curation; the file was changed or damaged") from None
-    difference = describe_differences(stored, identity)
-    if difference is not None:
-        raise RunError(f"{folder}: was curated in another way: {difference}; choose another folder with -o")
+    refuse_differences(folder, stored, identity)
     for name, digest in found.get("files", {}).items():
         if not (folder / name).is_file():
-            raise RunError(f"{folder}: {name} is gone; delete the folder, or choose another with -o")
+            raise RunError(f"{folder}: {name} is gone; delete the folder, or {LEAVE}")
         if hash_file(folder / name) != digest:
-            raise RunError(
-                f"{folder}: {name} is not what was written; delete the folder, or choose another with -o"
-            )
+            raise RunError(f"{folder}: {name} is not what was written; delete the folder, or {LEAVE}")
     return found
+
+
+def _refuse_others(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file; name a folder with -o")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise RunError(f"{folder}: holds other files; {LEAVE}")
 
 
 def hash_file(file: Path) -> str:
@@ -72,7 +68,7 @@ def hash_file(file: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-@contextlib.contextmanager
+@contextmanager
 def new_folder(folder: Path, key: str) -> Iterator[Path]:
     """A folder to write into that takes its name when all went well; after a stop it is there with the same key again.
 
@@ -80,33 +76,19 @@ def new_folder(folder: Path, key: str) -> Iterator[Path]:
         RunError: it cannot be written, or another process writes it.
     """
     part = folder.with_name(f"{folder.name}.part")
-    lock = None
-    try:
+    with writing(folder, f"free space, or {LEAVE}"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
-        _clear(part, key)
-        part.mkdir(exist_ok=True)
-        yield part
-        for file in part.iterdir():
-            _sync(file)
-        (part / SCAN).unlink()
-        os.replace(part, folder)
-        _sync(folder.parent)
-    except (ConfigError, DataError):
-        # The recipe or the data have to be changed, so nothing would go on from here.
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    except RunError:
-        raise
-    except OSError as error:
-        raise RunError(
-            f"{error.filename or folder}: cannot be written ({error.strerror}); free space, or choose another -o"
-        ) from None
-    finally:
-        if lock is not None:
-            with contextlib.suppress(OSError):
-                _lock_path(folder).unlink()
-            os.close(lock)
+        with hold(folder, folder.with_name(f".{folder.name}.lock")), replacing(folder, part):
+            _refuse_others(folder)  # another process may have made it since
+            _clear(part, key)
+            part.mkdir(exist_ok=True)
+            try:
+                yield part
+            except (ConfigError, DataError):
+                # The recipe or the data have to be changed, so nothing would go on from here.
+                remove(part)
+                raise
+            (part / SCAN).unlink()
 
 
 def _clear(part: Path, key: str) -> None:
@@ -123,37 +105,6 @@ def _clear(part: Path, key: str) -> None:
                 file.unlink()
         return
     names = {file.name for file in part.iterdir()}
-    if names and not names & {SCAN, ASIDE, DESCRIPTION}:
-        raise RunError(f"{part}: holds other files and is needed here; move it, or choose another -o")
-    shutil.rmtree(part)
-
-
-def _lock_path(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.lock")
-
-
-def _lock(folder: Path) -> int:
-    path = _lock_path(folder)
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise RunError(
-                f"{folder}: another process is writing it; wait for it or choose another -o"
-            ) from None
-        except OSError:
-            return handle  # a file system without locks; two writers are then the user's care
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
-                return handle
-        os.close(handle)  # the file was removed by the one who held it before
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    if names and not names & {SCAN, ASIDE, CURATION_FILE}:
+        raise RunError(f"{part}: holds other files and is needed here; move it, or {LEAVE}")
+    remove(part)

@@ -8,7 +8,6 @@ counts as none.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.scan import Scan
 from rmr1.curate.source_counts import SourceTally
 from rmr1.curate.table import PairTable
+from rmr1.store.replace import replacing
 
 SCAN = "scan.zip"
 ASIDE = "scan.zip.new"
@@ -29,12 +29,11 @@ _ABOUT = "about.json"
 def save_scan(folder: Path, key: str, scan: Scan, dropped_bytes: int) -> None:
     tallies = {name: tally.dump() for name, tally in scan.tallies.items()}
     about = {"key": key, "dropped_bytes": dropped_bytes, "tallies": tallies}
-    with zipfile.ZipFile(folder / ASIDE, "w") as file:
+    with replacing(folder / SCAN, folder / ASIDE) as part, zipfile.ZipFile(part, "w") as file:
         file.writestr(_ABOUT, json.dumps(about))
         for name, column in scan.table.stored().items():
             with file.open(name, "w", force_zip64=True) as member:
                 member.write(column)
-    os.replace(folder / ASIDE, folder / SCAN)
 
 
 def load_scan(folder: Path, key: str, recipe: CurateRecipe) -> tuple[Scan, int]:

@@ -15,7 +15,7 @@ from rmr1.curate.choose import Choice, choose
 from rmr1.curate.contamination import build_index
 from rmr1.curate.figures import count_all
 from rmr1.curate.filters import Drop
-from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, hash_file, new_folder, read_finished
+from rmr1.curate.folder import CARD, DROPPED, hash_file, new_folder, read_finished
 from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.resume import SCAN, load_scan, save_scan
@@ -25,7 +25,8 @@ from rmr1.curate.splits import place_sides, split_prompts
 from rmr1.curate.write import Plan, order_rows, write_splits
 from rmr1.errors import DataError
 from rmr1.store.codec import dumps
-from rmr1.store.replace import write_text
+from rmr1.store.kinds import CURATION_FILE
+from rmr1.store.replace import write_json, write_text
 
 _LIBRARIES = ("rmr1", "numpy", "datasketch", "py3langid", "transformers", "tokenizers")
 
@@ -69,7 +70,7 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
         description["files"] = {
             file.name: hash_file(file) for file in sorted(part.iterdir()) if file.name != SCAN
         }
-        write_text(part / DESCRIPTION, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+        write_json(part / CURATION_FILE, description, indent=1)
     return description
 
 

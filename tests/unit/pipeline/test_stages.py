@@ -278,7 +278,7 @@ def test_what_is_gone_or_damaged_is_done_anew(pairs, tmp_path, damage, told):
 def test_folder_of_something_else(pairs, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match=r"not empty and holds no stages\.json"):
+    with pytest.raises(RunError, match=r"but no stages\.json"):
         run(make_stages(pairs), tmp_path / "out")
 
 

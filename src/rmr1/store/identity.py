@@ -1,17 +1,34 @@
-"""What differs between how a folder was made and how it is to be gone on with, for a person."""
+"""What a folder was made from and how, and what of it differs from how it is to be gone on with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from rmr1.errors import RunError
 from rmr1.store.codec import dumps, loads
 
 _MOST, _MOST_LETTERS = 4, 60
 
 
+def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        RunError: they are not the same JSON; the message shows how.
+    """
+    if (difference := describe_differences(stored, wanted)) is not None:
+        raise RunError(
+            f"{folder}: was made in another way: {difference}; choose another folder with -o, or repeat the old settings"
+        )
+
+
 def describe_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """`settings.seed was 0, now 1; and 3 more`; None where both are the same JSON."""
+    """`settings.seed was 0, now 1; and 3 more`; None if both are the same JSON.
+
+    >>> describe_differences({"settings": {"seed": 0, "rule": "tagged"}}, {"settings": {"seed": 1, "rule": "tagged"}})
+    'settings.seed was 0, now 1'
+    """
     found = [
         f"{name} was {_shorten(before)}, now {_shorten(now)}"
         for name, before, now in _list_differences("", loads(dumps(stored)), loads(dumps(wanted)))
