@@ -13,15 +13,7 @@ from rmr1.judge.base import list_keys
 from rmr1.models import is_bundled
 from rmr1.prompts import is_named_family
 from rmr1.store.asked import SECTION, describe_asked, locate, read_asked
-from rmr1.store.runs import (
-    JUDGMENTS_FILE,
-    SUMMARY_FILE,
-    key_digest,
-    read_description,
-    read_finished,
-    read_summary,
-    refuse_other_items,
-)
+from rmr1.store.runs import read_description, read_final_summary
 
 if TYPE_CHECKING:
     from rmr1.cli.session import PairSource
@@ -62,19 +54,15 @@ def find_summary(
     Raises:
         RunError: a finished item is not in the data.
     """
-    folder = Path(arguments.output)
-    summary = read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
-    if summary is None or (arguments.retry_failed and summary["failed"]):
-        return None
     if not _is_as_stored(config, stored):
         return None  # whether the run goes on so is said where it is opened
-    finished = read_finished(folder / JUDGMENTS_FILE).keys
-    if summary["items"] != len(finished):
-        return None
-    if not all(key_digest(key) in finished for key in list_keys(source.pairs())):
-        return None
-    refuse_other_items(folder, source.keys, finished=finished, data=source.describe())
-    return summary
+    return read_final_summary(
+        Path(arguments.output),
+        source.keys,
+        asked=list_keys(source.pairs()),
+        data=source.describe(),
+        retry_failed=arguments.retry_failed,
+    )
 
 
 def _is_as_stored(config: JudgeConfig, stored: Mapping[str, Any]) -> bool:

@@ -7,19 +7,29 @@
       curate.json     recipe, inputs, counts, versions; enough to do it again
 
 All of it is written into `DIR.part` and renamed at the end. The next run of the same curation goes on with what a
-stopped one left there (`rmr1.curate.resume`); that of another curation is thrown away.
+stopped one left there; that of another curation is thrown away.
+
+`DIR.part/scan.zip` is what the first reading holds after each source: a member for each column of the table, and
+`about.json`, with the key of the curation, the tallies of the finished sources and the length that dropped.jsonl had.
+One that is damaged counts as none.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rmr1.curate.resume import ASIDE, SCAN, belongs_to
+from rmr1.curate.recipe import CurateRecipe
+from rmr1.curate.scan import Scan
+from rmr1.curate.source_counts import SourceTally
+from rmr1.curate.table import PairTable
 from rmr1.errors import ConfigError, DataError, RunError
+from rmr1.store.fingerprint import find_damage, hash_file
 from rmr1.store.folder import LEAVE, hold
 from rmr1.store.identity import refuse_differences
 from rmr1.store.kinds import CURATION_FILE
@@ -27,6 +37,10 @@ from rmr1.store.replace import read_json, remove, replacing, writing
 
 CARD = "card.md"
 DROPPED = "dropped.jsonl"
+SCAN = "scan.zip"
+_ASIDE = "scan.zip.new"
+_ABOUT = "about.json"
+_DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError)
 
 Identify = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From what curate.json says to what of it has to be equal."""
@@ -48,11 +62,8 @@ def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{path}: not readable as a curation; the file was changed or damaged") from None
     refuse_differences(folder, stored, identity)
-    for name, digest in found.get("files", {}).items():
-        if not (folder / name).is_file():
-            raise RunError(f"{folder}: {name} is gone; delete the folder, or {LEAVE}")
-        if hash_file(folder / name) != digest:
-            raise RunError(f"{folder}: {name} is not what was written; delete the folder, or {LEAVE}")
+    if (damage := find_damage(folder, found.get("files", {}), hash_file)) is not None:
+        raise RunError(f"{folder}: {damage}; delete the folder, or {LEAVE}")
     return found
 
 
@@ -61,11 +72,6 @@ def _refuse_others(folder: Path) -> None:
         raise RunError(f"{folder}: is a file; name a folder with -o")
     if folder.is_dir() and any(folder.iterdir()):
         raise RunError(f"{folder}: holds other files; {LEAVE}")
-
-
-def hash_file(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @contextmanager
@@ -99,12 +105,45 @@ def _clear(part: Path, key: str) -> None:
     """
     if not part.exists():
         return
-    if belongs_to(part, key):
+    if _read_about(part).get("key") == key:
         for file in part.iterdir():
             if file.name not in (SCAN, DROPPED):
                 file.unlink()
         return
     names = {file.name for file in part.iterdir()}
-    if names and not names & {SCAN, ASIDE, CURATION_FILE}:
+    if names and not names & {SCAN, _ASIDE, CURATION_FILE}:
         raise RunError(f"{part}: holds other files and is needed here; move it, or {LEAVE}")
     remove(part)
+
+
+def save_scan(folder: Path, key: str, scan: Scan, dropped_bytes: int) -> None:
+    tallies = {name: tally.dump() for name, tally in scan.tallies.items()}
+    about = {"key": key, "dropped_bytes": dropped_bytes, "tallies": tallies}
+    with replacing(folder / SCAN, folder / _ASIDE) as part, zipfile.ZipFile(part, "w") as file:
+        file.writestr(_ABOUT, json.dumps(about))
+        for name, column in scan.table.stored().items():
+            with file.open(name, "w", force_zip64=True) as member:
+                member.write(column)
+
+
+def load_scan(folder: Path, key: str, recipe: CurateRecipe) -> tuple[Scan, int]:
+    """The scan as it was saved, and the length of dropped.jsonl; an empty one where the curation begins."""
+    scan, dropped_bytes = Scan(table=PairTable.of(recipe), tallies={}), 0
+    about = _read_about(folder)
+    if about.get("key") != key or not about["tallies"]:
+        return scan, dropped_bytes
+    try:
+        with zipfile.ZipFile(folder / SCAN) as file:
+            scan.table.restore(file.read)
+    except _DAMAGES:
+        return Scan(table=PairTable.of(recipe), tallies={}), 0
+    scan.tallies.update({name: SourceTally.load(one) for name, one in about["tallies"].items()})
+    return scan, about["dropped_bytes"]
+
+
+def _read_about(folder: Path) -> Mapping[str, Any]:
+    try:
+        with zipfile.ZipFile(folder / SCAN) as file:
+            return json.loads(file.read(_ABOUT))
+    except _DAMAGES:
+        return {}

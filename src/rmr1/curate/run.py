@@ -15,16 +15,16 @@ from rmr1.curate.choose import Choice, choose
 from rmr1.curate.contamination import build_index
 from rmr1.curate.figures import count_all
 from rmr1.curate.filters import Drop
-from rmr1.curate.folder import CARD, DROPPED, hash_file, new_folder, read_finished
+from rmr1.curate.folder import CARD, DROPPED, SCAN, load_scan, new_folder, read_finished, save_scan
 from rmr1.curate.inputs import Source, find_benchmarks, find_sources, fingerprint_all
 from rmr1.curate.recipe import CurateRecipe
-from rmr1.curate.resume import SCAN, load_scan, save_scan
 from rmr1.curate.scan import Report, Scan, scan_sources
 from rmr1.curate.similar import import_datasketch
 from rmr1.curate.splits import place_sides, split_prompts
 from rmr1.curate.write import Plan, order_rows, write_splits
 from rmr1.errors import DataError
 from rmr1.store.codec import dumps
+from rmr1.store.fingerprint import hash_file
 from rmr1.store.kinds import CURATION_FILE
 from rmr1.store.replace import write_json, write_text
 

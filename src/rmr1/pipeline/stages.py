@@ -29,7 +29,7 @@ from typing import Any
 from rmr1.errors import ConfigError, RunError
 from rmr1.judge.summary import is_unanswered
 from rmr1.settings import LATER
-from rmr1.store.fingerprint import fingerprint_source, hash_files
+from rmr1.store.fingerprint import find_damage, fingerprint_source, hash_files
 from rmr1.store.folder import open_folder
 from rmr1.store.kinds import METRICS, STAGES_FILE, TRAINING_FILE
 from rmr1.store.replace import read_json, write_json, write_text
@@ -131,15 +131,10 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def _find_damage(folder: Path, hashes: Mapping[str, str]) -> str | None:
-    """What is no longer as the finished stage left it. Files that were added are no damage."""
+    """What is no longer as the finished stage left it."""
     if not folder.is_dir():
         return "its results are gone"
-    for name, before in hashes.items():
-        if not (folder / name).is_file():
-            return f"{name} is gone"
-        if hash_files([folder / name]) != before:
-            return f"{name} is not what it was"
-    return None
+    return find_damage(folder, hashes, lambda file: hash_files([file]))
 
 
 def read_state(folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _MOST_LETTERS = 60
 
 
 @lru_cache(maxsize=64)
-def _adapter(kind: type[Record]) -> TypeAdapter[Record]:
+def _adapter(kind: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)
@@ -30,7 +30,7 @@ def _adapter(kind: type[Record]) -> TypeAdapter[Record]:
 
 def dump_record(record: Any) -> dict[str, Any]:
     """A record as a dictionary of JSON values, without the fields that stand at their default."""
-    return _adapter(type(record)).dump_python(record, exclude_defaults=True, warnings=False)
+    return _adapter(type(record)).dump_python(record, exclude_defaults=True, warnings=False)  # type: ignore[arg-type]
 
 
 def load_record(kind: type[Record], values: Any) -> Record:
@@ -40,7 +40,7 @@ def load_record(kind: type[Record], values: Any) -> Record:
         DataError: a key is unknown or missing, or a value has the wrong type.
     """
     try:
-        return _adapter(kind).validate_python(values, extra="forbid")
+        return _adapter(kind).validate_python(values, extra="forbid")  # type: ignore[arg-type]
     except ValueError as errors:
         first = errors.errors(include_url=False)[0]  # type: ignore[attr-defined]
         place = [kind.__name__, *map(str, first["loc"])]

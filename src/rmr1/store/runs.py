@@ -213,6 +213,25 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     return read_json(Path(folder) / SUMMARY_FILE)
 
 
+def read_final_summary(
+    folder: Path, keys: Keys, *, asked: Iterable[str], data: Mapping[str, Any], retry_failed: bool = False
+) -> dict[str, Any] | None:
+    """The summary of a run that has nothing left to do: the items that are `asked` for now are finished, and it is
+    about all that are.
+
+    Raises:
+        RunError: a finished item is not in the data.
+    """
+    summary = read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
+    if summary is None or (retry_failed and summary["failed"]):
+        return None
+    finished = read_finished(folder / JUDGMENTS_FILE).keys
+    if summary["items"] != len(finished) or any(key_digest(key) not in finished for key in asked):
+        return None
+    refuse_other_items(folder, keys, finished=finished, data=data)
+    return summary
+
+
 def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterator[tuple[str, Judgment]]:
     """(key, judgment) of every finished item, in the order they finished; a torn last line is left out.
 

@@ -260,7 +260,10 @@ def test_a_stage_that_gives_the_same_again_leaves_what_follows(pairs, tmp_path):
     [
         (shutil.rmtree, "its results are gone"),
         (lambda folder: (folder / "judgments.jsonl").unlink(), "judgments.jsonl is gone"),
-        (lambda folder: (folder / "judgments.jsonl").write_text("{"), "judgments.jsonl is not what it was"),
+        (
+            lambda folder: (folder / "judgments.jsonl").write_text("{"),
+            "judgments.jsonl is not what was written",
+        ),
     ],
 )
 def test_what_is_gone_or_damaged_is_done_anew(pairs, tmp_path, damage, told):
