@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from rmr1.curate.write import Plan, order_rows, write_splits
 from rmr1.errors import DataError
 from rmr1.store.codec import dumps
 from rmr1.store.fingerprint import hash_file
+from rmr1.store.identity import list_versions
 from rmr1.store.kinds import CURATION_FILE
 from rmr1.store.replace import write_json, write_text
 
@@ -55,7 +55,7 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
     finished = read_finished(folder, identify({"recipe": values, "inputs": inputs}), identify)
     if finished is not None:
         return {**finished, "was_finished": True}
-    versions = _versions()
+    versions = {"python": platform.python_version(), **list_versions(_LIBRARIES)}
     said = json.dumps({"recipe": values, "inputs": inputs, "versions": versions})
     key = hashlib.sha256(said.encode()).hexdigest()
     with new_folder(folder, key) as part:
@@ -164,13 +164,3 @@ def _say_empty(scan: Scan, choice: Choice) -> str:
     if most and most[0][0] == "unlabelled":
         advice = 'name the column that says which is preferred (columns = { label = "THEIRS" })'
     return f"nothing is left of {read:,} pairs ({told}); {advice}"
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -56,7 +56,7 @@ def seed_for(seed: int, *parts: str) -> int:
 
 
 class KeyCounter:
-    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 200 in a dict.
+    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 100 in a dict (`benchmarks/key_table.py`).
 
     Open addressing with linear probing over three columns (high half, low half, count); a count of 0
     marks a free slot.
@@ -84,6 +84,11 @@ class KeyCounter:
             self._used += 1
         self._counts[slot] = before + 1
         return before
+
+    def next_key(self, pair: PreferencePair) -> str:
+        """The key of a pair after those that were counted: equal ones are told apart by number."""
+        digest = item_digest(pair)
+        return format_key(digest, self.increment(digest))
 
     def _allocate(self, capacity: int) -> None:
         self._capacity = capacity

@@ -16,13 +16,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rmr1.engines.hf.chat import new_moment
 from rmr1.store.fingerprint import fingerprint_source
 from rmr1.store.folder import open_folder as open_described
+from rmr1.store.identity import list_versions
 from rmr1.store.kinds import CHECKPOINTS, METRICS, TRAINING_FILE, TRIES, read_metrics
 from rmr1.store.replace import PART, read_json, write_text, writing
 from rmr1.store.runs import SUMMARY_FILE, read_summary
@@ -114,7 +114,7 @@ def describe_training(
         "recipe": recipe.model_dump(mode="json"),
         "data": sources or {"world": getattr(data.world, "seed", None)},
         "model": model,
-        "versions": {name: version(name) for name in ("rmr1", "torch", "transformers", trained_with)},
+        "versions": list_versions(("rmr1", "torch", "transformers", trained_with)),
     }
 
 
