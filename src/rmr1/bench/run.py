@@ -38,7 +38,7 @@ from rmr1.judge.summary import Tally, describe_cost
 from rmr1.nearest import suggest
 from rmr1.records import Judgment, PreferencePair
 from rmr1.store.fingerprint import fingerprint_source
-from rmr1.store.keys import KeyCounter, content_digest
+from rmr1.store.keys import KeyCounter, content_digest, format_key, item_digest
 from rmr1.store.rulings import Ruling, read_rulings, ruling_of
 from rmr1.store.runs import (
     JUDGMENTS_FILE,
@@ -391,7 +391,8 @@ def score_finished(
     with open_run(folder, _describe_finished(benchmark, source, rule, num_pairs)) as writer:
         occurrences = KeyCounter()
         for judgment in _finished(benchmark, source, rule, data):
-            key = occurrences.next_key(judgment.pair)
+            digest = item_digest(judgment.pair)
+            key = format_key(digest, occurrences.increment(digest))
             if not writer.is_finished(key):
                 writer.append(key, judgment)
         return summarize_run(

@@ -69,7 +69,7 @@ def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify)
 
 def _refuse_others(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: is a file; name a folder with -o")
+        raise RunError(f"{folder}: is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise RunError(f"{folder}: holds other files; {LEAVE}")
 

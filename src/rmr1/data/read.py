@@ -11,7 +11,7 @@ Everything is read lazily, row by row.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -91,12 +91,6 @@ def read_pairs(
                 yield from found
 
     return itertools.islice(pairs(), limit)
-
-
-def read_all(sources: Iterable[str], *, limit: int | None = None, **options: Any) -> Iterator[PreferencePair]:
-    """The pairs of several sources, one source after the other; options and errors are those of `read_pairs`."""
-    pairs = itertools.chain.from_iterable(read_pairs(source, **options) for source in sources)
-    return itertools.islice(pairs, limit)
 
 
 def read_sourced_pairs(

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
-from rmr1.store.keys import KeyCounter
+from rmr1.store.keys import KeyCounter, format_key, item_digest
 from rmr1.store.runs import RunWriter
 
 
@@ -65,7 +65,8 @@ def unfinished_pairs(
     """
     occurrences = KeyCounter()
     for pair in pairs:
-        key = occurrences.next_key(pair)
+        digest = item_digest(pair)
+        key = format_key(digest, occurrences.increment(digest))
         if run is None or not run.is_finished(key):
             yield key, pair
         elif on_finished is not None:

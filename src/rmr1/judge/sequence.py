@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 
 from rmr1.records import Judgment, PreferencePair
-from rmr1.store.keys import KeyCounter
+from rmr1.store.keys import KeyCounter, format_key, item_digest
 
 Judging = Callable[[Iterable[PreferencePair]], Iterator[tuple[str, Judgment]]]
 
@@ -30,7 +30,8 @@ def judge_in_order(
 
     def watch() -> Iterator[PreferencePair]:
         for pair in pairs:
-            expected.append(occurrences.next_key(pair))
+            digest = item_digest(pair)
+            expected.append(format_key(digest, occurrences.increment(digest)))
             yield pair
 
     def find(key: str) -> Judgment | None:

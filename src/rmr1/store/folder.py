@@ -13,7 +13,7 @@ from rmr1.errors import RunError
 from rmr1.store.identity import refuse_differences
 from rmr1.store.replace import read_json, write_json, writing
 
-LEAVE = "choose another folder with -o"
+LEAVE = "choose another folder"
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[
     """
     if (difference := describe_differences(stored, wanted)) is not None:
         raise RunError(
-            f"{folder}: was made in another way: {difference}; choose another folder with -o, or repeat the old settings"
+            f"{folder}: was made in another way: {difference}; choose another folder, or repeat the old settings"
         )
 
 

@@ -85,11 +85,6 @@ class KeyCounter:
         self._counts[slot] = before + 1
         return before
 
-    def next_key(self, pair: PreferencePair) -> str:
-        """The key of a pair after those that were counted: equal ones are told apart by number."""
-        digest = item_digest(pair)
-        return format_key(digest, self.increment(digest))
-
     def _allocate(self, capacity: int) -> None:
         self._capacity = capacity
         self._high, self._low = (array("Q", bytes(8 * capacity)) for _ in range(2))

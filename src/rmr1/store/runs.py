@@ -200,7 +200,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / RUN_FILE
     if not path.exists():
         what = "it is a file" if Path(folder).is_file() else f"no {RUN_FILE}"
-        raise RunError(f"{folder}: not a run folder ({what}); expected a folder made with -o")
+        raise RunError(f"{folder}: not a run folder ({what}); expected one that a run was stored in")
     return read_json(path)
 
 
@@ -353,7 +353,7 @@ def refuse_other_items(
                 f"{folder}: {num_left} of {len(finished)} finished items are not in the data as they were judged, "
                 f"the first is {line['pair']['id']!r} (line {number})"
                 + ("" if differences is None else f": {differences}")
-                + "; restore what was changed or removed, or choose another folder with -o"
+                + "; restore what was changed or removed, or choose another folder"
             )
 
 
