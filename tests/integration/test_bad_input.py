@@ -154,7 +154,7 @@ def test_a_full_disk(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(os, "write", full)
     line = complain(capsys, *judge(tmp_path))
-    assert "judgments.jsonl: cannot write (No space left on device); what was finished is kept" in line
+    assert "judgments.jsonl: cannot be written (No space left on device); what was finished is kept" in line
 
 
 def test_an_unwritable_folder(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

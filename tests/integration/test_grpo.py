@@ -484,7 +484,7 @@ def test_best_weights_stay_while_a_checkpoint_names_them(tmp_path: Path) -> None
 def test_a_folder_of_something_else_is_refused(base: Path, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text("{}")
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match=r"the folder holds 'notes.txt', which is no training's beginning"):
+    with pytest.raises(RunError, match=r"holds 'notes.txt' but no training.json"):
         train(tmp_path, grpo_recipe(base, pairs))
     assert (tmp_path / "training.json").read_text() == "{}"
 

@@ -175,7 +175,7 @@ def test_the_command_line_trains_and_judges(
     assert "this training is finished" in capsys.readouterr().out
     assert main(["judge", str(pairs), "-m", model, "-o", str(tmp_path / "run"), "--quiet", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["items"] == 48
-    with pytest.raises(RunError, match=r"begun in another way: recipe.optim.epochs was 1, now 2"):
+    with pytest.raises(RunError, match=r"made in another way: recipe.optim.epochs was 1, now 2"):
         train(tmp_path / "model", small_recipe(pairs))
 
 

@@ -128,7 +128,7 @@ def test_a_finished_run_is_left_as_it_is(uninterrupted: Path, rows: Path) -> Non
     assert train(uninterrupted, recipe)["was_finished"]
     assert (uninterrupted / "model.safetensors").stat().st_mtime_ns == before
     recipe["optim"]["lr"] = 1e-3
-    with pytest.raises(RunError, match=r"begun in another way: recipe.optim.lr was 0.003, now 0.001"):
+    with pytest.raises(RunError, match=r"made in another way: recipe.optim.lr was 0.003, now 0.001"):
         train(uninterrupted, recipe)
 
 
@@ -393,7 +393,7 @@ def test_empty_data_and_other_folders(rows: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing to train on"):
         train(tmp_path / "out", small_recipe(empty))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(RunError, match=r"which is no training's beginning"):
+    with pytest.raises(RunError, match=r"but no training.json"):
         train(tmp_path, small_recipe(rows))
 
 

@@ -36,7 +36,7 @@ def test_export_then_judge(capsys: Capture, tmp_path: Path) -> None:
     assert main(["world", "export", str(pairs), "-n", "5", "--force", "--format", "messages"]) == 0
     assert "wrote 5 judgments of the oracle teacher" in capsys.readouterr().out
     assert all("messages" in json.loads(line) for line in pairs.read_text().splitlines())
-    assert [path.name for path in tmp_path.glob("*.part")] == []
+    assert [path.name for path in tmp_path.glob(".part-*")] == []
 
 
 def test_export_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

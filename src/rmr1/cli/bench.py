@@ -203,8 +203,8 @@ def _name_missing(folder: str | None) -> str:
 
 def _is_unanswered(job: Job) -> bool:
     """Whether its judgments were made here, and hold no answer of the model."""
-    from rmr1.cli.usage import read_summary
     from rmr1.judge.summary import is_unanswered
+    from rmr1.store.runs import read_summary
 
     if job.source is not None or job.folder is None:
         return False
@@ -397,8 +397,9 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
     import json
     from pathlib import Path
 
-    from rmr1.cli.usage import format_usage, read_summary
+    from rmr1.cli.usage import format_usage
     from rmr1.report.benchmarks import describe_results, format_markdown, print_results
+    from rmr1.store.runs import read_summary
 
     results, average = collected.results, collected.average
     if arguments.markdown is not None:

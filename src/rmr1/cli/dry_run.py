@@ -14,7 +14,7 @@ from typing import Any
 from rmr1.cli.config import JudgeConfig
 from rmr1.cli.usage import format_usd
 from rmr1.doctor import format_bytes
-from rmr1.errors import ConfigError, RunError
+from rmr1.errors import ConfigError
 from rmr1.forecast.prices import compute_cost
 from rmr1.forecast.speed import CALLS_PER_LAYER, MATMUL_SHARE
 from rmr1.judge.estimate import (
@@ -34,7 +34,7 @@ from rmr1.judge.plan import JudgePlan, plan_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
 from rmr1.screen import print
-from rmr1.store.codec import dumps, loads
+from rmr1.store.identity import refuse_differences
 from rmr1.store.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
@@ -113,14 +113,11 @@ def print_dry_run(
 def _check_stored(folder: Path, sections: Mapping[str, Any]) -> None:
     """Refuse a folder that the run itself would refuse; only what is known without the model is compared."""
     stored = read_description(folder)
-    for name, section in sections.items():
-        before = stored.get(name) or {}
-        for key, now in section.items():
-            if loads(dumps(before.get(key))) != loads(dumps(now)):
-                raise RunError(
-                    f"{folder}: this run was made in another way: {name}.{key} was {before.get(key)!r}, now {now!r}; "
-                    "choose another folder with -o, or repeat the old settings"
-                )
+    known = {
+        name: {key: (stored.get(name) or {}).get(key) for key in section}
+        for name, section in sections.items()
+    }
+    refuse_differences(folder, known, sections)
 
 
 def _expect_tokens(most: int, stored: StoredRun | None, given: int | None) -> tuple[float, str]:

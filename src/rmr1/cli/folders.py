@@ -1,26 +1,28 @@
-"""What `rmr1 show` says of a folder that holds no judgments of a run: a training, a curation, a distillation, a pipeline.
-
-Folders are told apart by the file that describes them, trainings by what their recipe has: groups of samples
-(`rollout`) are GRPO's, rates to choose from a scalar model's, else it is fine-tuning.
-"""
+"""What `rmr1 show` says of a folder that holds no judgments of a run: a training, a curation, a distillation, a pipeline."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rmr1.errors import RunError
 from rmr1.screen import print
-from rmr1.store.runs import RUN_FILE, SUMMARY_FILE
+from rmr1.store.kinds import (
+    CHECKPOINTS,
+    CURATION_FILE,
+    FULL,
+    METRICS,
+    STAGES_FILE,
+    TRAINING_FILE,
+    TRIES,
+    FolderKind,
+    read_metrics,
+)
+from rmr1.store.replace import read_json
+from rmr1.store.runs import RUN_FILE, SUMMARY_FILE, read_summary
 
-_TRAINING = "training.json"
-"""The name that `rmr1.train.folder` has for it, repeated here because that module imports torch."""
-_METRICS = "metrics.jsonl"
-_CHECKPOINTS = "checkpoints"
-_CURATION = "curate.json"
-_STAGES = "stages.json"
 _MADE = {
     "sft": "a judge by fine-tuning",
     "grpo": "a judge by reinforcement (GRPO)",
@@ -28,37 +30,7 @@ _MADE = {
 }
 
 
-def recognise(folder: Path) -> str:
-    """`sft`, `grpo`, `scalar`, `curate`, `distill`, `train`, or `run` for a judging run.
-
-    Raises:
-        RunError: it is nothing that can be shown.
-    """
-    if (folder / RUN_FILE).is_file():
-        return "distill" if _read(folder / RUN_FILE).get("kind") == "distill" else "run"
-    if (folder / _TRAINING).is_file():
-        recipe = _section(_read(folder / _TRAINING), "recipe")
-        if "rollout" in recipe:
-            return "grpo"
-        return "scalar" if isinstance(_section(recipe, "optim").get("lr"), list) else "sft"
-    for name, kind in ((_CURATION, "curate"), (_STAGES, "train")):
-        if (folder / name).is_file():
-            return kind
-    if not folder.is_dir():
-        what = "is a file" if folder.exists() else "no such folder"
-        raise RunError(f"{folder}: {what}; expected the folder of a run or a training, made with -o")
-    inside = sorted(one.parent.name for one in folder.glob(f"*/{RUN_FILE}"))
-    if inside:
-        raise RunError(
-            f"{folder}: holds runs; name one of them: {', '.join(str(folder / one) for one in inside)}"
-        )
-    raise RunError(
-        f"{folder}: not a run folder (no {RUN_FILE}) and not a training, curation or pipeline ({_TRAINING}, "
-        f"{_CURATION}, {_STAGES}); expected a folder made with -o"
-    )
-
-
-def print_folder(folder: Path, kind: str, *, as_json: bool = False) -> None:
+def print_folder(folder: Path, kind: FolderKind, *, as_json: bool = False) -> None:
     """What it holds and how far it is.
 
     Raises:
@@ -81,36 +53,33 @@ def print_folder(folder: Path, kind: str, *, as_json: bool = False) -> None:
 
 
 def _describe(folder: Path, kind: str) -> dict[str, Any]:
-    name = {"curate": _CURATION, "distill": RUN_FILE, "train": _STAGES}.get(kind, _TRAINING)
-    found: dict[str, Any] = {"description": _read(folder / name)}
-    if (folder / SUMMARY_FILE).is_file():
-        found["summary"] = _read(folder / SUMMARY_FILE)
-    if (folder / _METRICS).is_file():
-        found["looks"] = [one for one in _read_metrics(folder) if _is_look(one)]
+    name = {"curate": CURATION_FILE, "distill": RUN_FILE, "train": STAGES_FILE}.get(kind, TRAINING_FILE)
+    found: dict[str, Any] = {"description": read_json(folder / name)}
+    if (summary := _read_summary(folder)) is not None:
+        found["summary"] = summary
+    if (folder / METRICS).is_file():
+        found["looks"] = [one for one in read_metrics(folder) if _is_look(one)]
     return found
 
 
 def _print_training(folder: Path, kind: str) -> None:
     from rmr1.cli.training import describe_unchanged, print_use
 
-    recipe = _read(folder / _TRAINING)["recipe"]
-    summary = _read(folder / SUMMARY_FILE) if (folder / SUMMARY_FILE).is_file() else None
+    recipe = read_json(folder / TRAINING_FILE)["recipe"]
+    summary = _read_summary(folder)
     base = _name_base(recipe["model"])
     print(f"{folder}: {_MADE[kind]}, from {base}")
     print(f"data: {_name_data(recipe['data'])}")
     if lora := recipe.get("lora"):
         print(f"adapters: rank {lora['rank']}")
-    metrics = [
-        line
-        for place in (folder, *sorted(folder.glob("tries/*")), folder / "full")
-        for line in _read_metrics(place)
-    ]
-    step = max((int(line["step"]) for line in metrics), default=0)
+    places = (folder, *sorted(folder.glob(f"{TRIES}/*")), folder / FULL)
+    metrics = {place: list(read_metrics(place)) for place in places}
+    step = max((line["step"] for lines in metrics.values() for line in lines), default=0)
     _print_extent(folder, kind, recipe, summary, step)
-    for place in (folder, *sorted(folder.glob("tries/*")), folder / "full"):
+    for place, lines in metrics.items():
         about = "" if place == folder else f"{place.relative_to(folder)}, "
         last = None
-        for line in _read_metrics(place):
+        for line in lines:
             if _is_look(line):
                 print(f"{about}look after step {line['step']}: {_format_figures(line)}")
             else:
@@ -138,7 +107,7 @@ def _print_extent(
     else:
         extent = f"{step:,} {unit} of {optim['epochs']:g} epochs"
     kept = max(
-        (int(one.name.rpartition("-")[2]) for one in folder.glob(f"**/{_CHECKPOINTS}/*-[0-9]*")), default=0
+        (int(one.name.rpartition("-")[2]) for one in folder.glob(f"**/{CHECKPOINTS}/*-[0-9]*")), default=0
     )
     print(f"not finished: {extent} done; the same command goes on after {unit[:-1]} {kept:,}")
 
@@ -146,56 +115,51 @@ def _print_extent(
 def _print_curation(folder: Path) -> None:
     from rmr1.cli.curate import _print_result
 
-    _print_result(str(folder), _read(folder / _CURATION))
+    _print_result(str(folder), read_json(folder / CURATION_FILE))
 
 
 def _print_distillation(folder: Path) -> None:
     from rmr1.cli.distill_report import print_summary
+    from rmr1.distill.folder import list_passes, pass_file
 
-    description = _read(folder / RUN_FILE)
+    description = read_json(folder / RUN_FILE)
     print(f"{folder}: judgments distilled from a teacher, asked as {description['prompt']['family']}")
     stored = list_passes(folder)
     for number in stored:
-        with (folder / f"pass{number}.jsonl").open("rb") as file:
+        with (folder / pass_file(number)).open("rb") as file:
             count = sum(line.endswith(b"\n") for line in file)
         print(f"pass {number}: {count:,} judgments stored")
-    if (folder / SUMMARY_FILE).is_file():
-        print_summary(_read(folder / SUMMARY_FILE), folder=str(folder), steps=())
+    if (summary := _read_summary(folder)) is not None:
+        print_summary(summary, folder=str(folder), steps=())
     else:
         print("not finished: there are no rows yet; the same command goes on")
     if stored:
         print(f"read the judgments: rmr1 show {folder} --limit 10")
 
 
-def list_passes(folder: Path) -> list[int]:
-    """Numbers of a distillation's passes that have judgments."""
-    return [number for number in (1, 2) if (folder / f"pass{number}.jsonl").is_file()]
-
-
 def _print_pipeline(folder: Path) -> None:
     from rmr1.cli.training import describe_unchanged, print_use
 
-    stages = _read(folder / _STAGES)
+    stages = read_json(folder / STAGES_FILE)
     print(f"{folder}: a pipeline of {len(stages)} stages so far")
     for name, stage in stages.items():
         state = "done" if stage["is_done"] else "begun and not done; the same command goes on there"
         if stage.get("exit_code"):
             state += ", its answer is no"
-        place = folder / name
-        figures = ""
-        if (place / SUMMARY_FILE).is_file():
-            figures = _format_figures(_read(place / SUMMARY_FILE))
+        figures = _format_figures(_read_summary(folder / name) or {})
         print(f"{name}: {state}, {stage['seconds']:,.0f} s{': ' if figures else ''}{figures}")
     shown = [str(folder / name) for name in stages if (folder / name).is_dir()]
     if shown:
         print(f"more of a stage: rmr1 show {shown[-1]}")
     trained = next((name for name in ("grpo", "sft") if stages.get(name, {}).get("is_done")), None)
     if trained is not None:
-        recipe, summary = (
-            _read(folder / trained / _TRAINING)["recipe"],
-            _read(folder / trained / SUMMARY_FILE),
-        )
-        print_use(f"{folder}/{trained}", note=describe_unchanged(summary, _name_base(recipe["model"])))
+        base = _name_base(read_json(folder / trained / TRAINING_FILE)["recipe"]["model"])
+        summary = read_summary(folder / trained)
+        print_use(f"{folder}/{trained}", note=describe_unchanged(summary, base))
+
+
+def _read_summary(folder: Path) -> dict[str, Any] | None:
+    return read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
 
 
 def _name_base(model: Mapping[str, Any]) -> str:
@@ -240,42 +204,3 @@ def _format_figures(values: Mapping[str, Any], names: Iterable[str] | None = Non
 
 def _word(name: str) -> str:
     return name.replace("held_out", "held-out").replace("_", " ")
-
-
-def _read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
-    """Lines of metrics.jsonl; one that a kill cut short is left out.
-
-    Raises:
-        RunError: a line is damaged.
-    """
-    path = folder / _METRICS
-    if not path.is_file():
-        return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith("\n"):
-                return
-            try:
-                values = json.loads(line)
-            except ValueError:
-                values = None
-            if not isinstance(values, dict) or not isinstance(values.get("step"), int):
-                raise RunError(f"{path}:{number}: not a line of figures; the file was changed or damaged")
-            yield values
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise RunError(f"{path}: no such file; the folder was changed") from None
-    except ValueError:
-        raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
-    if not isinstance(values, dict):
-        raise RunError(f"{path}: not a JSON object; the file was changed or damaged")
-    return values
-
-
-def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = values.get(name)
-    return found if isinstance(found, dict) else {}

@@ -51,12 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from rmr1.cli.folders import print_folder, recognise
+    from rmr1.cli.folders import print_folder
     from rmr1.cli.pager import paged
     from rmr1.errors import ConfigError
+    from rmr1.store.kinds import find_kind
 
     folder = Path(arguments.run_folder)
-    kind = recognise(folder)
+    kind = find_kind(folder)
     filters = [name for name in ("wrong", "unparsed", "failed", "list") if getattr(arguments, name)]
     filters += [name for name in ("id", "subset", "limit") if getattr(arguments, name) is not None]
     pager = paged(is_wanted=not arguments.no_pager and not arguments.json)
@@ -76,8 +77,7 @@ def _read(folder: Path, kind: str) -> Iterator[tuple[str, Judgment]]:
 
         yield from read_judgments(folder)
         return
-    from rmr1.cli.folders import list_passes
-    from rmr1.distill.folder import read_pass
+    from rmr1.distill.folder import list_passes, read_pass
 
     for number in list_passes(folder):
         yield from read_pass(folder, number)

@@ -1,42 +1,23 @@
-"""Going on with a run by its folder alone: what the command was asked for, as run.json keeps it.
-
-    "asked_by": {"directory": "..", "config": {"model": "openai:judge@http://...", "data": {"limit": 100}}}
-
-Names of files are kept as they were typed, and beside them the directory that they count from, relative to the run
-folder, so both may be moved together. No secret is among the settings: keys are named by their environment variables.
-"""
+"""Going on with a run by its folder alone: what the command was asked for, as run.json keeps it (`rmr1.store.asked`)."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli.config import JudgeConfig, build_config
-from rmr1.cli.usage import read_summary
-from rmr1.data.files import find_missing_source, part_split
 from rmr1.engines.names import SCHEMES
-from rmr1.errors import DataError, RunError
 from rmr1.models import is_bundled
 from rmr1.prompts import is_named_family
+from rmr1.store.asked import SECTION, describe_asked, locate, read_asked
 from rmr1.store.keys import number_items
-from rmr1.store.runs import (
-    JUDGMENTS_FILE,
-    RUN_FILE,
-    SUMMARY_FILE,
-    key_digest,
-    read_description,
-    read_finished,
-    refuse_other_items,
-)
+from rmr1.store.runs import read_description, read_final_summary
 
 if TYPE_CHECKING:
     from rmr1.cli.session import PairSource
 
-SECTION = "asked_by"
-_PIPE = "-"
 _SCHEMES_OF_FILES = ("vllm", "replay")
 """What stands behind these may be a file or a folder; behind the others is a name."""
 
@@ -47,8 +28,7 @@ def describe_command(
     """The sections of run.json that say what is asked for. A run that goes on by its folder alone keeps its names."""
     asked = config.model_dump(mode="json", exclude_unset=True)
     if stored is None or not _is_as_stored(config, stored):
-        directory = os.path.relpath(Path.cwd(), Path(folder).resolve())
-        return {"data": source.describe(), SECTION: {"directory": directory, "config": asked}}
+        return {"data": source.describe(), SECTION: describe_asked(asked, folder)}
     description = read_description(folder)
     before = description[SECTION]
     reading = {"data": asked["data"]} if "data" in asked else {}
@@ -62,31 +42,8 @@ def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str,
         RunError: it is no run folder, was not begun by `command`, or its pairs were piped in.
         DataError: a file of it is gone.
     """
-    description = read_description(folder)
-    stored, data = description.get(SECTION), description.get("data") or {}
-    sources = data.get("sources")
-    made = description.get("command")
-    if made != command:
-        raise RunError(
-            f"{folder}: this run was made by rmr1 {made or 'in another way'}, not by rmr1 {command}; "
-            "name the data and the judge"
-        )
-    if not isinstance(stored, dict) or not sources:
-        raise RunError(
-            f"{folder}: {RUN_FILE} does not say which data and settings were asked for (it was made from Python or by "
-            "an earlier version); name the data and the judge, and it goes on where it was"
-        )
-    if sources == [_PIPE]:
-        raise RunError(
-            f"{folder}: its pairs came from standard input; give them again, and the judge: "
-            f"rmr1 {command} - -m MODEL -o {folder}"
-        )
-    base = Path(folder).resolve() / stored["directory"]
-    found = [_locate_source(source, base) for source in sources]
-    for source, place in zip(sources, found, strict=True):
-        if (problem := find_missing_source(place)) is not None:
-            raise DataError(f"{problem}; the run in {folder} was made from it", path=source)
-    return found, dict(_relocate(stored["config"], base))
+    sources, config, base = read_asked(folder, command)
+    return sources, dict(_relocate(config, base))
 
 
 def find_summary(
@@ -97,19 +54,15 @@ def find_summary(
     Raises:
         RunError: a finished item is not in the data.
     """
-    folder = Path(arguments.output)
-    summary = read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
-    if summary is None or (arguments.retry_failed and summary["failed"]):
-        return None
     if not _is_as_stored(config, stored):
         return None  # whether the run goes on so is said where it is opened
-    finished = read_finished(folder / JUDGMENTS_FILE).keys
-    if summary["items"] != len(finished):
-        return None
-    if not all(any(key_digest(key) in finished for key in keys) for keys, _ in number_items(source.pairs())):
-        return None
-    refuse_other_items(folder, source.keys, finished=finished, data=source.describe())
-    return summary
+    return read_final_summary(
+        Path(arguments.output),
+        source.keys,
+        asked=(keys for keys, _ in number_items(source.pairs())),
+        data=source.describe(),
+        retry_failed=arguments.retry_failed,
+    )
 
 
 def _is_as_stored(config: JudgeConfig, stored: Mapping[str, Any]) -> bool:
@@ -124,9 +77,9 @@ def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]
         if key == "model":
             yield key, _locate_model(value, base)
         elif key == "family":
-            yield key, value if is_named_family(value) else _locate(value, base)
+            yield key, value if is_named_family(value) else locate(value, base)
         elif key == "engine" and isinstance(value.get("lora_adapter"), str):
-            yield key, {**value, "lora_adapter": _locate(value["lora_adapter"], base)}
+            yield key, {**value, "lora_adapter": locate(value["lora_adapter"], base)}
         else:
             yield key, value
 
@@ -136,19 +89,5 @@ def _locate_model(name: str, base: Path) -> str:
     if is_bundled(name):
         return name
     if colon and scheme in SCHEMES:
-        return f"{scheme}:{_locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else name
-    return _locate(name, base)
-
-
-def _locate_source(name: str, base: Path) -> str:
-    """What `_locate` finds, for `folder@split` too."""
-    if (place := _locate(name, base)) != name:
-        return place
-    folder, split = part_split(str(base / name))
-    return name if split is None or os.path.isabs(name) else f"{os.path.relpath(folder)}@{split}"
-
-
-def _locate(name: str, base: Path) -> str:
-    """The file's name from here if `base` holds it; else the name as it is."""
-    place = base / name
-    return os.path.relpath(place) if not os.path.isabs(name) and place.exists() else name
+        return f"{scheme}:{locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else name
+    return locate(name, base)

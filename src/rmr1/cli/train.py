@@ -105,14 +105,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_end(folder: Path, trained: str, base: str) -> None:
     """How to use what the last training made, and whether it is anything but its base."""
-    import json
-
     from rmr1.cli.training import describe_unchanged, print_use
     from rmr1.pipeline.stages import HERE
+    from rmr1.store.runs import read_summary
 
     note = None
     if trained == "grpo":
-        summary = json.loads((folder / trained / "summary.json").read_bytes())
+        summary = read_summary(folder / trained)
         note = describe_unchanged(summary, base.replace(HERE, str(folder)))
     print_use(f"{folder}/{trained}", note=note)
 

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from rmr1.store.runs import SUMMARY_FILE
-
-
-def read_summary(folder: str | Path) -> dict[str, Any]:
-    """The summary.json of a run that has just ended."""
-    return json.loads((Path(folder) / SUMMARY_FILE).read_text(encoding="utf-8"))
 
 
 def format_usage(summary: Mapping[str, Any]) -> list[str]:

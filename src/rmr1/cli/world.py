@@ -134,6 +134,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
     from rmr1.errors import ConfigError
     from rmr1.store.codec import dumps
+    from rmr1.store.replace import replacing
     from rmr1.world.export import export_rows
 
     rows = export_rows(_items(arguments), arguments.format, teacher=arguments.teacher, seed=arguments.seed)
@@ -145,14 +146,9 @@ def _export(arguments: argparse.Namespace) -> int:
     path = Path(arguments.output)
     if path.exists() and not arguments.force:
         raise ConfigError(f"{path} exists; choose another name or pass --force")
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open("wb") as file:
-            for row in rows:
-                file.write(dumps(row) + b"\n")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as part, part.open("wb") as file:
+        for row in rows:
+            file.write(dumps(row) + b"\n")
     print(f"wrote {arguments.number} {_describe(arguments)} to {path}")
     return 0
 

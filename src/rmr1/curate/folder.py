@@ -7,70 +7,74 @@
       curate.json     recipe, inputs, counts, versions; enough to do it again
 
 All of it is written into `DIR.part` and renamed at the end. The next run of the same curation goes on with what a
-stopped one left there (`rmr1.curate.resume`); that of another curation is thrown away.
+stopped one left there; that of another curation is thrown away.
+
+`DIR.part/scan.zip` is what the first reading holds after each source: a member for each column of the table, and
+`about.json`, with the key of the curation, the tallies of the finished sources and the length that dropped.jsonl had.
+One that is damaged counts as none.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
-import os
-import shutil
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rmr1.curate.resume import ASIDE, SCAN, belongs_to
+from rmr1.curate.recipe import CurateRecipe
+from rmr1.curate.scan import Scan
+from rmr1.curate.source_counts import SourceTally
+from rmr1.curate.table import PairTable
 from rmr1.errors import ConfigError, DataError, RunError
-from rmr1.store.differences import describe_differences
+from rmr1.store.fingerprint import find_damage, hash_file
+from rmr1.store.folder import LEAVE, hold
+from rmr1.store.identity import refuse_differences
+from rmr1.store.kinds import CURATION_FILE
+from rmr1.store.replace import read_json, remove, replacing, writing
 
-DESCRIPTION = "curate.json"
 CARD = "card.md"
 DROPPED = "dropped.jsonl"
+SCAN = "scan.zip"
+_ASIDE = "scan.zip.new"
+_ABOUT = "about.json"
+_DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError)
 
 Identify = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From what curate.json says to what of it has to be equal."""
 
 
 def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:
-    """What curate.json says where the same curation is finished there; None where there is nothing.
+    """What curate.json says if the same curation is finished there; None if there is nothing.
 
     Raises:
         RunError: the folder holds something else, or another curation; what differs is told.
     """
-    if not folder.exists():
-        return None
-    if not folder.is_dir():
-        raise RunError(f"{folder}: is a file; name a folder")
-    path = folder / DESCRIPTION
+    path = folder / CURATION_FILE
     if not path.exists():
-        if any(folder.iterdir()):
-            raise RunError(f"{folder}: holds other files; choose another folder")
+        _refuse_others(folder)
         return None
+    found = read_json(path)
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
         stored = identify(found)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise RunError(f"{path}: not readable as a curation; the file was changed or damaged") from None
-    difference = describe_differences(stored, identity)
-    if difference is not None:
-        raise RunError(f"{folder}: was curated in another way: {difference}; choose another folder")
-    for name, digest in found.get("files", {}).items():
-        if not (folder / name).is_file():
-            raise RunError(f"{folder}: {name} is gone; delete the folder, or choose another")
-        if hash_file(folder / name) != digest:
-            raise RunError(f"{folder}: {name} is not what was written; delete the folder, or choose another")
+    refuse_differences(folder, stored, identity)
+    if (damage := find_damage(folder, found.get("files", {}), hash_file)) is not None:
+        raise RunError(f"{folder}: {damage}; delete the folder, or {LEAVE}")
     return found
 
 
-def hash_file(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def _refuse_others(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise RunError(f"{folder}: holds other files; {LEAVE}")
 
 
-@contextlib.contextmanager
+@contextmanager
 def new_folder(folder: Path, key: str) -> Iterator[Path]:
     """A folder to write into that takes its name when all went well; after a stop it is there with the same key again.
 
@@ -78,33 +82,19 @@ def new_folder(folder: Path, key: str) -> Iterator[Path]:
         RunError: it cannot be written, or another process writes it.
     """
     part = folder.with_name(f"{folder.name}.part")
-    lock = None
-    try:
+    with writing(folder, f"free space, or {LEAVE}"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = _lock(folder)
-        _clear(part, key)
-        part.mkdir(exist_ok=True)
-        yield part
-        for file in part.iterdir():
-            _sync(file)
-        (part / SCAN).unlink()
-        os.replace(part, folder)
-        _sync(folder.parent)
-    except (ConfigError, DataError):
-        # The recipe or the data have to be changed, so nothing would go on from here.
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    except RunError:
-        raise
-    except OSError as error:
-        raise RunError(
-            f"{error.filename or folder}: cannot be written ({error.strerror}); free space, or choose another folder"
-        ) from None
-    finally:
-        if lock is not None:
-            with contextlib.suppress(OSError):
-                _lock_path(folder).unlink()
-            os.close(lock)
+        with hold(folder, folder.with_name(f".{folder.name}.lock")), replacing(folder, part):
+            _refuse_others(folder)  # another process may have made it since
+            _clear(part, key)
+            part.mkdir(exist_ok=True)
+            try:
+                yield part
+            except (ConfigError, DataError):
+                # The recipe or the data have to be changed, so nothing would go on from here.
+                remove(part)
+                raise
+            (part / SCAN).unlink()
 
 
 def _clear(part: Path, key: str) -> None:
@@ -115,43 +105,45 @@ def _clear(part: Path, key: str) -> None:
     """
     if not part.exists():
         return
-    if belongs_to(part, key):
+    if _read_about(part).get("key") == key:
         for file in part.iterdir():
             if file.name not in (SCAN, DROPPED):
                 file.unlink()
         return
     names = {file.name for file in part.iterdir()}
-    if names and not names & {SCAN, ASIDE, DESCRIPTION}:
-        raise RunError(f"{part}: holds other files and is needed here; move it, or choose another folder")
-    shutil.rmtree(part)
+    if names and not names & {SCAN, _ASIDE, CURATION_FILE}:
+        raise RunError(f"{part}: holds other files and is needed here; move it, or {LEAVE}")
+    remove(part)
 
 
-def _lock_path(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.lock")
+def save_scan(folder: Path, key: str, scan: Scan, dropped_bytes: int) -> None:
+    tallies = {name: tally.dump() for name, tally in scan.tallies.items()}
+    about = {"key": key, "dropped_bytes": dropped_bytes, "tallies": tallies}
+    with replacing(folder / SCAN, folder / _ASIDE) as part, zipfile.ZipFile(part, "w") as file:
+        file.writestr(_ABOUT, json.dumps(about))
+        for name, column in scan.table.stored().items():
+            with file.open(name, "w", force_zip64=True) as member:
+                member.write(column)
 
 
-def _lock(folder: Path) -> int:
-    path = _lock_path(folder)
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise RunError(
-                f"{folder}: another process is writing it; wait for it or choose another folder"
-            ) from None
-        except OSError:
-            return handle  # a file system without locks; two writers are then the user's care
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.stat(path)):
-                return handle
-        os.close(handle)  # the file was removed by the one who held it before
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def load_scan(folder: Path, key: str, recipe: CurateRecipe) -> tuple[Scan, int]:
+    """The scan as it was saved, and the length of dropped.jsonl; an empty one where the curation begins."""
+    scan, dropped_bytes = Scan(table=PairTable.of(recipe), tallies={}), 0
+    about = _read_about(folder)
+    if about.get("key") != key or not about["tallies"]:
+        return scan, dropped_bytes
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        with zipfile.ZipFile(folder / SCAN) as file:
+            scan.table.restore(file.read)
+    except _DAMAGES:
+        return Scan(table=PairTable.of(recipe), tallies={}), 0
+    scan.tallies.update({name: SourceTally.load(one) for name, one in about["tallies"].items()})
+    return scan, about["dropped_bytes"]
+
+
+def _read_about(folder: Path) -> Mapping[str, Any]:
+    try:
+        with zipfile.ZipFile(folder / SCAN) as file:
+            return json.loads(file.read(_ABOUT))
+    except _DAMAGES:
+        return {}

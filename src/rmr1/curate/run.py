@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,19 @@ from rmr1.curate.choose import Selection, choose
 from rmr1.curate.contamination import build_index
 from rmr1.curate.figures import count_all
 from rmr1.curate.filters import Drop
-from rmr1.curate.folder import CARD, DESCRIPTION, DROPPED, hash_file, new_folder, read_finished
+from rmr1.curate.folder import CARD, DROPPED, SCAN, load_scan, new_folder, read_finished, save_scan
 from rmr1.curate.inputs import CurateSource, find_benchmarks, find_sources, fingerprint_all
 from rmr1.curate.recipe import CurateRecipe
-from rmr1.curate.resume import SCAN, load_scan, save_scan
 from rmr1.curate.scan import Report, Scan, scan_sources
 from rmr1.curate.similar import import_datasketch
 from rmr1.curate.splits import place_sides, split_prompts
 from rmr1.curate.write import WritePlan, order_rows, write_splits
 from rmr1.errors import DataError
 from rmr1.store.codec import dumps
-from rmr1.store.replace import write_text
+from rmr1.store.fingerprint import hash_file
+from rmr1.store.identity import list_versions
+from rmr1.store.kinds import CURATION_FILE
+from rmr1.store.replace import write_json, write_text
 
 _LIBRARIES = ("rmr1", "numpy", "datasketch", "py3langid", "transformers", "tokenizers")
 
@@ -54,7 +55,7 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
     finished = read_finished(folder, identify({"recipe": values, "inputs": inputs}), identify)
     if finished is not None:
         return {**finished, "was_finished": True}
-    versions = _versions()
+    versions = {"python": platform.python_version(), **list_versions(_LIBRARIES)}
     said = json.dumps({"recipe": values, "inputs": inputs, "versions": versions})
     key = hashlib.sha256(said.encode()).hexdigest()
     with new_folder(folder, key) as part:
@@ -69,7 +70,7 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
         description["files"] = {
             file.name: hash_file(file) for file in sorted(part.iterdir()) if file.name != SCAN
         }
-        write_text(part / DESCRIPTION, json.dumps(description, indent=1, ensure_ascii=False) + "\n")
+        write_json(part / CURATION_FILE, description, indent=1)
     return description
 
 
@@ -163,13 +164,3 @@ def _say_empty(scan: Scan, choice: Selection) -> str:
     if most and most[0][0] == "unlabelled":
         advice = 'name the column that says which is preferred (columns = { label = "THEIRS" })'
     return f"nothing is left of {read:,} pairs ({told}); {advice}"
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import list_questions, pass_settings, start_meter
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines.base import SamplingParams
-from rmr1.errors import ConfigError, DataError, GenerationError, RunError
+from rmr1.errors import ConfigError, DataError, GenerationError
 from rmr1.faces import name_option
 from rmr1.forecast.prices import compute_cost
 from rmr1.records import Generation
 from rmr1.store.codec import dumps
+from rmr1.store.replace import replacing, writing
 from rmr1.store.runs import RunWriter
 
 MOST_REQUESTS = 50_000
@@ -71,52 +73,38 @@ def export_requests(
         raise ConfigError(f"{output} exists; choose another name or pass {name_option('force', True)}")
     run_settings = pass_settings(recipe, number)
     meter = start_meter(recipe, folder, None if recipe.budget is None else parse_budget(recipe.budget))
-    read = 0
+    read = num_bytes = 0
     lines = Counter[Path]()
-    files = [output]
-    num_bytes, part = 0, output.with_name(f".{output.name}.part")
-    with open_pass(folder, recipe, number) as run:
+    files: list[Path] = []
+    with (
+        open_pass(folder, recipe, number) as run,
+        writing(output, "choose another name", kind=ConfigError),
+        ExitStack() as opened,
+    ):
         claim_pass(folder, number, settings, teacher.identify() or {})
-        try:
-            file = part.open("wb")
-            try:
-                for question in list_questions(recipe, folder, number, is_answered=run.is_finished):
-                    body = _build_body(teacher.served, question, run_settings, teacher.options)
-                    line = dumps(
-                        {
-                            "custom_id": custom_id(number, question.item.key),
-                            "method": "POST",
-                            "url": ENDPOINT,
-                            "body": body,
-                        }
+        for question in list_questions(recipe, folder, number, is_answered=run.is_finished):
+            line = dumps(
+                {
+                    "custom_id": custom_id(number, question.item.key),
+                    "method": "POST",
+                    "url": ENDPOINT,
+                    "body": _build_body(teacher.served, question, run_settings, teacher.options),
+                }
+            )
+            if not files or lines[files[-1]] == most_requests or num_bytes + len(line) + 1 > most_bytes:
+                opened.close()  # the file before is whole
+                number_of_file = f"-{len(files) + 1}" if files else ""
+                files.append(output.with_name(f"{output.stem}{number_of_file}{output.suffix}"))
+                if files[-1].exists() and not force:
+                    raise ConfigError(
+                        f"{files[-1]} exists; choose another name or pass {name_option('force', True)}"
                     )
-                    if lines[files[-1]] and (
-                        lines[files[-1]] == most_requests or num_bytes + len(line) + 1 > most_bytes
-                    ):
-                        file.close()
-                        part.replace(files[-1])
-                        files.append(output.with_name(f"{output.stem}-{len(files) + 1}{output.suffix}"))
-                        if files[-1].exists() and not force:
-                            raise ConfigError(
-                                f"{files[-1]} exists; choose another name or pass {name_option('force', True)}"
-                            )
-                        file, num_bytes = part.open("wb"), 0
-                    file.write(line + b"\n")
-                    lines[files[-1]] += 1
-                    read += question.num_tokens
-                    num_bytes += len(line) + 1
-            finally:
-                file.close()
-            if not lines:
-                files = []
-            else:
-                part.replace(files[-1])
-        except OSError as error:
-            if isinstance(error, RunError):
-                raise
-            raise ConfigError(f"{output}: cannot be written ({error.strerror})") from None
-        finally:
-            part.unlink(missing_ok=True)
+                file = opened.enter_context(opened.enter_context(replacing(files[-1])).open("wb"))
+                num_bytes = 0
+            file.write(line + b"\n")
+            lines[files[-1]] += 1
+            read += question.num_tokens
+            num_bytes += len(line) + 1
     most = lines.total() * settings.samples * settings.max_new_tokens
     price = teacher.price
     found: dict[str, Any] = {

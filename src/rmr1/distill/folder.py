@@ -22,19 +22,20 @@ from typing import Any
 from rmr1.distill.items import describe_data, read_items
 from rmr1.distill.recipe import DistillRecipe, PassRecipe, SecondPassRecipe
 from rmr1.distill.second import load_second_prompt
-from rmr1.errors import DataError, RunError
+from rmr1.errors import RunError
 from rmr1.prompts import load_family
 from rmr1.records import NO_TEXT, Judgment
-from rmr1.store.codec import load_judgment, loads
+from rmr1.store.identity import refuse_differences
 from rmr1.store.replace import write_json
 from rmr1.store.runs import (
     RUN_FILE,
+    JudgmentIndex,
     RunWriter,
     iterate_lines,
-    key_digest,
+    list_generations,
     open_run,
     read_description,
-    refuse_differences,
+    read_judgments,
 )
 
 TRAIN_FILE = "train.jsonl"
@@ -108,7 +109,7 @@ def claim_pass(
     key = f"pass{number}"
     if key in passes:
         stored = {section: value for section, value in passes[key].items() if section != "name"}
-        refuse_differences(folder, {"settings": {key: stored}}, {"settings": {key: about}})
+        refuse_differences(folder, {key: stored}, {key: about})
         if name == passes[key].get("name"):
             return
     passes[key] = about if name is None else {**about, "name": name}
@@ -134,7 +135,7 @@ def is_claimed(folder: Path, number: int, recipe: PassRecipe) -> bool:
     if stored is None:
         return True
     asked = {section: value for section, value in stored.items() if section not in ("teacher", "name")}
-    refuse_differences(folder, {"settings": {key: asked}}, {"settings": {key: _describe_asking(recipe)}})
+    refuse_differences(folder, {key: asked}, {key: _describe_asking(recipe)})
     return stored.get("name") == recipe.teacher
 
 
@@ -183,11 +184,11 @@ class PassTotals:
 def read_totals(folder: Path, number: int) -> PassTotals:
     """Of all that is stored; tokens also of what failed and was asked again."""
     totals = PassTotals()
-    for _, line in _lines(folder / failed_file(number)):
+    for _, line in iterate_lines(folder / failed_file(number)):
         totals.add_tokens(line)
-    for _, line in _lines(folder / pass_file(number)):
+    for _, line in iterate_lines(folder / pass_file(number)):
         totals.stored += 1
-        generations = [vote["generation"] for vote in line.get("votes", ())]
+        generations = list_generations(line)
         errors = [one for one in generations if one["finish_reason"] == "error"]
         is_failed = any(not one.get("is_refused") for one in errors)
         totals.failed += is_failed
@@ -199,42 +200,22 @@ def read_totals(folder: Path, number: int) -> PassTotals:
 
 
 def read_pass(folder: Path, number: int) -> Iterator[tuple[str, Judgment]]:
-    """(key, judgment) in the order they finished; nothing where the pass has not begun.
+    """(key, judgment) in the order they finished; nothing if the pass has not begun.
 
     Raises:
         DataError: a line is damaged.
     """
-    for line_number, line in _lines(folder / pass_file(number)):
-        key = line.pop("key")
-        yield key, _load(line, folder / pass_file(number), line_number)
+    return read_judgments(folder, file=pass_file(number))
 
 
-class PassIndex:
-    """Judgments of a pass by key; in memory are 16 bytes and a place in the file for each."""
+def list_passes(folder: Path) -> list[int]:
+    """Numbers of the passes that have judgments."""
+    return [number for number in (1, 2) if (folder / pass_file(number)).is_file()]
 
-    def __init__(self, folder: Path, number: int):
-        self._path = folder / pass_file(number)
-        self._places: dict[bytes, int] = {}
-        if self._path.exists():
-            with self._path.open("rb") as file:
-                start = 0
-                for line in file:
-                    if line.endswith(b"\n"):
-                        self._places[key_digest(loads(line)["key"])] = start
-                    start += len(line)
 
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def get(self, key: str) -> Judgment | None:
-        start = self._places.get(key_digest(key))
-        if start is None:
-            return None
-        with self._path.open("rb") as file:
-            file.seek(start)
-            line = loads(file.readline())
-        line.pop("key")
-        return _load(line, self._path, None)
+def index_pass(folder: Path, number: int) -> JudgmentIndex:
+    """The judgments of a pass by their keys."""
+    return JudgmentIndex(folder / pass_file(number))
 
 
 def refuse_other_folder(folder: Path) -> None:
@@ -257,14 +238,3 @@ def require_folder(folder: Path) -> None:
     """
     if read_description(folder).get("kind") != "distill":
         raise RunError(f"{folder}: not a distillation; expected a folder made by rmr1 distill")
-
-
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    return iterate_lines(path) if path.exists() else iter(())
-
-
-def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
-    try:
-        return load_judgment(line)
-    except DataError as error:
-        raise DataError(error.message, path=path, line=number) from None

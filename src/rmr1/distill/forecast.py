@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.distill.budget import Budget
-from rmr1.distill.folder import PassTotals, describe_run, read_pass, read_totals, require_folder
+from rmr1.distill.folder import PassTotals, describe_run, pass_file, read_totals, require_folder
 from rmr1.distill.items import count_data
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import describe_pass, list_questions
@@ -17,7 +17,7 @@ from rmr1.faces import name_option
 from rmr1.forecast.prices import compute_cost
 from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
 from rmr1.store.keys import KeyCounter
-from rmr1.store.runs import RUN_FILE, key_digest
+from rmr1.store.runs import RUN_FILE, key_digest, read_finished
 
 WRONG_SHARE = 0.25
 """Of first judgments, before any is there: the paper's first teacher is right about three times in four
@@ -112,10 +112,7 @@ def forecast_distill(
 
 
 def _answered(folder: Path | None, number: int) -> KeyCounter:
-    found = KeyCounter()
-    for key, _ in read_pass(folder, number) if folder is not None else ():
-        found.increment(key_digest(key))
-    return found
+    return KeyCounter() if folder is None else read_finished(folder / pass_file(number)).keys
 
 
 def _expect(stored: float | None, most: int, given: int | None, number: int, assumptions: list[str]) -> float:

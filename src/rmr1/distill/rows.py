@@ -10,7 +10,6 @@ says which answer stood first. TRL, OpenRLHF and LLaMA-Factory read `messages` a
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -19,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.distill.checks import Checked, check_votes
-from rmr1.distill.folder import DROPPED_FILE, TRAIN_FILE, PassIndex
+from rmr1.distill.folder import DROPPED_FILE, TRAIN_FILE, index_pass
 from rmr1.distill.items import Item, find_pair_family, read_items
 from rmr1.distill.recipe import DistillRecipe
-from rmr1.errors import RunError
 from rmr1.prompts import PromptFamily, load_family, render_prompt
 from rmr1.records import JudgePrompt
 from rmr1.store.codec import dumps
 from rmr1.store.keys import seed_for
-from rmr1.store.replace import write_json
+from rmr1.store.replace import replacing, write_json, writing
+from rmr1.store.runs import JudgmentIndex
 
 DATASET_NAME = "rmr1_distill"
 
@@ -81,7 +80,7 @@ def needs_second(recipe: DistillRecipe, first: Checked) -> bool:
 
 
 def judge_outcome(
-    item: Item, recipe: DistillRecipe, family: PromptFamily, first: PassIndex, second: PassIndex
+    item: Item, recipe: DistillRecipe, family: PromptFamily, first: JudgmentIndex, second: JudgmentIndex
 ) -> Outcome:
     """What the passes say of a pair so far."""
     if not item.is_labelled:
@@ -107,7 +106,7 @@ def judge_outcome(
 def read_outcomes(recipe: DistillRecipe, folder: Path) -> Iterator[Outcome]:
     """Of every pair, in the data's order."""
     family = load_family(recipe.family)
-    first, second = PassIndex(folder, 1), PassIndex(folder, 2)
+    first, second = index_pass(folder, 1), index_pass(folder, 2)
     for item in read_items(recipe):
         yield judge_outcome(item, recipe, family, first, second)
 
@@ -118,22 +117,14 @@ def write_rows(recipe: DistillRecipe, folder: Path) -> dict[str, Any]:
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    train, dropped = folder / TRAIN_FILE, folder / DROPPED_FILE
-    parts = [path.with_name(f".{path.name}.part") for path in (train, dropped)]
-    try:
-        with parts[0].open("wb") as kept, parts[1].open("wb") as lost:
-            counts = _write_outcomes(recipe, folder, kept, lost)
-        os.replace(parts[0], train)
-        os.replace(parts[1], dropped)
-    except RunError:
-        raise
-    except OSError as error:
-        raise RunError(
-            f"{folder}: cannot write rows ({error.strerror}); answers are kept: free space, then run it again"
-        ) from None
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
+    with (
+        writing(folder, "answers are kept: free space, then run it again", what="rows"),
+        replacing(folder / TRAIN_FILE) as train,
+        replacing(folder / DROPPED_FILE) as dropped,
+        train.open("wb") as kept,
+        dropped.open("wb") as lost,
+    ):
+        counts = _write_outcomes(recipe, folder, kept, lost)
     write_json(folder / "dataset_info.json", _dataset_info())
     return _summarize(counts)
 

@@ -80,7 +80,7 @@ def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
     """
     finished = KeyCounter()
     num_items = num_texts = completion_tokens = 0
-    for key, judgment in read_judgments(folder) if (folder / JUDGMENTS_FILE).exists() else ():
+    for key, judgment in read_judgments(folder):
         if retry_failed and list_failures(judgment):
             continue
         finished.increment(key_digest(key))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from rmr1.engines.base import Dated
 from rmr1.judge.base import PairJudge
+from rmr1.store.identity import list_versions
 from rmr1.store.runs import RUN_FILE, read_description
 
 FORMAT = 1
@@ -50,10 +50,4 @@ def begin_run(asked: object, stored: Mapping[str, Any] | None) -> None:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that can change a result, where installed."""
-    found = {}
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return list_versions(_LIBRARIES)

@@ -18,13 +18,13 @@ from rmr1.judge.identity import describe_run
 from rmr1.judge.load import DEFAULT_FAMILY, default_settings, load_judge
 from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
-from rmr1.judge.stored import StoredJudgments, readable_twice
+from rmr1.judge.stored import readable_twice
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, describe_limits, resolve_model
 from rmr1.models.words import look_ahead, refuse_foreign
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.records import Judgment, Label, PreferencePair
-from rmr1.store.runs import RunWriter, open_run
+from rmr1.store.runs import JudgmentIndex, RunWriter, open_run
 
 _SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
 _STREAM_START = 8
@@ -197,7 +197,7 @@ class Judge:
         on_judgment: Callable[[Judgment], None] = lambda _: None,
     ) -> Iterator[Judgment]:
         """`on_judgment` is told of the new ones."""
-        stored = None if writer is None else StoredJudgments(writer.folder)
+        stored = None if writer is None else JudgmentIndex(writer.path)
 
         def ask(asked: Iterable[PreferencePair]) -> Iterator[tuple[str, Judgment]]:
             for key, judgment in self.pair_judge.run(asked, run=writer):
@@ -210,7 +210,7 @@ class Judge:
         elif stored is None:
             yield from judge_in_order(pairs, ask)
         else:
-            yield from judge_in_order(pairs, ask, find_stored=stored.find)
+            yield from judge_in_order(pairs, ask, find_stored=stored.get)
 
     def close(self) -> None:
         """Release the model; a second time does nothing."""

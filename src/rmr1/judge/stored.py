@@ -1,4 +1,4 @@
-"""Judging from Python into a run folder: pairs that can be read twice, and judgments found by their keys."""
+"""Pairs that can be read twice, for judging from Python into a run folder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
-from rmr1.records import Judgment, PreferencePair
-from rmr1.store.codec import load_judgment, loads
-from rmr1.store.runs import JUDGMENTS_FILE, iterate_keys, key_digest
+from rmr1.records import PreferencePair
 
 
 @contextmanager
@@ -22,34 +19,6 @@ def readable_twice(pairs: Iterable[PreferencePair]) -> Iterator[Iterable[Prefere
         return
     with tempfile.TemporaryFile(prefix="rmr1-") as file:
         yield _Spooled(pairs, file)
-
-
-class StoredJudgments:
-    """The judgments that a run folder holds now, read one by one when they are asked for."""
-
-    def __init__(self, folder: str | Path):
-        self._path = Path(folder) / JUDGMENTS_FILE
-        starts, place = [], 0
-        with self._path.open("rb") as file:
-            for line in file:
-                starts.append(place)
-                place += len(line)
-        self._places = {key_digest(key): starts[number - 1] for number, key, _ in iterate_keys(self._path)}
-
-    def find(self, key: str) -> Judgment | None:
-        """The judgment under a key; None if there was none when this was made."""
-        place = self._places.get(key_digest(key))
-        return None if place is None else self._read(place)
-
-    def __iter__(self) -> Iterator[Judgment]:
-        return map(self._read, self._places.values())
-
-    def _read(self, place: int) -> Judgment:
-        with self._path.open("rb") as file:
-            file.seek(place)
-            values = loads(file.readline())
-        del values["key"]
-        return load_judgment(values)
 
 
 class _Spooled:

@@ -5,14 +5,14 @@ Shares are of prompts, and similar prompts stay together, so few or templated on
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rmr1.curate.folder import DESCRIPTION
 from rmr1.errors import ConfigError, RunError
+from rmr1.store.kinds import CURATION_FILE
+from rmr1.store.replace import read_json
 
 LEAST_ASIDE = 2
 """Prompts of a split that is measured on: with one, all its pairs are right or wrong together."""
@@ -33,11 +33,11 @@ def require_splits(folder: Path, *, needs: Sequence[SplitNeed]) -> None:
     Raises:
         ConfigError: a split of the finished curation is too small. RunError: its description is damaged.
     """
-    path = folder / DESCRIPTION
+    path = folder / CURATION_FILE
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = read_json(path)
         counts, recipe = described["counts"], described["recipe"]
-    except (OSError, ValueError, KeyError) as error:
+    except (RunError, KeyError) as error:
         raise RunError(f"{path}: cannot be read ({error}); delete {folder} to curate anew") from None
     for need in needs:
         pairs, prompts = (counts["splits"][need.split][name] for name in ("pairs", "prompts"))

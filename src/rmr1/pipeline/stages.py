@@ -15,7 +15,6 @@ A stage runs in a process of its own, so its memory is free afterwards; the proc
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,8 +22,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,18 +31,19 @@ from rmr1.errors import RunError
 from rmr1.judge.summary import is_unanswered
 from rmr1.plugins import require
 from rmr1.settings import LATER
-from rmr1.store.fingerprint import fingerprint_source, hash_files
-from rmr1.store.replace import write_json, write_text
-from rmr1.store.runs import RUN_FILE, SUMMARY_FILE
+from rmr1.store.fingerprint import find_damage, fingerprint_source, hash_files
+from rmr1.store.folder import open_folder
+from rmr1.store.kinds import METRICS, STAGES_FILE, TRAINING_FILE
+from rmr1.store.replace import read_json, write_json, write_text
+from rmr1.store.runs import RUN_FILE, SUMMARY_FILE, read_summary
 
-STATE = "stages.json"
 RECIPES = "recipes"
 REPLACED = "replaced"
 HERE = LATER
 """Stands for the folder in commands and recipes, so that it may be moved."""
 
-_ABOUT = ("training.json", "metrics.jsonl", "summary.json")
-"""What `rmr1.train.folder` writes beside a model (named here, because it imports torch)."""
+_ABOUT = (TRAINING_FILE, METRICS, SUMMARY_FILE)
+"""What a training writes beside a model."""
 
 _FORWARD_SECONDS = 1.0
 _INTERRUPTED = 130
@@ -89,7 +88,7 @@ def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], No
         RunError: a stage failed (it has said why), or the folder is in use or cannot be written.
         RMR1Error: a stage's check failed.
     """
-    with _locked(folder):
+    with open_folder(folder, STAGES_FILE, {}, identify=lambda _: {}):
         code = 0
         for number, stage in enumerate(stages, 1):
             key = compute_key(stage, folder)
@@ -137,15 +136,10 @@ def _list_files(folder: Path) -> list[Path]:
 
 
 def _find_damage(folder: Path, hashes: Mapping[str, str]) -> str | None:
-    """What is no longer as the finished stage left it. Files that were added are no damage."""
+    """What is no longer as the finished stage left it."""
     if not folder.is_dir():
         return "its results are gone"
-    for name, before in hashes.items():
-        if not (folder / name).is_file():
-            return f"{name} is gone"
-        if hash_files([folder / name]) != before:
-            return f"{name} is not what it was"
-    return None
+    return find_damage(folder, hashes, lambda file: hash_files([file]))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -153,13 +147,7 @@ def read_state(folder: Path) -> dict[str, Any]:
     Raises:
         RunError: the file is damaged.
     """
-    path = folder / STATE
-    if not path.exists():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
+    return read_json(folder / STAGES_FILE) if (folder / STAGES_FILE).exists() else {}
 
 
 def _run(stage: Stage, key: str, folder: Path) -> int:
@@ -190,7 +178,7 @@ def _has_answered(stage: Stage, folder: Path) -> bool:
     runs = [one.parent for one in (*folder.glob(RUN_FILE), *folder.glob(f"*/{RUN_FILE}"))]
     if not runs or not all((run / SUMMARY_FILE).is_file() for run in runs):
         return False
-    summaries = [json.loads((run / SUMMARY_FILE).read_bytes()) for run in runs]
+    summaries = [read_summary(run) for run in runs]
     return stage.check is not None or not any(
         is_unanswered(one["items"], one["problems"]) for one in summaries
     )
@@ -241,7 +229,7 @@ def _write_recipe(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _note(folder: Path, name: str, values: Mapping[str, Any]) -> None:
-    write_json(folder / STATE, {**read_state(folder), name: dict(values)})
+    write_json(folder / STAGES_FILE, {**read_state(folder), name: dict(values)})
 
 
 def _move_away(folder: Path, name: str) -> Path | None:
@@ -256,24 +244,3 @@ def _move_away(folder: Path, name: str) -> Path | None:
         number += 1
     old.rename(place / f"{name}-{number}")
     return place / f"{name}-{number}"
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another -o") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise RunError(f"{folder}: another process is at work in this folder") from None
-    try:
-        strange = [one.name for one in folder.iterdir()]
-        if strange and STATE not in strange:
-            raise RunError(f"{folder}: the folder is not empty and holds no {STATE}; choose another -o")
-        yield
-    finally:
-        os.close(lock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from rmr1.data.files import part_split
@@ -38,10 +38,24 @@ def fingerprint_source(source: str | Path) -> dict[str, object]:
 def _hash_files(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as handle:
-            inner = hashlib.file_digest(handle, "sha256")
-        digest.update(inner.digest())
+        digest.update(bytes.fromhex(hash_file(file)))
     return digest.hexdigest()
+
+
+def hash_file(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def find_damage(folder: Path, hashes: Mapping[str, str], hash_of: Callable[[Path], str]) -> str | None:
+    """Which file of a finished folder is no longer as it was left; None if all are. Files that were added are no
+    damage."""
+    for name, before in hashes.items():
+        if not (folder / name).is_file():
+            return f"{name} is gone"
+        if hash_of(folder / name) != before:
+            return f"{name} is not what was written"
+    return None
 
 
 def hash_files(files: Iterable[Path]) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from struct import Struct
 from typing import Any
 
 from rmr1.records import Candidates, PreferencePair
@@ -17,6 +18,7 @@ from rmr1.store.codec import dump_record, dumps
 
 _PLACE = re.compile(r".*:[0-9]+(/.*)?", re.DOTALL)
 """The id of a row without one of its own, `<file stem>:<line>`; what follows tells the pairs of a row apart."""
+_HALVES = Struct(">QQ").unpack
 _REPEATED = re.compile(r" \([0-9]+\)\Z")
 """The ending by which ids of own pairs that repeat are told apart, in the sequence of their rows."""
 
@@ -87,7 +89,7 @@ def seed_for(seed: int, *parts: str) -> int:
 
 
 class KeyCounter:
-    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 200 in a dict.
+    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 100 in a dict (`benchmarks/key_table.py`).
 
     Open addressing with linear probing over three columns (high half, low half, count); a count of 0
     marks a free slot.
@@ -101,25 +103,24 @@ class KeyCounter:
         return self._used
 
     def __contains__(self, digest: bytes) -> bool:
-        return self._counts[self._slot(*_halves(digest))] > 0
+        return self._counts[self._slot(*_HALVES(digest))] > 0
 
     def increment(self, digest: bytes) -> int:
         """How often the digest had been counted before; it is counted once more."""
-        slot = self._slot(*_halves(digest))
+        slot = self._slot(*_HALVES(digest))
         before = self._counts[slot]
         if before == 0:
             if 3 * (self._used + 1) > 2 * self._capacity:
                 self._grow()
-                slot = self._slot(*_halves(digest))
-            self._high[slot], self._low[slot] = _halves(digest)
+                slot = self._slot(*_HALVES(digest))
+            self._high[slot], self._low[slot] = _HALVES(digest)
             self._used += 1
         self._counts[slot] = before + 1
         return before
 
     def _allocate(self, capacity: int) -> None:
         self._capacity = capacity
-        self._high = array("Q", bytes(8 * capacity))
-        self._low = array("Q", bytes(8 * capacity))
+        self._high, self._low = (array("Q", bytes(8 * capacity)) for _ in range(2))
         self._counts = array("I", bytes(4 * capacity))
 
     def _slot(self, high: int, low: int) -> int:
@@ -136,7 +137,3 @@ class KeyCounter:
             if count:
                 slot = self._slot(high, low)
                 self._high[slot], self._low[slot], self._counts[slot] = high, low, count
-
-
-def _halves(digest: bytes) -> tuple[int, int]:
-    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")

@@ -1,15 +1,79 @@
-"""Small files that are replaced as a whole: readers see the old content or the new one, also after a kill."""
+"""Files and folders that are replaced as a whole: readers see the old content or the new one, also after a kill."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rmr1.errors import RunError
+from rmr1.errors import RMR1Error, RunError
+from rmr1.store.codec import loads
+
+PART = ".part-"
+"""What the name of something half-written begins with."""
+
+
+@contextmanager
+def replacing(path: Path, part: Path | None = None) -> Iterator[Path]:
+    """A place for a new file or folder, which takes the name `path` if the block ends well. A folder is forced onto
+    the disk first.
+
+    By default nothing stays of it after an error. A `part` of the caller's own may hold what an earlier try left, and
+    stays.
+    """
+    place = part or path.with_name(f"{PART}{path.name}")
+    try:
+        if part is None:
+            remove(place)
+        yield place
+        if place.is_dir():
+            for file in (*place.iterdir(), place):
+                _flush(file)
+            remove(path)
+            os.replace(place, path)
+            _flush(path.parent)
+        else:
+            os.replace(place, path)
+    finally:
+        if part is None:
+            remove(place)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder and all in it; nothing there is no error."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(
+    path: Path,
+    advice: str = "free space, then run the same command again",
+    *,
+    what: str = "",
+    kind: type[RMR1Error] = RunError,
+    also: tuple[type[Exception], ...] = (),
+) -> Iterator[None]:
+    """Say in one line that `path`, or `what` of it, cannot be written: the disk is full, the folder is not ours, or
+    the library that writes raises one of `also`.
+
+    Raises:
+        RMR1Error: of class `kind`.
+    """
+    told: tuple[type[Exception], ...] = (OSError, *also)
+    try:
+        yield
+    except RMR1Error:
+        raise
+    except told as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise kind(f"{path}: {what}{' ' * bool(what)}cannot be written ({reason}); {advice}") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -18,19 +82,38 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with writing(path), replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise RunError(f"{path}: cannot write ({error.strerror})") from None
 
 
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
+def write_json(path: Path, values: Mapping[str, Any], *, indent: int = 2) -> None:
     """
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(values, indent=indent, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a file holds.
+
+    Raises:
+        RunError: the file is gone, is no JSON or no object.
+    """
+    try:
+        values = loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such file; the folder was changed") from None
+    except ValueError:
+        raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
+    if not isinstance(values, dict):
+        raise RunError(f"{path}: not a JSON object; the file was changed or damaged")
+    return values
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -13,20 +13,23 @@ off when the run goes on. A folder is locked while it is written. Everything tha
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmr1.errors import DataError, RunError
 from rmr1.records import NO_TEXT, Judgment
 from rmr1.store.codec import dump_record, dumps, load_judgment, loads
-from rmr1.store.differences import describe_differences
+from rmr1.store.folder import LEAVE, open_folder
+from rmr1.store.identity import describe_differences
 from rmr1.store.keys import KeyCounter, format_key, marked_digest, own_id, stored_digest
-from rmr1.store.replace import write_json, write_text
+from rmr1.store.replace import read_json, replacing, write_json, write_text, writing
 
 RUN_FILE = "run.json"
 JUDGMENTS_FILE = "judgments.jsonl"
@@ -44,6 +47,8 @@ DATA_KINDS = ("benchmark", "asked")
 _RENEWED = ("data", "asked_by")
 """Sections that say what the run was last gone on with."""
 
+_KEPT = "what was finished is kept: free space or permissions, then run the same command again"
+
 Keys = Callable[[], Iterable[str]]
 """Reads the data anew: the key of every item in it, whatever part of it is asked for."""
 
@@ -51,34 +56,24 @@ Keys = Callable[[], Iterable[str]]
 class RunWriter:
     """An open run folder that judgments are appended to. A context manager."""
 
-    def __init__(
-        self,
-        folder: Path,
-        lock: int,
-        handle: int,
-        finished: KeyCounter,
-        *,
-        file: str = JUDGMENTS_FILE,
-        has_answers: bool = False,
-    ):
+    def __init__(self, folder: Path, file: str, handle: int, stored: Finished, opened: ExitStack):
         self.folder = folder
         self.path = folder / file
         """What is appended to."""
-        self.num_resumed = len(finished)
+        self.num_resumed = len(stored.keys)
         """Items that were already finished when the folder was opened."""
-        self.has_answers = has_answers
+        self.has_answers = stored.has_answers
         """Whether the model had answered any of them."""
-        self._lock = lock
         self._handle = handle
-        self._finished = finished
+        self._finished = stored.keys
+        self._opened = opened
         self._notes: set[str] = set()
 
     def __enter__(self) -> RunWriter:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        os.close(self._handle)
-        os.close(self._lock)
+        self._opened.close()
 
     def is_finished(self, key: str) -> bool:
         return key_digest(key) in self._finished
@@ -90,18 +85,15 @@ class RunWriter:
             RunError: the disk is full or the folder cannot be written.
         """
         line = dumps({"key": key, **dump_record(judgment)}) + b"\n"
-        start = os.fstat(self._handle).st_size
-        try:
-            written = os.write(self._handle, line)
-            while written < len(line):
-                written += os.write(self._handle, line[written:])
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._handle, start)
-            raise RunError(
-                f"{self.path}: cannot write ({error.strerror}); "
-                "what was finished is kept: free space or permissions, then run the same command again"
-            ) from None
+        start, written = os.fstat(self._handle).st_size, 0
+        with writing(self.path, _KEPT):
+            try:
+                while written < len(line):
+                    written += os.write(self._handle, line[written:])
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(self._handle, start)
+                raise
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Keep in run.json what was found out about the model or its server.
@@ -144,32 +136,30 @@ def open_run(
             differences), is being written by another process, or cannot be written.
     """
     folder = Path(folder)
-    with contextlib.ExitStack() as opened:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder, os.O_RDONLY)
-            opened.callback(os.close, lock)
-            _lock(lock, folder)
-            _check_description(folder, description, file, has_items=keys is not None)
-            stored = read_finished(folder / file)
-            if keys is not None:
-                refuse_other_items(
-                    folder, keys, finished=stored.keys, data=description.get("data"), file=file
-                )
-                _renew(folder, description)
+    path = folder / file
+    with ExitStack() as opened:
+        opened.enter_context(
+            open_folder(
+                folder,
+                RUN_FILE,
+                description,
+                identify=partial(_identify, has_items=keys is not None),
+                is_ours=lambda name: name != file or not path.stat().st_size,
+            )
+        )
+        stored = read_finished(path)
+        if keys is not None:
+            refuse_other_items(folder, keys, finished=stored.keys, data=description.get("data"), file=file)
+            _renew(folder, description)
+        with writing(folder, LEAVE):
             if retry_failed:
                 kept = None if failed_file is None else folder / failed_file
-                _drop_failed(folder / file, kept, keeps_refused=keeps_refused)
-                stored = read_finished(folder / file)
-            handle = os.open(folder / file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+                _drop_failed(path, kept, keeps_refused=keeps_refused)
+                stored = read_finished(path)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             opened.callback(os.close, handle)
-        except RunError:
-            raise
-        except OSError as error:
-            raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
-        _cut_torn_line(handle)
-        opened.pop_all()
-        return RunWriter(folder, lock, handle, stored.keys, file=file, has_answers=stored.has_answers)
+            _cut_torn_line(handle)
+        return RunWriter(folder, file, handle, stored, opened.pop_all())
 
 
 class Finished(NamedTuple):
@@ -189,7 +179,7 @@ def read_finished(path: Path) -> Finished:
     """
     keys = KeyCounter()
     has_answers = False
-    for _, key, line in iterate_keys(path) if path.exists() else ():
+    for _, key, line in iterate_keys(path):
         if (digest := key_digest(key)) not in keys:
             keys.increment(digest)
         has_answers = has_answers or _has_answer(line)
@@ -198,8 +188,6 @@ def read_finished(path: Path) -> Finished:
 
 def key_digest(key: str) -> bytes:
     """16 bytes for a key with its occurrence number."""
-    import hashlib
-
     return hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
@@ -210,15 +198,45 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         RunError: the folder is not a run folder.
     """
     path = Path(folder) / RUN_FILE
-    try:
-        return loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    if not path.exists():
         what = "it is a file" if Path(folder).is_file() else f"no {RUN_FILE}"
-        raise RunError(
-            f"{folder}: not a run folder ({what}); expected one that a run was stored in"
-        ) from None
-    except ValueError:
-        raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
+        raise RunError(f"{folder}: not a run folder ({what}); expected one that a run was stored in")
+    return read_json(path)
+
+
+def read_summary(folder: str | Path) -> dict[str, Any]:
+    """What summary.json says.
+
+    Raises:
+        RunError: it is not there, or damaged.
+    """
+    return read_json(Path(folder) / SUMMARY_FILE)
+
+
+def read_final_summary(
+    folder: Path,
+    keys: Keys,
+    *,
+    asked: Iterable[Sequence[str]],
+    data: Mapping[str, Any],
+    retry_failed: bool = False,
+) -> dict[str, Any] | None:
+    """The summary of a run that has nothing left to do: the items that are `asked` for now, each by any of its keys,
+    are finished, and it is about all that are.
+
+    Raises:
+        RunError: a finished item is not in the data.
+    """
+    summary = read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
+    if summary is None or (retry_failed and summary["failed"]):
+        return None
+    finished = read_finished(folder / JUDGMENTS_FILE).keys
+    if summary["items"] != len(finished) or not all(
+        any(key_digest(key) in finished for key in keys) for keys in asked
+    ):
+        return None
+    refuse_other_items(folder, keys, finished=finished, data=data)
+    return summary
 
 
 def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterator[tuple[str, Judgment]]:
@@ -228,18 +246,56 @@ def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterato
         RunError: the folder is not a run folder.
         DataError: a line is damaged; the message names it.
     """
-    folder = Path(folder)
     read_description(folder)
-    path = folder / file
+    path = Path(folder) / file
     for number, key, line in iterate_keys(path):
-        del line["key"]
-        try:
-            yield key, load_judgment(line)
-        except DataError as error:
-            raise DataError(error.message, path=path, line=number) from None
+        yield key, _load(line, path, number)
+
+
+class JudgmentIndex:
+    """The judgments that a file holds now, by their keys; each is read when it is asked for, and in memory are 16
+    bytes and a place."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        if path.exists():
+            with path.open("rb") as file:
+                starts = array("Q", accumulate(map(len, file), initial=0))
+        self._places = {key_digest(key): starts[number - 1] for number, key, _ in iterate_keys(path)}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Judgment]:
+        return map(self._read, self._places.values())
+
+    def get(self, key: str) -> Judgment | None:
+        """The judgment under a key; None if there was none when this was made."""
+        place = self._places.get(key_digest(key))
+        return None if place is None else self._read(place)
+
+    def _read(self, place: int) -> Judgment:
+        with self._path.open("rb") as file:
+            file.seek(place)
+            return _load(loads(file.readline()), self._path, None)
+
+
+def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
+    del line["key"]
+    try:
+        return load_judgment(line)
+    except DataError as error:
+        raise DataError(error.message, path=path, line=number) from None
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Number and values of every whole line; nothing if there is no such file.
+
+    Raises:
+        DataError: a line is damaged; the message names it.
+    """
+    if not path.exists():
+        return
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
@@ -255,35 +311,12 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, values
 
 
-def _lock(handle: int, folder: Path) -> None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise RunError(
-            f"{folder}: another process is writing this run, or a call of this one that has not ended; wait for it or "
-            "choose another folder"
-        ) from None
-    except OSError:
-        pass  # a file system without locks; two writers are then the user's care
-
-
-def _check_description(folder: Path, description: Mapping[str, Any], file: str, *, has_items: bool) -> None:
-    """Write run.json, or make sure that the one there says the same."""
-    judgments = folder / file
-    if (folder / RUN_FILE).exists():
-        stored = read_description(folder)
-        if has_items:
-            stored, description = _without_source(stored), _without_source(description)
-        refuse_differences(folder, stored, description)
-    elif judgments.exists() and judgments.stat().st_size:
-        raise RunError(f"{folder}: holds {file} but no {RUN_FILE}; choose another folder")
-    else:
-        write_json(folder / RUN_FILE, description)
-
-
-def _without_source(description: Mapping[str, Any]) -> dict[str, Any]:
-    data = description.get("data") or {}
-    return {**description, "data": {name: data.get(name) for name in DATA_KINDS}}
+def _identify(description: Mapping[str, Any], *, has_items: bool) -> dict[str, Any]:
+    """What of run.json has to be equal; of data that are known by their items no more than their kind."""
+    found = {section: description.get(section) for section in COMPARED}
+    if has_items:
+        found["data"] = {name: (found["data"] or {}).get(name) for name in DATA_KINDS}
+    return found
 
 
 def _renew(folder: Path, description: Mapping[str, Any]) -> None:
@@ -351,63 +384,39 @@ def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
 
 def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
     """Rewrite the file without the items that hold a failed generation; replaced as a whole. They go to `kept`."""
-    if not path.exists():
-        return
-    failed = [] if kept is None or not kept.exists() else [dumps(line) for _, line in iterate_lines(kept)]
+    failed = [] if kept is None else [dumps(line) for _, line in iterate_lines(kept)]
     before = set(failed)  # a stop between the two files leaves an item in both
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        with temporary.open("wb") as file:
+    with replacing(path) as part:
+        with part.open("wb") as file:
             for _, values in iterate_lines(path):
                 line = dumps(values)
-                generations = [vote["generation"] for vote in values.get("votes", ())]
                 if not any(
                     one["finish_reason"] == "error" and not (keeps_refused and one.get("is_refused"))
-                    for one in generations
+                    for one in list_generations(values)
                 ):
                     file.write(line + b"\n")
                 elif line not in before:
                     failed.append(line)
         if kept is not None and failed:
             write_text(kept, "".join(line.decode() + "\n" for line in failed))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def list_generations(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of a stored judgment."""
+    return [vote["generation"] for vote in line.get("votes", ())]
 
 
 def _has_answer(line: Mapping[str, Any]) -> bool:
     """Whether a stored judgment holds a text or scores of the model."""
-    generations = (vote["generation"] for vote in line.get("votes", ()))
-    return bool(line.get("scores")) or any(one["finish_reason"] not in NO_TEXT for one in generations)
+    return bool(line.get("scores")) or any(
+        one["finish_reason"] not in NO_TEXT for one in list_generations(line)
+    )
 
 
 def _cut_torn_line(handle: int) -> None:
     """Drop what follows the last line break: a line whose write was cut short."""
-    size = os.fstat(handle).st_size
-    end = size
-    while end > 0:
-        start = max(0, end - 65536)
-        block = os.pread(handle, end - start, start)
-        position = block.rfind(b"\n")
-        if position >= 0:
-            end = start + position + 1
-            break
-        end = start
+    size = end = os.fstat(handle).st_size
+    while end > 0 and os.pread(handle, 1, end - 1) != b"\n":
+        end -= 1
     if end != size:
         os.ftruncate(handle, end)
-
-
-def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        RunError: a section of `COMPARED` is not the same; the message shows how.
-    """
-    difference = describe_differences(
-        {section: stored.get(section) for section in COMPARED},
-        {section: wanted.get(section) for section in COMPARED},
-    )
-    if difference is not None:
-        raise RunError(
-            f"{folder}: this run was made in another way: {difference}; choose another folder, or repeat the "
-            "old settings"
-        )

@@ -6,16 +6,14 @@
       state.json            step, place in the data, counters
       random.pt             random states of every process
 
-A checkpoint is written into a folder of another name, forced onto the disk and then renamed, so one that has
-its name is complete. Older ones go only after that.
+A checkpoint that has its name is complete. Older ones go only after that.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,13 @@ from safetensors.torch import load_file, save_file
 
 from rmr1.devices import find_gpu
 from rmr1.errors import CheckpointError
+from rmr1.store.kinds import CHECKPOINTS
+from rmr1.store.replace import remove, replacing, writing
 
-FOLDER = "checkpoints"
 BEST = "best"
 """Folder of the weights with the best held-out figures so far, by step, where a training keeps them."""
 _PREFIX = "step-"
-PART = ".part-"
-"""What the name of a half-written folder begins with."""
+_AGAIN = "free space, then run the same command again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,36 +56,16 @@ def write_checkpoint(run: Path, snapshot: Snapshot, *, keep: int) -> Path:
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; older checkpoints stay.
     """
-    folder = run / FOLDER
-    target = folder / f"{_PREFIX}{snapshot.state['step']:08d}"
-    part = folder / f"{PART}{target.name}"
-    try:
-        folder.mkdir(exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        weights = {name: one.detach().cpu().contiguous() for name, one in snapshot.weights.items()}
-        save_file(weights, part / "weights.safetensors", metadata={"format": "pt"})
+    target = run / CHECKPOINTS / f"{_PREFIX}{snapshot.state['step']:08d}"
+    last = find_checkpoint(run)
+    stays = f"{last.name} stays" if last else "none was written before"
+    with _writing(target, f"{stays}: {_AGAIN}", "the checkpoint") as part:
+        _save_weights(snapshot.weights, part)
         torch.save(snapshot.optimizer, part / "optimizer.pt")
         torch.save(snapshot.random, part / "random.pt")
         (part / "state.json").write_text(json.dumps(snapshot.state, indent=2) + "\n", encoding="utf-8")
-        for file in part.iterdir():
-            _flush(file)
-        _flush(part)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(part, target)
-        _flush(folder)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        last = find_checkpoint(run)
-        stays = f"{last.name} stays" if last else "none was written before"
-        raise CheckpointError(
-            f"{target}: the checkpoint cannot be written ({reason}); {stays}: free space, then run the same "
-            "command again"
-        ) from None
     for old in _list(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        remove(old)
     return target
 
 
@@ -102,28 +80,26 @@ def write_best(
         CheckpointError: the disk is full or the folder cannot be written; the ones before stay.
     """
     target = run / place_best(step)
-    part = run / f"{PART}{BEST}"
-    try:
-        target.parent.mkdir(exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        kept = {name: one.detach().cpu().contiguous() for name, one in weights.items()}
-        save_file(kept, part / "weights.safetensors", metadata={"format": "pt"})
-        for file in part.iterdir():
-            _flush(file)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(part, target)
-        _flush(target.parent)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{target}: the best weights cannot be written ({reason}): free space, then run the same command again"
-        ) from None
+    with _writing(target, _AGAIN, "the best weights") as part:
+        _save_weights(weights, part)
     stay = {target} if spared is None else {target, run / place_best(spared)}
     for old in target.parent.iterdir():
         if old not in stay:
-            shutil.rmtree(old, ignore_errors=True)
+            remove(old)
+
+
+@contextmanager
+def _writing(target: Path, advice: str, what: str) -> Iterator[Path]:
+    with writing(target, advice, what=what, kind=CheckpointError, also=(SafetensorError, RuntimeError)):
+        target.parent.mkdir(exist_ok=True)
+        with replacing(target) as part:
+            part.mkdir()
+            yield part
+
+
+def _save_weights(weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    kept = {name: one.detach().cpu().contiguous() for name, one in weights.items()}
+    save_file(kept, folder / "weights.safetensors", metadata={"format": "pt"})
 
 
 def read_best(run: Path, step: int, *, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
@@ -202,13 +178,5 @@ def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
 
 
 def _list(run: Path) -> list[Path]:
-    folder = run / FOLDER
+    folder = run / CHECKPOINTS
     return sorted(folder.glob(f"{_PREFIX}*")) if folder.is_dir() else []
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from rmr1.engines.hf.loading import DTYPES, describe_checkpoint, load_checkpoint
 from rmr1.engines.hf.lora import apply_adapter
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError
-from rmr1.store.replace import write_text
-from rmr1.train.folder import SUMMARY
+from rmr1.store.replace import PART, remove, write_text, writing
+from rmr1.store.runs import SUMMARY_FILE
 from rmr1.train.start import Trainee
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def export_model(
         tokenizer.save_pretrained(folder)
 
     write_aside(output, save)
-    write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    write_text(output / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, end_token: int | None = None) -> None:
@@ -105,27 +104,22 @@ def write_aside(output: Path, save: Callable[[Path], None]) -> None:
     Raises:
         CheckpointError: the disk is full or the folder cannot be written.
     """
-    part = output / ".export-part"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        with quiet():
-            save(part)
-        for file in part.iterdir():
-            _open_to_readers(file)
-            target = output / file.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(file, target)
-        part.rmdir()
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{output}: the model cannot be written ({reason}); checkpoints stay: free space, then run the same "
-            "command again"
-        ) from None
+    part = output / f"{PART}export"
+    advice = "checkpoints stay: free space, then run the same command again"
+    with writing(output, advice, what="the model", kind=CheckpointError, also=(SafetensorError,)):
+        remove(part)
+        part.mkdir(parents=True)
+        try:
+            with quiet():
+                save(part)
+            for file in part.iterdir():
+                _open_to_readers(file)
+                target = output / file.name
+                if target.is_dir():
+                    remove(target)
+                os.replace(file, target)
+        finally:
+            remove(part)
 
 
 def _open_to_readers(file: Path) -> None:

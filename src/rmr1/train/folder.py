@@ -13,33 +13,24 @@ The same command goes on where the last checkpoint stands. A folder is locked wh
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from rmr1.engines.hf.chat import new_moment
-from rmr1.errors import RunError
-from rmr1.store.differences import describe_differences
 from rmr1.store.fingerprint import fingerprint_source
-from rmr1.store.replace import write_text
-from rmr1.train.checkpoints import BEST, PART
-from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
+from rmr1.store.folder import open_folder as open_described
+from rmr1.store.identity import list_versions
+from rmr1.store.kinds import CHECKPOINTS, METRICS, TRAINING_FILE, TRIES, read_metrics
+from rmr1.store.replace import PART, read_json, write_text, writing
+from rmr1.store.runs import SUMMARY_FILE, read_summary
+from rmr1.train.checkpoints import BEST
 from rmr1.train.recipe import Section, SourceRecipe
 
-DESCRIPTION = "training.json"
-METRICS = "metrics.jsonl"
-SUMMARY = "summary.json"
 LOGS = "logs"
 """Of trackers that write files."""
-TRIES = "tries"
-"""Of a training that compares learning rates: a folder of this form for each."""
-FULL = "full"
-"""Of one whose tries are short: the full training at the rate that was chosen."""
 
 _FREE = ("checkpoint", "report", "device")
 """Sections of the recipe that do not change what is trained."""
@@ -48,16 +39,16 @@ _FREE = ("checkpoint", "report", "device")
 class RunFolder:
     """An open training folder. Only one process of a run opens it."""
 
-    def __init__(self, path: Path, lock: int):
+    def __init__(self, path: Path, opened: ExitStack):
         self.path = path
-        self._lock = lock
+        self.close = opened.close
 
     @property
     def is_finished(self) -> bool:
-        return (self.path / SUMMARY).exists()
+        return (self.path / SUMMARY_FILE).exists()
 
     def read_summary(self) -> dict[str, Any]:
-        return json.loads((self.path / SUMMARY).read_text(encoding="utf-8"))
+        return read_summary(self.path)
 
     def log(self, values: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl.
@@ -66,25 +57,15 @@ class RunFolder:
             RunError: the disk is full or the folder cannot be written.
         """
         path = self.path / METRICS
-        try:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-        except OSError as error:
-            raise RunError(
-                f"{path}: cannot write ({error.strerror}); checkpoints stay: free space, then run the same "
-                "command again"
-            ) from None
+        advice = "checkpoints stay: free space, then run the same command again"
+        with writing(path, advice), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
 
     def rewind(self, step: int) -> None:
         """Drop the lines of later steps, which are about to be done again."""
-        path = self.path / METRICS
-        if not path.exists():
-            return
-        kept = [line for line, values in _lines(path) if values.get("step", 0) <= step]
-        write_text(path, "".join(kept))
-
-    def close(self) -> None:
-        os.close(self._lock)
+        if (self.path / METRICS).exists():
+            kept = [json.dumps(line) for line in read_metrics(self.path) if line["step"] <= step]
+            write_text(self.path / METRICS, "".join(line + "\n" for line in kept))
 
 
 def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
@@ -94,34 +75,19 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
         RunError: it holds something else, was begun in another way (the message shows how), is in use, or
             cannot be written.
     """
-    lock: int | None = None
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"{path}: another process is training into this folder") from None
-        except OSError:
-            pass  # a file system without locks; two writers are then the user's care
-        stored = path / DESCRIPTION
-        if stored.exists() and _has_begun(path):
-            _refuse_differences(path, json.loads(stored.read_text(encoding="utf-8")), description)
-        elif foreign := next((file.name for file in path.iterdir() if not _is_ours(file.name)), None):
-            raise RunError(
-                f"{path}: the folder holds {foreign!r}, which is no training's beginning; choose another folder"
-            )
-        else:
-            write_text(stored, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
-    except BaseException as error:
-        if lock is not None:
-            os.close(lock)
-        if isinstance(error, ValueError):
-            raise RunError(f"{path / DESCRIPTION}: not valid JSON; the file was changed or damaged") from None
-        if isinstance(error, OSError) and not isinstance(error, RunError):
-            raise RunError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
-        raise
-    return RunFolder(path, lock)
+    opened = ExitStack()
+    opened.enter_context(
+        open_described(
+            path,
+            TRAINING_FILE,
+            description,
+            identify=_identify,
+            is_begun=lambda: _has_begun(path),
+            # What a training may have written before its first checkpoint.
+            is_ours=lambda name: name in (METRICS, LOGS, BEST) or name.startswith(PART),
+        )
+    )
+    return RunFolder(path, opened)
 
 
 def read_beginning(path: Path) -> dict[str, object]:
@@ -129,9 +95,9 @@ def read_beginning(path: Path) -> dict[str, object]:
 
     `Chat.begin_run` takes it. A file that cannot be read is left to `open_folder`, which says so.
     """
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError, KeyError, TypeError):
         if _has_begun(path):
-            return dict(json.loads((path / DESCRIPTION).read_text(encoding="utf-8"))["model"])
+            return dict(read_json(path / TRAINING_FILE)["model"])
     return {"template_time": new_moment()}
 
 
@@ -148,42 +114,17 @@ def describe_training(
         "recipe": recipe.model_dump(mode="json"),
         "data": sources or {"world": getattr(data.world, "seed", None)},
         "model": model,
-        "versions": {name: version(name) for name in ("rmr1", "torch", "transformers", trained_with)},
+        "versions": list_versions(("rmr1", "torch", "transformers", trained_with)),
     }
 
 
 def _has_begun(path: Path) -> bool:
     """Whether anything is there that another way of training would not give."""
-    metrics = path / METRICS
-    return (
-        (path / SUMMARY).exists()
-        or (path / CHECKPOINTS).exists()
-        or (path / TRIES).exists()
-        or (metrics.exists() and metrics.stat().st_size > 0)
-    )
+    if any((path / name).exists() for name in (SUMMARY_FILE, CHECKPOINTS, TRIES)):
+        return True
+    return (path / METRICS).exists() and (path / METRICS).stat().st_size > 0
 
 
-def _is_ours(name: str) -> bool:
-    """Whether a training may have written it before its first checkpoint."""
-    return name in (DESCRIPTION, METRICS, LOGS, BEST) or name.startswith(PART)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Whole lines; a line that a kill cut short is left out."""
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield line, json.loads(line)
-
-
-def _refuse_differences(path: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    difference = describe_differences(_compared(stored), _compared(wanted))
-    if difference is not None:
-        raise RunError(
-            f"{path}: this training was begun in another way: {difference}; choose another folder, or repeat the old settings"
-        )
-
-
-def _compared(description: Mapping[str, Any]) -> dict[str, Any]:
+def _identify(description: Mapping[str, Any]) -> dict[str, Any]:
     recipe = {key: value for key, value in description.get("recipe", {}).items() if key not in _FREE}
     return {"recipe": recipe, "data": description.get("data"), "model": description.get("model")}

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from rmr1.errors import ConfigError, TrainingError
-from rmr1.train.checkpoints import FOLDER as CHECKPOINTS
+from rmr1.store.kinds import CHECKPOINTS
 from rmr1.train.checkpoints import trained_weights
 from rmr1.train.optim import MUON_STEP, Muon
 

@@ -334,7 +334,7 @@ def test_a_finished_folder_is_known_again_wherever_the_data_lie(tmp_path: Path) 
     again = curate(tmp_path / "out", {"a": path.rename(tmp_path / "b.jsonl")})
     assert again.pop("was_finished") is True and again == json.loads(json.dumps(first))
     assert contents(tmp_path / "out") == before
-    with pytest.raises(RunError, match=r"curated in another way: recipe\.seed was 0, now 1; choose another"):
+    with pytest.raises(RunError, match=r"made in another way: recipe\.seed was 0, now 1; choose another"):
         curate(tmp_path / "out", {"a": tmp_path / "b.jsonl"}, seed=1)
     write_rows(tmp_path / "b.jsonl", make_pairs(21))
     with pytest.raises(RunError, match=r"inputs\.sources\.a was"):

@@ -196,7 +196,7 @@ def test_another_way_of_making_is_refused_and_another_selection_is_not(tmp_path:
         run(make_recipe(data), tmp_path / "out", Teacher())
     write_pairs(data, "AAAA")
     (tmp_path / "out/pass1.jsonl").write_text("")
-    with pytest.raises(RunError, match=r"settings\.pass1\.temperature was 0\.0, now 0\.5"):
+    with pytest.raises(RunError, match=r"pass1\.temperature was 0\.0, now 0\.5"):
         run(make_recipe(data, pass1={"temperature": 0.5}), tmp_path / "out", Teacher())
 
 
@@ -218,14 +218,14 @@ def test_texts_of_a_finished_pass_are_not_credited_to_another_teacher(tmp_path: 
     data = write_pairs(tmp_path / "pairs.jsonl", "AAAA")
     assert run(make_recipe(data), tmp_path / "out", Teacher())["rows"] == 4
     for values, told in (
-        ({"temperature": 0.5}, r"settings\.pass1\.temperature was 0\.0, now 0\.5"),
-        ({"max_new_tokens": 10}, r"settings\.pass1\.max_new_tokens was 8192, now 10"),
+        ({"temperature": 0.5}, r"pass1\.temperature was 0\.0, now 0\.5"),
+        ({"max_new_tokens": 10}, r"pass1\.max_new_tokens was 8192, now 10"),
     ):
         with pytest.raises(RunError, match=told):
             run(make_recipe(data, pass1=values), tmp_path / "out", Teacher())
     other = Teacher()
     other.engine = ScriptedEngine([good_text("A")], "other")
-    with pytest.raises(RunError, match=r"settings\.pass1\.teacher"):
+    with pytest.raises(RunError, match=r"pass1\.teacher"):
         run(make_recipe(data, pass1={"teacher": "scripted:three"}), tmp_path / "out", other)
     # The same teacher may go by another name, as a checkpoint does that was moved.
     moved = run(make_recipe(data, pass1={"teacher": "scripted:moved"}), tmp_path / "out", Teacher())

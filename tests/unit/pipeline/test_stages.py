@@ -260,7 +260,10 @@ def test_a_stage_that_gives_the_same_again_leaves_what_follows(pairs, tmp_path):
     [
         (shutil.rmtree, "its results are gone"),
         (lambda folder: (folder / "judgments.jsonl").unlink(), "judgments.jsonl is gone"),
-        (lambda folder: (folder / "judgments.jsonl").write_text("{"), "judgments.jsonl is not what it was"),
+        (
+            lambda folder: (folder / "judgments.jsonl").write_text("{"),
+            "judgments.jsonl is not what was written",
+        ),
     ],
 )
 def test_what_is_gone_or_damaged_is_done_anew(pairs, tmp_path, damage, told):
@@ -278,7 +281,7 @@ def test_what_is_gone_or_damaged_is_done_anew(pairs, tmp_path, damage, told):
 def test_folder_of_something_else(pairs, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match=r"not empty and holds no stages\.json"):
+    with pytest.raises(RunError, match=r"but no stages\.json"):
         run(make_stages(pairs), tmp_path / "out")
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from rmr1.errors import CheckpointError
-from rmr1.train import checkpoints
 from rmr1.train.checkpoints import (
     Snapshot,
     find_checkpoint,
@@ -54,7 +53,7 @@ def test_the_newest_are_kept(tmp_path: Path) -> None:
     assert names == ["step-00000010", "step-00000011"]
 
 
-@pytest.mark.parametrize("failing", ["save_file", "_flush"])
+@pytest.mark.parametrize("failing", ["rmr1.train.checkpoints.save_file", "rmr1.store.replace._flush"])
 def test_a_full_disk_is_one_line_and_the_older_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -63,7 +62,7 @@ def test_a_full_disk_is_one_line_and_the_older_one_stays(
     def fail(*arguments: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoints, failing, fail)
+    monkeypatch.setattr(failing, fail)
     with pytest.raises(CheckpointError) as raised:
         write_checkpoint(tmp_path, make_snapshot(2), keep=1)
     assert "No space left on device); step-00000001 stays: free space" in str(raised.value)

@@ -100,7 +100,7 @@ def test_an_unknown_key_is_an_error() -> None:
 
 
 def test_a_bad_literal_is_an_error() -> None:
-    with pytest.raises(DataError, match="'C' is not one of 'A', 'B', 'tie'"):
+    with pytest.raises(DataError, match=r"PreferencePair\.label: Input should be 'A', 'B' or 'tie', not 'C'"):
         load_record(PreferencePair, {**dump_record(make_judgment().pair), "label": "C"})
 
 
@@ -221,5 +221,5 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"not a run folder \(no run.json\)"):
         list(read_judgments(tmp_path))
     (tmp_path / "judgments.jsonl").write_text(json.dumps({"mine": 1}) + "\n")
-    with pytest.raises(RunError, match=r"holds judgments.jsonl but no run.json"):
+    with pytest.raises(RunError, match=r"holds 'judgments.jsonl' but no run.json"):
         open_run(tmp_path, DESCRIPTION)
