@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from rmr1.cli.progress import PairProgress, Progress, format_seconds
 
-from ..data.test_runs import make_judgment
+from ..store.test_runs import make_judgment
 from .test_pager import run_in_terminal
 
 
