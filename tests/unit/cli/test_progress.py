@@ -95,7 +95,7 @@ import sys, time
 from dataclasses import replace
 from rmr1.cli.progress import PairProgress, Progress
 from rmr1.train.display import Display
-from tests.unit.data.test_runs import make_judgment
+from tests.unit.store.test_runs import make_judgment
 
 failed = replace(make_judgment(0), winner=None, problem="generation_failed")
 vote = failed.votes[0]
