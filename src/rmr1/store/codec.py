@@ -30,7 +30,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def dump_record(record: Any) -> dict[str, Any]:
     """A record as a dictionary of JSON values, without the fields that stand at their default."""
-    return _adapter(type(record)).dump_python(record, exclude_defaults=True, warnings=False)  # type: ignore[arg-type]
+    adapter = _adapter(type(record))  # type: ignore[arg-type]
+    return adapter.dump_python(record, exclude_defaults=True, warnings=False)
 
 
 def load_record(kind: type[Record], values: Any) -> Record:
