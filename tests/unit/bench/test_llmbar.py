@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from benchmarks.llmbar import form_of, parse_output_ab, read_llmbar_outputs, read_llmbar_pairs
+
 from rmr1.bench.recorded import compare_recorded
 from rmr1.errors import DataError
 
