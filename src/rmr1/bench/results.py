@@ -222,7 +222,7 @@ def _source_of(job: Job) -> Path:
     """The place of the judgments."""
     source = job.folder or job.source
     if source is None:
-        raise ConfigError("-o RUN is missing")
+        raise ConfigError(f"{job.benchmark.title} has no run folder to score")
     return source
 
 

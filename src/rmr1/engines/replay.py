@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.data.files import read_rows
+from rmr1.data.ids import own_id
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import DataError
 from rmr1.records import Generation, Order
 from rmr1.store.codec import load_record
-from rmr1.store.keys import own_id
 from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE, read_judgments
 
 _FIELDS = {"id", "order", "text", "finish_reason", "prompt_tokens", "completion_tokens", "model"}

@@ -12,6 +12,7 @@ from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Ov
 from rmr1.bench.compare import HEADER as COMPARED
 from rmr1.bench.compare import comparison_remarks, comparison_rows
 from rmr1.bench.results import OWN_PAIRS, Average, Result
+from rmr1.faces import name_option
 from rmr1.report.leaderboard_plot import shorten
 from rmr1.screen import markdown_text, one_line, print, print_text
 
@@ -220,7 +221,7 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
     if scores.failed:
         yield (
             f"{scores.failed} of {scores.judgments} judgments failed, for which the engine gave no answer, and "
-            "are left out; --retry-failed asks again"
+            f"are left out; {name_option('retry_failed', True)} asks again"
         )
     if scores.unfinished:
         yield (

@@ -7,36 +7,21 @@ scoring counts them all, so the second of two equal rows is an item of its own.
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from struct import Struct
 from typing import Any
 
+from rmr1.data.ids import OwnId, own_id, strip_repeat
 from rmr1.records import Candidates, PreferencePair
 from rmr1.store.codec import dump_record, dumps
 
-_PLACE = re.compile(r".*:[0-9]+(/.*)?", re.DOTALL)
-"""The id of a row without one of its own, `<file stem>:<line>`; what follows tells the pairs of a row apart."""
 _HALVES = Struct(">QQ").unpack
-_REPEATED = re.compile(r" \([0-9]+\)\Z")
-"""The ending by which ids of own pairs that repeat are told apart, in the sequence of their rows."""
 
 
 def content_digest(item: PreferencePair | Candidates) -> bytes:
     """16 bytes that identify everything in the item: texts, label, id, subset."""
     return hashlib.blake2b(dumps(dump_record(item)), digest_size=16).digest()
-
-
-class OwnId(str):
-    """An id that looks like a place, such as `gsm8k:12`, and is a row's own: it was read from a column of ids."""
-
-    __slots__ = ()
-
-
-def mark_own(id: str) -> str:
-    """The id of a row's own field, marked if it could be taken for a place."""
-    return id if own_id(id) else OwnId(id)
 
 
 def item_digest(pair: PreferencePair) -> bytes:
@@ -53,7 +38,7 @@ def stored_digest(pair: Mapping[str, Any]) -> bytes:
 def marked_digest(pair: Mapping[str, Any]) -> bytes:
     """`item_digest` of a pair as it is stored whose id is marked as its own: equal to that of no other pair, so that a
     stored key tells which of the two it is."""
-    own = {**pair, "id": _REPEATED.sub("", pair["id"])}
+    own = {**pair, "id": strip_repeat(pair["id"])}
     return hashlib.blake2b(dumps(own), digest_size=16, person=b"own id").digest()
 
 
@@ -69,12 +54,6 @@ def number_items(pairs: Iterable[PreferencePair]) -> Iterator[tuple[tuple[str, .
         key = number(item_digest(pair))
         is_marked = isinstance(pair.id, OwnId)
         yield ((key, number(stored_digest(dump_record(pair)))) if is_marked else (key,)), pair
-
-
-def own_id(id: str) -> str:
-    """The id without what it owes to the place of its row; empty for a row without an id of its own."""
-    id = _REPEATED.sub("", id)
-    return "" if _PLACE.fullmatch(id) else id
 
 
 def format_key(digest: bytes, occurrence: int) -> str:

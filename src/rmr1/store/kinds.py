@@ -53,12 +53,12 @@ def find_kind(folder: Path) -> FolderKind:
         return "train"
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "no such folder"
-        raise RunError(f"{folder}: {what}; expected the folder of a run or a training, made with -o")
+        raise RunError(f"{folder}: {what}; expected the folder of a run or a training")
     if inside := sorted(str(one.parent) for one in folder.glob(f"*/{RUN_FILE}")):
         raise RunError(f"{folder}: holds runs; name one of them: {', '.join(inside)}")
     raise RunError(
         f"{folder}: not a run folder (no {RUN_FILE}) and not a training, curation or pipeline ({TRAINING_FILE}, "
-        f"{CURATION_FILE}, {STAGES_FILE}); expected a folder made with -o"
+        f"{CURATION_FILE}, {STAGES_FILE})"
     )
 
 

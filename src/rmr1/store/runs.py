@@ -23,12 +23,13 @@ from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rmr1.data.ids import own_id
 from rmr1.errors import DataError, RunError
 from rmr1.records import NO_TEXT, Judgment
 from rmr1.store.codec import dump_record, dumps, load_judgment, loads
 from rmr1.store.folder import LEAVE, open_folder
 from rmr1.store.identity import describe_differences
-from rmr1.store.keys import KeyCounter, format_key, marked_digest, own_id, stored_digest
+from rmr1.store.keys import KeyCounter, format_key, marked_digest, stored_digest
 from rmr1.store.replace import read_json, replacing, write_json, write_text, writing
 
 RUN_FILE = "run.json"

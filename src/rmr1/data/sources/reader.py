@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmr1.data.files import Row, is_missing, stem_of
+from rmr1.data.ids import mark_own
 from rmr1.data.sources.labels import is_same
 from rmr1.data.sources.messages import as_turns, read_literal
 from rmr1.data.sources.values import describe, describe_missing
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Message, Messages, PreferencePair, Role
-from rmr1.store.keys import mark_own
 
 SYSTEM = ("system", "system_prompt", "system_message")
 """Columns that hold a system message of the prompt, in every form."""
