@@ -56,8 +56,6 @@ class ScratchRecipe(Section):
     """Input and output embeddings are one matrix."""
     rope_theta: float = Field(default=1e6, gt=0)
     initializer_range: float = Field(default=0.02, gt=0)
-    copying: bool = False
-    """Start with weights that already copy (an induction circuit) instead of wholly random ones."""
     tokenizer: TokenizerRecipe = TokenizerRecipe()
 
     @rule
@@ -69,13 +67,6 @@ class ScratchRecipe(Section):
     def _check_heads(self) -> Iterator[str]:
         if self.heads % self.kv_heads:
             yield "heads must be a multiple of kv_heads"
-
-    @rule
-    def _check_copying(self) -> Iterator[str]:
-        if self.copying and (
-            self.architecture != "llama" or self.heads < 2 * self.kv_heads or self.layers < 2
-        ):
-            yield "copying needs architecture 'llama', two layers, and two heads to each of kv_heads"
 
 
 class ModelRecipe(Section):
@@ -177,11 +168,10 @@ class BatchRecipe(Section):
             yield "name either examples or tokens of a step"
 
 
-class OptimRecipe(Section):
+class StepRecipe(Section):
+    """What a step of the optimizer is, in every training; the rates are said beside it."""
+
     name: Literal["adamw", "muon"] = "adamw"
-    lr: float = Field(default=1e-5, gt=0)
-    muon_lr: float = Field(default=4e-3, gt=0)
-    """Of the matrices inside the layers, where the name is "muon"; the rest has `lr`."""
     betas: tuple[Beta, Beta] = (0.9, 0.95)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -192,6 +182,12 @@ class OptimRecipe(Section):
     """A share of all steps below 1, a number of steps from 1 on."""
     min_ratio: float = Field(default=0.0, ge=0, le=1)
     epochs: int = Field(default=1, ge=1)
+
+
+class OptimRecipe(StepRecipe):
+    lr: float = Field(default=1e-5, gt=0)
+    muon_lr: float = Field(default=4e-3, gt=0)
+    """Of the matrices inside the layers, where the name is "muon"; the rest has `lr`."""
     steps: int | None = Field(default=None, ge=1)
     """At most so many steps; the schedule ends there."""
 

@@ -68,7 +68,7 @@ def test_reinforcement_and_scalar_models(coded):
     pytest.importorskip("torch")
     from rmr1.train.grpo.recipe import TaskDataRecipe
     from rmr1.train.grpo.tasks import _read as read_tasks
-    from rmr1.train.scalar.pairs import _read as read_scalar
+    from rmr1.train.scalar.pairs import read_sources as read_scalar
     from rmr1.train.scalar.recipe import PairDataRecipe
 
     tasks = read_tasks(str(coded), TaskDataRecipe(train=str(coded), label=LABELS))

@@ -16,6 +16,7 @@ from rmr1.train.recipe import (
     ModelRecipe,
     ReportRecipe,
     SourceRecipe,
+    StepRecipe,
 )
 
 Rates = Annotated[
@@ -84,25 +85,14 @@ class PairBatchRecipe(Section):
             yield "examples must be a multiple of examples_at_once"
 
 
-class ScalarOptimRecipe(Section):
-    name: Literal["adamw", "muon"] = "adamw"
+class ScalarOptimRecipe(StepRecipe):
     lr: Rates = (1e-5,)
     """Each rate is a training of its own from the same start; the best by held-out accuracy is kept."""
     try_tokens: int | None = Field(default=None, ge=1)
-    """Where there are several rates, each is tried for so many tokens only, with a schedule of that length; the
-    best is then trained in full, from the start."""
+    """With several rates, each is tried for so many tokens only, with a schedule of that length; the best is then
+    trained in full, from the start."""
     muon_lr: Rates | None = None
-    """Of the matrices inside the layers, where the name is "muon": one for each of `lr`, by default equal to it."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    clip: float = Field(default=1.0, ge=0)
-    """Longest gradient, over all parameters; 0 is off."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(default=0.03, ge=0)
-    """A share of all steps below 1, a number of steps from 1 on."""
-    min_ratio: float = Field(default=0.0, ge=0, le=1)
-    epochs: int = Field(default=1, ge=1)
+    """Of the matrices inside the layers, if the name is "muon": one for each of `lr`, by default equal to it."""
     tokens: int | None = Field(default=None, ge=1)
     """Instead of epochs: each training ends with the step that reaches so many tokens, both conversations of a
     pair counted, padding not."""
