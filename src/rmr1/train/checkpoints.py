@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,34 +58,15 @@ def write_checkpoint(run: Path, snapshot: Snapshot, *, keep: int) -> Path:
     Raises:
         CheckpointError: the disk is full or the folder cannot be written; older checkpoints stay.
     """
-    folder = run / FOLDER
-    target = folder / f"{_PREFIX}{snapshot.state['step']:08d}"
-    part = folder / f"{PART}{target.name}"
-    try:
-        folder.mkdir(exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        weights = {name: one.detach().cpu().contiguous() for name, one in snapshot.weights.items()}
-        save_file(weights, part / "weights.safetensors", metadata={"format": "pt"})
+    target = run / FOLDER / f"{_PREFIX}{snapshot.state['step']:08d}"
+
+    def save(part: Path) -> None:
+        _save_weights(snapshot.weights, part)
         torch.save(snapshot.optimizer, part / "optimizer.pt")
         torch.save(snapshot.random, part / "random.pt")
         (part / "state.json").write_text(json.dumps(snapshot.state, indent=2) + "\n", encoding="utf-8")
-        for file in part.iterdir():
-            _flush(file)
-        _flush(part)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(part, target)
-        _flush(folder)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        last = find_checkpoint(run)
-        stays = f"{last.name} stays" if last else "none was written before"
-        raise CheckpointError(
-            f"{target}: the checkpoint cannot be written ({reason}); {stays}: free space, then run the same "
-            "command again"
-        ) from None
+
+    _write_whole(run, target, "the checkpoint", save, part=target.with_name(f"{PART}{target.name}"))
     for old in _list(run)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -102,24 +83,9 @@ def write_best(
         CheckpointError: the disk is full or the folder cannot be written; the ones before stay.
     """
     target = run / place_best(step)
-    part = run / f"{PART}{BEST}"
-    try:
-        target.parent.mkdir(exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        kept = {name: one.detach().cpu().contiguous() for name, one in weights.items()}
-        save_file(kept, part / "weights.safetensors", metadata={"format": "pt"})
-        for file in part.iterdir():
-            _flush(file)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(part, target)
-        _flush(target.parent)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{target}: the best weights cannot be written ({reason}): free space, then run the same command again"
-        ) from None
+    _write_whole(
+        run, target, "the best weights", lambda part: _save_weights(weights, part), part=run / f"{PART}{BEST}"
+    )
     stay = {target} if spared is None else {target, run / place_best(spared)}
     for old in target.parent.iterdir():
         if old not in stay:
@@ -199,6 +165,39 @@ def set_random_state(state: Mapping[str, torch.Tensor]) -> None:
     kind = find_gpu()
     if kind is not None and kind in state:
         getattr(torch, kind).set_rng_state(state[kind])
+
+
+def _save_weights(weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    kept = {name: one.detach().cpu().contiguous() for name, one in weights.items()}
+    save_file(kept, folder / "weights.safetensors", metadata={"format": "pt"})
+
+
+def _write_whole(run: Path, target: Path, what: str, save: Callable[[Path], None], *, part: Path) -> None:
+    """Let `save` fill the folder `part`, and give it the name of `target` once it is on the disk.
+
+    Raises:
+        CheckpointError: the disk is full or the folder cannot be written; what was there stays.
+    """
+    try:
+        target.parent.mkdir(exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir()
+        save(part)
+        for file in part.iterdir():
+            _flush(file)
+        _flush(part)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(part, target)
+        _flush(target.parent)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        last = find_checkpoint(run)
+        stays = f"{last.name} stays" if last else "none was written before"
+        raise CheckpointError(
+            f"{target}: {what} cannot be written ({reason}); {stays}: free space, then run the same command again"
+        ) from None
 
 
 def _list(run: Path) -> list[Path]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from transformers import PreTrainedModel
@@ -35,21 +35,6 @@ from rmr1.train.optim import compute_rate
 from rmr1.train.processes import call_on_main, flatten_settings, gather, share
 from rmr1.train.start import Trainee
 from rmr1.train.update import Updater
-
-
-class RunPlan(Protocol):
-    """What the loop has to know of a run before it starts."""
-
-    @property
-    def recipe(self) -> Any: ...
-    @property
-    def base(self) -> Any: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def warmup_steps(self) -> int: ...
-    @property
-    def held_out(self) -> Sized: ...
 
 
 def run_once(
@@ -91,8 +76,9 @@ class Training(ABC):
     """What is counted over all steps, beside the steps themselves."""
 
     def __init__(
-        self, plan: RunPlan, accelerator: Any, output: Path, folder: RunFolder | None, *, quiet: bool = False
+        self, plan: Any, accelerator: Any, output: Path, folder: RunFolder | None, *, quiet: bool = False
     ):
+        """`plan` has a recipe, its base, `steps`, `warmup_steps` and held-out data; without a folder nothing is logged."""
         self.plan = plan
         self.recipe: Any = plan.recipe
         self.accelerator = accelerator

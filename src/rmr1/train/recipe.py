@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from rmr1.data.sources import find_reader
 from rmr1.named import find_missing_data, find_missing_family, find_missing_model
 from rmr1.prompts.escape import check_tokens
+from rmr1.records import Label
 from rmr1.settings import Mistakes, Names, Place, S, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -149,6 +150,24 @@ class DataRecipe(SourceRecipe):
     """Longest document; a longer one is left out and counted, never cut."""
     check_prompts: bool = True
     """Refuse prompts that give the verdict away."""
+
+
+class LabelledRecipe(SourceRecipe):
+    """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
+
+    holds = "pairs"
+    format: FormName | None = None
+    """Name of the files' form, if the columns do not tell."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """Our column name to the files', for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+
+    @property
+    def has_held_out(self) -> bool:
+        if self.world is not None:
+            return bool(getattr(self.world, "held_out", 0))
+        return self.held_out is not None or self.held_out_share > 0
 
 
 class BatchRecipe(Section):

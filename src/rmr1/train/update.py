@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
-from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
+from rmr1.errors import TrainingError
+from rmr1.train.checkpoints import find_checkpoint
+from rmr1.train.numbers import check_moving_share, find_broken
 from rmr1.train.optim import build_optimizers
 
 
@@ -75,7 +77,8 @@ class Updater:
         Raises:
             TrainingError: a figure is no number.
         """
-        check_finite(place, figures, last=self.last, folder=self._folder)
+        if not all(map(math.isfinite, figures.values())):
+            raise self.diverged(place, _list_figures(figures))
 
     def check_weights(self, place: str) -> None:
         """A step may break the weights although its own loss was a number.
@@ -83,4 +86,26 @@ class Updater:
         Raises:
             TrainingError: a trained weight is no number.
         """
-        check_finite_weights(place, self.module, last=self.last, folder=self._folder)
+        if broken := find_broken(self.module):
+            raise self.diverged(
+                place,
+                f"{len(broken)} of the trained weights' tensors hold values that are no numbers, first {broken[0]!r}",
+            )
+
+    def diverged(self, place: str, told: str) -> TrainingError:
+        """The complaint that a training cannot go on, because of what is told."""
+        before = (
+            f"the last good step had {_list_figures(self.last)}"
+            if self.last
+            else "no step before it was good"
+        )
+        checkpoint = find_checkpoint(self._folder)
+        stays = f"{checkpoint} stays" if checkpoint else "there is no checkpoint yet"
+        return TrainingError(
+            f"{place}: {told}: the training has diverged and cannot go on; {before}; {stays}. Lower optim.lr, warm up for longer "
+            "(optim.warmup), clip (optim.clip), or compute in another model.precision, and train into another -o"
+        )
+
+
+def _list_figures(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())

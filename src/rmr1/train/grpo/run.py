@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmr1.attention.proof.judging import judging_paths
 from rmr1.engines.hf.reader import read_end_tokens
-from rmr1.errors import GenerationError, TrainingError
+from rmr1.errors import GenerationError
 from rmr1.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
 from rmr1.train.folder import read_beginning
@@ -29,7 +29,6 @@ from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.loop import Training, run_once
-from rmr1.train.numbers import describe_divergence
 from rmr1.train.processes import accelerated, call_on_main, gather, gather_calls, share
 from rmr1.train.start import load_trainee
 from rmr1.train.update import Updater
@@ -221,9 +220,7 @@ class Reinforcement(Training):
         except GenerationError as error:
             if self.vllm is not None:
                 raise
-            last = self.updater.last
-            told = describe_divergence(self.after, str(error), last=last, folder=self.output)
-            raise TrainingError(told) from error
+            raise self.updater.diverged(self.after, str(error)) from error
 
     def evaluate(self) -> dict[str, Any]:
         with self.accelerator.autocast(), self._diverging():

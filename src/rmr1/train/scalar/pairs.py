@@ -13,11 +13,11 @@ from itertools import chain, count
 from random import Random
 from typing import Any
 
-from rmr1.data.read import read_pairs
 from rmr1.engines.base import Score, ScoreRequest
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import DataError
 from rmr1.records import PreferencePair
+from rmr1.train.examples import read_labelled
 from rmr1.train.row import Example
 from rmr1.train.scalar.recipe import PairDataRecipe, ScalarRecipe
 from rmr1.train.scratch.spelling import Speller
@@ -142,10 +142,10 @@ def read_stores(recipe: ScalarRecipe, reader: ConversationReader) -> tuple[PairS
     else:
         assert data.train is not None
         draw = Random(f"{recipe.seed}/held-out")
-        for source, pair in read_sources(data.train, data):
+        for source, pair in read_labelled(data.train, data):
             is_aside = data.held_out_share and draw.random() < data.held_out_share
             _fill(aside if is_aside else kept, [pair], reader, data, name=source)
-        for source, pair in read_sources(data.held_out or (), data):
+        for source, pair in read_labelled(data.held_out or (), data):
             _fill(aside, [pair], reader, data, name=source)
     if not len(kept):
         counts = kept.counts
@@ -168,13 +168,6 @@ def draw_pairs(data: PairDataRecipe, split: Any, number: int) -> Iterator[Prefer
     distribution = data.world.distribution if split == "train" else "balanced"
     for item in sample_pairs(data.world.seed, number, split=split, distribution=distribution):
         yield item.pair
-
-
-def read_sources(sources: str | Sequence[str], data: PairDataRecipe) -> Iterator[tuple[str, PreferencePair]]:
-    """(file, pair) of all of them."""
-    for source in (sources,) if isinstance(sources, str) else sources:
-        for pair in read_pairs(source, columns=data.map or None, format=data.format, labels=data.label):
-            yield source, pair
 
 
 def _fill(

@@ -13,10 +13,12 @@ from rmr1.engines.hf.chat import Chat
 from rmr1.engines.hf.loading import describe_checkpoint, is_scalar, quiet, read_architectures
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import CheckpointError, ConfigError
+from rmr1.prompts.families import load_family
+from rmr1.train.examples import draw_conversation, read_labelled
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
 from rmr1.train.recipe import WorldRecipe
-from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_sources, read_stores
+from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
 
 
@@ -157,12 +159,9 @@ def _read_texts(recipe: ScalarRecipe, number: int) -> Iterator[str]:
     Of the world: what `rmr1 sft` learns its tokenizer from with the same sections, so both models have the
     same one. Of files: questions and answers.
     """
-    from rmr1.prompts.families import load_family
-    from rmr1.train.examples import draw_conversation
-
     data = recipe.data
     if data.world is None:
-        for _, pair in islice(read_sources(data.train or (), data), number):
+        for _, pair in islice(read_labelled(data.train or (), data), number):
             yield from (message.text for message in (*pair.prompt, *pair.response_a, *pair.response_b))
         return
     world = WorldRecipe(items=data.world.items, distribution=data.world.distribution, seed=data.world.seed)
