@@ -114,7 +114,8 @@ class Ours:
         tokenizer: Any = AutoTokenizer.from_pretrained(spec.folder)
         base: Any = SimpleNamespace(tokenizer=tokenizer)
         source: Any = None
-        reader: Any = SimpleNamespace(tokenizer=tokenizer, end_tokens=frozenset())
+        chat = SimpleNamespace(end_token=None)
+        reader: Any = SimpleNamespace(tokenizer=tokenizer, end_tokens=frozenset(), chat=chat)
         plan = GrpoPlan(
             recipe=recipe,
             base=base,

@@ -36,7 +36,7 @@ from rmr1.train.recipe import build_recipe
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
 from rmr1.train.scratch.tokenizer import learn_tokenizer
-from rmr1.train.sft import Training
+from rmr1.train.sft import FineTuning
 from rmr1.train.start import Base
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -102,10 +102,10 @@ def time_ours(
             counts=source.counts,
         )
         with accelerated(device="cpu", is_mixed=False, report=recipe.report) as accelerator:
-            training = Training(plan, accelerator, folder / "none", None, quiet=True)
+            training = FineTuning(plan, accelerator, folder / "none", None, quiet=True)
             began = time.process_time()
             for _ in range(plan.steps):
-                training._step()
+                training.take_step()
             return time.process_time() - began, plan.steps
 
     return run

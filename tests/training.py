@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -85,3 +87,16 @@ def write_recipe(path: Path, values: dict[str, Any]) -> Path:
 
 def _toml(value: Any) -> str:
     return json.dumps(value)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Take back at the end what accelerate keeps for the whole process once TRL's trainers have run."""
+    from accelerate.state import AcceleratorState
+
+    is_first = not AcceleratorState._shared_state
+    try:
+        yield
+    finally:
+        if is_first:
+            AcceleratorState._reset_state(reset_partial_state=True)

@@ -22,7 +22,6 @@ LIBRARIES = {
     "datasets": "datasets",
     "accelerate": "train",
     "peft": "train",
-    "trl": "train",
     "datasketch": "data",
     "py3langid": "data",
     "matplotlib": "plot",

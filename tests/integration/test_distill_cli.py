@@ -132,7 +132,7 @@ def test_the_verifier_sees_planted_faults(distilled: Path, benchmark: Any) -> No
 def own_accelerator() -> Iterator[None]:
     """What TRL makes accelerate keep for the whole process is taken back."""
     pytest.importorskip("accelerate")
-    from rmr1.train.scalar.trainer import alone
+    from tests.training import alone
 
     with alone():
         yield

@@ -443,7 +443,7 @@ def test_a_run_stopped_between_checkpoints_keeps_the_best_weights_all_the_same(
     )
     whole = train(tmp_path / "whole", recipe)
     folder = tmp_path / "model"
-    for name, after, lines in (("_step", 0, 1), ("_evaluate", 0, 0), ("_step", 3, 7)):
+    for name, after, lines in (("step", 0, 1), ("evaluate", 0, 0), ("step", 3, 7)):
         with monkeypatch.context() as patched:
             patched.setattr(Reinforcement, name, stop_after(after, getattr(Reinforcement, name)))
             with pytest.raises(KeyboardInterrupt):

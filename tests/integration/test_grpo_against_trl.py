@@ -27,9 +27,9 @@ from rmr1.train.grpo.objective import (
     token_weights,
 )
 from rmr1.train.grpo.options import Objective, build_objective
-from rmr1.train.scalar.trainer import alone
 
 from ..tiny_models import build_model, build_tokenizer, save_model
+from ..training import alone
 
 torch.set_num_threads(1)
 

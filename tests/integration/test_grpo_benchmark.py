@@ -14,7 +14,7 @@ pytest.importorskip("accelerate")
 
 import torch
 
-from rmr1.train.scalar.trainer import alone
+from ..training import alone
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = {

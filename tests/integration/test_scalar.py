@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("trl")
+pytest.importorskip("accelerate")
 
 import torch
 from safetensors.torch import load_file
@@ -21,13 +21,15 @@ from rmr1.cli.main import main
 from rmr1.data import read_pairs
 from rmr1.errors import CheckpointError, DataError, RunError
 from rmr1.judge import load_judge
-from rmr1.train.scalar import trainer
+from rmr1.train import checkpoints
+from rmr1.train.loop import Training
 from rmr1.train.scalar.recipe import build_scalar_recipe
 from rmr1.train.scalar.run import run_scalar
 
+from ..fixtures.make_runs import COMMANDS, RUNS
 from ..tiny_models import build_model, build_scorer, build_tokenizer, save_model
 from ..training import WORDS, write_recipe, write_rows
-from .runs import kill_when
+from .runs import kill_when, rmr1
 
 torch.set_num_threads(1)
 
@@ -185,18 +187,16 @@ def test_a_stopped_run_ends_like_one_that_was_not(
 ) -> None:
     """Stopped in the first and in the second try, after the checkpoint of step `after`."""
     recipe = json.loads((two_rates / "training.json").read_text())["recipe"]
-    saved = 0
-    original = trainer.Watcher.on_log
+    steps = iter(range(after + 1 + (12 if after == 10 else 0)))
+    original = Training.take_step
 
-    def stop(watcher: Any, arguments: Any, state: Any, *rest: Any, **options: Any) -> None:
-        nonlocal saved
-        original(watcher, arguments, state, *rest, **options)
-        saved += 1
-        if saved == after + 1 + (12 if after == 10 else 0):
+    def stop(training: Training) -> dict[str, Any]:
+        if next(steps, None) is None:
             raise KeyboardInterrupt
+        return original(training)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer.Watcher, "on_log", stop)
+        patch.setattr(Training, "take_step", stop)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "model", recipe)
     train(tmp_path / "model", recipe)
@@ -236,40 +236,58 @@ def _without_nothing(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_half_written_checkpoints_are_none(tmp_path: Path) -> None:
-    for step, content in ((2, '{"global_step": 2}'), (10, '{"global_step": 10}'), (12, '{"global')):
-        place = tmp_path / f"checkpoint-{step}"
-        place.mkdir()
-        (place / "trainer_state.json").write_text(content)
-    (tmp_path / "checkpoint-14").mkdir()
-    found = trainer.find_complete_checkpoint(tmp_path)
-    assert found is not None and found.name == "checkpoint-10"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-2"]
-
-
 def test_a_full_disk_at_a_checkpoint_loses_nothing(
     pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import transformers.trainer as library
-
     recipe = small_recipe(pairs)
     train(tmp_path / "whole", recipe)
-    original, calls = library.Trainer._save_optimizer_and_scheduler, []
+    original, calls = checkpoints.save_file, []
 
-    def save(*arguments: Any) -> None:
+    def save(*arguments: Any, **options: Any) -> None:
         calls.append(1)
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
-        original(*arguments)
+        original(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(library.Trainer, "_save_optimizer_and_scheduler", save)
+        patch.setattr(checkpoints, "save_file", save)
         with pytest.raises(
-            CheckpointError, match=r"checkpoint-6: .*No space left.*checkpoint-4 stays: free space"
+            CheckpointError, match=r"step-00000006: .*No space left.*step-00000004 stays: free space"
         ):
             train(tmp_path / "model", recipe)
     train(tmp_path / "model", recipe)
     expect_same(tmp_path / "model", tmp_path / "whole")
+
+
+def test_a_run_that_trl_began_goes_on(tmp_path: Path) -> None:
+    """The steps after the stored checkpoint are those of a run that was not stopped."""
+    runs = shutil.copytree(RUNS, tmp_path / "runs")
+    rmr1(*COMMANDS["scalar"], cwd=runs)
+    whole = COMMANDS["scalar"][:-1]
+    rmr1(*whole, "whole", cwd=runs)
+    one, other = (weights(runs / name) for name in ("scalar", "whole"))
+    assert all(torch.equal(one[name], other[name]) for name in other)
+    figures = [
+        [(line["step"], line["loss"], line["grad_norm"], line["lr"], line["tokens"]) for line in lines]
+        for lines in (
+            map(json.loads, (runs / name / "metrics.jsonl").read_text().splitlines())
+            for name in ("scalar", "whole")
+        )
+    ]
+    assert figures[0] == figures[1] and len(figures[0]) == 48
+    assert not list((runs / "scalar").rglob("checkpoint*"))
+
+
+def test_half_written_checkpoints_of_trl_are_none(tmp_path: Path) -> None:
+    runs = shutil.copytree(RUNS, tmp_path / "runs")
+    folder = runs / "scalar" / "tries" / "lr-0.001" / "checkpoints"
+    for step, content in ((4, '{"global'), (6, None)):
+        place = shutil.copytree(folder / "checkpoint-2", folder / f"checkpoint-{step}")
+        (place / "trainer_state.json").unlink()
+        if content is not None:
+            (place / "trainer_state.json").write_text(content)
+    said = rmr1(*COMMANDS["scalar"], cwd=runs).stderr
+    assert "going on after step 2" in said
 
 
 def test_a_causal_model_lends_its_backbone(pairs: Path, tmp_path: Path) -> None:
@@ -357,8 +375,8 @@ def test_bad_input_is_one_line(
     assert "model's context 128" in complain(data={"max_tokens": 200})
     assert "no such" in complain(data={"train": str(tmp_path / "missing.jsonl")})
     with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "trl", None)
-        assert "needs trl, which is not installed; pip install 'rmr1[train]'" in complain()
+        patch.setitem(sys.modules, "accelerate", None)
+        assert "needs accelerate, which is not installed; pip install 'rmr1[train]'" in complain()
     with monkeypatch.context() as patch:
         patch.setenv("WORLD_SIZE", "2")
         assert "trains in one process" in complain()

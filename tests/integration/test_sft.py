@@ -286,9 +286,9 @@ def test_adapters_are_trained_resumed_merged_and_judged_with(
 
 def _stop_after(folder: Path, recipe: dict[str, Any], *, step: int) -> None:
     """Run until the checkpoint of `step` is written."""
-    from rmr1.train import progress
+    from rmr1.train import loop
 
-    original = progress.write_checkpoint
+    original = loop.write_checkpoint
 
     def write(run: Path, snapshot: Any, *, keep: int) -> Path:
         place = original(run, snapshot, keep=keep)
@@ -297,7 +297,7 @@ def _stop_after(folder: Path, recipe: dict[str, Any], *, step: int) -> None:
         return place
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(progress, "write_checkpoint", write)
+        patch.setattr(loop, "write_checkpoint", write)
         with pytest.raises(KeyboardInterrupt):
             train(folder, recipe)
 
@@ -466,13 +466,13 @@ def test_a_loss_that_is_no_number_ends_the_training(
     """Found in the step's own figures, or in the weights that it leaves; the last checkpoint is one to go on from."""
     broken = 5
     if at == "step":
-        backward = sft.Training._backward
+        backward = sft.FineTuning.backward
 
         def fail(self: Any, *arguments: Any) -> float:
             loss = backward(self, *arguments)
             return math.nan if self.state["step"] + 1 == broken else loss
 
-        monkeypatch.setattr(sft.Training, "_backward", fail)
+        monkeypatch.setattr(sft.FineTuning, "backward", fail)
     else:
         step = Optimizers.step
 
@@ -540,7 +540,7 @@ def test_what_a_library_raises_over_a_model_is_one_line(
     def fail(self: Any, *arguments: Any) -> float:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied (223x400 and 32x400)\nmore of it")
 
-    monkeypatch.setattr(sft.Training, "_backward", fail)
+    monkeypatch.setattr(sft.FineTuning, "backward", fail)
     path = write_recipe(tmp_path / "recipe.toml", small_recipe(rows))
     assert main(["sft", str(path), "-o", str(tmp_path / "out"), "--quiet"]) == 2
     (line,) = capsys.readouterr().err.splitlines()

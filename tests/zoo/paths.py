@@ -86,8 +86,8 @@ def train_sft(case: Case, truth: Truth, *, packing: bool) -> Outcome:
         tempfile.TemporaryDirectory() as folder,
         mock.patch.object(sft, "load_trainee", return_value=Trainee(model=model)),
     ):
-        training = sft.Training(plan, accelerator, Path(folder), None, quiet=True)
-        loss = training._backward(examples, judged)
+        training = sft.FineTuning(plan, accelerator, Path(folder), None, quiet=True)
+        loss = training.backward(examples, judged)
     wanted = [truth.logprobs(text) for text in texts]
     gradient = truth.gradient(texts, [torch.full((len(text.own),), -1.0 / judged) for text in texts])
     return Outcome(

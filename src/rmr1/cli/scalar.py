@@ -55,7 +55,7 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
         "held out": len(plan.held_out),
         "tokens of a pair": round(counts.tokens / len(plan.train)),
         "vocabulary": len(plan.base.tokenizer),
-        "steps": plan.course.num_steps,
+        "steps": plan.steps,
         "steps of warm-up": plan.warmup_steps,
         "tokens of a training": plan.course.tokens[-1],
         "rates": len(plan.recipe.optim.lr),

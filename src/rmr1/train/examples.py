@@ -14,10 +14,11 @@ from random import Random
 from typing import Literal, Protocol
 
 from rmr1.data.files import read_rows
+from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
-from rmr1.records import Messages
+from rmr1.records import Messages, PreferencePair
 from rmr1.train.leaks import LeakCheck
-from rmr1.train.recipe import BatchRecipe, WorldRecipe
+from rmr1.train.recipe import BatchRecipe, LabelledRecipe, WorldRecipe
 from rmr1.train.rendering import Renderer, read_messages
 from rmr1.train.row import Example
 from rmr1.train.scratch.spelling import Speller
@@ -212,6 +213,13 @@ def read_examples(
         )
         raise DataError(f"nothing to train on: {reason}", path=name)
     return kept, aside
+
+
+def read_labelled(sources: str | Sequence[str], data: LabelledRecipe) -> Iterator[tuple[str, PreferencePair]]:
+    """(file, pair) of all of them, read as the recipe says."""
+    for source in (sources,) if isinstance(sources, str) else sources:
+        for pair in read_pairs(source, columns=data.map or None, format=data.format, labels=data.label):
+            yield source, pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

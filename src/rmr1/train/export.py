@@ -62,7 +62,7 @@ def export_model(
 
 def save_model(model: PreTrainedModel, folder: Path, *, end_token: int | None = None) -> None:
     """Weights, configuration and generation settings; `end_token` joins the tokens that end a text."""
-    settings: Any = model.generation_config
+    settings: Any = getattr(model, "generation_config", None)  # a scalar model has none
     if settings is not None and end_token is not None:
         ends = read_end_tokens(settings, model.config)
         if end_token not in ends:

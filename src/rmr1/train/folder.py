@@ -127,4 +127,8 @@ def _has_begun(path: Path) -> bool:
 
 def _identify(description: Mapping[str, Any]) -> dict[str, Any]:
     recipe = {key: value for key, value in description.get("recipe", {}).items() if key not in _FREE}
+    scratch = recipe.get("model", {}).get("from_scratch")
+    if scratch is not None and scratch.get("copying") is False:  # a setting that is gone, at its default
+        kept = {key: value for key, value in scratch.items() if key != "copying"}
+        recipe["model"] = {**recipe["model"], "from_scratch": kept}
     return {"recipe": recipe, "data": description.get("data"), "model": description.get("model")}

@@ -1,4 +1,4 @@
-"""What number formats do to a training: steps that round away, and values that are no numbers any more.
+"""What number formats do to a training: steps that round away, and weights that are no numbers any more.
 
 A weight is stored to a few binary places: between 2^e and 2^(e+1) bfloat16 has 128 values, float32 8,388,608. A
 step of less than half their distance is rounded to none, at every step anew, however long the training lasts.
@@ -7,13 +7,11 @@ step of less than half their distance is rounded to none, at every step anew, ho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import torch
 
-from rmr1.errors import ConfigError, TrainingError
-from rmr1.store.kinds import CHECKPOINTS
+from rmr1.errors import ConfigError
 from rmr1.train.checkpoints import trained_weights
 from rmr1.train.optim import MUON_STEP, Muon
 
@@ -82,58 +80,8 @@ def format_share(share: float) -> str:
     return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.1f}%"
 
 
-def check_finite(
-    place: str, figures: Mapping[str, float], *, last: Mapping[str, float], folder: Path
-) -> None:
-    """
-    Args:
-        place: `step 3`.
-        figures: what must be numbers, by what it is called.
-        last: the figures of the last good step, named in the same way; empty before the first.
-
-    Raises:
-        TrainingError: one is not a finite number.
-    """
-    if all(map(math.isfinite, figures.values())):
-        return
-    raise TrainingError(describe_divergence(place, _list_figures(figures), last=last, folder=folder))
-
-
-def check_finite_weights(
-    place: str, module: torch.nn.Module, *, last: Mapping[str, float], folder: Path
-) -> None:
-    """The same of a module's trained weights, which are broken by the step after which it is found.
-
-    Raises:
-        TrainingError: one is not a finite number.
-    """
-    broken = find_broken(module)
-    if broken:
-        told = f"{len(broken)} of the trained weights' tensors hold values that are no numbers, first {broken[0]!r}"
-        raise TrainingError(describe_divergence(place, told, last=last, folder=folder))
-
-
 def find_broken(module: torch.nn.Module) -> Sequence[str]:
     """Names of trained weights that hold infinite values or none."""
     return [
         name for name, one in trained_weights(module).items() if not bool(torch.isfinite(one.detach()).all())
     ]
-
-
-def describe_divergence(place: str, told: str, *, last: Mapping[str, float], folder: Path) -> str:
-    before = f"the last good step had {_list_figures(last)}" if last else "no step before it was good"
-    checkpoint = _find_newest(folder)
-    stays = f"{checkpoint} stays" if checkpoint else "there is no checkpoint yet"
-    return (
-        f"{place}: {told}: the training has diverged and cannot go on; {before}; {stays}. Lower optim.lr, warm up for longer "
-        "(optim.warmup), clip (optim.clip), or compute in another model.precision, and train into another folder"
-    )
-
-
-def _find_newest(folder: Path) -> Path | None:
-    places = [one for one in (folder / CHECKPOINTS).glob("*-*") if not one.name.startswith(".")]
-    return max(places, key=lambda one: int(one.name.rpartition("-")[2]), default=None)
-
-
-def _list_figures(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())

@@ -17,6 +17,8 @@ import torch
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
+SCORE_HEAD = "score.weight"
+"""Name of the matrix that makes one number of a scalar model's last state, in transformers' classes."""
 MUON_STEP = 0.2
 """Root mean square of Muon's step, as a share of its rate: that of AdamW's, so that rates mean the same."""
 
@@ -120,7 +122,10 @@ class Optimizers:
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         for optimizer, state in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
+            # Whether a step is fused is this machine's affair, not that of the one that wrote the state.
+            own = [{"fused": group["fused"]} if "fused" in group else {} for group in optimizer.param_groups]
+            groups = [{**group, **one} for group, one in zip(state["param_groups"], own, strict=True)]
+            optimizer.load_state_dict({**state, "param_groups": groups})
 
 
 def build_optimizers(
@@ -135,27 +140,30 @@ def build_optimizers(
 ) -> Optimizers:
     """AdamW for all that is trained; or ("muon") Muon for the matrices inside the layers, AdamW for the rest.
 
-    Weight decay is for matrices; norms, biases and embeddings have none.
+    Weight decay is for matrices and for a scoring head, which AdamW always trains; norms, biases, embeddings and
+    the output layer have none. AdamW is fused if the weights are on a CUDA device.
     """
-    matrices, embeddings, others = [], [], []
+    matrices, heads, embeddings, others = [], [], [], []
     tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
     for parameter_name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        if parameter.ndim == 2 and id(parameter) not in tables and "lm_head" not in parameter_name:
-            matrices.append(parameter)
-        elif parameter.ndim == 2:
+        if parameter.ndim != 2:
+            others.append(parameter)
+        elif parameter_name == SCORE_HEAD:
+            heads.append(parameter)
+        elif id(parameter) in tables or "lm_head" in parameter_name:
             embeddings.append(parameter)
         else:
-            others.append(parameter)
+            matrices.append(parameter)
 
-    def adamw(*groups: tuple[list[torch.nn.Parameter], float]) -> torch.optim.Optimizer:
+    def adamw(*groups: tuple[list[torch.nn.Parameter], float]) -> list[torch.optim.Optimizer]:
         kept = [{"params": params, "weight_decay": decay} for params, decay in groups if params]
-        return torch.optim.AdamW(kept, lr=lr, betas=betas, eps=eps)
+        is_fused = any(one.is_cuda for params, _ in groups for one in params)
+        return [torch.optim.AdamW(kept, lr=lr, betas=betas, eps=eps, fused=is_fused or None)] if kept else []
 
+    rest = (embeddings + others, 0.0)
     if name == "muon" and matrices:
-        optimizers: list[torch.optim.Optimizer] = [Muon(matrices, lr=muon_lr, weight_decay=weight_decay)]
-        if embeddings or others:
-            optimizers.append(adamw((embeddings + others, 0.0)))
-        return Optimizers(optimizers)
-    return Optimizers([adamw((matrices, weight_decay), (embeddings + others, 0.0))])
+        muon = Muon(matrices, lr=muon_lr, weight_decay=weight_decay)
+        return Optimizers([muon, *adamw((heads, weight_decay), rest)])
+    return Optimizers(adamw((matrices + heads, weight_decay), rest))

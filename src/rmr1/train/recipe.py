@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from rmr1.engines.folders import read_stated_context
-from rmr1.named import BaseName, DataNames, FamilyName, TrackerNames
+from rmr1.named import BaseName, DataNames, FamilyName, FormName, TrackerNames
+from rmr1.records import Label
 from rmr1.settings import Complaint, Mistakes, Place, S, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -46,8 +47,6 @@ class ScratchRecipe(Section):
     """Input and output embeddings are one matrix."""
     rope_theta: float = Field(default=1e6, gt=0)
     initializer_range: float = Field(default=0.02, gt=0)
-    copying: bool = False
-    """Start with weights that already copy (an induction circuit) instead of wholly random ones."""
     tokenizer: TokenizerRecipe = TokenizerRecipe()
 
     @rule
@@ -59,13 +58,6 @@ class ScratchRecipe(Section):
     def _check_heads(self) -> Iterator[str]:
         if self.heads % self.kv_heads:
             yield "heads must be a multiple of kv_heads"
-
-    @rule
-    def _check_copying(self) -> Iterator[str]:
-        if self.copying and (
-            self.architecture != "llama" or self.heads < 2 * self.kv_heads or self.layers < 2
-        ):
-            yield "copying needs architecture 'llama', two layers, and two heads to each of kv_heads"
 
 
 class ModelRecipe(Section):
@@ -150,6 +142,24 @@ class DataRecipe(SourceRecipe):
     """Refuse prompts that give the verdict away."""
 
 
+class LabelledRecipe(SourceRecipe):
+    """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
+
+    holds = "pairs"
+    format: FormName | None = None
+    """Name of the files' form, if the columns do not tell."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """Our column name to the files', for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+
+    @property
+    def has_held_out(self) -> bool:
+        if self.world is not None:
+            return bool(getattr(self.world, "held_out", 0))
+        return self.held_out is not None or self.held_out_share > 0
+
+
 class BatchRecipe(Section):
     """What one step of the optimizer sees, over all processes together."""
 
@@ -167,11 +177,10 @@ class BatchRecipe(Section):
             yield "name either examples or tokens of a step"
 
 
-class OptimRecipe(Section):
+class StepRecipe(Section):
+    """What a step of the optimizer is, in every training; the rates are said beside it."""
+
     name: Literal["adamw", "muon"] = "adamw"
-    lr: float = Field(default=1e-5, gt=0)
-    muon_lr: float = Field(default=4e-3, gt=0)
-    """Of the matrices inside the layers, where the name is "muon"; the rest has `lr`."""
     betas: tuple[Beta, Beta] = (0.9, 0.95)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -182,6 +191,12 @@ class OptimRecipe(Section):
     """A share of all steps below 1, a number of steps from 1 on."""
     min_ratio: float = Field(default=0.0, ge=0, le=1)
     epochs: int = Field(default=1, ge=1)
+
+
+class OptimRecipe(StepRecipe):
+    lr: float = Field(default=1e-5, gt=0)
+    muon_lr: float = Field(default=4e-3, gt=0)
+    """Of the matrices inside the layers, where the name is "muon"; the rest has `lr`."""
     steps: int | None = Field(default=None, ge=1)
     """At most so many steps; the schedule ends there."""
 

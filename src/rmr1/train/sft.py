@@ -8,32 +8,26 @@ so neither packing nor accumulation nor the number of processes changes what is 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rmr1.attention.packed import pack, share_rows
-from rmr1.engines.hf.loading import blaming
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
-from rmr1.train.checkpoints import trained_weights
-from rmr1.train.display import Display
 from rmr1.train.evaluate import count_verdicts, sum_held_out
-from rmr1.train.examples import Position, take_batch
-from rmr1.train.export import export_model
-from rmr1.train.folder import RunFolder, read_beginning
-from rmr1.train.memory import peak_memory_gb
-from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
-from rmr1.train.optim import build_optimizers, compute_rate
+from rmr1.train.examples import take_batch
+from rmr1.train.folder import read_beginning
+from rmr1.train.loop import Training, run_once
 from rmr1.train.plan import Plan, build_plan
-from rmr1.train.processes import accelerated, call_on_main, flatten_settings, share
-from rmr1.train.progress import load_progress, run_once, save_progress
+from rmr1.train.processes import accelerated, share
 from rmr1.train.recipe import Recipe
 from rmr1.train.row import Example, RowLoss, agree, build_row, prove_packing
 from rmr1.train.start import load_trainee
+from rmr1.train.update import Updater
 
 _RECENT = 20
 """Steps whose mean loss the summary gives."""
@@ -59,153 +53,59 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
             accelerator,
             place,
             plan.describe(),
-            lambda folder: Training(plan, accelerator, place, folder, quiet=quiet).run(),
+            lambda folder: FineTuning(plan, accelerator, place, folder, quiet=quiet).run(),
         )
 
 
-class Training:
-    """One run, from its start or its last checkpoint to its end."""
+class FineTuning(Training):
+    """A causal language model on judgments."""
 
-    def __init__(
-        self, plan: Plan, accelerator: Any, output: Path, folder: RunFolder | None, *, quiet: bool = False
-    ):
-        self.plan = plan
-        self.recipe = recipe = plan.recipe
-        self.accelerator = accelerator
-        self.output = output
-        self.folder = folder
-        self.device = accelerator.device
-        self.quiet = quiet or folder is None
+    plan: Plan
+    counters = ("tokens", "judged_tokens", "examples")
+
+    def build(self) -> Updater:
+        recipe, plan = self.recipe, self.plan
         self.trainee = load_trainee(recipe, plan.base.tokenizer, self.device)
-        self.model = self.trainee.model
+        self.end_token = plan.renderer.end_token
         table: Any = self.model.get_input_embeddings()
-        if plan.counts.largest_token >= table.weight.shape[0]:
+        num_embeddings = table.weight.shape[0]
+        if plan.counts.largest_token >= num_embeddings:
             raise ConfigError(
-                f"the data hold token {plan.counts.largest_token}, and the model knows {table.weight.shape[0]}: "
+                f"the data hold token {plan.counts.largest_token}, and the model knows {num_embeddings}: "
                 "tokenizer and model do not fit together"
             )
-        with accelerator.autocast():
+        with self.accelerator.autocast():
             paths = prove_packing(self.model, packs=recipe.batch.packing)
-        self.loss = RowLoss(self.model, agree(accelerator, self.model, paths))
-        self.wrapped = accelerator.prepare(self.loss)
-        optim = recipe.optim
-        self.optimizers = build_optimizers(
-            self.loss,
-            name=optim.name,
-            lr=optim.lr,
-            muon_lr=optim.muon_lr,
-            betas=optim.betas,
-            eps=optim.eps,
-            weight_decay=optim.weight_decay,
-        )
-        warning = check_moving_share(
-            self.optimizers.parts, rate=optim.lr, most_stuck=recipe.model.max_stuck_share
-        )
-        self.notes = (*plan.base.notes, *(() if warning is None else (warning,)))
-        self.last: dict[str, float] = {}
-        """Figures of the last step, if it was done here."""
-        torch.manual_seed(recipe.seed * 1009 + accelerator.process_index)
-        self.position = Position()
-        self.state: dict[str, Any] = {
-            "step": 0,
-            "tokens": 0,
-            "judged_tokens": 0,
-            "examples": 0,
-            "seconds": 0.0,
-            "recent": [],
-        }
-        self._resume()
+        self.loss = RowLoss(self.model, agree(self.accelerator, self.model, paths))
+        self.notes = [*plan.base.notes, *self.loss.paths.notes]
+        self.wrapped = self.accelerator.prepare(self.loss)
+        return Updater(self.loss, recipe, self.output)
 
-    def run(self) -> dict[str, Any]:
-        """Train to the end and export; the summary's values."""
-        recipe, state, steps = self.recipe, self.state, self.plan.steps
-        trackers = recipe.report.report_to != "none"
-        if trackers:
-            self.accelerator.init_trackers(
-                recipe.report.project, config=flatten_settings(recipe.model_dump(mode="json"))
-            )
-        with Display(steps, done=state["step"], quiet=self.quiet) as display:
-            for note in (*self.notes, *self.loss.paths.notes) if not state["step"] else ():
-                display.say(f"rmr1: {note}")
-            if state["step"]:
-                display.say(f"rmr1: {self.output}: going on after step {state['step']}")
-            while state["step"] < steps:
-                with blaming(self.recipe.model.base or "from scratch", self.model, "trained"):
-                    values = self._step()
-                step = state["step"]
-                display.update(values)
-                if step % recipe.report.every == 0 or step == steps:
-                    self._log(values)
-                every = recipe.evaluation.every
-                if every and step % every == 0 and step < steps:
-                    self._look(display)
-                if recipe.checkpoint.every and (step % recipe.checkpoint.every == 0 or step == steps):
-                    self._save()
-            self._check_weights()
-            held_out = self._look(display) if self.plan.held_out else {}
-        if trackers:
-            self.accelerator.end_training()
-        summary = self._summarize(held_out)
-        call_on_main(
-            self.accelerator,
-            lambda: export_model(
-                self.trainee,
-                self.output,
-                recipe=recipe.model,
-                tokenizer=self.plan.base.tokenizer,
-                end_token=self.plan.renderer.end_token,
-                summary=summary,
-            ),
-        )
-        return summary
-
-    def _step(self) -> dict[str, Any]:
+    def step(self) -> dict[str, Any]:
         began = time.perf_counter()
-        recipe, state = self.recipe, self.state
-        epoch = self.position.epoch
-        examples, self.position = take_batch(self.plan.source, recipe.batch, self.position)
+        state, epoch = self.state, self.position.epoch
+        examples, self.position = take_batch(self.plan.source, self.recipe.batch, self.position)
         judged = sum(example.num_judged for example in examples)
         tokens = sum(len(example.tokens) for example in examples)
-        factor = compute_rate(
-            state["step"],
-            total=self.plan.steps,
-            warmup=self.plan.warmup_steps,
-            schedule=recipe.optim.schedule,
-            min_ratio=recipe.optim.min_ratio,
-        )
+        factor = self.compute_factor()
         loss = norm = 0.0
         if judged:
-            loss = self._backward(examples, judged)
-            trained = [one for one in self.loss.parameters() if one.requires_grad]
-            clip = recipe.optim.clip or math.inf
-            norm = float(torch.nn.utils.clip_grad_norm_(trained, clip))
-            figures = {"loss": loss, "gradient": norm}
-            check_finite(f"step {state['step'] + 1}", figures, last=self.last, folder=self.output)
-            self.optimizers.step(factor)
-            self.optimizers.zero_grad()
-            self.last = figures
-        seconds = time.perf_counter() - began
-        state["step"] += 1
+            loss = self.backward(examples, judged)
+            norm = self.updater.step(self.next, loss, factor)
         state["tokens"] += tokens
         state["judged_tokens"] += judged
         state["examples"] += len(examples)
-        state["seconds"] += seconds
-        state["recent"] = [*state["recent"], loss][-_RECENT:]
+        state["recent"] = [*state.get("recent", ()), loss][-_RECENT:]
         return {
-            "step": state["step"],
             "epoch": epoch,
             "loss": loss,
-            "lr": factor * recipe.optim.lr,
+            "lr": factor * self.recipe.optim.lr,
             "grad_norm": norm,
-            "examples": state["examples"],
-            "tokens": state["tokens"],
-            "judged_tokens": state["judged_tokens"],
-            "tokens_per_second": tokens / max(seconds, 1e-9),
-            "seconds": state["seconds"],
-            "memory_gb": peak_memory_gb(self.device),
+            **{name: state[name] for name in ("examples", "tokens", "judged_tokens")},
+            "tokens_per_second": tokens / max(time.perf_counter() - began, 1e-9),
         }
 
-    def _backward(self, examples: list[Example], judged: int) -> float:
+    def backward(self, examples: list[Example], judged: int) -> float:
         """Gradients of the mean loss of the step's tokens on every process; that loss."""
         batch, ranks = self.recipe.batch, self.accelerator.num_processes
         rows = (
@@ -230,32 +130,8 @@ class Training:
             total = self.accelerator.reduce(total, "sum")
         return float(total) / judged
 
-    def _check_weights(self) -> None:
-        """A step may break the weights although its own loss was a number."""
-        place = f"after step {self.state['step']}"
-        check_finite_weights(place, self.loss, last=self.last, folder=self.output)
-
-    def _look(self, display: Display) -> dict[str, Any]:
-        """Held-out figures, logged."""
-        self._check_weights()
-        with blaming(self.recipe.model.base or "from scratch", self.model, "looked at"):
-            values = self._evaluate()
-        figures = {"held-out loss": values["held_out_loss"]}
-        check_finite(f"after step {self.state['step']}", figures, last=self.last, folder=self.output)
-        if self.folder is not None:
-            self.folder.log({"step": self.state["step"], **values})
-        if self.recipe.report.report_to != "none":
-            self.accelerator.log(values, step=self.state["step"])
-        text = f"held-out loss {values['held_out_loss']:.4f}"
-        if "held_out_accuracy" in values:
-            text += (
-                f", {100 * values['held_out_accuracy']:.1f}% of {values['held_out_verdicts']} verdicts right, "
-                f"{values['held_out_unparsed']} without verdict"
-            )
-        display.say(f"step {self.state['step']}: {text}")
-        return values
-
-    def _evaluate(self) -> dict[str, Any]:
+    def evaluate(self) -> dict[str, Any]:
+        """The loss, and how many judgments that are written end in the right verdict."""
         recipe, rank, ranks = self.recipe, self.accelerator.process_index, self.accelerator.num_processes
         held_out = self.plan.held_out
         self.model.eval()
@@ -299,48 +175,20 @@ class Training:
             }
         return values
 
-    def _log(self, values: dict[str, Any]) -> None:
-        if self.folder is not None:
-            folder = self.folder
-            folder.log(values)
-        if self.recipe.report.report_to != "none":
-            self.accelerator.log(
-                {key: value for key, value in values.items() if key != "step"}, step=values["step"]
+    def format_look(self, values: Mapping[str, Any]) -> str:
+        text = f"held-out loss {values['held_out_loss']:.4f}"
+        if "held_out_accuracy" in values:
+            text += (
+                f", {100 * values['held_out_accuracy']:.1f}% of {values['held_out_verdicts']} verdicts right, "
+                f"{values['held_out_unparsed']} without verdict"
             )
+        return text
 
-    def _save(self) -> None:
-        self._check_weights()
-        save_progress(
-            self.accelerator,
-            self.output,
-            module=self.loss,
-            optimizers=self.optimizers,
-            state=self.state,
-            position=self.position,
-            keep=self.recipe.checkpoint.keep,
-        )
-
-    def _resume(self) -> None:
-        found = load_progress(self.accelerator, self.output, module=self.loss, optimizers=self.optimizers)
-        if found is not None:
-            self.state, self.position = found
-        if self.folder is not None:
-            self.folder.rewind(self.state["step"])
-
-    def _summarize(self, held_out: dict[str, Any]) -> dict[str, Any]:
-        state = self.state
-        recent = state["recent"]
+    def summarize(self, looked: Mapping[str, Any]) -> dict[str, Any]:
+        recent = self.state.get("recent", ())
         return {
-            "steps": state["step"],
-            "examples": state["examples"],
-            "tokens": state["tokens"],
-            "judged_tokens": state["judged_tokens"],
-            "seconds": round(state["seconds"], 3),
+            **super().summarize(looked),
             "loss": sum(recent) / len(recent) if recent else None,
-            "parameters": sum(one.numel() for one in self.model.parameters()),
-            "trained_parameters": sum(one.numel() for one in trained_weights(self.loss).values()),
             "overlong": self.plan.counts.overlong,
-            "processes": self.accelerator.num_processes,
             "self_check": self.loss.paths.describe(),
-            **held_out,
         }

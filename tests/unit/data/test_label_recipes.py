@@ -66,15 +66,13 @@ def test_distillation(coded):
 
 def test_reinforcement_and_scalar_models(coded):
     pytest.importorskip("torch")
+    from rmr1.train.examples import read_labelled
     from rmr1.train.grpo.recipe import TaskDataRecipe
-    from rmr1.train.grpo.tasks import _read as read_tasks
-    from rmr1.train.scalar.pairs import _read as read_scalar
     from rmr1.train.scalar.recipe import PairDataRecipe
 
-    tasks = read_tasks(str(coded), TaskDataRecipe(train=str(coded), label=LABELS))
-    assert [pair.label for pair in tasks] == ["A", "B", "tie"] * 20
-    pairs = read_scalar(str(coded), PairDataRecipe(train=str(coded), label=LABELS))
-    assert [pair.label for _, pair in pairs] == ["A", "B", "tie"] * 20
+    for kind in (TaskDataRecipe, PairDataRecipe):
+        pairs = read_labelled(str(coded), kind(train=str(coded), label=LABELS))
+        assert [pair.label for _, pair in pairs] == ["A", "B", "tie"] * 20
 
 
 def test_the_whole_way_from_own_pairs(tmp_path, coded):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +13,10 @@ pytest.importorskip("torch")
 import torch
 
 from rmr1.errors import ConfigError, TrainingError
-from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share, estimate_moving_share
+from rmr1.train.numbers import check_moving_share, estimate_moving_share
 from rmr1.train.optim import Muon, build_optimizers
+from rmr1.train.recipe import ModelRecipe, OptimRecipe
+from rmr1.train.update import Updater
 
 
 def make_module(dtype: torch.dtype, *, deviation: float = 0.02, size: int = 256) -> torch.nn.Module:
@@ -83,19 +86,21 @@ def test_few_that_move_are_refused_some_are_warned_of_and_all_are_fine() -> None
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_what_is_no_number_ends_the_training(tmp_path: Path, value: float) -> None:
-    last = {"loss": 2.5, "gradient": 0.75}
-    check_finite("step 3", last, last={}, folder=tmp_path)
+    module = make_module(torch.float32, size=4)
+    recipe = SimpleNamespace(optim=OptimRecipe(lr=1e-3), model=ModelRecipe(base="x"))
+    updater = Updater(module, recipe, tmp_path)
+    updater.last = {"loss": 2.5, "gradient": 0.75}
+    updater.check("step 3", updater.last)
     with pytest.raises(TrainingError) as raised:
-        check_finite("step 4", {"loss": value, "gradient": 1.0}, last=last, folder=tmp_path)
+        updater.check("step 4", {"loss": value, "gradient": 1.0})
     assert str(raised.value).startswith(
         f"step 4: loss {value}, gradient 1: the training has diverged and cannot go on; the last good step had loss 2.5, "
         "gradient 0.75; there is no checkpoint yet. Lower optim.lr"
     )
     for name in ("step-00000002", "step-00000010", ".part-step-00000012"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
-    module = make_module(torch.float32, size=4)
-    check_finite_weights("after step 4", module, last=last, folder=tmp_path)
+    updater.check_weights("after step 4")
     with torch.no_grad():
         module.weight[1, 2] = value
     with pytest.raises(TrainingError, match=r"tensors .* first 'weight': .*step-00000010 stays"):
-        check_finite_weights("after step 4", module, last=last, folder=tmp_path)
+        updater.check_weights("after step 4")

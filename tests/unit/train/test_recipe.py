@@ -18,7 +18,7 @@ LEAST = {"model": {"base": "x"}, "data": {"train": "rows.jsonl"}, "batch": {"exa
     ("changes", "complaint"),
     [
         ({"optimm": {}}, "unknown key 'optimm'; did you mean 'optim'?"),
-        ({"optim": {"learning": 1}}, "unknown key 'optim.learning'; expected one of name, lr,"),
+        ({"optim": {"learning": 1}}, "unknown key 'optim.learning'; expected one of name, betas,"),
         ({"lora": {"ranks": 4}}, "unknown key 'lora.ranks'; expected one of r, alpha"),
         (
             {"model": {"base": "x", "precison": "bf16"}},

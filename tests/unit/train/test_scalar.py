@@ -1,4 +1,4 @@
-"""Scalar training before TRL: recipes, which pairs are seen when, rates, the optimizer."""
+"""Scalar training before a weight is loaded: recipes, which pairs are seen when, rates, the optimizer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ pytest.importorskip("torch")
 import torch
 
 from rmr1.errors import ConfigError, TrainingError
-from rmr1.train.scalar.optim import JoinedOptimizer, build_scalar_optimizer
+from rmr1.train.optim import Optimizers, build_optimizers
+from rmr1.train.scalar.model import compute_pair_losses
 from rmr1.train.scalar.pairs import PairStore, plan_course, spell_pair
-from rmr1.train.scalar.plan import ScalarPlan
+from rmr1.train.scalar.plan import ScalarPlan, choose_padding
 from rmr1.train.scalar.recipe import ScalarRecipe, build_scalar_recipe
 from rmr1.train.scalar.run import choose, list_rates, summarize
-from rmr1.train.scalar.start import choose_padding
 
 from ...tiny_models import build_scorer, build_tokenizer
 
@@ -38,7 +38,7 @@ def recipe(**sections: Any) -> ScalarRecipe:
     ("changes", "complaint"),
     [
         ({"lora": {}}, "unknown key 'lora'; expected one of seed, device"),
-        ({"optim": {"learning": 1}}, "unknown key 'optim.learning'; expected one of name, lr"),
+        ({"optim": {"learning": 1}}, "unknown key 'optim.learning'; expected one of name, betas"),
         ({"data": {"train": "p", "heldout": "q"}}, "unknown key 'data.heldout'; did you mean 'held_out'?"),
         (
             {"data": {"world": {"items": 4, "teacher": "oracle"}}},
@@ -102,13 +102,6 @@ def test_a_store_gives_back_what_was_put_in() -> None:
     assert store.end_tokens == {10, 20, 11, 21}
 
 
-def test_the_dataset_has_the_order_that_is_asked_for() -> None:
-    pytest.importorskip("datasets")
-    rows = make_store((1, 2), (2, 1), (1, 1)).as_dataset([2, 0, 1, 2])
-    assert rows["chosen_ids"][:] == [[12], [10], [11, 11], [12]]
-    assert rows["rejected_ids"][:] == [[22], [20, 20], [21], [22]]
-
-
 def test_epochs_see_every_pair_once_each_in_another_order() -> None:
     store = make_store(*[(2, 1)] * 10)
     course = plan_course(store, recipe(batch={"examples": 4}, optim={"epochs": 3}))
@@ -151,7 +144,7 @@ def test_tries_are_as_short_as_the_recipe_says() -> None:
 def test_a_budget_of_tokens_ends_with_the_step_that_reaches_it(wanted: int, steps: int) -> None:
     store = make_store(*[(2, 1)] * 10)
     course = plan_course(store, recipe(batch={"examples": 4}, optim={"tokens": wanted}))
-    assert course.num_steps == steps and len(course.order) == 4 * steps
+    assert len(course.tokens) == steps and len(course.order) == 4 * steps
     assert course.tokens[-1] == 12 * steps
 
 
@@ -196,46 +189,56 @@ def test_padding_is_a_token_that_ends_no_conversation() -> None:
     assert choose_padding(tokenizer, {5}, len(tokenizer)) == end
 
 
-def test_muon_has_the_matrices_inside_the_layers_only() -> None:
+def build(name: str, *, lr: float = 1e-3, muon_lr: float = 1e-3) -> tuple[torch.nn.Module, Optimizers]:
     model = build_scorer(vocab_size=40)
-    optim = recipe(optim={"name": "muon", "weight_decay": 0.1}).optim
-    optimizer = build_scalar_optimizer(model, optim, lr=1e-3, muon_lr=2e-2)
-    assert [group["lr"] for group in optimizer.param_groups] == [2e-2, 1e-3, 1e-3]
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.0]
+    optimizers = build_optimizers(
+        model, name=name, lr=lr, muon_lr=muon_lr, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1
+    )
+    return model, optimizers
+
+
+def test_muon_has_the_matrices_inside_the_layers_only() -> None:
+    model, optimizers = build("muon", muon_lr=2e-2)
+    groups = [group for part in optimizers.parts for group in part.param_groups]
+    assert [group["lr"] for group in groups] == [2e-2, 1e-3, 1e-3]
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.1, 0.0]
     names = {id(one): name for name, one in model.named_parameters()}
-    found = [{names[id(one)] for one in group["params"]} for group in optimizer.param_groups]
+    found = [{names[id(one)] for one in group["params"]} for group in groups]
     assert all(name.endswith("proj.weight") for name in found[0]) and len(found[0]) == 14
     assert found[1] == {"score.weight"}
     assert {"model.embed_tokens.weight", "model.norm.weight"} <= found[2]
     assert sum(map(len, found)) == len(names)
 
 
-def test_joined_optimizers_take_rates_and_states() -> None:
-    def build() -> tuple[torch.nn.Module, JoinedOptimizer]:
-        model = build_scorer(vocab_size=40)
-        optim = recipe(optim={"name": "muon"}).optim
-        return model, build_scalar_optimizer(model, optim, lr=1e-3, muon_lr=1e-3)
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_optimizers_take_states(name: str) -> None:
+    """Also those that were written on another machine, where steps were fused."""
 
-    def step(model: torch.nn.Module, optimizer: JoinedOptimizer, rate: float) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    def step(model: torch.nn.Module, optimizers: Optimizers) -> None:
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter) * 0.1
-        optimizer.step()
-        optimizer.zero_grad()
+        optimizers.step(0.5)
+        optimizers.zero_grad()
 
-    model, optimizer = build()
-    before = [one.detach().clone() for one in model.parameters()]
-    step(model, optimizer, 0.0)
-    assert all(torch.equal(one, old) for one, old in zip(model.parameters(), before, strict=True))
-    step(model, optimizer, 1e-2)
-    assert not any(torch.equal(one, old) for one, old in zip(model.parameters(), before, strict=True))
-    other, resumed = build()
+    model, optimizers = build(name)
+    step(model, optimizers)
+    other, resumed = build(name)
     other.load_state_dict(model.state_dict())
-    resumed.load_state_dict(deepcopy(optimizer.state_dict()))
-    step(model, optimizer, 1e-2)
-    step(other, resumed, 1e-2)
+    states = deepcopy(optimizers.state_dict())
+    for group in states[-1]["param_groups"]:
+        group["fused"] = True
+    resumed.load_state_dict(states)
+    assert [group["fused"] for group in resumed.parts[-1].param_groups] == [None, None]
+    step(model, optimizers)
+    step(other, resumed)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_the_loss_of_a_pair_by_hand() -> None:
+    better_B, worse_B = torch.tensor([1.0, 0.0, 200.0]), torch.tensor([1.0, 1.0, 0.0])
+    assert compute_pair_losses(better_B, worse_B).tolist() == pytest.approx(
+        [0.693147, 1.313262, 0.0], abs=1e-6
+    )
 
 
 def make_plan() -> Any:

@@ -8,7 +8,6 @@ changes what is computed.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +28,9 @@ from rmr1.train.grpo.logprobs import prove_groups
 from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
-from rmr1.train.optim import build_optimizers
 from rmr1.train.row import agree
 from rmr1.train.start import Trainee
+from rmr1.train.update import Updater
 
 
 class Learner:
@@ -46,9 +44,6 @@ class Learner:
         Raises:
             ConfigError: the number format of the weights rounds nearly all of a step away.
         """
-        self.output = output
-        self.last: dict[str, float] = {}
-        """Figures of the last step of the optimizer, if it was done here."""
         self.model = trainee.model
         self.recipe = recipe
         self.objective = objective
@@ -64,19 +59,7 @@ class Learner:
         self.reference = self._load_reference(trainee, temperature) if objective.beta else None
         self.loss = GroupLoss(self.model, objective, temperature=temperature, paths=self.paths)
         self.wrapped = accelerator.prepare(self.loss)
-        optim = recipe.optim
-        self.optimizers = build_optimizers(
-            self.loss,
-            name=optim.name,
-            lr=optim.lr,
-            muon_lr=optim.muon_lr,
-            betas=optim.betas,
-            eps=optim.eps,
-            weight_decay=optim.weight_decay,
-        )
-        self.warning = check_moving_share(
-            self.optimizers.parts, rate=optim.lr, most_stuck=recipe.model.max_stuck_share
-        )
+        self.updater = Updater(self.loss, recipe, output)
 
     def update(
         self, batches: Sequence[MiniBatch], factor: float, *, rollout: int
@@ -104,15 +87,8 @@ class Learner:
                 mean, largest = float(differences[0] / differences[1]), float(differences[2])
                 apart = {"sampler_log_ratio": mean, "sampler_log_ratio_max": largest}
                 self._compare(mean)
-            trained = [one for one in self.loss.parameters() if one.requires_grad]
-            norm = float(torch.nn.utils.clip_grad_norm_(trained, self.recipe.optim.clip or math.inf))
-            figures = {"loss": float(totals[0]), "gradient": norm}
-            check_finite(f"rollout {rollout}", figures, last=self.last, folder=self.output)
-            self.optimizers.step(factor)
-            self.optimizers.zero_grad()
-            norms.append(norm)
-            self.last = figures
-        check_finite_weights(f"after rollout {rollout}", self.loss, last=self.last, folder=self.output)
+            norms.append(self.updater.step(f"rollout {rollout}", float(totals[0]), factor))
+        self.updater.check_weights(f"after rollout {rollout}")
         return {**dict(zip(("loss", *STATS), totals.tolist(), strict=True)), **apart}, norms
 
     def _compare(self, mean: float) -> None:

@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rmr1.errors import ConfigError
-from rmr1.named import ControlTokens, FamilyName, FormName, find_missing_function
-from rmr1.records import Label
+from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Complaint, Names, Place, Section, rule
 from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
@@ -21,11 +20,11 @@ from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
+    LabelledRecipe,
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
     ReportRecipe,
-    SourceRecipe,
     build_over_preset,
 )
 
@@ -52,16 +51,7 @@ class TaskWorldRecipe(Section):
     """Pairs of the test split, balanced, for held-out figures."""
 
 
-class TaskDataRecipe(SourceRecipe):
-    """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
-
-    holds = "pairs"
-    format: FormName | None = None
-    """Name of the files' form, where the columns do not tell."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """Our column name to the files', for files of no known form."""
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+class TaskDataRecipe(LabelledRecipe):
     world: TaskWorldRecipe | None = None
     family: FamilyName = "rubric"
     """Prompt family."""
@@ -72,12 +62,6 @@ class TaskDataRecipe(SourceRecipe):
     max_prompt_tokens: int = Field(default=4096, ge=1)
     """A pair with a longer prompt is left out and counted, never cut."""
     shuffle: bool = True
-
-    @property
-    def has_held_out(self) -> bool:
-        if self.world is not None:
-            return self.world.held_out > 0
-        return self.held_out is not None or self.held_out_share > 0
 
 
 class RolloutRecipe(Section):

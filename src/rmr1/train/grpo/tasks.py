@@ -7,19 +7,18 @@ what is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from rmr1.data.read import read_pairs
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.hf.reader import Prepared, RequestReader
 from rmr1.errors import DataError
 from rmr1.prompts import PromptFamily
 from rmr1.prompts.render import render_prompt
 from rmr1.records import JudgePrompt, Order, PreferencePair, swap_label
-from rmr1.train.examples import Position
+from rmr1.train.examples import Position, read_labelled
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
 
 
@@ -209,13 +208,13 @@ def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[
     draw = Random(f"{recipe.seed}/held-out")
     kept: list[list[Task]] = []
     held_out = []
-    for place, pair in enumerate(_read(data.train, data)):
+    for place, (_, pair) in enumerate(read_labelled(data.train, data)):
         is_aside = bool(data.held_out_share) and draw.random() < data.held_out_share
         if is_aside:
             held_out += aside.make(pair, place)
         elif tasks := maker.make(pair, place):
             kept.append(tasks)
-    for place, pair in enumerate(_read(data.held_out or (), data)):
+    for place, (_, pair) in enumerate(read_labelled(data.held_out or (), data)):
         held_out += aside.make(pair, place)
     if not kept:
         name = data.train if isinstance(data.train, str) else ", ".join(data.train)
@@ -240,11 +239,6 @@ def _explain_nothing(counts: TaskCounts, data: TaskDataRecipe) -> str:
         f"nothing to train on: of {counts.pairs} pairs {counts.undecided} have no preferred answer and "
         f"{counts.overlong} have a prompt longer than data.max_prompt_tokens {data.max_prompt_tokens}"
     )
-
-
-def _read(sources: str | Sequence[str], data: TaskDataRecipe) -> Iterator[PreferencePair]:
-    for source in (sources,) if isinstance(sources, str) else sources:
-        yield from read_pairs(source, columns=data.map or None, format=data.format, labels=data.label)
 
 
 def take_tasks(source: TaskSource, number: int, position: Position) -> tuple[list[Task], Position]:

@@ -11,19 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rmr1.data.read import read_pairs
 from rmr1.engines.base import Score, ScoreRequest
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import DataError
 from rmr1.records import PreferencePair
+from rmr1.train.examples import read_labelled
 from rmr1.train.row import Example
 from rmr1.train.scalar.recipe import PairDataRecipe, ScalarRecipe
 from rmr1.train.scratch.spelling import Speller
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 _WINDOW = 16
 """Steps whose pairs are sorted by length together."""
@@ -74,20 +71,6 @@ class PairStore:
         """Tokens of the longer conversation."""
         return max(map(len, self.get(place)))
 
-    def as_dataset(self, order: Sequence[int]) -> Dataset:
-        """What RewardTrainer takes: the pairs at these places, in this order."""
-        import pyarrow
-        from datasets import Dataset
-
-        starts = pyarrow.array(self._starts, type=pyarrow.int64())
-        lists = pyarrow.LargeListArray.from_arrays(starts, pyarrow.array(self._tokens, type=pyarrow.int32()))
-        rows = len(self)
-        columns = {
-            name: lists.take(pyarrow.array(range(first, 2 * rows, 2), type=pyarrow.int64()))
-            for first, name in enumerate(("chosen_ids", "rejected_ids"))
-        }
-        return Dataset(pyarrow.table(columns)).select(order)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
@@ -96,10 +79,6 @@ class Course:
     order: Sequence[int]
     tokens: Sequence[int]
     """Tokens seen after each step."""
-
-    @property
-    def num_steps(self) -> int:
-        return len(self.tokens)
 
 
 def plan_course(store: PairStore, recipe: ScalarRecipe, tokens: int | None = None) -> Course:
@@ -163,10 +142,10 @@ def read_stores(recipe: ScalarRecipe, reader: ConversationReader) -> tuple[PairS
     else:
         assert data.train is not None
         draw = Random(f"{recipe.seed}/held-out")
-        for source, pair in _read(data.train, data):
+        for source, pair in read_labelled(data.train, data):
             is_aside = data.held_out_share and draw.random() < data.held_out_share
             _fill(aside if is_aside else kept, [pair], reader, data, name=source)
-        for source, pair in _read(data.held_out or (), data):
+        for source, pair in read_labelled(data.held_out or (), data):
             _fill(aside, [pair], reader, data, name=source)
     if not len(kept):
         counts = kept.counts
@@ -189,12 +168,6 @@ def draw_pairs(data: PairDataRecipe, split: Any, number: int) -> Iterator[Prefer
     distribution = data.world.distribution if split == "train" else "balanced"
     for item in sample_pairs(data.world.seed, number, split=split, distribution=distribution):
         yield item.pair
-
-
-def _read(sources: str | Sequence[str], data: PairDataRecipe) -> Iterator[tuple[str, PreferencePair]]:
-    for source in (sources,) if isinstance(sources, str) else sources:
-        for pair in read_pairs(source, columns=data.map or None, format=data.format, labels=data.label):
-            yield source, pair
 
 
 def _fill(

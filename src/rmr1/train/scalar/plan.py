@@ -1,19 +1,38 @@
-"""Everything about a training that can be known before a weight is loaded: `rmr1 scalar --dry-run` prints it."""
+"""What is known of a scalar training before a weight is loaded: `rmr1 scalar --dry-run` prints it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
 from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.loading import describe_checkpoint, is_scalar, quiet, read_architectures
 from rmr1.engines.hf.scorer import ConversationReader
-from rmr1.errors import ConfigError
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.prompts.families import load_family
+from rmr1.train.examples import draw_conversation, read_labelled
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
+from rmr1.train.recipe import WorldRecipe
 from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.scalar.start import ScalarBase, choose_padding, describe_scalar_base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalarBase:
+    """What a scalar model starts from: a causal model's backbone, a scalar model, or nothing. It is not loaded."""
+
+    tokenizer: PreTrainedTokenizerBase
+    num_embeddings: int
+    context: int | None
+    """Most tokens it takes; None if it names no limit."""
+    identity: dict[str, object]
+    source: str | None = None
+    """The folder's path, or the name on the hub; None for a model from scratch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +45,19 @@ class ScalarPlan:
     held_out: PairStore
     course: Course
     try_course: Course | None
-    """Of the short trainings that choose the rate, where there are any."""
+    """Course of the short trainings that choose the rate, if there are any."""
     pad: int
     """Padding token."""
     chat: Chat
     """How conversations are rendered."""
 
     @property
+    def steps(self) -> int:
+        return len(self.course.tokens)
+
+    @property
     def warmup_steps(self) -> int:
-        return count_warmup(self.recipe.optim.warmup, self.course.num_steps)
+        return count_warmup(self.recipe.optim.warmup, self.steps)
 
     def as_try(self) -> ScalarPlan:
         """The same training, as short as a try."""
@@ -44,7 +67,7 @@ class ScalarPlan:
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
         model = {**self.base.identity, **self.chat.describe()}
-        return describe_training(self.recipe, self.recipe.data, model, trained_with="trl")
+        return describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
 
 
 def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | None = None) -> ScalarPlan:
@@ -53,7 +76,7 @@ def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | No
     Raises:
         ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
     """
-    base = describe_scalar_base(recipe)
+    base = _describe_scratch(recipe) if recipe.model.from_scratch else _describe_checkpoint(recipe)
     max_tokens = recipe.data.max_tokens
     if base.context is not None and max_tokens > base.context:
         raise ConfigError(
@@ -64,15 +87,99 @@ def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | No
     )
     reader.chat.begin_run(stored)
     train, held_out = read_stores(recipe, reader)
-    course = plan_course(train, recipe)
     wanted = recipe.optim.try_tokens
     return ScalarPlan(
         recipe=recipe,
         base=base,
         train=train,
         held_out=held_out,
-        course=course,
+        course=plan_course(train, recipe),
         try_course=None if wanted is None else plan_course(train, recipe, wanted),
         pad=choose_padding(base.tokenizer, train.end_tokens, base.num_embeddings),
         chat=reader.chat,
     )
+
+
+def _describe_checkpoint(recipe: ScalarRecipe) -> ScalarBase:
+    model = recipe.model
+    assert model.base is not None
+    found = describe_checkpoint(
+        model.base,
+        revision=model.revision,
+        trust_remote_code=model.trust_remote_code,
+        kind="scores" if is_scalar(read_architectures(model.base, revision=model.revision)) else "writes",
+    )
+    config: Any = found.config.get_text_config()
+    return ScalarBase(
+        tokenizer=found.tokenizer,
+        num_embeddings=config.vocab_size,
+        context=found.context,
+        identity=dict(found.identity),
+        source=found.source,
+    )
+
+
+def _describe_scratch(recipe: ScalarRecipe) -> ScalarBase:
+    from rmr1.train.scratch.tokenizer import learn_tokenizer
+
+    scratch = recipe.model.from_scratch
+    assert scratch is not None
+    if recipe.model.tokenizer is not None:
+        tokenizer = _load_tokenizer(recipe.model.tokenizer)
+    else:
+        tokenizer = learn_tokenizer(
+            _read_texts(recipe, scratch.tokenizer.examples),
+            vocabulary=scratch.tokenizer.vocabulary,
+            min_count=scratch.tokenizer.min_count,
+            context=scratch.context,
+        )
+    return ScalarBase(
+        tokenizer=tokenizer,
+        num_embeddings=len(tokenizer),
+        context=scratch.context,
+        identity={"from_scratch": recipe.model.tokenizer},
+    )
+
+
+def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    try:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"model.tokenizer {name!r} cannot be loaded: {reason}") from None
+    if not tokenizer.chat_template:
+        raise CheckpointError(f"model.tokenizer {name!r} has no chat template")
+    return tokenizer
+
+
+def _read_texts(recipe: ScalarRecipe, number: int) -> Iterator[str]:
+    """The text that a new tokenizer is learnt from, of so many pairs.
+
+    Of the world: what `rmr1 sft` learns its tokenizer from with the same sections, so both models have the
+    same one. Of files: questions and answers.
+    """
+    data = recipe.data
+    if data.world is None:
+        for _, pair in islice(read_labelled(data.train or (), data), number):
+            yield from (message.text for message in (*pair.prompt, *pair.response_a, *pair.response_b))
+        return
+    world = WorldRecipe(items=data.world.items, distribution=data.world.distribution, seed=data.world.seed)
+    folded = load_family("rubric").system
+    for index in range(number):
+        messages, _ = draw_conversation(world, index, split="train", distribution=world.distribution)
+        yield from (message.text for message in messages if message.text != folded)
+
+
+def choose_padding(
+    tokenizer: PreTrainedTokenizerBase, end_tokens: Collection[int], num_embeddings: int
+) -> int:
+    """A token to pad with that no conversation ends with, so that the score is read at its last token.
+
+    The tokenizer's own if it fits; else a control token, else any.
+    """
+    own = [] if tokenizer.pad_token_id is None else [tokenizer.pad_token_id]
+    for token in (*own, *tokenizer.all_special_ids, *range(num_embeddings)):
+        if isinstance(token, int) and token < num_embeddings and token not in end_tokens:
+            return token
+    return 0

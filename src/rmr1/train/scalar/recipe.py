@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rmr1.named import FormName, ModelName
-from rmr1.records import Label
+from rmr1.named import ModelName
 from rmr1.settings import Complaint, Place, Section, check_settings, rule
 from rmr1.train.recipe import (
     CheckpointRecipe,
+    LabelledRecipe,
     ModelRecipe,
     ReportRecipe,
-    SourceRecipe,
+    StepRecipe,
     list_too_long,
 )
 
@@ -52,25 +52,10 @@ class PairWorldRecipe(Section):
     """Items of the test split, balanced, for held-out figures."""
 
 
-class PairDataRecipe(SourceRecipe):
-    """Pairs, in any form that `rmr1 judge` reads."""
-
-    holds = "pairs"
-    format: FormName | None = None
-    """Name of the files' form, where the columns do not tell."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """Our column name to the files', for files of no known form."""
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+class PairDataRecipe(LabelledRecipe):
     world: PairWorldRecipe | None = None
     max_tokens: int = Field(default=4096, ge=2)
     """Longest conversation; a pair with a longer one is left out and counted, never cut."""
-
-    @property
-    def has_held_out(self) -> bool:
-        if self.world is not None:
-            return self.world.held_out > 0
-        return self.held_out is not None or self.held_out_share > 0
 
 
 class PairBatchRecipe(Section):
@@ -85,25 +70,14 @@ class PairBatchRecipe(Section):
             yield "examples must be a multiple of examples_at_once"
 
 
-class ScalarOptimRecipe(Section):
-    name: Literal["adamw", "muon"] = "adamw"
+class ScalarOptimRecipe(StepRecipe):
     lr: Rates = (1e-5,)
     """Each rate is a training of its own from the same start; the best by held-out accuracy is kept."""
     try_tokens: int | None = Field(default=None, ge=1)
-    """Where there are several rates, each is tried for so many tokens only, with a schedule of that length; the
-    best is then trained in full, from the start."""
+    """With several rates, each is tried for so many tokens only, with a schedule of that length; the best is then
+    trained in full, from the start."""
     muon_lr: Rates | None = None
-    """Of the matrices inside the layers, where the name is "muon": one for each of `lr`, by default equal to it."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    clip: float = Field(default=1.0, ge=0)
-    """Longest gradient, over all parameters; 0 is off."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup: float = Field(default=0.03, ge=0)
-    """A share of all steps below 1, a number of steps from 1 on."""
-    min_ratio: float = Field(default=0.0, ge=0, le=1)
-    epochs: int = Field(default=1, ge=1)
+    """Of the matrices inside the layers, if the name is "muon": one for each of `lr`, by default equal to it."""
     tokens: int | None = Field(default=None, ge=1)
     """Instead of epochs: each training ends with the step that reaches so many tokens, both conversations of a
     pair counted, padding not."""

@@ -4,37 +4,51 @@
       training.json, summary.json, config.json, model.safetensors, tokenizer.json, ...
       metrics.jsonl         of the rate that was kept
       tries/lr-0.002/       a training of its own: training.json, metrics.jsonl, summary.json, checkpoints/
-      full/                 where tries are short (optim.try_tokens), the full training at the best rate
+      full/                 with short tries (optim.try_tokens), the full training at the best rate
 
 The same command goes on where it was: finished tries are kept, the one that was stopped goes on at its last
 checkpoint.
+
+Shapes: `B` pairs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from rmr1.devices import check_device
 from rmr1.errors import CheckpointError, ConfigError, TrainingError
 from rmr1.store.kinds import CHECKPOINTS, FULL, METRICS, TRIES
 from rmr1.store.replace import write_text
 from rmr1.store.runs import SUMMARY_FILE as SUMMARY
-from rmr1.train.checkpoints import restore_weights
-from rmr1.train.display import Display
-from rmr1.train.export import write_aside
-from rmr1.train.folder import open_folder, read_beginning
+from rmr1.train.checkpoints import Snapshot, find_checkpoint, restore_weights, write_checkpoint
+from rmr1.train.examples import Position
+from rmr1.train.export import export_model, write_aside
+from rmr1.train.folder import RunFolder, read_beginning
+from rmr1.train.loop import Training, run_once
+from rmr1.train.processes import accelerated
+from rmr1.train.recipe import ReportRecipe
+from rmr1.train.scalar.model import (
+    check_batches,
+    compute_pair_losses,
+    load_model,
+    score_held_out,
+    score_pairs,
+)
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.scalar.trainer import Rate, check_batches, import_trl, train
+from rmr1.train.start import Trainee
+from rmr1.train.update import Updater
 
 _WEIGHTS = "weights.safetensors"
 
@@ -47,36 +61,63 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     Raises:
         ConfigError, CheckpointError, DataError, RunError, TrainingError: see the modules that are called.
     """
-    import_trl()  # what is missing is said before the data are read
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("rmr1 scalar trains in one process; start it without torchrun")
-    check_device(recipe.device)
     output = Path(output)
-    plan = build_scalar_plan(recipe, stored=read_beginning(output))
-    folder = open_folder(output, plan.describe())
-    try:
-        if folder.is_finished:
-            return {**folder.read_summary(), "was_finished": True}
-        rates, places = list_rates(recipe), output / TRIES
-        first = plan if plan.try_course is None else plan.as_try()
-        tries = [_train(first, rate, places / rate.name, quiet=quiet) for rate in rates]
-        kept = choose(tries)
-        place, figures = places / rates[kept].name, tries[kept]
-        if first is not plan:
-            place = output / FULL
-            figures = _train(plan, rates[kept], place, quiet=quiet)
-            choose([figures])
-        summary = summarize(plan, figures, tries)
-        _export(plan, output, place, summary)
-        return summary
-    finally:
-        folder.close()
+    is_mixed = recipe.model.precision == "bf16"
+    with accelerated(device=recipe.device, is_mixed=is_mixed, report=ReportRecipe()) as accelerator:
+        plan = build_scalar_plan(recipe, stored=read_beginning(output))
+        return run_once(
+            accelerator, output, plan.describe(), lambda _: _compare_rates(plan, output, quiet=quiet)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Peak learning rates of one training."""
+
+    lr: float
+    muon_lr: float
+
+    @property
+    def name(self) -> str:
+        """As a folder's name: `lr-0.002`."""
+        return f"lr-{self.lr:g}" if self.muon_lr == self.lr else f"lr-{self.lr:g}-muon-{self.muon_lr:g}"
 
 
 def list_rates(recipe: ScalarRecipe) -> list[Rate]:
     optim = recipe.optim
     matrices = optim.muon_lr if optim.name == "muon" and optim.muon_lr is not None else optim.lr
     return [Rate(lr=lr, muon_lr=muon_lr) for lr, muon_lr in zip(optim.lr, matrices, strict=True)]
+
+
+def _compare_rates(plan: ScalarPlan, output: Path, *, quiet: bool) -> dict[str, Any]:
+    """Train with each rate, keep the best; the summary's values."""
+    rates, folder = list_rates(plan.recipe), output / TRIES
+    first = plan if plan.try_course is None else plan.as_try()
+    tries = [_train(first, rate, folder / rate.name, quiet=quiet) for rate in rates]
+    kept = choose(tries)
+    place, figures = folder / rates[kept].name, tries[kept]
+    if first is not plan:
+        place = output / FULL
+        figures = _train(plan, rates[kept], place, quiet=quiet)
+        choose([figures])
+    summary = summarize(plan, figures, tries)
+    model = load_model(plan)
+    restore_weights(model, load_file(place / _WEIGHTS), place)
+    write_text(output / METRICS, (place / METRICS).read_text(encoding="utf-8"))
+    export_model(
+        Trainee(model=model),
+        output,
+        recipe=plan.recipe.model,
+        tokenizer=plan.base.tokenizer,
+        end_token=None,
+        summary=summary,
+    )
+    for training in (place, *(folder / rate.name for rate in rates)):
+        (training / _WEIGHTS).unlink(missing_ok=True)
+        shutil.rmtree(training / CHECKPOINTS, ignore_errors=True)
+    return summary
 
 
 def choose(tries: Sequence[Mapping[str, Any]]) -> int:
@@ -117,65 +158,154 @@ def summarize(
 
 
 def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[str, Any]:
-    """One training in a folder of its own, done or found done."""
-    folder = open_folder(place, plan.describe())
-    try:
-        if folder.is_finished:
-            return folder.read_summary()
-        model = plan.base.load()
-        # Where there is none, or one that ends conversations, the library would read the score elsewhere.
-        model.config.get_text_config().pad_token_id = plan.pad
-        notes = check_batches(model, pad=plan.pad, max_tokens=plan.recipe.data.max_tokens)
-        with Display(plan.course.num_steps, quiet=quiet) as display:
-            for note in notes:
-                display.say(f"rmr1: {note}")
-            try:
-                figures = train(plan, rate, model, folder, display)
-            except TrainingError as error:
-                display.say(f"rmr1: rate {rate.lr:g}: diverged; this try ends")
-                figures = {"lr": rate.lr, "diverged": True, "told": str(error)}
-            else:
-                figures["parameters"] = sum(one.numel() for one in model.parameters())
-                _store_weights(model, place)
-        write_text(place / SUMMARY, json.dumps(figures, indent=2) + "\n")
-        if not figures.get("diverged"):
-            shutil.rmtree(place / CHECKPOINTS, ignore_errors=True)
-        return figures
-    finally:
-        folder.close()
-
-
-def _store_weights(model: torch.nn.Module, place: Path) -> None:
-    part = place / f".{_WEIGHTS}.part"
-    try:
-        save_file({name: one.detach().cpu().contiguous() for name, one in model.named_parameters()}, part)
-        os.replace(part, place / _WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise CheckpointError(
-            f"{place / _WEIGHTS}: cannot be written ({reason}); checkpoints stay: free space, then run the same "
-            "command again"
-        ) from None
-
-
-def _export(plan: ScalarPlan, output: Path, place: Path, summary: Mapping[str, Any]) -> None:
-    """The kept training as a Hugging Face folder, the summary last; then the tries' weights may go."""
+    """One training in a folder of its own, done or found done; its figures."""
     recipe = plan.recipe
-    kind = recipe.model.save_dtype or ("fp32" if recipe.model.precision == "fp32" else "bf16")
-    model = plan.base.load()
-    model.config.get_text_config().pad_token_id = plan.pad
-    restore_weights(model, load_file(place / _WEIGHTS), place)
-    model.to(dtype=torch.bfloat16 if kind == "bf16" else torch.float32)  # type: ignore[call-arg]
+    is_mixed = recipe.model.precision == "bf16"
+    with accelerated(
+        device=recipe.device, is_mixed=is_mixed, report=recipe.report, folder=place
+    ) as accelerator:
+        figures = run_once(
+            accelerator,
+            place,
+            plan.describe(),
+            lambda folder: ScalarTraining(plan, rate, accelerator, place, folder, quiet=quiet).run(),
+        )
+    return {name: value for name, value in figures.items() if name != "was_finished"}
 
-    def save(folder: Path) -> None:
-        model.save_pretrained(folder)
-        plan.base.tokenizer.save_pretrained(folder)
-        if (place / METRICS).exists():
-            shutil.copyfile(place / METRICS, folder / METRICS)
 
-    write_aside(output, save)
-    write_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
-    for training in (place, *(output / TRIES / rate.name for rate in list_rates(recipe))):
-        (training / _WEIGHTS).unlink(missing_ok=True)
-        shutil.rmtree(training / CHECKPOINTS, ignore_errors=True)
+class ScalarTraining(Training):
+    """A model that gives one number for a conversation, on pairs, at one rate."""
+
+    plan: ScalarPlan
+
+    def __init__(
+        self,
+        plan: ScalarPlan,
+        rate: Rate,
+        accelerator: Any,
+        output: Path,
+        folder: RunFolder | None,
+        *,
+        quiet: bool = False,
+    ):
+        self.rate = rate
+        super().__init__(plan, accelerator, output, folder, quiet=quiet)
+
+    def build(self) -> Updater:
+        plan = self.plan
+        self.trainee = Trainee(model=load_model(plan).to(self.device))  # type: ignore[arg-type]
+        self.notes = [*check_batches(self.model, pad=plan.pad, max_tokens=self.recipe.data.max_tokens)]
+        adopt_trl_checkpoint(self.output, plan)
+        return Updater(
+            self.model.train(), self.recipe, self.output, lr=self.rate.lr, muon_lr=self.rate.muon_lr
+        )
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end; a training that diverges ends with figures that say so."""
+        try:
+            return super().run()
+        except TrainingError as error:
+            self.display.say(f"rmr1: rate {self.rate.lr:g}: diverged; this try ends")
+            figures = {"lr": self.rate.lr, "diverged": True, "told": f"rate {self.rate.lr:g}, {error}"}
+            write_text(self.output / SUMMARY, json.dumps(figures, indent=2) + "\n")
+            return figures
+
+    def step(self) -> dict[str, Any]:
+        began = time.perf_counter()
+        plan, state, batch = self.plan, self.state, self.recipe.batch
+        start = self.position.index
+        places = plan.course.order[start : start + batch.examples]
+        self.position = Position(index=start + len(places))
+        factor, at_once = self.compute_factor(), batch.examples_at_once or batch.examples
+        sums = torch.zeros(3, device=self.device)
+        for first in range(0, len(places), at_once):
+            pairs = [plan.train.get(place) for place in places[first : first + at_once]]
+            with self.accelerator.autocast():
+                better_B, worse_B = score_pairs(self.model, pairs, pad=plan.pad)
+            losses_B = compute_pair_losses(better_B, worse_B)
+            self.accelerator.backward(losses_B.sum() / len(places))
+            margins_B = (better_B - worse_B).detach()
+            sums += torch.stack([losses_B.detach().sum(), (margins_B > 0).sum(), margins_B.sum()])
+        loss, accuracy, margin = (sums / len(places)).tolist()
+        norm = self.updater.step(self.next, loss, factor)
+        before, state["tokens"] = state["tokens"], plan.course.tokens[state["step"]]
+        state["loss"] = loss
+        return {
+            "loss": loss,
+            "accuracy": accuracy,
+            "margin": margin,
+            "lr": factor * self.rate.lr,
+            "grad_norm": norm,
+            "tokens": state["tokens"],
+            "tokens_per_second": (state["tokens"] - before) / max(time.perf_counter() - began, 1e-9),
+        }
+
+    def evaluate(self) -> dict[str, Any]:
+        with self.accelerator.autocast():
+            return score_held_out(
+                self.model,
+                self.plan.held_out,
+                pad=self.plan.pad,
+                batch_size=self.recipe.evaluation.batch_size,
+            )
+
+    def format_look(self, values: Mapping[str, Any]) -> str:
+        return (
+            f"rate {self.rate.lr:g}: held-out loss {values['held_out_loss']:.4f}, "
+            f"{100 * values['held_out_accuracy']:.1f}% of {len(self.plan.held_out)} pairs right"
+        )
+
+    def summarize(self, looked: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "lr": self.rate.lr,
+            **({"muon_lr": self.rate.muon_lr} if self.recipe.optim.name == "muon" else {}),
+            "examples": len(self.plan.course.order),
+            "loss": self.state.get("loss"),
+            **super().summarize(looked),
+        }
+
+    def store(self, summary: Mapping[str, Any]) -> None:
+        """The weights in the precision they are trained in, until the best are known."""
+        weights = {name: one.detach().cpu().contiguous() for name, one in self.model.named_parameters()}
+        write_aside(self.output, lambda folder: save_file(weights, folder / _WEIGHTS))
+        write_text(self.output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
+
+
+def adopt_trl_checkpoint(run: Path, plan: ScalarPlan) -> None:
+    """Turn the newest checkpoint of a run that TRL's trainer began into one to go on from, if there is none yet.
+
+    It holds `trainer_state.json`, written last, `model.safetensors` and the states of the optimizer's parts.
+    Nothing is drawn at random in such a training, so nothing else is needed.
+
+    Raises:
+        CheckpointError: it cannot be read, or the disk is full; what was there stays.
+    """
+    if find_checkpoint(run) is not None:
+        return
+    steps = []
+    for file in (run / CHECKPOINTS).glob("checkpoint-*/trainer_state.json"):
+        with contextlib.suppress(ValueError):  # a kill has cut it short
+            steps.append(int(json.loads(file.read_text(encoding="utf-8"))["global_step"]))
+    if not steps:
+        return
+    step = max(steps)
+    folder = run / CHECKPOINTS / f"checkpoint-{step}"
+    try:
+        weights = load_file(folder / "model.safetensors")
+        optimizer = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)["parts"]
+    except Exception as error:  # torch raises anything over a damaged file
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CheckpointError(f"{folder}: the checkpoint cannot be read ({reason})") from None
+    text = (run / METRICS).read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+    done = [line for line in lines if "loss" in line and line["step"] <= step] or [{}]
+    state = {
+        "step": step,
+        "tokens": plan.course.tokens[step - 1],
+        "seconds": done[-1].get("seconds", 0.0),
+        "loss": done[-1].get("loss"),
+        "position": {"epoch": 0, "index": min(step * plan.recipe.batch.examples, len(plan.course.order))},
+    }
+    snapshot = Snapshot(weights=weights, optimizer=optimizer, state=state, random=[])
+    write_checkpoint(run, snapshot, keep=plan.recipe.checkpoint.keep)
