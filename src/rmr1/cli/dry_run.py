@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.cli.config import JudgeConfig
-from rmr1.cli.usage import format_usd
+from rmr1.cli.usage import format_rough, format_usd
 from rmr1.doctor import format_bytes
 from rmr1.errors import ConfigError, RunError
+from rmr1.forecast.machine import parse_machine
+from rmr1.forecast.memory import CHARS_PER_TOKEN, MEMORY_SHARE, format_gb
 from rmr1.forecast.prices import compute_cost
-from rmr1.forecast.speed import CALLS_PER_LAYER, MATMUL_SHARE
+from rmr1.forecast.time import CALLS_PER_LAYER, VLLM_STEP_SECONDS
 from rmr1.judge.estimate import (
     BYTES_PER_TOKEN,
-    CHARS_PER_TOKEN,
-    DEFAULT_TEXT_TOKENS,
     RECORD_BYTES,
     SERVER_FIRST_SECONDS,
     SERVER_TOKENS_PER_SECOND,
     StoredRun,
     Work,
     compute_server_seconds,
+    expect_tokens,
     measure_work,
     read_stored_run,
 )
@@ -64,9 +65,11 @@ def print_dry_run(
         RunError: the folder holds a run that was made in another way.
         ConfigError, CheckpointError, DataError: as the run itself would.
     """
-    if arguments.expect_tokens is not None and arguments.expect_tokens < 1:
-        raise ConfigError(f"--expect-tokens {arguments.expect_tokens}: expected at least 1")
-    plan = plan_judge(config.model, family=config.family, settings=settings, options=config.engine)
+    given, sampling = check_expected(arguments), settings.sampling
+    machine = None if arguments.machine is None else parse_machine(arguments.machine)
+    plan = plan_judge(
+        config.model, family=config.family, settings=settings, options=config.engine, machine=machine
+    )
     stored = None
     if arguments.output is not None and (Path(arguments.output) / RUN_FILE).is_file():
         folder = Path(arguments.output)
@@ -78,16 +81,15 @@ def print_dry_run(
                 folder, keys, finished=read_finished(folder / JUDGMENTS_FILE).keys, data=source
             )
         stored = read_stored_run(folder, retry_failed=arguments.retry_failed)
-    expected, reason = _expect_tokens(settings.sampling.max_new_tokens, stored, arguments.expect_tokens)
-    if plan.kind == "scalar":
-        work = Work(num_samples=0, max_new_tokens=0, expected_tokens=0)
-    else:
-        sampling = settings.sampling
-        work = Work(
-            num_samples=sampling.num_samples,
-            max_new_tokens=sampling.max_new_tokens,
-            expected_tokens=expected,
-        )
+    mean = None if stored is None else stored.mean_tokens
+    where = "" if stored is None else f"the {stored.num_texts:,} texts in {stored.folder}"
+    expected, reason = expect_tokens(sampling.max_new_tokens, given=given, stored=mean, where=where)
+    is_scalar = plan.kind == "scalar"
+    work = Work(
+        num_samples=0 if is_scalar else sampling.num_samples,
+        max_new_tokens=0 if is_scalar else sampling.max_new_tokens,
+        expected_tokens=0 if is_scalar else expected,
+    )
     forecast = plan.forecast(num_samples=work.num_samples or 1, expected_tokens=work.expected_tokens)
     measure_work(
         pairs,
@@ -96,18 +98,30 @@ def print_dry_run(
         stored=stored,
         on_prompt=None if forecast is None else lambda size: forecast.add(size.tokens or 0, size.room),
     )
-    seconds = None
-    if forecast is not None:
-        seconds = forecast.seconds()
-    elif plan.pace is not None:
-        seconds = compute_server_seconds(work, plan.pace)
+    seconds = None if plan.pace is None else compute_server_seconds(work, plan.pace)
+    seconds = seconds if forecast is None else forecast.seconds()
     figures = _collect(plan, work, stored, seconds)
+    if plan.outline is not None and forecast is not None:
+        decoder = plan.outline.decoder
+        weights = decoder.weight_bytes * decoder.shape.parameters()
+        figures["memory_bytes"] = round((weights + forecast.cache_bytes) / plan.num_devices)
     figures["assumptions"] = _list_assumptions(plan, work, stored, reason)
     if arguments.json:
         print(json.dumps(figures, ensure_ascii=False))
     else:
         _print_figures(plan, work, stored, settings, figures)
     return 0
+
+
+def check_expected(arguments: argparse.Namespace) -> int | None:
+    """The value of --expect-tokens.
+
+    Raises:
+        ConfigError: it is below 1.
+    """
+    if arguments.expect_tokens is not None and arguments.expect_tokens < 1:
+        raise ConfigError(f"--expect-tokens {arguments.expect_tokens}: expected at least 1")
+    return arguments.expect_tokens
 
 
 def _check_stored(folder: Path, sections: Mapping[str, Any]) -> None:
@@ -121,17 +135,6 @@ def _check_stored(folder: Path, sections: Mapping[str, Any]) -> None:
                     f"{folder}: this run was made in another way: {name}.{key} was {before.get(key)!r}, now {now!r}; "
                     "choose another folder with -o, or repeat the old settings"
                 )
-
-
-def _expect_tokens(most: int, stored: StoredRun | None, given: int | None) -> tuple[float, str]:
-    """The length of a text, and where it is from."""
-    if given is not None:
-        return min(given, most), "as --expect-tokens says"
-    if stored is not None and stored.mean_tokens:
-        return min(stored.mean_tokens, most), f"the mean of the {stored.num_texts:,} texts in {stored.folder}"
-    if most < DEFAULT_TEXT_TOKENS:
-        return most, "the limit of --max-new-tokens"
-    return DEFAULT_TEXT_TOKENS, "a guess; --expect-tokens N is another"
 
 
 def _collect(plan: JudgePlan, work: Work, stored: StoredRun | None, seconds: float | None) -> dict[str, Any]:
@@ -157,15 +160,28 @@ def _collect(plan: JudgePlan, work: Work, stored: StoredRun | None, seconds: flo
     if stored is not None and stored.num_items:
         num_bytes = stored.num_bytes / stored.num_items * (work.items - work.finished)
     figures["disk_bytes"] = round(num_bytes)
-    if plan.speed is not None:
+    if plan.outline is not None:
+        speed = plan.outline.decoder.machine
         figures["machine"] = {
-            "device": plan.speed.device,
-            "dtype": plan.speed.dtype,
-            "flops_per_second": round(plan.speed.flops_per_second),
-            "bytes_per_second": round(plan.speed.bytes_per_second),
-            "call_seconds": plan.speed.call_seconds,
+            "device": speed.name,
+            "dtype": _dtype(plan),
+            "flops_per_second": round(_flops(plan)),
+            "bytes_per_second": round(speed.bytes_per_second),
+            "call_seconds": speed.call_seconds,
         }
     return figures
+
+
+def _dtype(plan: JudgePlan) -> str:
+    assert plan.outline is not None
+    return str(plan.outline.dtype).removeprefix("torch.")
+
+
+def _flops(plan: JudgePlan) -> float:
+    """Of the machine, in the format of the model."""
+    assert plan.outline is not None
+    decoder = plan.outline.decoder
+    return decoder.machine.fp32_flops_per_second if decoder.is_fp32 else decoder.machine.flops_per_second
 
 
 def _list_assumptions(plan: JudgePlan, work: Work, stored: StoredRun | None, reason: str) -> list[str]:
@@ -176,14 +192,16 @@ def _list_assumptions(plan: JudgePlan, work: Work, stored: StoredRun | None, rea
         lines.append(
             f"a token has {CHARS_PER_TOKEN} characters: the server's tokenizer and context limit are not known here"
         )
-    if plan.outline is not None and plan.speed is not None:
-        shape, speed = plan.outline.shape, plan.speed
+    if plan.outline is not None:
+        shape, machine = plan.outline.decoder.shape, plan.outline.decoder.machine
+        start = f"a step of all rows takes {CALLS_PER_LAYER} small calls a layer"
+        if plan.kind == "vllm":
+            start = f"vLLM takes {1000 * VLLM_STEP_SECONDS:g} ms to start a step"
         lines += [
-            f"{speed.device} was measured just now in {speed.dtype}: matrix product "
-            f"{speed.flops_per_second / 1e9:,.0f} GFLOP/s, memory copy {speed.bytes_per_second / 1e9:,.1f} GB/s, "
-            f"small call {speed.call_seconds * 1e6:,.1f} us",
-            f"the model, {shape.num_parameters / 1e6:,.1f}M parameters, reaches {MATMUL_SHARE:.0%} of that matrix speed, "
-            f"and a step of all rows takes {CALLS_PER_LAYER} small calls a layer; loading it is left out",
+            f"{machine.name}, speeds {machine.source} in {_dtype(plan)}: matrix product {_flops(plan) / 1e9:,.0f} "
+            f"GFLOP/s, memory {machine.bytes_per_second / 1e9:,.1f} GB/s, small call {machine.call_seconds * 1e6:,.1f} us",
+            f"the model, {shape.parameters() / 1e6:,.1f}M parameters, reaches {machine.flops_share:.0%} of that matrix "
+            f"speed, and {start}; loading it is left out",
         ]
         if plan.kind == "transformers":
             lines.append(
@@ -255,6 +273,11 @@ def _print_figures(
             rows.append(("text tokens", f"about {expected}; at most {work.most_completion_tokens:,}"))
     if figures["seconds"] is not None:
         rows.append(("time", f"about {format_rough(figures['seconds'])}; rough"))
+    if plan.outline is not None:
+        machine, needed = plan.outline.decoder.machine, figures["memory_bytes"]
+        fits = needed <= MEMORY_SHARE * machine.memory_bytes or not machine.memory_bytes
+        has = "" if fits else f": IT DOES NOT FIT, {machine.name} has {format_gb(machine.memory_bytes)}"
+        rows.append(("memory", f"about {format_gb(needed)} of a device{has}"))
     if plan.pace is not None:
         cost = figures["cost_usd"]
         rows.append(
@@ -270,16 +293,3 @@ def _print_figures(
     print("\nAssumptions")
     for line in figures["assumptions"]:
         print(f"- {line}")
-
-
-def format_rough(seconds: float) -> str:
-    """A time to two digits: `45 s`, `12 min`, `3.2 h`, `4.1 days`.
-
-    >>> format_rough(2520)
-    '42 min'
-    """
-    for unit, size, least in (("days", 86_400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
-        if seconds >= least * size:
-            number = seconds / size
-            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"

@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from rmr1.engines import check_options, is_scorer, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
 from rmr1.errors import ConfigError
+from rmr1.forecast.batching import choose_batching
+from rmr1.forecast.machine import Machine
+from rmr1.forecast.memory import CHARS_PER_TOKEN, VLLM_CPU_CACHE, VLLM_MEMORY_SHARE
 from rmr1.forecast.prices import Price
+from rmr1.forecast.time import VLLM_ROWS, BatchForecast, FlowForecast
 from rmr1.judge.answers import render_asks
 from rmr1.judge.compare import orders_for
-from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
+from rmr1.judge.estimate import PromptCounter, PromptSize, ServerPace
 from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
 from rmr1.judge.presets import find_preset
 from rmr1.judge.scalar import RULE
@@ -31,11 +35,7 @@ from rmr1.prompts.families import FOUR_WAY
 from rmr1.records import Generation, JudgePrompt, PreferencePair
 
 if TYPE_CHECKING:
-    from rmr1.engines.hf.chat import Chat
     from rmr1.engines.hf.outline import Outline
-    from rmr1.engines.hf.scorer import ConversationReader
-    from rmr1.forecast.batches import Forecast
-    from rmr1.forecast.speed import MachineSpeed
 
 Kind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
 """What computes: this machine by one of three engines, a server, or nothing (recorded and scripted texts)."""
@@ -52,8 +52,6 @@ class JudgePlan:
     """As `PairJudge.describe`, as far as it is known: what a stored run must agree with."""
     outline: Outline | None = None
     """Of a local model."""
-    speed: MachineSpeed | None = None
-    """Of the machine, for a local model."""
     pace: ServerPace | None = None
     """Of a server."""
     price: Price | None = None
@@ -65,29 +63,42 @@ class JudgePlan:
         """Most tokens of prompt and answer together; None where there is none or it is not known."""
         return None if self.outline is None else self.outline.max_model_len
 
-    def forecast(self, *, num_samples: int, expected_tokens: float) -> Forecast | None:
-        """What tells the time as prompts are added; None for judges that this machine does not compute."""
-        if self.outline is None or self.speed is None:
-            return None
-        from rmr1.forecast.batches import BatchForecast, FlowForecast, read_batching, read_flow, read_scoring
+    @property
+    def num_devices(self) -> int:
+        """Devices that hold the model together."""
+        return self.options.get("tensor_parallel_size") or 1
 
-        shape, device, options = self.outline.shape, self.outline.device, self.options
+    def forecast(self, *, num_samples: int, expected_tokens: float) -> BatchForecast | FlowForecast | None:
+        """What tells the time as prompts are added; None for judges that no machine of ours computes."""
+        if self.outline is None:
+            return None
+        decoder, options, count = self.outline.decoder, self.options, self.num_devices
+        machine, free = decoder.machine, self.outline.free_bytes
+        weights = decoder.weight_bytes * decoder.shape.parameters()
         if self.kind == "vllm":
+            room: float = VLLM_CPU_CACHE
+            if options["kv_cache_gb"] is not None:
+                room = options["kv_cache_gb"] * (1 << 30)
+            elif machine.kind == "cuda":
+                share = options["gpu_memory_utilization"] or VLLM_MEMORY_SHARE
+                room = max(1.0, count * share * machine.memory_bytes - weights)
             return FlowForecast(
-                shape=shape,
-                speed=_multiply(self.speed, options["tensor_parallel_size"]),
-                flow=read_flow(shape, device, options),
+                decoder=replace(decoder, machine=machine.join(count)),
                 num_samples=num_samples,
                 expected_tokens=expected_tokens,
+                cache_bytes=room,
+                max_rows=options["max_num_seqs"] or VLLM_ROWS,
             )
+        batching = choose_batching(
+            "scores" if self.kind == "scalar" else "writes",
+            is_gpu=machine.kind == "cuda",
+            batch_size=options["batch_size"],
+            max_batch_tokens=options["max_batch_tokens"],
+            free_bytes=None if free is None else free - weights,
+            cache_bytes_per_token=decoder.cache_bytes * decoder.shape.cache_width,
+        )
         return BatchForecast(
-            shape=shape,
-            speed=self.speed,
-            batching=read_scoring(device, options)
-            if self.kind == "scalar"
-            else read_batching(shape, device, options),
-            num_samples=num_samples,
-            expected_tokens=expected_tokens,
+            decoder=decoder, batching=batching, num_samples=num_samples, expected_tokens=expected_tokens
         )
 
 
@@ -97,8 +108,9 @@ def plan_judge(
     family: str | Path | PromptFamily | None = None,
     settings: JudgeSettings | None = None,
     options: Mapping[str, Any] | None = None,
+    machine: Machine | None = None,
 ) -> JudgePlan:
-    """The plan for what `load_judge` would load, with the same arguments.
+    """The plan for what `load_judge` would load, with the same arguments, on this machine or the one at hand.
 
     Raises:
         ConfigError: a setting is wrong. CheckpointError: there is no such model, or it cannot judge.
@@ -107,69 +119,52 @@ def plan_judge(
     name = resolve_model(model)
     if find_preset(model) is None and is_scorer(name, options):
         refuse_meaningless(model, family, settings)
-        return replace(_plan_scalar(name, options), name=model)
+        return replace(_plan_scalar(name, options, machine), name=model)
     found = choose_family(model, family)
     scheme = parse_model_name(name).scheme
-    if scheme in ("scripted", "replay"):
-        return _plan_recorded(model, found, settings, options)
-    if scheme == "openai":
-        return _plan_server(model, found, settings, options)
-    return replace(_plan_local(name, found, settings, options), name=model)
+    if scheme in ("scripted", "replay", "openai"):
+        return _plan_remote(model, found, settings, options, is_server=scheme == "openai")
+    return replace(_plan_local(name, found, settings, options, machine), name=model)
 
 
-def _plan_recorded(
-    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
+def _plan_remote(
+    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any], *, is_server: bool
 ) -> JudgePlan:
-    engine = load_engine(model, options)
-    room = settings.sampling.max_new_tokens
-    return JudgePlan(
-        name=model,
-        counter=_FamilyCounter(family, settings, lambda prompt: PromptSize(tokens=None, room=room)),
-        kind="recorded",
-        sections=_describe(family, settings, engine.fingerprint()),
-    )
-
-
-def _plan_server(
-    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
-) -> JudgePlan:
+    """A judge that a server or nobody computes."""
     engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
     values = {**_read_defaults(type(engine)), **options}
     room = settings.sampling.max_new_tokens
 
     def size(prompt: JudgePrompt) -> PromptSize:
         characters = sum(len(message.text) for message in prompt.messages)
-        return PromptSize(tokens=math.ceil(characters / CHARS_PER_TOKEN), room=room)
+        return PromptSize(tokens=math.ceil(characters / CHARS_PER_TOKEN) if is_server else None, room=room)
 
+    pace = ("concurrency", "requests_per_minute", "tokens_per_minute")
     return JudgePlan(
         name=model,
-        counter=_FamilyCounter(family, settings, size),
-        kind="server",
+        counter=_count_prompts(family, settings, size),
+        kind="server" if is_server else "recorded",
         sections=_describe(family, settings, engine.fingerprint()),
-        pace=ServerPace(
-            concurrency=values["concurrency"],
-            requests_per_minute=values["requests_per_minute"],
-            tokens_per_minute=values["tokens_per_minute"],
-        ),
-        price=engine.price,
-        options=values,
+        pace=ServerPace(**{name: values[name] for name in pace}) if is_server else None,
+        price=engine.price if is_server else None,
+        options=values if is_server else {},
     )
 
 
 def _plan_local(
-    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
+    model: str,
+    family: PromptFamily,
+    settings: JudgeSettings,
+    options: Mapping[str, Any],
+    machine: Machine | None,
 ) -> JudgePlan:
-    from rmr1.engines.hf.outline import read_outline
     from rmr1.engines.hf.reader import RequestReader
-    from rmr1.forecast.speed import measure_speed
 
     parsed = parse_model_name(model)
     kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
-    name = parsed.rest
-    values = _read_options(_find_engine(kind), options)
-    outline = read_outline(name, **values)
+    values, outline = _look(kind, parsed.rest, options, machine)
     reader = RequestReader(
-        name=name,
+        name=parsed.rest,
         tokenizer=outline.tokenizer,
         num_embeddings=outline.num_embeddings,
         max_model_len=outline.max_model_len,
@@ -186,92 +181,99 @@ def _plan_local(
 
     return JudgePlan(
         name=model,
-        counter=_FamilyCounter(family, settings, size, reader.special_tokens()),
+        counter=_count_prompts(family, settings, size, reader.special_tokens()),
         kind=kind,
         sections=_describe(family, settings, _identify(kind, outline, values, reader.chat)),
         outline=outline,
-        speed=measure_speed(outline.device, outline.dtype),
         options=values,
     )
 
 
-def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
-    from rmr1.engines.hf.outline import read_outline
+def _plan_scalar(model: str, options: Mapping[str, Any], machine: Machine | None) -> JudgePlan:
     from rmr1.engines.hf.scorer import ConversationReader
-    from rmr1.forecast.speed import measure_speed
 
-    values = _read_options(_find_engine("scalar"), options)
-    outline = read_outline(model, kind="scores" if values["adapter"] is None else "adapted", **values)
+    values, outline = _look("scalar", model, options, machine)
     reader = ConversationReader(
         tokenizer=outline.tokenizer,
         num_embeddings=outline.num_embeddings,
         max_model_len=outline.max_model_len,
         chat_template_kwargs=values["chat_template_kwargs"],
     )
-    return JudgePlan(
-        name=model,
-        counter=_ScalarCounter(reader),
-        kind="scalar",
-        sections={"model": _identify("scalar", outline, values, reader.chat), "settings": {"rule": RULE}},
-        outline=outline,
-        speed=measure_speed(outline.device, outline.dtype),
-        options=values,
-    )
 
-
-def _find_engine(kind: Kind) -> type:
-    if kind == "vllm":
-        from rmr1.engines.vllm import VLLMEngine
-
-        return VLLMEngine
-    if kind == "scalar":
-        from rmr1.engines.hf.scorer import ScalarModel
-
-        return ScalarModel
-    from rmr1.engines.hf.engine import TransformersEngine
-
-    return TransformersEngine
-
-
-@dataclass(frozen=True, slots=True)
-class _FamilyCounter:
-    """Renders what a judge of this family would be asked."""
-
-    family: PromptFamily
-    settings: JudgeSettings
-    size: Callable[[JudgePrompt], PromptSize]
-    own_tokens: tuple[str, ...] = ()
-    """The control tokens that the model's tokenizer names."""
-
-    def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
-        special_tokens = self.settings.all_control_tokens(self.own_tokens)
-        if self.family.num_answers == 1:
-            choice = load_family(FOUR_WAY) if pair.others else None
-            for prompt in render_asks(pair, key, self.settings, self.family, choice, special_tokens):
-                yield self.size(prompt)
-            return
-        for order in orders_for(self.settings.order, seed=self.settings.seed, key=key):
-            yield self.size(render_prompt(pair, self.family, order=order, special_tokens=special_tokens))
-
-
-@dataclass(frozen=True, slots=True)
-class _ScalarCounter:
-    """Reads both conversations of a pair, as a scalar judge does."""
-
-    reader: ConversationReader
-
-    def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+    def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
         for response in (pair.response_a, pair.response_b):
-            read = self.reader.prepare(
-                ScoreRequest(key=key, pair_id=pair.id, messages=(*pair.prompt, *response))
-            )
+            messages = (*pair.prompt, *response)
+            read = reader.prepare(ScoreRequest(key=key, pair_id=pair.id, messages=messages))
             if isinstance(read, Score):
                 yield PromptSize(tokens=read.prompt_tokens, problem=read.problem)
             else:
                 yield PromptSize(tokens=len(read))
 
+    return JudgePlan(
+        name=model,
+        counter=count,
+        kind="scalar",
+        sections={"model": _identify("scalar", outline, values, reader.chat), "settings": {"rule": RULE}},
+        outline=outline,
+        options=values,
+    )
 
-def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any], chat: Chat) -> dict[str, Any]:
+
+def _look(
+    kind: Kind, model: str, options: Mapping[str, Any], machine: Machine | None
+) -> tuple[dict[str, Any], Outline]:
+    """All options of a local engine, refused as its constructor would refuse them, and the model's outline."""
+    from rmr1.engines.hf.outline import read_outline
+
+    if kind == "vllm":
+        from rmr1.engines.vllm import VLLMEngine as Engine
+    elif kind == "scalar":
+        from rmr1.engines.hf.scorer import ScalarModel as Engine  # type: ignore[assignment]
+    else:
+        from rmr1.engines.hf.engine import TransformersEngine as Engine  # type: ignore[assignment]
+    values = {**_read_defaults(Engine), **check_options(Engine, options)}
+    for name in ("batch_size", "max_batch_tokens", "max_model_len", "max_num_seqs", "tensor_parallel_size"):
+        if values.get(name) is not None and values[name] < 1:
+            raise ConfigError(f"{name} is {values[name]}; expected a positive number")
+    count = values.get("tensor_parallel_size") or 1
+    if machine is not None and count > machine.num_devices:
+        raise ConfigError(
+            f"tensor_parallel_size is {count}, and the machine has {machine.num_devices} device(s)"
+        )
+    does: Any = "writes" if kind != "scalar" else "scores" if values["adapter"] is None else "adapted"
+    return values, read_outline(model, kind=does, machine=machine, **values)
+
+
+def _read_defaults(engine: type) -> dict[str, Any]:
+    """The options of an engine's constructor and their defaults."""
+    return {
+        name: parameter.default
+        for name, parameter in inspect.signature(engine).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def _count_prompts(
+    family: PromptFamily,
+    settings: JudgeSettings,
+    size: Callable[[JudgePrompt], PromptSize],
+    own_tokens: tuple[str, ...] = (),
+) -> PromptCounter:
+    """Renders what a judge of this family would be asked; `own_tokens` are the model's own control tokens."""
+    special_tokens = settings.all_control_tokens(own_tokens)
+
+    def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+        if family.num_answers == 1:
+            choice = load_family(FOUR_WAY) if pair.others else None
+            yield from map(size, render_asks(pair, key, settings, family, choice, special_tokens))
+            return
+        for order in orders_for(settings.order, seed=settings.seed, key=key):
+            yield size(render_prompt(pair, family, order=order, special_tokens=special_tokens))
+
+    return count
+
+
+def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any], chat: Any) -> dict[str, Any]:
     """Of the engine's fingerprint what is known before the model is loaded."""
     return {
         "engine": kind,
@@ -284,30 +286,3 @@ def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any], chat: Ch
 
 def _describe(family: PromptFamily, settings: JudgeSettings, model: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": dict(model), "prompt": {"digest": family.digest}, "settings": settings.describe()}
-
-
-def _read_defaults(engine: type) -> dict[str, Any]:
-    """The options of an engine's constructor and their defaults."""
-    return {
-        name: parameter.default
-        for name, parameter in inspect.signature(engine).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-
-
-def _read_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a local engine, refused where its constructor would refuse them."""
-    values = {**_read_defaults(engine), **check_options(engine, options)}
-    for name in ("batch_size", "max_batch_tokens", "max_model_len", "max_num_seqs", "tensor_parallel_size"):
-        if values.get(name) is not None and values[name] < 1:
-            raise ConfigError(f"{name} is {values[name]}; expected a positive number")
-    return values
-
-
-def _multiply(speed: MachineSpeed, count: int) -> MachineSpeed:
-    """The speed of several such devices together."""
-    return replace(
-        speed,
-        flops_per_second=count * speed.flops_per_second,
-        bytes_per_second=count * speed.bytes_per_second,
-    )

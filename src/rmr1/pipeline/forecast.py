@@ -20,11 +20,11 @@ from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.doctor import format_bytes
 from rmr1.errors import ConfigError
-from rmr1.forecast.machine import Machine, see_machine
+from rmr1.forecast.machine import find_machine
+from rmr1.forecast.memory import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
 from rmr1.forecast.prices import compute_cost
 from rmr1.forecast.shape import ModelShape
-from rmr1.forecast.training import MEMORY_SHARE, estimate_run, find_obstacle
-from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
+from rmr1.forecast.time import estimate_run, find_obstacle
 from rmr1.pipeline.check import NUM_PAIRS
 from rmr1.pipeline.measuring import find_data, find_missing_data
 from rmr1.pipeline.own import find_shape
@@ -33,7 +33,7 @@ from rmr1.pipeline.sizes import PairSizes, measure_conversations, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.records import Label
-from rmr1.train.grpo.fit import count_numbers
+from rmr1.train.fit import count_grpo, count_sft
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
 from rmr1.train.recipe import Recipe
 
@@ -49,11 +49,6 @@ OFFICIAL_PAIRS = {
 """Judgments of the whole benchmark, asked pair by pair."""
 ROW_BYTES = 6
 """Stored for a token of text."""
-
-_FULL_BYTES = {"fp32": 16, "bf16": 16, "bf16-pure": 8}
-"""Of memory for each parameter: weights, gradient and Adam's two averages."""
-_LAYER_ACTIVATIONS = {True: 2, False: 34}
-"""Bytes that a layer keeps of each number of its input, with checkpointing and without, in 16 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +78,16 @@ def forecast_pipeline(
     pipeline: Pipeline,
     *,
     folder: Path = Path(),
+    machine: str | None = None,
     report: Callable[[str, int], None] = lambda stage, done: None,
 ) -> tuple[list[StageForecast], list[str]]:
-    """One forecast for each stage, and what was assumed; `folder` is where the results would be.
+    """One forecast for each stage, and what was assumed; `folder` is where the results would be, `machine` the name of
+    the one that trains, by default the one at hand.
 
     Raises:
         ConfigError, DataError, CheckpointError: as the stages themselves would.
     """
-    found, assumptions = _Forecast(pipeline, report).run()
+    found, assumptions = _Forecast(pipeline, machine, report).run()
     return _check_disk(found, folder), assumptions
 
 
@@ -113,8 +110,9 @@ def _check_disk(found: list[StageForecast], folder: Path) -> list[StageForecast]
 
 
 class _Forecast:
-    def __init__(self, pipeline: Pipeline, report: Callable[[str, int], None]):
+    def __init__(self, pipeline: Pipeline, machine: str | None, report: Callable[[str, int], None]):
         self._pipeline = pipeline
+        self._machine = machine
         self._recipes = pipeline.recipes
         self._report = report
         self._splits: dict[str, int | None] = {}
@@ -194,19 +192,39 @@ class _Forecast:
     def _sft(self) -> StageForecast:
         recipe: Recipe = self._recipes["sft"]
         rows, row_tokens = self._measure_rows(recipe)
-        shape = None if recipe.model.base is None else find_shape(recipe.model.base)
-        tokens = None if rows is None else round(rows * recipe.optim.epochs * row_tokens)
-        memory = None if shape is None else _sft_memory(shape, recipe)
-        return StageForecast(
-            name="sft",
-            items=rows,
-            prompt_tokens=tokens,
-            disk_bytes=None
-            if shape is None
-            else _training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
-            memory_bytes=memory,
-            obstacle=None if memory is None else _find_lack(memory, see_machine(recipe.device)),
-            notes=() if shape is not None else (f"the shape of {recipe.model.base} is not known here",),
+        seen = None if rows is None else rows * recipe.optim.epochs
+        tokens = max(1.0, min(row_tokens, recipe.data.max_tokens))
+        numbers = count_sft(recipe, tokens=tokens, judged=min(self._text_tokens, tokens), steps=1)
+        steps = None if seen is None else math.ceil(seen / numbers.prompts)
+        if recipe.optim.steps is not None:
+            steps = min(recipe.optim.steps, steps or recipe.optim.steps)
+        found = StageForecast(
+            name="sft", items=rows, prompt_tokens=None if seen is None else round(seen * row_tokens)
+        )
+        return self._train(found, recipe, recipe.model.base, numbers, steps)
+
+    def _train(
+        self,
+        found: StageForecast,
+        recipe: Recipe | GrpoRecipe,
+        base: str | None,
+        numbers: RunNumbers,
+        steps: int | None,
+    ) -> StageForecast:
+        """With what the training takes, if the shape of its base is known."""
+        if not base or (shape := find_shape(base)) is None:
+            return replace(
+                found, notes=(*found.notes, f"the shape of {base or 'the base'} is not known here")
+            )
+        machine = find_machine(self._machine, recipe.device)
+        estimate = estimate_run(shape, replace(numbers, rollouts=steps or 1), machine)
+        return replace(
+            found,
+            disk_bytes=_training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
+            memory_bytes=estimate.peak_bytes,
+            hours=None if steps is None else estimate.seconds / 3600,
+            notes=(*found.notes, f"hours on {machine.num_devices} x {machine.name}"),
+            obstacle=find_obstacle(estimate),
         )
 
     def _measure_rows(self, recipe: Recipe) -> tuple[int | None, float]:
@@ -239,48 +257,23 @@ class _Forecast:
         base = recipe.model.base or ""
         if HERE in base:
             base = self._recipes["sft"].model.base or ""
-        shape = find_shape(base) if base else None
-        epochs, prompts = recipe.optim.epochs, recipe.rollout.prompts
-        steps = recipe.optim.steps
+        prompts, steps = recipe.rollout.prompts, recipe.optim.steps
         if items is not None:
             shown = items * (2 if recipe.data.order == "both" else 1)
-            whole = max(1, math.floor(shown * epochs / prompts))
+            whole = max(1, math.floor(shown * recipe.optim.epochs / prompts))
             steps = whole if steps is None else min(steps, whole)
-        sampled = None if steps is None else steps * prompts * recipe.rollout.samples
-        found = StageForecast(
-            name="grpo",
-            items=items,
-            prompt_tokens=None
-            if steps is None
-            else steps * prompts * self._prompt_tokens(recipe.data.family),
-            completion_tokens=None
-            if sampled is None
-            else sampled * self._text(recipe.rollout.max_new_tokens),
-            notes=()
-            if steps is None
-            else (f"{steps} rollouts of {prompts} prompts, {recipe.rollout.samples} samples each",),
-        )
-        if shape is None:
-            return replace(
-                found, notes=(*found.notes, f"the shape of {base or 'the base'} is not known here")
+        found, tokens = StageForecast(name="grpo", items=items), self._prompt_tokens(recipe.data.family)
+        if steps is not None:
+            text, samples = self._text(recipe.rollout.max_new_tokens), recipe.rollout.samples
+            found = replace(
+                found,
+                prompt_tokens=steps * prompts * tokens,
+                completion_tokens=steps * prompts * samples * text,
+                notes=(f"{steps} rollouts of {prompts} prompts, {samples} samples each",),
             )
-        machine = see_machine(recipe.device)
-        numbers = replace(
-            count_numbers(recipe),
-            mean_prompt_tokens=float(
-                min(self._prompt_tokens(recipe.data.family), recipe.data.max_prompt_tokens)
-            ),
-            rollouts=steps or 1,
-        )
-        estimate = estimate_run(shape, numbers, machine)
-        return replace(
-            found,
-            disk_bytes=_training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
-            memory_bytes=estimate.peak_bytes,
-            hours=None if steps is None else estimate.seconds / 3600,
-            notes=(*found.notes, f"hours on {machine.num_devices} x {machine.name}"),
-            obstacle=find_obstacle(estimate, machine),
-        )
+        mean = float(min(tokens, recipe.data.max_prompt_tokens))
+        numbers = replace(count_grpo(recipe), mean_prompt_tokens=mean)
+        return self._train(found, recipe, base, numbers, steps)
 
     def _baseline(self) -> StageForecast:
         return replace(self._bench(), name="baseline")
@@ -372,29 +365,12 @@ def _least(items: int | None, limit: int | None) -> int | None:
     return items if items is None or limit is None else min(items, limit)
 
 
-def _find_lack(memory: int, machine: Machine) -> str | None:
-    if memory <= MEMORY_SHARE * machine.memory_bytes:
-        return None
-    return (
-        f"it needs {format_bytes(memory)} of memory, and {machine.name} has {format_bytes(machine.memory_bytes)}; take a "
-        "smaller base, adapters ([sft.lora]), or set sft.model.checkpointing and a smaller sft.batch.row_tokens"
-    )
-
-
 def _training_disk(shape: ModelShape, keep: int, has_adapters: bool) -> int:
     """Checkpoints with the optimizer's state, one more while it is written, and the finished model."""
     parameters = shape.parameters()
     if has_adapters:
         return 2 * parameters + (keep + 1) * round(0.02 * parameters * 12)
     return 2 * parameters + (keep + 1) * 12 * parameters
-
-
-def _sft_memory(shape: ModelShape, recipe: Recipe) -> int:
-    parameters = shape.parameters()
-    weights = 2 * parameters if recipe.lora else _FULL_BYTES[recipe.model.precision] * parameters
-    width = 2 if recipe.model.precision == "fp32" else 1
-    kept = _LAYER_ACTIVATIONS[recipe.model.checkpointing] * width * shape.layers * shape.hidden
-    return weights + recipe.batch.row_tokens * kept
 
 
 def iterate_totals(found: list[StageForecast]) -> Iterator[tuple[str, float]]:

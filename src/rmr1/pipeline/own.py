@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.data.read import read_pairs
-from rmr1.errors import CheckpointError, ConfigError, DataError
-from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
-from rmr1.models import is_bundled, resolve_model
+from rmr1.errors import ConfigError, DataError
+from rmr1.forecast.shape import ModelShape
+from rmr1.models import is_bundled
 from rmr1.records import Label
 
 SMALL = 100_000_000
@@ -86,24 +86,17 @@ def plan_own(
 
 
 def find_shape(base: str) -> ModelShape | None:
-    """The model's sizes; None where only the hub knows them.
+    """The model's sizes; None if only the hub knows them.
 
     Raises:
         CheckpointError: a folder holds no model.
     """
-    if base in PUBLISHED:
-        return PUBLISHED[base]
-    folder = Path(resolve_model(base))
-    if not folder.is_dir():
-        return None
-    from transformers import AutoConfig
+    from rmr1.train import fit
 
     try:
-        return read_shape(AutoConfig.from_pretrained(folder))
+        return fit.find_shape(base)
     except ConfigError:
         return None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{base}: no model that can be read: {error}") from None
 
 
 def _name(base: str) -> str:

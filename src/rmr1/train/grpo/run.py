@@ -24,10 +24,10 @@ from rmr1.train.checkpoints import place_best, read_best, restore_weights, train
 from rmr1.train.display import Display
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
+from rmr1.train.fit import check_fit
 from rmr1.train.folder import RunFolder, read_beginning
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.evaluate import evaluate, format_look
-from rmr1.train.grpo.fit import check_fit
 from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
