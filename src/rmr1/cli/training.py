@@ -11,7 +11,7 @@ from rmr1.cli.options import add_machine_argument
 from rmr1.screen import print
 
 if TYPE_CHECKING:
-    from rmr1.forecast.time import Estimate
+    from rmr1.forecast.training import Estimate
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def print_plan(
             {**values, "memory": estimate}
         )
         return 0
-    from rmr1.forecast.time import find_obstacle, find_risk
+    from rmr1.forecast.training import find_obstacle, find_risk
 
     obstacle, risk, machine = find_obstacle(estimate), find_risk(estimate), estimate.machine
     if lacks is not None:

@@ -64,9 +64,12 @@ class Machine:
     def compute_seconds(self, flops: float, num_bytes: float = 0, *, is_fp32: bool = False) -> float:
         """The longer of so much arithmetic and so much reading (the roofline model: Williams, Waterman and Patterson,
         2009) on one device. Right in its order of magnitude: kernels, caches and other programs are left out."""
-        peak = self.fp32_flops_per_second if is_fp32 else self.flops_per_second
         read = num_bytes / (self.bandwidth_share * self.bytes_per_second)
-        return max(flops / (self.flops_share * peak), read)
+        return max(flops / (self.flops_share * self.get_flops(is_fp32=is_fp32)), read)
+
+    def get_flops(self, *, is_fp32: bool) -> float:
+        """Operations a second in the format, of each device."""
+        return self.fp32_flops_per_second if is_fp32 else self.flops_per_second
 
     def join(self, count: int) -> Machine:
         """Several such devices as one, their memory left out."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,7 @@ from rmr1.errors import ConfigError
 from rmr1.forecast.machine import find_machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
 from rmr1.forecast.prices import compute_cost
-from rmr1.forecast.shape import ModelShape
-from rmr1.forecast.time import estimate_run, find_obstacle
+from rmr1.forecast.training import estimate_run, find_obstacle
 from rmr1.pipeline.check import NUM_PAIRS
 from rmr1.pipeline.measuring import find_data, find_missing_data
 from rmr1.pipeline.own import find_shape
@@ -120,7 +119,6 @@ class _Forecast:
         self._is_measured = False
         """Whether the tokens of a pair are those of local files."""
         self._sizes: dict[str, PairSizes | None] = {}
-        self._text_tokens = DEFAULT_TEXT_TOKENS
         self._rows: int | None = None
         self._assumptions: list[str] = []
 
@@ -128,7 +126,7 @@ class _Forecast:
         found = [getattr(self, f"_{stage.name}")() for stage in self._pipeline.stages]
         shared = [
             f"a token has {CHARS_PER_TOKEN} characters; question and both answers {self._pair_tokens:,} tokens",
-            f"a judgment has {self._text_tokens:,} tokens",
+            f"a judgment has {DEFAULT_TEXT_TOKENS:,} tokens",
         ]
         return found, [*shared, *self._assumptions]
 
@@ -137,11 +135,9 @@ class _Forecast:
         self._splits = dict(plan.splits)
         known = [(one.size, one.mean_bytes) for one in plan.sources if one.size and one.mean_bytes]
         if known and len(known) == len(plan.sources):
-            total = sum(size for size, _ in known)
-            self._pair_tokens = round(sum(size * mean for size, mean in known) / total / CHARS_PER_TOKEN)
-            self._is_measured = True
-        taken = [one.size for one in plan.sources]
-        items = None if None in taken else sum(one or 0 for one in taken)
+            mean = sum(size * mean for size, mean in known) / sum(size for size, _ in known)
+            self._pair_tokens, self._is_measured = round(mean / CHARS_PER_TOKEN), True
+        items = _add(one.size for one in plan.sources)
         sizes = ", ".join(
             f"{name} {'?' if size is None else f'{size:,}'}" for name, size in plan.splits.items()
         )
@@ -150,9 +146,7 @@ class _Forecast:
         return StageForecast(
             name="curate",
             items=items,
-            disk_bytes=plan.output_bytes
-            if plan.output_bytes is not None
-            else self._bytes(items, self._pair_tokens),
+            disk_bytes=plan.output_bytes or _times(items, (self._pair_tokens) * ROW_BYTES),
             memory_bytes=plan.memory_bytes,
             notes=tuple(one for one in (f"splits: {sizes}", missing, later, *plan.notes) if one),
         )
@@ -162,31 +156,29 @@ class _Forecast:
         items = self._count(recipe.data, recipe.data.limit)
         prompt = self._prompt_tokens(recipe.family)
         read = written = 0
-        cost: float | None = 0.0
+        cost, is_billed = 0.0, False
         for number, one in enumerate(recipe.passes, 1):
-            teacher = find_teacher(one)
+            teacher, text = find_teacher(one), _text(one.max_new_tokens)
             asked = (items or 0) * (1 if number == 1 else WRONG_SHARE)
-            shown = prompt + (self._text(one.max_new_tokens) if number == 2 else 0)
-            reads = round(asked * shown)
-            writes = round(asked * one.samples * self._text(one.max_new_tokens))
-            read, written = read + reads, written + writes
-            if teacher.price is None:
-                cost = None if teacher.is_billed else cost
-            elif cost is not None:
+            reads = round(asked * (prompt + (text if number == 2 else 0)))
+            writes = round(asked * one.samples * text)
+            read, written, is_billed = read + reads, written + writes, is_billed or teacher.is_billed
+            if teacher.price is not None:
                 cost += compute_cost(teacher.price, prompt_tokens=reads, completion_tokens=writes)
+            elif teacher.is_billed:
+                cost = math.nan
         if recipe.pass2 is not None:
             self._assumptions.append(
                 f"the first teacher is wrong on {WRONG_SHARE:.0%}, and all of them are mended"
             )
         self._rows = items
-        is_billed = any(find_teacher(one).is_billed for one in recipe.passes)
         return StageForecast(
             name="distill",
             items=items,
             prompt_tokens=None if items is None else read,
             completion_tokens=None if items is None else written,
-            cost_usd=cost if items is not None and is_billed else None,
-            disk_bytes=self._bytes(items, 2 * (prompt + self._text_tokens)),
+            cost_usd=None if items is None or not is_billed or math.isnan(cost) else cost,
+            disk_bytes=_times(items, (2 * (prompt + DEFAULT_TEXT_TOKENS)) * ROW_BYTES),
         )
 
     def _sft(self) -> StageForecast:
@@ -194,7 +186,7 @@ class _Forecast:
         rows, row_tokens = self._measure_rows(recipe)
         seen = None if rows is None else rows * recipe.optim.epochs
         tokens = max(1.0, min(row_tokens, recipe.data.max_tokens))
-        numbers = count_sft(recipe, tokens=tokens, judged=min(self._text_tokens, tokens), steps=1)
+        numbers = count_sft(recipe, tokens=tokens, judged=min(DEFAULT_TEXT_TOKENS, tokens), steps=1)
         steps = None if seen is None else math.ceil(seen / numbers.prompts)
         if recipe.optim.steps is not None:
             steps = min(recipe.optim.steps, steps or recipe.optim.steps)
@@ -220,7 +212,8 @@ class _Forecast:
         estimate = estimate_run(shape, replace(numbers, rollouts=steps or 1), machine)
         return replace(
             found,
-            disk_bytes=_training_disk(shape, recipe.checkpoint.keep, recipe.lora is not None),
+            # Checkpoints with the optimizer's state, one more while it is written, and the finished model.
+            disk_bytes=(2 + 12 * (recipe.checkpoint.keep + 1)) * estimate.trained_parameters,
             memory_bytes=estimate.peak_bytes,
             hours=None if steps is None else estimate.seconds / 3600,
             notes=(*found.notes, f"hours on {machine.num_devices} x {machine.name}"),
@@ -229,7 +222,7 @@ class _Forecast:
 
     def _measure_rows(self, recipe: Recipe) -> tuple[int | None, float]:
         """Rows to fine-tune on, and the tokens of one."""
-        data, expected = recipe.data, self._prompt_tokens("rubric") + self._text_tokens
+        data, expected = recipe.data, self._prompt_tokens("rubric") + DEFAULT_TEXT_TOKENS
         if data.world is not None:
             return getattr(data.world, "items", None), expected
         sources = (data.train,) if isinstance(data.train, str) else data.train or ()
@@ -248,7 +241,7 @@ class _Forecast:
             name="check",
             items=items,
             prompt_tokens=items * self._prompt_tokens(recipe.data.family),
-            completion_tokens=items * self._text(recipe.rollout.max_new_tokens),
+            completion_tokens=items * _text(recipe.rollout.max_new_tokens),
         )
 
     def _grpo(self) -> StageForecast:
@@ -264,7 +257,7 @@ class _Forecast:
             steps = whole if steps is None else min(steps, whole)
         found, tokens = StageForecast(name="grpo", items=items), self._prompt_tokens(recipe.data.family)
         if steps is not None:
-            text, samples = self._text(recipe.rollout.max_new_tokens), recipe.rollout.samples
+            text, samples = _text(recipe.rollout.max_new_tokens), recipe.rollout.samples
             found = replace(
                 found,
                 prompt_tokens=steps * prompts * tokens,
@@ -280,16 +273,14 @@ class _Forecast:
 
     def _bench(self) -> StageForecast:
         recipe = self._recipes["bench"]
-        obstacle = find_missing_data(recipe)
-        counts = [self._count_benchmark(recipe, name) for name in recipe.benchmarks]
-        items = None if None in counts else sum(one or 0 for one in counts)
+        items = _add(self._count_benchmark(recipe, name) for name in recipe.benchmarks)
         return StageForecast(
             name="bench",
             items=items,
-            prompt_tokens=None if items is None else items * self._prompt_tokens("rubric"),
-            completion_tokens=None if items is None else items * self._text_tokens,
-            disk_bytes=self._bytes(items, self._pair_tokens + 2 * self._text_tokens),
-            obstacle=obstacle,
+            prompt_tokens=_times(items, self._prompt_tokens("rubric")),
+            completion_tokens=_times(items, DEFAULT_TEXT_TOKENS),
+            disk_bytes=_times(items, (self._pair_tokens + 2 * DEFAULT_TEXT_TOKENS) * ROW_BYTES),
+            obstacle=find_missing_data(recipe),
         )
 
     def _count_benchmark(self, recipe: BenchRecipe, name: str) -> int | None:
@@ -300,11 +291,9 @@ class _Forecast:
         assert place is not None
         if name == OWN_PAIRS:
             reading = recipe.judge.get("data", {})
-            found = None
-            if Path(place).exists():
-                found = self._measure(
-                    place, reading.get("map", {}), reading.get("format"), reading.get("label")
-                )
+            columns, form = reading.get("map", {}), reading.get("format")
+            exists = Path(place).exists()
+            found = self._measure(place, columns, form, reading.get("label")) if exists else None
             return None if found is None else _least(found.pairs, limit)
         if (data := find_data(load_benchmark(name), place)) is not None:
             return count_pairs(load_benchmark(name), data, limit)
@@ -315,17 +304,15 @@ class _Forecast:
         """Pairs of a stage: those of the world, of splits, or with a preferred answer in local files."""
         if data.world is not None:
             return _least(data.world.items, limit)
-        total = 0
-        for one in (data.train,) if isinstance(data.train, str) else data.train or ():
-            if HERE in one:
-                items = self._count_split(one)
-            else:
-                sizes = self._measure(one, data.map, data.format, data.label)
-                items = None if sizes is None else sizes.decided
-            if items is None:
-                return None
-            total += items
-        return _least(total, limit)
+
+        def count(source: str) -> int | None:
+            if HERE in source:
+                return self._count_split(source)
+            sizes = self._measure(source, data.map, data.format, data.label)
+            return None if sizes is None else sizes.decided
+
+        sources = (data.train,) if isinstance(data.train, str) else data.train or ()
+        return _least(_add(map(count, sources)), limit)
 
     def _count_split(self, place: str) -> int | None:
         return self._splits.get(place.rpartition("/")[2].removesuffix(".jsonl"))
@@ -354,23 +341,22 @@ class _Forecast:
             return self._pair_tokens
         return self._pair_tokens + len(f"{found.system or ''}{found.single}") // CHARS_PER_TOKEN
 
-    def _text(self, most: int) -> int:
-        return min(self._text_tokens, most)
 
-    def _bytes(self, items: int | None, tokens: int) -> int | None:
-        return None if items is None else items * tokens * ROW_BYTES
+def _text(most: int) -> int:
+    return min(DEFAULT_TEXT_TOKENS, most)
+
+
+def _times(items: int | None, number: float) -> int | None:
+    return None if items is None else round(items * number)
+
+
+def _add(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(one or 0 for one in known)
 
 
 def _least(items: int | None, limit: int | None) -> int | None:
     return items if items is None or limit is None else min(items, limit)
-
-
-def _training_disk(shape: ModelShape, keep: int, has_adapters: bool) -> int:
-    """Checkpoints with the optimizer's state, one more while it is written, and the finished model."""
-    parameters = shape.parameters()
-    if has_adapters:
-        return 2 * parameters + (keep + 1) * round(0.02 * parameters * 12)
-    return 2 * parameters + (keep + 1) * 12 * parameters
 
 
 def iterate_totals(found: list[StageForecast]) -> Iterator[tuple[str, float]]:

@@ -20,7 +20,7 @@ from rmr1.forecast.memory import (  # noqa: E402
     list_parts,
 )
 from rmr1.forecast.shape import PUBLISHED, ModelShape, compute_saving, count_group_flops  # noqa: E402
-from rmr1.forecast.time import Estimate, estimate_run, find_obstacle, find_risk  # noqa: E402
+from rmr1.forecast.training import Estimate, estimate_run, find_obstacle, find_risk  # noqa: E402
 from rmr1.train.fit import count_grpo  # noqa: E402
 from rmr1.train.grpo.recipe import build_grpo_recipe  # noqa: E402
 
@@ -243,9 +243,9 @@ def look(machine: Machine, shape: ModelShape = QWEN_7B, **others: Any) -> tuple[
 def test_whole_weights_that_do_not_fit_are_refused() -> None:
     _, obstacle, risk = look(build_machine("NVIDIA GeForce RTX 4090"))
     assert obstacle == (
-        "full fine-tuning of 7.6B parameters needs about 168 GB on one device, and NVIDIA GeForce RTX 4090 has "
-        "24 GB; train adapters ([lora], or the preset's -lora form), take a smaller base, or a trainer that "
-        "divides the weights over several machines"
+        "full fine-tuning of 7.6B parameters needs about 168 GB on one device (optimizer 61 GB, weights 30 GB, "
+        "gradients 30 GB), and NVIDIA GeForce RTX 4090 has 24 GB; train adapters ([lora]), take a smaller base or "
+        "divide the weights over several machines"
     )
     assert risk == ""
 
@@ -258,8 +258,10 @@ def test_adapters_fit_one_large_device_and_not_a_small_one() -> None:
     assert obstacle.startswith("the rollout needs about ")
     assert obstacle.endswith("lower rollout.rows or lower data.max_prompt_tokens")
     _, obstacle, _ = look(build_machine("NVIDIA GeForce RTX 4090"), lora_rank=32, precision="fp32")
-    assert obstacle.startswith("the weights of 7.6B parameters with their adapters need about 32 GB")
-    assert obstacle.endswith("or bf16")
+    assert obstacle.startswith(
+        "training adapters of 7.6B parameters needs about 32 GB on one device (weights 30 GB, "
+    )
+    assert obstacle.endswith("take a smaller base or take bf16")
 
 
 def test_a_run_that_fits_as_expected_may_still_meet_its_limit() -> None:
@@ -287,13 +289,13 @@ def test_vllm_needs_room_for_the_weights_and_one_sample() -> None:
     shape = PUBLISHED["Qwen/Qwen2.5-32B-Instruct"]
     _, obstacle, _ = look(build_machine("NVIDIA H200"), shape, lora_rank=32, engine="vllm")
     assert obstacle == (
-        "vLLM needs 69 GB for the weights and one sample of 12,288 tokens, and rollout.gpu_memory = 0.4 gives it "
-        "56 GB; raise it, or take a smaller base"
+        "vLLM needs 69 GB for the weights and one sample of 12,288 tokens, and has 56 GB; raise rollout.gpu_memory, or "
+        "take a smaller base"
     )
     cpu = replace(ROUND, kind="cpu", memory_bytes=10**12)
     _, obstacle, _ = look(cpu, shape, lora_rank=32, engine="vllm", new_tokens=20_000)
-    assert obstacle.startswith(
-        "vLLM keeps 4.3 GB of keys and values on a CPU, and one sample of 24,096 tokens"
+    assert obstacle == (
+        "vLLM needs 72 GB for the weights and one sample of 24,096 tokens, and has 70 GB; lower rollout.max_new_tokens"
     )
 
 

@@ -405,8 +405,8 @@ def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
     monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free))
     by_name = {one.name: one for one in forecast_pipeline(build_pipeline(values, "p.toml"))[0]}
     # 7.6 billion weights in 32 bits, and adapters of them; as a checkpoint they fit.
-    assert "the weights of 7.6B parameters with their adapters need about 31 GB" in by_name["sft"].obstacle
-    assert "a small GPU has 8.6 GB; take a smaller base, or bf16" in by_name["sft"].obstacle
+    assert "training adapters of 7.6B parameters needs about 31 GB" in by_name["sft"].obstacle
+    assert "a small GPU has 8.6 GB; take a smaller base or take bf16" in by_name["sft"].obstacle
     assert "of disk" not in by_name["sft"].obstacle
     del values["sft"]["lora"]
     found = forecast_pipeline(build_pipeline(values, "p.toml"), folder=tmp_path / "not" / "yet")[0]
