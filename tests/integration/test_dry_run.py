@@ -157,6 +157,7 @@ def test_a_machine_is_named(writer: Path, pairs: Path, capsys: pytest.CaptureFix
     assert "machine 'H1' is not known; expected one of" in complain(
         capsys, *asked, "-m", writer, "--machine", "H1"
     )
+    assert "--machine is for --dry-run" in complain(capsys, *asked[:-1], "-m", writer, "--machine", "H100")
     parallel = ("-m", f"vllm:{writer}", "--set", "engine.tensor_parallel_size=2", "--machine", "H100")
     assert "tensor_parallel_size is 2, and the machine has 1" in complain(capsys, *asked, *parallel)
 
