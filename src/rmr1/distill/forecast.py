@@ -46,7 +46,7 @@ def forecast_distill(
         require_folder(here)
     assumptions = [f"a token has {CHARS_PER_TOKEN} characters"]
     answered = _answered(here, 1)
-    chars = [
+    chars: list[float] = [
         question.num_chars
         for question in list_questions(
             recipe, here or Path(), 1, is_answered=lambda key: key_digest(key) in answered
@@ -83,14 +83,14 @@ def _answered(folder: Path | None, number: int) -> KeyCounter:
 
 
 def _list_second(
-    recipe: DistillRecipe, folder: Path | None, first: list[int], pass1: dict[str, Any], text: float
-) -> tuple[list[int], list[str]]:
+    recipe: DistillRecipe, folder: Path | None, first: list[float], pass1: dict[str, Any], text: float
+) -> tuple[list[float], list[str]]:
     """Characters of the second pass's questions: those that are known to be wrong, and a share of those that the
     first pass has still to judge, with texts of `text` tokens; and what was assumed of that share."""
     assert recipe.pass2 is not None
     answered, judged = _answered(folder, 2), pass1["answered"]
     known = [] if folder is None else [*list_questions(recipe, folder, 2, is_answered=lambda key: False)]
-    chars = [one.num_chars for one in known if key_digest(one.item.key) not in answered]
+    chars: list[float] = [one.num_chars for one in known if key_digest(one.item.key) not in answered]
     if not first:
         return chars, []
     share = len(known) / judged if judged else WRONG_SHARE
@@ -98,12 +98,12 @@ def _list_second(
     note = load_second_prompt(recipe.pass2.template, recipe.pass2.max_judgment_chars)
     shown = round(min(text * CHARS_PER_TOKEN, recipe.pass2.max_judgment_chars))
     extra = len(note.template) + len(JUDGMENT_START) + len(JUDGMENT_END) + shown
-    chars += [round(sum(first) / len(first) + extra)] * round(len(first) * share)
+    chars += [sum(first) / len(first) + extra] * round(len(first) * share)
     return chars, [f"pass 2: asked about {share:.0%} of the pairs that wait for pass 1: {reason}"]
 
 
 def _forecast_pass(
-    recipe: PassRecipe, totals: PassTotals, chars: list[int], text: float, machine: Machine | None
+    recipe: PassRecipe, totals: PassTotals, chars: list[float], text: float, machine: Machine | None
 ) -> tuple[dict[str, Any], list[str]]:
     """What one pass would still take for questions of so many characters, and what is assumed of it."""
     teacher, told, seconds, cost = find_teacher(recipe), [], None, None

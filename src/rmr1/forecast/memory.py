@@ -242,7 +242,9 @@ def _list_weights(
     yield "weights", "always", form.weight * total
     if numbers.lora_rank is not None:
         yield "adapters", "always", form.trained * trained
-    kept, inside = 2 * form.trained * trained, form.trained * trained
+    # On a GPU AdamW is fused and takes nothing beside; elsewhere it holds two copies of one matrix at a time.
+    largest = max(shape.vocabulary, shape.intermediate) * shape.hidden if numbers.lora_rank is None else 0
+    kept, inside = 2 * form.trained * trained, 0 if machine.kind == "cuda" else 2 * form.trained * largest
     if numbers.optimizer == "muon":
         # One average, in float32, of the layers' matrices; two of each layer, in the MLP, are of one shape.
         kept += (4 - 2 * form.trained) * shape.layer_parameters

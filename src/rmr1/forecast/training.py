@@ -180,13 +180,10 @@ def _list_sampling(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> 
 
 
 def _list_assumptions(numbers: RunNumbers, machine: Machine) -> Iterator[str]:
-    prompt, new, layer = (
-        numbers.expected_prompt,
-        numbers.expected_new,
-        CALLS_PER_LAYER * machine.call_seconds,
-    )
+    prompt, new = numbers.expected_prompt, numbers.expected_new
     if numbers.engine is None:
-        yield f"a document has {prompt + new:,.0f} tokens, {new:,.0f} of them learnt from"
+        learnt = f", {new:,.0f} of them learnt from" if new else ""
+        yield f"a document has {prompt + new:,.0f} tokens{learnt}"
     else:
         counted = "the limit" if numbers.mean_prompt_tokens is None else "as counted"
         guess = "a guess" if numbers.mean_new_tokens is None else "as expected"
@@ -215,7 +212,7 @@ def _list_assumptions(numbers: RunNumbers, machine: Machine) -> Iterator[str]:
     elif numbers.engine == "transformers":
         yield (
             "a batch of R samples lasts until its longest one ends, 1 + ln(R) / 3 times the mean; starting a layer takes "
-            f"{1000 * layer:.2g} ms"
+            f"{1000 * CALLS_PER_LAYER * machine.call_seconds:.2g} ms"
         )
     if machine.num_devices > 1:
         yield "every device holds a whole copy; the time of their exchange is left out"

@@ -119,12 +119,12 @@ def plan_judge(
     name = resolve_model(model)
     if find_preset(model) is None and is_scorer(name, options):
         refuse_meaningless(model, family, settings)
-        return replace(_plan_scalar(name, options, machine), name=model)
-    found = choose_family(model, family)
-    scheme = parse_model_name(name).scheme
-    if scheme in ("scripted", "replay", "openai"):
-        return _plan_remote(model, found, settings, options, is_server=scheme == "openai")
-    return replace(_plan_local(name, found, settings, options, machine), name=model)
+        return replace(_plan_local(name, "scalar", None, settings, options, machine), name=model)
+    found, parsed = choose_family(model, family), parse_model_name(name)
+    if parsed.scheme in ("scripted", "replay", "openai"):
+        return _plan_remote(model, found, settings, options, is_server=parsed.scheme == "openai")
+    kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
+    return replace(_plan_local(parsed.rest, kind, found, settings, options, machine), name=model)
 
 
 def _plan_remote(
@@ -153,24 +153,40 @@ def _plan_remote(
 
 def _plan_local(
     model: str,
-    family: PromptFamily,
+    kind: Kind,
+    family: PromptFamily | None,
     settings: JudgeSettings,
     options: Mapping[str, Any],
     machine: Machine | None,
 ) -> JudgePlan:
+    """A judge that this machine computes; without a family a scalar model."""
     from rmr1.engines.hf.reader import RequestReader
+    from rmr1.engines.hf.scorer import ConversationReader
 
-    parsed = parse_model_name(model)
-    kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
-    values, outline = _look(kind, parsed.rest, options, machine)
-    reader = RequestReader(
-        name=parsed.rest,
-        tokenizer=outline.tokenizer,
-        num_embeddings=outline.num_embeddings,
-        max_model_len=outline.max_model_len,
-        end_tokens=(),
-        chat_template_kwargs=values["chat_template_kwargs"],
-    )
+    values, outline = _look(kind, model, options, machine)
+    shared: dict[str, Any] = {
+        "tokenizer": outline.tokenizer,
+        "num_embeddings": outline.num_embeddings,
+        "max_model_len": outline.max_model_len,
+        "chat_template_kwargs": values["chat_template_kwargs"],
+    }
+    if family is None:
+        scorer = ConversationReader(**shared)
+
+        def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+            for response in (pair.response_a, pair.response_b):
+                messages = (*pair.prompt, *response)
+                read = scorer.prepare(ScoreRequest(key=key, pair_id=pair.id, messages=messages))
+                if isinstance(read, Score):
+                    yield PromptSize(tokens=read.prompt_tokens, problem=read.problem)
+                else:
+                    yield PromptSize(tokens=len(read))
+
+        sections = {"model": _identify(kind, outline, values, scorer.chat), "settings": {"rule": RULE}}
+        return JudgePlan(
+            name=model, counter=count, kind=kind, sections=sections, outline=outline, options=values
+        )
+    reader = RequestReader(name=model, end_tokens=(), **shared)
 
     def size(prompt: JudgePrompt) -> PromptSize:
         read = reader.prepare(Request(key="", prompt=prompt), settings.sampling)
@@ -184,36 +200,6 @@ def _plan_local(
         counter=_count_prompts(family, settings, size, reader.special_tokens()),
         kind=kind,
         sections=_describe(family, settings, _identify(kind, outline, values, reader.chat)),
-        outline=outline,
-        options=values,
-    )
-
-
-def _plan_scalar(model: str, options: Mapping[str, Any], machine: Machine | None) -> JudgePlan:
-    from rmr1.engines.hf.scorer import ConversationReader
-
-    values, outline = _look("scalar", model, options, machine)
-    reader = ConversationReader(
-        tokenizer=outline.tokenizer,
-        num_embeddings=outline.num_embeddings,
-        max_model_len=outline.max_model_len,
-        chat_template_kwargs=values["chat_template_kwargs"],
-    )
-
-    def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
-        for response in (pair.response_a, pair.response_b):
-            messages = (*pair.prompt, *response)
-            read = reader.prepare(ScoreRequest(key=key, pair_id=pair.id, messages=messages))
-            if isinstance(read, Score):
-                yield PromptSize(tokens=read.prompt_tokens, problem=read.problem)
-            else:
-                yield PromptSize(tokens=len(read))
-
-    return JudgePlan(
-        name=model,
-        counter=count,
-        kind="scalar",
-        sections={"model": _identify("scalar", outline, values, reader.chat), "settings": {"rule": RULE}},
         outline=outline,
         options=values,
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from rmr1.bench.run import count_pairs, load_benchmark
 from rmr1.curate.plan import CurationPlan, plan_curation
+from rmr1.curate.recipe import is_dataset
 from rmr1.distill.forecast import WRONG_SHARE
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
@@ -28,10 +29,11 @@ from rmr1.pipeline.check import NUM_PAIRS
 from rmr1.pipeline.measuring import find_data, find_missing_data
 from rmr1.pipeline.own import find_shape
 from rmr1.pipeline.recipe import OWN_PAIRS, BenchRecipe, Pipeline
-from rmr1.pipeline.sizes import PairSizes, measure_conversations, measure_pairs
+from rmr1.pipeline.sizes import PairSizes, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.records import Label
+from rmr1.train.examples import read_conversations
 from rmr1.train.fit import count_grpo, count_sft
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
 from rmr1.train.recipe import Recipe
@@ -228,11 +230,11 @@ class _Forecast:
         sources = (data.train,) if isinstance(data.train, str) else data.train or ()
         if any(HERE in one for one in sources):
             return self._rows if len(sources) == 1 else None, expected
-        found = measure_conversations(sources)
-        if found is None:
+        if any(map(is_dataset, sources)):
             return None, expected
-        rows, characters = found
-        return rows, characters / CHARS_PER_TOKEN / max(rows, 1)
+        rows = read_conversations(sources, check_prompts=False)
+        sizes = [sum(len(message.text) for message in messages) for messages, _, _ in rows]
+        return len(sizes), sum(sizes) / CHARS_PER_TOKEN / max(len(sizes), 1)
 
     def _check(self) -> StageForecast:
         recipe: GrpoRecipe = self._recipes["grpo"]

@@ -65,7 +65,11 @@ def test_parts_of_whole_weights_by_hand() -> None:
     assert found[("always", "optimizer")] == 8 * 388
     assert found[("always", "reference")] == 2 * 388
     assert found[("update", "gradients")] == found[("step", "gradients")] == 4 * 388
-    assert found[("step", "inside the step")] == 4 * 388
+    # AdamW is fused on a GPU; on a CPU it copies a matrix twice, here the table of 10 rows of 4.
+    assert ("step", "inside the step") not in found
+    assert (
+        sizes(SMALL, build_numbers(), replace(ROUND, kind="cpu"))[("step", "inside the step")] == 2 * 4 * 40
+    )
     assert found[("update", "weights in bf16")] == found[("rollout", "weights in bf16")] == 2 * 288
     # All 4 prompts fit 128 rows: 8 rows of 6 + 2 tokens, 2 bytes for each of 2 * 2 * 2 numbers, a fourth more.
     assert found[("rollout", "keys and values")] == 8 * 8 * 2 * 8 * 1.25
@@ -243,7 +247,7 @@ def look(machine: Machine, shape: ModelShape = QWEN_7B, **others: Any) -> tuple[
 def test_whole_weights_that_do_not_fit_are_refused() -> None:
     _, obstacle, risk = look(build_machine("NVIDIA GeForce RTX 4090"))
     assert obstacle == (
-        "full fine-tuning of 7.6B parameters needs about 168 GB on one device (optimizer 61 GB, weights 30 GB, "
+        "full fine-tuning of 7.6B parameters needs about 137 GB on one device (optimizer 61 GB, weights 30 GB, "
         "gradients 30 GB), and NVIDIA GeForce RTX 4090 has 24 GB; train adapters ([lora]), take a smaller base or "
         "divide the weights over several machines"
     )

@@ -376,8 +376,7 @@ def test_forecast(pairs):
 
 
 def test_a_forecast_is_of_the_machine_that_is_named():
-    """Both trainings of 7.6 billion weights: no card holds 16 bytes and more of each; eight of them are as fast as
-    there are rows for all."""
+    """No card holds all that a training of 7.6 billion weights needs; eight are faster, while there are rows for all."""
     path = ROOT / "recipes" / "rm-r1-pipeline.toml"
     pipeline = build_pipeline(tomllib.loads(path.read_text()), str(path))
     one, many = (
@@ -387,7 +386,8 @@ def test_a_forecast_is_of_the_machine_that_is_named():
     for name in ("sft", "grpo"):
         assert one[name].notes[-1] == "hours on 1 x H200"
         assert 4 < one[name].hours / many[name].hours < 8.1
-        assert "full fine-tuning of 7.6B parameters needs about 1" in one[name].obstacle
+        assert "GB), and H200 has 141 GB; " in one[name].obstacle
+        assert "GB), and each H200 has 141 GB; " in many[name].obstacle
     with pytest.raises(ConfigError, match="machine 'H1' is not known"):
         forecast_pipeline(pipeline, machine="H1")
 
