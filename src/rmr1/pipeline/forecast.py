@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,6 @@ def forecast_pipeline(
     *,
     folder: Path = Path(),
     machine: str | None = None,
-    report: Callable[[str, int], None] = lambda stage, done: None,
 ) -> tuple[list[StageForecast], list[str]]:
     """One forecast for each stage, and what was assumed; `folder` is where the results would be, `machine` the name of
     the one that trains, by default the one at hand.
@@ -88,34 +88,26 @@ def forecast_pipeline(
     Raises:
         ConfigError, DataError, CheckpointError: as the stages themselves would.
     """
-    found, assumptions = _Forecast(pipeline, machine, report).run()
-    return _check_disk(found, folder), assumptions
-
-
-def _check_disk(found: list[StageForecast], folder: Path) -> list[StageForecast]:
-    """The stage with which the disk is full cannot run; before it is full nothing is wrong."""
+    found, assumptions = _Forecast(pipeline, machine).run()
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
-    free, total = shutil.disk_usage(there).free, 0
-    checked: list[StageForecast] = []
-    for one in found:
-        total += one.disk_bytes or 0
-        if total > free and one.disk_bytes:
-            obstacle = (
+    free, totals = shutil.disk_usage(there).free, accumulate(one.disk_bytes or 0 for one in found)
+    # The stage with which the disk is full cannot run; before it is full nothing is wrong.
+    for place, total in enumerate(totals):
+        if total > free and (one := found[place]).disk_bytes:
+            lack = (
                 f"the stages up to here need {format_bytes(total)} of disk, and {there} has {format_bytes(free)} free; "
                 "choose another -o, or lower checkpoint.keep"
             )
-            obstacle = obstacle if one.obstacle is None else f"{one.obstacle}; {obstacle}"
-            return [*checked, replace(one, obstacle=obstacle), *found[len(checked) + 1 :]]
-        checked.append(one)
-    return checked
+            found[place] = replace(one, obstacle="; ".join(filter(None, (one.obstacle, lack))))
+            break
+    return found, assumptions
 
 
 class _Forecast:
-    def __init__(self, pipeline: Pipeline, machine: str | None, report: Callable[[str, int], None]):
+    def __init__(self, pipeline: Pipeline, machine: str | None):
         self._pipeline = pipeline
         self._machine = machine
         self._recipes = pipeline.recipes
-        self._report = report
         self._splits: dict[str, int | None] = {}
         self._pair_tokens = DEFAULT_PAIR_TOKENS
         self._is_measured = False
@@ -133,7 +125,7 @@ class _Forecast:
         return found, [*shared, *self._assumptions]
 
     def _curate(self) -> StageForecast:
-        plan: CurationPlan = plan_curation(self._recipes["curate"], self._report)
+        plan: CurationPlan = plan_curation(self._recipes["curate"], lambda stage, done: None)
         self._splits = dict(plan.splits)
         known = [(one.size, one.mean_bytes) for one in plan.sources if one.size and one.mean_bytes]
         if known and len(known) == len(plan.sources):
@@ -328,7 +320,6 @@ class _Forecast:
     ) -> PairSizes | None:
         """Each file once; the first tells how long a pair is, where curation has not."""
         if source not in self._sizes:
-            self._report(f"reading {source}", 0)
             self._sizes[source] = measure_pairs(source, columns=columns, format=format, labels=labels)
         found = self._sizes[source]
         if found is not None and found.pairs and not self._is_measured:
