@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmr1.doctor import Machine, format_bytes
+from rmr1.doctor import Inspection, format_bytes
 from rmr1.engines import parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.models import resolve_model
@@ -65,7 +65,7 @@ class Checkup:
     """Why it cannot judge here, a line each."""
 
 
-def inspect_model(name: str, machine: Machine) -> Checkup:
+def inspect_model(name: str, machine: Inspection) -> Checkup:
     """Look at a model by its name, as it stands after `rmr1 judge -m`."""
     if name.startswith("batch:"):
         fault = find_missing_teacher(name)
@@ -104,12 +104,12 @@ def inspect_model(name: str, machine: Machine) -> Checkup:
     return replace(found, engines=can_run, faults=tuple(faults))
 
 
-def find_room(machine: Machine) -> int | None:
+def find_room(machine: Inspection) -> int | None:
     """Bytes for a model: of the largest GPU, or of memory; None if the system does not tell."""
     return max((gpu.free_bytes for gpu in machine.gpus), default=machine.memory_bytes)
 
 
-def _inspect_served(name: str, rest: str, machine: Machine) -> Checkup:
+def _inspect_served(name: str, rest: str, machine: Inspection) -> Checkup:
     found = Checkup(name=name, kind="asked", engines=() if machine.missing_for("openai") else ("openai",))
     if not found.engines:
         return replace(found, faults=("the engine openai needs httpx; pip install 'rmr1[api]'",))
@@ -198,7 +198,7 @@ def _list_served(served: tuple[str, ...] | None) -> str:
     return f"it serves {', '.join(served[:_MOST_NAMES])}{more}"
 
 
-def _inspect_adapter(name: str, folder: Path, machine: Machine) -> Checkup:
+def _inspect_adapter(name: str, folder: Path, machine: Inspection) -> Checkup:
     from rmr1.engines.hf.weights import inspect_weights
 
     found = Checkup(name=name, kind="adapter")

@@ -5,13 +5,14 @@ Gathers facts only. The command line prints them (`rmr1 doctor`).
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+
+from rmr1.forecast import machine
 
 LIBRARIES = {
     "torch": "hf",
@@ -36,16 +37,7 @@ _GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gpu:
-    """One CUDA device."""
-
-    name: str
-    total_bytes: int
-    free_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
+class Inspection:
     """What this machine offers."""
 
     python: str
@@ -53,7 +45,7 @@ class Machine:
     num_cores: int
     memory_bytes: int | None
     free_disk_bytes: int
-    gpus: tuple[Gpu, ...]
+    gpus: tuple[machine.Gpu, ...]
     libraries: dict[str, str | None]
     """Library -> version, None where it is missing."""
 
@@ -62,15 +54,15 @@ class Machine:
         return tuple(name for name in ENGINES[engine] if self.libraries[name] is None)
 
 
-def inspect_machine(folder: Path = Path()) -> Machine:
+def inspect_machine(folder: Path = Path()) -> Inspection:
     """Look at this machine; `folder` is where disk space is asked for."""
-    return Machine(
+    return Inspection(
         python=f"{platform.python_version()} ({sys.executable})",
         system=f"{platform.system()} {platform.machine()}",
-        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        memory_bytes=_read_memory(),
+        num_cores=machine.count_cores(),
+        memory_bytes=machine.read_memory(),
         free_disk_bytes=shutil.disk_usage(folder).free,
-        gpus=_find_gpus(),
+        gpus=machine.find_gpus(),
         libraries={name: _find_version(name) for name in LIBRARIES},
     )
 
@@ -80,13 +72,6 @@ def format_bytes(count: int) -> str:
     return f"{count / _GIB:.1f} GiB" if count >= _GIB // 10 else f"{count / (1 << 20):.1f} MiB"
 
 
-def _read_memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError):
-        return None
-
-
 def _find_version(library: str) -> str | None:
     for distribution in _DISTRIBUTIONS.get(library, (library,)):
         try:
@@ -94,17 +79,3 @@ def _find_version(library: str) -> str | None:
         except metadata.PackageNotFoundError:
             continue
     return None
-
-
-def _find_gpus() -> tuple[Gpu, ...]:
-    if _find_version("torch") is None:
-        return ()
-    import torch
-
-    if not torch.cuda.is_available():
-        return ()
-    found = []
-    for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
-        found.append(Gpu(name=torch.cuda.get_device_name(index), total_bytes=total, free_bytes=free))
-    return tuple(found)

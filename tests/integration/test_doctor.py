@@ -11,7 +11,7 @@ from threading import Thread
 import pytest
 
 from rmr1.cli.main import main
-from rmr1.doctor import Machine, format_bytes
+from rmr1.doctor import Inspection, format_bytes
 
 pytest.importorskip("torch")
 
@@ -52,12 +52,12 @@ def test_memory_that_is_not_known_keeps_nothing_from_judging(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = judge_folder(tmp_path)
-    monkeypatch.setattr("rmr1.doctor._find_gpus", lambda: ())
-    monkeypatch.setattr("rmr1.doctor._read_memory", lambda: None)
+    monkeypatch.setattr("rmr1.forecast.machine.find_gpus", lambda: ())
+    monkeypatch.setattr("rmr1.forecast.machine.read_memory", lambda: None)
     assert main(["doctor", str(folder)]) == 0
     told = capsys.readouterr().out
     assert "of weights" in told and "fit" not in told
-    monkeypatch.setattr("rmr1.doctor._read_memory", lambda: 1000)
+    monkeypatch.setattr("rmr1.forecast.machine.read_memory", lambda: 1000)
     assert main(["doctor", str(folder)]) == 1
     assert "and there is room for" in capsys.readouterr().out
 
@@ -314,7 +314,7 @@ def test_a_missing_library_names_its_engine() -> None:
     libraries = dict.fromkeys(
         ("torch", "transformers", "vllm", "httpx", "pyarrow", "datasets", "accelerate", "peft")
     )
-    machine = Machine(
+    machine = Inspection(
         python="", system="", num_cores=1, memory_bytes=None, free_disk_bytes=0, gpus=(), libraries=libraries
     )
     assert machine.missing_for("transformers") == ("torch", "transformers")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from rmr1.cli.dry_run import format_rough
 from rmr1.cli.main import main
+from rmr1.cli.usage import format_rough
 
 from .faulty_server import FaultyServer, good
 from .runs import write_pairs
@@ -144,6 +144,22 @@ def test_vllm_is_planned_without_vllm(writer: Path, pairs: Path, capsys: pytest.
     there = ask(capsys, *asked, "-m", f"vllm:{writer}")
     assert here["prompt_tokens"] == there["prompt_tokens"] and there["seconds"] > 0
     assert any("prefix cache" in line for line in there["assumptions"])
+
+
+def test_a_machine_is_named(writer: Path, pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("judge", pairs, "--family", "direct", "--max-new-tokens", "8", "--dry-run")
+    here, there = ask(capsys, *asked, "-m", writer), ask(capsys, *asked, "-m", writer, "--machine", "8xH100")
+    assert (here["machine"]["device"], there["machine"]["device"]) == ("cpu", "H100")
+    assert there["prompt_tokens"] == here["prompt_tokens"] and there["seconds"] > 0
+    assert here["memory_bytes"] > 0 and there["memory_bytes"] > 0
+    assert main([*map(str, asked), "-m", str(writer), "--machine", "h100"]) == 0
+    assert "speeds the maker's data sheet" in capsys.readouterr().out
+    assert "machine 'H1' is not known; expected one of" in complain(
+        capsys, *asked, "-m", writer, "--machine", "H1"
+    )
+    assert "--machine is for --dry-run" in complain(capsys, *asked[:-1], "-m", writer, "--machine", "H100")
+    parallel = ("-m", f"vllm:{writer}", "--set", "engine.tensor_parallel_size=2", "--machine", "H100")
+    assert "tensor_parallel_size is 2, and the machine has 1" in complain(capsys, *asked, *parallel)
 
 
 def test_a_resumed_run_is_told_from_a_new_one(

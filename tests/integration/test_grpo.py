@@ -505,6 +505,10 @@ def test_a_dry_run_says_what_is_not_installed(
     assert "vLLM holds weights of its own in 32 bits" in said
     assert main(["grpo", str(path), "--dry-run", "--set", "rollout.engine=transformers"]) == 1
     assert "report.report_to: 'abacus' is not a tracker that is installed" in capsys.readouterr().out
+    # What is installed here says nothing of another machine.
+    assert main(["grpo", str(path), "--dry-run", "--machine", "2xH200"]) == 0
+    said = capsys.readouterr().out
+    assert "machine: 2 x H200, 141 GB each" in said and "installed" not in said
 
 
 def test_the_command_line(

@@ -166,6 +166,11 @@ def test_the_command_line_trains_and_judges(
     assert main(["scalar", str(path), "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["pairs"], plan["steps"], plan["rates"]) == (48, 6, 1)
+    told = plan["estimate"]
+    assert told["seconds_of_run"] == pytest.approx(6 * told["seconds_per_step"], rel=0.01)
+    assert "output layer" not in {part["name"] for part in told["memory"]}
+    assert main(["scalar", str(path), "--dry-run", "--machine", "A100"]) == 0
+    assert "machine: 1 x A100, 80 GB each" in capsys.readouterr().out
     assert main(["scalar", str(path)]) == 2
     assert "pass -o DIR" in capsys.readouterr().err
     model = str(tmp_path / "model")

@@ -446,6 +446,14 @@ def test_dry_run(rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(["sft", str(path), "--dry-run", "--set", "optim.epochs=3", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["examples of an epoch"] == 48 and plan["steps"] == 18
+    told = plan["estimate"]
+    assert told["seconds_of_run"] == pytest.approx(18 * told["seconds_per_step"], rel=0.01)
+    assert told["obstacle"] is None and told["parameters"] == told["trained_parameters"] > 0
+    assert main(["sft", str(path), "--dry-run", "--machine", "8xh100"]) == 0
+    printed = capsys.readouterr().out
+    assert "machine: 8 x H100, 80 GB each" in printed and "time of a step: about" in printed
+    assert main(["sft", str(path), "--dry-run", "--machine", "8xH1"]) == 2
+    assert "machine '8xH1' is not known; expected one of H200, " in capsys.readouterr().err
     assert main(["sft", str(path)]) == 2
     assert "pass -o DIR" in capsys.readouterr().err
 

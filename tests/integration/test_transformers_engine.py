@@ -18,8 +18,9 @@ from transformers import PreTrainedModel
 
 from rmr1.engines import Engine, Request, SamplingParams, load_engine
 from rmr1.engines.hf import engine as engine_module
-from rmr1.engines.hf.engine import TransformersEngine, derive_seed, plan_batches
+from rmr1.engines.hf.engine import TransformersEngine, derive_seed
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
+from rmr1.forecast.batching import Batching, plan_batches
 from rmr1.prompts import render_prompt
 from rmr1.records import (
     Generation,
@@ -551,8 +552,10 @@ def test_a_prompt_beyond_the_models_vocabulary_is_an_error_of_its_own(tmp_path: 
 def test_plan_batches(
     sizes: list[tuple[int, int]], limits: dict[str, int], expected: list[list[int]]
 ) -> None:
-    settings = {"num_samples": 1, "batch_size": 99, "max_batch_tokens": 10**6, "max_prefill_tokens": 10**6}
-    assert list(plan_batches(sizes, **{**settings, **limits})) == expected
+    samples = limits.pop("num_samples", 1)
+    settings = {"batch_size": 99, "max_batch_tokens": 10**6, "max_prefill_tokens": 10**6}
+    batching = Batching(**{**settings, **limits})
+    assert list(plan_batches(sizes, batching, num_samples=samples)) == expected
 
 
 def test_every_merge_style_is_covered() -> None:

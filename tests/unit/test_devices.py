@@ -11,11 +11,10 @@ from rmr1 import devices
 from rmr1.attention.shared_cache import _MIN_SPARED_BYTES
 from rmr1.devices import choose_device, free_memory, is_out_of_memory, of_device, widest_float
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.hf import engine as transformers
-from rmr1.engines.hf import scorer
 from rmr1.engines.hf.decode import choose_tokens
 from rmr1.engines.hf.loading import choose_dtype
 from rmr1.errors import ConfigError
+from rmr1.forecast.machine import _COPY_BYTES, _SIZE
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.recipe import Recipe
@@ -48,7 +47,7 @@ def test_one_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_size_is_known_for_every_gpu() -> None:
-    for sizes in (transformers._PREFILL_TOKENS, scorer._BATCH_SIZE, scorer._BATCH_TOKENS, _MIN_SPARED_BYTES):
+    for sizes in (_SIZE, _COPY_BYTES, _MIN_SPARED_BYTES):
         assert of_device(sizes, MPS) == of_device(sizes, torch.device("cuda:1")) == sizes["gpu"]
         assert of_device(sizes, torch.device("cpu")) == sizes["cpu"]
 

@@ -54,6 +54,7 @@ _JUDGING = (
     "ask",
     "dry_run",
     "expect_tokens",
+    "machine",
     "retry_failed",
 )
 """Flags that say how to judge, beside those of sampling and engine."""

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rmr1.cli.options import add_machine_argument
 from rmr1.screen import print
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="length of a text that --dry-run reckons with (default 800, or as stored)",
     )
+    add_machine_argument(run_)
     run_.add_argument("--quiet", action="store_true", help="no progress")
     export = actions.add_parser("export", help="write what is still to ask in the OpenAI batch format")
     _add_shared(export)
@@ -128,16 +130,16 @@ def _read_budget(arguments: argparse.Namespace, recipe: DistillRecipe) -> Budget
 
 def _dry_run(arguments: argparse.Namespace, recipe: DistillRecipe, budget: Budget | None) -> int:
     from rmr1.cli.distill_report import print_forecast
+    from rmr1.cli.dry_run import check_expected
     from rmr1.distill.forecast import forecast_distill
-    from rmr1.errors import ConfigError
+    from rmr1.forecast.machine import parse_machine
 
-    if arguments.expect_tokens is not None and arguments.expect_tokens < 1:
-        raise ConfigError(f"--expect-tokens {arguments.expect_tokens}: expected at least 1")
     figures = forecast_distill(
         recipe,
         None if arguments.output is None else Path(arguments.output),
-        expect_tokens=arguments.expect_tokens,
+        expect_tokens=check_expected(arguments),
         budget=budget,
+        machine=None if arguments.machine is None else parse_machine(arguments.machine),
     )
     _print(arguments, figures, print_forecast)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmr1.cli.usage import format_usd
+from rmr1.cli.usage import format_rough, format_usd
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.screen import print
@@ -145,6 +145,8 @@ def print_forecast(figures: Mapping[str, Any]) -> None:
         print(
             f"  tokens: {one['prompt_tokens']:,} to read, about {tokens['expected']:,} to write (at most {tokens['most']:,})"
         )
+        if one["seconds"] is not None:
+            print(f"  time: about {format_rough(one['seconds'])}; rough")
         cost = one["cost_usd"]
         if cost is not None:
             print(f"  cost: about {format_usd(cost['expected'])} (at most {format_usd(cost['most'])})")

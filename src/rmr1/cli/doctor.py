@@ -16,7 +16,7 @@ from rmr1.screen import print
 
 if TYPE_CHECKING:
     from rmr1.checkup import Checkup
-    from rmr1.doctor import Machine
+    from rmr1.doctor import Inspection
 
 HELP = "check the set-up, and whether a model can judge"
 
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if found is not None and found.faults else 0
 
 
-def _print_machine(machine: Machine) -> None:
+def _print_machine(machine: Inspection) -> None:
     from rmr1.doctor import ENGINES, LIBRARIES, format_bytes
 
     memory = "unknown" if machine.memory_bytes is None else format_bytes(machine.memory_bytes)
@@ -77,7 +77,7 @@ def _print_machine(machine: Machine) -> None:
         print(f"  {engine:<14} can run")
 
 
-def _print_model(found: Checkup, machine: Machine) -> None:
+def _print_model(found: Checkup, machine: Inspection) -> None:
     from rmr1.checkup import MARGIN, find_room
     from rmr1.doctor import format_bytes
 

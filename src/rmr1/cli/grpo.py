@@ -43,22 +43,21 @@ def run(arguments: argparse.Namespace) -> int:
         recipe = build_grpo_recipe(values, arguments.recipe, look=True)
         from rmr1.train.grpo.run import run_grpo
     if arguments.dry_run:
-        return _print_forecast(recipe, as_json=arguments.json)
+        return _print_forecast(recipe, arguments.machine, as_json=arguments.json)
     summary = run_grpo(recipe, arguments.output, quiet=arguments.quiet)
     if is_main_process():
         _print_summary(arguments.output, summary, base=str(recipe.model.base), as_json=arguments.json)
     return 0
 
 
-def _print_forecast(recipe: Any, *, as_json: bool) -> int:
-    """What the run would do and take; 1 where it cannot run on this machine."""
+def _print_forecast(recipe: Any, machine: str | None, *, as_json: bool) -> int:
+    """What the run would do and take; 1 if it cannot run on the machine."""
     from rmr1.errors import CheckpointError, ConfigError
     from rmr1.forecast.shape import PUBLISHED
-    from rmr1.forecast.training import find_obstacle, find_risk
-    from rmr1.train.grpo.fit import check_libraries, estimate_recipe
+    from rmr1.train.fit import check_libraries, estimate_grpo
     from rmr1.train.grpo.plan import build_grpo_plan
 
-    plan = None
+    plan = lacks = None
     values: dict[str, Any] = {}
     try:
         plan = build_grpo_plan(recipe)
@@ -67,40 +66,13 @@ def _print_forecast(recipe: Any, *, as_json: bool) -> int:
         if recipe.model.base not in PUBLISHED:
             raise
         values = {"not read": f"{error}; what follows is from the model's published shape"}
-    estimate, machine = estimate_recipe(recipe, plan)
-    obstacle, risk = find_obstacle(estimate, machine), find_risk(estimate, machine)
+    estimate = estimate_grpo(recipe, plan, machine)
     try:
-        check_libraries(recipe)
+        if machine is None:
+            check_libraries(recipe)
     except ConfigError as error:
-        obstacle = str(error) if obstacle is None else f"{error}; and {obstacle}"
-    if as_json:
-        found = {**estimate.describe(), "machine": machine.name, "obstacle": obstacle, "risk": risk}
-        print_json({**values, "estimate": found})
-    else:
-        print_plan({**values, **_describe_estimate(estimate, machine)}, as_json=False)
-        for text in estimate.assumptions:
-            print(f"assumed: {text}")
-        if risk:
-            print(f"may fail: {risk}")
-        if obstacle:
-            print(f"cannot run here: {obstacle}")
-    return 1 if obstacle else 0
-
-
-def _describe_estimate(estimate: Any, machine: Any) -> dict[str, str]:
-    phases = ("always", estimate.peak_phase)
-    parts = [part for part in estimate.parts if part.phase in phases and part.num_bytes]
-    largest = sorted(parts, key=lambda part: -part.num_bytes)
-    listed = ", ".join(f"{part.name} {part.num_bytes / 1e9:.1f}" for part in largest)
-    stages = ", ".join(f"{stage.name} {stage.seconds:.3g} s" for stage in estimate.stages if stage.seconds)
-    return {
-        "parameters": f"{estimate.shape.parameters():,}, {estimate.trained_parameters:,} of them trained",
-        "machine": f"{machine.num_devices} x {machine.name}, {machine.memory_bytes / 1e9:.0f} GB each",
-        "memory": f"about {estimate.peak_bytes / 1e9:.1f} GB of a device in the {estimate.peak_phase}: {listed}",
-        "time of a rollout": f"about {estimate.seconds_per_rollout:.3g} s: {stages}",
-        "time of the run": f"about {estimate.seconds / 3600:.2g} hours",
-        "one prompt for a group": f"saves {estimate.saving:.2f} times the arithmetic of the update",
-    }
+        lacks = str(error)
+    return print_plan(values, estimate, lacks=lacks, as_json=as_json)
 
 
 def _describe_plan(plan: Any) -> dict[str, Any]:

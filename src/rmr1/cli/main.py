@@ -75,12 +75,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from rmr1.errors import RMR1Error, StoppedError, TrainingError
+    from rmr1.errors import ConfigError, RMR1Error, StoppedError, TrainingError
 
     if hasattr(sys.stdout, "reconfigure"):
         # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        if getattr(arguments, "machine", None) is not None and not arguments.dry_run:
+            raise ConfigError("--machine is for --dry-run; a run takes the machine at hand")
         return arguments.run(arguments)
     except RMR1Error as error:
         if arguments.debug:

@@ -155,6 +155,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="length of a text that --dry-run reckons with (default 800, or as in the run so far)",
     )
+    add_machine_argument(parser)
+
+
+def add_machine_argument(parser: argparse.ArgumentParser) -> None:
+    """`--machine`, for every verb that estimates memory and time."""
+    parser.add_argument(
+        "--machine",
+        metavar="[N]xCARD",
+        help="with --dry-run: estimate for such GPUs, as H100 or 8xH100 (default: this machine)",
+    )
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -39,8 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.run import run_scalar
     if arguments.dry_run:
-        print_plan(_describe_plan(build_scalar_plan(recipe)), as_json=arguments.json)
-        return 0
+        from rmr1.train.fit import estimate_scalar
+
+        plan = build_scalar_plan(recipe)
+        return print_plan(
+            _describe_plan(plan), estimate_scalar(plan, arguments.machine), as_json=arguments.json
+        )
     summary = run_scalar(recipe, arguments.output, quiet=arguments.quiet)
     _print_summary(arguments.output, summary, as_json=arguments.json)
     return 0

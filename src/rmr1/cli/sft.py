@@ -42,8 +42,10 @@ def run(arguments: argparse.Namespace) -> int:
         from rmr1.train.plan import build_plan
         from rmr1.train.sft import run_sft
     if arguments.dry_run:
-        print_plan(_describe_plan(build_plan(recipe)), as_json=arguments.json)
-        return 0
+        from rmr1.train.fit import estimate_sft
+
+        plan = build_plan(recipe)
+        return print_plan(_describe_plan(plan), estimate_sft(plan, arguments.machine), as_json=arguments.json)
     summary = run_sft(recipe, arguments.output, quiet=arguments.quiet)
     if is_main_process():
         _print_summary(arguments.output, summary, as_json=arguments.json)

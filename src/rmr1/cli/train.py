@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rmr1.cli.options import add_label_argument
+from rmr1.cli.options import add_label_argument, add_machine_argument
 from rmr1.screen import print
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="what would be done and taken; no model is loaded"
     )
+    add_machine_argument(parser)
     parser.add_argument("--json", action="store_true", help="with --dry-run: JSON on standard output")
 
 
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
                 check_config(own, arguments.source, section=("bench", "judge"))
         mistakes.tell()
         if arguments.dry_run:
-            return _print_forecast(pipeline, Path(arguments.output or "."), as_json=arguments.json)
+            return _print_forecast(arguments, pipeline)
     from rmr1.models import LIMITS, is_bundled
     from rmr1.pipeline.stages import Interrupted, run_stages
 
@@ -158,14 +159,18 @@ def _say(line: str) -> None:
     print(f"rmr1: {line}", file=sys.stderr, flush=True)
 
 
-def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
+def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:
+    from pathlib import Path
+
     from rmr1.cli.training import print_json
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
 
-    found, assumptions = forecast_pipeline(pipeline, folder=folder)
+    found, assumptions = forecast_pipeline(
+        pipeline, folder=Path(arguments.output or "."), machine=arguments.machine
+    )
     totals = dict(iterate_totals(found))
     code = 1 if any(one.obstacle for one in found) else 0
-    if as_json:
+    if arguments.json:
         print_json({"stages": [one.describe() for one in found], "total": totals, "assumptions": assumptions})
         return code
     rows = [_row(one.describe()) for one in found]

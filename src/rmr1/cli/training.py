@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rmr1.cli.options import add_machine_argument
 from rmr1.screen import print
+
+if TYPE_CHECKING:
+    from rmr1.forecast.training import Estimate
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +21,11 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="read tokenizer and data, say what would be done, and stop"
+        "--dry-run",
+        action="store_true",
+        help="read tokenizer and data, say what would be done, estimate memory and time, and stop",
     )
+    add_machine_argument(parser)
     parser.add_argument("--json", action="store_true", help="JSON on standard output")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -45,11 +52,52 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def print_plan(values: Mapping[str, Any], *, as_json: bool) -> None:
-    """Figures of a training that has not begun, one a line."""
+def print_plan(
+    values: Mapping[str, Any], estimate: Estimate | str, *, lacks: str | None = None, as_json: bool
+) -> int:
+    """Figures of a training that has not begun, and what it takes or why that is not known; `lacks` is what is missing
+    for it. 1 if it cannot run."""
+    if isinstance(estimate, str):
+        print_json({**values, "estimate": estimate}) if as_json else _print_lines(
+            {**values, "memory": estimate}
+        )
+        return 0
+    from rmr1.forecast.training import find_obstacle, find_risk
+
+    obstacle, risk, machine = find_obstacle(estimate), find_risk(estimate), estimate.machine
+    if lacks is not None:
+        obstacle = lacks if obstacle is None else f"{lacks}; and {obstacle}"
     if as_json:
-        print_json(values)
-        return
+        told = {**estimate.describe(), "machine": machine.name, "obstacle": obstacle, "risk": risk}
+        print_json({**values, "estimate": told})
+        return 1 if obstacle else 0
+    parts = [part for part in estimate.parts if part.phase in ("always", estimate.peak_phase)]
+    listed = ", ".join(
+        f"{part.name} {part.num_bytes / 1e9:.1f}" for part in sorted(parts, key=lambda part: -part.num_bytes)
+    )
+    stages = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in estimate.stages.items())
+    _print_lines(
+        {
+            **values,
+            "parameters": f"{estimate.shape.parameters():,}, {estimate.trained_parameters:,} of them trained",
+            "machine": f"{machine.num_devices} x {machine.name}, {machine.memory_bytes / 1e9:.0f} GB each",
+            "memory": f"about {estimate.peak_bytes / 1e9:.1f} GB of a device in the {estimate.peak_phase}: {listed}",
+            f"time of a {estimate.unit}": f"about {estimate.unit_seconds:.3g} s: {stages}",
+            "time of the run": f"about {estimate.seconds / 3600:.2g} hours",
+        }
+    )
+    if estimate.saving is not None:
+        print(f"one prompt for a group: saves {estimate.saving:.2f} times the arithmetic of the update")
+    for text in estimate.assumptions:
+        print(f"assumed: {text}")
+    if risk:
+        print(f"may fail: {risk}")
+    if obstacle:
+        print(f"cannot run here: {obstacle}")
+    return 1 if obstacle else 0
+
+
+def _print_lines(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
 

@@ -55,3 +55,16 @@ def format_usd(cost: float) -> str:
     '0.0032 USD'
     """
     return f"{cost:,.2f} USD" if cost >= 1 or cost == 0 else f"{cost:.2g} USD"
+
+
+def format_rough(seconds: float) -> str:
+    """A time to two digits: `45 s`, `12 min`, `3.2 h`, `4.1 days`.
+
+    >>> format_rough(2520)
+    '42 min'
+    """
+    for unit, size, least in (("days", 86_400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
+        if seconds >= least * size:
+            number = seconds / size
+            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"

@@ -6,7 +6,7 @@ not, so what is left is an upper bound.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -28,14 +28,14 @@ BYTES_PER_PERMUTATION = 12
 class SourcePlan:
     name: str
     data: tuple[str, ...]
-    read: int | None
+    read: int | None = None
     """Pairs; None of a dataset of the hub."""
-    unreadable: int
+    unreadable: int = 0
     left: int | None
     """Pairs that pass the filters that were looked at, or what the recipe expects; None where nothing is known."""
-    size: int | None
+    size: int | None = None
     """Pairs that the mix takes, at most."""
-    mean_bytes: float | None
+    mean_bytes: float | None = None
     """Of a row."""
 
 
@@ -63,12 +63,10 @@ def plan_curation(recipe: CurateRecipe, report: Report) -> CurationPlan:
         ConfigError: the recipe contradicts itself.
         DataError: a local source is missing or cannot be read.
     """
-    sources = find_sources(recipe)
-    benchmarks = find_benchmarks(recipe)
+    sources, benchmarks = find_sources(recipe), find_benchmarks(recipe)
     looked = [_look(source, report) for source in sources]
     known = {one.name: one.left for one in looked if one.left is not None}
     notes: list[str] = []
-    sizes: dict[str, int] = {}
     if len(known) == len(looked):
         sizes, notes = plan_sizes(recipe.sources, known, recipe.mix)
     else:
@@ -78,27 +76,16 @@ def plan_curation(recipe: CurateRecipe, report: Report) -> CurationPlan:
             for source in sources
             if source.recipe.take is not None or (source.name in known and source.recipe.weight is None)
         }
-        unknown = [one.name for one in looked if one.left is None and one.name not in sizes]
-        if unknown:
+        if unknown := [one.name for one in looked if one.left is None and one.name not in sizes]:
             notes.append(f"not known before the hub is read: {', '.join(unknown)}")
     total = sum(sizes.values()) if len(sizes) == len(looked) else None
-    planned = tuple(
-        SourcePlan(
-            name=one.name,
-            data=one.data,
-            read=one.read,
-            unreadable=one.unreadable,
-            left=one.left,
-            size=sizes.get(one.name),
-            mean_bytes=one.mean_bytes,
-        )
-        for one in looked
-    )
-    weighed = [one for one in planned if one.mean_bytes is not None and one.size is not None]
+    planned = tuple(replace(one, size=sizes.get(one.name)) for one in looked)
     held = [one.left if one.left is not None else one.size for one in planned]
-    per_pair = BYTES_PER_PAIR + BYTES_PER_PERMUTATION * recipe.duplicates.permutations * bool(
-        recipe.duplicates.near or recipe.duplicates.prompts
-    )
+    near = recipe.duplicates.near or recipe.duplicates.prompts
+    per_pair = BYTES_PER_PAIR + (BYTES_PER_PERMUTATION * recipe.duplicates.permutations if near else 0)
+    weighed = [
+        one.mean_bytes * one.size for one in planned if one.mean_bytes is not None and one.size is not None
+    ]
     return CurationPlan(
         sources=planned,
         splits={
@@ -107,51 +94,38 @@ def plan_curation(recipe: CurateRecipe, report: Report) -> CurationPlan:
         benchmarks=tuple(benchmarks),
         not_looked_at=_not_looked_at(recipe),
         missing_libraries=_missing_libraries(recipe, sources, benchmarks),
-        output_bytes=round(sum((one.mean_bytes or 0) * (one.size or 0) for one in weighed))
-        if len(weighed) == len(planned)
-        else None,
+        output_bytes=round(sum(weighed)) if len(weighed) == len(planned) else None,
         memory_bytes=None if None in held else per_pair * sum(one or 0 for one in held),
         notes=tuple(notes),
     )
 
 
 def _look(source: CurateSource, report: Report) -> SourcePlan:
+    found = SourcePlan(name=source.name, data=source.paths, left=source.recipe.expected)
     if not source.is_local:
-        left = source.recipe.expected
-        return SourcePlan(
-            name=source.name,
-            data=source.paths,
-            read=None,
-            unreadable=0,
-            left=left,
-            size=None,
-            mean_bytes=None,
-        )
+        return found
     read = unreadable = left = size = 0
     rules = source.recipe.filters
     try:
-        for place, found in read_source(source):
+        for place, pair in read_source(source):
             if place % SOME_ROWS == 0:
                 report(f"reading {source.name}", place)
-            if isinstance(found, DataError):
+            if isinstance(pair, DataError):
                 unreadable += 1
                 continue
             read += 1
-            lengths = measure(found, len)
-            if check_names(found, rules) or check_pair(found, rules) or check_characters(lengths, rules):
+            if (
+                check_names(pair, rules)
+                or check_pair(pair, rules)
+                or check_characters(measure(pair, len), rules)
+            ):
                 continue
             left += 1
-            size += len(dumps(pair_row(found))) + 1
+            size += len(dumps(pair_row(pair))) + 1
     except DataError as error:
         raise DataError(f"sources.{source.name}: {error}") from None
-    return SourcePlan(
-        name=source.name,
-        data=source.paths,
-        read=read,
-        unreadable=unreadable,
-        left=left,
-        size=None,
-        mean_bytes=size / left if left else 0.0,
+    return replace(
+        found, read=read, unreadable=unreadable, left=left, mean_bytes=size / left if left else 0.0
     )
 
 

@@ -11,9 +11,9 @@ from functools import partial
 from rmr1.distill.budget import Meter
 from rmr1.distill.items import Item
 from rmr1.engines.base import Engine, Request, SamplingParams
+from rmr1.forecast.memory import CHARS_PER_TOKEN
 from rmr1.judge.alarm import Alarm
 from rmr1.judge.ask import Ask, ask_all
-from rmr1.judge.estimate import CHARS_PER_TOKEN
 from rmr1.judge.votes import cast_vote, conclude
 from rmr1.records import Generation, JudgePrompt, Judgment
 from rmr1.store.keys import seed_for

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmr1.errors import ConfigError
+from rmr1.forecast.memory import CHARS_PER_TOKEN
 from rmr1.forecast.prices import Price, compute_cost
-from rmr1.judge.estimate import CHARS_PER_TOKEN
 
 _FORM = re.compile(r"\s*(\$)?\s*(\d+(?:\.\d+)?|\.\d+)\s*([kKmMgG]?)\s*(usd|tokens?|\$)?\s*", re.IGNORECASE)
 _FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rmr1.distill.budget import Budget
 from rmr1.distill.folder import PassTotals, describe_run, pass_file, read_totals, require_folder
 from rmr1.distill.items import count_data
-from rmr1.distill.recipe import DistillRecipe
+from rmr1.distill.recipe import DistillRecipe, PassRecipe
 from rmr1.distill.run import describe_pass, list_questions
 from rmr1.distill.second import JUDGMENT_END, JUDGMENT_START, load_second_prompt
-from rmr1.distill.teachers import Teacher, find_teacher
-from rmr1.faces import name_option
+from rmr1.distill.teachers import find_teacher
+from rmr1.errors import RMR1Error
+from rmr1.forecast.machine import Machine
+from rmr1.forecast.memory import CHARS_PER_TOKEN
 from rmr1.forecast.prices import compute_cost
-from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
+from rmr1.judge.estimate import expect_tokens as expect_text
+from rmr1.judge.plan import plan_judge
 from rmr1.store.keys import KeyCounter
 from rmr1.store.runs import RUN_FILE, key_digest, read_finished
 
@@ -24,60 +26,15 @@ WRONG_SHARE = 0.25
 (arXiv 2505.02387, section 3.2)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassForecast:
-    """What one pass would still take."""
-
-    teacher: Teacher
-    requests: int
-    samples: int
-    prompt_tokens: int
-    text_tokens: float
-    """Expected, of one text."""
-    max_new_tokens: int
-    stored: dict[str, Any]
-    """What is answered already; see `describe_pass`."""
-
-    @property
-    def expected_tokens(self) -> int:
-        """That would be written."""
-        return round(self.requests * self.samples * self.text_tokens)
-
-    @property
-    def most_tokens(self) -> int:
-        return self.requests * self.samples * self.max_new_tokens
-
-    def cost(self, completion_tokens: int) -> float | None:
-        """USD; None where it is not known or nobody bills."""
-        if self.teacher.price is None:
-            return None
-        return compute_cost(
-            self.teacher.price, prompt_tokens=self.prompt_tokens, completion_tokens=completion_tokens
-        )
-
-    def describe(self) -> dict[str, Any]:
-        expected, most = self.cost(self.expected_tokens), self.cost(self.most_tokens)
-        return {
-            "teacher": self.teacher.name,
-            "is_billed": self.teacher.is_billed,
-            "answered": self.stored["asked"],
-            "requests": self.requests,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": {"expected": self.expected_tokens, "most": self.most_tokens},
-            "cost_usd": None
-            if expected is None or most is None
-            else {"expected": round(expected, 6), "most": round(most, 6)},
-        }
-
-
 def forecast_distill(
     recipe: DistillRecipe,
     folder: Path | None,
     *,
     expect_tokens: int | None = None,
     budget: Budget | None = None,
+    machine: Machine | None = None,
 ) -> dict[str, Any]:
-    """Figures of what is left to do.
+    """Figures of what is left to do; local teachers on this machine, or on the one at hand.
 
     Raises:
         ConfigError, DataError: the recipe cannot be followed. RunError: the folder is of something else.
@@ -88,111 +45,93 @@ def forecast_distill(
     if here is not None:
         require_folder(here)
     assumptions = [f"a token has {CHARS_PER_TOKEN} characters"]
-    first = _forecast_first(recipe, here, expect_tokens, assumptions)
-    passes = [first]
-    if recipe.pass2 is not None:
-        passes.append(_forecast_second(recipe, here, first, expect_tokens, assumptions))
-    for one in passes:
-        if one.teacher.price is not None:
-            price = one.teacher.price
-            assumptions.append(
-                f"{one.teacher.served}: {price.prompt:g} USD a million tokens read and {price.completion:g} written; no "
-                "discounts for batches, no tries that fail"
-            )
-    figures: dict[str, Any] = {
+    answered = _answered(here, 1)
+    chars: list[float] = [
+        question.num_chars
+        for question in list_questions(
+            recipe, here or Path(), 1, is_answered=lambda key: key_digest(key) in answered
+        )
+    ]
+    passes: list[dict[str, Any]] = []
+    first_text = 0.0
+    for number, one in enumerate(recipe.passes, 1):
+        totals = PassTotals() if here is None else read_totals(here, number)
+        text, reason = expect_text(one.max_new_tokens, given=expect_tokens, stored=totals.mean_tokens)
+        told = [f"pass {number}: a text has {text:,.0f} tokens: {reason}"]
+        if number == 2:
+            chars, shares = _list_second(recipe, here, chars, passes[0], first_text)
+            told = [*shares, *told]
+        found, more = _forecast_pass(one, totals, chars, text, machine)
+        assumptions += [*told, *(f"pass {number}: {line}" for line in more)]
+        passes.append(found)
+        first_text = text
+    return {
         "pairs": counts.pairs,
         "labelled": counts.labelled,
         "verdicts": dict(sorted(counts.labels.items())),
-        "passes": [one.describe() for one in passes],
+        "passes": passes,
         "assumptions": assumptions,
+        **({} if budget is None else {"budget": {"unit": budget.unit, "amount": budget.amount}}),
     }
-    if budget is not None:
-        figures["budget"] = {"unit": budget.unit, "amount": budget.amount}
-    return figures
 
 
 def _answered(folder: Path | None, number: int) -> KeyCounter:
     return KeyCounter() if folder is None else read_finished(folder / pass_file(number)).keys
 
 
-def _expect(stored: float | None, most: int, given: int | None, number: int, assumptions: list[str]) -> float:
-    """Tokens of a text, and a line that says where the figure is from."""
-    expected: float
-    if given is not None:
-        expected, reason = min(given, most), f"as {name_option('expect_tokens')} says"
-    elif stored:
-        expected, reason = min(stored, most), "the mean of those stored"
-    else:
-        expected, reason = (
-            min(DEFAULT_TEXT_TOKENS, most),
-            f"a guess; {name_option('expect_tokens', 'N')} is another",
-        )
-    assumptions.append(f"pass {number}: a text has {expected:,.0f} tokens: {reason}")
-    return expected
-
-
-def _forecast_first(
-    recipe: DistillRecipe, folder: Path | None, given: int | None, assumptions: list[str]
-) -> PassForecast:
-    answered = _answered(folder, 1)
-    requests = chars = 0
-    for question in list_questions(
-        recipe, folder or Path(), 1, is_answered=lambda key: key_digest(key) in answered
-    ):
-        requests += 1
-        chars += question.num_chars
-    return _build(recipe, folder, 1, requests, chars, given, assumptions)
-
-
-def _forecast_second(
-    recipe: DistillRecipe,
-    folder: Path | None,
-    first: PassForecast,
-    given: int | None,
-    assumptions: list[str],
-) -> PassForecast:
-    """Those that are known to be wrong, and a share of those that the first pass has still to judge."""
+def _list_second(
+    recipe: DistillRecipe, folder: Path | None, first: list[float], pass1: dict[str, Any], text: float
+) -> tuple[list[float], list[str]]:
+    """Characters of the second pass's questions: those that are known to be wrong, and a share of those that the
+    first pass has still to judge, with texts of `text` tokens; and what was assumed of that share."""
     assert recipe.pass2 is not None
-    answered = _answered(folder, 2)
-    requests = wrong = chars = 0
-    if folder is not None:
-        for question in list_questions(recipe, folder, 2, is_answered=lambda key: False):
-            wrong += 1
-            if key_digest(question.item.key) not in answered:
-                requests += 1
-                chars += question.num_chars
-    judged = first.stored["asked"]
-    share = wrong / judged if judged else WRONG_SHARE
-    if first.requests:
-        reason = "the share so far" if judged else "about what the paper's first teacher missed"
-        assumptions.append(f"pass 2: asked about {share:.0%} of the pairs that wait for pass 1: {reason}")
-        more = round(first.requests * share)
-        note = load_second_prompt(recipe.pass2.template, recipe.pass2.max_judgment_chars)
-        shown = round(min(first.text_tokens * CHARS_PER_TOKEN, recipe.pass2.max_judgment_chars))
-        extra = len(note.template) + len(JUDGMENT_START) + len(JUDGMENT_END) + shown
-        requests += more
-        chars += round(more * (first.prompt_tokens * CHARS_PER_TOKEN / first.requests + extra))
-    return _build(recipe, folder, 2, requests, chars, given, assumptions)
+    answered, judged = _answered(folder, 2), pass1["answered"]
+    known = [] if folder is None else [*list_questions(recipe, folder, 2, is_answered=lambda key: False)]
+    chars: list[float] = [one.num_chars for one in known if key_digest(one.item.key) not in answered]
+    if not first:
+        return chars, []
+    share = len(known) / judged if judged else WRONG_SHARE
+    reason = "the share so far" if judged else "about what the paper's first teacher missed"
+    note = load_second_prompt(recipe.pass2.template, recipe.pass2.max_judgment_chars)
+    shown = round(min(text * CHARS_PER_TOKEN, recipe.pass2.max_judgment_chars))
+    extra = len(note.template) + len(JUDGMENT_START) + len(JUDGMENT_END) + shown
+    chars += [sum(first) / len(first) + extra] * round(len(first) * share)
+    return chars, [f"pass 2: asked about {share:.0%} of the pairs that wait for pass 1: {reason}"]
 
 
-def _build(
-    recipe: DistillRecipe,
-    folder: Path | None,
-    number: int,
-    requests: int,
-    chars: int,
-    given: int | None,
-    assumptions: list[str],
-) -> PassForecast:
-    settings = recipe.passes[number - 1]
-    totals = PassTotals() if folder is None else read_totals(folder, number)
-    teacher = find_teacher(settings)
-    return PassForecast(
-        teacher=teacher,
-        requests=requests,
-        samples=settings.samples,
-        prompt_tokens=round(chars / CHARS_PER_TOKEN),
-        text_tokens=_expect(totals.mean_tokens, settings.max_new_tokens, given, number, assumptions),
-        max_new_tokens=settings.max_new_tokens,
-        stored=describe_pass(teacher, totals),
-    )
+def _forecast_pass(
+    recipe: PassRecipe, totals: PassTotals, chars: list[float], text: float, machine: Machine | None
+) -> tuple[dict[str, Any], list[str]]:
+    """What one pass would still take for questions of so many characters, and what is assumed of it."""
+    teacher, told, seconds, cost = find_teacher(recipe), [], None, None
+    texts, prompt_tokens = len(chars) * recipe.samples, round(sum(chars) / CHARS_PER_TOKEN)
+    written = {"expected": round(texts * text), "most": texts * recipe.max_new_tokens}
+    if teacher.served is None:
+        try:
+            plan = plan_judge(recipe.teacher, options=recipe.engine, machine=machine)
+        except RMR1Error as error:
+            told.append(f"its time is not known: {error}")
+        else:
+            if forecast := plan.forecast(num_samples=recipe.samples, expected_tokens=text):
+                for length in chars:
+                    forecast.add(round(length / CHARS_PER_TOKEN), recipe.max_new_tokens)
+                seconds = float(f"{forecast.seconds():.3g}")
+    elif (price := teacher.price) is not None:
+        told.append(
+            f"{teacher.served} takes {price.prompt:g} USD a million tokens read and {price.completion:g} written; no "
+            "discounts for batches, no tries that fail"
+        )
+        cost = {
+            name: round(compute_cost(price, prompt_tokens=prompt_tokens, completion_tokens=tokens), 6)
+            for name, tokens in written.items()
+        }
+    return {
+        "teacher": teacher.name,
+        "is_billed": teacher.is_billed,
+        "answered": describe_pass(teacher, totals)["asked"],
+        "requests": len(chars),
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": written,
+        "seconds": seconds,
+        "cost_usd": cost,
+    }, told

@@ -1,25 +1,45 @@
-"""What a run is to be computed on: devices, their memory and speed.
+"""What a run is computed on: devices, their memory and speed, by a card's name or of the machine at hand.
 
-Speeds are those of the makers' data sheets, dense, without sparsity; a CPU's are an assumption per core. What
-share of them a training reaches is said where they are used.
+Speeds are those of the makers' data sheets, dense, without sparsity; a CPU's are an assumption per core, of which a
+small model's update was measured to reach the share below. `measure_machine` measures a device instead.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Literal
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from rmr1.errors import ConfigError
 
+if TYPE_CHECKING:
+    import torch
+
 _CPU_CORE_FLOPS = 1.5e11
-"""Of one core in any format; 40% of it is what a small model's update was measured to reach."""
+"""Of one core in any format."""
 _CPU_BANDWIDTH = 2e10
+_MEASURED_SHARE = 0.5
+"""Of the speed of a measured matrix product that a whole model reaches."""
+
+_SIZE = {"cpu": 384, "gpu": 4096}
+"""Side of the matrices that are multiplied: small enough for formats that a CPU has no fast way for."""
+_COPY_BYTES = {"cpu": 1 << 27, "gpu": 1 << 29}
+"""Larger than what caches hold."""
+_SMALL = 64
+_SMALL_CALLS = 100
+_MEASURE_SECONDS = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One or several equal devices, each with a process of its own."""
+    """One or several equal devices, each with a process of its own.
+
+    >>> parse_machine("8xH100").num_devices
+    8
+    """
 
     name: str
     """Of the device, as it calls itself."""
@@ -32,27 +52,54 @@ class Machine:
     fp32_flops_per_second: float
     bytes_per_second: float
     """From each device's memory."""
+    flops_share: float = 0.4
+    """Of its arithmetic that a pass over long rows reaches."""
+    bandwidth_share: float = 0.7
+    """Of its bandwidth that a step of decoding reaches."""
+    call_seconds: float = 8e-6
+    """Of a linear layer with next to nothing to compute, started from Python."""
     source: str = "the maker's data sheet"
     """Where the speeds are from."""
 
+    def compute_seconds(self, flops: float, num_bytes: float = 0, *, is_fp32: bool = False) -> float:
+        """The longer of so much arithmetic and so much reading (the roofline model: Williams, Waterman and Patterson,
+        2009) on one device. Right in its order of magnitude: kernels, caches and other programs are left out."""
+        read = num_bytes / (self.bandwidth_share * self.bytes_per_second)
+        return max(flops / (self.flops_share * self.get_flops(is_fp32=is_fp32)), read)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Card:
-    memory: float
-    bf16: float
-    fp32: float
-    bandwidth: float
+    def get_flops(self, *, is_fp32: bool) -> float:
+        """Operations a second in the format, of each device."""
+        return self.fp32_flops_per_second if is_fp32 else self.flops_per_second
+
+    def join(self, count: int) -> Machine:
+        """Several such devices as one, their memory left out."""
+        return replace(
+            self,
+            flops_per_second=count * self.flops_per_second,
+            fp32_flops_per_second=count * self.fp32_flops_per_second,
+            bytes_per_second=count * self.bytes_per_second,
+        )
 
 
-CARDS: dict[str, _Card] = {
-    "H200": _Card(memory=141e9, bf16=989e12, fp32=67e12, bandwidth=4.8e12),
-    "H100 PCIe": _Card(memory=80e9, bf16=756e12, fp32=51e12, bandwidth=2.0e12),
-    "H100": _Card(memory=80e9, bf16=989e12, fp32=67e12, bandwidth=3.35e12),
-    "A100": _Card(memory=80e9, bf16=312e12, fp32=19.5e12, bandwidth=2.0e12),
-    "L40S": _Card(memory=48e9, bf16=362e12, fp32=91.6e12, bandwidth=0.864e12),
-    "4090": _Card(memory=24e9, bf16=165e12, fp32=82.6e12, bandwidth=1.01e12),
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One CUDA device that torch sees."""
+
+    name: str
+    total_bytes: int
+    free_bytes: int
+
+
+CARDS: dict[str, tuple[float, float, float, float]] = {
+    "H200": (141e9, 989e12, 67e12, 4.8e12),
+    "H100 PCIe": (80e9, 756e12, 51e12, 2.0e12),
+    "H100": (80e9, 989e12, 67e12, 3.35e12),
+    "A100": (80e9, 312e12, 19.5e12, 2.0e12),
+    "L40S": (48e9, 362e12, 91.6e12, 0.864e12),
+    "4090": (24e9, 165e12, 82.6e12, 1.01e12),
 }
-"""Part of a device's name -> its data; the first that fits counts."""
+"""Part of a device's name -> memory, operations a second in bfloat16 and in float32, bandwidth; the first that fits
+counts."""
 _UNKNOWN_CARD = "L40S"
 
 
@@ -65,48 +112,143 @@ def build_machine(name: str, *, num_devices: int = 1, memory_bytes: int | None =
     found = next((part for part in CARDS if part.lower() in name.lower()), None)
     if found is None and memory_bytes is None:
         raise ConfigError(f"GPU {name!r} is not known here; expected one of {', '.join(CARDS)}")
-    card = CARDS[found or _UNKNOWN_CARD]
-    return Machine(
+    memory, bf16, fp32, bandwidth = CARDS[found or _UNKNOWN_CARD]
+    sheet = Machine(
         name=name,
         num_devices=num_devices,
-        memory_bytes=int(card.memory) if memory_bytes is None else memory_bytes,
-        flops_per_second=card.bf16,
-        fp32_flops_per_second=card.fp32,
-        bytes_per_second=card.bandwidth,
-        source="the maker's data sheet" if found else f"those of an {_UNKNOWN_CARD}, this card being unknown",
+        memory_bytes=int(memory) if memory_bytes is None else memory_bytes,
+        flops_per_second=bf16,
+        fp32_flops_per_second=fp32,
+        bytes_per_second=bandwidth,
     )
+    return sheet if found else replace(sheet, source=f"those of an {_UNKNOWN_CARD}, this card being unknown")
+
+
+def parse_machine(name: str) -> Machine:
+    """A card's name, with their number in front where there are several: `H100`, `8xH100`.
+
+    Raises:
+        ConfigError: no such card is known.
+    """
+    found = re.fullmatch(r"(?:([1-9]\d*)\s*x\s*)?(.+)", name.strip(), re.IGNORECASE)
+    card = found and next((card for card in CARDS if card.lower() == found[2].lower()), None)
+    if not found or not card:
+        raise ConfigError(
+            f"machine {name!r} is not known; expected one of {', '.join(CARDS)}, or several of one as 8xH100"
+        )
+    return build_machine(card, num_devices=int(found[1] or 1))
+
+
+def find_machine(name: str | None, device: str = "auto") -> Machine:
+    """The machine of this name, or else the one at hand, as `see_machine` and `parse_machine`."""
+    return see_machine(device) if name is None else parse_machine(name)
 
 
 def see_machine(device: str = "auto", *, processes: int | None = None) -> Machine:
     """This machine, as a run with `device` "auto", "cpu" or "cuda" would use it.
 
-    A process has one GPU. Their number is, where it is not named, what the launcher of this process has set
+    A process has one GPU. Their number is, unless it is named, what the launcher of this process has set
     (`WORLD_SIZE`), else one. Processes on the CPU share its memory and its cores.
 
     Raises:
         ConfigError: there is no GPU, or the system does not tell its memory.
     """
-    from rmr1.doctor import inspect_machine
-
     if processes is None:
         said = os.environ.get("WORLD_SIZE", "")
         processes = max(1, int(said)) if said.isdecimal() else 1
-    seen = inspect_machine()
-    if device == "cuda" and not seen.gpus:
+    gpus, memory, cores = find_gpus(), read_memory(), count_cores()
+    if device == "cuda" and not gpus:
         raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
-    if device != "cpu" and seen.gpus:
-        smallest = min(seen.gpus, key=lambda gpu: gpu.total_bytes)
+    if device != "cpu" and gpus:
+        smallest = min(gpus, key=lambda gpu: gpu.total_bytes)
         return build_machine(smallest.name, num_devices=processes, memory_bytes=smallest.total_bytes)
-    if seen.memory_bytes is None:
+    if memory is None:
         raise ConfigError("the system does not tell how much memory it has, so nothing can be estimated")
-    flops = _CPU_CORE_FLOPS * seen.num_cores / processes
+    flops = _CPU_CORE_FLOPS * cores / processes
     return Machine(
-        name=f"CPU, {seen.num_cores} cores",
+        name=f"CPU, {cores} cores",
         kind="cpu",
         num_devices=processes,
-        memory_bytes=seen.memory_bytes // processes,
+        memory_bytes=memory // processes,
         flops_per_second=flops,
         fp32_flops_per_second=flops,
         bytes_per_second=_CPU_BANDWIDTH / processes,
         source="an assumption for each core",
     )
+
+
+def measure_machine(device: torch.device, dtype: torch.dtype) -> Machine:
+    """One device at hand, whose speeds in this number format are measured in about half a second."""
+    import torch
+
+    from rmr1.devices import of_device, wait_for
+
+    size = of_device(_SIZE, device)
+    left, right = (torch.ones((size, size), device=device, dtype=dtype) for _ in range(2))
+    source = torch.ones(of_device(_COPY_BYTES, device), device=device, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    linear = torch.nn.Linear(_SMALL, _SMALL, device=device, dtype=dtype)
+    small = torch.ones((1, _SMALL), device=device, dtype=dtype)
+
+    def call_small() -> None:
+        for _ in range(_SMALL_CALLS):
+            linear(small)
+
+    def measure(work: Callable[[], object]) -> float:
+        """Seconds of the fastest of several calls, after one that warms up."""
+        best, started = float("inf"), None
+        while started is None or time.perf_counter() - started < _MEASURE_SECONDS:
+            before = time.perf_counter()
+            work()
+            wait_for(device)
+            if started is None:
+                started = time.perf_counter()
+            else:
+                best = min(best, time.perf_counter() - before)
+        return best
+
+    with torch.inference_mode():
+        flops = 2 * size**3 / measure(lambda: torch.matmul(left, right))
+        copied = 2 * source.numel() / measure(lambda: target.copy_(source))
+        call = measure(call_small) / _SMALL_CALLS
+    memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else read_memory() or 0
+    return Machine(
+        name=str(device),
+        kind="cpu" if device.type == "cpu" else "cuda",
+        memory_bytes=memory,
+        flops_per_second=flops,
+        fp32_flops_per_second=flops,
+        bytes_per_second=copied,
+        flops_share=_MEASURED_SHARE,
+        bandwidth_share=1.0,
+        call_seconds=call,
+        source="measured just now",
+    )
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_memory() -> int | None:
+    """Bytes of memory that the system has; None if it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def find_gpus() -> tuple[Gpu, ...]:
+    """The CUDA devices of this machine; none without torch."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return ()
+    if not torch.cuda.is_available():
+        return ()
+    found = []
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        found.append(Gpu(name=torch.cuda.get_device_name(index), total_bytes=total, free_bytes=free))
+    return tuple(found)

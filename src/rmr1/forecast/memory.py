@@ -1,14 +1,16 @@
-"""Memory of a reinforcement run on one device, part by part, from its numbers and a shape. Pure.
+"""Memory of a training or a judge on one device, part by part, from its numbers and a shape. Pure.
 
-Activations were counted with autograd's hooks on our own update (`tests/unit/train/grpo/test_estimate.py`
-counts them again): a layer keeps so many bytes of each token for its backward pass,
+Activations were counted with autograd's hooks on our own updates (`tests/unit/forecast/test_memory.py` counts them
+again): a layer keeps so many bytes of each token for its backward pass,
 
-    whole weights  fp32   24 W +  8 A + 8 K + 16 M            + 4 heads + 8
-                   bf16   26 W +  4 A + 4 K +  8 M            + 4 heads + 8
-    adapters       fp32   16 W +  8 A + 8 K + 16 M + 28 rank  + 4 heads + 8
-                   bf16   28 W +  8 A + 4 K + 10 M + 28 rank  + 4 heads + 8
+    whole weights  fp32        24 W +  8 A + 8 K + 16 M            + 4 heads + 8
+                   bf16        26 W +  4 A + 4 K +  8 M            + 4 heads + 8
+                   bf16-pure   16 W +  4 A + 4 K +  8 M            + 4 heads + 8
+    adapters       fp32        16 W +  8 A + 8 K + 16 M + 28 rank  + 4 heads + 8
+                   bf16        28 W +  8 A + 4 K + 10 M + 28 rank  + 4 heads + 8
 
-and with checkpointing only its input, all of it for one layer at a time.
+in a packed row of whole documents the attention's output once more, and with checkpointing only its input, all of it
+for one layer at a time.
 
 Shapes: as in `rmr1.forecast.shape`.
 """
@@ -16,47 +18,62 @@ Shapes: as in `rmr1.forecast.shape`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rmr1.forecast.machine import Machine
 from rmr1.forecast.shape import ModelShape
-from rmr1.train.losses import CHUNK_LOGITS
 
-DEFAULT_NEW_TOKENS = 800
-"""Mean length of a sample where nothing is known of the judge."""
+DEFAULT_TEXT_TOKENS = 800
+"""Mean length of a text of a judge of which nothing is known."""
+CHARS_PER_TOKEN = 4
+"""Of English text and common tokenizers; code and other scripts have fewer."""
+CHUNK_LOGITS = 1 << 24
+"""Most logits that a loss holds at a time: 64 MB in float32."""
+MEMORY_SHARE = 0.95
+"""Of a device's memory that a run can use; the rest is the driver's, and lost between blocks."""
 VLLM_CPU_CACHE = 4 << 30
-"""Bytes that it takes for keys and values on a CPU."""
+"""Bytes that vLLM takes for keys and values on a CPU."""
+VLLM_MEMORY_SHARE = 0.9
+"""Of a GPU's memory that vLLM takes to judge, unless its options say otherwise."""
 
 _GROWTH = 1.25
 """Room that the buffers of keys and values have at most, by their content."""
-_ADAM_BYTES, _STEP_BYTES = 8, 4
-"""Of a trained number: kept between steps, and beside that within one."""
 _CHUNK_BYTES = 14
 """Of a logit that is at hand: itself, its exponential and their product in float32, and a copy in 16 bits."""
+_MUON_STEP_BYTES = 24
+"""Of a number of the largest matrices of one shape while Muon makes their updates orthogonal: six copies."""
 
 Phase = Literal["always", "rollout", "update", "step"]
+PHASES: tuple[Phase, ...] = ("rollout", "update", "step")
+Precision = Literal["fp32", "bf16", "bf16-pure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNumbers:
-    """What of a recipe decides memory and time."""
+    """What of a training's recipe decides its memory and time.
+
+    Fine-tuning is a training on groups of one sample that is there already, and a scalar model's conversation is a
+    prompt without a sample.
+    """
 
     prompts: int
-    """Of one rollout."""
-    samples: int
+    """Of one rollout; of one step of the optimizer if nothing is sampled."""
+    samples: int = 1
     """Of each prompt."""
     prompt_tokens: int
     """Most tokens of a prompt."""
     new_tokens: int
     """Most tokens of a sample."""
     mean_prompt_tokens: float | None = None
-    """The limit where it is not known."""
+    """The limit if it is not known."""
     mean_new_tokens: float | None = None
-    """`DEFAULT_NEW_TOKENS`, within the limit, where it is not known."""
-    row_tokens: int
+    """`DEFAULT_TEXT_TOKENS`, within the limit, if it is not known."""
+    row_tokens: int = 0
     """Of a packed row of the update, each prompt counted once."""
+    row_groups: int | None = None
+    """Groups of a row, if these are counted and not their tokens."""
     updates: int = 1
     """Steps of the optimizer to a rollout."""
     has_reference: bool = True
@@ -65,19 +82,38 @@ class RunNumbers:
     """Later steps of a rollout compute its log-probabilities under the first one's weights."""
     lora_rank: int | None = None
     """None trains the whole weights."""
-    precision: Literal["fp32", "bf16"] = "bf16"
+    can_adapt: bool = True
+    """Whether adapters can be trained instead of whole weights."""
+    precision: Precision = "bf16"
+    optimizer: Literal["adamw", "muon"] = "adamw"
     checkpointing: bool = False
-    engine: Literal["transformers", "vllm"] = "transformers"
+    is_packed: bool = False
+    """Whether rows hold whole documents one after the other."""
+    engine: Literal["transformers", "vllm"] | None = "transformers"
+    """What samples; None if nothing is sampled."""
     rows: int = 128
     """Samples decoded together, by transformers."""
     gpu_memory: float = 0.4
     """vLLM's share of a GPU, in (0, 1)."""
+    row_setting: str = "update.row_tokens"
+    """The recipe's name for what a row holds."""
     rollouts: int = 1
+    """Of the run; its steps if nothing is sampled."""
+
+    @property
+    def is_fp32(self) -> bool:
+        return self.precision == "fp32"
 
     @property
     def vllm_bytes(self) -> int:
         """Of each of vLLM's weights, keys and values."""
-        return 4 if self.precision == "fp32" else 2
+        return 4 if self.is_fp32 else 2
+
+    @property
+    def format(self) -> Format:
+        if self.lora_rank is not None and self.precision == "bf16-pure":
+            return FORMATS["bf16", True]
+        return FORMATS[self.precision, self.lora_rank is not None]
 
     @property
     def expected_prompt(self) -> float:
@@ -86,8 +122,13 @@ class RunNumbers:
     @property
     def expected_new(self) -> float:
         return min(
-            self.new_tokens, DEFAULT_NEW_TOKENS if self.mean_new_tokens is None else self.mean_new_tokens
+            self.new_tokens, DEFAULT_TEXT_TOKENS if self.mean_new_tokens is None else self.mean_new_tokens
         )
+
+    @property
+    def group_tokens(self) -> float:
+        """Of a group of the expected length."""
+        return self.expected_prompt + self.samples * self.expected_new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +141,15 @@ class Part:
     num_bytes: int
 
 
-def sum_bytes(parts: Sequence[Part], phase: Phase) -> int:
-    """Of the parts that belong to this phase alone."""
-    return sum(part.num_bytes for part in parts if part.phase == phase)
-
-
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Bytes of one number. Of the last five, as in the module's table: kept per unit of width."""
+    """Bytes of one number. Of the last six, as in the module's table: kept per unit of width."""
 
     weight: int
+    trained: int
+    """Of a trained number, of its gradient, and of each of Adam's two averages."""
     copy: int
-    """Of a matrix in the type that products are computed in, where that is not the weights'."""
+    """Of a matrix in the type that products are computed in, if that is not the weights'."""
     cache: int
     """Of keys and values."""
     residual: int
@@ -119,28 +157,36 @@ class Format:
     """Of gradients inside a layer."""
     hidden: int
     attention: int
+    packed: int
+    """Of the attention's output again, in a packed row of whole documents."""
     kv: int
     intermediate: int
     rank: int
 
 
 FORMATS = {
-    ("fp32", False): Format(4, 0, 4, 4, 4, 24, 8, 8, 16, 0),
-    ("bf16", False): Format(4, 2, 2, 4, 2, 26, 4, 4, 8, 0),
-    ("fp32", True): Format(4, 0, 4, 4, 4, 16, 8, 8, 16, 28),
-    ("bf16", True): Format(2, 0, 2, 2, 2, 28, 8, 4, 10, 28),
+    ("fp32", False): Format(4, 4, 0, 4, 4, 4, 24, 8, 4, 8, 16, 0),
+    ("bf16", False): Format(4, 4, 2, 2, 4, 2, 26, 4, 2, 4, 8, 0),
+    ("bf16-pure", False): Format(2, 2, 0, 2, 2, 2, 16, 4, 2, 4, 8, 0),
+    ("fp32", True): Format(4, 4, 0, 4, 4, 4, 16, 8, 4, 8, 16, 28),
+    ("bf16", True): Format(2, 4, 0, 2, 2, 2, 28, 8, 0, 4, 10, 28),
 }
 
 
-def count_layer_bytes(shape: ModelShape, *, precision: str = "bf16", lora_rank: int | None = None) -> int:
+def sum_bytes(parts: Sequence[Part], phase: Phase) -> int:
+    """Of the parts that belong to this phase alone."""
+    return sum(part.num_bytes for part in parts if part.phase == phase)
+
+
+def count_layer_bytes(shape: ModelShape, numbers: RunNumbers) -> int:
     """What one layer keeps of one token for its backward pass."""
-    form = FORMATS[precision, lora_rank is not None]
+    form = numbers.format
     return (
         form.hidden * shape.hidden
-        + form.attention * shape.attention_width
+        + (form.attention + numbers.is_packed * form.packed) * shape.attention_width
         + form.kv * shape.kv_width
         + form.intermediate * shape.intermediate
-        + form.rank * (lora_rank or 0)
+        + form.rank * (numbers.lora_rank or 0)
         + 4 * shape.heads
         + 8
     )
@@ -151,7 +197,8 @@ def count_row_tokens(numbers: RunNumbers, *, prompt_tokens: float, new_tokens: f
     than its groups."""
     group = prompt_tokens + numbers.samples * new_tokens
     step = max(1, numbers.prompts // numbers.updates) * group
-    return math.ceil(max(group, min(numbers.row_tokens, step)))
+    row = numbers.row_tokens if numbers.row_groups is None else numbers.row_groups * group
+    return math.ceil(max(group, min(row, step)))
 
 
 def list_parts(
@@ -166,70 +213,81 @@ def list_parts(
 
     The first batch of a rollout has the longest prompts in any case.
     """
-    form = FORMATS[numbers.precision, numbers.lora_rank is not None]
-    total, trained = shape.parameters(), count_trained(shape, numbers)
-    is_whole = numbers.lora_rank is None
-    parts: list[tuple[str, Phase, float]] = [("weights", "always", form.weight * total)]
-    if not is_whole:
-        parts.append(("adapters", "always", 4 * trained))
-    parts.append(("optimizer", "always", _ADAM_BYTES * trained))
-    if numbers.has_reference and is_whole:
-        parts.append(("reference", "always", (2 if numbers.precision == "bf16" else 4) * total))
-    if machine.num_devices > 1:
-        parts.append(("gradients to exchange", "always", 4 * trained))
-    parts.append(("gradients", "update", 4 * trained))
-    parts.append(("gradients", "step", 4 * trained))
-    parts.append(("inside the step", "step", _STEP_BYTES * trained))
-
-    copies = form.copy * shape.layer_parameters
-    parts.append(("weights in bf16", "update", copies))
-    if numbers.engine == "vllm":
-        room = numbers.gpu_memory * machine.memory_bytes
-        parts.append(
-            (
-                "vLLM",
-                "always",
-                room if machine.kind == "cuda" else numbers.vllm_bytes * total + VLLM_CPU_CACHE,
-            )
-        )
-    else:
-        num_prompts = count_batch(numbers, machine)
-        context = numbers.prompt_tokens + new_tokens
-        per_token = form.cache * shape.cache_width
-        passed = max(1, num_prompts) * numbers.prompt_tokens
-        parts += [
-            ("weights in bf16", "rollout", copies),
-            (
-                "keys and values",
-                "rollout",
-                _GROWTH * num_prompts * numbers.samples * context * per_token,
-            ),
-            (
-                "pass over prompts",
-                "rollout",
-                passed * (2 * form.residual * shape.hidden + 3 * form.slope * shape.intermediate),
-            ),
-        ]
-
     prompt = numbers.expected_prompt if prompt_tokens is None else prompt_tokens
+    parts = [*_list_weights(shape, numbers, machine), *_list_rollout(shape, numbers, machine, new_tokens)]
+    form, whole = numbers.format, numbers.lora_rank is None
     tokens = count_row_tokens(numbers, prompt_tokens=prompt, new_tokens=new_tokens)
-    layer = count_layer_bytes(shape, precision=numbers.precision, lora_rank=numbers.lora_rank)
-    kept = (
-        shape.layers * form.residual * shape.hidden + layer if numbers.checkpointing else shape.layers * layer
-    )
-    # Where a layer's backward stands: the slopes of its output and input, and of the MLP's three products.
+    layer = count_layer_bytes(shape, numbers)
+    kept = shape.layers * layer
+    if numbers.checkpointing:
+        kept = shape.layers * form.residual * shape.hidden + layer
+    # In a layer's backward: the slopes of its output and input, and of the MLP's three products.
     working = 8 * shape.hidden + 3 * form.slope * shape.intermediate
-    learnt = tokens * numbers.samples * new_tokens / (prompt + numbers.samples * new_tokens)
-    head = 2 * learnt * form.residual * shape.hidden
-    head += _CHUNK_BYTES * min(CHUNK_LOGITS, learnt * shape.vocabulary)
-    if is_whole:
-        # The matrix in bf16, its gradient in float32, and a chunk's part of that in both.
-        head += (12 if numbers.precision == "bf16" else 8) * shape.head_parameters
-    parts += [
-        ("activations", "update", tokens * (kept + working)),
-        ("output layer", "update", head),
-    ]
+    parts.append(("activations", "update", tokens * (kept + working)))
+    if shape.has_head:
+        learnt = tokens * numbers.samples * new_tokens / (prompt + numbers.samples * new_tokens)
+        head = 2 * learnt * form.residual * shape.hidden
+        head += _CHUNK_BYTES * min(CHUNK_LOGITS, learnt * shape.vocabulary)
+        if whole:
+            # The matrix in bf16, its gradient in float32, and a chunk's part of that in both.
+            head += (8 if numbers.is_fp32 else 12) * shape.head_parameters
+        parts.append(("output layer", "update", head))
     return tuple(Part(name=name, phase=phase, num_bytes=int(size)) for name, phase, size in parts if size)
+
+
+def _list_weights(
+    shape: ModelShape, numbers: RunNumbers, machine: Machine
+) -> Iterator[tuple[str, Phase, float]]:
+    form, total, trained = numbers.format, shape.parameters(), count_trained(shape, numbers)
+    yield "weights", "always", form.weight * total
+    if numbers.lora_rank is not None:
+        yield "adapters", "always", form.trained * trained
+    # On a GPU AdamW is fused and takes nothing beside; elsewhere it holds two copies of one matrix at a time.
+    largest = max(shape.vocabulary, shape.intermediate) * shape.hidden if numbers.lora_rank is None else 0
+    kept, inside = 2 * form.trained * trained, 0 if machine.kind == "cuda" else 2 * form.trained * largest
+    if numbers.optimizer == "muon":
+        # One average, in float32, of the layers' matrices; two of each layer, in the MLP, are of one shape.
+        kept += (4 - 2 * form.trained) * shape.layer_parameters
+        inside = _MUON_STEP_BYTES * 2 * shape.layers * shape.hidden * shape.intermediate
+    yield "optimizer", "always", kept
+    if numbers.has_reference and numbers.lora_rank is None:
+        yield "reference", "always", (4 if numbers.is_fp32 else 2) * total
+    if machine.num_devices > 1:
+        yield "gradients to exchange", "always", form.trained * trained
+    yield "gradients", "update", form.trained * trained
+    yield "gradients", "step", form.trained * trained
+    yield "inside the step", "step", inside
+    yield "weights in bf16", "update", form.copy * shape.layer_parameters
+
+
+def _list_rollout(
+    shape: ModelShape, numbers: RunNumbers, machine: Machine, new_tokens: float
+) -> Iterator[tuple[str, Phase, float]]:
+    if numbers.engine == "vllm":
+        on_cpu = numbers.vllm_bytes * shape.parameters() + VLLM_CPU_CACHE
+        yield (
+            "vLLM",
+            "always",
+            numbers.gpu_memory * machine.memory_bytes if machine.kind == "cuda" else on_cpu,
+        )
+    elif numbers.engine == "transformers":
+        form, prompts = numbers.format, count_batch(numbers, machine)
+        yield "weights in bf16", "rollout", form.copy * shape.layer_parameters
+        context = numbers.prompt_tokens + new_tokens
+        keys = count_cache_bytes(shape, prompts * numbers.samples * context, form.cache)
+        yield "keys and values", "rollout", keys
+        passed = count_pass_bytes(shape, form.residual, form.slope)
+        yield "pass over prompts", "rollout", max(1, prompts) * numbers.prompt_tokens * passed
+
+
+def count_cache_bytes(shape: ModelShape, tokens: float, number: float) -> float:
+    """Buffers of the keys and values of so many tokens, of `number` bytes each number."""
+    return _GROWTH * tokens * number * shape.cache_width
+
+
+def count_pass_bytes(shape: ModelShape, residual: float, inner: float) -> float:
+    """What a pass without gradients holds of each token, its numbers between and inside layers being of so many bytes."""
+    return 2 * residual * shape.hidden + 3 * inner * shape.intermediate
 
 
 def count_trained(shape: ModelShape, numbers: RunNumbers) -> int:
@@ -242,6 +300,19 @@ def count_batch(numbers: RunNumbers, machine: Machine) -> int:
     return min(max(1, numbers.rows // numbers.samples), share_out(numbers.prompts, machine))
 
 
+def count_vllm_cache(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> float:
+    """Bytes that vLLM has for keys and values."""
+    if machine.kind == "cpu":
+        return VLLM_CPU_CACHE
+    return numbers.gpu_memory * machine.memory_bytes - numbers.vllm_bytes * shape.parameters()
+
+
 def share_out(count: int, machine: Machine) -> int:
     """What the device that has most gets."""
     return math.ceil(count / machine.num_devices)
+
+
+def format_gb(num_bytes: float) -> str:
+    """`15 GB`, `0.8 GB`; of 10^9 bytes, as cards are named."""
+    size = num_bytes / 1e9
+    return f"{size:,.0f} GB" if size >= 9.95 else f"{size:.1f} GB" if size >= 0.1 else f"{size:.2f} GB"

@@ -1,4 +1,4 @@
-"""A decoder's sizes, and the arithmetic of passing groups through it: what estimates are made from.
+"""A decoder's sizes, and the arithmetic of passing texts through it: what estimates are made from.
 
 Counted are the matrices of the layers, the two products of attention, and the output layer at completion
 tokens; norms, rotations, activation functions and the embedding's look-up are left out. A multiplication with
@@ -15,7 +15,7 @@ from typing import Any
 
 from rmr1.errors import ConfigError
 
-_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,10 @@ class ModelShape:
     """Embedding and output layer are one matrix."""
     biased: bool = False
     """Queries, keys and values have biases, as in Qwen2."""
+    has_head: bool = True
+    """The model has an output layer over its vocabulary, and so is no scalar model."""
+    counted: tuple[int, int] | None = None
+    """Parameters in all, and those that a token is multiplied by in the layers, counted in a model of another kind."""
 
     @property
     def attention_width(self) -> int:
@@ -48,14 +52,16 @@ class ModelShape:
 
     @property
     def layer_parameters(self) -> int:
-        """Of all layers' matrices: those that every token is multiplied by."""
+        """Of all layers' matrices: those that a token is multiplied by."""
+        if self.counted is not None:
+            return self.counted[1]
         attention = 2 * self.hidden * (self.attention_width + self.kv_width)
         return self.layers * (attention + 3 * self.hidden * self.intermediate)
 
     @property
     def head_parameters(self) -> int:
         """Of the output layer."""
-        return self.vocabulary * self.hidden
+        return self.vocabulary * self.hidden if self.has_head else 0
 
     @property
     def cache_width(self) -> int:
@@ -64,7 +70,9 @@ class ModelShape:
 
     def parameters(self) -> int:
         """All of them, norms and biases too."""
-        tables = (1 if self.tied else 2) * self.head_parameters
+        if self.counted is not None:
+            return self.counted[0]
+        tables = (2 if self.has_head and not self.tied else 1) * self.vocabulary * self.hidden
         biases = self.layers * (self.attention_width + 2 * self.kv_width) if self.biased else 0
         return tables + self.layer_parameters + biases + (2 * self.layers + 1) * self.hidden
 
@@ -78,41 +86,39 @@ class ModelShape:
         return self.layers * rank * sides
 
 
-def read_shape(config: Any) -> ModelShape:
-    """The sizes that a transformers configuration names.
+def read_shape(config: Any, *, counted: tuple[int, int] | None = None, has_head: bool = True) -> ModelShape:
+    """The sizes that a transformers configuration names. A model whose parameters were `counted` may be of any kind.
 
     Raises:
         ConfigError: it does not describe a decoder of this kind.
     """
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     what = f"a model of type {getattr(text, 'model_type', 'unknown')!r} cannot be estimated"
-    for name in _EXPERTS:
-        if getattr(text, name, None):
-            raise ConfigError(f"{what}: it is a mixture of experts")
-    values = {}
-    for name in (
-        "num_hidden_layers",
-        "hidden_size",
-        "num_attention_heads",
-        "intermediate_size",
-        "vocab_size",
-    ):
+    if counted is None and any(getattr(text, name, None) for name in EXPERTS):
+        raise ConfigError(f"{what}: it is a mixture of experts")
+
+    def read(name: str) -> int:
         value = getattr(text, name, None)
-        if not isinstance(value, int) or value < 1:
+        if isinstance(value, int) and value > 0:
+            return value
+        if counted is None:
             raise ConfigError(f"{what}: its configuration names no {name}")
-        values[name] = value
-    heads = values["num_attention_heads"]
+        return 1
+
+    hidden, heads = read("hidden_size"), read("num_attention_heads")
     return ModelShape(
-        layers=values["num_hidden_layers"],
-        hidden=values["hidden_size"],
+        layers=read("num_hidden_layers"),
+        hidden=hidden,
         heads=heads,
         kv_heads=getattr(text, "num_key_value_heads", None) or heads,
-        head_dim=getattr(text, "head_dim", None) or values["hidden_size"] // heads,
-        intermediate=values["intermediate_size"],
-        vocabulary=values["vocab_size"],
+        head_dim=getattr(text, "head_dim", None) or hidden // heads,
+        intermediate=read("intermediate_size"),
+        vocabulary=read("vocab_size"),
         tied=bool(getattr(text, "tie_word_embeddings", False)),
         # Qwen2's configuration has no key for them.
         biased=bool(getattr(text, "attention_bias", getattr(text, "model_type", None) == "qwen2")),
+        has_head=has_head,
+        counted=counted,
     )
 
 
@@ -159,51 +165,30 @@ class Flops:
 
 
 def count_row_flops(shape: ModelShape, *, prompt: float, new: float, samples: int) -> Flops:
-    """Forward of a group in which every completion of `new` tokens stands behind a prompt of its own:
-    `samples * (prompt + new)` tokens, attention causal over each row."""
-    length = prompt + new
-    return Flops(
-        body=samples * (_count_linear(shape, length) + _count_attention(shape, length, length / 2)),
-        head=samples * _count_head(shape, new),
-    )
+    """Forward of a group in which every completion of `new` tokens stands behind a prompt of its own."""
+    one = count_group_flops(shape, prompt=prompt, new=new, samples=1)
+    return Flops(body=samples * one.body, head=samples * one.head)
 
 
-def count_group_flops(
-    shape: ModelShape, *, prompt: float, new: float, samples: int, is_masked: bool = False
-) -> Flops:
+def count_group_flops(shape: ModelShape, *, prompt: float, new: float, samples: int) -> Flops:
     """Forward of a group whose prompt is computed once: `prompt + samples * new` tokens.
 
     Prompt tokens attend causally, completion tokens to the whole prompt and causally to what their own
-    completion has before them. `is_masked` counts a completion's own square whole, which is what attention under
-    a mask computes; our kernels skip the half that is not seen.
+    completion has before them.
     """
-    own = new if is_masked else new / 2
-    attention = _count_attention(shape, prompt, prompt / 2) + samples * _count_attention(
-        shape, new, prompt + own
-    )
+    pairs = prompt * prompt / 2 + samples * new * (prompt + new / 2)
     return Flops(
-        body=_count_linear(shape, prompt + samples * new) + attention,
-        head=samples * _count_head(shape, new),
+        body=2 * shape.layer_parameters * (prompt + samples * new) + count_attention_flops(shape, pairs),
+        head=2 * shape.head_parameters * samples * new,
     )
 
 
-def compute_saving(
-    shape: ModelShape, *, prompt: float, new: float, samples: int, is_masked: bool = False
-) -> float:
+def count_attention_flops(shape: ModelShape, pairs: float) -> float:
+    """So many pairs of a query and a key in each layer: scores, and the weighted sum of the values."""
+    return 4 * shape.layers * shape.attention_width * pairs
+
+
+def compute_saving(shape: ModelShape, *, prompt: float, new: float, samples: int) -> float:
     """How many times the arithmetic of a shared prompt the same rows take with prompts of their own."""
     rows = count_row_flops(shape, prompt=prompt, new=new, samples=samples)
-    group = count_group_flops(shape, prompt=prompt, new=new, samples=samples, is_masked=is_masked)
-    return rows.total / group.total
-
-
-def _count_linear(shape: ModelShape, tokens: float) -> float:
-    return 2 * shape.layer_parameters * tokens
-
-
-def _count_head(shape: ModelShape, tokens: float) -> float:
-    return 2 * shape.head_parameters * tokens
-
-
-def _count_attention(shape: ModelShape, queries: float, keys: float) -> float:
-    """So many queries with so many keys each, on average: scores, and the weighted sum of the values."""
-    return 4 * shape.layers * shape.attention_width * queries * keys
+    return rows.total / count_group_flops(shape, prompt=prompt, new=new, samples=samples).total

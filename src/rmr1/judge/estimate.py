@@ -8,21 +8,20 @@ assumed, and the assumption is named beside the figure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from rmr1.faces import name_option
+from rmr1.forecast.memory import DEFAULT_TEXT_TOKENS
 from rmr1.judge.summary import list_failures
 from rmr1.records import NO_TEXT, PreferencePair
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import KeyCounter, number_items
 from rmr1.store.runs import JUDGMENTS_FILE, key_digest, read_judgments
 
-DEFAULT_TEXT_TOKENS = 800
-"""Length of a judgment's text where nothing is known of the judge."""
-CHARS_PER_TOKEN = 4
-"""Characters of a token in English text, with common tokenizers; code and other scripts have fewer."""
 BYTES_PER_TOKEN = 8
 """Stored for one token of a text: its characters, once as written and once as the trace read from it."""
 RECORD_BYTES = 400
@@ -46,12 +45,8 @@ class PromptSize:
     """"prompt_too_long" or "generation_failed": it will not be asked."""
 
 
-class PromptCounter(Protocol):
-    """Sizes a judge's prompts without the judge."""
-
-    def count(self, key: str, pair: PreferencePair) -> Iterable[PromptSize]:
-        """The prompts that a judge would make of a pair."""
-        ...
+PromptCounter = Callable[[str, PreferencePair], Iterable[PromptSize]]
+"""The sizes of the prompts that a judge would make of a pair, by its key, without the judge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +75,15 @@ def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
     """
     finished = KeyCounter()
     num_items = num_texts = completion_tokens = 0
-    for key, judgment in read_judgments(folder):
+    file = folder / JUDGMENTS_FILE
+    for key, judgment in read_judgments(folder) if file.exists() else ():
         if retry_failed and list_failures(judgment):
             continue
         finished.increment(key_digest(key))
         num_items += 1
-        for vote in judgment.votes:
-            if vote.generation.finish_reason not in NO_TEXT:
-                num_texts += 1
-                completion_tokens += vote.generation.completion_tokens
-    file = folder / JUDGMENTS_FILE
+        texts = [one.generation for one in judgment.votes if one.generation.finish_reason not in NO_TEXT]
+        num_texts += len(texts)
+        completion_tokens += sum(text.completion_tokens for text in texts)
     return StoredRun(
         folder=folder,
         finished=finished,
@@ -98,6 +92,19 @@ def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
         completion_tokens=completion_tokens,
         num_bytes=file.stat().st_size if file.exists() else 0,
     )
+
+
+def expect_tokens(
+    most: int, *, given: int | None = None, stored: float | None = None, where: str = "those stored"
+) -> tuple[float, str]:
+    """The length of a text, which `--expect-tokens` gives or stored ones tell, and the reason for it."""
+    if given is not None:
+        return min(given, most), f"as {name_option('expect_tokens')} says"
+    if stored:
+        return min(stored, most), f"the mean of {where}"
+    if most < DEFAULT_TEXT_TOKENS:
+        return most, "the limit of its tokens"
+    return DEFAULT_TEXT_TOKENS, f"a guess; {name_option('expect_tokens', 'N')} is another"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,12 +165,11 @@ class Work:
     @property
     def median_tokens(self) -> int | None:
         """The median of a prompt's tokens; the lower one of two in the middle."""
-        middle, seen = (self.lengths.total() + 1) // 2, 0
-        for tokens, count in sorted(self.lengths.items()):
-            seen += count
-            if seen >= middle:
-                return tokens
-        return None
+        middle = (self.lengths.total() + 1) // 2
+        seen = accumulate(count for _, count in sorted(self.lengths.items()))
+        return next(
+            (size for size, upto in zip(sorted(self.lengths), seen, strict=True) if upto >= middle), None
+        )
 
     @property
     def longest_tokens(self) -> int | None:
@@ -171,7 +177,18 @@ class Work:
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
-        has_tokens = bool(self.lengths)
+        tokens = {
+            "prompt_tokens": {
+                "total": self.prompt_tokens,
+                "over_limit": self.overlong_tokens,
+                "median": self.median_tokens,
+                "longest": self.longest_tokens,
+            },
+            "completion_tokens": {
+                "most": self.most_completion_tokens,
+                "expected": round(self.expected_completion_tokens),
+            },
+        }
         return {
             "items": self.items,
             "finished": self.finished,
@@ -180,20 +197,7 @@ class Work:
             "prompts_over_limit": self.overlong,
             "prompts_that_fail": self.failed,
             "prompts_with_less_room": self.short,
-            "prompt_tokens": {
-                "total": self.prompt_tokens,
-                "over_limit": self.overlong_tokens,
-                "median": self.median_tokens,
-                "longest": self.longest_tokens,
-            }
-            if has_tokens
-            else None,
-            "completion_tokens": {
-                "most": self.most_completion_tokens,
-                "expected": round(self.expected_completion_tokens),
-            }
-            if has_tokens
-            else None,
+            **(tokens if self.lengths else dict.fromkeys(tokens)),
         }
 
 
@@ -206,18 +210,13 @@ def measure_work(
     on_prompt: Callable[[PromptSize], None] | None = None,
 ) -> Work:
     """Count every prompt that is still to be asked into `work`, in the sequence of the run."""
-
-    def all_pairs() -> Iterator[PreferencePair]:
-        for pair in pairs:
-            work.items += 1
-            yield pair
-
-    for keys, pair in number_items(all_pairs()):
+    for keys, pair in number_items(pairs):
+        work.items += 1
         if stored is not None and any(key_digest(key) in stored.finished for key in keys):
             work.finished += 1
             continue
         work.stored_bytes += len(dumps(dump_record(pair))) + RECORD_BYTES
-        for size in counter.count(keys[0], pair):
+        for size in counter(keys[0], pair):
             work.add(size)
             if on_prompt is not None and size.problem is None:
                 on_prompt(size)

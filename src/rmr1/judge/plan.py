@@ -16,10 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from rmr1.engines import is_scorer, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
 from rmr1.engines.folders import find_folder
-from rmr1.engines.options import EngineKind as EngineKind
-from rmr1.engines.options import check_options, read_options
+from rmr1.engines.options import EngineKind, check_options, read_options
+from rmr1.errors import ConfigError
+from rmr1.forecast.batching import choose_batching
+from rmr1.forecast.machine import Machine
+from rmr1.forecast.memory import CHARS_PER_TOKEN, VLLM_CPU_CACHE, VLLM_MEMORY_SHARE
 from rmr1.forecast.prices import Price
-from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
+from rmr1.forecast.time import VLLM_ROWS, BatchForecast, FlowForecast
+from rmr1.judge.estimate import PromptCounter, PromptSize, ServerPace
 from rmr1.judge.generative import find_way
 from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
 from rmr1.judge.placement import render_prompts
@@ -32,11 +36,7 @@ from rmr1.prompts.families import FOUR_WAY
 from rmr1.records import Generation, JudgePrompt, PreferencePair
 
 if TYPE_CHECKING:
-    from rmr1.engines.hf.chat import Chat
     from rmr1.engines.hf.outline import ModelOutline
-    from rmr1.engines.hf.scorer import ConversationReader
-    from rmr1.forecast.batches import Forecast
-    from rmr1.forecast.speed import MachineSpeed
 
 Kind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
 """What computes: this machine by one of three engines, a server, or nothing (recorded and scripted texts)."""
@@ -53,8 +53,6 @@ class JudgePlan:
     """What `PairJudge.describe` says, as far as it is known: a stored run must agree with it."""
     outline: ModelOutline | None = None
     """The shape of a local model; None of others."""
-    speed: MachineSpeed | None = None
-    """The machine's speed, if the model is local."""
     pace: ServerPace | None = None
     """The pace of a server; None of a local model."""
     price: Price | None = None
@@ -66,29 +64,42 @@ class JudgePlan:
         """Most tokens of prompt and answer together; None where there is none or it is not known."""
         return None if self.outline is None else self.outline.max_model_len
 
-    def forecast(self, *, num_samples: int, expected_tokens: float) -> Forecast | None:
-        """What tells the time as prompts are added; None for judges that this machine does not compute."""
-        if self.outline is None or self.speed is None:
-            return None
-        from rmr1.forecast.batches import BatchForecast, FlowForecast, read_batching, read_flow, read_scoring
+    @property
+    def num_devices(self) -> int:
+        """Devices that hold the model together."""
+        return self.options.get("tensor_parallel_size") or 1
 
-        shape, device, options = self.outline.shape, self.outline.device, self.options
+    def forecast(self, *, num_samples: int, expected_tokens: float) -> BatchForecast | FlowForecast | None:
+        """What tells the time as prompts are added; None for judges that no machine of ours computes."""
+        if self.outline is None:
+            return None
+        decoder, options, count = self.outline.decoder, self.options, self.num_devices
+        machine, free = decoder.machine, self.outline.free_bytes
+        weights = decoder.weight_bytes * decoder.shape.parameters()
         if self.kind == "vllm":
+            room: float = VLLM_CPU_CACHE
+            if options["kv_cache_gb"] is not None:
+                room = options["kv_cache_gb"] * (1 << 30)
+            elif machine.kind == "cuda":
+                share = options["gpu_memory_utilization"] or VLLM_MEMORY_SHARE
+                room = max(1.0, count * share * machine.memory_bytes - weights)
             return FlowForecast(
-                shape=shape,
-                speed=_multiply(self.speed, options["tensor_parallel_size"]),
-                flow=read_flow(shape, device, options),
+                decoder=replace(decoder, machine=machine.join(count)),
                 num_samples=num_samples,
                 expected_tokens=expected_tokens,
+                cache_bytes=room,
+                max_rows=options["max_num_seqs"] or VLLM_ROWS,
             )
+        batching = choose_batching(
+            "scores" if self.kind == "scalar" else "writes",
+            is_gpu=machine.kind == "cuda",
+            batch_size=options["batch_size"],
+            max_batch_tokens=options["max_batch_tokens"],
+            free_bytes=None if free is None else free - weights,
+            cache_bytes_per_token=decoder.cache_bytes * decoder.shape.cache_width,
+        )
         return BatchForecast(
-            shape=shape,
-            speed=self.speed,
-            batching=read_scoring(device, options)
-            if self.kind == "scalar"
-            else read_batching(shape, device, options),
-            num_samples=num_samples,
-            expected_tokens=expected_tokens,
+            decoder=decoder, batching=batching, num_samples=num_samples, expected_tokens=expected_tokens
         )
 
 
@@ -98,8 +109,9 @@ def plan_judge(
     family: str | Path | PromptFamily | None = None,
     settings: JudgeSettings | None = None,
     options: Mapping[str, Any] | None = None,
+    machine: Machine | None = None,
 ) -> JudgePlan:
-    """The plan for what `load_judge` would load, with the same arguments.
+    """The plan for what `load_judge` would load, with the same arguments, on this machine or the one at hand.
 
     Raises:
         ConfigError: a setting is wrong. CheckpointError: there is no such model, or it cannot judge.
@@ -108,76 +120,74 @@ def plan_judge(
     name = resolve_model(model)
     if find_preset(model) is None and is_scorer(name, options):
         refuse_meaningless(model, family, settings)
-        return replace(_plan_scalar(name, options), name=model)
-    found = choose_family(model, family)
-    scheme = parse_model_name(name).scheme
-    if scheme in ("scripted", "replay"):
-        return _plan_recorded(model, found, settings, options)
-    if scheme == "openai":
-        return _plan_server(model, found, settings, options)
-    return replace(_plan_local(name, found, settings, options), name=model)
+        return replace(_plan_local(name, "scalar", None, settings, options, machine), name=model)
+    found, parsed = choose_family(model, family), parse_model_name(name)
+    if parsed.scheme in ("scripted", "replay", "openai"):
+        return _plan_remote(model, found, settings, options, is_server=parsed.scheme == "openai")
+    kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
+    return replace(_plan_local(parsed.rest, kind, found, settings, options, machine), name=model)
 
 
-def _plan_recorded(
-    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
+def _plan_remote(
+    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any], *, is_server: bool
 ) -> JudgePlan:
-    engine = load_engine(model, options)
-    room = settings.sampling.max_new_tokens
-    return JudgePlan(
-        name=model,
-        counter=_FamilyCounter(family, settings, lambda prompt: PromptSize(tokens=None, room=room)),
-        kind="recorded",
-        sections=_describe(family, settings, engine.fingerprint()),
-    )
-
-
-def _plan_server(
-    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
-) -> JudgePlan:
+    """A judge that a server or nobody computes."""
     engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
-    values = _fill_in("openai", options)
+    values = _fill_in("openai", options) if is_server else {}
     room = settings.sampling.max_new_tokens
 
     def size(prompt: JudgePrompt) -> PromptSize:
         characters = sum(len(message.text) for message in prompt.messages)
-        return PromptSize(tokens=math.ceil(characters / CHARS_PER_TOKEN), room=room)
+        return PromptSize(tokens=math.ceil(characters / CHARS_PER_TOKEN) if is_server else None, room=room)
 
+    pace = ("concurrency", "requests_per_minute", "tokens_per_minute")
     return JudgePlan(
         name=model,
-        counter=_FamilyCounter(family, settings, size),
-        kind="server",
+        counter=_count_prompts(family, settings, size),
+        kind="server" if is_server else "recorded",
         sections=_describe(family, settings, engine.fingerprint()),
-        pace=ServerPace(
-            concurrency=values["concurrency"],
-            requests_per_minute=values["requests_per_minute"],
-            tokens_per_minute=values["tokens_per_minute"],
-        ),
-        price=engine.price,
+        pace=ServerPace(**{name: values[name] for name in pace}) if is_server else None,
+        price=engine.price if is_server else None,
         options=values,
     )
 
 
 def _plan_local(
-    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
+    model: str,
+    kind: Kind,
+    family: PromptFamily | None,
+    settings: JudgeSettings,
+    options: Mapping[str, Any],
+    machine: Machine | None,
 ) -> JudgePlan:
-    parsed = parse_model_name(model)
-    kind: Literal["vllm", "transformers"] = "vllm" if parsed.scheme == "vllm" else "transformers"
-    name = parsed.rest
-    values = _fill_in(kind, options)
-    find_folder(name)
-    from rmr1.engines.hf.outline import read_outline
+    """A judge that this machine computes; without a family a scalar model."""
     from rmr1.engines.hf.reader import RequestReader
-    from rmr1.forecast.speed import measure_speed
+    from rmr1.engines.hf.scorer import ConversationReader
 
-    outline = read_outline(name, **values)
-    reader = RequestReader(
-        name=name,
-        tokenizer=outline.tokenizer,
-        num_embeddings=outline.num_embeddings,
-        max_model_len=outline.max_model_len,
-        end_tokens=(),
-        chat_template_kwargs=values["chat_template_kwargs"],
-    )
+    values, outline = _look(kind, model, options, machine)
+    shared: dict[str, Any] = {
+        "tokenizer": outline.tokenizer,
+        "num_embeddings": outline.num_embeddings,
+        "max_model_len": outline.max_model_len,
+        "chat_template_kwargs": values["chat_template_kwargs"],
+    }
+    if family is None:
+        scorer = ConversationReader(**shared)
+
+        def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+            for response in (pair.response_a, pair.response_b):
+                messages = (*pair.prompt, *response)
+                read = scorer.prepare(ScoreRequest(key=key, pair_id=pair.id, messages=messages))
+                if isinstance(read, Score):
+                    yield PromptSize(tokens=read.prompt_tokens, problem=read.problem)
+                else:
+                    yield PromptSize(tokens=len(read))
+
+        sections = {"model": _identify(kind, outline, values, scorer.chat), "settings": {"rule": RULE}}
+        return JudgePlan(
+            name=model, counter=count, kind=kind, sections=sections, outline=outline, options=values
+        )
+    reader = RequestReader(name=model, end_tokens=(), **shared)
 
     def size(prompt: JudgePrompt) -> PromptSize:
         read = reader.prepare(Request(key="", prompt=prompt), settings.sampling)
@@ -188,75 +198,56 @@ def _plan_local(
 
     return JudgePlan(
         name=model,
-        counter=_FamilyCounter(family, settings, size, reader.special_tokens()),
+        counter=_count_prompts(family, settings, size, reader.special_tokens()),
         kind=kind,
         sections=_describe(family, settings, _identify(kind, outline, values, reader.chat)),
         outline=outline,
-        speed=measure_speed(outline.device, outline.dtype),
         options=values,
     )
 
 
-def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
-    values = _fill_in("scalar", options)
+def _look(
+    kind: Kind, model: str, options: Mapping[str, Any], machine: Machine | None
+) -> tuple[dict[str, Any], ModelOutline]:
+    """All options of a local engine, refused as its constructor would refuse them, and the model's outline."""
+    engine: EngineKind = "vllm" if kind == "vllm" else "scalar" if kind == "scalar" else "transformers"
+    values = _fill_in(engine, options)
+    find_folder(model)
     from rmr1.engines.hf.outline import read_outline
-    from rmr1.engines.hf.scorer import ConversationReader
-    from rmr1.forecast.speed import measure_speed
 
-    outline = read_outline(model, kind="scores" if values["head"] is None else "adapted", **values)
-    reader = ConversationReader(
-        tokenizer=outline.tokenizer,
-        num_embeddings=outline.num_embeddings,
-        max_model_len=outline.max_model_len,
-        chat_template_kwargs=values["chat_template_kwargs"],
-    )
-    return JudgePlan(
-        name=model,
-        counter=_ScalarCounter(reader),
-        kind="scalar",
-        sections={"model": _identify("scalar", outline, values, reader.chat), "settings": {"rule": RULE}},
-        outline=outline,
-        speed=measure_speed(outline.device, outline.dtype),
-        options=values,
-    )
+    count = values.get("tensor_parallel_size") or 1
+    if machine is not None and count > machine.num_devices:
+        raise ConfigError(
+            f"tensor_parallel_size is {count}, and the machine has {machine.num_devices} device(s)"
+        )
+    does: Any = "writes" if kind != "scalar" else "scores" if values["head"] is None else "adapted"
+    return values, read_outline(model, kind=does, machine=machine, **values)
 
 
-@dataclass(frozen=True, slots=True)
-class _FamilyCounter:
-    """Renders what a judge of this family would be asked."""
-
-    family: PromptFamily
-    settings: JudgeSettings
-    size: Callable[[JudgePrompt], PromptSize]
-    own_tokens: tuple[str, ...] = ()
-    """The control tokens that the model's tokenizer names."""
-
-    def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
-        special_tokens = self.settings.all_control_tokens(self.own_tokens)
-        choice = load_family(FOUR_WAY) if pair.others and self.family.num_answers == 1 else None
-        kind, family = find_way(pair, self.family, choice)
-        for prompt in render_prompts(kind, pair, key, self.settings, family, special_tokens):
-            yield self.size(prompt)
+def _fill_in(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of an engine, those that are not said by its defaults; refused as the engine would refuse them."""
+    defaults = {name: option.default for name, option in read_options(kind).items()}
+    return {**defaults, **check_options(kind, options)}
 
 
-@dataclass(frozen=True, slots=True)
-class _ScalarCounter:
-    """Reads both conversations of a pair, as a scalar judge does."""
+def _count_prompts(
+    family: PromptFamily,
+    settings: JudgeSettings,
+    size: Callable[[JudgePrompt], PromptSize],
+    own_tokens: tuple[str, ...] = (),
+) -> PromptCounter:
+    """Renders what a judge of this family would be asked; `own_tokens` are the model's own control tokens."""
+    special_tokens = settings.all_control_tokens(own_tokens)
 
-    reader: ConversationReader
+    def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+        choice = load_family(FOUR_WAY) if pair.others and family.num_answers == 1 else None
+        kind, shown = find_way(pair, family, choice)
+        yield from map(size, render_prompts(kind, pair, key, settings, shown, special_tokens))
 
-    def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
-        for response in (pair.response_a, pair.response_b):
-            read = self.reader.prepare(
-                ScoreRequest(key=key, pair_id=pair.id, messages=(*pair.prompt, *response))
-            )
-            if isinstance(read, Score):
-                yield PromptSize(tokens=read.prompt_tokens, problem=read.problem)
-            else:
-                yield PromptSize(tokens=len(read))
+    return count
 
 
-def _identify(kind: Kind, outline: ModelOutline, options: Mapping[str, Any], chat: Chat) -> dict[str, Any]:
+def _identify(kind: Kind, outline: ModelOutline, options: Mapping[str, Any], chat: Any) -> dict[str, Any]:
     """The part of the engine's fingerprint that is known before the model is loaded."""
     return {
         "engine": kind,
@@ -269,18 +260,3 @@ def _identify(kind: Kind, outline: ModelOutline, options: Mapping[str, Any], cha
 
 def _describe(family: PromptFamily, settings: JudgeSettings, model: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": dict(model), "prompt": {"digest": family.digest}, "settings": settings.describe()}
-
-
-def _fill_in(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of an engine, those that are not said by its defaults; refused as the engine would refuse them."""
-    defaults = {name: option.default for name, option in read_options(kind).items()}
-    return {**defaults, **check_options(kind, options)}
-
-
-def _multiply(speed: MachineSpeed, count: int) -> MachineSpeed:
-    """The speed of several such devices together."""
-    return replace(
-        speed,
-        flops_per_second=count * speed.flops_per_second,
-        bytes_per_second=count * speed.bytes_per_second,
-    )

@@ -7,19 +7,16 @@ a model of some million parameters gets those that the bundled judge was trained
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from rmr1.data.read import read_pairs
-from rmr1.errors import CheckpointError, ConfigError, DataError
-from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
-from rmr1.models import is_bundled, resolve_model
+from rmr1.errors import ConfigError, DataError
+from rmr1.forecast.shape import ModelShape
+from rmr1.models import is_bundled
 from rmr1.records import Label
 
 SMALL = 100_000_000
@@ -89,28 +86,17 @@ def plan_own(
 
 
 def find_shape(base: str) -> ModelShape | None:
-    """The model's sizes; None where only the hub knows them.
+    """The model's sizes; None if only the hub knows them.
 
     Raises:
         CheckpointError: a folder holds no model.
     """
-    if base in PUBLISHED:
-        return PUBLISHED[base]
-    folder = Path(resolve_model(base))
-    if not folder.is_dir():
-        return None
-    try:
-        # The file states the sizes of the decoders that are known here; transformers takes seconds to import.
-        stated = json.loads((folder / "config.json").read_bytes())
-        with contextlib.suppress(ConfigError):
-            return read_shape(SimpleNamespace(**stated))
-        from transformers import AutoConfig
+    from rmr1.train import fit
 
-        return read_shape(AutoConfig.from_pretrained(folder))
+    try:
+        return fit.find_shape(base)
     except ConfigError:
         return None
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{base}: no model that can be read: {error}") from None
 
 
 def _name(base: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rmr1.curate.recipe import is_dataset
@@ -48,20 +48,3 @@ def measure_pairs(
         decided += pair.label in ("A", "B")
         num_bytes += len(dumps(pair_row(pair))) + 1
     return PairSizes(pairs=pairs, decided=decided, num_bytes=num_bytes)
-
-
-def measure_conversations(sources: Sequence[str]) -> tuple[int, int] | None:
-    """Rows and characters of what is fine-tuned on; None where any of it is on the hub.
-
-    Raises:
-        DataError: a row cannot be read.
-    """
-    if any(map(is_dataset, sources)):
-        return None
-    from rmr1.train.examples import read_conversations
-
-    rows = characters = 0
-    for messages, _, _ in read_conversations(sources, check_prompts=False):
-        rows += 1
-        characters += sum(len(message.text) for message in messages)
-    return rows, characters

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-CHUNK_LOGITS = 1 << 24
-"""Most logits held at a time: 64 MB in float32."""
+from rmr1.forecast.memory import CHUNK_LOGITS
 
 
 def sum_losses(

@@ -219,9 +219,9 @@ def test_the_same_model_is_asked_otherwise() -> None:
 
 def test_a_dry_run_counts_the_prompts() -> None:
     counter = plan_judge("scripted:hash", family="rating").counter
-    assert len(list(counter.count("k", pair("a", "b")))) == 2
-    assert len(list(counter.count("k", pair("a", "a")))) == 1
-    assert len(list(counter.count("k", pair("a", "b", "c", "d")))) == 1
+    assert len(list(counter("k", pair("a", "b")))) == 2
+    assert len(list(counter("k", pair("a", "a")))) == 1
+    assert len(list(counter("k", pair("a", "b", "c", "d")))) == 1
 
 
 def test_judgments_are_shown() -> None:

@@ -33,15 +33,13 @@ def make_pair(id: str, tokens: int) -> PreferencePair:
     )
 
 
-class LengthCounter:
+def count_lengths(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
     """One prompt, of as many tokens as the question has characters."""
-
-    def count(self, key: str, pair: PreferencePair) -> Iterator[PromptSize]:
-        tokens = len(pair.prompt[0].text)
-        if tokens > LIMIT:
-            yield PromptSize(tokens=tokens, problem="prompt_too_long")
-        else:
-            yield PromptSize(tokens=tokens, room=min(40, LIMIT - tokens))
+    tokens = len(pair.prompt[0].text)
+    if tokens > LIMIT:
+        yield PromptSize(tokens=tokens, problem="prompt_too_long")
+    else:
+        yield PromptSize(tokens=tokens, room=min(40, LIMIT - tokens))
 
 
 def make_work(**changes: float) -> Work:
@@ -51,7 +49,7 @@ def make_work(**changes: float) -> Work:
 def test_work_is_counted_prompt_by_prompt() -> None:
     pairs = [make_pair(str(tokens), tokens) for tokens in (10, 20, 60, 75, 90, 101)]
     asked: list[int | None] = []
-    work = measure_work(pairs, LengthCounter(), make_work(), on_prompt=lambda size: asked.append(size.tokens))
+    work = measure_work(pairs, count_lengths, make_work(), on_prompt=lambda size: asked.append(size.tokens))
     assert asked == [10, 20, 60, 75, 90]
     # 75 leaves 25 tokens and 90 leaves 10; the others leave 40 and are expected to use 30.
     assert work.describe() == {
@@ -71,14 +69,14 @@ def test_work_is_counted_prompt_by_prompt() -> None:
 
 
 def test_nothing_has_no_median() -> None:
-    work = measure_work([], LengthCounter(), make_work())
+    work = measure_work([], count_lengths, make_work())
     assert (work.median_tokens, work.longest_tokens, work.describe()["prompt_tokens"]) == (None, None, None)
     assert compute_server_seconds(work, ServerPace(concurrency=4)) == 0.0
 
 
 @pytest.mark.parametrize(("lengths", "median"), [((5,), 5), ((1, 9), 1), ((1, 9, 9), 9), ((3, 3, 8, 9), 3)])
 def test_the_median_is_a_length_that_occurs(lengths: tuple[int, ...], median: int) -> None:
-    work = measure_work([make_pair("p", length) for length in lengths], LengthCounter(), make_work())
+    work = measure_work([make_pair("p", length) for length in lengths], count_lengths, make_work())
     assert work.median_tokens == median
 
 
@@ -90,7 +88,7 @@ def test_finished_items_are_left_out_and_equal_ones_told_apart(tmp_path: Path) -
     assert stored.num_bytes == (tmp_path / "run" / "judgments.jsonl").stat().st_size
     judged = [judgment.completion_tokens for _, judgment in read_judgments(tmp_path / "run")]
     assert stored.completion_tokens == sum(judged) and stored.mean_tokens == sum(judged) / 2
-    work = measure_work([pair, pair, other, pair], LengthCounter(), make_work(), stored=stored)
+    work = measure_work([pair, pair, other, pair], count_lengths, make_work(), stored=stored)
     # The run holds the first two of three equal pairs.
     assert (work.items, work.finished, work.prompt_tokens) == (4, 2, 30)
 
@@ -116,7 +114,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_server_is_as_slow_as_its_narrowest_limit() -> None:
-    work = measure_work([make_pair(str(n), 50) for n in range(60)], LengthCounter(), make_work())
+    work = measure_work([make_pair(str(n), 50) for n in range(60)], count_lengths, make_work())
     # A text of 30 tokens takes 1 s and 30 / 50 s; 60 requests go 4 at a time.
     assert compute_server_seconds(work, ServerPace(concurrency=4)) == pytest.approx(1.6 * 60 / 4)
     assert compute_server_seconds(work, ServerPace(concurrency=1000)) == pytest.approx(1.6)

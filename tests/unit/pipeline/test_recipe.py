@@ -12,7 +12,7 @@ import pytest
 
 from rmr1.errors import CheckpointError, ConfigError, DataError
 from rmr1.forecast.machine import build_machine
-from rmr1.judge.estimate import CHARS_PER_TOKEN
+from rmr1.forecast.memory import CHARS_PER_TOKEN
 from rmr1.models import bundled_judge
 from rmr1.pipeline.check import require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
@@ -375,11 +375,28 @@ def test_forecast(pairs):
     assert by_name["grpo"].notes[-1].startswith("hours on 1 x ")
 
 
+def test_a_forecast_is_of_the_machine_that_is_named():
+    """No card holds all that a training of 7.6 billion weights needs; eight are faster, while there are rows for all."""
+    path = ROOT / "recipes" / "rm-r1-pipeline.toml"
+    pipeline = build_pipeline(tomllib.loads(path.read_text()), str(path))
+    one, many = (
+        {stage.name: stage for stage in forecast_pipeline(pipeline, machine=name)[0]}
+        for name in ("h200", "8xH200")
+    )
+    for name in ("sft", "grpo"):
+        assert one[name].notes[-1] == "hours on 1 x H200"
+        assert 4 < one[name].hours / many[name].hours < 8.1
+        assert "GB), and H200 has 141 GB; " in one[name].obstacle
+        assert "GB), and each H200 has 141 GB; " in many[name].obstacle
+    with pytest.raises(ConfigError, match="machine 'H1' is not known"):
+        forecast_pipeline(pipeline, machine="H1")
+
+
 def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
-    def see(device):
+    def find(name, device):
         return build_machine("a small GPU", memory_bytes=8 << 30)
 
-    monkeypatch.setattr("rmr1.pipeline.forecast.see_machine", see)
+    monkeypatch.setattr("rmr1.pipeline.forecast.find_machine", find)
     values = whole(pairs)
     values["sft"]["model"]["base"] = values["bench"]["baseline"] = "Qwen/Qwen2.5-7B-Instruct"
     values["sft"]["lora"] = {}
@@ -387,8 +404,9 @@ def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
     free = 20 << 30
     monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=free))
     by_name = {one.name: one for one in forecast_pipeline(build_pipeline(values, "p.toml"))[0]}
-    # 7.6 billion weights in 16 bits are 14.2 GiB, and what a row keeps comes on top; as a checkpoint they fit.
-    assert "GiB of memory, and a small GPU has 8.0 GiB; take a smaller base" in by_name["sft"].obstacle
+    # 7.6 billion weights in 32 bits, and adapters of them; as a checkpoint they fit.
+    assert "training adapters of 7.6B parameters needs about 31 GB" in by_name["sft"].obstacle
+    assert "a small GPU has 8.6 GB; take a smaller base or take bf16" in by_name["sft"].obstacle
     assert "of disk" not in by_name["sft"].obstacle
     del values["sft"]["lora"]
     found = forecast_pipeline(build_pipeline(values, "p.toml"), folder=tmp_path / "not" / "yet")[0]

@@ -23,12 +23,14 @@ from typing import Any, Literal
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.options import Device, Dtype, Positive
 from rmr1.errors import ConfigError
+from rmr1.forecast.batching import choose_batching, plan_batches
+from rmr1.forecast.shape import read_shape
 from rmr1.plugins import require
 from rmr1.records import Generation
 
 with require("running a model", "hf"):
     from rmr1.attention.proof.judging import judging_paths
-    from rmr1.devices import choose_device, free_memory, is_out_of_memory, of_device, release_memory
+    from rmr1.devices import choose_device, free_memory, is_out_of_memory, release_memory
     from rmr1.engines.hf.chat import Chat
     from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
     from rmr1.engines.hf.loading import blaming, choose_dtype, hash_text, load_checkpoint
@@ -40,14 +42,6 @@ with require("running a model", "hf"):
     )
 
 _LOGGER = logging.getLogger("rmr1.engines.hf.engine")
-
-_BATCH_SIZE = 64
-_PREFILL_TOKENS = {"cpu": 16_384, "gpu": 65_536}
-"""Most prompt tokens of a batch, padding included: what bounds the memory of the first pass."""
-_CPU_BATCH_TOKENS = 131_072
-_CACHE_SHARE = 0.6
-"""Share of the free GPU memory that the keys and values of a batch may take."""
-_WINDOW_BATCHES = 4
 
 
 class TransformersEngine:
@@ -134,13 +128,18 @@ class TransformersEngine:
             on_overlong=on_overlong,
             chat_template_kwargs=chat_template_kwargs,
         )
-        self._batch_size = batch_size or _BATCH_SIZE
         self.notes = judging_paths(self._model).notes
         """What the self-check of the model found, a line each."""
         for note in self.notes:
             _LOGGER.warning("%s: %s", model, note)
-        self._max_batch_tokens = max_batch_tokens or _choose_budget(self._model)
-        self._max_prefill = of_device(_PREFILL_TOKENS, where)
+        self._batching = choose_batching(
+            "writes",
+            is_gpu=where.type != "cpu",
+            batch_size=batch_size,
+            max_batch_tokens=max_batch_tokens,
+            free_bytes=free_memory(self._model.device),
+            cache_bytes_per_token=_count_cache_bytes(self._model),
+        )
 
     def fingerprint(self) -> dict[str, object]:
         """Model, weights, number format, context and chat template; not where it runs or how it batches."""
@@ -173,7 +172,7 @@ class TransformersEngine:
         """
         endings = Endings(self._reader.tokenizer, params)
         stream = iter(requests)
-        while window := list(islice(stream, self._batch_size * _WINDOW_BATCHES)):
+        while window := list(islice(stream, self._batching.window)):
             ready: list[Prepared] = []
             for request in window:
                 prepared = self._reader.prepare(request, params)
@@ -183,13 +182,8 @@ class TransformersEngine:
                     ready.append(prepared)
             # Longest first: what does not fit into memory shows at once.
             ready.sort(key=lambda prepared: len(prepared.tokens), reverse=True)
-            for batch in plan_batches(
-                [(len(prepared.tokens), prepared.max_new_tokens) for prepared in ready],
-                num_samples=params.num_samples,
-                batch_size=self._batch_size,
-                max_batch_tokens=self._max_batch_tokens,
-                max_prefill_tokens=self._max_prefill,
-            ):
+            sizes = [(len(prepared.tokens), prepared.max_new_tokens) for prepared in ready]
+            for batch in plan_batches(sizes, self._batching, num_samples=params.num_samples):
                 yield from self._run([ready[index] for index in batch], params, endings)
 
     def close(self) -> None:
@@ -290,47 +284,9 @@ class TransformersEngine:
         return [sum(values) for values in scores]
 
 
-def plan_batches(
-    sizes: Sequence[tuple[int, int]],
-    *,
-    num_samples: int,
-    batch_size: int,
-    max_batch_tokens: int,
-    max_prefill_tokens: int,
-) -> Iterator[list[int]]:
-    """Split prompts of `(prompt tokens, most new tokens)`, longest first, into batches of their indices.
-
-    A batch holds at most `batch_size` rows and `max_batch_tokens` tokens when every row is full, and
-    `max_prefill_tokens` tokens of prompts, all padded to the longest; but at least one prompt.
-    """
-    batch: list[int] = []
-    most_new = 0
-    for index, (prompt, new) in enumerate(sizes):
-        longest = sizes[batch[0]][0] if batch else prompt
-        count, new = len(batch) + 1, max(most_new, new)
-        rows = count * num_samples
-        if batch and (
-            rows > batch_size
-            or rows * (longest + new) > max_batch_tokens
-            or count * longest > max_prefill_tokens
-        ):
-            yield batch
-            batch, new = [], sizes[index][1]
-        batch.append(index)
-        most_new = new
-    if batch:
-        yield batch
-
-
-def _choose_budget(model: Any) -> int:
-    free = free_memory(model.device)
-    if free is None:
-        return _CPU_BATCH_TOKENS
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    bytes_per_token = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
-    return max(1, int(free * _CACHE_SHARE) // bytes_per_token)
+def _count_cache_bytes(model: Any) -> int:
+    """Of one token's keys and values."""
+    return read_shape(model.config, counted=(0, 0)).cache_width * model.dtype.itemsize
 
 
 def _count_embeddings(model: Any) -> int:

@@ -1,6 +1,6 @@
 """A local model without its weights: its tokenizer, limits and shape, for what is planned but not run.
 
-The shape comes from the model built on torch's "meta" device, where tensors have sizes and no content.
+Its parameters are counted in the model built on torch's "meta" device, whose tensors have sizes and no content.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmr1.errors import CheckpointError, ConfigError, reason_of
-from rmr1.forecast.speed import ModelShape
+from rmr1.forecast.machine import Machine, measure_machine
+from rmr1.forecast.shape import EXPERTS, ModelShape, read_shape
+from rmr1.forecast.time import Decoder
 from rmr1.plugins import require
 
 with require("looking at a model", "hf"):
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from rmr1.devices import choose_device
+    from rmr1.devices import choose_device, free_memory
     from rmr1.engines.hf.loading import (
         DTYPES,
         Description,
@@ -27,8 +29,6 @@ with require("looking at a model", "hf"):
         quiet,
     )
 
-_BITS_PER_BYTE = 8
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelOutline:
@@ -38,11 +38,14 @@ class ModelOutline:
     num_embeddings: int
     max_model_len: int | None
     """Most tokens of prompt and answer together; None where there is no limit."""
-    shape: ModelShape
     identity: dict[str, object]
     """The identity that the loaded model has (`rmr1.engines.hf.loading`)."""
     device: torch.device
     dtype: torch.dtype
+    decoder: Decoder
+    """The model on its machine."""
+    free_bytes: int | None
+    """Of the machine's GPU, that the model and its texts may take; None for the CPU."""
 
 
 def read_outline(
@@ -54,58 +57,55 @@ def read_outline(
     max_model_len: int | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    machine: Machine | None = None,
     **others: object,
 ) -> ModelOutline:
-    """Read configuration and tokenizer. The arguments are an engine's options; `others` are not needed.
+    """Read configuration and tokenizer. The arguments are an engine's options, of which `others` are not needed, and
+    the machine that it would run on; None measures the device at hand.
 
     Raises:
         ConfigError: an option is wrong.
         CheckpointError: there is no such model, or it is not one that can judge.
     """
-    where = choose_device(device)
+    where = choose_device(device) if machine is None else torch.device(machine.kind)
     chosen = choose_dtype(dtype, where)
     found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
     if max_model_len and found.context and max_model_len > found.context:
         raise ConfigError(f"max_model_len {max_model_len} is beyond the model's context of {found.context}")
     number = chosen if isinstance(chosen, torch.dtype) else _read_dtype(found.config)
-    model = _build_empty(name, found, kind, trust_remote_code)
+    model: Any = _build_empty(name, found, kind, trust_remote_code)
     return ModelOutline(
         tokenizer=found.tokenizer,
-        num_embeddings=_count_embeddings(model),
+        num_embeddings=int(model.get_input_embeddings().weight.shape[0]),
         max_model_len=max_model_len or found.context,
-        shape=measure_shape(model, number),
         identity=found.identity,
         device=where,
         dtype=number,
+        decoder=Decoder(
+            shape=measure_shape(model),
+            machine=measure_machine(where, number) if machine is None else machine,
+            weight_bytes=(_read_bits(model.config) or 8 * number.itemsize) / 8,
+            cache_bytes=number.itemsize,
+            is_fp32=number == torch.float32,
+        ),
+        free_bytes=free_memory(where) if machine is None else machine.memory_bytes,
     )
 
 
-def measure_shape(model: PreTrainedModel, dtype: torch.dtype) -> ModelShape:
+def measure_shape(model: PreTrainedModel) -> ModelShape:
     """The shape of a model, which may lie on the "meta" device."""
     config: Any = model.config.get_text_config()
-    share = _read_expert_share(config)
-    embedding: Any = model.get_input_embeddings().weight
-    output: Any = model.get_output_embeddings()
-    head = 0 if output is None else output.weight.numel()
-    own = {id(embedding), *(() if output is None else (id(output.weight),))}
+    used = getattr(config, "num_experts_per_tok", None)
+    counts = [count for name in EXPERTS if used and (count := getattr(config, name, None))]
+    share = min(1.0, used / counts[0]) if counts else 1.0
+    embedding, output = model.get_input_embeddings(), model.get_output_embeddings()
+    tables = {id(one.weight) for one in (embedding, output) if one is not None}
     total = body = 0
     for name, parameter in model.named_parameters():  # shared ones come once
         total += parameter.numel()
-        if id(parameter) not in own:
+        if id(parameter) not in tables and parameter.ndim > 1:
             body += int(parameter.numel() * (share if ".experts." in name else 1.0))
-    bits = _read_bits(model.config) or dtype.itemsize * _BITS_PER_BYTE
-    heads = getattr(config, "num_attention_heads", 1)
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    pairs = getattr(config, "num_key_value_heads", None) or heads
-    return ModelShape(
-        num_parameters=total,
-        body_parameters=body,
-        head_parameters=head,
-        num_layers=config.num_hidden_layers,
-        attention_size=heads * size,
-        weight_bytes=(body + head) * bits // _BITS_PER_BYTE,
-        cache_bytes_per_token=2 * config.num_hidden_layers * pairs * size * dtype.itemsize,
-    )
+    return read_shape(config, counted=(total, body), has_head=output is not None)
 
 
 def _build_empty(name: str, found: Description, kind: Purpose, trust_remote_code: bool) -> PreTrainedModel:
@@ -126,21 +126,8 @@ def _read_dtype(config: PreTrainedConfig) -> torch.dtype:
     return stored if isinstance(stored, torch.dtype) else DTYPES.get(str(stored), torch.float32)
 
 
-def _read_expert_share(config: Any) -> float:
-    """The part of a layer's experts that one token is sent to."""
-    for name in ("num_experts", "num_local_experts", "n_routed_experts"):
-        count, used = getattr(config, name, None), getattr(config, "num_experts_per_tok", None)
-        if count and used:
-            return min(1.0, used / count)
-    return 1.0
-
-
 def _read_bits(config: PreTrainedConfig) -> int | None:
     """Bits of a quantized weight; None where weights are not quantized, or it is not said."""
     settings = getattr(config, "quantization_config", None)
     bits = settings.get("bits") if isinstance(settings, dict) else getattr(settings, "bits", None)
     return bits if isinstance(bits, int) and bits > 0 else None
-
-
-def _count_embeddings(model: Any) -> int:
-    return int(model.get_input_embeddings().weight.shape[0])

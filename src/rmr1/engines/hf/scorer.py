@@ -29,6 +29,7 @@ from typing import Any, Literal
 from rmr1.engines.base import Score, ScoreRequest
 from rmr1.engines.options import Device, Dtype, Positive
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
+from rmr1.forecast.batching import choose_batching, plan_batches
 from rmr1.plugins import require
 
 with require("running a model", "hf"):
@@ -36,20 +37,15 @@ with require("running a model", "hf"):
 
     from rmr1.attention.decode import is_causal
     from rmr1.attention.proof.scoring import Scoring, prove_scoring
-    from rmr1.devices import choose_device, is_out_of_memory, of_device, release_memory
+    from rmr1.devices import choose_device, is_out_of_memory, release_memory
     from rmr1.engines.heads import load_head
     from rmr1.engines.hf.chat import Chat
-    from rmr1.engines.hf.engine import plan_batches
     from rmr1.engines.hf.loading import blaming, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.hf.reader import check_reading
     from rmr1.engines.hf.tokens import encode_text
 
 _LOGGER = logging.getLogger("rmr1.engines.hf.scorer")
 
-_BATCH_SIZE = {"cpu": 16, "gpu": 64}
-_BATCH_TOKENS = {"cpu": 16_384, "gpu": 65_536}
-_WINDOW_BATCHES = 4
-"""Even, so that both conversations of a pair are in one window."""
 _REMEMBERED = 65_536
 """Scores kept, the latest: some 15 MB."""
 
@@ -190,8 +186,12 @@ class ScalarModel:
         """What the self-check of the model found, a line each."""
         for note in self.notes:
             _LOGGER.warning("%s: %s", model, note)
-        self._batch_size = batch_size or of_device(_BATCH_SIZE, where)
-        self._max_batch_tokens = max_batch_tokens or of_device(_BATCH_TOKENS, where)
+        self._batching = choose_batching(
+            "scores",
+            is_gpu=where.type != "cpu",
+            batch_size=batch_size,
+            max_batch_tokens=max_batch_tokens,
+        )
 
     def fingerprint(self) -> dict[str, object]:
         """Model, weights, number format, context, chat template, head; not where it runs or how it batches."""
@@ -220,7 +220,7 @@ class ScalarModel:
             CheckpointError: the model's output is not one number for each conversation.
         """
         stream = iter(requests)
-        while window := list(islice(stream, self._batch_size * _WINDOW_BATCHES)):
+        while window := list(islice(stream, self._batching.window)):
             waiting: dict[tuple[int, ...], list[ScoreRequest]] = {}
             for request in window:
                 prepared = self._reader.prepare(request)
@@ -232,13 +232,7 @@ class ScalarModel:
                     waiting.setdefault(prepared, []).append(request)
             # Longest first: what does not fit into memory shows at once.
             rows = sorted(waiting, key=len, reverse=True)
-            for batch in plan_batches(
-                [(len(row), 0) for row in rows],
-                num_samples=1,
-                batch_size=self._batch_size,
-                max_batch_tokens=self._max_batch_tokens,
-                max_prefill_tokens=self._max_batch_tokens,
-            ):
+            for batch in plan_batches([(len(row), 0) for row in rows], self._batching):
                 for row, score in self._run([rows[index] for index in batch]):
                     if score.value is not None:
                         self._remember(row, score.value)

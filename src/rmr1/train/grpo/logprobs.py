@@ -20,7 +20,7 @@ from rmr1.attention.groups import Group, GroupLayout, GroupRow, build_group_row
 from rmr1.attention.proof.probe import Pairs, Probe, attention_of
 from rmr1.attention.proof.training import Layout, RowPaths, prove_rows, read_states
 from rmr1.attention.shared_prompt import NAME, shared_prompt_attention
-from rmr1.train.losses import CHUNK_LOGITS
+from rmr1.forecast.memory import CHUNK_LOGITS
 from rmr1.train.row import read_logits
 
 

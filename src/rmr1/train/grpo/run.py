@@ -18,10 +18,10 @@ from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import GenerationError
 from rmr1.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
+from rmr1.train.fit import check_fit
 from rmr1.train.folder import read_beginning
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.evaluate import evaluate, format_look
-from rmr1.train.grpo.fit import check_fit
 from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan

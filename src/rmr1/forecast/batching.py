@@ -1,0 +1,83 @@
+"""How engines that compute batch after batch form them: their limits, and which prompts go together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Rule = Literal["writes", "scores"]
+"""A model that writes texts, or a scalar model, which only reads."""
+
+BATCH_SIZE = {"writes": {"cpu": 64, "gpu": 64}, "scores": {"cpu": 16, "gpu": 64}}
+PREFILL_TOKENS = {"cpu": 16_384, "gpu": 65_536}
+"""Most prompt tokens of a batch, padding included: what bounds the memory of the first pass."""
+_CPU_BATCH_TOKENS = 131_072
+_CACHE_SHARE = 0.6
+"""Share of the free GPU memory that the keys and values of a batch may take."""
+_WINDOW_BATCHES = 4
+"""Even, so that both conversations of a pair are in one window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """The limits of a batch; one prompt may be beyond them."""
+
+    batch_size: int
+    """Most rows, a row being one sample of a prompt."""
+    max_batch_tokens: int
+    """When every row is full."""
+    max_prefill_tokens: int
+    """Of prompts."""
+
+    @property
+    def window(self) -> int:
+        """Requests that are read ahead and sorted."""
+        return self.batch_size * _WINDOW_BATCHES
+
+
+def choose_batching(
+    rule: Rule,
+    *,
+    is_gpu: bool,
+    batch_size: int | None = None,
+    max_batch_tokens: int | None = None,
+    free_bytes: float | None = None,
+    cache_bytes_per_token: float = 1,
+) -> Batching:
+    """The limits that were set, or else those of such a device; `free_bytes` of its memory, None on the CPU."""
+    where = "gpu" if is_gpu else "cpu"
+    tokens = max_batch_tokens or _CPU_BATCH_TOKENS
+    if rule == "scores":
+        tokens = max_batch_tokens or PREFILL_TOKENS[where]
+    elif max_batch_tokens is None and free_bytes is not None:
+        tokens = max(1, int(int(free_bytes * _CACHE_SHARE) // cache_bytes_per_token))
+    return Batching(
+        batch_size=batch_size or BATCH_SIZE[rule][where],
+        max_batch_tokens=tokens,
+        max_prefill_tokens=tokens if rule == "scores" else PREFILL_TOKENS[where],
+    )
+
+
+def plan_batches(
+    sizes: Sequence[tuple[int, int]], batching: Batching, *, num_samples: int = 1
+) -> Iterator[list[int]]:
+    """Split prompts of `(prompt tokens, most new tokens)`, longest first, into batches of their indices, all padded to
+    the longest."""
+    batch: list[int] = []
+    most_new = 0
+    for index, (prompt, new) in enumerate(sizes):
+        longest = sizes[batch[0]][0] if batch else prompt
+        count, new = len(batch) + 1, max(most_new, new)
+        rows = count * num_samples
+        if batch and (
+            rows > batching.batch_size
+            or rows * (longest + new) > batching.max_batch_tokens
+            or count * longest > batching.max_prefill_tokens
+        ):
+            yield batch
+            batch, new = [], sizes[index][1]
+        batch.append(index)
+        most_new = new
+    if batch:
+        yield batch
