@@ -75,6 +75,7 @@ def train_sft(case: Case, truth: Truth, *, packing: bool) -> Outcome:
     plan: Any = SimpleNamespace(
         recipe=recipe,
         base=SimpleNamespace(tokenizer=None, notes=(), context=512),
+        renderer=SimpleNamespace(end_token=None),
         counts=SimpleNamespace(largest_token=0),
         steps=1,
         warmup_steps=0,

@@ -78,7 +78,7 @@ class Training(ABC):
     def __init__(
         self, plan: Any, accelerator: Any, output: Path, folder: RunFolder | None, *, quiet: bool = False
     ):
-        """`plan` has a recipe, its base, `steps`, `warmup_steps` and held-out data; without a folder nothing is logged."""
+        """`plan` has a recipe, its base, `steps`, `warmup_steps` and held-out data; `folder` is the main process's."""
         self.plan = plan
         self.recipe: Any = plan.recipe
         self.accelerator = accelerator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rmr1.train.optim import Muon, build_optimizers, compute_rate, orthogonalize
+from rmr1.train.optim import Muon, Optimizers, build_optimizers, compute_rate, orthogonalize
 from tests.tiny_models import build_model
 
 
@@ -58,3 +58,25 @@ def test_which_parameters_go_where() -> None:
     rest = {id(one) for one in model.parameters()} - inner
     assert {id(one) for one in adamw.param_groups[0]["params"]} == rest
     assert muon.param_groups[0]["lr"] == 2.0 and adamw.param_groups[0]["weight_decay"] == 0.0
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_steps_on_cuda_are_fused_and_go_on_from_those_that_were_not() -> None:
+    def build(device: str) -> tuple[torch.nn.Module, Optimizers]:
+        model = torch.nn.Linear(8, 8).to(device)
+        settings = {"lr": 0.1, "muon_lr": 0.1, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
+        return model, build_optimizers(model, name="adamw", **settings)
+
+    (plain, slow), (model, fast) = build("cpu"), build("cuda")
+    for _ in range(2):
+        model.load_state_dict(plain.state_dict())
+        fast.load_state_dict(slow.state_dict())
+        assert all(group["fused"] for part in fast.parts for group in part.param_groups)
+        for one, other in zip(plain.parameters(), model.parameters(), strict=True):
+            one.grad = torch.ones_like(one)
+            other.grad = torch.ones_like(other)
+        slow.step(0.5)
+        fast.step(0.5)
+        for one, other in zip(plain.parameters(), model.parameters(), strict=True):
+            assert torch.allclose(one, other.cpu(), rtol=1e-5)

@@ -297,7 +297,8 @@ def adopt_trl_checkpoint(run: Path, plan: ScalarPlan) -> None:
     except Exception as error:  # torch raises anything over a damaged file
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(f"{folder}: the checkpoint cannot be read ({reason})") from None
-    text = (run / METRICS).read_text(encoding="utf-8")
+    logged = run / METRICS
+    text = logged.read_text(encoding="utf-8") if logged.exists() else ""
     lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
     done = [line for line in lines if "loss" in line and line["step"] <= step] or [{}]
     state = {
