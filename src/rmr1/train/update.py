@@ -103,7 +103,7 @@ class Updater:
         stays = f"{checkpoint} stays" if checkpoint else "there is no checkpoint yet"
         return TrainingError(
             f"{place}: {told}: the training has diverged and cannot go on; {before}; {stays}. Lower optim.lr, warm up for longer "
-            "(optim.warmup), clip (optim.clip), or compute in another model.precision, and train into another -o"
+            "(optim.warmup), clip (optim.clip), or compute in another model.precision, and train into another folder"
         )
 
 
