@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rmr1.errors import RMR1Error, RunError
+from rmr1.errors import RMR1Error, RunError, reason_of
 from rmr1.store.codec import loads
 
 PART = ".part-"
@@ -72,8 +72,8 @@ def writing(
     except RMR1Error:
         raise
     except told as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise kind(f"{path}: {what}{' ' * bool(what)}cannot be written ({reason}); {advice}") from None
+        line = f"{path}: {what}{' ' * bool(what)}cannot be written ({reason_of(error)}); {advice}"
+        raise kind(line) from None
 
 
 def write_text(path: Path, text: str) -> None:

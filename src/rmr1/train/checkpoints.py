@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rmr1.devices import find_gpu
-from rmr1.errors import CheckpointError
+from rmr1.errors import CheckpointError, reason_of
 from rmr1.store.kinds import CHECKPOINTS
 from rmr1.store.replace import remove, replacing, writing
 
@@ -138,9 +138,8 @@ def read_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Snap
             random=torch.load(folder / "random.pt", map_location="cpu", weights_only=True),
         )
     except Exception as error:  # torch raises anything over a damaged file
-        lines = str(error).splitlines() or [type(error).__name__]
         raise CheckpointError(
-            f"{folder}: the checkpoint cannot be read ({lines[0]}); delete it to go on from an older one"
+            f"{folder}: the checkpoint cannot be read ({reason_of(error)}); delete it to go on from an older one"
         ) from None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from rmr1.devices import check_device, find_gpu
-from rmr1.errors import ConfigError, RMR1Error
+from rmr1.errors import ConfigError, RMR1Error, reason_of
 from rmr1.plugins import require
 from rmr1.train.folder import LOGS
 from rmr1.train.recipe import ReportRecipe
@@ -50,7 +50,7 @@ def accelerated(
             ),
         )
     except ValueError as error:
-        raise ConfigError(f"report.report_to or model.precision: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"report.report_to or model.precision: {reason_of(error)}") from None
     try:
         yield accelerator
     finally:

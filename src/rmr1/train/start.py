@@ -11,7 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.hf.loading import describe_checkpoint, load_checkpoint, quiet
 from rmr1.engines.hf.lora import import_peft
-from rmr1.errors import CheckpointError, ConfigError
+from rmr1.errors import CheckpointError, ConfigError, reason_of
 from rmr1.train.numbers import find_broken
 from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe
 
@@ -151,5 +151,4 @@ def add_adapters(model: PreTrainedModel, recipe: LoraRecipe) -> Any:
         with quiet():
             return peft.get_peft_model(model, config)
     except ValueError as error:
-        lines = str(error).splitlines()
-        raise ConfigError(f"lora.target_modules: {lines[0]}") from None
+        raise ConfigError(f"lora.target_modules: {reason_of(error)}") from None

@@ -33,7 +33,7 @@ from rmr1.engines.vllm.core import (
     step_core,
     stop_core,
 )
-from rmr1.errors import CheckpointError, ConfigError, GenerationError, RMR1Error
+from rmr1.errors import CheckpointError, ConfigError, GenerationError, RMR1Error, reason_of
 from rmr1.forecast.memory import VLLM_CPU_CACHE
 from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import Task
@@ -187,9 +187,8 @@ class VllmSampler:
         except RMR1Error:
             raise
         except Exception as error:  # reloading runs code of every kind of layer
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise GenerationError(
-                f"vLLM does not take the trainer's weights: {reason}; set rollout.engine = 'transformers'"
+                f"vLLM does not take the trainer's weights: {reason_of(error)}; set rollout.engine = 'transformers'"
             ) from error
         if core.engine.reset_prefix_cache() is False:
             raise GenerationError("vLLM keeps what it cached under older weights: samples are still running")
@@ -233,7 +232,7 @@ class VllmSampler:
                 ),
             )
         except ValueError as error:
-            raise GenerationError(f"vLLM refuses a prompt: {str(error).splitlines()[0]}") from error
+            raise GenerationError(f"vLLM refuses a prompt: {reason_of(error)}") from error
         return key
 
     def _warm_up(self) -> None:

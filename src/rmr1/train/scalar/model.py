@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from rmr1.attention.proof.scoring import prove_scoring
 from rmr1.engines.hf.loading import quiet
-from rmr1.errors import CheckpointError, ConfigError
+from rmr1.errors import CheckpointError, ConfigError, reason_of
 from rmr1.train.optim import SCORE_HEAD
 from rmr1.train.scalar.pairs import PairStore
 from rmr1.train.scalar.plan import ScalarPlan
@@ -62,8 +62,8 @@ def _load_checkpoint(plan: ScalarPlan, dtype: torch.dtype) -> PreTrainedModel:
                 trust_remote_code=recipe.trust_remote_code,
             )
     except Exception as error:  # loading runs code of many libraries
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise CheckpointError(f"model {recipe.base!r} cannot become a scalar model: {reason}") from None
+        told = f"model {recipe.base!r} cannot become a scalar model: {reason_of(error)}"
+        raise CheckpointError(told) from None
     if missing := sorted(set(report["missing_keys"]) - {SCORE_HEAD}):
         raise CheckpointError(
             f"model {recipe.base!r} cannot become a scalar model: it lacks {len(missing)} weights of "

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from rmr1.engines.hf.chat import Chat
 from rmr1.engines.hf.loading import describe_checkpoint, is_scalar, quiet, read_architectures
 from rmr1.engines.hf.scorer import ConversationReader
-from rmr1.errors import CheckpointError, ConfigError
+from rmr1.errors import CheckpointError, ConfigError, reason_of
 from rmr1.prompts.families import load_family
 from rmr1.train.examples import draw_conversation, read_labelled
 from rmr1.train.folder import describe_training
@@ -146,8 +146,7 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"model.tokenizer {name!r} cannot be loaded: {reason}") from None
+        raise CheckpointError(f"model.tokenizer {name!r} cannot be loaded: {reason_of(error)}") from None
     if not tokenizer.chat_template:
         raise CheckpointError(f"model.tokenizer {name!r} has no chat template")
     return tokenizer

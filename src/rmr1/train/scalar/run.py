@@ -27,7 +27,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from rmr1.errors import CheckpointError, ConfigError, TrainingError
+from rmr1.errors import CheckpointError, ConfigError, TrainingError, reason_of
 from rmr1.store.kinds import CHECKPOINTS, FULL, METRICS, TRIES
 from rmr1.store.replace import write_text
 from rmr1.store.runs import SUMMARY_FILE as SUMMARY
@@ -295,8 +295,7 @@ def adopt_trl_checkpoint(run: Path, plan: ScalarPlan) -> None:
         weights = load_file(folder / "model.safetensors")
         optimizer = torch.load(folder / "optimizer.pt", map_location="cpu", weights_only=True)["parts"]
     except Exception as error:  # torch raises anything over a damaged file
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointError(f"{folder}: the checkpoint cannot be read ({reason})") from None
+        raise CheckpointError(f"{folder}: the checkpoint cannot be read ({reason_of(error)})") from None
     logged = run / METRICS
     text = logged.read_text(encoding="utf-8") if logged.exists() else ""
     lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
