@@ -79,7 +79,7 @@ def test_own_columns(tmp_path: Path, capsys: Capture) -> None:
         }
         for row in world_rows(2, 60)
     ]
-    path = write_rows(tmp_path / "own.jsonl", [row for row in rows if isinstance(row["q"], str)])
+    path = write_rows(tmp_path / "own.jsonl", [row for row in rows if len(row["q"]) == 1])
     assert main(["probe", "leak", str(path)]) == 2
     assert "no known form has the columns" in capsys.readouterr().err
     names = [f"--map={ours}" for ours in ("prompt=q", "response_a=one", "response_b=two", "label=right")]

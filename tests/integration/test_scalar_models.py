@@ -262,7 +262,8 @@ def test_the_checkpoint_says_what_judge_it_is(folder: Path, tmp_path: Path) -> N
     writer = save_model(tmp_path / "writer", build_model(), build_tokenizer())
     assert is_scorer(str(folder)) and not is_scorer(str(writer))
     assert not is_scorer(f"vllm:{folder}") and not is_scorer("scripted:longer")
-    assert not is_scorer(str(tmp_path / "nothing"))
+    with pytest.raises(CheckpointError, match="no such folder, and not a Hugging Face name"):
+        is_scorer(str(tmp_path / "nothing"))
     assert isinstance(load_judge(str(folder)), ScalarJudge)
     assert isinstance(load_judge(str(writer)), GenerativeJudge)
     with pytest.raises(CheckpointError, match="scores instead of writing"):

@@ -42,6 +42,8 @@ def read_recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
     values = read_recipe_file(arguments.recipe, arguments.set)
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
+    if arguments.machine is not None and isinstance(values.get("report"), dict):
+        del values["report"]  # trackers that are installed here say nothing of another machine
     return values
 
 

@@ -161,7 +161,10 @@ def expand_names(names: str | Sequence[str]) -> tuple[str, ...]:
     names = (names,) if isinstance(names, str) else names
     found: dict[str, str] = {}
     for file in (file for name in names for file in expand_pattern(name) or [name]):
-        found.setdefault(os.path.realpath(file), file)
+        with contextlib.suppress(ValueError):  # a name that no file can have, which its reader says
+            found.setdefault(os.path.realpath(file), file)
+            continue
+        found.setdefault(file, file)
     return tuple(found.values())
 
 

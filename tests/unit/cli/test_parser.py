@@ -60,7 +60,7 @@ def test_values_may_begin_with_a_dash() -> None:
         (["merge", "-o", "x", "-5", "--", "-b"], {"base": "-5", "adapter": "-b", "output": "x"}),
         (["merge", "a", "-o", "x", "b"], {"base": "a", "adapter": "b"}),
         (["show", "--", "-r"], {"run_folder": "-r"}),
-        (["probe", "leak", "--map", "a=b", "--", "-x"], {"data": "-x", "map": ["a=b"]}),
+        (["probe", "leak", "--map", "a=b", "--", "-x"], {"data": ["-x"], "map": ["a=b"]}),
         (["bench", "f", "--fail-under", "-3", "pairs"], {"benchmark": ["f", "pairs"], "fail_under": -3.0}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
