@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmr1.screen import one_line, print
+from rmr1.screen import print
 
 HELP = "build training data: filter, decontaminate, mix, balance, split"
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import read_recipe_file
-    from rmr1.cli.progress import PairProgress
+    from rmr1.console import PairProgress
     from rmr1.curate.recipe import build_recipe
     from rmr1.errors import ConfigError
 
@@ -62,12 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_result(folder: str, found: Mapping[str, Any]) -> None:
     from rmr1.curate.card import source_rows
+    from rmr1.report.tables import make_table, print_table
 
     counts = found["counts"]
     if found.get("was_finished"):
         print(f"{folder}: this curation is finished; its figures:")
     header = ["source", "read", "bad rows", "dropped", "kept", *counts["splits"]]
-    _print_table(header, source_rows(counts, "all"))
+    print_table(make_table(header, source_rows(counts, "all")))
     reasons: dict[str, int] = {}
     for one in counts["sources"].values():
         for reason, number in one["dropped"].items():
@@ -94,18 +95,14 @@ def _print_result(folder: str, found: Mapping[str, Any]) -> None:
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
-    rows = [
-        [
-            one["name"],
-            _known(one["read"]),
-            one["unreadable"],
-            _known(one["left"]),
-            _known(one["size"]),
-            _join(one["data"]),
-        ]
-        for one in plan["sources"]
-    ]
-    _print_table(["source", "read", "bad rows", "left", "taken", "data"], rows)
+    from rmr1.report.tables import make_table, print_table
+
+    rows = []
+    for one in plan["sources"]:
+        numbers = ["?" if one[key] is None else one[key] for key in ("read", "unreadable", "left", "size")]
+        rows.append([one["name"], *numbers, _join(one["data"])])
+    header = ["source", "read", "bad rows", "left", "taken", "data"]
+    print_table(make_table(header, rows, has_notes=True))
     if any(one["read"] is None for one in plan["sources"]):
         print("datasets of the hub are not read; what is left of them is what the recipe expects")
     if plan["not_looked_at"]:
@@ -124,22 +121,6 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         print(f"note: {note}")
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Columns as wide as they need to be, numbers to the right."""
-    cells = [
-        list(header),
-        *([f"{one:,}" if isinstance(one, int) else one_line(str(one)) for one in row] for row in rows),
-    ]
-    is_number = [all(isinstance(row[at], int) or row[at] == "?" for row in rows) for at in range(len(header))]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(header))]
-    for row in cells:
-        parts = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
-        ]
-        print("  ".join(parts).rstrip())
-
-
 def _print_list(title: str, items: Sequence[str]) -> None:
     """One list, broken between its items into lines of a terminal."""
     from textwrap import wrap
@@ -148,10 +129,6 @@ def _print_list(title: str, items: Sequence[str]) -> None:
     text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)
     for line in wrap(text, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
         print(line.replace("\xa0", " "))
-
-
-def _known(value: int | None) -> int | str:
-    return "?" if value is None else value
 
 
 def _join(paths: Sequence[str]) -> str:

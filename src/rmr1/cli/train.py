@@ -14,11 +14,11 @@ made is moved to DIR/replaced. The exit code is 1 where the trained model is sig
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli.options import add_label_argument
-from rmr1.screen import print
+from rmr1.screen import format_bytes, format_usd, print
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,6 +161,7 @@ def _say(line: str) -> None:
 def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
     from rmr1.cli.training import print_json
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
+    from rmr1.report.tables import make_table, print_table
 
     found, assumptions = forecast_pipeline(pipeline, folder=folder)
     totals = dict(iterate_totals(found))
@@ -169,7 +170,7 @@ def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
         print_json({"stages": [one.describe() for one in found], "total": totals, "assumptions": assumptions})
         return code
     rows = [_row(one.describe()) for one in found]
-    _print_table([*rows, _row({"name": "all", **totals})])
+    print_table(make_table(_HEADER, [*rows, _row({"name": "all", **totals})]))
     for one in found:
         for note in one.notes:
             print(f"{one.name}: {note}")
@@ -181,9 +182,6 @@ def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    from rmr1.cli.usage import format_usd
-    from rmr1.doctor import format_bytes
-
     def show(name: str, form: Any) -> str:
         value = one.get(name)
         return "-" if value is None else form(value)
@@ -202,15 +200,3 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _tokens(number: int) -> str:
     return f"{number / 1e6:,.1f}M" if number >= 1e5 else f"{number:,}"
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    table = [_HEADER, *rows]
-    widths = [max(len(row[index]) for row in table) for index in range(len(_HEADER))]
-    for row in table:
-        first, *rest = row
-        cells = [
-            first.ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
-        ]
-        print("  ".join(cells).rstrip())

@@ -18,7 +18,6 @@ from rmr1.curate.plan import CurationPlan, plan_curation
 from rmr1.distill.forecast import WRONG_SHARE
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
-from rmr1.doctor import format_bytes
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import Machine, see_machine
 from rmr1.forecast.prices import compute_cost
@@ -33,6 +32,7 @@ from rmr1.pipeline.sizes import PairSizes, measure_conversations, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.records import Label
+from rmr1.screen import format_bytes
 from rmr1.train.grpo.fit import count_numbers
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
 from rmr1.train.recipe import Recipe

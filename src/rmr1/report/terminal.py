@@ -10,11 +10,11 @@ import io
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from rmr1.console import Console
 from rmr1.records import Judgment, Messages, Vote
+from rmr1.report.tables import make_table
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes
 
@@ -70,7 +70,7 @@ def format_judgment(judgment: Judgment) -> str:
     page = io.StringIO()
     console = Console(file=page, color_system=None, force_terminal=False, force_jupyter=False)
     print_judgment(console, "", judgment)
-    return "\n".join(line.rstrip() for line in page.getvalue().rstrip().split("\n"))
+    return page.getvalue().rstrip()
 
 
 def verdict_line(judgment: Judgment) -> Text:
@@ -104,21 +104,14 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     if trace.thinking:
         parts.append(_section("Thinking", trace.thinking))
     if trace.rubric:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("Weight", justify="right", no_wrap=True)
-        table.add_column("Rubric")
-        for item in trace.rubric:
-            table.add_row(format_weight(item.weight), Text(inert(item.text)))
-        parts.append(table)
+        rows = [(format_weight(item.weight), Text(inert(item.text))) for item in trace.rubric]
+        parts.append(make_table(("Weight", "Rubric"), rows, texts=0, has_notes=True))
     if trace.justification:
         parts.append(_section("Why this rubric", trace.justification))
     if trace.solution:
         parts.append(_section("Own solution", trace.solution))
     if trace.quotes or trace.summaries:
-        evidence = Table(box=None, pad_edge=False, header_style="bold")
-        evidence.add_column("Of", no_wrap=True)
-        evidence.add_column("Evidence")
-        evidence.add_column("In the answer", no_wrap=True)
+        evidence = make_table(("Of", "Evidence", "In the answer"), texts=3)
         for quote, is_found in ground_quotes(judgment.pair, vote):
             evidence.add_row(
                 _side(quote.side, vote),

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from rmr1.attention.packed import pack, share_rows
+from rmr1.console import Display
 from rmr1.engines.hf.loading import blaming
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
 from rmr1.train.checkpoints import trained_weights
-from rmr1.train.display import Display
 from rmr1.train.evaluate import count_verdicts, sum_held_out
 from rmr1.train.examples import Position, take_batch
 from rmr1.train.export import export_model

@@ -8,7 +8,7 @@ rank; rows whose scoring is not stated stand in both fields and are marked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,16 @@ _LEAST, _MOST = -0.02, 1.02
 one that is always wrong below 0; a percentage is far above."""
 _TWO_SCORINGS = ("rm-bench", AVERAGE)
 _SLACK = 1e-9
+
+MARKS: Mapping[str, str] = {
+    "c": "marked as possibly contaminated by the authors of its table",
+    "d": "its parts do not give its overall",
+    "m": "the mean of its three figures, no average is printed",
+    "s": "quoted from another paper or a leaderboard, not rechecked",
+    "?": "which scoring was used is not stated",
+    "x": "scored another way, not ranked",
+}
+"""What has to be known about a published row, as letters that fit into a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +97,23 @@ class Standing:
         if self.apart:
             said.append(f"{len(self.apart)} scored another way stand apart, without a rank")
         return "; ".join(said) or None
+
+    @property
+    def rows(self) -> tuple[PublishedRow, ...]:
+        """The field, then the rows apart."""
+        return self.field + self.apart
+
+    def marks(self, row: PublishedRow) -> str:
+        """The letters of `MARKS` that apply to a row, in their order."""
+        applies = {
+            "c": row.is_contaminated,
+            "d": bool(row.deviant_groups),
+            "m": row.is_derived,
+            "s": row.source in ("secondary", "leaderboard"),
+            "?": row.scoring == "unstated",
+            "x": row in self.apart,
+        }
+        return "".join(mark for mark, is_on in applies.items() if is_on)
 
     def sentence(self) -> str:
         """One line: rank, neighbours, and how far the interval reaches."""
@@ -158,6 +185,14 @@ def place(
         field=_sort(field.values()),
         apart=_sort(row for model, row in apart.items() if model not in field),
     )
+
+
+def explain_rows(standings: Sequence[Standing]) -> tuple[dict[str, str], list[str]]:
+    """The marks of the rows with what they mean, and the sources of the figures."""
+    rows = [(one, row) for one in standings for row in one.rows]
+    used = {mark for one, row in rows for mark in one.marks(row)}
+    sources = list(dict.fromkeys(row.citation for _, row in rows))
+    return {mark: meaning for mark, meaning in MARKS.items() if mark in used}, sources
 
 
 def average_three(overalls: Mapping[str, float | None]) -> float | None:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from rmr1.attention.proof.judging import judging_paths
+from rmr1.console import Display
 from rmr1.engines.hf.loading import blaming
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import GenerationError, TrainingError
 from rmr1.rewards import Judged, Reward, compute_rewards, needs_both_orders
 from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
-from rmr1.train.display import Display
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder, read_beginning

@@ -23,13 +23,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from rmr1.console import Display
 from rmr1.devices import check_device
 from rmr1.errors import CheckpointError, ConfigError, TrainingError
 from rmr1.store.kinds import CHECKPOINTS, FULL, METRICS, TRIES
 from rmr1.store.replace import write_text
 from rmr1.store.runs import SUMMARY_FILE as SUMMARY
 from rmr1.train.checkpoints import restore_weights
-from rmr1.train.display import Display
 from rmr1.train.export import write_aside
 from rmr1.train.folder import open_folder, read_beginning
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan

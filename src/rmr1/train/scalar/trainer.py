@@ -27,11 +27,11 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from rmr1.attention.proof.scoring import prove_scoring
+from rmr1.console import Display
 from rmr1.devices import find_gpu
 from rmr1.engines.hf.loading import blaming, quiet
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.store.kinds import CHECKPOINTS, METRICS
-from rmr1.train.display import Display
 from rmr1.train.folder import RunFolder
 from rmr1.train.memory import peak_memory_gb
 from rmr1.train.numbers import check_finite, check_finite_weights, check_moving_share
