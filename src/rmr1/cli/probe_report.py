@@ -13,7 +13,7 @@ from rmr1.console import Console
 from rmr1.probe.bias import BiasReport
 from rmr1.probe.leak import FieldReport, LeakExample, LeakFinding, LeakReport
 from rmr1.report.tables import make_table, print_table
-from rmr1.screen import one_line
+from rmr1.screen import format_percent, one_line
 from rmr1.store.codec import dumps
 
 _EXCERPT = 100
@@ -84,7 +84,7 @@ def print_bias(report: BiasReport) -> None:
                 "position: A" if is_position else one.name,
                 *means,
                 one.differing,
-                _percent(one.share),
+                "" if one.share is None else f"{one.share:.1%}",
                 _interval(one.interval),
                 "" if is_position else f"{one.auc:.3f}",
                 f"{one.weight:+.2f}",
@@ -94,7 +94,7 @@ def print_bias(report: BiasReport) -> None:
     print_table(make_table(header, rows))
     if report.together_auc is not None:
         console.print(
-            f"all together, on prompts left out of the fit: {_percent(report.together_share)} of {report.pairs} pairs "
+            f"all together, on prompts left out of the fit: {format_percent(report.together_share, 1)}% of {report.pairs} pairs "
             f"({_interval(report.together_interval)}), AUC {report.together_auc:.3f}",
             soft_wrap=True,
         )
@@ -108,17 +108,11 @@ def print_bias(report: BiasReport) -> None:
 def _print_head(console: Console, report: LeakReport | BiasReport, more: str) -> None:
     forms = ", ".join(_forms(report.forms))
     console.print(f"{report.source}: {report.pairs} decided pairs ({forms}){more}", soft_wrap=True)
-    passed = [
-        f"{count} {what}"
-        for count, what in (
-            (report.ties, "ties"),
-            (report.unlabelled, "without a label"),
-            (report.unreadable, "rows that cannot be read"),
-        )
-        if count
-    ]
-    if passed:
-        console.print(f"passed over: {', '.join(passed)}")
+    passed = {"ties": report.ties, "without a label": report.unlabelled}
+    passed["rows that cannot be read"] = report.unreadable
+    if any(passed.values()):
+        told = ", ".join(f"{count} {what}" for what, count in passed.items() if count)
+        console.print(f"passed over: {told}")
     for problem in report.problems:
         console.print(f"  {problem}", soft_wrap=True, style="dim")
     if report.untaken:
@@ -164,10 +158,6 @@ def _p(value: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}%"
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli.options import add_label_argument
-from rmr1.screen import format_bytes, format_usd, print
+from rmr1.screen import format_bytes, format_count, format_usd, print
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,14 +189,10 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         one["name"],
         show("items", "{:,}".format),
-        show("prompt_tokens", _tokens),
-        show("completion_tokens", _tokens),
+        show("prompt_tokens", format_count),
+        show("completion_tokens", format_count),
         show("cost_usd", format_usd),
         show("disk_bytes", format_bytes),
         show("memory_bytes", format_bytes),
         show("hours", "{:.2g}".format),
     )
-
-
-def _tokens(number: int) -> str:
-    return f"{number / 1e6:,.1f}M" if number >= 1e5 else f"{number:,}"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rmr1.bench.published import TITLES, PublishedRow, Standing, explain_rows
+from rmr1.console import Console
 from rmr1.report.tables import MOST_LETTERS, WIDTH, Name, make_table
 from rmr1.screen import format_percent
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from rmr1.console import Console
 from rmr1.records import Judgment, Messages, Vote
-from rmr1.report.tables import make_table
+from rmr1.report.tables import Cell, make_table
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes
 
@@ -42,27 +42,23 @@ def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
         title.append(f"  {one_line(pair.subset)}", style="dim")
     title.append(f"  {one_line(key[:12])}", style="dim")
     console.rule(title, align="left")
-    console.print(Panel(_conversation(pair.prompt), title="Question", title_align="left", border_style="dim"))
+    print_panel(console, "Question", _conversation(pair.prompt))
     for side, response in zip("ABCD", pair.responses, strict=False):
-        marks = [
-            mark
-            for mark, is_on in (
-                ("preferred", pair.label == side),
-                ("chosen by the judge", judgment.winner == side),
-            )
-            if is_on
-        ]
+        marks = ["preferred"] * (pair.label == side) + ["chosen by the judge"] * (judgment.winner == side)
         name = f"Answer {side}" + (f" ({', '.join(marks)})" if marks else "")
-        style = "green" if pair.label == side else "dim"
-        console.print(
-            Panel(_conversation(response), title=Text(name), title_align="left", border_style=style)
-        )
+        print_panel(console, name, _conversation(response), style="green" if pair.label == side else "dim")
     if judgment.scores is not None:
         console.print(f"scores: A {judgment.scores[0]:.4f}, B {judgment.scores[1]:.4f}", highlight=False)
     for number, vote in enumerate(judgment.votes, start=1):
         _print_vote(console, judgment, vote, number)
     console.print(verdict_line(judgment))
     console.print()
+
+
+def print_panel(console: Console, title: str, body: RenderableType, *, style: str = "dim") -> None:
+    """Print a body in a frame with its title; a `str` is inert text of several lines."""
+    shown = Text(inert(body)) if isinstance(body, str) else body
+    console.print(Panel(shown, title=Text(one_line(title)), title_align="left", border_style=style))
 
 
 def format_judgment(judgment: Judgment) -> str:
@@ -111,18 +107,19 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     if trace.solution:
         parts.append(_section("Own solution", trace.solution))
     if trace.quotes or trace.summaries:
-        evidence = make_table(("Of", "Evidence", "In the answer"), texts=3)
-        for quote, is_found in ground_quotes(judgment.pair, vote):
-            evidence.add_row(
-                _side(quote.side, vote),
-                Text(f'"{inert(quote.text)}"'),
-                "yes" if is_found else Text("NOT FOUND", style="red"),
+        evidence: list[tuple[Cell, ...]] = [
+            (
+                _side(one.side, vote),
+                Text(f'"{inert(one.text)}"'),
+                "yes" if is_found else Text("NOT FOUND", "red"),
             )
-        for summary in trace.summaries:
-            evidence.add_row(
-                _side(summary.side, vote), Text(inert(summary.text)), Text("summary", style="dim")
-            )
-        parts.append(evidence)
+            for one, is_found in ground_quotes(judgment.pair, vote)
+        ]
+        summary = Text("summary", style="dim")
+        evidence += [(_side(one.side, vote), Text(inert(one.text)), summary) for one in trace.summaries]
+        table = make_table(("Of", "Evidence", "In the answer"), evidence, texts=3)
+        table.columns[0].no_wrap = table.columns[2].no_wrap = True
+        parts.append(table)
     if not parts and vote.generation.text.strip():
         parts.append(_section("The judge wrote", vote.generation.text))
     if vote.generation.error:
@@ -140,7 +137,7 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     elif first != "A":
         head += f" (it saw answer {first} first, as its A)"
     spaced = [one for part in parts for one in (part, Text())][:-1]
-    console.print(Panel(Group(*spaced), title=Text(one_line(head)), title_align="left", border_style="blue"))
+    print_panel(console, head, Group(*spaced), style="blue")
 
 
 def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
