@@ -162,10 +162,10 @@ def format_percent(share: float | None, digits: int = 2) -> str:
 
 
 def format_count(count: float) -> str:
-    """A number of tokens: `9999`, `31k`, `12.0M`."""
+    """A number of tokens: `9999`, `31k`, `1.2M`."""
     if count < 10_000:
         return f"{count:.0f}"
-    return f"{count / 1000:.0f}k" if count < 10_000_000 else f"{count / 1e6:,.1f}M"
+    return f"{count / 1000:.0f}k" if count < 999_500 else f"{count / 1e6:,.1f}M"
 
 
 def format_bytes(count: int) -> str:

@@ -96,12 +96,13 @@ def _print_result(folder: str, found: Mapping[str, Any]) -> None:
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
-    from rmr1.report.tables import make_table, print_table
+    from rmr1.report.tables import Name, make_table, print_table
 
     rows = []
     for one in plan["sources"]:
         numbers = ["?" if one[key] is None else one[key] for key in ("read", "unreadable", "left", "size")]
-        rows.append([one["name"], *numbers, _join(one["data"])])
+        more = f" and {len(one['data']) - 1} more" if len(one["data"]) > 1 else ""
+        rows.append([one["name"], *numbers, Name(one["data"][0] + more)])
     header = ["source", "read", "bad rows", "left", "taken", "data"]
     print_table(make_table(header, rows, has_notes=True))
     if any(one["read"] is None for one in plan["sources"]):
@@ -130,9 +131,3 @@ def _print_list(title: str, items: Sequence[str]) -> None:
     text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)
     for line in wrap(text, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
         print(line.replace("\xa0", " "))
-
-
-def _join(paths: Sequence[str]) -> str:
-    """The data's names, short enough for a line of a terminal."""
-    first = paths[0] if len(paths[0]) <= 48 else f"...{paths[0][-45:]}"
-    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"

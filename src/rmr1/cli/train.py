@@ -14,7 +14,7 @@ made is moved to DIR/replaced. The exit code is 1 where the trained model is sig
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli.options import add_label_argument
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
 HELP = "all stages, from raw preferences to a measured judge"
 
-_HEADER = ("stage", "items", "tokens read", "written", "cost", "disk", "memory", "hours")
+_COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "stage": ("name", str),
+    "items": ("items", "{:,}".format),
+    "tokens read": ("prompt_tokens", format_count),
+    "written": ("completion_tokens", format_count),
+    "cost": ("cost_usd", format_usd),
+    "disk": ("disk_bytes", format_bytes),
+    "memory": ("memory_bytes", format_bytes),
+    "hours": ("hours", "{:.2g}".format),
+}
+"""Of the table of --dry-run: header -> the figure of a stage and its form."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,7 +180,7 @@ def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
         print_json({"stages": [one.describe() for one in found], "total": totals, "assumptions": assumptions})
         return code
     rows = [_row(one.describe()) for one in found]
-    print_table(make_table(_HEADER, [*rows, _row({"name": "all", **totals})]))
+    print_table(make_table(list(_COLUMNS), [*rows, _row({"name": "all", **totals})]))
     for one in found:
         for note in one.notes:
             print(f"{one.name}: {note}")
@@ -181,18 +191,5 @@ def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:
     return code
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    def show(name: str, form: Any) -> str:
-        value = one.get(name)
-        return "-" if value is None else form(value)
-
-    return (
-        one["name"],
-        show("items", "{:,}".format),
-        show("prompt_tokens", format_count),
-        show("completion_tokens", format_count),
-        show("cost_usd", format_usd),
-        show("disk_bytes", format_bytes),
-        show("memory_bytes", format_bytes),
-        show("hours", "{:.2g}".format),
-    )
+def _row(one: Mapping[str, Any]) -> list[str]:
+    return ["-" if one.get(key) is None else form(one[key]) for key, form in _COLUMNS.values()]

@@ -50,8 +50,9 @@ def leaderboard_table(standing: Standing, name: str, parts: Mapping[str, float])
     # A name much wider than its figures stands in two lines.
     headers = [Text(one.replace(" ", "\n")) for one in names]
     table = make_table(headers, texts=3, has_notes=True, padding=(0, 1, 0, 0))
+    for number, column in enumerate(table.columns):
+        column.vertical, column.no_wrap = "bottom", number != 1
     table.columns[0].justify = "right"
-    table.columns[0].no_wrap = table.columns[2].no_wrap = table.columns[-1].no_wrap = True
     table.title, table.title_justify, table.title_style = f"{standing.title}, %", "left", "bold underline"
 
     def add(

@@ -35,14 +35,19 @@ def make_table(
     table = Table(box=None, pad_edge=False, header_style="bold", **options)
     for number, name in enumerate(header):
         is_text = number < texts or (has_notes and number == len(header) - 1)
-        table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text, vertical="bottom")
+        table.add_column(
+            name,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+            overflow="fold" if is_text else "ellipsis",
+        )
     for row in rows:
         table.add_row(*(f"{cell:,}" if isinstance(cell, int) else cell for cell in row))
     return table
 
 
 def print_table(table: Table) -> None:
-    """Print a table in the width of the terminal, 100 columns at least, and more if figures would be cut."""
+    """Print a table in the width of the terminal, 100 columns at least, and more if a figure or a word would be cut."""
     console = Console()
     least = console.measure(table, options=console.options.update(width=10_000)).minimum
     console.width = max(WIDTH, console.width, least)

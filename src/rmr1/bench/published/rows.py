@@ -38,7 +38,7 @@ TITLES: Mapping[str, str] = {
 
 _WEIGHTS = {("judgebench", "categories"): {"Knowledge": 154, "Reasoning": 98, "Math": 56, "Coding": 42}}
 """Pairs of JudgeBench's set of GPT-4o answers, of which its overall is a share; every other one is a mean of its parts."""
-_SLACK = 1e-9
+SLACK = 1e-9
 """Sums of doubles, and figures on the very edge of their rounding."""
 _NO_FIGURE = "-"
 _TABLE_KEYS = {"id", "benchmark", "source", "citation", "unit", "columns"}
@@ -98,7 +98,7 @@ class PublishedRow:
         found = []
         for group in self.parts:
             value, reach = self.follow(group)
-            if abs(self.overall.value - value) > reach + self.overall.rounding + _SLACK:
+            if abs(self.overall.value - value) > reach + self.overall.rounding + SLACK:
                 found.append(group)
         return tuple(found)
 

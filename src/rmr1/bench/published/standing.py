@@ -12,13 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.bench.published.rows import AVERAGE, THREE, TITLES, PublishedRow, load_rows
+from rmr1.bench.published.rows import AVERAGE, SLACK, THREE, TITLES, PublishedRow, load_rows
+from rmr1.screen import format_percent
 
 _LEAST, _MOST = -0.02, 1.02
 """RewardBench 2's Ties has a term beyond its shares, so that a judge that is always right can be above 1 and
 one that is always wrong below 0; a percentage is far above."""
 _TWO_SCORINGS = ("rm-bench", AVERAGE)
-_SLACK = 1e-9
 
 MARKS: Mapping[str, str] = {
     "c": "marked as possibly contaminated by the authors of its table",
@@ -86,12 +86,8 @@ class Standing:
         said = []
         if self.benchmark in _TWO_SCORINGS:
             which = "its RM-Bench " if self.benchmark == AVERAGE else ""
-            way = (
-                "as RM-R1's script does, style file 3 read twice"
-                if self.as_published
-                else "by the official rule"
-            )
-            said.append(f"{which}scored {way}")
+            faulty, official = "as RM-R1's script does, style file 3 read twice", "by the official rule"
+            said.append(f"{which}scored {faulty if self.as_published else official}")
         if unstated := sum(row.scoring == "unstated" for row in self.field):
             said.append(f"for {unstated} of {len(self.field)} published figures the scoring is not stated")
         if self.apart:
@@ -118,8 +114,8 @@ class Standing:
     def sentence(self) -> str:
         """One line: rank, neighbours, and how far the interval reaches."""
         if not self.field:
-            return f"{self.title}: {100 * self.value:.1f}, nothing comparable is published"
-        text = f"{self.title}: {100 * self.value:.1f}, rank {self.rank} of {self.total} ({len(self.field)} published)"
+            return f"{self.title}: {format_percent(self.value, 1)}, nothing comparable is published"
+        text = f"{self.title}: {format_percent(self.value, 1)}, rank {self.rank} of {self.total} ({len(self.field)} published)"
         if self.level:
             text += f", level with {self.level[0].model}"
             text += f" and {len(self.level) - 1} more" * (len(self.level) > 1)
@@ -150,7 +146,7 @@ class Standing:
     def _gap(self, row: PublishedRow) -> float:
         """Published minus own; 0 where the own figure rounds to the printed one."""
         gap = row.overall.value - self.value
-        return 0.0 if abs(gap) <= row.overall.rounding + _SLACK else gap
+        return 0.0 if abs(gap) <= row.overall.rounding + SLACK else gap
 
 
 def place(
@@ -197,8 +193,7 @@ def explain_rows(standings: Sequence[Standing]) -> tuple[dict[str, str], list[st
 
 def average_three(overalls: Mapping[str, float | None]) -> float | None:
     """RM-R1's average: the unweighted mean over RewardBench, RM-Bench and RMB; None unless all are complete."""
-    values = [overalls.get(name) for name in THREE]
-    known = [value for value in values if value is not None]
+    known = [value for name in THREE if (value := overalls.get(name)) is not None]
     return sum(known) / len(THREE) if len(known) == len(THREE) else None
 
 
