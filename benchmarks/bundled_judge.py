@@ -19,12 +19,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rmr1.bench.tasks.world import OVERALL, ROWS, WorldFigures, format_share, judge_items, measure
-from rmr1.cli.progress import Progress
+from rmr1.bench.tasks.world import OVERALL, ROWS, WorldFigures, judge_items, measure
+from rmr1.console import Progress
 from rmr1.judge import JudgeSettings, load_judge
 from rmr1.judge.identity import library_versions
 from rmr1.judge.load import default_settings
 from rmr1.models import JUDGE, SCALAR, resolve_model
+from rmr1.screen import format_percent
 from rmr1.world import sample_pairs
 
 SPLITS = ("test", "test_templates", "test_words")
@@ -73,15 +74,15 @@ def format_figures(found: Found, seed: int) -> str:
         for split in splits:
             judge, scalar = found[split]["judge"].rows[name], found[split]["scalar"].rows[name]
             cells.append(
-                f"{judge.pairs} | {format_share(judge.accuracy)} \\| {format_share(scalar.accuracy)}"
+                f"{judge.pairs} | {format_percent(judge.accuracy, 1)} \\| {format_percent(scalar.accuracy, 1)}"
             )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", "| of the judge | " + " | ".join(splits) + " |", "|---|" + "---:|" * len(splits)]
     for title, value in (
-        ("same verdict in both orders, % of pairs", lambda one: format_share(one.consistency)),
+        ("same verdict in both orders, % of pairs", lambda one: format_percent(one.consistency, 1)),
         ("no verdict, % of judgments", lambda one: _format_fine(one.unparsed_share)),
         ("quotations of three words or more", lambda one: f"{one.quotes:,}"),
-        ("of them found in the answer they name, %", lambda one: format_share(one.grounded_share)),
+        ("of them found in the answer they name, %", lambda one: format_percent(one.grounded_share, 1)),
         ("tokens of a judgment", lambda one: "-" if one.mean_tokens is None else f"{one.mean_tokens:.0f}"),
     ):
         lines.append(f"| {title} | " + " | ".join(value(found[split]["judge"]) for split in splits) + " |")
@@ -115,7 +116,7 @@ def format_goals(found: Found) -> str:
 
 def _goal(name: str, value: float | None, wanted: float) -> str:
     met = "met" if value is not None and value >= wanted else "NOT MET"
-    return f"goal {met}: {name} {format_share(value)}, at least {100 * wanted:g}"
+    return f"goal {met}: {name} {format_percent(value, 1)}, at least {100 * wanted:g}"
 
 
 def describe_training(judge: Path, scalar: Path) -> str:
@@ -152,7 +153,7 @@ def _read_training(folder: Path) -> dict[str, str]:
     facts["hours"] = f"{seconds / 3600:.2f}"
     if len(tries) > 1:
         facts["rates tried, held-out % right"] = ", ".join(
-            f"{one['lr']:g}: {format_share(one.get('held_out_accuracy'))}" for one in tries
+            f"{one['lr']:g}: {format_percent(one.get('held_out_accuracy'), 1)}" for one in tries
         )
     return facts
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmr1.doctor import Inspection, format_bytes
+from rmr1.doctor import Inspection
 from rmr1.engines import parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.models import resolve_model
 from rmr1.named import find_missing_model, find_missing_teacher
 from rmr1.nearest import find_nearest
+from rmr1.screen import format_bytes
 
 if TYPE_CHECKING:
     from rmr1.engines.hf.loading import Purpose

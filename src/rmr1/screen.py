@@ -1,4 +1,4 @@
-"""What goes to the terminal is made inert here.
+"""What people read on a terminal: foreign text made inert, and the forms of numbers.
 
 Everything that a run, a data file, a model or a server says is printed as inert text: control characters, marks
 that turn the direction of writing and characters that cannot be seen are spelled out, not sent. `print` does so for
@@ -150,3 +150,43 @@ def show_crash(kind: type[BaseException], error: BaseException, trace: Traceback
 
     with guarded():
         traceback.print_exception(kind, error, trace)
+
+
+def format_percent(share: float | None, digits: int = 2) -> str:
+    """A share in percent, without the sign; a dash for None.
+
+    >>> format_percent(0.98765, 1)
+    '98.8'
+    """
+    return "-" if share is None else f"{100 * share:.{digits}f}"
+
+
+def format_count(count: float) -> str:
+    """A number of tokens: `9999`, `31k`, `1.2M`."""
+    if count < 10_000:
+        return f"{count:.0f}"
+    return f"{count / 1000:.0f}k" if count < 999_500 else f"{count / 1e6:,.1f}M"
+
+
+def format_bytes(count: int) -> str:
+    """`3.4 MiB`, `14.2 GiB`."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 // 10 else f"{count / 2**20:.1f} MiB"
+
+
+def format_seconds(seconds: float) -> str:
+    """`45s`, `2m12s`, `3h05m`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def format_usd(cost: float) -> str:
+    """`12.30 USD`; small sums with more digits, so that they do not read as nothing.
+
+    >>> format_usd(0.00321)
+    '0.0032 USD'
+    """
+    return f"{cost:,.2f} USD" if cost >= 1 or cost == 0 else f"{cost:.2g} USD"

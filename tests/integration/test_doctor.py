@@ -11,7 +11,8 @@ from threading import Thread
 import pytest
 
 from rmr1.cli.main import main
-from rmr1.doctor import Inspection, format_bytes
+from rmr1.doctor import Inspection
+from rmr1.screen import format_bytes
 
 pytest.importorskip("torch")
 

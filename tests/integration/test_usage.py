@@ -9,8 +9,9 @@ import pytest
 
 from rmr1 import Judge
 from rmr1.cli.main import main
-from rmr1.cli.usage import format_usage, format_usd
+from rmr1.cli.usage import format_usage
 from rmr1.data.read import read_pairs
+from rmr1.screen import format_usd
 
 from .faulty_server import FaultyServer, good
 from .runs import write_pairs

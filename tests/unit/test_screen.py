@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from rmr1.cli.progress import Progress
-from rmr1.console import Console, cut, fit
+from rmr1.console import Console, Progress, cut, fit
 from rmr1.screen import guarded, inert, markdown_text, one_line, print
 
 HOSTILE = (

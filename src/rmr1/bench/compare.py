@@ -35,6 +35,7 @@ from rmr1.bench.outcomes import (
 from rmr1.bench.run import read_finished
 from rmr1.bench.shared_items import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
 from rmr1.errors import ConfigError, DataError
+from rmr1.screen import format_percent
 from rmr1.stats import McNemarTest, clustered_mcnemar_test, mcnemar_test
 from rmr1.store.rulings import Ruling, read_rulings, ruling_of
 from rmr1.store.runs import RUN_FILE
@@ -383,8 +384,8 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
         (
             one.group,
             one.name,
-            _percent(one.new),
-            _percent(one.old),
+            format_percent(one.new),
+            format_percent(one.old),
             "-" if one.difference is None else f"{100 * one.difference:+.2f}",
             "" if one.interval is None else f"{100 * one.interval[0]:+.1f}..{100 * one.interval[1]:+.1f}",
             "" if one.p is None else format_p(one.p) + ("" if one.test else "*"),
@@ -427,10 +428,6 @@ def comparison_remarks(comparison: Comparison) -> list[str]:
         lines.append("p*: swap test (the judges' results exchanged prompt by prompt at random)")
     lines += comparison.notes
     return lines
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def format_difference(one: Difference) -> str:

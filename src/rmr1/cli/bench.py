@@ -328,8 +328,8 @@ def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scor
     )
     from rmr1.cli.bench_jobs import refuse_reading, require_data, require_folder
     from rmr1.cli.config import build_config
-    from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge, refuse_foreign, tell_resumed
+    from rmr1.console import Progress
 
     config = build_config(arguments)
     refuse_reading(config.data, jobs)
@@ -421,8 +421,8 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
                 print(f"read them: rmr1 show {job.folder}")
         if arguments.leaderboard:
             from rmr1.console import Console
-            from rmr1.report.benchmarks import WIDTH
             from rmr1.report.leaderboard import print_leaderboard
+            from rmr1.report.tables import WIDTH
 
             console = Console(width=max(WIDTH, Console().width))
             if not collected.standings:

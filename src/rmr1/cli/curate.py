@@ -12,10 +12,11 @@ scalar read the splits.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmr1.screen import one_line, print
+from rmr1.screen import format_bytes, print
 
 HELP = "build training data: filter, decontaminate, mix, balance, split"
 
@@ -35,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import read_recipe_file
-    from rmr1.cli.progress import PairProgress
+    from rmr1.cli.training import print_json
+    from rmr1.console import PairProgress
     from rmr1.curate.recipe import build_recipe
     from rmr1.errors import ConfigError
 
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             found = run_curation(recipe, arguments.output, report=progress.report)
     if arguments.json:
-        _print_json(found if arguments.dry_run else found["counts"])
+        print_json(found if arguments.dry_run else found["counts"])
     elif arguments.dry_run:
         _print_plan(found)
     else:
@@ -62,21 +64,21 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_result(folder: str, found: Mapping[str, Any]) -> None:
     from rmr1.curate.card import source_rows
+    from rmr1.report.tables import make_table, print_table
 
     counts = found["counts"]
     if found.get("was_finished"):
         print(f"{folder}: this curation is finished; its figures:")
     header = ["source", "read", "bad rows", "dropped", "kept", *counts["splits"]]
-    _print_table(header, source_rows(counts, "all"))
-    reasons: dict[str, int] = {}
+    print_table(make_table(header, source_rows(counts, "all")))
+    reasons: Counter[str] = Counter()
     for one in counts["sources"].values():
-        for reason, number in one["dropped"].items():
-            reasons[reason] = reasons.get(reason, 0) + number
-    if reasons:
-        _print_list("gone", [f"{name} {number:,}" for name, number in _by_size(reasons)])
+        reasons.update(one["dropped"])
+    if ordered := sorted(reasons.items(), key=lambda one: (-one[1], one[0])):
+        _print_list("gone", [f"{name} {number:,}" for name, number in ordered])
     for name, one in counts["sources"].items():
         for row in one.get("first_bad_rows", ()):
-            print(f"bad row of {name}: {_one_line(row)}")
+            print(f"bad row of {name}: {' '.join(row.split())}")
     overlaps = [
         f"{name} {one['removed']['prompts']:,} prompts ({one['removed']['pairs']:,} pairs)"
         for name, one in counts["benchmarks"].items()
@@ -94,18 +96,15 @@ def _print_result(folder: str, found: Mapping[str, Any]) -> None:
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
-    rows = [
-        [
-            one["name"],
-            _known(one["read"]),
-            one["unreadable"],
-            _known(one["left"]),
-            _known(one["size"]),
-            _join(one["data"]),
-        ]
-        for one in plan["sources"]
-    ]
-    _print_table(["source", "read", "bad rows", "left", "taken", "data"], rows)
+    from rmr1.report.tables import Name, make_table, print_table
+
+    rows = []
+    for one in plan["sources"]:
+        numbers = ["?" if one[key] is None else one[key] for key in ("read", "unreadable", "left", "size")]
+        more = f" and {len(one['data']) - 1} more" if len(one["data"]) > 1 else ""
+        rows.append([one["name"], *numbers, Name(one["data"][0] + more)])
+    header = ["source", "read", "bad rows", "left", "taken", "data"]
+    print_table(make_table(header, rows, has_notes=True))
     if any(one["read"] is None for one in plan["sources"]):
         print("datasets of the hub are not read; what is left of them is what the recipe expects")
     if plan["not_looked_at"]:
@@ -115,29 +114,13 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
     if plan["benchmarks"]:
         print(f"compared with: {', '.join(plan['benchmarks'])}")
     if plan["output_bytes"] is not None:
-        print(f"disk: about {plan['output_bytes'] / 1e6:,.1f} MB, twice that while it is written")
+        print(f"disk: about {format_bytes(plan['output_bytes'])}, twice that while it is written")
     if plan["memory_bytes"] is not None:
-        print(f"memory: about {plan['memory_bytes'] / 1e6:,.0f} MB beside the libraries")
+        print(f"memory: about {format_bytes(plan['memory_bytes'])} beside the libraries")
     for library in plan["missing_libraries"]:
         print(f"not installed: {library}; pip install 'rmr1[data]' (datasets: 'rmr1[datasets]')")
     for note in plan["notes"]:
         print(f"note: {note}")
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Columns as wide as they need to be, numbers to the right."""
-    cells = [
-        list(header),
-        *([f"{one:,}" if isinstance(one, int) else one_line(str(one)) for one in row] for row in rows),
-    ]
-    is_number = [all(isinstance(row[at], int) or row[at] == "?" for row in rows) for at in range(len(header))]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(header))]
-    for row in cells:
-        parts = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, is_number, strict=True)
-        ]
-        print("  ".join(parts).rstrip())
 
 
 def _print_list(title: str, items: Sequence[str]) -> None:
@@ -148,27 +131,3 @@ def _print_list(title: str, items: Sequence[str]) -> None:
     text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)
     for line in wrap(text, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
         print(line.replace("\xa0", " "))
-
-
-def _known(value: int | None) -> int | str:
-    return "?" if value is None else value
-
-
-def _join(paths: Sequence[str]) -> str:
-    """The data's names, short enough for a line of a terminal."""
-    first = paths[0] if len(paths[0]) <= 48 else f"...{paths[0][-45:]}"
-    return first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
-
-
-def _by_size(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _print_json(values: Mapping[str, Any]) -> None:
-    import json
-
-    print(json.dumps(values))

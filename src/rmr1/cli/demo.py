@@ -13,7 +13,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from rmr1.screen import print, print_text
+from rmr1.screen import format_percent, print, print_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,7 +103,7 @@ def _judge_all(
     judge: PairJudge, items: list[WorldItem], folder: Path, *, quiet: bool
 ) -> list[tuple[WorldItem, Judgment]]:
     from rmr1.bench.tasks.world import judge_items
-    from rmr1.cli.progress import Progress
+    from rmr1.console import Progress
 
     with Progress(len(items), label=f"{judge.name}: judged", quiet=quiet) as progress:
         return list(judge_items(judge, items, folder=folder, on_judgment=progress.update))
@@ -126,19 +126,19 @@ def _print_first(console: Console, family: str, judged: list[tuple[WorldItem, Ju
 
 
 def _print_table(console: Console, judge: WorldFigures, scalar: WorldFigures) -> None:
-    from rich.table import Table
+    from rmr1.bench.tasks.world import FAMILY_ROWS, OVERALL, STYLE_ROWS
+    from rmr1.report.tables import make_table
 
-    from rmr1.bench.tasks.world import FAMILY_ROWS, OVERALL, STYLE_ROWS, format_share
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("right, in %")
-    for column in ("pairs", "judge", "scalar model"):
-        table.add_column(column, justify="right", no_wrap=True)
+    table = make_table(("right, in %", "pairs", "judge", "scalar model"))
     for name in (OVERALL, *FAMILY_ROWS, *STYLE_ROWS):
         row, other = judge.rows[name], scalar.rows[name]
-        table.add_row(name, str(row.pairs), format_share(row.accuracy), format_share(other.accuracy))
-    table.add_row("same verdict in both orders", str(judge.both_orders), format_share(judge.consistency), "")
-    table.add_row("no verdict", "", format_share(judge.unparsed_share), "")
+        table.add_row(
+            name, str(row.pairs), format_percent(row.accuracy, 1), format_percent(other.accuracy, 1)
+        )
+    table.add_row(
+        "same verdict in both orders", str(judge.both_orders), format_percent(judge.consistency, 1), ""
+    )
+    table.add_row("no verdict", "", format_percent(judge.unparsed_share, 1), "")
     console.print(table)
     print("hard style: only the worse answer is dressed up; easy style: only the better one")
 

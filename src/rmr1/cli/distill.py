@@ -23,7 +23,7 @@ from rmr1.cli.options import add_machine_argument
 from rmr1.screen import print
 
 if TYPE_CHECKING:
-    from rmr1.cli.progress import Progress
+    from rmr1.console import Progress
     from rmr1.distill.budget import Budget
     from rmr1.distill.recipe import DistillRecipe
 
@@ -113,7 +113,7 @@ def _run(arguments: argparse.Namespace) -> int:
     folder = _require_output(arguments)
 
     def watch(number: int, total: int, done: int) -> Progress:
-        from rmr1.cli.progress import Progress
+        from rmr1.console import Progress
 
         return Progress(total, done=done, label=f"pass {number}", quiet=arguments.quiet)
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from rmr1.screen import print
+from rmr1.screen import format_bytes, print
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rmr1.checkup import Checkup
     from rmr1.doctor import Inspection
 
@@ -52,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_machine(machine: Inspection) -> None:
-    from rmr1.doctor import ENGINES, LIBRARIES, format_bytes
+    from rmr1.doctor import ENGINES, LIBRARIES
 
     memory = "unknown" if machine.memory_bytes is None else format_bytes(machine.memory_bytes)
     print(f"Python   {machine.python}, {machine.system}")
@@ -66,20 +68,22 @@ def _print_machine(machine: Inspection) -> None:
     if not machine.gpus:
         print("GPU      none that torch can use")
     print("\nLibraries")
-    for name, version in machine.libraries.items():
-        advice = f"missing: pip install 'rmr1[{LIBRARIES[name]}]'"
-        print(f"  {name:<14} {version or advice}")
+    advice = {name: f"missing: pip install 'rmr1[{LIBRARIES[name]}]'" for name in machine.libraries}
+    _print_fields({name: version or advice[name] for name, version in machine.libraries.items()})
     print("\nEngines")
-    for engine in ENGINES:
-        missing = ", ".join(machine.missing_for(engine))
-        print(f"  {engine:<14} {f'cannot run: {missing} missing' if missing else 'can run'}")
-    for engine in ("replay", "scripted"):
-        print(f"  {engine:<14} can run")
+    missing = {engine: ", ".join(machine.missing_for(engine)) for engine in ENGINES}
+    missing |= {"replay": "", "scripted": ""}
+    _print_fields({name: f"cannot run: {one} missing" if one else "can run" for name, one in missing.items()})
+
+
+def _print_fields(fields: Mapping[str, str | None]) -> None:
+    for name, text in fields.items():
+        if text is not None:
+            print(f"  {name:<14} {text}")
 
 
 def _print_model(found: Checkup, machine: Inspection) -> None:
     from rmr1.checkup import MARGIN, find_room
-    from rmr1.doctor import format_bytes
 
     size = "" if found.num_parameters is None else f", {found.num_parameters / 1e6:,.1f}M parameters"
     print(f"\nModel {found.name}" + (f": {found.architecture}{size}" if found.architecture else ""))
@@ -105,9 +109,7 @@ def _print_model(found: Checkup, machine: Inspection) -> None:
                 verdict = "fits" if MARGIN * count <= room else "does NOT fit"
                 weights += f": {verdict} {place}, without its cache"
             rows[dtype] = weights
-    for name, text in rows.items():
-        if text is not None:
-            print(f"  {name:<14} {text}")
+    _print_fields(rows)
     for note in found.notes:
         print(f"note: {' '.join(note.split())}")
     for fault in found.faults:

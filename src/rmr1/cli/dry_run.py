@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.cli.config import JudgeConfig
-from rmr1.cli.usage import format_rough, format_usd
-from rmr1.doctor import format_bytes
+from rmr1.cli.usage import format_rough
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import parse_machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN, MEMORY_SHARE, format_gb
@@ -33,7 +32,7 @@ from rmr1.judge.estimate import (
 from rmr1.judge.plan import JudgePlan, plan_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
-from rmr1.screen import print
+from rmr1.screen import format_bytes, format_usd, print
 from rmr1.store.identity import refuse_differences
 from rmr1.store.runs import (
     JUDGMENTS_FILE,

@@ -163,9 +163,9 @@ def _run_to_folder(
 ) -> int:
     from contextlib import closing
 
-    from rmr1.cli.progress import Progress
     from rmr1.cli.session import open_judge, tell_resumed
     from rmr1.cli.stored import describe_command
+    from rmr1.console import Progress
     from rmr1.judge.identity import describe_run
     from rmr1.judge.summary import is_unanswered, summarize_run
     from rmr1.store.runs import open_run

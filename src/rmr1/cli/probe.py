@@ -82,8 +82,8 @@ def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
 
     from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import leak_lines, print_json, print_leak
-    from rmr1.cli.progress import PairProgress
     from rmr1.cli.sources import list_sources
+    from rmr1.console import PairProgress
     from rmr1.probe import probe_leak
     from rmr1.probe.leak import PERMUTATIONS
 
@@ -112,8 +112,8 @@ def _bias(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
 
     from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import print_bias, print_json
-    from rmr1.cli.progress import PairProgress
     from rmr1.cli.sources import list_sources
+    from rmr1.console import PairProgress
     from rmr1.probe import probe_bias
 
     with PairProgress(quiet=arguments.quiet) as progress:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from rmr1.console import Console
 from rmr1.probe.bias import BiasReport
 from rmr1.probe.leak import FieldReport, LeakExample, LeakFinding, LeakReport
-from rmr1.screen import one_line
+from rmr1.report.tables import make_table, print_table
+from rmr1.screen import format_percent, one_line
 from rmr1.store.codec import dumps
 
 _EXCERPT = 100
@@ -28,22 +28,19 @@ def print_leak(report: LeakReport) -> None:
     """Fields, findings, verdict."""
     console = Console(highlight=False)
     _print_head(console, report, f", {report.prompts} prompts")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("field", "read from"):
-        table.add_column(name, overflow="fold", max_width=44)
-    for name in ("features", "AUC", "p"):
-        table.add_column(name, justify="right")
-    table.add_column("")
-    for field in report.fields:
-        table.add_row(
+    rows = [
+        (
             field.name,
             ", ".join(field.read_from),
-            str(field.num_features),
+            field.num_features,
             "" if field.auc is None else f"{field.auc:.3f}",
             "" if field.p is None else _p(field.p),
             _mark(field),
         )
-    console.print(table)
+        for field in report.fields
+    ]
+    header = ("field", "read from", "features", "AUC", "p", "")
+    print_table(make_table(header, rows, texts=2, has_notes=True))
     for field in report.fields:
         if field.name == "order":
             console.print(f"order: {field.note}")
@@ -78,26 +75,26 @@ def print_bias(report: BiasReport) -> None:
     """One line per measure, and all together."""
     console = Console(highlight=False)
     _print_head(console, report, f", {report.prompts} prompts")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("measure")
-    for name in ("better", "worse", "differ", "larger wins", "95%", "AUC", "weight"):
-        table.add_column(name, justify="right")
-    for feature in report.features:
-        is_position = feature.name == "position"
-        table.add_row(
-            "position: A" if is_position else feature.name,
-            "" if is_position else _number(feature.mean_better),
-            "" if is_position else _number(feature.mean_worse),
-            str(feature.differing),
-            _percent(feature.share),
-            _interval(feature.interval),
-            "" if is_position else f"{feature.auc:.3f}",
-            f"{feature.weight:+.2f}",
+    rows = []
+    for one in report.features:
+        is_position = one.name == "position"
+        means = ("", "") if is_position else (_number(one.mean_better), _number(one.mean_worse))
+        rows.append(
+            (
+                "position: A" if is_position else one.name,
+                *means,
+                one.differing,
+                "" if one.share is None else f"{one.share:.1%}",
+                _interval(one.interval),
+                "" if is_position else f"{one.auc:.3f}",
+                f"{one.weight:+.2f}",
+            )
         )
-    console.print(table)
+    header = ("measure", "better", "worse", "differ", "larger wins", "95%", "AUC", "weight")
+    print_table(make_table(header, rows))
     if report.together_auc is not None:
         console.print(
-            f"all together, on prompts left out of the fit: {_percent(report.together_share)} of {report.pairs} pairs "
+            f"all together, on prompts left out of the fit: {format_percent(report.together_share, 1)}% of {report.pairs} pairs "
             f"({_interval(report.together_interval)}), AUC {report.together_auc:.3f}",
             soft_wrap=True,
         )
@@ -111,17 +108,11 @@ def print_bias(report: BiasReport) -> None:
 def _print_head(console: Console, report: LeakReport | BiasReport, more: str) -> None:
     forms = ", ".join(_forms(report.forms))
     console.print(f"{report.source}: {report.pairs} decided pairs ({forms}){more}", soft_wrap=True)
-    passed = [
-        f"{count} {what}"
-        for count, what in (
-            (report.ties, "ties"),
-            (report.unlabelled, "without a label"),
-            (report.unreadable, "rows that cannot be read"),
-        )
-        if count
-    ]
-    if passed:
-        console.print(f"passed over: {', '.join(passed)}")
+    passed = {"ties": report.ties, "without a label": report.unlabelled}
+    passed["rows that cannot be read"] = report.unreadable
+    if any(passed.values()):
+        told = ", ".join(f"{count} {what}" for what, count in passed.items() if count)
+        console.print(f"passed over: {told}")
     for problem in report.problems:
         console.print(f"  {problem}", soft_wrap=True, style="dim")
     if report.untaken:
@@ -167,10 +158,6 @@ def _p(value: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}%"
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -14,18 +14,28 @@ made is moved to DIR/replaced. The exit code is 1 where the trained model is sig
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli.options import add_label_argument, add_machine_argument
-from rmr1.screen import print
+from rmr1.screen import format_bytes, format_count, format_usd, print
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HELP = "all stages, from raw preferences to a measured judge"
 
-_HEADER = ("stage", "items", "tokens read", "written", "cost", "disk", "memory", "hours")
+_COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "stage": ("name", str),
+    "items": ("items", "{:,}".format),
+    "tokens read": ("prompt_tokens", format_count),
+    "written": ("completion_tokens", format_count),
+    "cost": ("cost_usd", format_usd),
+    "disk": ("disk_bytes", format_bytes),
+    "memory": ("memory_bytes", format_bytes),
+    "hours": ("hours", "{:.2g}".format),
+}
+"""Of the table of --dry-run: header -> the figure of a stage and its form."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -164,6 +174,7 @@ def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:
 
     from rmr1.cli.training import print_json
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
+    from rmr1.report.tables import make_table, print_table
 
     found, assumptions = forecast_pipeline(
         pipeline, folder=Path(arguments.output or "."), machine=arguments.machine
@@ -174,7 +185,7 @@ def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:
         print_json({"stages": [one.describe() for one in found], "total": totals, "assumptions": assumptions})
         return code
     rows = [_row(one.describe()) for one in found]
-    _print_table([*rows, _row({"name": "all", **totals})])
+    print_table(make_table(list(_COLUMNS), [*rows, _row({"name": "all", **totals})]))
     for one in found:
         for note in one.notes:
             print(f"{one.name}: {note}")
@@ -185,37 +196,5 @@ def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:
     return code
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    from rmr1.cli.usage import format_usd
-    from rmr1.doctor import format_bytes
-
-    def show(name: str, form: Any) -> str:
-        value = one.get(name)
-        return "-" if value is None else form(value)
-
-    return (
-        one["name"],
-        show("items", "{:,}".format),
-        show("prompt_tokens", _tokens),
-        show("completion_tokens", _tokens),
-        show("cost_usd", format_usd),
-        show("disk_bytes", format_bytes),
-        show("memory_bytes", format_bytes),
-        show("hours", "{:.2g}".format),
-    )
-
-
-def _tokens(number: int) -> str:
-    return f"{number / 1e6:,.1f}M" if number >= 1e5 else f"{number:,}"
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    table = [_HEADER, *rows]
-    widths = [max(len(row[index]) for row in table) for index in range(len(_HEADER))]
-    for row in table:
-        first, *rest = row
-        cells = [
-            first.ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
-        ]
-        print("  ".join(cells).rstrip())
+def _row(one: Mapping[str, Any]) -> list[str]:
+    return ["-" if one.get(key) is None else form(one[key]) for key, form in _COLUMNS.values()]

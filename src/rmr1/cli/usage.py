@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rmr1.screen import format_usd
+
 
 def format_usage(summary: Mapping[str, Any]) -> list[str]:
     """Lines about a summary's tokens, read and written, and what they cost on a server; none if no tokens were used."""
@@ -46,15 +48,6 @@ def format_orders(summary: Mapping[str, Any]) -> list[str]:
         f"position bias: {100 * bias:+.1f}% (95% interval {100 * lowest:+.1f} to {100 * highest:+.1f}): "
         f"the first place wins both ways in {first} pairs, the second in {second}",
     ]
-
-
-def format_usd(cost: float) -> str:
-    """`12.30 USD`; small sums with more digits, so that they do not read as nothing.
-
-    >>> format_usd(0.00321)
-    '0.0032 USD'
-    """
-    return f"{cost:,.2f} USD" if cost >= 1 or cost == 0 else f"{cost:.2g} USD"
 
 
 def format_rough(seconds: float) -> str:

@@ -101,21 +101,20 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 
 def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace) -> None:
-    from rich.panel import Panel
     from rich.text import Text
 
+    from rmr1.report.terminal import print_panel
     from rmr1.world import fallible_trace, teacher_trace
 
     pair, facts = item.pair, item.facts
     console.rule(Text.assemble((pair.id, "bold cyan"), f"  {pair.subset}  steps {facts.steps}"), align="left")
     turns = [f"{message.role}: {message.text}" for message in pair.prompt]
     question = "\n\n".join(turns) if len(turns) > 1 else pair.prompt[0].text
-    console.print(Panel(Text(question), title="Question", title_align="left", border_style="dim"))
+    print_panel(console, "Question", question)
     for side, response, style in zip("AB", (pair.response_a, pair.response_b), facts.styles, strict=True):
         is_better = pair.label == side
         title = f"Answer {side}, {style}" + (", better" if is_better else "")
-        border = "green" if is_better else "dim"
-        console.print(Panel(Text(response[0].text), title=title, title_align="left", border_style=border))
+        print_panel(console, title, response[0].text, style="green" if is_better else "dim")
     if arguments.trace:
         title = f"{arguments.teacher.capitalize()} teacher"
         if arguments.teacher != "oracle":
@@ -124,7 +123,7 @@ def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace
             outcome = "right" if is_right else "wrong" if arguments.teacher == "fallible" else "written anew"
             title += f": {judgment.flaw or 'no flaw'}, {outcome}"
         text = teacher_trace(item, arguments.teacher, arguments.seed)
-        console.print(Panel(Text(text), title=title, title_align="left", border_style="dim"))
+        print_panel(console, title, text)
     console.print()
 
 

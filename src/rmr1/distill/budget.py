@@ -32,9 +32,6 @@ class Budget:
     amount: float
     unit: Literal["tokens", "usd"]
 
-    def format(self, amount: float) -> str:
-        return f"{amount:,.2f} USD" if self.unit == "usd" else f"{amount:,.0f} tokens"
-
 
 def parse_budget(text: str) -> Budget:
     """`2M`, `500000`, `80k tokens`; `5usd`, `$5`.

@@ -20,7 +20,6 @@ from rmr1.curate.recipe import is_dataset
 from rmr1.distill.forecast import WRONG_SHARE
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
-from rmr1.doctor import format_bytes
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import find_machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
@@ -34,6 +33,7 @@ from rmr1.pipeline.sizes import PairSizes, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.records import Label
+from rmr1.screen import format_bytes
 from rmr1.train.examples import read_conversations
 from rmr1.train.fit import count_grpo, count_sft
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe

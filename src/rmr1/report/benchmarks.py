@@ -2,117 +2,90 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
+
+from rich.table import Table
 
 from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
 from rmr1.bench.compare import HEADER as COMPARED
 from rmr1.bench.compare import comparison_remarks, comparison_rows
 from rmr1.bench.results import OWN_PAIRS, Average, Result
+from rmr1.console import Console
 from rmr1.faces import name_option
-from rmr1.report.leaderboard_plot import shorten
-from rmr1.screen import markdown_text, one_line, print, print_text
+from rmr1.report.tables import WIDTH, Name, make_table, shorten
+from rmr1.screen import format_percent, markdown_text, one_line, print, print_text
 
-WIDTH = 100
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
 
-
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    cells: tuple[str, ...]
-    """One for each column; a heading has the first alone."""
-    is_heading: bool = False
-    is_overall: bool = False
+Row = tuple[tuple[str, ...], bool]
+"""The cells of a line, a heading's first one alone; whether it is a heading or an overall score."""
 
 
 def build_rows(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
-) -> list[TableRow]:
-    """A heading for each benchmark and group, a line for each figure, overall scores in bold; with `categories`
-    the finest division below."""
-    rows: list[TableRow] = []
+) -> list[Row]:
+    """A heading for each benchmark and group, a line for each figure, overall scores below their group; with
+    `categories` the finest division below."""
+    rows: list[Row] = []
     for result in results:
         wholes = {one.group: one for one in result.scores.overall}
-        group = ""
         places = {one.group: place for place, one in reversed(list(enumerate(result.scores.figures)))}
-        for figure in sorted(result.scores.figures, key=lambda one: places[one.group]):
-            if figure.group != group:
-                if group in wholes:
-                    rows.append(_row("  overall", wholes.pop(group), is_overall=True))
-                group = figure.group
-                rows.append(TableRow((one_line(f"{result.title}: {group}"),), is_heading=True))
-            rows.append(_row(f"  {figure.name}", figure))
-        if group in wholes:
-            rows.append(_row("  overall", wholes.pop(group), is_overall=True))
+        for group, figures in _group(sorted(result.scores.figures, key=lambda one: places[one.group])):
+            rows += _block(f"{result.title}: {group}" if group else "", figures)
+            if group in wholes:
+                rows.append((_cells("  overall", wholes.pop(group)), True))
         for whole in wholes.values():
             named = result.title if len(result.scores.overall) == 1 else f"{result.title} {whole.group}"
-            rows.append(_row(f"{named}: overall", whole, is_overall=True))
-        group = ""
-        for figure in result.scores.categories if categories else ():
-            if figure.group != group:
-                group = figure.group
-                rows.append(TableRow((one_line(f"{result.title}, categories: {group}"),), is_heading=True))
-            rows.append(_row(f"  {figure.name}", figure))
+            rows.append((_cells(f"{named}: overall", whole), True))
+        for group, figures in _group(result.scores.categories if categories else ()):
+            rows += _block(f"{result.title}, categories: {group}" if group else "", figures)
     if average is not None:
-        cells = (average.title, _percent(average.value), _range(average.interval), "", "", "", "")
-        rows.append(TableRow(cells, is_overall=True))
+        cells = (average.title, format_percent(average.value), _range(average.interval), "", "", "", "")
+        rows.append((cells, True))
     return rows
+
+
+def _group(figures: Iterable[Figure]) -> Iterator[tuple[str, Iterable[Figure]]]:
+    return groupby(figures, key=lambda one: one.group)
+
+
+def _block(title: str, figures: Iterable[Figure]) -> Iterator[Row]:
+    if title:
+        yield (one_line(title),), True
+    for figure in figures:
+        yield _cells(f"  {figure.name}", figure), False
 
 
 def print_results(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
 ) -> None:
-    """A table on a terminal, aligned plain lines elsewhere; then what was counted and how."""
-    table = [TableRow(_HEADER, is_heading=True), *build_rows(results, average, categories=categories)]
-    widths = _fit_widths([row.cells for row in table])
-    if sys.stdout.isatty():
-        from rich.text import Text
-
-        from rmr1.console import Console
-
-        console = Console(width=max(WIDTH, Console().width))
-        for row in table:
-            style = "bold" if row.is_heading or row.is_overall else ""
-            console.print(Text(_align(row.cells, widths), style=style))
-    else:
-        for row in table:
-            print(_align(row.cells, widths))
+    """The table; what was counted and how; then comparisons, each a table with what stands below it."""
+    console = Console(width=WIDTH)
+    console.print(_table(_HEADER, build_rows(results, average, categories=categories)))
     for line in remarks(results, average):
         print_text(_wrap(one_line(line)))
     for result in results:
-        if result.comparison is not None:
-            print()
-            for line in format_comparison(result):
-                print(line)
+        if (comparison := result.comparison) is not None:
+            print(f"\n{_compared(result, WIDTH - 1)}:")
+            rows = comparison_rows(comparison)
+            places = {row[0]: place for place, row in reversed(list(enumerate(rows)))}
+            table: list[Row] = []
+            for group, lines in groupby(sorted(rows, key=lambda one: places[one[0]]), lambda one: one[0]):
+                table.append(((group,), False))
+                table += [((f"  {line[1]}", *line[2:]), False) for line in lines]
+            console.print(_table(COMPARED[1:], table))
+            for line in comparison_remarks(comparison):
+                print_text(_wrap(one_line(line)))
 
 
-def format_comparison(result: Result) -> Iterator[str]:
-    """Heading, aligned table and what stands below it, in lines of at most 100 columns.
-
-    Raises:
-        ValueError: nothing was compared.
-    """
-    if result.comparison is None:
-        raise ValueError("nothing was compared")
-    heading = _compared(result, WIDTH - 1)
-    yield f"{heading}:"
-    rows = comparison_rows(result.comparison)
-    places = {row[0]: place for place, row in reversed(list(enumerate(rows)))}
-    table: list[tuple[str, ...]] = [COMPARED[1:]]
-    group = ""
-    for row in sorted(rows, key=lambda one: places[one[0]]):
-        if row[0] != group:
-            group = row[0]
-            table.append((group,))
-        table.append((f"  {row[1]}", *row[2:]))
-    widths = _fit_widths(table)
-    for cells in table:
-        yield _align(cells, widths)
-    for line in comparison_remarks(result.comparison):
-        yield from _wrap(one_line(line)).splitlines()
+def _table(header: Sequence[str], rows: Iterable[Row]) -> Table:
+    table = make_table(header)
+    for (name, *figures), is_bold in rows:
+        table.add_row(Name(name), *figures, style="bold" if is_bold else "")
+    return table
 
 
 def _compared(result: Result, most: int | None = None) -> str:
@@ -145,9 +118,9 @@ def format_markdown(
 ) -> str:
     """The same table as Markdown, with the remarks below it."""
     lines = [*_markdown_head(("score", *_HEADER[1:]), 1)]
-    for row in build_rows(results, average, categories=categories):
-        name, *cells = (*row.cells, *[""] * (len(_HEADER) - len(row.cells)))
-        mark = "**" if row.is_heading or row.is_overall else ""
+    for row, is_bold in build_rows(results, average, categories=categories):
+        name, *cells = (*row, *[""] * (len(_HEADER) - len(row)))
+        mark = "**" if is_bold else ""
         lines.append(f"| {mark}{markdown_text(name.strip())}{mark} | {' | '.join(cells)} |")
     said = [markdown_text(line) for line in remarks(results, average) if line]
     lines += ["", *(f"- {line.strip()}" for line in said)]
@@ -180,29 +153,11 @@ def describe_results(results: Sequence[Result], average: Average | None = None) 
     return whole
 
 
-def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> TableRow:
+def _cells(name: str, one: Figure | Overall) -> tuple[str, ...]:
     total = str(one.total) if one.official in (None, one.total) else f"{one.total} of {one.official}"
     right = "" if one.correct is None else f"{one.correct:g}" if one.correct % 1 else str(int(one.correct))
-    lacking = (str(one.no_verdict), str(one.ties))
-    cells = (one_line(name), _percent(one.value), _range(one.interval), right, total, *lacking)
-    return TableRow(cells, is_overall=is_overall)
-
-
-def _fit_widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    """The width of each column, headings aside; names, which are in the first, give way if the whole is too wide."""
-    first, *others = (
-        max(map(len, column)) for column in zip(*(one for one in rows if len(one) > 1), strict=True)
-    )
-    return [min(first, WIDTH - sum(others) - 2 * len(others)), *others]
-
-
-def _align(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """One line; a heading, which has one cell, as it is."""
-    if len(cells) == 1:
-        return shorten(cells[0], WIDTH)
-    first, *numbers = cells
-    shown = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
-    return "  ".join([shorten(first, widths[0]).ljust(widths[0]), *shown]).rstrip()
+    figures = (format_percent(one.value), _range(one.interval), right, total)
+    return (one_line(name), *figures, str(one.no_verdict), str(one.ties))
 
 
 def _remarks(scores: BenchmarkScores) -> Iterator[str]:
@@ -238,10 +193,6 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
     yield from scores.notes
     for deviation in scores.deviations:
         yield f"not placed among published judges: {deviation}"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.2f}"
 
 
 def _range(interval: Interval | None) -> str:

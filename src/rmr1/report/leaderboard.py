@@ -1,39 +1,20 @@
-"""A judge among the published ones, for the terminal and as a picture.
+"""A judge among the published ones, on the terminal.
 
 Comes in: a `Standing` (rmr1.bench.published), which exists only for a complete overall. Goes out: a table of
-at most 100 columns, or by `draw_leaderboard` an image with one panel per benchmark. Rows that were scored
-another way come last, without a rank.
+at most 100 columns. Rows that were scored another way come last, without a rank.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from rmr1.bench.published import MARKS, PublishedRow, Standing, marks_of
+from rmr1.bench.published import TITLES, PublishedRow, Standing, explain_rows
 from rmr1.console import Console
-from rmr1.report.leaderboard_plot import draw_leaderboard, shorten
-from rmr1.screen import one_line
-
-__all__ = ["draw_leaderboard", "leaderboard_table", "print_leaderboard"]
-
-WIDTH, MOST_LETTERS = 100, 48
-"""Columns of the terminal that a table is laid out for, and of a name."""
-
-_HEADERS: Mapping[str, str] = {
-    "Chat Hard": "Chat\nHard",
-    "Help BoN": "Help\nBoN",
-    "Help pair": "Help\npair",
-    "Harm BoN": "Harm\nBoN",
-    "Harm pair": "Harm\npair",
-    "rewardbench": "Reward\nBench",
-    "rm-bench": "RM-\nBench",
-    "rmb": "RMB",
-}
-"""Two lines for the columns whose name is much wider than their figures."""
+from rmr1.report.tables import MOST_LETTERS, WIDTH, Name, make_table
+from rmr1.screen import format_percent
 
 
 def print_leaderboard(
@@ -49,80 +30,53 @@ def print_leaderboard(
     `parts` are the judge's own figures by the names of the columns (as in the tables: "Chat Hard", "Easy",
     "Help BoN"), shares; `notes` adds what has to be known about single rows.
     """
-    console.print(leaderboard_table(standing, name, parts=parts, width=min(WIDTH, console.width)))
+    console.print(leaderboard_table(standing, name, parts or {}), width=min(WIDTH, console.width))
     console.print(Text(standing.sentence()))
     if note := standing.scoring_note:
         console.print(Text(f"{note[0].upper()}{note[1:]}", style="yellow"))
-    marked = [(row, False) for row in standing.field] + [(row, True) for row in standing.apart]
-    used = {mark for row, is_apart in marked for mark in marks_of(row, is_apart=is_apart)}
-    for mark, meaning in MARKS.items():
-        if mark in used:
-            console.print(Text(f"{mark}  {meaning}", style="dim"))
-    for citation in dict.fromkeys(row.citation for row, _ in marked):
-        console.print(Text(f"from {citation}", style="dim"))
-    if notes:
-        for row, _ in marked:
-            if row.note:
-                console.print(Text.assemble((f"{row.model}: ", "bold"), row.note))
+    marks, sources = explain_rows([standing])
+    lines = [f"{mark}  {meaning}" for mark, meaning in marks.items()] + [f"from {one}" for one in sources]
+    for line in lines:
+        console.print(Text(line, style="dim"))
+    for row in standing.rows if notes else ():
+        if row.note:
+            console.print(Text.assemble((f"{row.model}: ", "bold"), row.note))
 
 
-def leaderboard_table(
-    standing: Standing, name: str, *, parts: Mapping[str, float] | None = None, width: int = WIDTH
-) -> Table:
-    """Every figure in full; names give way where `width` is not enough."""
-    own, columns = parts or {}, _columns((*standing.field, *standing.apart))
-    num_above = len(standing.above)
-    lines = [_line(row, str(_rank(standing, row)), columns, marks_of(row)) for row in standing.field]
-    figures = [f"{100 * own[column]:.1f}" if column in own else "" for column in columns]
-    overall = f"{100 * standing.value:.1f}"
-    lines.insert(num_above, [str(standing.rank), f"> {one_line(name)}", "", overall, *figures, ""])
-    apart = [_line(row, "-", columns, marks_of(row, is_apart=True)) for row in standing.apart]
-
-    headers = ["#", "Judge", "Kind", "Overall", *(_HEADERS.get(column, column) for column in columns), ""]
-    widths = [
-        max(cell_len(part) for cell in cells for part in cell.split("\n"))
-        for cells in zip(headers, *lines, *apart, strict=True)
-    ]
-    others = sum(widths) - widths[1] + len(widths) - 1
-    widths[1] = max(12, min(widths[1], MOST_LETTERS, width - others))
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", collapse_padding=True)
+def leaderboard_table(standing: Standing, name: str, parts: Mapping[str, float]) -> Table:
+    """Every figure in full; names give way."""
+    columns = _columns(standing.rows)
+    names = ["#", "Judge", "Kind", "Overall", *(TITLES.get(one, one) for one in columns), ""]
+    # A name much wider than its figures stands in two lines.
+    headers = [Text(one.replace(" ", "\n")) for one in names]
+    table = make_table(headers, texts=3, has_notes=True, padding=(0, 1, 0, 0))
+    for number, column in enumerate(table.columns):
+        column.vertical, column.no_wrap = "bottom", number != 1
+    table.columns[0].justify = "right"
     table.title, table.title_justify, table.title_style = f"{standing.title}, %", "left", "bold underline"
-    for number, (header, column_width) in enumerate(zip(headers, widths, strict=True)):
-        is_text = number in (1, 2, len(headers) - 1)
-        table.add_column(
-            Text(header),
-            justify="left" if is_text else "right",
-            width=column_width,
-            no_wrap=True,
-            vertical="bottom",
-        )
 
-    def add(cells: Sequence[str], style: str) -> None:
-        shown = [cells[0], shorten(cells[1], widths[1]), *cells[2:]]
-        table.add_row(*(Text(cell) for cell in shown), style=style)
+    def add(
+        rank: str, judge: str, kind: str, overall: str, figures: Mapping[str, float], marks: str, style: str
+    ) -> None:
+        cells = [format_percent(figures[one], 1) if one in figures else "" for one in columns]
+        table.add_row(rank, Name(judge, most=MOST_LETTERS), kind, overall, *cells, marks, style=style)
 
-    for number, cells in enumerate(lines):
-        add(cells, "bold cyan" if number == num_above else "")
-    if apart:
+    def add_published(row: PublishedRow, rank: str, style: str) -> None:
+        figures = {one: part.value for group in row.parts.values() for one, part in group.items()}
+        add(rank, row.model, row.kind, str(row.overall), figures, standing.marks(row), style)
+
+    for number, row in enumerate((*standing.field, None)):
+        if number == len(standing.above):
+            add(
+                str(standing.rank), f"> {name}", "", format_percent(standing.value, 1), parts, "", "bold cyan"
+            )
+        if row is not None:
+            add_published(row, str(_rank(standing, row)), "")
+    if standing.apart:
         table.add_row("", Text("scored another way:", style="dim italic"))
-    for cells in apart:
-        add(cells, "dim")
+    for row in standing.apart:
+        add_published(row, "-", "dim")
     return table
-
-
-def _line(row: PublishedRow, rank: str, columns: Sequence[str], marks: str) -> list[str]:
-    figures = {
-        one: f"{100 * figure.value:.1f}" for group in row.parts.values() for one, figure in group.items()
-    }
-    return [
-        rank,
-        row.model,
-        row.kind,
-        str(row.overall),
-        *(figures.get(column, "") for column in columns),
-        marks,
-    ]
 
 
 def _rank(standing: Standing, row: PublishedRow) -> int:

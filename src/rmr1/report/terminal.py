@@ -10,11 +10,11 @@ import io
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from rmr1.console import Console
 from rmr1.records import Judgment, Messages, Vote
+from rmr1.report.tables import Cell, make_table
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes
 
@@ -42,21 +42,11 @@ def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
         title.append(f"  {one_line(pair.subset)}", style="dim")
     title.append(f"  {one_line(key[:12])}", style="dim")
     console.rule(title, align="left")
-    console.print(Panel(_conversation(pair.prompt), title="Question", title_align="left", border_style="dim"))
+    print_panel(console, "Question", _conversation(pair.prompt))
     for side, response in zip("ABCD", pair.responses, strict=False):
-        marks = [
-            mark
-            for mark, is_on in (
-                ("preferred", pair.label == side),
-                ("chosen by the judge", judgment.winner == side),
-            )
-            if is_on
-        ]
+        marks = ["preferred"] * (pair.label == side) + ["chosen by the judge"] * (judgment.winner == side)
         name = f"Answer {side}" + (f" ({', '.join(marks)})" if marks else "")
-        style = "green" if pair.label == side else "dim"
-        console.print(
-            Panel(_conversation(response), title=Text(name), title_align="left", border_style=style)
-        )
+        print_panel(console, name, _conversation(response), style="green" if pair.label == side else "dim")
     if judgment.scores is not None:
         console.print(f"scores: A {judgment.scores[0]:.4f}, B {judgment.scores[1]:.4f}", highlight=False)
     for number, vote in enumerate(judgment.votes, start=1):
@@ -65,12 +55,18 @@ def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
     console.print()
 
 
+def print_panel(console: Console, title: str, body: RenderableType, *, style: str = "dim") -> None:
+    """Print a body in a frame with its title; a `str` is inert text of several lines."""
+    shown = Text(inert(body)) if isinstance(body, str) else body
+    console.print(Panel(shown, title=Text(one_line(title)), title_align="left", border_style=style))
+
+
 def format_judgment(judgment: Judgment) -> str:
     """What `print_judgment` prints, as plain text of the terminal's width."""
     page = io.StringIO()
     console = Console(file=page, color_system=None, force_terminal=False, force_jupyter=False)
     print_judgment(console, "", judgment)
-    return "\n".join(line.rstrip() for line in page.getvalue().rstrip().split("\n"))
+    return page.getvalue().rstrip()
 
 
 def verdict_line(judgment: Judgment) -> Text:
@@ -104,32 +100,26 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     if trace.thinking:
         parts.append(_section("Thinking", trace.thinking))
     if trace.rubric:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("Weight", justify="right", no_wrap=True)
-        table.add_column("Rubric")
-        for item in trace.rubric:
-            table.add_row(format_weight(item.weight), Text(inert(item.text)))
-        parts.append(table)
+        rows = [(format_weight(item.weight), Text(inert(item.text))) for item in trace.rubric]
+        parts.append(make_table(("Weight", "Rubric"), rows, texts=0, has_notes=True))
     if trace.justification:
         parts.append(_section("Why this rubric", trace.justification))
     if trace.solution:
         parts.append(_section("Own solution", trace.solution))
     if trace.quotes or trace.summaries:
-        evidence = Table(box=None, pad_edge=False, header_style="bold")
-        evidence.add_column("Of", no_wrap=True)
-        evidence.add_column("Evidence")
-        evidence.add_column("In the answer", no_wrap=True)
-        for quote, is_found in ground_quotes(judgment.pair, vote):
-            evidence.add_row(
-                _side(quote.side, vote),
-                Text(f'"{inert(quote.text)}"'),
-                "yes" if is_found else Text("NOT FOUND", style="red"),
+        evidence: list[tuple[Cell, ...]] = [
+            (
+                _side(one.side, vote),
+                Text(f'"{inert(one.text)}"'),
+                "yes" if is_found else Text("NOT FOUND", "red"),
             )
-        for summary in trace.summaries:
-            evidence.add_row(
-                _side(summary.side, vote), Text(inert(summary.text)), Text("summary", style="dim")
-            )
-        parts.append(evidence)
+            for one, is_found in ground_quotes(judgment.pair, vote)
+        ]
+        summary = Text("summary", style="dim")
+        evidence += [(_side(one.side, vote), Text(inert(one.text)), summary) for one in trace.summaries]
+        table = make_table(("Of", "Evidence", "In the answer"), evidence, texts=3)
+        table.columns[0].no_wrap = table.columns[2].no_wrap = True
+        parts.append(table)
     if not parts and vote.generation.text.strip():
         parts.append(_section("The judge wrote", vote.generation.text))
     if vote.generation.error:
@@ -147,7 +137,7 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     elif first != "A":
         head += f" (it saw answer {first} first, as its A)"
     spaced = [one for part in parts for one in (part, Text())][:-1]
-    console.print(Panel(Group(*spaced), title=Text(one_line(head)), title_align="left", border_style="blue"))
+    print_panel(console, head, Group(*spaced), style="blue")
 
 
 def _vote_line(vote: Vote, *, is_rating: bool) -> Text:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from transformers import PreTrainedModel
 
+from rmr1.console import Display, describe_loss
 from rmr1.engines.hf.loading import blaming
 from rmr1.train.checkpoints import (
     Snapshot,
@@ -26,7 +27,6 @@ from rmr1.train.checkpoints import (
     trained_weights,
     write_checkpoint,
 )
-from rmr1.train.display import Display, describe_loss
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder, open_folder

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -12,12 +15,7 @@ from rmr1.bench.published import (
     TITLES,
     PublishedRow,
     average_three,
-    check_rows,
-    find_disagreements,
-    find_rows,
-    follow,
     load_rows,
-    marks_of,
     place,
     read_rows,
 )
@@ -68,6 +66,32 @@ def small() -> tuple[PublishedRow, ...]:
     return read_rows(SMALL)
 
 
+def find_rows(*, model: str, benchmark: str | None = None) -> list[PublishedRow]:
+    return [row for row in load_rows() if row.model == model and benchmark in (None, row.benchmark)]
+
+
+def find_disagreements() -> Iterator[str]:
+    """Two figures of one model, benchmark and scoring that differ beyond rounding; each pair of figures once."""
+    same: dict[tuple[str, str, str], list[PublishedRow]] = {}
+    for row in load_rows():
+        same.setdefault((row.benchmark, row.model, row.scoring), []).append(row)
+    for rows in same.values():
+        seen = set()
+        for first, second in combinations(rows, 2):
+            figures = frozenset((first.overall, second.overall))
+            reach = first.overall.rounding + second.overall.rounding
+            if figures not in seen and abs(first.overall.value - second.overall.value) > reach + 1e-9:
+                seen.add(figures)
+                yield (
+                    f"{first.benchmark}: {first.model}: {first.overall} in {first.table}, "
+                    f"{second.overall} in {second.table}"
+                )
+
+
+def find_deviations(rows: Iterable[PublishedRow]) -> list[tuple[PublishedRow, str]]:
+    return [(row, group) for row in rows for group in row.deviant_groups]
+
+
 def names(rows: tuple[PublishedRow, ...]) -> list[str]:
     return [row.model for row in rows]
 
@@ -99,8 +123,8 @@ def test_figures_keep_the_digits_they_were_printed_with() -> None:
 
 def test_overalls_follow_from_parts_but_for_these() -> None:
     assert [
-        (one.row.table, one.row.model, one.group, round(100 * one.follows, 2), str(one.row.overall))
-        for one in check_rows()
+        (row.table, row.model, group, round(100 * row.follow(group)[0], 2), str(row.overall))
+        for row, group in find_deviations(load_rows())
     ] == [
         ("rm-r1-rm-bench", "RM-R1-Qwen-Instruct-14B", "domains", 76.30, "76.1"),
         ("rm-r1-rm-bench", "RM-R1-Qwen-Instruct-14B", "difficulties", 76.30, "76.1"),
@@ -118,23 +142,23 @@ def test_overalls_follow_from_parts_but_for_these() -> None:
         ("rm-bench-leaderboard", QWEN_32B, "domains", 77.33, "79.1"),
         ("judgebench-secondary", DS_32B, "categories", 78.56, "78.8"),
     ]
-    for one in check_rows():
-        assert one.row.note, f"{one} is not explained where it stands"
-        assert "d" in marks_of(one.row)
+    for row, _ in find_deviations(load_rows()):
+        assert row.note, f"{row} is not explained where it stands"
+        standing = place(row.benchmark, 0.5, rows=[replace(row, left_out=None)])
+        assert standing is not None and "d" in standing.marks(standing.rows[0])
 
 
 def test_rounding_is_allowed_and_no_more() -> None:
     # 81.05 is within 0.05 (overall) + 0.05 (mean of the parts' 0.05) of 81.1 and of 81.0, but not of 81.2.
-    (found,) = check_rows(small())
-    assert (found.row.model, found.group) == ("S2", "sections")
-    assert found.follows == pytest.approx(0.8105) and found.size == pytest.approx(0.0015)
-    assert found.allowed == pytest.approx(0.001)
-    assert check_rows(read_rows(SMALL.replace("81.2, { note", "81.1, { note"))) == ()
-    assert len(check_rows(read_rows(SMALL.replace("69.0, 70.0]", "69.0, 70.2]")))) == 2
+    ((row, group),) = find_deviations(small())
+    assert (row.model, group) == ("S2", "sections")
+    assert row.follow(group) == pytest.approx((0.8105, 0.0005)) and row.overall.rounding == 0.0005
+    assert find_deviations(read_rows(SMALL.replace("81.2, { note", "81.1, { note"))) == []
+    assert len(find_deviations(read_rows(SMALL.replace("69.0, 70.0]", "69.0, 70.2]")))) == 2
 
 
 def test_judgebench_weighs_its_categories_by_their_pairs() -> None:
-    parts = read_rows("""
+    (row,) = read_rows("""
 [kinds]
 genrm = ["G"]
 [[table]]
@@ -145,13 +169,13 @@ citation = "c"
 unit = 100
 columns = { categories = ["Knowledge", "Reasoning", "Math", "Coding"] }
 rows = [["G", 50.0, 50.0, 75.0, 100.0, 60.0]]
-""")[0].parts["categories"]
+""")
     # (77 + 49 + 42 + 42) of 350 pairs
-    assert follow("judgebench", "categories", parts)[0] == pytest.approx(210 / 350)
+    assert row.follow("categories")[0] == pytest.approx(210 / 350)
 
 
 def test_tables_that_print_different_figures_are_listed() -> None:
-    assert [str(one) for one in find_disagreements()] == [
+    assert list(find_disagreements()) == [
         f"rewardbench: {QWEN_32B}: 91.4 in rm-r1-rewardbench, 92.9 in rewardbench-secondary",
         f"rewardbench: {QWEN_32B}: 91.4 in rm-r1-rewardbench, 89.0 in rewardbench-secondary",
         f"rewardbench: {QWEN_32B}: 92.9 in rewardbench-secondary, 89.0 in rewardbench-secondary",
@@ -310,9 +334,9 @@ def test_an_average_that_is_not_printed_follows_from_its_three_figures() -> None
     (row,) = find_rows(model=name, benchmark="average")
     # 97.8, 96.0 and 89.3
     assert row.overall.value == pytest.approx(2.831 / 3) and str(row.overall) == "94.4"
-    assert (row.is_derived, marks_of(row), row.describe()["derived"]) == (True, "ms?", True)
     standing = place("average", 0.9)
     assert standing is not None and (standing.rank, names(standing.above)) == (2, [name])
+    assert (row.is_derived, standing.marks(row), row.describe()["derived"]) == (True, "ms?", True)
     # One figure that is missing leaves nothing to derive.
     assert not any(one.model == "S2" for one in small() if one.benchmark == "average")
 

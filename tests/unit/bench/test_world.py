@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rmr1.bench.tasks.world import ROWS, WorldFigures, format_share, judge_items, measure, rows_of
+from rmr1.bench.tasks.world import ROWS, WorldFigures, judge_items, measure, rows_of
 from rmr1.errors import RunError
 from rmr1.judge import JudgeSettings, load_judge
 from rmr1.records import Generation, Judgment, SideText, Trace, Verdict, Vote, swap_label
+from rmr1.screen import format_percent
 from rmr1.world import WorldItem, sample_pair, sample_pairs
 
 
@@ -104,7 +105,7 @@ def test_a_description_is_json() -> None:
 
     empty = WorldFigures().describe()
     assert json.loads(json.dumps(empty))["rows"]["Chat"]["accuracy"] is None
-    assert format_share(None) == "-" and format_share(0.98765) == "98.8"
+    assert format_percent(None) == "-" and format_percent(0.98765, 1) == "98.8"
 
 
 def test_a_folder_is_gone_on_with_and_read_back(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 
-from rmr1.cli.progress import PairProgress, Progress, format_seconds
+from rmr1.console import Display, PairProgress, Progress, describe_loss
+from rmr1.screen import format_seconds
 
 from ..store.test_runs import make_judgment
 from .test_pager import run_in_terminal
@@ -60,7 +61,6 @@ def test_format_seconds(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize("width", [79, 59, 39, 12])
 def test_lines_of_trainings_and_of_pairs_fit(width: int) -> None:
-    from rmr1.train.display import Display
     from rmr1.train.grpo.metrics import describe_step
 
     step = {
@@ -79,13 +79,17 @@ def test_lines_of_trainings_and_of_pairs_fit(width: int) -> None:
         "rollout_tokens_per_second": 1e6,
         "update_tokens_per_second": 1e6,
     }
-    for describe in (None, describe_step):
-        line = Display(999_999, done=1, quiet=True, describe=describe).format_step(step, width)
+    for describe in (describe_loss, describe_step):
+        display = Display(999_999, done=1, quiet=True, describe=describe)
+        display.update(step)
+        line = display.line(width)
         assert cell_len(line) <= width and line.startswith("step 123456"[: width - 1])
         if width >= 39:
             assert line.startswith("step 123456/999999 · ") and line.endswith(" left")
     for stage in ("comparing similar pairs of " + "日本語" * 40, "x" * 500, "reading\nown"):
-        line = PairProgress(quiet=True)._line(stage, 1_234_567, width)
+        progress = PairProgress(quiet=True)
+        progress.report(stage, 1_234_567)
+        line = progress.line(width)
         assert cell_len(line) <= max(width, cell_len(": 1,234,567 pairs · 0s")) and "\n" not in line
         assert ": 1,234,567 pairs · " in line
 
@@ -93,8 +97,7 @@ def test_lines_of_trainings_and_of_pairs_fit(width: int) -> None:
 LIVE = """
 import sys, time
 from dataclasses import replace
-from rmr1.cli.progress import PairProgress, Progress
-from rmr1.train.display import Display
+from rmr1.console import Display, PairProgress, Progress
 from tests.unit.store.test_runs import make_judgment
 
 failed = replace(make_judgment(0), winner=None, problem="generation_failed")

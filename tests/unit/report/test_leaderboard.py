@@ -17,7 +17,8 @@ from rich.console import Console
 from rmr1.bench.published import TITLES, Standing, place
 from rmr1.errors import ConfigError
 from rmr1.report import leaderboard_plot
-from rmr1.report.leaderboard import draw_leaderboard, print_leaderboard
+from rmr1.report.leaderboard import print_leaderboard
+from rmr1.report.leaderboard_plot import draw_leaderboard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -222,11 +223,11 @@ def test_files_are_of_the_named_kind_and_repeat(tmp_path: Path) -> None:
     standing = standing_of("rewardbench2", 0.7, interval=(0.6, 0.8))
     starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
     for suffix, start in starts.items():
-        first = draw_leaderboard(standing, tmp_path / f"one{suffix}", "a_$b$ \u5224").read_bytes()
-        second = draw_leaderboard(standing, tmp_path / f"two{suffix}", "a_$b$ \u5224").read_bytes()
+        first = draw_leaderboard([standing], tmp_path / f"one{suffix}", "a_$b$ \u5224").read_bytes()
+        second = draw_leaderboard([standing], tmp_path / f"two{suffix}", "a_$b$ \u5224").read_bytes()
         assert first.startswith(start) and first == second
     with pytest.raises(ConfigError, match=r"board\.gif: a plot is written as \.png, \.svg, \.pdf"):
-        draw_leaderboard(standing, tmp_path / "board.gif", OWN)
+        draw_leaderboard([standing], tmp_path / "board.gif", OWN)
 
 
 def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,12 +242,12 @@ def test_without_matplotlib_it_says_what_to_install(tmp_path: Path, monkeypatch:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ConfigError, match=r"a plot needs matplotlib, .*pip install 'rmr1\[plot\]'"):
-        draw_leaderboard(standing_of("rmb", 0.6), tmp_path / "board.png", OWN)
+        draw_leaderboard([standing_of("rmb", 0.6)], tmp_path / "board.png", OWN)
 
 
 def test_nothing_is_imported_until_something_is_drawn() -> None:
     import subprocess
 
-    code = "import sys, rmr1.report.leaderboard; print('matplotlib' in sys.modules)"
+    code = "import sys, rmr1.report.leaderboard_plot; print('matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"

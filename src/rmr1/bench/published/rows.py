@@ -36,19 +36,13 @@ TITLES: Mapping[str, str] = {
 }
 """The benchmarks that judges are placed on; rows of others are kept for reading only."""
 
+_WEIGHTS = {("judgebench", "categories"): {"Knowledge": 154, "Reasoning": 98, "Math": 56, "Coding": 42}}
+"""Pairs of JudgeBench's set of GPT-4o answers, of which its overall is a share; every other one is a mean of its parts."""
+SLACK = 1e-9
+"""Sums of doubles, and figures on the very edge of their rounding."""
 _NO_FIGURE = "-"
-_TABLE_KEYS = {
-    "id",
-    "benchmark",
-    "source",
-    "citation",
-    "unit",
-    "columns",
-    "rows",
-    "scoring",
-    "left_out",
-    "spread",
-}
+_TABLE_KEYS = {"id", "benchmark", "source", "citation", "unit", "columns"}
+_TABLE_KEYS |= {"rows", "scoring", "left_out", "spread"}
 _ROW_KEYS = {"note", "scoring", "left_out", "of"}
 
 
@@ -90,6 +84,24 @@ class PublishedRow:
     is_derived: bool = False
     """Its overall is not printed: it is the mean of the three figures that are."""
 
+    def follow(self, group: str) -> tuple[float, float]:
+        """The overall that a group of parts gives, and how far their rounding moves it; shares."""
+        parts = self.parts[group]
+        weights = _WEIGHTS.get((self.benchmark, group), dict.fromkeys(parts, 1))
+        whole = sum(weights.values())
+        value = sum(weights[name] * one.value for name, one in parts.items()) / whole
+        return value, sum(weights[name] * one.rounding for name, one in parts.items()) / whole
+
+    @property
+    def deviant_groups(self) -> tuple[str, ...]:
+        """Groups of parts that do not give the overall, further than rounding explains."""
+        found = []
+        for group in self.parts:
+            value, reach = self.follow(group)
+            if abs(self.overall.value - value) > reach + self.overall.rounding + SLACK:
+                found.append(group)
+        return tuple(found)
+
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
@@ -115,13 +127,6 @@ def load_rows() -> tuple[PublishedRow, ...]:
     """Every published row, in the order of the file."""
     file = resources.files("rmr1.bench.published") / "rows.toml"
     return read_rows(file.read_text(encoding="utf-8"))
-
-
-def find_rows(*, model: str | None = None, benchmark: str | None = None) -> tuple[PublishedRow, ...]:
-    """The published rows of a model, of a benchmark, or of both."""
-    return tuple(
-        row for row in load_rows() if model in (None, row.model) and benchmark in (None, row.benchmark)
-    )
 
 
 def read_rows(text: str, *, name: str = "rows.toml") -> tuple[PublishedRow, ...]:

@@ -8,17 +8,27 @@ rank; rows whose scoring is not stated stand in both fields and are marked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.bench.published.rows import AVERAGE, THREE, TITLES, PublishedRow, load_rows
+from rmr1.bench.published.rows import AVERAGE, SLACK, THREE, TITLES, PublishedRow, load_rows
+from rmr1.screen import format_percent
 
 _LEAST, _MOST = -0.02, 1.02
 """RewardBench 2's Ties has a term beyond its shares, so that a judge that is always right can be above 1 and
 one that is always wrong below 0; a percentage is far above."""
 _TWO_SCORINGS = ("rm-bench", AVERAGE)
-_SLACK = 1e-9
+
+MARKS: Mapping[str, str] = {
+    "c": "marked as possibly contaminated by the authors of its table",
+    "d": "its parts do not give its overall",
+    "m": "the mean of its three figures, no average is printed",
+    "s": "quoted from another paper or a leaderboard, not rechecked",
+    "?": "which scoring was used is not stated",
+    "x": "scored another way, not ranked",
+}
+"""What has to be known about a published row, as letters that fit into a table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,23 +86,36 @@ class Standing:
         said = []
         if self.benchmark in _TWO_SCORINGS:
             which = "its RM-Bench " if self.benchmark == AVERAGE else ""
-            way = (
-                "as RM-R1's script does, style file 3 read twice"
-                if self.as_published
-                else "by the official rule"
-            )
-            said.append(f"{which}scored {way}")
+            faulty, official = "as RM-R1's script does, style file 3 read twice", "by the official rule"
+            said.append(f"{which}scored {faulty if self.as_published else official}")
         if unstated := sum(row.scoring == "unstated" for row in self.field):
             said.append(f"for {unstated} of {len(self.field)} published figures the scoring is not stated")
         if self.apart:
             said.append(f"{len(self.apart)} scored another way stand apart, without a rank")
         return "; ".join(said) or None
 
+    @property
+    def rows(self) -> tuple[PublishedRow, ...]:
+        """The field, then the rows apart."""
+        return self.field + self.apart
+
+    def marks(self, row: PublishedRow) -> str:
+        """The letters of `MARKS` that apply to a row, in their order."""
+        applies = {
+            "c": row.is_contaminated,
+            "d": bool(row.deviant_groups),
+            "m": row.is_derived,
+            "s": row.source in ("secondary", "leaderboard"),
+            "?": row.scoring == "unstated",
+            "x": row in self.apart,
+        }
+        return "".join(mark for mark, is_on in applies.items() if is_on)
+
     def sentence(self) -> str:
         """One line: rank, neighbours, and how far the interval reaches."""
         if not self.field:
-            return f"{self.title}: {100 * self.value:.1f}, nothing comparable is published"
-        text = f"{self.title}: {100 * self.value:.1f}, rank {self.rank} of {self.total} ({len(self.field)} published)"
+            return f"{self.title}: {format_percent(self.value, 1)}, nothing comparable is published"
+        text = f"{self.title}: {format_percent(self.value, 1)}, rank {self.rank} of {self.total} ({len(self.field)} published)"
         if self.level:
             text += f", level with {self.level[0].model}"
             text += f" and {len(self.level) - 1} more" * (len(self.level) > 1)
@@ -123,7 +146,7 @@ class Standing:
     def _gap(self, row: PublishedRow) -> float:
         """Published minus own; 0 where the own figure rounds to the printed one."""
         gap = row.overall.value - self.value
-        return 0.0 if abs(gap) <= row.overall.rounding + _SLACK else gap
+        return 0.0 if abs(gap) <= row.overall.rounding + SLACK else gap
 
 
 def place(
@@ -160,10 +183,17 @@ def place(
     )
 
 
+def explain_rows(standings: Sequence[Standing]) -> tuple[dict[str, str], list[str]]:
+    """The marks of the rows with what they mean, and the sources of the figures."""
+    rows = [(one, row) for one in standings for row in one.rows]
+    used = {mark for one, row in rows for mark in one.marks(row)}
+    sources = list(dict.fromkeys(row.citation for _, row in rows))
+    return {mark: meaning for mark, meaning in MARKS.items() if mark in used}, sources
+
+
 def average_three(overalls: Mapping[str, float | None]) -> float | None:
     """RM-R1's average: the unweighted mean over RewardBench, RM-Bench and RMB; None unless all are complete."""
-    values = [overalls.get(name) for name in THREE]
-    known = [value for value in values if value is not None]
+    known = [value for name in THREE if (value := overalls.get(name)) is not None]
     return sum(known) / len(THREE) if len(known) == len(THREE) else None
 
 

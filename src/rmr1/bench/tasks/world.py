@@ -161,8 +161,3 @@ def measure(judged: Iterable[tuple[WorldItem, Judgment]]) -> WorldFigures:
     for item, judgment in judged:
         figures.add(judgment, item.facts)
     return figures
-
-
-def format_share(value: float | None) -> str:
-    """A share in percent, with one digit; a dash for None."""
-    return "-" if value is None else f"{100 * value:.1f}"
