@@ -17,7 +17,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 Role = Literal["system", "user", "assistant", "tool"]
 Label = Literal["A", "B", "tie"]
@@ -25,6 +25,7 @@ Order = Literal["given", "swapped", "swapped_c", "swapped_d"]
 """Which answer stands first in a prompt, and is called A there: the pair's own A, or the one that it is
 exchanged with: B, or of a prompt of four C or D."""
 Side = Literal["A", "B"]
+_Name = TypeVar("_Name", bound=str | None)
 TaskType = Literal["reasoning", "chat"]
 Kind = Literal["pair", "choice", "rating", "score"]
 """What a judge was asked about an item.
@@ -154,7 +155,7 @@ def assistant(text: str) -> Message:
     return Message(role="assistant", content=text)
 
 
-_EXCHANGED: Mapping[Order, Mapping[str, str]] = {
+_EXCHANGED: Mapping[Order, Mapping[Any, Any]] = {
     "given": {},
     "swapped": {"A": "B", "B": "A"},
     "swapped_c": {"A": "C", "C": "A"},
@@ -162,9 +163,10 @@ _EXCHANGED: Mapping[Order, Mapping[str, str]] = {
 }
 
 
-def swap_label(label: Any, order: Order = "swapped") -> Any:
+def swap_label(label: _Name, order: Order = "swapped") -> _Name:
     """A for B and B for A, or what else `order` exchanges; every other label stands. Its own inverse."""
-    return _EXCHANGED[order].get(label, label) if label is not None else None
+    name: _Name = _EXCHANGED[order].get(label, label)
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,7 +347,7 @@ class Vote:
         """`JudgePrompt.slot` of the prompt that was answered."""
         return "swapped" if self.side == "B" else self.order
 
-    def name_in_pair(self, label: Any) -> Any:
+    def name_in_pair(self, label: _Name) -> _Name:
         """The pair's name of what the prompt calls `label`."""
         return swap_label(label, self.slot)
 

@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
         # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return arguments.run(arguments)
+        return int(arguments.run(arguments))
     except RMR1Error as error:
         if arguments.debug:
             raise

@@ -100,7 +100,8 @@ def rank_pairs(
         order = np.random.default_rng(seed).permutation(num_rows)
         ranks = np.empty(num_rows, dtype=np.int64)
         ranks[order] = np.arange(num_rows)
-        return np.argsort(ranks[places], kind="stable").tolist()
+        order_of_pairs: list[int] = np.argsort(ranks[places], kind="stable").tolist()
+        return order_of_pairs
     # A pair's rank depends on nothing but seed and content, so more data does not reshuffle what was drawn before.
     keys = [seed_for(seed, "sample", name, content.hex()) for content in contents]
     return sorted(range(len(places)), key=lambda item: (keys[item], item))

@@ -329,7 +329,7 @@ def _choose_budget(model: Any) -> int:
     config = model.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    bytes_per_token = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
+    bytes_per_token: int = 2 * config.num_hidden_layers * heads * size * model.dtype.itemsize
     return max(1, int(free * _CACHE_SHARE) // bytes_per_token)
 
 

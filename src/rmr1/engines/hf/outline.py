@@ -111,9 +111,9 @@ def measure_shape(model: PreTrainedModel, dtype: torch.dtype) -> ModelShape:
 def _build_empty(name: str, found: Description, kind: Purpose, trust_remote_code: bool) -> PreTrainedModel:
     try:
         with quiet(), torch.device("meta"):
-            return choose_class(found.config, kind).from_config(
-                found.config, trust_remote_code=trust_remote_code
-            )
+            base = choose_class(found.config, kind)
+            model: PreTrainedModel = base.from_config(found.config, trust_remote_code=trust_remote_code)
+            return model
     except (ValueError, KeyError, ImportError) as error:
         raise CheckpointError(
             f"model {name!r} cannot be built from its configuration: {reason_of(error)}"
@@ -131,7 +131,7 @@ def _read_expert_share(config: Any) -> float:
     for name in ("num_experts", "num_local_experts", "n_routed_experts"):
         count, used = getattr(config, name, None), getattr(config, "num_experts_per_tok", None)
         if count and used:
-            return min(1.0, used / count)
+            return min(1.0, float(used / count))
     return 1.0
 
 
