@@ -86,7 +86,7 @@ def list_option_faults(model: str, options: Mapping[str, Any]) -> Iterator[tuple
         return
     kinds: list[EngineKind] = [cast(EngineKind, scheme or "transformers")]
     is_folder = Path(name).expanduser().is_dir()
-    if (is_folder or options.get("adapter") is not None) and is_scorer(name, options):
+    if (is_folder or options.get("head") is not None) and is_scorer(name, options):
         kinds = ["scalar"]
     elif scheme is None and not is_folder:
         kinds.append("scalar")
