@@ -119,3 +119,12 @@ def test_a_step_back_is_found(source: str, tmp_path: Path) -> None:
     assert len(find_steps_back(["left", "right", "shop"], package)) == 1
     assert find_steps_back(["right", "left", "shop"], package) == []
     assert find_steps_back(["left", "shop"], package)[-1] == "right has no place in the order"
+
+
+def test_unit_tests_lie_by_the_rooms_that_they_test() -> None:
+    """Tests of the package's own modules, and of the whole lie at the root."""
+    modules = {name.split(".")[1] for name in list_modules(PACKAGE) if "." in name}
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")}
+    files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert folders - modules == set()
+    assert files - modules == {"order", "public"}

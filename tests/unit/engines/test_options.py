@@ -66,11 +66,11 @@ def test_values_are_checked() -> None:
 @pytest.mark.parametrize(
     ("model", "options", "wrong"),
     [
-        ("tiny", {"adapter": "armorm"}, []),
+        ("tiny", {"head": "armorm"}, []),
         ("tiny", {"lora_adapter": "x", "dtipe": "auto"}, ["dtipe"]),
         ("tiny-scalar", {"lora_adapter": "x", "batch_size": 0}, ["lora_adapter", "batch_size"]),
         # Of the hub it is not known which kind it is: what either takes may be right.
-        ("org/name", {"lora_adapter": "x", "adapter": "y"}, ["lora_adapter"]),
+        ("org/name", {"lora_adapter": "x", "head": "y"}, ["lora_adapter"]),
         ("org/name", {"lora_adapter": "x", "devise": "cpu"}, ["devise"]),
         ("vllm:org/name", {"device": "cpu", "max_num_seqs": 4}, ["device"]),
         ("openai:a@http://127.0.0.1:1/v1", {"concurrency": "many"}, ["concurrency"]),
