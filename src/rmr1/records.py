@@ -164,14 +164,24 @@ _EXCHANGED: Mapping[Order, Mapping[Any, Any]] = {
 
 
 def swap_label(label: _Name, order: Order = "swapped") -> _Name:
-    """A for B and B for A, or what else `order` exchanges; every other label stands. Its own inverse."""
+    """A for B and B for A, or what else `order` exchanges; every other label stands. Its own inverse.
+
+    >>> [swap_label(label) for label in ("A", "B", "tie", None)]
+    ['B', 'A', 'tie', None]
+    """
     name: _Name = _EXCHANGED[order].get(label, label)
     return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferencePair:
-    """Two responses to one prompt, and which one people preferred."""
+    """Two responses to one prompt, and which one people preferred.
+
+    >>> right, wrong = assistant("4"), assistant("5")
+    >>> pair = PreferencePair(id="7", prompt=(user("2 + 2?"),), response_a=(right,), response_b=(wrong,), label="A")
+    >>> pair.swap().label
+    'B'
+    """
 
     id: str
     """The dataset's own identifier, or the row's place in its file. Need not be unique."""
@@ -218,7 +228,11 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgePrompt:
-    """What one judge model is asked about one pair in one order."""
+    """What one judge model is asked about one pair in one order.
+
+    >>> JudgePrompt(pair_id="7", family="rating", order="given", side="B", messages=(user("Rate it."),)).slot
+    'swapped'
+    """
 
     pair_id: str
     family: str
@@ -238,7 +252,11 @@ class JudgePrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens that were read and written."""
+    """Tokens that were read and written.
+
+    >>> (Usage(prompt_tokens=7, completion_tokens=2) + Usage(completion_tokens=3)).completion_tokens
+    5
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -302,7 +320,12 @@ class SideText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The judge's reasoning as data; every part that is absent is None or empty."""
+    """The judge's reasoning as data; every part that is absent is None or empty.
+
+    >>> trace = Trace(rubric=(RubricItem(text="Accuracy", weight=0.6), RubricItem(text="Style", weight=0.4)))
+    >>> [item.text for item in trace.rubric if (item.weight or 0) > 0.5]
+    ['Accuracy']
+    """
 
     task_type: TaskType | None = None
     rubric: tuple[RubricItem, ...] = ()
@@ -318,7 +341,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one text says, read by one rule. Speaks in the prompt frame."""
+    """What one text says, read by one rule. Speaks in the prompt frame.
+
+    >>> clear, missing = Verdict(winner="A", strength="much"), Verdict(winner=None, problem="truncated")
+    """
 
     winner: str | None
     """A label of the prompt, "tie", or None: then `problem` says why."""
@@ -332,7 +358,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One text and its verdict: one order, one sample."""
+    """One text and its verdict: one order, one sample.
+
+    >>> said = Generation(text="<answer>[[A]]</answer>", finish_reason="stop")
+    >>> vote = Vote(order="swapped", sample=0, generation=said, verdict=Verdict(winner="A"))
+    >>> vote.winner  # the answer that was called A is the pair's B
+    'B'
+    """
 
     order: Order
     sample: int
@@ -374,7 +406,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Judgment:
-    """The outcome for one pair, with everything needed to show, re-score or audit it."""
+    """The outcome for one pair, with everything needed to show, re-score or audit it.
+
+    >>> right, wrong = assistant("4"), assistant("5")
+    >>> pair = PreferencePair(id="7", prompt=(user("2 + 2?"),), response_a=(right,), response_b=(wrong,), label="A")
+    >>> Judgment(pair=pair, family="rubric", rule="tagged", winner="B", confidence=1.0)
+    <Judgment of pair '7': B, wrong>
+    """
 
     renderer: ClassVar[Callable[[Judgment], str] | None] = None
     """Writes a judgment for people. The package puts it here (`rmr1/__init__.py`): records know nobody."""

@@ -17,7 +17,7 @@ def plan_sizes(
 ) -> tuple[dict[str, int], list[str]]:
     """Pairs of each source, and a sentence for each that has fewer than are asked of it.
 
-    >>> sources = {"chat": SourceRecipe(data="c", weight=3), "code": SourceRecipe(data="d", weight=1)}
+    >>> sources = {"chat": CurateSourceRecipe(data="c", weight=3), "code": CurateSourceRecipe(data="d", weight=1)}
     >>> plan_sizes(sources, {"chat": 9000, "code": 2000}, MixRecipe())
     ({'chat': 6000, 'code': 2000}, [])
 
