@@ -343,7 +343,8 @@ class Trace:
 class Verdict:
     """What one text says, read by one rule. Speaks in the prompt frame.
 
-    >>> clear, missing = Verdict(winner="A", strength="much"), Verdict(winner=None, problem="truncated")
+    >>> [verdict.winner for verdict in (Verdict(winner="tie"), Verdict(winner=None, problem="truncated"))]
+    ['tie', None]
     """
 
     winner: str | None
