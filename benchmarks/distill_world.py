@@ -35,7 +35,7 @@ from world_judging import Outcome, compare, judge_test
 
 ROOT = Path(__file__).resolve().parent.parent
 ARMS = ("one", "both")
-RMR1 = [sys.executable, "-m", "rmr1.cli.main"]
+RMR1 = [sys.executable, "-m", "rmr1"]
 
 
 def write_recipe(folder: Path, name: str, base_url: str, *, items: int, seed: int, is_alone: bool) -> Path:

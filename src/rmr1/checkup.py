@@ -321,4 +321,4 @@ def _cache_bytes(config: Any) -> int | None:
     if not heads or not layers:
         return None
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * 2 * layers * heads * size
+    return int(2 * 2 * layers * heads * size)

@@ -70,7 +70,7 @@ class SettingsError(ConfigError):
     def __str__(self) -> str:
         return "\n  ".join(self.lines)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[object, ...]:
         return SettingsError, (self.origin, self.mistakes)
 
 
@@ -90,7 +90,7 @@ class DataError(RMR1Error, ValueError):
         place = ":".join(str(part) for part in (self.path, self.line) if part is not None)
         return f"{place}: {self.message}" if place else self.message
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[object, ...]:
         return _rebuild_data_error, (self.message, self.path, self.line)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 Role = Literal["system", "user", "assistant", "tool"]
 Label = Literal["A", "B", "tie"]
@@ -25,6 +25,7 @@ Order = Literal["given", "swapped", "swapped_c", "swapped_d"]
 """Which answer stands first in a prompt, and is called A there: the pair's own A, or the one that it is
 exchanged with: B, or of a prompt of four C or D."""
 Side = Literal["A", "B"]
+_Name = TypeVar("_Name", bound=str | None)
 TaskType = Literal["reasoning", "chat"]
 Kind = Literal["pair", "choice", "rating", "score"]
 """What a judge was asked about an item.
@@ -154,7 +155,7 @@ def assistant(text: str) -> Message:
     return Message(role="assistant", content=text)
 
 
-_EXCHANGED: Mapping[Order, Mapping[str, str]] = {
+_EXCHANGED: Mapping[Order, Mapping[Any, Any]] = {
     "given": {},
     "swapped": {"A": "B", "B": "A"},
     "swapped_c": {"A": "C", "C": "A"},
@@ -162,14 +163,25 @@ _EXCHANGED: Mapping[Order, Mapping[str, str]] = {
 }
 
 
-def swap_label(label: Any, order: Order = "swapped") -> Any:
-    """A for B and B for A, or what else `order` exchanges; every other label stands. Its own inverse."""
-    return _EXCHANGED[order].get(label, label) if label is not None else None
+def swap_label(label: _Name, order: Order = "swapped") -> _Name:
+    """A for B and B for A, or what else `order` exchanges; every other label stands. Its own inverse.
+
+    >>> [swap_label(label) for label in ("A", "B", "tie", None)]
+    ['B', 'A', 'tie', None]
+    """
+    name: _Name = _EXCHANGED[order].get(label, label)
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferencePair:
-    """Two responses to one prompt, and which one people preferred."""
+    """Two responses to one prompt, and which one people preferred.
+
+    >>> right, wrong = assistant("4"), assistant("5")
+    >>> pair = PreferencePair(id="7", prompt=(user("2 + 2?"),), response_a=(right,), response_b=(wrong,), label="A")
+    >>> pair.swap().label
+    'B'
+    """
 
     id: str
     """The dataset's own identifier, or the row's place in its file. Need not be unique."""
@@ -216,7 +228,11 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgePrompt:
-    """What one judge model is asked about one pair in one order."""
+    """What one judge model is asked about one pair in one order.
+
+    >>> JudgePrompt(pair_id="7", family="rating", order="given", side="B", messages=(user("Rate it."),)).slot
+    'swapped'
+    """
 
     pair_id: str
     family: str
@@ -236,7 +252,11 @@ class JudgePrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Tokens that were read and written."""
+    """Tokens that were read and written.
+
+    >>> (Usage(prompt_tokens=7, completion_tokens=2) + Usage(completion_tokens=3)).completion_tokens
+    5
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -300,7 +320,12 @@ class SideText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The judge's reasoning as data; every part that is absent is None or empty."""
+    """The judge's reasoning as data; every part that is absent is None or empty.
+
+    >>> trace = Trace(rubric=(RubricItem(text="Accuracy", weight=0.6), RubricItem(text="Style", weight=0.4)))
+    >>> [item.text for item in trace.rubric if (item.weight or 0) > 0.5]
+    ['Accuracy']
+    """
 
     task_type: TaskType | None = None
     rubric: tuple[RubricItem, ...] = ()
@@ -316,7 +341,11 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one text says, read by one rule. Speaks in the prompt frame."""
+    """What one text says, read by one rule. Speaks in the prompt frame.
+
+    >>> [verdict.winner for verdict in (Verdict(winner="tie"), Verdict(winner=None, problem="truncated"))]
+    ['tie', None]
+    """
 
     winner: str | None
     """A label of the prompt, "tie", or None: then `problem` says why."""
@@ -330,7 +359,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """One text and its verdict: one order, one sample."""
+    """One text and its verdict: one order, one sample.
+
+    >>> said = Generation(text="<answer>[[A]]</answer>", finish_reason="stop")
+    >>> vote = Vote(order="swapped", sample=0, generation=said, verdict=Verdict(winner="A"))
+    >>> vote.winner  # the answer that was called A is the pair's B
+    'B'
+    """
 
     order: Order
     sample: int
@@ -345,7 +380,7 @@ class Vote:
         """`JudgePrompt.slot` of the prompt that was answered."""
         return "swapped" if self.side == "B" else self.order
 
-    def name_in_pair(self, label: Any) -> Any:
+    def name_in_pair(self, label: _Name) -> _Name:
         """The pair's name of what the prompt calls `label`."""
         return swap_label(label, self.slot)
 
@@ -372,7 +407,13 @@ class Vote:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Judgment:
-    """The outcome for one pair, with everything needed to show, re-score or audit it."""
+    """The outcome for one pair, with everything needed to show, re-score or audit it.
+
+    >>> right, wrong = assistant("4"), assistant("5")
+    >>> pair = PreferencePair(id="7", prompt=(user("2 + 2?"),), response_a=(right,), response_b=(wrong,), label="A")
+    >>> Judgment(pair=pair, family="rubric", rule="tagged", winner="B", confidence=1.0)
+    <Judgment of pair '7': B, wrong>
+    """
 
     renderer: ClassVar[Callable[[Judgment], str] | None] = None
     """Writes a judgment for people. The package puts it here (`rmr1/__init__.py`): records know nobody."""

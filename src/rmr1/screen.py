@@ -126,7 +126,7 @@ def guarded() -> Iterator[None]:
     """Everything written to standard output and standard error is inert meanwhile."""
     before = sys.stdout, sys.stderr
     if not isinstance(sys.stdout, _Guarded):
-        sys.stdout, sys.stderr = _Guarded(sys.stdout), _Guarded(sys.stderr)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = _Guarded(sys.stdout), _Guarded(sys.stderr)
     try:
         yield
     finally:
@@ -137,7 +137,7 @@ def guarded() -> Iterator[None]:
 def writing_to(stream: TextIO) -> Iterator[None]:
     """Standard output is `stream` meanwhile, made inert as ever."""
     before = sys.stdout
-    sys.stdout = _Guarded(stream)  # type: ignore[assignment]
+    sys.stdout = _Guarded(stream)
     try:
         yield
     finally:

@@ -106,7 +106,7 @@ def compare(training: Reinforcement) -> float:
 def test_each_process_has_an_engine_of_its_own(recipe: dict[str, Any], tmp_path: Path) -> None:
     path = write_recipe(tmp_path / "recipe.toml", {**recipe, "optim": {**recipe["optim"], "steps": 2}})
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "rmr1.cli.main", "grpo", str(path), "-o", str(tmp_path / "model"), "--quiet"]
+    command += ["-m", "rmr1", "grpo", str(path), "-o", str(tmp_path / "model"), "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads((tmp_path / "model" / "summary.json").read_text())

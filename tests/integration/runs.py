@@ -58,7 +58,7 @@ def write_pairs(path: Path, number: int, *, seed: int = 0) -> Path:
 
 def rmr1(*arguments: object, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command and return what it printed."""
-    command = [sys.executable, "-m", "rmr1.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "rmr1", *map(str, arguments)]
     found = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if check and found.returncode:
         raise AssertionError(
@@ -90,7 +90,7 @@ def kill_when(
     """
     with tempfile.TemporaryFile("w+") as complaints:
         process = subprocess.Popen(
-            [sys.executable, "-m", "rmr1.cli.main", *map(str, arguments)],
+            [sys.executable, "-m", "rmr1", *map(str, arguments)],
             stdout=subprocess.DEVNULL,
             stderr=complaints,
             start_new_session=True,

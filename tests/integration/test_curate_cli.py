@@ -160,7 +160,7 @@ def test_a_missing_library_is_named(
 
 def test_a_killed_run_goes_on_behind_the_sources_that_are_read(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, 400)
-    command = [sys.executable, "-m", "rmr1.cli.main", "curate", str(recipe), "-o"]
+    command = [sys.executable, "-m", "rmr1", "curate", str(recipe), "-o"]
     assert subprocess.run([*command, str(tmp_path / "whole"), "--quiet"], check=False).returncode == 0
     read = []
     for stage in ("reading chat", "reading code", "sorting into splits", "writing chat", "writing code"):
@@ -189,7 +189,7 @@ def test_a_killed_run_goes_on_behind_the_sources_that_are_read(tmp_path: Path) -
 
 def test_two_writers_of_one_folder(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, 400)
-    command = [sys.executable, "-m", "rmr1.cli.main", "curate", str(recipe), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "rmr1", "curate", str(recipe), "-o", str(tmp_path / "out")]
     first = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert first.stderr is not None
     next(line for line in first.stderr if line.startswith("reading"))

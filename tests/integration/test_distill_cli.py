@@ -64,7 +64,7 @@ def distilled(benchmark: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         stored: set[tuple[str, str]] = set()
         for number, lines in ((1, 40), (2, 8)):
             process = subprocess.Popen(
-                [sys.executable, "-m", "rmr1.cli.main", "distill", "run", recipe, "-o", folder / "out"],
+                [sys.executable, "-m", "rmr1", "distill", "run", recipe, "-o", folder / "out"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

@@ -86,7 +86,7 @@ def test_control_c_says_how_to_go_on_and_keeps_what_is_finished(tmp_path: Path) 
     pairs, run = write_pairs(tmp_path / "pairs.jsonl", total), tmp_path / "run"
     command = ["judge", pairs, "-m", ENGINE, "--order", "both", "-o", run]
     process = subprocess.Popen(
-        [sys.executable, "-m", "rmr1.cli.main", *map(str, command)],
+        [sys.executable, "-m", "rmr1", *map(str, command)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -188,7 +188,7 @@ def test_stored_halves_of_characters_are_shown(capsys, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
 
     def rmr1(*arguments: object, code: int = 0) -> str:
-        command = [sys.executable, "-m", "rmr1.cli.main", *map(str, arguments)]
+        command = [sys.executable, "-m", "rmr1", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, check=False)
         assert done.returncode == code, done.stderr.decode()
         return done.stdout.decode("utf-8")

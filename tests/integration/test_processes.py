@@ -42,7 +42,7 @@ def capped(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(verb: str, folder: Path, recipe: dict[str, Any], *, processes: int) -> dict[str, Any]:
     path = write_recipe(folder / f"{verb}.toml", recipe)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", str(processes), "-m", "rmr1.cli.main", verb, str(path)]
+    command += ["--nproc-per-node", str(processes), "-m", "rmr1", verb, str(path)]
     command += ["-o", str(folder / f"{verb}-{processes}"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -219,7 +219,7 @@ def test_two_processes_do_what_one_does(rows: Path, tmp_path: Path) -> None:
     )
     path = write_recipe(tmp_path / "recipe.toml", recipe)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "rmr1.cli.main", "sft", str(path), "-o", str(tmp_path / "two"), "--json"]
+    command += ["-m", "rmr1", "sft", str(path), "-o", str(tmp_path / "two"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads(done.stdout)

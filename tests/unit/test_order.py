@@ -47,15 +47,16 @@ def list_imports(source: str, module: str, modules: Mapping[str, Path]) -> Itera
                 yield node.lineno, name
 
 
+def room_of(module: str) -> str:
+    """The package itself is the last room, and `python -m` runs it."""
+    top, *inside = module.split(".")
+    return inside[0] if inside and inside[0] != "__main__" else top
+
+
 def find_steps_back(order: list[str], package: Path) -> list[str]:
     """Imports that lead to the right, each as a line; rooms that the order does not name."""
     places = {room: number for number, room in enumerate(order)}
     modules = list_modules(package)
-    top = package.name
-
-    def room_of(name: str) -> str:
-        return name.split(".")[1] if "." in name else top
-
     lines = [f"{room} has no place in the order" for room in {room_of(one) for one in modules} - set(places)]
     for module, path in sorted(modules.items()):
         for line, target in list_imports(path.read_text(encoding="utf-8"), module, modules):
@@ -92,7 +93,7 @@ def find_cycle(package: Path) -> list[str]:
 def test_left_never_imports_right() -> None:
     order = read_order((ROOT / "docs" / "design.md").read_text(encoding="utf-8"))
     assert order[-1] == "rmr1" and len(order) == len(set(order))
-    assert set(order) == {name.split(".")[1] for name in list_modules(PACKAGE) if "." in name} | {"rmr1"}
+    assert set(order) == {room_of(name) for name in list_modules(PACKAGE)}
     assert find_steps_back(order, PACKAGE) == []
 
 
@@ -119,3 +120,12 @@ def test_a_step_back_is_found(source: str, tmp_path: Path) -> None:
     assert len(find_steps_back(["left", "right", "shop"], package)) == 1
     assert find_steps_back(["right", "left", "shop"], package) == []
     assert find_steps_back(["left", "shop"], package)[-1] == "right has no place in the order"
+
+
+def test_unit_tests_lie_by_the_rooms_that_they_test() -> None:
+    """Tests of the package's own modules, of the whole and of its docstrings lie at the root."""
+    modules = {room_of(name) for name in list_modules(PACKAGE)}
+    folders = {path.parent.name for path in Path(__file__).parent.glob("*/__init__.py")}
+    files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert folders - modules == set()
+    assert files - modules == {"docstrings", "order", "public"}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from runpy import run_module
 
 import pytest
 
@@ -68,3 +71,20 @@ def test_every_error_is_ours_a_standard_one_and_survives_pickling() -> None:
         assert type(copy) is kind and str(copy) == "what was seen"
     placed = pickle.loads(pickle.dumps(errors.DataError("bad label", path="pairs.jsonl", line=42)))
     assert (str(placed), placed.path, placed.line) == ("pairs.jsonl:42: bad label", "pairs.jsonl", 42)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["judge", "--nonsense"], ["prompts", "show", "nosuch"]])
+def test_python_m_does_what_the_command_does(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tell(run: Callable[[], object]) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(run())
+        return ended.value.code, *capsys.readouterr()
+
+    monkeypatch.setattr(sys, "argv", ["rmr1", *arguments])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    (command,) = entry_points(group="console_scripts", name="rmr1")
+    by_command = tell(command.load())
+    assert by_command == tell(lambda: run_module("rmr1", run_name="__main__"))
+    assert (by_command[0] == 0) == (arguments == ["--version"]) and "rmr1" in "".join(by_command[1:])

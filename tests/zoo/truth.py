@@ -22,7 +22,7 @@ EXACT_GRADIENT = 5e-3
 """Length of the difference of two gradients, as a share of the gradient's. A rounding at the kink of an activation makes
 1e-3; a fault makes 1e-2 and more."""
 REFERENCES = {"falcon": "sdpa"}
-"""Whose attention as the library writes it out is wrong: it adds ALiBi twice (tests/unit/test_attending.py)."""
+"""Whose attention the library writes out wrongly: it adds ALiBi twice (tests/unit/attention/test_attending.py)."""
 _NOISE = 20.0
 """How many times the model's own noise a difference may be, if that is more; but never above `_MOST`."""
 _MOST = 1e-2

@@ -48,7 +48,9 @@ class GrowingLayer(DynamicLayer):
 def build_cache(model: PreTrainedModel) -> DynamicCache:
     """An empty cache for `model`; `reorder_cache` selects and repeats rows on every kind of layer."""
     cache = DynamicCache(config=model.config)
-    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    for place, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            cache.layers[place] = GrowingLayer()  # type: ignore[no-untyped-call]
     return cache
 
 

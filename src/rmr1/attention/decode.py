@@ -46,7 +46,7 @@ def is_grouped(model: PreTrainedModel) -> bool:
 
 def is_causal(model: torch.nn.Module) -> bool:
     """Whether no token of the model can attend to a later one: all its attention layers say so themselves."""
-    told = [module.is_causal for module in model.modules() if hasattr(module, "is_causal")]
+    told: list[object] = [module.is_causal for module in model.modules() if hasattr(module, "is_causal")]
     return bool(told) and all(one is True for one in told)
 
 

@@ -54,7 +54,7 @@ def attend_flex(
     device = query.device
     is_mixed = torch.is_autocast_enabled(device.type)
     dtype = torch.get_autocast_dtype(device.type) if is_mixed else query.dtype
-    attended = _compiled()(
+    attended: torch.Tensor = _compiled()(
         query.to(dtype),
         key.to(dtype),
         value.to(dtype),

@@ -22,8 +22,8 @@ import torch
 from rmr1.attention.groups import GroupLayout
 
 # The kernels behind the stock function, which alone tell the log-sum-exp.
-_FORWARD = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-_BACKWARD = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
+_FORWARD: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
+_BACKWARD: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu_backward", None)
 
 
 def can_merge(query: torch.Tensor, value: torch.Tensor, dropout: float, window: int | None) -> bool:
@@ -47,8 +47,9 @@ def attend_merged(
 ) -> torch.Tensor:
     """`[1, H, T, D]` queries, `[1, K, T, D]` keys and values -> `[1, T, H, D]`."""
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
-    attended = _Merged.apply(query.to(dtype), key.to(dtype), value.to(dtype), layout, scaling)
-    assert isinstance(attended, torch.Tensor)
+    attended: torch.Tensor = _Merged.apply(  # type: ignore[no-untyped-call]
+        query.to(dtype), key.to(dtype), value.to(dtype), layout, scaling
+    )
     return attended
 
 
@@ -87,7 +88,7 @@ class _Merged(torch.autograd.Function):
         return attended
 
     @staticmethod
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value, attended, sums = ctx.saved_tensors
         key_heads = key.shape[1]
         q, k, v = _group(query, key_heads), key[0], value[0]
@@ -99,7 +100,7 @@ class _Merged(torch.autograd.Function):
         q_grad, k_grad, v_grad = _group(query_grad, key_heads), key_grad[0], value_grad[0]
 
         def run(rows: slice, keys: slice) -> torch.Tensor:
-            found = _BACKWARD(  # type: ignore[misc]
+            found: tuple[torch.Tensor, ...] = _BACKWARD(
                 wanted[:, :, rows],
                 q[:, :, rows],
                 _share(k[:, keys], q),
@@ -131,9 +132,11 @@ def _forward(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: slice, keys: slice, scaling: float | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Output and log-sum-exp of these rows over these keys, causal from the first of both."""
-    return _FORWARD(  # type: ignore[misc]
+    out: torch.Tensor
+    out, sums = _FORWARD(
         q[:, :, rows], _share(k[:, keys], q), _share(v[:, keys], q), 0.0, True, scale=scaling
     )
+    return out, sums
 
 
 def _merge(out: torch.Tensor, total: torch.Tensor, part: torch.Tensor, part_sums: torch.Tensor) -> None:
@@ -147,7 +150,8 @@ def _merge(out: torch.Tensor, total: torch.Tensor, part: torch.Tensor, part_sums
 
 def _group(heads: torch.Tensor, key_heads: int) -> torch.Tensor:
     """`[1, H, T, D]` -> `[K, G, T, D]`, the same memory."""
-    return heads[0].unflatten(0, (key_heads, -1))
+    grouped: torch.Tensor = heads[0].unflatten(0, (key_heads, -1))
+    return grouped
 
 
 def _share(keys: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

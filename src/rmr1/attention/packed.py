@@ -169,7 +169,7 @@ def _attend_at_once(
     if rows[0].shape[1] != rows[1].shape[1]:
         groups = rows[0].shape[1] // rows[1].shape[1]
         rows[1:] = [one.repeat_interleave(groups, dim=1) for one in rows[1:]]
-    attended = varlen_attn(
+    attended: torch.Tensor = varlen_attn(
         *rows,
         borders,
         borders,

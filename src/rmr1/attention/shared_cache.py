@@ -94,7 +94,7 @@ class SharedPrompts:
         lengths = self._mask.sum(dim=-1).tolist()
         spared = sum(lengths[prompt] for prompt in source) - sum(lengths)
         token_bytes = keys.shape[1] * (keys.shape[3] + values.shape[3]) * keys.element_size()
-        return spared * token_bytes >= least * len(lengths)
+        return bool(spared * token_bytes >= least * len(lengths))
 
     def share(self, source: Sequence[int]) -> None:
         """Take the prompts out of the cache, which then holds what the rows write."""
@@ -111,7 +111,7 @@ class SharedPrompts:
                     for index, span in enumerate(spans)
                 ]
             )
-            layers[place] = GrowingLayer()
+            layers[place] = GrowingLayer()  # type: ignore[no-untyped-call]
         self._set_rows(list(source))
 
     def select(self, rows: Sequence[int]) -> None:
@@ -183,7 +183,8 @@ def _attend_part(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`[B, K, Q, D]` attended, and `[B, K, Q]` the log-sum-exps of the scores, float32."""
     if _flash_for_cpu is not None and query.device.type == "cpu" and query.shape[-1] == value.shape[-1]:
-        return _flash_for_cpu(query, key, value, scale=scale)
+        attended, total = _flash_for_cpu(query, key, value, scale=scale)
+        return attended, total
     scores = ((query * scale) @ key.transpose(2, 3)).float()
     total = scores.logsumexp(dim=-1)
     return (scores - total[..., None]).exp().to(value.dtype) @ value, total

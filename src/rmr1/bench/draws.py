@@ -224,7 +224,8 @@ class _Added(Resamples):
 
     def weights(self, part: str) -> Floats:
         kinds_B = self._first + np.arange(self.num)
-        return super().weights(part) + _STEP * (self._places[part] == kinds_B[:, None])
+        more: Floats = _STEP * (self._places[part] == kinds_B[:, None])
+        return super().weights(part) + more
 
     def sums(self, part: str) -> Floats:
         """Those of the weights, without multiplying what is nearly all the same."""

@@ -120,9 +120,9 @@ class Resamples:
 
     def credits(self, part: str, cells: Sequence[int] | None = None) -> Floats:
         """[B] credit of the drawn items over those cells, all by default."""
-        sums = self.sums(part)
-        chosen = slice(0, self._tables[part].num_cells) if cells is None else list(cells)
-        return sums[:, chosen].sum(axis=1)
+        chosen = slice(0, self.num_cells(part)) if cells is None else list(cells)
+        credits_B: Floats = self.sums(part)[:, chosen].sum(axis=1)
+        return credits_B
 
     def num_cells(self, part: str) -> int:
         return self._tables[part].num_cells
@@ -170,7 +170,8 @@ def mean(*estimates: Estimate) -> Estimate:
     """The unweighted mean; NaN where one of them is."""
 
     def estimate(resamples: Resamples) -> Floats:
-        return np.stack([one(resamples) for one in estimates]).mean(axis=0)
+        values: Floats = np.stack([one(resamples) for one in estimates]).mean(axis=0)
+        return values
 
     return estimate
 
@@ -189,7 +190,8 @@ def weighted_mean(weights: Mapping[Estimate, float]) -> Estimate:
 
 
 def _divide(credit: Floats, count: Floats) -> Floats:
-    return np.divide(credit, count, out=np.full(credit.shape, np.nan), where=count > 0)
+    quotient: Floats = np.divide(credit, count, out=np.full(credit.shape, np.nan), where=count > 0)
+    return quotient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +244,7 @@ class Table:
     """The rows of a part, an item each: cells, then value and presence of every share that stands beside."""
 
     def __init__(self, part: Part):
-        self.num_cells = part.credits.shape[1]
+        self.num_cells: int = part.credits.shape[1]
         self.beside = tuple(part.beside)
         columns = [part.credits]
         for values in part.beside.values():

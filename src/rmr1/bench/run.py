@@ -82,7 +82,8 @@ def load_benchmark(name: str) -> Benchmark:
         near = suggest(name, NAMES)
         raise ConfigError(f"no benchmark {name!r}{near or '; there are ' + ', '.join(NAMES)}")
     module, constant = _PLACES[name]
-    return getattr(import_module(module), constant)
+    benchmark: Benchmark = getattr(import_module(module), constant)
+    return benchmark
 
 
 def find_asking(benchmark: Benchmark, name: str | None) -> Asking | None:

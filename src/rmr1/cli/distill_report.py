@@ -165,7 +165,7 @@ def _count_failed(summary: Mapping[str, Any]) -> int:
 
 def _has_failed(recipe: DistillRecipe, summary: Mapping[str, Any]) -> bool:
     """Whether more pairs failed than may."""
-    return _count_failed(summary) > recipe.max_failed_share * summary["labelled"]
+    return bool(_count_failed(summary) > recipe.max_failed_share * summary["labelled"])
 
 
 def _is_exhausted(summary: Mapping[str, Any]) -> bool:

@@ -108,7 +108,3 @@ def _run(arguments: argparse.Namespace) -> int:
         place = f"{error.filename}: " if error.filename else ""
         print(f"rmr1: {place}{error.strerror or error}", file=sys.stderr)
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

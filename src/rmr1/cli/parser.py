@@ -118,11 +118,11 @@ class Parser(argparse.ArgumentParser):
             value = self._get_value(action, "--")  # `--a=--`, of which argparse makes an empty list
             self._check_value(action, value)
             return value
-        return super()._get_values(action, arg_strings)  # type: ignore[misc]
+        return super()._get_values(action, arg_strings)
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:
-            return super()._get_value(action, arg_string)  # type: ignore[misc]
+            return super()._get_value(action, arg_string)
         except argparse.ArgumentError:
             if (kind := _KINDS.get(action.type)) is None:  # type: ignore[call-overload]
                 raise

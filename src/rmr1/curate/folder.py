@@ -144,6 +144,7 @@ def load_scan(folder: Path, key: str, recipe: CurateRecipe) -> tuple[Scan, int]:
 def _read_about(folder: Path) -> Mapping[str, Any]:
     try:
         with zipfile.ZipFile(folder / SCAN) as file:
-            return json.loads(file.read(_ABOUT))
+            about: Mapping[str, Any] = json.loads(file.read(_ABOUT))
+            return about
     except _DAMAGES:
         return {}

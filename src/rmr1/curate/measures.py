@@ -27,7 +27,8 @@ def load_identifier(codes: frozenset[str]) -> Callable[[str], tuple[str, float]]
         raise ConfigError(
             f"filters.languages: {unknown[0]!r} is no code of py3langid; it has {', '.join(sorted(identifier.labels))}"
         )
-    return identifier.classify
+    classify: Callable[[str], tuple[str, float]] = identifier.classify
+    return classify
 
 
 def load_counter(name: str) -> Callable[[str], int]:

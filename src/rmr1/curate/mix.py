@@ -17,7 +17,7 @@ def plan_sizes(
 ) -> tuple[dict[str, int], list[str]]:
     """Pairs of each source, and a sentence for each that has fewer than are asked of it.
 
-    >>> sources = {"chat": SourceRecipe(data="c", weight=3), "code": SourceRecipe(data="d", weight=1)}
+    >>> sources = {"chat": CurateSourceRecipe(data="c", weight=3), "code": CurateSourceRecipe(data="d", weight=1)}
     >>> plan_sizes(sources, {"chat": 9000, "code": 2000}, MixRecipe())
     ({'chat': 6000, 'code': 2000}, [])
 
@@ -100,7 +100,8 @@ def rank_pairs(
         order = np.random.default_rng(seed).permutation(num_rows)
         ranks = np.empty(num_rows, dtype=np.int64)
         ranks[order] = np.arange(num_rows)
-        return np.argsort(ranks[places], kind="stable").tolist()
+        order_of_pairs: list[int] = np.argsort(ranks[places], kind="stable").tolist()
+        return order_of_pairs
     # A pair's rank depends on nothing but seed and content, so more data does not reshuffle what was drawn before.
     keys = [seed_for(seed, "sample", name, content.hex()) for content in contents]
     return sorted(range(len(places)), key=lambda item: (keys[item], item))

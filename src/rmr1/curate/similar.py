@@ -108,7 +108,8 @@ def find_candidates(signatures: Signatures, threshold: float) -> Iterator[list[i
 
 def estimate(some: Signatures, other: Signatures) -> NDArray[np.float64]:
     """The estimated similarity of each of `some` [I, P] with `other` [P], in [0, 1]."""
-    return np.mean(some == other, axis=1)
+    shares: NDArray[np.float64] = np.mean(some == other, axis=1)
+    return shares
 
 
 def estimate_sides(some: Signatures, other: Signatures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

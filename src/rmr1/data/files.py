@@ -273,7 +273,7 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
     """The file's bytes, unpacked where it begins like gzip, whatever it is called."""
     with path.open("rb") as raw:
         if raw.peek(2)[:2] == b"\x1f\x8b":
-            with gzip.GzipFile(fileobj=raw) as unpacked, io.BufferedReader(unpacked) as handle:  # type: ignore[type-var]
+            with gzip.GzipFile(fileobj=raw) as unpacked, io.BufferedReader(unpacked) as handle:
                 yield handle
         else:
             yield raw

@@ -152,7 +152,7 @@ def _open(source: Any) -> Iterator[Any]:
     if isinstance(source, PreferencePair) or _as_row(source) is not None:
         return iter((source,))
     if hasattr(source, "iter_rows") and hasattr(source, "columns"):  # polars
-        return source.iter_rows(named=True)
+        return iter(source.iter_rows(named=True))
     if hasattr(source, "to_dict") and hasattr(source, "columns"):  # pandas
         return _open_frame(source)
     if hasattr(source, "to_batches") and hasattr(source, "schema"):  # pyarrow
@@ -197,11 +197,12 @@ def _as_row(value: Any) -> Mapping[Any, Any] | None:
     """A dict, a Series or a namedtuple as a row; None for everything else."""
     if isinstance(value, Mapping):
         return value
+    row: Mapping[Any, Any] | None = None
     if hasattr(value, "_asdict"):
-        return value._asdict()
-    if hasattr(value, "to_dict") and hasattr(value, "index") and not hasattr(value, "columns"):
-        return value.to_dict()
-    return None
+        row = value._asdict()
+    elif hasattr(value, "to_dict") and hasattr(value, "index") and not hasattr(value, "columns"):
+        row = value.to_dict()
+    return row
 
 
 def _plain(value: Any) -> Any:

@@ -136,7 +136,7 @@ def is_claimed(folder: Path, number: int, recipe: PassRecipe) -> bool:
         return True
     asked = {section: value for section, value in stored.items() if section not in ("teacher", "name")}
     refuse_differences(folder, {key: asked}, {key: _describe_asking(recipe)})
-    return stored.get("name") == recipe.teacher
+    return bool(stored.get("name") == recipe.teacher)
 
 
 def _describe_asking(recipe: PassRecipe) -> dict[str, Any]:

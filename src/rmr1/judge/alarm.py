@@ -127,6 +127,6 @@ def level_failure(text: str) -> str:
     """What failures of one kind have in common.
 
     >>> level_failure("HTTP 400 after 7 tries: no model 'x-7' (request req_8f2a)")
-    "HTTP 400 after # tries: no model # (request #"
+    'HTTP 400 after # tries: no model # (request #'
     """
     return _VARYING.sub("#", text)[:_KIND_CHARS]

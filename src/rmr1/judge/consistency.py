@@ -60,7 +60,7 @@ def difference_interval(first: int, second: int, total: int) -> tuple[float, flo
     has a width also if both shares are 0.
 
     >>> [round(bound, 3) for bound in difference_interval(12, 3, 40)]
-    [0.033, 0.396]
+    [0.033, 0.395]
     """
     a, b = (first + 1) / (total + 2), (second + 1) / (total + 2)
     half = _Z_95 * sqrt((a + b - (a - b) ** 2) / (total + 2))

@@ -59,8 +59,8 @@ class Feature:
 
 @dataclass(slots=True)
 class _Column:
-    rows: array = field(default_factory=lambda: array("i"))
-    signs: array = field(default_factory=lambda: array("b"))
+    rows: array[int] = field(default_factory=lambda: array("i"))
+    signs: array[int] = field(default_factory=lambda: array("b"))
     examples: list[Occurrence] = field(default_factory=list)
 
 
@@ -100,8 +100,8 @@ class SideFeatures:
 
 @dataclass(slots=True)
 class _Set:
-    names: array
-    rows: array = field(default_factory=lambda: array("i"))
+    names: array[int]
+    rows: array[int] = field(default_factory=lambda: array("i"))
     kept: list[tuple[int, Callable[[str], str]]] = field(default_factory=list)
 
 
@@ -141,8 +141,8 @@ class PairFeatures:
         sets = [*self._sets.values(), *self._find_bare(len(is_a))]
         members: list[list[int]] = [[] for _ in self._names]
         for index, one in enumerate(sets):
-            for name in one.names:
-                members[name].append(index)
+            for number in one.names:
+                members[number].append(index)
         signs = np.where(is_a, 1, -1).astype(np.int8)
         found: dict[tuple[int, ...], Feature] = {}
         for name, number in self._names.items():

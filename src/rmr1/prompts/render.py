@@ -38,6 +38,13 @@ def render_prompt(
     one answer shows, A unless told otherwise. `special_tokens` are
     the model's control tokens and the user's, neutralised in user text beside those known by their shape.
 
+    >>> from rmr1.records import assistant, user
+    >>> right, wrong = assistant("Four."), assistant("Five.")
+    >>> pair = PreferencePair(id="7", prompt=(user("2 + 2?"),), response_a=(right,), response_b=(wrong,))
+    >>> text = render_prompt(pair, "direct", order="swapped").messages[-1].text
+    >>> text.index("Five.") < text.index("Four.")
+    True
+
     Raises:
         ConfigError: the family shows more answers than there are.
     """

@@ -18,6 +18,9 @@ LABELS = ("A", "B", "tie")
 def reward_verdict(verdict: Verdict, label: str) -> float:
     """+1.0 or -1.0. `label` is in the prompt frame, like the verdict: swap it for a swapped prompt.
 
+    >>> reward_verdict(Verdict(winner="A"), "A"), reward_verdict(Verdict(winner=None, problem="empty"), "A")
+    (1.0, -1.0)
+
     Raises:
         ConfigError: `label` is not "A", "B" or "tie".
     """

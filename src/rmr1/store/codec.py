@@ -56,7 +56,8 @@ def _read_call(value: Any) -> dict[str, Any]:
 def dump_record(record: Any) -> dict[str, Any]:
     """A record as a dictionary of JSON values, without the fields that stand at their default."""
     adapter = _adapter(type(record))  # type: ignore[arg-type]
-    return adapter.dump_python(record, exclude_defaults=True, warnings=False)
+    values: dict[str, Any] = adapter.dump_python(record, exclude_defaults=True, warnings=False)
+    return values
 
 
 def load_record(kind: type[Record], values: Any) -> Record:
@@ -66,7 +67,8 @@ def load_record(kind: type[Record], values: Any) -> Record:
         DataError: a key is unknown or missing, or a value has the wrong type.
     """
     try:
-        return _adapter(kind).validate_python(values, extra="forbid")  # type: ignore[arg-type]
+        record: Record = _adapter(kind).validate_python(values, extra="forbid")  # type: ignore[arg-type]
+        return record
     except ValueError as errors:
         first = errors.errors(include_url=False)[0]  # type: ignore[attr-defined]
         place = [kind.__name__, *map(str, first["loc"])]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.engines.hf.chat import new_moment
+from rmr1.settings import Section
 from rmr1.store.fingerprint import fingerprint_source
 from rmr1.store.folder import open_folder as open_described
 from rmr1.store.identity import list_versions
@@ -27,7 +28,7 @@ from rmr1.store.kinds import CHECKPOINTS, METRICS, TRAINING_FILE, TRIES, read_me
 from rmr1.store.replace import PART, read_json, write_text, writing
 from rmr1.store.runs import SUMMARY_FILE, read_summary
 from rmr1.train.checkpoints import BEST
-from rmr1.train.recipe import Section, SourceRecipe
+from rmr1.train.recipe import SourceRecipe
 
 LOGS = "logs"
 """Of trackers that write files."""

@@ -27,8 +27,9 @@ def sum_losses(
     """
     if chunk is None:
         chunk = max(1, CHUNK_LOGITS // weight_VW.shape[0])
-    found = _SumLosses.apply(hidden_NW, weight_VW, targets_N, chunk)
-    assert isinstance(found, torch.Tensor)
+    found: torch.Tensor = _SumLosses.apply(  # type: ignore[no-untyped-call]
+        hidden_NW, weight_VW, targets_N, chunk
+    )
     return found
 
 
@@ -64,6 +65,6 @@ class _SumLosses(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, scale: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, scale: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grads = [None if grad is None else grad * scale.to(grad.dtype) for grad in ctx.saved_tensors]
         return grads[0], grads[1], None, None

@@ -87,7 +87,7 @@ def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
     Singular values come out near 1, between about 0.7 and 1.2.
     """
     is_tall = matrices.shape[1] > matrices.shape[2]
-    x = matrices.mT if is_tall else matrices
+    x: torch.Tensor = matrices.mT if is_tall else matrices
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(_STEPS):

@@ -57,8 +57,13 @@ def parse_verdict(
     counts, anything else has the problem "truncated" (the exact rules `tail` and `published` know no such
     difference). `thinking` holds a user's own forms of thinking, as (opening, closing) marks.
 
-        >>> parse_verdict("<eval>B is wrong.</eval> <answer>[[A]]</answer>").winner
-        'A'
+        >>> verdict = parse_verdict("<eval>Says <quote_B>2 + 2 = 5</quote_B>.</eval> <answer>[[A]]</answer>")
+        >>> verdict.winner, verdict.trace.quotes
+        ('A', (SideText(side='B', text='2 + 2 = 5'),))
+        >>> parse_verdict("<answer>[[A]]</answer> or <answer>[[B]]</answer>").problem
+        'ambiguous'
+        >>> parse_verdict("A little better. [[A>B]]", "arena").strength
+        'slight'
 
     Raises:
         ConfigError: for an unknown rule or unusable labels; never for a text.

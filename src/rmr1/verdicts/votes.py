@@ -38,6 +38,12 @@ def decide(votes: Sequence[Said]) -> Decision:
     Votes without a verdict name no side but count in the confidence. No votes for any side gives the
     commonest problem among them; an even split between sides gives `split_vote`, never a tie: a judge
     that contradicts itself has not called the answers equal.
+
+    >>> [given, swapped, none] = [Decision(winner=winner, problem=None, confidence=None) for winner in ("A", "B", None)]
+    >>> decide([given, given, swapped, none])
+    Decision(winner='A', problem=None, confidence=0.5)
+    >>> decide([given, swapped]).problem
+    'split_vote'
     """
     counts = Counter(vote.winner for vote in votes if vote.winner is not None)
     if not counts:

@@ -87,7 +87,7 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
         for way in ("bare", "masked") if may_be_bare else ("masked",):
             finding = judge_numbers(_NAMES[way], noise, _score_together(score, probe, way == "masked", truth))
             if not finding.is_fault:
-                padding = way  # type: ignore[assignment]
+                padding = way
                 break
         else:
             notes.append(f"{name}: {finding.describe()}; each is computed alone")

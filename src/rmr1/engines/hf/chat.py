@@ -229,7 +229,7 @@ class Chat:
         """The control token that stands first in `text`, white space aside, and its number."""
         controls = {token.content: number for number, token in self.tokenizer.added_tokens_decoder.items()}
         special = self.tokenizer.all_special_tokens, self.tokenizer.all_special_ids
-        controls |= dict(zip(*special, strict=True))  # type: ignore[arg-type]
+        controls |= dict(zip(*special, strict=True))
         rest = text.lstrip()
         first = max(
             (name for name in controls if name.strip() and rest.startswith(name)), key=len, default=None

@@ -62,7 +62,8 @@ def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedMode
     try:
         with quiet():
             adapted = peft.PeftModel.from_pretrained(model, str(folder))
-            return adapted.merge_and_unload(safe_merge=True)
+            merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
+            return merged
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise CheckpointError(
             f"LoRA adapter {str(folder)!r} does not fit the model: {reason_of(error)}; name the base it was trained on"

@@ -111,9 +111,9 @@ def measure_shape(model: PreTrainedModel) -> ModelShape:
 def _build_empty(name: str, found: Description, kind: Purpose, trust_remote_code: bool) -> PreTrainedModel:
     try:
         with quiet(), torch.device("meta"):
-            return choose_class(found.config, kind).from_config(
-                found.config, trust_remote_code=trust_remote_code
-            )
+            base = choose_class(found.config, kind)
+            model: PreTrainedModel = base.from_config(found.config, trust_remote_code=trust_remote_code)
+            return model
     except (ValueError, KeyError, ImportError) as error:
         raise CheckpointError(
             f"model {name!r} cannot be built from its configuration: {reason_of(error)}"

@@ -308,7 +308,8 @@ class ScalarModel:
                 f"model {self.name!r} gives an output of shape {shape} for {len(rows)} conversations; expected one "
                 "number each. For another head name one of your own that turns its outputs into scores"
             )
-        return scores.reshape(-1).float()
+        scores_B: torch.Tensor = scores.reshape(-1).float()
+        return scores_B
 
 
 def choose_pad(rows: Sequence[Sequence[int]], pad: int | None, num_embeddings: int) -> int:

@@ -193,7 +193,7 @@ def step_core(core: Core) -> list[Any]:
     stance = contextlib.nullcontext() if core.compiles else torch.compiler.set_stance("force_eager")
     try:
         with stance:
-            return core.engine.step()
+            return list(core.engine.step())
     except Exception as error:
         raise GenerationError(f"vLLM has stopped: {_first_line(error)}") from error
 

@@ -40,7 +40,9 @@ def token_logprobs(
     """
     if chunk is None:
         chunk = max(1, CHUNK_LOGITS // weight_VW.shape[0])
-    logprobs, entropies = _TokenLogprobs.apply(hidden_NW, weight_VW, targets_N, temperature, chunk)
+    logprobs, entropies = _TokenLogprobs.apply(  # type: ignore[no-untyped-call]
+        hidden_NW, weight_VW, targets_N, temperature, chunk
+    )
     return logprobs, entropies
 
 
@@ -72,9 +74,7 @@ class _TokenLogprobs(torch.autograd.Function):
         return logprobs, entropies
 
     @staticmethod
-    def backward(  # type: ignore[override]
-        ctx: Any, scale: torch.Tensor, _: torch.Tensor
-    ) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, scale: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, weight, targets, sums = ctx.saved_tensors
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
         hidden_grad = torch.zeros_like(hidden) if wants_hidden else None

@@ -98,7 +98,7 @@ class Reference:
         self._model.eval()
         try:
             with without, self._logprobs.attention():
-                found, _ = self._logprobs(row)
+                found: torch.Tensor = self._logprobs(row)[0]
         finally:
             self._model.train(was_training)
         return found
