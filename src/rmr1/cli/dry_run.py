@@ -125,9 +125,10 @@ def check_expected(arguments: argparse.Namespace) -> int | None:
     Raises:
         ConfigError: it is below 1.
     """
-    if arguments.expect_tokens is not None and arguments.expect_tokens < 1:
-        raise ConfigError(f"--expect-tokens {arguments.expect_tokens}: expected at least 1")
-    return arguments.expect_tokens
+    tokens: int | None = arguments.expect_tokens
+    if tokens is not None and tokens < 1:
+        raise ConfigError(f"--expect-tokens {tokens}: expected at least 1")
+    return tokens
 
 
 def _collect(plan: JudgePlan, work: Work, stored: StoredRun | None, seconds: float | None) -> dict[str, Any]:

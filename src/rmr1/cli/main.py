@@ -83,7 +83,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         if getattr(arguments, "machine", None) is not None and not arguments.dry_run:
             raise ConfigError("--machine is for --dry-run; a run takes the machine at hand")
-        return arguments.run(arguments)
+        return int(arguments.run(arguments))
     except RMR1Error as error:
         if arguments.debug:
             raise

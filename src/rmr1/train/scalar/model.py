@@ -34,8 +34,8 @@ def load_model(plan: ScalarPlan) -> PreTrainedModel:
     """
     recipe = plan.recipe.model
     dtype = torch.bfloat16 if recipe.precision == "bf16-pure" else torch.float32
-    model: Any = _make_model(plan) if recipe.from_scratch else _load_checkpoint(plan, dtype)
-    model = model.to(dtype=dtype)
+    whole: Any = _make_model(plan) if recipe.from_scratch else _load_checkpoint(plan, dtype)
+    model: PreTrainedModel = whole.to(dtype=dtype)
     check_loaded(model, recipe.base or "of the recipe")
     if recipe.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -51,6 +51,7 @@ def _load_checkpoint(plan: ScalarPlan, dtype: torch.dtype) -> PreTrainedModel:
     recipe = plan.recipe.model
     assert plan.base.source is not None
     torch.manual_seed(plan.recipe.seed)  # which the new head is drawn from
+    model: PreTrainedModel
     try:
         with quiet():
             model, report = AutoModelForSequenceClassification.from_pretrained(

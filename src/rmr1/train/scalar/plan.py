@@ -9,8 +9,9 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from rmr1.engines.base import is_scalar
 from rmr1.engines.hf.chat import Chat
-from rmr1.engines.hf.loading import describe_checkpoint, is_scalar, quiet, read_architectures
+from rmr1.engines.hf.loading import describe_checkpoint, quiet, read_architectures
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import CheckpointError, ConfigError, reason_of
 from rmr1.prompts.families import load_family

@@ -193,7 +193,7 @@ class ScalarTraining(Training):
 
     def build(self) -> Updater:
         plan = self.plan
-        self.trainee = Trainee(model=load_model(plan).to(self.device))  # type: ignore[arg-type]
+        self.trainee = Trainee(model=load_model(plan).to(self.device))
         self.notes = [*check_batches(self.model, pad=plan.pad, max_tokens=self.recipe.data.max_tokens)]
         adopt_trl_checkpoint(self.output, plan)
         return Updater(
