@@ -275,14 +275,12 @@ def _build_body(
     params: SamplingParams = settings.params
     # A batch goes to a hosted API, which refuses the rows that hold what is not its own format's.
     refused = {"min_p", "repetition_penalty", *(() if params.top_k > 0 else ("top_k",))}
+    refused |= {"temperature", "top_p", "top_k"} if is_reasoner else set()
     return build_body(
         model=model,
         messages=build_messages(question.prompt.messages),
         params=params,
-        dialect=Dialect(
-            length_field="max_completion_tokens" if is_renamed else "max_tokens",
-            refused=frozenset(refused | ({"temperature", "top_p", "top_k"} if is_reasoner else set())),
-        ),
+        dialect=Dialect(refused=frozenset(refused | ({"max_tokens"} if is_renamed else set()))),
         num_choices=params.num_samples,
         seed=derive_seed(settings.sampling_seed(question.item), 0) if params.temperature > 0 else None,
         extra=options.get("extra_body"),

@@ -20,9 +20,8 @@ from urllib.parse import urlsplit
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.names import split_server
 from rmr1.engines.openai.limits import Pacer
-from rmr1.engines.openai.wire import Dialect
 from rmr1.errors import ConfigError, GenerationError
-from rmr1.forecast.prices import Price, compute_cost, find_price
+from rmr1.forecast.prices import Price, find_price
 from rmr1.plugins import require
 from rmr1.records import Generation, Usage
 
@@ -137,10 +136,7 @@ class OpenAIEngine:
                 connect_seconds=connect_seconds,
             ),
             pacer=Pacer(requests_per_minute, tokens_per_minute),
-            dialect=Dialect(
-                length_field="max_completion_tokens" if use_max_completion_tokens else "max_tokens"
-            ),
-            is_length_fixed=use_max_completion_tokens is not None,
+            use_max_completion_tokens=use_max_completion_tokens,
             extra_body=extra_body or {},
             extra_headers=extra_headers or {},
             api_key_env=api_key_env,
@@ -174,16 +170,6 @@ class OpenAIEngine:
     def price(self) -> Price | None:
         """USD per million tokens, as the options or the list say; None where it is not known."""
         return self._price
-
-    @property
-    def cost(self) -> float | None:
-        """USD so far; None where the price is not known."""
-        if self._price is None:
-            return None
-        usage = self.usage
-        return compute_cost(
-            self._price, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
-        )
 
     def fingerprint(self) -> dict[str, object]:
         """Model, server and extra fields; not the key, nor how fast the server is asked."""

@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from threading import Lock
 from typing import Any
@@ -24,16 +25,8 @@ import orjson
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer, Throttle
 from rmr1.engines.openai.problems import ServerProblem
-from rmr1.engines.openai.remedies import (
-    LENGTH_FIELDS,
-    PARAMETERS,
-    Form,
-    Refusal,
-    Remedy,
-    ask_singly,
-    list_parts,
-)
-from rmr1.engines.openai.wire import Dialect
+from rmr1.engines.openai.remedies import PARAMETERS, Form, Refusal, Remedy, list_parts
+from rmr1.engines.openai.wire import LENGTH_FIELDS, Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
 
@@ -87,13 +80,12 @@ class ChatServer:
         concurrency: int,
         patience: Patience,
         pacer: Pacer,
-        dialect: Dialect,
-        is_length_fixed: bool,
+        use_max_completion_tokens: bool | None,
         extra_body: Mapping[str, Any],
         extra_headers: Mapping[str, str],
         api_key_env: str,
     ):
-        """`is_length_fixed`: the user has chosen the name of the length limit.
+        """Nothing is sent yet.
 
         Raises:
             ConfigError: the URL, the key or an extra field is not usable.
@@ -109,19 +101,18 @@ class ChatServer:
             max_hold_seconds=patience.max_backoff_seconds,
             most_holds=patience.max_retries,
         )
-        self.dialect = dialect
+        self.dialect = Dialect(refused=frozenset({"max_tokens"} if use_max_completion_tokens else ()))
         self.extra_body = _check_extra_body(extra_body)
-        self._is_length_fixed = is_length_fixed
+        self._fixed = {*self.extra_body, *(() if use_max_completion_tokens is None else LENGTH_FIELDS)}
+        """Parts of a request that are the user's choice."""
         self._extra_headers = _check_headers(extra_headers)
         self._key_variable = api_key_env
         self._key = _read_key(api_key_env)
         self._accepted: set[tuple[str, str]] = set()
         self._largest_prompt = 0
         """The largest prompt that was answered, in estimated tokens."""
-        self._helped: dict[Remedy, set[str]] = {}
-        """Remedy -> items that it has brought an answer, each refused after the one before was helped."""
-        self._helped_at: dict[Remedy, float] = {}
-        self._adopted: set[Remedy] = set()
+        self._helped: dict[Remedy, tuple[str, float]] = {}
+        """Remedy -> the first item that it has brought an answer, and when."""
         self._failed: set[Remedy] = set()
         """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
@@ -130,12 +121,10 @@ class ChatServer:
         self._num_forbidden = 0
         self._forbidden_since = 0.0
         self._held_since: float | None = None
-        """The time at which the hold of all began, if no answer has ended it."""
-        self._is_hold_told = False
+        """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
         self._notes: dict[str, str] = {}
         """Notes by what they are about; of the same matter the last one stays."""
         self._lock = Lock()
-        self._tls_context: ssl.SSLContext | None = None
         self._usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
@@ -167,16 +156,14 @@ class ChatServer:
             headers["authorization"] = f"Bearer {self._key}"
         return headers
 
+    @cached_property
     def tls_context(self) -> ssl.SSLContext:
         """The certificates to trust: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own."""
         # Reading them takes longer than a request; made once.
-        with self._lock:
-            if self._tls_context is None:
-                try:
-                    self._tls_context = httpx.create_ssl_context(trust_env=not self.is_local)
-                except (OSError, ValueError) as error:
-                    raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
-            return self._tls_context
+        try:
+            return httpx.create_ssl_context(trust_env=not self.is_local)
+        except (OSError, ValueError) as error:
+            raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
 
     def key_hint(self) -> str:
         """What to do where the server refuses the key."""
@@ -204,9 +191,9 @@ class ChatServer:
         now = time.monotonic()
         with self._lock:
             self._held_since = self._held_since or now
-            if self._is_hold_told or now + self.throttle.held - self._held_since < _LONG_HOLD_SECONDS:
+            if now + self.throttle.held - self._held_since < _LONG_HOLD_SECONDS:
                 return
-            self._is_hold_told = True
+            self._held_since = math.inf
         _LOGGER.warning("%s at %s: the server answers %s; waiting", self.model, self.base_url, said)
 
     def guess_tokens(self, num_prompt_tokens: int, num_choices: int, params: SamplingParams) -> int:
@@ -225,10 +212,6 @@ class ChatServer:
             self._num_answers += num_choices
         self.pacer.correct(usage.prompt_tokens + usage.completion_tokens - guess)
 
-    def touch(self) -> None:
-        """The server has sent something."""
-        self.last_contact = time.monotonic()
-
     def accept(self, body: Mapping[str, Any], num_prompt_tokens: int, *, num_choices: int) -> None:
         """The server takes these parts and a prompt of that size: a later error is about something else."""
         parts = list_parts(body)
@@ -237,7 +220,7 @@ class ChatServer:
         with self._lock:
             self.has_answered = True
             self._num_forbidden = 0
-            self._held_since, self._is_hold_told = None, False
+            self._held_since = None
             self._accepted |= parts
             self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
 
@@ -254,69 +237,52 @@ class ChatServer:
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
     def read_refusal(
-        self, problem: ServerProblem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int
+        self, problem: ServerProblem, body: Mapping[str, Any], num_prompt_tokens: int
     ) -> Refusal:
-        """The problem beside the request that met it, which `form` has written."""
+        """The problem beside the request that met it."""
         with self._lock:
-            parts = {part for part in list_parts(body) if part[0] not in self.extra_body}
-            new = {name for name, _ in parts - self._accepted}
+            parts = {part for part in list_parts(body) if part[0] not in self._fixed}
             return Refusal(
                 problem=problem,
                 body=body,
-                dialect=form.write(self.dialect),
-                ours=frozenset(new - {*LENGTH_FIELDS} if self._is_length_fixed else new),
-                taken=frozenset({name for name, _ in parts & self._accepted} & {*PARAMETERS}),
+                ours=frozenset(name for name, _ in parts - self._accepted),
+                taken=frozenset(name for name, _ in parts & self._accepted if name in PARAMETERS),
                 num_prompt_tokens=num_prompt_tokens,
                 is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
             )
 
-    def change_form(self, form: Form, refusal: Refusal) -> bool:
-        """Give the item of a refused request its next form; False if there is none left."""
-
-        def find() -> list[Remedy]:
-            # What has helped another item goes first, what has not goes last.
-            return sorted(refusal.suggest(), key=lambda one: (one not in self._helped, one in self._failed))
-
+    def rank(self, remedies: Iterable[Remedy]) -> list[Remedy]:
+        """What has helped another item goes first, what has not goes last."""
         with self._lock:
-            return form.change(refusal.problem, find)
+            return sorted(remedies, key=lambda one: (one not in self._helped, one in self._failed))
 
     def confirm(self, form: Form, remedies: Iterable[Remedy], item: str) -> None:
-        """They have brought an answer; what has helped two items becomes the dialect of the run."""
+        """They have brought an answer, and whatever else was tried for the item has not."""
         with self._lock:
             self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
-            reason = f"because the server said: {form.reasons[remedy]}"
-            if remedy.is_general:
-                self._adopt(remedy, item, form.since, reason)
-            elif (matter := f"one by one: {', '.join(sorted(remedy.refused))}") not in self._notes:
-                self.note(f"{remedy.label} (one item; others that need it get what fits), {reason}", matter)
+            self.adopt(remedy, item, form.since, f"the server said: {form.reasons[remedy]}")
 
-    def confirm_single(self, temperature: float, item: str) -> None:
-        """The server has given fewer choices than were asked for."""
-        self._adopt(
-            ask_singly(temperature), item, math.inf, "because the server gave fewer choices than asked for"
-        )
-
-    def _adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
-        """`since`: when the item was sent that was refused."""
+    def adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
+        """Make what has helped two items the dialect of the run. `since`: when the item was sent that was refused."""
+        refused, because = remedy.change.refused, f", because {reason}"
+        if not remedy.is_general:
+            matter = f"one by one: {', '.join(sorted(refused.difference(LENGTH_FIELDS)))}"
+            if matter not in self._notes:
+                self.note(f"{remedy.label} (one item; others that need it get what fits){because}", matter)
+            return
         with self._lock:
-            items = self._helped.setdefault(remedy, set())
-            is_first = not items
+            is_first = remedy not in self._helped
+            first, at = self._helped.setdefault(remedy, (item, time.monotonic()))
             # Items that met one and the same trouble confirm nothing: it may have passed.
-            if is_first or since > self._helped_at[remedy]:
-                items.add(item)
-            self._helped_at.setdefault(remedy, time.monotonic())
+            is_confirmed = item != first and since > at
             # What was taken from another item is no matter of the run.
-            is_adopted = len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}
-            is_new = is_adopted and remedy not in self._adopted
+            is_adopted = is_confirmed and refused.isdisjoint(name for name, _ in self._accepted)
+            is_new = is_adopted and self.dialect | remedy.change != self.dialect
             if is_new:
-                self._adopted.add(remedy)
-            if is_adopted:
-                self.dialect = remedy.apply(self.dialect)
-        if is_new:
-            self.note(f"{remedy.label}, {reason}", remedy.label)
-        elif is_first:
-            self.note(f"{remedy.label} (one item), {reason}", remedy.label)
+                self.dialect |= remedy.change
+        if is_new or is_first:
+            self.note(f"{remedy.label}{'' if is_new else ' (one item)'}{because}", remedy.label)
 
     def watch_counts(self, num_bytes: int, num_tokens: int) -> None:
         """Note if prompts of different sizes count as equally many tokens, and as far fewer than they can have."""
@@ -335,12 +301,6 @@ class ChatServer:
                 f"prompts of {smallest:,} and of {largest:,} bytes both count as {num_tokens:,} tokens: the "
                 "server seems to cut prompts in silence; give it a larger context"
             )
-
-    def learn_no_usage(self) -> None:
-        """The server counts no tokens."""
-        self.note(
-            "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
-        )
 
     def learn_name(self, served: str) -> None:
         """The model's name in a reply; noted where it is another model's."""

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from threading import Event, Thread
@@ -33,7 +34,7 @@ from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.limits import compute_backoff
 from rmr1.engines.openai.logprobs import align_verdict
 from rmr1.engines.openai.problems import read_problem
-from rmr1.engines.openai.remedies import Form, estimate_most_tokens
+from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import ChatServer
 from rmr1.engines.openai.slots import Slots
 from rmr1.engines.openai.trouble import REFUSALS, Adapted, Refused, Retry, judge_problem
@@ -44,6 +45,7 @@ from rmr1.engines.openai.wire import (
     ReplyError,
     build_body,
     build_messages,
+    choices_name,
     compose_text,
     estimate_usage,
     one_line,
@@ -51,12 +53,26 @@ from rmr1.engines.openai.wire import (
     split_tokens,
 )
 from rmr1.errors import GenerationError
-from rmr1.records import Generation, ImagePart, JudgePrompt, Messages, Usage
+from rmr1.records import Generation, ImagePart, Usage
 from rmr1.verdicts.location import find_verdict_span
 
 _IMAGE_TOKENS = 1024
 _LASTING_TRIES = 3
 """Tries of an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """A request, and what its samples share."""
+
+    request: Request
+    messages: list[dict[str, Any]]
+    form: Form
+    num_prompt_tokens: int
+    """A guess."""
+    num_bytes: int
+    """Those of its texts."""
+    has_images: bool
 
 
 class ChatSession:
@@ -136,56 +152,47 @@ class ChatSession:
         """All samples of a request: at once where the server can, else one by one."""
         server, params = self._server, self._params
         try:
-            messages = build_messages(request.prompt.messages)
+            item = _prepare(request)
         except GenerationError as error:
             return tuple(self._fail(str(error), params.num_samples))
-        form = Form()
         done: list[Generation] = []
         if params.num_samples > 1 and server.dialect.takes_choices(params):
-            done = await self._complete(request, messages, form, 0, params.num_samples)
-            if form.is_over and not done[0].text:
+            done = await self._complete(item, 0, params.num_samples)
+            if item.form.is_over and not done[0].text:
                 done += [replace(done[0], billed=None)] * (params.num_samples - len(done))
-        rest = range(len(done), params.num_samples)
         failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._complete(request, messages, form, sample, 1)) for sample in rest
-                ]
+                rest = range(len(done), params.num_samples)
+                tasks = [group.create_task(self._complete(item, sample, 1)) for sample in rest]
         except BaseExceptionGroup as errors:
             failure = errors.exceptions[0]
         if failure is not None:  # raised out here, so that no group stands behind it in a notebook
             raise failure
-        for task in tasks:
-            done += task.result()
-        return tuple(done)
+        return (*done, *(one for task in tasks for one in task.result()))
 
-    async def _complete(
-        self, request: Request, messages: list[dict[str, Any]], form: Form, sample: int, num_choices: int
-    ) -> list[Generation]:
+    async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
 
         A failure gives generations that say so.
         """
-        server, params = self._server, self._params
+        server, params, request = self._server, self._params, item.request
         failing_since: float | None = None
         spent = Usage()
         num_tries = num_empty = num_lasting = 0
-        num_prompt_tokens = _guess_prompt_tokens(request.prompt.messages)
         while True:
             try:
-                expected = partial(server.guess_tokens, num_prompt_tokens, num_choices, params)
+                expected = partial(server.guess_tokens, item.num_prompt_tokens, num_choices, params)
                 async with self._slots.take(expected) as (client, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
-                    form.follow(server.dialect)
-                    dialect = form.write(server.dialect)
+                    dialect = item.form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
                         num_choices, reserved = 1, guess
-                        guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
+                        guess = server.guess_tokens(item.num_prompt_tokens, num_choices, params)
                         server.pacer.correct(guess - reserved)
                     body = build_body(
                         model=server.model,
-                        messages=messages,
+                        messages=item.messages,
                         params=params,
                         dialect=dialect,
                         num_choices=num_choices,
@@ -194,13 +201,13 @@ class ChatSession:
                     )
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
-                    reply = await self._try(client, body, form, guess, identity, request.prompt, num_choices)
+                    reply = await self._try(client, body, item, guess, identity, num_choices)
             except Adapted:
                 continue
             except Refused as refused:
                 is_refused = refused.finish_reason == "error"
                 return self._fail(
-                    str(refused), num_choices, spent, refused.finish_reason, is_refused=is_refused
+                    refused.message, num_choices, spent, refused.finish_reason, is_refused=is_refused
                 )
             except Retry as failed:
                 num_tries += 1
@@ -214,7 +221,9 @@ class ChatSession:
                 message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
                 return self._fail(message, num_choices, spent)
             if reply.num_choices < num_choices:
-                server.confirm_single(params.temperature, request.prompt.pair_id)
+                single = leave_out([choices_name(params.temperature)])
+                reason = "the server gave fewer choices than asked for"
+                server.adopt(single, request.prompt.pair_id, math.inf, reason)
             if reply.model:
                 server.learn_name(reply.model)
             return self._finish(request, reply, num_choices, body.get("seed"), spent)
@@ -223,10 +232,9 @@ class ChatSession:
         self,
         client: httpx.AsyncClient,
         body: dict[str, Any],
-        form: Form,
+        item: _Item,
         guess: int,
         identity: str,
-        prompt: JudgePrompt,
         num_choices: int,
     ) -> Reply:
         """Send a request once.
@@ -235,27 +243,27 @@ class ChatSession:
             Retry, Refused, Adapted: what to do next.
             GenerationError: the run is over.
         """
-        server = self._server
+        server, form = self._server, item.form
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
+        identified = hashlib.sha256(identity.encode(errors="surrogatepass") + content).hexdigest()[:32]
         remedies, dialect, sent_at = form.remedies, server.dialect, time.monotonic()
         try:
             async with asyncio.timeout(timeout):
                 response = await client.post(
                     f"{server.base_url}/chat/completions",
                     content=content,
-                    headers={"idempotency-key": _identify(identity, content)},
+                    headers={"idempotency-key": identified},
                 )
         except TimeoutError:
             raise Retry(f"no complete answer within {timeout:g} s", is_lasting=True) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise Retry("no connection", _describe(error), is_connect=True) from None
         except httpx.HTTPError as error:
-            raise Retry("connection lost", _describe(error)) from None
-        server.touch()
+            is_connect = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+            what = "no connection" if is_connect else "connection lost"
+            detail = one_line(str(error) or type(error).__name__)
+            raise Retry(what, detail, is_connect=is_connect) from None
+        server.last_contact = time.monotonic()
         received = server.scrub(response.content)
-        num_bytes = sum(len(text.encode(errors="replace")) for text in _list_texts(prompt.messages))
-        num_most_tokens = estimate_most_tokens(num_bytes)
         status = response.status_code
         if response.is_success:
             try:
@@ -265,12 +273,14 @@ class ChatSession:
                 if error.status is None:
                     raise Retry(
                         "no usable reply",
-                        str(error),
-                        usage=error.usage,
+                        error.message,
+                        usage=error.usage or Usage(),
                         is_empty=error.is_empty,
                         is_lasting=error.is_empty if server.has_answered else not error.is_json,
                     ) from None
                 status = error.status
+        # More than it should have in any language: one for three bytes, and some for the template.
+        most_tokens = math.ceil(item.num_bytes / 3) + 64
         if status >= 300:
             if status in REFUSALS and (form.remedies, server.dialect) != (remedies, dialect):
                 raise Adapted  # another request has met it first
@@ -278,15 +288,17 @@ class ChatSession:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
             raise await judge_problem(
-                server, client, problem, response.headers, body, form, num_prompt_tokens=num_most_tokens
+                server, client, problem, response.headers, body, form, num_prompt_tokens=most_tokens
             )
-        server.accept(body, num_most_tokens, num_choices=reply.num_choices)
-        server.confirm(form, remedies, prompt.pair_id)
+        server.accept(body, most_tokens, num_choices=reply.num_choices)
+        server.confirm(form, remedies, item.request.prompt.pair_id)
         if reply.usage is None:
-            server.learn_no_usage()
-            reply = replace(reply, usage=estimate_usage(_guess_prompt_tokens(prompt.messages), reply.choices))
-        elif all(isinstance(message.content, str) for message in prompt.messages):
-            server.watch_counts(num_bytes, reply.usage.prompt_tokens)
+            server.note(
+                "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
+            )
+            reply = replace(reply, usage=estimate_usage(item.num_prompt_tokens, reply.choices))
+        elif not item.has_images:
+            server.watch_counts(item.num_bytes, reply.usage.prompt_tokens)
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
         return reply
 
@@ -296,15 +308,15 @@ class ChatSession:
         Raises:
             GenerationError: the server cannot be reached.
         """
-        server = self._server
+        server, patience = self._server, self._server.patience
         backoff = compute_backoff(
             1 if failed.is_lasting else num_tries,
-            base=server.patience.backoff_seconds,
-            maximum=server.patience.max_backoff_seconds,
+            base=patience.backoff_seconds,
+            maximum=patience.max_backoff_seconds,
             fraction=self._random.random(),
         )
         if failed.is_connect and server.last_contact is None:
-            left = server.patience.connect_seconds - (time.monotonic() - failing_since)
+            left = patience.connect_seconds - (time.monotonic() - failing_since)
             if left <= 0:
                 raise GenerationError(
                     f"{server.base_url}: no connection ({failed.detail}); "
@@ -312,7 +324,7 @@ class ChatSession:
                 )
             await asyncio.sleep(min(left, backoff, 1.0))
             return True
-        if num_tries > server.patience.max_retries:
+        if num_tries > patience.max_retries:
             if failed.is_connect and (server.last_contact or 0.0) < failing_since:
                 raise GenerationError(
                     f"{server.base_url}: the server is gone ({failed.detail}, {num_tries} tries); "
@@ -320,7 +332,7 @@ class ChatSession:
                 )
             return False
         if failed.wait is not None:
-            longest, setting = server.patience.longest_wait
+            longest, setting = patience.longest_wait
             if failed.wait > longest:
                 failed.detail = f"the server asks to wait {failed.wait:.0f} s, {setting} allows {longest:g} s"
                 return False
@@ -415,30 +427,22 @@ def derive_seed(seed: int, sample: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def _guess_prompt_tokens(messages: Messages) -> int:
-    num_images = sum(
-        isinstance(part, ImagePart)
-        for message in messages
-        if not isinstance(message.content, str)
-        for part in message.content
-    )
-    return num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in _list_texts(messages))
-
-
-def _list_texts(messages: Messages) -> list[str]:
-    parts = [
-        part
-        for message in messages
-        for part in ((message.content,) if isinstance(message.content, str) else message.content)
+def _prepare(request: Request) -> _Item:
+    """
+    Raises:
+        GenerationError: a picture cannot be read.
+    """
+    contents = [message.content for message in request.prompt.messages]
+    parts = [part for content in contents for part in ((content,) if isinstance(content, str) else content)]
+    texts = [
+        part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)
     ]
-    return [part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)]
-
-
-def _describe(error: Exception) -> str:
-    return one_line(str(error) or type(error).__name__)
-
-
-def _identify(identity: str, content: bytes) -> str:
-    digest = hashlib.sha256(identity.encode(errors="surrogatepass"))
-    digest.update(content)
-    return digest.hexdigest()[:32]
+    num_images = len(parts) - len(texts)
+    return _Item(
+        request=request,
+        messages=build_messages(request.prompt.messages),
+        form=Form(),
+        num_prompt_tokens=num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in texts),
+        num_bytes=sum(len(text.encode(errors="replace")) for text in texts),
+        has_images=num_images > 0,
+    )

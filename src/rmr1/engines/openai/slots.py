@@ -112,7 +112,7 @@ class Slots:
             # `asyncio.timeout` bounds a try as a whole.
             timeout=httpx.Timeout(None, connect=connect_seconds),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=server.tls_context(),
+            verify=server.tls_context,
             # A proxy is for the world outside.
             trust_env=not server.is_local,
         )

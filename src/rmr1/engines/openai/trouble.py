@@ -13,6 +13,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import httpx
@@ -29,49 +30,37 @@ _LOOKUP_SECONDS = 10.0
 _MAX_NAMES = 10
 _KEY_BACKOFFS = 4
 """Waits of the first length after which a key that was good is not believed to be good again soon."""
-_RETRIED = {408, 409, 425, 429}
+_RETRIED = {404, 408, 409, 425, 429}
 REFUSALS = (400, 413, 422)
 """Statuses of a request that the server may answer in another form."""
 _BUSY = {429, 503, 529}
 
 
+@dataclass(eq=False)
 class Retry(Exception):
     """A try that failed and may be repeated."""
 
-    def __init__(
-        self,
-        what: str,
-        detail: str = "",
-        *,
-        wait: float | None = None,
-        is_connect: bool = False,
-        is_busy: bool = False,
-        usage: Usage | None = None,
-        is_empty: bool = False,
-        is_lasting: bool = False,
-    ):
-        super().__init__(what)
-        self.what = what
-        self.detail = detail
-        self.wait = wait
-        """Seconds the server asks to wait."""
-        self.is_connect = is_connect
-        self.is_busy = is_busy
-        """Whether the server says that it is asked too much."""
-        self.usage = usage or Usage()
-        self.is_empty = is_empty
-        """Whether the server has answered, with nothing."""
-        self.is_lasting = is_lasting
-        """Whether it is seldom gone by the next try, however long that waits: it gets few tries, and short waits."""
-        self.at = time.monotonic()
+    what: str
+    detail: str = ""
+    wait: float | None = None
+    """Seconds the server asks to wait."""
+    is_connect: bool = False
+    is_busy: bool = False
+    """Whether the server says that it is asked too much."""
+    usage: Usage = field(default_factory=Usage)
+    is_empty: bool = False
+    """Whether the server has answered, with nothing."""
+    is_lasting: bool = False
+    """Whether it is seldom gone by the next try, however long that waits: it gets few tries, and short waits."""
+    at: float = field(default_factory=time.monotonic)
 
 
+@dataclass(eq=False)
 class Refused(Exception):
     """A request that the server will not answer however often it is asked."""
 
-    def __init__(self, message: str, *, finish_reason: Literal["error", "skipped"] = "error"):
-        super().__init__(message)
-        self.finish_reason = finish_reason
+    message: str
+    finish_reason: Literal["error", "skipped"] = "error"
 
 
 class Adapted(Exception):
@@ -89,9 +78,8 @@ async def judge_problem(
     num_prompt_tokens: int,
 ) -> Exception:
     """What a status other than success means: the exception to raise. `form` is how `body` was written."""
-    status = problem.status
-    said = str(problem)
-    if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or server.forgive()):
+    status, said, text = problem.status, str(problem), f"{problem.code} {problem.text}"
+    if status == 403 and (is_moderated(text) or server.forgive()):
         return Refused(said)
     if status == 401 and server.forgive(_KEY_BACKOFFS * server.patience.backoff_seconds):
         return Retry(f"HTTP {status}", problem.message)
@@ -99,44 +87,38 @@ async def judge_problem(
         return GenerationError(f"{server.base_url} refuses the key: {said}; {server.key_hint()}")
     if status == 402 or (status == 429 and "insufficient_quota" in problem.code):
         return GenerationError(f"{server.base_url} wants to be paid: {said}; what is finished is kept")
-    if status == 404:
-        if not server.has_answered:
-            return GenerationError(
-                await _find_missing(server, client)
-                or f"{server.base_url}/chat/completions: {said}; "
-                "check the model's name and the URL, which usually ends in /v1"
-            )
-        return Retry(f"HTTP {status}", problem.message)
-    if status in _RETRIED or status >= 500:
-        if status == 500 and form.is_repeated(problem):
-            # A passing trouble does not say the same twice, so it may be the request after all.
-            refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
-            is_undone = refusal.says_nothing and form.undo(problem)
-            if not is_undone and not server.change_form(form, refusal) and refusal.is_too_long:
-                return Refused(said, finish_reason="skipped")
-        wait = parse_retry_after(headers, now=time.time())
-        is_busy = status in _BUSY or wait is not None
-        return Retry(f"HTTP {status}", problem.message, wait=wait, is_busy=is_busy)
-    if status in REFUSALS:
-        refusal = server.read_refusal(problem, body, form, num_prompt_tokens)
-        if server.change_form(form, refusal):
-            return Adapted()
-        if status != 413 and refusal.says_nothing and server.patience.max_retries and form.ask_again():
-            return Retry(f"HTTP {status}", problem.message)
-        said = str(next(iter(form.reasons.values()), problem))  # of the request as it was meant
-        if refusal.is_too_long:
-            return Refused(said, finish_reason="skipped")
-        if _is_about_model(problem, server.model) and not server.has_answered:
-            missing = await _find_missing(server, client)
-            if missing is not None:
+    if status == 404 and not server.has_answered:
+        return GenerationError(
+            await _find_missing(server, client)
+            or f"{server.base_url}/chat/completions: {said}; "
+            "check the model's name and the URL, which usually ends in /v1"
+        )
+    # A trouble that passes does not say the same twice: a 500 that does may be about the request.
+    if status in REFUSALS or (status == 500 and form.is_repeated(problem)):
+        refusal = server.read_refusal(problem, body, num_prompt_tokens)
+        is_undone = status == 500 and refusal.says_nothing and form.undo(problem)
+        is_changed = is_undone or form.change(problem, lambda: server.rank(refusal.suggest()))
+        meant = str(next(iter(form.reasons.values()), problem))  # said of the request as it was meant
+        if not is_changed and refusal.is_too_long:
+            return Refused(meant, "skipped")
+        if status in REFUSALS:
+            if is_changed:
+                return Adapted()
+            if refusal.says_nothing and server.patience.max_retries and form.ask_again():
+                return Retry(f"HTTP {status}", problem.message)
+            is_repeated = re.search(rf"(?<!\w){re.escape(server.model)}(?!\w)", problem.text) is not None
+            is_about_model = is_repeated or "model" in problem.code or "model" in problem.places
+            if (
+                is_about_model
+                and not server.has_answered
+                and (missing := await _find_missing(server, client))
+            ):
                 return GenerationError(missing)
-    return Refused(said)
-
-
-def _is_about_model(problem: ServerProblem, model: str) -> bool:
-    """Whether a field names the model, or the text repeats its name."""
-    is_repeated = re.search(rf"(?<!\w){re.escape(model)}(?!\w)", problem.text) is not None
-    return is_repeated or "model" in problem.code or "model" in problem.places
+            return Refused(meant)
+    if status not in _RETRIED and status < 500:
+        return Refused(said)
+    wait = parse_retry_after(headers, now=time.time())
+    return Retry(f"HTTP {status}", problem.message, wait, is_busy=status in _BUSY or wait is not None)
 
 
 async def _find_missing(server: ChatServer, client: httpx.AsyncClient) -> str | None:
@@ -149,7 +131,6 @@ async def _find_missing(server: ChatServer, client: httpx.AsyncClient) -> str | 
         return None
     if not served or server.model in served:
         return None
+    more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
     names = ", ".join(served[:_MAX_NAMES])
-    if len(served) > _MAX_NAMES:
-        names += f" and {len(served) - _MAX_NAMES} more"
-    return f"{server.base_url} does not serve model {server.model!r}; it serves {names}"
+    return f"{server.base_url} does not serve model {server.model!r}; it serves {names}{more}"

@@ -21,9 +21,10 @@ import json
 import math
 import mimetypes
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,8 @@ from rmr1.records import Content, ImagePart, Messages, Usage
 
 _MAX_STOPS = 4
 """OpenAI's own limit."""
+LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
+"""Names of the limit of new tokens; the first one that is not refused is sent."""
 NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Parameters that OpenAI's own format does not have, by which a server could change the draw; and what turns them off."""
 _NO_PENALTY = {"repetition_penalty": NEUTRAL["repetition_penalty"]}
@@ -48,53 +51,48 @@ _SHOWN_CHARS = 200
 CHARS_PER_TOKEN = 4
 """Characters of a token, for texts whose tokens nobody counts."""
 
-_HALF = re.compile("[\ud800-\udfff]")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING_FIELDS = ("thinking", "reasoning", "summary")
 _PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
 """The keys under which a part of a message holds its text."""
+_CUT_REASONS = ("length", "max_tokens")
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 
 
 EMPTY = "the text is empty"
 
 
+@dataclass(eq=False)
 class ReplyError(ValueError):
     """A reply that was sent as a success and is none."""
 
-    def __init__(
-        self,
-        message: str,
-        usage: Usage | None = None,
-        *,
-        is_empty: bool = False,
-        is_json: bool = True,
-        status: int | None = None,
-    ):
-        super().__init__(message)
-        self.usage = usage
-        self.is_empty = is_empty
-        """Whether it is whole, and the model has said nothing."""
-        self.is_json = is_json
-        self.status = status
-        """The HTTP status that it should have had, if it says so."""
+    message: str
+    usage: Usage | None = None
+    is_empty: bool = False
+    """Whether it is whole, and the model has said nothing."""
+    is_json: bool = True
+    status: int | None = None
+    """The HTTP status that it should have had, if it says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What is known of the parameters that a server takes."""
+    """What a server takes, as far as it is known."""
 
     refused: frozenset[str] = frozenset()
-    """Parameters that are not sent; `n_greedy` is `n` at temperature 0, which vLLM refuses."""
-    length_field: str | None = "max_tokens"
-    """`max_tokens`, `max_completion_tokens`, or None where the server takes neither."""
-    length_limit: int | None = None
-    """Most tokens the server lets us ask for."""
+    """Parts that are not sent: parameters; `n_greedy`, which is `n` at temperature 0 and refused by vLLM; `system`,
+    messages of that role, whose text the next user turn gets; `turns`, those of one role in a row, which are joined."""
+    max_new_tokens: int = sys.maxsize
+    """Most tokens that may be asked for."""
     num_top_logprobs: int = 20
-    joins_turns: bool = False
-    """Turns of one role that follow each other are sent as one."""
-    merges_system: bool = False
-    """System text is sent at the beginning of the user's turn that follows."""
+
+    def __or__(self, other: Dialect) -> Dialect:
+        """What suits both."""
+        return Dialect(
+            refused=self.refused | other.refused,
+            max_new_tokens=min(self.max_new_tokens, other.max_new_tokens),
+            num_top_logprobs=min(self.num_top_logprobs, other.num_top_logprobs),
+        )
 
     def takes_choices(self, params: SamplingParams) -> bool:
         """Whether several samples may be asked for at once."""
@@ -178,17 +176,17 @@ def build_body(
         body.pop("top_logprobs", None)
     if num_choices > 1:
         body["n"] = num_choices
-    if dialect.length_field is not None:
-        body[dialect.length_field] = min(params.max_new_tokens, dialect.length_limit or params.max_new_tokens)
-    if dialect.joins_turns or dialect.merges_system:
-        messages = join_turns(messages, merges_system=dialect.merges_system)
+    for name in [name for name in LENGTH_FIELDS if name not in dialect.refused][:1]:
+        body[name] = min(params.max_new_tokens, dialect.max_new_tokens)
+    if not dialect.refused.isdisjoint(("turns", "system")):
+        messages = join_turns(messages, merges_system="system" in dialect.refused)
     return {"model": model, "messages": messages, **body, **(extra or {})}
 
 
 def join_turns(messages: Sequence[Mapping[str, Any]], *, merges_system: bool) -> list[dict[str, Any]]:
     """Messages in wire form with turns of one role that follow each other as one, a blank line between.
 
-    With `merges_system` system text stands at the beginning of the user's turn that follows.
+    With `merges_system` system text is the user's.
 
     >>> join_turns(
     ...     [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], merges_system=True
@@ -196,11 +194,13 @@ def join_turns(messages: Sequence[Mapping[str, Any]], *, merges_system: bool) ->
     [{'role': 'user', 'content': 'Be brief.\\n\\nHi'}]
     """
     turns: list[dict[str, Any]] = []
-    for message in _place_system(messages) if merges_system else messages:
-        if turns and turns[-1]["role"] == message["role"]:
+    for message in messages:
+        is_moved = merges_system and message["role"] == "system"
+        role = "user" if is_moved else message["role"]
+        if turns and turns[-1]["role"] == role:
             turns[-1]["content"] = _join(turns[-1]["content"], message["content"])
-        else:
-            turns.append(dict(message))
+        elif message["content"] or not is_moved:
+            turns.append({**message, "role": role})
     return turns
 
 
@@ -247,7 +247,7 @@ def read_reply(body: bytes) -> Reply:
 def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pair] = ()) -> ComposedText:
     """The judge's text as it was written: thinking first, and a stop string of the user's in its place."""
     content = choice.content
-    finish_reason = "length" if choice.finish_reason in ("length", "max_tokens") else "stop"
+    finish_reason = "length" if choice.finish_reason in _CUT_REASONS else "stop"
     if finish_reason == "stop":
         content += _find_lost_stop(content, choice.matched_stop, stop)
     reasoning = choice.reasoning.strip("\n")
@@ -274,13 +274,9 @@ def split_tokens(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     >>> split_tokens(10, [1, 1, 2])
     (3, 2, 5)
     """
-    whole = sum(weights) or len(weights)
     weights = weights if sum(weights) else [1] * len(weights)
-    bounds = [0]
-    seen = 0
-    for weight in weights:
-        seen += weight
-        bounds.append((2 * total * seen + whole) // (2 * whole))
+    whole = sum(weights)
+    bounds = [(2 * total * seen + whole) // (2 * whole) for seen in accumulate(weights, initial=0)]
     return tuple(end - start for start, end in pairwise(bounds))
 
 
@@ -304,7 +300,8 @@ def load_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            return _mend_all(json.loads(body.decode(errors="replace")))
+            data = json.loads(body.decode(errors="replace"))
+            return json.loads(_mend(json.dumps(data, ensure_ascii=False)))
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
@@ -313,21 +310,6 @@ def one_line(text: str) -> str:
     """`text` without line breaks, shortened to what fits into an error message."""
     line = " ".join(text[: 8 * _MESSAGE_CHARS].split())
     return line if len(line) <= _MESSAGE_CHARS else line[: _MESSAGE_CHARS - 3] + "..."
-
-
-def _place_system(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    waiting: Any = ""
-    for message in messages:
-        if message["role"] == "system":
-            waiting = _join(waiting, message["content"])
-            continue
-        if waiting and message["role"] != "user":
-            yield {"role": "user", "content": waiting}
-            waiting = ""
-        yield {**message, "content": _join(waiting, message["content"])}
-        waiting = ""
-    if waiting:
-        yield {"role": "user", "content": waiting}
 
 
 def _join(first: Any, second: Any) -> Any:
@@ -358,18 +340,6 @@ def _mend(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _mend_all(value: Any) -> Any:
-    if isinstance(value, str):
-        return _HALF.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_mend_all(inner) for inner in value]
-    return (
-        {_mend_all(key): _mend_all(inner) for key, inner in value.items()}
-        if isinstance(value, dict)
-        else value
-    )
 
 
 def _image_url(part: ImagePart) -> str:
@@ -419,7 +389,7 @@ def _read_choice(choice: dict[str, Any]) -> Choice:
         content = message["refusal"]
     for key in _REASONING_FIELDS:
         thinking = thinking or "".join(_read_content(message.get(key)))
-    if not (content.strip() or thinking.strip()) and reason not in ("length", "max_tokens", "content_filter"):
+    if not (content.strip() or thinking.strip()) and reason not in (*_CUT_REASONS, "content_filter"):
         return Choice(content="", error=EMPTY)
     matched = next((choice[key] for key in ("stop_reason", "matched_stop") if choice.get(key)), None)
     return Choice(
@@ -435,26 +405,18 @@ def _read_content(content: Any) -> tuple[str, str]:
     """`(text, thinking)`; some servers send content as parts, thinking among them."""
     if isinstance(content, str):
         return content, ""
-    if isinstance(content, dict):
-        content = [content]
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, str):
-            texts.append(part)
-        if not isinstance(part, dict):
-            continue
-        key = next(
-            (key for key in _PART_FIELDS if part.get(key) and isinstance(part[key], str | list | dict)), ""
-        )
-        text, thinking = _read_content(part.get(key))
-        # A part of any other type is text: an unknown one may hold the verdict.
-        kind = str(part.get("type")).lower()
-        if key in _THINKING_FIELDS or "think" in kind or "reason" in kind:
-            text, thinking = "", text + thinking
-        texts.append(text)
-        thoughts.append(thinking)
-    return "".join(texts), "".join(thoughts)
+    if isinstance(content, list):
+        read = [_read_content(part) for part in content]
+        return "".join(text for text, _ in read), "".join(thinking for _, thinking in read)
+    if not isinstance(content, dict):
+        return "", ""
+    filled = (key for key in _PART_FIELDS if content.get(key) and isinstance(content[key], str | list | dict))
+    key = next(filled, "")
+    text, thinking = _read_content(content.get(key))
+    # A part of any other type is text: an unknown one may hold the verdict.
+    kind = str(content.get("type")).lower()
+    is_thinking = key in _THINKING_FIELDS or "think" in kind or "reason" in kind
+    return ("", text + thinking) if is_thinking else (text, thinking)
 
 
 def _read_error(error: Any) -> str | None:
