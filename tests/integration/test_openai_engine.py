@@ -168,9 +168,7 @@ def test_passing_troubles_are_retried(status: int) -> None:
 
 
 def test_a_request_that_never_succeeds_says_why_in_one_line() -> None:
-    generation, server, engine = ask_one(
-        lambda call: failure(500, "on\nfire"), max_retries=2
-    )
+    generation, server, engine = ask_one(lambda call: failure(500, "on\nfire"), max_retries=2)
     assert generation.error == "HTTP 500 after 3 tries: on fire"
     assert generation.finish_reason == "error"
     assert len(server.calls) == 3

@@ -17,11 +17,11 @@ from rmr1.distill.recipe import PassRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines import Engine, SamplingParams, is_scorer, load_engine, parse_model_name
 from rmr1.engines.openai import OpenAIEngine, parse_openai_name
-from rmr1.engines.openai.limits import compute_backoff, parse_retry_after
+from rmr1.engines.openai.limits import parse_retry_after
 from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.engines.openai.problems import read_numbers, read_problem
 from rmr1.engines.openai.remedies import Form, Refusal, Remedy, leave_out, list_parts
-from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.server import ChatServer, Patience
 from rmr1.engines.openai.wire import (
     Choice,
     Dialect,
@@ -441,7 +441,9 @@ def test_parameters_are_left_out_together_before_the_system_role_goes_with_them(
     several = [remedy for remedy in found if "; " in remedy.label]
     has_system = ["system" in remedy.change.refused for remedy in several]
     assert has_system == sorted(has_system) and sum(has_system) == 1
-    assert {"top_k", "n", "logprobs", "seed", "stop", "top_p"} <= several[has_system.index(True) - 1].change.refused
+    assert {"top_k", "n", "logprobs", "seed", "stop", "top_p"} <= several[
+        has_system.index(True) - 1
+    ].change.refused
 
 
 def test_a_server_that_takes_neither_name_of_the_length_limit() -> None:
@@ -883,10 +885,12 @@ def test_a_log_probability_that_is_none_is_no_number(unknown: float | None) -> N
 
 
 def test_backoff_doubles_up_to_its_maximum_and_is_never_less_than_half() -> None:
-    waits = [compute_backoff(number, base=1.0, maximum=10.0, fraction=0.0) for number in range(1, 7)]
-    assert waits == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-    assert compute_backoff(3, base=1.0, maximum=10.0, fraction=1.0) == 2.0
-    assert compute_backoff(10**6, base=1.0, maximum=10.0, fraction=0.0) == 10.0
+    patience = Patience(
+        timeout_seconds=9, max_retries=6, backoff_seconds=1.0, max_backoff_seconds=10.0, connect_seconds=5
+    )
+    assert [patience.backoff(number, 0.0) for number in range(1, 7)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert patience.backoff(3, 1.0) == 2.0
+    assert patience.backoff(10**6, 0.0) == 10.0
 
 
 @pytest.mark.parametrize(

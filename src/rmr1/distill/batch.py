@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -313,14 +313,7 @@ def _read_generations(
         GenerationError: it holds none.
     """
     from rmr1.engines.openai.problems import is_moderated
-    from rmr1.engines.openai.wire import (
-        ReplyError,
-        compose_text,
-        estimate_usage,
-        one_line,
-        read_reply,
-        split_tokens,
-    )
+    from rmr1.engines.openai.wire import ReplyError, estimate_usage, one_line, read_generations, read_reply
 
     if (problem := _read_error(row)) is not None:
         if not is_moderated(problem):
@@ -330,23 +323,7 @@ def _read_generations(
         reply = read_reply(dumps(row["response"]["body"]))
     except ReplyError as error:
         raise GenerationError(one_line(str(error))) from None
-    choices = reply.choices[: settings.params.num_samples]
-    used = reply.usage or estimate_usage(question.num_tokens, reply.choices)
-    counts = split_tokens(used.completion_tokens, [len(one.content) for one in choices])
-    found: list[Generation] = []
-    for choice, count in zip(choices, counts, strict=True):
-        composed = compose_text(choice, settings.params.stop, settings.params.thinking)
-        is_filtered = choice.finish_reason == "content_filter"
-        found.append(
-            Generation(
-                text=composed.text,
-                finish_reason="error" if is_filtered else composed.finish_reason,
-                prompt_tokens=used.prompt_tokens,
-                completion_tokens=count,
-                model=reply.model,
-                error="the content filter ended the text" if is_filtered else None,
-                is_refused=is_filtered,
-                billed=None if found else used,
-            )
-        )
+    reply = replace(reply, usage=reply.usage or estimate_usage(question.num_tokens, reply.choices))
+    params, labels = settings.params, question.prompt.labels
+    found = read_generations(reply, params, labels, num_choices=params.num_samples, model=reply.model)
     return tuple(found)

@@ -21,7 +21,7 @@ from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.names import split_server
 from rmr1.engines.openai.limits import Pacer
 from rmr1.errors import ConfigError, GenerationError
-from rmr1.forecast.prices import Price, find_price
+from rmr1.forecast.prices import choose_price
 from rmr1.plugins import require
 from rmr1.records import Generation, Usage
 
@@ -115,15 +115,17 @@ class OpenAIEngine:
             ("backoff_seconds", backoff_seconds, 0),
             ("max_backoff_seconds", max_backoff_seconds, 0),
             ("connect_seconds", connect_seconds, 0),
-            ("price_in", price_in, 0),
-            ("price_out", price_out, 0),
         ):
-            if value is not None and not least <= value < math.inf:
+            if not least <= value < math.inf:
                 raise ConfigError(f"{label} is {value}; expected a number of at least {least}")
         if not name:
             raise ConfigError("the model's name is empty; expected openai:NAME@URL")
-        if urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname:
-            _require_key(api_key_env)
+        is_hosted = urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
+        if is_hosted and not os.environ.get(api_key_env, "").strip():
+            raise ConfigError(
+                f"{api_key_env} is not set, and OpenAI's own server takes no request without a key: export "
+                f"{api_key_env}=KEY; for another server write openai:NAME@URL or set {URL_VARIABLE}"
+            )
         self._server = ChatServer(
             name,
             base_url,
@@ -142,7 +144,8 @@ class OpenAIEngine:
             api_key_env=api_key_env,
         )
         self.name = f"openai:{name}@{self._server.base_url}"
-        self._price = _choose_price(name, price_in, price_out)
+        self.price = choose_price(name, price_in, price_out)
+        """USD per million tokens; None where it is not known."""
         self._sessions: set[ChatSession] = set()
 
     def __repr__(self) -> str:
@@ -165,11 +168,6 @@ class OpenAIEngine:
     def usage(self) -> Usage:
         """All tokens that the server counted, those of replies that could not be used included; reckoned where it counts none."""
         return self._server.usage
-
-    @property
-    def price(self) -> Price | None:
-        """USD per million tokens, as the options or the list say; None where it is not known."""
-        return self._price
 
     def fingerprint(self) -> dict[str, object]:
         """Model, server and extra fields; not the key, nor how fast the server is asked."""
@@ -233,23 +231,3 @@ class OpenAIEngine:
         """Cancel what is in flight; an iterator that is still open raises `GenerationError`."""
         for session in tuple(self._sessions):
             session.fail(GenerationError(f"{self.name}: the engine was closed"))
-
-
-def _require_key(variable: str) -> None:
-    """
-    Raises:
-        ConfigError: there is no key.
-    """
-    if not os.environ.get(variable, "").strip():
-        raise ConfigError(
-            f"{variable} is not set, and OpenAI's own server takes no request without a key: export {variable}=KEY; "
-            f"for another server write openai:NAME@URL or set {URL_VARIABLE}"
-        )
-
-
-def _choose_price(name: str, price_in: float | None, price_out: float | None) -> Price | None:
-    if (price_in is None) != (price_out is None):
-        raise ConfigError("price_in and price_out go together; give both or neither")
-    if price_in is None or price_out is None:
-        return find_price(name)
-    return Price(price_in, price_out)

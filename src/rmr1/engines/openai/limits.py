@@ -241,19 +241,6 @@ class Throttle:
         self._num_compared = 0
 
 
-def compute_backoff(num_tries: int, *, base: float, maximum: float, fraction: float) -> float:
-    """Seconds to wait after the try number `num_tries` (from 1) failed.
-
-    Doubles from try to try up to `maximum`; `fraction` in [0, 1] is the random part, which takes away up
-    to half so that requests that failed together do not come back together.
-
-        >>> compute_backoff(3, base=1.0, maximum=60.0, fraction=0.0)
-        4.0
-    """
-    seconds = min(maximum, base * 2.0 ** min(num_tries - 1, 32))
-    return seconds * (1.0 - 0.5 * fraction)
-
-
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """Seconds that a reply asks to wait; None where it does not say so in a form we know.
 

@@ -145,13 +145,10 @@ def _read_leaves(value: Any, depth: int = 4) -> Iterator[str]:
     """The texts and numbers in an error, but for statuses and a copy of the request."""
     if isinstance(value, str | int | float):
         yield str(value)
-    elif isinstance(value, dict) and depth:
-        for key, inner in value.items():
-            if key not in ("input", "type") and not (key in _STATUS_KEYS and not isinstance(inner, dict)):
+    elif depth and isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            if key not in ("input", "type") and (key not in _STATUS_KEYS or isinstance(inner, dict)):
                 yield from _read_leaves(inner, depth - 1)
-    elif isinstance(value, list) and depth:
-        for inner in value:
-            yield from _read_leaves(inner, depth - 1)
 
 
 def _notation(name: str) -> str:

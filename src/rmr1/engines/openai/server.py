@@ -61,6 +61,15 @@ class Patience:
     connect_seconds: float
     """How long a server that was never reached is tried."""
 
+    def backoff(self, num_tries: int, fraction: float) -> float:
+        """The wait after the try number `num_tries` (from 1) failed: twice as long each time, up to the maximum.
+
+        `fraction` in [0, 1] is the random part, which takes away up to half so that requests that failed together do
+        not come back together.
+        """
+        seconds = min(self.max_backoff_seconds, self.backoff_seconds * 2.0 ** min(num_tries - 1, 32))
+        return seconds * (1.0 - 0.5 * fraction)
+
     @property
     def longest_wait(self) -> tuple[float, str]:
         """The longest time that a server may ask to wait, and the setting that says so."""
@@ -125,7 +134,7 @@ class ChatServer:
         self._notes: dict[str, str] = {}
         """Notes by what they are about; of the same matter the last one stays."""
         self._lock = Lock()
-        self._usage = Usage()
+        self.usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
         """The time at which the server last sent a status, whatever it was; `time.monotonic`."""
@@ -145,10 +154,6 @@ class ChatServer:
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes.values())
 
-    @property
-    def usage(self) -> Usage:
-        return self._usage
-
     def headers(self) -> dict[str, str]:
         """Headers of every request, the key among them."""
         headers = {"content-type": "application/json", **self._extra_headers}
@@ -167,9 +172,8 @@ class ChatServer:
 
     def key_hint(self) -> str:
         """What to do where the server refuses the key."""
-        if not self._key:
-            return f"set the environment variable {self._key_variable} to a key"
-        return f"check the key in the environment variable {self._key_variable}"
+        variable = f"the environment variable {self._key_variable}"
+        return f"check the key in {variable}" if self._key else f"set {variable} to a key"
 
     def scrub(self, received: bytes) -> bytes:
         """What the server sent, without the key, which servers like to repeat in their messages."""
@@ -199,7 +203,7 @@ class ChatServer:
     def guess_tokens(self, num_prompt_tokens: int, num_choices: int, params: SamplingParams) -> int:
         """Tokens that a request will use, by the mean of the answers so far."""
         with self._lock:
-            mean = self._usage.completion_tokens // self._num_answers if self._num_answers else None
+            mean = self.usage.completion_tokens // self._num_answers if self._num_answers else None
         expected = _FIRST_GUESS_TOKENS if mean is None else mean
         return num_prompt_tokens + num_choices * min(expected, params.max_new_tokens)
 
@@ -208,21 +212,34 @@ class ChatServer:
         if usage is None:
             return
         with self._lock:
-            self._usage = self._usage + usage
+            self.usage = self.usage + usage
             self._num_answers += num_choices
         self.pacer.correct(usage.prompt_tokens + usage.completion_tokens - guess)
 
-    def accept(self, body: Mapping[str, Any], num_prompt_tokens: int, *, num_choices: int) -> None:
-        """The server takes these parts and a prompt of that size: a later error is about something else."""
-        parts = list_parts(body)
-        if num_choices < body.get("n", 1):
-            parts = {part for part in parts if part[0] != "n"}
+    def accept(
+        self,
+        body: Mapping[str, Any],
+        form: Form,
+        remedies: Iterable[Remedy],
+        item: str,
+        *,
+        num_prompt_tokens: int,
+        num_choices: int,
+    ) -> None:
+        """The server takes these parts and a prompt of that size: a later error is about something else.
+
+        `remedies` have helped, and whatever else `form` has tried for the item has not.
+        """
+        parts = {part for part in list_parts(body) if part[0] != "n" or num_choices >= body["n"]}
         with self._lock:
             self.has_answered = True
             self._num_forbidden = 0
             self._held_since = None
             self._accepted |= parts
             self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
+            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
+        for remedy in remedies:
+            self.adopt(remedy, item, form.since, f"the server said: {form.reasons[remedy]}")
 
     def forgive(self, least_seconds: float = 0.0) -> bool:
         """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
@@ -255,13 +272,6 @@ class ChatServer:
         """What has helped another item goes first, what has not goes last."""
         with self._lock:
             return sorted(remedies, key=lambda one: (one not in self._helped, one in self._failed))
-
-    def confirm(self, form: Form, remedies: Iterable[Remedy], item: str) -> None:
-        """They have brought an answer, and whatever else was tried for the item has not."""
-        with self._lock:
-            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
-        for remedy in remedies:
-            self.adopt(remedy, item, form.since, f"the server said: {form.reasons[remedy]}")
 
     def adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
         """Make what has helped two items the dialect of the run. `since`: when the item was sent that was refused."""

@@ -31,8 +31,6 @@ import httpx
 import orjson
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.openai.limits import compute_backoff
-from rmr1.engines.openai.logprobs import align_verdict
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import ChatServer
@@ -40,21 +38,18 @@ from rmr1.engines.openai.slots import Slots
 from rmr1.engines.openai.trouble import REFUSALS, Adapted, Refused, Retry, judge_problem
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
-    Choice,
     Reply,
     ReplyError,
     build_body,
     build_messages,
     choices_name,
-    compose_text,
     estimate_usage,
     one_line,
+    read_generations,
     read_reply,
-    split_tokens,
 )
 from rmr1.errors import GenerationError
 from rmr1.records import Generation, ImagePart, Usage
-from rmr1.verdicts.location import find_verdict_span
 
 _IMAGE_TOKENS = 1024
 _LASTING_TRIES = 3
@@ -214,7 +209,7 @@ class ChatSession:
                 num_empty += failed.is_empty
                 num_lasting += failed.is_lasting
                 spent = spent + failed.usage
-                failing_since = failing_since or failed.at
+                failing_since = failing_since or time.monotonic()
                 if num_lasting < _LASTING_TRIES and await self._wait(failed, num_tries, failing_since):
                     continue
                 tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
@@ -226,7 +221,15 @@ class ChatSession:
                 server.adopt(single, request.prompt.pair_id, math.inf, reason)
             if reply.model:
                 server.learn_name(reply.model)
-            return self._finish(request, reply, num_choices, body.get("seed"), spent)
+            return read_generations(
+                reply,
+                params,
+                request.prompt.labels,
+                num_choices=num_choices,
+                model=reply.model or server.model,
+                seed=body.get("seed"),
+                spent=spent,
+            )
 
     async def _try(
         self,
@@ -290,8 +293,14 @@ class ChatSession:
             raise await judge_problem(
                 server, client, problem, response.headers, body, form, num_prompt_tokens=most_tokens
             )
-        server.accept(body, most_tokens, num_choices=reply.num_choices)
-        server.confirm(form, remedies, item.request.prompt.pair_id)
+        server.accept(
+            body,
+            form,
+            remedies,
+            item.request.prompt.pair_id,
+            num_prompt_tokens=most_tokens,
+            num_choices=reply.num_choices,
+        )
         if reply.usage is None:
             server.note(
                 "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
@@ -309,12 +318,7 @@ class ChatSession:
             GenerationError: the server cannot be reached.
         """
         server, patience = self._server, self._server.patience
-        backoff = compute_backoff(
-            1 if failed.is_lasting else num_tries,
-            base=patience.backoff_seconds,
-            maximum=patience.max_backoff_seconds,
-            fraction=self._random.random(),
-        )
+        backoff = patience.backoff(1 if failed.is_lasting else num_tries, self._random.random())
         if failed.is_connect and server.last_contact is None:
             left = patience.connect_seconds - (time.monotonic() - failing_since)
             if left <= 0:
@@ -346,54 +350,6 @@ class ChatSession:
             self.num_waiting -= 1
         return True
 
-    def _finish(
-        self, request: Request, reply: Reply, num_choices: int, seed: int | None, spent: Usage
-    ) -> list[Generation]:
-        """Generations of a reply; `spent` is what replies before it took in vain."""
-        choices = reply.choices[:num_choices]
-        usage = reply.usage or Usage()
-        weights = [len(choice.tokens or ()) or len(choice.content + choice.reasoning) for choice in choices]
-        counts = split_tokens(usage.completion_tokens, weights)
-        found = [
-            self._read(request, choice, usage.prompt_tokens, count, reply.model, seed)
-            for choice, count in zip(choices, counts, strict=True)
-        ]
-        return [replace(found[0], billed=usage + spent), *found[1:]]
-
-    def _read(
-        self,
-        request: Request,
-        choice: Choice,
-        num_prompt_tokens: int,
-        num_tokens: int,
-        model: str | None,
-        seed: int | None,
-    ) -> Generation:
-        params, labels = self._params, request.prompt.labels
-        composed = compose_text(choice, params.stop, params.thinking)
-        found = None
-        if params.verdict_logprobs and choice.tokens:
-            span = find_verdict_span(
-                composed.text, labels, params.thinking, truncated=composed.finish_reason == "length"
-            )
-            start = composed.content_start
-            if span is not None and span[0] >= start:
-                inner = (span[0] - start, span[1] - start)
-                found = align_verdict(choice.tokens, choice.content, inner, labels)
-        is_filtered = choice.finish_reason == "content_filter"
-        return Generation(
-            text=composed.text,
-            finish_reason="error" if is_filtered else composed.finish_reason,
-            prompt_tokens=num_prompt_tokens,
-            completion_tokens=num_tokens,
-            verdict_logprobs=None if found is None else found.logprobs,
-            verdict_mass=None if found is None else found.mass,
-            model=model or self._server.model,
-            seed=seed,
-            error="the server's content filter ended the text" if is_filtered else None,
-            is_refused=is_filtered,
-        )
-
     def _fail(
         self,
         message: str,
@@ -405,20 +361,17 @@ class ChatSession:
     ) -> list[Generation]:
         """Generations that say what went wrong; the first one holds what was spent in vain."""
         spent = spent or Usage()
-        counts = split_tokens(spent.completion_tokens, [1] + [0] * (num_choices - 1))
-        return [
-            Generation(
-                text="",
-                finish_reason=finish_reason,
-                prompt_tokens=spent.prompt_tokens,
-                completion_tokens=count,
-                model=self._server.model,
-                error=message,
-                is_refused=is_refused,
-                billed=None if number else spent,
-            )
-            for number, count in enumerate(counts)
-        ]
+        failed = Generation(
+            text="",
+            finish_reason=finish_reason,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            model=self._server.model,
+            error=message,
+            is_refused=is_refused,
+            billed=spent,
+        )
+        return [failed, *[replace(failed, completion_tokens=0, billed=None)] * (num_choices - 1)]
 
 
 def derive_seed(seed: int, sample: int) -> int:

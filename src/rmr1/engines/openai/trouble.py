@@ -52,7 +52,6 @@ class Retry(Exception):
     """Whether the server has answered, with nothing."""
     is_lasting: bool = False
     """Whether it is seldom gone by the next try, however long that waits: it gets few tries, and short waits."""
-    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False)

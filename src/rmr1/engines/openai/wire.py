@@ -23,7 +23,7 @@ import mimetypes
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,11 @@ from urllib.request import url2pathname
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.openai.logprobs import TokenLogprobs, read_token_logprobs
+from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.errors import GenerationError
 from rmr1.prompts.thinking import Pair, find_marks
-from rmr1.records import Content, ImagePart, Messages, Usage
+from rmr1.records import Content, Generation, ImagePart, Messages, Usage
+from rmr1.verdicts.location import find_verdict_span
 
 _MAX_STOPS = 4
 """OpenAI's own limit."""
@@ -44,7 +45,6 @@ LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
 """Names of the limit of new tokens; the first one that is not refused is sent."""
 NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Parameters that OpenAI's own format does not have, by which a server could change the draw; and what turns them off."""
-_NO_PENALTY = {"repetition_penalty": NEUTRAL["repetition_penalty"]}
 _MESSAGE_CHARS = 300
 _SHOWN_CHARS = 200
 """The characters that are shown of a reply that is no JSON."""
@@ -57,9 +57,7 @@ _PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
 """The keys under which a part of a message holds its text."""
 _CUT_REASONS = ("length", "max_tokens")
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
-
-
-EMPTY = "the text is empty"
+_EMPTY = "the text is empty"
 
 
 @dataclass(eq=False)
@@ -67,6 +65,7 @@ class ReplyError(ValueError):
     """A reply that was sent as a success and is none."""
 
     message: str
+    _: KW_ONLY
     usage: Usage | None = None
     is_empty: bool = False
     """Whether it is whole, and the model has said nothing."""
@@ -108,7 +107,6 @@ class Choice:
     finish_reason: str | None = None
     matched_stop: str | None = None
     """The stop string that ended the text, where the server says so."""
-    error: str | None = None
     tokens: tuple[TokenLogprobs, ...] | None = field(default=None, repr=False)
 
 
@@ -157,7 +155,10 @@ def build_body(
     `extra` goes before everything else.
     """
     # A penalty changes greedy texts as well.
-    body: dict[str, Any] = {"temperature": params.temperature, **_NO_PENALTY}
+    body: dict[str, Any] = {
+        "temperature": params.temperature,
+        "repetition_penalty": NEUTRAL["repetition_penalty"],
+    }
     if params.temperature > 0:
         body.update(NEUTRAL, top_p=params.top_p)
     elif params.top_p != 1.0:
@@ -218,21 +219,22 @@ def read_reply(body: bytes) -> Reply:
     try:
         data = load_json(body)
     except ValueError:
-        shown = "" if body.lstrip()[:1] in (b"{", b"[", b"") else f": {_quote(body)}"
+        begin = " ".join(body[:8192].decode(errors="replace").split())[:_SHOWN_CHARS]
+        shown = "" if begin[:1] in ("{", "[", "") else f": {begin!r}"
         raise ReplyError(f"the reply is not valid JSON{shown}", is_json=False) from None
     if not isinstance(data, dict):
         raise ReplyError("the reply is not a JSON object")
     usage = _read_usage(data.get("usage"))
     choices = [_read_choice(choice) for choice in data.get("choices") or () if isinstance(choice, dict)]
-    good = tuple(choice for choice in choices if choice.error is None)
+    good = tuple(choice for choice in choices if isinstance(choice, Choice))
     if not good:
         error = data.get("error")
         code = error.get("code") if isinstance(error, dict) else None
-        said = choices[0].error if choices else _read_error(error)
+        said = choices[0] if choices else _read_error(error)
         raise ReplyError(
             f"the reply holds no text{f': {said}' if said else ' (no choices)'}",
-            usage,
-            is_empty=bool(choices) and all(choice.error == EMPTY for choice in choices),
+            usage=usage,
+            is_empty=bool(choices) and all(choice == _EMPTY for choice in choices),
             status=code if isinstance(code, int) and 400 <= code < 600 else None,
         )
     model = data.get("model")
@@ -255,17 +257,54 @@ def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pa
     # Some servers deliver the thinking twice, inside of the content too.
     is_twice = reasoning.strip() in content and bool(find_marks(content, thinking))
     if reasoning.strip() and not is_twice:
+        for mark in reversed(find_marks(reasoning, thinking)):
+            reasoning = f"{reasoning[: mark.start + 1]}\\{reasoning[mark.start + 1 :]}"
         # Thinking that ran into the token limit was never closed.
         is_cut = finish_reason == "length" and not content.strip()
-        opening = f"<think>\n{_escape_marks(reasoning, thinking)}" + ("" if is_cut else "\n</think>\n\n")
+        opening = f"<think>\n{reasoning}" + ("" if is_cut else "\n</think>\n\n")
     return ComposedText(text=opening + content, finish_reason=finish_reason, content_start=len(opening))
 
 
-def _escape_marks(reasoning: str, thinking: Sequence[Pair]) -> str:
-    """Marks of thinking inside of thinking, each with a backslash behind its first character."""
-    for mark in reversed(find_marks(reasoning, thinking)):
-        reasoning = f"{reasoning[: mark.start + 1]}\\{reasoning[mark.start + 1 :]}"
-    return reasoning
+def read_generations(
+    reply: Reply,
+    params: SamplingParams,
+    labels: Sequence[str],
+    *,
+    num_choices: int,
+    model: str | None,
+    seed: int | None = None,
+    spent: Usage | None = None,
+) -> list[Generation]:
+    """Generations of the first texts of a reply; `spent` is what replies before it took in vain."""
+    choices, usage = reply.choices[:num_choices], reply.usage or Usage()
+    weights = [len(choice.tokens or ()) or len(choice.content + choice.reasoning) for choice in choices]
+    counts = split_tokens(usage.completion_tokens, weights)
+    found: list[Generation] = []
+    for choice, count in zip(choices, counts, strict=True):
+        composed = compose_text(choice, params.stop, params.thinking)
+        verdict = None
+        if params.verdict_logprobs and choice.tokens:
+            is_cut = composed.finish_reason == "length"
+            span = find_verdict_span(composed.text, labels, params.thinking, truncated=is_cut)
+            if span is not None and span[0] >= (start := composed.content_start):
+                inner = (span[0] - start, span[1] - start)
+                verdict = align_verdict(choice.tokens, choice.content, inner, labels)
+        is_filtered = choice.finish_reason == "content_filter"
+        generation = Generation(
+            text=composed.text,
+            finish_reason="error" if is_filtered else composed.finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=count,
+            verdict_logprobs=None if verdict is None else verdict.logprobs,
+            verdict_mass=None if verdict is None else verdict.mass,
+            model=model,
+            seed=seed,
+            error="the server's content filter ended the text" if is_filtered else None,
+            is_refused=is_filtered,
+            billed=None if found else usage + (spent or Usage()),
+        )
+        found.append(generation)
+    return found
 
 
 def split_tokens(total: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -359,11 +398,6 @@ def _image_url(part: ImagePart) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _quote(body: bytes) -> str:
-    """The beginning of what should have been JSON."""
-    return repr(" ".join(body[:8192].decode(errors="replace").split())[:_SHOWN_CHARS])
-
-
 def _read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
@@ -376,21 +410,22 @@ def _read_usage(value: Any) -> Usage | None:
     return usage if usage != Usage() else None
 
 
-def _read_choice(choice: dict[str, Any]) -> Choice:
+def _read_choice(choice: dict[str, Any]) -> Choice | str:
+    """The choice, or why it is none."""
     message = choice.get("message")
     reason = choice.get("finish_reason")
     error = _read_error(choice.get("error"))
     if error or not isinstance(message, dict):
-        return Choice(content="", error=error or "a choice has no message")
+        return error or "a choice has no message"
     if reason in ("error", "abort"):
-        return Choice(content="", error=f"the server ended it with {reason!r}")
+        return f"the server ended it with {reason!r}"
     content, thinking = _read_content(message.get("content"))
     if not content and isinstance(message.get("refusal"), str):
         content = message["refusal"]
     for key in _REASONING_FIELDS:
         thinking = thinking or "".join(_read_content(message.get(key)))
     if not (content.strip() or thinking.strip()) and reason not in (*_CUT_REASONS, "content_filter"):
-        return Choice(content="", error=EMPTY)
+        return _EMPTY
     matched = next((choice[key] for key in ("stop_reason", "matched_stop") if choice.get(key)), None)
     return Choice(
         content=content,
