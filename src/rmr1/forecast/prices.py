@@ -63,11 +63,10 @@ def choose_price(model: str, price_in: object, price_out: object) -> Price | Non
     """
     if price_in is None and price_out is None:
         return find_price(model)
-    if not (isinstance(price_in, int | float) and isinstance(price_out, int | float)) or not (
-        0 <= price_in < inf and 0 <= price_out < inf
-    ):
+    prices = [float(one) for one in (price_in, price_out) if isinstance(one, int | float) and 0 <= one < inf]
+    if len(prices) < 2:
         raise ConfigError("price_in and price_out go together: two numbers of USD, 0 or more")
-    return Price(float(price_in), float(price_out))
+    return Price(*prices)
 
 
 def compute_cost(price: Price, *, prompt_tokens: int, completion_tokens: int) -> float:

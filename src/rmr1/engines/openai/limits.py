@@ -26,7 +26,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Lock
 
@@ -248,17 +249,11 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None
     time; a date that has passed gives 0.
     """
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * scale
-        except (KeyError, ValueError):
-            continue
-        # Also refuses "nan" and "inf", which float() reads.
-        if 0.0 <= seconds < 1e9:
-            return seconds
-    try:
+        with suppress(KeyError, ValueError):
+            # Also refuses "nan" and "inf", which float() reads.
+            if 0.0 <= (seconds := float(headers[name]) * scale) < 1e9:
+                return seconds
+    with suppress(KeyError, ValueError, TypeError):
         when = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError, TypeError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.fromtimestamp(now, UTC)).total_seconds())
+        return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now)
+    return None

@@ -67,6 +67,10 @@ class _Level(NamedTuple):
 class Form:
     """How the requests of one item are written, where that differs from the dialect of the run."""
 
+    item: str = ""
+    """The pair's identifier."""
+    num_prompt_tokens: int = 0
+    """Rather too many than too few."""
     remedies: tuple[Remedy, ...] = ()
     reasons: dict[Remedy, ServerProblem] = field(default_factory=dict)
     """What each was tried for."""

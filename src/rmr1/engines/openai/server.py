@@ -33,6 +33,7 @@ from rmr1.records import Usage
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
+_CONNECT_TIMEOUT_SECONDS = 10.0
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
 """The wait of all requests after which a line says what they wait for."""
@@ -126,7 +127,6 @@ class ChatServer:
         """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
-        self._cuts = False
         self._num_forbidden = 0
         self._forbidden_since = 0.0
         self._held_since: float | None = None
@@ -154,15 +154,24 @@ class ChatServer:
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes.values())
 
-    def headers(self) -> dict[str, str]:
-        """Headers of every request, the key among them."""
+    def open_client(self) -> httpx.AsyncClient:
+        """A client for one connection, which sends the key with every request."""
         headers = {"content-type": "application/json", **self._extra_headers}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
-        return headers
+        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, self.patience.timeout_seconds)
+        return httpx.AsyncClient(
+            headers=headers,
+            # `asyncio.timeout` bounds a try as a whole.
+            timeout=httpx.Timeout(None, connect=connect_seconds),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            verify=self._tls_context,
+            # A proxy is for the world outside.
+            trust_env=not self.is_local,
+        )
 
     @cached_property
-    def tls_context(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         """The certificates to trust: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own."""
         # Reading them takes longer than a request; made once.
         try:
@@ -217,14 +226,7 @@ class ChatServer:
         self.pacer.correct(usage.prompt_tokens + usage.completion_tokens - guess)
 
     def accept(
-        self,
-        body: Mapping[str, Any],
-        form: Form,
-        remedies: Iterable[Remedy],
-        item: str,
-        *,
-        num_prompt_tokens: int,
-        num_choices: int,
+        self, body: Mapping[str, Any], form: Form, remedies: Iterable[Remedy], num_choices: int
     ) -> None:
         """The server takes these parts and a prompt of that size: a later error is about something else.
 
@@ -236,10 +238,10 @@ class ChatServer:
             self._num_forbidden = 0
             self._held_since = None
             self._accepted |= parts
-            self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
+            self._largest_prompt = max(self._largest_prompt, form.num_prompt_tokens)
             self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
-            self.adopt(remedy, item, form.since, f"the server said: {form.reasons[remedy]}")
+            self.adopt(remedy, form.item, form.since, f"the server said: {form.reasons[remedy]}")
 
     def forgive(self, least_seconds: float = 0.0) -> bool:
         """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
@@ -253,9 +255,7 @@ class ChatServer:
             is_new = time.monotonic() - self._forbidden_since < least_seconds
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
-    def read_refusal(
-        self, problem: ServerProblem, body: Mapping[str, Any], num_prompt_tokens: int
-    ) -> Refusal:
+    def read_refusal(self, problem: ServerProblem, body: Mapping[str, Any], form: Form) -> Refusal:
         """The problem beside the request that met it."""
         with self._lock:
             parts = {part for part in list_parts(body) if part[0] not in self._fixed}
@@ -264,8 +264,8 @@ class ChatServer:
                 body=body,
                 ours=frozenset(name for name, _ in parts - self._accepted),
                 taken=frozenset(name for name, _ in parts & self._accepted if name in PARAMETERS),
-                num_prompt_tokens=num_prompt_tokens,
-                is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
+                num_prompt_tokens=form.num_prompt_tokens,
+                is_large=problem.status < 500 and form.num_prompt_tokens >= self._largest_prompt,
             )
 
     def rank(self, remedies: Iterable[Remedy]) -> list[Remedy]:
@@ -304,12 +304,12 @@ class ChatServer:
                 smallest = largest = num_bytes
             smallest, largest = min(smallest, num_bytes), max(largest, num_bytes)
             self._most_counted = num_tokens, smallest, largest
-            is_cut = not self._cuts and largest > max(_BYTES_PER_TOKEN[1] * num_tokens, _APART * smallest)
-            self._cuts |= is_cut
-        if is_cut:
+        is_cut = largest > max(_BYTES_PER_TOKEN[1] * num_tokens, _APART * smallest)
+        if is_cut and (matter := "cut prompts") not in self._notes:
             self.note(
                 f"prompts of {smallest:,} and of {largest:,} bytes both count as {num_tokens:,} tokens: the "
-                "server seems to cut prompts in silence; give it a larger context"
+                "server seems to cut prompts in silence; give it a larger context",
+                matter,
             )
 
     def learn_name(self, served: str) -> None:

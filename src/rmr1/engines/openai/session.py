@@ -1,17 +1,11 @@
 """One `generate` call of the openai engine: its thread, its connections, its tries.
 
-What a failed try means is told in `rmr1.engines.openai.trouble`; timeouts, lost connections and replies that
-are not valid JSON or hold no choices are tried again too. Each further try waits twice as long, less a random
-part, but for what seldom passes (timeouts, empty texts, pages of a server that has never answered): three tries, and
-the same wait before each; if the server names a time (`Retry-After`), the request is not sent again before it. How many others are
-sent meanwhile, and when: `rmr1.engines.openai.limits`. All tries of one request carry
-the same `Idempotency-Key`, also after a restart, so that a server which knows it bills once. A server that
-cannot be reached ends the run.
-
-An item that the server refuses is asked in another form, as long as there is one that may help; what has helped
-two items becomes the way in which the server is asked from then on (`rmr1.engines.openai.remedies`). So does one
-choice where several were asked for. The model name of a reply is stored with each generation and is no error where it
-differs: servers use aliases.
+What a failed try means: `rmr1.engines.openai.trouble`; in which other form an item is asked that the server refuses:
+`rmr1.engines.openai.remedies`; how many are sent at a time, and when: `rmr1.engines.openai.limits`. Timeouts, lost
+connections and replies without a text are tried again too. Each further try waits twice as long, less a random part; but
+what seldom passes (timeouts, empty texts, pages of a server that has never answered) gets three tries, with the same
+wait before each. All tries of one request carry the same `Idempotency-Key`, also after a restart, so that a server which
+knows it bills once. The model name of a reply is stored and is no error if it differs: servers use aliases.
 """
 
 from __future__ import annotations
@@ -23,6 +17,7 @@ import random
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
@@ -155,16 +150,13 @@ class ChatSession:
             done = await self._complete(item, 0, params.num_samples)
             if item.form.is_over and not done[0].text:
                 done += [replace(done[0], billed=None)] * (params.num_samples - len(done))
-        failure: BaseException | None = None
+        rest = range(len(done), params.num_samples)
+        tasks = [asyncio.create_task(self._complete(item, sample, 1)) for sample in rest]
         try:
-            async with asyncio.TaskGroup() as group:
-                rest = range(len(done), params.num_samples)
-                tasks = [group.create_task(self._complete(item, sample, 1)) for sample in rest]
-        except BaseExceptionGroup as errors:
-            failure = errors.exceptions[0]
-        if failure is not None:  # raised out here, so that no group stands behind it in a notebook
-            raise failure
-        return (*done, *(one for task in tasks for one in task.result()))
+            return (*done, *chain.from_iterable(await asyncio.gather(*tasks)))
+        finally:
+            for task in tasks:
+                task.cancel()
 
     async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
@@ -218,7 +210,7 @@ class ChatSession:
             if reply.num_choices < num_choices:
                 single = leave_out([choices_name(params.temperature)])
                 reason = "the server gave fewer choices than asked for"
-                server.adopt(single, request.prompt.pair_id, math.inf, reason)
+                server.adopt(single, item.form.item, math.inf, reason)
             if reply.model:
                 server.learn_name(reply.model)
             return read_generations(
@@ -282,25 +274,14 @@ class ChatSession:
                         is_lasting=error.is_empty if server.has_answered else not error.is_json,
                     ) from None
                 status = error.status
-        # More than it should have in any language: one for three bytes, and some for the template.
-        most_tokens = math.ceil(item.num_bytes / 3) + 64
         if status >= 300:
             if status in REFUSALS and (form.remedies, server.dialect) != (remedies, dialect):
                 raise Adapted  # another request has met it first
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await judge_problem(
-                server, client, problem, response.headers, body, form, num_prompt_tokens=most_tokens
-            )
-        server.accept(
-            body,
-            form,
-            remedies,
-            item.request.prompt.pair_id,
-            num_prompt_tokens=most_tokens,
-            num_choices=reply.num_choices,
-        )
+            raise await judge_problem(server, client, problem, response.headers, body, form)
+        server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
             server.note(
                 "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
@@ -391,11 +372,14 @@ def _prepare(request: Request) -> _Item:
         part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)
     ]
     num_images = len(parts) - len(texts)
+    num_bytes = sum(len(text.encode(errors="replace")) for text in texts)
+    # More tokens than it should have in any language: one for three bytes, and some for the template.
+    form = Form(item=request.prompt.pair_id, num_prompt_tokens=math.ceil(num_bytes / 3) + 64)
     return _Item(
         request=request,
         messages=build_messages(request.prompt.messages),
-        form=Form(),
+        form=form,
         num_prompt_tokens=num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in texts),
-        num_bytes=sum(len(text.encode(errors="replace")) for text in texts),
+        num_bytes=num_bytes,
         has_images=num_images > 0,
     )

@@ -14,8 +14,6 @@ import httpx
 from rmr1.engines.openai.server import ChatServer
 from rmr1.engines.openai.trouble import Adapted, Refused, Retry
 
-_CONNECT_TIMEOUT_SECONDS = 10.0
-
 
 class Slots:
     """The slots of one session; belongs to the event loop in which it was made."""
@@ -105,16 +103,5 @@ class Slots:
         self._admit()
 
     def _open_client(self) -> httpx.AsyncClient:
-        server = self._server
-        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, server.patience.timeout_seconds)
-        client = httpx.AsyncClient(
-            headers=server.headers(),
-            # `asyncio.timeout` bounds a try as a whole.
-            timeout=httpx.Timeout(None, connect=connect_seconds),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=server.tls_context,
-            # A proxy is for the world outside.
-            trust_env=not server.is_local,
-        )
-        self._clients.append(client)
+        self._clients.append(client := self._server.open_client())
         return client

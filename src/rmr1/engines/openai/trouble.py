@@ -73,8 +73,6 @@ async def judge_problem(
     headers: Mapping[str, str],
     body: Mapping[str, Any],
     form: Form,
-    *,
-    num_prompt_tokens: int,
 ) -> Exception:
     """What a status other than success means: the exception to raise. `form` is how `body` was written."""
     status, said, text = problem.status, str(problem), f"{problem.code} {problem.text}"
@@ -94,7 +92,7 @@ async def judge_problem(
         )
     # A trouble that passes does not say the same twice: a 500 that does may be about the request.
     if status in REFUSALS or (status == 500 and form.is_repeated(problem)):
-        refusal = server.read_refusal(problem, body, num_prompt_tokens)
+        refusal = server.read_refusal(problem, body, form)
         is_undone = status == 500 and refusal.says_nothing and form.undo(problem)
         is_changed = is_undone or form.change(problem, lambda: server.rank(refusal.suggest()))
         meant = str(next(iter(form.reasons.values()), problem))  # said of the request as it was meant
