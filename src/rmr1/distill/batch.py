@@ -22,7 +22,7 @@ from rmr1.distill.folder import claim_pass, open_pass
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import list_questions, pass_settings, start_meter
 from rmr1.distill.teachers import find_teacher
-from rmr1.engines.base import SamplingParams
+from rmr1.engines.base import SamplingParams, derive_seed
 from rmr1.errors import ConfigError, DataError, GenerationError
 from rmr1.faces import name_option
 from rmr1.forecast.prices import compute_cost
@@ -266,7 +266,6 @@ def _fail(reason: str, settings: PassSettings, *, is_refused: bool = False) -> t
 def _build_body(
     model: str, question: Question, settings: PassSettings, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    from rmr1.engines.openai.session import derive_seed
     from rmr1.engines.openai.wire import Dialect, build_body, build_messages
 
     is_reasoner = _REASONERS.fullmatch(model.lower()) is not None
@@ -282,7 +281,9 @@ def _build_body(
         params=params,
         dialect=Dialect(refused=frozenset(refused | ({"max_tokens"} if is_renamed else set()))),
         num_choices=params.num_samples,
-        seed=derive_seed(settings.sampling_seed(question.item), 0) if params.temperature > 0 else None,
+        seed=derive_seed(settings.sampling_seed(question.item), 0, bits=31)
+        if params.temperature > 0
+        else None,
         extra=options.get("extra_body"),
     )
 

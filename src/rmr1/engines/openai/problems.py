@@ -69,18 +69,15 @@ class ServerProblem:
     def find_parts(self, names: Sequence[str]) -> list[str]:
         """Those of `names` that a field names, or the text in the way of a program: quoted, as a path, or as a word
         that only programs have. In that order."""
-        written = [
-            (match.start(), name)
-            for name in names
-            # "model" is a word of every other error.
-            if name != "model" and (match := re.search(_notation(re.escape(name)), self.text)) is not None
-        ]
+        matches = ((name, re.search(_notation(name), self.text)) for name in names)
+        # "model" is a word of every other error.
+        written = sorted((match.start(), name) for name, match in matches if match and name != "model")
         found = [name for name in self.places if name in names]
-        return list(dict.fromkeys(found + [name for _, name in sorted(written)]))
+        return list(dict.fromkeys(found + [name for _, name in written]))
 
     def find_words(self, names: Sequence[str]) -> list[str]:
         """Those of `names` that a field names, or that the text has as words, which may be about something else."""
-        return [name for name in names if name in self.places or re.search(_alone(f"{name}s?"), self.text)]
+        return [name for name in names if name in self.places or re.search(_word(name, "s?"), self.text)]
 
 
 def read_problem(status: int, body: bytes) -> ServerProblem:
@@ -151,16 +148,12 @@ def _read_leaves(value: Any, depth: int = 4) -> Iterator[str]:
                 yield from _read_leaves(inner, depth - 1)
 
 
-def _notation(name: str) -> str:
-    if "_" in name:
-        return _alone(name)
-    return rf"{_QUOTE}{_any_case(name)}{_QUOTE}|{_alone(name)}(?:\s*[:=\[]|\.[a-z0-9])"
-
-
-def _alone(name: str) -> str:
-    return rf"(?<![A-Za-z0-9_]){_any_case(name)}(?![A-Za-z0-9_])"
-
-
-def _any_case(name: str) -> str:
+def _word(name: str, ending: str = "") -> str:
     """A single letter is a name in lower case only."""
-    return name if len(name.rstrip("s?")) <= 1 else f"(?i:{name})"
+    word = re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})"
+    return rf"(?<![A-Za-z0-9_]){word}{ending}(?![A-Za-z0-9_])"
+
+
+def _notation(name: str) -> str:
+    quoted = rf"{_QUOTE}{_word(name)}{_QUOTE}|"
+    return _word(name) if "_" in name else rf"{quoted}{_word(name)}(?:\s*[:=\[]|\.[a-z0-9])"

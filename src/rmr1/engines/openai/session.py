@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import orjson
 
-from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import ChatServer
@@ -47,6 +47,8 @@ from rmr1.errors import GenerationError
 from rmr1.records import Generation, ImagePart, Usage
 
 _IMAGE_TOKENS = 1024
+_SEED_BITS = 31
+"""Servers hold seeds in 32 bits with a sign."""
 _LASTING_TRIES = 3
 """Tries of an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
 
@@ -183,7 +185,9 @@ class ChatSession:
                         params=params,
                         dialect=dialect,
                         num_choices=num_choices,
-                        seed=derive_seed(request.seed, sample) if params.temperature > 0 else None,
+                        seed=derive_seed(request.seed, sample, bits=_SEED_BITS)
+                        if params.temperature > 0
+                        else None,
                         extra=server.extra_body,
                     )
                     # A server that keeps answers would give the empty one again.
@@ -353,12 +357,6 @@ class ChatSession:
             billed=spent,
         )
         return [failed, *[replace(failed, completion_tokens=0, billed=None)] * (num_choices - 1)]
-
-
-def derive_seed(seed: int, sample: int) -> int:
-    """The seed of one sample of a request, in [0, 2**31): servers hold it in 32 bits with a sign."""
-    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
 
 
 def _prepare(request: Request) -> _Item:
