@@ -159,6 +159,7 @@ class ChatSession:
         finally:
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
@@ -166,6 +167,7 @@ class ChatSession:
         A failure gives generations that say so.
         """
         server, params, request = self._server, self._params, item.request
+        seed = derive_seed(request.seed, sample, bits=_SEED_BITS) if params.temperature > 0 else None
         failing_since: float | None = None
         spent = Usage()
         num_tries = num_empty = num_lasting = 0
@@ -185,21 +187,17 @@ class ChatSession:
                         params=params,
                         dialect=dialect,
                         num_choices=num_choices,
-                        seed=derive_seed(request.seed, sample, bits=_SEED_BITS)
-                        if params.temperature > 0
-                        else None,
+                        seed=seed,
                         extra=server.extra_body,
                     )
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
-                    reply = await self._try(client, body, item, guess, identity, num_choices)
+                    reply = await self._try(client, body, item, guess, identity)
             except Adapted:
                 continue
             except Refused as refused:
-                is_refused = refused.finish_reason == "error"
-                return self._fail(
-                    refused.message, num_choices, spent, refused.finish_reason, is_refused=is_refused
-                )
+                reason = refused.finish_reason
+                return self._fail(refused.message, num_choices, spent, reason, is_refused=reason == "error")
             except Retry as failed:
                 num_tries += 1
                 num_empty += failed.is_empty
@@ -213,8 +211,8 @@ class ChatSession:
                 return self._fail(message, num_choices, spent)
             if reply.num_choices < num_choices:
                 single = leave_out([choices_name(params.temperature)])
-                reason = "the server gave fewer choices than asked for"
-                server.adopt(single, item.form.item, math.inf, reason)
+                said = "the server gave fewer choices than asked for"
+                server.adopt(single, item.form.item, math.inf, said)
             if reply.model:
                 server.learn_name(reply.model)
             return read_generations(
@@ -228,13 +226,7 @@ class ChatSession:
             )
 
     async def _try(
-        self,
-        client: httpx.AsyncClient,
-        body: dict[str, Any],
-        item: _Item,
-        guess: int,
-        identity: str,
-        num_choices: int,
+        self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
         """Send a request once.
 
@@ -268,7 +260,7 @@ class ChatSession:
             try:
                 reply = read_reply(received)
             except ReplyError as error:
-                server.count(error.usage, num_choices=num_choices, guess=guess)
+                server.count(error.usage, num_choices=body.get("n", 1), guess=guess)
                 if error.status is None:
                     raise Retry(
                         "no usable reply",

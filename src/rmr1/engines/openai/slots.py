@@ -26,15 +26,14 @@ class Slots:
         """
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._clients: list[httpx.AsyncClient] = []
         self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
         self._num_in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._idle = [self._open_client()]
+        self._idle = [server.open_client()]
 
     async def close(self) -> None:
-        """Close every connection."""
-        for client in self._clients:
+        """Close every connection; all are idle."""
+        for client in self._idle:
             await client.aclose()
 
     @asynccontextmanager
@@ -55,7 +54,7 @@ class Slots:
                 self._leave()
             raise
         throttle = self._server.throttle
-        client = self._idle.pop() if self._idle else self._open_client()
+        client = self._idle.pop() if self._idle else self._server.open_client()
         started = time.monotonic()
         try:
             yield client, num_tokens
@@ -101,7 +100,3 @@ class Slots:
     def _leave(self) -> None:
         self._num_in_flight -= 1
         self._admit()
-
-    def _open_client(self) -> httpx.AsyncClient:
-        self._clients.append(client := self._server.open_client())
-        return client
