@@ -4,7 +4,7 @@ Requests run on an event loop in a thread of their own while `generate` is open;
 and results handed out in the caller's thread. At most `concurrency` HTTP requests, as many that wait for another
 try, and a few rendered or finished ones beside them are held, so memory stays flat.
 
-What is retried, what ends one request and what ends the run: `rmr1.engines.openai.session`. What is sent
+What is retried, what ends one request and what ends the run: `rmr1.engines.openai.server`. What is sent
 and how replies are read, stop strings and thinking among it: `rmr1.engines.openai.wire`.
 """
 

@@ -1,10 +1,17 @@
 """What is known of one chat-completions server: its address and key, its dialect, and what it has used.
 
 One `ChatServer` outlives the `generate` calls of its engine, which may run in several threads.
+
+What a failed try means. Tried again: 408, 409, 425, 429, every 5xx, and a 404 once the server has answered. Sent in
+another form, as long as there is one that may help (`rmr1.engines.openai.remedies`): 400, 413, 422, and a 500 that
+comes back. The run ends at what every other request would meet too: 402, an exhausted quota, a model that the server
+does not have, 401 and 403; but if others were answered, these two only once they come often in a row: 401 is tried
+again until then. Everything else is the one request's own failure.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -23,9 +30,10 @@ import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.openai.limits import Pacer, Throttle
-from rmr1.engines.openai.problems import ServerProblem
+from rmr1.engines.openai.limits import Pacer, Throttle, parse_retry_after
+from rmr1.engines.openai.problems import ServerProblem, is_moderated
 from rmr1.engines.openai.remedies import PARAMETERS, Form, Refusal, Remedy, list_parts
+from rmr1.engines.openai.trouble import Adapted, Refused, Retry
 from rmr1.engines.openai.wire import LENGTH_FIELDS, Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
@@ -33,7 +41,14 @@ from rmr1.records import Usage
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
-_CONNECT_TIMEOUT_SECONDS = 10.0
+_CONNECT_TIMEOUT_SECONDS = _LOOKUP_SECONDS = 10.0
+_MAX_NAMES = 10
+_KEY_BACKOFFS = 4
+"""Waits of the first length after which a key that was good is not believed to be good again soon."""
+_RETRIED = {404, 408, 409, 425, 429}
+REFUSALS = (400, 413, 422)
+"""Statuses of a request that the server may answer in another form."""
+_BUSY = {429, 503, 529}
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
 """The wait of all requests after which a line says what they wait for."""
@@ -179,11 +194,6 @@ class ChatServer:
         except (OSError, ValueError) as error:
             raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
 
-    def key_hint(self) -> str:
-        """What to do where the server refuses the key."""
-        variable = f"the environment variable {self._key_variable}"
-        return f"check the key in {variable}" if self._key else f"set {variable} to a key"
-
     def scrub(self, received: bytes) -> bytes:
         """What the server sent, without the key, which servers like to repeat in their messages."""
         # A placeholder such as "ollama" is no secret, and a text may hold it.
@@ -243,7 +253,64 @@ class ChatServer:
         for remedy in remedies:
             self.adopt(remedy, form.item, form.since, f"the server said: {form.reasons[remedy]}")
 
-    def forgive(self, least_seconds: float = 0.0) -> bool:
+    async def judge(
+        self,
+        client: httpx.AsyncClient,
+        problem: ServerProblem,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        form: Form,
+    ) -> Exception:
+        """What a status other than success means: the exception to raise. `form` is how `body` was written."""
+        status, said = problem.status, str(problem)
+        if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or self._forgive()):
+            return Refused(said)
+        if status == 401 and self._forgive(_KEY_BACKOFFS * self.patience.backoff_seconds):
+            return Retry(f"HTTP {status}", problem.message)
+        if status in (401, 403):
+            variable = f"the environment variable {self._key_variable}"
+            hint = f"check the key in {variable}" if self._key else f"set {variable} to a key"
+            return GenerationError(f"{self.base_url} refuses the key: {said}; {hint}")
+        if status == 402 or (status == 429 and "insufficient_quota" in problem.code):
+            return GenerationError(f"{self.base_url} wants to be paid: {said}; what is finished is kept")
+        if status == 404 and not self.has_answered:
+            return GenerationError(
+                await self._find_missing(client)
+                or f"{self.base_url}/chat/completions: {said}; "
+                "check the model's name and the URL, which usually ends in /v1"
+            )
+        # A trouble that passes does not say the same twice: a 500 that does may be about the request.
+        if status in REFUSALS or (status == 500 and form.is_repeated(problem)):
+            parts = {part for part in list_parts(body) if part[0] not in self._fixed}
+            refusal = Refusal(
+                problem=problem,
+                body=body,
+                ours=frozenset(name for name, _ in parts - self._accepted),
+                taken=frozenset(name for name, _ in parts & self._accepted if name in PARAMETERS),
+                num_prompt_tokens=form.num_prompt_tokens,
+                is_large=status < 500 and form.num_prompt_tokens >= self._largest_prompt,
+            )
+            is_undone = status == 500 and refusal.says_nothing and form.undo(problem)
+            is_changed = is_undone or form.change(problem, lambda: self._rank(refusal.suggest()))
+            meant = str(next(iter(form.reasons.values()), problem))  # said of the request as it was meant
+            if not is_changed and refusal.is_too_long:
+                return Refused(meant, "skipped")
+            if status in REFUSALS:
+                if is_changed:
+                    return Adapted()
+                if refusal.says_nothing and self.patience.max_retries and form.ask_again():
+                    return Retry(f"HTTP {status}", problem.message)
+                is_repeated = re.search(rf"(?<!\w){re.escape(self.model)}(?!\w)", problem.text) is not None
+                is_about_model = is_repeated or "model" in problem.code or "model" in problem.places
+                if is_about_model and not self.has_answered and (why := await self._find_missing(client)):
+                    return GenerationError(why)
+                return Refused(meant)
+        if status not in _RETRIED and status < 500:
+            return Refused(said)
+        wait = parse_retry_after(headers, now=time.time())
+        return Retry(f"HTTP {status}", problem.message, wait, is_busy=status in _BUSY or wait is not None)
+
+    def _forgive(self, least_seconds: float = 0.0) -> bool:
         """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
 
         Many that were in flight may be refused at once: before `least_seconds` no number of them is too many.
@@ -255,20 +322,21 @@ class ChatServer:
             is_new = time.monotonic() - self._forbidden_since < least_seconds
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
-    def read_refusal(self, problem: ServerProblem, body: Mapping[str, Any], form: Form) -> Refusal:
-        """The problem beside the request that met it."""
-        with self._lock:
-            parts = {part for part in list_parts(body) if part[0] not in self._fixed}
-            return Refusal(
-                problem=problem,
-                body=body,
-                ours=frozenset(name for name, _ in parts - self._accepted),
-                taken=frozenset(name for name, _ in parts & self._accepted if name in PARAMETERS),
-                num_prompt_tokens=form.num_prompt_tokens,
-                is_large=problem.status < 500 and form.num_prompt_tokens >= self._largest_prompt,
-            )
+    async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
+        """A line that the server does not have the model, and which ones it has; None if it does not say so."""
+        try:
+            async with asyncio.timeout(min(_LOOKUP_SECONDS, self.patience.timeout_seconds)):
+                listing = await client.get(f"{self.base_url}/models")
+            served = [str(entry["id"]) for entry in orjson.loads(self.scrub(listing.content))["data"]]
+        except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError):
+            return None
+        if not served or self.model in served:
+            return None
+        more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
+        names = ", ".join(served[:_MAX_NAMES])
+        return f"{self.base_url} does not serve model {self.model!r}; it serves {names}{more}"
 
-    def rank(self, remedies: Iterable[Remedy]) -> list[Remedy]:
+    def _rank(self, remedies: Iterable[Remedy]) -> list[Remedy]:
         """What has helped another item goes first, what has not goes last."""
         with self._lock:
             return sorted(remedies, key=lambda one: (one not in self._helped, one in self._failed))

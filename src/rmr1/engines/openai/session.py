@@ -1,6 +1,6 @@
 """One `generate` call of the openai engine: its thread, its connections, its tries.
 
-What a failed try means: `rmr1.engines.openai.trouble`; in which other form an item is asked that the server refuses:
+What a failed try means: `rmr1.engines.openai.server`; in which other form an item is asked that the server refuses:
 `rmr1.engines.openai.remedies`; how many are sent at a time, and when: `rmr1.engines.openai.limits`. Timeouts, lost
 connections and replies without a text are tried again too. Each further try waits twice as long, less a random part; but
 what seldom passes (timeouts, empty texts, pages of a server that has never answered) gets three tries, with the same
@@ -28,9 +28,9 @@ import orjson
 from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
-from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.server import REFUSALS, ChatServer
 from rmr1.engines.openai.slots import Slots
-from rmr1.engines.openai.trouble import REFUSALS, Adapted, Refused, Retry, judge_problem
+from rmr1.engines.openai.trouble import Adapted, Refused, Retry
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
     Reply,
@@ -276,7 +276,7 @@ class ChatSession:
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await judge_problem(server, client, problem, response.headers, body, form)
+            raise await server.judge(client, problem, response.headers, body, form)
         server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
             server.note(
