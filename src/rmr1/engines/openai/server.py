@@ -19,6 +19,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
@@ -159,11 +160,10 @@ class ChatServer:
     @property
     def is_local(self) -> bool:
         host = urlsplit(self.base_url).hostname or ""
-        try:
+        with suppress(ValueError):
             address = ip_address(host)
-        except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
-        return address.is_loopback or address.is_unspecified
+            return address.is_loopback or address.is_unspecified
+        return host == "localhost" or host.endswith(".localhost")
 
     @property
     def notes(self) -> tuple[str, ...]:

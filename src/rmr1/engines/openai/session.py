@@ -63,8 +63,7 @@ class _Item:
     num_prompt_tokens: int
     """A guess."""
     num_bytes: int
-    """Those of its texts."""
-    has_images: bool
+    """Those of its texts; 0 if it has pictures, whose tokens are counted with them."""
 
 
 class ChatSession:
@@ -156,10 +155,11 @@ class ChatSession:
         tasks = [asyncio.create_task(self._complete(item, sample, 1)) for sample in rest]
         try:
             return (*done, *chain.from_iterable(await asyncio.gather(*tasks)))
-        finally:
+        except BaseException:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
@@ -283,7 +283,7 @@ class ChatSession:
                 "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
             )
             reply = replace(reply, usage=estimate_usage(item.num_prompt_tokens, reply.choices))
-        elif not item.has_images:
+        else:
             server.watch_counts(item.num_bytes, reply.usage.prompt_tokens)
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
         return reply
@@ -370,6 +370,5 @@ def _prepare(request: Request) -> _Item:
         messages=build_messages(request.prompt.messages),
         form=form,
         num_prompt_tokens=num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in texts),
-        num_bytes=num_bytes,
-        has_images=num_images > 0,
+        num_bytes=0 if num_images else num_bytes,
     )
