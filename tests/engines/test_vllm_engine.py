@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rmr1.engines.base import Engine, Request, SamplingParams
+from rmr1.engines.base import Engine, Request, SamplingParams, derive_seed
 from rmr1.errors import GenerationError
 from rmr1.records import ImagePart, JudgePrompt, Message, TextPart
 from tests.engines.asking import GREEDY, VERDICT, ask, assert_alike, complain, gather
@@ -19,9 +19,7 @@ from tests.engines.conftest import ANSWERS, AT_VERDICT, HAS_VLLM
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
 
-from rmr1.engines.hf import engine as transformers_engine
 from rmr1.engines.hf.engine import TransformersEngine
-from rmr1.engines.hf.reader import derive_seed
 from rmr1.engines.vllm import VLLMEngine
 
 LONG = "a long question of many words, told again and again " * 6
@@ -98,7 +96,6 @@ def test_samples_follow_from_their_seeds(engine: VLLMEngine) -> None:
     assert gather(engine, requests[::-1], params) == found
     moved = gather(engine, [replace(request, seed=99) for request in requests], params)
     assert all(moved[key] != found[key] for key in found)
-    assert derive_seed(5, 1) == transformers_engine.derive_seed(5, 1)
 
 
 def test_more_samples_than_rows_fit_at_a_time(engine: VLLMEngine) -> None:

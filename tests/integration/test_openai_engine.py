@@ -168,13 +168,11 @@ def test_passing_troubles_are_retried(status: int) -> None:
 
 
 def test_a_request_that_never_succeeds_says_why_in_one_line() -> None:
-    generation, server, engine = ask_one(
-        lambda call: failure(500, "on\nfire"), max_retries=2, price_in=1, price_out=1
-    )
+    generation, server, engine = ask_one(lambda call: failure(500, "on\nfire"), max_retries=2)
     assert generation.error == "HTTP 500 after 3 tries: on fire"
     assert generation.finish_reason == "error"
     assert len(server.calls) == 3
-    assert engine.cost == 0.0
+    assert engine.usage == Usage()
     generation, _, _ = ask_one(lambda call: failure(503, "busy"), max_retries=0)
     assert generation.error == "HTTP 503 after 1 try: busy"
 
@@ -834,16 +832,15 @@ def test_an_error_that_is_sent_as_a_success_is_one() -> None:
 
 def test_usage_counts_without_a_text() -> None:
     body = completion(None, finish_reason="length")
-    generation, _, engine = ask_one(lambda call: Answer(body=body), price_in=10, price_out=100)
+    generation, _, engine = ask_one(lambda call: Answer(body=body))
     assert (generation.text, generation.finish_reason, generation.error) == ("", "length", None)
     assert (generation.prompt_tokens, generation.completion_tokens) == (100, 20)
-    assert engine.cost == pytest.approx((100 * 10 + 20 * 100) / 1e6)
+    assert engine.usage == Usage(prompt_tokens=100, completion_tokens=20)
     # What was spent on replies of no use is kept with the failure.
     generation, _, engine = ask_one(lambda call: good(choices=[]), max_retries=2)
     assert generation.error == "no usable reply after 3 tries: the reply holds no text (no choices)"
     assert (generation.prompt_tokens, generation.completion_tokens) == (300, 60)
     assert engine.usage.completion_tokens == 60
-    assert engine.cost is None
     assert not generation.is_refused
     # Or with the text that came after them.
     generation, _, _ = ask_one(lambda call: good() if call.attempt else good(choices=[]))

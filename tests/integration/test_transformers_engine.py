@@ -17,8 +17,9 @@ import torch
 from transformers import PreTrainedModel
 
 from rmr1.engines import Engine, Request, SamplingParams, load_engine
+from rmr1.engines.base import derive_seed
 from rmr1.engines.hf import engine as engine_module
-from rmr1.engines.hf.engine import TransformersEngine, derive_seed
+from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.forecast.batching import Batching, plan_batches
 from rmr1.prompts import render_prompt

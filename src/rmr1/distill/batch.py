@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from rmr1.distill.folder import claim_pass, open_pass
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import list_questions, pass_settings, start_meter
 from rmr1.distill.teachers import find_teacher
-from rmr1.engines.base import SamplingParams
+from rmr1.engines.base import SamplingParams, derive_seed
 from rmr1.errors import ConfigError, DataError, GenerationError
 from rmr1.faces import name_option
 from rmr1.forecast.prices import compute_cost
@@ -266,7 +266,6 @@ def _fail(reason: str, settings: PassSettings, *, is_refused: bool = False) -> t
 def _build_body(
     model: str, question: Question, settings: PassSettings, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    from rmr1.engines.openai.session import derive_seed
     from rmr1.engines.openai.wire import Dialect, build_body, build_messages
 
     is_reasoner = _REASONERS.fullmatch(model.lower()) is not None
@@ -275,16 +274,16 @@ def _build_body(
     params: SamplingParams = settings.params
     # A batch goes to a hosted API, which refuses the rows that hold what is not its own format's.
     refused = {"min_p", "repetition_penalty", *(() if params.top_k > 0 else ("top_k",))}
+    refused |= {"temperature", "top_p", "top_k"} if is_reasoner else set()
     return build_body(
         model=model,
         messages=build_messages(question.prompt.messages),
         params=params,
-        dialect=Dialect(
-            length_field="max_completion_tokens" if is_renamed else "max_tokens",
-            refused=frozenset(refused | ({"temperature", "top_p", "top_k"} if is_reasoner else set())),
-        ),
+        dialect=Dialect(refused=frozenset(refused | ({"max_tokens"} if is_renamed else set()))),
         num_choices=params.num_samples,
-        seed=derive_seed(settings.sampling_seed(question.item), 0) if params.temperature > 0 else None,
+        seed=derive_seed(settings.sampling_seed(question.item), 0, bits=31)
+        if params.temperature > 0
+        else None,
         extra=options.get("extra_body"),
     )
 
@@ -315,14 +314,7 @@ def _read_generations(
         GenerationError: it holds none.
     """
     from rmr1.engines.openai.problems import is_moderated
-    from rmr1.engines.openai.wire import (
-        ReplyError,
-        compose_text,
-        estimate_usage,
-        one_line,
-        read_reply,
-        split_tokens,
-    )
+    from rmr1.engines.openai.wire import ReplyError, estimate_usage, one_line, read_generations, read_reply
 
     if (problem := _read_error(row)) is not None:
         if not is_moderated(problem):
@@ -332,23 +324,7 @@ def _read_generations(
         reply = read_reply(dumps(row["response"]["body"]))
     except ReplyError as error:
         raise GenerationError(one_line(str(error))) from None
-    choices = reply.choices[: settings.params.num_samples]
-    used = reply.usage or estimate_usage(question.num_tokens, reply.choices)
-    counts = split_tokens(used.completion_tokens, [len(one.content) for one in choices])
-    found: list[Generation] = []
-    for choice, count in zip(choices, counts, strict=True):
-        composed = compose_text(choice, settings.params.stop, settings.params.thinking)
-        is_filtered = choice.finish_reason == "content_filter"
-        found.append(
-            Generation(
-                text=composed.text,
-                finish_reason="error" if is_filtered else composed.finish_reason,
-                prompt_tokens=used.prompt_tokens,
-                completion_tokens=count,
-                model=reply.model,
-                error="the content filter ended the text" if is_filtered else None,
-                is_refused=is_filtered,
-                billed=None if found else used,
-            )
-        )
+    reply = replace(reply, usage=reply.usage or estimate_usage(question.num_tokens, reply.choices))
+    params, labels = settings.params, question.prompt.labels
+    found = read_generations(reply, params, labels, num_choices=params.num_samples, model=reply.model)
     return tuple(found)

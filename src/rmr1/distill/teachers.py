@@ -9,7 +9,7 @@ from rmr1.distill.recipe import PassRecipe
 from rmr1.engines import Engine, is_scorer, load_engine, parse_model_name
 from rmr1.engines.options import check_options
 from rmr1.errors import ConfigError
-from rmr1.forecast.prices import Price, find_price
+from rmr1.forecast.prices import Price, choose_price
 
 BATCH = "batch:"
 """In front of the name of a model that is only asked by batch files."""
@@ -68,7 +68,9 @@ def find_teacher(recipe: PassRecipe) -> Teacher:
         name=recipe.teacher,
         served=served,
         is_batch=recipe.teacher.startswith(BATCH),
-        price=None if served is None else _choose_price(served, options),
+        price=None
+        if served is None
+        else choose_price(served, options.get("price_in"), options.get("price_out")),
         options=options,
     )
 
@@ -88,12 +90,3 @@ def open_teacher(recipe: PassRecipe) -> Engine:
     if model != recipe.teacher:
         engine.name = recipe.teacher  # as it was typed, not where it lies
     return engine
-
-
-def _choose_price(served: str, options: dict[str, Any]) -> Price | None:
-    price_in, price_out = options.get("price_in"), options.get("price_out")
-    if price_in is None and price_out is None:
-        return find_price(served)
-    if not all(isinstance(one, int | float) and one >= 0 for one in (price_in, price_out)):
-        raise ConfigError("engine.price_in and engine.price_out go together: two numbers of USD, 0 or more")
-    return Price(float(price_in), float(price_out))  # type: ignore[arg-type]

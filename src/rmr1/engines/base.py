@@ -10,6 +10,7 @@ never takes its neighbours with it. What stops the engine as a whole raises `Gen
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -139,3 +140,9 @@ class Scorer(Protocol):
 def is_scalar(architectures: Iterable[str]) -> bool:
     """Whether a checkpoint with these architectures gives an answer a number."""
     return any(name.endswith("ForSequenceClassification") or "RewardModel" in name for name in architectures)
+
+
+def derive_seed(seed: int, sample: int, *, bits: int = 53) -> int:
+    """The seed of one sample of a request, in [0, 2**bits): the same everywhere, and exact in JSON."""
+    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> (64 - bits)

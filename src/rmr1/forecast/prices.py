@@ -8,7 +8,10 @@ not in it has no price, which is not the same as costing nothing.
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import NamedTuple
+
+from rmr1.errors import ConfigError
 
 
 class Price(NamedTuple):
@@ -50,6 +53,20 @@ def find_price(model: str) -> Price | None:
         if re.fullmatch(pattern + _DATED, name):
             return price
     return None
+
+
+def choose_price(model: str, price_in: object, price_out: object) -> Price | None:
+    """The price that the options name, or the list price.
+
+    Raises:
+        ConfigError: one of them is given alone, or is no price.
+    """
+    if price_in is None and price_out is None:
+        return find_price(model)
+    prices = [float(one) for one in (price_in, price_out) if isinstance(one, int | float) and 0 <= one < inf]
+    if len(prices) < 2:
+        raise ConfigError("price_in and price_out go together: two numbers of USD, 0 or more")
+    return Price(*prices)
 
 
 def compute_cost(price: Price, *, prompt_tokens: int, completion_tokens: int) -> float:

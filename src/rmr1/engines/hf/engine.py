@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.options import Device, Dtype, Positive
 from rmr1.errors import ConfigError
 from rmr1.forecast.batching import choose_batching, plan_batches
@@ -35,7 +35,7 @@ with require("running a model", "hf"):
     from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
     from rmr1.engines.hf.loading import blaming, choose_dtype, hash_text, load_checkpoint
     from rmr1.engines.hf.lora import apply_adapter, read_adapter
-    from rmr1.engines.hf.reader import Prepared, RequestReader, check_reading, derive_seed, read_end_tokens
+    from rmr1.engines.hf.reader import Prepared, RequestReader, check_reading, read_end_tokens
     from rmr1.engines.hf.tokens import (
         Endings,
         TextStream,

@@ -6,7 +6,6 @@ comes back as a `Generation` that says why; a sampled row becomes one with its v
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
@@ -214,12 +213,6 @@ def check_reading(on_overlong: str, chat_template_kwargs: Mapping[str, Any] | No
         raise ConfigError(f"on_overlong is {on_overlong!r}; expected 'skip' or 'fail'")
     if reserved := _TEMPLATE_KEYS & (chat_template_kwargs or {}).keys():
         raise ConfigError(f"chat_template_kwargs may not set {min(reserved)!r}, which the engine sets itself")
-
-
-def derive_seed(seed: int, sample: int) -> int:
-    """The seed of one sample of a request, in [0, 2**53): the same everywhere, and exact in JSON."""
-    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 11
 
 
 def read_end_tokens(*sources: Any) -> frozenset[int]:

@@ -4,7 +4,7 @@ Requests run on an event loop in a thread of their own while `generate` is open;
 and results handed out in the caller's thread. At most `concurrency` HTTP requests, as many that wait for another
 try, and a few rendered or finished ones beside them are held, so memory stays flat.
 
-What is retried, what ends one request and what ends the run: `rmr1.engines.openai.session`. What is sent
+What is retried, what ends one request and what ends the run: `rmr1.engines.openai.server`. What is sent
 and how replies are read, stop strings and thinking among it: `rmr1.engines.openai.wire`.
 """
 
@@ -20,9 +20,8 @@ from urllib.parse import urlsplit
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.names import split_server
 from rmr1.engines.openai.limits import Pacer
-from rmr1.engines.openai.wire import Dialect
 from rmr1.errors import ConfigError, GenerationError
-from rmr1.forecast.prices import Price, compute_cost, find_price
+from rmr1.forecast.prices import choose_price
 from rmr1.plugins import require
 from rmr1.records import Generation, Usage
 
@@ -116,15 +115,17 @@ class OpenAIEngine:
             ("backoff_seconds", backoff_seconds, 0),
             ("max_backoff_seconds", max_backoff_seconds, 0),
             ("connect_seconds", connect_seconds, 0),
-            ("price_in", price_in, 0),
-            ("price_out", price_out, 0),
         ):
-            if value is not None and not least <= value < math.inf:
+            if not least <= value < math.inf:
                 raise ConfigError(f"{label} is {value}; expected a number of at least {least}")
         if not name:
             raise ConfigError("the model's name is empty; expected openai:NAME@URL")
-        if urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname:
-            _require_key(api_key_env)
+        is_hosted = urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
+        if is_hosted and not os.environ.get(api_key_env, "").strip():
+            raise ConfigError(
+                f"{api_key_env} is not set, and OpenAI's own server takes no request without a key: export "
+                f"{api_key_env}=KEY; for another server write openai:NAME@URL or set {URL_VARIABLE}"
+            )
         self._server = ChatServer(
             name,
             base_url,
@@ -137,16 +138,14 @@ class OpenAIEngine:
                 connect_seconds=connect_seconds,
             ),
             pacer=Pacer(requests_per_minute, tokens_per_minute),
-            dialect=Dialect(
-                length_field="max_completion_tokens" if use_max_completion_tokens else "max_tokens"
-            ),
-            is_length_fixed=use_max_completion_tokens is not None,
+            use_max_completion_tokens=use_max_completion_tokens,
             extra_body=extra_body or {},
             extra_headers=extra_headers or {},
             api_key_env=api_key_env,
         )
         self.name = f"openai:{name}@{self._server.base_url}"
-        self._price = _choose_price(name, price_in, price_out)
+        self.price = choose_price(name, price_in, price_out)
+        """USD per million tokens; None where it is not known."""
         self._sessions: set[ChatSession] = set()
 
     def __repr__(self) -> str:
@@ -169,21 +168,6 @@ class OpenAIEngine:
     def usage(self) -> Usage:
         """All tokens that the server counted, those of replies that could not be used included; reckoned where it counts none."""
         return self._server.usage
-
-    @property
-    def price(self) -> Price | None:
-        """USD per million tokens, as the options or the list say; None where it is not known."""
-        return self._price
-
-    @property
-    def cost(self) -> float | None:
-        """USD so far; None where the price is not known."""
-        if self._price is None:
-            return None
-        usage = self.usage
-        return compute_cost(
-            self._price, prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens
-        )
 
     def fingerprint(self) -> dict[str, object]:
         """Model, server and extra fields; not the key, nor how fast the server is asked."""
@@ -247,23 +231,3 @@ class OpenAIEngine:
         """Cancel what is in flight; an iterator that is still open raises `GenerationError`."""
         for session in tuple(self._sessions):
             session.fail(GenerationError(f"{self.name}: the engine was closed"))
-
-
-def _require_key(variable: str) -> None:
-    """
-    Raises:
-        ConfigError: there is no key.
-    """
-    if not os.environ.get(variable, "").strip():
-        raise ConfigError(
-            f"{variable} is not set, and OpenAI's own server takes no request without a key: export {variable}=KEY; "
-            f"for another server write openai:NAME@URL or set {URL_VARIABLE}"
-        )
-
-
-def _choose_price(name: str, price_in: float | None, price_out: float | None) -> Price | None:
-    if (price_in is None) != (price_out is None):
-        raise ConfigError("price_in and price_out go together; give both or neither")
-    if price_in is None or price_out is None:
-        return find_price(name)
-    return Price(price_in, price_out)

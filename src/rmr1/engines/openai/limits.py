@@ -26,7 +26,8 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Lock
 
@@ -241,19 +242,6 @@ class Throttle:
         self._num_compared = 0
 
 
-def compute_backoff(num_tries: int, *, base: float, maximum: float, fraction: float) -> float:
-    """Seconds to wait after the try number `num_tries` (from 1) failed.
-
-    Doubles from try to try up to `maximum`; `fraction` in [0, 1] is the random part, which takes away up
-    to half so that requests that failed together do not come back together.
-
-        >>> compute_backoff(3, base=1.0, maximum=60.0, fraction=0.0)
-        4.0
-    """
-    seconds = min(maximum, base * 2.0 ** min(num_tries - 1, 32))
-    return seconds * (1.0 - 0.5 * fraction)
-
-
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
     """Seconds that a reply asks to wait; None where it does not say so in a form we know.
 
@@ -261,17 +249,11 @@ def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None
     time; a date that has passed gives 0.
     """
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * scale
-        except (KeyError, ValueError):
-            continue
-        # Also refuses "nan" and "inf", which float() reads.
-        if 0.0 <= seconds < 1e9:
-            return seconds
-    try:
+        with suppress(KeyError, ValueError):
+            # Also refuses "nan" and "inf", which float() reads.
+            if 0.0 <= (seconds := float(headers[name]) * scale) < 1e9:
+                return seconds
+    with suppress(KeyError, ValueError, TypeError):
         when = parsedate_to_datetime(headers["retry-after"])
-    except (KeyError, ValueError, TypeError):
-        return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - datetime.fromtimestamp(now, UTC)).total_seconds())
+        return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now)
+    return None

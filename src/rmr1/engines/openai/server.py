@@ -1,10 +1,17 @@
 """What is known of one chat-completions server: its address and key, its dialect, and what it has used.
 
 One `ChatServer` outlives the `generate` calls of its engine, which may run in several threads.
+
+What a failed try means. Tried again: 408, 409, 425, 429, every 5xx, and a 404 once the server has answered. Sent in
+another form, as long as there is one that may help (`rmr1.engines.openai.remedies`): 400, 413, 422, and a 500 that
+comes back. The run ends at what every other request would meet too: 402, an exhausted quota, a model that the server
+does not have, 401 and 403; but if others were answered, these two only once they come often in a row: 401 is tried
+again until then. Everything else is the one request's own failure.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -12,7 +19,9 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from threading import Lock
 from typing import Any
@@ -22,24 +31,25 @@ import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.openai.limits import Pacer, Throttle
-from rmr1.engines.openai.problems import ServerProblem
-from rmr1.engines.openai.remedies import (
-    LENGTH_FIELDS,
-    PARAMETERS,
-    Form,
-    Refusal,
-    Remedy,
-    ask_singly,
-    list_parts,
-)
-from rmr1.engines.openai.wire import Dialect
+from rmr1.engines.openai.limits import Pacer, Throttle, parse_retry_after
+from rmr1.engines.openai.problems import ServerProblem, is_moderated
+from rmr1.engines.openai.remedies import PARAMETERS, Form, Refusal, Remedy, list_parts
+from rmr1.engines.openai.trouble import Adapted, Refused, Retry
+from rmr1.engines.openai.wire import LENGTH_FIELDS, Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
 
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
+_CONNECT_TIMEOUT_SECONDS = _LOOKUP_SECONDS = 10.0
+_MAX_NAMES = 10
+_KEY_BACKOFFS = 4
+"""Waits of the first length after which a key that was good is not believed to be good again soon."""
+_RETRIED = {404, 408, 409, 425, 429}
+REFUSALS = (400, 413, 422)
+"""Statuses of a request that the server may answer in another form."""
+_BUSY = {429, 503, 529}
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
 """The wait of all requests after which a line says what they wait for."""
@@ -68,6 +78,15 @@ class Patience:
     connect_seconds: float
     """How long a server that was never reached is tried."""
 
+    def backoff(self, num_tries: int, fraction: float) -> float:
+        """The wait after the try number `num_tries` (from 1) failed: twice as long each time, up to the maximum.
+
+        `fraction` in [0, 1] is the random part, which takes away up to half so that requests that failed together do
+        not come back together.
+        """
+        seconds = min(self.max_backoff_seconds, self.backoff_seconds * 2.0 ** min(num_tries - 1, 32))
+        return seconds * (1.0 - 0.5 * fraction)
+
     @property
     def longest_wait(self) -> tuple[float, str]:
         """The longest time that a server may ask to wait, and the setting that says so."""
@@ -87,13 +106,12 @@ class ChatServer:
         concurrency: int,
         patience: Patience,
         pacer: Pacer,
-        dialect: Dialect,
-        is_length_fixed: bool,
+        use_max_completion_tokens: bool | None,
         extra_body: Mapping[str, Any],
         extra_headers: Mapping[str, str],
         api_key_env: str,
     ):
-        """`is_length_fixed`: the user has chosen the name of the length limit.
+        """Nothing is sent yet.
 
         Raises:
             ConfigError: the URL, the key or an extra field is not usable.
@@ -109,34 +127,30 @@ class ChatServer:
             max_hold_seconds=patience.max_backoff_seconds,
             most_holds=patience.max_retries,
         )
-        self.dialect = dialect
+        self.dialect = Dialect(refused=frozenset({"max_tokens"} if use_max_completion_tokens else ()))
         self.extra_body = _check_extra_body(extra_body)
-        self._is_length_fixed = is_length_fixed
+        self._fixed = {*self.extra_body, *(() if use_max_completion_tokens is None else LENGTH_FIELDS)}
+        """Parts of a request that are the user's choice."""
         self._extra_headers = _check_headers(extra_headers)
         self._key_variable = api_key_env
         self._key = _read_key(api_key_env)
         self._accepted: set[tuple[str, str]] = set()
         self._largest_prompt = 0
         """The largest prompt that was answered, in estimated tokens."""
-        self._helped: dict[Remedy, set[str]] = {}
-        """Remedy -> items that it has brought an answer, each refused after the one before was helped."""
-        self._helped_at: dict[Remedy, float] = {}
-        self._adopted: set[Remedy] = set()
+        self._helped: dict[Remedy, tuple[str, float]] = {}
+        """Remedy -> the first item that it has brought an answer, and when."""
         self._failed: set[Remedy] = set()
         """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
-        self._cuts = False
         self._num_forbidden = 0
         self._forbidden_since = 0.0
         self._held_since: float | None = None
-        """The time at which the hold of all began, if no answer has ended it."""
-        self._is_hold_told = False
+        """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
         self._notes: dict[str, str] = {}
         """Notes by what they are about; of the same matter the last one stays."""
         self._lock = Lock()
-        self._tls_context: ssl.SSLContext | None = None
-        self._usage = Usage()
+        self.usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
         """The time at which the server last sent a status, whatever it was; `time.monotonic`."""
@@ -146,43 +160,39 @@ class ChatServer:
     @property
     def is_local(self) -> bool:
         host = urlsplit(self.base_url).hostname or ""
-        try:
+        with suppress(ValueError):
             address = ip_address(host)
-        except ValueError:
-            return host == "localhost" or host.endswith(".localhost")
-        return address.is_loopback or address.is_unspecified
+            return address.is_loopback or address.is_unspecified
+        return host == "localhost" or host.endswith(".localhost")
 
     @property
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes.values())
 
-    @property
-    def usage(self) -> Usage:
-        return self._usage
-
-    def headers(self) -> dict[str, str]:
-        """Headers of every request, the key among them."""
+    def open_client(self) -> httpx.AsyncClient:
+        """A client for one connection, which sends the key with every request."""
         headers = {"content-type": "application/json", **self._extra_headers}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
-        return headers
+        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, self.patience.timeout_seconds)
+        return httpx.AsyncClient(
+            headers=headers,
+            # `asyncio.timeout` bounds a try as a whole.
+            timeout=httpx.Timeout(None, connect=connect_seconds),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            verify=self._tls_context,
+            # A proxy is for the world outside.
+            trust_env=not self.is_local,
+        )
 
-    def tls_context(self) -> ssl.SSLContext:
+    @cached_property
+    def _tls_context(self) -> ssl.SSLContext:
         """The certificates to trust: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own."""
         # Reading them takes longer than a request; made once.
-        with self._lock:
-            if self._tls_context is None:
-                try:
-                    self._tls_context = httpx.create_ssl_context(trust_env=not self.is_local)
-                except (OSError, ValueError) as error:
-                    raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
-            return self._tls_context
-
-    def key_hint(self) -> str:
-        """What to do where the server refuses the key."""
-        if not self._key:
-            return f"set the environment variable {self._key_variable} to a key"
-        return f"check the key in the environment variable {self._key_variable}"
+        try:
+            return httpx.create_ssl_context(trust_env=not self.is_local)
+        except (OSError, ValueError) as error:
+            raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
 
     def scrub(self, received: bytes) -> bytes:
         """What the server sent, without the key, which servers like to repeat in their messages."""
@@ -204,15 +214,15 @@ class ChatServer:
         now = time.monotonic()
         with self._lock:
             self._held_since = self._held_since or now
-            if self._is_hold_told or now + self.throttle.held - self._held_since < _LONG_HOLD_SECONDS:
+            if now + self.throttle.held - self._held_since < _LONG_HOLD_SECONDS:
                 return
-            self._is_hold_told = True
+            self._held_since = math.inf
         _LOGGER.warning("%s at %s: the server answers %s; waiting", self.model, self.base_url, said)
 
     def guess_tokens(self, num_prompt_tokens: int, num_choices: int, params: SamplingParams) -> int:
         """Tokens that a request will use, by the mean of the answers so far."""
         with self._lock:
-            mean = self._usage.completion_tokens // self._num_answers if self._num_answers else None
+            mean = self.usage.completion_tokens // self._num_answers if self._num_answers else None
         expected = _FIRST_GUESS_TOKENS if mean is None else mean
         return num_prompt_tokens + num_choices * min(expected, params.max_new_tokens)
 
@@ -221,27 +231,86 @@ class ChatServer:
         if usage is None:
             return
         with self._lock:
-            self._usage = self._usage + usage
+            self.usage = self.usage + usage
             self._num_answers += num_choices
         self.pacer.correct(usage.prompt_tokens + usage.completion_tokens - guess)
 
-    def touch(self) -> None:
-        """The server has sent something."""
-        self.last_contact = time.monotonic()
+    def accept(
+        self, body: Mapping[str, Any], form: Form, remedies: Iterable[Remedy], num_choices: int
+    ) -> None:
+        """The server takes these parts and a prompt of that size: a later error is about something else.
 
-    def accept(self, body: Mapping[str, Any], num_prompt_tokens: int, *, num_choices: int) -> None:
-        """The server takes these parts and a prompt of that size: a later error is about something else."""
-        parts = list_parts(body)
-        if num_choices < body.get("n", 1):
-            parts = {part for part in parts if part[0] != "n"}
+        `remedies` have helped, and whatever else `form` has tried for the item has not.
+        """
+        parts = {part for part in list_parts(body) if part[0] != "n" or num_choices >= body["n"]}
         with self._lock:
             self.has_answered = True
             self._num_forbidden = 0
-            self._held_since, self._is_hold_told = None, False
+            self._held_since = None
             self._accepted |= parts
-            self._largest_prompt = max(self._largest_prompt, num_prompt_tokens)
+            self._largest_prompt = max(self._largest_prompt, form.num_prompt_tokens)
+            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
+        for remedy in remedies:
+            self.adopt(remedy, form.item, form.since, f"the server said: {form.reasons[remedy]}")
 
-    def forgive(self, least_seconds: float = 0.0) -> bool:
+    async def judge(
+        self,
+        client: httpx.AsyncClient,
+        problem: ServerProblem,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        form: Form,
+    ) -> Exception:
+        """What a status other than success means: the exception to raise. `form` is how `body` was written."""
+        status, said = problem.status, str(problem)
+        if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or self._forgive()):
+            return Refused(said)
+        if status == 401 and self._forgive(_KEY_BACKOFFS * self.patience.backoff_seconds):
+            return Retry(f"HTTP {status}", problem.message)
+        if status in (401, 403):
+            variable = f"the environment variable {self._key_variable}"
+            hint = f"check the key in {variable}" if self._key else f"set {variable} to a key"
+            return GenerationError(f"{self.base_url} refuses the key: {said}; {hint}")
+        if status == 402 or (status == 429 and "insufficient_quota" in problem.code):
+            return GenerationError(f"{self.base_url} wants to be paid: {said}; what is finished is kept")
+        if status == 404 and not self.has_answered:
+            return GenerationError(
+                await self._find_missing(client)
+                or f"{self.base_url}/chat/completions: {said}; "
+                "check the model's name and the URL, which usually ends in /v1"
+            )
+        # A trouble that passes does not say the same twice: a 500 that does may be about the request.
+        if status in REFUSALS or (status == 500 and form.is_repeated(problem)):
+            parts = {part for part in list_parts(body) if part[0] not in self._fixed}
+            refusal = Refusal(
+                problem=problem,
+                body=body,
+                ours=frozenset(name for name, _ in parts - self._accepted),
+                taken=frozenset(name for name, _ in parts & self._accepted if name in PARAMETERS),
+                num_prompt_tokens=form.num_prompt_tokens,
+                is_large=status < 500 and form.num_prompt_tokens >= self._largest_prompt,
+            )
+            is_undone = status == 500 and refusal.says_nothing and form.undo(problem)
+            is_changed = is_undone or form.change(problem, lambda: self._rank(refusal.suggest()))
+            meant = str(next(iter(form.reasons.values()), problem))  # said of the request as it was meant
+            if not is_changed and refusal.is_too_long:
+                return Refused(meant, "skipped")
+            if status in REFUSALS:
+                if is_changed:
+                    return Adapted()
+                if refusal.says_nothing and self.patience.max_retries and form.ask_again():
+                    return Retry(f"HTTP {status}", problem.message)
+                is_repeated = re.search(rf"(?<!\w){re.escape(self.model)}(?!\w)", problem.text) is not None
+                is_about_model = is_repeated or "model" in problem.code or "model" in problem.places
+                if is_about_model and not self.has_answered and (why := await self._find_missing(client)):
+                    return GenerationError(why)
+                return Refused(meant)
+        if status not in _RETRIED and status < 500:
+            return Refused(said)
+        wait = parse_retry_after(headers, now=time.time())
+        return Retry(f"HTTP {status}", problem.message, wait, is_busy=status in _BUSY or wait is not None)
+
+    def _forgive(self, least_seconds: float = 0.0) -> bool:
         """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
 
         Many that were in flight may be refused at once: before `least_seconds` no number of them is too many.
@@ -253,70 +322,45 @@ class ChatServer:
             is_new = time.monotonic() - self._forbidden_since < least_seconds
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
-    def read_refusal(
-        self, problem: ServerProblem, body: Mapping[str, Any], form: Form, num_prompt_tokens: int
-    ) -> Refusal:
-        """The problem beside the request that met it, which `form` has written."""
+    async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
+        """A line that the server does not have the model, and which ones it has; None if it does not say so."""
+        try:
+            async with asyncio.timeout(min(_LOOKUP_SECONDS, self.patience.timeout_seconds)):
+                listing = await client.get(f"{self.base_url}/models")
+            served = [str(entry["id"]) for entry in orjson.loads(self.scrub(listing.content))["data"]]
+        except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError):
+            return None
+        if not served or self.model in served:
+            return None
+        more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
+        names = ", ".join(served[:_MAX_NAMES])
+        return f"{self.base_url} does not serve model {self.model!r}; it serves {names}{more}"
+
+    def _rank(self, remedies: Iterable[Remedy]) -> list[Remedy]:
+        """What has helped another item goes first, what has not goes last."""
         with self._lock:
-            parts = {part for part in list_parts(body) if part[0] not in self.extra_body}
-            new = {name for name, _ in parts - self._accepted}
-            return Refusal(
-                problem=problem,
-                body=body,
-                dialect=form.write(self.dialect),
-                ours=frozenset(new - {*LENGTH_FIELDS} if self._is_length_fixed else new),
-                taken=frozenset({name for name, _ in parts & self._accepted} & {*PARAMETERS}),
-                num_prompt_tokens=num_prompt_tokens,
-                is_large=problem.status < 500 and num_prompt_tokens >= self._largest_prompt,
-            )
+            return sorted(remedies, key=lambda one: (one not in self._helped, one in self._failed))
 
-    def change_form(self, form: Form, refusal: Refusal) -> bool:
-        """Give the item of a refused request its next form; False if there is none left."""
-
-        def find() -> list[Remedy]:
-            # What has helped another item goes first, what has not goes last.
-            return sorted(refusal.suggest(), key=lambda one: (one not in self._helped, one in self._failed))
-
+    def adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
+        """Make what has helped two items the dialect of the run. `since`: when the item was sent that was refused."""
+        refused, because = remedy.change.refused, f", because {reason}"
+        if not remedy.is_general:
+            matter = f"one by one: {', '.join(sorted(refused.difference(LENGTH_FIELDS)))}"
+            if matter not in self._notes:
+                self.note(f"{remedy.label} (one item; others that need it get what fits){because}", matter)
+            return
         with self._lock:
-            return form.change(refusal.problem, find)
-
-    def confirm(self, form: Form, remedies: Iterable[Remedy], item: str) -> None:
-        """They have brought an answer; what has helped two items becomes the dialect of the run."""
-        with self._lock:
-            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
-        for remedy in remedies:
-            reason = f"because the server said: {form.reasons[remedy]}"
-            if remedy.is_general:
-                self._adopt(remedy, item, form.since, reason)
-            elif (matter := f"one by one: {', '.join(sorted(remedy.refused))}") not in self._notes:
-                self.note(f"{remedy.label} (one item; others that need it get what fits), {reason}", matter)
-
-    def confirm_single(self, temperature: float, item: str) -> None:
-        """The server has given fewer choices than were asked for."""
-        self._adopt(
-            ask_singly(temperature), item, math.inf, "because the server gave fewer choices than asked for"
-        )
-
-    def _adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
-        """`since`: when the item was sent that was refused."""
-        with self._lock:
-            items = self._helped.setdefault(remedy, set())
-            is_first = not items
+            is_first = remedy not in self._helped
+            first, at = self._helped.setdefault(remedy, (item, time.monotonic()))
             # Items that met one and the same trouble confirm nothing: it may have passed.
-            if is_first or since > self._helped_at[remedy]:
-                items.add(item)
-            self._helped_at.setdefault(remedy, time.monotonic())
+            is_confirmed = item != first and since > at
             # What was taken from another item is no matter of the run.
-            is_adopted = len(items) > 1 and not remedy.parts & {name for name, _ in self._accepted}
-            is_new = is_adopted and remedy not in self._adopted
+            is_adopted = is_confirmed and refused.isdisjoint(name for name, _ in self._accepted)
+            is_new = is_adopted and self.dialect | remedy.change != self.dialect
             if is_new:
-                self._adopted.add(remedy)
-            if is_adopted:
-                self.dialect = remedy.apply(self.dialect)
-        if is_new:
-            self.note(f"{remedy.label}, {reason}", remedy.label)
-        elif is_first:
-            self.note(f"{remedy.label} (one item), {reason}", remedy.label)
+                self.dialect |= remedy.change
+        if is_new or is_first:
+            self.note(f"{remedy.label}{'' if is_new else ' (one item)'}{because}", remedy.label)
 
     def watch_counts(self, num_bytes: int, num_tokens: int) -> None:
         """Note if prompts of different sizes count as equally many tokens, and as far fewer than they can have."""
@@ -328,19 +372,13 @@ class ChatServer:
                 smallest = largest = num_bytes
             smallest, largest = min(smallest, num_bytes), max(largest, num_bytes)
             self._most_counted = num_tokens, smallest, largest
-            is_cut = not self._cuts and largest > max(_BYTES_PER_TOKEN[1] * num_tokens, _APART * smallest)
-            self._cuts |= is_cut
-        if is_cut:
+        is_cut = largest > max(_BYTES_PER_TOKEN[1] * num_tokens, _APART * smallest)
+        if is_cut and (matter := "cut prompts") not in self._notes:
             self.note(
                 f"prompts of {smallest:,} and of {largest:,} bytes both count as {num_tokens:,} tokens: the "
-                "server seems to cut prompts in silence; give it a larger context"
+                "server seems to cut prompts in silence; give it a larger context",
+                matter,
             )
-
-    def learn_no_usage(self) -> None:
-        """The server counts no tokens."""
-        self.note(
-            "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
-        )
 
     def learn_name(self, served: str) -> None:
         """The model's name in a reply; noted where it is another model's."""

@@ -1,27 +1,23 @@
 """One `generate` call of the openai engine: its thread, its connections, its tries.
 
-What a failed try means is told in `rmr1.engines.openai.trouble`; timeouts, lost connections and replies that
-are not valid JSON or hold no choices are tried again too. Each further try waits twice as long, less a random
-part, but for what seldom passes (timeouts, empty texts, pages of a server that has never answered): three tries, and
-the same wait before each; if the server names a time (`Retry-After`), the request is not sent again before it. How many others are
-sent meanwhile, and when: `rmr1.engines.openai.limits`. All tries of one request carry
-the same `Idempotency-Key`, also after a restart, so that a server which knows it bills once. A server that
-cannot be reached ends the run.
-
-An item that the server refuses is asked in another form, as long as there is one that may help; what has helped
-two items becomes the way in which the server is asked from then on (`rmr1.engines.openai.remedies`). So does one
-choice where several were asked for. The model name of a reply is stored with each generation and is no error where it
-differs: servers use aliases.
+What a failed try means: `rmr1.engines.openai.server`; in which other form an item is asked that the server refuses:
+`rmr1.engines.openai.remedies`; how many are sent at a time, and when: `rmr1.engines.openai.limits`. Timeouts, lost
+connections and replies without a text are tried again too. Each further try waits twice as long, less a random part; but
+what seldom passes (timeouts, empty texts, pages of a server that has never answered) gets three tries, with the same
+wait before each. All tries of one request carry the same `Idempotency-Key`, also after a restart, so that a server which
+knows it bills once. The model name of a reply is stored and is no error if it differs: servers use aliases.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
@@ -29,34 +25,45 @@ from typing import Any
 import httpx
 import orjson
 
-from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.openai.limits import compute_backoff
-from rmr1.engines.openai.logprobs import align_verdict
+from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.openai.problems import read_problem
-from rmr1.engines.openai.remedies import Form, estimate_most_tokens
-from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.remedies import Form, leave_out
+from rmr1.engines.openai.server import REFUSALS, ChatServer
 from rmr1.engines.openai.slots import Slots
-from rmr1.engines.openai.trouble import REFUSALS, Adapted, Refused, Retry, judge_problem
+from rmr1.engines.openai.trouble import Adapted, Refused, Retry
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
-    Choice,
     Reply,
     ReplyError,
     build_body,
     build_messages,
-    compose_text,
+    choices_name,
     estimate_usage,
     one_line,
+    read_generations,
     read_reply,
-    split_tokens,
 )
 from rmr1.errors import GenerationError
-from rmr1.records import Generation, ImagePart, JudgePrompt, Messages, Usage
-from rmr1.verdicts.location import find_verdict_span
+from rmr1.records import Generation, ImagePart, Usage
 
 _IMAGE_TOKENS = 1024
+_SEED_BITS = 31
+"""Servers hold seeds in 32 bits with a sign."""
 _LASTING_TRIES = 3
 """Tries of an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """A request, and what its samples share."""
+
+    request: Request
+    messages: list[dict[str, Any]]
+    form: Form
+    num_prompt_tokens: int
+    """A guess."""
+    num_bytes: int
+    """Those of its texts; 0 if it has pictures, whose tokens are counted with them."""
 
 
 class ChatSession:
@@ -136,98 +143,90 @@ class ChatSession:
         """All samples of a request: at once where the server can, else one by one."""
         server, params = self._server, self._params
         try:
-            messages = build_messages(request.prompt.messages)
+            item = _prepare(request)
         except GenerationError as error:
             return tuple(self._fail(str(error), params.num_samples))
-        form = Form()
         done: list[Generation] = []
         if params.num_samples > 1 and server.dialect.takes_choices(params):
-            done = await self._complete(request, messages, form, 0, params.num_samples)
-            if form.is_over and not done[0].text:
+            done = await self._complete(item, 0, params.num_samples)
+            if item.form.is_over and not done[0].text:
                 done += [replace(done[0], billed=None)] * (params.num_samples - len(done))
         rest = range(len(done), params.num_samples)
-        failure: BaseException | None = None
+        tasks = [asyncio.create_task(self._complete(item, sample, 1)) for sample in rest]
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self._complete(request, messages, form, sample, 1)) for sample in rest
-                ]
-        except BaseExceptionGroup as errors:
-            failure = errors.exceptions[0]
-        if failure is not None:  # raised out here, so that no group stands behind it in a notebook
-            raise failure
-        for task in tasks:
-            done += task.result()
-        return tuple(done)
+            return (*done, *chain.from_iterable(await asyncio.gather(*tasks)))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
-    async def _complete(
-        self, request: Request, messages: list[dict[str, Any]], form: Form, sample: int, num_choices: int
-    ) -> list[Generation]:
+    async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
 
         A failure gives generations that say so.
         """
-        server, params = self._server, self._params
+        server, params, request = self._server, self._params, item.request
+        seed = derive_seed(request.seed, sample, bits=_SEED_BITS) if params.temperature > 0 else None
         failing_since: float | None = None
         spent = Usage()
         num_tries = num_empty = num_lasting = 0
-        num_prompt_tokens = _guess_prompt_tokens(request.prompt.messages)
         while True:
             try:
-                expected = partial(server.guess_tokens, num_prompt_tokens, num_choices, params)
+                expected = partial(server.guess_tokens, item.num_prompt_tokens, num_choices, params)
                 async with self._slots.take(expected) as (client, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
-                    form.follow(server.dialect)
-                    dialect = form.write(server.dialect)
+                    dialect = item.form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
                         num_choices, reserved = 1, guess
-                        guess = server.guess_tokens(num_prompt_tokens, num_choices, params)
+                        guess = server.guess_tokens(item.num_prompt_tokens, num_choices, params)
                         server.pacer.correct(guess - reserved)
                     body = build_body(
                         model=server.model,
-                        messages=messages,
+                        messages=item.messages,
                         params=params,
                         dialect=dialect,
                         num_choices=num_choices,
-                        seed=derive_seed(request.seed, sample) if params.temperature > 0 else None,
+                        seed=seed,
                         extra=server.extra_body,
                     )
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
-                    reply = await self._try(client, body, form, guess, identity, request.prompt, num_choices)
+                    reply = await self._try(client, body, item, guess, identity)
             except Adapted:
                 continue
             except Refused as refused:
-                is_refused = refused.finish_reason == "error"
-                return self._fail(
-                    str(refused), num_choices, spent, refused.finish_reason, is_refused=is_refused
-                )
+                reason = refused.finish_reason
+                return self._fail(refused.message, num_choices, spent, reason, is_refused=reason == "error")
             except Retry as failed:
                 num_tries += 1
                 num_empty += failed.is_empty
                 num_lasting += failed.is_lasting
                 spent = spent + failed.usage
-                failing_since = failing_since or failed.at
+                failing_since = failing_since or time.monotonic()
                 if num_lasting < _LASTING_TRIES and await self._wait(failed, num_tries, failing_since):
                     continue
                 tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
                 message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
                 return self._fail(message, num_choices, spent)
             if reply.num_choices < num_choices:
-                server.confirm_single(params.temperature, request.prompt.pair_id)
+                single = leave_out([choices_name(params.temperature)])
+                said = "the server gave fewer choices than asked for"
+                server.adopt(single, item.form.item, math.inf, said)
             if reply.model:
                 server.learn_name(reply.model)
-            return self._finish(request, reply, num_choices, body.get("seed"), spent)
+            return read_generations(
+                reply,
+                params,
+                request.prompt.labels,
+                num_choices=num_choices,
+                model=reply.model or server.model,
+                seed=body.get("seed"),
+                spent=spent,
+            )
 
     async def _try(
-        self,
-        client: httpx.AsyncClient,
-        body: dict[str, Any],
-        form: Form,
-        guess: int,
-        identity: str,
-        prompt: JudgePrompt,
-        num_choices: int,
+        self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
         """Send a request once.
 
@@ -235,38 +234,38 @@ class ChatSession:
             Retry, Refused, Adapted: what to do next.
             GenerationError: the run is over.
         """
-        server = self._server
+        server, form = self._server, item.form
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
+        identified = hashlib.sha256(identity.encode(errors="surrogatepass") + content).hexdigest()[:32]
         remedies, dialect, sent_at = form.remedies, server.dialect, time.monotonic()
         try:
             async with asyncio.timeout(timeout):
                 response = await client.post(
                     f"{server.base_url}/chat/completions",
                     content=content,
-                    headers={"idempotency-key": _identify(identity, content)},
+                    headers={"idempotency-key": identified},
                 )
         except TimeoutError:
             raise Retry(f"no complete answer within {timeout:g} s", is_lasting=True) from None
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise Retry("no connection", _describe(error), is_connect=True) from None
         except httpx.HTTPError as error:
-            raise Retry("connection lost", _describe(error)) from None
-        server.touch()
+            is_connect = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+            what = "no connection" if is_connect else "connection lost"
+            detail = one_line(str(error) or type(error).__name__)
+            raise Retry(what, detail, is_connect=is_connect) from None
+        server.last_contact = time.monotonic()
         received = server.scrub(response.content)
-        num_bytes = sum(len(text.encode(errors="replace")) for text in _list_texts(prompt.messages))
-        num_most_tokens = estimate_most_tokens(num_bytes)
         status = response.status_code
         if response.is_success:
             try:
                 reply = read_reply(received)
             except ReplyError as error:
-                server.count(error.usage, num_choices=num_choices, guess=guess)
+                server.count(error.usage, num_choices=body.get("n", 1), guess=guess)
                 if error.status is None:
                     raise Retry(
                         "no usable reply",
-                        str(error),
-                        usage=error.usage,
+                        error.message,
+                        usage=error.usage or Usage(),
                         is_empty=error.is_empty,
                         is_lasting=error.is_empty if server.has_answered else not error.is_json,
                     ) from None
@@ -277,16 +276,15 @@ class ChatSession:
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await judge_problem(
-                server, client, problem, response.headers, body, form, num_prompt_tokens=num_most_tokens
-            )
-        server.accept(body, num_most_tokens, num_choices=reply.num_choices)
-        server.confirm(form, remedies, prompt.pair_id)
+            raise await server.judge(client, problem, response.headers, body, form)
+        server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
-            server.learn_no_usage()
-            reply = replace(reply, usage=estimate_usage(_guess_prompt_tokens(prompt.messages), reply.choices))
-        elif all(isinstance(message.content, str) for message in prompt.messages):
-            server.watch_counts(num_bytes, reply.usage.prompt_tokens)
+            server.note(
+                "its replies do not say how many tokens they took: tokens and cost are estimates from characters"
+            )
+            reply = replace(reply, usage=estimate_usage(item.num_prompt_tokens, reply.choices))
+        else:
+            server.watch_counts(item.num_bytes, reply.usage.prompt_tokens)
         server.count(reply.usage, num_choices=len(reply.choices), guess=guess)
         return reply
 
@@ -296,15 +294,10 @@ class ChatSession:
         Raises:
             GenerationError: the server cannot be reached.
         """
-        server = self._server
-        backoff = compute_backoff(
-            1 if failed.is_lasting else num_tries,
-            base=server.patience.backoff_seconds,
-            maximum=server.patience.max_backoff_seconds,
-            fraction=self._random.random(),
-        )
+        server, patience = self._server, self._server.patience
+        backoff = patience.backoff(1 if failed.is_lasting else num_tries, self._random.random())
         if failed.is_connect and server.last_contact is None:
-            left = server.patience.connect_seconds - (time.monotonic() - failing_since)
+            left = patience.connect_seconds - (time.monotonic() - failing_since)
             if left <= 0:
                 raise GenerationError(
                     f"{server.base_url}: no connection ({failed.detail}); "
@@ -312,7 +305,7 @@ class ChatSession:
                 )
             await asyncio.sleep(min(left, backoff, 1.0))
             return True
-        if num_tries > server.patience.max_retries:
+        if num_tries > patience.max_retries:
             if failed.is_connect and (server.last_contact or 0.0) < failing_since:
                 raise GenerationError(
                     f"{server.base_url}: the server is gone ({failed.detail}, {num_tries} tries); "
@@ -320,7 +313,7 @@ class ChatSession:
                 )
             return False
         if failed.wait is not None:
-            longest, setting = server.patience.longest_wait
+            longest, setting = patience.longest_wait
             if failed.wait > longest:
                 failed.detail = f"the server asks to wait {failed.wait:.0f} s, {setting} allows {longest:g} s"
                 return False
@@ -334,54 +327,6 @@ class ChatSession:
             self.num_waiting -= 1
         return True
 
-    def _finish(
-        self, request: Request, reply: Reply, num_choices: int, seed: int | None, spent: Usage
-    ) -> list[Generation]:
-        """Generations of a reply; `spent` is what replies before it took in vain."""
-        choices = reply.choices[:num_choices]
-        usage = reply.usage or Usage()
-        weights = [len(choice.tokens or ()) or len(choice.content + choice.reasoning) for choice in choices]
-        counts = split_tokens(usage.completion_tokens, weights)
-        found = [
-            self._read(request, choice, usage.prompt_tokens, count, reply.model, seed)
-            for choice, count in zip(choices, counts, strict=True)
-        ]
-        return [replace(found[0], billed=usage + spent), *found[1:]]
-
-    def _read(
-        self,
-        request: Request,
-        choice: Choice,
-        num_prompt_tokens: int,
-        num_tokens: int,
-        model: str | None,
-        seed: int | None,
-    ) -> Generation:
-        params, labels = self._params, request.prompt.labels
-        composed = compose_text(choice, params.stop, params.thinking)
-        found = None
-        if params.verdict_logprobs and choice.tokens:
-            span = find_verdict_span(
-                composed.text, labels, params.thinking, truncated=composed.finish_reason == "length"
-            )
-            start = composed.content_start
-            if span is not None and span[0] >= start:
-                inner = (span[0] - start, span[1] - start)
-                found = align_verdict(choice.tokens, choice.content, inner, labels)
-        is_filtered = choice.finish_reason == "content_filter"
-        return Generation(
-            text=composed.text,
-            finish_reason="error" if is_filtered else composed.finish_reason,
-            prompt_tokens=num_prompt_tokens,
-            completion_tokens=num_tokens,
-            verdict_logprobs=None if found is None else found.logprobs,
-            verdict_mass=None if found is None else found.mass,
-            model=model or self._server.model,
-            seed=seed,
-            error="the server's content filter ended the text" if is_filtered else None,
-            is_refused=is_filtered,
-        )
-
     def _fail(
         self,
         message: str,
@@ -393,52 +338,37 @@ class ChatSession:
     ) -> list[Generation]:
         """Generations that say what went wrong; the first one holds what was spent in vain."""
         spent = spent or Usage()
-        counts = split_tokens(spent.completion_tokens, [1] + [0] * (num_choices - 1))
-        return [
-            Generation(
-                text="",
-                finish_reason=finish_reason,
-                prompt_tokens=spent.prompt_tokens,
-                completion_tokens=count,
-                model=self._server.model,
-                error=message,
-                is_refused=is_refused,
-                billed=None if number else spent,
-            )
-            for number, count in enumerate(counts)
-        ]
+        failed = Generation(
+            text="",
+            finish_reason=finish_reason,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            model=self._server.model,
+            error=message,
+            is_refused=is_refused,
+            billed=spent,
+        )
+        return [failed, *[replace(failed, completion_tokens=0, billed=None)] * (num_choices - 1)]
 
 
-def derive_seed(seed: int, sample: int) -> int:
-    """The seed of one sample of a request, in [0, 2**31): servers hold it in 32 bits with a sign."""
-    digest = hashlib.sha256(f"{seed}/{sample}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
-
-
-def _guess_prompt_tokens(messages: Messages) -> int:
-    num_images = sum(
-        isinstance(part, ImagePart)
-        for message in messages
-        if not isinstance(message.content, str)
-        for part in message.content
-    )
-    return num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in _list_texts(messages))
-
-
-def _list_texts(messages: Messages) -> list[str]:
-    parts = [
-        part
-        for message in messages
-        for part in ((message.content,) if isinstance(message.content, str) else message.content)
+def _prepare(request: Request) -> _Item:
+    """
+    Raises:
+        GenerationError: a picture cannot be read.
+    """
+    contents = [message.content for message in request.prompt.messages]
+    parts = [part for content in contents for part in ((content,) if isinstance(content, str) else content)]
+    texts = [
+        part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)
     ]
-    return [part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)]
-
-
-def _describe(error: Exception) -> str:
-    return one_line(str(error) or type(error).__name__)
-
-
-def _identify(identity: str, content: bytes) -> str:
-    digest = hashlib.sha256(identity.encode(errors="surrogatepass"))
-    digest.update(content)
-    return digest.hexdigest()[:32]
+    num_images = len(parts) - len(texts)
+    num_bytes = sum(len(text.encode(errors="replace")) for text in texts)
+    # More tokens than it should have in any language: one for three bytes, and some for the template.
+    form = Form(item=request.prompt.pair_id, num_prompt_tokens=math.ceil(num_bytes / 3) + 64)
+    return _Item(
+        request=request,
+        messages=build_messages(request.prompt.messages),
+        form=form,
+        num_prompt_tokens=num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in texts),
+        num_bytes=0 if num_images else num_bytes,
+    )

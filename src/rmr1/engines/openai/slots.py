@@ -14,8 +14,6 @@ import httpx
 from rmr1.engines.openai.server import ChatServer
 from rmr1.engines.openai.trouble import Adapted, Refused, Retry
 
-_CONNECT_TIMEOUT_SECONDS = 10.0
-
 
 class Slots:
     """The slots of one session; belongs to the event loop in which it was made."""
@@ -28,15 +26,14 @@ class Slots:
         """
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._clients: list[httpx.AsyncClient] = []
         self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
         self._num_in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._idle = [self._open_client()]
+        self._idle = [server.open_client()]
 
     async def close(self) -> None:
-        """Close every connection."""
-        for client in self._clients:
+        """Close every connection; all are idle."""
+        for client in self._idle:
             await client.aclose()
 
     @asynccontextmanager
@@ -57,7 +54,7 @@ class Slots:
                 self._leave()
             raise
         throttle = self._server.throttle
-        client = self._idle.pop() if self._idle else self._open_client()
+        client = self._idle.pop() if self._idle else self._server.open_client()
         started = time.monotonic()
         try:
             yield client, num_tokens
@@ -103,18 +100,3 @@ class Slots:
     def _leave(self) -> None:
         self._num_in_flight -= 1
         self._admit()
-
-    def _open_client(self) -> httpx.AsyncClient:
-        server = self._server
-        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, server.patience.timeout_seconds)
-        client = httpx.AsyncClient(
-            headers=server.headers(),
-            # `asyncio.timeout` bounds a try as a whole.
-            timeout=httpx.Timeout(None, connect=connect_seconds),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=server.tls_context(),
-            # A proxy is for the world outside.
-            trust_env=not server.is_local,
-        )
-        self._clients.append(client)
-        return client

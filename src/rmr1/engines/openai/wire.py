@@ -21,9 +21,10 @@ import json
 import math
 import mimetypes
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,69 +33,65 @@ from urllib.request import url2pathname
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.openai.logprobs import TokenLogprobs, read_token_logprobs
+from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.errors import GenerationError
 from rmr1.prompts.thinking import Pair, find_marks
-from rmr1.records import Content, ImagePart, Messages, Usage
+from rmr1.records import Content, Generation, ImagePart, Messages, Usage
+from rmr1.verdicts.location import find_verdict_span
 
 _MAX_STOPS = 4
 """OpenAI's own limit."""
+LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
+"""Names of the limit of new tokens; the first one that is not refused is sent."""
 NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 """Parameters that OpenAI's own format does not have, by which a server could change the draw; and what turns them off."""
-_NO_PENALTY = {"repetition_penalty": NEUTRAL["repetition_penalty"]}
 _MESSAGE_CHARS = 300
 _SHOWN_CHARS = 200
 """The characters that are shown of a reply that is no JSON."""
 CHARS_PER_TOKEN = 4
 """Characters of a token, for texts whose tokens nobody counts."""
 
-_HALF = re.compile("[\ud800-\udfff]")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING_FIELDS = ("thinking", "reasoning", "summary")
 _PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
 """The keys under which a part of a message holds its text."""
+_CUT_REASONS = ("length", "max_tokens")
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
+_EMPTY = "the text is empty"
 
 
-EMPTY = "the text is empty"
-
-
+@dataclass(eq=False)
 class ReplyError(ValueError):
     """A reply that was sent as a success and is none."""
 
-    def __init__(
-        self,
-        message: str,
-        usage: Usage | None = None,
-        *,
-        is_empty: bool = False,
-        is_json: bool = True,
-        status: int | None = None,
-    ):
-        super().__init__(message)
-        self.usage = usage
-        self.is_empty = is_empty
-        """Whether it is whole, and the model has said nothing."""
-        self.is_json = is_json
-        self.status = status
-        """The HTTP status that it should have had, if it says so."""
+    message: str
+    _: KW_ONLY
+    usage: Usage | None = None
+    is_empty: bool = False
+    """Whether it is whole, and the model has said nothing."""
+    is_json: bool = True
+    status: int | None = None
+    """The HTTP status that it should have had, if it says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """What is known of the parameters that a server takes."""
+    """What a server takes, as far as it is known."""
 
     refused: frozenset[str] = frozenset()
-    """Parameters that are not sent; `n_greedy` is `n` at temperature 0, which vLLM refuses."""
-    length_field: str | None = "max_tokens"
-    """`max_tokens`, `max_completion_tokens`, or None where the server takes neither."""
-    length_limit: int | None = None
-    """Most tokens the server lets us ask for."""
+    """Parts that are not sent: parameters; `n_greedy`, which is `n` at temperature 0 and refused by vLLM; `system`,
+    messages of that role, whose text the next user turn gets; `turns`, those of one role in a row, which are joined."""
+    max_new_tokens: int = sys.maxsize
+    """Most tokens that may be asked for."""
     num_top_logprobs: int = 20
-    joins_turns: bool = False
-    """Turns of one role that follow each other are sent as one."""
-    merges_system: bool = False
-    """System text is sent at the beginning of the user's turn that follows."""
+
+    def __or__(self, other: Dialect) -> Dialect:
+        """What suits both."""
+        return Dialect(
+            refused=self.refused | other.refused,
+            max_new_tokens=min(self.max_new_tokens, other.max_new_tokens),
+            num_top_logprobs=min(self.num_top_logprobs, other.num_top_logprobs),
+        )
 
     def takes_choices(self, params: SamplingParams) -> bool:
         """Whether several samples may be asked for at once."""
@@ -110,7 +107,6 @@ class Choice:
     finish_reason: str | None = None
     matched_stop: str | None = None
     """The stop string that ended the text, where the server says so."""
-    error: str | None = None
     tokens: tuple[TokenLogprobs, ...] | None = field(default=None, repr=False)
 
 
@@ -159,7 +155,10 @@ def build_body(
     `extra` goes before everything else.
     """
     # A penalty changes greedy texts as well.
-    body: dict[str, Any] = {"temperature": params.temperature, **_NO_PENALTY}
+    body: dict[str, Any] = {
+        "temperature": params.temperature,
+        "repetition_penalty": NEUTRAL["repetition_penalty"],
+    }
     if params.temperature > 0:
         body.update(NEUTRAL, top_p=params.top_p)
     elif params.top_p != 1.0:
@@ -178,17 +177,17 @@ def build_body(
         body.pop("top_logprobs", None)
     if num_choices > 1:
         body["n"] = num_choices
-    if dialect.length_field is not None:
-        body[dialect.length_field] = min(params.max_new_tokens, dialect.length_limit or params.max_new_tokens)
-    if dialect.joins_turns or dialect.merges_system:
-        messages = join_turns(messages, merges_system=dialect.merges_system)
+    for name in [name for name in LENGTH_FIELDS if name not in dialect.refused][:1]:
+        body[name] = min(params.max_new_tokens, dialect.max_new_tokens)
+    if not dialect.refused.isdisjoint(("turns", "system")):
+        messages = join_turns(messages, merges_system="system" in dialect.refused)
     return {"model": model, "messages": messages, **body, **(extra or {})}
 
 
 def join_turns(messages: Sequence[Mapping[str, Any]], *, merges_system: bool) -> list[dict[str, Any]]:
     """Messages in wire form with turns of one role that follow each other as one, a blank line between.
 
-    With `merges_system` system text stands at the beginning of the user's turn that follows.
+    With `merges_system` system text is the user's.
 
     >>> join_turns(
     ...     [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], merges_system=True
@@ -196,11 +195,13 @@ def join_turns(messages: Sequence[Mapping[str, Any]], *, merges_system: bool) ->
     [{'role': 'user', 'content': 'Be brief.\\n\\nHi'}]
     """
     turns: list[dict[str, Any]] = []
-    for message in _place_system(messages) if merges_system else messages:
-        if turns and turns[-1]["role"] == message["role"]:
+    for message in messages:
+        is_moved = merges_system and message["role"] == "system"
+        role = "user" if is_moved else message["role"]
+        if turns and turns[-1]["role"] == role:
             turns[-1]["content"] = _join(turns[-1]["content"], message["content"])
-        else:
-            turns.append(dict(message))
+        elif message["content"] or not is_moved:
+            turns.append({**message, "role": role})
     return turns
 
 
@@ -218,21 +219,22 @@ def read_reply(body: bytes) -> Reply:
     try:
         data = load_json(body)
     except ValueError:
-        shown = "" if body.lstrip()[:1] in (b"{", b"[", b"") else f": {_quote(body)}"
+        begin = " ".join(body[:8192].decode(errors="replace").split())[:_SHOWN_CHARS]
+        shown = "" if begin[:1] in ("{", "[", "") else f": {begin!r}"
         raise ReplyError(f"the reply is not valid JSON{shown}", is_json=False) from None
     if not isinstance(data, dict):
         raise ReplyError("the reply is not a JSON object")
     usage = _read_usage(data.get("usage"))
     choices = [_read_choice(choice) for choice in data.get("choices") or () if isinstance(choice, dict)]
-    good = tuple(choice for choice in choices if choice.error is None)
+    good = tuple(choice for choice in choices if isinstance(choice, Choice))
     if not good:
         error = data.get("error")
         code = error.get("code") if isinstance(error, dict) else None
-        said = choices[0].error if choices else _read_error(error)
+        said = choices[0] if choices else _read_error(error)
         raise ReplyError(
             f"the reply holds no text{f': {said}' if said else ' (no choices)'}",
-            usage,
-            is_empty=bool(choices) and all(choice.error == EMPTY for choice in choices),
+            usage=usage,
+            is_empty=bool(choices) and all(choice == _EMPTY for choice in choices),
             status=code if isinstance(code, int) and 400 <= code < 600 else None,
         )
     model = data.get("model")
@@ -247,7 +249,7 @@ def read_reply(body: bytes) -> Reply:
 def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pair] = ()) -> ComposedText:
     """The judge's text as it was written: thinking first, and a stop string of the user's in its place."""
     content = choice.content
-    finish_reason = "length" if choice.finish_reason in ("length", "max_tokens") else "stop"
+    finish_reason = "length" if choice.finish_reason in _CUT_REASONS else "stop"
     if finish_reason == "stop":
         content += _find_lost_stop(content, choice.matched_stop, stop)
     reasoning = choice.reasoning.strip("\n")
@@ -255,17 +257,54 @@ def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pa
     # Some servers deliver the thinking twice, inside of the content too.
     is_twice = reasoning.strip() in content and bool(find_marks(content, thinking))
     if reasoning.strip() and not is_twice:
+        for mark in reversed(find_marks(reasoning, thinking)):
+            reasoning = f"{reasoning[: mark.start + 1]}\\{reasoning[mark.start + 1 :]}"
         # Thinking that ran into the token limit was never closed.
         is_cut = finish_reason == "length" and not content.strip()
-        opening = f"<think>\n{_escape_marks(reasoning, thinking)}" + ("" if is_cut else "\n</think>\n\n")
+        opening = f"<think>\n{reasoning}" + ("" if is_cut else "\n</think>\n\n")
     return ComposedText(text=opening + content, finish_reason=finish_reason, content_start=len(opening))
 
 
-def _escape_marks(reasoning: str, thinking: Sequence[Pair]) -> str:
-    """Marks of thinking inside of thinking, each with a backslash behind its first character."""
-    for mark in reversed(find_marks(reasoning, thinking)):
-        reasoning = f"{reasoning[: mark.start + 1]}\\{reasoning[mark.start + 1 :]}"
-    return reasoning
+def read_generations(
+    reply: Reply,
+    params: SamplingParams,
+    labels: Sequence[str],
+    *,
+    num_choices: int,
+    model: str | None,
+    seed: int | None = None,
+    spent: Usage | None = None,
+) -> list[Generation]:
+    """Generations of the first texts of a reply; `spent` is what replies before it took in vain."""
+    choices, usage = reply.choices[:num_choices], reply.usage or Usage()
+    weights = [len(choice.tokens or ()) or len(choice.content + choice.reasoning) for choice in choices]
+    counts = split_tokens(usage.completion_tokens, weights)
+    found: list[Generation] = []
+    for choice, count in zip(choices, counts, strict=True):
+        composed = compose_text(choice, params.stop, params.thinking)
+        verdict = None
+        if params.verdict_logprobs and choice.tokens:
+            is_cut = composed.finish_reason == "length"
+            span = find_verdict_span(composed.text, labels, params.thinking, truncated=is_cut)
+            if span is not None and span[0] >= (start := composed.content_start):
+                inner = (span[0] - start, span[1] - start)
+                verdict = align_verdict(choice.tokens, choice.content, inner, labels)
+        is_filtered = choice.finish_reason == "content_filter"
+        generation = Generation(
+            text=composed.text,
+            finish_reason="error" if is_filtered else composed.finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=count,
+            verdict_logprobs=None if verdict is None else verdict.logprobs,
+            verdict_mass=None if verdict is None else verdict.mass,
+            model=model,
+            seed=seed,
+            error="the server's content filter ended the text" if is_filtered else None,
+            is_refused=is_filtered,
+            billed=None if found else usage + (spent or Usage()),
+        )
+        found.append(generation)
+    return found
 
 
 def split_tokens(total: int, weights: Sequence[int]) -> tuple[int, ...]:
@@ -274,13 +313,9 @@ def split_tokens(total: int, weights: Sequence[int]) -> tuple[int, ...]:
     >>> split_tokens(10, [1, 1, 2])
     (3, 2, 5)
     """
-    whole = sum(weights) or len(weights)
     weights = weights if sum(weights) else [1] * len(weights)
-    bounds = [0]
-    seen = 0
-    for weight in weights:
-        seen += weight
-        bounds.append((2 * total * seen + whole) // (2 * whole))
+    whole = sum(weights)
+    bounds = [(2 * total * seen + whole) // (2 * whole) for seen in accumulate(weights, initial=0)]
     return tuple(end - start for start, end in pairwise(bounds))
 
 
@@ -304,7 +339,8 @@ def load_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         try:
-            return _mend_all(json.loads(body.decode(errors="replace")))
+            data = json.loads(body.decode(errors="replace"))
+            return json.loads(_mend(json.dumps(data, ensure_ascii=False)))
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
@@ -313,21 +349,6 @@ def one_line(text: str) -> str:
     """`text` without line breaks, shortened to what fits into an error message."""
     line = " ".join(text[: 8 * _MESSAGE_CHARS].split())
     return line if len(line) <= _MESSAGE_CHARS else line[: _MESSAGE_CHARS - 3] + "..."
-
-
-def _place_system(messages: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    waiting: Any = ""
-    for message in messages:
-        if message["role"] == "system":
-            waiting = _join(waiting, message["content"])
-            continue
-        if waiting and message["role"] != "user":
-            yield {"role": "user", "content": waiting}
-            waiting = ""
-        yield {**message, "content": _join(waiting, message["content"])}
-        waiting = ""
-    if waiting:
-        yield {"role": "user", "content": waiting}
 
 
 def _join(first: Any, second: Any) -> Any:
@@ -360,18 +381,6 @@ def _mend(text: str) -> str:
     return text
 
 
-def _mend_all(value: Any) -> Any:
-    if isinstance(value, str):
-        return _HALF.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_mend_all(inner) for inner in value]
-    return (
-        {_mend_all(key): _mend_all(inner) for key, inner in value.items()}
-        if isinstance(value, dict)
-        else value
-    )
-
-
 def _image_url(part: ImagePart) -> str:
     """The picture's URL; a file becomes a data URL, for the server cannot see our files."""
     url = urlsplit(part.url)
@@ -389,11 +398,6 @@ def _image_url(part: ImagePart) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def _quote(body: bytes) -> str:
-    """The beginning of what should have been JSON."""
-    return repr(" ".join(body[:8192].decode(errors="replace").split())[:_SHOWN_CHARS])
-
-
 def _read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
@@ -406,21 +410,22 @@ def _read_usage(value: Any) -> Usage | None:
     return usage if usage != Usage() else None
 
 
-def _read_choice(choice: dict[str, Any]) -> Choice:
+def _read_choice(choice: dict[str, Any]) -> Choice | str:
+    """The choice, or why it is none."""
     message = choice.get("message")
     reason = choice.get("finish_reason")
     error = _read_error(choice.get("error"))
     if error or not isinstance(message, dict):
-        return Choice(content="", error=error or "a choice has no message")
+        return error or "a choice has no message"
     if reason in ("error", "abort"):
-        return Choice(content="", error=f"the server ended it with {reason!r}")
+        return f"the server ended it with {reason!r}"
     content, thinking = _read_content(message.get("content"))
     if not content and isinstance(message.get("refusal"), str):
         content = message["refusal"]
     for key in _REASONING_FIELDS:
         thinking = thinking or "".join(_read_content(message.get(key)))
-    if not (content.strip() or thinking.strip()) and reason not in ("length", "max_tokens", "content_filter"):
-        return Choice(content="", error=EMPTY)
+    if not (content.strip() or thinking.strip()) and reason not in (*_CUT_REASONS, "content_filter"):
+        return _EMPTY
     matched = next((choice[key] for key in ("stop_reason", "matched_stop") if choice.get(key)), None)
     return Choice(
         content=content,
@@ -435,26 +440,18 @@ def _read_content(content: Any) -> tuple[str, str]:
     """`(text, thinking)`; some servers send content as parts, thinking among them."""
     if isinstance(content, str):
         return content, ""
-    if isinstance(content, dict):
-        content = [content]
-    texts: list[str] = []
-    thoughts: list[str] = []
-    for part in content if isinstance(content, list) else ():
-        if isinstance(part, str):
-            texts.append(part)
-        if not isinstance(part, dict):
-            continue
-        key = next(
-            (key for key in _PART_FIELDS if part.get(key) and isinstance(part[key], str | list | dict)), ""
-        )
-        text, thinking = _read_content(part.get(key))
-        # A part of any other type is text: an unknown one may hold the verdict.
-        kind = str(part.get("type")).lower()
-        if key in _THINKING_FIELDS or "think" in kind or "reason" in kind:
-            text, thinking = "", text + thinking
-        texts.append(text)
-        thoughts.append(thinking)
-    return "".join(texts), "".join(thoughts)
+    if isinstance(content, list):
+        read = [_read_content(part) for part in content]
+        return "".join(text for text, _ in read), "".join(thinking for _, thinking in read)
+    if not isinstance(content, dict):
+        return "", ""
+    filled = (key for key in _PART_FIELDS if content.get(key) and isinstance(content[key], str | list | dict))
+    key = next(filled, "")
+    text, thinking = _read_content(content.get(key))
+    # A part of any other type is text: an unknown one may hold the verdict.
+    kind = str(content.get("type")).lower()
+    is_thinking = key in _THINKING_FIELDS or "think" in kind or "reason" in kind
+    return ("", text + thinking) if is_thinking else (text, thinking)
 
 
 def _read_error(error: Any) -> str | None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.options import Dtype, Positive
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, reason_of
 from rmr1.plugins import require
@@ -29,7 +29,7 @@ from rmr1.records import Generation
 with require("the vllm engine", "vllm"):
     from rmr1.engines.hf.loading import DTYPES, describe_checkpoint, hash_text
     from rmr1.engines.hf.lora import read_adapter
-    from rmr1.engines.hf.reader import Prepared, RequestReader, derive_seed
+    from rmr1.engines.hf.reader import Prepared, RequestReader
     from rmr1.engines.hf.tokens import Endings, TextStream
     from rmr1.engines.vllm.core import (
         Core,

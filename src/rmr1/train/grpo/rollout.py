@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rmr1.engines.base import SamplingParams
+from rmr1.engines.base import SamplingParams, derive_seed
 from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode
-from rmr1.engines.hf.reader import derive_seed, find_opening
+from rmr1.engines.hf.reader import find_opening
 from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.rewards import Judged, read_sample
 from rmr1.train.grpo.tasks import Task

@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from rmr1.distill.recipe import PassRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines import Engine, SamplingParams, is_scorer, load_engine, parse_model_name
 from rmr1.engines.openai import OpenAIEngine, parse_openai_name
-from rmr1.engines.openai.limits import compute_backoff, parse_retry_after
+from rmr1.engines.openai.limits import parse_retry_after
 from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.engines.openai.problems import read_numbers, read_problem
 from rmr1.engines.openai.remedies import Form, Refusal, Remedy, leave_out, list_parts
-from rmr1.engines.openai.server import ChatServer
+from rmr1.engines.openai.server import ChatServer, Patience
 from rmr1.engines.openai.wire import (
     Choice,
     Dialect,
@@ -206,7 +205,7 @@ def test_an_engine_knows_its_name_without_asking() -> None:
         "base_url": URL,
         "extra_body": {"top_k": 3},
     }
-    assert engine.special_tokens() == () and engine.cost is None and engine.notes == ()
+    assert engine.special_tokens() == () and engine.price is None and engine.notes == ()
     engine.close()
 
 
@@ -269,12 +268,10 @@ def test_whoever_samples_leaves_nothing_to_the_defaults_of_a_server() -> None:
 
 def test_bodies_follow_the_dialect() -> None:
     params = SamplingParams(verdict_logprobs=True)
-    dialect = Dialect(
-        refused=frozenset({"temperature", "logprobs"}), length_field="max_completion_tokens", length_limit=7
-    )
-    dialect = replace(dialect, refused=dialect.refused | {"repetition_penalty"})
-    assert body(params, dialect) == {"max_completion_tokens": 7}
-    assert body(SamplingParams(), Dialect(length_field=None)) == {
+    refused = frozenset({"temperature", "logprobs", "repetition_penalty", "max_tokens"})
+    assert body(params, Dialect(refused=refused, max_new_tokens=7)) == {"max_completion_tokens": 7}
+    neither = frozenset({"max_tokens", "max_completion_tokens"})
+    assert body(SamplingParams(), Dialect(refused=neither)) == {
         "temperature": 0.0,
         "repetition_penalty": 1.0,
     }
@@ -335,7 +332,6 @@ def refusal_of(
     sent = SENT if sent is None else sent
     ours = frozenset(name for name, _ in list_parts(sent)) - {*accepted}
     settings = {
-        "dialect": Dialect(),
         "taken": frozenset(),
         "num_prompt_tokens": 100,
         "is_large": True,
@@ -370,27 +366,27 @@ def suggest_for(said: Any, **values: Any) -> list[Remedy]:
         ("top_logprobs: zu viele", {"num_top_logprobs": 5}),
         (
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
-            {"length_field": "max_completion_tokens", "refused": {"max_tokens"}},
+            {"refused": {"max_tokens"}},
         ),
         (
             "max_tokens=9000 is unsupported",
-            {"length_field": "max_completion_tokens", "refused": {"max_tokens"}},
+            {"refused": {"max_tokens"}},
         ),
         (
             "max_tokens is too large: 9000. This model supports at most 4096 completion tokens",
-            {"length_limit": 4096},
+            {"max_new_tokens": 4096},
         ),
         ("der Wert 2 ist zu hoch", {"refused": {"n_greedy"}}),
-        ("messages[0].role: unexpected", {"merges_system": True}),
-        ("\u4e0d\u652f\u6301 system \u89d2\u8272", {"merges_system": True}),
-        ("4,096 > 3.584", {"length_limit": 512}),
+        ("messages[0].role: unexpected", {"refused": {"system"}}),
+        ("\u4e0d\u652f\u6301 system \u89d2\u8272", {"refused": {"system"}}),
+        ("4,096 > 3.584", {"max_new_tokens": 512}),
     ],
 )
 def test_what_a_message_points_to_is_tried_first(message: str, expected: dict[str, Any]) -> None:
     known: dict[str, Any] = {
         key: frozenset(value) if key == "refused" else value for key, value in expected.items()
     }
-    assert suggest_for({"error": {"message": message}})[0].apply(Dialect()) == replace(Dialect(), **known)
+    assert suggest_for({"error": {"message": message}})[0].change == Dialect(**known)
 
 
 @pytest.mark.parametrize(
@@ -414,27 +410,27 @@ def test_what_was_taken_before_is_given_up_for_one_item_if_it_is_named() -> None
     taken = frozenset({"seed", "top_p"})
     for said in ({"error": {"message": "no", "param": "seed"}}, "'seed' is odd"):
         one = suggest_for(said, accepted=taken, taken=taken)[0]
-        assert one.refused == {"seed"} and not one.is_general
-    assert not any("seed" in one.refused for one in suggest_for("odd", accepted=taken, taken=taken))
+        assert one.change.refused == {"seed"} and not one.is_general
+    assert not any("seed" in one.change.refused for one in suggest_for("odd", accepted=taken, taken=taken))
 
 
 def test_without_any_words_each_part_is_tried_alone_and_then_all() -> None:
     sent = {**SENT, "temperature": 0.7, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
     found = suggest_for("", sent=sent)
-    together = found[-1]
-    assert together.refused == {
-        "top_k", "min_p", "repetition_penalty", "n", "logprobs", "seed", "stop", "top_p"
+    together = found[-1].change.refused
+    assert together == {
+        "top_k", "min_p", "repetition_penalty", "n", "logprobs", "seed", "stop", "top_p", "system"
     }  # fmt: skip
     # Without it the answers would be others; it is named by who refuses it.
-    assert all("temperature" not in remedy.refused for remedy in found)
+    assert all("temperature" not in remedy.change.refused for remedy in found)
     assert suggest_for("no such temperature", sent=sent)[0] == leave_out(["temperature"])
-    assert dict(together.changes)["merges_system"] is True
-    assert all(remedy.refused <= together.refused for remedy in found)
-    assert any(dict(remedy.changes) == {"length_field": None} and not remedy.is_general for remedy in found)
+    lengths = {"max_tokens", "max_completion_tokens"}
+    assert all(remedy.change.refused <= together for remedy in found if remedy.is_general)
+    assert any(remedy.change.refused == lengths and not remedy.is_general for remedy in found)
     # What was taken before is not at issue, and a prompt that is not large is not too long.
     accepted = [name for name, _ in list_parts(sent)]
-    assert [dict(one.changes) for one in suggest_for("", sent=sent, accepted=accepted)] == [
-        {"length_field": None}, {"length_limit": 1125}
+    assert [one.change for one in suggest_for("", sent=sent, accepted=accepted)] == [
+        Dialect(refused=frozenset(lengths)), Dialect(max_new_tokens=1125)
     ]  # fmt: skip
     assert suggest_for("", sent=sent, accepted=accepted, is_large=False) == []
 
@@ -443,21 +439,23 @@ def test_parameters_are_left_out_together_before_the_system_role_goes_with_them(
     sent = {**SENT, "temperature": 0.7, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
     found = suggest_for("", sent=sent)
     several = [remedy for remedy in found if "; " in remedy.label]
-    has_system = [dict(remedy.changes).get("merges_system", False) for remedy in several]
+    has_system = ["system" in remedy.change.refused for remedy in several]
     assert has_system == sorted(has_system) and sum(has_system) == 1
-    assert {"top_k", "n", "logprobs", "seed", "stop", "top_p"} <= several[has_system.index(True) - 1].refused
+    assert {"top_k", "n", "logprobs", "seed", "stop", "top_p"} <= several[
+        has_system.index(True) - 1
+    ].change.refused
 
 
 def test_a_server_that_takes_neither_name_of_the_length_limit() -> None:
     said = {"error": {"message": "unknown field", "param": "max_completion_tokens"}}
-    dialect = Dialect(refused=frozenset({"max_tokens"}), length_field="max_completion_tokens")
-    found = suggest_for(said, sent={"messages": [USER], "max_completion_tokens": 9}, dialect=dialect)
-    assert found[0].is_general and found[0].apply(dialect).length_field is None
+    found = suggest_for(said, sent={"messages": [USER], "max_completion_tokens": 9})
+    assert found[0].is_general and found[0] == leave_out(["max_completion_tokens"])
+    assert found[0].label == "no limit of new tokens is sent"
 
 
 def test_few_log_probabilities_are_tried_before_none() -> None:
     found = suggest_for("top_logprobs too many")
-    assert dict(found[0].changes) == {"num_top_logprobs": 5} and found[1] == leave_out(["logprobs"])
+    assert found[0].change == Dialect(num_top_logprobs=5) and found[1] == leave_out(["logprobs"])
 
 
 ONE, TWO, THREE = (leave_out([name]) for name in ("one", "two", "three"))
@@ -486,15 +484,14 @@ def test_numbers_and_identifiers_make_no_other_complaint() -> None:
 
 
 def test_a_form_begins_afresh_when_the_dialect_of_the_run_has_changed() -> None:
-    form, learnt = Form(), Dialect(merges_system=True)
+    form, learnt = Form(), Dialect(refused=frozenset({"system"}))
     form.begin(5.0, Dialect())
     assert change(form, "a", ONE, TWO) == (ONE,)
-    form.follow(Dialect())
-    assert form.remedies == (ONE,)
-    form.follow(learnt)
+    assert form.write(Dialect()) == ONE.change
+    assert form.write(learnt) == learnt
     assert form.remedies == () and form.since == 5.0
     form.begin(7.0, learnt)
-    form.follow(learnt)
+    assert form.write(learnt) == learnt
     assert change(form, "a", ONE) == (ONE,) and form.since == 5.0
 
 
@@ -888,10 +885,12 @@ def test_a_log_probability_that_is_none_is_no_number(unknown: float | None) -> N
 
 
 def test_backoff_doubles_up_to_its_maximum_and_is_never_less_than_half() -> None:
-    waits = [compute_backoff(number, base=1.0, maximum=10.0, fraction=0.0) for number in range(1, 7)]
-    assert waits == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-    assert compute_backoff(3, base=1.0, maximum=10.0, fraction=1.0) == 2.0
-    assert compute_backoff(10**6, base=1.0, maximum=10.0, fraction=0.0) == 10.0
+    patience = Patience(
+        timeout_seconds=9, max_retries=6, backoff_seconds=1.0, max_backoff_seconds=10.0, connect_seconds=5
+    )
+    assert [patience.backoff(number, 0.0) for number in range(1, 7)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert patience.backoff(3, 1.0) == 2.0
+    assert patience.backoff(10**6, 0.0) == 10.0
 
 
 @pytest.mark.parametrize(
@@ -936,8 +935,8 @@ def test_prices(name: str, price: tuple[float, float] | None) -> None:
 
 def test_cost() -> None:
     assert compute_cost(Price(2.0, 8.0), prompt_tokens=1_000_000, completion_tokens=250_000) == 4.0
-    assert OpenAIEngine("gpt-4o", URL).cost == 0.0
-    assert OpenAIEngine("mine", URL, price_in=1, price_out=2).cost == 0.0
+    assert OpenAIEngine("gpt-4o", URL).price == find_price("gpt-4o")
+    assert OpenAIEngine("mine", URL, price_in=1, price_out=2).price == Price(1, 2)
 
 
 def test_without_httpx_the_message_says_what_to_install() -> None:
