@@ -7,7 +7,7 @@ asked, and nothing heavy is imported: it is told before a library or a model is 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,16 +75,14 @@ def find_missing_tracker(name: str) -> str | None:
     return f"{name!r} is not a tracker that is installed"
 
 
-def find_missing_teacher(name: str) -> str | None:
-    """Of a model that is asked, here or on a server, which is not called."""
+def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay", "openai")) -> str | None:
+    """Of a model that is asked, here or on a server, which is not called; those of `schemes` are loaded."""
     from rmr1.engines import load_engine, parse_model_name
 
-    if name.startswith("batch:"):
-        return None
     try:
         parsed = parse_model_name(name)
-        if parsed.scheme in ("scripted", "replay"):
-            load_engine(name)
+        if parsed.scheme in schemes:
+            load_engine(name)  # loads no weights and sends nothing
         elif parsed.scheme == "openai":
             from rmr1.engines.openai import parse_openai_name
 
@@ -94,6 +92,18 @@ def find_missing_teacher(name: str) -> str | None:
     except RMR1Error as error:
         return str(error)
     return None
+
+
+def find_missing_teacher(name: str) -> str | None:
+    """As `find_missing_judge`, of one that writes; a server may want a key that is known when it is asked."""
+    from rmr1.engines import is_scorer
+
+    if name.startswith("batch:"):
+        return None
+    fault = find_missing_judge(name, ("scripted", "replay"))
+    if fault is None and ":" not in name and Path(resolve_model(name)).is_dir() and is_scorer(name):
+        return f"{name} is a scalar reward model: it writes no judgments"
+    return fault
 
 
 def find_missing_family(name: str) -> str | None:
@@ -194,6 +204,8 @@ ModelName = Annotated[str | None, Names(find_missing_model)]
 """A Hugging Face name or a folder."""
 BaseName = Annotated[str | None, Names(find_missing_base)]
 """A Hugging Face name or a folder of a model that writes."""
+JudgeName = Annotated[str | None, Names(find_missing_judge)]
+"""A model that is asked."""
 TrackerNames = Annotated[str | tuple[str, ...], Names(find_missing_tracker)]
 """Trackers of accelerate."""
 FamilyName = Annotated[str, Names(find_missing_family)]

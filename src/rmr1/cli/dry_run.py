@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli.config import JudgeConfig
 from rmr1.cli.usage import format_usd
 from rmr1.doctor import format_bytes
 from rmr1.errors import ConfigError
 from rmr1.forecast.prices import compute_cost
 from rmr1.forecast.speed import CALLS_PER_LAYER, MATMUL_SHARE
+from rmr1.judge.config import JudgeConfig
 from rmr1.judge.estimate import (
     BYTES_PER_TOKEN,
     CHARS_PER_TOKEN,

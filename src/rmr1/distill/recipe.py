@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -12,7 +12,7 @@ from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
 from rmr1.named import ControlTokens, DataNames, FamilyName, FormName, find_missing_file, find_missing_teacher
 from rmr1.records import Label
-from rmr1.settings import Complaint, Names, Place, Section, check_settings, rule
+from rmr1.settings import Complaint, Names, Section, rule
 
 
 def _check_budget(text: str) -> str:
@@ -170,14 +170,3 @@ class DistillRecipe(Section):
     @property
     def passes(self) -> tuple[PassRecipe, ...]:
         return (self.pass1,) if self.pass2 is None else (self.pass1, self.pass2)
-
-
-def build_distill_recipe(
-    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
-) -> DistillRecipe:
-    """The recipe that a file's values make; the arguments are those of `check_settings`.
-
-    Raises:
-        SettingsError: a key is unknown, a value does not fit, or what is named is not there.
-    """
-    return check_settings(DistillRecipe, values, origin, section=section, look=look)

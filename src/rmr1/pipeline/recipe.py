@@ -14,7 +14,6 @@ A stage without a section is left out. What a section says itself stands; only w
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,9 +24,9 @@ from pydantic import Field
 
 from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
-from rmr1.curate.recipe import build_recipe as build_curate_recipe
-from rmr1.distill.recipe import DistillRecipe, build_distill_recipe
+from rmr1.distill.recipe import DistillRecipe
 from rmr1.errors import ConfigError
+from rmr1.named import JudgeName
 from rmr1.nearest import find_nearest
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
 from rmr1.pipeline.measuring import check_measuring, list_missing_data
@@ -35,9 +34,9 @@ from rmr1.pipeline.names import check_models
 from rmr1.pipeline.splits import LEAST_ASIDE, SplitNeed, require_splits
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
-from rmr1.settings import Mistakes, Section, rule
-from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
-from rmr1.train.recipe import Recipe, build_recipe
+from rmr1.settings import Mistakes, Section, find_preset, read_toml, rule
+from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.recipe import Recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
 SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
@@ -54,9 +53,9 @@ class BenchRecipe(Section):
     """As for rmr1 bench; "pairs" is the curated split "held_out"."""
     data: dict[str, str] = Field(default_factory=dict)
     """Benchmark to folder, file or dataset; that of "pairs" is known."""
-    model: str | None = None
+    model: JudgeName = None
     """By default what the last training made."""
-    baseline: str | None = None
+    baseline: JudgeName = None
     """A model that is measured first on the same pairs; the command's answer is no where the last one is
     significantly worse."""
     limit: int | None = Field(default=None, ge=1)
@@ -155,11 +154,8 @@ def build_pipeline(
     if not sections and not mistakes:
         raise ConfigError(f"{origin}: no stage; expected a section [{'], ['.join(STAGES)}]")
     preset = whole.preset if isinstance(whole.preset, str) else None
-    if preset is not None and preset not in PRESETS:
-        mistakes.add(
-            f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}", ("preset",), value=preset
-        )
-        preset = next(iter(PRESETS))  # any other fills in what this one would have
+    if preset is not None:
+        preset = find_preset(PRESETS, preset, mistakes, ("preset",))
     for name, section in sections.items():
         if name != "bench":
             section.setdefault("seed", whole.seed if isinstance(whole.seed, int) else 0)
@@ -169,7 +165,7 @@ def build_pipeline(
     stages = [stage for name in sections for stage in builder.build(name)]
     check_models(builder.recipes, mistakes)
     if "bench" in builder.recipes:
-        check_measuring(builder.recipes["bench"], mistakes)
+        check_measuring(builder.recipes["bench"], mistakes, look=look)
         with mistakes.catch():
             for missing in list_missing_data(builder.recipes["bench"]) if look_at_benchmarks else ():
                 mistakes.add(missing, ("bench", "data"))
@@ -199,13 +195,7 @@ def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
     """
     if not isinstance(part, str):
         return copy.deepcopy(part)
-    path = Path(origin).parent / part
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); {origin} names it") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from None
+    return read_toml(Path(origin).parent / part, hint=f"; {origin} names it")
 
 
 class _Builder:
@@ -243,7 +233,7 @@ class _Builder:
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
         section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
-        recipe = self._check("curate", build_curate_recipe, section)
+        recipe = self._check("curate", section)
         wanted = {"distill": "distill" in self._sections, "rl": "grpo" in self._sections}
         for split, is_wanted in wanted.items():
             if is_wanted and split not in recipe.splits:
@@ -258,7 +248,7 @@ class _Builder:
             data["train"] = self._split("distill", "distill", "data.train")
             self._keep_sides(data)
         section.setdefault("max_failed_share", MAX_FAILED_SHARE)
-        recipe = self._check("distill", build_distill_recipe, section)
+        recipe = self._check("distill", section)
         reads = [*_names(recipe.data.sources), *_family(recipe.family)]
         for one in recipe.passes:
             reads += _model(one.teacher, one.engine)
@@ -276,7 +266,7 @@ class _Builder:
                     "sft: data.train is missing, and no stage [distill] makes it", ("sft", "data")
                 )
             data["train"] = f"{HERE}/distill/train.jsonl"
-        recipe = self._check("sft", build_recipe, section)
+        recipe = self._check("sft", section)
         yield self._stage(
             "sft", ("sft",), section, _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
         )
@@ -291,7 +281,7 @@ class _Builder:
             has_looks = "curate" in self.recipes and "looks" in self.recipes["curate"].splits
             if not {"held_out", "held_out_share"} & set(data) and has_looks:
                 data["held_out"] = self._split("looks", "grpo", "data.held_out")
-        recipe = self._check("grpo", build_grpo_recipe, section)
+        recipe = self._check("grpo", section)
         if recipe.data.train == self._file("rl") and "rl" in self.needs:
             self.needs["rl"] = replace(self.needs["rl"], pairs=_count_first_rollout(recipe))
         if not self._is_made("sft") and recipe.data.train is not None and recipe.model.base is not None:
@@ -359,8 +349,9 @@ class _Builder:
             check=require_verdicts,
         )
 
-    def _check(self, name: str, build: Any, section: Mapping[str, Any]) -> Any:
-        self.recipes[name] = found = build(section, self._origin, section=(name,), look=self._look)
+    def _check(self, name: str, values: Mapping[str, Any]) -> Any:
+        kind = PipelineRecipe.apart[name]
+        self.recipes[name] = found = kind.from_values(values, self._origin, section=(name,), look=self._look)
         return found
 
     def _is_made(self, name: str) -> bool:
@@ -409,15 +400,7 @@ def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:
     Raises:
         ConfigError: a path names a variable that is not set.
     """
-    found = [
-        one
-        for name, source in recipe.sources.items()
-        for one in locate(recipe, source.data, f"sources.{name}")
-    ]
-    if recipe.decontaminate is not None:
-        for name, paths in recipe.decontaminate.benchmarks.items():
-            found += locate(recipe, paths, f"decontaminate.benchmarks.{name}")
-    return tuple(found)
+    return tuple(one for key, paths in recipe.list_data() for one in locate(recipe, paths, ".".join(key)))
 
 
 def _count_first_rollout(recipe: GrpoRecipe) -> int:

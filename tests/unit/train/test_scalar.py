@@ -20,7 +20,7 @@ from rmr1.errors import ConfigError, TrainingError
 from rmr1.train.scalar.optim import JoinedOptimizer, build_scalar_optimizer
 from rmr1.train.scalar.pairs import PairStore, plan_course, spell_pair
 from rmr1.train.scalar.plan import ScalarPlan
-from rmr1.train.scalar.recipe import ScalarRecipe, build_scalar_recipe
+from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.run import choose, list_rates, summarize
 from rmr1.train.scalar.start import choose_padding
 
@@ -31,7 +31,7 @@ LEAST: dict[str, Any] = {"model": {"base": "x"}, "data": {"train": "pairs.jsonl"
 
 
 def recipe(**sections: Any) -> ScalarRecipe:
-    return build_scalar_recipe({**LEAST, **sections}, "r.toml")
+    return ScalarRecipe.from_values({**LEAST, **sections}, "r.toml")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,9 @@ def test_rates_and_their_folders() -> None:
 
 
 def test_the_shipped_recipe_has_the_judges_model_and_pairs() -> None:
-    ours = build_scalar_recipe(tomllib.loads((RECIPES / "tiny-scalar.toml").read_text()), "tiny-scalar.toml")
+    ours = ScalarRecipe.from_values(
+        tomllib.loads((RECIPES / "tiny-scalar.toml").read_text()), "tiny-scalar.toml"
+    )
     judges = tomllib.loads((RECIPES / "tiny-judge.toml").read_text())
     theirs = tomllib.loads((RECIPES / "tiny-scalar.toml").read_text())
     assert theirs["model"]["from_scratch"] == judges["model"]["from_scratch"]

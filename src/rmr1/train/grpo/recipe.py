@@ -15,7 +15,7 @@ from rmr1.errors import ConfigError
 from rmr1.named import ControlTokens, FamilyName, FormName, find_missing_function
 from rmr1.records import Label
 from rmr1.rewards import PAPER, find_unknown_term
-from rmr1.settings import Complaint, Names, Place, Section, rule
+from rmr1.settings import Complaint, Names, Section, rule
 from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.recipe import (
@@ -24,9 +24,9 @@ from rmr1.train.recipe import (
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
+    Recipe,
     ReportRecipe,
     SourceRecipe,
-    build_over_preset,
 )
 
 
@@ -166,6 +166,8 @@ _IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importanc
 
 
 class GrpoRecipe(Section):
+    presets = PRESETS
+    instead = Recipe.instead
     preset: str | None = None
     seed: int = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -237,14 +239,3 @@ class GrpoRecipe(Section):
             yield 'rewards.consistency compares both orders of a pair; set data.order = "both"'
         if not any(self.rewards.values()):
             yield "rewards names no term with a weight"
-
-
-def build_grpo_recipe(
-    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
-) -> GrpoRecipe:
-    """The recipe that a file's values make; see `rmr1.train.recipe.build_recipe`.
-
-    Raises:
-        SettingsError: a key or preset is unknown, a value does not fit, or what is named is not there.
-    """
-    return build_over_preset(GrpoRecipe, values, PRESETS, origin, section=section, look=look)

@@ -43,7 +43,7 @@ from rmr1.forecast.training import (  # noqa: E402
 )
 from rmr1.train.grpo.fit import count_numbers  # noqa: E402
 from rmr1.train.grpo.presets import PRESETS  # noqa: E402
-from rmr1.train.grpo.recipe import build_grpo_recipe  # noqa: E402
+from rmr1.train.grpo.recipe import GrpoRecipe  # noqa: E402
 
 MEASURED = ModelShape(
     layers=4, hidden=256, heads=8, kv_heads=2, head_dim=32, intermediate=1024, vocabulary=4096
@@ -546,7 +546,7 @@ def test_seeing_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_which_presets_one_large_gpu_can_run(preset: str, obstacle: str) -> None:
-    recipe = build_grpo_recipe({"preset": preset, "data": {"train": "pairs.jsonl"}}, "recipe.toml")
+    recipe = GrpoRecipe.from_values({"preset": preset, "data": {"train": "pairs.jsonl"}}, "recipe.toml")
     assert recipe.model.base is not None
     machine = build_machine("NVIDIA H200")
     found = find_obstacle(estimate_run(PUBLISHED[recipe.model.base], count_numbers(recipe), machine), machine)
