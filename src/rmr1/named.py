@@ -11,9 +11,9 @@ from collections.abc import Container, Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from rmr1.data.files import expand_names, find_missing_source, is_pattern
 from rmr1.data.sources import find_reader
@@ -23,7 +23,8 @@ from rmr1.models import is_bundled, resolve_model
 from rmr1.nearest import find_nearest
 from rmr1.prompts import load_family
 from rmr1.prompts.escape import check_tokens
-from rmr1.settings import Names
+from rmr1.records import Label
+from rmr1.settings import Names, Section
 
 
 def find_missing_data(name: str) -> str | None:
@@ -212,3 +213,18 @@ FamilyName = Annotated[str, Names(find_missing_family)]
 """A prompt family."""
 FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
 """The name of a known form of data."""
+
+
+class PairForm(Section):
+    """How files of pairs are read."""
+
+    format: FormName | None = None
+    """Name of the files' form, if the columns do not tell."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """Our column name to the files', for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+
+    def reading(self) -> dict[str, Any]:
+        """The arguments of `rmr1.data.read.read_pairs` that say how."""
+        return {"format": self.format, "columns": self.map or None, "labels": self.label}

@@ -479,7 +479,22 @@ def _refuse(*_: Any, **__: Any) -> Any:
 
 
 for _name in (
-    *("getattr", "bool", "eq", "ne", "lt", "le", "gt", "ge", "len", "iter", "contains", "getitem", "str"),
+    *(
+        "getattr",
+        "bool",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "len",
+        "iter",
+        "contains",
+        "getitem",
+        "str",
+        "repr",
+    ),
     *("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv"),
     *("mod", "rmod", "neg", "float", "int", "index", "format", "call"),
 ):

@@ -10,8 +10,7 @@ from pydantic import AfterValidator, Field
 from rmr1.distill.budget import parse_budget
 from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
-from rmr1.named import ControlTokens, DataNames, FamilyName, FormName, find_missing_file, find_missing_teacher
-from rmr1.records import Label
+from rmr1.named import ControlTokens, DataNames, FamilyName, PairForm, find_missing_file, find_missing_teacher
 from rmr1.settings import Complaint, Names, Section, rule
 
 
@@ -30,17 +29,11 @@ class DistillWorldRecipe(Section):
     distribution: Literal["biased", "balanced"] = "biased"
 
 
-class DistillDataRecipe(Section):
+class DistillDataRecipe(PairForm):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are dropped and counted."""
 
     train: DataNames = None
     """Files, folders or datasets."""
-    format: FormName | None = None
-    """Name of the files' form, where the columns do not tell."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """Our column name to the files', for files of no known form."""
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first pairs. May be raised later: what is answered stays."""
     skip_invalid: bool = False

@@ -11,17 +11,19 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, create_model
 
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
 from rmr1.settings import Mistakes, Section
 
+P = ParamSpec("P")
+R = TypeVar("R")
 EngineKind = Literal["transformers", "vllm", "openai", "scalar"]
 
 _PLACES: Mapping[EngineKind, tuple[str, str]] = {
@@ -42,6 +44,8 @@ def _check_device(value: str) -> str:
 
 
 Positive = Annotated[int, Ge(1)]
+Size = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Le(1)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """The number format of a model's weights."""
 DTYPE_NAMES = get_args(Dtype)
@@ -94,3 +98,16 @@ def check_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any
         raise ConfigError(fault)
     checked = read_options(kind)(**options)
     return {name: getattr(checked, name) for name in options}
+
+
+def checking(kind: EngineKind) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes an engine's constructor refuse what `check_options` does."""
+
+    def wrap(constructor: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(constructor)
+        def run(*args: P.args, **options: P.kwargs) -> R:
+            return constructor(*args, **check_options(kind, options))  # type: ignore[arg-type]
+
+        return run
+
+    return wrap

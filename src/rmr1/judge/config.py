@@ -12,9 +12,8 @@ from rmr1.engines.base import SamplingParams
 from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.models import JUDGE
-from rmr1.named import find_missing_family
+from rmr1.named import PairForm, find_missing_family
 from rmr1.prompts.thinking import check_pairs
-from rmr1.records import Label
 from rmr1.settings import Complaint, Mistakes, Names, Place, Section
 from rmr1.settings import rule as settings_rule
 
@@ -36,19 +35,10 @@ class SamplingConfig(Section):
     logprobs: bool = False
 
 
-class DataConfig(Section):
-    """How pairs are read."""
-
+class DataConfig(PairForm):
     format: str | None = None
-    map: dict[str, str] = Field(default_factory=dict)
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean; None: as the form has it."""
     limit: int | None = Field(default=None, ge=1)
     skip_invalid: bool = False
-
-    def reading(self) -> dict[str, Any]:
-        """The arguments of `rmr1.data.read.read_pairs` that say how."""
-        return {"format": self.format, "columns": self.map or None, "labels": self.label}
 
 
 class JudgeConfig(Section):

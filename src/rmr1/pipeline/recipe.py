@@ -128,7 +128,7 @@ class Pipeline:
 def build_pipeline(
     values: Mapping[str, Any], origin: str, *, look: bool = False, look_at_benchmarks: bool | None = None
 ) -> Pipeline:
-    """The stages that a file's values make; the arguments are those of `check_settings`.
+    """The stages that a file's values make; the arguments are those of `Section.from_values`.
 
     `look_at_benchmarks` is the like of `look` for the data of benchmarks, without which a forecast can be made; by
     default it is `look`.
@@ -141,27 +141,22 @@ def build_pipeline(
     mistakes = Mistakes(origin)
     whole = mistakes.read(PipelineRecipe, values)
     sections: dict[str, dict[str, Any]] = {}
-    lost = []
-    for name in STAGES:
-        part = getattr(whole, name)
-        if part is None:
-            continue
-        lost.append(name)
+    parts = {name: part for name in STAGES if (part := getattr(whole, name)) is not None}
+    for name, part in parts.items():
         with mistakes.catch((name,)):
             if isinstance(part, dict | str):
                 sections[name] = _read_part(part, origin)
-                lost.remove(name)
     if not sections and not mistakes:
         raise ConfigError(f"{origin}: no stage; expected a section [{'], ['.join(STAGES)}]")
-    preset = whole.preset if isinstance(whole.preset, str) else None
-    if preset is not None:
-        preset = find_preset(PRESETS, preset, mistakes, ("preset",))
+    presets: Mapping[str, str] = {}
+    if isinstance(whole.preset, str):
+        presets = PRESETS[find_preset(PRESETS, whole.preset, mistakes, ("preset",))]
     for name, section in sections.items():
         if name != "bench":
             section.setdefault("seed", whole.seed if isinstance(whole.seed, int) else 0)
-        if preset is not None and name in PRESETS[preset]:
-            section.setdefault("preset", PRESETS[preset][name])
-    builder = _Builder(sections, origin, mistakes, lost=lost, look=look)
+        if name in presets:
+            section.setdefault("preset", presets[name])
+    builder = _Builder(sections, origin, mistakes, lost=parts.keys() - sections, look=look)
     stages = [stage for name in sections for stage in builder.build(name)]
     check_models(builder.recipes, mistakes)
     if "bench" in builder.recipes:
@@ -202,21 +197,14 @@ class _Builder:
     """Fills in what a section leaves open from the stages before it."""
 
     def __init__(
-        self,
-        sections: Mapping[str, Any],
-        origin: str,
-        mistakes: Mistakes,
-        *,
-        lost: list[str],
-        look: bool,
+        self, sections: Mapping[str, Any], origin: str, mistakes: Mistakes, *, lost: set[str], look: bool
     ):
         self._sections = sections
         self._origin = origin
         self._mistakes = mistakes
-        self._lost = lost
-        """Stages with mistakes, of which nothing is known but that they are wanted."""
         self._look = look
-        self._made: list[str] = []
+        self._made = lost
+        """Stages that are there, or were meant to be: of those with mistakes nothing else is known."""
         self.recipes: dict[str, Any] = {}
         self.needs: dict[str, SplitNeed] = {}
         """Of curated splits that stages read."""
@@ -228,19 +216,17 @@ class _Builder:
         with self._mistakes.catch((name,)):
             stages = list(getattr(self, name)(self._sections[name]))
         if len(self._mistakes) > before:
-            self._lost.append(name)
+            self._made.add(name)
         return stages
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
         section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
         recipe = self._check("curate", section)
-        wanted = {"distill": "distill" in self._sections, "rl": "grpo" in self._sections}
-        for split, is_wanted in wanted.items():
-            if is_wanted and split not in recipe.splits:
-                self._mistakes.add(
-                    f"curate.splits: no split {split!r}, which a later stage reads", ("curate", "splits")
-                )
-        yield self._stage("curate", ("curate",), section, list_inputs(recipe))
+        for split, reader in (("distill", "distill"), ("rl", "grpo")):
+            if reader in self._sections and split not in recipe.splits:
+                told = f"curate.splits: no split {split!r}, which a later stage reads"
+                self._mistakes.add(told, ("curate", "splits"))
+        yield self._run_recipe("curate", section, list_inputs(recipe))
 
     def distill(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")
@@ -254,26 +240,24 @@ class _Builder:
             reads += _model(one.teacher, one.engine)
         if recipe.pass2 is not None:
             reads += _names(recipe.pass2.template)
-        stage = self._stage("distill", ("distill", "run"), section, reads)
+        stage = self._run_recipe("distill", section, reads, "run")
         # The same command is how a chain goes on; without the flag it would find the same failures stored.
         yield replace(stage, command=(*stage.command, "--retry-failed"), in_place=True)
 
     def sft(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")
         if not {"train", "world"} & set(data):
-            if not self._is_made("distill"):
-                self._mistakes.add(
-                    "sft: data.train is missing, and no stage [distill] makes it", ("sft", "data")
-                )
+            if "distill" not in self._made:
+                told = "sft: data.train is missing, and no stage [distill] makes it"
+                self._mistakes.add(told, ("sft", "data"))
             data["train"] = f"{HERE}/distill/train.jsonl"
         recipe = self._check("sft", section)
-        yield self._stage(
-            "sft", ("sft",), section, _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        )
+        reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
+        yield self._run_recipe("sft", section, reads)
 
     def grpo(self, section: dict[str, Any]) -> Iterable[Stage]:
         data, model = _section(section, "data"), _section(section, "model")
-        if "base" not in model and self._is_made("sft"):
+        if "base" not in model and "sft" in self._made:
             model["base"] = f"{HERE}/sft"
         if not {"train", "world"} & set(data):
             data["train"] = self._split("rl", "grpo", "data.train")
@@ -284,15 +268,15 @@ class _Builder:
         recipe = self._check("grpo", section)
         if recipe.data.train == self._file("rl") and "rl" in self.needs:
             self.needs["rl"] = replace(self.needs["rl"], pairs=_count_first_rollout(recipe))
-        if not self._is_made("sft") and recipe.data.train is not None and recipe.model.base is not None:
+        if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
         reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        yield self._stage("grpo", ("grpo",), section, (*reads, *_family(recipe.data.family)))
+        yield self._run_recipe("grpo", section, (*reads, *_family(recipe.data.family)))
 
     def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
         recipe = self._mistakes.read(BenchRecipe, section, ("bench",), look=self._look)
         self.recipes["bench"] = recipe
-        trained = next((name for name in ("grpo", "sft") if self._is_made(name)), None)
+        trained = next((name for name in ("grpo", "sft") if name in self._made), None)
         model = recipe.model or (None if trained is None else f"{HERE}/{trained}")
         if model is None:
             raise ConfigError(f"{self._origin}: bench: model is missing, and no stage trains one")
@@ -316,18 +300,8 @@ class _Builder:
         words = ("bench", *what, "-m", model, "-o", f"{HERE}/{name}")
         if recipe.judge:
             words += ("--config", f"{HERE}/recipes/{name}.toml")
-        self._made.append(name)
-        return Stage(
-            name=name,
-            command=words,
-            recipe=recipe.judge or None,
-            reads=(
-                *reads,
-                *_model(model, recipe.judge.get("engine")),
-                *_family(recipe.judge.get("family")),
-            ),
-            may_say_no=True,
-        )
+        reads += (*_model(model, recipe.judge.get("engine")), *_family(recipe.judge.get("family")))
+        return self._stage(name, words, reads, recipe=recipe.judge or None, may_say_no=True)
 
     def _parse_check(self, recipe: GrpoRecipe) -> Stage:
         """A few judgments of a base that no stage has taught to write them."""
@@ -339,28 +313,18 @@ class _Builder:
         if recipe.data.format is not None:
             form.append(f"--format={recipe.data.format}")
         asked = ("-m", str(recipe.model.base), f"--family={recipe.data.family}")
-        words = ("judge", pairs, *form, *asked, *limits)
-        self._made.append("check")
-        return Stage(
-            name="check",
-            command=(*words, "-o", f"{HERE}/check"),
-            reads=(*_names(pairs, recipe.model.base), *_family(recipe.data.family)),
-            may_say_no=True,
-            check=require_verdicts,
-        )
+        words = ("judge", pairs, *form, *asked, *limits, "-o", f"{HERE}/check")
+        reads = (*_names(pairs, recipe.model.base), *_family(recipe.data.family))
+        return self._stage("check", words, reads, may_say_no=True, check=require_verdicts)
 
     def _check(self, name: str, values: Mapping[str, Any]) -> Any:
         kind = PipelineRecipe.apart[name]
         self.recipes[name] = found = kind.from_values(values, self._origin, section=(name,), look=self._look)
         return found
 
-    def _is_made(self, name: str) -> bool:
-        """Whether a stage is there, or was meant to be."""
-        return name in self._made or name in self._lost
-
     def _split(self, name: str, stage: str, key: str) -> str:
         """The file of a curated split; it is noted where nothing is curated, or not into such a split."""
-        if not self._is_made("curate"):
+        if "curate" not in self._made:
             self._mistakes.add(f"{stage}: {key} is missing, and no stage [curate] makes it", (stage,))
         if "curate" not in self.recipes:
             return self._file(name)
@@ -382,16 +346,13 @@ class _Builder:
         if "curate" in self.recipes and self.recipes["curate"].sides != "as-read":
             data.setdefault("order", "given")
 
-    def _stage(
-        self, name: str, verb: tuple[str, ...], section: Mapping[str, Any], reads: Iterable[str]
-    ) -> Stage:
-        self._made.append(name)
-        return Stage(
-            name=name,
-            command=(*verb, f"{HERE}/recipes/{name}.toml", "-o", f"{HERE}/{name}"),
-            recipe=section,
-            reads=tuple(reads),
-        )
+    def _run_recipe(self, name: str, section: Mapping[str, Any], reads: Iterable[str], *action: str) -> Stage:
+        words = (name, *action, f"{HERE}/recipes/{name}.toml", "-o", f"{HERE}/{name}")
+        return self._stage(name, words, reads, recipe=section)
+
+    def _stage(self, name: str, command: tuple[str, ...], reads: Iterable[str], **more: Any) -> Stage:
+        self._made.add(name)
+        return Stage(name=name, command=command, reads=tuple(reads), **more)
 
 
 def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from rmr1.engines.folders import read_stated_context
-from rmr1.named import BaseName, DataNames, FamilyName, TrackerNames
+from rmr1.named import BaseName, DataNames, FamilyName, PairForm, TrackerNames
 from rmr1.settings import Complaint, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -148,6 +148,18 @@ class DataRecipe(SourceRecipe):
     """Longest document; a longer one is left out and counted, never cut."""
     check_prompts: bool = True
     """Refuse prompts that give the verdict away."""
+
+
+class LabelledRecipe(PairForm, SourceRecipe):
+    """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
+
+    holds = "pairs"
+
+    @property
+    def has_held_out(self) -> bool:
+        if self.world is not None:
+            return bool(getattr(self.world, "held_out", 0))
+        return self.held_out is not None or self.held_out_share > 0
 
 
 class BatchRecipe(Section):

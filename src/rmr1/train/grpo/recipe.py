@@ -12,21 +12,31 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from rmr1.errors import ConfigError
-from rmr1.named import ControlTokens, FamilyName, FormName, find_missing_function
-from rmr1.records import Label
+from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Complaint, Names, Section, rule
-from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
+from rmr1.train.grpo.advantages import Scale
+from rmr1.train.grpo.options import (
+    OPTIONS,
+    Average,
+    FromOne,
+    FromZero,
+    Importance,
+    Low,
+    Objective,
+    Overlong,
+    build_objective,
+)
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
+    LabelledRecipe,
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
     Recipe,
     ReportRecipe,
-    SourceRecipe,
 )
 
 
@@ -52,16 +62,7 @@ class TaskWorldRecipe(Section):
     """Pairs of the test split, balanced, for held-out figures."""
 
 
-class TaskDataRecipe(SourceRecipe):
-    """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
-
-    holds = "pairs"
-    format: FormName | None = None
-    """Name of the files' form, where the columns do not tell."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """Our column name to the files', for files of no known form."""
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+class TaskDataRecipe(LabelledRecipe):
     world: TaskWorldRecipe | None = None
     family: FamilyName = "rubric"
     """Prompt family."""
@@ -72,12 +73,6 @@ class TaskDataRecipe(SourceRecipe):
     max_prompt_tokens: int = Field(default=4096, ge=1)
     """A pair with a longer prompt is left out and counted, never cut."""
     shuffle: bool = True
-
-    @property
-    def has_held_out(self) -> bool:
-        if self.world is not None:
-            return self.world.held_out > 0
-        return self.held_out is not None or self.held_out_share > 0
 
 
 class RolloutRecipe(Section):
@@ -110,23 +105,23 @@ class ObjectiveRecipe(Section):
 
     options: tuple[str, ...] = ()
     """Named ones: "clip-higher", "token-level", "no-std", "overlong-masked", "importance-truncated", ..."""
-    clip_low: float | None = None
-    clip_high: float | None = None
-    beta: float | None = None
+    clip_low: Low | None = None
+    clip_high: FromZero | None = None
+    beta: FromZero | None = None
     correct_kl: bool | None = None
-    average: str | None = None
-    scale: str | None = None
-    epsilon: float | None = None
-    overlong: str | None = None
-    importance: str | None = None
-    importance_cap: float | None = None
+    average: Average | None = None
+    scale: Scale | None = None
+    epsilon: FromZero | None = None
+    overlong: Overlong | None = None
+    importance: Importance | None = None
+    importance_cap: FromOne | None = None
 
     @rule
     def _check_options(self) -> Iterator[str]:
         try:
             self.build()
         except ConfigError as error:
-            yield str(error).removeprefix("objective.").removeprefix("objective ")
+            yield str(error)
 
     def build(self) -> Objective:
         """

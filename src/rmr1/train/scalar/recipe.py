@@ -7,14 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from rmr1.named import FormName, ModelName
-from rmr1.records import Label
+from rmr1.named import ModelName
 from rmr1.settings import Complaint, Section, rule
 from rmr1.train.recipe import (
     CheckpointRecipe,
+    LabelledRecipe,
     ModelRecipe,
     ReportRecipe,
-    SourceRecipe,
     list_too_long,
 )
 
@@ -52,25 +51,10 @@ class PairWorldRecipe(Section):
     """Items of the test split, balanced, for held-out figures."""
 
 
-class PairDataRecipe(SourceRecipe):
-    """Pairs, in any form that `rmr1 judge` reads."""
-
-    holds = "pairs"
-    format: FormName | None = None
-    """Name of the files' form, where the columns do not tell."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """Our column name to the files', for files of no known form."""
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+class PairDataRecipe(LabelledRecipe):
     world: PairWorldRecipe | None = None
     max_tokens: int = Field(default=4096, ge=2)
     """Longest conversation; a pair with a longer one is left out and counted, never cut."""
-
-    @property
-    def has_held_out(self) -> bool:
-        if self.world is not None:
-            return self.world.held_out > 0
-        return self.held_out is not None or self.held_out_share > 0
 
 
 class PairBatchRecipe(Section):
