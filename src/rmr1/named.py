@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -24,7 +24,7 @@ from rmr1.nearest import find_nearest
 from rmr1.prompts import load_family
 from rmr1.prompts.escape import check_tokens
 from rmr1.records import Label
-from rmr1.settings import Names, Section
+from rmr1.settings import Names, Section, rule
 
 
 def find_missing_data(name: str) -> str | None:
@@ -228,3 +228,24 @@ class PairForm(Section):
     def reading(self) -> dict[str, Any]:
         """The arguments of `rmr1.data.read.read_pairs` that say how."""
         return {"format": self.format, "columns": self.map or None, "labels": self.label}
+
+
+class RowSource(Section):
+    """Where rows come from: files, or the synthetic world."""
+
+    holds: ClassVar[str] = "pairs"
+    """What the files hold."""
+    train: DataNames = None
+    """Files, folders or datasets."""
+    world: Section | None = None
+
+    @rule
+    def _check_source(self) -> Iterator[str]:
+        if (self.train is None) == (self.world is None):
+            yield f"name either train, a file of {self.holds}, or [data.world]"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        if self.train is None:
+            return ()
+        return (self.train,) if isinstance(self.train, str) else self.train

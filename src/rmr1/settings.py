@@ -215,11 +215,10 @@ class Mistakes:
         return made
 
     def _read_field(self, field: FieldInfo, value: Any, place: Place, keys: list[Place]) -> Any:
-        inner = _find_section(field.annotation)
-        if inner is not None:
+        inner, are_many = _find_section(field.annotation)
+        if inner is not None and not are_many:
             return self._read_parts(inner, value, place, keys)
-        many = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
-        if many and (inner := _find_section(many[1])) is not None and isinstance(value, Mapping) and value:
+        if inner is not None and isinstance(value, Mapping) and value:
             return {key: self._read_parts(inner, one, (*place, str(key)), keys) for key, one in value.items()}
         whole: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         try:
@@ -381,14 +380,11 @@ def _list_keys(kind: type[Section], section: Place = ()) -> Iterator[Place]:
     """Every key that a section of this kind may have and that is no section, with those of the sections in it."""
     for name, field in kind.model_fields.items():
         place = (*section, name)
-        many = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
-        inner = kind.apart.get(name) or _find_section(field.annotation)
-        if inner is not None:
-            yield from _list_keys(inner, place)
-        elif many and (inner := _find_section(many[1])) is not None:
-            yield from _list_keys(inner, (*place, "NAME"))
-        else:
+        inner, are_many = _find_section(kind.apart.get(name) or field.annotation)
+        if inner is None:
             yield place
+        else:
+            yield from _list_keys(inner, (*place, "NAME") if are_many else place)
 
 
 def _validate(annotation: Any, value: Any) -> Any:
@@ -424,10 +420,11 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
     return tuple(one for one in get_args(annotation) if one is not type(None))
 
 
-def _find_section(annotation: Any) -> type[Section] | None:
-    return next(
-        (one for one in _choices(annotation) if isinstance(one, type) and issubclass(one, Section)), None
-    )
+def _find_section(annotation: Any) -> tuple[type[Section] | None, bool]:
+    """The section that a field holds, and whether it is a table of such sections."""
+    are_many = get_origin(annotation) is dict
+    kinds = _choices(get_args(annotation)[1] if are_many else annotation)
+    return next((one for one in kinds if isinstance(one, type) and issubclass(one, Section)), None), are_many
 
 
 def _list_broken(section: Section) -> Iterator[tuple[Place, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Benchmark
 from rmr1.bench.results import OWN_PAIRS, Job
@@ -27,11 +26,10 @@ from rmr1.bench.run import (
     summarize_run,
 )
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.base import PairJudge
+from rmr1.judge.base import PairJudge, Watcher
 from rmr1.judge.config import DataConfig, JudgeConfig
 from rmr1.judge.source import SHOWN_ERRORS
 from rmr1.nearest import suggest
-from rmr1.records import Judgment
 from rmr1.store.runs import RUN_FILE, read_description
 
 
@@ -164,12 +162,6 @@ def require_folder(job: Job) -> Path:
             "-o RUN is missing; a benchmark run needs --data and -o, and mostly -m (or --from alone)"
         )
     return job.folder
-
-
-class Watcher(Protocol):
-    """What is told of each judgment."""
-
-    def update(self, judgment: Judgment) -> None: ...
 
 
 Watch = Callable[[Job, int, int], AbstractContextManager[Watcher]]

@@ -38,9 +38,9 @@ from rmr1.screen import print
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rmr1.bench.jobs import Watcher
     from rmr1.bench.results import Collected, Job
     from rmr1.bench.run import Scored
+    from rmr1.judge.base import Watcher
     from rmr1.judge.config import JudgeConfig
 
 FEWEST_RESAMPLES = 100

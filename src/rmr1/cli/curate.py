@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.progress import PairProgress
+    from rmr1.cli.training import print_json
     from rmr1.curate.recipe import CurateRecipe
     from rmr1.errors import ConfigError
 
@@ -44,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             found = run_curation(recipe, arguments.output, report=progress.report)
     if arguments.json:
-        _print_json(found if arguments.dry_run else found["counts"])
+        print_json(found if arguments.dry_run else found["counts"])
     elif arguments.dry_run:
         _print_plan(found)
     else:
@@ -158,9 +159,3 @@ def _by_size(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _print_json(values: Mapping[str, Any]) -> None:
-    import json
-
-    print(json.dumps(values))

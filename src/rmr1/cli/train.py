@@ -64,13 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if arguments.dry_run:
             return _print_forecast(pipeline, Path(arguments.output or "."), as_json=arguments.json)
+    from rmr1.cli.session import tell
     from rmr1.models import LIMITS, is_bundled
     from rmr1.pipeline.stages import Interrupted, run_stages
 
     if any(is_bundled(word) for stage in pipeline.stages for word in stage.command):
-        _say(LIMITS)
+        tell(LIMITS)
     try:
-        code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
+        code = run_stages(pipeline.stages, Path(arguments.output), say=tell)
     except Interrupted:
         return 130
     trained = next((name for name in ("grpo", "sft") if name in pipeline.recipes), None)
@@ -111,12 +112,6 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     form, seed = read_form(arguments), arguments.seed or 0
     return plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
-
-
-def _say(line: str) -> None:
-    import sys
-
-    print(f"rmr1: {line}", file=sys.stderr, flush=True)
 
 
 def _print_forecast(pipeline: Any, folder: Path, *, as_json: bool) -> int:

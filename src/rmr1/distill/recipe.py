@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from rmr1.distill.budget import parse_budget
 from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
-from rmr1.named import ControlTokens, DataNames, FamilyName, PairForm, find_missing_file, find_missing_teacher
+from rmr1.named import ControlTokens, FamilyName, PairForm, RowSource, find_missing_file, find_missing_teacher
 from rmr1.settings import Complaint, Names, Section, rule
 
 
@@ -29,11 +29,9 @@ class DistillWorldRecipe(Section):
     distribution: Literal["biased", "balanced"] = "biased"
 
 
-class DistillDataRecipe(PairForm):
+class DistillDataRecipe(PairForm, RowSource):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are dropped and counted."""
 
-    train: DataNames = None
-    """Files, folders or datasets."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first pairs. May be raised later: what is answered stays."""
     skip_invalid: bool = False
@@ -41,17 +39,6 @@ class DistillDataRecipe(PairForm):
     order: Literal["seeded", "given"] = "seeded"
     """Which answer stands first: drawn per pair from the seed, or as read."""
     world: DistillWorldRecipe | None = None
-
-    @rule
-    def _check_source(self) -> Iterator[str]:
-        if (self.train is None) == (self.world is None):
-            yield "name either train, a file of pairs, or [data.world]"
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        if self.train is None:
-            return ()
-        return (self.train,) if isinstance(self.train, str) else self.train
 
 
 class PassRecipe(Section):

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from rmr1.bench.results import OWN_PAIRS
 from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
 from rmr1.distill.recipe import DistillRecipe
@@ -43,7 +44,6 @@ SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks":
 """Of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
 MAX_FAILED_SHARE = 0.01
 """`distill.max_failed_share`, where the recipe names none: a chain is not held up by a few replies that never come."""
-OWN_PAIRS = "pairs"
 
 
 class BenchRecipe(Section):
@@ -305,8 +305,7 @@ class _Builder:
 
     def _parse_check(self, recipe: GrpoRecipe) -> Stage:
         """A few judgments of a base that no stage has taught to write them."""
-        train = recipe.data.train
-        pairs = train if isinstance(train, str) else (train or ("",))[0]
+        pairs = (*recipe.data.sources, "")[0]
         limits = (f"--limit={NUM_PAIRS}", f"--max-new-tokens={recipe.rollout.max_new_tokens}")
         form = [f"--map={ours}={theirs}" for ours, theirs in recipe.data.map.items()]
         form += [f"--label={value}={label}" for value, label in (recipe.data.label or {}).items()]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from rmr1.engines.folders import read_stated_context
-from rmr1.named import BaseName, DataNames, FamilyName, PairForm, TrackerNames
+from rmr1.named import BaseName, DataNames, FamilyName, PairForm, RowSource, TrackerNames
 from rmr1.settings import Complaint, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -114,24 +114,14 @@ class WorldRecipe(Section):
     """Items of the test split for held-out figures."""
 
 
-class SourceRecipe(Section):
+class SourceRecipe(RowSource):
     """Where rows come from, and which are kept aside."""
 
-    holds: ClassVar[str]
-    """What the files hold."""
-    train: DataNames = None
-    """Files, folders or datasets."""
     held_out: DataNames = None
-    """The like, for held-out figures."""
+    """The like of `train`, for held-out figures."""
     held_out_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training rows that is kept aside instead, drawn by the seed."""
-    world: Section | None = None
     on_overlong: Literal["skip", "fail"] = "skip"
-
-    @rule
-    def _check_source(self) -> Iterator[str]:
-        if (self.train is None) == (self.world is None):
-            yield f"name either train, a file of {self.holds}, or [data.world]"
 
     @rule
     def _check_held_out(self) -> Iterator[str]:
@@ -152,8 +142,6 @@ class DataRecipe(SourceRecipe):
 
 class LabelledRecipe(PairForm, SourceRecipe):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
-
-    holds = "pairs"
 
     @property
     def has_held_out(self) -> bool:
