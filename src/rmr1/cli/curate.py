@@ -15,31 +15,24 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmr1.cli.options import add_recipe_arguments
 from rmr1.screen import one_line, print
 
 HELP = "build training data: filter, decontaminate, mix, balance, split"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="count local sources, say what would be done, and stop"
-    )
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    dry_run = "count local sources, say what would be done, and stop"
+    add_recipe_arguments(parser, output="folder to write", dry_run=dry_run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.config import read_recipe_file
     from rmr1.cli.progress import PairProgress
-    from rmr1.curate.recipe import build_recipe
+    from rmr1.cli.training import print_json
+    from rmr1.curate.recipe import CurateRecipe
     from rmr1.errors import ConfigError
 
-    recipe = build_recipe(read_recipe_file(arguments.recipe, arguments.set), arguments.recipe, look=True)
+    recipe = CurateRecipe.from_file(arguments.recipe, arguments.set)
     with PairProgress(quiet=arguments.quiet) as progress:
         if arguments.dry_run:
             from rmr1.curate.plan import plan_curation
@@ -52,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             found = run_curation(recipe, arguments.output, report=progress.report)
     if arguments.json:
-        _print_json(found if arguments.dry_run else found["counts"])
+        print_json(found if arguments.dry_run else found["counts"])
     elif arguments.dry_run:
         _print_plan(found)
     else:
@@ -166,9 +159,3 @@ def _by_size(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _print_json(values: Mapping[str, Any]) -> None:
-    import json
-
-    print(json.dumps(values))
