@@ -39,7 +39,7 @@ from rmr1.train.grpo.logprobs import token_logprobs
 from rmr1.train.grpo.objective import compute_loss, spread, token_weights
 from rmr1.train.grpo.options import build_objective
 from rmr1.train.grpo.plan import GrpoPlan
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import Task, TaskCounts
@@ -98,7 +98,7 @@ class Ours:
     def __init__(self, spec: Spec, accelerator: Any):
         prompt, samples, rewards = spec.draw()
         size = spec.prompt + spec.samples * spec.length
-        recipe = build_grpo_recipe(
+        recipe = GrpoRecipe.from_values(
             {
                 "device": spec.device,
                 "model": {"base": spec.folder, "precision": spec.dtype},

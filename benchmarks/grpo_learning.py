@@ -47,7 +47,7 @@ from world_judging import Outcome, compare, judge_test, open_sampler
 from rmr1.models import bundled_judge
 from rmr1.train.examples import Position
 from rmr1.train.grpo.plan import build_grpo_plan
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.tasks import take_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -192,7 +192,7 @@ def calibrate(folder: Path) -> tuple[float, float]:
 
 def sample_own(folder: Path, seed: int, steps: int) -> None:
     """The start's right judgments of the pairs that `grpo` is given, as rows to fine-tune on."""
-    recipe = build_grpo_recipe(grpo_recipe(folder, "grpo", seed, steps), "own samples")
+    recipe = GrpoRecipe.from_values(grpo_recipe(folder, "grpo", seed, steps), "own samples")
     plan = build_grpo_plan(recipe)
     sampler = open_sampler(folder / "start", recipe.rollout.rows)
     position, rows = Position(), []
@@ -322,15 +322,15 @@ def main() -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from rmr1.train.grpo.run import run_grpo
-    from rmr1.train.recipe import build_recipe
+    from rmr1.train.recipe import Recipe
     from rmr1.train.sft import run_sft
 
     path, output = arguments.sft or arguments.grpo
     values = json.loads(Path(path).read_text())
     if arguments.sft:
-        run_sft(build_recipe(values, path), output)
+        run_sft(Recipe.from_values(values, path), output)
     else:
-        run_grpo(build_grpo_recipe(values, path), output)
+        run_grpo(GrpoRecipe.from_values(values, path), output)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 from rmr1.train.examples import StoredExamples, count_steps
 from rmr1.train.plan import Plan
 from rmr1.train.processes import accelerated
-from rmr1.train.recipe import build_recipe
+from rmr1.train.recipe import Recipe
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
 from rmr1.train.scratch.tokenizer import learn_tokenizer
@@ -75,7 +75,7 @@ def draw_documents(number: int, vocabulary: int) -> list[Example]:
 def time_ours(
     folder: Path, tokenizer: Any, documents: list[Example], packing: bool
 ) -> Callable[[], tuple[float, int]]:
-    recipe = build_recipe(
+    recipe = Recipe.from_values(
         {
             "device": "cpu",
             "model": {"base": str(folder)},

@@ -14,7 +14,7 @@ from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.prompts import load_family
 from rmr1.rewards import Judged
 from rmr1.train.grpo.plan import build_grpo_plan, build_reader
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.tasks import Task, TaskMaker
 
@@ -31,7 +31,7 @@ def judge_test(model: Path, items: int, samples: int) -> dict[str, Any]:
     """Of each test item: family; whether each greedy verdict is right and parsed, both orders; counts of samples."""
     from rmr1.world import sample_pairs
 
-    recipe = build_grpo_recipe(
+    recipe = GrpoRecipe.from_values(
         {
             "model": {"base": str(model)},
             "data": {"world": {"items": 96, "held_out": 0}},

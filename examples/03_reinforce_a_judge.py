@@ -18,7 +18,7 @@ from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, build_update
 from rmr1.train.grpo.objective import Objective
 from rmr1.train.grpo.plan import build_grpo_plan
 from rmr1.train.grpo.policy import GroupLoss
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.tasks import take_tasks
 
@@ -29,7 +29,7 @@ steps = int(sys.argv[2]) if len(sys.argv) > 2 else 3
 
 # Where pairs come from and how they are asked: new pairs of the world, whose right verdicts are known.
 plan = build_grpo_plan(
-    build_grpo_recipe(
+    GrpoRecipe.from_values(
         {
             "model": {"base": name},
             "data": {"world": {"items": 100_000, "start": 300_000, "held_out": 0}},

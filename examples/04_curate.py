@@ -4,7 +4,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from rmr1.curate.recipe import build_recipe
+from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.run import run_curation
 
 QUESTIONS = [
@@ -27,7 +27,7 @@ def write(path: Path, rows: list[tuple[str, str, str]]) -> str:
 
 with tempfile.TemporaryDirectory() as folder:
     home = Path(folder)
-    recipe = build_recipe(
+    recipe = CurateRecipe.from_values(
         {
             "seed": 1,
             "sources": {"chat": {"data": write(home / "pairs.jsonl", QUESTIONS)}},

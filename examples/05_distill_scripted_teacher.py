@@ -7,7 +7,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from rmr1.distill.recipe import build_distill_recipe
+from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import run_distill
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.prompts import parse_blocks
@@ -49,7 +49,7 @@ rows = [
     for number, (question, a, b, label) in enumerate(PAIRS)
 ]
 (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-recipe = build_distill_recipe(
+recipe = DistillRecipe.from_values(
     {
         "data": {"train": str(folder / "pairs.jsonl")},
         "pass1": {"teacher": "scripted:one"},

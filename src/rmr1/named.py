@@ -7,13 +7,13 @@ asked, and nothing heavy is imported: it is told before a library or a model is 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from rmr1.data.files import expand_names, find_missing_source, is_pattern
 from rmr1.data.sources import find_reader
@@ -23,7 +23,8 @@ from rmr1.models import is_bundled, resolve_model
 from rmr1.nearest import find_nearest
 from rmr1.prompts import load_family
 from rmr1.prompts.escape import check_tokens
-from rmr1.settings import Names
+from rmr1.records import Label
+from rmr1.settings import Names, Section, rule
 
 
 def find_missing_data(name: str) -> str | None:
@@ -75,16 +76,14 @@ def find_missing_tracker(name: str) -> str | None:
     return f"{name!r} is not a tracker that is installed"
 
 
-def find_missing_teacher(name: str) -> str | None:
-    """Of a model that is asked, here or on a server, which is not called."""
+def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay", "openai")) -> str | None:
+    """Of a model that is asked, here or on a server, which is not called; those of `schemes` are loaded."""
     from rmr1.engines import load_engine, parse_model_name
 
-    if name.startswith("batch:"):
-        return None
     try:
         parsed = parse_model_name(name)
-        if parsed.scheme in ("scripted", "replay"):
-            load_engine(name)
+        if parsed.scheme in schemes:
+            load_engine(name)  # loads no weights and sends nothing
         elif parsed.scheme == "openai":
             from rmr1.engines.openai import parse_openai_name
 
@@ -94,6 +93,18 @@ def find_missing_teacher(name: str) -> str | None:
     except RMR1Error as error:
         return str(error)
     return None
+
+
+def find_missing_teacher(name: str) -> str | None:
+    """As `find_missing_judge`, of one that writes; a server may want a key that is known when it is asked."""
+    from rmr1.engines import is_scorer
+
+    if name.startswith("batch:"):
+        return None
+    fault = find_missing_judge(name, ("scripted", "replay"))
+    if fault is None and ":" not in name and Path(resolve_model(name)).is_dir() and is_scorer(name):
+        return f"{name} is a scalar reward model: it writes no judgments"
+    return fault
 
 
 def find_missing_family(name: str) -> str | None:
@@ -194,9 +205,47 @@ ModelName = Annotated[str | None, Names(find_missing_model)]
 """A Hugging Face name or a folder."""
 BaseName = Annotated[str | None, Names(find_missing_base)]
 """A Hugging Face name or a folder of a model that writes."""
+JudgeName = Annotated[str | None, Names(find_missing_judge)]
+"""A model that is asked."""
 TrackerNames = Annotated[str | tuple[str, ...], Names(find_missing_tracker)]
 """Trackers of accelerate."""
 FamilyName = Annotated[str, Names(find_missing_family)]
 """A prompt family."""
 FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
 """The name of a known form of data."""
+
+
+class PairForm(Section):
+    """How files of pairs are read."""
+
+    format: FormName | None = None
+    """Name of the files' form, if the columns do not tell."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """Our column name to the files', for files of no known form."""
+    label: dict[str, Label] | None = None
+    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
+
+    def reading(self) -> dict[str, Any]:
+        """The arguments of `rmr1.data.read.read_pairs` that say how."""
+        return {"format": self.format, "columns": self.map or None, "labels": self.label}
+
+
+class RowSource(Section):
+    """Where rows come from: files, or the synthetic world."""
+
+    holds: ClassVar[str] = "pairs"
+    """What the files hold."""
+    train: DataNames = None
+    """Files, folders or datasets."""
+    world: Section | None = None
+
+    @rule
+    def _check_source(self) -> Iterator[str]:
+        if (self.train is None) == (self.world is None):
+            yield f"name either train, a file of {self.holds}, or [data.world]"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        if self.train is None:
+            return ()
+        return (self.train,) if isinstance(self.train, str) else self.train

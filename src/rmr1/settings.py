@@ -1,8 +1,7 @@
 """Settings out of TOML, checked: sections, rules between keys, and what a value names; all mistakes are told at once.
 
-    mistakes = Mistakes("recipe.toml")
-    recipe = mistakes.read(Recipe, values, look=True)
-    mistakes.tell()                                   raises one SettingsError that lists them, or nothing
+    values = read_values("recipe.toml", ["optim.lr=1e-5"])
+    recipe = Recipe.from_values(values, "recipe.toml", look=True)     or one SettingsError that lists all mistakes
 
 A section is a class of typed fields, and a rule one of its methods, marked `@rule`, that yields a complaint for each
 thing that does not fit together. A rule that asks for a value that could not be read ends there, so one mistake never
@@ -60,6 +59,61 @@ class Section(BaseModel):
 
     apart: ClassVar[Mapping[str, type[Section]]] = {}
     """Keys whose sections are read apart, for what was meant by an unknown key."""
+    whose: ClassVar[str] = ""
+    """What the keys belong to, said of an unknown one."""
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Values by the name that `preset` calls them; they stand under those of a file."""
+    instead: ClassVar[Mapping[str, str]] = {}
+    """Key of a file to the preset's key that it is said instead of."""
+
+    @classmethod
+    def from_values(cls, values: Any, origin: str, *, section: Place = (), look: bool = False) -> Self:
+        """The values of a file as a section of this kind.
+
+        Args:
+            origin: the file, for complaints.
+            section: where in the file the values stand.
+            look: also look whether what they name is there.
+
+        Raises:
+            SettingsError: a key or preset is unknown, a value does not fit, or what is named is not there.
+        """
+        mistakes = Mistakes(origin)
+        made = mistakes.read(cls, values, section, look=look)
+        mistakes.tell()
+        return made
+
+    @classmethod
+    def from_file(cls, path: str, assignments: Iterable[str] | None = None) -> Self:
+        """The section that a file and the values of `--set` make, after a look at what they name.
+
+        Raises:
+            SettingsError, ConfigError: as `from_values` and `read_values` do.
+        """
+        return cls.from_values(read_values(path, assignments), path, look=True)
+
+    @classmethod
+    def complete(cls, values: Any, mistakes: Mistakes, section: Place) -> Any:
+        """What is read of a file's values: over those of the preset that they name, if they name one."""
+        if not cls.presets or not isinstance(values, Mapping) or values.get("preset") is None:
+            return values
+        name = find_preset(cls.presets, values["preset"], mistakes, (*section, "preset"))
+        return cls.merge(cls.presets[name], {**values, "preset": name})
+
+    @classmethod
+    def merge(cls, under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+        """A preset's values with a file's own over them, section by section."""
+        merged = dict(under)
+        for key, value in over.items():
+            below = merged.get(key)
+            is_section = isinstance(below, Mapping) and isinstance(value, Mapping)
+            merged[key] = cls.merge(merged[key], value) if is_section else value
+            if cls.instead.get(key, key) not in over:
+                merged.pop(cls.instead[key], None)
+        return merged
+
+    def look_around(self, mistakes: Mistakes, section: Place) -> None:
+        """Note what the values name that is not there, beside what `Names` finds; some may be unreadable."""
 
     @model_validator(mode="after")
     def _keep_rules(self) -> Self:
@@ -80,6 +134,10 @@ class Mistakes:
 
     def __len__(self) -> int:
         return len(self._found)
+
+    def texts(self) -> list[str]:
+        """What is wrong, each once."""
+        return list(dict.fromkeys(one.text for one in self._found))
 
     def add(self, text: str, place: Place = (), *, value: Any = None) -> None:
         """Note one; `place` and `value` find its line in the file."""
@@ -106,13 +164,16 @@ class Mistakes:
             section: where the values stand in the file.
             look: also look whether what they name is there.
         """
+        if isinstance(values, Mapping):
+            values = kind.complete(values, self, section)
         try:
             made = kind.model_validate(values)
         except ValidationError:
             made = self._read_parts(kind, values, section, list(_list_keys(kind, section)))
-        if look:
+        if look and isinstance(made, Section):
             for place, value, fault in _list_faults(made, section):
                 self.add(f"{'.'.join(place)}: {fault}", place, value=value)
+            made.look_around(self, section)
         return made
 
     def tell(self) -> None:
@@ -138,7 +199,7 @@ class Mistakes:
             if key not in kind.model_fields:
                 hint, near = _hint(str(key), list(kind.model_fields), keys)
                 misspelt.add(near)
-                self.add(f"unknown key {'.'.join((*section, key))!r}; {hint}", (*section, key))
+                self.add(f"unknown key {'.'.join((*section, key))!r}{kind.whose}; {hint}", (*section, key))
         read: dict[str, Any] = {}
         for name, field in kind.model_fields.items():
             place = (*section, name)
@@ -154,11 +215,10 @@ class Mistakes:
         return made
 
     def _read_field(self, field: FieldInfo, value: Any, place: Place, keys: list[Place]) -> Any:
-        inner = _find_section(field.annotation)
-        if inner is not None:
+        inner, are_many = _find_section(field.annotation)
+        if inner is not None and not are_many:
             return self._read_parts(inner, value, place, keys)
-        many = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
-        if many and (inner := _find_section(many[1])) is not None and isinstance(value, Mapping) and value:
+        if inner is not None and isinstance(value, Mapping) and value:
             return {key: self._read_parts(inner, one, (*place, str(key)), keys) for key, one in value.items()}
         whole: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         try:
@@ -205,21 +265,65 @@ class Mistakes:
         return find_line(self._text, place) if place and (value is None or said == value) else None
 
 
-def check_settings(kind: type[S], values: Any, origin: str, *, section: Place = (), look: bool = False) -> S:
-    """The values of a file as a section of this kind.
+def find_preset(presets: Iterable[str], name: Any, mistakes: Mistakes, place: Place) -> str:
+    """The name if there is such a preset; else it is noted, and any other fills in what this one would have."""
+    known = list(presets)
+    if isinstance(name, str) and name in known:
+        return name
+    mistakes.add(f"unknown preset {name!r}; expected one of {', '.join(known)}", place, value=name)
+    return known[0]
 
-    Args:
-        origin: the file, for complaints.
-        section: where in the file the values stand.
-        look: also look whether what they name is there.
+
+def read_toml(path: str | Path, *, hint: str = "") -> dict[str, Any]:
+    """
+    Raises:
+        ConfigError: the file cannot be read; `hint` says more of it.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such config file{hint}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}{hint}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}){hint}") from None
+
+
+def read_values(path: str | Path, assignments: Iterable[str] | None = None) -> dict[str, Any]:
+    """A file's values with those of `--set` over them.
 
     Raises:
-        SettingsError: a key is unknown, a value does not fit, or what is named is not there.
+        ConfigError: the file cannot be read, or an assignment is of another form.
     """
-    mistakes = Mistakes(origin)
-    found = mistakes.read(kind, values, section, look=look)
-    mistakes.tell()
-    return found
+    return assign_settings(read_toml(path), assignments)
+
+
+def assign_settings(values: dict[str, Any], assignments: Iterable[str] | None) -> dict[str, Any]:
+    """The values, each `A.B=C` written into them; a C that is no TOML is a text.
+
+    Raises:
+        ConfigError: an assignment is of another form.
+    """
+    for assignment in assignments or ():
+        name, text = split_assignment(assignment, "--set", "A.B=C")
+        *sections, key = split_name(name)
+        target = values
+        for section in sections:
+            target = target.setdefault(section, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"--set {assignment}: {section!r} is a value, not a section")
+        try:
+            target[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            target[key] = text
+    return values
+
+
+def split_assignment(text: str, flag: str, form: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name or not value:
+        raise ConfigError(f"{flag} {text!r}: expected {form}")
+    return name, value
 
 
 def find_line(text: str, place: Place) -> int | None:
@@ -276,14 +380,11 @@ def _list_keys(kind: type[Section], section: Place = ()) -> Iterator[Place]:
     """Every key that a section of this kind may have and that is no section, with those of the sections in it."""
     for name, field in kind.model_fields.items():
         place = (*section, name)
-        many = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
-        inner = kind.apart.get(name) or _find_section(field.annotation)
-        if inner is not None:
-            yield from _list_keys(inner, place)
-        elif many and (inner := _find_section(many[1])) is not None:
-            yield from _list_keys(inner, (*place, "NAME"))
-        else:
+        inner, are_many = _find_section(kind.apart.get(name) or field.annotation)
+        if inner is None:
             yield place
+        else:
+            yield from _list_keys(inner, (*place, "NAME") if are_many else place)
 
 
 def _validate(annotation: Any, value: Any) -> Any:
@@ -319,10 +420,11 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
     return tuple(one for one in get_args(annotation) if one is not type(None))
 
 
-def _find_section(annotation: Any) -> type[Section] | None:
-    return next(
-        (one for one in _choices(annotation) if isinstance(one, type) and issubclass(one, Section)), None
-    )
+def _find_section(annotation: Any) -> tuple[type[Section] | None, bool]:
+    """The section that a field holds, and whether it is a table of such sections."""
+    are_many = get_origin(annotation) is dict
+    kinds = _choices(get_args(annotation)[1] if are_many else annotation)
+    return next((one for one in kinds if isinstance(one, type) and issubclass(one, Section)), None), are_many
 
 
 def _list_broken(section: Section) -> Iterator[tuple[Place, str]]:
@@ -374,7 +476,22 @@ def _refuse(*_: Any, **__: Any) -> Any:
 
 
 for _name in (
-    *("getattr", "bool", "eq", "ne", "lt", "le", "gt", "ge", "len", "iter", "contains", "getitem", "str"),
+    *(
+        "getattr",
+        "bool",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "len",
+        "iter",
+        "contains",
+        "getitem",
+        "str",
+        "repr",
+    ),
     *("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv"),
     *("mod", "rmod", "neg", "float", "int", "index", "format", "call", "repr"),
 ):

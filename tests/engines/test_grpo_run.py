@@ -22,11 +22,11 @@ import torch
 from rmr1.attention.shared_prompt import shared_prompt_attention
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
 from rmr1.train.grpo.plan import build_grpo_plan
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import take_tasks
 from rmr1.train.processes import accelerated
-from rmr1.train.recipe import build_recipe
+from rmr1.train.recipe import Recipe
 from rmr1.train.sft import run_sft
 from tests.training import make_rows, small_recipe, write_recipe, write_rows
 
@@ -44,7 +44,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     start = small_recipe(rows)
     # Heads of a width that vLLM's CPU build computes.
     start["model"]["from_scratch"] |= {"hidden_size": 64, "heads": 2, "kv_heads": 1}
-    run_sft(build_recipe(start, "recipe.toml"), folder / "base", quiet=True)
+    run_sft(Recipe.from_values(start, "recipe.toml"), folder / "base", quiet=True)
     (folder / "own.py").write_text(REWARD)
     lines = [
         {
@@ -69,7 +69,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_every_rollout_is_of_the_trainers_weights(recipe: dict[str, Any], tmp_path: Path) -> None:
-    settings = build_grpo_recipe(recipe, "recipe.toml")
+    settings = GrpoRecipe.from_values(recipe, "recipe.toml")
     assert settings.objective.importance == "truncate"
     with accelerated(device="cpu", is_mixed=False, report=settings.report) as accelerator:
         plan = build_grpo_plan(settings)

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from rmr1.train.grpo.batches import build_minibatches
 from rmr1.train.grpo.plan import build_grpo_plan
-from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import take_tasks
 from rmr1.train.processes import accelerated
@@ -26,7 +26,7 @@ from rmr1.train.processes import accelerated
 
 def main(recipe_path: str, output: str) -> None:
     torch.set_num_threads(1)
-    recipe = build_grpo_recipe(tomllib.loads(Path(recipe_path).read_text()), recipe_path)
+    recipe = GrpoRecipe.from_values(tomllib.loads(Path(recipe_path).read_text()), recipe_path)
     with accelerated(device="cpu", is_mixed=False, report=recipe.report) as accelerator:
         # In a function of its own, so that what refers to the process group is gone before the group is.
         store_gradient(recipe, accelerator, Path(output))

@@ -270,7 +270,9 @@ def test_mistakes_are_the_runs_own(
     assert "unknown key 'engine.batchsize'" in complain(
         capsys, *asked, "-m", writer, "--set", "engine.batchsize=3"
     )
-    assert "batch_size is 0" in complain(capsys, *asked, "-m", writer, "--batch-size", "0")
+    assert "batch_size: input should be greater than or equal to 1, got 0" in complain(
+        capsys, *asked, "-m", writer, "--batch-size", "0"
+    )
     assert "beyond the model's context of 4096" in complain(
         capsys, *asked, "-m", writer, "--max-model-len", "5000"
     )

@@ -24,12 +24,12 @@ from rmr1.train.checkpoints import read_best, write_best
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
 from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.run import Reinforcement, run_grpo
 from rmr1.train.grpo.tasks import take_tasks
 from rmr1.train.optim import Optimizers
 from rmr1.train.processes import accelerated
-from rmr1.train.recipe import build_recipe
+from rmr1.train.recipe import Recipe
 from rmr1.train.sft import run_sft
 
 from ..training import make_rows, small_recipe, write_recipe, write_rows
@@ -56,7 +56,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A judge that has seen the form for a few steps, and hardly knows it."""
     rows = write_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl", make_rows(48))
     folder = tmp_path_factory.mktemp("base") / "model"
-    run_sft(build_recipe(small_recipe(rows, data={"max_tokens": 512}), "recipe.toml"), folder, quiet=True)
+    run_sft(
+        Recipe.from_values(small_recipe(rows, data={"max_tokens": 512}), "recipe.toml"), folder, quiet=True
+    )
     return folder
 
 
@@ -99,7 +101,7 @@ def grpo_recipe(base: Path, pairs: Path, **sections: Any) -> dict[str, Any]:
 
 
 def train(output: Path, recipe: dict[str, Any]) -> dict[str, Any]:
-    return run_grpo(build_grpo_recipe(recipe, "recipe.toml"), output, quiet=True)
+    return run_grpo(GrpoRecipe.from_values(recipe, "recipe.toml"), output, quiet=True)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -174,7 +176,7 @@ class plan_and_training:
     """A training that is not begun."""
 
     def __init__(self, recipe: dict[str, Any], place: Path):
-        self._recipe = build_grpo_recipe(recipe, "recipe.toml")
+        self._recipe = GrpoRecipe.from_values(recipe, "recipe.toml")
         self._place = place
 
     def __enter__(self) -> tuple[GrpoPlan, Reinforcement]:
@@ -326,7 +328,7 @@ def test_both_orders_of_a_pair_go_together(base: Path, pairs: Path, tmp_path: Pa
     assert {"reward/consistency", "reward/format"} <= line.keys()
     assert line["reward/consistency"] == -1.0
     with pytest.raises(ConfigError, match=r'set data.order = "both"'):
-        build_grpo_recipe({**recipe, "data": {**recipe["data"], "order": "given"}}, "r.toml")
+        GrpoRecipe.from_values({**recipe, "data": {**recipe["data"], "order": "given"}}, "r.toml")
 
 
 def test_the_best_weights_are_kept(base: Path, pairs: Path, tmp_path: Path) -> None:
@@ -545,7 +547,7 @@ def test_the_command_line(
 )
 def test_bad_recipes_are_one_line(base: Path, pairs: Path, changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        build_grpo_plan(build_grpo_recipe(grpo_recipe(base, pairs, **changes), "r.toml"))
+        build_grpo_plan(GrpoRecipe.from_values(grpo_recipe(base, pairs, **changes), "r.toml"))
     assert complaint in str(raised.value) and not any(
         "\n" in line for line in str(raised.value).split("\n  ")
     )
@@ -557,14 +559,14 @@ def test_nothing_to_train_on(base: Path, tmp_path: Path) -> None:
     row = {"prompt": "q", "response_a": "a", "response_b": "b", "label": "tie"}
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=r"nothing to train on: of 1 pairs 1 have no preferred answer"):
-        build_grpo_plan(build_grpo_recipe(grpo_recipe(base, path), "r.toml"))
+        build_grpo_plan(GrpoRecipe.from_values(grpo_recipe(base, path), "r.toml"))
     world = grpo_recipe(base, path)
     world["data"] = {"world": {"items": 20, "held_out": 0}, "max_prompt_tokens": 10}
     with pytest.raises(
         DataError, match=r"of 20 pairs 0 have no preferred answer and 20 have a prompt longer"
     ):
-        build_grpo_plan(build_grpo_recipe(world, "r.toml"))
+        build_grpo_plan(GrpoRecipe.from_values(world, "r.toml"))
     path.write_text(json.dumps({**row, "label": "A"}) + "\n")
-    recipe = build_grpo_recipe(grpo_recipe(base, path, optim={"epochs": 1}), "r.toml")
+    recipe = GrpoRecipe.from_values(grpo_recipe(base, path, optim={"epochs": 1}), "r.toml")
     with pytest.raises(ConfigError, match=r"not one rollout; lower rollout.prompts"):
         build_grpo_plan(recipe)

@@ -22,10 +22,10 @@ from rmr1.store.codec import dump_record
 from rmr1.store.runs import read_judgments
 from rmr1.train.evaluate import VerdictCounts, count_verdicts
 from rmr1.train.grpo.evaluate import _judge as judge_tasks
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.run import run_grpo
 from rmr1.train.grpo.tasks import Task
-from rmr1.train.recipe import build_recipe
+from rmr1.train.recipe import Recipe
 from rmr1.train.sft import run_sft
 from rmr1.world import sample_pairs, teacher_trace
 
@@ -114,7 +114,7 @@ def test_fine_tuned_behind_an_opened_thought(
         "optim": {"name": "adamw", "lr": 2e-3, "steps": 24, "epochs": 4},
         "evaluation": {"verdicts": HELD_OUT, "max_new_tokens": 400},
     }
-    found = run_sft(build_recipe(recipe, "recipe.toml"), tmp_path / "sft", quiet=True)
+    found = run_sft(Recipe.from_values(recipe, "recipe.toml"), tmp_path / "sft", quiet=True)
     judged = judge(pairs, tmp_path / "sft", tmp_path / "run", capsys, 400)
     assert judged["items"] == found["held_out_verdicts"] == HELD_OUT
     assert (judged["accuracy"], judged["unparsed"]) == (
@@ -142,7 +142,7 @@ def test_fine_tuned_behind_an_opened_thought(
         return found
 
     monkeypatch.setattr("rmr1.train.grpo.evaluate._judge", look)
-    summary = run_grpo(build_grpo_recipe(grpo, "recipe.toml"), tmp_path / "grpo", quiet=True)
+    summary = run_grpo(GrpoRecipe.from_values(grpo, "recipe.toml"), tmp_path / "grpo", quiet=True)
     judged = judge(pairs, tmp_path / "grpo", tmp_path / "after", capsys, 400)
     assert judged["accuracy"] == summary["held_out_accuracy"]
     assert judged["unparsed"] == round(summary["held_out_unparsed"] * HELD_OUT)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rmr1.cli.main import main
-from rmr1.cli.stored import read_command
+from rmr1.judge.asked import read_command
 from rmr1.store.runs import read_judgments
 
 Place = pytest.MonkeyPatch

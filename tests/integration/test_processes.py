@@ -14,7 +14,7 @@ pytest.importorskip("accelerate")
 
 from transformers import AutoTokenizer
 
-from rmr1.train.recipe import build_recipe
+from rmr1.train.recipe import Recipe
 from rmr1.train.sft import run_sft
 
 from ..tiny_models import build_kind, save_model
@@ -33,7 +33,7 @@ def capped(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     first = tmp_path_factory.mktemp("first") / "model"
     recipe = small_recipe(rows, optim={"steps": 1, "warmup": 0})
     del recipe["optim"]["epochs"]
-    run_sft(build_recipe(recipe, "recipe.toml"), first, quiet=True)
+    run_sft(Recipe.from_values(recipe, "recipe.toml"), first, quiet=True)
     tokenizer: Any = AutoTokenizer.from_pretrained(first)
     model = build_kind("gemma2", vocab_size=len(tokenizer), max_position_embeddings=512)
     return save_model(tmp_path_factory.mktemp("capped"), model, tokenizer)

@@ -23,7 +23,7 @@ from rmr1.errors import CheckpointError, DataError, RunError
 from rmr1.judge import load_judge
 from rmr1.train import checkpoints
 from rmr1.train.loop import Training
-from rmr1.train.scalar.recipe import build_scalar_recipe
+from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.run import run_scalar
 
 from ..fixtures.make_runs import COMMANDS, RUNS
@@ -82,7 +82,7 @@ def small_recipe(pairs: Path, **sections: Any) -> dict[str, Any]:
 
 
 def train(output: Path, recipe: dict[str, Any]) -> dict[str, Any]:
-    return run_scalar(build_scalar_recipe(recipe, "recipe.toml"), output, quiet=True)
+    return run_scalar(ScalarRecipe.from_values(recipe, "recipe.toml"), output, quiet=True)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -322,7 +322,7 @@ def test_a_causal_model_lends_its_backbone(pairs: Path, tmp_path: Path) -> None:
 
 def test_the_world_and_the_judges_tokenizer(tmp_path: Path) -> None:
     from rmr1.train.plan import build_plan
-    from rmr1.train.recipe import build_recipe
+    from rmr1.train.recipe import Recipe
     from rmr1.train.scalar.plan import build_scalar_plan
 
     scratch = {"hidden_size": 32, "context": 512, "tokenizer": {"vocabulary": 700, "examples": 40}}
@@ -332,10 +332,10 @@ def test_the_world_and_the_judges_tokenizer(tmp_path: Path) -> None:
         "batch": {"examples": 4},
         "optim": {"tokens": 2000},
     }
-    ours = build_scalar_plan(build_scalar_recipe(recipe, "r.toml"))
+    ours = build_scalar_plan(ScalarRecipe.from_values(recipe, "r.toml"))
     assert (len(ours.train), len(ours.held_out)) == (30, 6)
     assert 2000 <= ours.course.tokens[-1] < 2000 + 4 * 2 * 512
-    theirs = build_plan(build_recipe({**recipe, "optim": {"steps": 2}}, "r.toml"))
+    theirs = build_plan(Recipe.from_values({**recipe, "optim": {"steps": 2}}, "r.toml"))
     assert ours.base.tokenizer.get_vocab() == theirs.base.tokenizer.get_vocab()
     # A finished judge's tokenizer may be taken over instead.
     ours.base.tokenizer.save_pretrained(tmp_path / "judge")
@@ -344,7 +344,7 @@ def test_the_world_and_the_judges_tokenizer(tmp_path: Path) -> None:
         "from_scratch": {**scratch, "tokenizer": {"vocabulary": 500}},
         "tokenizer": str(tmp_path / "judge"),
     }
-    taken = build_scalar_plan(build_scalar_recipe(recipe, "r.toml"))
+    taken = build_scalar_plan(ScalarRecipe.from_values(recipe, "r.toml"))
     assert taken.base.tokenizer.get_vocab() == ours.base.tokenizer.get_vocab()
 
 

@@ -21,7 +21,7 @@ from rmr1.train.processes import accelerated
 from rmr1.train.recipe import ReportRecipe
 from rmr1.train.scalar.model import load_model
 from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
-from rmr1.train.scalar.recipe import build_scalar_recipe
+from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.run import Rate, ScalarTraining, list_rates
 
 from ..training import alone, write_rows
@@ -39,7 +39,7 @@ def own_accelerator() -> Iterator[None]:
 def make_plan(folder: Path, optim: dict[str, Any]) -> ScalarPlan:
     pairs = write_rows(folder / "pairs.jsonl", make_pairs(24))
     recipe = small_recipe(pairs, optim={"epochs": 1, **optim}, checkpoint={"every": 0})
-    return build_scalar_plan(build_scalar_recipe(recipe, "recipe.toml"))
+    return build_scalar_plan(ScalarRecipe.from_values(recipe, "recipe.toml"))
 
 
 def build_trainer(plan: ScalarPlan, rate: Rate, folder: Path) -> Any:

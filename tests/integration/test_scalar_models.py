@@ -323,7 +323,9 @@ def test_settings_that_are_wrong_are_one_line(folder: Path, capsys: pytest.Captu
         capsys, *one_pair, "--rule", "tail", "--temperature", "0.5"
     )
     assert "did you mean 'batch_size'" in complain(capsys, *one_pair, "--set", "engine.batch_sise=3")
-    assert "batch_size is 0" in complain(capsys, *one_pair, "--batch-size", 0)
+    assert "batch_size: input should be greater than or equal to 1, got 0" in complain(
+        capsys, *one_pair, "--batch-size", 0
+    )
     assert "beyond the model's context of 512" in complain(capsys, *one_pair, "--max-model-len", 513)
     assert "expected 'module:function'" in complain(capsys, *one_pair, "--set", "engine.head=x")
 

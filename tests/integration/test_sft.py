@@ -25,7 +25,7 @@ from rmr1.cli.main import main
 from rmr1.errors import CheckpointError, ConfigError, DataError, RunError, TrainingError
 from rmr1.train import sft
 from rmr1.train.optim import Optimizers
-from rmr1.train.recipe import build_recipe
+from rmr1.train.recipe import Recipe
 from rmr1.train.sft import run_sft
 
 from ..tiny_models import build_model, build_tokenizer, save_model
@@ -61,7 +61,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(output: Path, recipe: dict[str, Any]) -> dict[str, Any]:
-    return run_sft(build_recipe(recipe, "recipe.toml"), output, quiet=True)
+    return run_sft(Recipe.from_values(recipe, "recipe.toml"), output, quiet=True)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -433,7 +433,7 @@ def test_trackers_write_into_the_folder(rows: Path, tmp_path: Path, monkeypatch:
     available = [accelerate.tracking.LoggerType("tensorboard")]
     monkeypatch.setattr(accelerate.tracking, "_available_trackers", available)
     recipe = small_recipe(rows, data={"max_tokens": 512}, report={"report_to": "tensorboard"})
-    run_sft(build_recipe(recipe, "recipe.toml"), tmp_path / "model", quiet=True)
+    run_sft(Recipe.from_values(recipe, "recipe.toml"), tmp_path / "model", quiet=True)
     assert seen["logging_dir"] == str(tmp_path / "model/logs") and seen["run_name"] == "rmr1"
     assert seen["settings"]["seed"] == 0 and seen["is_finished"]
     lines = (tmp_path / "model/metrics.jsonl").read_text().splitlines()

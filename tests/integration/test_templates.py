@@ -169,7 +169,7 @@ def test_a_training_keeps_its_date_and_its_form(tmp_path: Path, monkeypatch: pyt
     pytest.importorskip("accelerate")
     from rmr1.train.folder import read_beginning
     from rmr1.train.plan import build_plan
-    from rmr1.train.recipe import build_recipe
+    from rmr1.train.recipe import Recipe
     from rmr1.train.sft import run_sft
 
     model, out = save_styled(tmp_path / "model", STYLES["dated"]), tmp_path / "out"
@@ -177,7 +177,7 @@ def test_a_training_keeps_its_date_and_its_form(tmp_path: Path, monkeypatch: pyt
     rows = write_rows(tmp_path / "rows.jsonl", found)
     sections: dict[str, Any] = {"optim": {"epochs": 1, "warmup": 0}}
     values = {**small_recipe(rows, **sections), "model": {"base": str(model), "precision": "fp32"}}
-    recipe = build_recipe({**values, "data": {"train": str(rows), "max_tokens": 2048}}, "r.toml")
+    recipe = Recipe.from_values({**values, "data": {"train": str(rows), "max_tokens": 2048}}, "r.toml")
     run_sft(recipe, out, quiet=True)
     stored = json.loads((out / "training.json").read_text())["model"]
     assert stored["template_time"][:2] == "20" and "system_role" not in stored
@@ -208,12 +208,12 @@ def test_the_templates_end_token_ends_a_text(tmp_path: Path) -> None:
 def test_a_rollout_ends_there_too(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     from rmr1.train.grpo.plan import build_grpo_plan
-    from rmr1.train.grpo.recipe import build_grpo_recipe
+    from rmr1.train.grpo.recipe import GrpoRecipe
     from rmr1.train.grpo.run import run_grpo
 
     model = save_styled(tmp_path / "model", STYLES["gemma_2"])
     path = write_pairs(tmp_path / "pairs.jsonl", 4)
-    recipe = build_grpo_recipe(
+    recipe = GrpoRecipe.from_values(
         {
             "device": "cpu",
             "model": {"base": str(model)},

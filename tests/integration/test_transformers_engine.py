@@ -464,7 +464,9 @@ def test_settings_that_are_wrong_are_one_line(folder: Path) -> None:
     assert "'auto', 'cpu', 'cuda' or 'mps'" in complain(make(device="tpu"), ConfigError)
     assert "'bfloat16'" in complain(make(dtype="int4"), ConfigError)
     assert "torch sees" in complain(make(device="cuda:99"), ConfigError)
-    assert "batch_size is 0" in complain(make(batch_size=0), ConfigError)
+    assert "batch_size: input should be greater than or equal to 1, got 0" in complain(
+        make(batch_size=0), ConfigError
+    )
     assert "beyond the model's context of 512" in complain(make(max_model_len=513), ConfigError)
     assert "'skip' or 'fail'" in complain(make(on_overlong="cut"), ConfigError)
     assert "'tokenize'" in complain(make(chat_template_kwargs={"tokenize": True}), ConfigError)

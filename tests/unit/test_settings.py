@@ -13,7 +13,7 @@ from pydantic import Field
 
 from rmr1.errors import ConfigError, DataError, SettingsError
 from rmr1.named import find_missing_function, find_missing_model
-from rmr1.settings import Mistakes, Section, check_settings, find_line, rule
+from rmr1.settings import Mistakes, Section, find_line, rule
 
 SFT = """\
 seeed = 1
@@ -237,7 +237,7 @@ DISTILL_LATE_TOLD = (
     "line 1: unknown key 'nosuch'",
     "line 3: data.train: gone.jsonl: no such file or folder",
     "line 6: pass1: unknown key 'engine.devise' for TransformersEngine; did you mean 'device'?",
-    "line 6: pass1: engine.batch_size is 0; expected a positive number",
+    "line 6: pass1: engine.batch_size: input should be greater than or equal to 1, got 0",
     "line 10: pass2: unknown key 'engine.concurency' for OpenAIEngine; did you mean 'concurrency'?",
 )
 TRAIN_LATE = """\
@@ -261,10 +261,10 @@ TRAIN_LATE_TOLD = (
     "line 4: unknown key 'grpo.steps'; did you mean 'grpo.optim.steps'?",
     "line 7: bench.benchmarks.1: input should be a valid string, got 5",
     "line 6: bench: no benchmark 'rewardbnch'; did you mean 'rewardbench'?",
-    "line 8: bench.judge: prompt family 'nosuch' is not known",
+    "line 9: bench.judge.family: prompt family 'nosuch' is not known",
     "line 11: bench.judge.sampling.temperature: input should be a valid number",
     "line 13: bench.judge: unknown key 'engine.devise' for TransformersEngine; did you mean 'device'?",
-    "line 14: bench.judge: engine.dtype 'fp' is not known; expected 'auto', 'float32'",
+    "line 14: bench.judge: engine.dtype: input should be 'auto', 'float32'",
 )
 JUDGE_LATE = """\
 nosuch = 1
@@ -332,14 +332,18 @@ def test_all_mistakes_are_told_before_anything_heavy_loads(
     [
         ("bench nosuch", "", "no benchmark 'nosuch'"),
         ("bench pairs pairs.jsonl gone*.jsonl -o x", "", "gone*.jsonl: no file fits this pattern"),
-        ("bench pairs pairs.jsonl -m tiny -o x --dtype fp", "", "engine.dtype 'fp' is not known"),
+        (
+            "bench pairs pairs.jsonl -m tiny -o x --dtype fp",
+            "",
+            "engine.dtype: input should be 'auto', 'float32'",
+        ),
         ("judge gone.jsonl", "", "gone.jsonl: no such file or folder"),
         ("judge pairs.jsonl -m ./nowhere", "", "'./nowhere': no such folder, and not a Hugging Face name"),
         ("judge pairs.jsonl -m tiny --adapter nowhere", "", "no adapter_config.json there"),
         (
             "judge pairs.jsonl -m tiny --batch-size 0",
             "",
-            "engine.batch_size is 0; expected a positive number",
+            "engine.batch_size: input should be greater than or equal to 1, got 0",
         ),
         ("judge pairs.jsonl -m tiny --family nosuch", "", "prompt family 'nosuch' is not known"),
         ("sft gone.toml -o x", "", "gone.toml: no such config file"),
@@ -412,7 +416,7 @@ class Outer(Section):
 
 def list_told(values: dict[str, object]) -> list[str]:
     with pytest.raises(SettingsError) as raised:
-        check_settings(Outer, values, "r.toml")
+        Outer.from_values(values, "r.toml")
     return [one.text for one in raised.value.mistakes]
 
 
@@ -438,7 +442,7 @@ def test_one_mistake_is_one_line_and_errors_survive_pickling(tmp_path: Path) -> 
     path = tmp_path / "r.toml"
     path.write_text("# note\nshare = 1.0\n")
     with pytest.raises(ConfigError) as raised:
-        check_settings(Outer, {"shar": 1.0}, str(path))
+        Outer.from_values({"shar": 1.0}, str(path))
     assert str(raised.value) == f"{path}: unknown key 'shar'; did you mean 'share'?"
     # The line is the file's only where the file says it, and not --set.
     for value, place in (("x", ""), (1.0, ":2")):

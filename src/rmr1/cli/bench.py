@@ -36,8 +36,12 @@ from rmr1.cli import options
 from rmr1.screen import print
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rmr1.bench.results import Collected, Job
     from rmr1.bench.run import Scored
+    from rmr1.judge.base import Watcher
+    from rmr1.judge.config import JudgeConfig
 
 FEWEST_RESAMPLES = 100
 
@@ -48,7 +52,7 @@ _JUDGING = (
     "family",
     "order",
     "seed",
-    "limit",
+    "data.limit",
     "config",
     "set",
     "ask",
@@ -135,8 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.bench_jobs import check_baselines, plan_jobs, refuse_reading
-    from rmr1.cli.config import build_config
+    from rmr1.bench.jobs import check_baselines, refuse_reading
     from rmr1.errors import ConfigError
 
     if arguments.fail_under is not None:
@@ -150,18 +153,18 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if not arguments.benchmark:
         raise ConfigError(_name_missing(arguments.output))
-    jobs = plan_jobs(arguments)
+    jobs, config = _plan_jobs(arguments)
     _check_report(arguments, jobs)
     check_baselines(jobs)
     scored: dict[str, Scored] = {}
     if jobs[0].source is not None:
         _refuse_judging(arguments)
-        refuse_reading(build_config(arguments).data, jobs)
+        refuse_reading(config.data, jobs)
         _store_finished(arguments, jobs)
     elif arguments.dry_run:
-        return _print_dry_run(arguments, jobs)
+        return _print_dry_run(arguments, config, jobs)
     else:
-        scored = _judge(arguments, jobs)
+        scored = _judge(arguments, config, jobs)
     from rmr1.bench.results import ScoringOptions, collect
 
     scoring = ScoringOptions(
@@ -180,6 +183,30 @@ def run(arguments: argparse.Namespace) -> int:
             file=_beside(arguments),
         )
     return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
+
+
+def _plan_jobs(arguments: argparse.Namespace) -> tuple[list[Job], JudgeConfig]:
+    from pathlib import Path
+
+    from rmr1.bench.jobs import Asked, plan_jobs, split_names
+    from rmr1.cli.config import build_config
+    from rmr1.cli.session import tell
+    from rmr1.cli.sources import list_sources
+
+    names, own = split_names(arguments.benchmark)
+    asked = Asked(
+        benchmarks=names,
+        own=[Path(one) for one in list_sources(own)],
+        data=arguments.data,
+        source=arguments.source,
+        baseline=arguments.baseline,
+        output=None if arguments.output is None else Path(arguments.output),
+        ask=arguments.ask,
+        scoring=arguments.scoring,
+        as_published=arguments.as_published,
+    )
+    config = build_config(arguments)
+    return plan_jobs(asked, config.data, tell), config
 
 
 def _name_missing(folder: str | None) -> str:
@@ -241,13 +268,13 @@ def _check_report(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
 
 
 def _refuse_judging(arguments: argparse.Namespace) -> None:
-    from rmr1.cli.config import FLAGS
     from rmr1.errors import ConfigError
 
-    for name in (*_JUDGING, *FLAGS["sampling"], *FLAGS["engine"]):
-        value = getattr(arguments, name)
-        if value is not None and value is not False:
-            flag = "--adapter" if name == "lora_adapter" else "--" + name.replace("_", "-")
+    for name, value in vars(arguments).items():
+        is_judging = name in _JUDGING or name.startswith(("sampling.", "engine."))
+        if is_judging and value is not None and value is not False:
+            key = name.rpartition(".")[2]
+            flag = "--adapter" if key == "lora_adapter" else "--" + key.replace("_", "-")
             raise ConfigError(f"{flag} asks for judging, --from for judgments that exist; leave one out")
 
 
@@ -266,132 +293,71 @@ def _store_finished(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
             )
 
 
-def _print_dry_run(arguments: argparse.Namespace, jobs: Sequence[Job]) -> int:
+def _print_dry_run(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> int:
     from argparse import Namespace
     from functools import partial
 
-    from rmr1.bench.results import OWN_PAIRS
-    from rmr1.bench.run import check_placement, check_sides, fingerprint_data, own_keys, read_pairs
-    from rmr1.cli.bench_jobs import refuse_reading, require_data
-    from rmr1.cli.config import build_config
+    from rmr1.bench.jobs import check_order, refuse_reading, require_data
+    from rmr1.bench.run import fingerprint_data, own_keys, read_pairs
     from rmr1.cli.dry_run import print_dry_run
     from rmr1.cli.session import refuse_foreign
     from rmr1.errors import ConfigError
 
     if arguments.json and len(jobs) > 1:
         raise ConfigError("--dry-run --json tells of one benchmark at a time; name one")
-    config = build_config(arguments)
     refuse_reading(config.data, jobs)
     for job in jobs:
-        settings = config.judge_settings(order=job.benchmark.order)
-        check_placement(job.benchmark, settings.order)
+        check_order(job, config)
         data = require_data(job)
-        if job.benchmark.name == OWN_PAIRS:
-            check_sides(job.benchmark, data, settings.order)
         if len(jobs) > 1:
             print(f"{job.benchmark.title}:")
         if job.benchmark.askings and not job.is_asking_said:
             print("asked by pairs here; without --ask the judge decides, see rmr1 bench --help")
-        refuse_foreign(config, read_pairs(job.benchmark, data, config.data.limit, asking=job.asking))
-        pairs = read_pairs(job.benchmark, data, config.data.limit, asking=job.asking)
+        read = partial(read_pairs, job.benchmark, data, config.data.limit, asking=job.asking)
+        refuse_foreign(config, read())
         output = None if job.folder is None else str(job.folder)
         print_dry_run(
             Namespace(**{**vars(arguments), "output": output}),
             config,
-            settings,
-            pairs,
+            config.judge_settings(order=job.benchmark.order),
+            read(),
             data=partial(fingerprint_data, job.benchmark, data),
             keys=own_keys(job.benchmark, data),
         )
     return 0
 
 
-def _judge(arguments: argparse.Namespace, jobs: Sequence[Job]) -> dict[str, Scored]:
-    """Load the model once and judge benchmark by benchmark; every run folder is opened before the first.
+def _judge(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> dict[str, Scored]:
+    """Load the model once and judge benchmark by benchmark; what each came to, by name."""
+    from contextlib import closing, contextmanager
 
-    What each came to, by name.
-    """
-    from contextlib import ExitStack, closing
-    from dataclasses import replace
-
-    from rmr1.bench.results import OWN_PAIRS
-    from rmr1.bench.run import (
-        check_placement,
-        check_sides,
-        count_pairs,
-        judge_benchmark,
-        open_benchmark_run,
-        place_answers,
-        read_pairs,
-        suit_asking,
-        summarize_run,
-    )
-    from rmr1.cli.bench_jobs import refuse_reading, require_data, require_folder
-    from rmr1.cli.config import build_config
+    from rmr1.bench.jobs import check_jobs, judge_jobs, require_data
+    from rmr1.bench.run import read_pairs
     from rmr1.cli.session import open_judge, refuse_foreign, tell_resumed
     from rmr1.console import Progress
 
-    config = build_config(arguments)
-    refuse_reading(config.data, jobs)
+    @contextmanager
+    def watch(job: Job, num_stored: int, total: int) -> Iterator[Watcher]:
+        limit = None if job.benchmark.is_sized else config.data.limit
+        tell_resumed(job.folder, num_stored, limit, quiet=arguments.quiet)
+        label = "judged" if len(jobs) == 1 else job.benchmark.title
+        with Progress(total, done=num_stored, label=label, quiet=arguments.quiet) as progress:
+            yield progress
+
+    totals = check_jobs(jobs, config)
     for job in jobs:
-        require_data(job)
-        require_folder(job)
-        order = config.judge_settings(order=job.benchmark.order).order
-        check_placement(job.benchmark, order)
-        if job.benchmark.name == OWN_PAIRS:
-            check_sides(job.benchmark, require_data(job), order)
-    limit = config.data.limit
-    totals = [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
-    for job in jobs:
-        refuse_foreign(config, read_pairs(job.benchmark, require_data(job), limit, asking=job.asking))
-    scored: dict[str, Scored] = {}
-    with ExitStack() as opened:
-        first = opened.enter_context(
-            closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order)))
+        data, limit = require_data(job), config.data.limit
+        refuse_foreign(config, read_pairs(job.benchmark, data, limit, asking=job.asking))
+    with closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order))) as judge:
+        return judge_jobs(
+            jobs,
+            judge,
+            config,
+            totals,
+            watch,
+            retry_failed=arguments.retry_failed,
+            num_resamples=arguments.resamples,
         )
-        ready = []
-        for job, total in zip(jobs, totals, strict=True):
-            asking = job.asking if job.is_asking_said else suit_asking(job.benchmark, first, config.family)
-            judge = place_answers(first, config.order or job.benchmark.order)
-            if asking is not None:
-                judge = asking.adapt(judge)
-            if asking is not job.asking:
-                total = count_pairs(job.benchmark, require_data(job), limit, asking=asking)
-            writer = opened.enter_context(
-                open_benchmark_run(
-                    job.benchmark,
-                    require_data(job),
-                    judge,
-                    require_folder(job),
-                    asking=asking,
-                    retry_failed=arguments.retry_failed,
-                )
-            )
-            ready.append((replace(job, asking=asking), judge, writer, total))
-        for job, judge, writer, total in ready:
-            data = require_data(job)
-            told = None if job.benchmark.is_sized else limit
-            tell_resumed(job.folder, writer.num_resumed, told, quiet=arguments.quiet)
-            label = "judged" if len(ready) == 1 else job.benchmark.title
-            most = max(total, writer.num_resumed)
-            with Progress(most, done=writer.num_resumed, label=label, quiet=arguments.quiet) as progress:
-                judge_benchmark(
-                    job.benchmark,
-                    data,
-                    judge,
-                    writer,
-                    limit=limit,
-                    asking=job.asking,
-                    on_judgment=progress.update,
-                )
-            scored[job.benchmark.name] = summarize_run(
-                job.benchmark,
-                writer,
-                judge,
-                num_resamples=arguments.resamples,
-                num_pairs=count_pairs(job.benchmark, data) if job.benchmark.name == OWN_PAIRS else None,
-            )
-    return scored
 
 
 def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Collected) -> None:

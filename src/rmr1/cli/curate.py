@@ -16,32 +16,24 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rmr1.cli.options import add_recipe_arguments
 from rmr1.screen import format_bytes, print
 
 HELP = "build training data: filter, decontaminate, mix, balance, split"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="count local sources, say what would be done, and stop"
-    )
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    dry_run = "count local sources, say what would be done, and stop"
+    add_recipe_arguments(parser, output="folder to write", dry_run=dry_run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.config import read_recipe_file
     from rmr1.cli.training import print_json
     from rmr1.console import PairProgress
-    from rmr1.curate.recipe import build_recipe
+    from rmr1.curate.recipe import CurateRecipe
     from rmr1.errors import ConfigError
 
-    recipe = build_recipe(read_recipe_file(arguments.recipe, arguments.set), arguments.recipe, look=True)
+    recipe = CurateRecipe.from_file(arguments.recipe, arguments.set)
     with PairProgress(quiet=arguments.quiet) as progress:
         if arguments.dry_run:
             from rmr1.curate.plan import plan_curation

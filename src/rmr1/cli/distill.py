@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rmr1.cli.options import add_machine_argument
+from rmr1.cli.options import add_machine_argument, add_recipe_arguments
 from rmr1.screen import print
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ HELP = "write training judgments with two teachers"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    output = "folder of the distillation"
     run_ = actions.add_parser("run", help="ask both teachers and write the rows")
-    _add_shared(run_)
+    add_recipe_arguments(run_, output=output, dry_run="requests, tokens and cost; nothing is sent or written")
     run_.add_argument(
         "--budget",
         metavar="AMOUNT",
@@ -45,18 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ask again what failed; what a server refused stays refused",
     )
     run_.add_argument(
-        "--dry-run", action="store_true", help="requests, tokens and cost; nothing is sent or written"
-    )
-    run_.add_argument(
         "--expect-tokens",
         type=int,
         metavar="N",
         help="length of a text that --dry-run reckons with (default 800, or as stored)",
     )
     add_machine_argument(run_)
-    run_.add_argument("--quiet", action="store_true", help="no progress")
     export = actions.add_parser("export", help="write what is still to ask in the OpenAI batch format")
-    _add_shared(export)
+    add_recipe_arguments(export, output=output)
     export.add_argument(
         "requests", metavar="FILE", help="JSONL file to write; numbered ones if it grows too large"
     )
@@ -65,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     export.add_argument("--force", action="store_true", help="replace FILE if it exists")
     import_ = actions.add_parser("import", help="read the output and error files of a batch")
-    _add_shared(import_)
+    add_recipe_arguments(import_, output=output)
     import_.add_argument("results", nargs="+", metavar="FILE", help="JSONL files, of either pass")
     import_.add_argument(
         "--give-up",
@@ -74,25 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_shared(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the distillation")
-    parser.add_argument(
-        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
-    )
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-
-
 def run(arguments: argparse.Namespace) -> int:
     return {"run": _run, "export": _export, "import": _import}[arguments.action](arguments)
 
 
 def _read_recipe(arguments: argparse.Namespace) -> DistillRecipe:
-    from rmr1.cli.config import read_recipe_file
-    from rmr1.distill.recipe import build_distill_recipe
+    from rmr1.distill.recipe import DistillRecipe
 
-    values = read_recipe_file(arguments.recipe, arguments.set)
-    return build_distill_recipe(values, arguments.recipe, look=True)
+    return DistillRecipe.from_file(arguments.recipe, arguments.set)
 
 
 def _require_output(arguments: argparse.Namespace) -> Path:

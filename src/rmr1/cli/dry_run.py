@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli.config import JudgeConfig
 from rmr1.cli.usage import format_rough
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import parse_machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN, MEMORY_SHARE, format_gb
 from rmr1.forecast.prices import compute_cost
+from rmr1.judge.config import JudgeConfig
 from rmr1.judge.estimate import (
     BYTES_PER_TOKEN,
     RECORD_BYTES,

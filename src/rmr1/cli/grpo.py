@@ -23,7 +23,7 @@ from rmr1.cli.training import (
     print_json,
     print_plan,
     print_use,
-    read_recipe_values,
+    read_recipe,
 )
 from rmr1.plugins import require
 from rmr1.screen import print
@@ -36,11 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    values = read_recipe_values(arguments)
     with require("training", "train"):
-        from rmr1.train.grpo.recipe import build_grpo_recipe
+        from rmr1.train.grpo.recipe import GrpoRecipe
 
-        recipe = build_grpo_recipe(values, arguments.recipe, look=True)
+        recipe = read_recipe(GrpoRecipe, arguments)
         from rmr1.train.grpo.run import run_grpo
     if arguments.dry_run:
         return _print_forecast(recipe, arguments.machine, as_json=arguments.json)

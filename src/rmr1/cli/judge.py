@@ -16,14 +16,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rmr1.cli import options
 from rmr1.screen import print
 
 if TYPE_CHECKING:
-    from rmr1.cli.config import JudgeConfig
-    from rmr1.cli.session import PairSource
+    from rmr1.judge.config import JudgeConfig
+    from rmr1.judge.source import PairSource
     from rmr1.records import PreferencePair
 
 HELP = "judge pairs and say why"
@@ -55,10 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import refuse_foreign, scan_pairs, spool_standard_input
+    from rmr1.cli.session import refuse_foreign, spool_standard_input, tell
     from rmr1.cli.sources import list_sources
-    from rmr1.cli.stored import find_summary, read_command
     from rmr1.errors import ConfigError, DataError
+    from rmr1.judge.asked import find_summary, read_command
+    from rmr1.judge.source import scan_pairs
 
     one_pair = (arguments.question, arguments.a, arguments.b)
     if arguments.pairs and any(text is not None for text in one_pair):
@@ -85,9 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError("- is standard input and stands alone; give the files without it")
     spooled = spool_standard_input() if is_piped else None
     try:
-        source = scan_pairs(
-            [str(spooled)] if spooled else list_sources(arguments.pairs), config.data, is_piped=is_piped
-        )
+        sources = [str(spooled)] if spooled else list_sources(arguments.pairs)
+        source = scan_pairs(sources, config.data, tell=tell, is_piped=is_piped)
         refuse_foreign(config, source.pairs())
         if arguments.dry_run:
             return print_dry_run(
@@ -100,8 +101,10 @@ def run(arguments: argparse.Namespace) -> int:
             )
         if arguments.output is None:
             return _print_judgments(arguments, config, source.pairs())
-        if stored is not None and (summary := find_summary(arguments, config, stored, source)) is not None:
-            return _print_stored(arguments, summary, config.data.limit)
+        if stored is not None:
+            folder, again = Path(arguments.output), arguments.retry_failed
+            if (summary := find_summary(folder, config, stored, source, retry_failed=again)) is not None:
+                return _print_stored(arguments, summary, config.data.limit)
         return _run_to_folder(arguments, config, source, stored)
     except DataError as error:
         if spooled is None or str(error.path) != str(spooled):
@@ -164,8 +167,8 @@ def _run_to_folder(
     from contextlib import closing
 
     from rmr1.cli.session import open_judge, tell_resumed
-    from rmr1.cli.stored import describe_command
     from rmr1.console import Progress
+    from rmr1.judge.asked import describe_command
     from rmr1.judge.identity import describe_run
     from rmr1.judge.summary import is_unanswered, summarize_run
     from rmr1.store.runs import open_run

@@ -1,11 +1,18 @@
-"""Flags that several verbs share. Every flag mirrors a key of the config file (`cli/config.py`)."""
+"""Flags that several verbs share. One that mirrors a setting is stored under the setting's name (`sampling.top_p`)."""
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from typing import Any
+
+Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
+
+_SWITCH: dict[str, Any] = {"action": "store_true", "default": None}
+"""A flag without a value that says nothing if it is left out."""
 
 
-def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say which judge is asked, and how it is asked and runs."""
     group = parser.add_argument_group("judge")
     group.add_argument(
@@ -39,68 +46,40 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, required: bool = Tru
         help="a control token of the model, broken in user text beside those known by their shape (<|...|>, [INST], "
         "</think>, ...); repeatable, for servers with a tokenizer of their own",
     )
-    engine = parser.add_argument_group(
-        "engine",
+    about = (
         "options of local models (vllm: has no --device and no --batch-size, a scalar model no --adapter; servers and "
-        "recordings take none); every other option is a key of the [engine] section: --set engine.KEY=VALUE",
+        "recordings take none); every other option is a key of the [engine] section: --set engine.KEY=VALUE"
     )
-    engine.add_argument("--device", help="auto (default), cpu, cuda, cuda:1, mps, ...")
-    engine.add_argument(
-        "--dtype", help="auto (default: as stored, on a CPU float32), float32, bfloat16, float16"
-    )
-    engine.add_argument(
-        "--adapter",
-        dest="lora_adapter",
-        metavar="DIR",
-        help="folder of a LoRA adapter that is applied to the model",
-    )
-    engine.add_argument("--batch-size", type=int, metavar="N", help="texts decoded together")
-    engine.add_argument(
-        "--max-model-len", type=int, metavar="N", help="context limit in tokens (default: the model's)"
-    )
-    engine.add_argument(
-        "--on-overlong",
-        choices=("skip", "fail"),
-        help="a prompt over the limit is skipped and counted (default), or ends the run; it is never cut",
-    )
-    engine.add_argument(
-        "--chat-template-kwargs",
-        metavar="JSON",
-        help="arguments of the chat template, e.g. '{\"enable_thinking\": false}'",
-    )
+    add = partial(_add_setting, parser.add_argument_group("engine", about), "engine")
+    add("--device", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:1, mps, ...")
+    dtypes = "auto (default: as stored, on a CPU float32), float32, bfloat16, float16"
+    add("--dtype", metavar="DTYPE", help=dtypes)
+    adapter = "folder of a LoRA adapter that is applied to the model"
+    add("--adapter", key="lora_adapter", metavar="DIR", help=adapter)
+    add("--batch-size", type=int, metavar="N", help="texts decoded together")
+    add("--max-model-len", type=int, metavar="N", help="context limit in tokens (default: the model's)")
+    overlong = "a prompt over the limit is skipped and counted (default), or ends the run; it is never cut"
+    add("--on-overlong", choices=("skip", "fail"), help=overlong)
+    template = "arguments of the chat template, e.g. '{\"enable_thinking\": false}'"
+    add("--chat-template-kwargs", metavar="JSON", help=template)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """How texts are sampled."""
-    group = parser.add_argument_group("sampling")
-    group.add_argument("--temperature", type=float, metavar="T", help="0 (default) is greedy")
-    group.add_argument("--top-p", type=float, metavar="P", help="nucleus share in (0, 1] (default 1)")
-    group.add_argument("--top-k", type=int, metavar="K", help="0 (default) is off")
-    group.add_argument(
-        "--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192; 1024 for tiny)"
-    )
-    group.add_argument(
-        "-n", "--num-samples", type=int, metavar="N", help="texts per prompt, majority wins (default 1)"
-    )
-    group.add_argument(
-        "--stop", action="append", metavar="TEXT", help="a text ends at TEXT, wherever it occurs; repeatable"
-    )
-    group.add_argument(
-        "--stop-at-verdict",
-        action="store_true",
-        default=None,
-        help="a text ends at its final verdict, not where the model ends its turn",
-    )
-    group.add_argument(
-        "--thinking",
-        action="append",
-        nargs=2,
-        metavar=("OPEN", "CLOSE"),
-        help="marks around the model's thinking, beside the known ones; repeatable",
-    )
-    group.add_argument(
-        "--logprobs", action="store_true", default=None, help="store verdict log-probabilities"
-    )
+    add = partial(_add_setting, parser.add_argument_group("sampling"), "sampling")
+    add("--temperature", type=float, metavar="T", help="0 (default) is greedy")
+    add("--top-p", type=float, metavar="P", help="nucleus share in (0, 1] (default 1)")
+    add("--top-k", type=int, metavar="K", help="0 (default) is off")
+    add("--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192; 1024 for tiny)")
+    samples = "texts per prompt, majority wins (default 1)"
+    add("-n", "--num-samples", type=int, metavar="N", help=samples)
+    stop = "a text ends at TEXT, wherever it occurs; repeatable"
+    add("--stop", action="append", metavar="TEXT", help=stop)
+    at_verdict = "a text ends at its final verdict, not where the model ends its turn"
+    add("--stop-at-verdict", **_SWITCH, help=at_verdict)
+    thinking = "marks around the model's thinking, beside the known ones; repeatable"
+    add("--thinking", action="append", nargs=2, metavar=("OPEN", "CLOSE"), help=thinking)
+    add("--logprobs", **_SWITCH, help="store verdict log-probabilities")
 
 
 def add_data_arguments(
@@ -108,33 +87,24 @@ def add_data_arguments(
 ) -> None:
     """How a file of pairs is read; `limit` says what --limit counts."""
     group = parser.add_argument_group("data", about)
-    group.add_argument(
-        "--format", metavar="NAME", help="name of the file's form (default: recognised by its columns)"
-    )
-    group.add_argument(
-        "--map",
-        action="append",
-        metavar="OURS=THEIRS",
-        help="column names of an unknown form, e.g. chosen=better",
-    )
-    add_label_argument(group)
-    group.add_argument("--limit", type=int, metavar="N", help=limit)
-    group.add_argument(
-        "--skip-invalid",
-        action="store_true",
-        default=None,
-        help="count and pass over rows that cannot be read",
-    )
+    add_form_arguments(group, section="data")
+    _add_setting(group, "data", "--limit", type=int, metavar="N", help=limit)
+    skip = "count and pass over rows that cannot be read"
+    _add_setting(group, "data", "--skip-invalid", **_SWITCH, help=skip)
 
 
-def add_label_argument(parser: argparse.ArgumentParser | argparse._ArgumentGroup, *, about: str = "") -> None:
-    """`--label`, for every verb that reads pairs."""
-    parser.add_argument(
-        "--label",
-        action="append",
-        metavar="VALUE=LABEL",
-        help=f"{about}what a value of the label's column means: A, B or tie; as 1=A,2=B,0=tie; repeatable",
+def add_form_arguments(parser: Arguments, *, section: str = "", about: str = "") -> None:
+    """The form of a file of pairs, for every verb that reads some."""
+    add = partial(_add_setting, parser, section)
+    add(
+        "--format",
+        metavar="NAME",
+        help=f"{about}name of the file's form (default: recognised by its columns)",
     )
+    columns = f"{about}column names of an unknown form, e.g. chosen=better"
+    add("--map", action="append", metavar="OURS=THEIRS", help=columns)
+    label = f"{about}what a value of the label's column means: A, B or tie; as 1=A,2=B,0=tie; repeatable"
+    add("--label", action="append", metavar="VALUE=LABEL", help=label)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,6 +141,29 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags that name settings; flags go before --set, --set before --config, --config before defaults."""
     group = parser.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="a TOML file with these settings; flags win over it")
-    group.add_argument(
-        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
-    )
+    add_set_argument(group)
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser, *, output: str, dry_run: str | None = None) -> None:
+    """A recipe, where its result goes, and how to say it; `output` and `dry_run` say what -o and --dry-run mean."""
+    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
+    parser.add_argument("-o", "--output", metavar="DIR", help=output)
+    add_set_argument(parser)
+    if dry_run is not None:
+        parser.add_argument("--dry-run", action="store_true", help=dry_run)
+    parser.add_argument("--json", action="store_true", help="JSON on standard output")
+    if dry_run is not None:
+        parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def add_set_argument(parser: Arguments, *, told: str = "one setting by its name in the file") -> None:
+    """`--set`, for every verb that reads a settings file."""
+    parser.add_argument("--set", action="append", metavar="A.B=C", help=f"{told}; repeatable")
+
+
+def _add_setting(
+    parser: Arguments, section: str, *flags: str, key: str | None = None, **options: Any
+) -> None:
+    """Add a flag that says a setting; the key is the flag's name by default."""
+    key = key or flags[-1].lstrip("-").replace("-", "_")
+    parser.add_argument(*flags, dest=f"{section}.{key}" if section else key, **options)

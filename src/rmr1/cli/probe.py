@@ -11,8 +11,10 @@ data that people judged, and is only reported.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
-from rmr1.cli.options import add_label_argument
+from rmr1.cli.options import add_form_arguments
 
 HELP = "find leaks and bias in preference data"
 
@@ -47,16 +49,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="files, folders, datasets or patterns such as 'data/*.jsonl', looked at together; rows that cannot be read "
         "are counted",
     )
-    parser.add_argument(
-        "--format", metavar="NAME", help="name of the file's form (default: recognised by its columns)"
-    )
-    parser.add_argument(
-        "--map",
-        action="append",
-        metavar="OURS=THEIRS",
-        help="column names of an unknown form, e.g. chosen=better",
-    )
-    add_label_argument(parser)
+    add_form_arguments(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="seed of folds and permutations (default 0)"
@@ -66,21 +59,20 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.config import split_assignment
+    from rmr1.cli.config import read_form
     from rmr1.errors import ConfigError
 
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit {arguments.limit}: expected 1 or more")
     if arguments.seed < 0:
         raise ConfigError(f"--seed {arguments.seed}: expected 0 or more")
-    columns = dict(split_assignment(one, "--map", "OURS=THEIRS") for one in arguments.map or ())
-    return _leak(arguments, columns) if arguments.action == "leak" else _bias(arguments, columns)
+    form = read_form(arguments)
+    return _leak(arguments, form) if arguments.action == "leak" else _bias(arguments, form)
 
 
-def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
+def _leak(arguments: argparse.Namespace, form: Mapping[str, Any]) -> int:
     from functools import partial
 
-    from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import leak_lines, print_json, print_leak
     from rmr1.cli.sources import list_sources
     from rmr1.console import PairProgress
@@ -90,9 +82,7 @@ def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
     with PairProgress(quiet=arguments.quiet) as progress:
         report = probe_leak(
             list_sources(arguments.data),
-            columns=columns,
-            format=arguments.format,
-            labels=parse_labels(arguments.label),
+            **form,
             limit=arguments.limit,
             ignored=arguments.ignore or (),
             strict=arguments.strict,
@@ -107,10 +97,9 @@ def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
     return 1 if report.is_leak else 0
 
 
-def _bias(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
+def _bias(arguments: argparse.Namespace, form: Mapping[str, Any]) -> int:
     from functools import partial
 
-    from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import print_bias, print_json
     from rmr1.cli.sources import list_sources
     from rmr1.console import PairProgress
@@ -119,9 +108,7 @@ def _bias(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
     with PairProgress(quiet=arguments.quiet) as progress:
         report = probe_bias(
             list_sources(arguments.data),
-            columns=columns,
-            format=arguments.format,
-            labels=parse_labels(arguments.label),
+            **form,
             limit=arguments.limit,
             seed=arguments.seed,
             step=partial(progress.report, "reading"),

@@ -18,7 +18,7 @@ from rmr1.cli.training import (
     add_training_arguments,
     print_json,
     print_plan,
-    read_recipe_values,
+    read_recipe,
 )
 from rmr1.plugins import require
 from rmr1.screen import print
@@ -31,11 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    values = read_recipe_values(arguments)
     with require("training", "train"):
-        from rmr1.train.scalar.recipe import build_scalar_recipe
+        from rmr1.train.scalar.recipe import ScalarRecipe
 
-        recipe = build_scalar_recipe(values, arguments.recipe, look=True)
+        recipe = read_recipe(ScalarRecipe, arguments)
         from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.run import run_scalar
     if arguments.dry_run:

@@ -21,7 +21,7 @@ from rmr1.cli.training import (
     print_json,
     print_plan,
     print_use,
-    read_recipe_values,
+    read_recipe,
 )
 from rmr1.plugins import require
 from rmr1.screen import print
@@ -34,11 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    values = read_recipe_values(arguments)
     with require("training", "train"):
-        from rmr1.train.recipe import build_recipe
+        from rmr1.train.recipe import Recipe
 
-        recipe = build_recipe(values, arguments.recipe, look=True)
+        recipe = read_recipe(Recipe, arguments)
         from rmr1.train.plan import build_plan
         from rmr1.train.sft import run_sft
     if arguments.dry_run:

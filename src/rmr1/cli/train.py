@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rmr1.cli.options import add_label_argument, add_machine_argument
+from rmr1.cli.options import add_form_arguments, add_machine_argument, add_set_argument
 from rmr1.screen import format_bytes, format_count, format_usd, print
 
 if TYPE_CHECKING:
@@ -47,20 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teacher", metavar="MODEL", help="with pairs: a model that writes judgments to learn from"
     )
-    parser.add_argument(
-        "--format", metavar="NAME", help="with pairs: the file's form, where its columns do not tell"
-    )
-    parser.add_argument(
-        "--map",
-        action="append",
-        metavar="OURS=THEIRS",
-        help="with pairs: a column's name in the file; repeatable",
-    )
-    add_label_argument(parser, about="with pairs: ")
+    add_form_arguments(parser, about="with pairs: ")
     parser.add_argument("--seed", type=int, metavar="N", help="of every stage that names none (default 0)")
-    parser.add_argument(
-        "--set", action="append", metavar="A.B=C", help="one setting, as grpo.optim.lr=1e-6; repeatable"
-    )
+    add_set_argument(parser, told="one setting, as grpo.optim.lr=1e-6")
     parser.add_argument(
         "--dry-run", action="store_true", help="what would be done and taken; no model is loaded"
     )
@@ -71,41 +60,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from rmr1.cli.config import assign_setting, check_config
     from rmr1.errors import ConfigError
     from rmr1.plugins import require
-    from rmr1.settings import Mistakes
+    from rmr1.settings import assign_settings
 
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     with require("training", "train"):
         from rmr1.pipeline.recipe import build_pipeline
 
-        values = _read_values(arguments)
-        for assignment in arguments.set or ():
-            assign_setting(values, assignment)
-        mistakes = Mistakes(arguments.source)
-        with mistakes.catch():
-            pipeline = build_pipeline(
-                values, arguments.source, look=True, look_at_benchmarks=not arguments.dry_run
-            )
-        with mistakes.catch():
-            if isinstance(bench := values.get("bench"), dict) and isinstance(
-                judge := bench.get("judge"), dict
-            ):
-                # The options are those of the models that are measured, and were checked with them.
-                own = {key: one for key, one in judge.items() if key != "engine" or not isinstance(one, dict)}
-                check_config(own, arguments.source, section=("bench", "judge"))
-        mistakes.tell()
+        values = assign_settings(_read_values(arguments), arguments.set)
+        pipeline = build_pipeline(
+            values, arguments.source, look=True, look_at_benchmarks=not arguments.dry_run
+        )
         if arguments.dry_run:
             return _print_forecast(arguments, pipeline)
+    from rmr1.cli.session import tell
     from rmr1.models import LIMITS, is_bundled
     from rmr1.pipeline.stages import Interrupted, run_stages
 
     if any(is_bundled(word) for stage in pipeline.stages for word in stage.command):
-        _say(LIMITS)
+        tell(LIMITS)
     try:
-        code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
+        code = run_stages(pipeline.stages, Path(arguments.output), say=tell)
     except Interrupted:
         return 130
     trained = next((name for name in ("grpo", "sft") if name in pipeline.recipes), None)
@@ -128,45 +105,24 @@ def _print_end(folder: Path, trained: str, base: str) -> None:
 
 
 def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    from pathlib import Path
-
-    from rmr1.cli.config import parse_labels, read_toml, split_assignment
+    from rmr1.cli.config import read_form
     from rmr1.errors import ConfigError
     from rmr1.pipeline.own import plan_own
     from rmr1.pipeline.recipe import read_parts
+    from rmr1.settings import read_toml
 
-    own = {
-        "--base": arguments.base,
-        "--teacher": arguments.teacher,
-        "--format": arguments.format,
-        "--map": arguments.map,
-        "--label": arguments.label,
-    }
     if arguments.source.endswith(".toml"):
-        given = next((flag for flag, value in own.items() if value is not None), None)
-        if given is not None:
-            raise ConfigError(f"{given} is for a file of pairs; a recipe says it itself, or by --set")
-        values = read_parts(read_toml(Path(arguments.source)), arguments.source)
+        for name in ("base", "teacher", "format", "map", "label"):
+            if getattr(arguments, name) is not None:
+                raise ConfigError(f"--{name} is for a file of pairs; a recipe says it itself, or by --set")
+        values = read_parts(read_toml(arguments.source), arguments.source)
         return values if arguments.seed is None else {**values, "seed": arguments.seed}
     if arguments.base is None:
         raise ConfigError(
             f"{arguments.source}: pairs need --base MODEL, the model to train; a recipe ends with .toml"
         )
-    return plan_own(
-        arguments.source,
-        arguments.base,
-        teacher=arguments.teacher,
-        columns=dict(split_assignment(one, "--map", "OURS=THEIRS") for one in arguments.map or ()),
-        format=arguments.format,
-        labels=parse_labels(arguments.label),
-        seed=arguments.seed or 0,
-    )
-
-
-def _say(line: str) -> None:
-    import sys
-
-    print(f"rmr1: {line}", file=sys.stderr, flush=True)
+    form, seed = read_form(arguments), arguments.seed or 0
+    return plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
 
 
 def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:

@@ -6,45 +6,36 @@ import argparse
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rmr1.cli.options import add_machine_argument
+from rmr1.cli.options import add_machine_argument, add_recipe_arguments
 from rmr1.screen import print
 
 if TYPE_CHECKING:
     from rmr1.forecast.training import Estimate
+    from rmr1.settings import S
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """A recipe, where to train into, and how to say it."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder of the trained model")
-    parser.add_argument(
-        "--set", action="append", metavar="A.B=C", help="one setting by its name in the file; repeatable"
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="read tokenizer and data, say what would be done, estimate memory and time, and stop",
-    )
+    dry_run = "read tokenizer and data, say what would be done, estimate memory and time, and stop"
+    add_recipe_arguments(parser, output="folder of the trained model", dry_run=dry_run)
     add_machine_argument(parser)
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def read_recipe_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The recipe file's values with those of --set over them.
+def read_recipe(kind: type[S], arguments: argparse.Namespace) -> S:
+    """The recipe that a command line names.
 
     Raises:
-        ConfigError: the file cannot be read, or there is no folder to train into.
+        ConfigError: the file cannot be read, there is no folder to train into, or settings are wrong.
     """
-    from rmr1.cli.config import read_recipe_file
     from rmr1.errors import ConfigError
+    from rmr1.settings import read_values
 
-    values = read_recipe_file(arguments.recipe, arguments.set)
+    values = read_values(arguments.recipe, arguments.set)
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     if arguments.machine is not None and isinstance(values.get("report"), dict):
         del values["report"]  # trackers that are installed here say nothing of another machine
-    return values
+    return kind.from_values(values, arguments.recipe, look=True)
 
 
 def is_main_process() -> bool:

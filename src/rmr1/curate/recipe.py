@@ -186,6 +186,40 @@ class CurateRecipe(Section):
             if self.tokenizer is None and source.filters.counts_tokens:
                 yield f"sources.{name}: limits in tokens need 'tokenizer', a model's name or folder"
 
+    @classmethod
+    def complete(cls, values: Any, mistakes: Mistakes, section: Place) -> Any:
+        """The common filters under those of each source; what is wrong with them is told once."""
+        if "filters" not in values:
+            return values
+        values = dict(values)
+        before, common = len(mistakes), values.pop("filters")
+        mistakes.read(FilterRecipe, common, (*section, "filters"))
+        if len(mistakes) == before and isinstance(sources := values.get("sources"), Mapping):
+            values["sources"] = {name: _with_filters(one, common) for name, one in sources.items()}
+        return values
+
+    def look_around(self, mistakes: Mistakes, section: Place) -> None:
+        """Note data of sources and benchmarks that are not there."""
+        before = len(mistakes)
+        with mistakes.catch((*section, "root")):
+            _expand(self.root, "root")
+        if len(mistakes) > before:
+            return
+        with mistakes.catch():
+            for key, paths in self.list_data():
+                name = ".".join(place := (*section, *key))
+                with mistakes.catch():
+                    for path in (paths,) if isinstance(paths, str) else paths:
+                        with mistakes.catch(place):
+                            check_paths(locate(self, path, name), name)
+
+    def list_data(self) -> Iterator[tuple[Place, Paths]]:
+        """What is read, and the key that names it: sources and benchmarks."""
+        for name, source in self.sources.items():
+            yield ("sources", name, "data"), source.data
+        for name, paths in {} if self.decontaminate is None else self.decontaminate.benchmarks.items():
+            yield ("decontaminate", "benchmarks", name), paths
+
     @property
     def shares(self) -> dict[str, float]:
         """Split to its share of all prompts; they add up to 1."""
@@ -193,58 +227,9 @@ class CurateRecipe(Section):
         return {name: rest if share == "rest" else float(share) for name, share in self.splits.items()}
 
 
-def build_recipe(
-    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
-) -> CurateRecipe:
-    """The recipe that a file's values make; the arguments are those of `check_settings`.
-
-    Raises:
-        SettingsError: a key or format is unknown, a value does not fit, or what is named is not there.
-    """
-    mistakes = Mistakes(origin)
-    values = dict(values)
-    common = values.pop("filters", {})
-    mistakes.read(FilterRecipe, common, (*section, "filters"))
-    common = {} if mistakes else common  # told once, not once for each source
-    sources = values.get("sources")
-    if isinstance(sources, Mapping):
-        values["sources"] = {name: _with_filters(one, common) for name, one in sources.items()}
-    recipe = mistakes.read(CurateRecipe, values, section, look=look)
-    if look:
-        _look_for_data(recipe, mistakes, section)
-    mistakes.tell()
-    return recipe
-
-
-def _look_for_data(recipe: CurateRecipe, mistakes: Mistakes, section: Place) -> None:
-    """Note data of sources and benchmarks that are not there, as far as the recipe can be read."""
-
-    def look(paths: Paths, *key: str) -> None:
-        for path in (paths,) if isinstance(paths, str) else paths:
-            with mistakes.catch((*section, *key)):
-                place = ".".join((*section, *key))
-                check_paths(locate(recipe, path, place), place)
-
-    before = len(mistakes)
-    with mistakes.catch((*section, "root")):
-        _expand(recipe.root, "root")
-    if len(mistakes) > before:
-        return
-    with mistakes.catch():
-        for name, source in recipe.sources.items():
-            with mistakes.catch():
-                look(source.data, "sources", name, "data")
-    with mistakes.catch():
-        if recipe.decontaminate is not None:
-            for name, paths in recipe.decontaminate.benchmarks.items():
-                look(paths, "decontaminate", "benchmarks", name)
-
-
 def _with_filters(source: Any, common: Mapping[str, Any]) -> Any:
-    if not isinstance(source, Mapping):
-        return source
-    own = source.get("filters", {})
-    return {**source, "filters": {**common, **own} if isinstance(own, Mapping) else own}
+    own = source.get("filters", {}) if isinstance(source, Mapping) else None
+    return {**source, "filters": {**common, **own}} if isinstance(own, Mapping) else source
 
 
 def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:

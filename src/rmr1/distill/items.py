@@ -156,11 +156,4 @@ def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePai
         if len(counts.errors) < MOST_ERRORS:
             counts.errors.append(error)
 
-    yield from read_several(
-        data.sources,
-        columns=data.map or None,
-        format=data.format,
-        labels=data.label,
-        errors=note,
-        limit=data.limit,
-    )
+    yield from read_several(data.sources, errors=note, limit=data.limit, **data.reading())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -10,9 +10,8 @@ from pydantic import AfterValidator, Field
 from rmr1.distill.budget import parse_budget
 from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
-from rmr1.named import ControlTokens, DataNames, FamilyName, FormName, find_missing_file, find_missing_teacher
-from rmr1.records import Label
-from rmr1.settings import Complaint, Names, Place, Section, check_settings, rule
+from rmr1.named import ControlTokens, FamilyName, PairForm, RowSource, find_missing_file, find_missing_teacher
+from rmr1.settings import Complaint, Names, Section, rule
 
 
 def _check_budget(text: str) -> str:
@@ -30,17 +29,9 @@ class DistillWorldRecipe(Section):
     distribution: Literal["biased", "balanced"] = "biased"
 
 
-class DistillDataRecipe(Section):
+class DistillDataRecipe(PairForm, RowSource):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are dropped and counted."""
 
-    train: DataNames = None
-    """Files, folders or datasets."""
-    format: FormName | None = None
-    """Name of the files' form, where the columns do not tell."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """Our column name to the files', for files of no known form."""
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
     limit: int | None = Field(default=None, ge=1)
     """Only the first pairs. May be raised later: what is answered stays."""
     skip_invalid: bool = False
@@ -48,17 +39,6 @@ class DistillDataRecipe(Section):
     order: Literal["seeded", "given"] = "seeded"
     """Which answer stands first: drawn per pair from the seed, or as read."""
     world: DistillWorldRecipe | None = None
-
-    @rule
-    def _check_source(self) -> Iterator[str]:
-        if (self.train is None) == (self.world is None):
-            yield "name either train, a file of pairs, or [data.world]"
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        if self.train is None:
-            return ()
-        return (self.train,) if isinstance(self.train, str) else self.train
 
 
 class PassRecipe(Section):
@@ -170,14 +150,3 @@ class DistillRecipe(Section):
     @property
     def passes(self) -> tuple[PassRecipe, ...]:
         return (self.pass1,) if self.pass2 is None else (self.pass1, self.pass2)
-
-
-def build_distill_recipe(
-    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
-) -> DistillRecipe:
-    """The recipe that a file's values make; the arguments are those of `check_settings`.
-
-    Raises:
-        SettingsError: a key is unknown, a value does not fit, or what is named is not there.
-    """
-    return check_settings(DistillRecipe, values, origin, section=section, look=look)

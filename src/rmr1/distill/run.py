@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from rmr1.distill.ask import PassSettings, Question, ask_teacher
 from rmr1.distill.budget import Budget, Meter, parse_budget
@@ -29,21 +29,16 @@ from rmr1.engines import Engine
 from rmr1.errors import StoppedError
 from rmr1.forecast.prices import compute_cost
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm
+from rmr1.judge.base import Watcher
 from rmr1.judge.identity import begin_run
 from rmr1.judge.placement import orders_for
 from rmr1.prompts import load_family, render_prompt
-from rmr1.records import Judgment, Vote
+from rmr1.records import Vote
 from rmr1.store.replace import write_json
 from rmr1.store.runs import SUMMARY_FILE, RunWriter
 
 MOST_FAILURES = 5
 """Different reasons of failures that a summary names."""
-
-
-class Watcher(Protocol):
-    """Sees judgments as they come."""
-
-    def update(self, judgment: Judgment) -> None: ...
 
 
 Watch = Callable[[int, int, int], AbstractContextManager[Watcher]]

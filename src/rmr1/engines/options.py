@@ -2,7 +2,8 @@
 
     list_faults("transformers", {"devise": "cpu"})      [("devise", "unknown key 'engine.devise' for ...")]
 
-An option's type stands at the constructor's parameter, which is the only place that names it.
+An option's type stands at the constructor's parameter, which is the only place that names it; what is wrong with options
+is explained as for any other section of settings.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import ast
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from annotated_types import Ge, Gt, Le
+from pydantic import AfterValidator, create_model
 
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
-from rmr1.nearest import find_nearest
+from rmr1.settings import Mistakes, Section
 
+P = ParamSpec("P")
+R = TypeVar("R")
 EngineKind = Literal["transformers", "vllm", "openai", "scalar"]
 
 _PLACES: Mapping[EngineKind, tuple[str, str]] = {
@@ -30,21 +34,7 @@ _PLACES: Mapping[EngineKind, tuple[str, str]] = {
 }
 """File and class."""
 
-DTYPE_NAMES = ("auto", "float32", "bfloat16", "float16")
-
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
-
-
-def _check_positive(value: int) -> int:
-    if value < 1:
-        raise ValueError(f"is {value}; expected a positive number")
-    return value
-
-
-def _check_dtype(value: str) -> str:
-    if value not in DTYPE_NAMES:
-        raise ValueError(f"{value!r} is not known; expected {', '.join(map(repr, DTYPE_NAMES))}")
-    return value
 
 
 def _check_device(value: str) -> str:
@@ -53,21 +43,19 @@ def _check_device(value: str) -> str:
     return value
 
 
-Positive = Annotated[int, AfterValidator(_check_positive)]
-Dtype = Annotated[str, AfterValidator(_check_dtype)]
+Positive = Annotated[int, Ge(1)]
+Size = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Le(1)]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """The number format of a model's weights."""
+DTYPE_NAMES = get_args(Dtype)
 Device = Annotated[str, AfterValidator(_check_device)]
 """A device by name; whether this machine has it is another matter."""
 
 
-class Option(NamedTuple):
-    annotation: Any
-    default: Any
-
-
 @functools.cache
-def read_options(kind: EngineKind) -> Mapping[str, Option]:
-    """The options of an engine's constructor by name: its parameters that have to be named."""
+def read_options(kind: EngineKind) -> type[Section]:
+    """The options of an engine's constructor, its parameters that have to be named, as a section of settings."""
     file, name = _PLACES[kind]
     tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
     (engine,) = (one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == name)
@@ -75,33 +63,29 @@ def read_options(kind: EngineKind) -> Mapping[str, Option]:
         one for one in engine.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"
     )
     parameters = constructor.args
-    return {
-        one.arg: Option(
+    fields: dict[str, Any] = {
+        one.arg: (
             eval(ast.unparse(one.annotation), dict(globals())) if one.annotation else Any,
             None if default is None else ast.literal_eval(default),
         )
         for one, default in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True)
     }
+    section = create_model(name, __base__=Section, **fields)
+    section.whose = f" for {name}"
+    return section
 
 
 def list_faults(kind: EngineKind, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Name of each option that is unknown to the engine or does not fit, and what is wrong."""
-    known = read_options(kind)
     for name, value in options.items():
+        mistakes = Mistakes("")
         if name == "lora_adapter" and kind == "scalar":
-            yield (
-                name,
-                f"{name_option('lora_adapter')} is for models that write; a scalar model is a folder of whole weights",
+            mistakes.add(
+                f"{name_option('lora_adapter')} is for models that write; a scalar model is a folder of whole weights"
             )
-        elif name not in known:
-            near = find_nearest(name, known)
-            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
-            yield name, f"unknown key 'engine.{name}' for {_PLACES[kind][1]}; {hint}"
         else:
-            try:
-                TypeAdapter(known[name].annotation).validate_python(value)
-            except ValidationError as error:
-                yield name, f"engine.{name}{_describe(error, value)}"
+            mistakes.read(read_options(kind), {name: value}, ("engine",))
+        yield from ((name, text) for text in mistakes.texts())
 
 
 def check_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,14 +96,18 @@ def check_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any
     """
     for _, fault in list_faults(kind, options):
         raise ConfigError(fault)
-    known = read_options(kind)
-    return {
-        name: TypeAdapter(known[name].annotation).validate_python(value) for name, value in options.items()
-    }
+    checked = read_options(kind)(**options)
+    return {name: getattr(checked, name) for name in options}
 
 
-def _describe(error: ValidationError, value: Any) -> str:
-    first = error.errors()[0]
-    if first["type"] == "value_error":
-        return f" {first['msg'].removeprefix('Value error, ')}"
-    return f": {first['msg'].lower()}, got {value!r}"
+def checking(kind: EngineKind) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Makes an engine's constructor refuse what `check_options` does."""
+
+    def wrap(constructor: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(constructor)
+        def run(*args: P.args, **options: P.kwargs) -> R:
+            return constructor(*args, **check_options(kind, options))
+
+        return run
+
+    return wrap

@@ -85,3 +85,9 @@ def unfinished_pairs(
             yield keys[0], pair
         elif on_finished is not None:
             on_finished(held, pair)
+
+
+class Watcher(Protocol):
+    """Sees judgments as they come."""
+
+    def update(self, judgment: Judgment) -> None: ...

@@ -226,7 +226,7 @@ def _look(
 
 def _fill_in(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
     """All options of an engine, those that are not said by its defaults; refused as the engine would refuse them."""
-    defaults = {name: option.default for name, option in read_options(kind).items()}
+    defaults = {name: field.default for name, field in read_options(kind).model_fields.items()}
     return {**defaults, **check_options(kind, options)}
 
 

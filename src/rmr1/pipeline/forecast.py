@@ -14,6 +14,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from rmr1.bench.results import OWN_PAIRS
 from rmr1.bench.run import count_pairs, load_benchmark
 from rmr1.curate.plan import CurationPlan, plan_curation
 from rmr1.curate.recipe import is_dataset
@@ -28,7 +29,7 @@ from rmr1.forecast.training import estimate_run, find_obstacle
 from rmr1.pipeline.check import NUM_PAIRS
 from rmr1.pipeline.measuring import find_data, find_missing_data
 from rmr1.pipeline.own import find_shape
-from rmr1.pipeline.recipe import OWN_PAIRS, BenchRecipe, Pipeline
+from rmr1.pipeline.recipe import BenchRecipe, Pipeline
 from rmr1.pipeline.sizes import PairSizes, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family

@@ -17,7 +17,6 @@ from rmr1.data.read import read_pairs
 from rmr1.errors import ConfigError, DataError
 from rmr1.forecast.shape import ModelShape
 from rmr1.models import is_bundled
-from rmr1.records import Label
 
 SMALL = 100_000_000
 """Parameters below which a model is trained as the bundled judge was."""
@@ -34,27 +33,22 @@ def plan_own(
     base: str,
     *,
     teacher: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    format: str | None = None,
-    labels: Mapping[str, Label] | None = None,
     seed: int = 0,
+    **form: Any,
 ) -> dict[str, Any]:
-    """The values of a pipeline's recipe.
+    """The values of a pipeline's recipe; `form` says how the pairs are read, by arguments of `rmr1.read_pairs`.
 
     Raises:
         ConfigError: there are too few pairs. DataError: they cannot be read.
         CheckpointError: the base cannot be read.
     """
-    num_pairs = _count(data, columns, format, labels)
+    num_pairs = _count(data, form)
     shape = find_shape(base)
     is_small = shape is not None and shape.parameters() < SMALL
     source: dict[str, Any] = {"data": str(Path(data).resolve()) if Path(data).exists() else data}
-    if columns:
-        source["columns"] = dict(columns)
-    if format is not None:
-        source["format"] = format
-    if labels:
-        source["label"] = dict(labels)
+    for name, key in (("columns", "columns"), ("format", "format"), ("labels", "label")):
+        if form.get(name):
+            source[key] = form[name]
     held_out = min(HELD_OUT, _MOST_HELD_OUT / num_pairs)
     looks = min(LOOKS, _MOST_LOOKS / num_pairs)
     splits: dict[str, Any] = {"held_out": held_out, "looks": looks, "rl": "rest"}
@@ -104,11 +98,9 @@ def _name(base: str) -> str:
     return str(Path(base).resolve()) if not is_bundled(base) and Path(base).is_dir() else base
 
 
-def _count(
-    data: str, columns: Mapping[str, str] | None, format: str | None, labels: Mapping[str, Label] | None
-) -> int:
+def _count(data: str, form: Mapping[str, Any]) -> int:
     errors: list[DataError] = []
-    pairs = read_pairs(data, columns=columns, format=format, labels=labels, on_error="skip", errors=errors)
+    pairs = read_pairs(data, on_error="skip", errors=errors, **form)
     counts = Counter(pair.label for pair in pairs)
     number = counts["A"] + counts["B"]
     if number >= FEWEST:
@@ -123,11 +115,11 @@ def _count(
         if count
     ]
     told = f", {', '.join(others)}" if others else ""
-    form = (
+    labels = (
         "A, B or tie, in the column label or the one that --map label=THEIRS names; "
         "--label 1=A,2=B says what other values mean"
     )
-    hint = f"; a label is {form}" if errors or counts[None] else ""
+    hint = f"; a label is {labels}" if errors or counts[None] else ""
     raise ConfigError(
         f"{data}: {number} pairs with a preferred answer{told}; expected at least {FEWEST}, some to learn from and "
         f"some to measure on{hint}"

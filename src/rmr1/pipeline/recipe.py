@@ -14,7 +14,6 @@ A stage without a section is left out. What a section says itself stands; only w
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,11 +22,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from rmr1.bench.results import OWN_PAIRS
 from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
-from rmr1.curate.recipe import build_recipe as build_curate_recipe
-from rmr1.distill.recipe import DistillRecipe, build_distill_recipe
+from rmr1.distill.recipe import DistillRecipe
 from rmr1.errors import ConfigError
+from rmr1.named import JudgeName
 from rmr1.nearest import find_nearest
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
 from rmr1.pipeline.measuring import check_measuring, list_missing_data
@@ -35,16 +35,15 @@ from rmr1.pipeline.names import check_models
 from rmr1.pipeline.splits import LEAST_ASIDE, SplitNeed, require_splits
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
-from rmr1.settings import Mistakes, Section, rule
-from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
-from rmr1.train.recipe import Recipe, build_recipe
+from rmr1.settings import Mistakes, Section, find_preset, read_toml, rule
+from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.recipe import Recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
 SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
 """Of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
 MAX_FAILED_SHARE = 0.01
 """`distill.max_failed_share`, where the recipe names none: a chain is not held up by a few replies that never come."""
-OWN_PAIRS = "pairs"
 
 
 class BenchRecipe(Section):
@@ -54,9 +53,9 @@ class BenchRecipe(Section):
     """As for rmr1 bench; "pairs" is the curated split "held_out"."""
     data: dict[str, str] = Field(default_factory=dict)
     """Benchmark to folder, file or dataset; that of "pairs" is known."""
-    model: str | None = None
+    model: JudgeName = None
     """By default what the last training made."""
-    baseline: str | None = None
+    baseline: JudgeName = None
     """A model that is measured first on the same pairs; the command's answer is no where the last one is
     significantly worse."""
     limit: int | None = Field(default=None, ge=1)
@@ -129,7 +128,7 @@ class Pipeline:
 def build_pipeline(
     values: Mapping[str, Any], origin: str, *, look: bool = False, look_at_benchmarks: bool | None = None
 ) -> Pipeline:
-    """The stages that a file's values make; the arguments are those of `check_settings`.
+    """The stages that a file's values make; the arguments are those of `Section.from_values`.
 
     `look_at_benchmarks` is the like of `look` for the data of benchmarks, without which a forecast can be made; by
     default it is `look`.
@@ -142,34 +141,26 @@ def build_pipeline(
     mistakes = Mistakes(origin)
     whole = mistakes.read(PipelineRecipe, values)
     sections: dict[str, dict[str, Any]] = {}
-    lost = []
-    for name in STAGES:
-        part = getattr(whole, name)
-        if part is None:
-            continue
-        lost.append(name)
+    parts = {name: part for name in STAGES if (part := getattr(whole, name)) is not None}
+    for name, part in parts.items():
         with mistakes.catch((name,)):
             if isinstance(part, dict | str):
                 sections[name] = _read_part(part, origin)
-                lost.remove(name)
     if not sections and not mistakes:
         raise ConfigError(f"{origin}: no stage; expected a section [{'], ['.join(STAGES)}]")
-    preset = whole.preset if isinstance(whole.preset, str) else None
-    if preset is not None and preset not in PRESETS:
-        mistakes.add(
-            f"unknown preset {preset!r}; expected one of {', '.join(PRESETS)}", ("preset",), value=preset
-        )
-        preset = next(iter(PRESETS))  # any other fills in what this one would have
+    presets: Mapping[str, str] = {}
+    if isinstance(whole.preset, str):
+        presets = PRESETS[find_preset(PRESETS, whole.preset, mistakes, ("preset",))]
     for name, section in sections.items():
         if name != "bench":
             section.setdefault("seed", whole.seed if isinstance(whole.seed, int) else 0)
-        if preset is not None and name in PRESETS[preset]:
-            section.setdefault("preset", PRESETS[preset][name])
-    builder = _Builder(sections, origin, mistakes, lost=lost, look=look)
+        if name in presets:
+            section.setdefault("preset", presets[name])
+    builder = _Builder(sections, origin, mistakes, lost=parts.keys() - sections, look=look)
     stages = [stage for name in sections for stage in builder.build(name)]
     check_models(builder.recipes, mistakes)
     if "bench" in builder.recipes:
-        check_measuring(builder.recipes["bench"], mistakes)
+        check_measuring(builder.recipes["bench"], mistakes, look=look)
         with mistakes.catch():
             for missing in list_missing_data(builder.recipes["bench"]) if look_at_benchmarks else ():
                 mistakes.add(missing, ("bench", "data"))
@@ -199,34 +190,21 @@ def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
     """
     if not isinstance(part, str):
         return copy.deepcopy(part)
-    path = Path(origin).parent / part
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); {origin} names it") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: no TOML: {error}") from None
+    return read_toml(Path(origin).parent / part, hint=f"; {origin} names it")
 
 
 class _Builder:
     """Fills in what a section leaves open from the stages before it."""
 
     def __init__(
-        self,
-        sections: Mapping[str, Any],
-        origin: str,
-        mistakes: Mistakes,
-        *,
-        lost: list[str],
-        look: bool,
+        self, sections: Mapping[str, Any], origin: str, mistakes: Mistakes, *, lost: set[str], look: bool
     ):
         self._sections = sections
         self._origin = origin
         self._mistakes = mistakes
-        self._lost = lost
-        """Stages with mistakes, of which nothing is known but that they are wanted."""
         self._look = look
-        self._made: list[str] = []
+        self._made = lost
+        """Stages that are there, or were meant to be: of those with mistakes nothing else is known."""
         self.recipes: dict[str, Any] = {}
         self.needs: dict[str, SplitNeed] = {}
         """Of curated splits that stages read."""
@@ -238,19 +216,17 @@ class _Builder:
         with self._mistakes.catch((name,)):
             stages = list(getattr(self, name)(self._sections[name]))
         if len(self._mistakes) > before:
-            self._lost.append(name)
+            self._made.add(name)
         return stages
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
         section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
-        recipe = self._check("curate", build_curate_recipe, section)
-        wanted = {"distill": "distill" in self._sections, "rl": "grpo" in self._sections}
-        for split, is_wanted in wanted.items():
-            if is_wanted and split not in recipe.splits:
-                self._mistakes.add(
-                    f"curate.splits: no split {split!r}, which a later stage reads", ("curate", "splits")
-                )
-        yield self._stage("curate", ("curate",), section, list_inputs(recipe))
+        recipe = self._check("curate", section)
+        for split, reader in (("distill", "distill"), ("rl", "grpo")):
+            if reader in self._sections and split not in recipe.splits:
+                told = f"curate.splits: no split {split!r}, which a later stage reads"
+                self._mistakes.add(told, ("curate", "splits"))
+        yield self._run_recipe("curate", section, list_inputs(recipe))
 
     def distill(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")
@@ -258,32 +234,30 @@ class _Builder:
             data["train"] = self._split("distill", "distill", "data.train")
             self._keep_sides(data)
         section.setdefault("max_failed_share", MAX_FAILED_SHARE)
-        recipe = self._check("distill", build_distill_recipe, section)
+        recipe = self._check("distill", section)
         reads = [*_names(recipe.data.sources), *_family(recipe.family)]
         for one in recipe.passes:
             reads += _model(one.teacher, one.engine)
         if recipe.pass2 is not None:
             reads += _names(recipe.pass2.template)
-        stage = self._stage("distill", ("distill", "run"), section, reads)
+        stage = self._run_recipe("distill", section, reads, "run")
         # The same command is how a chain goes on; without the flag it would find the same failures stored.
         yield replace(stage, command=(*stage.command, "--retry-failed"), in_place=True)
 
     def sft(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")
         if not {"train", "world"} & set(data):
-            if not self._is_made("distill"):
-                self._mistakes.add(
-                    "sft: data.train is missing, and no stage [distill] makes it", ("sft", "data")
-                )
+            if "distill" not in self._made:
+                told = "sft: data.train is missing, and no stage [distill] makes it"
+                self._mistakes.add(told, ("sft", "data"))
             data["train"] = f"{HERE}/distill/train.jsonl"
-        recipe = self._check("sft", build_recipe, section)
-        yield self._stage(
-            "sft", ("sft",), section, _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        )
+        recipe = self._check("sft", section)
+        reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
+        yield self._run_recipe("sft", section, reads)
 
     def grpo(self, section: dict[str, Any]) -> Iterable[Stage]:
         data, model = _section(section, "data"), _section(section, "model")
-        if "base" not in model and self._is_made("sft"):
+        if "base" not in model and "sft" in self._made:
             model["base"] = f"{HERE}/sft"
         if not {"train", "world"} & set(data):
             data["train"] = self._split("rl", "grpo", "data.train")
@@ -291,18 +265,18 @@ class _Builder:
             has_looks = "curate" in self.recipes and "looks" in self.recipes["curate"].splits
             if not {"held_out", "held_out_share"} & set(data) and has_looks:
                 data["held_out"] = self._split("looks", "grpo", "data.held_out")
-        recipe = self._check("grpo", build_grpo_recipe, section)
+        recipe = self._check("grpo", section)
         if recipe.data.train == self._file("rl") and "rl" in self.needs:
             self.needs["rl"] = replace(self.needs["rl"], pairs=_count_first_rollout(recipe))
-        if not self._is_made("sft") and recipe.data.train is not None and recipe.model.base is not None:
+        if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
         reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        yield self._stage("grpo", ("grpo",), section, (*reads, *_family(recipe.data.family)))
+        yield self._run_recipe("grpo", section, (*reads, *_family(recipe.data.family)))
 
     def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
         recipe = self._mistakes.read(BenchRecipe, section, ("bench",), look=self._look)
         self.recipes["bench"] = recipe
-        trained = next((name for name in ("grpo", "sft") if self._is_made(name)), None)
+        trained = next((name for name in ("grpo", "sft") if name in self._made), None)
         model = recipe.model or (None if trained is None else f"{HERE}/{trained}")
         if model is None:
             raise ConfigError(f"{self._origin}: bench: model is missing, and no stage trains one")
@@ -326,50 +300,30 @@ class _Builder:
         words = ("bench", *what, "-m", model, "-o", f"{HERE}/{name}")
         if recipe.judge:
             words += ("--config", f"{HERE}/recipes/{name}.toml")
-        self._made.append(name)
-        return Stage(
-            name=name,
-            command=words,
-            recipe=recipe.judge or None,
-            reads=(
-                *reads,
-                *_model(model, recipe.judge.get("engine")),
-                *_family(recipe.judge.get("family")),
-            ),
-            may_say_no=True,
-        )
+        reads += (*_model(model, recipe.judge.get("engine")), *_family(recipe.judge.get("family")))
+        return self._stage(name, words, reads, recipe=recipe.judge or None, may_say_no=True)
 
     def _parse_check(self, recipe: GrpoRecipe) -> Stage:
         """A few judgments of a base that no stage has taught to write them."""
-        train = recipe.data.train
-        pairs = train if isinstance(train, str) else (train or ("",))[0]
+        pairs = (*recipe.data.sources, "")[0]
         limits = (f"--limit={NUM_PAIRS}", f"--max-new-tokens={recipe.rollout.max_new_tokens}")
         form = [f"--map={ours}={theirs}" for ours, theirs in recipe.data.map.items()]
         form += [f"--label={value}={label}" for value, label in (recipe.data.label or {}).items()]
         if recipe.data.format is not None:
             form.append(f"--format={recipe.data.format}")
         asked = ("-m", str(recipe.model.base), f"--family={recipe.data.family}")
-        words = ("judge", pairs, *form, *asked, *limits)
-        self._made.append("check")
-        return Stage(
-            name="check",
-            command=(*words, "-o", f"{HERE}/check"),
-            reads=(*_names(pairs, recipe.model.base), *_family(recipe.data.family)),
-            may_say_no=True,
-            check=require_verdicts,
-        )
+        words = ("judge", pairs, *form, *asked, *limits, "-o", f"{HERE}/check")
+        reads = (*_names(pairs, recipe.model.base), *_family(recipe.data.family))
+        return self._stage("check", words, reads, may_say_no=True, check=require_verdicts)
 
-    def _check(self, name: str, build: Any, section: Mapping[str, Any]) -> Any:
-        self.recipes[name] = found = build(section, self._origin, section=(name,), look=self._look)
+    def _check(self, name: str, values: Mapping[str, Any]) -> Any:
+        kind = PipelineRecipe.apart[name]
+        self.recipes[name] = found = kind.from_values(values, self._origin, section=(name,), look=self._look)
         return found
-
-    def _is_made(self, name: str) -> bool:
-        """Whether a stage is there, or was meant to be."""
-        return name in self._made or name in self._lost
 
     def _split(self, name: str, stage: str, key: str) -> str:
         """The file of a curated split; it is noted where nothing is curated, or not into such a split."""
-        if not self._is_made("curate"):
+        if "curate" not in self._made:
             self._mistakes.add(f"{stage}: {key} is missing, and no stage [curate] makes it", (stage,))
         if "curate" not in self.recipes:
             return self._file(name)
@@ -391,16 +345,13 @@ class _Builder:
         if "curate" in self.recipes and self.recipes["curate"].sides != "as-read":
             data.setdefault("order", "given")
 
-    def _stage(
-        self, name: str, verb: tuple[str, ...], section: Mapping[str, Any], reads: Iterable[str]
-    ) -> Stage:
-        self._made.append(name)
-        return Stage(
-            name=name,
-            command=(*verb, f"{HERE}/recipes/{name}.toml", "-o", f"{HERE}/{name}"),
-            recipe=section,
-            reads=tuple(reads),
-        )
+    def _run_recipe(self, name: str, section: Mapping[str, Any], reads: Iterable[str], *action: str) -> Stage:
+        words = (name, *action, f"{HERE}/recipes/{name}.toml", "-o", f"{HERE}/{name}")
+        return self._stage(name, words, reads, recipe=section)
+
+    def _stage(self, name: str, command: tuple[str, ...], reads: Iterable[str], **more: Any) -> Stage:
+        self._made.add(name)
+        return Stage(name=name, command=command, reads=tuple(reads), **more)
 
 
 def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:
@@ -409,15 +360,7 @@ def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:
     Raises:
         ConfigError: a path names a variable that is not set.
     """
-    found = [
-        one
-        for name, source in recipe.sources.items()
-        for one in locate(recipe, source.data, f"sources.{name}")
-    ]
-    if recipe.decontaminate is not None:
-        for name, paths in recipe.decontaminate.benchmarks.items():
-            found += locate(recipe, paths, f"decontaminate.benchmarks.{name}")
-    return tuple(found)
+    return tuple(one for key, paths in recipe.list_data() for one in locate(recipe, paths, ".".join(key)))
 
 
 def _count_first_rollout(recipe: GrpoRecipe) -> int:

@@ -12,9 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from rmr1.engines.folders import read_stated_context
-from rmr1.named import BaseName, DataNames, FamilyName, FormName, TrackerNames
-from rmr1.records import Label
-from rmr1.settings import Complaint, Mistakes, Place, S, Section, rule
+from rmr1.named import BaseName, DataNames, FamilyName, PairForm, RowSource, TrackerNames
+from rmr1.settings import Complaint, Section, rule
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running means."""
@@ -106,24 +105,14 @@ class WorldRecipe(Section):
     """Items of the test split for held-out figures."""
 
 
-class SourceRecipe(Section):
+class SourceRecipe(RowSource):
     """Where rows come from, and which are kept aside."""
 
-    holds: ClassVar[str]
-    """What the files hold."""
-    train: DataNames = None
-    """Files, folders or datasets."""
     held_out: DataNames = None
-    """The like, for held-out figures."""
+    """The like of `train`, for held-out figures."""
     held_out_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the training rows that is kept aside instead, drawn by the seed."""
-    world: Section | None = None
     on_overlong: Literal["skip", "fail"] = "skip"
-
-    @rule
-    def _check_source(self) -> Iterator[str]:
-        if (self.train is None) == (self.world is None):
-            yield f"name either train, a file of {self.holds}, or [data.world]"
 
     @rule
     def _check_held_out(self) -> Iterator[str]:
@@ -142,16 +131,8 @@ class DataRecipe(SourceRecipe):
     """Refuse prompts that give the verdict away."""
 
 
-class LabelledRecipe(SourceRecipe):
+class LabelledRecipe(PairForm, SourceRecipe):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
-
-    holds = "pairs"
-    format: FormName | None = None
-    """Name of the files' form, if the columns do not tell."""
-    map: dict[str, str] = Field(default_factory=dict)
-    """Our column name to the files', for files of no known form."""
-    label: dict[str, Label] | None = None
-    """What the values of the label's column mean, as `{"1" = "A", "2" = "B"}`; None: as the form has it."""
 
     @property
     def has_held_out(self) -> bool:
@@ -224,7 +205,36 @@ class ReportRecipe(Section):
     """Steps between two lines of metrics.jsonl."""
 
 
+def _paper(base: str, lr: float) -> dict[str, Any]:
+    return {
+        "model": {"base": base, "precision": "bf16", "checkpointing": True},
+        "data": {"max_tokens": 12288},
+        "batch": {"examples": 128, "row_tokens": 12288},
+        "optim": {
+            "name": "adamw",
+            "lr": lr,
+            "betas": [0.9, 0.95],
+            "weight_decay": 0.0,
+            "clip": 1.0,
+            "schedule": "cosine",
+            "warmup": 0.03,
+            "min_ratio": 0.1,
+            "epochs": 1,
+        },
+    }
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "rm-r1-7b": _paper("Qwen/Qwen2.5-7B-Instruct", 5e-6),
+    "rm-r1-14b": _paper("Qwen/Qwen2.5-14B-Instruct", 3e-6),
+    "rm-r1-32b": _paper("Qwen/Qwen2.5-32B-Instruct", 2e-6),
+}
+"""The rates are the paper's; its scripts have 5e-6 for all three."""
+
+
 class Recipe(Section):
+    presets = PRESETS
+    instead: ClassVar[Mapping[str, str]] = {"from_scratch": "base", "tokens": "examples"}
     preset: str | None = None
     seed: int = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -263,84 +273,3 @@ def list_too_long(base: str | None, max_tokens: int) -> Iterator[Complaint]:
     if context is not None and max_tokens > context:
         told = f"data.max_tokens is {max_tokens}, and the model's context {context}; name at most that"
         yield ("data", "max_tokens"), told
-
-
-def _paper(base: str, lr: float) -> dict[str, Any]:
-    return {
-        "model": {"base": base, "precision": "bf16", "checkpointing": True},
-        "data": {"max_tokens": 12288},
-        "batch": {"examples": 128, "row_tokens": 12288},
-        "optim": {
-            "name": "adamw",
-            "lr": lr,
-            "betas": [0.9, 0.95],
-            "weight_decay": 0.0,
-            "clip": 1.0,
-            "schedule": "cosine",
-            "warmup": 0.03,
-            "min_ratio": 0.1,
-            "epochs": 1,
-        },
-    }
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "rm-r1-7b": _paper("Qwen/Qwen2.5-7B-Instruct", 5e-6),
-    "rm-r1-14b": _paper("Qwen/Qwen2.5-14B-Instruct", 3e-6),
-    "rm-r1-32b": _paper("Qwen/Qwen2.5-32B-Instruct", 2e-6),
-}
-"""The rates are the paper's; its scripts have 5e-6 for all three."""
-
-
-def build_recipe(
-    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
-) -> Recipe:
-    """The recipe that a file's values make; the arguments are those of `check_settings`.
-
-    Raises:
-        SettingsError: a key or preset is unknown, a value does not fit, or what is named is not there.
-    """
-    return build_over_preset(Recipe, values, PRESETS, origin, section=section, look=look)
-
-
-def build_over_preset(
-    kind: type[S],
-    values: Mapping[str, Any],
-    presets: Mapping[str, Mapping[str, Any]],
-    origin: str,
-    *,
-    section: Place,
-    look: bool,
-) -> S:
-    """The recipe that a file's values make over those of the preset that they name, if they name one.
-
-    Raises:
-        SettingsError: as for `build_recipe`.
-    """
-    mistakes = Mistakes(origin)
-    preset = values.get("preset")
-    if preset is not None and not (isinstance(preset, str) and preset in presets):
-        told = f"unknown preset {preset!r}; expected one of {', '.join(presets)}"
-        mistakes.add(told, (*section, "preset"), value=preset)
-        preset = next(iter(presets))  # any other fills in what this one would have
-        values = {**values, "preset": preset}
-    found = mistakes.read(
-        kind, values if preset is None else _merge(presets[preset], values), section, look=look
-    )
-    mistakes.tell()
-    return found
-
-
-def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """A preset's values with a file's own over them, section by section."""
-    merged = dict(under)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = (
-            _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-        )
-    if "from_scratch" in over:
-        merged.pop("base", None)
-    if "tokens" in over and "examples" not in over:
-        merged.pop("examples", None)
-    return merged

@@ -44,7 +44,12 @@ def test_a_benchmark_is_suggested(word: str, near: str, capsys: pytest.CaptureFi
 
 def test_values_may_begin_with_a_dash() -> None:
     found = build_parser().parse_args(["judge", "--a", "-5", "--b", "-yes", "--question", "-x y", "-n", "3"])
-    assert (found.a, found.b, found.question, found.num_samples) == ("-5", "-yes", "-x y", 3)
+    assert (found.a, found.b, found.question, vars(found)["sampling.num_samples"]) == (
+        "-5",
+        "-yes",
+        "-x y",
+        3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +59,10 @@ def test_values_may_begin_with_a_dash() -> None:
         (["judge", "-m", "x", "--", "a", "-b"], {"pairs": ["a", "-b"], "model": "x"}),
         (["judge", "--", "-b.jsonl"], {"pairs": ["-b.jsonl"]}),
         (["judge", "a", "--quiet", "--", "--json", "--"], {"pairs": ["a", "--json", "--"], "json": False}),
-        (["judge", "--thinking", "<a>", "</a>", "p"], {"pairs": ["p"], "thinking": [["<a>", "</a>"]]}),
+        (
+            ["judge", "--thinking", "<a>", "</a>", "p"],
+            {"pairs": ["p"], "sampling.thinking": [["<a>", "</a>"]]},
+        ),
         (["judge", "--a=--", "p"], {"pairs": ["p"], "a": "--"}),
         (["judge", "-5", "--seed", "-5"], {"pairs": ["-5"], "seed": -5}),
         (["merge", "-o", "x", "-5", "--", "-b"], {"base": "-5", "adapter": "-b", "output": "x"}),

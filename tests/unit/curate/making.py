@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.curate.recipe import CurateRecipe, build_recipe
+from rmr1.curate.recipe import CurateRecipe
 
 WORDS = [
     f"{first}{second}"
@@ -53,4 +53,4 @@ def recipe_of(sources: Mapping[str, Any], **values: Any) -> CurateRecipe:
     tables = {
         name: dict(one) if isinstance(one, Mapping) else {"data": str(one)} for name, one in sources.items()
     }
-    return build_recipe({"sources": tables, **values}, "recipe.toml")
+    return CurateRecipe.from_values({"sources": tables, **values}, "recipe.toml")

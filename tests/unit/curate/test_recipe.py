@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rmr1.curate.inputs import find_benchmarks, find_sources
-from rmr1.curate.recipe import build_recipe, is_dataset, locate
+from rmr1.curate.recipe import CurateRecipe, is_dataset, locate
 from rmr1.errors import ConfigError, DataError
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
@@ -18,7 +18,7 @@ ONE = {"sources": {"chat": {"data": "a.jsonl"}}}
 
 def refuse(values: dict[str, Any]) -> str:
     with pytest.raises(ConfigError) as error:
-        build_recipe(values, "r.toml")
+        CurateRecipe.from_values(values, "r.toml")
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -62,7 +62,7 @@ def test_what_is_wrong_is_told_in_one_line(values: dict[str, Any], told: str) ->
 
 
 def test_filters_of_a_source_win_key_by_key() -> None:
-    recipe = build_recipe(
+    recipe = CurateRecipe.from_values(
         {
             "filters": {"ties": "keep", "languages": ["en"]},
             "sources": {"a": {"data": "a"}, "b": {"data": "b", "filters": {"languages": ["zh"]}}},
@@ -75,15 +75,17 @@ def test_filters_of_a_source_win_key_by_key() -> None:
 
 
 def test_the_rest_is_what_is_left() -> None:
-    recipe = build_recipe({**ONE, "splits": {"distill": 0.12, "held_out": 0.05, "rl": "rest"}}, "r.toml")
+    recipe = CurateRecipe.from_values(
+        {**ONE, "splits": {"distill": 0.12, "held_out": 0.05, "rl": "rest"}}, "r.toml"
+    )
     assert recipe.shares == pytest.approx({"distill": 0.12, "held_out": 0.05, "rl": 0.83})
-    assert build_recipe(ONE, "r.toml").shares == {"pairs": 1.0}
+    assert CurateRecipe.from_values(ONE, "r.toml").shares == {"pairs": 1.0}
 
 
 def test_paths_begin_at_the_root_and_datasets_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl").write_text("{}\n")
     monkeypatch.setenv("RMR1_TEST_DATA", str(tmp_path))
-    recipe = build_recipe(
+    recipe = CurateRecipe.from_values(
         {"root": "$RMR1_TEST_DATA", "sources": {"a": {"data": ["a.jsonl", "org/name@train"]}}}, "r"
     )
     (source,) = find_sources(recipe)
@@ -98,17 +100,17 @@ def test_paths_begin_at_the_root_and_datasets_stay(tmp_path: Path, monkeypatch: 
 
 
 def test_a_missing_file_is_told_with_its_key(tmp_path: Path) -> None:
-    recipe = build_recipe({"root": str(tmp_path), "sources": {"a": {"data": "gone.jsonl"}}}, "r")
+    recipe = CurateRecipe.from_values({"root": str(tmp_path), "sources": {"a": {"data": "gone.jsonl"}}}, "r")
     with pytest.raises(DataError, match=r"sources\.a\.data: no such file or folder: .*gone\.jsonl"):
         find_sources(recipe)
     values = {**ONE, "root": str(tmp_path), "decontaminate": {"benchmarks": {"own": "gone.jsonl"}}}
     with pytest.raises(DataError, match=r"decontaminate\.benchmarks\.own: no such file or folder"):
-        find_benchmarks(build_recipe(values, "r"))
+        find_benchmarks(CurateRecipe.from_values(values, "r"))
 
 
 def test_the_papers_recipe_says_what_the_paper_says() -> None:
     values = tomllib.loads((RECIPES / "curate-rm-r1.toml").read_text())
-    recipe = build_recipe(values, "curate-rm-r1.toml")
+    recipe = CurateRecipe.from_values(values, "curate-rm-r1.toml")
     assert list(recipe.sources) == ["math", "code", "skywork"]
     code, skywork = recipe.sources["code"], recipe.sources["skywork"]
     assert (code.take, code.sample, code.seed) == (8000, "shuffle", 42)
@@ -119,5 +121,7 @@ def test_the_papers_recipe_says_what_the_paper_says() -> None:
 
 
 def test_the_local_recipe_is_valid() -> None:
-    recipe = build_recipe(tomllib.loads((RECIPES / "curate-local.toml").read_text()), "curate-local.toml")
+    recipe = CurateRecipe.from_values(
+        tomllib.loads((RECIPES / "curate-local.toml").read_text()), "curate-local.toml"
+    )
     assert len(recipe.sources) == 11 and recipe.decontaminate is not None

@@ -10,7 +10,7 @@ import pytest
 from rmr1.curate.run import identify, run_curation
 from rmr1.data.read import read_pairs
 from rmr1.distill.items import describe_data, read_items
-from rmr1.distill.recipe import build_distill_recipe
+from rmr1.distill.recipe import DistillRecipe
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.sizes import measure_pairs
 from rmr1.records import Label
@@ -56,11 +56,13 @@ def test_a_curation_without_a_mapping_is_known_as_ever(coded):
 
 def test_distillation(coded):
     data = {"train": str(coded), "label": LABELS}
-    recipe = build_distill_recipe({"data": data, "pass1": {"teacher": "scripted:longer"}}, "recipe.toml")
+    recipe = DistillRecipe.from_values({"data": data, "pass1": {"teacher": "scripted:longer"}}, "recipe.toml")
     labels = [item.pair.label for item in read_items(recipe)]
     assert labels == ["A", "B", "tie"] * 20
     assert describe_data(recipe.data)["label"] == LABELS
-    plain = build_distill_recipe({"data": {"train": str(coded)}, "pass1": {"teacher": "x"}}, "recipe.toml")
+    plain = DistillRecipe.from_values(
+        {"data": {"train": str(coded)}, "pass1": {"teacher": "x"}}, "recipe.toml"
+    )
     assert "label" not in describe_data(plain.data)
 
 

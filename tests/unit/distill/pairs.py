@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rmr1.distill.recipe import DistillRecipe, build_distill_recipe
+from rmr1.distill.recipe import DistillRecipe
 
 GOOD = (
     "<type>Chat</type>\n<rubric>\n1. Helpful (100%)\n<justify>It matters.</justify>\n</rubric>\n"
@@ -44,4 +44,4 @@ def make_recipe(path: Path | str, /, **values: Any) -> DistillRecipe:
         "pass1": {"teacher": "scripted:one", **values.pop("pass1", {})},
         "pass2": {"teacher": "scripted:two", **values.pop("pass2", {})},
     }
-    return build_distill_recipe({**base, **values}, "test")
+    return DistillRecipe.from_values({**base, **values}, "test")

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from rmr1.cli.config import read_toml
-from rmr1.distill.recipe import build_distill_recipe
+from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.errors import ConfigError
+from rmr1.settings import read_toml
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 PLAIN: dict[str, Any] = {"data": {"train": "x.jsonl"}, "pass1": {"teacher": "scripted:longer"}}
@@ -32,12 +32,12 @@ PLAIN: dict[str, Any] = {"data": {"train": "x.jsonl"}, "pass1": {"teacher": "scr
 )
 def test_bad_recipes(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        build_distill_recipe({**PLAIN, **values}, "t")
+        DistillRecipe.from_values({**PLAIN, **values}, "t")
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("distill-*.toml")), ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(path: Path) -> None:
-    recipe = build_distill_recipe(read_toml(path), path.name)
+    recipe = DistillRecipe.from_values(read_toml(path), path.name)
     assert len(recipe.passes) == 2
     assert all(find_teacher(one).served for one in recipe.passes)
 
@@ -45,7 +45,7 @@ def test_shipped_recipes_are_valid(path: Path) -> None:
 def test_teachers() -> None:
     def teacher(name: str, **engine: Any) -> Any:
         values = {**PLAIN, "pass1": {"teacher": name, "engine": engine}}
-        return find_teacher(build_distill_recipe(values, "t").pass1)
+        return find_teacher(DistillRecipe.from_values(values, "t").pass1)
 
     live = teacher("openai:org/o3@http://127.0.0.1:1/v1", extra_body={"x": 1})
     batch = teacher("batch:org/o3", extra_body={"x": 1})

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from typing import get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import pytest
+from pydantic.fields import FieldInfo
 
 from rmr1.engines import list_option_faults
 from rmr1.engines.options import DTYPE_NAMES, EngineKind, check_options, read_options
@@ -30,6 +31,12 @@ def load(kind: EngineKind) -> type:
     return OpenAIEngine
 
 
+def rebuild(field: FieldInfo) -> tuple[Any, Any]:
+    """Type and default, as the constructor has them: pydantic takes what is annotated apart."""
+    kind: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    return kind, field.default
+
+
 @pytest.mark.parametrize("kind", get_args(EngineKind))
 def test_what_is_read_is_what_the_constructor_takes(kind: EngineKind) -> None:
     engine = load(kind)
@@ -39,7 +46,8 @@ def test_what_is_read_is_what_the_constructor_takes(kind: EngineKind) -> None:
         for name, parameter in inspect.signature(engine).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
-    assert {name: tuple(option) for name, option in read_options(kind).items()} == expected
+    fields = read_options(kind).model_fields
+    assert {name: rebuild(field) for name, field in fields.items()} == expected
 
 
 def test_the_number_formats_are_those_that_are_loaded() -> None:
@@ -54,9 +62,9 @@ def test_values_are_checked() -> None:
         "device": "cuda:1",
     }
     for options, told in (
-        ({"device": "gpu"}, "engine.device 'gpu' is not known; expected 'auto', 'cpu', 'cuda' or 'mps'"),
+        ({"device": "gpu"}, "engine.device: 'gpu' is not known; expected 'auto', 'cpu', 'cuda' or 'mps'"),
         ({"on_overlong": "cut"}, "engine.on_overlong: input should be 'skip' or 'fail', got 'cut'"),
-        ({"max_model_len": -1}, "engine.max_model_len is -1; expected a positive number"),
+        ({"max_model_len": -1}, "engine.max_model_len: input should be greater than or equal to 1, got -1"),
     ):
         with pytest.raises(ConfigError) as raised:
             check_options("transformers", options)

@@ -22,7 +22,7 @@ from rmr1.forecast.memory import (  # noqa: E402
 from rmr1.forecast.shape import PUBLISHED, ModelShape, compute_saving, count_group_flops  # noqa: E402
 from rmr1.forecast.training import Estimate, estimate_run, find_obstacle, find_risk  # noqa: E402
 from rmr1.train.fit import count_grpo  # noqa: E402
-from rmr1.train.grpo.recipe import build_grpo_recipe  # noqa: E402
+from rmr1.train.grpo.recipe import GrpoRecipe  # noqa: E402
 
 SMALL = ModelShape(layers=2, hidden=4, heads=2, kv_heads=1, head_dim=2, intermediate=8, vocabulary=10)
 QWEN_7B = PUBLISHED["Qwen/Qwen2.5-7B-Instruct"]
@@ -313,7 +313,7 @@ def test_vllm_needs_room_for_the_weights_and_one_sample() -> None:
     ],
 )
 def test_which_presets_one_large_gpu_can_run(preset: str, obstacle: str) -> None:
-    recipe = build_grpo_recipe({"preset": preset, "data": {"train": "pairs.jsonl"}}, "recipe.toml")
+    recipe = GrpoRecipe.from_values({"preset": preset, "data": {"train": "pairs.jsonl"}}, "recipe.toml")
     assert recipe.model.base is not None
     machine = build_machine("NVIDIA H200")
     found = find_obstacle(estimate_run(PUBLISHED[recipe.model.base], count_grpo(recipe), machine))

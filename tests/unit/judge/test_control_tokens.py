@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rmr1 import Judge
-from rmr1.cli.config import JudgeConfig, build_config
+from rmr1.cli.config import build_config
 from rmr1.cli.main import build_parser, main
 from rmr1.distill.folder import describe_run
 from rmr1.distill.rows import read_outcomes
@@ -15,6 +15,7 @@ from rmr1.distill.run import list_questions
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
 from rmr1.judge import JudgeSettings
+from rmr1.judge.config import JudgeConfig
 from rmr1.judge.load import refuse_meaningless
 from rmr1.records import JudgePrompt
 from rmr1.store.runs import read_description

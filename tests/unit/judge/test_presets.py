@@ -91,5 +91,5 @@ def test_what_is_said_goes_before_the_preset() -> None:
     plain = build_config(argparse.Namespace(model=INSTRUCT))
     assert plain.sampling.max_new_tokens == PRESETS[INSTRUCT].sampling.max_new_tokens == 8192
     assert plain.sampling.temperature == 0
-    said = build_config(argparse.Namespace(model=INSTRUCT, max_new_tokens=300))
+    said = build_config(argparse.Namespace(**{"model": INSTRUCT, "sampling.max_new_tokens": 300}))
     assert said.sampling.max_new_tokens == 300

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rmr1.curate.recipe import build_recipe
+from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.run import run_curation
 from rmr1.errors import ConfigError, RunError
 from rmr1.pipeline.own import plan_own
@@ -32,7 +32,7 @@ def curate(tmp_path, prompts, *, similar=0.7):
         "splits": {"held_out": 0.1, "looks": 0.1, "rl": "rest"},
         "duplicates": {"near": 0, "prompts": similar},
     }
-    run_curation(build_recipe(values, "test"), tmp_path / "curate")
+    run_curation(CurateRecipe.from_values(values, "test"), tmp_path / "curate")
     return tmp_path / "curate"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rmr1.errors import ConfigError
-from rmr1.train.recipe import PRESETS, build_recipe
+from rmr1.train.recipe import PRESETS, Recipe
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 LEAST = {"model": {"base": "x"}, "data": {"train": "rows.jsonl"}, "batch": {"examples": 4}}
@@ -47,18 +47,18 @@ LEAST = {"model": {"base": "x"}, "data": {"train": "rows.jsonl"}, "batch": {"exa
 )
 def test_what_is_wrong_is_said_in_one_line(changes: dict, complaint: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        build_recipe({**LEAST, **changes}, "r.toml")
+        Recipe.from_values({**LEAST, **changes}, "r.toml")
     assert str(raised.value).startswith("r.toml: ") and complaint in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_missing_section_is_named() -> None:
     with pytest.raises(ConfigError, match=r"r\.toml: 'data' is missing"):
-        build_recipe({"model": {"base": "x"}, "batch": {"examples": 4}}, "r.toml")
+        Recipe.from_values({"model": {"base": "x"}, "batch": {"examples": 4}}, "r.toml")
 
 
 def test_a_preset_lies_under_the_file() -> None:
-    recipe = build_recipe(
+    recipe = Recipe.from_values(
         {"preset": "rm-r1-7b", "data": {"train": "rows.jsonl"}, "optim": {"lr": 1e-6}}, "r.toml"
     )
     assert recipe.optim.lr == 1e-6 and recipe.optim.warmup == 0.03
@@ -69,7 +69,7 @@ def test_the_papers_settings() -> None:
     rates = {"rm-r1-7b": 5e-6, "rm-r1-14b": 3e-6, "rm-r1-32b": 2e-6}
     assert PRESETS.keys() == rates.keys()
     for name, rate in rates.items():
-        recipe = build_recipe({"preset": name, "data": {"train": "rows.jsonl"}}, name)
+        recipe = Recipe.from_values({"preset": name, "data": {"train": "rows.jsonl"}}, name)
         assert recipe.optim.lr == rate and recipe.optim.epochs == 1
         assert recipe.optim.betas == (0.9, 0.95) and recipe.optim.weight_decay == 0.0
         assert recipe.optim.schedule == "cosine" and recipe.optim.clip == 1.0
@@ -87,9 +87,9 @@ OF_OTHER_VERBS = ("tiny-scalar", "tiny-grpo", "curate-", "distill-", "rm-r1-pipe
     ids=lambda path: path.stem,
 )
 def test_the_shipped_recipes_are_valid(path: Path) -> None:
-    recipe = build_recipe(tomllib.loads(path.read_text()), path.name)
+    recipe = Recipe.from_values(tomllib.loads(path.read_text()), path.name)
     if path.stem in ("rm-r1-7b", "rm-r1-14b", "rm-r1-32b"):
-        same = build_recipe({"preset": path.stem, "data": recipe.data.model_dump()}, path.name)
+        same = Recipe.from_values({"preset": path.stem, "data": recipe.data.model_dump()}, path.name)
         for section in ("model", "batch", "optim"):
             assert getattr(recipe, section) == getattr(same, section)
         assert recipe.data.max_tokens == 12288

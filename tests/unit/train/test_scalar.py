@@ -21,7 +21,7 @@ from rmr1.train.optim import Optimizers, build_optimizers
 from rmr1.train.scalar.model import compute_pair_losses
 from rmr1.train.scalar.pairs import PairStore, plan_course, spell_pair
 from rmr1.train.scalar.plan import ScalarPlan, choose_padding
-from rmr1.train.scalar.recipe import ScalarRecipe, build_scalar_recipe
+from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.run import choose, list_rates, summarize
 
 from ...tiny_models import build_scorer, build_tokenizer
@@ -31,7 +31,7 @@ LEAST: dict[str, Any] = {"model": {"base": "x"}, "data": {"train": "pairs.jsonl"
 
 
 def recipe(**sections: Any) -> ScalarRecipe:
-    return build_scalar_recipe({**LEAST, **sections}, "r.toml")
+    return ScalarRecipe.from_values({**LEAST, **sections}, "r.toml")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,9 @@ def test_rates_and_their_folders() -> None:
 
 
 def test_the_shipped_recipe_has_the_judges_model_and_pairs() -> None:
-    ours = build_scalar_recipe(tomllib.loads((RECIPES / "tiny-scalar.toml").read_text()), "tiny-scalar.toml")
+    ours = ScalarRecipe.from_values(
+        tomllib.loads((RECIPES / "tiny-scalar.toml").read_text()), "tiny-scalar.toml"
+    )
     judges = tomllib.loads((RECIPES / "tiny-judge.toml").read_text())
     theirs = tomllib.loads((RECIPES / "tiny-scalar.toml").read_text())
     assert theirs["model"]["from_scratch"] == judges["model"]["from_scratch"]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
-from rmr1.engines.options import Device, Dtype, Positive
+from rmr1.engines.options import Device, Dtype, Positive, checking
 from rmr1.errors import ConfigError
 from rmr1.forecast.batching import choose_batching, plan_batches
 from rmr1.forecast.shape import read_shape
@@ -47,6 +47,7 @@ _LOGGER = logging.getLogger("rmr1.engines.hf.engine")
 class TransformersEngine:
     """Answers requests with a causal language model that this process holds."""
 
+    @checking("transformers")
     def __init__(
         self,
         model: str,
@@ -84,13 +85,6 @@ class TransformersEngine:
             CheckpointError: the model cannot be loaded, has no tokenizer or no chat template that
                 writes every message.
         """
-        for name, value in (
-            ("batch_size", batch_size),
-            ("max_batch_tokens", max_batch_tokens),
-            ("max_model_len", max_model_len),
-        ):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; expected a positive number")
         check_reading(on_overlong, chat_template_kwargs)
         self.name = model
         adapter = None if lora_adapter is None else read_adapter(lora_adapter)

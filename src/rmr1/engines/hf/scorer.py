@@ -27,7 +27,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from rmr1.engines.base import Score, ScoreRequest
-from rmr1.engines.options import Device, Dtype, Positive
+from rmr1.engines.options import Device, Dtype, Positive, checking
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.forecast.batching import choose_batching, plan_batches
 from rmr1.plugins import require
@@ -101,6 +101,7 @@ class ConversationReader:
 class ScalarModel:
     """Scores conversations with a sequence-classification model of one label that this process holds."""
 
+    @checking("scalar")
     def __init__(
         self,
         model: str,
@@ -137,13 +138,6 @@ class ScalarModel:
             CheckpointError: the model cannot be loaded, has no tokenizer or no chat template, or has not
                 one label.
         """
-        for name, value in (
-            ("batch_size", batch_size),
-            ("max_batch_tokens", max_batch_tokens),
-            ("max_model_len", max_model_len),
-        ):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; expected a positive number")
         check_reading(on_overlong, chat_template_kwargs)
         self._head = None if head is None else load_head(head)
         self.name = model

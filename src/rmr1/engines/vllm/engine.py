@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
-from rmr1.engines.options import Dtype, Positive
+from rmr1.engines.options import Dtype, Positive, Share, Size, checking
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, reason_of
 from rmr1.plugins import require
 from rmr1.records import Generation
 
 with require("the vllm engine", "vllm"):
-    from rmr1.engines.hf.loading import DTYPES, describe_checkpoint, hash_text
+    from rmr1.engines.hf.loading import describe_checkpoint, hash_text
     from rmr1.engines.hf.lora import read_adapter
     from rmr1.engines.hf.reader import Prepared, RequestReader
     from rmr1.engines.hf.tokens import Endings, TextStream
@@ -53,6 +53,7 @@ _BYTES_PER_GB = 1 << 30
 class VLLMEngine:
     """Answers requests with a vLLM engine that this process holds."""
 
+    @checking("vllm")
     def __init__(
         self,
         model: str,
@@ -60,8 +61,8 @@ class VLLMEngine:
         dtype: Dtype = "auto",
         tensor_parallel_size: Positive = 1,
         max_model_len: Positive | None = None,
-        gpu_memory_utilization: float | None = None,
-        kv_cache_gb: float | None = None,
+        gpu_memory_utilization: Share | None = None,
+        kv_cache_gb: Size | None = None,
         max_num_seqs: Positive | None = None,
         quantization: str | None = None,
         lora_adapter: str | Path | None = None,
@@ -99,23 +100,6 @@ class VLLMEngine:
             CheckpointError: the model cannot be loaded, has no tokenizer or no chat template, or does
                 not fit into memory.
         """
-        for name, value in (
-            ("tensor_parallel_size", tensor_parallel_size),
-            ("max_model_len", max_model_len),
-            ("max_num_seqs", max_num_seqs),
-        ):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; expected a positive number")
-        if gpu_memory_utilization is not None and not 0 < gpu_memory_utilization <= 1:
-            raise ConfigError(
-                f"gpu_memory_utilization is {gpu_memory_utilization}; expected a share in (0, 1]"
-            )
-        if kv_cache_gb is not None and kv_cache_gb <= 0:
-            raise ConfigError(f"kv_cache_gb is {kv_cache_gb}; expected a positive number")
-        if dtype != "auto" and dtype not in DTYPES:
-            raise ConfigError(
-                f"dtype {dtype!r} is not known; expected 'auto', {', '.join(map(repr, DTYPES))}"
-            )
         check_installed()
         self.name = model
         adapter = None if lora_adapter is None else read_adapter(lora_adapter)

@@ -3,63 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isfinite
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from rmr1.errors import ConfigError
+from rmr1.settings import Section
 from rmr1.train.grpo.advantages import EPSILON, Scale
 
 Average = Literal["sequence", "token"]
 Importance = Literal["none", "truncate", "mask"]
 Overlong = Literal["keep", "mask"]
+Low = Annotated[float, Field(ge=0, lt=1)]
+FromZero = Annotated[float, Field(ge=0)]
+FromOne = Annotated[float, Field(ge=1)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Objective:
+class Objective(Section):
     """What is minimised. The defaults are the paper's."""
 
-    clip_low: float = 0.2
-    """The ratio counts down to 1 - clip_low; in [0, 1)."""
-    clip_high: float = 0.2
+    clip_low: Low = 0.2
+    """The ratio counts down to 1 - clip_low."""
+    clip_high: FromZero = 0.2
     """The ratio counts up to 1 + clip_high."""
-    beta: float = 1e-3
+    beta: FromZero = 1e-3
     """Coefficient of the KL term; 0 needs no reference."""
     correct_kl: bool = False
     average: Average = "sequence"
     scale: Scale = "std"
     """For `normalize_group`."""
-    epsilon: float = EPSILON
+    epsilon: FromZero = EPSILON
     """For `normalize_group`."""
     overlong: Overlong = "keep"
     importance: Importance = "none"
-    importance_cap: float = 2.0
-    """At least 1."""
-
-    def __post_init__(self) -> None:
-        for name, choices in (
-            ("average", Average),
-            ("scale", Scale),
-            ("overlong", Overlong),
-            ("importance", Importance),
-        ):
-            known = get_args(choices)
-            if getattr(self, name) not in known:
-                raise ConfigError(
-                    f"objective.{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}"
-                )
-        for name, least, most in (
-            ("clip_low", 0.0, 1.0),
-            ("clip_high", 0.0, None),
-            ("beta", 0.0, None),
-            ("epsilon", 0.0, None),
-            ("importance_cap", 1.0, None),
-        ):
-            value = getattr(self, name)
-            if not isfinite(value) or value < least or (most is not None and value >= most):
-                span = f"in [{least:g}, {most:g})" if most is not None else f"a number from {least:g}"
-                raise ConfigError(f"objective.{name} is {value!r}; expected {span}")
+    importance_cap: FromOne = 2.0
 
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -84,8 +62,6 @@ def build_objective(options: Sequence[str] = (), **settings: Any) -> Objective:
     found: dict[str, Any] = {}
     for option in options:
         if option not in OPTIONS:
-            raise ConfigError(
-                f"objective option {option!r} is not known; expected one of {', '.join(OPTIONS)}"
-            )
+            raise ConfigError(f"option {option!r} is not known; expected one of {', '.join(OPTIONS)}")
         found |= OPTIONS[option]
-    return Objective(**(found | settings))
+    return Objective.from_values(found | settings, "objective")

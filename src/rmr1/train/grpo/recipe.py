@@ -14,8 +14,19 @@ from pydantic import Field, model_validator
 from rmr1.errors import ConfigError
 from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
-from rmr1.settings import Complaint, Names, Place, Section, rule
-from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
+from rmr1.settings import Complaint, Names, Section, rule
+from rmr1.train.grpo.advantages import Scale
+from rmr1.train.grpo.options import (
+    OPTIONS,
+    Average,
+    FromOne,
+    FromZero,
+    Importance,
+    Low,
+    Objective,
+    Overlong,
+    build_objective,
+)
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.recipe import (
     Beta,
@@ -24,8 +35,8 @@ from rmr1.train.recipe import (
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
+    Recipe,
     ReportRecipe,
-    build_over_preset,
 )
 
 
@@ -94,23 +105,23 @@ class ObjectiveRecipe(Section):
 
     options: tuple[str, ...] = ()
     """Named ones: "clip-higher", "token-level", "no-std", "overlong-masked", "importance-truncated", ..."""
-    clip_low: float | None = None
-    clip_high: float | None = None
-    beta: float | None = None
+    clip_low: Low | None = None
+    clip_high: FromZero | None = None
+    beta: FromZero | None = None
     correct_kl: bool | None = None
-    average: str | None = None
-    scale: str | None = None
-    epsilon: float | None = None
-    overlong: str | None = None
-    importance: str | None = None
-    importance_cap: float | None = None
+    average: Average | None = None
+    scale: Scale | None = None
+    epsilon: FromZero | None = None
+    overlong: Overlong | None = None
+    importance: Importance | None = None
+    importance_cap: FromOne | None = None
 
     @rule
     def _check_options(self) -> Iterator[str]:
         try:
             self.build()
         except ConfigError as error:
-            yield str(error).removeprefix("objective.").removeprefix("objective ")
+            yield str(error)
 
     def build(self) -> Objective:
         """
@@ -150,6 +161,8 @@ _IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importanc
 
 
 class GrpoRecipe(Section):
+    presets = PRESETS
+    instead = Recipe.instead
     preset: str | None = None
     seed: int = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -221,14 +234,3 @@ class GrpoRecipe(Section):
             yield 'rewards.consistency compares both orders of a pair; set data.order = "both"'
         if not any(self.rewards.values()):
             yield "rewards names no term with a weight"
-
-
-def build_grpo_recipe(
-    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
-) -> GrpoRecipe:
-    """The recipe that a file's values make; see `rmr1.train.recipe.build_recipe`.
-
-    Raises:
-        SettingsError: a key or preset is unknown, a value does not fit, or what is named is not there.
-    """
-    return build_over_preset(GrpoRecipe, values, PRESETS, origin, section=section, look=look)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from rmr1.named import ModelName
-from rmr1.settings import Complaint, Place, Section, check_settings, rule
+from rmr1.settings import Complaint, Section, rule
 from rmr1.train.recipe import (
     CheckpointRecipe,
     LabelledRecipe,
@@ -131,14 +131,3 @@ class ScalarRecipe(Section):
     def _check_spelled(self) -> Iterator[str]:
         if self.data.world and self.data.world.spelled and not self.model.from_scratch:
             yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"
-
-
-def build_scalar_recipe(
-    values: Mapping[str, Any], origin: str, *, section: Place = (), look: bool = False
-) -> ScalarRecipe:
-    """The recipe that a file's values make; the arguments are those of `check_settings`.
-
-    Raises:
-        SettingsError: a key is unknown, a value does not fit, or what is named is not there.
-    """
-    return check_settings(ScalarRecipe, values, origin, section=section, look=look)

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_only_vllm_is_corrected_unasked(engine: str, objective: dict[str, Any], 
     }
     if objective:
         values["objective"] = objective
-    assert build_grpo_recipe(values, "r.toml").objective.build().importance == wanted
+    assert GrpoRecipe.from_values(values, "r.toml").objective.build().importance == wanted
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_only_vllm_is_corrected_unasked(engine: str, objective: dict[str, Any], 
 def test_nonsense_is_still_one_line(sections: dict[str, Any]) -> None:
     values = {"model": {"base": "m"}, "data": {"train": "p"}, "rollout": {"engine": "vllm"}, **sections}
     with pytest.raises(ConfigError) as raised:
-        build_grpo_recipe(values, "r.toml")
+        GrpoRecipe.from_values(values, "r.toml")
     assert "\n" not in str(raised.value)

@@ -304,17 +304,17 @@ def test_missing_log_probabilities_are_named() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"clip_low": 1.0}, r"objective.clip_low is 1.0; expected in \[0, 1\)"),
-        ({"clip_high": -0.1}, "objective.clip_high is -0.1; expected a number from 0"),
-        ({"beta": math.nan}, "objective.beta is nan"),
-        ({"importance_cap": 0.5}, "objective.importance_cap is 0.5; expected a number from 1"),
-        ({"average": "batch"}, "objective.average is 'batch'; expected one of sequence, token"),
-        ({"overlong": "penalise"}, "objective.overlong is 'penalise'; expected one of keep, mask"),
+        ({"clip_low": 1.0}, "objective: clip_low: input should be less than 1, got 1.0"),
+        ({"clip_high": -0.1}, "objective: clip_high: input should be greater than or equal to 0, got -0.1"),
+        ({"beta": math.nan}, "objective: beta: input should be a finite number, got nan"),
+        ({"importance_cap": 0.5}, "objective: importance_cap: input should be greater than or equal to 1"),
+        ({"average": "batch"}, "objective: average: input should be 'sequence' or 'token', got 'batch'"),
+        ({"overlong": "penalise"}, "objective: overlong: input should be 'keep' or 'mask', got 'penalise'"),
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Objective(**settings)
+        build_objective(**settings)
 
 
 def test_named_options() -> None:

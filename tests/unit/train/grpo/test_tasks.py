@@ -18,7 +18,7 @@ from rmr1.records import PreferencePair, assistant, user
 from rmr1.train.examples import Position
 from rmr1.train.grpo.options import OPTIONS
 from rmr1.train.grpo.presets import PRESETS
-from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
+from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import make_seed
 from rmr1.train.grpo.tasks import StoredTasks, Task, TaskMaker, WorldTasks, open_tasks, take_tasks
 
@@ -27,7 +27,7 @@ from ....tiny_models import build_tokenizer
 
 def recipe(**sections: Any) -> GrpoRecipe:
     values = {"model": {"base": "x"}, "data": {"train": "pairs.jsonl"}, **sections}
-    return build_grpo_recipe(values, "r.toml")
+    return GrpoRecipe.from_values(values, "r.toml")
 
 
 def make_maker(settings: GrpoRecipe, *, both: bool | None = None) -> TaskMaker:
@@ -167,9 +167,9 @@ def test_presets_are_whole(name: str) -> None:
     values: dict[str, Any] = {"preset": name, "data": {"train": "p"}}
     if "base" not in PRESETS[name]["model"]:
         with pytest.raises(ConfigError, match="name either base"):
-            build_grpo_recipe(values, "r.toml")
+            GrpoRecipe.from_values(values, "r.toml")
         values["model"] = {"base": "mine"}
-    found = build_grpo_recipe(values, "r.toml")
+    found = GrpoRecipe.from_values(values, "r.toml")
     assert (found.rollout.prompts, found.update_prompts, found.rollout.samples) == (1024, 128, 7)
     assert (found.data.max_prompt_tokens, found.rollout.max_new_tokens) == (4096, 8192)
     objective = found.objective.build()
@@ -182,16 +182,16 @@ def test_presets_are_whole(name: str) -> None:
 @pytest.mark.parametrize("option", OPTIONS)
 def test_named_options_change_a_preset(name: str, option: str) -> None:
     values = {"preset": name, "data": {"train": "p"}, "objective": {"options": [option]}}
-    objective = build_grpo_recipe(values, "r.toml").objective.build()
+    objective = GrpoRecipe.from_values(values, "r.toml").objective.build()
     for key, value in OPTIONS[option].items():
         assert getattr(objective, key) == value
-    plain = build_grpo_recipe({"preset": name, "data": {"train": "p"}}, "r.toml").objective.build()
+    plain = GrpoRecipe.from_values({"preset": name, "data": {"train": "p"}}, "r.toml").objective.build()
     assert plain.importance == "truncate"
 
 
 def test_the_shipped_recipe_is_valid_and_takes_new_pairs() -> None:
     values = tomllib.loads((RECIPES / "tiny-grpo.toml").read_text())
-    found = build_grpo_recipe(values, "tiny-grpo.toml")
+    found = GrpoRecipe.from_values(values, "tiny-grpo.toml")
     judges = tomllib.loads((RECIPES / "tiny-judge.toml").read_text())
     assert found.data.world is not None and found.data.world.start >= judges["data"]["world"]["items"]
     assert found.model.base == "tiny" and found.is_on_policy

@@ -1,0 +1,326 @@
+"""What `rmr1 bench` is asked for, benchmark by benchmark: data, judgments and folders; and the judging of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Benchmark
+from rmr1.bench.results import OWN_PAIRS, Job
+from rmr1.bench.run import (
+    NAMES,
+    PAIRS_ASKING,
+    Scored,
+    check_placement,
+    check_sides,
+    count_pairs,
+    find_asking,
+    judge_benchmark,
+    load_benchmark,
+    open_benchmark_run,
+    place_answers,
+    read_finished,
+    suit_asking,
+    summarize_run,
+)
+from rmr1.errors import ConfigError, DataError
+from rmr1.judge.base import PairJudge, Watcher
+from rmr1.judge.config import DataConfig, JudgeConfig
+from rmr1.judge.source import SHOWN_ERRORS
+from rmr1.nearest import suggest
+from rmr1.store.runs import RUN_FILE, read_description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The words of the command that say what is measured."""
+
+    benchmarks: Sequence[str]
+    own: Sequence[Path] = ()
+    """Data of own pairs."""
+    data: Sequence[str] | None = None
+    """`[NAME=]PLACE`, each; so are the judgments of `source` and `baseline`."""
+    source: Sequence[str] | None = None
+    baseline: Sequence[str] | None = None
+    output: Path | None = None
+    ask: str | None = None
+    scoring: str | None = None
+    as_published: bool = False
+
+
+def split_names(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The benchmarks, and the data of own pairs: the words that are no benchmarks' names, wherever they are.
+
+    Raises:
+        ConfigError: there are such words, and no own pairs are asked for.
+    """
+    names = list(dict.fromkeys(word for word in words if word in NAMES))
+    others = [word for word in words if word not in NAMES]
+    if others and OWN_PAIRS not in names:
+        known = f"; there are {', '.join(NAMES)}; `pairs` takes a FILE"
+        raise ConfigError(f"no benchmark {others[0]!r}{suggest(others[0], NAMES) or known}")
+    return names, others
+
+
+def plan_jobs(asked: Asked, reading: DataConfig, tell: Callable[[object], None]) -> list[Job]:
+    """The benchmarks in the order they were named, each once.
+
+    `reading` says how own pairs are read; `tell` is called with rows that cannot be.
+
+    Raises:
+        ConfigError: what is said does not fit together.
+    """
+    names, own = asked.benchmarks, asked.own
+    data = _assign(asked.data, "--data", names)
+    if own and OWN_PAIRS in data and [data[OWN_PAIRS]] != own:
+        raise ConfigError(f"bench pairs {own[0]} and --data {data[OWN_PAIRS]} name two files; leave one out")
+    if own:
+        more = "" if len(own) == 1 else f" and {len(own) - 1} more"
+        data[OWN_PAIRS] = Path(f"{own[0]}{more}")
+    invalid: set[str] = set()
+    benchmarks = [
+        _read_own_pairs(reading, own, invalid, tell) if name == OWN_PAIRS else load_benchmark(name)
+        for name in names
+    ]
+    is_one = len(benchmarks) == 1
+    sources = _assign(asked.source, "--from", names)
+    baselines = _assign(asked.baseline, "--baseline", names)
+    _check_said(asked, benchmarks)
+    jobs = []
+    for one in benchmarks:
+        name = one.name
+        output = asked.output
+        is_asked = asked.ask is not None and (is_one or bool(one.askings))
+        for flag, given in (("--from", sources), ("--baseline", baselines)):
+            if given and name not in given:
+                raise ConfigError(
+                    f"{flag} {name}=RUN is missing; {flag} names judgments for every benchmark, or none"
+                )
+        jobs.append(
+            Job(
+                benchmark=one,
+                data=None if name not in data else find_place(one, data[name]),
+                folder=output if output is None or is_one else output / name,
+                source=sources.get(name),
+                baseline=baselines.get(name),
+                variant=_choose_variant(asked, one),
+                asking=find_asking(one, asked.ask) if is_asked else None,
+                is_asking_said=is_asked,
+                invalid=invalid,
+            )
+        )
+    return jobs
+
+
+def check_baselines(jobs: Sequence[Job]) -> None:
+    """What a comparison would miss only after judging.
+
+    Raises:
+        ConfigError: a baseline is a run of another benchmark. DataError, RunError: it cannot be read.
+    """
+    for job in jobs:
+        if job.baseline is None:
+            continue
+        if not (job.baseline / RUN_FILE).is_file():
+            next(iter(read_finished(job.baseline)), None)
+            continue
+        made = read_description(job.baseline).get("data", {}).get("benchmark", job.benchmark.name)
+        if made != job.benchmark.name:
+            raise ConfigError(
+                f"--baseline {job.baseline}: a run of {made}; expected one of {job.benchmark.name}"
+            )
+
+
+def require_data(job: Job) -> Path:
+    """
+    Raises:
+        ConfigError: no data was named.
+    """
+    if job.data is None and job.benchmark.name == OWN_PAIRS:
+        raise ConfigError(
+            "bench pairs lacks its FILE; expected a file, a folder or a dataset of labelled pairs: "
+            "rmr1 bench pairs FILE -m MODEL -o RUN"
+        )
+    if job.data is None:
+        hub = "" if job.benchmark.hub is None else f", or the hub's dataset: --data {job.benchmark.hub}"
+        raise ConfigError(
+            f"--data DIR is missing: the official data of {job.benchmark.title}{hub}; "
+            "a benchmark run needs --data and -o, and mostly -m (or --from alone)"
+        )
+    return job.data
+
+
+def require_folder(job: Job) -> Path:
+    """
+    Raises:
+        ConfigError: no run folder was named.
+    """
+    if job.folder is None:
+        raise ConfigError(
+            "-o RUN is missing; a benchmark run needs --data and -o, and mostly -m (or --from alone)"
+        )
+    return job.folder
+
+
+Watch = Callable[[Job, int, int], AbstractContextManager[Watcher]]
+"""Called with how many pairs a run holds already, and of how many; what it gives is open while they are judged."""
+
+
+def check_jobs(jobs: Sequence[Job], config: JudgeConfig) -> list[int]:
+    """How many pairs of each there are to judge; reads everything before a model is loaded.
+
+    Raises:
+        ConfigError: data or a folder is missing, or the order does not fit. DataError: the data cannot be read.
+    """
+    refuse_reading(config.data, jobs)
+    for job in jobs:
+        require_folder(job)
+        check_order(job, config)
+    return [
+        count_pairs(job.benchmark, require_data(job), config.data.limit, asking=job.asking) for job in jobs
+    ]
+
+
+def check_order(job: Job, config: JudgeConfig) -> None:
+    """
+    Raises:
+        ConfigError: no data was named, or the order shows the better answer in one place always.
+    """
+    data, order = require_data(job), config.judge_settings(order=job.benchmark.order).order
+    check_placement(job.benchmark, order)
+    if job.benchmark.name == OWN_PAIRS:
+        check_sides(job.benchmark, data, order)
+
+
+def judge_jobs(
+    jobs: Sequence[Job],
+    first: PairJudge,
+    config: JudgeConfig,
+    totals: Sequence[int],
+    watch: Watch,
+    *,
+    retry_failed: bool,
+    num_resamples: int,
+) -> dict[str, Scored]:
+    """Judge benchmark by benchmark; every run folder is opened before the first. What each came to, by name.
+
+    Raises:
+        RunError: a folder was made in another way. DataError, GenerationError: as reading and judging do.
+    """
+    limit, scored = config.data.limit, {}
+    with ExitStack() as opened:
+        ready = []
+        for job, total in zip(jobs, totals, strict=True):
+            data = require_data(job)
+            asking = job.asking if job.is_asking_said else suit_asking(job.benchmark, first, config.family)
+            judge = place_answers(first, config.order or job.benchmark.order)
+            if asking is not None:
+                judge = asking.adapt(judge)
+            if asking is not job.asking:
+                total = count_pairs(job.benchmark, data, limit, asking=asking)
+            run = open_benchmark_run(
+                job.benchmark, data, judge, require_folder(job), asking=asking, retry_failed=retry_failed
+            )
+            ready.append((replace(job, asking=asking), data, judge, opened.enter_context(run), total))
+        for job, data, judge, writer, total in ready:
+            one = job.benchmark
+            with watch(job, writer.num_resumed, max(total, writer.num_resumed)) as watcher:
+                judge_benchmark(
+                    one, data, judge, writer, limit=limit, asking=job.asking, on_judgment=watcher.update
+                )
+            num_pairs = count_pairs(one, data) if one.name == OWN_PAIRS else None
+            scored[one.name] = summarize_run(
+                one, writer, judge, num_resamples=num_resamples, num_pairs=num_pairs
+            )
+    return scored
+
+
+def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
+    """
+    Raises:
+        ConfigError: it is said how pairs are read, and none of one's own are.
+    """
+    said = [name for name in ("format", "map", "label", "skip_invalid") if getattr(config, name)]
+    if said and not any(job.benchmark.name == OWN_PAIRS and job.data is not None for job in jobs):
+        raise ConfigError(
+            f"data.{said[0]} (--{said[0].replace('_', '-')}) says how own pairs are read, and there are none here; "
+            "leave it out, or name a file: rmr1 bench pairs FILE"
+        )
+
+
+def _read_own_pairs(
+    config: DataConfig, own: Sequence[Path], invalid: set[str], tell: Callable[[object], None]
+) -> Benchmark:
+    """The benchmark of own pairs, read as the settings say; rows that are passed over go to `invalid`."""
+    from rmr1.bench.tasks.pairs import own_pairs
+
+    def pass_over(error: DataError) -> None:
+        if str(error) not in invalid and len(invalid) < SHOWN_ERRORS:
+            tell(error)
+        invalid.add(str(error))
+
+    return own_pairs(
+        on_invalid=pass_over if config.skip_invalid else None,
+        sources=own if len(own) > 1 else (),
+        **config.reading(),
+    )
+
+
+def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:
+    """`NAME=PLACE` for one benchmark, a bare PLACE for the only one, or for the folder of one per name, as
+    `-o` makes it."""
+    found: dict[str, Path] = {}
+    for value in values or ():
+        name, equals, place = value.partition("=")
+        if equals and name in NAMES:
+            if name not in names:
+                raise ConfigError(f"{flag} {value}: {name} is not among the benchmarks {', '.join(names)}")
+            given = {name: Path(place)}
+        elif len(names) == 1:
+            whole, inner = Path(value), Path(value) / names[0]
+            is_of_several = (inner / RUN_FILE).is_file() and not (whole / RUN_FILE).is_file()
+            given = {names[0]: inner if is_of_several else whole}
+        else:
+            given = {one: Path(value) / one for one in names if (Path(value) / one).exists()}
+            if not given:
+                raise ConfigError(
+                    f"{flag} {value}: holds nothing named {', '.join(names)}; "
+                    f"say which is which: {flag} {names[0]}=PLACE"
+                )
+        for one, path in given.items():
+            if one in found and found[one] != path:
+                raise ConfigError(f"{flag} names {one} twice: {found[one]} and {path}")
+            found[one] = path
+    return found
+
+
+def find_place(benchmark: Benchmark, place: Path) -> Path:
+    """The place itself; of a folder that holds none of the benchmark's files, the folder of its name in it."""
+    if not (place / benchmark.name).exists():
+        return place
+    try:
+        benchmark.find_files(place)
+    except DataError:
+        return place / benchmark.name
+    return place
+
+
+def _check_said(asked: Asked, benchmarks: Sequence[Benchmark]) -> None:
+    if asked.as_published and asked.scoring not in (None, AS_PUBLISHED):
+        raise ConfigError(f"--as-published and --scoring {asked.scoring} are two scorings; leave one out")
+    scoring = asked.scoring
+    if scoring not in (None, OFFICIAL_RULE) and not any(scoring in one.variants for one in benchmarks):
+        known = sorted({name for one in benchmarks for name in one.variants})
+        names = ", ".join(one.title for one in benchmarks)
+        raise ConfigError(
+            f"--scoring {scoring}: {names} can be scored by {', '.join([OFFICIAL_RULE, *known])}"
+        )
+    if asked.ask not in (None, PAIRS_ASKING) and not any(asked.ask in one.askings for one in benchmarks):
+        raise ConfigError(f"--ask {asked.ask}: none of the benchmarks is asked so")
+
+
+def _choose_variant(asked: Asked, benchmark: Benchmark) -> str:
+    wanted = AS_PUBLISHED if asked.as_published else asked.scoring
+    return wanted if wanted is not None and wanted in benchmark.variants else OFFICIAL_RULE

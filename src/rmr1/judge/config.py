@@ -1,0 +1,86 @@
+"""Settings of a judging command, as its config file has them: defaults < preset < config file < --set < flags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from rmr1.engines import list_option_faults
+from rmr1.engines.base import SamplingParams
+from rmr1.judge.presets import find_preset
+from rmr1.judge.settings import JudgeSettings, Placement
+from rmr1.models import JUDGE
+from rmr1.named import PairForm, find_missing_family
+from rmr1.prompts.thinking import check_pairs
+from rmr1.settings import Complaint, Mistakes, Names, Place, Section
+from rmr1.settings import rule as settings_rule
+
+_PRESET_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop")
+"""What a released checkpoint's preset decides of the sampling."""
+
+
+class SamplingConfig(Section):
+    """`SamplingParams`, as a file says them."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_new_tokens: int = 8192
+    num_samples: int = 1
+    stop: tuple[str, ...] = ()
+    stop_at_verdict: bool = False
+    thinking: tuple[tuple[str, str], ...] = ()
+    logprobs: bool = False
+
+
+class DataConfig(PairForm):
+    format: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+    skip_invalid: bool = False
+
+
+class JudgeConfig(Section):
+    """A judging command's settings."""
+
+    model: str = JUDGE
+    """The judge's name; the bundled one by default."""
+    family: Annotated[str | None, Names(find_missing_family)] = None
+    """The prompt family; None is the default one of the model."""
+    rule: str | None = None
+    order: Placement | None = None
+    seed: int = 0
+    control_tokens: tuple[str, ...] = ()
+    """The user's own control tokens."""
+    sampling: SamplingConfig = SamplingConfig()
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """Options of the engine's constructor; each engine has its own."""
+    data: DataConfig = DataConfig()
+
+    @classmethod
+    def complete(cls, values: Any, mistakes: Mistakes, section: Place) -> Any:
+        """The values over the sampling of a released checkpoint's preset."""
+        preset, said = find_preset(str(values.get("model", JUDGE))), values.get("sampling", {})
+        if preset is None or not isinstance(said, Mapping):
+            return values
+        own = {name: getattr(preset.sampling, name) for name in _PRESET_SAMPLING}
+        return {**values, "sampling": {**own, **said}}
+
+    @settings_rule
+    def _check_engine(self) -> Iterator[Complaint]:
+        for name, fault in list_option_faults(self.model, self.engine):
+            yield ("engine", name), fault
+
+    def judge_settings(self, *, order: Placement = "seeded") -> JudgeSettings:
+        """The settings of the judge; `order` is the command's default."""
+        values = self.sampling.model_dump()
+        values["verdict_logprobs"] = values.pop("logprobs")
+        values["thinking"] = check_pairs(values["thinking"])
+        return JudgeSettings(
+            rule=self.rule or "tagged",
+            order=self.order or order,
+            seed=self.seed,
+            control_tokens=self.control_tokens,
+            sampling=SamplingParams(**values),
+        )

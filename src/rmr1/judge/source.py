@@ -1,0 +1,76 @@
+"""Files of pairs that are judged: read once before a model is loaded, and again as they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rmr1.data.read import read_several
+from rmr1.errors import DataError
+from rmr1.judge.base import list_keys
+from rmr1.judge.config import DataConfig
+from rmr1.records import PreferencePair
+
+SHOWN_ERRORS = 5
+"""Unreadable rows that are told; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSource:
+    """Sources of pairs that were read once: they are readable, and how many pairs they hold is known."""
+
+    sources: tuple[str, ...]
+    is_piped: bool
+    """Whether the pairs came from standard input; what is read is a copy of them then."""
+    config: DataConfig
+    total: int
+    """Pairs up to the limit."""
+    num_invalid: int
+
+    def pairs(self) -> Iterator[PreferencePair]:
+        """Up to the limit."""
+        return read_several(self.sources, errors=[], limit=self.config.limit, **self.config.reading())
+
+    def keys(self) -> Iterator[str]:
+        """The keys of all its pairs, those beyond the limit among them."""
+        return list_keys(read_several(self.sources, errors=[], **self.config.reading()))
+
+    def describe(self) -> dict[str, Any]:
+        """The data section of run.json, for people: what is compared are the pairs themselves."""
+        return {
+            "sources": ["-"] if self.is_piped else list(self.sources),
+            "format": self.config.format,
+            "map": dict(self.config.map),
+            **({"label": dict(self.config.label)} if self.config.label else {}),
+        }
+
+
+def scan_pairs(
+    sources: Sequence[str], config: DataConfig, *, tell: Callable[[object], None], is_piped: bool = False
+) -> PairSource:
+    """Read everything once before a model is loaded: bad rows are known at the start, not hours in.
+
+    `tell` is called with what should be known of the rows that cannot be read.
+
+    Raises:
+        DataError: nothing can be read, or rows cannot and `skip_invalid` is off.
+    """
+    errors: list[DataError] = []
+    total = sum(1 for _ in read_several(sources, errors=errors, limit=config.limit, **config.reading()))
+    name = "standard input" if is_piped else ", ".join(sources)
+    for error in errors[:SHOWN_ERRORS]:
+        tell(DataError(error.message, path=name, line=error.line) if is_piped else error)
+    if errors and not config.skip_invalid:
+        raise DataError(
+            f"{len(errors)} of {total + len(errors)} rows cannot be read (the first are shown above); "
+            "fix them or pass --skip-invalid",
+            path=name,
+        )
+    if errors:
+        tell(f"{name}: {len(errors)} rows passed over")
+    if total == 0:
+        raise DataError("no pairs in it", path=name)
+    return PairSource(
+        sources=tuple(sources), is_piped=is_piped, config=config, total=total, num_invalid=len(errors)
+    )
