@@ -24,6 +24,7 @@ _FLAGS = {
     "model": "-m",
     "lora_adapter": "--adapter",
     "overwrite": "--force",
+    "output": "-o",
 }
 """Flags that are not called as the argument is."""
 

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_
 from pydantic.fields import FieldInfo
 
 from rmr1.errors import CheckpointError, ConfigError, DataError, Mistake, SettingsError
+from rmr1.faces import name_option
 from rmr1.nearest import find_nearest
 
 S = TypeVar("S", bound="Section")
@@ -311,7 +312,7 @@ def assign_settings(values: dict[str, Any], assignments: Iterable[str] | None) -
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
-                raise ConfigError(f"--set {assignment}: {section!r} is a value, not a section")
+                raise ConfigError(f"{name_option('set')} {assignment}: {section!r} is a value, not a section")
         try:
             target[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

@@ -26,6 +26,7 @@ from rmr1.bench.run import (
     summarize_run,
 )
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 from rmr1.judge.base import PairJudge, Watcher
 from rmr1.judge.config import DataConfig, JudgeConfig
 from rmr1.judge.source import SHOWN_ERRORS
@@ -129,7 +130,7 @@ def check_baselines(jobs: Sequence[Job]) -> None:
         made = read_description(job.baseline).get("data", {}).get("benchmark", job.benchmark.name)
         if made != job.benchmark.name:
             raise ConfigError(
-                f"--baseline {job.baseline}: a run of {made}; expected one of {job.benchmark.name}"
+                f"{name_option('baseline')} {job.baseline}: a run of {made}; expected one of {job.benchmark.name}"
             )
 
 
@@ -144,12 +145,20 @@ def require_data(job: Job) -> Path:
             "rmr1 bench pairs FILE -m MODEL -o RUN"
         )
     if job.data is None:
-        hub = "" if job.benchmark.hub is None else f", or the hub's dataset: --data {job.benchmark.hub}"
+        hub = (
+            ""
+            if job.benchmark.hub is None
+            else f", or the hub's dataset: {name_option('data')} {job.benchmark.hub}"
+        )
         raise ConfigError(
-            f"--data DIR is missing: the official data of {job.benchmark.title}{hub}; "
-            "a benchmark run needs --data and -o, and mostly -m (or --from alone)"
+            f"{name_option('data')} DIR is missing: the official data of {job.benchmark.title}{hub}; {_needs()}"
         )
     return job.data
+
+
+def _needs() -> str:
+    data, output, model, source = map(name_option, ("data", "output", "model", "from"))
+    return f"a benchmark run needs {data} and {output}, and mostly {model} (or {source} alone)"
 
 
 def require_folder(job: Job) -> Path:
@@ -158,9 +167,7 @@ def require_folder(job: Job) -> Path:
         ConfigError: no run folder was named.
     """
     if job.folder is None:
-        raise ConfigError(
-            "-o RUN is missing; a benchmark run needs --data and -o, and mostly -m (or --from alone)"
-        )
+        raise ConfigError(f"{name_option('output')} RUN is missing; {_needs()}")
     return job.folder
 
 
@@ -309,16 +316,18 @@ def find_place(benchmark: Benchmark, place: Path) -> Path:
 
 def _check_said(asked: Asked, benchmarks: Sequence[Benchmark]) -> None:
     if asked.as_published and asked.scoring not in (None, AS_PUBLISHED):
-        raise ConfigError(f"--as-published and --scoring {asked.scoring} are two scorings; leave one out")
+        raise ConfigError(
+            f"{name_option('as_published')} and {name_option('scoring')} {asked.scoring} are two scorings; leave one out"
+        )
     scoring = asked.scoring
     if scoring not in (None, OFFICIAL_RULE) and not any(scoring in one.variants for one in benchmarks):
         known = sorted({name for one in benchmarks for name in one.variants})
         names = ", ".join(one.title for one in benchmarks)
         raise ConfigError(
-            f"--scoring {scoring}: {names} can be scored by {', '.join([OFFICIAL_RULE, *known])}"
+            f"{name_option('scoring')} {scoring}: {names} can be scored by {', '.join([OFFICIAL_RULE, *known])}"
         )
     if asked.ask not in (None, PAIRS_ASKING) and not any(asked.ask in one.askings for one in benchmarks):
-        raise ConfigError(f"--ask {asked.ask}: none of the benchmarks is asked so")
+        raise ConfigError(f"{name_option('ask')} {asked.ask}: none of the benchmarks is asked so")
 
 
 def _choose_variant(asked: Asked, benchmark: Benchmark) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rmr1.data.read import read_several
 from rmr1.errors import DataError
+from rmr1.faces import name_option
 from rmr1.judge.base import list_keys
 from rmr1.judge.config import DataConfig
 from rmr1.records import PreferencePair
@@ -64,7 +65,7 @@ def scan_pairs(
     if errors and not config.skip_invalid:
         raise DataError(
             f"{len(errors)} of {total + len(errors)} rows cannot be read (the first are shown above); "
-            "fix them or pass --skip-invalid",
+            f"fix them or pass {name_option('skip_invalid', True)}",
             path=name,
         )
     if errors:
