@@ -79,13 +79,13 @@ def test_thinking_is_looked_at_and_quotations_are_not(text: str, is_found: bool)
 def test_long_repetitions_take_linear_time(unit: str) -> None:
     def measure(size: int) -> float:
         text = unit * (size // len(unit))
-        started = time.perf_counter()
+        started = time.process_time()  # other work on the machine does not count
         find_hint(text)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     measure(1000)
     # Quadratic time would take sixteen times as long.
-    assert measure(80_000) < 10 * max(measure(20_000), 0.02)
+    assert min(measure(80_000) for _ in range(2)) < 10 * max(measure(20_000), 0.02)
 
 
 @pytest.mark.shared
