@@ -19,7 +19,8 @@ from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
-from rmr1.models import NOTE, is_bundled, resolve_model
+from rmr1.models import describe_limits, is_bundled, resolve_model
+from rmr1.pipeline.stages import STAGE
 from rmr1.records import PreferencePair
 from rmr1.screen import print
 
@@ -130,8 +131,8 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
         settings=settings or config.judge_settings(),
         options=config.engine,
     )
-    if is_bundled(config.model):
-        print(f"rmr1: {NOTE}", file=sys.stderr)
+    if is_bundled(config.model) and STAGE not in os.environ:
+        print(f"rmr1: {describe_limits()}", file=sys.stderr)
     return judge
 
 

@@ -113,7 +113,7 @@ def test_finished_items_that_changed_are_refused(
         (line,) = capsys.readouterr().err.splitlines()
         first = {"1 of 5": 3, "2 of 5": 0}[told[:6]]
         shown = rows[first].get("id", f"pairs:{first + 1}")
-        assert told in line and f"the first is {shown!r}" in line and "another folder with -o" in line
+        assert told in line and f"the first is {shown!r}" in line and "choose another folder" in line
     assert stored == ((run / "judgments.jsonl").read_bytes(), (run / "run.json").read_bytes())
 
 
