@@ -14,7 +14,7 @@ from typing import Any
 
 from rmr1.cli.config import DataConfig, JudgeConfig
 from rmr1.data.files import list_files
-from rmr1.data.read import read_pairs
+from rmr1.data.read import read_several
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.load import load_judge
@@ -171,18 +171,11 @@ def spool_standard_input() -> Path:
 
 
 def _read(sources: Sequence[str], config: DataConfig, errors: list[DataError]) -> Iterator[PreferencePair]:
-    left = config.limit
-    for source in sources:
-        for pair in read_pairs(
-            source,
-            columns=config.map or None,
-            format=config.format,
-            labels=config.label,
-            on_error="skip",
-            errors=errors,
-            limit=left,
-        ):
-            yield pair
-            left = None if left is None else left - 1
-        if left == 0:
-            return
+    return read_several(
+        sources,
+        columns=config.map or None,
+        format=config.format,
+        labels=config.label,
+        errors=errors,
+        limit=config.limit,
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from rmr1.data.fingerprint import fingerprint_source
-from rmr1.data.read import read_pairs
+from rmr1.data.read import read_several
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import unfinished_pairs
@@ -154,19 +154,11 @@ def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePai
         if len(counts.errors) < MOST_ERRORS:
             counts.errors.append(error)
 
-    left = data.limit
-    for source in data.sources:
-        for pair in read_pairs(
-            source,
-            columns=data.map or None,
-            format=data.format,
-            labels=data.label,
-            on_error="skip",
-            errors=note,
-            limit=left,
-        ):
-            yield pair
-            if left is not None:
-                left -= 1
-        if left == 0:
-            return
+    yield from read_several(
+        data.sources,
+        columns=data.map or None,
+        format=data.format,
+        labels=data.label,
+        errors=note,
+        limit=data.limit,
+    )
