@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from rmr1.data.codec import dump_record, dumps, load_record, loads
 from rmr1.data.differences import describe_differences
-from rmr1.data.keys import KeyCounter, format_key, own_id, stored_digest
+from rmr1.data.keys import KeyCounter, format_key, marked_digest, own_id, stored_digest
 from rmr1.data.replace import write_json, write_text
 from rmr1.errors import DataError, RunError
 from rmr1.records import NO_TEXT, Judgment
@@ -340,10 +340,12 @@ def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     for number, line in iterate_lines(path):
         key, pair = line["key"], line.get("pair")
         if isinstance(pair, dict) and isinstance(id := pair.get("id"), str) and own_id(id) != id:
-            digest = stored_digest(pair)
-            occurrence = places.increment(digest)
-            if key.partition("-")[0] != digest.hex():
-                key = format_key(digest, occurrence)
+            prefix = key.partition("-")[0]
+            if prefix != marked_digest(pair).hex():
+                digest = stored_digest(pair)
+                occurrence = places.increment(digest)
+                if prefix != digest.hex():
+                    key = format_key(digest, occurrence)
         yield number, key, line
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rmr1.data.codec import dump_record, dumps
-from rmr1.data.keys import KeyCounter
+from rmr1.data.keys import KeyCounter, number_items
 from rmr1.data.runs import JUDGMENTS_FILE, key_digest, read_judgments
-from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.summary import list_failures
 from rmr1.records import NO_TEXT, PreferencePair
 
@@ -213,12 +212,12 @@ def measure_work(
             work.items += 1
             yield pair
 
-    for key, pair in unfinished_pairs(all_pairs(), None):
-        if stored is not None and key_digest(key) in stored.finished:
+    for keys, pair in number_items(all_pairs()):
+        if stored is not None and any(key_digest(key) in stored.finished for key in keys):
             work.finished += 1
             continue
         work.stored_bytes += len(dumps(dump_record(pair))) + RECORD_BYTES
-        for size in counter.count(key, pair):
+        for size in counter.count(keys[0], pair):
             work.add(size)
             if on_prompt is not None and size.problem is None:
                 on_prompt(size)

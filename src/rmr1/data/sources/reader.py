@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmr1.data.files import Row, is_missing, stem_of
+from rmr1.data.keys import mark_own
 from rmr1.data.sources.labels import is_same
 from rmr1.data.sources.messages import as_turns, read_literal
 from rmr1.data.sources.values import describe, describe_missing
@@ -179,7 +180,7 @@ def row_id(row: Row, column: str | None = None) -> str:
     value = None if column is None else row.data.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
         raise DataError(f"{column!r} is {describe(value)}, expected a text or a number")
-    return f"{stem_of(row.path)}:{row.line}" if is_missing(value) or value == "" else str(value)
+    return f"{stem_of(row.path)}:{row.line}" if is_missing(value) or value == "" else mark_own(str(value))
 
 
 def text(row: Row, column: str) -> str:
