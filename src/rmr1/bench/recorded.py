@@ -212,7 +212,7 @@ class Disagreement:
     pair_id: str
     order: Order
     ours: str
-    """In the pair frame; "none" comes with `problem`."""
+    """Our decision, in the pair frame; "none" comes with `problem`."""
     problem: Problem | None
     recorded: str
     tail: str

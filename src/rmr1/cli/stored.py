@@ -141,7 +141,7 @@ def _locate_model(name: str, base: Path) -> str:
 
 
 def _locate_source(name: str, base: Path) -> str:
-    """As `_locate`, for `folder@split` too."""
+    """What `_locate` finds, for `folder@split` too."""
     if (place := _locate(name, base)) != name:
         return place
     folder, split = part_split(str(base / name))

@@ -118,7 +118,7 @@ def _raise_errors(rows: Iterable[Row | DataError]) -> Iterator[Row]:
 
 
 def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
-    """Like `read_rows`, but a row that cannot be decoded comes out as its error and reading goes on."""
+    """The rows as `read_rows` gives them, but one that cannot be decoded comes out as its error and reading goes on."""
     path = Path(source)
     if split is None:
         base, split = part_split(str(source))

@@ -18,7 +18,7 @@ from rmr1.records import Candidates, PreferencePair
 _PLACE = re.compile(r".*:[0-9]+(/.*)?", re.DOTALL)
 """The id of a row without one of its own, `<file stem>:<line>`; what follows tells the pairs of a row apart."""
 _REPEATED = re.compile(r" \([0-9]+\)\Z")
-"""By which ids of own pairs that repeat are told apart, in the sequence of their rows."""
+"""The ending by which ids of own pairs that repeat are told apart, in the sequence of their rows."""
 
 
 def content_digest(item: PreferencePair | Candidates) -> bytes:

@@ -38,7 +38,7 @@ class SourcedPair:
 
     pair: PreferencePair
     row: Row
-    """As it stands in the file: under its own column names, with the columns that no reader looks at."""
+    """The row as the file has it: under its own column names, with the columns that no reader looks at."""
     form: str
     """The reader's name, one of `list_formats()`."""
 

@@ -53,7 +53,7 @@ class VerdictPlace:
     first: int
     """Number of the row's tokens before it."""
     spellings: tuple[tuple[int, ...], ...]
-    """For each label the tokens that spell the verdict with it; of equal meaning, not of equal number."""
+    """The tokens that spell the verdict with each label; of equal meaning, not of equal number."""
 
     @property
     def is_single(self) -> bool:

@@ -37,7 +37,7 @@ class Ask(Generic[R, A]):
     key: str
     requests: tuple[R, ...]
     conclude: Callable[[Sequence[A], float], Judgment]
-    """From the answers, in the sequence of the requests, and the seconds that they took."""
+    """Makes the judgment from the answers, in the sequence of the requests, and the seconds that they took."""
 
 
 def ask_prompts(
@@ -74,7 +74,7 @@ class _InFlight(Generic[R, A]):
     ask: Ask[R, A]
     started: float = field(default_factory=time.perf_counter)
     answers: dict[str, A] = field(default_factory=dict)
-    """By the key of their request."""
+    """The answers so far, by the key of their request."""
 
     def conclude(self) -> Judgment:
         answers = [self.answers[request.key] for request in self.ask.requests]

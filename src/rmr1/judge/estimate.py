@@ -22,16 +22,16 @@ from rmr1.records import NO_TEXT, PreferencePair
 DEFAULT_TEXT_TOKENS = 800
 """Length of a judgment's text where nothing is known of the judge."""
 CHARS_PER_TOKEN = 4
-"""Of English text and common tokenizers; code and other scripts have fewer."""
+"""Characters of a token in English text, with common tokenizers; code and other scripts have fewer."""
 BYTES_PER_TOKEN = 8
 """Stored for one token of a text: its characters, once as written and once as the trace read from it."""
 RECORD_BYTES = 400
 """Stored for one text beside its characters."""
 
 SERVER_TOKENS_PER_SECOND = 50.0
-"""At which a server writes one text."""
+"""The rate at which a server writes one text."""
 SERVER_FIRST_SECONDS = 1.0
-"""Until its first token."""
+"""The time until a text's first token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class StoredRun:
 
     @property
     def mean_tokens(self) -> float | None:
-        """Of a text; None where there is none, or their tokens were not counted."""
+        """The mean of a text's tokens; None if there is no text, or tokens were not counted."""
         return self.completion_tokens / self.num_texts if self.completion_tokens else None
 
 
@@ -107,7 +107,7 @@ class Work:
     num_samples: int
     max_new_tokens: int
     expected_tokens: float
-    """Of a text, where it has room for them."""
+    """The tokens that a text is reckoned with, if it has room for them."""
     items: int = 0
     """All of the data, finished ones among them."""
     finished: int = 0
@@ -147,7 +147,7 @@ class Work:
 
     @property
     def prompt_tokens(self) -> int:
-        """Of all prompts, each counted once for all its samples."""
+        """The tokens of all prompts, each counted once for all its samples."""
         return sum(tokens * count for tokens, count in self.lengths.items())
 
     @property
@@ -157,7 +157,7 @@ class Work:
 
     @property
     def median_tokens(self) -> int | None:
-        """Of a prompt; the lower one of two in the middle."""
+        """The median of a prompt's tokens; the lower one of two in the middle."""
         middle, seen = (self.lengths.total() + 1) // 2, 0
         for tokens, count in sorted(self.lengths.items()):
             seen += count

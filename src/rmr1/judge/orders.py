@@ -28,7 +28,7 @@ class OrderCounts:
 
     asked: int = 0
     decided: int = 0
-    """Of these, pairs with a verdict in either order."""
+    """Pairs asked in both orders with a verdict in either."""
     consistent: int = 0
     first: int = 0
     """Pairs whose first place won in both orders."""

@@ -62,7 +62,7 @@ class Standing:
 
     @property
     def rank(self) -> int:
-        """From 1; equal figures share the better rank."""
+        """The rank, from 1; equal figures share the better rank."""
         return len(self.above) + 1
 
     @property

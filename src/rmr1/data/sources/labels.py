@@ -83,7 +83,7 @@ def find_label(value: Any, labels: Mapping[str | float, Label]) -> Label | None:
 
 
 def _find_mapped(value: Any, labels: Mapping[str, Label]) -> Label | None:
-    """As `find_label`, of a mapping whose keys are texts: 1, 1.0, "1" and "1.0" are one value."""
+    """What `find_label` finds, of a mapping whose keys are texts: 1, 1.0, "1" and "1.0" are one value."""
     if not isinstance(value, str) and is_missing(value):
         return None
     shown = str(value).lower() if isinstance(value, bool) else str(value).strip()

@@ -45,7 +45,7 @@ _MOST_LETTERS = 1 << 23
 """Longest text that is read as a literal."""
 
 _NUMPY_BREAK = re.compile(r"\}\n\s*\{")
-"""Between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
+"""The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
 
 _BEGINS_AS_MESSAGES = re.compile(r"\s*\[\s*\{\s*(['\"])(?:role|content|from|value)\1\s*:")
 _SPEAKER = re.compile(r"['\"](?:role|from)['\"]\s*:")

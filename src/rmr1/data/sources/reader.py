@@ -34,7 +34,7 @@ class Reader:
     pairs: Callable[[Row], list[PreferencePair]]
     """Raises DataError without a place; the caller adds it."""
     candidates: Callable[[Row], Candidates] | None = None
-    """For forms that hold best-of-N lists."""
+    """Reads a best-of-N list; None of forms that hold none."""
     prompt: Callable[[Row], Messages] | None = None
     """The prompt alone, for rows whose answers cannot be used; raises as `pairs` does."""
     fits: Callable[[Mapping[str, Any]], bool] | None = None
@@ -235,14 +235,14 @@ def join_input(instruction: str, more: str | None) -> str:
 
 
 def instruction_in(column: str) -> Callable[[Row], Messages]:
-    """For `Reader.prompt`: an instruction with, perhaps, a column `input`."""
+    """A function for `Reader.prompt`: an instruction with, perhaps, a column `input`."""
     return lambda row: (
         Message(role="user", content=join_input(text(row, column), optional_text(row, "input"))),
     )
 
 
 def prompt_in(column: str) -> Callable[[Row], Messages]:
-    """For `Reader.prompt`: the whole prompt stands in one column."""
+    """A function for `Reader.prompt`: the whole prompt stands in one column."""
     return lambda row: turns(row, column, "user")
 
 

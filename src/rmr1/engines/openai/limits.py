@@ -45,7 +45,7 @@ _MEMORY = 32
 """Tries over which the share of refusals is taken."""
 _FEWER = 0.6
 _RISE = 1.25
-"""By how much the share of answers must rise with `_FEWER` in flight if that is to be a help."""
+"""The factor by which the share of answers must rise with `_FEWER` in flight if that is to be a help."""
 _SPREAD = 0.6
 """The time between two tries, as part of what would fill the time of an answer evenly."""
 
