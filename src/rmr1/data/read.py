@@ -29,7 +29,7 @@ Errors = list[DataError] | Callable[[DataError], Any] | None
 Record = TypeVar("Record", PreferencePair, Candidates, tuple[str, Messages])
 
 _UNKNOWN_ROWS = 20
-"""So many rows at the start of a file may have unknown columns before the file itself is refused."""
+"""Rows with unknown columns at the start of a file after which the file itself is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -145,7 +145,7 @@ def _token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes | None
 
 
 class Endings:
-    """Which tokens could complete an ending; remembers its answers."""
+    """The tokens that could complete an ending; remembers its answers."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, params: SamplingParams):
         self._tokenizer = tokenizer
@@ -166,7 +166,7 @@ class Endings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """Where a span of text lies among the tokens."""
+    """The place of a span of text among the tokens."""
 
     first: int
     last: int

@@ -22,7 +22,7 @@ class PairJudge(Protocol):
     name: str
     """What was typed to get it."""
     order: Placement | None
-    """Which answer it sees first; None where it sees one answer at a time."""
+    """The rule for which answer it sees first; None if it sees one answer at a time."""
 
     def describe(self) -> dict[str, Any]:
         """The sections `model_name`, `model`, `prompt` and `settings` of run.json. A run goes on only

@@ -35,9 +35,9 @@ from rmr1.errors import ConfigError
 _REGAINED = 0.03
 """What an answer adds to the number in flight, about the share of tries that a limit refuses in the long run."""
 _MANY_ANSWERS = 64
-"""So many in a row make the number grow faster; refusals before them do not count any more."""
+"""Answers in a row after which the number grows faster, and refusals before them do not count any more."""
 _MANY_REFUSALS = 8
-"""So many in a row are no chance."""
+"""Refusals in a row that are no chance."""
 _LONGEST_HOLD = 8.0
 """Seconds for which a server that names no time is left alone: it may be loading, and ready soon."""
 _LEAST_ALLOWED = 0.25

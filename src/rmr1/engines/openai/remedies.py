@@ -74,7 +74,7 @@ class Form:
     """Whether nothing is left to try."""
     _is_asked_again: bool = False
     since: float = math.inf
-    """When the try was sent that was refused first; `time.monotonic`."""
+    """The time at which the try was sent that was refused first; `time.monotonic`."""
     _dialect: Dialect | None = None
     """The run's dialect when the item was refused first."""
 

@@ -130,7 +130,7 @@ class ChatServer:
         self._num_forbidden = 0
         self._forbidden_since = 0.0
         self._held_since: float | None = None
-        """When the hold of all began that no answer has ended."""
+        """The time at which the hold of all began, if no answer has ended it."""
         self._is_hold_told = False
         self._notes: dict[str, str] = {}
         """Notes by what they are about; of the same matter the last one stays."""
@@ -139,7 +139,7 @@ class ChatServer:
         self._usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
-        """When the server last sent a status, whatever it was; `time.monotonic`."""
+        """The time at which the server last sent a status, whatever it was; `time.monotonic`."""
         self.has_answered = False
         """Whether there was a usable reply."""
 

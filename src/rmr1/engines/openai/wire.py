@@ -52,7 +52,7 @@ _HALF = re.compile("[\ud800-\udfff]")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING_FIELDS = ("thinking", "reasoning", "summary")
 _PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
-"""Where a part of a message holds its text."""
+"""The keys under which a part of a message holds its text."""
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 
 
