@@ -3,7 +3,7 @@
     from rmr1 import Judge
 
     judgment = Judge("path/to/model").compare("Why is the sky blue?", answer_1, answer_2)
-    print(judgment.winner, judgment.votes[0].verdict.trace.rubric)
+    print(judgment.winner, judgment.trace.rubric)
 
 The names below are the public ones. Importing them loads no torch and opens no socket.
 """

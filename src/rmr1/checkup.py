@@ -1,7 +1,7 @@
 """Whether a model can judge here: a folder, a name on the hub, an adapter, a model on a server.
 
-Gathers facts and faults, each a line; no weights are loaded or downloaded, and a server is asked for its list of
-models alone. The command line prints them (`rmr1 doctor MODEL`).
+Gathers facts and faults, each a line; no weights are loaded or downloaded. A server is asked for its list of models
+and, if it has none, for one token. The command line prints them (`rmr1 doctor MODEL`).
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MARGIN = 1.2
 """Weights times this is taken for what a model needs beside its cache: buffers, activations."""
 _ANSWER_SECONDS = 10.0
+_NO_ACCESS = (401, 403)
+_ANSWERS = "; asked for one token, the model answers"
 _MOST_NAMES = 5
 _MATCHING = 0.999
 """Share of the configured parameters that the files hold at least; buffers may be stored or not."""
@@ -55,6 +57,10 @@ class Checkup:
     """Names of the server's models."""
     base: Checkup | None = None
     """Of an adapter."""
+    notes: tuple[str, ...] = ()
+    """What else is worth knowing, a line each."""
+    is_doubtful: bool = False
+    """Whether nothing that was seen shows that it can judge, though no fault was seen either."""
     faults: tuple[str, ...] = ()
     """Why it cannot judge here, a line each."""
 
@@ -116,32 +122,73 @@ def _inspect_served(name: str, rest: str, machine: Machine) -> Checkup:
         model, url = parse_openai_name(f"?@{rest.removeprefix('@')}" if is_nameless else rest)
     except ConfigError as error:
         return replace(found, faults=(str(error),))
-    key = os.environ.get("OPENAI_API_KEY")
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    fault, served = None, None
+    headers = {"authorization": f"Bearer {key}"} if (key := os.environ.get("OPENAI_API_KEY")) else {}
+    notes: tuple[str, ...] = ()
+    fault, served, is_doubtful = None, None, False
     try:
         reply = httpx.get(f"{url}/models", headers=headers, timeout=_ANSWER_SECONDS)
-        if reply.status_code in (401, 403):
-            fault = (
-                f"{url} refuses access ({reply.status_code}): {'the key in' if key else 'set'} OPENAI_API_KEY"
-            )
-        elif reply.status_code >= 500:
-            fault = f"{url} answers with status {reply.status_code}"
-        elif reply.is_success:
+        if reply.is_success:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 served = tuple(str(one["id"]) for one in reply.json()["data"])
+        elif reply.status_code in _NO_ACCESS or reply.status_code >= 500:
+            fault = _refusal(url, reply.status_code)
+        if fault is None and is_nameless:
+            fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
+        # A tag that is left out is Ollama's `latest`.
+        elif served and not {model, f"{model}:latest"} & set(served):
+            near = find_nearest(model, served)
+            hint = f"did you mean {near!r}? " if near else ""
+            fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
+        elif fault is None and not served:
+            fault, told = _ask_a_token(url, model, headers)
+            is_doubtful = fault is None and told != _ANSWERS
+            notes = (f"{url} lists no models (/models has status {reply.status_code}){told}",)
     except httpx.TimeoutException:
         fault = f"{url} does not answer within {_ANSWER_SECONDS:g} s"
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         fault = f"{url} cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}"
-    if fault is None and is_nameless:
-        fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
-    # A tag that is left out is Ollama's `latest`.
-    elif fault is None and served and not {model, f"{model}:latest"} & set(served):
-        near = find_nearest(model, served)
-        hint = f"did you mean {near!r}? " if near else ""
-        fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
-    return replace(found, served=served, faults=() if fault is None else (fault,))
+    faults = () if fault is None else (fault,)
+    return replace(found, served=served, notes=notes, is_doubtful=is_doubtful, faults=faults)
+
+
+def _ask_a_token(url: str, model: str, headers: dict[str, str]) -> tuple[str | None, str]:
+    """What judging would ask, cut to one token: why it cannot judge, or None; and how a note on the server ends."""
+    import httpx
+
+    body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    try:
+        reply = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=_ANSWER_SECONDS)
+    except httpx.TimeoutException:
+        return None, f"; {model!r} has not answered within {_ANSWER_SECONDS:g} s, which shows nothing yet"
+    answer: Any = None
+    with contextlib.suppress(ValueError):
+        answer = reply.json()
+    status = reply.status_code
+    if reply.is_success and isinstance(answer, dict) and answer.get("choices"):
+        return None, _ANSWERS
+    if status in _NO_ACCESS or status >= 500:
+        return _refusal(url, status), ""
+    said = answer.get("error") if isinstance(answer, dict) else None
+    said = said.get("message") if isinstance(said, dict) else said
+    told = f": {said.splitlines()[0][:200]}" if isinstance(said, str) and said.strip() else ""
+    if status in (404, 405) and told:
+        return f"{url} does not answer for {model!r} ({status}){told}", ""
+    if status < 400 or status in (404, 405):
+        return (
+            f"{url} is no chat server: /chat/completions has status {status}; does its URL end with /v1?",
+            "",
+        )
+    return (
+        None,
+        f"; asked for one token, {model!r} answers with status {status}{told}, which shows nothing yet",
+    )
+
+
+def _refusal(url: str, status: int) -> str:
+    if status not in _NO_ACCESS:
+        return f"{url} answers with status {status}"
+    has_key = bool(os.environ.get("OPENAI_API_KEY"))
+    return f"{url} refuses access ({status}): {'the key in' if has_key else 'set'} OPENAI_API_KEY"
 
 
 def _list_served(served: tuple[str, ...] | None) -> str:

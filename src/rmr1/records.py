@@ -291,6 +291,16 @@ class Vote:
         """The verdict's winner in the pair frame."""
         return swap_label(self.verdict.winner, self.order)
 
+    @property
+    def trace(self) -> Trace:
+        """The verdict's trace with the sides of quotes and summaries in the pair frame; what the judge wrote stands as
+        it is."""
+        trace = self.verdict.trace
+        return replace(trace, quotes=self._in_pair(trace.quotes), summaries=self._in_pair(trace.summaries))
+
+    def _in_pair(self, texts: tuple[SideText, ...]) -> tuple[SideText, ...]:
+        return tuple(replace(one, side=swap_label(one.side, self.order)) for one in texts)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Judgment:
@@ -325,6 +335,22 @@ class Judgment:
     def correct(self) -> bool | None:
         """Whether the winner is the label; a missing verdict on a labelled pair is False."""
         return None if self.pair.label is None else self.winner == self.pair.label
+
+    @property
+    def deciding(self) -> Vote | None:
+        """The first vote that names the winner, else the first vote; None if there are no votes."""
+        named = (vote for vote in self.votes if vote.winner == self.winner)
+        return next(named, self.votes[0] if self.votes else None)
+
+    @property
+    def trace(self) -> Trace:
+        """The deciding vote's reasoning as data, in the pair frame; an empty one if there are no votes."""
+        return Trace() if self.deciding is None else self.deciding.trace
+
+    @property
+    def reasoning(self) -> str:
+        """The deciding vote's whole text, as the judge wrote it: its A is the answer that it saw first."""
+        return "" if self.deciding is None else self.deciding.generation.text
 
     @property
     def orders(self) -> tuple[Order, ...]:

@@ -164,7 +164,7 @@ def test_an_unwritable_folder(capsys, tmp_path: Path, monkeypatch: pytest.Monkey
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    assert "cannot be written (Permission denied); choose another folder with -o" in complain(
+    assert "cannot be written (Permission denied); choose another folder" in complain(
         capsys, *judge(tmp_path)
     )
 

@@ -205,12 +205,22 @@ def test_adapters_need_their_base(capsys: pytest.CaptureFixture[str], tmp_path: 
 
 class Models(BaseHTTPRequestHandler):
     status, body = 200, b'{"data": [{"id": "org/judge"}, {"id": "other"}, {"id": "tagged:latest"}]}'
+    answer_status, answer = 404, b""
 
     def do_GET(self) -> None:
         assert self.path == "/v1/models"
-        self.send_response(self.status)
+        self._reply(self.status, self.body)
+
+    def do_POST(self) -> None:
+        assert self.path == "/v1/chat/completions"
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        assert asked["model"] == "org/judge" and asked["max_tokens"] == 1
+        self._reply(self.answer_status, self.answer)
+
+    def _reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
         self.end_headers()
-        self.wfile.write(self.body)
+        self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -240,12 +250,55 @@ def test_models_on_servers(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
             monkeypatch.setattr(Models, "status", status)
             code, told = check(f"openai:org/judge@{url}")
             assert code == 1 and said in told
-        # A server that keeps no list may still have the model.
-        monkeypatch.setattr(Models, "status", 404)
-        assert check(f"openai:org/judge@{url}")[0] == 0
         server.shutdown()
     code, told = check(f"openai:org/judge@{url}")
     assert code == 1 and f"cannot judge: {url} cannot be reached: " in told
+
+
+LACKS = b'{"error": {"message": "no such model"}}'
+TEXT = b'{"choices": [{"message": {"content": "H"}}]}'
+
+
+@pytest.mark.parametrize(
+    ("listing", "body"), [(404, b""), (405, b""), (200, b'{"data": []}'), (200, b"<html>"), (302, b"")]
+)
+@pytest.mark.parametrize(
+    ("status", "answer", "code", "said"),
+    [
+        (200, TEXT, 0, "asked for one token, the model answers\ncan judge: rmr1 judge"),
+        (200, b"<html>", 1, "cannot judge: {url} is no chat server: /chat/completions has status 200"),
+        (404, b"not found", 1, "cannot judge: {url} is no chat server: /chat/completions has status 404"),
+        (404, LACKS, 1, "cannot judge: {url} does not answer for 'org/judge' (404): no such model"),
+        (401, b"", 1, "cannot judge: {url} refuses access (401)"),
+        (500, b"", 1, "cannot judge: {url} answers with status 500"),
+        (400, LACKS, 0, "'org/judge' answers with status 400: no such model, which shows nothing yet\nnot known whether"),
+        (429, b"", 0, "status 429, which shows nothing yet\nnot known whether it can judge; try: rmr1 judge"),
+    ],
+)  # fmt: skip
+def test_a_server_that_lists_no_models_is_asked_for_a_token(
+    listing: int, body: bytes, status: int, answer: bytes, code: int, said: str,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    pytest.importorskip("httpx")
+    for name, value in (("status", listing), ("body", body), ("answer_status", status), ("answer", answer)):
+        monkeypatch.setattr(Models, name, value)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        assert main(["doctor", "-m", f"openai:org/judge@{url}"]) == code
+        server.shutdown()
+    told = capsys.readouterr().out
+    assert f"note: {url} lists no models (/models has status {listing})" in told
+    assert said.format(url=url) in told
+
+
+def test_a_model_is_named_as_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["-m", "scripted:longer"], ["--model", "scripted:longer"], ["scripted:longer"],
+                      ["scripted:longer", "-m", "scripted:longer"]):  # fmt: skip
+        assert main(["doctor", *arguments]) == 0
+        assert "can judge: rmr1 judge pairs.jsonl -m scripted:longer" in capsys.readouterr().out
+    assert main(["doctor", "scripted:longer", "-m", "scripted:hash"]) == 2
+    assert "two models are named, 'scripted:longer' and 'scripted:hash'" in capsys.readouterr().err
 
 
 def test_names_that_are_nowhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,16 @@ import torch
 
 from rmr1.cli.main import main
 from rmr1.data.codec import dump_record
+from rmr1.data.read import read_pairs
+from rmr1.data.runs import read_judgments
 from rmr1.models import bundled_judge
 from rmr1.prompts import render_prompt
+from rmr1.train.evaluate import VerdictCounts, count_verdicts
+from rmr1.train.grpo.evaluate import _judge as judge_tasks
 from rmr1.train.grpo.recipe import build_grpo_recipe
+from rmr1.train.grpo.rewards import Judged
 from rmr1.train.grpo.run import run_grpo
+from rmr1.train.grpo.tasks import Task
 from rmr1.train.recipe import build_recipe
 from rmr1.train.sft import run_sft
 from rmr1.world import sample_pairs, teacher_trace
@@ -77,10 +83,24 @@ def judge(
     return json.loads(capsys.readouterr().out)
 
 
+def list_winners(run: Path, pairs: Path) -> list[str | None]:
+    """The verdict on each pair, in the order of the file."""
+    found = {judgment.pair.id: judgment.winner for _, judgment in read_judgments(run)}
+    return [found[pair.id] for pair in read_pairs(pairs)]
+
+
 @pytest.mark.parametrize("opening", ["<think>\\n", pytest.param("<thought>", marks=pytest.mark.slow)])
 def test_fine_tuned_behind_an_opened_thought(
-    opening: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    opening: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    counted: list[tuple[str | None, ...]] = []
+
+    def count(*arguments: Any, **settings: Any) -> VerdictCounts:
+        found = count_verdicts(*arguments, **settings)
+        counted.append(found.winners)
+        return found
+
+    monkeypatch.setattr("rmr1.train.sft.count_verdicts", count)
     held_out, pairs = write_held_out(tmp_path)
     recipe = {
         "device": "cpu",
@@ -101,6 +121,7 @@ def test_fine_tuned_behind_an_opened_thought(
         found["held_out_accuracy"],
         found["held_out_unparsed"],
     )
+    assert list(counted[-1]) == list_winners(tmp_path / "run", pairs)  # item by item, not only as many
     assert judged["accuracy"] > 0 and judged["unparsed"] < HELD_OUT / 2  # it has learnt to close the thought
 
     grpo = {
@@ -112,7 +133,17 @@ def test_fine_tuned_behind_an_opened_thought(
         "evaluation": {"keep": "last"},
         "optim": {"lr": 1e-6, "steps": 1},
     }
+    looked: list[list[str | None]] = []
+
+    def look(*arguments: Any, **settings: Any) -> list[tuple[Task, Judged]]:
+        found = judge_tasks(*arguments, **settings)
+        if settings["temperature"] == 0.0:
+            looked.append([judged.verdict.winner for _, judged in found])
+        return found
+
+    monkeypatch.setattr("rmr1.train.grpo.evaluate._judge", look)
     summary = run_grpo(build_grpo_recipe(grpo, "recipe.toml"), tmp_path / "grpo", quiet=True)
     judged = judge(pairs, tmp_path / "grpo", tmp_path / "after", capsys, 400)
     assert judged["accuracy"] == summary["held_out_accuracy"]
     assert judged["unparsed"] == round(summary["held_out_unparsed"] * HELD_OUT)
+    assert looked[-1] == list_winners(tmp_path / "after", pairs)

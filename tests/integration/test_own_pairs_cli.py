@@ -48,7 +48,8 @@ def test_labels_by_option(capsys, coded: Path, tmp_path: Path) -> None:
     code, _, err = run_main(capsys, *judge, "-o", tmp_path / "a")
     assert code == 2
     assert (
-        f"{coded}:1: label 1 is not 'A', 'B' or 'tie'; say what its values mean, as in --label 1=A,2=B" in err
+        f"{coded}:1: label 1 is not 'A', 'B' or 'tie'; say what its values mean, as in --label 1=A --label 2=B"
+        in err
     )
     code, out, _ = run_main(capsys, *judge, "-o", tmp_path / "b", "--label", "1=A,2=B,0=tie")
     assert code == 0 and "right: 2 of 4 labelled" in out

@@ -63,7 +63,7 @@ def test_import_from_published_training_data(capsys, tmp_path: Path) -> None:
     assert main(["prompts", "show", "paper"]) == 0
     assert "Judge {well}." in capsys.readouterr().out
     assert main(["prompts", "import", str(source), "--name", "paper"]) == 2
-    assert "exists; choose another --name or pass --force" in capsys.readouterr().err
+    assert "exists; choose another or pass --force" in capsys.readouterr().err
     assert main(["prompts", "import", str(source), "--name", "paper", "--force"]) == 0
 
 

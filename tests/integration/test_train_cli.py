@@ -56,6 +56,7 @@ def test_own_pairs(table, tmp_path, capfd):
     printed = capfd.readouterr()
     for stage in ("curate", "check", "grpo", "baseline", "bench"):
         assert f", {stage}: rmr1 " in printed.err
+    assert printed.err.count("the bundled model knows only") == 1  # of five stages two ask it
     assert any(
         line.startswith("own pairs against ") and line.endswith("baseline:")
         for line in printed.out.splitlines()
@@ -96,7 +97,7 @@ def test_settings_reach_sections_that_are_files(table, tmp_path, capfd, monkeypa
     recipe = tmp_path / "recipe.toml"
     recipe.write_text('curate = "curate.toml"\n')
     assert run("train", recipe, "--dry-run") == 2
-    assert "(of rmr1 train: --set curate.root=DIR)" in capfd.readouterr().err
+    assert "rmr1 train --set curate.root=DIR)" in capfd.readouterr().err
     settings = ("--set", f"curate.root={tmp_path}", "--set", "curate.sources.mine.take=20")
     assert run("train", recipe, "--dry-run", *settings) == 0
     assert capfd.readouterr().out.splitlines()[1].split()[:2] == ["curate", "20"]

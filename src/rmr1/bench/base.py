@@ -60,7 +60,7 @@ class Figure:
     group: str
     name: str
     value: float | None
-    """In [0, 1]; None where there is nothing to count."""
+    """A share in [0, 1]; None if there is nothing to count."""
     interval: Interval | None = None
     """95%: Wilson's where the number is a share of items that are right or wrong, else the bootstrap's; by
     prompt where items share prompts."""
@@ -69,7 +69,7 @@ class Figure:
     total: int = 0
     """Items."""
     prompts: int | None = None
-    """How many prompts the items come from; None where no two share one."""
+    """The number of prompts that the items come from; None if no two share one."""
     official: int | None = None
     """How many there are in the official data; None where that is no fixed number."""
     no_verdict: int = 0
@@ -92,12 +92,12 @@ class Overall:
     group: str
     name: str = "overall"
     value: float | None
-    """In [0, 1]; None unless every item of the official data is scored."""
+    """A share in [0, 1]; None unless every item of the official data is scored."""
     total: int
     official: int | None
     """Items of the official data; None for data that is no part of it."""
     prompts: int | None = None
-    """As a figure's."""
+    """The number of prompts, as a figure has it."""
     correct: float | None = None
     """Credit earned, where the number is a plain share of items."""
     no_verdict: int = 0
@@ -176,7 +176,7 @@ class Asking:
     about: str
     """One line for `--help` and for the report: what is asked, and what was adapted."""
     read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
-    """As `Benchmark.read_pairs`, for this way of asking."""
+    """What `Benchmark.read_pairs` does, for this way of asking."""
     adapt: Callable[[PairJudge], PairJudge]
     """The same model, asked in this way (`rmr1.judge.answers.ask_answers`). Raises ConfigError for a judge
     that cannot be."""

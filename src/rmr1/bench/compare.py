@@ -53,7 +53,7 @@ class Difference:
     name: str
     items: int
     new: float | None
-    """In [0, 1]; None where there is nothing to count."""
+    """The new judge's share in [0, 1]; None if there is nothing to count."""
     old: float | None
     prompts: int | None = None
     """How many prompts the items come from; None where no two share one."""
@@ -118,7 +118,7 @@ class Comparison:
     shared: int
     """Items of the overall scores that both runs hold."""
     overlaps: tuple[Overlap, ...]
-    """Of every overall score that either run has."""
+    """The overlap of every overall score that either run has."""
     only_new: LeftOut
     only_old: LeftOut
     changed: LeftOut
@@ -349,7 +349,7 @@ class _Changes(NamedTuple):
     """What the new judge earned more than the old one."""
 
     change_I: Floats
-    """Of every item."""
+    """The change of every item."""
     prompts_I: Numbers
     """The number of its prompt."""
 

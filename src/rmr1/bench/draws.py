@@ -60,7 +60,7 @@ class Prompts:
     strata: Mapping[str, Numbers]
     """Name -> the kinds that are drawn from together."""
     tables: tuple[Mapping[str, Table], ...]
-    """Of each of the tables the parts that hold anything; a row is what one kind of prompt has in the part."""
+    """The parts of each table that hold anything; a row is what one kind of prompt has in the part."""
     places: Mapping[str, Numbers]
     """[K] of each part: the kinds of its rows."""
 

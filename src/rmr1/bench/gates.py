@@ -12,6 +12,7 @@ from typing import Any
 from rmr1.bench.base import BenchmarkScores
 from rmr1.bench.compare import Comparison, Overlap, format_difference
 from rmr1.errors import ConfigError
+from rmr1.faces import name_option
 
 LEAST_SHARED = 0.9
 """What two runs must share of the items of either for one to be the other's baseline."""
@@ -38,7 +39,9 @@ def check_fail_under(percent: float) -> None:
         ConfigError: the limit is no percentage above 1 (0.8 is taken for a slip of 80).
     """
     if percent != 0 and not 1 < percent <= 100:
-        raise ConfigError(f"--fail-under {percent:g}: expected a percentage, as 80 for 80%")
+        raise ConfigError(
+            f"{name_option('fail_under', f'{percent:g}')}: expected a percentage, as 80 for 80%"
+        )
 
 
 def check_baseline(

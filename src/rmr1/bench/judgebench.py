@@ -37,7 +37,7 @@ LABELS: Mapping[str, Label] = {"A>B": "A", "B>A": "B"}
 _ONE_WAY = "asked in one order; JudgeBench asks a judge that writes in both"
 
 _SEPARATOR = "/"
-"""In a part's name, between the model that wrote the responses, whose name may hold it too, and the source."""
+"""What parts the model that wrote the responses from the source, in a part's name; the model's name may hold it too."""
 
 _SOURCES = {"livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
 _TEXTS = ("pair_id", "source", "question", "response_model", "response_A", "response_B", "label")
@@ -158,7 +158,7 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
-    """Per set: four categories and all, micro averages, and how consistent both orders are."""
+    """Figures of each set: four categories and all, micro averages, and how consistent both orders are."""
     overall: list[Whole] = []
     figures: list[Measure] = []
     sources: list[Measure] = []

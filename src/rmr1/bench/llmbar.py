@@ -51,7 +51,7 @@ _SWAP_KEYS = {"given": "swap = False", "swapped": "swap = True"}
 
 
 def parse_output_ab(text: str, form: Form, *, as_published: bool = False) -> Verdict:
-    """Which of Output (a) and Output (b) the text calls better (prompt frame)."""
+    """The one of Output (a) and Output (b) that the text calls better (prompt frame)."""
     if as_published:
         for label, letter in (("A", "a"), ("B", "b")):
             if re.search(_PUBLISHED[form].format(letter), text):

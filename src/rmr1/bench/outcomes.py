@@ -73,7 +73,7 @@ class Outcomes:
 
     benchmark: str
     parts: Mapping[str, Part]
-    """By name. Every official part is there, empty ones too."""
+    """Parts by their names. Every official part is there, empty ones too."""
     judgments: int
     unfinished: int = 0
     """Items left out because some of their judgments are missing."""

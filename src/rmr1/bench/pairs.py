@@ -104,7 +104,8 @@ def read_labelled_pairs(
                 path=data,
             )
         before = ids.increment(key_digest(pair.id))
-        yield pair if before == 0 else replace(pair, id=f"{pair.id} ({before + 1})")
+        # The id stays marked as the row's own, if it is.
+        yield pair if before == 0 else replace(pair, id=type(pair.id)(f"{pair.id} ({before + 1})"))
 
 
 def _identify(sourced: SourcedPair) -> bytes:

@@ -1,4 +1,4 @@
-"""Where a benchmark's official data lies in a place that was named: the authors' layouts, tried in turn."""
+"""The place of a benchmark's official data below one that was named: the authors' layouts, tried in turn."""
 
 from __future__ import annotations
 

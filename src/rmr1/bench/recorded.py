@@ -25,6 +25,7 @@ from typing import Any
 from rmr1.bench.judgebench import LABELS, read_judgebench_pair
 from rmr1.data.files import read_rows
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 from rmr1.judge.compare import cast_vote, decide
 from rmr1.records import (
     Generation,
@@ -82,7 +83,7 @@ def read_recorded(path: Path, rule: str | None = None) -> Iterator[RecordedJudgm
     else:
         raise DataError(
             f"no recorded outputs: expected the key 'judgments' or {_RM_R1!r}; texts of our own form "
-            "({id, order, text}) are replayed with -m replay:FILE",
+            f"({{id, order, text}}) are replayed with {name_option('model', 'replay:FILE')}",
             path=path,
         )
 
@@ -104,7 +105,9 @@ def read_judgebench_outputs(path: Path, rule: str | None = None) -> Iterator[Rec
         }
         family = str(row.data.get("judge_name", "recorded"))
         if rule is not None and kinds - {"response"}:
-            raise ConfigError(f"{path}: these are scores, which no rule reads; leave --rule out")
+            raise ConfigError(
+                f"{path}: these are scores, which no rule reads; leave {name_option('rule')} out"
+            )
         if kinds == {"scores"}:
             try:
                 judgment = _judge_scores(pair, family, outputs)
@@ -209,7 +212,7 @@ class Disagreement:
     pair_id: str
     order: Order
     ours: str
-    """In the pair frame; "none" comes with `problem`."""
+    """Our decision, in the pair frame; "none" comes with `problem`."""
     problem: Problem | None
     recorded: str
     tail: str

@@ -85,7 +85,7 @@ class _Answers:
     no_verdict: int = 0
     ties: int = 0
     ways: list[tuple[bool, bool]] = field(default_factory=list)
-    """Of each choice with one right answer that was asked at two places: the same both times, right both times."""
+    """What each choice with one right answer that was asked at two places shows: the same both times, right both times."""
 
     def is_complete(self, subset: str) -> bool:
         if self.way == "four_way":
@@ -107,7 +107,7 @@ class _Answers:
         return list(wins)
 
     def credit(self) -> float:
-        """Of a prompt outside Ties, in [0, 1]."""
+        """The credit of a prompt outside Ties, in [0, 1]."""
         if self.way == "four_way":
             return CHANCE if self.choice is None else float(self.choice == "A")
         if self.way == "ratings":

@@ -51,7 +51,7 @@ class Prompt:
     """One row: a question and its answers, right ones first."""
 
     id: str
-    """As it stands in the data; `17~2` for the second row of this id in its subset."""
+    """The id as the data have it; `17~2` for the second row of this id in its subset."""
     subset: str
     messages: Messages
     answers: tuple[Messages, ...]

@@ -40,7 +40,7 @@ class Stats(NamedTuple):
     """What the score needs to know of one prompt."""
 
     gap: float
-    """Above 0 where every right answer is ahead of every wrong one."""
+    """The lead of the right answers: above 0 if each is ahead of every wrong one."""
     spread: float | None
     """Not below 0; None with less than two right answers."""
 

@@ -39,7 +39,7 @@ from rmr1.records import Message, PreferencePair, assistant
 SPLITS = ("Helpfulness", "Harmlessness")
 SETS = ("Pairwise_set", "BoN_set")
 INSIDE = "pairs of "
-"""Before a best-of-N part's name: the part of the pairs in its lists, which no official score counts."""
+"""The beginning of a part's name that holds the pairs inside best-of-N lists, which no official score counts."""
 
 _ID = re.compile(
     r"(Pairwise_set|BoN_set)/((Helpfulness|Harmlessness)/[^#]+)#([^#:]+)(?::(\d{1,4})/(\d{1,4}))?"

@@ -38,6 +38,7 @@ from rmr1.data.runs import (
     read_judgments,
 )
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 from rmr1.judge.answers import AnswerJudge, is_about_answers, reread_answers
 from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.compare import cast_vote, decide
@@ -190,7 +191,7 @@ def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> Non
             shown = ", ".join(files[:MOST_FILES]) + (", ..." if len(files) > MOST_FILES else "")
             raise DataError(
                 f"{total} items of {need.name}, of which {benchmark.title} has {official}: is the data there "
-                f"twice? Read were {shown}; keep one of each, or name one with --data",
+                f"twice? Read were {shown}; keep one of each, or name one with {name_option('data')}",
                 path=data,
             )
 

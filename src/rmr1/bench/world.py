@@ -44,7 +44,7 @@ def rows_of(facts: WorldFacts) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class RowCount:
-    """Of one kind of items."""
+    """Counts of one kind of items."""
 
     pairs: int = 0
     verdicts: int = 0
@@ -66,10 +66,10 @@ class WorldFigures:
     consistent: int = 0
     unparsed: int = 0
     quotes: int = 0
-    """Of `QUOTE_WORDS` words or more."""
+    """Quotes of `QUOTE_WORDS` words or more."""
     grounded: int = 0
     tokens: int = 0
-    """That the judge wrote."""
+    """Tokens that the judge wrote."""
 
     def add(self, judgment: Judgment, facts: WorldFacts) -> None:
         pair = judgment.pair
@@ -111,7 +111,7 @@ class WorldFigures:
         return self.tokens / verdicts if self.tokens else None
 
     def describe(self) -> dict[str, Any]:
-        """As JSON; shares are None where there is nothing to share."""
+        """The counts as JSON; a share is None if there is nothing to count."""
         return {
             "rows": {name: {**asdict(row), "accuracy": row.accuracy} for name, row in self.rows.items()},
             "position_consistency": self.consistency,
@@ -164,5 +164,5 @@ def measure(judged: Iterable[tuple[WorldItem, Judgment]]) -> WorldFigures:
 
 
 def format_share(value: float | None) -> str:
-    """In percent, with one digit; a dash for nothing."""
+    """A share in percent, with one digit; a dash for None."""
     return "-" if value is None else f"{100 * value:.1f}"

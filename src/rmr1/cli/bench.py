@@ -206,7 +206,7 @@ def _is_unanswered(job: Job) -> bool:
 
 
 def _beside(arguments: argparse.Namespace) -> TextIO:
-    """Where lines for people go: below the tables, or aside if standard output is for a program."""
+    """The stream for people's lines: below the tables, or aside if standard output is for a program."""
     return sys.stderr if arguments.json or arguments.markdown == "-" else sys.stdout
 
 

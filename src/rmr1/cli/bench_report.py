@@ -218,7 +218,7 @@ def _row(name: str, one: Figure | Overall, *, is_overall: bool = False) -> Row:
 
 
 def _fit_widths(rows: Sequence[Sequence[str]]) -> list[int]:
-    """Of each column, headings aside; names, which stand in the first, give way where the whole is too wide."""
+    """The width of each column, headings aside; names, which are in the first, give way if the whole is too wide."""
     first, *others = (
         max(map(len, column)) for column in zip(*(one for one in rows if len(one) > 1), strict=True)
     )

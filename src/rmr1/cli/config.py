@@ -49,7 +49,7 @@ class JudgeConfig(Section):
     """A judging command's settings, as in its config file."""
 
     model: str = JUDGE
-    """By default the bundled judge."""
+    """The judge's name; the bundled one by default."""
     family: str | None = None
     """The prompt family; None is the default one of the model."""
     rule: str | None = None

@@ -1,8 +1,8 @@
 """What is installed, which engines can run here, and whether a model can judge.
 
   rmr1 doctor            this machine
-  rmr1 doctor MODEL      and a model: its files, tokenizer, template and size; a folder, a hub name, adapters, or
-                         openai:NAME@URL, whose server is asked for its models
+  rmr1 doctor -m MODEL   and a model: its files, tokenizer, template and size; a folder, a hub name, adapters, or
+                         openai:NAME@URL, whose server is asked for its models, and if it lists none, for one token
 
 The exit code is 1 where the model cannot judge here; each reason is a line.
 """
@@ -22,16 +22,23 @@ HELP = "check the set-up, and whether a model can judge"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", metavar="MODEL", help="a model's name as of rmr1 judge -m")
+    parser.add_argument("name", nargs="?", metavar="MODEL", help="a model's name as of rmr1 judge -m")
+    parser.add_argument("-m", "--model", metavar="MODEL", help="the same")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.checkup import inspect_model
     from rmr1.doctor import inspect_machine
+    from rmr1.errors import ConfigError
 
+    named = {one for one in (arguments.name, arguments.model) if one is not None}
+    if len(named) > 1:
+        raise ConfigError(
+            f"two models are named, {arguments.name!r} and {arguments.model!r}; one is looked at"
+        )
     machine = inspect_machine()
-    found = inspect_model(arguments.model, machine) if arguments.model else None
+    found = inspect_model(named.pop(), machine) if named else None
     if arguments.json:
         import json
         from dataclasses import asdict
@@ -101,12 +108,15 @@ def _print_model(found: Checkup, machine: Machine) -> None:
     for name, text in rows.items():
         if text is not None:
             print(f"  {name:<14} {text}")
+    for note in found.notes:
+        print(f"note: {' '.join(note.split())}")
     for fault in found.faults:
         print(f"cannot judge: {' '.join(fault.split())}")
     if not found.faults:
         with_adapter = found.kind == "adapter" and found.base is not None
         model = f"-m {found.base.name} --adapter {found.name}" if with_adapter else f"-m {found.name}"  # type: ignore[union-attr]
-        print(f"can judge: rmr1 judge pairs.jsonl {model}")
+        said = "not known whether it can judge; try" if found.is_doubtful else "can judge"
+        print(f"{said}: rmr1 judge pairs.jsonl {model}")
 
 
 def _describe_files(found: Checkup) -> str | None:

@@ -16,7 +16,7 @@ from rmr1.errors import RunError
 from rmr1.screen import print
 
 _TRAINING = "training.json"
-"""Of `rmr1.train.folder`, which imports torch."""
+"""The name that `rmr1.train.folder` has for it, repeated here because that module imports torch."""
 _METRICS = "metrics.jsonl"
 _CHECKPOINTS = "checkpoints"
 _CURATION = "curate.json"

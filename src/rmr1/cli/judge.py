@@ -230,7 +230,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
         if len(summary["failures"]) > _SHOWN_REASONS:
             print(f"  and {len(summary['failures']) - _SHOWN_REASONS} more reasons")
         print(f"  list them: rmr1 show {folder} --failed --list; judge them again: --retry-failed")
-    if summary["invalid_rows"]:
+    if summary.get("invalid_rows"):  # a run of Python counts none
         print(f"rows passed over: {summary['invalid_rows']}")
     for line in format_usage(summary):
         print(line)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from rmr1.cli.parser import Parser
+from rmr1.faces import speaking
 from rmr1.screen import guarded, print, show_crash
 
 VERBS = (
@@ -67,7 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         sys.excepthook = show_crash
     with guarded():
-        return _run(build_parser().parse_args(argv))
+        arguments = build_parser().parse_args(argv)
+        is_recipe = hasattr(arguments, "recipe") or str(getattr(arguments, "source", "")).endswith(".toml")
+        with speaking("recipe" if is_recipe else "command"):
+            return _run(arguments)
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -14,12 +14,13 @@ from typing import Any
 
 from rmr1.cli.config import DataConfig, JudgeConfig
 from rmr1.data.files import list_files
-from rmr1.data.read import read_pairs
+from rmr1.data.read import read_several
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
-from rmr1.models import NOTE, is_bundled, resolve_model
+from rmr1.models import describe_limits, is_bundled, resolve_model
+from rmr1.pipeline.stages import STAGE
 from rmr1.records import PreferencePair
 from rmr1.screen import print
 
@@ -130,8 +131,8 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
         settings=settings or config.judge_settings(),
         options=config.engine,
     )
-    if is_bundled(config.model):
-        print(f"rmr1: {NOTE}", file=sys.stderr)
+    if is_bundled(config.model) and STAGE not in os.environ:
+        print(f"rmr1: {describe_limits()}", file=sys.stderr)
     return judge
 
 
@@ -170,18 +171,11 @@ def spool_standard_input() -> Path:
 
 
 def _read(sources: Sequence[str], config: DataConfig, errors: list[DataError]) -> Iterator[PreferencePair]:
-    left = config.limit
-    for source in sources:
-        for pair in read_pairs(
-            source,
-            columns=config.map or None,
-            format=config.format,
-            labels=config.label,
-            on_error="skip",
-            errors=errors,
-            limit=left,
-        ):
-            yield pair
-            left = None if left is None else left - 1
-        if left == 0:
-            return
+    return read_several(
+        sources,
+        columns=config.map or None,
+        format=config.format,
+        labels=config.label,
+        errors=errors,
+        limit=config.limit,
+    )

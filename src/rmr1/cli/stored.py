@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rmr1.cli.config import JudgeConfig, build_config
 from rmr1.cli.usage import read_summary
 from rmr1.data.files import find_missing_source, part_split
+from rmr1.data.keys import number_items
 from rmr1.data.runs import (
     JUDGMENTS_FILE,
     RUN_FILE,
@@ -28,7 +29,6 @@ from rmr1.data.runs import (
 )
 from rmr1.engines.names import SCHEMES
 from rmr1.errors import DataError, RunError
-from rmr1.judge.base import list_keys
 from rmr1.models import is_bundled
 from rmr1.prompts import is_named_family
 
@@ -106,7 +106,7 @@ def find_summary(
     finished = read_finished(folder / JUDGMENTS_FILE).keys
     if summary["items"] != len(finished):
         return None
-    if not all(key_digest(key) in finished for key in list_keys(source.pairs())):
+    if not all(any(key_digest(key) in finished for key in keys) for keys, _ in number_items(source.pairs())):
         return None
     refuse_other_items(folder, source.keys, finished=finished, data=source.describe())
     return summary
@@ -141,7 +141,7 @@ def _locate_model(name: str, base: Path) -> str:
 
 
 def _locate_source(name: str, base: Path) -> str:
-    """As `_locate`, for `folder@split` too."""
+    """What `_locate` finds, for `folder@split` too."""
     if (place := _locate(name, base)) != name:
         return place
     folder, split = part_split(str(base / name))

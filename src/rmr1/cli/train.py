@@ -84,8 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
         mistakes.tell()
         if arguments.dry_run:
             return _print_forecast(pipeline, Path(arguments.output or "."), as_json=arguments.json)
+    from rmr1.models import LIMITS, is_bundled
     from rmr1.pipeline.stages import Interrupted, run_stages
 
+    if any(is_bundled(word) for stage in pipeline.stages for word in stage.command):
+        _say(LIMITS)
     try:
         code = run_stages(pipeline.stages, Path(arguments.output), say=_say)
     except Interrupted:

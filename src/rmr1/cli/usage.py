@@ -16,7 +16,7 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
 
 
 def format_usage(summary: Mapping[str, Any]) -> list[str]:
-    """Of a summary: tokens read and written and, for a judge on a server, what they cost; nothing where none were used."""
+    """Lines about a summary's tokens, read and written, and what they cost on a server; none if no tokens were used."""
     read, written = summary["prompt_tokens"], summary["completion_tokens"]
     note = " (estimated: the server does not count them)" if summary.get("is_estimated") else ""
     lines = [f"tokens: {read:,} read, {written:,} written{note}"] if read or written else []
@@ -33,7 +33,7 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
 
 
 def format_orders(summary: Mapping[str, Any]) -> list[str]:
-    """Of a summary: consistency and position bias with their intervals; nothing if no pair was asked in both orders."""
+    """Lines about a summary's orders: consistency and position bias with their intervals; nothing if no pair was asked in both orders."""
     from rmr1.bench.metrics import wilson_interval
     from rmr1.judge.orders import difference_interval
 

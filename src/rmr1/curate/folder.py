@@ -43,11 +43,11 @@ def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify)
     if not folder.exists():
         return None
     if not folder.is_dir():
-        raise RunError(f"{folder}: is a file; name a folder with -o")
+        raise RunError(f"{folder}: is a file; name a folder")
     path = folder / DESCRIPTION
     if not path.exists():
         if any(folder.iterdir()):
-            raise RunError(f"{folder}: holds other files; choose another folder with -o")
+            raise RunError(f"{folder}: holds other files; choose another folder")
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -56,14 +56,12 @@ def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify)
         raise RunError(f"{path}: not readable as a curation; the file was changed or damaged") from None
     difference = describe_differences(stored, identity)
     if difference is not None:
-        raise RunError(f"{folder}: was curated in another way: {difference}; choose another folder with -o")
+        raise RunError(f"{folder}: was curated in another way: {difference}; choose another folder")
     for name, digest in found.get("files", {}).items():
         if not (folder / name).is_file():
-            raise RunError(f"{folder}: {name} is gone; delete the folder, or choose another with -o")
+            raise RunError(f"{folder}: {name} is gone; delete the folder, or choose another")
         if hash_file(folder / name) != digest:
-            raise RunError(
-                f"{folder}: {name} is not what was written; delete the folder, or choose another with -o"
-            )
+            raise RunError(f"{folder}: {name} is not what was written; delete the folder, or choose another")
     return found
 
 
@@ -100,7 +98,7 @@ def new_folder(folder: Path, key: str) -> Iterator[Path]:
         raise
     except OSError as error:
         raise RunError(
-            f"{error.filename or folder}: cannot be written ({error.strerror}); free space, or choose another -o"
+            f"{error.filename or folder}: cannot be written ({error.strerror}); free space, or choose another folder"
         ) from None
     finally:
         if lock is not None:
@@ -124,7 +122,7 @@ def _clear(part: Path, key: str) -> None:
         return
     names = {file.name for file in part.iterdir()}
     if names and not names & {SCAN, ASIDE, DESCRIPTION}:
-        raise RunError(f"{part}: holds other files and is needed here; move it, or choose another -o")
+        raise RunError(f"{part}: holds other files and is needed here; move it, or choose another folder")
     shutil.rmtree(part)
 
 
@@ -141,7 +139,7 @@ def _lock(folder: Path) -> int:
         except BlockingIOError:
             os.close(handle)
             raise RunError(
-                f"{folder}: another process is writing it; wait for it or choose another -o"
+                f"{folder}: another process is writing it; wait for it or choose another folder"
             ) from None
         except OSError:
             return handle  # a file system without locks; two writers are then the user's care

@@ -280,6 +280,6 @@ def _expand(text: str, place: str) -> str:
     if missing:
         raise ConfigError(
             f"{place}: {text!r} needs the environment variable {missing[1]}, which is not set; "
-            "set it, or name a folder with --set root=DIR (of rmr1 train: --set curate.root=DIR)"
+            "set it, or name a folder as its root (rmr1 curate --set root=DIR, rmr1 train --set curate.root=DIR)"
         )
     return expanded

@@ -21,6 +21,7 @@ import gzip
 import io
 import itertools
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -49,13 +50,48 @@ _SEPARATOR_LINE = re.compile(r"sep=(.)")
 
 _PARQUET_BATCH = 256
 
+MISSING = frozenset(
+    [
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+        "NA",
+        "NULL",
+        "NaN",
+        "None",
+        "n/a",
+        "nan",
+        "null",
+    ]
+)
+"""Cells of a CSV file that pandas reads as missing by default; so does R its NA, and databases their NULL."""
+
+
+class MissingCell(str):
+    """A cell of a CSV file that is one of `MISSING`. It keeps its text, which a label may be mapped by."""
+
+    __slots__ = ()
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: None, NaN, or a text of a CSV file that says so."""
+    return value is None or isinstance(value, MissingCell) or (isinstance(value, float) and math.isnan(value))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One row of a file, as it stands there."""
 
     data: dict[str, Any]
-    """Column to value. An empty CSV cell is None, every other CSV cell is text."""
+    """Column to value. An empty CSV cell is None, every other CSV cell is text, perhaps a `MissingCell`."""
     path: str
     """The file as it was named, or `org/name@split`."""
     line: int
@@ -82,7 +118,7 @@ def _raise_errors(rows: Iterable[Row | DataError]) -> Iterator[Row]:
 
 
 def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
-    """Like `read_rows`, but a row that cannot be decoded comes out as its error and reading goes on."""
+    """The rows as `read_rows` gives them, but one that cannot be decoded comes out as its error and reading goes on."""
     path = Path(source)
     if split is None:
         base, split = part_split(str(source))
@@ -375,8 +411,12 @@ def _scan_table(reader: Any, path: str, skipped: int) -> Iterator[Row | DataErro
             yield DataError(f"{len(cells)} cells, but the header has {len(header)}", path=path, line=line)
         else:
             # A column without a name is the index that pandas writes.
-            data = {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
+            data = {name: _read_cell(cell) for name, cell in zip(header, cells, strict=True) if name}
             yield Row(data=data, path=path, line=line)
+
+
+def _read_cell(cell: str) -> str | None:
+    return MissingCell(cell) if cell.strip() in MISSING else cell or None
 
 
 def _bad_byte(cells: list[str]) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rmr1.data.codec import dump_record, dumps
@@ -18,7 +18,7 @@ from rmr1.records import Candidates, PreferencePair
 _PLACE = re.compile(r".*:[0-9]+(/.*)?", re.DOTALL)
 """The id of a row without one of its own, `<file stem>:<line>`; what follows tells the pairs of a row apart."""
 _REPEATED = re.compile(r" \([0-9]+\)\Z")
-"""By which ids of own pairs that repeat are told apart, in the sequence of their rows."""
+"""The ending by which ids of own pairs that repeat are told apart, in the sequence of their rows."""
 
 
 def content_digest(item: PreferencePair | Candidates) -> bytes:
@@ -26,14 +26,47 @@ def content_digest(item: PreferencePair | Candidates) -> bytes:
     return hashlib.blake2b(dumps(dump_record(item)), digest_size=16).digest()
 
 
+class OwnId(str):
+    """An id that looks like a place, such as `gsm8k:12`, and is a row's own: it was read from a column of ids."""
+
+    __slots__ = ()
+
+
+def mark_own(id: str) -> str:
+    """The id of a row's own field, marked if it could be taken for a place."""
+    return id if own_id(id) else OwnId(id)
+
+
 def item_digest(pair: PreferencePair) -> bytes:
     """16 bytes that identify a pair in a run, wherever its row is: what its id owes to the place counts for nothing."""
-    return stored_digest(dump_record(pair))
+    digest = marked_digest if isinstance(pair.id, OwnId) else stored_digest
+    return digest(dump_record(pair))
 
 
 def stored_digest(pair: Mapping[str, Any]) -> bytes:
-    """`item_digest` of a pair as it is stored."""
+    """`item_digest` of a pair as it is stored, unless its id is marked as its own."""
     return hashlib.blake2b(dumps({**pair, "id": own_id(pair["id"])}), digest_size=16).digest()
+
+
+def marked_digest(pair: Mapping[str, Any]) -> bytes:
+    """`item_digest` of a pair as it is stored whose id is marked as its own: equal to that of no other pair, so that a
+    stored key tells which of the two it is."""
+    own = {**pair, "id": _REPEATED.sub("", pair["id"])}
+    return hashlib.blake2b(dumps(own), digest_size=16, person=b"own id").digest()
+
+
+def number_items(pairs: Iterable[PreferencePair]) -> Iterator[tuple[tuple[str, ...], PreferencePair]]:
+    """Every pair with its key; identical ones are told apart by number. Behind the key of a pair whose id is marked
+    stands the one that earlier versions gave it, who took such an id for a place."""
+    occurrences = KeyCounter()
+
+    def number(digest: bytes) -> str:
+        return format_key(digest, occurrences.increment(digest))
+
+    for pair in pairs:
+        key = number(item_digest(pair))
+        is_marked = isinstance(pair.id, OwnId)
+        yield ((key, number(stored_digest(dump_record(pair)))) if is_marked else (key,)), pair
 
 
 def own_id(id: str) -> str:

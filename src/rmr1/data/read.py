@@ -11,7 +11,7 @@ Everything is read lazily, row by row.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
@@ -29,7 +29,7 @@ Errors = list[DataError] | Callable[[DataError], Any] | None
 Record = TypeVar("Record", PreferencePair, Candidates, tuple[str, Messages])
 
 _UNKNOWN_ROWS = 20
-"""So many rows at the start of a file may have unknown columns before the file itself is refused."""
+"""Rows with unknown columns at the start of a file after which the file itself is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class SourcedPair:
 
     pair: PreferencePair
     row: Row
-    """As it stands in the file: under its own column names, with the columns that no reader looks at."""
+    """The row as the file has it: under its own column names, with the columns that no reader looks at."""
     form: str
     """The reader's name, one of `list_formats()`."""
 
@@ -91,6 +91,26 @@ def read_pairs(
                 yield from found
 
     return itertools.islice(pairs(), limit)
+
+
+def read_several(
+    sources: Iterable[Any],
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
+    errors: Errors = None,
+    limit: int | None = None,
+) -> Iterator[PreferencePair]:
+    """The pairs of several sources, one source after the other, as `read_pairs` reads each; rows that cannot be read go
+    to `errors`, and `limit` is of all pairs together."""
+
+    def read(source: Any) -> Iterator[PreferencePair]:
+        return read_pairs(
+            source, columns=columns, format=format, labels=labels, on_error="skip", errors=errors
+        )
+
+    return itertools.islice(itertools.chain.from_iterable(map(read, sources)), limit)
 
 
 def read_sourced_pairs(

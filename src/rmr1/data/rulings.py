@@ -27,7 +27,7 @@ class CastVote(NamedTuple):
     winner: str | None
     problem: str | None
     ratings: tuple[float, ...] | None
-    """In the prompt's order."""
+    """The ratings, in the prompt's order."""
 
 
 class Ruling(NamedTuple):

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from rmr1.data.codec import dump_record, dumps, load_record, loads
 from rmr1.data.differences import describe_differences
-from rmr1.data.keys import KeyCounter, format_key, own_id, stored_digest
+from rmr1.data.keys import KeyCounter, format_key, marked_digest, own_id, stored_digest
 from rmr1.data.replace import write_json, write_text
 from rmr1.errors import DataError, RunError
 from rmr1.records import NO_TEXT, Judgment
@@ -166,9 +166,7 @@ def open_run(
         except RunError:
             raise
         except OSError as error:
-            raise RunError(
-                f"{folder}: cannot be written ({error.strerror}); choose another folder with -o"
-            ) from None
+            raise RunError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
         _cut_torn_line(handle)
         opened.pop_all()
         return RunWriter(folder, lock, handle, stored.keys, file=file, has_answers=stored.has_answers)
@@ -216,7 +214,9 @@ def read_description(folder: str | Path) -> dict[str, Any]:
         return loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         what = "it is a file" if Path(folder).is_file() else f"no {RUN_FILE}"
-        raise RunError(f"{folder}: not a run folder ({what}); expected a folder made with -o") from None
+        raise RunError(
+            f"{folder}: not a run folder ({what}); expected one that a run was stored in"
+        ) from None
     except ValueError:
         raise RunError(f"{path}: not valid JSON; the file was changed or damaged") from None
 
@@ -261,7 +261,7 @@ def _lock(handle: int, folder: Path) -> None:
     except BlockingIOError:
         raise RunError(
             f"{folder}: another process is writing this run, or a call of this one that has not ended; wait for it or "
-            "choose another -o"
+            "choose another folder"
         ) from None
     except OSError:
         pass  # a file system without locks; two writers are then the user's care
@@ -276,7 +276,7 @@ def _check_description(folder: Path, description: Mapping[str, Any], file: str, 
             stored, description = _without_source(stored), _without_source(description)
         refuse_differences(folder, stored, description)
     elif judgments.exists() and judgments.stat().st_size:
-        raise RunError(f"{folder}: holds {file} but no {RUN_FILE}; choose another folder with -o")
+        raise RunError(f"{folder}: holds {file} but no {RUN_FILE}; choose another folder")
     else:
         write_json(folder / RUN_FILE, description)
 
@@ -327,7 +327,7 @@ def refuse_other_items(
                 f"{folder}: {num_left} of {len(finished)} finished items are not in the data as they were judged, "
                 f"the first is {line['pair']['id']!r} (line {number})"
                 + ("" if differences is None else f": {differences}")
-                + "; restore what was changed or removed, or choose another folder with -o"
+                + "; restore what was changed or removed, or choose another folder"
             )
 
 
@@ -340,10 +340,12 @@ def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     for number, line in iterate_lines(path):
         key, pair = line["key"], line.get("pair")
         if isinstance(pair, dict) and isinstance(id := pair.get("id"), str) and own_id(id) != id:
-            digest = stored_digest(pair)
-            occurrence = places.increment(digest)
-            if key.partition("-")[0] != digest.hex():
-                key = format_key(digest, occurrence)
+            prefix = key.partition("-")[0]
+            if prefix != marked_digest(pair).hex():
+                digest = stored_digest(pair)
+                occurrence = places.increment(digest)
+                if prefix != digest.hex():
+                    key = format_key(digest, occurrence)
         yield number, key, line
 
 
@@ -406,6 +408,6 @@ def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[
     )
     if difference is not None:
         raise RunError(
-            f"{folder}: this run was made in another way: {difference}; choose another folder with -o, or repeat the "
+            f"{folder}: this run was made in another way: {difference}; choose another folder, or repeat the "
             "old settings"
         )

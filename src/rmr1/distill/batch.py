@@ -26,6 +26,7 @@ from rmr1.distill.teachers import find_teacher
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.prices import compute_cost
 from rmr1.errors import ConfigError, DataError, GenerationError, RunError
+from rmr1.faces import name_option
 from rmr1.records import Generation
 
 MOST_REQUESTS = 50_000
@@ -67,7 +68,7 @@ def export_requests(
             f"pass {number}: teacher {teacher.name!r} is asked directly; batch files are for batch:NAME and openai:NAME"
         )
     if output.exists() and not force:
-        raise ConfigError(f"{output} exists; choose another name or pass --force")
+        raise ConfigError(f"{output} exists; choose another name or pass {name_option('force', True)}")
     run_settings = pass_settings(recipe, number)
     meter = start_meter(recipe, folder, None if recipe.budget is None else parse_budget(recipe.budget))
     read = 0
@@ -96,7 +97,9 @@ def export_requests(
                         part.replace(files[-1])
                         files.append(output.with_name(f"{output.stem}-{len(files) + 1}{output.suffix}"))
                         if files[-1].exists() and not force:
-                            raise ConfigError(f"{files[-1]} exists; choose another name or pass --force")
+                            raise ConfigError(
+                                f"{files[-1]} exists; choose another name or pass {name_option('force', True)}"
+                            )
                         file, num_bytes = part.open("wb"), 0
                     file.write(line + b"\n")
                     lines[files[-1]] += 1

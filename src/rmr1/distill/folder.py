@@ -246,7 +246,7 @@ def refuse_other_folder(folder: Path) -> None:
         require_folder(folder)
     elif folder.is_dir() and (found := sorted(path.name for path in folder.iterdir() if path.name[0] != ".")):
         raise RunError(
-            f"{folder}: not a distillation, and not empty (it holds {found[0]}); choose another folder with -o"
+            f"{folder}: not a distillation, and not empty (it holds {found[0]}); choose another folder"
         )
 
 

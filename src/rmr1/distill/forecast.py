@@ -16,6 +16,7 @@ from rmr1.distill.run import describe_pass, list_questions
 from rmr1.distill.second import JUDGMENT_END, JUDGMENT_START, load_second_prompt
 from rmr1.distill.teachers import Teacher, find_teacher
 from rmr1.engines.prices import compute_cost
+from rmr1.faces import name_option
 from rmr1.judge.estimate import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS
 
 WRONG_SHARE = 0.25
@@ -121,11 +122,14 @@ def _expect(stored: float | None, most: int, given: int | None, number: int, ass
     """Tokens of a text, and a line that says where the figure is from."""
     expected: float
     if given is not None:
-        expected, reason = min(given, most), "as --expect-tokens says"
+        expected, reason = min(given, most), f"as {name_option('expect_tokens')} says"
     elif stored:
         expected, reason = min(stored, most), "the mean of those stored"
     else:
-        expected, reason = min(DEFAULT_TEXT_TOKENS, most), "a guess; --expect-tokens N is another"
+        expected, reason = (
+            min(DEFAULT_TEXT_TOKENS, most),
+            f"a guess; {name_option('expect_tokens', 'N')} is another",
+        )
     assumptions.append(f"pass {number}: a text has {expected:,.0f} tokens: {reason}")
     return expected
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from rmr1.data.fingerprint import fingerprint_source
-from rmr1.data.read import read_pairs
+from rmr1.data.keys import number_items
+from rmr1.data.read import read_several
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.compare import orders_for
 from rmr1.records import Order, PreferencePair, swap_label
 
@@ -61,10 +61,12 @@ class DataCounts:
 def read_items(recipe: DistillRecipe) -> Iterator[Item]:
     """Every pair in the data's order, unlabelled ones among them; rows that cannot be read are passed over.
 
+    Keys are those of earlier versions, so that no distillation is paid for twice.
+
     Raises:
         DataError: a source is missing or of no known form.
     """
-    for key, pair in unfinished_pairs(_read(recipe.data, DataCounts()), None):
+    for (*_, key), pair in number_items(_read(recipe.data, DataCounts())):
         (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
         yield Item(key=key, pair=pair, order=order)
 
@@ -78,7 +80,7 @@ def count_data(recipe: DistillRecipe) -> DataCounts:
     """
     counts = DataCounts()
     name = ", ".join(recipe.data.sources) or "[data.world]"
-    for key, pair in unfinished_pairs(_read(recipe.data, counts), None):
+    for (*_, key), pair in number_items(_read(recipe.data, counts)):
         counts.pairs += 1
         counts.families[find_pair_family(pair, recipe.select.quota_by)] += 1
         item = Item(key=key, pair=pair, order=orders_for(recipe.data.order, seed=recipe.seed, key=key)[0])
@@ -154,19 +156,11 @@ def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePai
         if len(counts.errors) < MOST_ERRORS:
             counts.errors.append(error)
 
-    left = data.limit
-    for source in data.sources:
-        for pair in read_pairs(
-            source,
-            columns=data.map or None,
-            format=data.format,
-            labels=data.label,
-            on_error="skip",
-            errors=note,
-            limit=left,
-        ):
-            yield pair
-            if left is not None:
-                left -= 1
-        if left == 0:
-            return
+    yield from read_several(
+        data.sources,
+        columns=data.map or None,
+        format=data.format,
+        labels=data.label,
+        errors=note,
+        limit=data.limit,
+    )

@@ -13,6 +13,7 @@ from typing import Any
 from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, is_scalar
 from rmr1.engines.names import SCHEMES, ModelName, parse_model_name
 from rmr1.errors import ConfigError
+from rmr1.faces import name_option
 from rmr1.models import resolve_model
 from rmr1.nearest import find_nearest
 
@@ -99,7 +100,9 @@ def load_scorer(model: str, options: Mapping[str, Any] | None = None) -> Scorer:
     from rmr1.engines.scorer import ScalarModel
 
     if "lora_adapter" in (options or {}):
-        raise ConfigError("--adapter is for models that write; a scalar model is a folder of whole weights")
+        raise ConfigError(
+            f"{name_option('lora_adapter')} is for models that write; a scalar model is a folder of whole weights"
+        )
     return ScalarModel(model, **check_options(ScalarModel, options or {}))
 
 

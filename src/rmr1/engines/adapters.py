@@ -32,7 +32,7 @@ class Adapter:
     name: str
     function: Callable[[Any, Mapping[str, torch.Tensor]], torch.Tensor]
     digest: str
-    """Of the function's name and its file's content."""
+    """A digest of the function's name and its file's content."""
 
     def __call__(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Scores of a batch.

@@ -28,7 +28,7 @@ _STOCK = "sdpa"
 
 @contextmanager
 def grouped_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, a model that uses the stock function decodes with this one; others stay as they are."""
+    """A block in which a model that uses the stock function decodes with this one; others stay as they are."""
     if getattr(model.config, "_attn_implementation", None) != _STOCK:
         yield
         return

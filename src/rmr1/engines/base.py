@@ -100,7 +100,7 @@ class ScoreRequest:
     key: str
     """Comes back with the score; unique among the requests in flight."""
     pair_id: str
-    """For messages to people."""
+    """The pair's id, for messages to people."""
     messages: Messages
 
 

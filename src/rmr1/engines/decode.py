@@ -38,7 +38,7 @@ Watch = Callable[[int], bool]
 """Is told each token of a row in turn, the end token excepted; True ends the row."""
 
 Probe = Callable[[int], Sequence[int] | None]
-"""For a sampled token the tokens whose log-probabilities are wanted at its place, or None."""
+"""A function that gives, for a sampled token, the tokens whose log-probabilities are wanted at its place, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class PromptRequest:
     """One prompt and the samples wanted of it."""
 
     tokens: Sequence[int]
-    """At least one."""
+    """The prompt's tokens, at least one."""
     max_new_tokens: int
     rows: Sequence[RowRequest]
 
@@ -65,9 +65,9 @@ class Sampled:
     """What one row gave."""
 
     tokens: list[int] = field(default_factory=list)
-    """With the end token, where one was sampled."""
+    """The tokens that were sampled, with the end token if there is one."""
     logprobs: list[float] = field(default_factory=list)
-    """Per token: its log-probability under the tempered distribution, before top-k and top-p (at
+    """The log-probability of each token under the tempered distribution, before top-k and top-p (at
     temperature 0: under the model's own). Empty unless asked for."""
     probes: dict[int, tuple[float, ...]] = field(default_factory=dict)
     """Index in `tokens` -> the probed tokens' log-probabilities there, at temperature 1."""

@@ -40,7 +40,7 @@ class Forecast(Protocol):
         ...
 
     def seconds(self) -> float:
-        """Of all prompts so far; nothing can be added afterwards."""
+        """The time of all prompts so far; nothing can be added afterwards."""
         ...
 
 

@@ -43,7 +43,7 @@ class Outline:
     """Most tokens of prompt and answer together; None where there is no limit."""
     shape: ModelShape
     identity: dict[str, object]
-    """As of the loaded model (`rmr1.engines.loading`)."""
+    """The identity that the loaded model has (`rmr1.engines.loading`)."""
     device: torch.device
     dtype: torch.dtype
 

@@ -48,12 +48,12 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictPlace:
-    """Where a row's verdict letter stands, and what could stand there."""
+    """The place of a row's verdict letter, and what could stand there."""
 
     first: int
     """Number of the row's tokens before it."""
     spellings: tuple[tuple[int, ...], ...]
-    """For each label the tokens that spell the verdict with it; of equal meaning, not of equal number."""
+    """The tokens that spell the verdict with each label; of equal meaning, not of equal number."""
 
     @property
     def is_single(self) -> bool:
@@ -156,7 +156,7 @@ class RequestReader:
     def find_verdict(
         self, prepared: Prepared, text: str, tokens: Sequence[int], *, is_cut: bool
     ) -> VerdictPlace | None:
-        """Where the row `tokens`, whose text is `text`, says which answer is better; `is_cut` by the token limit."""
+        """The place at which the row `tokens`, whose text is `text`, says which answer is better; `is_cut` by the token limit."""
         labels = prepared.request.prompt.labels
         opening = find_opening(prepared.opening, text, prepared.thinking)
         span = find_verdict_span(opening + text, labels, prepared.thinking, truncated=is_cut)

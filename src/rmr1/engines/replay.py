@@ -44,7 +44,7 @@ class ReplayEngine:
         self.path = Path(path)
         self.name = f"replay:{path}"
         self._of_items: dict[tuple[str, str, str], list[Generation]] = defaultdict(list)
-        """By key, own id and order, of a run folder; ids that are places in a file change as rows move."""
+        """A run folder's texts by key, own id and order; ids that are places in a file change as rows move."""
         recorded: dict[tuple[str, str], list[tuple[int, Generation]]] = defaultdict(list)
         digest = hashlib.sha256()
         for key, pair_id, order, generation in self._read():
@@ -56,7 +56,7 @@ class ReplayEngine:
             name: deque(generation for _, generation in sorted(found, key=itemgetter(0)))
             for name, found in recorded.items()
         }
-        """By id and order, for items that are not those of a run folder: equal ones in their sequence."""
+        """Texts by id and order, for items that are not those of a run folder: equal ones in their sequence."""
         self._digest = digest.hexdigest()
 
     def fingerprint(self) -> dict[str, object]:

@@ -22,7 +22,7 @@ CALLS_PER_LAYER = 80
 """What starting a layer's operations takes from Python, in calls of a small linear layer. Counted with
 transformers' Qwen2 on a CPU (0.7 ms a layer, 8 us a call); on a GPU it is the same Python that waits."""
 ROW_SECONDS = 0.0002
-"""Of each token of each row: sampling it, turning it into text and looking for the verdict."""
+"""The time of each token of each row: sampling it, turning it into text and looking for the verdict."""
 
 _SIZE = {"cpu": 384, "gpu": 4096}
 """Side of the matrices that are multiplied: small enough for formats that a CPU has no fast way for."""
@@ -60,11 +60,11 @@ class MachineSpeed:
     device: str
     dtype: str
     flops_per_second: float
-    """Of a matrix multiplication in that number format."""
+    """The rate of a matrix multiplication in that number format."""
     bytes_per_second: float
     """Read and written by a large copy."""
     call_seconds: float
-    """Of a linear layer with next to nothing to compute."""
+    """The time of a linear layer with next to nothing to compute."""
 
 
 def measure_speed(device: torch.device, dtype: torch.dtype) -> MachineSpeed:

@@ -1,4 +1,4 @@
-"""Between text and tokens: prompts in, growing texts out, and the tokens of a verdict.
+"""The way between text and tokens: prompts in, growing texts out, and the tokens of a verdict.
 
 A prompt is split into tokens without adding any, so a chat template that writes the beginning-of-sequence
 token itself does not get a second one.
@@ -145,7 +145,7 @@ def _token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes | None
 
 
 class Endings:
-    """Which tokens could complete an ending; remembers its answers."""
+    """The tokens that could complete an ending; remembers its answers."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, params: SamplingParams):
         self._tokenizer = tokenizer
@@ -166,7 +166,7 @@ class Endings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """Where a span of text lies among the tokens."""
+    """The place of a span of text among the tokens."""
 
     first: int
     last: int
@@ -211,7 +211,7 @@ class VerdictTokens:
         self._known: dict[int, tuple[int, ...] | None] = {}
 
     def siblings(self, token: int) -> tuple[int, ...] | None:
-        """For a token that holds one label and no other word: the tokens with each label in its place.
+        """The tokens with each label in the place of one that holds a label and no other word.
 
         None for every other token, and where a label has no such token.
         """
@@ -220,7 +220,7 @@ class VerdictTokens:
         return self._known[token]
 
     def spell(self, passage: Passage, tokens: Sequence[int], word: str) -> list[list[int]] | None:
-        """For each label the tokens that spell the passage with it, `word` being the letter there.
+        """The tokens that spell the passage with each label, `word` being the letter there.
 
         The written label keeps the tokens it was written with. None where a spelling, put after the
         same tokens, does not read as it should.

@@ -19,7 +19,7 @@ ALIKE_IN_A_ROW = 50
 """Items in a row that fail in the same way until a run is stopped, whatever was answered before."""
 
 _KIND_CHARS = 100
-"""Of a failure's text; what follows may repeat the item, or be cut off."""
+"""Characters of a failure's text that tell its kind; what follows may repeat the item, or be cut off."""
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|(?<!HTTP )\b\S*\d\S*")
 """What tells apart two failures of one kind: quotations, numbers and identifiers, but not an HTTP status."""
 

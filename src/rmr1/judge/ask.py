@@ -16,13 +16,18 @@ from rmr1.data.keys import seed_for
 from rmr1.data.runs import RunWriter
 from rmr1.engines.base import Engine, Request, Scorer, ScoreRequest
 from rmr1.errors import StoppedError
+from rmr1.faces import name_option
 from rmr1.judge.alarm import Alarm
 from rmr1.records import Generation, JudgePrompt, Judgment, Vote
 
 R = TypeVar("R", Request, ScoreRequest)
 A = TypeVar("A")
 
-GOING_ON = "; what failed is stored: --retry-failed asks again, and without it the same command goes on"
+
+def describe_going_on() -> str:
+    """What to do about failed items that are stored, as the end of an error."""
+    retry = name_option("retry_failed", True)
+    return f"; what failed is stored: {retry} asks again, without it a repetition goes on with the rest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,7 @@ class Ask(Generic[R, A]):
     key: str
     requests: tuple[R, ...]
     conclude: Callable[[Sequence[A], float], Judgment]
-    """From the answers, in the sequence of the requests, and the seconds that they took."""
+    """Makes the judgment from the answers, in the sequence of the requests, and the seconds that they took."""
 
 
 def ask_prompts(
@@ -69,7 +74,7 @@ class _InFlight(Generic[R, A]):
     ask: Ask[R, A]
     started: float = field(default_factory=time.perf_counter)
     answers: dict[str, A] = field(default_factory=dict)
-    """By the key of their request."""
+    """The answers so far, by the key of their request."""
 
     def conclude(self) -> Judgment:
         answers = [self.answers[request.key] for request in self.ask.requests]
@@ -120,7 +125,7 @@ def ask_all(
             alarm.update(judgment)
             yield key, judgment
             if alarm.cause is not None:
-                raise StoppedError(f"stopped: {alarm.cause}" + ("" if run is None else GOING_ON))
+                raise StoppedError(f"stopped: {alarm.cause}" + ("" if run is None else describe_going_on()))
     finally:
         # At once, so that an engine cancels what is in flight.
         if close := getattr(answers, "close", None):

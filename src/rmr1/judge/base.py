@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from rmr1.data.keys import KeyCounter, format_key, item_digest
+from rmr1.data.keys import number_items
 from rmr1.data.runs import RunWriter
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
@@ -22,7 +22,7 @@ class PairJudge(Protocol):
     name: str
     """What was typed to get it."""
     order: Placement | None
-    """Which answer it sees first; None where it sees one answer at a time."""
+    """The rule for which answer it sees first; None if it sees one answer at a time."""
 
     def describe(self) -> dict[str, Any]:
         """The sections `model_name`, `model`, `prompt` and `settings` of run.json. A run goes on only
@@ -49,8 +49,8 @@ class PairJudge(Protocol):
 
 
 def list_keys(pairs: Iterable[PreferencePair]) -> Iterator[str]:
-    """The keys of all pairs, which say what data a run is of."""
-    return (key for key, _ in unfinished_pairs(pairs, None))
+    """The keys of all pairs, which say what data a run is of, those of earlier versions among them."""
+    return (key for keys, _ in number_items(pairs) for key in keys)
 
 
 def unfinished_pairs(
@@ -63,11 +63,9 @@ def unfinished_pairs(
 
     `on_finished` is called with those that it holds, in the sequence of the data.
     """
-    occurrences = KeyCounter()
-    for pair in pairs:
-        digest = item_digest(pair)
-        key = format_key(digest, occurrences.increment(digest))
-        if run is None or not run.is_finished(key):
-            yield key, pair
+    for keys, pair in number_items(pairs):
+        held = None if run is None else next(filter(run.is_finished, keys), None)
+        if held is None:
+            yield keys[0], pair
         elif on_finished is not None:
-            on_finished(key, pair)
+            on_finished(held, pair)

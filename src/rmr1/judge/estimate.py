@@ -14,25 +14,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rmr1.data.codec import dump_record, dumps
-from rmr1.data.keys import KeyCounter
+from rmr1.data.keys import KeyCounter, number_items
 from rmr1.data.runs import JUDGMENTS_FILE, key_digest, read_judgments
-from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.summary import list_failures
 from rmr1.records import NO_TEXT, PreferencePair
 
 DEFAULT_TEXT_TOKENS = 800
 """Length of a judgment's text where nothing is known of the judge."""
 CHARS_PER_TOKEN = 4
-"""Of English text and common tokenizers; code and other scripts have fewer."""
+"""Characters of a token in English text, with common tokenizers; code and other scripts have fewer."""
 BYTES_PER_TOKEN = 8
 """Stored for one token of a text: its characters, once as written and once as the trace read from it."""
 RECORD_BYTES = 400
 """Stored for one text beside its characters."""
 
 SERVER_TOKENS_PER_SECOND = 50.0
-"""At which a server writes one text."""
+"""The rate at which a server writes one text."""
 SERVER_FIRST_SECONDS = 1.0
-"""Until its first token."""
+"""The time until a text's first token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +68,7 @@ class StoredRun:
 
     @property
     def mean_tokens(self) -> float | None:
-        """Of a text; None where there is none, or their tokens were not counted."""
+        """The mean of a text's tokens; None if there is no text, or tokens were not counted."""
         return self.completion_tokens / self.num_texts if self.completion_tokens else None
 
 
@@ -108,7 +107,7 @@ class Work:
     num_samples: int
     max_new_tokens: int
     expected_tokens: float
-    """Of a text, where it has room for them."""
+    """The tokens that a text is reckoned with, if it has room for them."""
     items: int = 0
     """All of the data, finished ones among them."""
     finished: int = 0
@@ -148,7 +147,7 @@ class Work:
 
     @property
     def prompt_tokens(self) -> int:
-        """Of all prompts, each counted once for all its samples."""
+        """The tokens of all prompts, each counted once for all its samples."""
         return sum(tokens * count for tokens, count in self.lengths.items())
 
     @property
@@ -158,7 +157,7 @@ class Work:
 
     @property
     def median_tokens(self) -> int | None:
-        """Of a prompt; the lower one of two in the middle."""
+        """The median of a prompt's tokens; the lower one of two in the middle."""
         middle, seen = (self.lengths.total() + 1) // 2, 0
         for tokens, count in sorted(self.lengths.items()):
             seen += count
@@ -213,12 +212,12 @@ def measure_work(
             work.items += 1
             yield pair
 
-    for key, pair in unfinished_pairs(all_pairs(), None):
-        if stored is not None and key_digest(key) in stored.finished:
+    for keys, pair in number_items(all_pairs()):
+        if stored is not None and any(key_digest(key) in stored.finished for key in keys):
             work.finished += 1
             continue
         work.stored_bytes += len(dumps(dump_record(pair))) + RECORD_BYTES
-        for size in counter.count(key, pair):
+        for size in counter.count(keys[0], pair):
             work.add(size)
             if on_prompt is not None and size.problem is None:
                 on_prompt(size)

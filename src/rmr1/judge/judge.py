@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.objects import as_pair, can_be_read_twice, describe_kind, is_row
+from rmr1.data.objects import as_pair, can_be_read_twice, describe_kind, is_path, is_row
 from rmr1.data.read import read_pairs
 from rmr1.data.runs import RunWriter, open_run
 from rmr1.engines import Engine, SamplingParams
@@ -20,7 +20,7 @@ from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.stored import StoredJudgments, readable_twice
 from rmr1.judge.summary import Tally, summarize_run
-from rmr1.models import JUDGE, NOTE, resolve_model
+from rmr1.models import JUDGE, describe_limits, resolve_model
 from rmr1.models.words import look_ahead, refuse_foreign
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.records import Judgment, Label, PreferencePair
@@ -75,7 +75,7 @@ class Judge:
         self._is_closed = False
         self._is_default = model is None
         if model is None:
-            warnings.warn(f"no model was named: {NOTE}", stacklevel=2)
+            warnings.warn(f"no model was named: {describe_limits()}", stacklevel=2)
             resolve_model(JUDGE)
             model = JUDGE
         if sampling is None:
@@ -95,7 +95,16 @@ class Judge:
             self._loaded = self._load()
         return self._loaded
 
-    def compare(self, question: Any, a: Any = None, b: Any = None) -> Judgment:
+    def compare(
+        self,
+        question: Any,
+        a: Any = None,
+        b: Any = None,
+        *,
+        columns: Mapping[str, str] | None = None,
+        labels: Mapping[str, Label] | None = None,
+        format: str | None = None,
+    ) -> Judgment:
         """Judge one pair: which of two answers to a question, or two continuations of a conversation.
 
         Args:
@@ -103,18 +112,21 @@ class Judge:
                 that holds its answers, in any form that files may have, or a pair.
             a: the first answer: a text, a message, or a list of messages for a longer trajectory.
             b: the second answer.
+            columns: with a row, as `rmr1.read_pairs` takes them; so `labels` and `format`.
 
         Raises:
             DataError: an argument is something else, or empty; nothing was asked.
         """
         self._require_open()
         if a is None and b is None and is_row(question):
-            pairs = list(read_pairs(question))
+            pairs = list(read_pairs(question, columns=columns, labels=labels, format=format))
             if len(pairs) != 1:
                 raise DataError(
                     f"the row holds {len(pairs)} pairs, expected one; Judge.judge([row]) judges all"
                 )
             pair = pairs[0]
+        elif columns or labels or format:
+            raise ConfigError("columns=, labels= and format= are for a row, which holds its answers itself")
         else:
             pair = as_pair(question, a, b)
         return next(self.judge([pair]))
@@ -125,8 +137,10 @@ class Judge:
         *,
         run: str | Path | None = None,
         as_completed: bool = False,
+        retry_failed: bool = False,
         columns: Mapping[str, str] | None = None,
         labels: Mapping[str, Label] | None = None,
+        format: str | None = None,
     ) -> Iterator[Judgment]:
         """Yield a judgment for every pair, in the order of the pairs; one that failed says so in its place.
 
@@ -137,19 +151,28 @@ class Judge:
             pairs: whatever `rmr1.read_pairs` reads: a path, a DataFrame, a dataset, rows or `PreferencePair`s. What can
                 be read twice is read whole before the model is asked; a generator is read as the model asks.
             as_completed: yield each as it finishes, in any order.
+            retry_failed: ask again about stored pairs for which the engine gave an error.
             columns: our column name to the data's, as in `{"prompt": "question", "chosen": "good", "rejected": "bad"}`.
             labels: what the values of the label's column mean, as in `{"1": "A", "2": "B"}`.
+            format: a name of `rmr1.data.read.list_formats()`, if the columns do not tell.
 
         Raises:
             DataError: `pairs` cannot be read; nothing was asked.
             RunError: the folder was made in another way, or holds judgments of pairs that are not given.
         """
         self._require_open()
-        source = self._read(pairs, partial(read_pairs, columns=columns, labels=labels))
-        return self._judge(source, run, as_completed=as_completed)
+        if retry_failed and run is None:
+            raise ConfigError("retry_failed=True is for a run, which keeps what failed; pass run= too")
+        source = self._read(pairs, partial(read_pairs, columns=columns, labels=labels, format=format))
+        return self._judge(source, run, as_completed=as_completed, retry_failed=retry_failed)
 
     def _judge(
-        self, pairs: Iterable[PreferencePair], run: str | Path | None, *, as_completed: bool
+        self,
+        pairs: Iterable[PreferencePair],
+        run: str | Path | None,
+        *,
+        as_completed: bool,
+        retry_failed: bool,
     ) -> Iterator[Judgment]:
         self._require_open()
         if run is None:
@@ -158,7 +181,7 @@ class Judge:
         description = describe_run("judge", self.pair_judge, data=None, folder=run)
         with (
             readable_twice(pairs) as again,
-            open_run(run, description, keys=lambda: list_keys(again)) as writer,
+            open_run(run, description, retry_failed=retry_failed, keys=lambda: list_keys(again)) as writer,
         ):
             tally = Tally()
             yield from self._ask(again, writer, as_completed=as_completed, on_judgment=tally.add)
@@ -216,13 +239,17 @@ class Judge:
         """
         if can_be_read_twice(pairs):
             try:
-                for _ in read(pairs):
-                    pass
+                number = sum(1 for _ in read(pairs))
             except DataError as error:
                 if error.line is None:
                     raise
                 raise DataError(f"{error.message}; {_SKIP}", path=error.path, line=error.line) from None
-            if self._is_default:
+            if not number:
+                warnings.warn(
+                    f"{pairs if is_path(pairs) else describe_kind(pairs)} holds no pairs, so nothing is judged",
+                    stacklevel=3,
+                )
+            elif self._is_default:
                 self._refuse_foreign(read(pairs))
             return read(pairs)
         if not self._is_default:

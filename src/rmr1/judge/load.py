@@ -81,7 +81,7 @@ def choose_family(model: str, family: str | Path | PromptFamily | None) -> Promp
 
 
 def default_settings(model: str) -> JudgeSettings:
-    """How a model is asked where nothing is said."""
+    """How a model is asked if nothing is said."""
     preset = find_preset(model)
     return JudgeSettings() if preset is None else JudgeSettings(sampling=preset.sampling)
 

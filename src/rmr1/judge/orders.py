@@ -1,9 +1,8 @@
 """What a judge that was asked in both orders says of itself: consistency and position bias.
 
-Comes in: judgments of pairs, of which those asked in one order count for nothing here. Goes out: counts, of which
-the shares are made for people (`rmr1.cli.judge`). Both measures are of pairs with a verdict in either order; of several samples
-the majority is an order's verdict. As in table 2 of Zheng et al. 2023 (arXiv 2306.05685), where they are called
-consistency, biased toward first and biased toward second:
+Comes in: judgments of pairs; those asked in one order only are not counted. Goes out: counts, from which `rmr1.cli.judge`
+prints the shares. Both measures are of pairs with a verdict in either order; if an order was sampled several times, the
+majority is its verdict:
 
     consistency    share of pairs whose verdict is the same answer, or a tie, in both orders; in [0, 1]
     position bias  share of pairs whose first place wins in both orders, less that of those whose second place
@@ -29,7 +28,7 @@ class OrderCounts:
 
     asked: int = 0
     decided: int = 0
-    """Of these, pairs with a verdict in either order."""
+    """Pairs asked in both orders with a verdict in either."""
     consistent: int = 0
     first: int = 0
     """Pairs whose first place won in both orders."""
@@ -57,7 +56,8 @@ class OrderCounts:
 def difference_interval(first: int, second: int, total: int) -> tuple[float, float]:
     """95% interval of the difference of two shares of the same `total` items, of which none is in both.
 
-    The adjusted Wald interval of Bonett and Price 2012, one item added to either share: it has a width also if both are 0.
+    The Wald interval of a paired difference after one item is added to either share and two to the total, so that it
+    has a width also if both shares are 0.
 
     >>> [round(bound, 3) for bound in difference_interval(12, 3, 40)]
     [0.033, 0.396]

@@ -49,16 +49,16 @@ class JudgePlan:
     counter: PromptCounter
     kind: Kind
     sections: dict[str, Any]
-    """As `PairJudge.describe`, as far as it is known: what a stored run must agree with."""
+    """What `PairJudge.describe` says, as far as it is known: a stored run must agree with it."""
     outline: Outline | None = None
-    """Of a local model."""
+    """The shape of a local model; None of others."""
     speed: MachineSpeed | None = None
-    """Of the machine, for a local model."""
+    """The machine's speed, if the model is local."""
     pace: ServerPace | None = None
-    """Of a server."""
+    """The pace of a server; None of a local model."""
     price: Price | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the engine, its defaults included."""
+    """The engine's options, its defaults included."""
 
     @property
     def limit(self) -> int | None:
@@ -272,7 +272,7 @@ class _ScalarCounter:
 
 
 def _identify(kind: Kind, outline: Outline, options: Mapping[str, Any], chat: Chat) -> dict[str, Any]:
-    """Of the engine's fingerprint what is known before the model is loaded."""
+    """The part of the engine's fingerprint that is known before the model is loaded."""
     return {
         "engine": kind,
         **outline.identity,

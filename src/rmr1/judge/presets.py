@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.names import split_server
 from rmr1.errors import ConfigError
+from rmr1.faces import name_option
 from rmr1.models import JUDGE
 from rmr1.prompts import PromptFamily, list_families, load_family
 
@@ -79,6 +80,7 @@ def load_preset_family(model: str, preset: Preset) -> PromptFamily:
         raise ConfigError(
             f"{model} was trained on its authors' exact wording, which is not ours to ship; asked in other words "
             f"it is not the judge that was published. Take the wording over once: rmr1 prompts import "
-            f"{preset.source} --name {preset.family}; or pass --family {preset.stand_in} to use ours"
+            f"{preset.source} --name {preset.family}; or pass "
+            f"{name_option('family', preset.stand_in)} to use ours"
         )
     return load_family(preset.family)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 
-from rmr1.data.keys import KeyCounter, format_key, item_digest
+from rmr1.data.keys import number_items
 from rmr1.records import Judgment, PreferencePair
 
 Judging = Callable[[Iterable[PreferencePair]], Iterator[tuple[str, Judgment]]]
@@ -24,18 +24,17 @@ def judge_in_order(
         judge: yields `(key, judgment)` as they finish, and passes over pairs that are stored.
         find_stored: the judgment that is stored under a key, or None.
     """
-    expected: deque[str] = deque()
+    expected: deque[tuple[str, ...]] = deque()
     early: dict[str, Judgment] = {}
-    occurrences = KeyCounter()
 
     def watch() -> Iterator[PreferencePair]:
-        for pair in pairs:
-            digest = item_digest(pair)
-            expected.append(format_key(digest, occurrences.increment(digest)))
+        for keys, pair in number_items(pairs):
+            expected.append(keys)
             yield pair
 
-    def find(key: str) -> Judgment | None:
-        return early.pop(key) if key in early else find_stored(key)
+    def find(keys: tuple[str, ...]) -> Judgment | None:
+        found = (early.pop(key) if key in early else find_stored(key) for key in keys)
+        return next((one for one in found if one is not None), None)
 
     stream = judge(watch())
     try:
@@ -44,9 +43,9 @@ def judge_in_order(
             while expected and (found := find(expected[0])) is not None:
                 expected.popleft()
                 yield found
-        yield from (found for key in expected if (found := find(key)) is not None)
+        yield from (found for keys in expected if (found := find(keys)) is not None)
     except Exception:
-        yield from (found for key in expected if (found := find(key)) is not None)
+        yield from (found for keys in expected if (found := find(keys)) is not None)
         raise
     finally:
         if close := getattr(stream, "close", None):

@@ -20,7 +20,7 @@ class JudgeSettings:
     rule: str = "tagged"
     """The verdict rule (`rmr1.verdicts.RULES`)."""
     order: Placement = "seeded"
-    """Which answer stands first: drawn per item from the seed, as read, or both ways."""
+    """The answer that stands first: drawn per item from the seed, as read, or both ways."""
     seed: int = 0
     sampling: SamplingParams = field(default_factory=SamplingParams)
     control_tokens: tuple[str, ...] = ()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rmr1.data.codec import dump_record, dumps, load_record, loads
+from rmr1.data.codec import load_record, loads
 from rmr1.data.runs import JUDGMENTS_FILE, iterate_keys, key_digest
 from rmr1.records import Judgment, PreferencePair
 
@@ -62,13 +63,14 @@ class _Spooled:
         place = 0
         while True:
             self._file.seek(place)
-            if line := self._file.readline():
-                place = self._file.tell()
-                yield load_record(PreferencePair, loads(line))
-                continue
-            pair = next(self._left, None)
-            if pair is None:
-                return
-            self._file.write(dumps(dump_record(pair)) + b"\n")
+            try:
+                pair = pickle.load(
+                    self._file
+                )  # not as JSON, which would lose the mark of an id that is the row's own
+            except EOFError:
+                pair = next(self._left, None)
+                if pair is None:
+                    return
+                pickle.dump(pair, self._file)
             place = self._file.tell()
             yield pair

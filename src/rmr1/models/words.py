@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rmr1.errors import ConfigError
+from rmr1.faces import name_option
 from rmr1.models import bundled_judge
 from rmr1.records import PreferencePair
 
@@ -50,9 +51,10 @@ def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
     if 2 * found.num_foreign > found.num_pairs:
         raise ConfigError(
             "no judge was named, and the bundled one knows only its own synthetic world (rmr1 demo), which lacks "
-            f"{found.share:.0%} of the words of these pairs; name one with -m (in Python Judge(NAME)): a Hugging Face "
+            f"{found.share:.0%} of the words of these pairs; name one with {name_option('model')}: a Hugging Face "
             "model ORG/NAME, any OpenAI-compatible server such as a local Ollama or llama.cpp "
-            "openai:NAME@http://127.0.0.1:11434/v1, or vLLM vllm:ORG/NAME; -m tiny asks the bundled one all the same"
+            "openai:NAME@http://127.0.0.1:11434/v1, or vLLM vllm:ORG/NAME; "
+            f"{name_option('model', 'tiny')} asks the bundled one all the same"
         )
     if not found.num_foreign:
         return None

@@ -49,6 +49,9 @@ _FORWARD_SECONDS = 1.0
 _INTERRUPTED = 130
 """Exit code of a command that was interrupted, and has said so."""
 
+STAGE = "RMR1_STAGE"
+"""Environment variable that is set for a stage's command: what is said of the whole pipeline is not said again."""
+
 NO = 1
 """Exit code of a command that is done and whose answer is no."""
 
@@ -200,7 +203,7 @@ def run_command(words: Sequence[str]) -> int:
     """
     command = [sys.executable, "-m", "rmr1.cli.follow", *words]
     # Leaving the block closes the command's input, at which it ends.
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, STAGE: "1"}) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:

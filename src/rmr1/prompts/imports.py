@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 from rmr1.prompts.blocks import parse_blocks
 from rmr1.prompts.families import (
     SHIPPED,
@@ -60,11 +61,11 @@ def write_family(family: PromptFamily, *, overwrite: bool = False) -> Path:
         ConfigError: the name is taken or not a plain name.
     """
     if family.name in SHIPPED or Path(family.name).name != family.name or family.name.startswith("."):
-        raise ConfigError(f"prompt family name {family.name!r} cannot be used; choose another with --name")
+        raise ConfigError(f"prompt family name {family.name!r} cannot be used; choose another name")
     folder = user_prompt_folder() / family.name
     if folder.exists() and not overwrite:
         raise ConfigError(
-            f"{folder}: a prompt family of this name exists; choose another --name or pass --force"
+            f"{folder}: a prompt family of this name exists; choose another or pass {name_option('overwrite', True)}"
         )
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in (

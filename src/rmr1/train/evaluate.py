@@ -27,6 +27,8 @@ class VerdictCounts:
     correct: int
     unparsed: int
     tokens: int
+    winners: tuple[str | None, ...]
+    """The verdict of each, in the order of the examples."""
 
 
 @torch.no_grad()
@@ -61,8 +63,10 @@ def count_verdicts(
     endings = Endings(tokenizer, params)
     order = sorted(range(len(examples)), key=lambda place: -examples[place].num_prompt)
     correct = unparsed = tokens = 0
+    winners: dict[int, str | None] = {}
     for start in range(0, len(order), batch_size):
-        chosen = [examples[place] for place in order[start : start + batch_size]]
+        places = order[start : start + batch_size]
+        chosen = [examples[place] for place in places]
         streams = [TextStream(tokenizer, endings, StopWatcher()) for _ in chosen]
         requests = []
         for example, stream in zip(chosen, streams, strict=True):
@@ -75,11 +79,18 @@ def count_verdicts(
                 )
             )
         drawn = decode(model, requests, params, end_tokens=end_tokens)
-        for example, stream, (sampled,) in zip(chosen, streams, drawn, strict=True):
+        for place, example, stream, (sampled,) in zip(places, chosen, streams, drawn, strict=True):
             text = stream.finish()
             text = find_opening(read_opening(tokenizer, example), text) + text
             verdict = parse_verdict(text, truncated=sampled.finish_reason == "length")
+            winners[place] = verdict.winner
             correct += verdict.winner is not None and verdict.winner == example.label
             unparsed += verdict.winner is None
             tokens += len(sampled.tokens)
-    return VerdictCounts(items=len(examples), correct=correct, unparsed=unparsed, tokens=tokens)
+    return VerdictCounts(
+        items=len(examples),
+        correct=correct,
+        unparsed=unparsed,
+        tokens=tokens,
+        winners=tuple(winners[place] for place in range(len(examples))),
+    )

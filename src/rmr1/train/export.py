@@ -83,7 +83,7 @@ def merge_adapter(base: str, adapter: str | Path, output: str | Path, *, dtype: 
     """
     output = Path(output)
     if output.exists() and any(output.iterdir()):
-        raise CheckpointError(f"{output}: the folder is not empty; choose another -o")
+        raise CheckpointError(f"{output}: the folder is not empty; choose another")
     description = describe_checkpoint(base, revision=None, trust_remote_code=False)
     own = getattr(description.config, "dtype", None) or torch.float32
     wanted = DTYPES[dtype] if dtype != "auto" else own if isinstance(own, torch.dtype) else torch.float32

@@ -109,7 +109,7 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
             _refuse_differences(path, json.loads(stored.read_text(encoding="utf-8")), description)
         elif foreign := next((file.name for file in path.iterdir() if not _is_ours(file.name)), None):
             raise RunError(
-                f"{path}: the folder holds {foreign!r}, which is no training's beginning; choose another -o"
+                f"{path}: the folder holds {foreign!r}, which is no training's beginning; choose another folder"
             )
         else:
             write_text(stored, json.dumps(description, indent=2, ensure_ascii=False) + "\n")
@@ -119,7 +119,7 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
         if isinstance(error, ValueError):
             raise RunError(f"{path / DESCRIPTION}: not valid JSON; the file was changed or damaged") from None
         if isinstance(error, OSError) and not isinstance(error, RunError):
-            raise RunError(f"{path}: cannot be written ({error.strerror}); choose another -o") from None
+            raise RunError(f"{path}: cannot be written ({error.strerror}); choose another folder") from None
         raise
     return RunFolder(path, lock)
 
@@ -180,7 +180,7 @@ def _refuse_differences(path: Path, stored: Mapping[str, Any], wanted: Mapping[s
     difference = describe_differences(_compared(stored), _compared(wanted))
     if difference is not None:
         raise RunError(
-            f"{path}: this training was begun in another way: {difference}; choose another -o, or repeat the old settings"
+            f"{path}: this training was begun in another way: {difference}; choose another folder, or repeat the old settings"
         )
 
 

@@ -126,7 +126,7 @@ def describe_divergence(place: str, told: str, *, last: Mapping[str, float], fol
     stays = f"{checkpoint} stays" if checkpoint else "there is no checkpoint yet"
     return (
         f"{place}: {told}: the training has diverged and cannot go on; {before}; {stays}. Lower optim.lr, warm up for longer "
-        "(optim.warmup), clip (optim.clip), or compute in another model.precision, and train into another -o"
+        "(optim.warmup), clip (optim.clip), or compute in another model.precision, and train into another folder"
     )
 
 

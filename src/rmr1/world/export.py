@@ -1,6 +1,7 @@
 """World items as rows of JSON: labelled pairs, or conversations to fine-tune a judge on.
 
-    pairs     {"id", "prompt", "response_a", "response_b", "label", "source", "subset"}: rmr1's own form
+    pairs     {"id", "prompt", "response_a", "response_b", "label", "source", "subset"}: rmr1's own form; every
+              prompt is a list of messages, since some questions follow a conversation
     messages  {"id", "subset", "messages": [system, user, assistant]}: the prompt as `render_prompt` writes
               it for the `rubric` family, and a teacher's judgment as the assistant's turn
 
@@ -29,7 +30,7 @@ def pair_row(item: WorldItem) -> dict[str, Any]:
     pair = item.pair
     return {
         "id": pair.id,
-        "prompt": pair.prompt[0].text if len(pair.prompt) == 1 else _dump_messages(pair.prompt),
+        "prompt": _dump_messages(pair.prompt),
         "response_a": pair.response_a[0].text,
         "response_b": pair.response_b[0].text,
         "label": pair.label,

@@ -176,7 +176,7 @@ def test_another_rule(write):
     path = write([text("[[A]] <answer>[[B]]</answer>", None), text("<answer>[[B]]</answer>", None)])
     (item,) = read_recorded(path, "tail")
     assert [vote.winner for vote in item.judgment.votes] == ["B", "A"]
-    with pytest.raises(ConfigError, match="leave --rule out"):
+    with pytest.raises(ConfigError, match="leave rule= out"):
         list(read_recorded(write([scores(1, 2, "B>A")]), "tail"))
 
 
@@ -223,7 +223,7 @@ def test_rm_r1_logs(tmp_path):
     ("content", "message"),
     [
         ("", "no row in it"),
-        ('{"id": "1", "text": "t"}\n', "replayed with -m replay:FILE"),
+        ('{"id": "1", "text": "t"}\n', "replayed with model='replay:FILE'"),
         (json.dumps({**ROW, "judgments": []}) + "\n", "not a list of one or two"),
         (json.dumps({**ROW, "judgments": [scores(1, None, None)]}) + "\n", "not two numbers"),
         (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ import pytest
 from rmr1.data import read_pairs
 from rmr1.data.read import read_prompts
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import speaking
 from rmr1.records import Message, Messages, PreferencePair, TextPart, assistant, user
+
+
+@pytest.fixture(autouse=True)
+def at_the_command_line() -> Iterator[None]:
+    """Settings are told as the flags that they are there (tests/unit/test_faces.py has those of Python)."""
+    with speaking("command"):
+        yield
 
 
 def turn(role: str, content: Any, **more: Any) -> dict[str, Any]:
@@ -548,7 +557,7 @@ def test_a_winner_stands_for_the_label(tmp_path, winner, label):
 
 
 def test_codes_are_asked_for(tmp_path):
-    hint = "; say what its values mean, as in --label 1=A,2=B"
+    hint = "; say what its values mean, as in --label 1=A --label 2=B"
     path = write_jsonl(tmp_path, {**OWN, "label": 1})
     assert refusal(path) == f"label 1 is not 'A', 'B' or 'tie'{hint}"
     path = write_jsonl(tmp_path, {"prompt": "q", "response_a": "a", "response_b": "b", "winner": "gpt-4"})

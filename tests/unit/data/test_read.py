@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 import pickle
 import tracemalloc
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +17,17 @@ import rmr1
 from rmr1.data import read_candidates, read_pairs
 from rmr1.data.read import read_sourced_pairs
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import speaking
 
 GOOD = {"prompt": "Q", "response_a": "a", "response_b": "b", "label": "A"}
 MINE = {"question": "Q", "better": "good", "worse": "bad", "when": 3}
+
+
+@pytest.fixture(autouse=True)
+def at_the_command_line() -> Iterator[None]:
+    """Settings are told as the flags that they are there (tests/unit/test_faces.py has those of Python)."""
+    with speaking("command"):
+        yield
 
 
 def write(path, rows):
@@ -239,3 +252,74 @@ def test_memory_is_flat(tmp_path):
         tracemalloc.stop()
     assert count == 20_000
     assert peak < 2_000_000  # the file itself has 5 MB
+
+
+BLANK = ["", "NaN", "nan", "NA", "N/A", "NULL", "null", "None", "<NA>", " NaN "]
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0]])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize("blank", BLANK)
+@pytest.mark.parametrize("column", ["prompt", "response_a", "response_b"])
+def test_a_missing_text_makes_a_bad_row_of_a_table(blank: str, column: str, tmp_path: Path) -> None:
+    good = {"prompt": "q", "response_a": "a", "response_b": "b"}
+    path = write_table(tmp_path / "t.csv", [good, {**good, column: blank}, good])
+    errors: list[DataError] = []
+    assert len(list(read_pairs(path, on_error="skip", errors=errors))) == 2
+    assert [error.line for error in errors] == [3] and repr(column) in errors[0].message
+    if blank.strip():
+        assert repr(blank) in errors[0].message and "JSON lines" in errors[0].message
+    # Where texts are told from missing values, the same word is a text.
+    if blank.strip():
+        path = tmp_path / "t.jsonl"
+        path.write_text(json.dumps({**good, column: blank}) + "\n")
+        assert len(list(read_pairs(path))) == 1
+
+
+@pytest.mark.parametrize("blank", BLANK[:-1])
+def test_missing_cells_beside_the_texts_are_absent(blank: str, tmp_path: Path) -> None:
+    row = {"id": blank, "system": blank, "prompt": "q", "response_a": "a", "response_b": "b"}
+    row |= {"label": blank, "subset": blank, "source": blank}
+    path = write_table(tmp_path / "t.csv", [row])
+    (pair,) = read_pairs(path)
+    assert (pair.id, pair.label, pair.subset, pair.source, len(pair.prompt)) == ("t:2", None, None, None, 1)
+    assert [one.label for one in read_pairs(path, labels={"1": "A"})] == [None]
+    if blank:
+        assert [one.label for one in read_pairs(path, labels={"1": "A", blank: "tie"})] == ["tie"]
+    (pair,) = read_pairs(
+        write_table(
+            tmp_path / "i.csv", [{"instruction": "q", "input": blank, "chosen": "a", "rejected": "b"}]
+        )
+    )
+    assert pair.prompt[0].text == "q"
+
+
+def test_a_table_is_read_alike_in_every_form(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    rows = [{"system": None, "prompt": "q1", "response_a": "a", "response_b": "b", "label": "A"},
+            {"system": "s", "prompt": "q2", "response_a": None, "response_b": "b", "label": "B"},
+            {"system": "s", "prompt": None, "response_a": "a", "response_b": "b", "label": "B"},
+            {"system": "s", "prompt": "q4", "response_a": "a", "response_b": "b", "label": None}]  # fmt: skip
+    frame = pandas.DataFrame(rows)
+    frame.to_csv(tmp_path / "plain.csv", index=False)
+    frame.to_csv(tmp_path / "nan.csv", index=False, na_rep="NaN")
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_json(tmp_path / "t.jsonl", orient="records", lines=True)
+    numbers = frame.assign(system=math.nan)
+    numbers.to_parquet(tmp_path / "floats.parquet")  # a column of nothing but NaN is one of numbers there
+    sources = [frame, *sorted(tmp_path.glob("*.*"))]
+    for source in sources:
+        errors: list[DataError] = []
+        pairs = list(read_pairs(source, on_error="skip", errors=errors))
+        assert [pair.prompt[-1].text for pair in pairs] == ["q1", "q4"], source
+        assert [pair.label for pair in pairs] == ["A", None] and len(pairs[0].prompt) == 1
+        assert ["response_a" in error.message for error in errors] == [True, False]
+    for name in ("plain.csv", "nan.csv"):
+        assert len(list(read_pairs(pandas.read_csv(tmp_path / name), on_error="skip", errors=[]))) == 2

@@ -190,7 +190,7 @@ def test_large_exports_are_split(recipe: Any, tmp_path: Path) -> None:
     found = export_requests(recipe, tmp_path / "out", 1, tmp_path / "s.jsonl", most_bytes=size + 100)
     assert [one["requests"] for one in found["files"]] == [2, 2, 2]
     assert all(Path(one["path"]).stat().st_size <= size + 100 for one in found["files"])
-    with pytest.raises(ConfigError, match=r"q.jsonl exists; choose another name or pass --force"):
+    with pytest.raises(ConfigError, match=r"q.jsonl exists; choose another name or pass force=True"):
         export_requests(recipe, tmp_path / "out", 1, tmp_path / "q.jsonl")
 
 

@@ -291,7 +291,9 @@ def test_what_the_run_held_before_counts(tmp_path: Path) -> None:
         with open_run(tmp_path / name, {"model": {}}) as run:
             judgments = make_judge(Server(dict(enumerate(SAME)))).run(make_pairs(41), run=run)
             if is_stopped:
-                with pytest.raises(StoppedError, match="the same command goes on"):
+                with pytest.raises(
+                    StoppedError, match="retry_failed=True asks again, without it a repetition goes on"
+                ):
                     list(judgments)
             else:
                 assert len(list(judgments)) == 40

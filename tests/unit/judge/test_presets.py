@@ -64,7 +64,7 @@ def test_the_wording_is_asked_for_until_it_is_there(name: str, stand_in: str, tm
         ConfigError, match=f"rmr1 prompts import {preset.source} --name {preset.family}"
     ) as seen:
         choose_family(name, None)
-    assert f"--family {stand_in}" in str(seen.value) and "exact wording" in str(seen.value)
+    assert f"pass family='{stand_in}' to use ours" in str(seen.value) and "exact wording" in str(seen.value)
     assert choose_family(name, stand_in).digest == load_family(stand_in).digest
 
     user = (

@@ -18,8 +18,9 @@ from rmr1 import ConfigError, DataError, GenerationError, Judge, Judgment, Prefe
 from rmr1.data.keys import format_key, item_digest
 from rmr1.data.runs import RunWriter
 from rmr1.judge.sequence import judge_in_order
-from rmr1.records import Message, assistant, user
+from rmr1.records import Generation, Message, Trace, Vote, assistant, user
 from rmr1.report.terminal import print_judgment
+from rmr1.verdicts import parse_verdict
 
 ROW = {"prompt": "q", "chosen": "a longer answer", "rejected": "b"}
 
@@ -311,3 +312,88 @@ def test_a_dead_server_is_one_error_with_nothing_behind_it() -> None:
     while link is not None:
         assert not isinstance(link, BaseExceptionGroup)
         link = link.__context__
+
+
+def test_a_source_without_pairs_is_told(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    path = tmp_path / "empty.jsonl"
+    path.write_text("")
+    frame = pandas.DataFrame([ROW])
+    for source, name in (
+        (frame[frame.prompt == "nothing"], "DataFrame"), (pandas.DataFrame(), "DataFrame"), ([], "an empty list"),
+        (path, str(path)),
+    ):  # fmt: skip
+        with pytest.warns(UserWarning, match=f"^{name} holds no pairs, so nothing is judged$") as told:
+            assert list(Judge("scripted:longer").judge(source)) == []
+        assert told[0].filename == __file__
+
+
+def test_failed_pairs_are_asked_again_if_the_user_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="pass run= too"):
+        Judge("scripted:longer").judge(rows(2), retry_failed=True)
+    path, replies = tmp_path / "replies.jsonl", []
+    for number in range(2):
+        replies.append({"id": f"list:{number + 1}", "order": "given", "text": "<answer>[[A]]</answer>"})
+    path.write_text(json.dumps(replies[0]) + "\n")
+    run = tmp_path / "run"
+    found = list(Judge(f"replay:{path}", order="given").judge(rows(2), run=run))
+    assert [one.winner for one in found] == ["A", None]
+    judge = Judge(f"replay:{path}", order="given")
+    assert [one.problem for one in judge.judge(rows(2), run=run)] == [None, "generation_failed"]
+    assert [one.problem for one in judge.judge(rows(2), run=run, retry_failed=True)] == [
+        None,
+        "generation_failed",
+    ]
+    asked = [json.loads(line)["key"] for line in (run / "judgments.jsonl").read_text().splitlines()]
+    assert len(asked) == 2
+
+
+def judge_texts(*votes: tuple[str, str]) -> Judgment:
+    """A judgment of these texts, each in its order."""
+    made = []
+    for sample, (order, text) in enumerate(votes):
+        generation = Generation(text=text, finish_reason="stop")
+        made.append(Vote(order=order, sample=sample, generation=generation, verdict=parse_verdict(text)))  # type: ignore[arg-type]
+    winners = [vote.winner for vote in made]
+    return Judgment(
+        pair=make_pair(1), family="", rule="", winner=max(winners, key=winners.count), votes=tuple(made)
+    )
+
+
+def reasoning(item: str, winner: str) -> str:
+    return (
+        f"<type>Chat</type><rubric>1. {item} (100%)</rubric><eval><quote_A>a</quote_A><summary_B>b</summary_B></eval>"
+        f"<answer>[[{winner}]]</answer>"
+    )
+
+
+def test_a_judgment_has_its_reasoning_at_hand() -> None:
+    text = reasoning("Accuracy", "A")
+    given, swapped = judge_texts(("given", text)), judge_texts(("swapped", text))
+    assert given.reasoning == swapped.reasoning == text
+    assert given.winner == "A" and swapped.winner == "B"
+    assert [one.text for one in given.trace.rubric] == ["Accuracy"] and given.trace == given.votes[
+        0
+    ].verdict.trace
+    # A judgment speaks of the pair's A, whichever answer the judge saw first.
+    assert [one.side for one in given.trace.quotes] == ["A"] and [
+        one.side for one in given.trace.summaries
+    ] == ["B"]
+    assert [one.side for one in swapped.trace.quotes] == ["B"]
+    assert [one.side for one in swapped.trace.summaries] == ["A"]
+
+
+def test_the_reasoning_of_several_votes_is_one_of_the_winners() -> None:
+    votes = [
+        ("given", reasoning("Tone", "B")),
+        ("given", reasoning("Truth", "A")),
+        ("swapped", reasoning("Care", "B")),
+    ]
+    found = judge_texts(*votes)
+    assert found.winner == "A" and found.reasoning == votes[1][1]
+    assert [one.text for one in found.trace.rubric] == ["Truth"]
+
+
+def test_a_judgment_without_votes_has_no_reasoning() -> None:
+    found = Judgment(pair=make_pair(1), family="", rule="scores", winner="A", scores=(1.0, 0.0))
+    assert found.reasoning == "" and found.trace == Trace() and found.deciding is None

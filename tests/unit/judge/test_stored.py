@@ -15,7 +15,7 @@ import pytest
 from rmr1 import Judge, read_pairs
 from rmr1.cli.main import main
 from rmr1.data import runs
-from rmr1.data.keys import content_digest
+from rmr1.data.keys import KeyCounter, content_digest, format_key, number_items, stored_digest
 from rmr1.data.runs import RunWriter, open_run
 from rmr1.errors import RunError
 from rmr1.judge.base import list_keys
@@ -49,7 +49,8 @@ def read_lines(run: Path) -> list[dict[str, Any]]:
 
 
 VERBS = pytest.mark.parametrize("verb", [("judge",), ("bench", "pairs")], ids=["judge", "bench"])
-IDS = pytest.mark.parametrize("rows", [ROWS, WITH_IDS], ids=["places", "ids"])
+LIKE_PLACES = [{"id": f"gsm8k:{number}", **row} for number, row in enumerate(ROWS)]
+IDS = pytest.mark.parametrize("rows", [ROWS, WITH_IDS, LIKE_PLACES], ids=["places", "ids", "like-places"])
 
 
 @VERBS
@@ -113,7 +114,7 @@ def test_finished_items_that_changed_are_refused(
         (line,) = capsys.readouterr().err.splitlines()
         first = {"1 of 5": 3, "2 of 5": 0}[told[:6]]
         shown = rows[first].get("id", f"pairs:{first + 1}")
-        assert told in line and f"the first is {shown!r}" in line and "another folder with -o" in line
+        assert told in line and f"the first is {shown!r}" in line and "choose another folder" in line
     assert stored == ((run / "judgments.jsonl").read_bytes(), (run / "run.json").read_bytes())
 
 
@@ -250,3 +251,44 @@ def test_the_stored_file_is_read_once_and_the_data_once_more(
     with open_again() as writer:
         assert writer.num_resumed == len(pairs) and not list(judge.run(pairs, run=writer))
     assert reads == ["stored", "data"]
+
+
+SAME_TEXTS = [{"id": f"gsm8k:{number}", **ROWS[0]} for number in (12, 13)] + [{"id": "13", **ROWS[0]}]
+
+
+def test_an_own_id_is_part_of_an_item_whatever_it_looks_like(tmp_path: Path) -> None:
+    path, run = write_rows(tmp_path / "pairs.jsonl", SAME_TEXTS), tmp_path / "run"
+    keys = list(number_items(read_pairs(path)))
+    assert len({own.partition("-")[0] for (own, *_), _ in keys}) == 3
+    # Rows of another sequence, whose judgments find their own ids again.
+    assert run_main("judge", path, "-o", run) == 0
+    turned = write_rows(tmp_path / "turned.jsonl", SAME_TEXTS[::-1])
+    found = list(Judge("scripted:longer").judge(turned, run=run))
+    assert [one.pair.id for one in found] == ["13", "gsm8k:13", "gsm8k:12"] and len(read_lines(run)) == 3
+    assert run_main("judge", turned, "-o", run) == 0 and len(read_lines(run)) == 3
+    with pytest.raises(RunError, match=r"1 of 3 finished items are not in the data .*'gsm8k:12'"):
+        list(Judge("scripted:longer").judge(SAME_TEXTS[1:], run=run))
+
+
+def test_a_run_of_an_earlier_version_goes_on_if_its_ids_look_like_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Earlier versions took them for places, so their keys leave the id out."""
+    rows = [*SAME_TEXTS, *LIKE_PLACES]
+    path, run = write_rows(tmp_path / "pairs.jsonl", rows), tmp_path / "run"
+    assert run_main("judge", path, "-o", run, "--limit", 6) == 0
+    counter = KeyCounter()
+    old = read_lines(run)
+    for line in old:
+        digest = stored_digest(line["pair"])
+        line["key"] = format_key(digest, counter.increment(digest))
+    (run / "judgments.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    capsys.readouterr()
+    assert run_main("judge", path, "-o", run, "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["finished"] == 6
+    assert run_main("judge", path, "-o", run) == 0
+    lines = read_lines(run)
+    assert lines[:6] == old and [line["pair"]["id"] for line in lines] == [row["id"] for row in rows]
+    found = list(Judge("scripted:longer").judge(path, run=run))
+    assert [one.pair.id for one in found] == [row["id"] for row in rows] and read_lines(run) == lines
+    assert main(["judge", "-o", str(run)]) == 0 and "nothing is left" in capsys.readouterr().err

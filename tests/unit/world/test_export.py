@@ -20,6 +20,12 @@ def test_pairs_are_read_back_as_they_were(tmp_path: Path) -> None:
     assert list(read_pairs(path)) == [item.pair for item in items]
 
 
+def test_every_prompt_is_a_list_of_messages() -> None:
+    rows = list(export_rows(sample_pairs(3, 150, split="test"), "pairs"))
+    assert {len(row["prompt"]) > 1 for row in rows} == {True, False}  # conversations are among them
+    assert all(isinstance(one, dict) for row in rows for one in row["prompt"])
+
+
 def test_messages_hold_the_prompt_and_the_judgment() -> None:
     for item in sample_pairs(3, 100):
         row = messages_row(item)

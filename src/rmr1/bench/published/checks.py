@@ -28,11 +28,11 @@ class Difference:
 
     row: PublishedRow
     group: str
-    """Which parts."""
+    """The parts that both figures are of."""
     follows: float
     """What follows from them, a share."""
     allowed: float
-    """How far rounding reaches, a share."""
+    """The reach of rounding, as a share."""
 
     @property
     def size(self) -> float:

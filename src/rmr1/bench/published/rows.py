@@ -62,7 +62,7 @@ class Printed:
     """Half a unit of the last printed digit, as a share: 0.0005 for 91.4."""
 
     def __str__(self) -> str:
-        """In points, with the printed digits and two decimals at most."""
+        """The mark in points, with the printed digits and two decimals at most."""
         return f"{100 * self.value:.{1 if self.rounding > 1e-4 else 2}f}"
 
 

@@ -1,4 +1,4 @@
-"""Where a judge stands among the published ones.
+"""A judge's standing among the published ones.
 
 Only a complete overall is placed, and only among rows scored the same way. RM-Bench, and with it the
 three-benchmark average, is published under two scorings: the official matrix, and RM-R1's own script, which
@@ -62,7 +62,7 @@ class Standing:
 
     @property
     def rank(self) -> int:
-        """From 1; equal figures share the better rank."""
+        """The rank, from 1; equal figures share the better rank."""
         return len(self.above) + 1
 
     @property
@@ -134,7 +134,7 @@ def place(
     as_published: bool = False,
     rows: Iterable[PublishedRow] | None = None,
 ) -> Standing | None:
-    """Where an overall stands; None where it is partial (None) or nothing is published for the benchmark.
+    """The standing of an overall figure; None if it is partial (None) or nothing is published for the benchmark.
 
     `overall` and `interval` are shares, of RewardBench 2 possibly a little outside [0, 1]. JudgeBench means its set of GPT-4o answers, the one that
     judges are published on. `as_published` says that RM-Bench was scored with RM-R1's fault. For the

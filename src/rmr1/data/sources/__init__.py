@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import shlex
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from rmr1.data.files import Row
+from rmr1.data.files import Row, is_missing
 from rmr1.data.sources import benchmarks, own, preference
 from rmr1.data.sources.columns import OPTIONAL, find_delimiter, find_slip, fold, guess, locate
 from rmr1.data.sources.labels import WINNERS, find_label, label_column
@@ -16,6 +15,7 @@ from rmr1.data.sources.messages import decode_messages
 from rmr1.data.sources.reader import Reader, join_input
 from rmr1.data.sources.values import as_number, quote_all, shorten
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 
 READERS: tuple[Reader, ...] = (*own.READERS, *preference.READERS, *benchmarks.READERS)
 
@@ -69,7 +69,9 @@ def read_form(row: Row, fixed: Reader | None = None) -> tuple[Reader, Row]:
     _refuse_second_input(reader, data)
     if row.labels is not None and label_column(data, reader.label) is None:
         lacks = "has none" if reader.label is None else f"has it in {reader.label!r}, which the row lacks"
-        raise DataError(f"--label maps the values of a label's column, and the form {reader.name!r} {lacks}")
+        raise DataError(
+            f"{name_option('labels')} maps the values of a label's column, and the form {reader.name!r} {lacks}"
+        )
     return reader, Row(data=dict(data), path=row.path, line=row.line, labels=row.labels)
 
 
@@ -89,7 +91,7 @@ def map_columns(data: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str
     renamed |= {ours: data[theirs] for ours, theirs in columns.items()}
     if "prompt" in columns and "input" not in columns:
         more = renamed.pop("input", None)
-        if fold(columns["prompt"]) == "instruction" and isinstance(more, str):
+        if fold(columns["prompt"]) == "instruction" and isinstance(more, str) and not is_missing(more):
             if not isinstance(renamed["prompt"], str):
                 raise DataError(f"'input' cannot be joined to {columns['prompt']!r}, which is no text")
             renamed["prompt"] = join_input(renamed["prompt"], more)
@@ -158,7 +160,8 @@ def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
     if near is not None and (find_label(data[near], WINNERS) or as_number(data[near]) in (0, 1, 2)):
         raise DataError(
             f"no column {reader.label!r}, but {near!r} says {shorten(data[near])}; if that names the better answer, pass "
-            f"--map {reader.label}={shlex.quote(near)}, else --format {reader.name}, which passes over it"
+            f"{name_option('columns', {reader.label: near})}, else {name_option('format', reader.name)}, which passes "
+            "over it"
         )
 
 
@@ -170,13 +173,13 @@ def _refuse_second_input(reader: Reader, data: Mapping[str, Any]) -> None:
     if "prompt" not in reader.columns or "input" in reader.columns:
         return
     prompt, more = data["prompt"], data.get("input")
-    if not isinstance(more, str) or not more.strip():
+    if not isinstance(more, str) or is_missing(more) or not more.strip():
         return
     if isinstance(prompt, str) and (more.strip() in prompt or prompt.strip() in more):
         return
     raise DataError(
-        "'input' says something that 'prompt' does not: write both into 'prompt', or pass --map prompt=prompt to leave "
-        "'input' out"
+        "'input' says something that 'prompt' does not: write both into 'prompt', or pass "
+        f"{name_option('columns', {'prompt': 'prompt'})} to leave 'input' out"
     )
 
 
@@ -190,21 +193,15 @@ def _advise(names: tuple[str, ...]) -> str:
     for wanted in _GENERAL:
         mapping = {column: guess(column, names) for column in wanted}
         if all(mapping.values()):
-            flags = " ".join(
-                f"--map {shlex.quote(f'{ours}={theirs}')}"
-                for ours, theirs in mapping.items()
-                if ours != theirs
-            )
-            return f"{seen}; if they mean what they say, pass {flags}"
+            named = {ours: theirs for ours, theirs in mapping.items() if ours != theirs}
+            return f"{seen}; if they mean what they say, pass {name_option('columns', named)}"
     nearest = max(READERS, key=lambda reader: _overlap(reader, names))
     missing = [column for column in nearest.columns if column not in names]
     if _overlap(nearest, names) < 0.5:
-        example = "--map prompt=question --map chosen=better --map rejected=worse"
-        return f"{seen}; name yours with --map, as in {example}"
-    flags = " ".join(f"--map {column}=COLUMN" for column in missing)
-    return (
-        f"{seen}; the nearest is {nearest.name!r}, which lacks {quote_all(missing)}: name them with {flags}"
-    )
+        example = {"prompt": "question", "chosen": "better", "rejected": "worse"}
+        return f"{seen}; name yours with {name_option('columns')}, as in {name_option('columns', example)}"
+    told = name_option("columns", dict.fromkeys(missing, "COLUMN"))
+    return f"{seen}; the nearest is {nearest.name!r}, which lacks {quote_all(missing)}: name them with {told}"
 
 
 def _overlap(reader: Reader, names: tuple[str, ...]) -> float:

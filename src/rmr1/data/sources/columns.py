@@ -25,7 +25,7 @@ def fold(name: str) -> str:
 
 
 def locate(wanted: Iterable[str], names: Sequence[str], known: Collection[str]) -> dict[str, str] | None:
-    """Where each wanted column stands in a row with these names: as it is called, or else the one name that is
+    """The place of each wanted column in a row with these names: as it is called, or else the one name that is
     the same but for case and outer spaces. None where one is missing.
 
     A name that is `known` is never taken for another: `response_a` is not JudgeBench's `response_A`.

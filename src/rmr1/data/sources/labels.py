@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from rmr1.data.files import Row
+from rmr1.data.files import Row, is_missing
 from rmr1.data.sources.values import as_number, quote_all, shorten
 from rmr1.errors import DataError
+from rmr1.faces import name_option
 from rmr1.records import Label, Messages
 
 WINNERS: Mapping[str | float, Label] = {
@@ -52,11 +53,11 @@ def read_label(
     """
     value = row.data.get(column)
     if row.labels is not None:
-        if value is None or value == "":
-            return None
-        if (label := _find_mapped(value, row.labels)) is None:
+        label = _find_mapped(value, row.labels)
+        if label is None and not (is_missing(value) or value == ""):
             raise DataError(
-                f"{column} {shorten(value)} is not among the values of --label: {quote_all([*row.labels], last='or')}"
+                f"{column} {shorten(value)} is not among the values of {name_option('labels')}: "
+                f"{quote_all([*row.labels], last='or')}"
             )
         return label
     label = read(value)
@@ -82,7 +83,9 @@ def find_label(value: Any, labels: Mapping[str | float, Label]) -> Label | None:
 
 
 def _find_mapped(value: Any, labels: Mapping[str, Label]) -> Label | None:
-    """As `find_label`, of a mapping whose keys are texts: 1, 1.0, "1" and "1.0" are one value."""
+    """What `find_label` finds, of a mapping whose keys are texts: 1, 1.0, "1" and "1.0" are one value."""
+    if not isinstance(value, str) and is_missing(value):
+        return None
     shown = str(value).lower() if isinstance(value, bool) else str(value).strip()
     if shown in labels:
         return labels[shown]

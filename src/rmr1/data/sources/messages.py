@@ -15,7 +15,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmr1.data.sources.values import describe, quote_all, shorten
+from rmr1.data.files import is_missing
+from rmr1.data.sources.values import describe, describe_missing, quote_all, shorten
 from rmr1.errors import DataError
 from rmr1.records import ImagePart, Message, Messages, Role, TextPart
 
@@ -44,7 +45,7 @@ _MOST_LETTERS = 1 << 23
 """Longest text that is read as a literal."""
 
 _NUMPY_BREAK = re.compile(r"\}\n\s*\{")
-"""Between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
+"""The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
 
 _BEGINS_AS_MESSAGES = re.compile(r"\s*\[\s*\{\s*(['\"])(?:role|content|from|value)\1\s*:")
 _SPEAKER = re.compile(r"['\"](?:role|from)['\"]\s*:")
@@ -103,6 +104,8 @@ def as_turns(value: Any, name: str, role: Role) -> Messages:
     Raises:
         DataError: it is none of them; `name` is what the error calls it.
     """
+    if is_missing(value):
+        raise DataError(describe_missing(value, name))
     if isinstance(value, str):
         value = _decode(value)
     if isinstance(value, str):
@@ -116,8 +119,6 @@ def as_turns(value: Any, name: str, role: Role) -> Messages:
         return (_message(value, name, 1),)
     if isinstance(value, list):
         return tuple(_message(one, name, number) for number, one in enumerate(value, start=1))
-    if value is None:
-        raise DataError(f"{name!r} is empty")
     raise DataError(f"{name!r} is {describe(value)}, expected a text or a list of messages")
 
 

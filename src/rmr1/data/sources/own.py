@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rmr1.data.files import Row
+from rmr1.data.files import Row, is_missing
 from rmr1.data.sources.labels import WINNERS, find_label, label_column, read_label
 from rmr1.data.sources.messages import as_turns
 from rmr1.data.sources.reader import (
@@ -28,6 +28,7 @@ from rmr1.data.sources.reader import (
 )
 from rmr1.data.sources.values import as_number, describe, quote_all
 from rmr1.errors import DataError
+from rmr1.faces import name_option
 from rmr1.records import Candidates, Label, PreferencePair
 
 _LABELS: Mapping[str | float, Label] = {"A": "A", "B": "B", "tie": "tie"}
@@ -52,11 +53,13 @@ def _read_pairs(row: Row) -> list[PreferencePair]:
 def _label(row: Row) -> Label | None:
     column = label_column(row.data, "label")
     value = None if column is None else row.data[column]
-    if column is None or value is None:
+    if column is None or (row.labels is None and is_missing(value)):
         return None
     labels = _LABELS if column == "label" else WINNERS
     is_coded = as_number(value) is not None or column != "label"
-    hint = "; say what its values mean, as in --label 1=A,2=B" if is_coded else ""
+    hint = (
+        f"; say what its values mean, as in {name_option('labels', {'1': 'A', '2': 'B'})}" if is_coded else ""
+    )
     expected = quote_all([*labels], last="or")
     return read_label(row, column, lambda one: find_label(one, labels), expected, hint=hint)
 
@@ -83,7 +86,7 @@ def _best(row: Row, num_responses: int) -> int | None:
     best = row.data.get("best")
     if isinstance(best, str) and best.isdecimal() and best.isascii() and len(best) < 10:
         best = int(best)
-    if best is None:
+    if is_missing(best):
         return None
     if isinstance(best, bool) or not isinstance(best, int) or not 0 <= best < num_responses:
         raise DataError(f"best {best!r} is not a number from 0 to {num_responses - 1}")

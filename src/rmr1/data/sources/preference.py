@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from rmr1.data.files import Row
+from rmr1.data.files import Row, is_missing
 from rmr1.data.sources.columns import guess
 from rmr1.data.sources.dialogue import parse_dialogue, split_conversations
 from rmr1.data.sources.labels import label_of, label_preferred
@@ -41,6 +41,7 @@ from rmr1.data.sources.reader import (
 )
 from rmr1.data.sources.values import as_number, describe, shorten
 from rmr1.errors import DataError
+from rmr1.faces import name_option
 from rmr1.prompts import parse_blocks, parse_transcript
 from rmr1.records import Label, Messages, PreferencePair, assistant, user
 
@@ -108,7 +109,8 @@ def _read_transcripts(row: Row) -> list[PreferencePair]:
         asked = guess("prompt", tuple(row.data))
         if asked is None:
             raise
-        raise DataError(f"{error.message}; if {asked!r} is the prompt, pass --map prompt={asked}") from None
+        told = name_option("columns", {"prompt": asked})
+        raise DataError(f"{error.message}; if {asked!r} is the prompt, pass {told}") from None
     return [found]
 
 
@@ -220,7 +222,7 @@ def _read_math_step_dpo(row: Row) -> list[PreferencePair]:
     are not written twice.
     """
     steps = row.data.get("initial_reason_steps")
-    start = "" if steps is None else as_text(steps, "initial_reason_steps")
+    start = "" if is_missing(steps) else as_text(steps, "initial_reason_steps")
     answers = [text(row, name) for name in ("full_chosen", "full_rejected")]
     full = [answer if answer.startswith(start) else start + answer for answer in answers]
     if not all(answer.strip() for answer in answers):

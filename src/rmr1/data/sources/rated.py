@@ -27,7 +27,7 @@ from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant,
 
 
 def _side_of_strength(value: Any) -> Label | None:
-    """From -3 (the first answer is much better) to 3; 0 is a tie."""
+    """The side that a strength names: from -3 (the first answer is much better) to 3; 0 is a tie."""
     preference = as_number(value)
     if preference is None or not -3 <= preference <= 3:
         return None

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.data.files import Row, stem_of
+from rmr1.data.files import Row, is_missing, stem_of
+from rmr1.data.keys import mark_own
 from rmr1.data.sources.labels import is_same
 from rmr1.data.sources.messages import as_turns, read_literal
-from rmr1.data.sources.values import describe
+from rmr1.data.sources.values import describe, describe_missing
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Message, Messages, PreferencePair, Role
 
@@ -33,7 +34,7 @@ class Reader:
     pairs: Callable[[Row], list[PreferencePair]]
     """Raises DataError without a place; the caller adds it."""
     candidates: Callable[[Row], Candidates] | None = None
-    """For forms that hold best-of-N lists."""
+    """Reads a best-of-N list; None of forms that hold none."""
     prompt: Callable[[Row], Messages] | None = None
     """The prompt alone, for rows whose answers cannot be used; raises as `pairs` does."""
     fits: Callable[[Mapping[str, Any]], bool] | None = None
@@ -133,7 +134,7 @@ def with_system(row: Row, prompt: Messages) -> Messages:
     """
     for column in SYSTEM:
         value = row.data.get(column)
-        if value is None or (isinstance(value, str) and not value.strip()):
+        if is_missing(value) or (isinstance(value, str) and not value.strip()):
             continue
         messages = as_turns(value, column, "system")
         require_text(messages, column)
@@ -179,7 +180,7 @@ def row_id(row: Row, column: str | None = None) -> str:
     value = None if column is None else row.data.get(column)
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
         raise DataError(f"{column!r} is {describe(value)}, expected a text or a number")
-    return f"{stem_of(row.path)}:{row.line}" if value is None or value == "" else str(value)
+    return f"{stem_of(row.path)}:{row.line}" if is_missing(value) or value == "" else mark_own(str(value))
 
 
 def text(row: Row, column: str) -> str:
@@ -188,8 +189,8 @@ def text(row: Row, column: str) -> str:
 
 
 def as_text(value: Any, name: str) -> str:
-    if value is None:
-        raise DataError(f"{name!r} is empty")
+    if is_missing(value):
+        raise DataError(describe_missing(value, name))
     if not isinstance(value, str):
         raise DataError(f"{name!r} is {describe(value)}, expected a text")
     return value
@@ -198,7 +199,7 @@ def as_text(value: Any, name: str) -> str:
 def optional_text(row: Row, column: str) -> str | None:
     """A short text about the row, such as its subset; numbers count as texts."""
     value = row.data.get(column)
-    if value is None or value == "":
+    if is_missing(value) or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise DataError(f"{column!r} is {describe(value)}, expected a text")
@@ -212,7 +213,7 @@ def texts(row: Row, column: str) -> list[str]:
     if isinstance(spelled, list) and all(isinstance(one, str) for one in spelled):
         value = spelled
     if isinstance(value, str):
-        return [value]
+        return [as_text(value, column)]
     if not isinstance(value, list) or not value:
         raise DataError(f"{column!r} is {describe(value)}, expected a list of texts")
     return [as_text(one, f"{column}[{index}]") for index, one in enumerate(value)]
@@ -234,14 +235,14 @@ def join_input(instruction: str, more: str | None) -> str:
 
 
 def instruction_in(column: str) -> Callable[[Row], Messages]:
-    """For `Reader.prompt`: an instruction with, perhaps, a column `input`."""
+    """A function for `Reader.prompt`: an instruction with, perhaps, a column `input`."""
     return lambda row: (
         Message(role="user", content=join_input(text(row, column), optional_text(row, "input"))),
     )
 
 
 def prompt_in(column: str) -> Callable[[Row], Messages]:
-    """For `Reader.prompt`: the whole prompt stands in one column."""
+    """A function for `Reader.prompt`: the whole prompt stands in one column."""
     return lambda row: turns(row, column, "user")
 
 

@@ -35,9 +35,9 @@ from rmr1.errors import ConfigError
 _REGAINED = 0.03
 """What an answer adds to the number in flight, about the share of tries that a limit refuses in the long run."""
 _MANY_ANSWERS = 64
-"""So many in a row make the number grow faster; refusals before them do not count any more."""
+"""Answers in a row after which the number grows faster, and refusals before them do not count any more."""
 _MANY_REFUSALS = 8
-"""So many in a row are no chance."""
+"""Refusals in a row that are no chance."""
 _LONGEST_HOLD = 8.0
 """Seconds for which a server that names no time is left alone: it may be loading, and ready soon."""
 _LEAST_ALLOWED = 0.25
@@ -45,7 +45,7 @@ _MEMORY = 32
 """Tries over which the share of refusals is taken."""
 _FEWER = 0.6
 _RISE = 1.25
-"""By how much the share of answers must rise with `_FEWER` in flight if that is to be a help."""
+"""The factor by which the share of answers must rise with `_FEWER` in flight if that is to be a help."""
 _SPREAD = 0.6
 """The time between two tries, as part of what would fill the time of an answer evenly."""
 

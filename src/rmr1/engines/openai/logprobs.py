@@ -22,7 +22,7 @@ _CONTEXTS = (96, 32)
 
 
 class VerdictLogprobs(NamedTuple):
-    """As in `Generation.verdict_logprobs` and `Generation.verdict_mass`."""
+    """What goes into `Generation.verdict_logprobs` and `Generation.verdict_mass`."""
 
     logprobs: tuple[tuple[str, float], ...]
     mass: float

@@ -14,7 +14,7 @@ from typing import Any
 from rmr1.engines.openai.wire import load_json, one_line
 
 _MOST_BYTES = 65536
-"""Of a failed reply; more of it is not read."""
+"""The bytes of a failed reply that are read."""
 _MESSAGE_KEYS = ("message", "detail", "msg")
 _STATUS_KEYS = {"code", "status", "status_code", "statusCode"}
 """Numbers in these fields count nothing."""

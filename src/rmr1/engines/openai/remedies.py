@@ -74,9 +74,9 @@ class Form:
     """Whether nothing is left to try."""
     _is_asked_again: bool = False
     since: float = math.inf
-    """When the try was sent that was refused first; `time.monotonic`."""
+    """The time at which the try was sent that was refused first; `time.monotonic`."""
     _dialect: Dialect | None = None
-    """That of the run when the item was refused first."""
+    """The run's dialect when the item was refused first."""
 
     def begin(self, sent_at: float, dialect: Dialect) -> None:
         """A try was refused that was sent then, in this dialect of the run."""
@@ -180,7 +180,7 @@ class Refusal:
     problem: Problem
     body: Mapping[str, Any]
     dialect: Dialect
-    """That of `body`."""
+    """The dialect that `body` is written in."""
     ours: frozenset[str]
     """Parts of `body` that may be given up: not what the user asked for by name, and not what the server has taken
     before."""

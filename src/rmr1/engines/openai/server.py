@@ -42,7 +42,7 @@ _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
-"""After so long a wait of all requests it is said what they wait for."""
+"""The wait of all requests after which a line says what they wait for."""
 _MOST_FORBIDDEN = 20
 """Refusals of access in a row; then it is the key."""
 _BYTES_PER_TOKEN = (2.5, 6.0)
@@ -60,7 +60,7 @@ class Patience:
     """How long, and how often, a request is tried. Times in seconds."""
 
     timeout_seconds: float
-    """For one try, from sending to the last byte of the reply."""
+    """The limit of one try, from sending to the last byte of the reply."""
     max_retries: int
     """Tries after the first one."""
     backoff_seconds: float
@@ -117,7 +117,7 @@ class ChatServer:
         self._key = _read_key(api_key_env)
         self._accepted: set[tuple[str, str]] = set()
         self._largest_prompt = 0
-        """Of those that were answered; estimated tokens."""
+        """The largest prompt that was answered, in estimated tokens."""
         self._helped: dict[Remedy, set[str]] = {}
         """Remedy -> items that it has brought an answer, each refused after the one before was helped."""
         self._helped_at: dict[Remedy, float] = {}
@@ -130,16 +130,16 @@ class ChatServer:
         self._num_forbidden = 0
         self._forbidden_since = 0.0
         self._held_since: float | None = None
-        """When the hold of all began that no answer has ended."""
+        """The time at which the hold of all began, if no answer has ended it."""
         self._is_hold_told = False
         self._notes: dict[str, str] = {}
-        """By what they are about; of the same matter the last one stays."""
+        """Notes by what they are about; of the same matter the last one stays."""
         self._lock = Lock()
         self._tls_context: ssl.SSLContext | None = None
         self._usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
-        """When the server last sent a status, whatever it was; `time.monotonic`."""
+        """The time at which the server last sent a status, whatever it was; `time.monotonic`."""
         self.has_answered = False
         """Whether there was a usable reply."""
 

@@ -56,7 +56,7 @@ from rmr1.verdicts.place import find_verdict_span
 
 _IMAGE_TOKENS = 1024
 _LASTING_TRIES = 3
-"""For an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
+"""Tries of an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
 
 
 class ChatSession:

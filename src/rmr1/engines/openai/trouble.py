@@ -140,7 +140,7 @@ def _is_about_model(problem: Problem, model: str) -> bool:
 
 
 async def _find_missing(server: ChatServer, client: httpx.AsyncClient) -> str | None:
-    """That the server does not have the model, and which ones it has; None where it does not say so."""
+    """A line that the server does not have the model, and which ones it has; None if it does not say so."""
     try:
         async with asyncio.timeout(min(_LOOKUP_SECONDS, server.patience.timeout_seconds)):
             listing = await client.get(f"{server.base_url}/models")

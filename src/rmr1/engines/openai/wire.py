@@ -44,15 +44,15 @@ NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty":
 _NO_PENALTY = {"repetition_penalty": NEUTRAL["repetition_penalty"]}
 _MESSAGE_CHARS = 300
 _SHOWN_CHARS = 200
-"""Of a reply that is no JSON."""
+"""The characters that are shown of a reply that is no JSON."""
 CHARS_PER_TOKEN = 4
-"""For texts whose tokens nobody counts."""
+"""Characters of a token, for texts whose tokens nobody counts."""
 
 _HALF = re.compile("[\ud800-\udfff]")
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING_FIELDS = ("thinking", "reasoning", "summary")
 _PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
-"""Where a part of a message holds its text."""
+"""The keys under which a part of a message holds its text."""
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 
 

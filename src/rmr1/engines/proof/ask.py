@@ -284,6 +284,6 @@ def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
 
 
 def _differ_most(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Of the tokens `[..., T, W]`."""
+    """The largest difference of any token, of `[..., T, W]`."""
     size = float(wanted.float().square().mean().sqrt())
     return float(differ(found, wanted, size).max())

@@ -40,7 +40,7 @@ class Paths:
         return replace(self, padding="none", shares=False)
 
     def describe(self) -> dict[str, object]:
-        """For people, and for a run's record."""
+        """The paths as plain values, for people and for a run's record."""
         return {
             "padding": self.padding,
             "shares_prompts": self.shares,

@@ -37,7 +37,7 @@ LONG = 72
 _CUTS = (29, 41, 59)
 
 NUDGED_ROWS = 3
-"""Of the batches by which the noise is measured."""
+"""Rows of the batches by which the noise is measured."""
 _CONFIRMED = 3
 """Probes that a fault has to show with."""
 
@@ -57,11 +57,11 @@ class Truth:
     """`[T]`: how much each token's numbers vary by themselves, as a share of the size."""
 
     def at(self, place: int) -> Truth:
-        """Of one token."""
+        """The truth of one token."""
         return self.part(slice(place, place + 1))
 
     def part(self, part: slice) -> Truth:
-        """Of some of the tokens."""
+        """The truth of some of the tokens."""
         return Truth(numbers=self.numbers[part], size=self.size, noise=self.noise[part])
 
 
@@ -142,7 +142,7 @@ class Probe:
 
     @cached_property
     def noise(self) -> float:
-        """Of the middle token of all."""
+        """The noise of the middle token of all."""
         for text in self.texts:
             self.alone(text)
         return float(torch.cat([truth.noise for truth in self._known.values()]).median())
@@ -210,7 +210,7 @@ class Probes:
 
 @contextmanager
 def nudged(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
+    """A block in which every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
     of a batch, which shows what the batch's shape alone does."""
     share = torch.finfo(wanted_dtype(model)).eps
     draw = torch.Generator().manual_seed(0)
@@ -283,7 +283,7 @@ def attention_of(model: PreTrainedModel) -> str | None:
 
 @contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """Inside, the model computes without dropout and gradients, by attention of its library; afterwards all is as
+    """A block in which the model computes without dropout and gradients, by attention of its library; afterwards all is as
     before, random states too."""
     attention = attention_of(model)
     if is_own := str(attention).startswith(_OWN):

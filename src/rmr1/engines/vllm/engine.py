@@ -440,7 +440,7 @@ class _Row:
     error: str | None = None
     spellings: tuple[tuple[int, ...], ...] | None = None
     probes: dict[tuple[int, ...], _Probe] = field(default_factory=dict)
-    """By what of a spelling stands before the probed place."""
+    """Probes by what of a spelling stands before the probed place."""
 
     def take(self, completion: Any) -> None:
         for token in completion.token_ids:
