@@ -17,7 +17,7 @@ from rmr1.data.files import kind_of, part_split
 from rmr1.data.hub import parse_dataset_name
 from rmr1.errors import ConfigError, DataError
 from rmr1.records import Label
-from rmr1.settings import Mistakes, Place, Section, rule
+from rmr1.settings import Complaint, Mistakes, Place, Section, rule
 from rmr1.train.recipe import FormName, ModelName
 
 Rule = Literal["drop", "keep"]
@@ -170,6 +170,15 @@ class CurateRecipe(Section):
         total = sum(shares)
         if rests > 1 or total > 1 + 1e-9 or (rests == 0 and total < 1 - 1e-9):
             yield f"splits: the shares add up to {total:g} with {rests} of 'rest'; expected 1, or less and one 'rest'"
+
+    @rule
+    def _check_total(self) -> Iterator[Complaint]:
+        taken = sum(source.take or 0 for source in self.sources.values())
+        if self.mix.total is not None and taken > self.mix.total:
+            yield (
+                ("mix", "total"),
+                f"mix.total is {self.mix.total:,}, but the sources' take adds up to {taken:,}",
+            )
 
     @rule
     def _check_tokenizer(self) -> Iterator[str]:
