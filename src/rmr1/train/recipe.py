@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from rmr1.data.files import expand_names, is_pattern
 from rmr1.data.sources import find_reader
 from rmr1.engines.folders import read_stated_context
 from rmr1.named import (
@@ -23,12 +24,20 @@ from rmr1.named import (
 from rmr1.prompts.escape import check_tokens
 from rmr1.settings import Complaint, Mistakes, Names, Place, S, Section, rule
 
+
+def _expand(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    """One name that is no pattern stays a text."""
+    if names is None or (isinstance(names, str) and not is_pattern(names)):
+        return names
+    return expand_names(names)
+
+
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running means."""
 ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
 """A user's own control tokens, broken in user text beside those that are known by their shape."""
-DataNames = Annotated[str | tuple[str, ...] | None, Names(find_missing_data)]
-"""Files, folders or datasets."""
+DataNames = Annotated[str | tuple[str, ...] | None, AfterValidator(_expand), Names(find_missing_data)]
+"""Files, folders or datasets; patterns such as `data/*.jsonl` are replaced by the files that fit them."""
 ModelName = Annotated[str | None, Names(find_missing_model)]
 """A Hugging Face name or a folder."""
 BaseName = Annotated[str | None, Names(find_missing_base)]
