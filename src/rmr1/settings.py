@@ -180,11 +180,14 @@ class Mistakes:
             )
             return
         for problem in errors:
-            inside = map(str, problem["loc"][1:] if is_union else problem["loc"])
+            inside = [str(part) for part in (problem["loc"][1:] if is_union else problem["loc"])]
             name, message = ".".join((*place, *inside)), problem["msg"].removeprefix("Value error, ")
             if problem["type"] != "value_error":
                 message = f"{message[:1].lower()}{message[1:]}, got {problem.get('input')!r}"
-            self.add(f"{name}: {message}", place, value=value)
+            if isinstance(value, Mapping) and inside and inside[0] in value:
+                self.add(f"{name}: {message}", (*place, inside[0]), value=value[inside[0]])
+            else:
+                self.add(f"{name}: {message}", place, value=value)
 
     def _find_line(self, place: Place, value: Any) -> int | None:
         """The line of a key; None unless the file itself says it, with this value if there is one."""

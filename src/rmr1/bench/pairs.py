@@ -74,12 +74,7 @@ def own_pairs(
         on_invalid=on_invalid,
         sources=sources,
     )
-    said = {
-        "sources": [str(one) for one in sources],
-        "format": format,
-        "map": dict(columns or {}),
-        "label": dict(labels or {}),
-    }
+    said = {"format": format, "map": dict(columns or {}), "label": dict(labels or {})}
     return replace(PAIRS, read_pairs=read, reading={name: value for name, value in said.items() if value})
 
 

@@ -85,10 +85,11 @@ def list_option_faults(model: str, options: Mapping[str, Any]) -> Iterator[tuple
         yield from ((one, _say_no_options(model, options)) for one in list(options)[:1])
         return
     kinds: list[Kind] = [cast(Kind, scheme or "transformers")]
-    if scheme is None and not Path(name).expanduser().is_dir():
-        kinds.append("scalar")
-    elif is_scorer(name, options):
+    is_folder = Path(name).expanduser().is_dir()
+    if (is_folder or options.get("adapter") is not None) and is_scorer(name, options):
         kinds = ["scalar"]
+    elif scheme is None and not is_folder:
+        kinds.append("scalar")
     faults = [dict(list_faults(kind, options)) for kind in kinds]
     yield from ((one, text) for one, text in faults[0].items() if all(one in others for others in faults))
 

@@ -15,7 +15,7 @@ from rmr1.distill.recipe import DistillRecipe, PassRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines import ModelName, is_scorer, load_engine, parse_model_name
 from rmr1.engines.folders import read_stated_context
-from rmr1.errors import ConfigError
+from rmr1.errors import CheckpointError, ConfigError
 from rmr1.models import is_bundled, resolve_model
 from rmr1.named import find_missing_base, find_missing_model
 from rmr1.pipeline.stages import HERE
@@ -32,8 +32,9 @@ def check_models(recipes: Mapping[str, Any], mistakes: Mistakes) -> None:
         if stage not in recipes:
             continue
         base = recipes[stage].model.base
-        if base is not None and HERE not in base and (fault := find_missing_base(base)) is not None:
-            mistakes.add(f"{stage}.model.base: {fault}", (stage, "model", "base"))
+        if base is not None and HERE not in base:
+            with mistakes.catch((stage, "model", "base")):
+                _check_base(base, f"{stage}.model.base")
     if "grpo" in recipes:
         with mistakes.catch(("grpo", "model", "base")):
             _check_context(recipes["grpo"])
@@ -42,6 +43,14 @@ def check_models(recipes: Mapping[str, Any], mistakes: Mistakes) -> None:
         for number, one in enumerate(distill.passes, 1):
             with mistakes.catch(("distill", f"pass{number}", "teacher")):
                 _check_teacher(one, f"distill.pass{number}.teacher")
+
+
+def _check_base(base: str, place: str) -> None:
+    if Path(base).is_dir() and (fault := find_missing_model(base)) is not None:
+        raise CheckpointError(f"{place}: {fault}")
+    if (fault := find_missing_base(base)) is not None:
+        raise ConfigError(f"{place}: {fault}")
+    check_name(base, place)
 
 
 def _check_context(recipe: GrpoRecipe) -> None:
