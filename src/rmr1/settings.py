@@ -263,17 +263,12 @@ def split_name(name: str) -> list[str]:
 def _hint(name: str, known: list[str], keys: Iterable[Place]) -> tuple[str, str | None]:
     """What to write instead of an unknown key, and which one of its section it is near to.
 
-    A key of this very name in another section is likelier meant than one that is spelt alike in this section; one
-    that is spelt alike in another section is the last guess.
+    A key of this very name in another section is likelier meant than one that is spelt alike in this one.
     """
-    elsewhere: dict[str, list[str]] = {}
-    for place in keys:
-        elsewhere.setdefault(place[-1], []).append(".".join(place))
-    near = None if name in elsewhere else find_nearest(name, known)
-    leaf = name if name in elsewhere else find_nearest(name, elsewhere)
-    if near is None and leaf is not None and len(elsewhere[leaf]) <= MOST_PLACES:
-        return f"did you mean {' or '.join(map(repr, elsewhere[leaf]))}?", None
-    near = near or find_nearest(name, known)
+    places = [".".join(place) for place in keys if place[-1] == name]
+    if 0 < len(places) <= MOST_PLACES:
+        return f"did you mean {' or '.join(map(repr, places))}?", None
+    near = find_nearest(name, known)
     return f"did you mean {near!r}?" if near else f"expected one of {', '.join(known)}", near
 
 

@@ -53,9 +53,7 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
     names, own = _split_names(arguments.benchmark)
     data = _assign(arguments.data, "--data", names)
     if own and OWN_PAIRS in data and [data[OWN_PAIRS]] != own:
-        raise ConfigError(
-            f"bench pairs {own[0]} and --data {data[OWN_PAIRS]} name two files; leave --data out"
-        )
+        raise ConfigError(f"bench pairs {own[0]} and --data {data[OWN_PAIRS]} name two files; leave one out")
     if own:
         more = "" if len(own) == 1 else f" and {len(own) - 1} more"
         data[OWN_PAIRS] = Path(f"{own[0]}{more}")
