@@ -177,7 +177,7 @@ class CurateRecipe(Section):
         if self.mix.total is not None and taken > self.mix.total:
             yield (
                 ("mix", "total"),
-                f"mix.total is {self.mix.total:,}, but the sources' take adds up to {taken:,}",
+                f"mix.total is {self.mix.total:,}, but the sources without a weight give {taken:,}; change one of them",
             )
 
     @rule
