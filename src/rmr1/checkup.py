@@ -237,7 +237,8 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         from transformers import AutoConfig
 
         from rmr1.engines.base import is_scalar
-        from rmr1.engines.loading import choose_class, describe_checkpoint, has_tokenizer_files, quiet
+        from rmr1.engines.folders import has_tokenizer_files
+        from rmr1.engines.loading import choose_class, describe_checkpoint, quiet
         from rmr1.engines.weights import inspect_weights
     except ImportError as error:
         told = f"looking at a model needs {error.name}, which is not installed; pip install 'rmr1[hf]'"

@@ -7,19 +7,17 @@ asked, and nothing heavy is imported: it is told before a library or a model is 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 
 from rmr1.data.files import find_missing_source
+from rmr1.engines.folders import HUB_NAME
 from rmr1.errors import ConfigError, RMR1Error
-from rmr1.models import is_bundled
+from rmr1.models import is_bundled, resolve_model
 from rmr1.nearest import find_nearest
 from rmr1.prompts import load_family
-
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 
 def find_missing_data(name: str) -> str | None:
@@ -31,13 +29,44 @@ def find_missing_data(name: str) -> str | None:
 def find_missing_model(name: str) -> str | None:
     """Of a model whose weights are read; a name on the hub is judged by its form alone."""
     folder = Path(name).expanduser()
-    if is_bundled(name) or (not folder.exists() and _HUB_NAME.fullmatch(name)):
+    if is_bundled(name) or (not folder.exists() and HUB_NAME.fullmatch(name)):
         return None
     if not folder.exists():
         return f"{name!r}: no such folder, and not a Hugging Face name (expected 'owner/name')"
     if not (folder / "config.json").is_file():
         return f"{name!r} is no model folder: it holds no config.json"
     return None
+
+
+def find_missing_base(name: str) -> str | None:
+    """Of a model that is trained to write; `find_missing_model` beside whether it is one."""
+    from rmr1.engines import is_scorer, parse_model_name
+
+    try:
+        scheme = parse_model_name(name).scheme
+        if scheme is not None:
+            return (
+                f"{name!r} is asked through {scheme}, and training needs the weights; name a folder, or a model of the "
+                "hub as ORG/NAME"
+            )
+        if (fault := find_missing_model(name)) is not None:
+            return fault
+        if Path(resolve_model(name)).expanduser().is_dir() and is_scorer(name):
+            return (
+                f"{name} is a scalar reward model, which writes no judgments to learn from; name a model that writes "
+                "(rmr1 scalar trains the other kind)"
+            )
+    except RMR1Error as error:
+        return str(error)
+    return None
+
+
+def find_missing_tracker(name: str) -> str | None:
+    """Of a tracker of accelerate, which are called as their libraries are."""
+    is_there = name in ("none", "all") or find_spec(name) is not None
+    if is_there or (name == "tensorboard" and find_spec("tensorboardX") is not None):
+        return None
+    return f"{name!r} is not a tracker that is installed"
 
 
 def find_missing_teacher(name: str) -> str | None:

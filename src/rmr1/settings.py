@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Self, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -27,12 +27,16 @@ from rmr1.errors import CheckpointError, ConfigError, DataError, Mistake, Settin
 from rmr1.nearest import find_nearest
 
 S = TypeVar("S", bound="Section")
-F = TypeVar("F", bound=Callable[..., Iterator[str]])
 Place = tuple[str, ...]
 """A key's name with those of its sections."""
+Complaint = str | tuple[Place, str]
+"""What a rule yields: a text, or the key in its section that it is about, and a text that names it."""
+F = TypeVar("F", bound=Callable[..., Iterator[Complaint]])
 
 LATER = "{DIR}"
 """A value that holds it names a result of a stage that has not run; it is not looked for."""
+MOST_PLACES = 3
+"""Keys of one name in other sections that are offered for an unknown key; of more none is a hint."""
 
 
 def rule(method: F) -> F:
@@ -54,9 +58,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    apart: ClassVar[Mapping[str, type[Section]]] = {}
+    """Keys whose sections are read apart, for what was meant by an unknown key."""
+
     @model_validator(mode="after")
     def _keep_rules(self) -> Self:
-        if broken := list(_list_broken(self)):
+        if broken := [text for _, text in _list_broken(self)]:
             raise ValueError("; ".join(broken))
         return self
 
@@ -102,7 +109,7 @@ class Mistakes:
         try:
             made = kind.model_validate(values)
         except ValidationError:
-            made = self._read_parts(kind, values, section)
+            made = self._read_parts(kind, values, section, list(_list_keys(kind, section)))
         if look:
             for place, value, fault in _list_faults(made, section):
                 self.add(f"{'.'.join(place)}: {fault}", place, value=value)
@@ -120,8 +127,8 @@ class Mistakes:
         unique = dict.fromkeys(self._found)
         raise SettingsError(self._origin, sorted(unique, key=lambda one: one.line or 0)) from None
 
-    def _read_parts(self, kind: type[S], values: Any, section: Place) -> S:
-        """A section whose unreadable fields are `_UNREADABLE`; each mistake is noted."""
+    def _read_parts(self, kind: type[S], values: Any, section: Place, keys: list[Place]) -> S:
+        """A section whose unreadable fields are `_UNREADABLE`; each mistake is noted. `keys` are all of the file's."""
         if not isinstance(values, Mapping):
             told = f"expected a section of keys and values, got {values!r}"
             self.add(f"{'.'.join(section)}: {told}" if section else told, section, value=values)
@@ -129,51 +136,58 @@ class Mistakes:
         misspelt = set()
         for key in values:
             if key not in kind.model_fields:
-                hint, near = _hint(str(key), list(kind.model_fields))
+                hint, near = _hint(str(key), list(kind.model_fields), keys)
                 misspelt.add(near)
                 self.add(f"unknown key {'.'.join((*section, key))!r}; {hint}", (*section, key))
         read: dict[str, Any] = {}
         for name, field in kind.model_fields.items():
             place = (*section, name)
             if name in values:
-                read[name] = self._read_field(field, values[name], place)
+                read[name] = self._read_field(field, values[name], place, keys)
             elif field.is_required() or name in misspelt:
                 read[name] = _UNREADABLE
                 if name not in misspelt:
                     self.add(f"{'.'.join(place)!r} is missing", section)
         made = kind.model_construct(None, **read)
-        for broken in _list_broken(made):
-            self.add(f"{'.'.join(section)}: {broken}" if section else broken, section)
+        for key, broken in _list_broken(made):
+            self.add(f"{'.'.join(section)}: {broken}" if section else broken, (*section, *key))
         return made
 
-    def _read_field(self, field: FieldInfo, value: Any, place: Place) -> Any:
+    def _read_field(self, field: FieldInfo, value: Any, place: Place, keys: list[Place]) -> Any:
         inner = _find_section(field.annotation)
         if inner is not None:
-            return self._read_parts(inner, value, place)
+            return self._read_parts(inner, value, place, keys)
         many = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
         if many and (inner := _find_section(many[1])) is not None and isinstance(value, Mapping) and value:
-            return {key: self._read_parts(inner, one, (*place, str(key))) for key, one in value.items()}
+            return {key: self._read_parts(inner, one, (*place, str(key)), keys) for key, one in value.items()}
         whole: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         try:
-            return TypeAdapter(whole, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+            return _validate(whole, value)
         except ValidationError as error:
             self._note_field(error, field, value, place)
-            return _UNREADABLE
+            return _read_members(field.annotation, value)
 
     def _note_field(self, error: ValidationError, field: FieldInfo, value: Any, place: Place) -> None:
         errors = error.errors()
-        if len(_choices(field.annotation)) > 1 and len(errors) > 1:
+        is_union = len(_choices(field.annotation)) > 1
+        members = [one for one in errors if is_union and len(one["loc"]) > 1]
+        if isinstance(value, list | tuple) and members:  # of a text or several: the one that is no text
+            errors = members
+        elif is_union and len(errors) > 1:
             told = dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in errors)
             self.add(
                 f"{'.'.join(place)}: input should be {' or '.join(told)}, got {value!r}", place, value=value
             )
             return
         for problem in errors:
-            inside = [str(part) for part in problem["loc"]] if len(_choices(field.annotation)) == 1 else []
+            inside = [str(part) for part in (problem["loc"][1:] if is_union else problem["loc"])]
             name, message = ".".join((*place, *inside)), problem["msg"].removeprefix("Value error, ")
             if problem["type"] != "value_error":
                 message = f"{message[:1].lower()}{message[1:]}, got {problem.get('input')!r}"
-            self.add(f"{name}: {message}", place, value=value)
+            if isinstance(value, Mapping) and inside and inside[0] in value:
+                self.add(f"{name}: {message}", (*place, inside[0]), value=value[inside[0]])
+            else:
+                self.add(f"{name}: {message}", place, value=value)
 
     def _find_line(self, place: Place, value: Any) -> int | None:
         """The line of a key; None unless the file itself says it, with this value if there is one."""
@@ -246,10 +260,56 @@ def split_name(name: str) -> list[str]:
     return parts
 
 
-def _hint(name: str, known: list[str]) -> tuple[str, str | None]:
-    """What to write instead of an unknown key, and which one it is near to."""
+def _hint(name: str, known: list[str], keys: Iterable[Place]) -> tuple[str, str | None]:
+    """What to write instead of an unknown key, and which one of its section it is near to.
+
+    A key of this very name in another section is likelier meant than one that is spelt alike in this one.
+    """
+    places = [".".join(place) for place in keys if place[-1] == name]
+    if 0 < len(places) <= MOST_PLACES:
+        return f"did you mean {' or '.join(map(repr, places))}?", None
     near = find_nearest(name, known)
     return f"did you mean {near!r}?" if near else f"expected one of {', '.join(known)}", near
+
+
+def _list_keys(kind: type[Section], section: Place = ()) -> Iterator[Place]:
+    """Every key that a section of this kind may have and that is no section, with those of the sections in it."""
+    for name, field in kind.model_fields.items():
+        place = (*section, name)
+        many = get_args(field.annotation) if get_origin(field.annotation) is dict else ()
+        inner = kind.apart.get(name) or _find_section(field.annotation)
+        if inner is not None:
+            yield from _list_keys(inner, place)
+        elif many and (inner := _find_section(many[1])) is not None:
+            yield from _list_keys(inner, (*place, "NAME"))
+        else:
+            yield place
+
+
+def _validate(annotation: Any, value: Any) -> Any:
+    return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+
+
+def _read_members(annotation: Any, value: Any) -> Any:
+    """A table or list whose unreadable members are `_UNREADABLE` and come last, so that a loop over it first tells all
+    that is wrong with the others; `_UNREADABLE` if there are no such members, or they have fixed places."""
+    for one in _choices(annotation):
+        if isinstance(value, Mapping) and get_origin(one) is dict:
+            read = {key: _read_member(get_args(one)[1], inner) for key, inner in value.items()}
+            if any(inner is _UNREADABLE for inner in read.values()):
+                return dict(sorted(read.items(), key=lambda item: item[1] is _UNREADABLE))
+        if isinstance(value, list | tuple) and get_origin(one) is tuple and get_args(one)[1:] == (...,):
+            members = [_read_member(get_args(one)[0], inner) for inner in value]
+            if any(inner is _UNREADABLE for inner in members):
+                return tuple(sorted(members, key=lambda inner: inner is _UNREADABLE))
+    return _UNREADABLE
+
+
+def _read_member(annotation: Any, value: Any) -> Any:
+    try:
+        return _validate(annotation, value)
+    except ValidationError:
+        return _UNREADABLE
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
@@ -265,15 +325,16 @@ def _find_section(annotation: Any) -> type[Section] | None:
     )
 
 
-def _list_broken(section: Section) -> Iterator[str]:
-    """What the rules of a section say, one after the other."""
+def _list_broken(section: Section) -> Iterator[tuple[Place, str]]:
+    """What the rules of a section say, one after the other, and the key in it that each is about."""
     kinds = reversed(type(section).__mro__)
     names = dict.fromkeys(
         name for kind in kinds for name, one in vars(kind).items() if hasattr(one, "is_rule")
     )
     for name in names:
         try:
-            yield from getattr(section, name)()
+            for complaint in getattr(section, name)():
+                yield ((), complaint) if isinstance(complaint, str) else complaint
         except _UnreadableError:
             continue
 
@@ -292,7 +353,7 @@ def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, Any, str]]
         finders = [one for one in field.metadata if isinstance(one, Names)]
         texts = (value,) if isinstance(value, str) else value if isinstance(value, tuple | dict) else ()
         for text in texts:
-            for finder in finders:
+            for finder in finders if isinstance(text, str) else ():
                 if LATER not in text and (fault := finder.find_fault(text)) is not None:
                     own = (*place, name, text) if isinstance(value, dict) else (*place, name)
                     yield own, None, fault

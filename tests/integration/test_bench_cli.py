@@ -437,7 +437,7 @@ def test_what_was_not_asked_officially_has_no_place(data, tmp_path, capsys):
     ("arguments", "message"),
     [
         (("nothing", "-m", "scripted:longer"), "no benchmark 'nothing'"),
-        (("pairs", "a.jsonl", "b.jsonl"), "takes one FILE"),
+        (("pairs", "a.jsonl", "b.jsonl", "-o", "{out}"), "a.jsonl: no such file or folder"),
         (("rmb", "own.jsonl"), "no benchmark 'own.jsonl'"),
         (("rmb", "rm-bench", "--data", "{out}", "-o", "{out}"), "holds nothing named rmb, rm-bench"),
         (("rmb", "--data", "judgebench={data}", "-o", "{out}"), "judgebench is not among"),

@@ -116,6 +116,58 @@ def test_bench_and_probe_map_labels_too(capsys, coded: Path, tmp_path: Path) -> 
 SPOILT = ("id", "content", "text", "justification", "solution", "evaluation", "source", "subset")
 
 
+def test_several_files_are_one_measurement(capsys, tmp_path: Path, monkeypatch) -> None:
+    def rows(first: int, last: int, label: str) -> list[dict[str, Any]]:
+        return [
+            {"prompt": f"q{number}", "response_a": LONG, "response_b": SHORT, "label": label}
+            for number in range(first, last)
+        ]
+
+    monkeypatch.chdir(tmp_path)
+    Path("more").mkdir()
+    write_rows(Path("right.jsonl"), rows(0, 4, "A"))
+    write_rows(Path("more/wrong.jsonl"), rows(10, 16, "B"))
+    # The first of them stands in another file too, and is counted once.
+    write_rows(Path("more/both.jsonl"), [*rows(0, 1, "A"), *rows(20, 22, "A")])
+    bench = ("bench", "pairs", "right.jsonl", "more/*.jsonl", "more/wrong.jsonl", "-m", "scripted:longer")
+    code, out, err = run_main(capsys, *bench, "-o", "run", "--quiet", "--json")
+    assert code == 0 and "more/wrong.jsonl: named twice, read once" in err
+    figures = {
+        (one["group"], one["name"]): (one["correct"], one["total"]) for one in json.loads(out)["figures"]
+    }
+    assert figures["source", "right"] == (4, 4)
+    assert figures["source", "wrong"] == (0, 6)
+    assert figures["source", "both"] == (2, 2)
+    write_rows(Path("more/new.jsonl"), rows(30, 33, "A"))
+    code, out, err = run_main(capsys, *bench, "-o", "run")
+    assert code == 0 and "going on after 12 finished items" in err and "15 judgments" in out
+    write_rows(Path("more/bare.jsonl"), [{"prompt": "q", "response_a": "a", "response_b": "b"}])
+    code, _, err = run_main(capsys, *bench, "-o", "run2")
+    assert code == 2 and "more/bare.jsonl:1: pair 'bare:1' has no label" in err
+    code, _, err = run_main(capsys, *bench, "none/*.csv", "-o", "run2")
+    assert code == 2 and err.endswith("rmr1: none/*.csv: no file fits this pattern\n")
+
+
+def test_probes_and_recipes_take_several_files(capsys, coded: Path, tmp_path: Path) -> None:
+    other = tmp_path / "coded2.jsonl"
+    other.write_text(coded.read_text().replace("q", "w"))
+    probe = ("probe", "bias", "--label", "1=A,2=B,0=tie", "--json", "--quiet")
+    one = json.loads(run_main(capsys, *probe, coded)[1])
+    code, out, _ = run_main(capsys, *probe, tmp_path / "coded*.jsonl", coded)
+    assert code == 0 and json.loads(out)["pairs"] == 2 * one["pairs"]
+    code, out, _ = run_main(capsys, *probe, tmp_path / "coded*.jsonl", "--limit", 5)
+    assert code == 0 and json.loads(out)["pairs"] == one["pairs"] + 1
+    recipe = tmp_path / "c.toml"
+    recipe.write_text(
+        f'[sources.a]\ndata = "{tmp_path}/coded*.jsonl"\nlabel = {{ "1" = "A", "2" = "B", "0" = "tie" }}'
+    )
+    code, out, _ = run_main(capsys, "curate", recipe, "--dry-run", "--json", "--quiet")
+    assert code == 0 and json.loads(out)["sources"][0]["read"] == 8
+    recipe.write_text(f'[sources.a]\ndata = "{tmp_path}/none*.jsonl"')
+    code, _, err = run_main(capsys, "curate", recipe, "--dry-run")
+    assert code == 2 and f"no file fits this pattern: {tmp_path}/none*.jsonl" in err
+
+
 def spoil(value: Any, name: str = "") -> Any:
     """Every text with half a character at its end."""
     if isinstance(value, dict):

@@ -179,11 +179,110 @@ JUDGE_TOLD = (
     "line 5: data.limit: input should be greater than or equal to 1, got 0",
 )
 
+SFT_LATE = """\
+[model]
+base = "tiny-scalar"
+[data]
+train = ["gone.jsonl", 5, "none*.jsonl"]
+[batch]
+examples = 2
+[report]
+report_to = "nosuch"
+[lora]
+alphas = 1
+"""
+SFT_LATE_TOLD = (
+    "line 2: model.base: tiny-scalar is a scalar reward model, which writes no judgments",
+    "line 4: data.train.1: input should be a valid string, got 5",
+    "line 4: data.train: gone.jsonl: no such file or folder",
+    "line 4: data.train: none*.jsonl: no file fits this pattern",
+    "line 8: report.report_to: 'nosuch' is not a tracker that is installed",
+    "line 10: unknown key 'lora.alphas'; did you mean 'alpha'?",
+)
+GRPO_LATE = """\
+overlong_buffer = 99999
+steps = 3
+[model]
+base = "tiny"
+[data]
+train = "gone.jsonl"
+[optim]
+max_new_tokens = 5
+[rewards]
+verdict = "much"
+quots = 1.0
+overlong = 0.5
+"""
+GRPO_LATE_TOLD = (
+    "line 1: overlong_buffer is 99999; expected at most rollout.max_new_tokens, 8192",
+    "line 2: unknown key 'steps'; did you mean 'optim.steps'?",
+    "line 6: data.train: gone.jsonl: no such file or folder",
+    "line 8: unknown key 'optim.max_new_tokens'; did you mean 'rollout.max_new_tokens'?",
+    "line 10: rewards.verdict: input should be a valid number",
+    "line 11: rewards.quots: reward 'quots' is not known; did you mean 'quotes'?",
+)
+DISTILL_LATE = """\
+nosuch = 1
+[data]
+train = "gone.jsonl"
+[pass1]
+teacher = "tiny"
+engine = { devise = "cpu", batch_size = 0 }
+[pass2]
+teacher = "openai:a@http://127.0.0.1:1/v1"
+[pass2.engine]
+concurency = 1
+"""
+DISTILL_LATE_TOLD = (
+    "line 1: unknown key 'nosuch'",
+    "line 3: data.train: gone.jsonl: no such file or folder",
+    "line 6: pass1: unknown key 'engine.devise' for TransformersEngine; did you mean 'device'?",
+    "line 6: pass1: engine.batch_size is 0; expected a positive number",
+    "line 10: pass2: unknown key 'engine.concurency' for OpenAIEngine; did you mean 'concurrency'?",
+)
+TRAIN_LATE = """\
+[curate]
+sources = { mine = { data = "gone.jsonl" } }
+[grpo]
+steps = 1
+model = { base = "short" }
+[bench]
+benchmarks = ["rewardbnch", 5]
+[bench.judge]
+family = "nosuch"
+[bench.judge.sampling]
+temperature = "hot"
+[bench.judge.engine]
+devise = "cpu"
+dtype = "fp"
+"""
+TRAIN_LATE_TOLD = (
+    "curate.sources.mine.data: no such file or folder: gone.jsonl",
+    "line 4: unknown key 'grpo.steps'; did you mean 'grpo.optim.steps'?",
+    "line 7: bench.benchmarks.1: input should be a valid string, got 5",
+    "line 6: bench: no benchmark 'rewardbnch'; did you mean 'rewardbench'?",
+    "line 8: bench.judge: prompt family 'nosuch' is not known",
+    "line 11: bench.judge.sampling.temperature: input should be a valid number",
+    "line 13: bench.judge: unknown key 'engine.devise' for TransformersEngine; did you mean 'device'?",
+    "line 14: bench.judge: engine.dtype 'fp' is not known; expected 'auto', 'float32'",
+)
+JUDGE_LATE = """\
+nosuch = 1
+[engine]
+devise = "cpu"
+max_model_len = "long"
+"""
+JUDGE_LATE_TOLD = (
+    "line 1: unknown key 'nosuch'",
+    "line 3: unknown key 'engine.devise' for TransformersEngine; did you mean 'device'?",
+    "line 4: engine.max_model_len: input should be a valid integer",
+)
+
 RUN = """\
 import sys
 from rmr1.cli.main import main
 code = main(sys.argv[1:])
-heavy = [name for name in ("torch", "transformers", "vllm", "datasets", "trl", "peft") if name in sys.modules]
+heavy = [name for name in ("torch", "transformers", "pandas", "vllm", "datasets", "trl", "peft") if name in sys.modules]
 print(code, heavy)
 """
 
@@ -199,8 +298,18 @@ print(code, heavy)
         (("train", "r.toml", "-o", "x"), TRAIN, TRAIN_TOLD),
         (("judge", "pairs.jsonl", "--config", "r.toml"), JUDGE, JUDGE_TOLD),
         (("bench", "pairs", "pairs.jsonl", "--config", "r.toml"), JUDGE, JUDGE_TOLD),
+        (("sft", "r.toml", "-o", "x"), SFT_LATE, SFT_LATE_TOLD),
+        (("grpo", "r.toml", "-o", "x"), GRPO_LATE, GRPO_LATE_TOLD),
+        (("distill", "run", "r.toml", "-o", "x"), DISTILL_LATE, DISTILL_LATE_TOLD),
+        (("train", "r.toml", "-o", "x"), TRAIN_LATE, TRAIN_LATE_TOLD),
+        (("train", "r.toml", "--dry-run"), TRAIN_LATE, TRAIN_LATE_TOLD),
+        (("judge", "pairs.jsonl", "--config", "r.toml"), JUDGE_LATE, JUDGE_LATE_TOLD),
+        (("bench", "pairs", "pairs.jsonl", "--config", "r.toml"), JUDGE_LATE, JUDGE_LATE_TOLD),
     ],
-    ids=("sft", "grpo", "scalar", "curate", "distill", "train", "judge", "bench"),
+    ids=(
+        *("sft", "grpo", "scalar", "curate", "distill", "train", "judge", "bench"),
+        *("sft-late", "grpo-late", "distill-late", "train-late", "train-dry", "judge-late", "bench-late"),
+    ),
 )
 def test_all_mistakes_are_told_before_anything_heavy_loads(
     tmp_path: Path, words: tuple[str, ...], text: str, told: tuple[str, ...]
@@ -216,6 +325,68 @@ def test_all_mistakes_are_told_before_anything_heavy_loads(
     missing = [one for one in told if not any(line.startswith(f"  {one}") or one in line for line in lines)]
     assert not missing and len(lines) == len(told), run.stderr
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "told"),
+    [
+        ("bench nosuch", "", "no benchmark 'nosuch'"),
+        ("bench pairs pairs.jsonl gone*.jsonl -o x", "", "gone*.jsonl: no file fits this pattern"),
+        ("bench pairs pairs.jsonl -m tiny -o x --dtype fp", "", "engine.dtype 'fp' is not known"),
+        ("judge gone.jsonl", "", "gone.jsonl: no such file or folder"),
+        ("judge pairs.jsonl -m ./nowhere", "", "'./nowhere': no such folder, and not a Hugging Face name"),
+        ("judge pairs.jsonl -m tiny --adapter nowhere", "", "no adapter_config.json there"),
+        (
+            "judge pairs.jsonl -m tiny --batch-size 0",
+            "",
+            "engine.batch_size is 0; expected a positive number",
+        ),
+        ("judge pairs.jsonl -m tiny --family nosuch", "", "prompt family 'nosuch' is not known"),
+        ("sft gone.toml -o x", "", "gone.toml: no such config file"),
+        ("train gone.toml -o x", "", "gone.toml: no such config file"),
+        (
+            "sft r.toml -o x",
+            '[model]\nbase = "tiny"\n[data]\ntrain = "pairs.jsonl"\nmax_tokens = 100000\n[batch]\nexamples = 1',
+            "r.toml:5: data.max_tokens is 100000, and the model's context 8192; name at most that",
+        ),
+        (
+            "scalar r.toml -o x",
+            '[model]\nbase = "tiny"\n[data]\ntrain = "pairs.jsonl"\nmax_tokens = 100000',
+            "r.toml:5: data.max_tokens is 100000, and the model's context 8192; name at most that",
+        ),
+        (
+            "train r.toml -o x",
+            '[curate]\nsources = { a = { data = "pairs.jsonl" } }\n[grpo]\nmodel = { base = "tiny" }\n'
+            '[bench]\nmodel = "vllm:a/b"\njudge = { engine = { devise = "cpu" } }',
+            "r.toml:7: bench.judge: unknown key 'engine.devise' for VLLMEngine",
+        ),
+        ("train pairs.jsonl --base tiny -o x --set grpo.steps=1", "", "did you mean 'grpo.optim.steps'?"),
+        (
+            "train pairs.jsonl --base tiny -o x --set steps=1",
+            "",
+            "did you mean 'sft.optim.steps' or 'grpo.optim.steps'?",
+        ),
+        ("probe bias gone*.csv", "", "gone*.csv: no file fits this pattern"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_heavy_loads(
+    tmp_path: Path, words: str, text: str, told: str
+) -> None:
+    (tmp_path / "r.toml").write_text(text)
+    rows = (
+        f'{{"prompt": "q{number}?", "response_a": "a", "response_b": "b", "label": "{"AB"[number % 2]}"}}\n'
+        for number in range(60)
+    )
+    (tmp_path / "pairs.jsonl").write_text("".join(rows))
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, *words.split()],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.stdout == "2 []\n", run.stderr
+    assert told in run.stderr and run.stderr.count("\n") == 1, run.stderr
 
 
 class Inner(Section):

@@ -9,7 +9,7 @@ is wrong and counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -59,12 +59,21 @@ def own_pairs(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, Label] | None = None,
     on_invalid: Callable[[DataError], Any] | None = None,
+    sources: Sequence[Path] = (),
 ) -> Benchmark:
     """`PAIRS`, of data that is read in this way: arguments are those of `rmr1.data.read_pairs`.
 
-    With `on_invalid`, rows that cannot be read go there and are passed over.
+    With `on_invalid`, rows that cannot be read go there and are passed over. `sources` are several files, folders or
+    datasets that are measured together; the data that a function is given only names them then.
     """
-    read = partial(read_labelled_pairs, format=format, columns=columns, labels=labels, on_invalid=on_invalid)
+    read = partial(
+        read_labelled_pairs,
+        format=format,
+        columns=columns,
+        labels=labels,
+        on_invalid=on_invalid,
+        sources=sources,
+    )
     said = {"format": format, "map": dict(columns or {}), "label": dict(labels or {})}
     return replace(PAIRS, read_pairs=read, reading={name: value for name, value in said.items() if value})
 
@@ -77,10 +86,12 @@ def read_labelled_pairs(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, Label] | None = None,
     on_invalid: Callable[[DataError], Any] | None = None,
+    sources: Sequence[Path] = (),
 ) -> Iterator[PreferencePair]:
     """The first `limit` pairs; an id that came before gets a number: `17`, `17 (2)`, `17 (3)`.
 
-    A pair that stands in two files of a folder is read once.
+    A pair that stands in two files of a folder, or of several `sources`, is read once. Of several, a pair that names no
+    source is of its file.
 
     Raises:
         DataError: a row cannot be read (and there is no `on_invalid`), or has no label.
@@ -94,18 +105,53 @@ def read_labelled_pairs(
         on_error="raise" if on_invalid is None else "skip",
         errors=on_invalid,
     )
-    is_folder = data.is_dir() and not is_saved_dataset(data)
-    found = read_once(list_files(data), read, _identify) if is_folder else read(data)
-    for pair in (one.pair for one in islice(found, limit)):
+    files = [file for source in sources or (data,) for file in _list_files(source)]
+    names = name_apart([str(one) for one in sources]) if len(sources) > 1 else {}
+    for one in islice(read_once(files, read, _identify), limit):
+        pair = one.pair
+        if names and pair.source is None:
+            pair = replace(pair, source=_find_name(one.row.path, names))
         if pair.label is None:
             raise DataError(
                 f"pair {pair.id!r} has no label, so no verdict can be right; expected one of "
                 f"{', '.join(LABELS)}, or `rmr1 judge` for pairs without labels",
-                path=data,
+                path=one.row.path,
+                line=one.row.line,
             )
         before = ids.increment(key_digest(pair.id))
         # The id stays marked as the row's own, if it is.
         yield pair if before == 0 else replace(pair, id=type(pair.id)(f"{pair.id} ({before + 1})"))
+
+
+def _list_files(source: Path) -> list[Path]:
+    is_folder = source.is_dir() and not is_saved_dataset(source)
+    return list_files(source) if is_folder else [source]
+
+
+def name_apart(sources: Sequence[str]) -> dict[str, str]:
+    """A short name of each source: its file's without the suffix, and with folders if two would be alike.
+
+    >>> name_apart(["a/x.jsonl", "b/x.jsonl", "y.csv"])
+    {'a/x.jsonl': 'a/x', 'b/x.jsonl': 'b/x', 'y.csv': 'y'}
+    """
+    names = {}
+    for source in sources:
+        folders, stem = Path(source).parent.parts, stem_of(source)
+        others = [Path(one) for one in sources if one != source and stem_of(one) == stem]
+        depth = 0
+        while depth < len(folders) and any(
+            one.parent.parts[len(one.parent.parts) - depth :] == folders[len(folders) - depth :]
+            for one in others
+        ):
+            depth += 1
+        names[source] = "/".join((*folders[len(folders) - depth :], stem))
+    return names
+
+
+def _find_name(path: str, names: Mapping[str, str]) -> str:
+    """The name of the source that a file is, or that it lies in."""
+    places = (path, *map(str, Path(path).parents))
+    return next((names[place] for place in places if place in names), path)
 
 
 def _identify(sourced: SourcedPair) -> bytes:

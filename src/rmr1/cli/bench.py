@@ -4,7 +4,7 @@
                                                   judge, store, score; goes on after a stop
   rmr1 bench judgebench --from runs/x --rule arena    score a finished run, read by another rule
   rmr1 bench rmb --from OUTPUTS                       score recorded outputs of another judge
-  rmr1 bench pairs FILE -m MODEL -o RUN --baseline OLD --fail-under 80
+  rmr1 bench pairs FILE... -m MODEL -o RUN --baseline OLD --fail-under 80
                                                   own labelled pairs, as a gate: exit code 1 where it fails
 
 rewardbench   RewardBench, filtered split. DIR: its rows as JSONL, JSON or Parquet.
@@ -14,7 +14,8 @@ rmb           RMB: pairs and best-of-N lists, helpfulness and harmlessness. DIR:
 judgebench    JudgeBench: each pair in both orders. DIR: the folder of its JSONL files.
               OUTPUTS: its output files (response, scores, or one rating per answer).
 rewardbench2  RewardBench 2, from its documented form. DIR: its rows. --ask pairs, ratings or four_way.
-pairs         own pairs with labels A, B or tie, in any form that `rmr1 judge` reads.
+pairs         own pairs with labels A, B or tie, in any form that `rmr1 judge` reads; several files are one
+              measurement, with a part for each.
 
 --data also takes the name of a hub dataset, as allenai/reward-bench@filtered. With several benchmarks it is
 NAME=DIR for each, or one folder that holds a folder for each; --from and --baseline likewise, and -o makes one.
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "benchmark",
         nargs="*",
         metavar="BENCHMARK",
-        help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE; in any number and sequence",
+        help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE...; in any number and sequence; a file may be a pattern such as 'data/*.jsonl'",
     )
     parser.add_argument("--data", action="append", metavar="[NAME=]DIR", help="the official data; repeatable")
     parser.add_argument(

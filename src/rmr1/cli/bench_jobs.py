@@ -12,6 +12,7 @@ from rmr1.bench.base import AS_PUBLISHED, OFFICIAL_RULE, Asking, Benchmark
 from rmr1.bench.run import NAMES, PAIRS_ASKING, find_asking, load_benchmark, read_finished
 from rmr1.cli.config import DataConfig, build_config
 from rmr1.cli.session import SHOWN_ERRORS
+from rmr1.cli.sources import list_sources
 from rmr1.data.runs import RUN_FILE, read_description
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
@@ -28,7 +29,7 @@ class Job:
 
     benchmark: Benchmark
     data: Path | None
-    """A file, a folder, or the name of a dataset on the hub."""
+    """A file, a folder, or the name of a dataset on the hub; what several of own pairs are called together."""
     folder: Path | None
     """The run folder to write."""
     source: Path | None
@@ -50,16 +51,18 @@ def plan_jobs(arguments: argparse.Namespace) -> list[Job]:
         ConfigError: a name is unknown, or what is said does not fit together.
     """
     names, own = _split_names(arguments.benchmark)
+    data = _assign(arguments.data, "--data", names)
+    if own and OWN_PAIRS in data and [data[OWN_PAIRS]] != own:
+        raise ConfigError(f"bench pairs {own[0]} and --data {data[OWN_PAIRS]} name two files; leave one out")
+    if own:
+        more = "" if len(own) == 1 else f" and {len(own) - 1} more"
+        data[OWN_PAIRS] = Path(f"{own[0]}{more}")
     invalid: set[str] = set()
     benchmarks = [
-        _read_own_pairs(arguments, invalid) if name == OWN_PAIRS else load_benchmark(name) for name in names
+        _read_own_pairs(arguments, own, invalid) if name == OWN_PAIRS else load_benchmark(name)
+        for name in names
     ]
     is_one = len(benchmarks) == 1
-    data = _assign(arguments.data, "--data", names)
-    if own is not None:
-        if data.get(OWN_PAIRS, own) != own:
-            raise ConfigError(f"bench pairs {own} and --data {data[OWN_PAIRS]} name two files; leave one out")
-        data[OWN_PAIRS] = own
     sources = _assign(arguments.source, "--from", names)
     baselines = _assign(arguments.baseline, "--baseline", names)
     _check_said(arguments, benchmarks)
@@ -152,7 +155,7 @@ def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
         )
 
 
-def _read_own_pairs(arguments: argparse.Namespace, invalid: set[str]) -> Benchmark:
+def _read_own_pairs(arguments: argparse.Namespace, own: Sequence[Path], invalid: set[str]) -> Benchmark:
     """The benchmark of own pairs, read as the settings say; rows that are passed over go to `invalid`."""
     from rmr1.bench.pairs import own_pairs
 
@@ -167,6 +170,7 @@ def _read_own_pairs(arguments: argparse.Namespace, invalid: set[str]) -> Benchma
         columns=config.map or None,
         labels=config.label,
         on_invalid=pass_over if config.skip_invalid else None,
+        sources=own if len(own) > 1 else (),
     )
 
 
@@ -183,19 +187,14 @@ def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> A
     return find_asking(benchmark, PAIRS_ASKING if is_for_pairs else default_asking(judge))
 
 
-def _split_names(words: Sequence[str]) -> tuple[list[str], Path | None]:
-    """The benchmarks, and the file of own pairs: the word that is no benchmark's name, wherever it is."""
+def _split_names(words: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """The benchmarks, and the data of own pairs: the words that are no benchmarks' names, wherever they are."""
     names = list(dict.fromkeys(word for word in words if word in NAMES))
     others = [word for word in words if word not in NAMES]
     if others and OWN_PAIRS not in names:
         known = f"; there are {', '.join(NAMES)}; `pairs` takes a FILE"
         raise ConfigError(f"no benchmark {others[0]!r}{suggest(others[0], NAMES) or known}")
-    if len(others) > 1:
-        raise ConfigError(
-            f"bench pairs takes one FILE, not {len(others)}: {', '.join(others)}; "
-            "put them into a folder and name that, or score them one by one"
-        )
-    return names, Path(others[0]) if others else None
+    return names, [Path(one) for one in list_sources(others)]
 
 
 def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from rmr1.data.read import check_labels
+from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
 from rmr1.judge.presets import find_preset
@@ -20,7 +21,8 @@ from rmr1.judge.settings import JudgeSettings
 from rmr1.models import JUDGE
 from rmr1.prompts.thinking import check_pairs
 from rmr1.records import Label
-from rmr1.settings import Place, Section, check_settings, split_name
+from rmr1.settings import Complaint, Place, Section, check_settings, split_name
+from rmr1.settings import rule as settings_rule
 
 
 class SamplingConfig(Section):
@@ -59,8 +61,13 @@ class JudgeConfig(Section):
     """The user's own control tokens."""
     sampling: SamplingConfig = SamplingConfig()
     engine: dict[str, Any] = Field(default_factory=dict)
-    """Options of the engine's constructor; checked there, because each engine has its own."""
+    """Options of the engine's constructor; each engine has its own."""
     data: DataConfig = DataConfig()
+
+    @settings_rule
+    def _check_engine(self) -> Iterator[Complaint]:
+        for name, fault in list_option_faults(self.model, self.engine):
+            yield ("engine", name), fault
 
     def judge_settings(self, *, order: Literal["seeded", "given", "both"] = "seeded") -> JudgeSettings:
         """The settings of the judge; `order` is the command's default."""

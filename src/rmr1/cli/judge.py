@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from rmr1.cli.config import build_config
     from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import list_sources, refuse_foreign, scan_pairs, spool_standard_input
+    from rmr1.cli.session import refuse_foreign, scan_pairs, spool_standard_input
+    from rmr1.cli.sources import list_sources
     from rmr1.cli.stored import find_summary, read_command
     from rmr1.errors import ConfigError, DataError
 

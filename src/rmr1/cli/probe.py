@@ -4,7 +4,7 @@
   rmr1 probe leak sft.jsonl          the same of training data: judge prompts as `messages` rows
   rmr1 probe bias pairs.jsonl        how far length, Markdown, position and the like predict it
 
-DATA is a file, a folder or a Hugging Face dataset. A leak is a fault and the exit code is then 1; bias is in all
+DATA are files, folders or Hugging Face datasets, or patterns such as 'data/*.jsonl'. A leak is a fault and the exit code is then 1; bias is in all
 data that people judged, and is only reported.
 """
 
@@ -41,7 +41,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "data", metavar="DATA", help="file, folder or dataset; rows that cannot be read are counted"
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="files, folders, datasets or patterns such as 'data/*.jsonl', looked at together; rows that cannot be read "
+        "are counted",
     )
     parser.add_argument(
         "--format", metavar="NAME", help="name of the file's form (default: recognised by its columns)"
@@ -79,12 +83,13 @@ def _leak(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
     from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import leak_lines, print_json, print_leak
     from rmr1.cli.progress import PairProgress
+    from rmr1.cli.sources import list_sources
     from rmr1.probe import probe_leak
     from rmr1.probe.leak import PERMUTATIONS
 
     with PairProgress(quiet=arguments.quiet) as progress:
         report = probe_leak(
-            arguments.data,
+            list_sources(arguments.data),
             columns=columns,
             format=arguments.format,
             labels=parse_labels(arguments.label),
@@ -108,11 +113,12 @@ def _bias(arguments: argparse.Namespace, columns: dict[str, str]) -> int:
     from rmr1.cli.config import parse_labels
     from rmr1.cli.probe_report import print_bias, print_json
     from rmr1.cli.progress import PairProgress
+    from rmr1.cli.sources import list_sources
     from rmr1.probe import probe_bias
 
     with PairProgress(quiet=arguments.quiet) as progress:
         report = probe_bias(
-            arguments.data,
+            list_sources(arguments.data),
             columns=columns,
             format=arguments.format,
             labels=parse_labels(arguments.label),

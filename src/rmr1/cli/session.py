@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 from rmr1.cli.config import DataConfig, JudgeConfig
-from rmr1.data.files import list_files
 from rmr1.data.read import read_several
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge, list_keys
@@ -83,39 +80,6 @@ def scan_pairs(sources: Sequence[str], config: DataConfig, *, is_piped: bool = F
     return PairSource(
         sources=tuple(sources), is_piped=is_piped, config=config, total=total, num_invalid=len(errors)
     )
-
-
-def list_sources(names: Sequence[str]) -> list[str]:
-    """What was named on the command line, patterns such as `data/*.jsonl` replaced by the files that fit them, each
-    once.
-
-    Raises:
-        DataError: no file fits a pattern.
-    """
-    found: dict[str, str] = {}
-    for name in names:
-        is_pattern = any(sign in name for sign in "*?[") and not Path(name).exists()
-        files = sorted(glob(name, recursive=True)) if is_pattern else [name]
-        if not files:
-            raise DataError("no file fits this pattern", path=name)
-        for file in files:
-            first = found.setdefault(os.path.realpath(file), file)
-            if first is not file:
-                print(f"rmr1: {file}: named twice, read once", file=sys.stderr)
-    files_of = functools.cache(lambda folder: frozenset(map(str, list_files(Path(folder)))))
-    inside = {place: _folder_around(place, found, files_of) for place in found}
-    for place, folder in inside.items():
-        if folder is not None:
-            print(f"rmr1: {found[place]}: is in {folder}, which is named too; read once", file=sys.stderr)
-    return [file for place, file in found.items() if inside[place] is None]
-
-
-def _folder_around(
-    place: str, found: Mapping[str, str], files_of: Callable[[str], Collection[str]]
-) -> str | None:
-    """The named folder among whose files this one is."""
-    parents = (parent for parent in map(str, Path(place).parents) if parent in found)
-    return next((found[parent] for parent in parents if place in files_of(parent)), None)
 
 
 def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:

@@ -75,12 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
             assign_setting(values, assignment)
         mistakes = Mistakes(arguments.source)
         with mistakes.catch():
-            pipeline = build_pipeline(values, arguments.source, look=not arguments.dry_run)
+            pipeline = build_pipeline(
+                values, arguments.source, look=True, look_at_benchmarks=not arguments.dry_run
+            )
         with mistakes.catch():
             if isinstance(bench := values.get("bench"), dict) and isinstance(
                 judge := bench.get("judge"), dict
             ):
-                check_config(judge, arguments.source, section=("bench", "judge"))
+                # The options are those of the models that are measured, and were checked with them.
+                own = {key: one for key, one in judge.items() if key != "engine" or not isinstance(one, dict)}
+                check_config(own, arguments.source, section=("bench", "judge"))
         mistakes.tell()
         if arguments.dry_run:
             return _print_forecast(pipeline, Path(arguments.output or "."), as_json=arguments.json)

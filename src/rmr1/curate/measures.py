@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from rmr1.errors import ConfigError, RMR1Error
@@ -51,3 +54,20 @@ def load_counter(name: str) -> Callable[[str], int]:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ConfigError(f"tokenizer {name!r} cannot be read: {reason}") from None
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+
+def count_tokens(folder: Path, text: str) -> int:
+    """The number of tokens of one text by the tokenizer in a folder, special ones not counted.
+
+    Its file is read without transformers, which takes seconds to import, if there is one.
+
+    Raises:
+        ConfigError: the tokenizer cannot be read.
+    """
+    file = folder / "tokenizer.json"
+    if file.is_file() and find_spec("tokenizers") is not None:
+        from tokenizers import Tokenizer
+
+        with contextlib.suppress(Exception):  # which has no type of its own: a file of another version
+            return len(Tokenizer.from_file(str(file)).encode(text, add_special_tokens=False).ids)
+    return load_counter(str(folder))(text)

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from rmr1.data.files import kind_of, part_split
+from rmr1.data.files import expand_names, is_pattern, kind_of, part_split
 from rmr1.data.hub import parse_dataset_name
 from rmr1.errors import ConfigError, DataError
 from rmr1.records import Label
-from rmr1.settings import Mistakes, Place, Section, rule
+from rmr1.settings import Complaint, Mistakes, Place, Section, rule
 from rmr1.train.recipe import FormName, ModelName
 
 Rule = Literal["drop", "keep"]
@@ -73,7 +73,7 @@ class FilterRecipe(Section):
 
 class SourceRecipe(Section):
     data: Paths
-    """Files, folders, or datasets of the hub (`org/name:config@split`)."""
+    """Files, folders, patterns (`data/*.jsonl`), or datasets of the hub (`org/name:config@split`)."""
     split: str | None = None
     format: FormName | None = None
     """The name of a reader, where the columns do not tell."""
@@ -172,6 +172,15 @@ class CurateRecipe(Section):
             yield f"splits: the shares add up to {total:g} with {rests} of 'rest'; expected 1, or less and one 'rest'"
 
     @rule
+    def _check_total(self) -> Iterator[Complaint]:
+        taken = sum(source.take or 0 for source in self.sources.values())
+        if self.mix.total is not None and taken > self.mix.total:
+            yield (
+                ("mix", "total"),
+                f"mix.total is {self.mix.total:,}, but the sources without a weight give {taken:,}; change one of them",
+            )
+
+    @rule
     def _check_tokenizer(self) -> Iterator[str]:
         for name, source in self.sources.items():
             if self.tokenizer is None and source.filters.counts_tokens:
@@ -239,7 +248,8 @@ def _with_filters(source: Any, common: Mapping[str, Any]) -> Any:
 
 
 def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
-    """What `paths` names, with variables and `root` put in; a dataset of the hub stays as it is.
+    """What `paths` names, with variables and `root` put in, and files in the place of patterns such as
+    `data/*.jsonl`; a dataset of the hub stays as it is.
 
     Raises:
         ConfigError: a variable is not set; `place` names the key.
@@ -250,7 +260,7 @@ def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
         text = _expand(one, place)
         path = str(root / text)
         found.append(text if is_dataset(text) and not _is_there(path) else path)
-    return tuple(found)
+    return expand_names(found)
 
 
 def check_paths(paths: tuple[str, ...], place: str) -> None:
@@ -260,9 +270,8 @@ def check_paths(paths: tuple[str, ...], place: str) -> None:
     """
     for path in paths:
         if not is_dataset(path) and not _is_there(path):
-            raise DataError(
-                f"{place}: no such file or folder: {path}; name another, or the folder it is in with root"
-            )
+            what = "no file fits this pattern" if is_pattern(path) else "no such file or folder"
+            raise DataError(f"{place}: {what}: {path}; name another, or the folder it is in with root")
 
 
 def is_dataset(path: str) -> bool:

@@ -22,10 +22,12 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import IO, Any
 
@@ -136,10 +138,31 @@ def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row |
 
 def find_missing_source(source: str | Path) -> str | None:
     """What is wrong with a source that is neither there nor of the form of a hub name; None of any other."""
+    if is_pattern(str(source)):
+        return "no file fits this pattern"
     path = Path(part_split(str(source))[0])
     if path.exists() or (kind_of(path) is None and hub.parse_dataset_name(str(source)) is not None):
         return None
     return f"no such file or folder{_near(path)}"
+
+
+def is_pattern(name: str) -> bool:
+    """Whether it is one such as `data/*.jsonl`, and not the name of what is there."""
+    return any(sign in name for sign in "*?[") and not Path(name).exists()
+
+
+def expand_pattern(name: str) -> list[str]:
+    """The files that fit a pattern, sorted; any other name as it is."""
+    return sorted(glob(name, recursive=True)) if is_pattern(name) else [name]
+
+
+def expand_names(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names with the files of patterns in their place, each once; a pattern that no file fits stays."""
+    names = (names,) if isinstance(names, str) else names
+    found: dict[str, str] = {}
+    for file in (file for name in names for file in expand_pattern(name) or [name]):
+        found.setdefault(os.path.realpath(file), file)
+    return tuple(found.values())
 
 
 def part_split(source: str) -> tuple[str, str | None]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from rmr1.distill.budget import parse_budget
+from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
 from rmr1.named import find_missing_file, find_missing_teacher
 from rmr1.records import Label
-from rmr1.settings import Names, Place, Section, check_settings, rule
+from rmr1.settings import Complaint, Names, Place, Section, check_settings, rule
 from rmr1.train.recipe import ControlTokens, DataNames, FamilyName, FormName
 
 
@@ -82,6 +83,11 @@ class PassRecipe(Section):
     def _check_samples(self) -> Iterator[str]:
         if self.samples > 1 and self.temperature == 0:
             yield f"{self.samples} samples at temperature 0 would all be the same text; set a temperature"
+
+    @rule
+    def _check_engine(self) -> Iterator[Complaint]:
+        for name, fault in list_option_faults(self.teacher, self.engine):
+            yield ("engine", name), fault
 
     def sampling(self) -> SamplingParams:
         return SamplingParams(

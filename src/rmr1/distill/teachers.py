@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rmr1.distill.recipe import PassRecipe
-from rmr1.engines import Engine, check_options, is_scorer, load_engine, parse_model_name
+from rmr1.engines import Engine, is_scorer, load_engine, parse_model_name
+from rmr1.engines.options import check_options
 from rmr1.engines.prices import Price, find_price
 from rmr1.errors import ConfigError
 
@@ -59,9 +60,9 @@ def find_teacher(recipe: PassRecipe) -> Teacher:
                 f"unknown key 'engine.{unknown[0]}' for a batch teacher; it has {', '.join(_BATCH_OPTIONS)}"
             )
     elif (name := parse_model_name(recipe.teacher)).scheme == "openai":
-        from rmr1.engines.openai import OpenAIEngine, parse_openai_name
+        from rmr1.engines.openai import parse_openai_name
 
-        options = check_options(OpenAIEngine, options)
+        options = check_options("openai", options)
         served = parse_openai_name(name.rest)[0]
     return Teacher(
         name=recipe.teacher,

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import json
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, is_scalar
+from rmr1.engines.folders import find_folder
+from rmr1.engines.lora import read_adapter
 from rmr1.engines.names import SCHEMES, ModelName, parse_model_name
-from rmr1.errors import ConfigError
-from rmr1.faces import name_option
+from rmr1.engines.options import Kind, check_options, list_faults
+from rmr1.errors import ConfigError, RMR1Error
 from rmr1.models import resolve_model
-from rmr1.nearest import find_nearest
 
 __all__ = [
     "SCHEMES",
@@ -25,6 +24,7 @@ __all__ = [
     "SamplingParams",
     "Scorer",
     "is_scorer",
+    "list_option_faults",
     "load_engine",
     "load_scorer",
     "parse_model_name",
@@ -52,17 +52,46 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
         _refuse_options(model, options)
         return ReplayEngine(rest)
     if scheme == "openai":
+        checked = check_options("openai", options)
         from rmr1.engines.openai import OpenAIEngine, parse_openai_name
 
         name, url = parse_openai_name(rest)
-        return OpenAIEngine(name, url, **check_options(OpenAIEngine, options))
+        return OpenAIEngine(name, url, **checked)
+    # What is wrong with options, model and adapter is told before the libraries are imported, which takes seconds.
+    checked = check_options("vllm" if scheme == "vllm" else "transformers", options)
+    find_folder(rest)
+    if (adapter := checked.get("lora_adapter")) is not None:
+        read_adapter(adapter)
     if scheme == "vllm":
         from rmr1.engines.vllm import VLLMEngine
 
-        return VLLMEngine(rest, **check_options(VLLMEngine, options))
+        return VLLMEngine(rest, **checked)
     from rmr1.engines.transformers import TransformersEngine
 
-    return TransformersEngine(model, **check_options(TransformersEngine, options))
+    return TransformersEngine(model, **checked)
+
+
+def list_option_faults(model: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name of each option that the engine of a model name does not take as it is, and what is wrong; nothing is loaded.
+
+    Of a model of the hub it is not known whether it writes or scores: it takes what either engine does.
+    """
+    try:
+        scheme = parse_model_name(model).scheme
+        name = resolve_model(model)
+    except RMR1Error:
+        return  # which loading the model says
+    if scheme in ("scripted", "replay"):
+        yield from ((one, _say_no_options(model, options)) for one in list(options)[:1])
+        return
+    kinds: list[Kind] = [cast(Kind, scheme or "transformers")]
+    is_folder = Path(name).expanduser().is_dir()
+    if (is_folder or options.get("adapter") is not None) and is_scorer(name, options):
+        kinds = ["scalar"]
+    elif scheme is None and not is_folder:
+        kinds.append("scalar")
+    faults = [dict(list_faults(kind, options)) for kind in kinds]
+    yield from ((one, text) for one, text in faults[0].items() if all(one in others for others in faults))
 
 
 def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
@@ -71,7 +100,7 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
     No weights are read, and no library is imported for a folder or a name with a scheme.
 
     Raises:
-        ConfigError: no engine has the name's scheme.
+        ConfigError: no engine has the name's scheme. CheckpointError: there is neither a folder nor a scheme.
     """
     if parse_model_name(model).scheme is not None:
         return False
@@ -83,6 +112,7 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # loading the model says what is wrong
             return is_scalar(json.loads(config.read_bytes()).get("architectures") or ())
         return False
+    find_folder(model)
     try:
         from rmr1.engines.loading import read_architectures
     except ImportError:
@@ -97,39 +127,16 @@ def load_scorer(model: str, options: Mapping[str, Any] | None = None) -> Scorer:
         ConfigError: an option is unknown, or a library is missing.
         CheckpointError: the model cannot be loaded, or does not score.
     """
+    checked = check_options("scalar", options or {})
     from rmr1.engines.scorer import ScalarModel
 
-    if "lora_adapter" in (options or {}):
-        raise ConfigError(
-            f"{name_option('lora_adapter')} is for models that write; a scalar model is a folder of whole weights"
-        )
-    return ScalarModel(model, **check_options(ScalarModel, options or {}))
-
-
-def check_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the types that the engine's constructor names."""
-    from pydantic import TypeAdapter, ValidationError
-
-    hints = typing.get_type_hints(engine.__init__)  # type: ignore[misc]
-    known = [
-        name
-        for name, parameter in inspect.signature(engine).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    checked = {}
-    for name, value in options.items():
-        if name not in known:
-            near = find_nearest(name, known)
-            hint = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
-            raise ConfigError(f"unknown key 'engine.{name}' for {engine.__name__}; {hint}")
-        try:
-            checked[name] = TypeAdapter(hints[name]).validate_python(value)
-        except ValidationError as error:
-            message = error.errors()[0]["msg"].lower()
-            raise ConfigError(f"engine.{name}: {message}, got {value!r}") from None
-    return checked
+    return ScalarModel(model, **checked)
 
 
 def _refuse_options(model: str, options: Mapping[str, Any]) -> None:
     if options:
-        raise ConfigError(f"model {model!r} takes no engine options, but {', '.join(options)} were given")
+        raise ConfigError(_say_no_options(model, options))
+
+
+def _say_no_options(model: str, options: Mapping[str, Any]) -> str:
+    return f"model {model!r} takes no engine options, but {', '.join(options)} were given"

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,24 +33,14 @@ from transformers.utils import logging as transformers_logging
 from rmr1.data.fingerprint import hash_files
 from rmr1.engines.base import is_scalar
 from rmr1.engines.devices import is_out_of_memory
+from rmr1.engines.folders import TOKENIZER_FILES, WEIGHT_SUFFIXES, check_folder, find_folder
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error
-from rmr1.models import resolve_model
 
 Kind = Literal["writes", "scores", "adapted"]
 """What a model is loaded for: to write, to score by one number, or whatever an adapter makes of it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "vocab.json",
-    "vocab.txt",
-    "spiece.model",
-    "tekken.json",
-)
-_WEIGHT_SUFFIXES = (".safetensors", ".bin")
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 _NO_LIMIT = 10**9
 """Tokenizers without a limit say a larger number than this."""
 
@@ -140,10 +129,10 @@ def describe_checkpoint(
     Raises:
         CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
     """
-    folder = _find_folder(name)
+    folder = find_folder(name)
     source = str(folder or name)
     if folder is not None:
-        _check_folder(folder)
+        check_folder(folder)
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     with quiet(), _one_line(name, is_folder=folder is not None):
         config = AutoConfig.from_pretrained(source, **where)
@@ -223,41 +212,6 @@ def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
         ) from error
 
 
-def _find_folder(name: str) -> Path | None:
-    """The folder that `name` means, or None for a name on the hub."""
-    folder = Path(resolve_model(name)).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise CheckpointError(
-            f"model {name!r} is a file; name the folder that holds config.json and the weights"
-        )
-    if not _HUB_NAME.fullmatch(name):
-        raise CheckpointError(
-            f"model {name!r}: no such folder, and not a Hugging Face name (expected 'owner/name')"
-        )
-    return None
-
-
-def has_tokenizer_files(folder: Path) -> bool:
-    """Whether a tokenizer lies there; transformers makes an empty one where none does."""
-    return any((folder / file).is_file() for file in _TOKENIZER_FILES)
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"model folder {str(folder)!r} holds no config.json, so it is not a model folder"
-        )
-    if not has_tokenizer_files(folder):
-        raise CheckpointError(
-            f"model folder {str(folder)!r} holds no tokenizer; copy tokenizer.json and tokenizer_config.json from "
-            "the model it was trained from"
-        )
-    if not any(file.suffix in _WEIGHT_SUFFIXES for file in folder.iterdir()):
-        raise CheckpointError(f"model folder {str(folder)!r} holds no weights (*.safetensors)")
-
-
 _WANTED: dict[Kind, str] = {
     "writes": "a causal language model",
     "scores": "a scalar reward model",
@@ -268,7 +222,7 @@ _WANTED: dict[Kind, str] = {
 def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, ...]:
     """The architectures that a model's config.json names; none where it cannot be read."""
     with quiet(), contextlib.suppress(Exception):  # loading the model says what is wrong
-        values, _ = PreTrainedConfig.get_config_dict(_find_folder(name) or name, revision=revision)
+        values, _ = PreTrainedConfig.get_config_dict(find_folder(name) or name, revision=revision)
         return tuple(values.get("architectures") or ())
     return ()
 
@@ -330,8 +284,8 @@ def _identify(name: str, folder: Path | None, config: PreTrainedConfig) -> dict[
     return {
         "model": folder.resolve().name,
         "config": hash_files([folder / "config.json"]),
-        "tokenizer": hash_files(file for file in files if file.name.startswith(_TOKENIZER_FILES)),
-        "weights": hash_files(file for file in files if file.suffix in _WEIGHT_SUFFIXES),
+        "tokenizer": hash_files(file for file in files if file.name.startswith(TOKENIZER_FILES)),
+        "weights": hash_files(file for file in files if file.suffix in WEIGHT_SUFFIXES),
     }
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from transformers import PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from rmr1.data.fingerprint import hash_files
-from rmr1.engines.loading import quiet
 from rmr1.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,8 @@ def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedMode
         CheckpointError: the folder holds no LoRA adapter, or one of another model.
         ConfigError: peft is not installed.
     """
+    from rmr1.engines.loading import quiet
+
     folder = read_adapter(adapter).path
     peft = import_peft()
     try:

@@ -27,6 +27,7 @@ from math import isfinite
 from typing import Any, Literal
 
 from rmr1.engines.base import Score, ScoreRequest
+from rmr1.engines.options import Device, Dtype, Positive
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 
 try:
@@ -111,11 +112,11 @@ class ScalarModel:
         self,
         model: str,
         *,
-        device: str = "auto",
-        dtype: str = "auto",
-        batch_size: int | None = None,
-        max_batch_tokens: int | None = None,
-        max_model_len: int | None = None,
+        device: Device = "auto",
+        dtype: Dtype = "auto",
+        batch_size: Positive | None = None,
+        max_batch_tokens: Positive | None = None,
+        max_model_len: Positive | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         on_overlong: Literal["skip", "fail"] = "skip",
         revision: str | None = None,

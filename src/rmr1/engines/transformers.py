@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.options import Device, Dtype, Positive
 from rmr1.errors import ConfigError
 from rmr1.records import Generation
 
@@ -64,11 +65,11 @@ class TransformersEngine:
         self,
         model: str,
         *,
-        device: str = "auto",
-        dtype: str = "auto",
-        batch_size: int | None = None,
-        max_batch_tokens: int | None = None,
-        max_model_len: int | None = None,
+        device: Device = "auto",
+        dtype: Dtype = "auto",
+        batch_size: Positive | None = None,
+        max_batch_tokens: Positive | None = None,
+        max_model_len: Positive | None = None,
         chat_template_kwargs: Mapping[str, Any] | None = None,
         on_overlong: Literal["skip", "fail"] = "skip",
         revision: str | None = None,

@@ -7,17 +7,18 @@ have no tokens to plan for.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rmr1.engines import check_options, is_scorer, load_engine, parse_model_name
+from rmr1.engines import is_scorer, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
+from rmr1.engines.folders import find_folder
+from rmr1.engines.options import Kind as EngineKind
+from rmr1.engines.options import check_options, read_options
 from rmr1.engines.prices import Price
-from rmr1.errors import ConfigError
 from rmr1.judge.answers import render_asks
 from rmr1.judge.compare import orders_for
 from rmr1.judge.estimate import CHARS_PER_TOKEN, PromptCounter, PromptSize, ServerPace
@@ -134,7 +135,7 @@ def _plan_server(
     model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
 ) -> JudgePlan:
     engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
-    values = {**_read_defaults(type(engine)), **options}
+    values = _fill_in("openai", options)
     room = settings.sampling.max_new_tokens
 
     def size(prompt: JudgePrompt) -> PromptSize:
@@ -159,14 +160,15 @@ def _plan_server(
 def _plan_local(
     model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any]
 ) -> JudgePlan:
+    parsed = parse_model_name(model)
+    kind: Literal["vllm", "transformers"] = "vllm" if parsed.scheme == "vllm" else "transformers"
+    name = parsed.rest
+    values = _fill_in(kind, options)
+    find_folder(name)
     from rmr1.engines.outline import read_outline
     from rmr1.engines.reader import RequestReader
     from rmr1.engines.speed import measure_speed
 
-    parsed = parse_model_name(model)
-    kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
-    name = parsed.rest
-    values = _read_options(_find_engine(kind), options)
     outline = read_outline(name, **values)
     reader = RequestReader(
         name=name,
@@ -196,11 +198,11 @@ def _plan_local(
 
 
 def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
+    values = _fill_in("scalar", options)
     from rmr1.engines.outline import read_outline
     from rmr1.engines.scorer import ConversationReader
     from rmr1.engines.speed import measure_speed
 
-    values = _read_options(_find_engine("scalar"), options)
     outline = read_outline(model, kind="scores" if values["adapter"] is None else "adapted", **values)
     reader = ConversationReader(
         tokenizer=outline.tokenizer,
@@ -217,20 +219,6 @@ def _plan_scalar(model: str, options: Mapping[str, Any]) -> JudgePlan:
         speed=measure_speed(outline.device, outline.dtype),
         options=values,
     )
-
-
-def _find_engine(kind: Kind) -> type:
-    if kind == "vllm":
-        from rmr1.engines.vllm import VLLMEngine
-
-        return VLLMEngine
-    if kind == "scalar":
-        from rmr1.engines.scorer import ScalarModel
-
-        return ScalarModel
-    from rmr1.engines.transformers import TransformersEngine
-
-    return TransformersEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,22 +274,10 @@ def _describe(family: PromptFamily, settings: JudgeSettings, model: Mapping[str,
     return {"model": dict(model), "prompt": {"digest": family.digest}, "settings": settings.describe()}
 
 
-def _read_defaults(engine: type) -> dict[str, Any]:
-    """The options of an engine's constructor and their defaults."""
-    return {
-        name: parameter.default
-        for name, parameter in inspect.signature(engine).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-
-
-def _read_options(engine: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of a local engine, refused where its constructor would refuse them."""
-    values = {**_read_defaults(engine), **check_options(engine, options)}
-    for name in ("batch_size", "max_batch_tokens", "max_model_len", "max_num_seqs", "tensor_parallel_size"):
-        if values.get(name) is not None and values[name] < 1:
-            raise ConfigError(f"{name} is {values[name]}; expected a positive number")
-    return values
+def _fill_in(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of an engine, those that are not said by its defaults; refused as the engine would refuse them."""
+    defaults = {name: option.default for name, option in read_options(kind).items()}
+    return {**defaults, **check_options(kind, options)}
 
 
 def _multiply(speed: MachineSpeed, count: int) -> MachineSpeed:

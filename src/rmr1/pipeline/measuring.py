@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from rmr1.bench.base import Benchmark
-from rmr1.bench.run import check_placement, load_benchmark
+from rmr1.bench.run import NAMES, check_placement, load_benchmark
 from rmr1.curate.recipe import is_dataset
-from rmr1.engines import check_options, load_engine, parse_model_name
+from rmr1.engines import list_option_faults, load_engine, parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, DataError, RMR1Error
 from rmr1.judge.settings import Placement
-from rmr1.models import is_bundled
+from rmr1.models import JUDGE, is_bundled
 from rmr1.pipeline.names import check_name
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
@@ -21,28 +21,23 @@ from rmr1.settings import Mistakes
 
 
 def check_measuring(recipe: Any, mistakes: Mistakes) -> None:
-    """Note what is wrong with models and settings of [bench]; its data are another matter (`find_missing_data`)."""
-    options = recipe.judge.get("engine")
-    options = options if isinstance(options, Mapping) else {}
-    for key in ("model", "baseline"):
-        name = getattr(recipe, key)
-        if name is not None and HERE not in name:
+    """Note what is wrong with models and settings of [bench], as far as it can be read; its data are another matter
+    (`list_missing_data`)."""
+    with mistakes.catch():
+        options = recipe.judge.get("engine")
+        options = options if isinstance(options, Mapping) else {}
+        for key in ("model", "baseline"):
             with mistakes.catch(("bench", key)):
-                _check_judge(name, options, f"bench.{key}")
-    # The engine brings its libraries, so it is asked only where nothing else is wrong.
-    if options and not mistakes and (recipe.model is None or HERE in recipe.model):
-        # What was trained is asked by the embedded engine.
-        from rmr1.engines.transformers import TransformersEngine
-
-        with mistakes.catch(("bench", "judge")), _placed():
-            check_options(TransformersEngine, options)
+                _check_judge(getattr(recipe, key), options, key, mistakes)
     with mistakes.catch(("bench", "judge")), _placed():
         if isinstance(family := recipe.judge.get("family"), str):
             load_family(family)
-    if (order := recipe.judge.get("order")) in get_args(Placement):
-        for name in recipe.benchmarks:
-            with mistakes.catch(("bench", "judge")), _placed():
-                check_placement(load_benchmark(name), order)
+    with mistakes.catch():
+        if (order := recipe.judge.get("order")) in get_args(Placement):
+            for name in recipe.benchmarks:
+                with mistakes.catch(("bench", "judge")), _placed():
+                    if name in NAMES:
+                        check_placement(load_benchmark(name), order)
 
 
 @contextmanager
@@ -63,7 +58,7 @@ def list_missing_data(recipe: Any) -> Iterator[str]:
     """What of the benchmarks' data is not on this machine, and should be; datasets of the hub are not looked for."""
     for name in recipe.benchmarks:
         place = recipe.data.get(name)
-        if place is None or HERE in place:
+        if name not in NAMES or place is None or HERE in place:
             continue
         try:
             _find_files(load_benchmark(name), place)
@@ -100,11 +95,21 @@ def _find_files(benchmark: Benchmark, place: str) -> Path | None:
     return path
 
 
-def _check_judge(name: str, options: Mapping[str, Any], place: str) -> None:
+def _check_judge(name: str | None, options: Mapping[str, Any], key: str, mistakes: Mistakes) -> None:
+    """Note what is wrong with one that is measured, and with the engine's options, which are both models'."""
+    place = f"bench.{key}"
+    if name is None and key == "baseline":
+        return
+    # What was trained is asked by the embedded engine.
+    asked = JUDGE if name is None or HERE in name else name
+    for option, fault in list_option_faults(asked, options):
+        mistakes.add(f"bench.judge: {fault}", ("bench", "judge", "engine", option))
+    if name is None or HERE in name:
+        return
     try:
         parsed = parse_model_name(name)
         if parsed.scheme in ("scripted", "replay", "openai"):
-            load_engine(name, options)  # loads no weights and sends nothing
+            load_engine(name)  # loads no weights and sends nothing
     except RMR1Error as error:
         raise ConfigError(f"{place}: {error}") from None
     if parsed.scheme not in (None, "vllm"):

@@ -5,19 +5,19 @@ Folders are looked at, the hub is not asked: of a model's name there only the fo
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.curate.measures import load_counter
+from rmr1.curate.measures import count_tokens
 from rmr1.distill.recipe import DistillRecipe, PassRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines import ModelName, is_scorer, load_engine, parse_model_name
+from rmr1.engines.folders import read_stated_context
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.models import is_bundled, resolve_model
-from rmr1.named import find_missing_model
+from rmr1.named import find_missing_base, find_missing_model
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.settings import Mistakes
@@ -27,15 +27,17 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def check_models(recipes: Mapping[str, Any], mistakes: Mistakes) -> None:
-    """Note a base that cannot be trained, and a teacher that cannot be asked."""
+    """Note a base that cannot be trained or has no room for the prompt, and a teacher that cannot be asked."""
     for stage in ("sft", "grpo"):
         if stage not in recipes:
             continue
-        recipe = recipes[stage]
-        base = recipe.model.base
+        base = recipes[stage].model.base
         if base is not None and HERE not in base:
             with mistakes.catch((stage, "model", "base")):
                 _check_base(base, f"{stage}.model.base")
+    if "grpo" in recipes:
+        with mistakes.catch(("grpo", "model", "base")):
+            _check_context(recipes["grpo"])
     if "distill" in recipes:
         distill: DistillRecipe = recipes["distill"]
         for number, one in enumerate(distill.passes, 1):
@@ -44,46 +46,32 @@ def check_models(recipes: Mapping[str, Any], mistakes: Mistakes) -> None:
 
 
 def _check_base(base: str, place: str) -> None:
-    scheme = _parse(base, place).scheme
-    if scheme is not None:
-        raise ConfigError(
-            f"{place}: {base!r} is asked through {scheme}, and training needs the weights; name a folder, or a model "
-            "of the hub as ORG/NAME"
-        )
-    check_name(base, place)
-    folder = Path(resolve_model(base))
-    if not folder.is_dir():
-        return
-    if (fault := find_missing_model(base)) is not None:
+    if Path(base).is_dir() and (fault := find_missing_model(base)) is not None:
         raise CheckpointError(f"{place}: {fault}")
-    if is_scorer(str(folder)):
-        raise ConfigError(
-            f"{place}: {base} is a scalar reward model, which writes no judgments to learn from; name a model that "
-            "writes (rmr1 scalar trains the other kind)"
-        )
+    if (fault := find_missing_base(base)) is not None:
+        raise ConfigError(f"{place}: {fault}")
+    check_name(base, place)
 
 
-def check_context(recipe: GrpoRecipe, origin: str) -> None:
-    """Whether a base in a folder has room for a prompt without question and answers; its tokenizer is loaded.
+def _check_context(recipe: GrpoRecipe) -> None:
+    """Whether a base in a folder has room for a prompt without question and answers; its tokenizer is read.
 
     Raises:
         ConfigError: it has none.
     """
     base, family = recipe.model.base, recipe.data.family
-    if base is None or HERE in base or not Path(resolve_model(base)).is_dir():
-        return
-    folder, place = resolve_model(base), f"{origin}: grpo.model.base: {base}"
-    config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
-    context = config.get("max_position_embeddings")
-    scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(context, int) or scaling.get("rope_type") == "yarn":
+    context = read_stated_context(base)
+    if base is None or context is None:
         return
     asked = load_family(family)
-    length = load_counter(folder)(f"{asked.system or ''}{asked.single}")
+    text = f"{asked.system or ''}{asked.single}"
+    if context > len(text.encode()):  # a token has a byte at least
+        return
+    length = count_tokens(Path(resolve_model(base)).expanduser(), text)
     if length >= context:
         raise ConfigError(
-            f"{place} reads {context:,} tokens at most, and the prompt {family!r} alone has {length:,}; choose another "
-            "base, or a shorter family with grpo.data.family"
+            f"grpo.model.base: {base} reads {context:,} tokens at most, and the prompt {family!r} alone has {length:,}; "
+            "choose another base, or a shorter family with grpo.data.family"
         )
 
 

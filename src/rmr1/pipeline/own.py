@@ -7,10 +7,13 @@ a model of some million parameters gets those that the bundled judge was trained
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from rmr1.data.read import read_pairs
@@ -96,13 +99,17 @@ def find_shape(base: str) -> ModelShape | None:
     folder = Path(resolve_model(base))
     if not folder.is_dir():
         return None
-    from transformers import AutoConfig
-
     try:
+        # The file states the sizes of the decoders that are known here; transformers takes seconds to import.
+        stated = json.loads((folder / "config.json").read_bytes())
+        with contextlib.suppress(ConfigError):
+            return read_shape(SimpleNamespace(**stated))
+        from transformers import AutoConfig
+
         return read_shape(AutoConfig.from_pretrained(folder))
     except ConfigError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(f"{base}: no model that can be read: {error}") from None
 
 

@@ -19,25 +19,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
 from rmr1.curate.recipe import build_recipe as build_curate_recipe
-from rmr1.distill.recipe import build_distill_recipe
+from rmr1.distill.recipe import DistillRecipe, build_distill_recipe
 from rmr1.errors import ConfigError
 from rmr1.nearest import find_nearest
 from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
 from rmr1.pipeline.measuring import check_measuring, list_missing_data
-from rmr1.pipeline.names import check_context, check_models
+from rmr1.pipeline.names import check_models
 from rmr1.pipeline.splits import LEAST_ASIDE, SplitNeed, require_splits
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
-from rmr1.settings import Mistakes, Section, check_settings, rule
+from rmr1.settings import Mistakes, Section, rule
 from rmr1.train.grpo.recipe import GrpoRecipe, build_grpo_recipe
-from rmr1.train.recipe import build_recipe
+from rmr1.train.recipe import Recipe, build_recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
 SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
@@ -91,6 +91,13 @@ Part = dict[str, Any] | str | None
 
 
 class PipelineRecipe(Section):
+    apart: ClassVar[Mapping[str, type[Section]]] = {
+        "curate": CurateRecipe,
+        "distill": DistillRecipe,
+        "sft": Recipe,
+        "grpo": GrpoRecipe,
+        "bench": BenchRecipe,
+    }
     preset: str | None = None
     """One of RM-R1's six models (`PRESETS`), whose settings stand under those of [sft] and [grpo]."""
     seed: int = 0
@@ -119,13 +126,19 @@ class Pipeline:
     recipes: Mapping[str, Any]
 
 
-def build_pipeline(values: Mapping[str, Any], origin: str, *, look: bool = False) -> Pipeline:
+def build_pipeline(
+    values: Mapping[str, Any], origin: str, *, look: bool = False, look_at_benchmarks: bool | None = None
+) -> Pipeline:
     """The stages that a file's values make; the arguments are those of `check_settings`.
+
+    `look_at_benchmarks` is the like of `look` for the data of benchmarks, without which a forecast can be made; by
+    default it is `look`.
 
     Raises:
         ConfigError, CheckpointError: a key is unknown, a value does not fit, a stage lacks what it begins with, a
             model is of the wrong kind, or what is named is not there. All that is wrong is told together.
     """
+    look_at_benchmarks = look if look_at_benchmarks is None else look_at_benchmarks
     mistakes = Mistakes(origin)
     whole = mistakes.read(PipelineRecipe, values)
     sections: dict[str, dict[str, Any]] = {}
@@ -157,11 +170,10 @@ def build_pipeline(values: Mapping[str, Any], origin: str, *, look: bool = False
     check_models(builder.recipes, mistakes)
     if "bench" in builder.recipes:
         check_measuring(builder.recipes["bench"], mistakes)
-        for missing in list_missing_data(builder.recipes["bench"]) if look else ():
-            mistakes.add(missing, ("bench", "data"))
+        with mistakes.catch():
+            for missing in list_missing_data(builder.recipes["bench"]) if look_at_benchmarks else ():
+                mistakes.add(missing, ("bench", "data"))
     mistakes.tell()
-    if "grpo" in builder.recipes:
-        check_context(builder.recipes["grpo"], origin)
     if builder.needs:
         check = partial(require_splits, needs=tuple(builder.needs.values()))
         stages = [replace(one, check=check) if one.name == "curate" else one for one in stages]
@@ -288,11 +300,14 @@ class _Builder:
         yield self._stage("grpo", ("grpo",), section, (*reads, *_family(recipe.data.family)))
 
     def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
-        recipe = self._check("bench", partial(check_settings, BenchRecipe), section)
+        recipe = self._mistakes.read(BenchRecipe, section, ("bench",), look=self._look)
+        self.recipes["bench"] = recipe
         trained = next((name for name in ("grpo", "sft") if self._is_made(name)), None)
         model = recipe.model or (None if trained is None else f"{HERE}/{trained}")
         if model is None:
             raise ConfigError(f"{self._origin}: bench: model is missing, and no stage trains one")
+        if OWN_PAIRS not in recipe.benchmarks and not set(recipe.benchmarks) <= set(recipe.data):
+            return  # which the recipe's own rules say
         if OWN_PAIRS in recipe.benchmarks:
             what = [OWN_PAIRS, recipe.data.get(OWN_PAIRS) or self._split("held_out", "bench", "data.pairs")]
         else:

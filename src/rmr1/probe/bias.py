@@ -10,7 +10,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from rmr1.bench.metrics import share_interval
 from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.measures import MEASURES
-from rmr1.probe.rows import Counts, scan_probe_rows
+from rmr1.probe.rows import Counts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label, Messages
 
 POSITION = "position"
@@ -73,7 +72,7 @@ class BiasReport:
 
 
 def probe_bias(
-    source: str | Path,
+    source: Sources,
     *,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
@@ -100,7 +99,9 @@ def probe_bias(
         groups.append(numbers.setdefault(row.group, len(numbers)))
         positions.append(0 if row.sides != "named" else 1 if row.label == "A" else -1)
     if not groups:
-        raise DataError(f"no answers in {source}: {counts.untaken} prompts could not be taken apart")
+        raise DataError(
+            f"no answers in {name_sources(source)}: {counts.untaken} prompts could not be taken apart"
+        )
     shape = (len(groups), len(MEASURES))
     better_nk, worse_nk = np.array(better).reshape(shape), np.array(worse).reshape(shape)
     sides_n = np.array(positions, dtype=np.float64)
@@ -119,7 +120,7 @@ def probe_bias(
         weight = weights[-1] if POSITION in names else 0.0
         features.append(_describe(POSITION, is_a, 1 - is_a, groups_n[sides_n != 0], weight))
     return BiasReport(
-        source=str(source),
+        source=name_sources(source),
         forms=dict(counts.forms),
         pairs=len(groups),
         named=len(named_n),

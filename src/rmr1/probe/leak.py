@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from rmr1.probe.crossval import guess_label
 from rmr1.probe.exact import binomial_p, runs_p
 from rmr1.probe.features import Feature, Occurrence
 from rmr1.probe.fields import RULES, FieldRule, FieldTable
-from rmr1.probe.rows import Counts, ProbeRow, scan_probe_rows
+from rmr1.probe.rows import Counts, ProbeRow, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label
 
 ALPHA_AUC = 0.01
@@ -124,7 +123,7 @@ class LeakReport:
 
 
 def probe_leak(
-    source: str | Path,
+    source: Sources,
     *,
     columns: Mapping[str, str] | None = None,
     format: str | None = None,
@@ -167,7 +166,7 @@ def probe_leak(
         ]:
             del absent[column]
     if absent:
-        raise ConfigError(f"no column {next(iter(absent))!r} to ignore in {source}")
+        raise ConfigError(f"no column {next(iter(absent))!r} to ignore in {name_sources(source)}")
     tests = _Tests(seen, table, permutations=permutations, seed=seed)
     built = [(rule, tests.features(rule)) for rule in rules]
     num_guessed = sum(rule.by_auc and bool(features) for rule, features in built)
@@ -179,7 +178,7 @@ def probe_leak(
     fields = [tests.report(rule, features, auc_limit, feature_limit) for rule, features in built]
     fields.append(_order_report(seen, orders, feature_limit))
     return LeakReport(
-        source=str(source),
+        source=name_sources(source),
         forms=dict(counts.forms),
         pairs=counts.decided,
         labels_a=int(seen.labels_array().sum()),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,8 @@ from rmr1.prompts.escape import unescape
 from rmr1.records import Label, Message, Messages
 from rmr1.verdicts import parse_verdict
 
+Sources = str | Path | Sequence[str | Path]
+"""A file, folder or dataset, or several."""
 Sides = Literal["named", "unnamed"]
 """Whether the row calls its answers A and B (1 and 2, ...) and a label says which is better, or has only a
 better and a worse one (chosen and rejected, a list with scores)."""
@@ -94,8 +96,13 @@ class Counts:
         return sum(self.forms.values())
 
 
+def name_sources(source: Sources) -> str:
+    """What one source or several are called in a sentence."""
+    return str(source) if isinstance(source, str | Path) else ", ".join(map(str, source))
+
+
 def scan_probe_rows(
-    source: str | Path,
+    source: Sources,
     counts: Counts,
     *,
     columns: Mapping[str, str] | None = None,
@@ -104,7 +111,7 @@ def scan_probe_rows(
     limit: int | None = None,
     step: Callable[[int], Any] | None = None,
 ) -> Iterator[ProbeRow]:
-    """The decided pairs of a source; what is passed over is counted.
+    """The decided pairs of a source, or of several one after the other; what is passed over is counted.
 
     Args:
         limit: the largest number of pairs read, decided or not.
@@ -114,15 +121,27 @@ def scan_probe_rows(
         DataError: the source is missing, has no known form, or holds no decided pair.
         ConfigError: an argument is wrong, or an optional library is missing.
     """
-    first = next((row for row in scan_rows(source) if isinstance(row, Row)), None)
-    if format is None and not columns and not labels and first is not None and _is_rendered(first.data):
-        rows = _scan_rendered(source, counts, limit, step)
-    else:
-        rows = _scan_pairs(source, counts, columns, format, labels, limit, step)
-    yield from rows
+    num_read = 0
+    for one in (source,) if isinstance(source, str | Path) else source:
+        num_before = num_read
+
+        def count(number: int, num_before: int = num_before) -> None:
+            nonlocal num_read
+            num_read = num_before + number
+            if step is not None:
+                step(num_read)
+
+        left = None if limit is None else limit - num_read
+        if left == 0:
+            break
+        first = next((row for row in scan_rows(one) if isinstance(row, Row)), None)
+        if format is None and not columns and not labels and first is not None and _is_rendered(first.data):
+            yield from _scan_rendered(one, counts, left, count)
+        else:
+            yield from _scan_pairs(one, counts, columns, format, labels, left, count)
     if not counts.decided:
         reason = counts.problems[0] if counts.problems else _no_label(counts)
-        raise DataError(f"no decided pair in {source}: {reason}")
+        raise DataError(f"no decided pair in {name_sources(source)}: {reason}")
 
 
 def _is_rendered(data: Mapping[str, Any]) -> bool:
@@ -150,7 +169,7 @@ def _scan_pairs(
     format: str | None,
     labels: Mapping[str, Label] | None,
     limit: int | None,
-    step: Callable[[int], Any] | None,
+    step: Callable[[int], Any],
 ) -> Iterator[ProbeRow]:
     found = read_sourced_pairs(
         source,
@@ -162,8 +181,7 @@ def _scan_pairs(
         limit=limit,
     )
     for number, one in enumerate(found, start=1):
-        if step is not None:
-            step(number)
+        step(number)
         pair, row = one.pair, one.row
         if pair.label is None:
             counts.unlabelled += 1
@@ -187,11 +205,10 @@ def _scan_pairs(
 
 
 def _scan_rendered(
-    source: str | Path, counts: Counts, limit: int | None, step: Callable[[int], Any] | None
+    source: str | Path, counts: Counts, limit: int | None, step: Callable[[int], Any]
 ) -> Iterator[ProbeRow]:
     for number, row in enumerate(itertools.islice(scan_rows(source), limit), start=1):
-        if step is not None:
-            step(number)
+        step(number)
         if isinstance(row, DataError):
             counts.refuse(row)
             continue

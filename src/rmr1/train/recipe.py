@@ -11,19 +11,38 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
+from rmr1.data.files import expand_names, is_pattern
 from rmr1.data.sources import find_reader
-from rmr1.named import find_missing_data, find_missing_family, find_missing_model
+from rmr1.engines.folders import read_stated_context
+from rmr1.named import (
+    find_missing_base,
+    find_missing_data,
+    find_missing_family,
+    find_missing_model,
+    find_missing_tracker,
+)
 from rmr1.prompts.escape import check_tokens
-from rmr1.settings import Mistakes, Names, Place, S, Section, rule
+from rmr1.settings import Complaint, Mistakes, Names, Place, S, Section, rule
+
+
+def _expand(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+    """One name that is no pattern stays a text."""
+    if names is None or (isinstance(names, str) and not is_pattern(names)):
+        return names
+    return expand_names(names)
+
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 """A coefficient of Adam's running means."""
 ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
 """A user's own control tokens, broken in user text beside those that are known by their shape."""
-DataNames = Annotated[str | tuple[str, ...] | None, Names(find_missing_data)]
-"""Files, folders or datasets."""
+DataNames = Annotated[str | tuple[str, ...] | None, AfterValidator(_expand), Names(find_missing_data)]
+"""Files, folders or datasets; patterns such as `data/*.jsonl` are replaced by the files that fit them."""
 ModelName = Annotated[str | None, Names(find_missing_model)]
 """A Hugging Face name or a folder."""
+BaseName = Annotated[str | None, Names(find_missing_base)]
+"""The like, of a model that writes."""
+TrackerNames = Annotated[str | tuple[str, ...], Names(find_missing_tracker)]
 FamilyName = Annotated[str, Names(find_missing_family)]
 FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
 """The name of a known form of data."""
@@ -79,7 +98,7 @@ class ScratchRecipe(Section):
 
 
 class ModelRecipe(Section):
-    base: ModelName = None
+    base: BaseName = None
     """Hugging Face name or folder of the model to go on from."""
     from_scratch: ScratchRecipe | None = None
     revision: str | None = None
@@ -212,7 +231,7 @@ class CheckpointRecipe(Section):
 
 
 class ReportRecipe(Section):
-    report_to: str | tuple[str, ...] = "none"
+    report_to: TrackerNames = "none"
     """Trackers of accelerate: "none", "all", "tensorboard", "wandb", ..."""
     project: str = "rmr1"
     every: int = Field(default=1, ge=1)
@@ -243,9 +262,21 @@ class Recipe(Section):
             yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"
 
     @rule
+    def _check_context(self) -> Iterator[Complaint]:
+        yield from list_too_long(self.model.base, self.data.max_tokens)
+
+    @rule
     def _check_end(self) -> Iterator[str]:
         if self.data.world and self.batch.tokens and self.optim.steps is None:
             yield "with [data.world] and batch.tokens name optim.steps, where the schedule ends"
+
+
+def list_too_long(base: str | None, max_tokens: int) -> Iterator[Complaint]:
+    """Whether documents may be longer than the context that a base in a folder states."""
+    context = read_stated_context(base)
+    if context is not None and max_tokens > context:
+        told = f"data.max_tokens is {max_tokens}, and the model's context {context}; name at most that"
+        yield ("data", "max_tokens"), told
 
 
 def _paper(base: str, lr: float) -> dict[str, Any]:

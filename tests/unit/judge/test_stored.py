@@ -195,11 +195,6 @@ def test_the_file_of_own_pairs_may_be_anywhere(
     assert "100.0" in capsys.readouterr().out
 
 
-def test_two_files_of_own_pairs_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "a.jsonl", "pairs", "b.jsonl", "-m", "scripted:longer"]) == 2
-    assert "bench pairs takes one FILE, not 2: a.jsonl, b.jsonl" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("as_completed", [False, True])
 def test_a_call_that_is_left_early_lets_go_of_its_run(tmp_path: Path, as_completed: bool) -> None:
     pairs = list(read_pairs(write_rows(tmp_path / "pairs.jsonl", WITH_IDS)))

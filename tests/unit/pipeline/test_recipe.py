@@ -194,7 +194,7 @@ def test_a_base_that_nothing_taught_is_checked_first(pairs):
         ),
         (
             {"bench": {"model": "openai:a@http://b/v1", "judge": {"engine": {"concurency": 1}}}},
-            "bench.model: unknown key 'engine.concurency' for OpenAIEngine; did you mean 'concurrency'?",
+            "bench.judge: unknown key 'engine.concurency' for OpenAIEngine; did you mean 'concurrency'?",
         ),
         (
             {"bench": {"judge": {"engine": {"batchsize": 1}}}},

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.options import Dtype, Positive
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.records import Generation
 
@@ -59,12 +60,12 @@ class VLLMEngine:
         self,
         model: str,
         *,
-        dtype: str = "auto",
-        tensor_parallel_size: int = 1,
-        max_model_len: int | None = None,
+        dtype: Dtype = "auto",
+        tensor_parallel_size: Positive = 1,
+        max_model_len: Positive | None = None,
         gpu_memory_utilization: float | None = None,
         kv_cache_gb: float | None = None,
-        max_num_seqs: int | None = None,
+        max_num_seqs: Positive | None = None,
         quantization: str | None = None,
         lora_adapter: str | Path | None = None,
         enforce_eager: bool | None = None,

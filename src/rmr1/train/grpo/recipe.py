@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from rmr1.errors import ConfigError
 from rmr1.named import find_missing_function
 from rmr1.records import Label
-from rmr1.settings import Names, Place, Section, rule
+from rmr1.settings import Complaint, Names, Place, Section, rule
 from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
 from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.grpo.rewards import PAPER, find_unknown_term
@@ -224,6 +224,15 @@ class GrpoRecipe(Section):
     def _check_orders(self) -> Iterator[str]:
         if self.data.order == "both" and self.update_prompts % 2:
             yield 'with data.order "both" update.prompts must be even: a pair makes two prompts'
+
+    @rule
+    def _check_overlong(self) -> Iterator[Complaint]:
+        if "overlong" in self.rewards and self.overlong_buffer > self.rollout.max_new_tokens:
+            yield (
+                ("overlong_buffer",),
+                f"overlong_buffer is {self.overlong_buffer}; expected at most rollout.max_new_tokens, "
+                f"{self.rollout.max_new_tokens}",
+            )
 
     @rule
     def _check_rewards(self) -> Iterator[str]:

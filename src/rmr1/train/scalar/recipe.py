@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from rmr1.records import Label
-from rmr1.settings import Place, Section, check_settings, rule
+from rmr1.settings import Complaint, Place, Section, check_settings, rule
 from rmr1.train.recipe import (
     CheckpointRecipe,
     FormName,
@@ -16,6 +16,7 @@ from rmr1.train.recipe import (
     ModelRecipe,
     ReportRecipe,
     SourceRecipe,
+    list_too_long,
 )
 
 Rates = Annotated[
@@ -29,6 +30,7 @@ class ScalarModelRecipe(ModelRecipe):
     """`base` is a causal language model, such as the result of `rmr1 sft`, whose backbone gets a new head; or a
     scalar model to go on from."""
 
+    base: ModelName = None
     tokenizer: ModelName = None
     """Model whose tokenizer a model from scratch takes over instead of learning one."""
 
@@ -142,6 +144,10 @@ class ScalarRecipe(Section):
     evaluation: ScalarEvaluationRecipe = ScalarEvaluationRecipe()
     checkpoint: CheckpointRecipe = CheckpointRecipe()
     report: ReportRecipe = ReportRecipe()
+
+    @rule
+    def _check_context(self) -> Iterator[Complaint]:
+        yield from list_too_long(self.model.base, self.data.max_tokens)
 
     @rule
     def _check_choice(self) -> Iterator[str]:
