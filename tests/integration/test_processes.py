@@ -34,7 +34,7 @@ def capped(rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = small_recipe(rows, optim={"steps": 1, "warmup": 0})
     del recipe["optim"]["epochs"]
     run_sft(build_recipe(recipe, "recipe.toml"), first, quiet=True)
-    tokenizer = AutoTokenizer.from_pretrained(first)
+    tokenizer: Any = AutoTokenizer.from_pretrained(first)
     model = build_kind("gemma2", vocab_size=len(tokenizer), max_position_embeddings=512)
     return save_model(tmp_path_factory.mktemp("capped"), model, tokenizer)
 
