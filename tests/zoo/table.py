@@ -50,7 +50,7 @@ def examine(case: Case, paths: Iterable[str] = PATHS) -> list[Cell]:
         with _quiet(), _at_most(SECONDS):
             truth = Truth(case)
             is_causal = truth.is_causal()
-    except Exception as error:
+    except (Exception, _TooLong) as error:
         return [Cell(case=case.name, path="-", verdict="not built", reason=_describe(error))]
     if not is_causal:
         return [Cell(case=case.name, path="-", verdict="not built", reason="looks at later tokens")]
@@ -80,7 +80,7 @@ def _examine_path(case: Case, truth: Truth, path: str, seconds: float) -> Cell:
             outcome = PATHS[path](case, truth)
     except RMR1Error as error:
         return cell("refused", reason=str(error))
-    except Exception as error:
+    except (Exception, _TooLong) as error:
         return cell("crashed", reason=_describe(error))
     if not outcome.difference <= 1:
         return cell("WRONG", outcome.difference, "; ".join(outcome.notes))
@@ -144,14 +144,14 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:160]}{place}"
 
 
-class _TooLongError(Exception):
-    """A path that does not come to an end."""
+class _TooLong(BaseException):
+    """A path does not come to an end; nothing takes this for an error of the model's."""
 
 
 @contextmanager
 def _at_most(seconds: int) -> Iterator[None]:
     def stop(*_: object) -> None:
-        raise _TooLongError(f"more than {seconds} seconds")
+        raise _TooLong(f"more than {seconds} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(seconds)

@@ -16,9 +16,20 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.engines.proof.ask import Turning, ask_layers, find_turning, judge_head
-from rmr1.engines.proof.judging import choose_attention, read_alone
-from rmr1.engines.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.engines.proof.ask import Turning, ask_layers, find_trunk, find_turning, judge_head
+from rmr1.engines.proof.attending import choose_attention, set_attention
+from rmr1.engines.proof.judging import read_alone
+from rmr1.engines.proof.probe import (
+    LONG,
+    Finding,
+    Pairs,
+    Probe,
+    Probes,
+    first_line,
+    judge_numbers,
+    undisturbed,
+)
+from rmr1.errors import ConfigError
 from rmr1.train.processes import gather
 
 _LEAST_NATS = 1e-5
@@ -69,14 +80,14 @@ class RowPaths:
 def read_states(model: PreTrainedModel, by_matrix: bool, **inputs: Any) -> torch.Tensor:
     """Last hidden states `[B, T, W]`, or the model's own logits where those are not got from them."""
     if by_matrix:
-        hidden: torch.Tensor = model.get_decoder()(**inputs, use_cache=False)[0]
+        hidden: torch.Tensor = find_trunk(model)(**inputs, use_cache=False)[0]
         return hidden
     logits: torch.Tensor = model(**inputs, use_cache=False).logits
     return logits
 
 
 def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
-    """Check the model, as it stands, and set its attention where the fast one is not what its layers ask for.
+    """Check the model, as it stands, and set the attention that is right for it.
 
     `layout` is the way that rows are to be put together, None for texts that go alone anyway.
     """
@@ -87,14 +98,15 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         most = LONG if turning is None else turning.border
         probes = Probes(model, lambda ids: read_states(model, by_matrix, input_ids=ids), most=most)
         text = probes.first.texts[0]
-        _, note = choose_attention(model, text)
-        if note:
-            notes.append(note)
         head = judge_head(model, text)
         by_matrix = not head.is_fault
+        _, note = choose_attention(model, probes)
+        if note:
+            notes.append(note)
         if head.is_fault:
             notes.append(f"{name}: {head.describe()}; its own logits are taken, which needs more memory")
         probes.check_causal()
+        _check_learns(model, probes.first)
         joins = False
         if layout is not None:
             finding = _judge_layout(model, probes, layout, by_matrix)
@@ -120,15 +132,45 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         )
 
 
+def _check_learns(model: PreTrainedModel, probe: Probe) -> None:
+    """See to it that a text goes through the model in training mode, and gradients back.
+
+    Raises:
+        ConfigError: its library does not do that.
+    """
+    weight = next((one for one in model.parameters() if one.requires_grad), None)
+    if weight is None:
+        return
+    text = probe.long[:-1]  # of 71 tokens, which no chunks but of one fill
+    model.train()
+    try:
+        with torch.enable_grad():
+            ids = torch.tensor([text], device=probe.device)
+            loss = model(input_ids=ids, use_cache=False).logits.float().logsumexp(dim=-1).sum()
+            torch.autograd.grad(loss, weight, allow_unused=True)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # the code of a model may raise anything
+        raise ConfigError(
+            f"{type(model).__name__}: a text of {len(text)} tokens cannot be trained on: {first_line(error)}; choose "
+            "another model"
+        ) from error
+    finally:
+        model.eval()
+
+
 def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths:
     """The paths that all processes take: what one of them found wrong none of them does."""
-    found = gather(accelerator, [(paths.joins, paths.by_matrix, model.config._attn_implementation)])
-    if any(attention == "eager" for _, _, attention in found):
-        model.set_attn_implementation("eager")
+    found = gather(
+        accelerator, [(paths.joins, paths.by_matrix, paths.notes, model.config._attn_implementation)]
+    )
+    if any(attention == "eager" for *_, attention in found):
+        set_attention(model, "eager")
     return replace(
         paths,
-        joins=all(joins for joins, _, _ in found),
-        by_matrix=all(by_matrix for _, by_matrix, _ in found),
+        joins=all(joins for joins, *_ in found),
+        by_matrix=all(by_matrix for _, by_matrix, *_ in found),
+        notes=tuple(dict.fromkeys(note for _, _, notes, _ in found for note in notes)),
     )
 
 

@@ -241,10 +241,24 @@ def _turn(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> torch
     return torch.cat([one[0, 0].flatten().float() for one in parts])
 
 
+def find_trunk(model: PreTrainedModel) -> torch.nn.Module:
+    """The part of a model with an output layer that makes its hidden states.
+
+    It is the decoder that transformers names; if that is the whole model (Llama 4's text model), the part that the
+    tokens enter by.
+    """
+    decoder: torch.nn.Module = model.get_decoder()
+    if decoder is not model:
+        return decoder
+    table = model.get_input_embeddings()
+    holding = (part for part in model.children() if any(one is table for one in part.modules()))
+    return next(holding, model)
+
+
 def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
     """Whether the model's logits are its last hidden states times its output matrix, of whatever size they are.
 
-    The decoder's hidden states are made larger on their way to the model's own output layer.
+    The trunk's hidden states are made larger on their way to the model's own output layer.
     """
     path, against = "hidden states times the output matrix", "the model's own logits"
     noise = least_noise(wanted_dtype(model))
@@ -264,7 +278,7 @@ def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
         return output
 
     try:
-        hook = model.get_decoder().register_forward_hook(enlarge)
+        hook = find_trunk(model).register_forward_hook(enlarge)
         try:
             worst = 0.0
             for _ in range(2):

@@ -10,7 +10,6 @@ Beyond what short texts show, modules are asked (`rmr1.engines.proof.ask`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import torch
@@ -19,7 +18,8 @@ from transformers import PreTrainedModel
 from rmr1.engines.attention import grouped_attention, is_causal, is_grouped
 from rmr1.engines.cache import GrowingLayer, build_cache
 from rmr1.engines.forward import Forward
-from rmr1.engines.proof.ask import Turning, ask_layers, find_turning, judge_attention
+from rmr1.engines.proof.ask import Turning, find_turning
+from rmr1.engines.proof.attending import choose_attention
 from rmr1.engines.proof.paths import Padding, Paths
 from rmr1.engines.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
 
@@ -37,7 +37,7 @@ _WAYS: dict[Padding, str] = {
 def judging_paths(model: PreTrainedModel) -> Paths:
     """How `model` may write; checked when it is asked for the first time, and again with other attention.
 
-    The attention is set to the written-out one where the fast one is not what the model's layers ask for.
+    The attention is set to the one that is right (`rmr1.engines.proof.attending`).
     """
     attention, paths = _KNOWN.get(model, ("", Paths()))
     if attention != model.config._attn_implementation:
@@ -52,28 +52,12 @@ def read_alone(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-def choose_attention(model: PreTrainedModel, text: Sequence[int]) -> tuple[bool, str]:
-    """Take the written-out attention where the fast one leaves out what the layers ask for; whether every layer
-    sees all earlier tokens, and a note."""
-    layers = ask_layers(model, text)
-    finding = judge_attention(layers)
-    note = ""
-    if finding.is_fault:
-        model.set_attn_implementation("eager")
-        note = (
-            f"{type(model).__name__}: {finding.describe()} where scores are large, since it drops what caps them; "
-            "'eager' attention is taken, which is slower"
-        )
-    reach = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _FAR
-    return layers.is_asked and layers.see_all(reach), note
-
-
 def _prove(model: PreTrainedModel) -> Paths:
     with undisturbed(model):
         turning = find_turning(model)
         most = LONG if turning is None else turning.border
         probes = Probes(model, lambda ids: read_alone(model, ids), most=most)
-        sees_all, note = choose_attention(model, probes.first.texts[0])
+        sees_all, note = choose_attention(model, probes)
         probes.check_causal()
         with grouped_attention(model):
             return _choose(model, probes, turning, sees_all, [note] if note else [])

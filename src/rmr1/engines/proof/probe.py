@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -176,6 +176,10 @@ class Probes:
     def first(self) -> Probe:
         return self._get(0)
 
+    def forget(self) -> None:
+        """The model computes otherwise from now on."""
+        self._made.clear()
+
     def judge(self, check: Callable[[Probe], Finding]) -> Finding:
         """What `check` finds with the first probe; a fault only if it finds one with others too."""
         for number in range(_CONFIRMED):
@@ -227,19 +231,22 @@ def nudged(model: PreTrainedModel) -> Iterator[None]:
         hook.remove()
 
 
-def judge_numbers(path: str, noise: float, found: Pairs) -> Finding:
+def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "texts alone") -> Finding:
     """Compare what `found` yields while the model runs.
 
     Whatever the model raises on the way is a fault with its first line as the reason: the code of a model may
     raise anything when it is given what it does not know.
     """
-    worst = Finding(path=path, difference=0.0, noise=noise)
+    worst = Finding(path=path, difference=0.0, noise=noise, against=against)
     try:
         for numbers, truth in found:
             differences = differ(numbers, truth.numbers, truth.size)
             place = int((differences / truth.noise).argmax())
-            one = Finding(path=path, difference=float(differences[place]), noise=float(truth.noise[place]))
-            worst = max(worst, one, key=lambda one: one.difference / one.noise)
+            worst = max(
+                worst,
+                replace(worst, difference=float(differences[place]), noise=float(truth.noise[place])),
+                key=lambda one: one.difference / one.noise,
+            )
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

@@ -18,11 +18,13 @@ import torch
 from transformers import PreTrainedModel
 
 from rmr1.engines.proof.ask import Turning, find_turning
-from rmr1.engines.proof.judging import choose_attention
+from rmr1.engines.proof.attending import choose_attention
 from rmr1.engines.proof.probe import (
+    LONG,
     NUDGED_ROWS,
     Pairs,
     Probe,
+    Probes,
     Truth,
     differ,
     judge_numbers,
@@ -59,14 +61,17 @@ class Scoring:
 
 
 def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) -> Scoring:
-    """Check the model, and set its attention where the fast one is not what its layers ask for.
+    """Check the model, and set the attention that is right for it.
 
     `score` computes rows as they are, padded as its second argument says.
     """
     name = type(model).__name__
     with undisturbed(model):
         probe = Probe(model, lambda ids: score(ids.tolist(), False)[:, None, None])
-        _, note = choose_attention(model, probe.texts[0])
+        turning = find_turning(model)
+        most = LONG if turning is None else turning.border
+        states = Probes(model, lambda ids: model.base_model(input_ids=ids)[0], most=most)
+        _, note = choose_attention(model, states)
         notes = [note] if note else []
         wanted = torch.cat([score([text], False) for text in probe.texts])[:, None]
         # One number is little to measure noise by, so that of all texts is taken together.
@@ -86,7 +91,7 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
                 break
         else:
             notes.append(f"{name}: {finding.describe()}; each is computed alone")
-        return Scoring(padding=padding, turning=find_turning(model), notes=tuple(notes))
+        return Scoring(padding=padding, turning=turning, notes=tuple(notes))
 
 
 def _score_together(score: Score, probe: Probe, is_masked: bool, truth: Truth) -> Pairs:

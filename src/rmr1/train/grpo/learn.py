@@ -19,6 +19,7 @@ import torch
 from rmr1.engines.devices import widest_float
 from rmr1.engines.loading import load_checkpoint
 from rmr1.engines.proof.ask import find_turning
+from rmr1.engines.proof.attending import set_attention
 from rmr1.engines.proof.probe import FAULT
 from rmr1.errors import ConfigError
 from rmr1.train.grpo.batches import MiniBatch, build_update_row
@@ -219,8 +220,7 @@ class Learner:
             revision=recipe.revision,
             trust_remote_code=recipe.trust_remote_code,
         ).model
-        if copy.config._attn_implementation != self.model.config._attn_implementation:
-            copy.set_attn_implementation(self.model.config._attn_implementation)
+        set_attention(copy, self.model.config._attn_implementation)
         turning = None if self.paths.turning is None else find_turning(copy)
         paths = replace(self.paths, turning=turning)
         return Reference(copy.eval(), temperature=temperature, paths=paths)
