@@ -44,8 +44,15 @@ from numpy.typing import NDArray
 
 from rmr1.bench.base import OFFICIAL_RULE, Benchmark, score_outcomes
 from rmr1.bench.compare import compare_outcomes
-from rmr1.bench.draws import estimate_intervals
-from rmr1.bench.outcomes import Measure, Outcomes, Part, drop_lone_prompts, estimate_values, number_prompts
+from rmr1.bench.outcomes import (
+    Measure,
+    Measures,
+    Outcomes,
+    Part,
+    drop_lone_prompts,
+    estimate_values,
+    number_prompts,
+)
 from rmr1.bench.rmb import INSIDE
 from rmr1.bench.run import load_benchmark
 from rmr1.data.codec import dump_record
@@ -257,6 +264,9 @@ def run_arm(arm: str, layout: Layout, setting: Setting, arguments: argparse.Name
     start = time.process_time()
     rule = layout.benchmark.rule(layout.outcomes, OFFICIAL_RULE)
     measures = [one.measure for one in rule.overall] + [one for one in rule.figures if is_told(arm, one)]
+    # As figures they have an interval though the data is not whole.
+    told = Measures(overall=(), figures=tuple(measures))
+    benchmark = replace(layout.benchmark, rule=lambda outcomes, variant: told)
     truths = [true_values(layout, measures, better) for better in (setting.better, 0.0)]
     counts = np.zeros((len(measures), 3))
     tests = [""] * len(measures)
@@ -266,26 +276,15 @@ def run_arm(arm: str, layout: Layout, setting: Setting, arguments: argparse.Name
             fill(layout, credits, arguments.ignore_prompts)
             for credits in draw_judges(layout, setting, random)
         )
-        comparison = compare_outcomes(
-            layout.benchmark, new, old, num_resamples=arguments.resamples, seed=repeat
-        )
-        scores = score_outcomes(layout.benchmark, new, num_resamples=0)
-        differences = {(one.group, one.name): one for one in (*comparison.overall, *comparison.figures)}
-        figures = {(one.group, one.name): one for one in (*scores.overall, *scores.figures)}
-        # What is no plain share is drawn; an overall of data that is not whole has no interval otherwise.
-        lacking = [one for one in measures if figures[one.group, one.name].interval is None]
-        found = estimate_intervals(new, lacking, num=arguments.resamples, seed=repeat)
-        drawn = dict(zip((one.name for one in lacking), found, strict=True))
-        for index, measure in enumerate(measures):
-            difference = differences[measure.group, measure.name]
-            figure = figures[measure.group, measure.name]
-            assert difference.p is not None and difference.interval is not None
+        options = {"num_resamples": arguments.resamples, "seed": repeat}
+        scores = score_outcomes(benchmark, new, **options).figures
+        differences = compare_outcomes(benchmark, new, old, **options).figures
+        for index, (score, difference) in enumerate(zip(scores, differences, strict=True)):
+            truth, other = truths[0][index], truths[1][index]
+            assert difference.p is not None
             counts[index, 0] += difference.p <= 0.05
-            interval = drawn.get(measure.name, figure.interval)
-            assert interval is not None
-            counts[index, 1] += interval[0] <= truths[0][index] <= interval[1]
-            low, high = difference.interval
-            counts[index, 2] += low <= truths[0][index] - truths[1][index] <= high
+            counts[index, 1] += is_within(truth, score.interval)
+            counts[index, 2] += is_within(truth - other, difference.interval)
             tests[index] = difference.describe()["p_of"]
     shares = counts / arguments.repeats
     return {
@@ -306,6 +305,11 @@ def run_arm(arm: str, layout: Layout, setting: Setting, arguments: argparse.Name
             for one, row, test in zip(measures, shares.tolist(), tests, strict=True)
         },
     }
+
+
+def is_within(truth: float, interval: tuple[float, float] | None) -> bool:
+    assert interval is not None
+    return interval[0] <= truth <= interval[1]
 
 
 def is_told(arm: str, measure: Measure) -> bool:

@@ -14,7 +14,7 @@ for both runs over the shared items; its difference has
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,18 +22,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmr1.bench.base import OFFICIAL_RULE, Benchmark, Counts
-from rmr1.bench.draws import Prompts, bootstrap, gather_prompts, interval_of, swap
+from rmr1.bench.draws import draw_intervals, evaluate, gather_prompts, swap
 from rmr1.bench.metrics import McNemarTest, clustered_mcnemar_test, mcnemar_test
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
-    Estimate,
     Floats,
     Measure,
     Numbers,
     Outcomes,
-    Resamples,
+    estimate_values,
     number_prompts,
-    whole,
 )
 from rmr1.bench.pairing import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
 from rmr1.bench.run import read_finished
@@ -280,42 +278,27 @@ def _notes(new: Outcomes, old: Outcomes) -> Iterator[str]:
 
 
 def _differences(paired: Paired, measures: Sequence[Measure], num: int, seed: int) -> list[Difference]:
-    estimators = [measure.estimator() for measure in measures]
-    values = [
-        [float(one(sample)[0]) for one in estimators] for sample in map(whole, (paired.new, paired.old))
-    ]
+    values = zip(*(estimate_values(one, measures) for one in (paired.new, paired.old)), strict=True)
     prompts = gather_prompts([paired.new, paired.old])
-    drawn = swapped = np.full((len(measures), 1), np.nan)
+    intervals: Sequence[tuple[float, float] | None] = [None] * len(measures)
+    swapped = np.empty((len(measures), 0))
     if num:
-        drawn = _draw(estimators, bootstrap(prompts, num=num, seed=seed))
-        swapped = _draw(estimators, swap(prompts, num=num, seed=seed))
-    return [
-        _difference(
-            paired, prompts, measure, (values[0][index], values[1][index]), drawn[index], swapped[index]
-        )
-        for index, measure in enumerate(measures)
-    ]
-
-
-def _draw(estimators: Sequence[Estimate], pairs: Iterable[tuple[Resamples, ...]]) -> Floats:
-    """[measures, B] new less old."""
-    return np.concatenate(
-        [np.stack([one(new) - one(old) for one in estimators]) for new, old in pairs], axis=1
-    )
+        intervals = draw_intervals(prompts, measures, num=num, seed=seed)
+        swapped = evaluate(measures, swap(prompts, num=num, seed=seed))
+    return [_difference(paired, *one) for one in zip(measures, values, intervals, swapped, strict=True)]
 
 
 def _difference(
     paired: Paired,
-    prompts: Prompts,
     measure: Measure,
-    values: tuple[float, float],
-    drawn_R: Floats,
+    values: tuple[float | None, float | None],
+    interval: tuple[float, float] | None,
     swapped_R: Floats,
 ) -> Difference:
     counts = Counts(paired.new)
     changes = _changes(paired, measure)
     better, worse = (None, None) if changes is None else (int(changes.better), int(changes.worse))
-    new, old = (None if np.isnan(value) else value for value in values)
+    new, old = values
     found = Difference(
         group=measure.group,
         name=measure.name,
@@ -335,7 +318,6 @@ def _difference(
         p = test.mid_p
     elif len(known := swapped_R[~np.isnan(swapped_R)]):
         p = _share_as_large(known, difference)
-    interval = interval_of(prompts, measure, drawn_R)
     return replace(found, difference=difference, interval=interval, p=p, test=test)
 
 

@@ -11,11 +11,12 @@ parts of the benchmark they count (in RMB a prompt may have pairs and lists).
 equals the first). Prompts of no official part, and those that are alone in theirs, are drawn together.
 
 *Few prompts.* Of n prompts of a stratum n - 1 are drawn and weighted by n / (n - 1), which makes the variance
-of the draws that of the mean without bias (Rao and Wu 1988, section 3; McCarthy and Snowden 1985). The percentiles are
-those of Student's t instead of the normal distribution (Hesterberg 2015, "What teachers should know about the
-bootstrap", expanded percentile intervals), whose degrees of freedom are the prompts less the strata; of
-prompts of different sizes the number counts that would weigh as much if they were equal, (sum m)^2 / sum m^2.
-Of a difference only the prompts count at which the judges differ: the others say little of its variance.
+of the draws that of the mean without bias (Rao and Wu 1988, section 3; McCarthy and Snowden 1985). The
+percentiles are those of Student's t instead of the normal distribution (Hesterberg 2015, "What teachers should
+know about the bootstrap", expanded percentile intervals). Its degrees of freedom are 2 V^2 / var(V), if V is the
+variance of the number (Satterthwaite 1946) and var(V) is from the fourth moments of what its prompts add to it
+(Potthoff, Woodbury and Manton 1992): few if a small part, a few long prompts or the few at which two judges
+differ make up the variance, whatever the number.
 
 Prompts that have the same results everywhere are of one kind. A draw is a multinomial over the kinds: exactly
 the distribution of drawing prompts, at a cost that does not grow with their number. Two runs over the same
@@ -26,7 +27,7 @@ Letters in shapes: B draws, N kinds, P prompts, I items, K rows of a part, D col
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -47,6 +48,12 @@ from rmr1.bench.outcomes import (
 MOST_WEIGHTS = 4_000_000
 """Numbers that one batch of draws may hold: 32 MB."""
 
+_MOST_KINDS = 4096
+"""Kinds of prompts in one batch of `add_each`."""
+
+_STEP = 1e-3
+"""Prompts that `add_each` adds: few, so that numbers change in proportion."""
+
 _REST = ""
 """The stratum of prompts that have no other."""
 
@@ -64,26 +71,13 @@ class Prompts:
     places: Mapping[str, Numbers]
     """[K] of each part: the kinds of its rows."""
 
-    def freedom(self, parts: Sequence[str]) -> float | None:
-        """Degrees of freedom of a number over these parts, at least 1; None of less than two prompts.
-
-        Of two tables, of the difference between them.
-        """
-        sizes_N, differs_N = np.zeros(len(self.counts)), np.zeros(len(self.counts), dtype=bool)
+    def num(self, parts: Sequence[str]) -> int:
+        """How many prompts have items in these parts."""
+        is_there = np.zeros(len(self.counts), dtype=bool)
         for name in parts:
             if name in self.places:
-                rows = [tables[name].rows for tables in self.tables]
-                sizes_N[self.places[name]] += self.tables[0][name].sizes
-                differs_N[self.places[name]] |= (rows[0] != rows[-1]).any(axis=1)
-        if self.counts[sizes_N > 0].sum() < 2:
-            return None
-        if len(self.tables) > 1:
-            sizes_N[~differs_N] = 0
-        if not sizes_N.any():
-            return 1.0
-        effective = (self.counts @ sizes_N) ** 2 / (self.counts @ sizes_N**2)
-        num_strata = sum(bool(sizes_N[kinds].any()) for kinds in self.strata.values())
-        return max(1.0, float(effective) - num_strata)
+                is_there[self.places[name]] = True
+        return int(self.counts[is_there].sum())
 
 
 def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
@@ -220,33 +214,94 @@ def _batches(num: int, width: int) -> Iterator[int]:
         yield min(most, num - start)
 
 
+class _Added(Resamples):
+    """Every prompt once, and of one kind a little more: a draw for each of the kinds from `first` on."""
+
+    def __init__(self, tables: Mapping[str, Table], prompts: Prompts, first: int, num: int):
+        super().__init__(tables, prompts.counts[None, :].astype(np.float64), prompts.places)
+        self.num = num
+        self._first = first
+
+    def weights(self, part: str) -> Floats:
+        kinds_B = self._first + np.arange(self.num)
+        return super().weights(part) + _STEP * (self._places[part] == kinds_B[:, None])
+
+    def sums(self, part: str) -> Floats:
+        """Those of the weights, without multiplying what is nearly all the same."""
+        if part not in self._sums:
+            draws_K, columns = self._places[part] - self._first, self._tables[part].columns
+            sums = np.repeat(super().weights(part) @ columns, self.num, axis=0)
+            is_added = (draws_K >= 0) & (draws_K < self.num)
+            sums[draws_K[is_added]] += _STEP * columns[is_added]
+            self._sums[part] = sums
+        return self._sums[part]
+
+
+def add_each(prompts: Prompts) -> Iterator[tuple[Resamples, ...]]:
+    """A draw for each kind, in which a little more of it stands, in batches of bounded size."""
+    for first in range(0, len(prompts.counts), _MOST_KINDS):
+        num = min(_MOST_KINDS, len(prompts.counts) - first)
+        yield tuple(_Added(tables, prompts, first, num) for tables in prompts.tables)
+
+
+def evaluate(measures: Sequence[Measure], samples: Iterable[tuple[Resamples, ...]]) -> Floats:
+    """[measures, B] values of one table; of two tables the first one's less the second one's.
+
+    NaN where there is nothing to count.
+    """
+    estimators = [measure.estimator() for measure in measures]
+    found = [np.empty((len(measures), 0))]
+    for tables in samples:
+        values = [np.stack([estimator(one) for estimator in estimators]) for one in tables]
+        found.append(values[0] if len(values) == 1 else values[0] - values[1])
+    return np.concatenate(found, axis=1)
+
+
 def draw_values(
     prompts: Prompts, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> Floats:
-    """[measures, num] bootstrap values, all from the same draws; NaN where there is nothing to count."""
-    estimators = [measure.estimator() for measure in measures]
-    batches = [
-        np.stack([estimator(sample) for estimator in estimators])
-        for sample, *_ in bootstrap(prompts, num=num, seed=seed)
-    ]
-    return np.concatenate(batches, axis=1) if batches else np.empty((len(measures), 0))
+    """[measures, num] bootstrap values, or differences of two tables, all from the same draws."""
+    return evaluate(measures, bootstrap(prompts, num=num, seed=seed))
+
+
+def find_freedom(prompts: Prompts, measures: Sequence[Measure]) -> Floats:
+    """[measures] degrees of freedom of each one's variance, at least 1; of two tables, of their difference's.
+
+    The number changes by a with a little more of a prompt, less the mean of that in the prompt's stratum. The
+    n prompts of a stratum then add S = n / (n - 1) x sum a^2 to the variance, and sum a^4 less
+    (n - 3) / (n - 1) x S^2 / n to the variance of the variance; no less than if a were normal, 2 S^2 / (n - 1).
+    """
+    values = evaluate(measures, add_each(prompts))
+    variance, spread = np.zeros(len(measures)), np.zeros(len(measures))
+    for kinds in prompts.strata.values():
+        counts = prompts.counts[kinds]
+        n = float(counts.sum())
+        if n < 2:
+            continue
+        change = values[:, kinds] - (values[:, kinds] @ counts / n)[:, None]
+        own = n / (n - 1) * (change**2 @ counts)
+        fourth = change**4 @ counts - (n - 3) / (n - 1) * own**2 / n
+        variance += own
+        spread += np.maximum(fourth, 2 * own**2 / (n - 1))
+    return np.maximum(1.0, np.divide(2 * variance**2, spread, out=np.ones_like(spread), where=spread > 0))
 
 
 def estimate_intervals(
     outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float] | None]:
     """95% bootstrap intervals, all from the same draws; None where there is nothing to count, or one prompt."""
-    if not measures:
-        return []
-    prompts = gather_prompts([outcomes])
-    values = draw_values(prompts, measures, num=num, seed=seed)
-    return [interval_of(prompts, measure, row) for measure, row in zip(measures, values, strict=True)]
+    return draw_intervals(gather_prompts([outcomes]), measures, num=num, seed=seed) if measures else []
 
 
-def interval_of(prompts: Prompts, measure: Measure, values_B: Floats) -> tuple[float, float] | None:
-    """The 95% interval that a measure's bootstrap values give; None where too few of them are numbers."""
-    known = values_B[~np.isnan(values_B)]
-    freedom = prompts.freedom(measure.parts)
-    if freedom is None or 2 * len(known) < len(values_B) or not len(known):
-        return None
-    return percentile_interval(known, freedom=freedom)
+def draw_intervals(
+    prompts: Prompts, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
+) -> list[tuple[float, float] | None]:
+    """As `estimate_intervals`; of two tables, of the difference."""
+    drawn = draw_values(prompts, measures, num=num, seed=seed)
+    freedom = find_freedom(prompts, measures)
+    found: list[tuple[float, float] | None] = []
+    for measure, values_B, one in zip(measures, drawn, freedom.tolist(), strict=True):
+        known = values_B[~np.isnan(values_B)]
+        is_enough = len(known) and 2 * len(known) >= num and prompts.num(measure.parts) >= 2
+        found.append(percentile_interval(known, freedom=one) if is_enough else None)
+    return found

@@ -115,8 +115,7 @@ class Resamples:
     def sums(self, part: str) -> Floats:
         """[B, D + 1] column sums of the drawn items; the last column is how many they are."""
         if part not in self._sums:
-            table = self._tables[part]
-            self._sums[part] = self.weights(part) @ np.column_stack([table.rows, table.sizes])
+            self._sums[part] = self.weights(part) @ self._tables[part].columns
         return self._sums[part]
 
     def credits(self, part: str, cells: Sequence[int] | None = None) -> Floats:
@@ -253,6 +252,11 @@ class Table:
         """[K, D]."""
         self.sizes: Floats = np.ones(len(self.rows))
         """[K] how many items a row is the sum of."""
+
+    @property
+    def columns(self) -> Floats:
+        """[K, D + 1] the rows, and last their sizes."""
+        return np.column_stack([self.rows, self.sizes])
 
     def replace_rows(self, rows: Floats, sizes: Floats) -> Table:
         """The same columns with other rows."""

@@ -90,11 +90,11 @@ def test_mcnemar_by_hand():
     assert overall.test is not None
     assert overall.test.exact_p == pytest.approx(112 / 1024)
     assert overall.p == overall.test.mid_p == pytest.approx(67 / 1024)
-    # The difference of one item is +1, -1 or 0: variance 0.5 - 0.09, so its mean has s.d. 0.147. The judges
-    # differ at ten prompts: Student's t of 9 degrees of freedom.
+    # The difference of one item is +1, -1 or 0: variance 0.5 - 0.09, so its mean has s.d. 0.147; Student's t of
+    # 19 degrees of freedom.
     low, high = overall.interval
-    assert low == pytest.approx(0.3 - 2.26 * 0.147, abs=0.06)
-    assert high == pytest.approx(0.3 + 2.26 * 0.147, abs=0.06)
+    assert low == pytest.approx(0.3 - 2.09 * 0.147, abs=0.06)
+    assert high == pytest.approx(0.3 + 2.09 * 0.147, abs=0.06)
     assert comparison.shared == 20
     assert not overall.is_partial
 

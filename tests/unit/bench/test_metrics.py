@@ -55,9 +55,18 @@ def test_no_share(correct, total):
 
 
 def test_percentile_interval():
+    # Of 101 values the 2.55th smallest: 2.5% of 102.
     values = np.arange(101) / 100
-    assert percentile_interval(values) == pytest.approx((0.025, 0.975))
-    assert percentile_interval(values, 0.5) == pytest.approx((0.25, 0.75))
+    assert percentile_interval(values) == pytest.approx((0.0155, 0.9845))
+    assert percentile_interval(values, 0.5) == pytest.approx((0.245, 0.755))
+
+
+def test_few_draws_do_not_make_percentiles_narrow():
+    """Of 99 values and one more of the same kind, 95 in 100 times."""
+    values = np.random.default_rng(1).normal(size=(4000, 100))
+    found = [percentile_interval(row[1:]) for row in values]
+    held = [low <= one <= high for (low, high), one in zip(found, values[:, 0], strict=True)]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.008)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ import pytest
 
 from rmr1.bench import draws as draws_module
 from rmr1.bench.base import Counts
-from rmr1.bench.draws import bootstrap, draw_values, estimate_intervals, gather_prompts
+from rmr1.bench.draws import (
+    add_each,
+    bootstrap,
+    draw_values,
+    estimate_intervals,
+    find_freedom,
+    gather_prompts,
+)
 from rmr1.bench.outcomes import (
     Measure,
     Outcomes,
@@ -166,23 +173,58 @@ def test_one_prompt_has_no_interval():
     assert estimate_intervals(make_outcomes(table.parts["x"]), measures[:1], num=200) == [None]
 
 
-def test_degrees_of_freedom_are_prompts_less_strata():
-    table = make_outcomes(make_part("x", [1, 0] * 10, official=20), make_part("y", [1, 0, 1, 0], official=4))
-    prompts = gather_prompts([table])
-    assert prompts.freedom(["x"]) == pytest.approx(19)
-    assert prompts.freedom(["x", "y"]) == pytest.approx(22)
+def freedom(*tables, estimate=None):
+    measure = Measure(group="g", name="n", parts=tuple(tables[0].parts), estimate=estimate)
+    return find_freedom(gather_prompts(tables), [measure]).tolist()
+
+
+def test_degrees_of_freedom_are_those_of_the_variance():
+    x, y = make_part("x", [1, 0] * 10, official=20), make_part("y", [1, 0, 1, 0], official=4)
+    assert freedom(make_outcomes(x)) == pytest.approx([19])
     # Own data has no parts of fixed sizes: it is drawn as a whole.
-    own = gather_prompts([make_outcomes(make_part("x", [1, 0] * 10), make_part("y", [1, 0, 1, 0]))])
-    assert own.freedom(["x", "y"]) == pytest.approx(23)
-    # Of a difference count the prompts at which the judges differ.
-    other = make_outcomes(
-        make_part("x", [1, 0] * 7 + [0, 0] * 3, official=20), make_part("y", [0] * 4, official=4)
+    own = make_outcomes(make_part("x", [1, 0] * 10), make_part("y", [1, 0, 1, 0]))
+    assert freedom(own) == pytest.approx([23])
+    # A mean of a large part and a small one has hardly more than the small one's (Welch 1947).
+    large, small = 0.25 / 19, 0.25 / 3
+    welch = (large + small) ** 2 / (large**2 / 19 + small**2 / 3)
+    assert freedom(make_outcomes(x, y), estimate=mean(share("x"), share("y"))) == pytest.approx(
+        [welch], rel=1e-3
     )
-    assert gather_prompts([table, other]).freedom(["x"]) == pytest.approx(3 - 1)
-    assert gather_prompts([table, table]).freedom(["x"]) == 1
-    # A prompt of eight items and eight of one weigh as 16^2 / (64 + 8) = 3.56 equal ones.
-    uneven = gather_prompts([make_outcomes(make_part("x", [1] * 16, clusters=[0] * 8 + [*range(1, 9)]))])
-    assert uneven.freedom(["x"]) == pytest.approx(256 / 72 - 1)
+    assert welch == pytest.approx(4.0, abs=0.01)
+
+
+def test_degrees_of_freedom_of_prompts_that_are_not_alike():
+    # Two prompts of eight items and sixteen of one, half of each right: a is 4 twice and 0.5 sixteen times,
+    # so its squares sum to 36, the fourth powers to 513; S = 18/17 x 36 = 38.12.
+    right = [1] * 8 + [0] * 8 + [1, 0] * 8
+    uneven = make_outcomes(make_part("x", right, clusters=[0] * 8 + [1] * 8 + [*range(2, 18)]))
+    expected = 2 * 38.12**2 / (513 - 15 / 17 * 38.12**2 / 18)
+    assert freedom(uneven) == pytest.approx([expected], rel=0.01)
+    assert expected == pytest.approx(6.6, abs=0.05)
+    # Two judges that differ at 4 of 40 prompts, three times for the first: a is 0.95 three times, -1.05 once and
+    # -0.05 at the others, squares 3.9, fourth powers 3.659; S = 4.
+    first = make_outcomes(make_part("x", [1, 1, 1, 0] + [1] * 36))
+    second = make_outcomes(make_part("x", [0, 0, 0, 1] + [1] * 36))
+    assert freedom(first, second) == pytest.approx([2 * 16 / (3.659 - 37 / 39 * 16 / 40)], rel=0.01)
+    assert freedom(first, first) == [1]
+
+
+def test_a_little_more_of_each_kind(monkeypatch):
+    x = make_part("x", [[1, 0], [0, 1], [1, 1], [0, 0]], clusters=[7, 8, 9, 9], num_cells=2, official=4)
+    y = make_part("y", [[1, 1], [0, 1], [0, 0], [1, 0]], clusters=[7, 8, 8, 10], num_cells=2, official=4)
+    prompts = gather_prompts([make_outcomes(x, y)])
+    at_once = {name: next(add_each(prompts))[0].sums(name) for name in "xy"}
+    monkeypatch.setattr(draws_module, "_MOST_KINDS", 3)
+    samples = [sample for (sample,) in add_each(prompts)]
+    assert [sample.num for sample in samples] == [3, 1]
+    for name in "xy":
+        for sample in samples:
+            columns = prompts.tables[0][name].columns
+            assert sample.sums(name) == pytest.approx(sample.weights(name) @ columns)
+        assert np.concatenate([sample.sums(name) for sample in samples]) == pytest.approx(at_once[name])
+        # Each prompt of the part stands once, and somewhere a thousandth more.
+        weights = np.concatenate([sample.weights(name) for sample in samples])
+        assert weights.min() == 1 and (weights.max(axis=0) == 1.001).all()
 
 
 def test_parts_are_strata():
@@ -234,6 +276,22 @@ def test_coverage_of_the_interval():
         assert found is not None
         held += found[0] <= 0.6 <= found[1]
     assert 180 <= held <= 200
+
+
+def test_coverage_of_a_mean_of_a_small_part_and_a_large_one():
+    """The six prompts of the small part make up nearly all of the variance: as many as 306 they held 89%."""
+    random = np.random.default_rng(8)
+    held = 0
+    measure = Measure(group="g", name="n", parts=("x", "y"), estimate=mean(share("x"), share("y")))
+    for seed in range(400):
+        table = make_outcomes(
+            make_part("x", random.random(6), official=6),
+            make_part("y", random.random(300).round(1), official=300),
+        )
+        (found,) = estimate_intervals(table, [measure], num=300, seed=seed)
+        assert found is not None
+        held += found[0] <= 0.5 <= found[1]
+    assert 0.925 * 400 <= held <= 0.975 * 400
 
 
 def test_a_million_items_are_a_few_rows():
