@@ -477,22 +477,7 @@ def _refuse(*_: Any, **__: Any) -> Any:
 
 
 for _name in (
-    *(
-        "getattr",
-        "bool",
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "len",
-        "iter",
-        "contains",
-        "getitem",
-        "str",
-        "repr",
-    ),
+    *("getattr", "bool", "eq", "ne", "lt", "le", "gt", "ge", "len", "iter", "contains", "getitem", "str"),
     *("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "rfloordiv"),
     *("mod", "rmod", "neg", "float", "int", "index", "format", "call", "repr"),
 ):

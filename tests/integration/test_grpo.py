@@ -538,7 +538,7 @@ def test_the_command_line(
         ({"rollout": {"prompts": 4}, "update": {"prompts": 3}}, "rollout.prompts must be a multiple of"),
         ({"model": {"from_scratch": {}}}, "name either base"),
         ({"objective": {"options": ["clip-hire"]}}, "objective: option 'clip-hire' is not known"),
-        ({"objective": {"clip_low": 2.0}}, "objective: clip_low is 2.0; expected in [0, 1)"),
+        ({"objective": {"clip_low": 2.0}}, "objective.clip_low: input should be less than 1, got 2.0"),
         ({"optim": {"betas": [1.5, 0.9]}}, "optim.betas.0: input should be less than 1"),
         ({"optim": {"lr": float("inf")}}, "optim.lr: input should be a finite number"),
         ({"data": {"family": "rating"}}, "data.family: 'rating' asks about 1 answer(s)"),

@@ -53,6 +53,8 @@ def accelerated(
         raise ConfigError(f"report.report_to or model.precision: {reason_of(error)}") from None
     try:
         yield accelerator
+        if accelerator.num_processes > 1:
+            accelerator.wait_for_everyone()  # one that ends while another still talks to it may bring that one down
     finally:
         if names or accelerator.num_processes > 1:
             accelerator.end_training()

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from rmr1.errors import ConfigError
 from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Complaint, Names, Section, rule
@@ -118,10 +117,9 @@ class ObjectiveRecipe(Section):
 
     @rule
     def _check_options(self) -> Iterator[str]:
-        try:
-            self.build()
-        except ConfigError as error:
-            yield str(error)
+        for option in self.options:
+            if option not in OPTIONS:
+                yield f"option {option!r} is not known; expected one of {', '.join(OPTIONS)}"
 
     def build(self) -> Objective:
         """
