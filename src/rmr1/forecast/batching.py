@@ -26,9 +26,9 @@ class Batching:
     batch_size: int
     """Most rows, a row being one sample of a prompt."""
     max_batch_tokens: int
-    """When every row is full."""
+    """Most tokens of a batch, counted as if every row were full."""
     max_prefill_tokens: int
-    """Of prompts."""
+    """Most prompt tokens that are read in one pass."""
 
     @property
     def window(self) -> int:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import torch
 
 _CPU_CORE_FLOPS = 1.5e11
-"""Of one core in any format."""
+"""Operations per second of one core, in any number format."""
 _CPU_BANDWIDTH = 2e10
 _MEASURED_SHARE = 0.5
-"""Of the speed of a measured matrix product that a whole model reaches."""
+"""Share of a measured matrix product's speed that a whole model reaches."""
 
 _SIZE = {"cpu": 384, "gpu": 4096}
 """Side of the matrices that are multiplied: small enough for formats that a CPU has no fast way for."""
@@ -42,24 +42,24 @@ class Machine:
     """
 
     name: str
-    """Of the device, as it calls itself."""
+    """The device's own name."""
     kind: Literal["cuda", "cpu"] = "cuda"
     num_devices: int = 1
     memory_bytes: int
-    """Of each device."""
+    """Memory of each device."""
     flops_per_second: float
-    """Of each device, in bfloat16."""
+    """Operations per second of each device, in bfloat16."""
     fp32_flops_per_second: float
     bytes_per_second: float
-    """From each device's memory."""
+    """Bytes per second that each device reads from its memory."""
     flops_share: float = 0.4
-    """Of its arithmetic that a pass over long rows reaches."""
+    """Share of its arithmetic that a pass over long rows reaches, in (0, 1]."""
     bandwidth_share: float = 0.7
-    """Of its bandwidth that a step of decoding reaches."""
+    """Share of its bandwidth that a step of decoding reaches, in (0, 1]."""
     call_seconds: float = 8e-6
-    """Of a linear layer with next to nothing to compute, started from Python."""
+    """Seconds to start a linear layer with next to nothing to compute, from Python."""
     source: str = "the maker's data sheet"
-    """Where the speeds are from."""
+    """The source of the speeds."""
 
     def compute_seconds(self, flops: float, num_bytes: float = 0, *, is_fp32: bool = False) -> float:
         """The longer of so much arithmetic and so much reading (the roofline model: Williams, Waterman and Patterson,

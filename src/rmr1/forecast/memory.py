@@ -28,22 +28,22 @@ from rmr1.forecast.shape import ModelShape
 DEFAULT_TEXT_TOKENS = 800
 """Mean length of a text of a judge of which nothing is known."""
 CHARS_PER_TOKEN = 4
-"""Of English text and common tokenizers; code and other scripts have fewer."""
+"""Characters per token of English text, with common tokenizers; code and other scripts have fewer."""
 CHUNK_LOGITS = 1 << 24
 """Most logits that a loss holds at a time: 64 MB in float32."""
 MEMORY_SHARE = 0.95
-"""Of a device's memory that a run can use; the rest is the driver's, and lost between blocks."""
+"""Share of a device's memory that a run can use; the rest is the driver's, and lost between blocks."""
 VLLM_CPU_CACHE = 4 << 30
 """Bytes that vLLM takes for keys and values on a CPU."""
 VLLM_MEMORY_SHARE = 0.9
-"""Of a GPU's memory that vLLM takes to judge, unless its options say otherwise."""
+"""Share of a GPU's memory that vLLM takes to judge, unless its options say otherwise."""
 
 _GROWTH = 1.25
 """Room that the buffers of keys and values have at most, by their content."""
 _CHUNK_BYTES = 14
-"""Of a logit that is at hand: itself, its exponential and their product in float32, and a copy in 16 bits."""
+"""Bytes of a logit that is at hand: itself, its exponential and their product in float32, and a copy in 16 bits."""
 _MUON_STEP_BYTES = 24
-"""Of a number of the largest matrices of one shape while Muon makes their updates orthogonal: six copies."""
+"""Bytes per number of the largest matrices of one shape while Muon makes their updates orthogonal: six copies."""
 
 Phase = Literal["always", "rollout", "update", "step"]
 PHASES: tuple[Phase, ...] = ("rollout", "update", "step")
@@ -59,9 +59,9 @@ class RunNumbers:
     """
 
     prompts: int
-    """Of one rollout; of one step of the optimizer if nothing is sampled."""
+    """Prompts of one rollout, or of one step of the optimizer if nothing is sampled."""
     samples: int = 1
-    """Of each prompt."""
+    """Samples of each prompt."""
     prompt_tokens: int
     """Most tokens of a prompt."""
     new_tokens: int
@@ -71,7 +71,7 @@ class RunNumbers:
     mean_new_tokens: float | None = None
     """`DEFAULT_TEXT_TOKENS`, within the limit, if it is not known."""
     row_tokens: int = 0
-    """Of a packed row of the update, each prompt counted once."""
+    """Most tokens of a packed row of the update, each prompt counted once."""
     row_groups: int | None = None
     """Groups of a row, if these are counted and not their tokens."""
     updates: int = 1
@@ -98,7 +98,7 @@ class RunNumbers:
     row_setting: str = "update.row_tokens"
     """The recipe's name for what a row holds."""
     rollouts: int = 1
-    """Of the run; its steps if nothing is sampled."""
+    """Rollouts of the run, or its steps if nothing is sampled."""
 
     @property
     def is_fp32(self) -> bool:
@@ -106,7 +106,7 @@ class RunNumbers:
 
     @property
     def vllm_bytes(self) -> int:
-        """Of each of vLLM's weights, keys and values."""
+        """Bytes of each of vLLM's weights, keys and values."""
         return 4 if self.is_fp32 else 2
 
     @property
@@ -127,7 +127,7 @@ class RunNumbers:
 
     @property
     def group_tokens(self) -> float:
-        """Of a group of the expected length."""
+        """Tokens of a group of the expected length."""
         return self.expected_prompt + self.samples * self.expected_new
 
 
@@ -137,7 +137,7 @@ class Part:
 
     name: str
     phase: Phase
-    """When it is held."""
+    """The phase in which the part is held."""
     num_bytes: int
 
 
@@ -147,18 +147,18 @@ class Format:
 
     weight: int
     trained: int
-    """Of a trained number, of its gradient, and of each of Adam's two averages."""
+    """Bytes of a trained number, of its gradient, and of each of Adam's two averages."""
     copy: int
-    """Of a matrix in the type that products are computed in, if that is not the weights'."""
+    """Bytes per number of a matrix's copy in the type that products are computed in, 0 if that is the weights'."""
     cache: int
-    """Of keys and values."""
+    """Bytes per number of keys and values."""
     residual: int
     slope: int
-    """Of gradients inside a layer."""
+    """Bytes per number of gradients inside a layer."""
     hidden: int
     attention: int
     packed: int
-    """Of the attention's output again, in a packed row of whole documents."""
+    """Bytes per number of the attention's output, kept once more in a packed row of whole documents."""
     kv: int
     intermediate: int
     rank: int
@@ -174,7 +174,7 @@ FORMATS = {
 
 
 def sum_bytes(parts: Sequence[Part], phase: Phase) -> int:
-    """Of the parts that belong to this phase alone."""
+    """Bytes of the parts that belong to this phase alone."""
     return sum(part.num_bytes for part in parts if part.phase == phase)
 
 

@@ -52,7 +52,7 @@ class ModelShape:
 
     @property
     def layer_parameters(self) -> int:
-        """Of all layers' matrices: those that a token is multiplied by."""
+        """Numbers of all layers' matrices: those that a token is multiplied by."""
         if self.counted is not None:
             return self.counted[1]
         attention = 2 * self.hidden * (self.attention_width + self.kv_width)
@@ -60,7 +60,7 @@ class ModelShape:
 
     @property
     def head_parameters(self) -> int:
-        """Of the output layer."""
+        """Numbers of the output layer."""
         return self.vocabulary * self.hidden if self.has_head else 0
 
     @property
@@ -77,7 +77,7 @@ class ModelShape:
         return tables + self.layer_parameters + biases + (2 * self.layers + 1) * self.hidden
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of low-rank adapters of all matrices of the layers."""
+        """Numbers of low-rank adapters of all matrices of the layers."""
         sides = (
             2 * (self.hidden + self.attention_width)
             + 2 * (self.hidden + self.kv_width)

@@ -23,9 +23,9 @@ VLLM_ROWS = 256
 """Samples that vLLM decodes together, unless its options say otherwise."""
 
 _ROW_SECONDS = 0.0002
-"""Of each token of each row: sampling it, turning it into text and looking for the verdict."""
+"""Seconds per token of each row: sampling it, turning it into text and looking for the verdict."""
 _VLLM_STEP_SECONDS = 0.003
-"""In which vLLM starts a step of all rows."""
+"""Seconds in which vLLM starts a step of all rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,9 @@ class Decoder:
     shape: ModelShape
     machine: Machine
     weight_bytes: float
-    """Of one weight."""
+    """Bytes of one weight."""
     cache_bytes: float
-    """Of one number of keys and values."""
+    """Bytes of one number of keys and values."""
     is_fp32: bool = False
 
     def count_prompt_flops(self, *, num_prompts: int, longest: float) -> float:
@@ -114,7 +114,7 @@ class BatchForecast:
     num_samples: int
     expected_tokens: float
     cache_bytes: float = 0.0
-    """Of the fullest batch: keys and values, and the pass over its prompts."""
+    """Bytes of the fullest batch: keys and values, and the pass over its prompts."""
     _seconds: float = 0.0
     _window: list[tuple[int, int]] = field(default_factory=list)
 
@@ -125,7 +125,7 @@ class BatchForecast:
             self._run_window()
 
     def seconds(self) -> float:
-        """Of all prompts so far; nothing can be added afterwards."""
+        """Seconds of all prompts so far; nothing can be added afterwards."""
         self._run_window()
         return self._seconds
 
@@ -164,7 +164,7 @@ class FlowForecast:
     _new: float = 0.0
 
     def add(self, num_tokens: int, most_new: int) -> None:
-        """As `BatchForecast.add`."""
+        """Count a prompt, like `BatchForecast.add`."""
         new = min(self.expected_tokens, most_new)
         self._flops += self.decoder.count_prompt_flops(num_prompts=1, longest=num_tokens)
         self._rows += self.num_samples
@@ -172,7 +172,7 @@ class FlowForecast:
         self._new += self.num_samples * new
 
     def seconds(self) -> float:
-        """Of all prompts so far."""
+        """Seconds of all prompts so far."""
         if not self._rows:
             return 0.0
         context = self._context / self._rows

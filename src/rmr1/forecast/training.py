@@ -37,7 +37,7 @@ class Estimate:
     numbers: RunNumbers
     machine: Machine
     parts: tuple[Part, ...]
-    """With samples of the expected length."""
+    """Parts of memory, with samples of the expected length."""
     worst_bytes: int
     """The peak if all samples of a group, and of a batch of the rollout, reach the limit."""
     stages: dict[str, float]
@@ -56,17 +56,17 @@ class Estimate:
 
     @property
     def peak_bytes(self) -> int:
-        """Of one device."""
+        """Most bytes of one device."""
         return sum_bytes(self.parts, "always") + sum_bytes(self.parts, self.peak_phase)
 
     @property
     def unit_seconds(self) -> float:
-        """Of a rollout with its updates, or of a step."""
+        """Seconds of a rollout with its updates, or of a step."""
         return sum(self.stages.values())
 
     @property
     def seconds(self) -> float:
-        """Of the whole run; loading, looks at held-out pairs and checkpoints left out."""
+        """Seconds of the whole run; loading, looks at held-out pairs and checkpoints are left out."""
         return self.numbers.rollouts * self.unit_seconds
 
     @property
