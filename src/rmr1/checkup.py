@@ -57,7 +57,7 @@ class Checkup:
     served: tuple[str, ...] | None = None
     """Names of the server's models."""
     base: Checkup | None = None
-    """Of an adapter."""
+    """What was found of an adapter's base."""
     notes: tuple[str, ...] = ()
     """What else is worth knowing, a line each."""
     is_doubtful: bool = False
@@ -231,7 +231,7 @@ def _inspect_adapter(name: str, folder: Path, machine: Inspection) -> Checkup:
 
 
 def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
-    """Of a folder, or of a name on the hub; engines and room are another matter."""
+    """Look at the weights of a folder or of a name on the hub; engines and room are another matter."""
     found = Checkup(name=name, kind="writes")
     try:
         import torch

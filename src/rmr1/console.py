@@ -40,7 +40,7 @@ class Console(RichConsole):
 
     @property  # type: ignore[misc]
     def file(self) -> Any:
-        """Under the guard: what is ours among the escapes is known here only."""
+        """The stream, written under the guard: what is ours among the escapes is known here only."""
         return getattr(super().file, "unguarded", super().file)
 
     def render_str(self, text: str, **options: Any) -> Text:

@@ -28,13 +28,13 @@ from rmr1.settings import Names, Section, rule
 
 
 def find_missing_data(name: str) -> str | None:
-    """Of a file, a folder or a dataset."""
+    """What is wrong with the name of a file, a folder or a dataset."""
     fault = find_missing_source(name)
     return None if fault is None else f"{name}: {fault}"
 
 
 def find_missing_model(name: str) -> str | None:
-    """Of a model whose weights are read; a name on the hub is judged by its form alone."""
+    """What is wrong with the name of a model whose weights are read; a name on the hub is judged by its form alone."""
     folder = Path(name).expanduser()
     if is_bundled(name) or (not folder.exists() and HUB_NAME.fullmatch(name)):
         return None
@@ -46,7 +46,7 @@ def find_missing_model(name: str) -> str | None:
 
 
 def find_missing_base(name: str) -> str | None:
-    """Of a model that is trained to write; `find_missing_model` beside whether it is one."""
+    """What is wrong with a model that is trained to write: `find_missing_model`, and whether it is one."""
     from rmr1.engines import is_scorer, parse_model_name
 
     try:
@@ -69,7 +69,7 @@ def find_missing_base(name: str) -> str | None:
 
 
 def find_missing_tracker(name: str) -> str | None:
-    """Of a tracker of accelerate, which are called as their libraries are."""
+    """What is wrong with a tracker of accelerate; they are called as their libraries are."""
     is_there = name in ("none", "all") or find_spec(name) is not None
     if is_there or (name == "tensorboard" and find_spec("tensorboardX") is not None):
         return None
@@ -77,7 +77,7 @@ def find_missing_tracker(name: str) -> str | None:
 
 
 def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay", "openai")) -> str | None:
-    """Of a model that is asked, here or on a server, which is not called; those of `schemes` are loaded."""
+    """What is wrong with a model that is asked, here or on a server, which is not called; those of `schemes` are loaded."""
     from rmr1.engines import load_engine, parse_model_name
 
     try:
@@ -96,7 +96,7 @@ def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay
 
 
 def find_missing_teacher(name: str) -> str | None:
-    """As `find_missing_judge`, of one that writes; a server may want a key that is known when it is asked."""
+    """What is wrong with a judge that writes, as `find_missing_judge`; a server may want a key that is known when it is asked."""
     from rmr1.engines import is_scorer
 
     if name.startswith("batch:"):
@@ -116,12 +116,12 @@ def find_missing_family(name: str) -> str | None:
 
 
 def find_missing_file(name: str) -> str | None:
-    """Of a file that is read as it is."""
+    """What is wrong with the name of a file that is read as it is."""
     return None if Path(name).is_file() else f"{name}: no such file"
 
 
 def find_missing_function(name: str) -> str | None:
-    """Of 'module:function' or 'path/file.py:function'; a name without a colon is none of a user's own."""
+    """What is wrong with 'module:function' or 'path/file.py:function'; a name without a colon is none of a user's own."""
     if ":" not in name:
         return None
     place, _, function = name.rpartition(":")
@@ -231,7 +231,7 @@ class PairForm(Section):
 
 
 class RowSource(Section):
-    """Where rows come from: files, or the synthetic world."""
+    """The source of rows: files, or the synthetic world."""
 
     holds: ClassVar[str] = "pairs"
     """What the files hold."""

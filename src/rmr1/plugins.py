@@ -47,7 +47,7 @@ class OwnFunction:
     """A user's function."""
 
     name: str
-    """As it was given, with its place."""
+    """The name as it was given, with its place."""
     function: Callable[..., Any]
     digest: str
     """Digest of the function's name and its file's content."""

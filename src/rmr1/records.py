@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 Role = Literal["system", "user", "assistant", "tool"]
 Label = Literal["A", "B", "tie"]
 Order = Literal["given", "swapped", "swapped_c", "swapped_d"]
-"""Which answer stands first in a prompt, and is called A there: the pair's own A, or the one that it is
+"""The answer that stands first in a prompt, and is called A there: the pair's own A, or the one that it is
 exchanged with: B, or of a prompt of four C or D."""
 Side = Literal["A", "B"]
 _Name = TypeVar("_Name", bound=str | None)
@@ -294,7 +294,7 @@ class Generation:
     error: str | None = None
     """What went wrong where `finish_reason` is "error" or "skipped"."""
     is_refused: bool = False
-    """Of an error: the server will not answer this prompt however often it is asked."""
+    """Whether, after an error, the server will not answer this prompt however often it is asked."""
     billed: Usage | None = None
     """What a server counted for the requests that this text came by, discarded replies among them. Texts of one
     reply share a request: the first of them has it. None elsewhere, and where no server is asked."""
@@ -478,5 +478,5 @@ class Judgment:
         return f"<Judgment of pair {self.pair.id!r}: {said}{mark}>"
 
     def _repr_html_(self) -> str:
-        """For notebooks: the same text as `print` gives, all of it escaped."""
+        """The judgment for notebooks: the same text as `print` gives, all of it escaped."""
         return f"<pre>{html.escape(str(self))}</pre>"

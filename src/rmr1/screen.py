@@ -56,7 +56,7 @@ def spell(text: str) -> str:
 
 
 def _spell_one(match: re.Match[str]) -> str:
-    """As JSON writes it, so that a line of JSON keeps its meaning; JSON itself leaves nothing below a space."""
+    """The character as JSON writes it, so that a line of JSON keeps its meaning; JSON itself leaves nothing below a space."""
     number = ord(match[0])
     if number < 0x20:
         return f"\\x{number:02x}"

@@ -66,7 +66,7 @@ def attend_flex(
 
 
 def build_mask(layout: GroupLayout, window: int | None, device: torch.device) -> Mask:
-    """Which keys a query sees; `window` counts a token's own place among those it sees."""
+    """The mask of the keys that a query sees; `window` counts a token's own place among those it sees."""
     own: list[int] = []
     root: list[int] = []
     positions: list[int] = []

@@ -26,9 +26,9 @@ class Group:
     """Tokens of one prompt and of its completions."""
 
     prompt: Sequence[int]
-    """At least one token."""
+    """Tokens of the prompt, at least one."""
     completions: Sequence[Sequence[int]]
-    """At least one, each of at least one token."""
+    """Tokens of each completion: at least one completion, each of at least one token."""
 
     @property
     def num_tokens(self) -> int:

@@ -191,9 +191,9 @@ def _build_window(query: torch.Tensor, window: int | None) -> torch.Tensor | Non
     return (distance >= 0) & (distance < window)
 
 
-def _no_mask(*args: Any, **kwargs: Any) -> None:
-    """Which documents a row holds is said by their lengths."""
+def no_mask(*args: Any, **kwargs: Any) -> None:
+    """No mask of the whole row: a layout says which of its tokens belong together."""
 
 
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, _no_mask)
+AttentionMaskInterface.register(NAME, no_mask)

@@ -31,7 +31,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from rmr1.attention.flex import attend_flex, can_flex
 from rmr1.attention.groups import GroupLayout
 from rmr1.attention.merged import attend_merged, can_merge
-from rmr1.attention.packed import using_attention
+from rmr1.attention.packed import no_mask, using_attention
 from rmr1.errors import ConfigError
 
 NAME = "rmr1_shared_prompt"
@@ -97,7 +97,7 @@ def _attend_joined(
     scaling: float | None,
     window: int | None,
 ) -> torch.Tensor:
-    """By the stock function, each completion's keys behind a copy of its prompt's."""
+    """Attend by the stock function, each completion's keys behind a copy of its prompt's."""
     sizes = [size for num_prompt, lengths in layout for size in (num_prompt, *lengths)]
     queries, keys, values = (one.split(sizes, dim=2) for one in (query, key, value))
     has_groups = query.shape[1] != key.shape[1]
@@ -147,9 +147,5 @@ def _longest(layout: GroupLayout) -> int:
     return max((num_prompt + max(lengths, default=0) for num_prompt, lengths in layout), default=0)
 
 
-def _no_mask(*args: Any, **kwargs: Any) -> None:
-    """Which groups a row holds is said by its layout."""
-
-
 AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, _no_mask)
+AttentionMaskInterface.register(NAME, no_mask)

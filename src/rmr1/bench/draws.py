@@ -297,7 +297,7 @@ def estimate_intervals(
 def draw_intervals(
     prompts: Prompts, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float] | None]:
-    """As `estimate_intervals`; of two tables, of the difference."""
+    """Intervals as `estimate_intervals` gives them; those of the difference for two tables."""
     drawn = draw_values(prompts, measures, num=num, seed=seed)
     freedom = find_freedom(prompts, measures)
     found: list[tuple[float, float] | None] = []

@@ -35,7 +35,7 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "memory": ("memory_bytes", format_bytes),
     "hours": ("hours", "{:.2g}".format),
 }
-"""Of the table of --dry-run: header -> the figure of a stage and its form."""
+"""Columns of the table of --dry-run: header -> the figure of a stage and its form."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

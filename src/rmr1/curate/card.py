@@ -45,7 +45,7 @@ def _format_head(description: Mapping[str, Any]) -> str:
 
 
 def source_rows(counts: Mapping[str, Any], total: str) -> list[list[Any]]:
-    """Of each source, and under the name `total` of all: read, bad rows, dropped, kept, and each split."""
+    """The rows of each source, and under the name `total` of all: read, bad rows, dropped, kept, and each split."""
     rows = [
         [
             name,

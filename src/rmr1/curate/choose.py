@@ -1,4 +1,4 @@
-"""Which of the pairs that passed the filters stay: duplicates, pairs of one prompt, the mix."""
+"""The choice among the pairs that passed the filters: duplicates, pairs of one prompt, the mix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Selection:
     reasons: dict[int, Reason]
     """Pairs that go."""
     originals: dict[int, tuple[int, float | None]] = field(default_factory=dict)
-    """Of a duplicate, the pair that stays instead, and the similarity to a near one. Of a pair that contradicts one
+    """For a duplicate, the pair that stays instead, and the similarity to a near one. For a pair that contradicts one
     that is nearly the same, that one, which goes too."""
     available: dict[str, int] = field(default_factory=dict)
     """Pairs of each source before the mix."""

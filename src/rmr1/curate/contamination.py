@@ -163,7 +163,7 @@ def _read(name: str, paths: tuple[str, ...], errors: list[DataError]) -> Iterato
 
 
 def _find_files(name: str, path: str) -> list[str]:
-    """Of a benchmark's own folder only its data; they lie beside other files (`rmr1.bench`)."""
+    """The files to compare with; only the data of a benchmark's own folder, since they lie beside other files (`rmr1.bench`)."""
     if is_dataset(path) or not Path(path).is_dir():
         return [path]
     from rmr1.bench.run import NAMES, load_benchmark

@@ -62,7 +62,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """Of a pair's three texts, in characters or tokens."""
+    """Lengths of a pair's three texts, in characters or tokens."""
 
     prompt: int
     response_a: int
@@ -87,7 +87,7 @@ def measure(pair: PreferencePair, count: Callable[[str], int]) -> Lengths:
 
 
 def check_names(pair: PreferencePair, rules: FilterRecipe) -> Drop | None:
-    """By what the row calls its source and its subset."""
+    """The reason to drop a pair by what its row calls its source and its subset."""
     checks: tuple[tuple[Reason, str | None, tuple[str, ...] | None, tuple[str, ...]], ...] = (
         ("source", pair.source, rules.keep_sources, rules.drop_sources),
         ("subset", pair.subset, rules.keep_subsets, rules.drop_subsets),
@@ -103,7 +103,7 @@ def _matches(name: str | None, patterns: tuple[str, ...]) -> bool:
 
 
 def check_pair(pair: PreferencePair, rules: FilterRecipe) -> Drop | None:
-    """By label and responses."""
+    """The reason to drop a pair by its label and responses."""
     if pair.label is None and rules.unlabelled == "drop":
         return Drop(reason="unlabelled")
     if pair.label == "tie" and rules.ties == "drop":

@@ -43,7 +43,7 @@ _ABOUT = "about.json"
 _DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError)
 
 Identify = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""From what curate.json says to what of it has to be equal."""
+"""Function from what curate.json says to what of it has to be equal."""
 
 
 def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:

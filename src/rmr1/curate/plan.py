@@ -20,7 +20,7 @@ from rmr1.errors import DataError
 from rmr1.store.codec import dumps
 
 BYTES_PER_PAIR = 700
-"""Of memory at the peak, a prompt to each pair; and with near duplicates `BYTES_PER_PERMUTATION` for each."""
+"""Bytes of memory at the peak, with a prompt to each pair; and with near duplicates `BYTES_PER_PERMUTATION` for each."""
 BYTES_PER_PERMUTATION = 12
 
 
@@ -36,7 +36,7 @@ class SourcePlan:
     size: int | None = None
     """Pairs that the mix takes, at most."""
     mean_bytes: float | None = None
-    """Of a row."""
+    """Mean bytes of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,9 +55,9 @@ class FilterRecipe(Section):
     """Texts that no response may hold."""
     prompt_characters: Bounds | None = None
     response_characters: Bounds | None = None
-    """Of each response."""
+    """Length of each response."""
     pair_characters: Bounds | None = None
-    """Of prompt and both responses together."""
+    """Length of prompt and both responses together."""
     prompt_tokens: Bounds | None = None
     response_tokens: Bounds | None = None
     pair_tokens: Bounds | None = None
@@ -90,10 +90,10 @@ class CurateSourceRecipe(Section):
     weight: float | None = Field(default=None, gt=0)
     """Size relative to the other sources that have a weight."""
     sample: Literal["seeded", "shuffle", "first"] = "seeded"
-    """Which pairs are taken: drawn pair by pair from seed and content; the first of the whole source in the order
+    """The choice of pairs: drawn pair by pair from seed and content; the first of the whole source in the order
     of `datasets.Dataset.shuffle(seed)`; or the first in the file."""
     seed: int | None = None
-    """Of `sample`; by default the recipe's."""
+    """Seed of `sample`; by default the recipe's."""
     expected: int | None = Field(default=None, ge=1)
     """Pairs that should be left after the filters. A dry run reckons with it where it does not read; a run that
     finds another number says so."""
@@ -131,7 +131,7 @@ class MixRecipe(Section):
     total: int | None = Field(default=None, ge=1)
     """Pairs in all: sources with a weight share what the others leave."""
     on_shortage: Literal["fail", "less"] = "fail"
-    """Where a source has fewer pairs than are asked of it."""
+    """What happens if a source has fewer pairs than are asked of it."""
 
 
 class CurateRecipe(Section):
@@ -141,7 +141,7 @@ class CurateRecipe(Section):
     tokenizer: ModelName = None
     """Hugging Face name or folder, or "tiny", for lengths in tokens."""
     sides: Literal["balanced", "alternate", "as-read"] = "balanced"
-    """Where the preferred response stands: drawn from the seed, exactly half A in every split; A, B, A, B, ... over
+    """The side of the preferred response: drawn from the seed, exactly half A in every split; A, B, A, B, ... over
     all sources as the paper's data; or where its file has it."""
     order: Literal["mixed", "sources"] = "mixed"
     """Rows of a split are shuffled by the seed, or source after source."""

@@ -36,12 +36,12 @@ SOME_ROWS = 256
 """Pairs between two reports."""
 
 LANGUAGE_CHARACTERS = 700
-"""Of prompt and each response, from which the language is told."""
+"""Characters of prompt and each response from which the language is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """Of the sources that were read."""
+    """What is known of the sources that were read."""
 
     table: PairTable
     tallies: dict[str, SourceTally]

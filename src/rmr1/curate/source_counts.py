@@ -42,11 +42,11 @@ class SourceTally:
     """The first few, as they are named in messages."""
     overlaps: dict[str, OverlapCount] = field(default_factory=lambda: defaultdict(OverlapCount))
     languages: Counter[str] = field(default_factory=Counter)
-    """Of the pairs whose language was asked for; unsure ones under their likeliest language."""
+    """Languages of the pairs whose language was asked for; unsure ones under their likeliest language."""
     passed: int = 0
     """Pairs that passed every filter."""
     digest: str = ""
-    """Of all pairs in the order they were read."""
+    """Digest of all pairs in the order they were read."""
 
     @property
     def unreadable(self) -> int:

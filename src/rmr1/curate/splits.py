@@ -1,4 +1,4 @@
-"""Which split a pair goes to, and on which side its preferred response stands."""
+"""The split that a pair goes to, and the side on which its preferred response stands."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Question:
 
     @property
     def num_tokens(self) -> int:
-        """By its characters."""
+        """Tokens of the prompt, reckoned from its characters."""
         return math.ceil(self.num_chars / CHARS_PER_TOKEN)
 
 

@@ -33,7 +33,7 @@ from rmr1.store.runs import RunWriter
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 190_000_000
-"""Of one file; OpenAI takes 50,000 requests and 200 MB."""
+"""Most bytes of one file; OpenAI takes 50,000 requests and 200 MB."""
 ENDPOINT = "/v1/chat/completions"
 
 _CUSTOM_ID = re.compile(r"rmr1-([12])-([0-9a-f]{32}(?:-\d{1,9})?)")
@@ -133,7 +133,7 @@ class ImportCounts:
 
     lines: int = 0
     stored: Counter[int] = field(default_factory=Counter)
-    """By pass."""
+    """Texts that were stored, by pass."""
     refused: int = 0
     """Prompts that moderation refused for good, which is stored."""
     failed: int = 0

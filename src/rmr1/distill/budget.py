@@ -22,7 +22,7 @@ _FORM = re.compile(r"\s*(\$)?\s*(\d+(?:\.\d+)?|\.\d+)\s*([kKmMgG]?)\s*(usd|token
 _FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 
 _FIRST_REQUESTS = 4
-"""Under way at most, as long as no answer has shown what one takes."""
+"""Most requests under way as long as no answer has shown what one takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +71,12 @@ class Meter:
     def _begin(self) -> None:
         self._num_settled = 0
         self._tokens_per_char: float | None = None
-        """Of the densest prompt so far; for all samples together."""
+        """Tokens per character of the densest prompt so far; for all samples together."""
         self._excess = 1.0
         """`overrun` of the teacher that is asked now."""
 
     def set_price(self, price: Price | None, *, is_billed: bool, name: str) -> None:
-        """Whose tokens come next.
+        """Set the price of the tokens that come next.
 
         Raises:
             ConfigError: the budget is money, and what this teacher takes is not known.

@@ -62,7 +62,7 @@ class Checked:
     """One text and what the checks say."""
 
     text: str
-    """As it would be stored: stripped, thinking dropped where it is."""
+    """The text as it would be stored: stripped, thinking dropped where it is."""
     sample: int
     model: str | None
     reason: DropReason | None = None

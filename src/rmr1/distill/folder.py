@@ -159,11 +159,11 @@ class PassTotals:
     failed: int = 0
     """Without a text, or without all of several, that may be asked again."""
     refused: int = 0
-    """That the server will not answer."""
+    """Pairs that the server will not answer."""
     failures: Counter[str] = field(default_factory=Counter)
     """Reasons of both."""
     texts: int = 0
-    """That were written."""
+    """Texts that were written."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     is_estimated: bool = False
@@ -171,7 +171,7 @@ class PassTotals:
 
     @property
     def mean_tokens(self) -> float | None:
-        """Of a text."""
+        """Mean tokens of a text."""
         return self.completion_tokens / self.texts if self.texts and self.completion_tokens else None
 
     def add_tokens(self, line: Mapping[str, Any]) -> None:
@@ -182,7 +182,7 @@ class PassTotals:
 
 
 def read_totals(folder: Path, number: int) -> PassTotals:
-    """Of all that is stored; tokens also of what failed and was asked again."""
+    """Totals of all that is stored; tokens also of what failed and was asked again."""
     totals = PassTotals()
     for _, line in iterate_lines(folder / failed_file(number)):
         totals.add_tokens(line)

@@ -22,7 +22,7 @@ from rmr1.store.keys import KeyCounter
 from rmr1.store.runs import RUN_FILE, key_digest, read_finished
 
 WRONG_SHARE = 0.25
-"""Of first judgments, before any is there: the paper's first teacher is right about three times in four
+"""Share of wrong first judgments, before any is there: the paper's first teacher is right about three times in four
 (arXiv 2505.02387, section 3.2)."""
 
 

@@ -1,4 +1,4 @@
-"""Where pairs come from, and in which order each is shown. A pair's key and order follow from the pair and the seed."""
+"""The pairs of a distillation, and the order in which each is shown. A pair's key and order follow from the pair and the seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rmr1.store.keys import number_items
 TASK_FAMILIES = ("chat", "reasoning", "none")
 """Families by the task that a judgment names."""
 MOST_FAMILIES = 20
-"""That an error names."""
+"""Most families that an error names."""
 MOST_ERRORS = 5
 """Unreadable rows that are kept to be shown; the rest are counted."""
 
@@ -28,7 +28,7 @@ class Item:
     """A pair and how it is shown."""
 
     key: str
-    """Of the pair's content and its occurrence number."""
+    """Key of the pair's content and its occurrence number."""
     pair: PreferencePair
     order: Order
 
@@ -50,7 +50,7 @@ class DataCounts:
     pairs: int = 0
     labelled: int = 0
     labels: Counter[str] = field(default_factory=Counter)
-    """Of labelled pairs, in the prompt's frame."""
+    """Labels of labelled pairs, in the prompt's frame."""
     families: Counter[str] = field(default_factory=Counter)
     """Pairs by what quotas count them under, as far as that is known before a teacher has answered."""
     invalid: int = 0

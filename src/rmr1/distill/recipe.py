@@ -37,7 +37,7 @@ class DistillDataRecipe(PairForm, RowSource):
     skip_invalid: bool = False
     """Count and pass over rows that cannot be read."""
     order: Literal["seeded", "given"] = "seeded"
-    """Which answer stands first: drawn per pair from the seed, or as read."""
+    """The answer that stands first: drawn per pair from the seed, or as read."""
     world: DistillWorldRecipe | None = None
 
 
@@ -91,7 +91,7 @@ class SecondPassRecipe(PassRecipe):
 
 
 class SelectRecipe(Section):
-    """Which texts become rows. May be changed later: rows are written anew from what is stored."""
+    """The texts that become rows. The section may be changed later: rows are written anew from what is stored."""
 
     format: bool = True
     """The whole form that the prompt asks for, each block once, closed, and in order."""
@@ -111,7 +111,7 @@ class SelectRecipe(Section):
     """What a teacher wrote in <think>: kept for prompts that leave the reasoning to the model, dropped for those
     that ask for a rubric."""
     keep: Literal["best", "shortest", "longest", "first"] = "best"
-    """Which of several texts that pass. Best: most different grounded quotations of three words or more, then
+    """The choice among several texts that pass. Best: most different grounded quotations of three words or more, then
     the shorter one."""
     quota_by: Literal["subset", "source", "task"] = "subset"
     """What a family is: the first part of the pair's subset, its source, or the task type that the text names."""
@@ -132,7 +132,7 @@ class SelectRecipe(Section):
 
 class DistillRecipe(Section):
     seed: int = 0
-    """Of placement, sampling and quotas."""
+    """Seed of placement, sampling and quotas."""
     family: FamilyName = "rubric"
     """Prompt family: a name, a folder or a template file."""
     control_tokens: ControlTokens = ()
@@ -140,7 +140,7 @@ class DistillRecipe(Section):
     budget: Annotated[str, AfterValidator(_check_budget)] | None = None
     """Most that both teachers together may use: "2M" or "500000" tokens, "5usd"."""
     max_failed_share: float = Field(default=0.0, ge=0, le=1)
-    """Of the labelled pairs: so many may stay without a teacher's text, are dropped, and the distillation is done."""
+    """Most labelled pairs, as a share, that may stay without a teacher's text; they are dropped."""
     data: DistillDataRecipe
     pass1: PassRecipe
     pass2: SecondPassRecipe | None = None

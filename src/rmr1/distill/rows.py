@@ -60,7 +60,7 @@ class RowCounts:
     pairs: int = 0
     labelled: int = 0
     first_answered: int = 0
-    """With a text."""
+    """Pairs with a text of the first pass."""
     first_right: int = 0
     second_asked: int = 0
     second_answered: int = 0
@@ -104,7 +104,7 @@ def judge_outcome(
 
 
 def read_outcomes(recipe: DistillRecipe, folder: Path) -> Iterator[Outcome]:
-    """Of every pair, in the data's order."""
+    """Outcomes of every pair, in the data's order."""
     family = load_family(recipe.family)
     first, second = index_pass(folder, 1), index_pass(folder, 2)
     for item in read_items(recipe):

@@ -21,7 +21,7 @@ class Teacher:
     """What is known of a teacher before it is loaded."""
 
     name: str
-    """As it was typed."""
+    """The teacher's name as it was typed."""
     served: str | None
     """What a server calls it; None where no server is asked."""
     is_batch: bool

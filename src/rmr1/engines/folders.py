@@ -1,4 +1,4 @@
-"""Where a model's name leads, and whether what lies there can be a model: told before a library is imported."""
+"""The place that a model's name leads to, and whether what lies there can be a model: told before a library is imported."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def _locate_model(name: str, base: Path) -> str:
 
 
 def _locate_source(name: str, base: Path) -> str:
-    """As `_locate`, for `folder@split` too."""
+    """The place as `_locate` gives it, for `folder@split` too."""
     if (place := _locate(name, base)) != name:
         return place
     folder, split = part_split(str(base / name))

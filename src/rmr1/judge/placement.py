@@ -1,4 +1,4 @@
-"""Which answer stands where in an item's prompts, drawn from the seed and the item's key alone.
+"""The places of the answers in an item's prompts, drawn from the seed and the item's key alone.
 
 So neither resuming nor reading the data in another sequence changes it.
 

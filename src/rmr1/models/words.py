@@ -24,7 +24,7 @@ LOOKED_AT = 200
 """Pairs that are looked at, from the beginning."""
 
 _MOST_LETTERS = 40
-"""Of a longer word, such as a line of base64, so many letters are looked at."""
+"""Letters that are looked at of a longer word, such as a line of base64."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -38,7 +38,7 @@ class Foreignness:
     num_pairs: int
     num_foreign: int
     share: float
-    """Of all their words, those that the bundled judge does not know; 0 if they have none."""
+    """Share of all their words that the bundled judge does not know; 0 if they have none."""
 
 
 def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
@@ -91,7 +91,7 @@ def _words(pair: PreferencePair) -> Iterator[str]:
 
 
 class _Vocabulary:
-    """Which words a tokenizer spells out, each looked up once."""
+    """The words that a tokenizer spells out, each looked up once."""
 
     def __init__(self, path: Path):
         from tokenizers import Tokenizer

@@ -26,7 +26,7 @@ _ADVICE: Mapping[Problem | None, str] = {
     "truncated": f"set grpo.rollout.max_new_tokens, at which they were cut, or {_DISTIL}",
     "generation_failed": "the engine failed; rmr1 show DIR --failed names its errors",
 }
-"""By the problem that most of them have."""
+"""Advice by the problem that most judgments have."""
 
 
 def require_verdicts(folder: Path) -> None:

@@ -67,7 +67,7 @@ class StageForecast:
     cost_usd: float | None = None
     disk_bytes: int | None = None
     memory_bytes: int | None = None
-    """Of one device, or of this machine where no model is at work."""
+    """Bytes of one device, or of this machine where no model is at work."""
     hours: float | None = None
     notes: tuple[str, ...] = ()
     obstacle: str | None = None
@@ -198,7 +198,7 @@ class _Forecast:
         numbers: RunNumbers,
         steps: int | None,
     ) -> StageForecast:
-        """With what the training takes, if the shape of its base is known."""
+        """The stage with what its training takes, if the shape of its base is known."""
         if not base or (shape := find_shape(base)) is None:
             return replace(
                 found, notes=(*found.notes, f"the shape of {base or 'the base'} is not known here")

@@ -60,7 +60,7 @@ def list_missing_data(recipe: Any) -> Iterator[str]:
 
 
 def find_data(benchmark: Benchmark, place: str) -> Path | None:
-    """Where the benchmark's files are; None where there are none on this machine."""
+    """The place of the benchmark's files; None if there are none on this machine."""
     try:
         return _find_files(benchmark, place)
     except DataError:

@@ -131,7 +131,7 @@ def _steps(num_pairs: int, prompts: int, *, epochs: int, most: int) -> int:
 
 
 def _small_grpo(num_pairs: int) -> dict[str, Any]:
-    """As recipes/tiny-grpo.toml."""
+    """Settings of recipes/tiny-grpo.toml."""
     prompts = 96 if num_pairs >= 96 else 2 * (num_pairs // 2)
     return {
         "model": {"precision": "fp32"},
@@ -186,7 +186,7 @@ def _grpo(base: str, num_pairs: int) -> dict[str, Any]:
 
 
 def _sft() -> dict[str, Any]:
-    """As the paper's supervised stage."""
+    """Settings of the paper's supervised stage."""
     return {
         "model": {"precision": "bf16", "checkpointing": True},
         "data": {"max_tokens": 12288, "held_out_share": 0.02},

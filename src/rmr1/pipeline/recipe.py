@@ -41,7 +41,7 @@ from rmr1.train.recipe import Recipe
 
 STAGES = ("curate", "distill", "sft", "grpo", "bench")
 SPLITS: Mapping[str, float | str] = {"distill": 0.12, "held_out": 0.02, "looks": 0.02, "rl": "rest"}
-"""Of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
+"""Shares of all prompts; the paper distils about 12%. The looks choose a checkpoint, so the final measurement needs other pairs."""
 MAX_FAILED_SHARE = 0.01
 """`distill.max_failed_share`, where the recipe names none: a chain is not held up by a few replies that never come."""
 
@@ -50,11 +50,11 @@ class BenchRecipe(Section):
     """How the last model is measured."""
 
     benchmarks: tuple[str, ...] = (OWN_PAIRS,)
-    """As for rmr1 bench; "pairs" is the curated split "held_out"."""
+    """Benchmarks of rmr1 bench; "pairs" is the curated split "held_out"."""
     data: dict[str, str] = Field(default_factory=dict)
     """Benchmark to folder, file or dataset; that of "pairs" is known."""
     model: JudgeName = None
-    """By default what the last training made."""
+    """The judge; by default what the last training made."""
     baseline: JudgeName = None
     """A model that is measured first on the same pairs; the command's answer is no where the last one is
     significantly worse."""
@@ -207,7 +207,7 @@ class _Builder:
         """Stages that are there, or were meant to be: of those with mistakes nothing else is known."""
         self.recipes: dict[str, Any] = {}
         self.needs: dict[str, SplitNeed] = {}
-        """Of curated splits that stages read."""
+        """Needs of curated splits that stages read."""
 
     def build(self, name: str) -> list[Stage]:
         """The stages of a section; what is wrong with it is noted."""

@@ -15,13 +15,13 @@ from rmr1.store.codec import dumps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSizes:
-    """Of rows that can be read."""
+    """Counts of rows that can be read."""
 
     pairs: int
     decided: int
-    """With a preferred answer."""
+    """Pairs with a preferred answer."""
     num_bytes: int
-    """Of all pairs, in rmr1's own form."""
+    """Bytes of all pairs, in rmr1's own form."""
 
 
 def measure_pairs(

@@ -75,7 +75,7 @@ class Stage:
     may_say_no: bool = False
     """Whether exit code 1 is an answer, as a gate's; of other commands it means that something is left to do."""
     in_place: bool = False
-    """With changed inputs the command is run on the folder it has, and takes them (a larger budget, another
+    """Whether, with changed inputs, the command is run on the folder it has, and takes them (a larger budget, another
     selection) or refuses: what was paid for is never moved away."""
     check: Callable[[Path], None] | None = None
     """Looks at the finished folder; raises RMR1Error where there is no going on."""

@@ -40,7 +40,7 @@ class BiasFeature:
     interval: tuple[float, float] | None
     """95%, Wilson's; by prompt where pairs share prompts."""
     auc: float
-    """Of the difference, each pair shown both ways round; 0.5 where it says nothing."""
+    """AUC of the difference, each pair shown both ways round; 0.5 where it says nothing."""
     weight: float
     """In the regression with all of them, per standard deviation."""
 

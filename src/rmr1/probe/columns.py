@@ -70,7 +70,7 @@ class Cell:
     column: str
     """`model_a, model_b` for partners."""
     value: str | None
-    """Of the pair."""
+    """The pair's value."""
     sides: tuple[str | None, str | None] | None = None
     """(of A, of B) for partners, else None."""
 

@@ -121,7 +121,7 @@ class _Column:
     folds: NDArray[np.int64]
     """The folds that occur."""
     starts: NDArray[np.int64]
-    """Where each of them begins in `places`."""
+    """The index in `places` at which each of them begins."""
 
 
 def _sort_by_fold(places: NDArray[np.int64], signs: NDArray[np.int8], folds_o: NDArray[np.int64]) -> _Column:
@@ -202,7 +202,7 @@ def _wins(scores: NDArray[np.floating], others_sorted: NDArray[np.floating]) -> 
 
 
 def _same_size(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """For each size of group an array `[groups, size]` of their rows."""
+    """An array for each size of group, `[groups, size]` of their rows."""
     order = np.argsort(groups, kind="stable")
     _, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
     return [order[starts[counts == size][:, None] + np.arange(size)] for size in np.unique(counts)]

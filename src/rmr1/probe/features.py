@@ -30,7 +30,7 @@ class Occurrence:
 
     row: int
     sign: int
-    """Of a side feature: 1 the better answer has it, -1 the worse one. Of a pair feature: the label, 1 is A."""
+    """For a side feature: 1 the better answer has it, -1 the worse one. Of a pair feature: the label, 1 is A."""
     excerpt: str
 
 
@@ -50,10 +50,10 @@ class Feature:
     rows: NDArray[np.int32]
     """Rising."""
     signs: NDArray[np.int8]
-    """As in `Occurrence`."""
+    """Signs as in `Occurrence`."""
     examples: tuple[Occurrence, ...]
     outside: Outside | None = None
-    """Of a pair feature all other rows, which may tell the label where these do not; None where another feature has
+    """All other rows of a pair feature, which may tell the label if these do not; None if another feature has
     just those."""
 
 

@@ -50,7 +50,7 @@ class LeakExample:
     path: str
     line: int
     value: str
-    """Which outcome it went with."""
+    """The outcome that it went with."""
     excerpt: str
 
 
@@ -64,7 +64,7 @@ class LeakFinding:
     outcome: str
     """"better answer" or "worse answer" of side features, "A wins" or "B wins" of pair features."""
     share: float
-    """Of the occurrences with that outcome."""
+    """Share of the occurrences with that outcome."""
     p: float
     """Exact binomial test on prompts, against even odds (side) or the base rate (pair); uncorrected."""
     is_leak: bool
@@ -78,7 +78,7 @@ class FieldReport:
     name: str
     read_from: tuple[str, ...]
     num_features: int
-    """That were looked at: at least 5 occurrences."""
+    """Number of features tested (5 or more occurrences)."""
     auc: float | None
     """Out of fold; None where there is nothing to guess with."""
     p: float | None

@@ -65,13 +65,13 @@ def has_refusal(question: str, answer: str) -> float:
 
 
 def share_from_question(question: str, answer: str) -> float:
-    """Of the answer's different words, the share that stands in the question too."""
+    """The share of the answer's different words that stands in the question too."""
     words = set(split_words(answer))
     return len(words.intersection(split_words(question))) / len(words) if words else 0.0
 
 
 def share_of_question(question: str, answer: str) -> float:
-    """Of the question's different words, the share that the answer takes up; long answers take up more."""
+    """The share of the question's different words that the answer takes up; long answers take up more."""
     words = set(split_words(question))
     return len(words.intersection(split_words(answer))) / len(words) if words else 0.0
 

@@ -63,7 +63,7 @@ def control_tokens(answer: Messages) -> Iterator[Found]:
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    """Where tokens stand; of two that overlap the longer one."""
+    """The spans of tokens; of two that overlap the longer one."""
     found = [match.span() for match in _TOKEN_LIKE.finditer(text)] + list(find_tokens(text))
     kept: list[tuple[int, int]] = []
     for start, end in sorted(found, key=lambda span: (span[0], -span[1])):

@@ -116,7 +116,7 @@ _NEEDLES = {"a": "ssistant"}
 """First character -> what a text must hold to be worth searching; by default the character."""
 
 _ALONE = r"(?<![A-Za-z0-9_)\]$\[\\]\[)(?<![A-Za-z0-9]\(\[)"
-"""Behind the first bracket of a mark: no name, index or call touches it."""
+"""What stands behind the first bracket of a mark: no name, index or call touches it."""
 _RATING = "10|[1-9]"
 
 _SLASHES = (r"\\*", r"\\+")

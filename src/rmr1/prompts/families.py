@@ -56,7 +56,7 @@ class PromptFamily:
 
 
 def user_prompt_folder() -> Path:
-    """Where imported families live: RMR1_PROMPTS, else the user's configuration folder."""
+    """The folder of imported families: RMR1_PROMPTS, else the user's configuration folder."""
     if folder := os.environ.get("RMR1_PROMPTS"):
         return Path(folder)
     base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"

@@ -17,7 +17,7 @@ from rmr1.screen import one_line
 WIDTH = 100
 """Columns that the tables of benchmarks are laid out for."""
 MOST_LETTERS, _FEWEST_LETTERS = 48, 12
-"""Of a name in a table."""
+"""Most and fewest letters of a name in a table."""
 
 Cell = RenderableType | int
 """What a table shows; a `str` is one line."""
@@ -68,7 +68,7 @@ class Name:
 
 
 def shorten(text: str, most: int) -> str:
-    """At most `most` letters; a longer text loses its middle."""
+    """The text in at most `most` letters; a longer one loses its middle."""
     if len(text) <= most:
         return text
     tail = (most - 3) // 2

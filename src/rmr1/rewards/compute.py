@@ -25,7 +25,7 @@ class Term:
     """0 only logs the term."""
     function: Callable[[Judged], float]
     digest: str | None = None
-    """Of a user's own function: what it was."""
+    """Digest of a user's own function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Reward:
     """What one sample earned."""
 
     values: Mapping[str, float]
-    """By the terms' names, before their weights."""
+    """Values by the terms' names, before their weights."""
     total: float
     """Sum of weight times value."""
 

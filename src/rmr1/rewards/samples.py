@@ -18,14 +18,14 @@ class Judged:
     """One sample. What a user's own reward function is given."""
 
     prompt: JudgePrompt
-    """As the model saw it, user text escaped."""
+    """The prompt as the model saw it, user text escaped."""
     pair: PreferencePair
-    """As shown: `response_a` stood first. Labelled "A" or "B"."""
+    """The pair as shown: `response_a` stood first. Labelled "A" or "B"."""
     text: str
     verdict: Verdict
-    """By the rule `tagged`, with the trace: rubric, quotations, solution, thinking."""
+    """The verdict by the rule `tagged`, with the trace: rubric, quotations, solution, thinking."""
     num_tokens: int
-    """That were sampled, the end token with them."""
+    """Tokens that were sampled, the end token with them."""
     is_cut: bool
     """Whether the text ended at the token limit."""
     partner: Judged | None = None

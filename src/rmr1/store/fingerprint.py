@@ -48,7 +48,7 @@ def hash_file(file: Path) -> str:
 
 
 def find_damage(folder: Path, hashes: Mapping[str, str], hash_of: Callable[[Path], str]) -> str | None:
-    """Which file of a finished folder is no longer as it was left; None if all are. Files that were added are no
+    """The file of a finished folder that is no longer as it was left; None if all are. Files that were added are no
     damage."""
     for name, before in hashes.items():
         if not (folder / name).is_file():

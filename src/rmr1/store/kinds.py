@@ -22,12 +22,12 @@ CURATION_FILE = "curate.json"
 STAGES_FILE = "stages.json"
 
 METRICS = "metrics.jsonl"
-"""Of a training: a line for each logged step and each look at the held-out data."""
+"""A training's log: a line for each logged step and each look at the held-out data."""
 CHECKPOINTS = "checkpoints"
 TRIES = "tries"
-"""Of a training that compares learning rates: a folder of this form for each."""
+"""The tries of a training that compares learning rates: a folder of this form for each."""
 FULL = "full"
-"""Of one whose tries are short: the full training at the rate that was chosen."""
+"""The full training, at the rate that was chosen, of a training whose tries are short."""
 
 FolderKind = Literal["run", "distill", "sft", "grpo", "scalar", "curate", "train"]
 """The command that made a folder; `run` is a judging run, of judge or bench."""

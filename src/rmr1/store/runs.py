@@ -403,7 +403,7 @@ def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
 
 
 def list_generations(line: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of a stored judgment."""
+    """The generations of a stored judgment."""
     return [vote["generation"] for vote in line.get("votes", ())]
 
 

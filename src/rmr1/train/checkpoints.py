@@ -42,7 +42,7 @@ class Snapshot:
     state: dict[str, Any]
     """Plain values; `step` is the number of finished steps."""
     random: list[dict[str, torch.Tensor]]
-    """Of each process."""
+    """Random state of each process."""
 
 
 def trained_weights(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
@@ -116,7 +116,7 @@ def read_best(run: Path, step: int, *, device: torch.device | str = "cpu") -> di
 
 
 def place_best(step: int) -> Path:
-    """Where a run's folder has the weights of this step, if they are among its best."""
+    """The place of this step's weights in a run's folder, if they are among its best."""
     return Path(BEST, f"{_PREFIX}{step:08d}")
 
 

@@ -21,7 +21,7 @@ from rmr1.verdicts.stop import StopWatcher
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictCounts:
-    """Of written judgments."""
+    """Counts of written judgments."""
 
     items: int
     correct: int

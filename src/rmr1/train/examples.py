@@ -1,4 +1,4 @@
-"""Where training examples come from, and in which order they are taken.
+"""The source of training examples, and the order in which they are taken.
 
 A source has epochs of a fixed number of examples, each a pure function of (epoch, index): rows of files in
 an order drawn from the seed, or items of the synthetic world, which are new in every epoch. What a step

@@ -31,7 +31,7 @@ from rmr1.train.checkpoints import BEST
 from rmr1.train.recipe import SourceRecipe
 
 LOGS = "logs"
-"""Of trackers that write files."""
+"""Folder of trackers that write files."""
 
 _FREE = ("checkpoint", "report", "device")
 """Sections of the recipe that do not change what is trained."""

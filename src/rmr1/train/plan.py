@@ -46,7 +46,7 @@ class Plan:
     steps: int
     warmup_steps: int
     counts: Counts
-    """Of the training rows; of the world, of a sample."""
+    """Counts of the training rows, or of a sample of the world's."""
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""

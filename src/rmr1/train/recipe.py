@@ -106,7 +106,7 @@ class WorldRecipe(Section):
 
 
 class SourceRecipe(RowSource):
-    """Where rows come from, and which are kept aside."""
+    """The source of rows, and those that are kept aside."""
 
     held_out: DataNames = None
     """The like of `train`, for held-out figures."""
@@ -177,9 +177,9 @@ class StepRecipe(Section):
 class OptimRecipe(StepRecipe):
     lr: float = Field(default=1e-5, gt=0)
     muon_lr: float = Field(default=4e-3, gt=0)
-    """Of the matrices inside the layers, where the name is "muon"; the rest has `lr`."""
+    """Rate of the matrices inside the layers, if the name is "muon"; the rest has `lr`."""
     steps: int | None = Field(default=None, ge=1)
-    """At most so many steps; the schedule ends there."""
+    """Most steps; the schedule ends there."""
 
 
 class EvaluationRecipe(Section):

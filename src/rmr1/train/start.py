@@ -33,7 +33,7 @@ class Trainee:
     """A loaded model."""
 
     model: PreTrainedModel
-    """As transformers knows it; adapters are inside."""
+    """The model as transformers knows it; adapters are inside."""
     adapted: Any = None
     """peft's wrapper around it, where there are adapters."""
 

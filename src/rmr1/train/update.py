@@ -1,4 +1,4 @@
-"""From gradients to a step of the optimizer, and what shows that a training has diverged."""
+"""The way from gradients to a step of the optimizer, and what shows that a training has diverged."""
 
 from __future__ import annotations
 

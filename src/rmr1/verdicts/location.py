@@ -1,4 +1,4 @@
-r"""Where in a judge's text its verdict stands: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
+r"""The place of the verdict in a judge's text: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
 
 One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. The last
 answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a block
@@ -89,15 +89,15 @@ class Place:
     """The name as it stands there, in ASCII; None if there is no readable one: then `problem` says why."""
     problem: Problem | None = None
     span: Span | None = None
-    """Where the name stands in the text, or what a closed tag holds instead; None for a name in an escaped form."""
+    """The span of the name in the text, or what a closed tag holds instead; None for a name in an escaped form."""
     opening: int = 0
-    """Where the verdict begins: its tag, its mark or its line."""
+    """Index at which the verdict begins: its tag, its mark or its line."""
     end: int = 0
-    """Where the verdict ends, its closing tag included."""
+    """Index at which the verdict ends, its closing tag included."""
 
 
 def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool = False) -> Place:
-    """Where the text says its verdict; the labels decide only which bare forms count as names."""
+    """The place where the text says its verdict; the labels decide only which bare forms count as names."""
     if outline.is_thinking_unclosed:
         return Place(problem="unclosed_thinking")
     if truncated and (outline.has_open_form or outline.has_open_fence):
@@ -133,7 +133,7 @@ def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool =
 def find_verdict_span(
     text: str, labels: Sequence[str], thinking: Sequence[Pair] = (), *, truncated: bool = False
 ) -> Span | None:
-    """Where the letter of the text's verdict stands, `(start, end)`; None if there is none of `labels`."""
+    """The span of the letter of the text's verdict, `(start, end)`; None if there is none of `labels`."""
     place = find_place(read_outline(text, labels, thinking), labels, truncated=truncated)
     if place.span is None or place.word is None:
         return None
@@ -278,7 +278,7 @@ def _is_json_value(text: str, start: int) -> bool:
 
 
 def _line_start(text: str, place: int) -> int:
-    """Where the line of `place` begins, at most `_LINE_CHARS` before it."""
+    """Index at which the line of `place` begins, at most `_LINE_CHARS` before it."""
     low = max(0, place - _LINE_CHARS)
     return max(text.rfind("\n", low, place) + 1, low)
 

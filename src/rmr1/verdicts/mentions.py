@@ -1,4 +1,4 @@
-"""Which tags, marks of thinking and code blocks of a text are meant, and which are only mentioned.
+"""The tags, marks of thinking and code blocks of a text that are meant, told from those only mentioned.
 
 `rmr1.prompts.thinking` finds the marks wherever they stand; here it is decided by what stands beside them.
 """
@@ -60,7 +60,7 @@ class Tag(NamedTuple):
     """Upper-case name after `quote_` or `summary_`, else empty."""
     is_closing: bool
     form: str = ""
-    """Of a mark of thinking: marks of one form close each other."""
+    """Form of a mark of thinking: marks of one form close each other."""
     is_sure: bool = True
     """Whether an opening mark of thinking stands where thinking begins; else it counts only if it is closed."""
 
@@ -77,7 +77,7 @@ def is_enclosed(text: str, start: int, end: int, *, is_tag: bool = False) -> boo
 
 
 def find_limit(text: str) -> int:
-    """Where the judge's turn ends: before a turn of the user's that it went on to make up."""
+    """Index at which the judge's turn ends: before a turn of the user's that it went on to make up."""
     verdict = _VERDICT_LIKE.search(text)
     for found in _RUN_ON.finditer(text, verdict.end()) if verdict else ():
         before = _CONTROLS.sub("", text[max(0, found.start() - _LINE_CHARS) : found.start()])
@@ -229,6 +229,6 @@ def _ends_marked(text: str) -> bool:
 
 
 def _find_meant(text: str, word: str, start: int) -> Iterator[re.Match[str]]:
-    """Where `word` stands behind `start` and is not spoken of."""
+    """Matches of `word` behind `start` that are not only spoken of."""
     pattern = re.compile(re.escape(word))
     return (found for found in pattern.finditer(text, start) if not is_enclosed(text, *found.span()))

@@ -84,7 +84,7 @@ _TOTAL = re.compile(
     r"|[^\W\d_]{3,20}\s(?:total[e]?|final[e]?|globale?|finale)|gesamt(?:note|bewertung|punktzahl|urteil|wertung)|[总總综綜]\w{0,4}",
     re.I,
 )
-"""With its scale the name of the whole beside its parts."""
+"""The name of the whole beside its parts, with its scale."""
 _RESULT = re.compile(
     r"[a-z]|(?:(?:so|thus|hence|therefore),?\s)?(?:(?:the|an?|my|its|our|die|das|la|le|el)\s)?"
     r"(?:(?!(?:the|an?|its|this|that)\b)[^\W\d]{1,20}\s){0,2}"
@@ -167,7 +167,7 @@ _NO_PART = (
     r"(?:it|this|that|these|those|me|us|you|now|example|instance|being|all|both|an?|my|our|total|sum|summary"
     r"|conclusion|general|short|balance|average|end|comparison)\b|[a-z]{2,20}ing\s|[a-z]{1,20}[^s\s]s\b)"
 )
-"""Behind "for": the whole, a phrase like "in all", or a reason ("missing a case", "errors")."""
+"""What may stand behind "for": the whole, a phrase like "in all", or a reason ("missing a case", "errors")."""
 _FOR = rf"(?:in\sterms\sof|for|on|in|regarding|concerning)\s(?:(?:the|its)\s)?{_NO_PART}{_WORD}(?:\s{_WORD})?"
 _PART_AFTER = re.compile(rf"\s{_FOR}(?=\s?(?:[.,;:!)]|$)|\s(?:and|but|so)\b)", _FLAGS)
 _PART_BEFORE = re.compile(

@@ -173,7 +173,7 @@ def _split_parts(content: str) -> list[tuple[float | None, str]]:
 
 
 def _cut_part(part: str, *, is_prose: bool) -> tuple[float | None, str]:
-    """As `_cut_weight`, for one of several; in a sentence only a weight in brackets counts."""
+    """The item without its weight, as `_cut_weight`, for one of several; in a sentence only a weight in brackets counts."""
     if is_prose and not _BRACKETED.search(narrow(part)):
         return None, part
     found = _TRAILING.search(narrow(part))
@@ -304,7 +304,7 @@ def _cut_weight(content: str, *, is_marked: bool) -> tuple[float | None, str]:
 
 
 def _to_weight(groups: tuple[str | None, ...], *, is_named: bool) -> float | None:
-    """From `_AMOUNT`'s groups; a bare number counts where "weight" is said, else only a fraction."""
+    """The weight that `_AMOUNT`'s groups hold; a bare number counts where "weight" is said, else only a fraction."""
     number, unit, *denominators = groups
     value = float(number or 0)
     denominator = next((float(part) for part in denominators if part is not None), None)

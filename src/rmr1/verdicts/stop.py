@@ -1,4 +1,4 @@
-"""When a judge's text that is still being written may end. Pure: characters only.
+"""The point at which a judge's text that is still being written may end. Pure: characters only.
 
 By default nothing here ends a text: the model's own end token does. Two options do. A user's stop strings end it
 where they first occur. Stopping at the verdict waits for a final one: behind the thinking, on a line of its own that

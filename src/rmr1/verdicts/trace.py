@@ -58,7 +58,7 @@ _TASK_TYPES: dict[str, TaskType] = {"reasoning": "reasoning", "chat": "chat"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOutline:
-    """Where the parts of a judge's text stand."""
+    """The places of the parts of a judge's text."""
 
     text: str
     spans: tuple[Span, ...]
@@ -70,7 +70,7 @@ class TextOutline:
     thinking: str | None
     is_thinking_unclosed: bool
     visible_start: int = 0
-    """Where the text behind the last thinking part begins."""
+    """Index at which the text behind the last thinking part begins."""
     has_open_form: bool = False
     """Whether the text begins with a mark of an unknown form that is not closed: what follows may be thinking."""
     fences: tuple[Span, ...] = ()
@@ -218,7 +218,7 @@ def _to_tag(match: re.Match[str]) -> Tag:
 
 
 def _match_tags(tags: Sequence[Tag]) -> list[int | None]:
-    """For each opening tag the index of its closing tag, innermost first within one name."""
+    """The index of each opening tag's closing tag, innermost first within one name."""
     partner: list[int | None] = [None] * len(tags)
     waiting: dict[tuple[str, str], list[int]] = {}
     for index, tag in enumerate(tags):
@@ -231,7 +231,7 @@ def _match_tags(tags: Sequence[Tag]) -> list[int | None]:
 
 
 def _next_index(tags: Sequence[Tag], is_wanted: Callable[[Tag], bool]) -> list[int]:
-    """For each tag the index of the next wanted one after it, `len(tags)` where there is none."""
+    """The index of the next wanted tag after each, `len(tags)` if there is none."""
     found = [len(tags)] * len(tags)
     upcoming = len(tags)
     for index in range(len(tags) - 1, -1, -1):

@@ -23,7 +23,7 @@ HELD_OUT_SHARE = 0.5
 """In `test_templates`: how often a choice with held-out templates takes one of those."""
 
 TEST_BUCKETS = 64
-"""Of 256 hash buckets of questions: these many belong to the test splits, the others to training."""
+"""Hash buckets of questions, of 256, that belong to the test splits; the others belong to training."""
 
 _FIELD = re.compile(r"\{\w+\}")
 

@@ -34,7 +34,7 @@ class Slip:
     """skip: the step is left out; sign: done the other way round; slip: its result is off by `amount`;
     extra: something is done that the question does not ask for."""
     step: int
-    """From 0."""
+    """Number of the step, from 0."""
     amount: int = 0
 
 
@@ -160,7 +160,7 @@ class WorldFacts:
     style_class: StyleClass
     """Who wears the fancy style: easy = only the better response, hard = only the worse, normal = both are alike."""
     styles: tuple[Style, ...]
-    """Of each response."""
+    """Style of each response."""
     split: Split
     templates: tuple[str, ...]
     has_held_out_templates: bool

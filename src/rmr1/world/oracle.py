@@ -52,7 +52,7 @@ class Reading:
     """(criterion, points of 10)."""
     justification: str = ""
     findings: tuple[tuple[OracleFinding, ...], ...] = ()
-    """Of each side: one per criterion; for Reasoning the one claim."""
+    """Findings on each side: one per criterion; for Reasoning the one claim."""
 
     def totals(self) -> tuple[int, ...]:
         """Points of each side; for Reasoning 1 where the claim was found right."""

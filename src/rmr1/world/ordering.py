@@ -65,7 +65,7 @@ class Ordering(Exercise):
     relations: tuple[tuple[str, str], ...]
     """(more, less), each with one end of the chain so far."""
     place: int
-    """From 0 at the top; negative counts from the bottom."""
+    """Place, from 0 at the top; negative counts from the bottom."""
     asked: str
 
     def solve(self, mistake: Slip | None = None) -> Solution | None:

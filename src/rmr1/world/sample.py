@@ -41,7 +41,7 @@ from rmr1.world.words import HELD_OUT_WORDS
 Distribution = Literal["biased", "balanced"]
 
 FAMILY_WEIGHTS = (55, 33, 12)
-"""Of Reasoning, Chat and Safety, in percent."""
+"""Shares of Reasoning, Chat and Safety, in percent."""
 
 MAX_CANDIDATES = 5
 

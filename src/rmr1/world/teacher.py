@@ -37,7 +37,7 @@ FLAW_HARD_STYLE = 0.3
 ANCHORED = 0.8
 """How often the anchored teacher prefers the first answer to a long problem where the second is right."""
 ANCHORED_STEPS = 3
-"""From how many steps on a problem is long to it."""
+"""Fewest steps of a problem that is long to it."""
 
 _OTHER = {"formal": "casual", "casual": "formal", "plain": "bullets", "bullets": "plain"}
 

@@ -31,7 +31,7 @@ class Layout:
     """A way of putting several texts into one row."""
 
     name: str
-    """For people: "packed rows"."""
+    """The layout's name for people: "packed rows"."""
     attention: Callable[[PreTrainedModel], AbstractContextManager[None]]
     read: Callable[[Probe, Callable[..., torch.Tensor]], Pairs]
     """Puts the probe's texts into a row and compares; the second argument is `read_states` of the model."""
@@ -57,7 +57,7 @@ class RowPaths:
         return self.joins and (self.turning is None or longest <= self.turning.border)
 
     def describe(self) -> dict[str, Any]:
-        """For a run's summary."""
+        """The paths as a run's summary has them."""
         return {
             "joins_texts": self.joins,
             "by_matrix": self.by_matrix,

@@ -28,7 +28,7 @@ class Reader:
 
     name: str
     source: str
-    """Whose form it is, or which dataset it was made for."""
+    """The tool whose form it is, or the dataset that it was made for."""
     columns: tuple[str, ...]
     """The columns that a row must have."""
     pairs: Callable[[Row], list[PreferencePair]]

@@ -279,7 +279,7 @@ class TransformersEngine:
 
 
 def _count_cache_bytes(model: Any) -> int:
-    """Of one token's keys and values."""
+    """Bytes of one token's keys and values."""
     return read_shape(model.config, counted=(0, 0)).cache_width * int(model.dtype.itemsize)
 
 

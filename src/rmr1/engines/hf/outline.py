@@ -45,7 +45,7 @@ class ModelOutline:
     decoder: Decoder
     """The model on its machine."""
     free_bytes: int | None
-    """Of the machine's GPU, that the model and its texts may take; None for the CPU."""
+    """Bytes of the machine's GPU that the model and its texts may take; None for the CPU."""
 
 
 def read_outline(

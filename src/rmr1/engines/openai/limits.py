@@ -1,4 +1,4 @@
-"""When a remote engine may send: the user's limits, what the server takes, and the wait before another try.
+"""The times at which a remote engine may send: the user's limits, what the server takes, and the wait before another try.
 
 `Pacer` keeps the limits that the user sets. It spaces evenly instead of allowing bursts: with 60 requests a
 minute the next one may go a second after the last one, so no window of a minute ever holds more than the

@@ -128,7 +128,7 @@ class ComposedText:
     text: str
     finish_reason: str
     content_start: int
-    """Where the server's `content` begins in `text`."""
+    """Index at which the server's `content` begins in `text`."""
 
 
 def build_messages(messages: Messages) -> list[dict[str, Any]]:

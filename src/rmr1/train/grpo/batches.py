@@ -39,7 +39,7 @@ class ScoredGroup:
         return [reward.total for reward in self.rewards]
 
     def list_kept(self, objective: Objective) -> list[bool] | None:
-        """Which samples are learnt from; None where all are."""
+        """Whether each sample is trained on; None if all are."""
         if objective.overlong != "mask":
             return None
         return [not sample.is_cut for sample in self.samples]
@@ -59,7 +59,7 @@ class MiniBatch:
     groups: Sequence[ScoredGroup]
     """The live ones."""
     num_sequences: int
-    """Of all its groups, skipped ones too; so are the tokens."""
+    """Sequences of all its groups, skipped ones too; so are the tokens."""
     num_tokens: int
 
 

@@ -158,7 +158,7 @@ class Learner:
 
     @torch.no_grad()
     def compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, dict[int, torch.Tensor]]:
-        """Which mini-batches are learnt from by later weights, and the log-probabilities under the earlier.
+        """Mini-batches trained after the first update, and the log-probabilities under the earlier.
 
         The sampler's own serve, an empty dict, unless they are corrected by importance: then the trainer's are
         computed, for each row that this process will learn from.

@@ -188,7 +188,7 @@ def _read_groups(probe: Probe, read: Callable[..., torch.Tensor]) -> Pairs:
 
 
 def _list_completions(layout: GroupLayout) -> Iterator[tuple[slice, slice]]:
-    """Where each completion's prompt stands in the row, and where it stands itself."""
+    """The slices of the row that hold each completion's prompt and the completion."""
     start = 0
     for num_prompt, lengths in layout:
         prompt = slice(start, start + num_prompt)

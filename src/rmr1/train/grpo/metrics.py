@@ -12,7 +12,7 @@ from rmr1.train.grpo.policy import STATS
 
 
 def summarize_rollout(scored: Sequence[ScoredGroup]) -> dict[str, Any]:
-    """Of all samples: rewards and their terms, accuracy by family, length, and those without a verdict.
+    """Figures of all samples: rewards and their terms, accuracy by family, length, and those without a verdict.
 
     Accuracy is the share whose verdict, by the default parser, is the label.
     """

@@ -32,9 +32,9 @@ class Objective(Section):
     correct_kl: bool = False
     average: Average = "sequence"
     scale: Scale = "std"
-    """For `normalize_group`."""
+    """Setting of `normalize_group`."""
     epsilon: FromZero = EPSILON
-    """For `normalize_group`."""
+    """Setting of `normalize_group`."""
     overlong: Overlong = "keep"
     importance: Importance = "none"
     importance_cap: FromOne = 2.0

@@ -68,7 +68,7 @@ class TaskDataRecipe(LabelledRecipe):
     control_tokens: ControlTokens = ()
     """Broken in user text, beside those that are known by their shape or named by the tokenizer."""
     order: Literal["seeded", "given", "both"] = "seeded"
-    """Which answer stands first: drawn per pair from the seed, as read, or both ways, which makes two prompts."""
+    """The answer that stands first: drawn per pair from the seed, as read, or both ways, which makes two prompts."""
     max_prompt_tokens: int = Field(default=4096, ge=1)
     """A pair with a longer prompt is left out and counted, never cut."""
     shuffle: bool = True
@@ -80,7 +80,7 @@ class RolloutRecipe(Section):
     engine: Literal["transformers", "vllm"] = "transformers"
     prompts: int = Field(default=1024, ge=1)
     samples: int = Field(default=7, ge=2)
-    """Of each prompt: the size of a group."""
+    """Samples of each prompt: the size of a group."""
     max_new_tokens: int = Field(default=8192, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     rows: int = Field(default=128, ge=1)
@@ -144,10 +144,10 @@ class VerdictEvaluationRecipe(Section):
     every: int | None = Field(default=None, ge=1)
     """Rollouts between two looks at the held-out pairs; there is one before the first and one at the end."""
     sampled: bool = True
-    """Beside the greedy judgments also ones at the rollout's temperature."""
+    """Whether there are, beside the greedy judgments, ones at the rollout's temperature."""
     rows: int = Field(default=64, ge=1)
     keep: Literal["best", "last"] = "best"
-    """Which weights are stored in the end: those with the best greedy accuracy, or the last."""
+    """The weights that are stored in the end: those with the best greedy accuracy, or the last."""
 
 
 def _find_missing_reward(name: str) -> str | None:

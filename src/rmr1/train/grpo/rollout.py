@@ -29,11 +29,11 @@ class Sample:
     """One judgment that was written."""
 
     tokens: list[int]
-    """With the end token, where one was sampled; at least one."""
+    """Tokens with the end token, if one was sampled; at least one."""
     logprobs: list[float]
-    """Of each token, under the distribution that it was drawn from."""
+    """Log-probability of each token under the distribution that it was drawn from."""
     text: str
-    """As the judge stores it: without the end token, with the mark of thinking that the prompt ended in."""
+    """The text as the judge stores it: without the end token, with the mark of thinking that the prompt ended in."""
     is_cut: bool
     """The token limit came before the end token."""
 

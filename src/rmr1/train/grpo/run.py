@@ -171,7 +171,7 @@ class Reinforcement(Training):
         ]
 
     def _start_vllm(self, end_tokens: Collection[int]) -> VllmSampler:
-        """With the base's weights, which are the policy's before its first update."""
+        """Start vLLM with the base's weights, which are the policy's before its first update."""
         from rmr1.train.grpo.rollout_vllm import VllmSampler
 
         recipe, base = self.recipe, self.plan.base
@@ -245,7 +245,7 @@ class Reinforcement(Training):
         self.stored_best = self.state.get("best", {}).get("step")
 
     def summarize(self, looked: Mapping[str, Any]) -> dict[str, Any]:
-        """With the best weights in the model, if they are those to be kept."""
+        """Summarize, with the best weights in the model if they are those to be kept."""
         best = self.state.get("best")
         kept = best or self.state
         if kept["step"] != self.state["step"]:

@@ -27,12 +27,12 @@ class Task:
     """One prompt to judge."""
 
     pair: PreferencePair
-    """As it was read; labelled "A" or "B"."""
+    """The pair as it was read; labelled "A" or "B"."""
     prepared: Prepared
     place: int
     """Number of the pair as it is read."""
     epoch: int = 0
-    """In which it is learnt from."""
+    """Epoch in which the task is trained on."""
 
     @property
     def prompt(self) -> JudgePrompt:
@@ -40,7 +40,7 @@ class Task:
 
     @property
     def tokens(self) -> Sequence[int]:
-        """Of the prompt."""
+        """Tokens of the prompt."""
         return self.prepared.tokens
 
     @property
@@ -65,7 +65,7 @@ class TaskCounts:
     """Ties, and pairs without a label."""
     overlong: int = 0
     prompt_tokens: int = 0
-    """Of the tasks that are kept; of the world, of a sample."""
+    """Prompt tokens of the tasks that are kept, or of a sample of the world's."""
     tasks: int = 0
 
 
@@ -75,7 +75,7 @@ class TaskMaker:
     def __init__(
         self, reader: RequestReader, family: PromptFamily, recipe: GrpoRecipe, *, both: bool = False
     ):
-        """With `both` a pair is a task in each order, otherwise in the one that the recipe says."""
+        """If `both`, a pair is a task in each order, otherwise in the one that the recipe says."""
         self._reader = reader
         self._family = family
         self._recipe = recipe
@@ -192,7 +192,7 @@ class WorldTasks:
 
 
 def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[TaskSource, list[Task]]:
-    """Where training tasks come from, and the held-out ones, each by its maker.
+    """The sources of training tasks and of held-out ones, each by its maker.
 
     Raises:
         DataError: a row cannot be read, or nothing is left to train on.

@@ -35,7 +35,7 @@ class PairCounts:
     """Ties, and pairs without a label."""
     overlong: int = 0
     tokens: int = 0
-    """Of both conversations of the pairs that are kept."""
+    """Tokens of both conversations of the pairs that are kept."""
 
 
 class PairStore:
@@ -64,7 +64,7 @@ class PairStore:
         return self._tokens[first:middle], self._tokens[middle:last]
 
     def num_tokens(self, place: int) -> int:
-        """Of both conversations."""
+        """Tokens of both conversations."""
         return self._starts[2 * place + 2] - self._starts[2 * place]
 
     def longest(self, place: int) -> int:

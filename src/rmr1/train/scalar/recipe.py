@@ -74,10 +74,10 @@ class ScalarOptimRecipe(StepRecipe):
     lr: Rates = (1e-5,)
     """Each rate is a training of its own from the same start; the best by held-out accuracy is kept."""
     try_tokens: int | None = Field(default=None, ge=1)
-    """With several rates, each is tried for so many tokens only, with a schedule of that length; the best is then
+    """Tokens of a try, if there are several rates; its schedule has that length, and the best is then
     trained in full, from the start."""
     muon_lr: Rates | None = None
-    """Of the matrices inside the layers, if the name is "muon": one for each of `lr`, by default equal to it."""
+    """Rates of the matrices inside the layers, if the name is "muon": one for each of `lr`, by default equal to it."""
     tokens: int | None = Field(default=None, ge=1)
     """Instead of epochs: each training ends with the step that reaches so many tokens, both conversations of a
     pair counted, padding not."""

@@ -81,7 +81,7 @@ class Rate:
 
     @property
     def name(self) -> str:
-        """As a folder's name: `lr-0.002`."""
+        """The rate as a folder's name: `lr-0.002`."""
         return f"lr-{self.lr:g}" if self.muon_lr == self.lr else f"lr-{self.lr:g}-muon-{self.muon_lr:g}"
 
 
