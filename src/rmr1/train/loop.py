@@ -166,8 +166,6 @@ class Training(ABC):
             if has_held_out and not looked:  # stopped behind the last checkpoint, which follows the last look
                 with self.blaming("looked at"):
                     looked = self.evaluate()
-        if recipe.report.report_to != "none":
-            self.accelerator.end_training()
         summary = self.summarize(looked)
         call_on_main(self.accelerator, lambda: self.store(summary))
         return summary

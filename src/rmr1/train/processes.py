@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import torch
+
 from rmr1.devices import check_device, find_gpu
 from rmr1.errors import ConfigError, RMR1Error, reason_of
 from rmr1.plugins import require
@@ -53,8 +55,7 @@ def accelerated(
         raise ConfigError(f"report.report_to or model.precision: {reason_of(error)}") from None
     try:
         yield accelerator
-        if accelerator.num_processes > 1:
-            accelerator.wait_for_everyone()  # one that ends while another still talks to it may bring that one down
+        wait_for_group()
     finally:
         if names or accelerator.num_processes > 1:
             accelerator.end_training()
@@ -77,6 +78,15 @@ def check_trackers(report: ReportRecipe) -> list[str]:
         if missing := [name for name in names if name != "all" and name not in found]:
             raise ConfigError(f"report.report_to: {missing[0]!r} is not a tracker that is installed")
     return names
+
+
+def wait_for_group() -> None:
+    """Wait for the other processes where they still form a group: one that ends too early brings the others down.
+
+    An engine that has been closed may have ended the group; then there is nothing left to wait for.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
 
 
 def call_on_main(accelerator: Any, function: Callable[[], _T]) -> _T | None:

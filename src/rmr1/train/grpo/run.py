@@ -29,7 +29,7 @@ from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.loop import Training, run_once
-from rmr1.train.processes import accelerated, call_on_main, gather, gather_calls, share
+from rmr1.train.processes import accelerated, call_on_main, gather, gather_calls, share, wait_for_group
 from rmr1.train.start import load_trainee
 from rmr1.train.update import Updater
 
@@ -62,7 +62,9 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
 
 def _train(training: Reinforcement) -> dict[str, Any]:
     try:
-        return training.run()
+        summary = training.run()
+        wait_for_group()  # closing vLLM ends the group
+        return summary
     finally:
         training.close()
 
