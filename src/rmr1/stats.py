@@ -260,3 +260,9 @@ def _binomial(total: int, share: float) -> tuple[int, NDArray[np.float64]]:
     logs = np.concatenate([[0.0], np.cumsum(odds)])
     chances = np.exp(logs - logs.max())
     return first, chances / chances.sum()
+
+
+def binomial_tail(count: int, total: int, share: float) -> float:
+    """P(X <= count) for X ~ Binomial(total, share); `binomial_tail(1, 30, 0.1)` is 0.184."""
+    first, chances = _binomial(total, share)
+    return min(1.0, float(chances[: max(0, count - first + 1)].sum()))

@@ -1,0 +1,114 @@
+"""How far a judge's probabilities can be trusted: pure functions of arrays.
+
+I is the number of items: `probability_I` is P(A is better), in [0, 1], and `label_I` is 1 if A is the better answer,
+0 if B is, 0.5 if they are equal. The confidence of an item is max(P, 1 - P), in [0.5, 1], in the side that it names;
+an item whose probability is exactly one half names none, and is right by half.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+NUM_BINS = 10
+"""Bins of equal width over the confidences from 0.5 to 1."""
+_LEVELS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""Shares of the items at which the risk is told."""
+
+
+class Bin(NamedTuple):
+    """Items of similar confidence."""
+
+    items: int
+    confidence: float
+    """Their mean confidence."""
+    accuracy: float
+    """The share of them whose named side is the label."""
+
+
+def name_sides(probability_I: Floats, label_I: Floats) -> tuple[Floats, Floats]:
+    """(confidence_I, correct_I): how sure each item is of the side that it names, and whether that side is right.
+
+    A label of 0.5 is right by half whatever is named.
+    """
+    confidence_I = np.maximum(probability_I, 1 - probability_I)
+    says_I = np.where(probability_I == 0.5, 0.5, (probability_I > 0.5).astype(np.float64))
+    return confidence_I, 1 - np.abs(says_I - label_I)
+
+
+def list_bins(probability_I: Floats, label_I: Floats) -> list[Bin]:
+    """The bins that hold items, from the lowest confidence on."""
+    confidence_I, correct_I = name_sides(probability_I, label_I)
+    index_I = np.minimum(((confidence_I - 0.5) * 2 * NUM_BINS).astype(int), NUM_BINS - 1)
+    return [
+        Bin(int(is_in.sum()), float(confidence_I[is_in].mean()), float(correct_I[is_in].mean()))
+        for is_in in (index_I == number for number in range(NUM_BINS))
+        if is_in.any()
+    ]
+
+
+def calibration_error(probability_I: Floats, label_I: Floats) -> float:
+    """The expected calibration error (ECE; Naeini et al. 2015): the mean gap between confidence and accuracy over
+    `NUM_BINS` bins, weighed by their items, in [0, 1]."""
+    bins = list_bins(probability_I, label_I)
+    return sum(one.items * abs(one.confidence - one.accuracy) for one in bins) / len(probability_I)
+
+
+def brier_score(probability_I: Floats, label_I: Floats) -> float:
+    """The mean squared error of the probability, in [0, 1]; always saying one half scores 0.25."""
+    return float(np.mean((probability_I - label_I) ** 2))
+
+
+def area_under_curve(probability_I: Floats, label_I: Floats) -> float | None:
+    """AUC: how often an item whose better answer is A has the higher P(A) than one whose better answer is B, ties
+    being half; None unless there are both. Items labelled as ties are left out."""
+    of_a, of_b = probability_I[label_I == 1], np.sort(probability_I[label_I == 0])
+    if not len(of_a) or not len(of_b):
+        return None
+    below = np.searchsorted(of_b, of_a, side="left") + np.searchsorted(of_b, of_a, side="right")
+    return float(below.sum() / (2 * len(of_a) * len(of_b)))
+
+
+def risk_coverage(probability_I: Floats, label_I: Floats) -> list[dict[str, float]]:
+    """What accepting only the surest items costs: `coverage` (share accepted), `threshold` (their lowest confidence)
+    and `risk` (share of them that are wrong). Items of equal confidence are accepted together."""
+    confidence_I, correct_I = name_sides(probability_I, label_I)
+    order_I = np.argsort(-confidence_I, kind="stable")
+    confidence_I, wrong_I = confidence_I[order_I], np.cumsum(1 - correct_I[order_I])
+    found: dict[int, dict[str, float]] = {}
+    for level in _LEVELS:
+        threshold = confidence_I[max(1, round(level * len(order_I))) - 1]
+        accepted = int(np.count_nonzero(confidence_I >= threshold))
+        found[accepted] = {
+            "coverage": accepted / len(order_I),
+            "threshold": float(threshold),
+            "risk": float(wrong_I[accepted - 1] / accepted),
+        }
+    return list(found.values())
+
+
+def area_under_risk(probability_I: Floats, label_I: Floats) -> float:
+    """AURC: the mean, over all numbers of accepted items, of the risk of accepting that many of the surest (Geifman,
+    Uziel and El-Yaniv 2019); of equally sure items each has the mean risk of all of them."""
+    confidence_I, correct_I = name_sides(probability_I, label_I)
+    _, index_I, counts = np.unique(-confidence_I, return_inverse=True, return_counts=True)
+    wrong = np.bincount(index_I, 1 - correct_I)
+    expected_I = np.repeat(wrong / counts, counts)
+    return float(np.mean(np.cumsum(expected_I) / np.arange(1, len(expected_I) + 1)))
+
+
+def summarize_reliability(probability_I: Floats, label_I: Floats) -> dict[str, Any]:
+    """All of it, as a summary has it; at least one item."""
+    return {
+        "items": len(probability_I),
+        "ece": calibration_error(probability_I, label_I),
+        "brier": brier_score(probability_I, label_I),
+        "auc": area_under_curve(probability_I, label_I),
+        "aurc": area_under_risk(probability_I, label_I),
+        "bins": [one._asdict() for one in list_bins(probability_I, label_I)],
+        "risk_coverage": risk_coverage(probability_I, label_I),
+    }
