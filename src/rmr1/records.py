@@ -15,8 +15,9 @@ the pair frame; `Vote.winner` translates.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import exp
 from typing import Any, ClassVar, Literal, TypeVar
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -49,6 +50,7 @@ Problem = Literal[
     "generation_failed",
     "prompt_too_long",
     "split_vote",
+    "no_probability",
 ]
 """Why there is no winner. A closed list: reports count by it.
 
@@ -64,6 +66,7 @@ truncated            the generation ended at its token limit, and no complete ve
 generation_failed    the engine gave no text or score (its message is in `Generation.error`)
 prompt_too_long      the prompt does not fit the model's context, and is never cut
 split_vote           votes or orders disagree and no side has the majority
+no_probability       votes are weighed by their probabilities, and the engine did not tell that of each
 """
 
 PROBLEMS: tuple[str, ...] = Problem.__args__  # type: ignore[attr-defined]
@@ -357,6 +360,18 @@ class Verdict:
     trace: Trace = field(default_factory=Trace)
 
 
+def share_out(logprobs: Iterable[Sequence[Any]], slot: Order) -> float | None:
+    """P(the pair's A is better) by (label, log-probability) of the labels of a prompt; None if neither answer has any.
+
+    >>> share_out([("A", -0.5), ("B", -0.5)], "swapped")
+    0.5
+    """
+    weights = {swap_label(label, slot): exp(value) for label, value in logprobs}
+    a, b = weights.pop("A", 0.0), weights.pop("B", 0.0)
+    ties = sum(weights.values())
+    return (a + ties / 2) / (a + b + ties) if a + b > 0 else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
     """One text and its verdict: one order, one sample.
@@ -395,6 +410,12 @@ class Vote:
         return self.verdict.problem
 
     @property
+    def probability(self) -> float | None:
+        """P(A is the better answer) by the verdict letter, where the text's verdict stands, shared out among the
+        labels of the prompt, in the pair frame; a tie counts half for each side. None if it is not known."""
+        return share_out(self.generation.verdict_logprobs or (), self.slot)
+
+    @property
     def trace(self) -> Trace:
         """The verdict's trace with the sides of quotes and summaries in the pair frame; what the judge wrote stands as
         it is."""
@@ -429,9 +450,11 @@ class Judgment:
     confidence: float | None = None
     """How sure the judge is of the winner, in [0, 1]; None where there is no winner.
 
-    Of votes: the share of all votes that name the winner. Of scores: the Bradley-Terry probability that
+    Of votes: the share of all votes that name the winner, or the winner's mean probability (`vote_by`). Of scores: the Bradley-Terry probability that
     the winner is the better one, sigmoid(score difference), above 0.5; None for a tie."""
     votes: tuple[Vote, ...] = ()
+    vote_by: Literal["majority", "probability"] = "majority"
+    """What decided among the votes."""
     scores: tuple[float, float] | None = None
     """What A and B got, each judged alone: the scores of a scalar model, which has no votes, or ratings, with a vote
     for each."""

@@ -13,7 +13,7 @@ from rmr1.distill.items import Item
 from rmr1.engines.base import Engine, Request, SamplingParams
 from rmr1.forecast.memory import CHARS_PER_TOKEN
 from rmr1.judge.alarm import Alarm
-from rmr1.judge.ask import Ask, ask_all
+from rmr1.judge.ask import Ask, ask_all, ask_once
 from rmr1.judge.votes import cast_vote, conclude
 from rmr1.records import Generation, JudgePrompt, Judgment
 from rmr1.store.keys import seed_for
@@ -86,11 +86,11 @@ def ask_teacher(
                 prompt=question.prompt,
                 seed=settings.sampling_seed(item),
             )
-            yield Ask(key=item.key, requests=(request,), conclude=partial(finish, question))
+            yield Ask(key=item.key, steps=ask_once((request,), partial(finish, question)))
 
-    def finish(question: Question, answers: Sequence[tuple[Generation, ...]], seconds: float) -> Judgment:
+    def finish(question: Question, answers: Sequence[tuple[Generation, ...]]) -> Judgment:
         item, (generations,) = question.item, answers
-        judgment = read_texts(item, generations, settings, seconds=seconds)
+        judgment = read_texts(item, generations, settings)
         meter.settle(item.key, question.num_chars, judgment.prompt_tokens, judgment.completion_tokens)
         return judgment
 

@@ -42,13 +42,19 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One prompt for the engine, `num_samples` texts wanted."""
+    """One prompt for the engine, `num_samples` texts of the settings wanted, or those that `samples` numbers."""
 
     key: str
     """Comes back with the generations; unique among the requests in flight."""
     prompt: JudgePrompt
     seed: int = 0
     """Sampling seed of this item; sample i uses a seed derived from it and i."""
+    samples: range | None = None
+    """Numbers of the samples that are wanted, if they are asked for in several waves; at least one."""
+
+    def list_samples(self, params: SamplingParams) -> range:
+        """The numbers of the samples that are wanted."""
+        return range(params.num_samples) if self.samples is None else self.samples
 
 
 @runtime_checkable
@@ -68,7 +74,7 @@ class Engine(Protocol):
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """Yield `(request, generations)` as they finish, `num_samples` generations each."""
+        """Yield `(request, generations)` as they finish, one generation for each of the request's samples."""
         ...
 
     def close(self) -> None:

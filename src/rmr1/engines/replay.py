@@ -69,7 +69,8 @@ class ReplayEngine:
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         for request in requests:
-            found = self._find(request, params.num_samples)
+            samples = request.list_samples(params)
+            found = self._find(request, samples)
             if not found:
                 missing = Generation(
                     text="",
@@ -77,7 +78,7 @@ class ReplayEngine:
                     model=self.name,
                     error=f"nothing is recorded for pair {request.prompt.pair_id!r} in order {request.prompt.slot!r}",
                 )
-                yield request, (missing,) * params.num_samples
+                yield request, (missing,) * len(samples)
                 continue
             yield request, found
 
@@ -88,12 +89,12 @@ class ReplayEngine:
         self._recorded = {}
         self._of_items.clear()
 
-    def _find(self, request: Request, num: int) -> tuple[Generation, ...]:
+    def _find(self, request: Request, samples: range) -> tuple[Generation, ...]:
         prompt = request.prompt
         texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.slot))
         if texts is None:
-            return self._take(prompt.pair_id, prompt.slot, num)
-        return tuple(texts[min(index, len(texts) - 1)] for index in range(num))
+            return self._take(prompt.pair_id, prompt.slot, len(samples))
+        return tuple(texts[min(index, len(texts) - 1)] for index in samples)
 
     def _take(self, pair_id: str, order: str, num: int) -> tuple[Generation, ...]:
         texts = self._recorded.get((pair_id, order))

@@ -65,11 +65,13 @@ class ScriptedEngine:
             self._num_requests += 1
             if self._fail_every and self._num_requests % self._fail_every == 0:
                 failure = self._failure(request.prompt, f"scripted failure of request {self._num_requests}")
-                yield request, (failure,) * params.num_samples
+                yield request, (failure,) * len(request.list_samples(params))
                 continue
             yield (
                 request,
-                tuple(self._answer(request.prompt, index, params) for index in range(params.num_samples)),
+                tuple(
+                    self._answer(request.prompt, sample, params) for sample in request.list_samples(params)
+                ),
             )
 
     def close(self) -> None:

@@ -1,15 +1,17 @@
 """The loop that asks: items in, judgments out as they finish. Every judge and every teacher is asked here.
 
-Items are pulled as the engine asks for requests and leave as soon as their last answer is in, so memory holds
-only what is in flight. With a run folder each judgment is on disk before it is yielded, and so is what was
-found out about a server. A stop at any moment loses only what was in flight.
+An item is asked about in steps, of which the later ones may depend on the answers to the earlier ones; most have one.
+Items are pulled as the engine asks for requests and leave as soon as their last answer is in, so memory holds only
+what is in flight; the next step of an item goes before a new item. With a run folder each judgment is on disk before it
+is yielded, and so is what was found out about a server. A stop at any moment loses only what was in flight.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from rmr1.engines.base import Engine, Request, Scorer, ScoreRequest
@@ -19,6 +21,7 @@ from rmr1.judge.alarm import Alarm
 from rmr1.records import Generation, JudgePrompt, Judgment, Vote
 from rmr1.store.keys import seed_for
 from rmr1.store.runs import RunWriter
+from rmr1.verdicts.votes import count_next_wave, is_settled
 
 R = TypeVar("R", Request, ScoreRequest)
 A = TypeVar("A")
@@ -30,14 +33,24 @@ def describe_going_on() -> str:
     return f"; what failed is stored: {retry} asks again, without it a repetition goes on with the rest"
 
 
+Steps = Generator[tuple[R, ...], Sequence[A], Judgment]
+"""Yields the requests of each step, is sent their answers in the same sequence, and returns the judgment."""
+
+_MOST_DONE = 1000
+"""Items that need no asking, such as those of a cache, that may gather while the engine is at work."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask(Generic[R, A]):
-    """An item, all that is asked about it, and what to make of the answers."""
+    """An item and the steps in which it is asked about."""
 
     key: str
-    requests: tuple[R, ...]
-    conclude: Callable[[Sequence[A], float], Judgment]
-    """Makes the judgment from the answers, in the sequence of the requests, and the seconds that they took."""
+    steps: Steps[R, A]
+
+
+def ask_once(requests: tuple[R, ...], conclude: Callable[[Sequence[A]], Judgment]) -> Steps[R, A]:
+    """One step: all requests together."""
+    return conclude((yield requests))
 
 
 def ask_prompts(
@@ -45,40 +58,111 @@ def ask_prompts(
     prompts: Sequence[JudgePrompt],
     *,
     seed: int,
+    num_samples: int,
+    stop_votes: float | None = None,
     cast: Callable[[Generation, JudgePrompt, int], Vote],
-    conclude: Callable[[Sequence[Vote], float], Judgment],
-) -> Ask[Request, tuple[Generation, ...]]:
-    """An item whose prompts differ in their order; every text is read by `cast`, with its sample's number."""
+    conclude: Callable[[Sequence[Vote]], Judgment],
+) -> Steps[Request, tuple[Generation, ...]]:
+    """So many samples of prompts that differ in their order; every text is read by `cast`, with its sample's number.
 
-    def read(answers: Sequence[tuple[Generation, ...]], seconds: float) -> Judgment:
-        votes = [
-            cast(generation, prompt, sample)
-            for prompt, generations in zip(prompts, answers, strict=True)
-            for sample, generation in enumerate(generations)
-        ]
-        return conclude(votes, seconds)
-
-    requests = tuple(
-        Request(
-            key=f"{key}/{prompt.slot}",
-            prompt=prompt,
-            seed=seed_for(seed, "sampling", key, prompt.slot),
+    With `stop_votes` they come in waves, the same number of each prompt, and end as soon as the votes are settled
+    (`rmr1.verdicts.votes.is_settled`): what is cast are the first of the votes that all samples would give.
+    """
+    by_prompt: list[list[Vote]] = [[] for _ in prompts]
+    asked = 0
+    while asked < num_samples:
+        votes = [vote for ones in by_prompt for vote in ones]
+        wave = left = num_samples - asked
+        if stop_votes is not None:
+            if is_settled(votes, left * len(prompts), stop_votes):
+                break
+            wanted = count_next_wave(votes, left * len(prompts), stop_votes)
+            wave = -(-wanted // len(prompts))
+        samples = range(asked, asked + wave)
+        answers = yield tuple(
+            Request(
+                key=f"{key}/{prompt.slot}",
+                prompt=prompt,
+                seed=seed_for(seed, "sampling", key, prompt.slot),
+                samples=None if wave == num_samples else samples,
+            )
+            for prompt in prompts
         )
-        for prompt in prompts
-    )
-    return Ask(key=key, requests=requests, conclude=read)
+        for ones, prompt, generations in zip(by_prompt, prompts, answers, strict=True):
+            ones += [cast(one, prompt, sample) for sample, one in zip(samples, generations, strict=True)]
+        asked += wave
+    return conclude([vote for ones in by_prompt for vote in ones])
 
 
 @dataclass(slots=True)
-class _InFlight(Generic[R, A]):
+class _Item(Generic[R, A]):
+    """An item in flight."""
+
     ask: Ask[R, A]
     started: float = field(default_factory=time.perf_counter)
+    requests: tuple[R, ...] = ()
+    """Those of the present step."""
     answers: dict[str, A] = field(default_factory=dict)
-    """The answers so far, by the key of their request."""
+    """The answers to them so far, by the key of their request."""
 
-    def conclude(self) -> Judgment:
-        answers = [self.answers[request.key] for request in self.ask.requests]
-        return self.ask.conclude(answers, round(time.perf_counter() - self.started, 4))
+    def advance(self) -> Judgment | None:
+        """Go on to the next step; the judgment if there is none."""
+        try:
+            if self.requests:
+                answers = [self.answers[request.key] for request in self.requests]
+                self.requests = self.ask.steps.send(answers)
+            else:
+                self.requests = next(self.ask.steps)
+        except StopIteration as end:
+            judgment: Judgment = end.value
+            return replace(judgment, seconds=round(time.perf_counter() - self.started, 4))
+        self.answers = {}
+        return None
+
+
+class _Desk(Generic[R, A]):
+    """The items in flight, the requests that wait to be pulled, and the judgments that wait to be stored."""
+
+    def __init__(self, asks: Iterable[Ask[R, A]]):
+        self._asks: Iterator[Ask[R, A]] = iter(asks)
+        self._has_more = True
+        self._queue: deque[R] = deque()
+        self._waiting: dict[str, _Item[R, A]] = {}
+        self.done: deque[tuple[str, Judgment]] = deque()
+        self.num_pulled = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left to pull, or may be."""
+        return self._has_more or bool(self._queue)
+
+    def pull(self) -> Iterator[R]:
+        """Requests, as the engine asks for them, until none is at hand; an answer may bring more of them."""
+        while True:
+            while not self._queue:
+                one = next(self._asks, None) if self._has_more and len(self.done) < _MOST_DONE else None
+                if one is None:
+                    self._has_more &= len(self.done) >= _MOST_DONE
+                    return
+                self._advance(_Item(one))
+            self.num_pulled += 1
+            yield self._queue.popleft()
+
+    def take(self, request: R, answer: A) -> None:
+        """Take in an answer; behind the last one of a step the item goes on."""
+        item = self._waiting.pop(request.key)
+        item.answers[request.key] = answer
+        if len(item.answers) == len(item.requests):
+            self._advance(item)
+
+    def _advance(self, item: _Item[R, A]) -> None:
+        judgment = item.advance()
+        if judgment is not None:
+            self.done.append((item.ask.key, judgment))
+            return
+        for request in item.requests:
+            self._waiting[request.key] = item
+            self._queue.append(request)
 
 
 def ask_all(
@@ -92,7 +176,8 @@ def ask_all(
     """Yield `(key, judgment)` for every item, in the order they finish.
 
     Args:
-        answer: the stream of `engine`, whose notes are stored with the run.
+        answer: the stream of `engine`, whose notes are stored with the run. It is started again for requests that
+            come up when the last one at hand has been pulled.
         alarm: notices that going on is of no use; by default one that knows what the run holds.
 
     Raises:
@@ -102,23 +187,11 @@ def ask_all(
     """
     if alarm is None:
         alarm = Alarm(has_answers=run is not None and run.has_answers, advice=getattr(engine, "advice", None))
-    waiting: dict[str, _InFlight[R, A]] = {}
+    desk: _Desk[R, A] = _Desk(asks)
 
-    def requests() -> Iterator[R]:
-        for one in asks:
-            item = _InFlight(one)
-            for request in one.requests:
-                waiting[request.key] = item
-                yield request
-
-    answers = answer(requests())
-    try:
-        for request, found in answers:
-            item = waiting.pop(request.key)
-            item.answers[request.key] = found
-            if len(item.answers) < len(item.ask.requests):
-                continue
-            key, judgment = item.ask.key, item.conclude()
+    def store() -> Iterator[tuple[str, Judgment]]:
+        while desk.done:
+            key, judgment = desk.done.popleft()
             if run is not None:
                 run.append(key, judgment)
                 run.add_notes(f"{engine.name}: {note}" for note in getattr(engine, "notes", ()))
@@ -126,7 +199,18 @@ def ask_all(
             yield key, judgment
             if alarm.cause is not None:
                 raise StoppedError(f"stopped: {alarm.cause}" + ("" if run is None else describe_going_on()))
-    finally:
-        # At once, so that an engine cancels what is in flight.
-        if close := getattr(answers, "close", None):
-            close()
+
+    while desk.is_open:
+        num_pulled = desk.num_pulled
+        answers = answer(desk.pull())
+        try:
+            for request, found in answers:
+                desk.take(request, found)
+                yield from store()
+        finally:
+            # At once, so that an engine cancels what is in flight.
+            if close := getattr(answers, "close", None):
+                close()
+        yield from store()
+        if desk.num_pulled == num_pulled and not desk.done:
+            return

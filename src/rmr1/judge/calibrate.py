@@ -114,7 +114,11 @@ def read_labelled(judgments: Iterable[Judgment]) -> tuple[Floats, Floats, int]:
 
 
 def fit_calibration(
-    judgments: Iterable[Judgment], described: Mapping[str, Any], *, method: Method = "temperature", seed: int = 0
+    judgments: Iterable[Judgment],
+    described: Mapping[str, Any],
+    *,
+    method: Method = "temperature",
+    seed: int = 0,
 ) -> Calibration:
     """Fit the map on all labelled judgments, and judge it by folds that are drawn from the seed.
 
@@ -140,7 +144,9 @@ def fit_calibration(
 def _check_labels(label_I: Floats, missing: int) -> None:
     clear = int(np.count_nonzero(label_I != 0.5))
     if clear < LEAST_PAIRS:
-        without = f"; {missing} more have no probability: judge with --logprobs or several votes" if missing else ""
+        without = (
+            f"; {missing} more have no probability: judge with --logprobs or several votes" if missing else ""
+        )
         raise DataError(
             f"{clear} labelled pairs have a probability; a calibration needs {LEAST_PAIRS} or more{without}"
         )
@@ -152,7 +158,11 @@ def _check_labels(label_I: Floats, missing: int) -> None:
 
 
 def _fit(probability_I: Floats, label_I: Floats, method: Method) -> Temperature | Isotonic:
-    return _fit_temperature(probability_I, label_I) if method == "temperature" else _fit_isotonic(probability_I, label_I)
+    return (
+        _fit_temperature(probability_I, label_I)
+        if method == "temperature"
+        else _fit_isotonic(probability_I, label_I)
+    )
 
 
 def _fit_temperature(probability_I: Floats, label_I: Floats) -> Temperature:

@@ -81,14 +81,21 @@ class GenerativeJudge:
         sampling = self.settings.sampling
 
         def ask(key: str, pair: PreferencePair) -> Ask[Request, tuple[Generation, ...]]:
+            settings = self.settings
             kind, family = find_way(pair, self.family, self.choice)
-            return ask_prompts(
+            vote_by = settings.vote_by if kind == "pair" else "majority"
+            steps = ask_prompts(
                 key,
-                tuple(render_prompts(kind, pair, key, self.settings, family, special_tokens)),
-                seed=self.settings.seed,
-                cast=partial(cast_answer, kind=kind, rule=self.settings.rule, thinking=sampling.thinking),
-                conclude=partial(conclude, pair, kind=kind, family=family.name, rule=self.settings.rule),
+                tuple(render_prompts(kind, pair, key, settings, family, special_tokens)),
+                seed=settings.seed,
+                num_samples=sampling.num_samples,
+                stop_votes=None if kind == "rating" else settings.stop_votes,
+                cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
+                conclude=partial(
+                    conclude, pair, kind=kind, family=family.name, rule=settings.rule, vote_by=vote_by
+                ),
             )
+            return Ask(key=key, steps=steps)
 
         def pass_over(key: str, pair: PreferencePair) -> None:
             if isinstance(self.engine, Recorded):

@@ -13,7 +13,7 @@ from math import exp
 from typing import Any
 
 from rmr1.engines.base import Score, Scorer, ScoreRequest
-from rmr1.judge.ask import Ask, ask_all
+from rmr1.judge.ask import Ask, ask_all, ask_once
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.settings import Placement
 from rmr1.records import Generation, Judgment, Kind, PreferencePair, Verdict, Vote
@@ -47,11 +47,13 @@ class ScalarJudge:
         asks = (
             Ask(
                 key=key,
-                requests=tuple(
-                    ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
-                    for side, response in (("A", pair.response_a), ("B", pair.response_b))
+                steps=ask_once(
+                    tuple(
+                        ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
+                        for side, response in (("A", pair.response_a), ("B", pair.response_b))
+                    ),
+                    partial(conclude, pair, model=self.name),
                 ),
-                conclude=partial(conclude, pair, model=self.name),
             )
             for key, pair in unfinished_pairs(pairs, run)
         )

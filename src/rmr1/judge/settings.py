@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
+from rmr1.faces import name_option
 from rmr1.prompts.escape import check_tokens
+from rmr1.verdicts.votes import VoteBy
 
 Placement = Literal["seeded", "given", "both"]
 
@@ -23,6 +25,11 @@ class JudgeSettings:
     """The answer that stands first: drawn per item from the seed, as read, or both ways."""
     seed: int = 0
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    vote_by: VoteBy = "majority"
+    """What decides among several samples and orders: the most votes, or the mean of their probabilities."""
+    stop_votes: float | None = None
+    """Cast no further votes once the side that leads is the right majority with this probability, in (0.5, 1]; 1 is
+    once the majority cannot change. None casts all."""
     control_tokens: tuple[str, ...] = ()
     """The user's own control tokens, broken in user text beside those that are known by their shape."""
 
@@ -43,10 +50,27 @@ class JudgeSettings:
                 f"{sampling.num_samples} samples at temperature 0 would all be the same text; set a temperature"
             )
 
+        if self.vote_by not in ("majority", "probability"):
+            raise ConfigError(f"vote_by is {self.vote_by!r}; expected majority or probability")
+        if self.vote_by == "probability" and not sampling.verdict_logprobs:
+            raise ConfigError(
+                f"votes weighed by probability need the log-probabilities of verdicts; set {name_option('logprobs', True)}"
+            )
+        if self.stop_votes is not None:
+            if not 0.5 < self.stop_votes <= 1:
+                raise ConfigError(f"stop_votes is {self.stop_votes:g}; expected more than 0.5, and at most 1")
+            if self.vote_by == "probability":
+                raise ConfigError("stop_votes counts votes; it goes with vote_by = majority")
+            if sampling.num_samples == 1:
+                raise ConfigError("stop_votes ends the voting early, and there is one vote; ask for several")
+
     def all_control_tokens(self, own: Sequence[str]) -> tuple[str, ...]:
         """The model's own control tokens and the user's, their marks of thinking among them."""
         marks = [mark for pair in self.sampling.thinking for mark in pair]
         return tuple(dict.fromkeys([*own, *self.control_tokens, *marks]))
 
     def describe(self) -> dict[str, Any]:
-        return asdict(self)
+        """All of them; of those that earlier versions did not have only what differs from how they asked."""
+        values = asdict(self)
+        plain = {"vote_by": "majority", "stop_votes": None}
+        return {name: value for name, value in values.items() if name not in plain or value != plain[name]}

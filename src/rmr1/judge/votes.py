@@ -21,7 +21,7 @@ from rmr1.records import (
     Vote,
 )
 from rmr1.verdicts.kinds import read_verdict, rule_of
-from rmr1.verdicts.votes import decide
+from rmr1.verdicts.votes import VoteBy, decide
 
 
 def cast_vote(
@@ -90,6 +90,7 @@ def conclude(
     kind: Kind = "pair",
     family: str,
     rule: str,
+    vote_by: VoteBy = "majority",
 ) -> Judgment:
     """The judgment that an item's votes add up to, those of one order and side being samples of one prompt."""
     samples: dict[tuple[Order, Side | None], list[Vote]] = {}
@@ -103,6 +104,7 @@ def conclude(
         rule=rule_of(kind, rule),
         winner=None,
         votes=tuple(votes),
+        vote_by=vote_by,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         is_estimated=usage.is_estimated,
@@ -112,9 +114,9 @@ def conclude(
 
 
 def settle(judgment: Judgment) -> Judgment:
-    """The judgment with what its votes add up to: the majority's winner, or the better mean rating."""
+    """The judgment with what its votes add up to: the winner by majority or probability, or the better mean rating."""
     if judgment.kind != "rating":
-        decision = decide(judgment.votes)
+        decision = decide(judgment.votes, judgment.vote_by)
         return replace(
             judgment, winner=decision.winner, problem=decision.problem, confidence=decision.confidence
         )

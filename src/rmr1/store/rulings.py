@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rmr1.errors import DataError
-from rmr1.records import Judgment, Kind, Order, Problem, Side, swap_label
+from rmr1.records import Judgment, Kind, Order, Problem, Side, share_out, swap_label
 from rmr1.store.codec import RATED_RULES as _RATED
 from rmr1.store.codec import dump_record, dumps, kind_of
 from rmr1.store.runs import JUDGMENTS_FILE, iterate_lines, read_description
-from rmr1.verdicts.votes import decide
+from rmr1.verdicts.votes import VoteBy, decide
 
 
 class CastVote(NamedTuple):
@@ -31,6 +31,8 @@ class CastVote(NamedTuple):
     """The ratings, in the prompt's order."""
     side: Side | None = None
     """The answer that was rated alone."""
+    probability: float | None = None
+    """P(A is better) by the verdict letter, in the pair frame, where it decides."""
 
 
 class Ruling(NamedTuple):
@@ -47,6 +49,8 @@ class Ruling(NamedTuple):
     kind: Kind
     prompt: int
     """A number that equal prompts share (`number_prompt`)."""
+    vote_by: VoteBy = "majority"
+    """What decides among the votes."""
 
     @property
     def placement(self) -> str:
@@ -90,7 +94,7 @@ class Ruling(NamedTuple):
         found: dict[str, list[CastVote]] = {}
         for vote in self.votes:
             found.setdefault(vote.side or vote.order, []).append(vote)
-        decisions = {name: decide(votes) for name, votes in found.items()}
+        decisions = {name: decide(votes, self.vote_by) for name, votes in found.items()}
         return {name: (one.winner, one.problem) for name, one in decisions.items()}
 
 
@@ -104,12 +108,13 @@ def ruling_of(judgment: Judgment) -> Ruling:
         judgment.winner,
         judgment.problem,
         tuple(
-            CastVote(vote.order, vote.winner, vote.problem, vote.verdict.ratings, vote.side)
+            CastVote(vote.order, vote.winner, vote.problem, vote.verdict.ratings, vote.side, vote.probability)
             for vote in judgment.votes
         ),
         judgment.scores,
         judgment.kind,
         number_prompt([dump_record(message) for message in pair.prompt]),
+        judgment.vote_by,
     )
 
 
@@ -159,6 +164,7 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
         None if scores is None else (scores[0], scores[1]),
         kind_of(line),
         number_prompt(pair["prompt"]),
+        get("vote_by", "majority"),
     )
 
 
@@ -177,4 +183,5 @@ def _vote_from(vote: Mapping[str, Any]) -> CastVote:
         verdict.get("problem"),
         None if ratings is None else tuple(ratings),
         vote.get("side"),
+        share_out(vote["generation"].get("verdict_logprobs") or (), order),
     )

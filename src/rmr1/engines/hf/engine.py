@@ -171,14 +171,18 @@ class TransformersEngine:
             for request in window:
                 prepared = self._reader.prepare(request, params)
                 if isinstance(prepared, Generation):
-                    yield request, (prepared,) * params.num_samples
+                    yield request, (prepared,) * len(request.list_samples(params))
                 else:
                     ready.append(prepared)
             # Longest first: what does not fit into memory shows at once.
             ready.sort(key=lambda prepared: len(prepared.tokens), reverse=True)
-            sizes = [(len(prepared.tokens), prepared.max_new_tokens) for prepared in ready]
-            for batch in plan_batches(sizes, self._batching, num_samples=params.num_samples):
-                yield from self._run([ready[index] for index in batch], params, endings)
+            alike: dict[int, list[Prepared]] = {}
+            for prepared in ready:
+                alike.setdefault(len(prepared.request.list_samples(params)), []).append(prepared)
+            for num_samples, ones in alike.items():
+                sizes = [(len(prepared.tokens), prepared.max_new_tokens) for prepared in ones]
+                for batch in plan_batches(sizes, self._batching, num_samples=num_samples):
+                    yield from self._run([ones[index] for index in batch], params, endings)
 
     def close(self) -> None:
         """Release the model. The engine cannot be used afterwards; closing twice is harmless."""
@@ -205,7 +209,8 @@ class TransformersEngine:
             reason = f"out of GPU memory with a prompt of {len(batch[0].tokens)} tokens; lower num_samples or max_new_tokens"
             yield (
                 batch[0].request,
-                (self._reader.fail("error", reason, len(batch[0].tokens)),) * params.num_samples,
+                (self._reader.fail("error", reason, len(batch[0].tokens)),)
+                * len(batch[0].request.list_samples(params)),
             )
             return
         half = len(batch) // 2
@@ -222,7 +227,7 @@ class TransformersEngine:
                     endings,
                     self._reader.watch(prepared, params),
                 )
-                for _ in range(params.num_samples)
+                for _ in prepared.request.list_samples(params)
             ]
             for prepared in batch
         ]
@@ -238,7 +243,7 @@ class TransformersEngine:
                         if params.verdict_logprobs
                         else None,
                     )
-                    for sample, stream in enumerate(rows)
+                    for sample, stream in zip(prepared.request.list_samples(params), rows, strict=True)
                 ],
             )
             for prepared, rows in zip(batch, streams, strict=True)
@@ -249,7 +254,9 @@ class TransformersEngine:
                 prepared.request,
                 tuple(
                     self._finish(prepared, params, number, stream.finish(), row)
-                    for number, (stream, row) in enumerate(zip(streams[index], sampled[index], strict=True))
+                    for number, stream, row in zip(
+                        prepared.request.list_samples(params), streams[index], sampled[index], strict=True
+                    )
                 ),
             )
             for index, prepared in enumerate(batch)

@@ -142,16 +142,17 @@ class ChatSession:
     async def _sample(self, request: Request) -> tuple[Generation, ...]:
         """All samples of a request: at once where the server can, else one by one."""
         server, params = self._server, self._params
+        samples = request.list_samples(params)
         try:
             item = _prepare(request)
         except GenerationError as error:
-            return tuple(self._fail(str(error), params.num_samples))
+            return tuple(self._fail(str(error), len(samples)))
         done: list[Generation] = []
-        if params.num_samples > 1 and server.dialect.takes_choices(params):
-            done = await self._complete(item, 0, params.num_samples)
+        if len(samples) > 1 and server.dialect.takes_choices(params):
+            done = await self._complete(item, samples[0], len(samples))
             if item.form.is_over and not done[0].text:
-                done += [replace(done[0], billed=None)] * (params.num_samples - len(done))
-        rest = range(len(done), params.num_samples)
+                done += [replace(done[0], billed=None)] * (len(samples) - len(done))
+        rest = samples[len(done) :]
         tasks = [asyncio.create_task(self._complete(item, sample, 1)) for sample in rest]
         try:
             return (*done, *chain.from_iterable(await asyncio.gather(*tasks)))

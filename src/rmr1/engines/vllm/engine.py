@@ -206,8 +206,9 @@ class VLLMEngine:
         try:
             while True:
                 # The last request may go over the limit with its samples, which belong together.
-                while has_more and (len(tasks) + 1) * params.num_samples <= max(
-                    most_rows, params.num_samples
+                while has_more and (
+                    not tasks
+                    or sum(len(task.rows) for task in tasks.values()) + params.num_samples <= most_rows
                 ):
                     request = next(stream, None)
                     if request is None:
@@ -215,7 +216,7 @@ class VLLMEngine:
                         break
                     prepared = self._reader.prepare(request, params)
                     if isinstance(prepared, Generation):
-                        yield request, (prepared,) * params.num_samples
+                        yield request, (prepared,) * len(request.list_samples(params))
                         continue
                     task = self._start(prepared, params, endings)
                     tasks[id(task)] = task
@@ -243,7 +244,7 @@ class VLLMEngine:
 
     def _start(self, prepared: Prepared, params: SamplingParams, endings: Endings) -> _Task:
         task = _Task(prepared=prepared, wants_verdict=params.verdict_logprobs)
-        for sample in range(params.num_samples):
+        for sample in prepared.request.list_samples(params):
             row = _Row(
                 task=task,
                 stream=TextStream(self._reader.tokenizer, endings, self._reader.watch(prepared, params)),
