@@ -455,6 +455,10 @@ class Judgment:
     votes: tuple[Vote, ...] = ()
     vote_by: Literal["majority", "probability"] = "majority"
     """What decided among the votes."""
+    is_cached: bool = False
+    """Whether it was found in a cache, so that nothing was asked."""
+    calibrated: float | None = None
+    """P(A is the better answer), in [0, 1], by the calibration that the judge was given."""
     scores: tuple[float, float] | None = None
     """What A and B got, each judged alone: the scores of a scalar model, which has no votes, or ratings, with a vote
     for each."""

@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--b", metavar="TEXT", help="the second answer")
     options.add_model_arguments(parser)
     options.add_sampling_arguments(parser)
+    options.add_voting_arguments(parser)
     options.add_data_arguments(parser)
     options.add_config_arguments(parser)
 
@@ -144,6 +145,7 @@ def _print_judgments(
     from rmr1.judge.summary import Tally, is_unanswered
     from rmr1.report.terminal import print_judgment
     from rmr1.store.codec import dump_record, dumps
+    from rmr1.verdicts.probability import tell_probability
 
     console = Console()
     tally = Tally()
@@ -151,7 +153,8 @@ def _print_judgments(
         for key, judgment in judge.run(pairs):
             tally.add(judgment)
             if arguments.json:
-                sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
+                told = {"key": key, **dump_record(judgment), "probability": tell_probability(judgment)}
+                sys.stdout.buffer.write(dumps(told) + b"\n")
                 sys.stdout.buffer.flush()
             else:
                 print_judgment(console, key, judgment)
@@ -204,7 +207,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
 
         print(json.dumps(summary, ensure_ascii=False))
         return
-    from rmr1.cli.usage import format_orders, format_usage
+    from rmr1.cli.usage import format_orders, format_reliability, format_usage
     from rmr1.judge.summary import is_unanswered
 
     has_answers = not is_unanswered(summary["items"], summary["problems"])
@@ -216,7 +219,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     if summary["labelled"] and has_answers:
         share = 100 * summary["accuracy"]
         print(f"right: {summary['correct']} of {summary['labelled']} labelled ({share:.2f}%)")
-    for line in format_orders(summary):
+    for line in (*format_orders(summary), *format_reliability(summary)):
         print(line)
     problems = dict(summary["problems"])
     num_undecided = problems.pop("split_vote", 0)
@@ -238,4 +241,6 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
         print(f"rows passed over: {summary['invalid_rows']}")
     for line in format_usage(summary):
         print(line)
+    if summary["cached"]:
+        print(f"from the cache: {summary['cached']} of them, for which nothing was asked")
     print(f"read them: rmr1 show {folder}")

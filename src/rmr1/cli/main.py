@@ -22,6 +22,7 @@ from rmr1.screen import guarded, print, show_crash
 VERBS = (
     "judge",
     "show",
+    "calibrate",
     "bench",
     "probe",
     "curate",

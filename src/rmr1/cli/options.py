@@ -71,8 +71,8 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     add("--top-p", type=float, metavar="P", help="nucleus share in (0, 1] (default 1)")
     add("--top-k", type=int, metavar="K", help="0 (default) is off")
     add("--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192; 1024 for tiny)")
-    samples = "texts per prompt, majority wins (default 1)"
-    add("-n", "--num-samples", type=int, metavar="N", help=samples)
+    samples = "texts per prompt, whose votes are counted (default 1); several are sampled at temperature 1 by default"
+    add("-n", "--num-samples", "--votes", key="num_samples", type=int, metavar="N", help=samples)
     stop = "a text ends at TEXT, wherever it occurs; repeatable"
     add("--stop", action="append", metavar="TEXT", help=stop)
     at_verdict = "a text ends at its final verdict, not where the model ends its turn"
@@ -80,6 +80,17 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     thinking = "marks around the model's thinking, beside the known ones; repeatable"
     add("--thinking", action="append", nargs=2, metavar=("OPEN", "CLOSE"), help=thinking)
     add("--logprobs", **_SWITCH, help="store verdict log-probabilities")
+
+
+def add_voting_arguments(parser: argparse.ArgumentParser) -> None:
+    """How votes are counted, and what is done with the judgment."""
+    add = partial(_add_setting, parser.add_argument_group("votes and probabilities"), "")
+    by = "what decides: the most votes (default), or their mean probability, with --logprobs"
+    add("--vote-by", choices=("majority", "probability"), help=by)
+    stop = "cast no more votes once the leading side is the majority's with probability P; 1: once no vote can change it"
+    add("--stop-votes", type=float, metavar="P", help=stop)
+    add("--calibration", metavar="FILE", help="calibrate the probabilities by this file of rmr1 calibrate")
+    add("--cache", metavar="DIR", help="keep judgments in this folder, and take from it those that are there")
 
 
 def add_data_arguments(

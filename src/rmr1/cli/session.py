@@ -9,13 +9,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rmr1.judge.base import PairJudge
+from rmr1.judge.calibrate import read_calibration
 from rmr1.judge.config import JudgeConfig
+from rmr1.judge.finish import Finish
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import describe_limits, is_bundled, resolve_model
 from rmr1.pipeline.stages import STAGE
 from rmr1.records import PreferencePair
 from rmr1.screen import print
+from rmr1.store.cache import JudgmentCache
 
 
 def tell(line: object) -> None:
@@ -31,7 +34,12 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
         CheckpointError: it cannot be loaded.
     """
     settings = settings or config.judge_settings()
+    calibration = None if config.calibration is None else read_calibration(config.calibration)
+    cache = None if config.cache is None else JudgmentCache(config.cache)
     judge = load_judge(config.model, family=config.family, settings=settings, options=config.engine)
+    if calibration is not None and config.calibration is not None:
+        calibration.refuse_other(judge.describe(), config.calibration)
+    judge.finish = Finish(cache=cache, calibration=calibration)
     if is_bundled(config.model) and STAGE not in os.environ:
         tell(describe_limits())
     return judge

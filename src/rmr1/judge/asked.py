@@ -106,6 +106,8 @@ def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]
     for key, value in config.items():
         if key == "model":
             yield key, _locate_model(value, base)
+        elif key in ("calibration", "cache"):
+            yield key, _locate(value, base)
         elif key == "family":
             yield key, value if is_named_family(value) else _locate(value, base)
         elif key == "engine" and isinstance(value.get("lora_adapter"), str):

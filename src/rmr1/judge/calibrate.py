@@ -10,6 +10,7 @@ and after.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from math import exp
 from pathlib import Path
@@ -19,8 +20,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rmr1.errors import ConfigError, DataError
-from rmr1.judge.reliability import Floats, summarize_reliability
+from rmr1.judge.reliability import LABELS, Floats, summarize_reliability
 from rmr1.records import Judgment
+from rmr1.store.codec import dumps
 from rmr1.store.identity import describe_differences
 from rmr1.store.replace import read_json, write_json
 from rmr1.verdicts.probability import read_probability, sigmoid
@@ -29,12 +31,10 @@ Method = Literal["temperature", "isotonic"]
 
 LEAST_PAIRS = 20
 """Labelled pairs with a probability, and not a tie, that a fit needs."""
-_MOST_LOGIT = 12.0
-"""Probabilities of 0 and 1, which counted votes give, are taken for ones that are this far off in log-odds."""
+_MOST_LOGIT = 30.0
+"""Log-odds beyond which a probability is rounded to 0 or 1."""
 _TEMPERATURES = (0.02, 50.0)
 _FOLDS = 5
-
-_LABELS = {"A": 1.0, "B": 0.0, "tie": 0.5}
 
 
 class _Stored(BaseModel):
@@ -73,7 +73,13 @@ class Calibration(_Stored):
     before: dict[str, Any]
     """`summarize_reliability` of the probabilities as they came."""
     held_out: dict[str, Any]
-    """The same after the map, each pair by a map that was fitted on the others."""
+    """The same after the map, each pair by one that was fitted on the others; what depends on the ranks of all pairs
+    alone (`auc`, `aurc`, `risk_coverage`) after the map itself."""
+
+    @property
+    def digest(self) -> str:
+        """A hash of all of it."""
+        return hashlib.blake2b(dumps(self.model_dump(mode="json")), digest_size=16).hexdigest()
 
     def apply(self, judgment: Judgment) -> float | None:
         """P(A is better), calibrated; None if the judgment tells none."""
@@ -92,8 +98,11 @@ class Calibration(_Stored):
 
 
 def identify_judge(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a judge's description what decides the meaning of its probabilities: all but its name and its seed."""
-    settings = {name: value for name, value in described["settings"].items() if name != "seed"}
+    """Of a judge's description what decides the meaning of its probabilities: all but its name, its seed and a
+    calibration that it has already."""
+    settings = {
+        name: value for name, value in described["settings"].items() if name not in ("seed", "calibration")
+    }
     return {"model": described["model"], "prompt": described["prompt"], "settings": settings}
 
 
@@ -101,7 +110,7 @@ def read_labelled(judgments: Iterable[Judgment]) -> tuple[Floats, Floats, int]:
     """(probability_I, label_I, how many labelled judgments have no probability)."""
     found, missing = [], 0
     for judgment in judgments:
-        label = _LABELS.get(judgment.pair.label or "")
+        label = LABELS.get(judgment.pair.label or "")
         if label is None:
             continue
         probability = read_probability(judgment)
@@ -132,12 +141,15 @@ def fit_calibration(
     for fold in range(_FOLDS):
         fitted = _fit(probability_I[fold_I != fold], label_I[fold_I != fold], method)
         held_out_I[fold_I == fold] = [fitted.apply(one) for one in probability_I[fold_I == fold]]
+    fitted = _fit(probability_I, label_I, method)
+    after = summarize_reliability(np.array([fitted.apply(one) for one in probability_I]), label_I)
+    ranks = {name: after[name] for name in ("auc", "aurc", "risk_coverage")}
     return Calibration(
-        map=_fit(probability_I, label_I, method),
+        map=fitted,
         judge=identify_judge(described),
         pairs=len(label_I),
         before=summarize_reliability(probability_I, label_I),
-        held_out=summarize_reliability(held_out_I, label_I),
+        held_out={**summarize_reliability(held_out_I, label_I), **ranks},
     )
 
 

@@ -16,9 +16,13 @@ from rmr1.named import PairForm, find_missing_family
 from rmr1.prompts.thinking import check_pairs
 from rmr1.settings import Complaint, Mistakes, Names, Place, Section
 from rmr1.settings import rule as settings_rule
+from rmr1.verdicts.votes import VoteBy
 
 _PRESET_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop")
 """What a released checkpoint's preset decides of the sampling."""
+
+VOTING_TEMPERATURE = 1.0
+"""Of several samples, if nothing else is said: the model's own distribution."""
 
 
 class SamplingConfig(Section):
@@ -53,6 +57,14 @@ class JudgeConfig(Section):
     seed: int = 0
     control_tokens: tuple[str, ...] = ()
     """The user's own control tokens."""
+    vote_by: VoteBy = "majority"
+    """What decides among several samples and orders."""
+    stop_votes: float | None = None
+    """End the voting once it is settled with this probability."""
+    calibration: str | None = None
+    """A file of `rmr1 calibrate`."""
+    cache: str | None = None
+    """The folder of a cache of judgments."""
     sampling: SamplingConfig = SamplingConfig()
     engine: dict[str, Any] = Field(default_factory=dict)
     """Options of the engine's constructor; each engine has its own."""
@@ -60,11 +72,15 @@ class JudgeConfig(Section):
 
     @classmethod
     def complete(cls, values: Any, mistakes: Mistakes, section: Place) -> Any:
-        """The values over the sampling of a released checkpoint's preset."""
+        """The values over the sampling of a released checkpoint's preset, and over the temperature of several votes."""
         preset, said = find_preset(str(values.get("model", JUDGE))), values.get("sampling", {})
-        if preset is None or not isinstance(said, Mapping):
+        if not isinstance(said, Mapping):
             return values
-        own = {name: getattr(preset.sampling, name) for name in _PRESET_SAMPLING}
+        own = {} if preset is None else {name: getattr(preset.sampling, name) for name in _PRESET_SAMPLING}
+        if said.get("num_samples", 1) != 1:
+            own["temperature"] = own.get("temperature") or VOTING_TEMPERATURE
+        if not own:
+            return values
         return {**values, "sampling": {**own, **said}}
 
     @settings_rule
@@ -81,6 +97,8 @@ class JudgeConfig(Section):
             rule=self.rule or "tagged",
             order=self.order or order,
             seed=self.seed,
+            vote_by=self.vote_by,
+            stop_votes=self.stop_votes,
             control_tokens=self.control_tokens,
             sampling=SamplingParams(**values),
         )

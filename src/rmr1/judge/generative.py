@@ -14,8 +14,9 @@ from typing import Any
 
 from rmr1.engines.base import Engine, Recorded, Request
 from rmr1.errors import ConfigError
-from rmr1.judge.ask import Ask, ask_all, ask_prompts
+from rmr1.judge.ask import Steps, ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.finish import Finish
 from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.votes import cast_answer, conclude
@@ -38,6 +39,7 @@ class GenerativeJudge:
         settings: JudgeSettings,
         *,
         choice: PromptFamily | None = None,
+        finish: Finish | None = None,
     ):
         """
         Raises:
@@ -53,11 +55,17 @@ class GenerativeJudge:
         self.family = family
         self.choice = choice
         self.settings = settings
+        self.finish = finish or Finish()
         self.name = engine.name
         self.kind: Kind = _KINDS[family.num_answers]
         self.order: Placement | None = settings.order if self.kind == "pair" or choice is not None else None
 
     def describe(self) -> dict[str, Any]:
+        values = self._describe()
+        return {**values, "settings": {**values["settings"], **self.finish.describe()}}
+
+    def _describe(self) -> dict[str, Any]:
+        """Without what is done besides asking."""
         prompt: dict[str, Any] = describe_family(self.family)
         if self.choice is not None:
             prompt["choice"] = describe_family(self.choice)
@@ -80,11 +88,11 @@ class GenerativeJudge:
         special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
         sampling = self.settings.sampling
 
-        def ask(key: str, pair: PreferencePair) -> Ask[Request, tuple[Generation, ...]]:
+        def ask(key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
             settings = self.settings
             kind, family = find_way(pair, self.family, self.choice)
             vote_by = settings.vote_by if kind == "pair" else "majority"
-            steps = ask_prompts(
+            return ask_prompts(
                 key,
                 tuple(render_prompts(kind, pair, key, settings, family, special_tokens)),
                 seed=settings.seed,
@@ -95,7 +103,6 @@ class GenerativeJudge:
                     conclude, pair, kind=kind, family=family.name, rule=settings.rule, vote_by=vote_by
                 ),
             )
-            return Ask(key=key, steps=steps)
 
         def pass_over(key: str, pair: PreferencePair) -> None:
             if isinstance(self.engine, Recorded):
@@ -104,7 +111,7 @@ class GenerativeJudge:
                     self.engine.pass_over(pair.id, "swapped" if side == "B" else order, sampling)
 
         return ask_all(
-            (ask(key, pair) for key, pair in unfinished_pairs(pairs, run, on_finished=pass_over)),
+            self.finish.wrap(unfinished_pairs(pairs, run, on_finished=pass_over), ask, self._describe),
             lambda requests: self.engine.generate(requests, sampling),
             engine=self.engine,
             run=run,
@@ -112,15 +119,17 @@ class GenerativeJudge:
 
     def place(self, order: Placement) -> GenerativeJudge:
         settings = replace(self.settings, order=order)
-        return GenerativeJudge(self.engine, self.family, settings, choice=self.choice)
+        return GenerativeJudge(self.engine, self.family, settings, choice=self.choice, finish=self.finish)
 
     def ask_answers(self) -> GenerativeJudge:
         if self.kind == "rating" and self.choice is not None:
             return self
         rating = self.family if self.kind == "rating" else load_family(RATING)
-        return GenerativeJudge(self.engine, rating, self.settings, choice=load_family(FOUR_WAY))
+        choice = load_family(FOUR_WAY)
+        return GenerativeJudge(self.engine, rating, self.settings, choice=choice, finish=self.finish)
 
     def close(self) -> None:
+        self.finish.close()
         self.engine.close()
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from rmr1.engines import is_scorer, load_engine, load_scorer
 from rmr1.errors import ConfigError
-from rmr1.judge.base import PairJudge
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.presets import find_preset, load_preset_family
 from rmr1.judge.scalar import ScalarJudge
@@ -26,7 +25,7 @@ def load_judge(
     family: str | Path | PromptFamily | None = None,
     settings: JudgeSettings | None = None,
     options: Mapping[str, Any] | None = None,
-) -> PairJudge:
+) -> GenerativeJudge | ScalarJudge:
     """The judge for a model name (`rmr1.engines.load_engine`); `tiny` and `tiny-scalar` are the bundled ones.
 
     A checkpoint for sequence classification, or a reward model by the name of its architecture, becomes a

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+LABELS = {"A": 1.0, "B": 0.0, "tie": 0.5}
+"""A pair's label -> its number."""
+
 NUM_BINS = 10
 """Bins of equal width over the confidences from 0.5 to 1."""
 _LEVELS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)

@@ -13,8 +13,9 @@ from math import exp
 from typing import Any
 
 from rmr1.engines.base import Score, Scorer, ScoreRequest
-from rmr1.judge.ask import Ask, ask_all, ask_once
+from rmr1.judge.ask import Steps, ask_all, ask_once
 from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.finish import Finish
 from rmr1.judge.settings import Placement
 from rmr1.records import Generation, Judgment, Kind, PreferencePair, Verdict, Vote
 from rmr1.store.runs import RunWriter
@@ -31,9 +32,15 @@ class ScalarJudge:
 
     def __init__(self, scorer: Scorer):
         self.scorer = scorer
+        self.finish = Finish()
         self.name = scorer.name
 
     def describe(self) -> dict[str, Any]:
+        values = self._describe()
+        return {**values, "settings": {**values["settings"], **self.finish.describe()}}
+
+    def _describe(self) -> dict[str, Any]:
+        """Without what is done besides asking."""
         return {
             "model_name": self.name,
             "model": self.scorer.fingerprint(),
@@ -44,19 +51,14 @@ class ScalarJudge:
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
-        asks = (
-            Ask(
-                key=key,
-                steps=ask_once(
-                    tuple(
-                        ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
-                        for side, response in (("A", pair.response_a), ("B", pair.response_b))
-                    ),
-                    partial(conclude, pair, model=self.name),
-                ),
+        def ask(key: str, pair: PreferencePair) -> Steps[ScoreRequest, Score]:
+            requests = tuple(
+                ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
+                for side, response in (("A", pair.response_a), ("B", pair.response_b))
             )
-            for key, pair in unfinished_pairs(pairs, run)
-        )
+            return ask_once(requests, partial(conclude, pair, model=self.name))
+
+        asks = self.finish.wrap(unfinished_pairs(pairs, run), ask, self._describe)
         return ask_all(asks, self.scorer.score, engine=self.scorer, run=run)
 
     def place(self, order: Placement) -> ScalarJudge:
@@ -66,6 +68,7 @@ class ScalarJudge:
         return self
 
     def close(self) -> None:
+        self.finish.close()
         self.scorer.close()
 
 

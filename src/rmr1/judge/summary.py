@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from rmr1.forecast.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
 from rmr1.judge.consistency import OrderCounts
+from rmr1.judge.reliability import LABELS, summarize_reliability
 from rmr1.records import NO_TEXT, Judgment
 from rmr1.store.runs import RunWriter, read_judgments
+from rmr1.verdicts.probability import tell_probability
 
 MOST_REASONS = 50
 """Different reasons of failures that are counted apart; the rest are counted together."""
@@ -64,12 +69,19 @@ class Tally:
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
     orders: OrderCounts = field(default_factory=OrderCounts)
+    cached: int = 0
+    """Judgments from a cache. Their tokens are not counted."""
+    probabilities: array[float] = field(default_factory=lambda: array("d"))
+    """P(A is better) and the label as a number, of each labelled judgment that tells both."""
+    is_calibrated: bool = False
 
     def add(self, judgment: Judgment) -> None:
         self.items += 1
-        self.prompt_tokens += judgment.prompt_tokens
-        self.completion_tokens += judgment.completion_tokens
-        self.is_estimated |= judgment.is_estimated
+        self.cached += judgment.is_cached
+        if not judgment.is_cached:
+            self.prompt_tokens += judgment.prompt_tokens
+            self.completion_tokens += judgment.completion_tokens
+            self.is_estimated |= judgment.is_estimated
         self.winners[judgment.winner or "none"] += 1
         if judgment.problem is not None:
             self.problems[judgment.problem] += 1
@@ -84,6 +96,10 @@ class Tally:
             return
         self.labelled += 1
         self.correct += judgment.correct
+        probability, label = tell_probability(judgment), LABELS.get(judgment.pair.label or "")
+        self.is_calibrated |= judgment.calibrated is not None
+        if probability is not None and label is not None:
+            self.probabilities.extend((probability, label))
         counts = self.subsets.setdefault(judgment.pair.subset or "", [0, 0])
         counts[0] += 1
         counts[1] += judgment.correct
@@ -114,7 +130,17 @@ class Tally:
                 name: {"labelled": labelled, "correct": correct, "accuracy": correct / labelled}
                 for name, (labelled, correct) in sorted(self.subsets.items())
             },
+            "cached": self.cached,
             **({"orders": self.orders.describe()} if self.orders.asked else {}),
+            **({"reliability": self._summarize_reliability()} if self.probabilities else {}),
+        }
+
+    def _summarize_reliability(self) -> dict[str, Any]:
+        both = np.frombuffer(self.probabilities).reshape(-1, 2)
+        return {
+            "calibrated": self.is_calibrated,
+            "without": self.labelled - len(both),
+            **summarize_reliability(both[:, 0], both[:, 1]),
         }
 
 

@@ -22,6 +22,11 @@ def read_probability(judgment: Judgment) -> float | None:
     return combine_probabilities([vote for vote in judgment.votes if vote.winner is not None])
 
 
+def tell_probability(judgment: Judgment) -> float | None:
+    """The same, calibrated if the judge has a calibration."""
+    return read_probability(judgment) if judgment.calibrated is None else judgment.calibrated
+
+
 def sigmoid(value: float) -> float:
     """1 / (1 + exp(-value)), without overflow."""
     return 1 / (1 + exp(-value)) if value >= 0 else 1 - 1 / (1 + exp(value))

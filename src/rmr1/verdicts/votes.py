@@ -87,17 +87,21 @@ def combine_probabilities(votes: Sequence[Said]) -> float | None:
     """P(A is better) of votes that all have a verdict: the mean of each order's mean, so that no place in the prompt
     weighs more than the other.
 
-    If the probability of one is not known, the votes themselves are counted, a tie as half for each side; a single
-    one says which, not how surely, and gives None.
+    If the probability of one is not known, the votes themselves are counted, a tie as half for each side and half a
+    vote for each beside them (Jeffreys' prior); a single one says which, not how surely, and gives None.
     """
-    found = [vote.probability for vote in votes]
-    if None in found:
-        found = [_SHARES.get(vote.winner or "") for vote in votes] if len(votes) > 1 else []
-    by_order: dict[str, list[float]] = {}
-    for vote, one in zip(votes, found, strict=False):
-        if one is not None:
-            by_order.setdefault(vote.order, []).append(one)
-    means = [sum(ones) / len(ones) for ones in by_order.values()]
+    by_order: dict[str, list[Said]] = {}
+    for vote in votes:
+        by_order.setdefault(vote.order, []).append(vote)
+    if any(vote.probability is None for vote in votes):
+        if len(votes) < 2:
+            return None
+        means = [
+            (sum(_SHARES.get(vote.winner or "", 0.5) for vote in ones) + 0.5) / (len(ones) + 1)
+            for ones in by_order.values()
+        ]
+    else:
+        means = [sum(vote.probability or 0.0 for vote in ones) / len(ones) for ones in by_order.values()]
     return sum(means) / len(means) if means else None
 
 
