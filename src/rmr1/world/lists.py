@@ -5,112 +5,58 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
-from rmr1.world.draw import Draw, Templates
+from rmr1.world.draw import Draw, read_templates
 from rmr1.world.items import Exercise, Slip, Solution
 
+OPERATIONS = ("sum", "largest", "smallest", "count", "reverse", "sort")
 FOLLOW_UP_SHARE = 0.2
 """How often the list is given in a turn of its own."""
 
-GIVEN = Templates(
-    name="lists.given",
-    seen=(
-        "Here is a list: {list}.",
-        "Look at the numbers {list}.",
-        "Take these numbers: {list}.",
-        "The list is {list}.",
-        "Someone wrote down {list}.",
-    ),
-    held_out=("Look at this list: {list}.",),
-)
-REMEMBER = Templates(
-    name="lists.remember",
-    seen=("Remember these numbers: {list}.", "Keep this list in mind: {list}.", "I will ask about {list}."),
-    held_out=("Keep these numbers in mind: {list}.",),
-)
-NOTED = Templates(
-    name="lists.noted",
-    seen=("I will remember them.", "Good, I am ready.", "I have noted the list."),
-    held_out=("Good, I have noted them.",),
-)
-QUESTIONS = {
-    "sum": Templates(
-        name="lists.sum",
-        seen=(
-            "What is the sum?",
-            "Add them all up.",
-            "How much are they together?",
-            "Find the sum of the list.",
-        ),
-        held_out=("How much is the sum of them all?",),
-    ),
-    "largest": Templates(
-        name="lists.largest",
-        seen=(
-            "Which number is the largest?",
-            "What is the maximum?",
-            "Find the largest one.",
-            "Name the maximum.",
-        ),
-        held_out=("Which one is the maximum?",),
-    ),
-    "smallest": Templates(
-        name="lists.smallest",
-        seen=(
-            "Which number is the smallest?",
-            "What is the minimum?",
-            "Find the smallest one.",
-            "Name the minimum.",
-        ),
-        held_out=("Which one is the minimum?",),
-    ),
-    "count": Templates(
-        name="lists.count",
-        seen=(
-            "How many of them are larger than {n}?",
-            "Count the numbers above {n}.",
-            "How many numbers are greater than {n}?",
-        ),
-        held_out=("Count the numbers greater than {n}.",),
-    ),
-    "reverse": Templates(
-        name="lists.reverse",
-        seen=(
-            "Turn the list around. What is number {n} then?",
-            "Reverse the list. Which number is at place {n}?",
-            "Read backwards, which number is at place {n}?",
-        ),
-        held_out=("Reverse the list. What is number {n} then?",),
-    ),
-    "sort": Templates(
-        name="lists.sort",
-        seen=(
-            "Sort the list from small to large. What is number {n} then?",
-            "In rising order, which number is at place {n}?",
-            "Sort the numbers. Which one is at place {n}?",
-        ),
-        held_out=("Sort the list in rising order. Which one is at place {n}?",),
-    ),
-}
-CORES = Templates(
-    name="lists.answer",
-    seen=(
-        "The answer is {x}",
-        "I get the number {x}",
-        "The result is {x}",
-        "It must be {x}",
-        "The number is {x}",
-        "That gives us {x}",
-        "My answer is {x}",
-        "I found the number {x}",
-    ),
-    held_out=("It must be number {x}", "My result is {x}"),
+TEXTS = read_templates(
+    """
+lists.given
+    Here is a list: {list}. | Look at the numbers {list}. | Take these numbers: {list}.
+    The list is {list}. | Someone wrote down {list}.
+    * Look at this list: {list}.
+lists.remember
+    Remember these numbers: {list}. | Keep this list in mind: {list}. | I will ask about {list}.
+    * Keep these numbers in mind: {list}.
+lists.noted
+    I will remember them. | Good, I am ready. | I have noted the list.
+    * Good, I have noted them.
+lists.sum
+    What is the sum? | Add them all up. | How much are they together? | Find the sum of the list.
+    * How much is the sum of them all?
+lists.largest
+    Which number is the largest? | What is the maximum? | Find the largest one. | Name the maximum.
+    * Which one is the maximum?
+lists.smallest
+    Which number is the smallest? | What is the minimum? | Find the smallest one. | Name the minimum.
+    * Which one is the minimum?
+lists.count
+    How many of them are larger than {n}? | Count the numbers above {n}.
+    How many numbers are greater than {n}?
+    * Count the numbers greater than {n}.
+lists.reverse
+    Turn the list around. What is number {n} then? | Reverse the list. Which number is at place {n}?
+    Read backwards, which number is at place {n}?
+    * Reverse the list. What is number {n} then?
+lists.sort
+    Sort the list from small to large. What is number {n} then?
+    In rising order, which number is at place {n}? | Sort the numbers. Which one is at place {n}?
+    * Sort the list in rising order. Which one is at place {n}?
+lists.answer
+    The answer is {x} | I get the number {x} | The result is {x} | It must be {x} | The number is {x}
+    That gives us {x} | My answer is {x} | I found the number {x}
+    * It must be number {x} | My result is {x}
+"""
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuestion(Exercise):
     operation: str
-    """A key of `QUESTIONS`."""
+    """One of `OPERATIONS`."""
     numbers: tuple[int, ...]
     argument: int = 0
     """The bound of "count"; the place, from 1, of "reverse" and "sort"."""
@@ -184,7 +130,7 @@ class ListQuestion(Exercise):
 
 def draw_list_question(draw: Draw, steps: int) -> ListQuestion | None:
     """A list of `steps` + 1 numbers (for "count" of `steps`, at least two)."""
-    operation = draw.choice(tuple(QUESTIONS))
+    operation = draw.choice(OPERATIONS)
     count = max(2, steps) if operation == "count" else steps + 1
     high = 15 if operation == "sum" else 40
     numbers = tuple(draw.random.sample(range(1, high + 1), count))
@@ -196,17 +142,21 @@ def draw_list_question(draw: Draw, steps: int) -> ListQuestion | None:
     elif operation in ("reverse", "sort"):
         argument = draw.number(1, count)
     listed = ", ".join(map(str, numbers))
-    question = draw.template(QUESTIONS[operation]).format(n=argument)
+    question = draw.template(TEXTS[f"lists.{operation}"]).format(n=argument)
     turns: tuple[str, ...]
     if draw.chance(FOLLOW_UP_SHARE):
-        turns = (draw.template(REMEMBER).format(list=listed), draw.template(NOTED), question)
+        turns = (
+            draw.template(TEXTS["lists.remember"]).format(list=listed),
+            draw.template(TEXTS["lists.noted"]),
+            question,
+        )
     else:
-        turns = (f"{draw.template(GIVEN).format(list=listed)} {question}",)
+        turns = (f"{draw.template(TEXTS['lists.given']).format(list=listed)} {question}",)
     return ListQuestion(
         skill="lists",
         steps=steps,
         turns=turns,
-        cores=CORES,
+        cores=TEXTS["lists.answer"],
         operation=operation,
         numbers=numbers,
         argument=argument,

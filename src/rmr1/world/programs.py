@@ -6,35 +6,23 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS, Step, calculate
-from rmr1.world.draw import Draw, Templates
+from rmr1.world.draw import Draw, read_templates
 from rmr1.world.items import Exercise, Slip, Solution
 
 VARIABLES = ("x", "y", "n", "m", "t", "s")
 
-QUESTION = Templates(
-    name="programs.question",
-    seen=(
-        "What does this program print?",
-        "Run this code in your head. What is the output?",
-        "Which number does this code print?",
-        "Give the output of this program.",
-        "Read the code and tell me its output.",
-        "Here is some code. What does it print?",
-    ),
-    held_out=("Read this program. What is the output?", "Tell me the number that this code prints."),
-)
-CORES = Templates(
-    name="programs.answer",
-    seen=(
-        "It prints {x}",
-        "The output is {x}",
-        "The program prints {x}",
-        "The code prints {x}",
-        "The printed number is {x}",
-        "You will see {x}",
-        "The answer is {x}",
-    ),
-    held_out=("The printed output is {x}", "The program will print {x}"),
+TEXTS = read_templates(
+    """
+programs.question
+    What does this program print? | Run this code in your head. What is the output?
+    Which number does this code print? | Give the output of this program.
+    Read the code and tell me its output. | Here is some code. What does it print?
+    * Read this program. What is the output? | Tell me the number that this code prints.
+programs.answer
+    It prints {x} | The output is {x} | The program prints {x} | The code prints {x}
+    The printed number is {x} | You will see {x} | The answer is {x}
+    * The printed output is {x} | The program will print {x}
+"""
 )
 
 
@@ -127,8 +115,8 @@ def draw_program(draw: Draw, steps: int) -> Program | None:
     program = Program(
         skill="programs",
         steps=steps,
-        turns=(f"{draw.template(QUESTION)}\n{code}",),
-        cores=CORES,
+        turns=(f"{draw.template(TEXTS['programs.question'])}\n{code}",),
+        cores=TEXTS["programs.answer"],
         start=start,
         body=tuple(body),
         printed=printed,

@@ -5,76 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
-from rmr1.world.draw import Draw, Templates, a
+from rmr1.world.draw import Draw, a, read_templates
 from rmr1.world.items import Exercise, Slip, Solution
 from rmr1.world.words import NAMES, PLACES, THINGS
 
-PRICE = Templates(
-    name="shopping.price",
-    seen=(
-        "{A} costs {p}.",
-        "The price of {a} is {p}.",
-        "You pay {p} for {a}.",
-        "{A} is sold for {p}.",
-        "{A} has a price of {p}.",
-    ),
-    held_out=("You pay a price of {p} for {a}.",),
-)
-BASKET = Templates(
-    name="shopping.basket",
-    seen=(
-        "{N} buys {goods}.",
-        "{N} wants {goods}.",
-        "At the {place} {N} takes {goods}.",
-        "{N} orders {goods}.",
-        "{N} needs {goods} for a party.",
-    ),
-    held_out=("At the {place} {N} orders {goods}.", "For a party {N} buys {goods}."),
-)
-DISCOUNT = Templates(
-    name="shopping.discount",
-    seen=(
-        "A coupon saves {n} coins.",
-        "The shop takes {n} coins off the bill.",
-        "There is a discount of {n} coins.",
-        "The bill drops by {n} coins.",
-    ),
-    held_out=("A coupon takes {n} coins off the bill.",),
-)
-HOW_MUCH = Templates(
-    name="shopping.question",
-    seen=(
-        "How many coins does {N} pay?",
-        "What is the bill in coins?",
-        "How much does {N} have to pay?",
-        "Find the price of it all.",
-    ),
-    held_out=("How many coins does {N} have to pay?",),
-)
-CHANGE = Templates(
-    name="shopping.change",
-    seen=(
-        "{N} pays with {n} coins. How many coins come back?",
-        "{N} had {n} coins. How many coins are left?",
-        "From {n} coins, how much change does {N} get?",
-    ),
-    held_out=("{N} pays with {n} coins. How much change does {N} get?",),
-)
-PAY_CORES = Templates(
-    name="shopping.answer",
-    seen=(
-        "{N} pays {x} coins",
-        "The bill is {x} coins",
-        "It costs {x} coins",
-        "The total is {x}",
-        "{N} has to pay {x}",
-    ),
-    held_out=("The total bill is {x}",),
-)
-CHANGE_CORES = Templates(
-    name="shopping.change_answer",
-    seen=("{N} gets {x} coins", "The change is {x}", "There remain {x} coins", "{N} keeps {x} coins"),
-    held_out=("There remain {x} coins of change",),
+TEXTS = read_templates(
+    """
+shopping.price
+    {A} costs {p}. | The price of {a} is {p}. | You pay {p} for {a}. | {A} is sold for {p}.
+    {A} has a price of {p}.
+    * You pay a price of {p} for {a}.
+shopping.basket
+    {N} buys {goods}. | {N} wants {goods}. | At the {place} {N} takes {goods}. | {N} orders {goods}.
+    {N} needs {goods} for a party.
+    * At the {place} {N} orders {goods}. | For a party {N} buys {goods}.
+shopping.discount
+    A coupon saves {n} coins. | The shop takes {n} coins off the bill. | There is a discount of {n} coins.
+    The bill drops by {n} coins.
+    * A coupon takes {n} coins off the bill.
+shopping.question
+    How many coins does {N} pay? | What is the bill in coins? | How much does {N} have to pay?
+    Find the price of it all.
+    * How many coins does {N} have to pay?
+shopping.change
+    {N} pays with {n} coins. How many coins come back? | {N} had {n} coins. How many coins are left?
+    From {n} coins, how much change does {N} get?
+    * {N} pays with {n} coins. How much change does {N} get?
+shopping.answer
+    {N} pays {x} coins | The bill is {x} coins | It costs {x} coins | The total is {x} | {N} has to pay {x}
+    * The total bill is {x}
+shopping.change_answer
+    {N} gets {x} coins | The change is {x} | There remain {x} coins | {N} keeps {x} coins
+    * There remain {x} coins of change
+"""
 )
 
 
@@ -142,24 +105,30 @@ def draw_shopping(draw: Draw, steps: int) -> Shopping | None:
     for thing, price in zip(things, prices, strict=True):
         one = a(thing.one)
         coins = f"{price} coins"
-        sentences.append(draw.template(PRICE).format(A=one[0].upper() + one[1:], a=one, p=coins))
+        sentences.append(
+            draw.template(TEXTS["shopping.price"]).format(A=one[0].upper() + one[1:], a=one, p=coins)
+        )
     draw.random.shuffle(sentences)
     goods = " and ".join(
         f"{quantity} {thing.counted(quantity)}" for thing, (quantity, _) in zip(things, basket, strict=False)
     )
-    text = draw.template(BASKET)
+    text = draw.template(TEXTS["shopping.basket"])
     sentences.append(text.format(N=name, goods=goods, place=draw.word(PLACES) if "{place}" in text else ""))
     if has_discount:
         unit = "coin" if discount == 1 else "coins"
         sentences.append(
-            draw.template(DISCOUNT).format(n=discount).replace(f"{discount} coins", f"{discount} {unit}")
+            draw.template(TEXTS["shopping.discount"])
+            .format(n=discount)
+            .replace(f"{discount} coins", f"{discount} {unit}")
         )
-    sentences.append(draw.template(CHANGE if has_purse else HOW_MUCH).format(N=name, n=purse))
+    sentences.append(
+        draw.template(TEXTS["shopping.change" if has_purse else "shopping.question"]).format(N=name, n=purse)
+    )
     return Shopping(
         skill="shopping",
         steps=steps,
         turns=(" ".join(sentences),),
-        cores=CHANGE_CORES if has_purse else PAY_CORES,
+        cores=TEXTS["shopping.change_answer" if has_purse else "shopping.answer"],
         fields=(("N", name), ("coins", "coin|coins")),
         basket=basket,
         discount=discount,

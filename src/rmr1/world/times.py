@@ -4,92 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmr1.world.draw import Draw, Templates
+from rmr1.world.draw import Draw, read_templates
 from rmr1.world.items import Exercise, Slip, Solution
 from rmr1.world.words import EVENTS, NAMES, PLACES, WEEKDAYS
 
-CLOCK_START = Templates(
-    name="clock.start",
-    seen=(
-        "The clock shows {n}.",
-        "It is {n} by the clock.",
-        "{N} leaves home at {n}.",
-        "The bus starts at {n}.",
-        "At {n} {N} goes to the {place}.",
-    ),
-    held_out=("At {n} {N} leaves home.",),
-)
-CLOCK_STEP = Templates(
-    name="clock.step",
-    seen=(
-        "Then {N} reads for {n} {hours}.",
-        "The way to the {place} takes {n} {hours}.",
-        "{N} works for {n} {hours}.",
-        "After that {N} rests for {n} {hours}.",
-        "Next {N} waits {n} {hours} at the {place}.",
-        "{N} sleeps for {n} {hours}.",
-        "The ride takes {n} {hours}.",
-    ),
-    held_out=("Next {N} rests for {n} {hours} at the {place}.", "After that {N} waits {n} {hours}."),
-)
-CLOCK_QUESTION = Templates(
-    name="clock.question",
-    seen=(
-        "What does the clock show then?",
-        "What hour is it on a clock with 12 hours?",
-        "Which hour does the clock show at the end?",
-    ),
-    held_out=("What hour does the clock show then?",),
-)
-CLOCK_CORES = Templates(
-    name="clock.answer",
-    seen=("The clock shows {x}", "The hour is {x}", "It will be {x}", "The time is {x}", "The answer is {x}"),
-    held_out=("The hour will be {x}",),
-)
-
-DAY_START = Templates(
-    name="calendar.start",
-    seen=(
-        "Today is {day}.",
-        "It is {day} today.",
-        "This message is from {day}.",
-        "My calendar says it is {day}.",
-    ),
-    held_out=("Today my calendar says {day}.",),
-)
-DAY_FIRST = Templates(
-    name="calendar.first",
-    seen=(
-        "The {event} is in {n} {days}.",
-        "In {n} {days} we have the {event}.",
-        "The {event} takes place {n} {days} from now.",
-        "It takes {n} {days} until the {event}.",
-    ),
-    held_out=("In {n} {days} the {event} takes place.",),
-)
-DAY_NEXT = Templates(
-    name="calendar.next",
-    seen=(
-        "The {event} comes {n} {days} after that.",
-        "{n} {days} later there is the {event}.",
-        "After {n} more {days} follows the {event}.",
-        "The {event} follows {n} {days} later.",
-    ),
-    held_out=("The {event} follows {n} {days} after that.",),
-)
-DAY_QUESTION = Templates(
-    name="calendar.question",
-    seen=(
-        "On which day is the {event}?",
-        "What day of the week is the {event}?",
-        "Tell me the day of the {event}.",
-    ),
-    held_out=("Tell me what day of the week the {event} is.",),
-)
-DAY_CORES = Templates(
-    name="calendar.answer",
-    seen=("It is on {x}", "The day is {x}", "That will be {x}", "It falls on {x}", "The answer is {x}"),
-    held_out=("The day will be {x}",),
+TEXTS = read_templates(
+    """
+clock.start
+    The clock shows {n}. | It is {n} by the clock. | {N} leaves home at {n}. | The bus starts at {n}.
+    At {n} {N} goes to the {place}.
+    * At {n} {N} leaves home.
+clock.step
+    Then {N} reads for {n} {hours}. | The way to the {place} takes {n} {hours}. | {N} works for {n} {hours}.
+    After that {N} rests for {n} {hours}. | Next {N} waits {n} {hours} at the {place}.
+    {N} sleeps for {n} {hours}. | The ride takes {n} {hours}.
+    * Next {N} rests for {n} {hours} at the {place}. | After that {N} waits {n} {hours}.
+clock.question
+    What does the clock show then? | What hour is it on a clock with 12 hours?
+    Which hour does the clock show at the end?
+    * What hour does the clock show then?
+clock.answer
+    The clock shows {x} | The hour is {x} | It will be {x} | The time is {x} | The answer is {x}
+    * The hour will be {x}
+calendar.start
+    Today is {day}. | It is {day} today. | This message is from {day}. | My calendar says it is {day}.
+    * Today my calendar says {day}.
+calendar.first
+    The {event} is in {n} {days}. | In {n} {days} we have the {event}.
+    The {event} takes place {n} {days} from now. | It takes {n} {days} until the {event}.
+    * In {n} {days} the {event} takes place.
+calendar.next
+    The {event} comes {n} {days} after that. | {n} {days} later there is the {event}.
+    After {n} more {days} follows the {event}. | The {event} follows {n} {days} later.
+    * The {event} follows {n} {days} after that.
+calendar.question
+    On which day is the {event}? | What day of the week is the {event}? | Tell me the day of the {event}.
+    * Tell me what day of the week the {event} is.
+calendar.answer
+    It is on {x} | The day is {x} | That will be {x} | It falls on {x} | The answer is {x}
+    * The day will be {x}
+"""
 )
 
 
@@ -155,16 +109,21 @@ def draw_clock(draw: Draw, steps: int) -> Clock:
     """`steps` stretches of time."""
     name = draw.word(NAMES)
 
-    def say(group: Templates, number: int = 0) -> str:
-        text = draw.template(group)
+    def say(group: str, number: int = 0) -> str:
+        text = draw.template(TEXTS[f"clock.{group}"])
         place = draw.word(PLACES) if "{place}" in text else ""
         return text.format(n=number, hours="hour" if number == 1 else "hours", N=name, place=place)
 
     start = draw.number(1, 12)
     hours = tuple(draw.number(1, 9) for _ in range(steps))
-    sentences = [say(CLOCK_START, start), *(say(CLOCK_STEP, number) for number in hours), say(CLOCK_QUESTION)]
+    sentences = [say("start", start), *(say("step", number) for number in hours), say("question")]
     return Clock(
-        skill="clock", steps=steps, turns=(" ".join(sentences),), cores=CLOCK_CORES, start=start, hours=hours
+        skill="clock",
+        steps=steps,
+        turns=(" ".join(sentences),),
+        cores=TEXTS["clock.answer"],
+        start=start,
+        hours=hours,
     )
 
 
@@ -174,11 +133,16 @@ def draw_calendar(draw: Draw, steps: int) -> Calendar:
     events = draw.words(EVENTS, steps)
     start = draw.choice(WEEKDAYS)
     days = tuple(draw.number(1, 6) for _ in range(steps))
-    sentences = [draw.template(DAY_START).format(day=start)]
+    sentences = [draw.template(TEXTS["calendar.start"]).format(day=start)]
     for index, (event, number) in enumerate(zip(events, days, strict=True)):
-        text = draw.template(DAY_FIRST if index == 0 else DAY_NEXT)
+        text = draw.template(TEXTS["calendar.next" if index else "calendar.first"])
         sentences.append(text.format(event=event, n=number, days="day" if number == 1 else "days"))
-    sentences.append(draw.template(DAY_QUESTION).format(event=events[-1]))
+    sentences.append(draw.template(TEXTS["calendar.question"]).format(event=events[-1]))
     return Calendar(
-        skill="calendar", steps=steps, turns=(" ".join(sentences),), cores=DAY_CORES, start=start, days=days
+        skill="calendar",
+        steps=steps,
+        turns=(" ".join(sentences),),
+        cores=TEXTS["calendar.answer"],
+        start=start,
+        days=days,
     )
