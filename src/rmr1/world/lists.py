@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
+from rmr1.world.arithmetic import MAX_NUMBER, list_mistakes
 from rmr1.world.draw import Draw, read_templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 
 OPERATIONS = ("sum", "largest", "smallest", "count", "reverse", "sort")
 FOLLOW_UP_SHARE = 0.2
@@ -61,7 +61,7 @@ class ListQuestion(Exercise):
     argument: int = 0
     """The bound of "count"; the place, from 1, of "reverse" and "sort"."""
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         if self.operation in ("reverse", "sort"):
             return self._solve_place(mistake)
         if self.operation == "count":
@@ -69,42 +69,37 @@ class ListQuestion(Exercise):
         lines: list[str] = []
         value = self.numbers[0]
         for index, number in enumerate(self.numbers[1:]):
-            is_wrong = mistake is not None and mistake.step == index
-            if is_wrong and mistake is not None and mistake.kind == "skip":
+            kind = mistake.at(index)
+            if kind == "skip":
                 continue
             if self.operation == "sum":
-                result = value + number + (mistake.amount if is_wrong and mistake is not None else 0)
+                result = value + number + (mistake.amount if kind else 0)
                 lines.append(f"{value} + {number} = {result}")
             else:
-                better, worse = max(value, number), min(value, number)
-                if self.operation == "smallest":
-                    better, worse = worse, better
-                result = worse if is_wrong else better
+                is_largest = (self.operation == "largest") != bool(kind)
+                result = max(value, number) if is_largest else min(value, number)
                 lines.append(f"{value} or {number}: {result}")
             value = result
         if not 0 <= value <= MAX_NUMBER:
             return None
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def _solve_count(self, mistake: Slip | None) -> Solution:
+    def _solve_count(self, mistake: Slip) -> Solution:
         lines: list[str] = []
         value = 0
         for index, number in enumerate(self.numbers):
-            is_wrong = mistake is not None and mistake.step == index
-            is_above = (number > self.argument) != is_wrong
+            is_above = (number > self.argument) != bool(mistake.at(index))
             value += is_above
             lines.append(f"{number} > {self.argument} {'yes' if is_above else 'no'} {value}")
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def _solve_place(self, mistake: Slip | None) -> Solution | None:
+    def _solve_place(self, mistake: Slip) -> Solution | None:
         ordered = list(reversed(self.numbers)) if self.operation == "reverse" else sorted(self.numbers)
-        place = self.argument
-        if mistake is not None and mistake.kind == "skip":
+        place = self.argument + mistake.amount
+        if mistake.kind == "skip":
             ordered = list(self.numbers)
-        elif mistake is not None and mistake.kind == "sign":
+        elif mistake.kind == "sign":
             ordered = ordered[::-1]
-        elif mistake is not None:
-            place += mistake.amount
         if not 1 <= place <= len(ordered):
             return None
         word = "reversed" if self.operation == "reverse" else "sorted"
@@ -116,16 +111,10 @@ class ListQuestion(Exercise):
     def mistakes(self) -> tuple[Slip, ...]:
         count = len(self.numbers)
         if self.operation == "count":
-            return tuple(Slip(kind="slip", step=index) for index in range(count))
+            return list_mistakes(count, "slip", amounts=(0,))
         if self.operation in ("reverse", "sort"):
-            found = [Slip(kind="slip", step=1, amount=amount) for amount in (-1, 1, -1, 1)]
-            return (Slip(kind="skip", step=0), Slip(kind="sign", step=0), *found)
-        skips = tuple(Slip(kind="skip", step=index) for index in range(count - 1))
-        if self.operation == "sum":
-            return skips + tuple(
-                Slip(kind="slip", step=index, amount=off) for index in range(count - 1) for off in SLIPS
-            )
-        return skips + tuple(Slip(kind="sign", step=index) for index in range(count - 1))
+            return list_mistakes(1, "skip", "sign", "slip", amounts=(-1, 1, -1, 1))
+        return list_mistakes(count - 1, "skip", "slip" if self.operation == "sum" else "sign")
 
 
 def draw_list_question(draw: Draw, steps: int) -> ListQuestion | None:

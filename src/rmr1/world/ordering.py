@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rmr1.world.arithmetic import list_mistakes
 from rmr1.world.draw import Draw, read_templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 from rmr1.world.words import NAMES
 
 SCALES = (
@@ -49,11 +50,11 @@ class Ordering(Exercise):
     """Place, from 0 at the top; negative counts from the bottom."""
     asked: str
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
         chain: list[str] = []
         for index, (more, less) in enumerate(self.relations):
-            if mistake is not None and mistake.step == index and mistake.kind == "sign":
+            if mistake.at(index) == "sign":
                 more, less = less, more
             if not chain:
                 chain = [more, less]
@@ -63,16 +64,15 @@ class Ordering(Exercise):
                 chain.insert(chain.index(less), more)
             lines.append(f"{more} > {less}: {' > '.join(chain)}")
         place = self.place
-        if mistake is not None and mistake.kind == "slip":
+        if mistake.kind == "slip":
             place += mistake.amount if place >= 0 else -mistake.amount
         if not -len(chain) <= place < len(chain) or (place < 0) != (self.place < 0):
             return None
         return Solution(lines=(*lines, f"{self.asked} is {_PLACES[self.place]}"), answer=chain[place])
 
     def mistakes(self) -> tuple[Slip, ...]:
-        signs = [Slip(kind="sign", step=index) for index in range(len(self.relations))]
-        slips = [Slip(kind="slip", step=0, amount=amount) for amount in (-2, -1, 1, 2, 3, 4)]
-        return (*signs, *slips)
+        signs = list_mistakes(len(self.relations), "sign")
+        return signs + list_mistakes(1, "slip", amounts=(-2, -1, 1, 2, 3, 4))
 
 
 def draw_ordering(draw: Draw, steps: int) -> Ordering:

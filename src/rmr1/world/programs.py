@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS, Step, calculate
 from rmr1.world.draw import Draw, read_templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 
 VARIABLES = ("x", "y", "n", "m", "t", "s")
 
@@ -48,11 +48,11 @@ class Program(Exercise):
     body: tuple[Line, ...]
     printed: str
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
         values = dict([self.start])
         for index, line in enumerate(self.body):
-            kind = mistake.kind if mistake is not None and mistake.step == index else None
+            kind = mistake.at(index)
             if kind == "skip":
                 continue
             if line.source not in values:
@@ -64,7 +64,7 @@ class Program(Exercise):
                     continue
             for _ in range(line.times + (kind == "extra") - (kind == "sign" and line.times > 1)):
                 result = calculate(values[line.source], line.step)
-                if result is not None and kind == "slip" and mistake is not None:
+                if result is not None and kind == "slip":
                     result += mistake.amount
                 if result is None or not 0 <= result <= MAX_NUMBER:
                     return None

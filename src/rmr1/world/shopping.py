@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
+from rmr1.world.arithmetic import MAX_NUMBER, list_mistakes
 from rmr1.world.draw import Draw, a, read_templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 from rmr1.world.words import NAMES, PLACES, THINGS
 
 TEXTS = read_templates(
@@ -49,29 +49,26 @@ class Shopping(Exercise):
     purse: int = 0
     """What is paid with; 0 where the bill itself is asked for."""
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
-        wrong = mistake.step if mistake is not None else -1
 
         def write(left: int, sign: str, right: int) -> int:
             result = {"+": left + right, "-": left - right, "*": left * right}[sign]
-            if mistake is not None and wrong == len(lines) and mistake.kind == "slip":
+            if mistake.at(len(lines)) == "slip":
                 result += mistake.amount
             lines.append(f"{left} {sign} {right} = {result}")
             return result
 
         parts = [
-            price
-            if mistake is not None and mistake.kind == "skip" and wrong == index
-            else write(quantity, "*", price)
+            price if mistake.at(index) == "skip" else write(quantity, "*", price)
             for index, (quantity, price) in enumerate(self.basket)
         ]
         value = parts[0]
         for part in parts[1:]:
             value = write(value, "+", part)
-        if self.discount and not (mistake is not None and mistake.kind == "extra" and mistake.step == 1):
+        if self.discount and mistake.at(1) != "extra":
             value = write(value, "-", self.discount)
-        if self.purse and not (mistake is not None and mistake.kind == "extra" and mistake.step == 2):
+        if self.purse and mistake.at(2) != "extra":
             value = write(self.purse, "-", value)
         numbers = [value, *(int(line.rpartition(" ")[2]) for line in lines)]
         if min(numbers) < 0 or max(numbers) > MAX_NUMBER:
@@ -79,8 +76,7 @@ class Shopping(Exercise):
         return Solution(lines=tuple(lines), answer=str(value))
 
     def mistakes(self) -> tuple[Slip, ...]:
-        found = [Slip(kind="skip", step=index) for index in range(len(self.basket))]
-        found += [Slip(kind="slip", step=index, amount=off) for index in range(self.steps) for off in SLIPS]
+        found = [*list_mistakes(len(self.basket), "skip"), *list_mistakes(self.steps, "slip")]
         found += [Slip(kind="extra", step=1)] * 2 if self.discount else []
         found += [Slip(kind="extra", step=2)] * 2 if self.purse else []
         return tuple(found)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rmr1.world.arithmetic import MAX_NUMBER, Step, calculate, list_mistakes, run_steps
 from rmr1.world.draw import Draw, Noun, read_templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 from rmr1.world.words import NAMES, PLACES, THINGS
 
 DISTRACTOR_SHARE = 0.4
@@ -74,12 +74,14 @@ class Story(Exercise):
     extra: Step | None = None
     """What a careless reader takes from the sentence that does not matter."""
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         return run_steps(self.start, self.operations, mistake, self.extra)
 
     def mistakes(self) -> tuple[Slip, ...]:
         last = Slip(kind="extra", step=len(self.operations) - 1)
-        return list_mistakes(len(self.operations)) + ((last,) * 4 if self.extra else ())
+        return list_mistakes(len(self.operations), "skip", "sign", "slip") + (
+            (last,) * 4 if self.extra else ()
+        )
 
 
 def draw_story(draw: Draw, steps: int) -> Story | None:

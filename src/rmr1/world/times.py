@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rmr1.world.arithmetic import list_mistakes
 from rmr1.world.draw import Draw, read_templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 from rmr1.world.words import EVENTS, NAMES, PLACES, WEEKDAYS
 
 TEXTS = read_templates(
@@ -52,14 +53,13 @@ class Clock(Exercise):
     start: int
     hours: tuple[int, ...]
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
         value = self.start
         for index, number in enumerate(self.hours):
-            is_wrong = mistake is not None and mistake.step == index
-            if is_wrong and mistake is not None and mistake.kind == "skip":
+            if mistake.at(index) == "skip":
                 continue
-            result = value + number + (mistake.amount if is_wrong and mistake is not None else 0)
+            result = value + number + (mistake.amount if mistake.at(index) else 0)
             if result < 1 or result > 24:
                 return None
             lines.append(f"{value} + {number} = {result}")
@@ -70,12 +70,7 @@ class Clock(Exercise):
         return Solution(lines=tuple(lines), answer=str(value))
 
     def mistakes(self) -> tuple[Slip, ...]:
-        steps = range(len(self.hours))
-        skips = [Slip(kind="skip", step=index) for index in steps]
-        return (
-            *skips,
-            *(Slip(kind="slip", step=index, amount=off) for index in steps for off in (-2, -1, 1, 2)),
-        )
+        return list_mistakes(len(self.hours), "skip", "slip", amounts=(-2, -1, 1, 2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +78,13 @@ class Calendar(Exercise):
     start: str
     days: tuple[int, ...]
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
         value = self.start
         for index, number in enumerate(self.days):
-            is_wrong = mistake is not None and mistake.step == index
-            if is_wrong and mistake is not None and mistake.kind == "skip":
+            if mistake.at(index) == "skip":
                 continue
-            off = mistake.amount if is_wrong and mistake is not None else 0
+            off = mistake.amount if mistake.at(index) else 0
             # Counted day by day: all of "Friday + 6" in one step is more than a small judge learns.
             days = [WEEKDAYS[(WEEKDAYS.index(value) + step) % 7] for step in range(1, number + off + 1)]
             result = WEEKDAYS[(WEEKDAYS.index(value) + number + off) % 7]
@@ -100,9 +94,7 @@ class Calendar(Exercise):
         return Solution(lines=tuple(lines), answer=value)
 
     def mistakes(self) -> tuple[Slip, ...]:
-        steps = range(len(self.days))
-        skips = [Slip(kind="skip", step=index) for index in steps]
-        return (*skips, *(Slip(kind="slip", step=index, amount=off) for index in steps for off in (-1, 1)))
+        return list_mistakes(len(self.days), "skip", "slip", amounts=(-1, 1))
 
 
 def draw_clock(draw: Draw, steps: int) -> Clock:
