@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from rmr1.distill.teachers import find_teacher
 from rmr1.errors import RMR1Error
 from rmr1.forecast.machine import Machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN
-from rmr1.forecast.prices import compute_cost
 from rmr1.judge.estimate import expect_tokens as expect_text
 from rmr1.judge.plan import plan_judge
 from rmr1.store.keys import KeyCounter
@@ -71,7 +71,7 @@ def forecast_distill(
         "verdicts": dict(sorted(counts.labels.items())),
         "passes": passes,
         "assumptions": assumptions,
-        **({} if budget is None else {"budget": {"unit": budget.unit, "amount": budget.amount}}),
+        **({} if budget is None else {"budget": asdict(budget)}),
     }
 
 
@@ -121,10 +121,7 @@ def _forecast_pass(
             f"{teacher.served} takes {price.prompt:g} USD a million tokens read and {price.completion:g} written; no "
             "discounts for batches, no tries that fail"
         )
-        cost = {
-            name: round(compute_cost(price, prompt_tokens=prompt_tokens, completion_tokens=tokens), 6)
-            for name, tokens in written.items()
-        }
+        cost = {name: teacher.cost(prompt_tokens, tokens) for name, tokens in written.items()}
     return {
         "teacher": teacher.name,
         "is_billed": teacher.is_billed,

@@ -66,7 +66,11 @@ def read_items(recipe: DistillRecipe) -> Iterator[Item]:
     Raises:
         DataError: a source is missing or of no known form.
     """
-    for (*_, key), pair in number_items(_read(recipe.data, DataCounts())):
+    return _list_items(recipe, DataCounts())
+
+
+def _list_items(recipe: DistillRecipe, counts: DataCounts) -> Iterator[Item]:
+    for (*_, key), pair in number_items(_read(recipe.data, counts)):
         (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
         yield Item(key=key, pair=pair, order=order)
 
@@ -80,10 +84,9 @@ def count_data(recipe: DistillRecipe) -> DataCounts:
     """
     counts = DataCounts()
     name = ", ".join(recipe.data.sources) or "[data.world]"
-    for (*_, key), pair in number_items(_read(recipe.data, counts)):
+    for item in _list_items(recipe, counts):
         counts.pairs += 1
-        counts.families[find_pair_family(pair, recipe.select.quota_by)] += 1
-        item = Item(key=key, pair=pair, order=orders_for(recipe.data.order, seed=recipe.seed, key=key)[0])
+        counts.families[find_pair_family(item.pair, recipe.select.quota_by)] += 1
         if item.is_labelled:
             counts.labelled += 1
             counts.labels[item.verdict] += 1
@@ -144,11 +147,9 @@ def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePai
         from rmr1.world import sample_pairs
 
         world = data.world
-        items = min(world.items, data.limit or world.items)
-        for item in sample_pairs(
-            world.seed, items, split="train", distribution=world.distribution, start=world.start
-        ):
-            yield item.pair
+        number = min(world.items, data.limit or world.items)
+        items = sample_pairs(world.seed, number, distribution=world.distribution, start=world.start)
+        yield from (item.pair for item in items)
         return
 
     def note(error: DataError) -> None:
