@@ -35,13 +35,13 @@ class Question:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the prompt, reckoned from its characters."""
+        """As reckoned from the characters."""
         return math.ceil(self.num_chars / CHARS_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassSettings:
-    """How one pass is asked."""
+    """How a pass is asked."""
 
     number: int
     family: str
@@ -64,9 +64,7 @@ def ask_teacher(
     """Yield `(key, judgment)` for every question, until the questions or the budget end.
 
     Raises:
-        GenerationError: the engine as a whole failed. What was finished is stored.
-        StoppedError: the alarm was raised; likewise.
-        RunError: a judgment could not be stored.
+        GenerationError, StoppedError: the engine as a whole failed, or the alarm was raised. What was finished is stored.
     """
     source = iter(questions)
     waiting: list[Question] = []
@@ -103,17 +101,15 @@ def ask_teacher(
             for one in answers:
                 num_asked += 1
                 yield one
-        if not waiting:
-            return
-        if not num_asked:
-            meter.is_exhausted = True
+        if not waiting or not num_asked:
+            meter.is_exhausted = bool(waiting)
             return
 
 
 def read_texts(
     item: Item, generations: tuple[Generation, ...], settings: PassSettings, *, seconds: float = 0.0
 ) -> Judgment:
-    """The record of a pair's texts."""
+    """A pair's texts as its judgment."""
     votes = [
         cast_vote(
             generation,

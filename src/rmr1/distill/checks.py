@@ -8,7 +8,7 @@ quotations are measured as the rewards of reinforcement learning measure them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +62,7 @@ class Checked:
     """One text and what the checks say."""
 
     text: str
-    """The text as it would be stored: stripped, thinking dropped where it is."""
+    """As it would be stored: stripped, thinking dropped or kept."""
     sample: int
     model: str | None
     reason: DropReason | None = None
@@ -97,12 +97,13 @@ def check_votes(
     passing = [one for one in checked if one.reason is None]
     if not passing:
         return max(checked, key=lambda one: (_ORDER.index(one.reason or "quota"), -one.sample))
-    if select.keep == "best":
-        return min(passing, key=lambda one: (-one.num_quotes, len(one.text), one.sample))
-    if select.keep == "first":
-        return passing[0]
-    sign = 1 if select.keep == "shortest" else -1
-    return min(passing, key=lambda one: (sign * len(one.text), one.sample))
+    ranks: dict[str, Callable[[Checked], tuple[int, ...]]] = {
+        "best": lambda one: (-one.num_quotes, len(one.text)),
+        "shortest": lambda one: (len(one.text),),
+        "longest": lambda one: (-len(one.text),),
+        "first": lambda one: (),
+    }
+    return min(passing, key=ranks[select.keep])
 
 
 def check_vote(
@@ -121,13 +122,13 @@ def check_vote(
         is_cut=generation.finish_reason == "length",
     )
     quotes = _find_quotes(sample)
-    found = _find_fault(vote, sample, quotes, select, is_told=is_told)
+    reason, detail = _find_fault(vote, sample, quotes, select, is_told=is_told) or (None, None)
     return Checked(
         text=text,
         sample=vote.sample,
         model=generation.model,
-        reason=None if found is None else found[0],
-        detail=None if found is None else found[1],
+        reason=reason,
+        detail=detail,
         task=sample.verdict.trace.task_type,
         num_quotes=len(
             {(side, quote) for side, quote, stands in quotes if stands and len(quote.split()) >= QUOTE_WORDS}
@@ -181,15 +182,13 @@ def _find_fault(
     invented = [quote for _, quote, stands in quotes if not stands]
     if quotes and 1 - len(invented) / len(quotes) < select.quotes:
         return "quotes", f"{len(invented)} of {len(quotes)} stand in no answer, first {invented[0][:120]!r}"
-    return _check_length(sample, select)
-
-
-def _check_length(sample: Judged, select: SelectRecipe) -> tuple[DropReason, str] | None:
     chars = len(sample.text)
     if chars < select.min_chars:
         return "length", f"{chars} characters, expected at least {select.min_chars}"
-    if select.max_chars is not None and chars > select.max_chars:
-        return "length", f"{chars} characters, expected at most {select.max_chars}"
-    if select.max_tokens is not None and sample.num_tokens > select.max_tokens:
-        return "length", f"{sample.num_tokens} tokens, expected at most {select.max_tokens}"
+    for number, most, unit in (
+        (chars, select.max_chars, "characters"),
+        (sample.num_tokens, select.max_tokens, "tokens"),
+    ):
+        if most is not None and number > most:
+            return "length", f"{number} {unit}, expected at most {most}"
     return None

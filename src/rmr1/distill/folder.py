@@ -51,7 +51,7 @@ def failed_file(number: int) -> str:
 
 
 def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
-    """What run.json says and a run is recognised by. Passes are added as they begin, and selection is free."""
+    """What run.json says and a run is recognised by: passes are added as they begin, and selection is free."""
     from rmr1.version import __version__
 
     family = load_family(recipe.family)
@@ -72,7 +72,7 @@ def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
 
 
 def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed: bool = False) -> RunWriter:
-    """The file of a pass, for appending; the folder is made where there is none.
+    """The file of a pass, for appending; the folder is made if there is none.
 
     What is asked for again with `retry_failed` is kept in a file of its own, because it may have been billed; what
     the server refused for good is not asked for again.
@@ -108,39 +108,43 @@ def claim_pass(
     about = {"teacher": dict(identity), **_describe_asking(recipe)}
     key = f"pass{number}"
     if key in passes:
-        stored = {section: value for section, value in passes[key].items() if section != "name"}
+        stored = dict(passes[key])
+        before = stored.pop("name", None)
         refuse_differences(folder, {key: stored}, {key: about})
-        if name == passes[key].get("name"):
+        if name == before:
             return
     passes[key] = about if name is None else {**about, "name": name}
     write_json(folder / RUN_FILE, description)
 
 
+def _read_claim(folder: Path, number: int) -> dict[str, Any]:
+    """How a pass was begun; nothing if it was not."""
+    return dict(read_description(folder).get("passes", {}).get(f"pass{number}", {}))
+
+
 def read_teacher(folder: Path, number: int) -> dict[str, object] | None:
-    """Who answers a pass, as it was noted; None where it has not begun."""
-    stored = read_description(folder).get("passes", {}).get(f"pass{number}")
-    return None if stored is None else stored["teacher"]
+    """Who answers a pass, as it was noted; None if it has not begun."""
+    return _read_claim(folder, number).get("teacher")
 
 
 def is_claimed(folder: Path, number: int, recipe: PassRecipe) -> bool:
-    """Whether the answers of a pass are those of the recipe's teacher, by its name: without its engine.
+    """Whether the answers of a pass, if there are any, are those of the recipe's teacher, by its name.
 
-    True where there are none. A teacher under another name may be the same one, which only its engine can tell.
+    A teacher under another name may be the same one, which only its engine can tell.
 
     Raises:
         RunError: they were asked for in another way.
     """
-    key = f"pass{number}"
-    stored = read_description(folder).get("passes", {}).get(key)
-    if stored is None:
+    stored = _read_claim(folder, number)
+    if not stored:
         return True
-    asked = {section: value for section, value in stored.items() if section not in ("teacher", "name")}
-    refuse_differences(folder, {key: asked}, {key: _describe_asking(recipe)})
-    return bool(stored.get("name") == recipe.teacher)
+    del stored["teacher"]
+    name = stored.pop("name", None)
+    refuse_differences(folder, {f"pass{number}": stored}, {f"pass{number}": _describe_asking(recipe)})
+    return bool(name == recipe.teacher)
 
 
 def _describe_asking(recipe: PassRecipe) -> dict[str, Any]:
-    """How a teacher is asked, whoever it is."""
     about: dict[str, Any] = recipe.model_dump(
         include={"samples", "temperature", "top_p", "top_k", "max_new_tokens"}
     )
@@ -163,7 +167,6 @@ class PassTotals:
     failures: Counter[str] = field(default_factory=Counter)
     """Reasons of both."""
     texts: int = 0
-    """Texts that were written."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     is_estimated: bool = False
@@ -175,7 +178,6 @@ class PassTotals:
         return self.completion_tokens / self.texts if self.texts and self.completion_tokens else None
 
     def add_tokens(self, line: Mapping[str, Any]) -> None:
-        """Those of a stored judgment."""
         self.prompt_tokens += line.get("prompt_tokens", 0)
         self.completion_tokens += line.get("completion_tokens", 0)
         self.is_estimated |= line.get("is_estimated", False)
@@ -200,11 +202,7 @@ def read_totals(folder: Path, number: int) -> PassTotals:
 
 
 def read_pass(folder: Path, number: int) -> Iterator[tuple[str, Judgment]]:
-    """(key, judgment) in the order they finished; nothing if the pass has not begun.
-
-    Raises:
-        DataError: a line is damaged.
-    """
+    """(key, judgment) in the order they finished; nothing if the pass has not begun."""
     return read_judgments(folder, file=pass_file(number))
 
 
@@ -214,14 +212,14 @@ def list_passes(folder: Path) -> list[int]:
 
 
 def index_pass(folder: Path, number: int) -> JudgmentIndex:
-    """The judgments of a pass by their keys."""
+    """The judgments of a pass, by key."""
     return JudgmentIndex(folder / pass_file(number))
 
 
 def refuse_other_folder(folder: Path) -> None:
     """
     Raises:
-        RunError: the folder holds something, and is no distillation.
+        RunError: the folder holds something else.
     """
     if (folder / RUN_FILE).exists():
         require_folder(folder)
@@ -234,7 +232,7 @@ def refuse_other_folder(folder: Path) -> None:
 def require_folder(folder: Path) -> None:
     """
     Raises:
-        RunError: it is no folder of a distillation.
+        RunError: it is none of a distillation.
     """
     if read_description(folder).get("kind") != "distill":
         raise RunError(f"{folder}: not a distillation; expected a folder made by rmr1 distill")
