@@ -59,8 +59,8 @@ def _show(arguments: argparse.Namespace) -> int:
 def _import(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from rmr1.prompts.imports import family_from_messages as from_messages
-    from rmr1.prompts.imports import family_from_text, write_family
+    from rmr1.prompts.families import family_from_messages as from_messages
+    from rmr1.prompts.families import family_from_text, write_family
 
     source = Path(arguments.source)
     name = arguments.name or source.name.split(".")[0].lower()
