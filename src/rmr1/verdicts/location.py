@@ -21,9 +21,8 @@ from itertools import pairwise
 from rmr1.prompts.escape import unescape
 from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem
-from rmr1.verdicts.mentions import Span, Tag, is_enclosed, is_inside
+from rmr1.verdicts.mentions import Span, Tag, is_enclosed, is_inside, narrow
 from rmr1.verdicts.trace import TextOutline, read_outline
-from rmr1.verdicts.widths import narrow
 
 END_CHARS = 300
 """How near the end a bare mark stands that is the verdict of a text without tags."""
@@ -143,9 +142,8 @@ def find_verdict_span(
 def is_last(text: str, end: int) -> bool:
     """Whether nothing but markup and closing tokens stands behind `end`."""
     rest = text[end : end + _TAIL_CHARS + 1].rstrip()
-    return (
-        len(rest) <= _TAIL_CHARS and _TAIL.fullmatch(rest) is not None and not text[end + len(rest) :].strip()
-    )
+    is_end = len(rest) <= _TAIL_CHARS and _TAIL.fullmatch(rest) is not None
+    return is_end and not text[end + len(rest) :].strip()
 
 
 def find_mark(outline: TextOutline, labels: Sequence[str]) -> Place | None:
@@ -164,10 +162,9 @@ def find_mark(outline: TextOutline, labels: Sequence[str]) -> Place | None:
     match = found[-1]
     if len({narrow(other["word"]) for other in found}) > 1 and not _is_conclusion(text, found):
         return Place(problem="ambiguous")
-    is_headed = text[: match.start()].rstrip(" *_`")[-1:] in (":", "：") and _is_set_apart(
-        text, *match.span()
+    is_near = len(text.rstrip()) - match.end() <= END_CHARS or (
+        text[: match.start()].rstrip(" *_`")[-1:] in (":", "：") and _is_set_apart(text, *match.span())
     )
-    is_near = is_headed or len(text.rstrip()) - match.end() <= END_CHARS
     if not is_near or not _is_settled(text, match.end()):
         return Place(problem="no_verdict")
     return Place(word=narrow(match["word"]), span=match.span("word"), opening=match.start(), end=match.end())
@@ -250,16 +247,18 @@ def _split_mentions(outline: TextOutline, tags: Sequence[Tag]) -> tuple[list[Tag
     index = 0
     while index < len(tags):
         pair = tags[index : index + 2]
-        if [tag.is_closing for tag in pair] != [False, True]:
-            meant.append(tags[index])
-            index += 1
-            continue
-        if _is_mentioned(outline, pair[0].start, pair[1].end):
+        if not _is_pair(pair):
+            pair = pair[:1]
+        if len(pair) == 2 and _is_mentioned(outline, pair[0].start, pair[1].end):
             mentions.append((pair[0], pair[1]))
         else:
             meant += pair
-        index += 2
+        index += len(pair)
     return meant, mentions
+
+
+def _is_pair(tags: Sequence[Tag]) -> bool:
+    return [tag.is_closing for tag in tags] == [False, True]
 
 
 def _is_mentioned(outline: TextOutline, start: int, end: int) -> bool:
@@ -296,7 +295,7 @@ def _drop_recited(text: str, tags: list[Tag], labels: Sequence[str]) -> tuple[li
     names = {"tie", *(label.lower() for label in labels)}
     run: list[str] = []
     index = len(tags)
-    while index >= 2 and [tag.is_closing for tag in tags[index - 2 : index]] == [False, True]:
+    while index >= 2 and _is_pair(tags[index - 2 : index]):
         word = _read_plain(text, tags[index - 2].end, tags[index - 1].start)
         is_joined = index == len(tags) or _is_joined(text, tags[index - 1].end, tags[index].start)
         if word is None or word["word"].lower() not in names or not is_joined:
@@ -305,12 +304,11 @@ def _drop_recited(text: str, tags: list[Tag], labels: Sequence[str]) -> tuple[li
         index -= 2
     if len(set(run)) > 1:
         rest = tags[:index]
-        if not any(not tag.is_closing for tag in rest):
-            return rest, "ambiguous"
-        is_statement = rest[-1].is_closing and _is_set_apart(text, _start_of_last(rest), rest[-1].end)
+        begin = next((tag.start for tag in reversed(rest) if not tag.is_closing), None)
+        is_statement = begin is not None and rest[-1].is_closing and _is_set_apart(text, begin, rest[-1].end)
         return rest, None if is_statement else "ambiguous"
     rest = tags[:-2]
-    is_pair = [tag.is_closing for tag in tags[-2:]] == [False, True]
+    is_pair = _is_pair(tags[-2:])
     if is_pair and _QUESTION.match(text, tags[-1].end):
         return _drop_recited(text, rest, labels) if rest else (rest, "no_verdict")
     if is_pair and is_denied(text, tags[-2].start):
@@ -329,22 +327,16 @@ def _is_joined(text: str, start: int, end: int) -> bool:
     )
 
 
-def _start_of_last(tags: Sequence[Tag]) -> int:
-    return next((tag.start for tag in reversed(tags) if not tag.is_closing), tags[-1].start)
-
-
 def _find_contradiction(text: str, meant: Sequence[Tag], mention: tuple[Tag, Tag]) -> Problem | None:
     """Whether another name in code ends the text, set apart like a verdict: then there is no telling."""
     opening, closing = mention
-    is_code = text[opening.start - 1 : opening.start] in ("`", "\n")
-    if opening.start < meant[-1].start or not is_code or not is_last(text, closing.end):
+    before = text[opening.start - 1 : opening.start]
+    is_apart = before == "\n" or (before == "`" and _is_set_apart(text, opening.start, closing.end))
+    if opening.start < meant[-1].start or not is_apart or not is_last(text, closing.end):
         return None
-    if text[opening.start - 1] == "`" and not _is_set_apart(text, opening.start, closing.end):
-        return None
-    one, other = _read_plain(text, opening.end, closing.start), _read_answer(text, list(meant)).word
-    if one is None or other is None or narrow(one["word"]).lower() == other.lower():
-        return None
-    return "ambiguous"
+    one, other = _read_plain(text, opening.end, closing.start), _read_answer(text, meant).word
+    is_other = one is not None and other is not None and narrow(one["word"]).lower() != other.lower()
+    return "ambiguous" if is_other else None
 
 
 def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
@@ -377,17 +369,12 @@ def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
 
 def _read_plain(text: str, start: int, end: int) -> re.Match[str] | None:
     """The name in `text[start:end]`, which must hold nothing else but nouns, matching brackets and markup."""
-    while start < end and text[start] in _MARKUP:
-        start += 1
-    while start < end and text[end - 1] in _MARKUP:
-        end -= 1
-    if start < end and text[end - 1] in ".。!！":
-        end -= 1
-        while start < end and text[end - 1] in _MARKUP:
-            end -= 1
-    if end - start > _LINE_CHARS:
-        return None
-    match = _PLAIN.fullmatch(text, start, end)
+    inside = text[start:end].rstrip(_MARKUP)
+    if inside.endswith((".", "。", "!", "！")):
+        inside = inside[:-1].rstrip(_MARKUP)
+    end = start + len(inside)
+    start = end - len(inside.lstrip(_MARKUP))
+    match = _PLAIN.fullmatch(text, start, end) if end - start <= _LINE_CHARS else None
     if match is None:
         return None
     opened = [_OPENINGS[char] for char in match["open"] if char in _OPENINGS]

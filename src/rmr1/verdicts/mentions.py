@@ -46,7 +46,21 @@ _ENDS = {"begin": ("end",), "start": ("end", "stop"), "open": ("close",)}
 _MARKED_END = re.compile(r"\[\[[^\[\]]{1,16}\]\][\s.*_`]{0,16}\Z")
 _VERDICT_LIKE = re.compile(r"<\s{0,4}answer\s{0,4}>|\[\[", re.IGNORECASE)
 
+_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    ord(wide): narrow for wide, narrow in zip("\u3000\u3010\u3011\u3001", " [],", strict=True)
+}
+"""Full-width digits, brackets and signs, as Chinese and Japanese texts have them -> ASCII."""
+
 Span = tuple[int, int]
+
+
+def narrow(text: str) -> str:
+    """`text` with ASCII for every full-width sign, place by place.
+
+    >>> narrow("（40％）"), narrow("【8】")
+    ('(40%)', '[8]')
+    """
+    return text if text.isascii() else text.translate(_NARROW)
 
 
 class Tag(NamedTuple):
@@ -71,9 +85,7 @@ def is_enclosed(text: str, start: int, end: int, *, is_tag: bool = False) -> boo
     A single tag (`is_tag`) that closes a block is believed, since quoted words may end right before it.
     """
     before, after = text[start - 1 : start], text[end : end + 1]
-    if QUOTING.get(before) != after or not before:
-        return False
-    return not (is_tag and "/" in text[start : start + 6])
+    return QUOTING.get(before) == after and not (is_tag and "/" in text[start : start + 6])
 
 
 def find_limit(text: str) -> int:
@@ -102,8 +114,7 @@ def find_fences(text: str) -> tuple[list[Span], bool]:
                 fences.append((opening.start(), match.end()))
             opening = None
     is_wrapped = bool(fences) and not text[: fences[0][0]].strip() and not text[fences[0][1] :].strip()
-    is_open = opening is not None
-    return fences[is_wrapped:], is_open
+    return fences[is_wrapped:], opening is not None
 
 
 def is_inside(spans: Sequence[Span], place: int) -> bool:
@@ -121,12 +132,9 @@ def weigh_marks(text: str, marks: Sequence[Mark], fences: Sequence[Span]) -> Ite
         line_start = max(text.rfind("\n", max(0, start - _LINE_CHARS), start) + 1, start - _LINE_CHARS, 0)
         before, after = text[line_start:start], text[end : end + _LINE_CHARS].partition("\n")[0]
         words_before, words_after = before.strip(), after.strip()
-        if is_inside(fences, start):
-            # An odd fence in the thinking does not swallow its end.
-            is_end = mark.is_closing and last[mark.form] == start and not words_before and not words_after
-            if not is_end:
-                continue
-        if is_enclosed(text, start, end):
+        # An odd fence in the thinking does not swallow its end.
+        is_end = mark.is_closing and last[mark.form] == start and not words_before and not words_after
+        if (is_inside(fences, start) and not is_end) or is_enclosed(text, start, end):
             continue
         is_free = not words_before or words_before.endswith((">", "▷"))
         if mark.is_closing:
@@ -202,12 +210,12 @@ def _close_first_form(
     text: str, tags: Sequence[Tag], start: int, end: int, closings: Sequence[str]
 ) -> list[Mark] | None:
     opening = Mark(start, end, "unknown", False)
-    places = [
-        (found.start(), closing)
-        for closing in closings
-        for found in [next(_find_meant(text, closing, end), None)]
-        if found is not None
-    ]
+    places = []
+    for closing in closings:
+        for found in re.compile(re.escape(closing)).finditer(text, end):
+            if not is_enclosed(text, *found.span()):  # not only spoken of
+                places.append((found.start(), closing))
+                break
     if not places:
         # "[Assistant A] ..." begins many a text that thinks nothing.
         name = text[start:end]
@@ -217,18 +225,7 @@ def _close_first_form(
     inside = [tag for tag in tags if tag.start < place]
     answers = [tag for tag in tags if tag.start > place and tag.kind == "answer"]
     is_answered = any(text[tag.start - 1] not in QUOTING for tag in answers if not tag.is_closing)
-    if any(tag.kind != "answer" for tag in inside) or not (
-        is_answered or (not inside and _ends_marked(text))
-    ):
+    is_answered = is_answered or (not inside and _MARKED_END.search(text[-_LINE_CHARS:]) is not None)
+    if not is_answered or any(tag.kind != "answer" for tag in inside):
         return None
     return [opening, Mark(place, place + len(closing), "unknown", True)]
-
-
-def _ends_marked(text: str) -> bool:
-    return _MARKED_END.search(text[-_LINE_CHARS:]) is not None
-
-
-def _find_meant(text: str, word: str, start: int) -> Iterator[re.Match[str]]:
-    """Matches of `word` behind `start` that are not only spoken of."""
-    pattern = re.compile(re.escape(word))
-    return (found for found in pattern.finditer(text, start) if not is_enclosed(text, *found.span()))

@@ -26,9 +26,8 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from rmr1.verdicts.location import find_place, is_last
-from rmr1.verdicts.mentions import is_enclosed
+from rmr1.verdicts.mentions import is_enclosed, narrow
 from rmr1.verdicts.trace import TextOutline
-from rmr1.verdicts.widths import narrow
 
 _RATINGS = tuple(str(rating) for rating in range(1, 11))
 _FLAGS = re.IGNORECASE | re.ASCII

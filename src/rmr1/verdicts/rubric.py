@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmr1.records import RubricItem
-from rmr1.verdicts.widths import narrow
+from rmr1.verdicts.mentions import narrow
 
 _HEAD_CHARS = 300
 """How far into a line a marker and a weight are looked for."""
