@@ -61,11 +61,7 @@ def ask_teacher(
     meter: Meter,
     alarm: Alarm,
 ) -> Generator[tuple[str, Judgment], None, None]:
-    """Yield `(key, judgment)` for every question, until the questions or the budget end.
-
-    Raises:
-        GenerationError, StoppedError: the engine as a whole failed, or the alarm was raised. What was finished is stored.
-    """
+    """Yield `(key, judgment)` for every question, until the questions or the budget end."""
     source = iter(questions)
     waiting: list[Question] = []
     """The question that has to wait for those in flight."""

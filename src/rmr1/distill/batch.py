@@ -54,9 +54,6 @@ def export_requests(
 ) -> dict[str, Any]:
     """Write what a pass has still to ask; several files, numbered, where one may not hold it all. A budget does not
     limit it, because nobody stops a batch at one; the figures say the most that it can take.
-
-    Raises:
-        ConfigError: the pass has no such teacher, or the file exists. RunError: the folder cannot be used.
     """
     settings = recipe.passes[number - 1]
     teacher = find_teacher(settings)
@@ -150,9 +147,6 @@ def import_results(
     """Store the answers that result files hold; output and error files, whole or cut short.
 
     With `give_up` an error is stored as the pair's failure, which drops the pair, instead of left open.
-
-    Raises:
-        DataError: a file is missing, or no line of any is of this folder.
     """
     counts = ImportCounts()
     for path in paths:
@@ -281,11 +275,7 @@ def _read_error(row: Mapping[str, Any]) -> str | None:
 def _read_generations(
     row: Mapping[str, Any], question: Question, settings: PassSettings
 ) -> tuple[Generation, ...]:
-    """The texts of a result, or that the prompt was refused.
-
-    Raises:
-        GenerationError: it holds none.
-    """
+    """The texts of a result, or that the prompt was refused; a GenerationError if it holds neither."""
     from rmr1.engines.openai.problems import is_moderated
     from rmr1.engines.openai.wire import ReplyError, estimate_usage, one_line, read_generations, read_reply
 

@@ -76,9 +76,6 @@ def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed:
 
     What is asked for again with `retry_failed` is kept in a file of its own, because it may have been billed; what
     the server refused for good is not asked for again.
-
-    Raises:
-        RunError: the folder holds something else, was made in another way, is in use or cannot be written.
     """
     refuse_other_folder(folder)
     whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"limit": None})})
@@ -99,9 +96,6 @@ def claim_pass(
     """Note who answers a pass and how, or make sure that it is as before.
 
     `name` is that of a teacher whose identity takes the engine; under it `is_claimed` knows it without one.
-
-    Raises:
-        RunError: the pass was begun by another teacher or in another way.
     """
     description = read_description(folder)
     passes = description.setdefault("passes", {})
@@ -131,9 +125,6 @@ def is_claimed(folder: Path, number: int, recipe: PassRecipe) -> bool:
     """Whether the answers of a pass, if there are any, are those of the recipe's teacher, by its name.
 
     A teacher under another name may be the same one, which only its engine can tell.
-
-    Raises:
-        RunError: they were asked for in another way.
     """
     stored = _read_claim(folder, number)
     if not stored:
@@ -217,10 +208,7 @@ def index_pass(folder: Path, number: int) -> JudgmentIndex:
 
 
 def refuse_other_folder(folder: Path) -> None:
-    """
-    Raises:
-        RunError: the folder holds something else.
-    """
+    """Raise RunError if the folder holds something else."""
     if (folder / RUN_FILE).exists():
         require_folder(folder)
     elif folder.is_dir() and (found := sorted(path.name for path in folder.iterdir() if path.name[0] != ".")):
@@ -230,9 +218,6 @@ def refuse_other_folder(folder: Path) -> None:
 
 
 def require_folder(folder: Path) -> None:
-    """
-    Raises:
-        RunError: it is none of a distillation.
-    """
+    """Raise RunError if the folder is none of a distillation."""
     if read_description(folder).get("kind") != "distill":
         raise RunError(f"{folder}: not a distillation; expected a folder made by rmr1 distill")

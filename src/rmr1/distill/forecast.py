@@ -34,11 +34,7 @@ def forecast_distill(
     budget: Budget | None = None,
     machine: Machine | None = None,
 ) -> dict[str, Any]:
-    """Figures of what is left to do; local teachers on this machine, or on the one at hand.
-
-    Raises:
-        ConfigError, DataError: the recipe cannot be followed. RunError: the folder is of something else.
-    """
+    """Figures of what is left to do; local teachers on this machine, or on the one at hand."""
     describe_run(recipe)  # the prompt family is there
     counts = count_data(recipe)
     here = folder if folder is not None and (folder / RUN_FILE).exists() else None

@@ -62,9 +62,6 @@ def read_items(recipe: DistillRecipe) -> Iterator[Item]:
     """Every pair in the data's order, unlabelled ones among them; rows that cannot be read are passed over.
 
     Keys are those of earlier versions, so that no distillation is paid for twice.
-
-    Raises:
-        DataError: a source is missing or of no known form.
     """
     return _list_items(recipe, DataCounts())
 
@@ -76,12 +73,7 @@ def _list_items(recipe: DistillRecipe, counts: DataCounts) -> Iterator[Item]:
 
 
 def count_data(recipe: DistillRecipe) -> DataCounts:
-    """Read everything once, so that bad rows are known before a teacher is asked.
-
-    Raises:
-        DataError: rows cannot be read and `skip_invalid` is off, or no pair has a preferred answer.
-        ConfigError: a quota is of a family that does not occur.
-    """
+    """Read everything once, so that bad rows are known before a teacher is asked."""
     counts = DataCounts()
     name = ", ".join(recipe.data.sources) or "[data.world]"
     for item in _list_items(recipe, counts):

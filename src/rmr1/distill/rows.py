@@ -91,11 +91,7 @@ def read_outcomes(recipe: DistillRecipe, folder: Path) -> Iterator[Outcome]:
 
 
 def write_rows(recipe: DistillRecipe, folder: Path) -> dict[str, Any]:
-    """Write train.jsonl, dropped.jsonl and dataset_info.json anew, each as a whole; returns their figures.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
+    """Write train.jsonl, dropped.jsonl and dataset_info.json anew, each as a whole; returns their figures."""
     with (
         writing(folder, "answers are kept: free space, then run it again", what="rows"),
         replacing(folder / TRAIN_FILE) as train,

@@ -86,11 +86,7 @@ def run_distill(
 
 
 def start_meter(recipe: DistillRecipe, folder: Path, budget: Budget | None) -> Meter:
-    """A meter that knows what both teachers have used in the folder.
-
-    Raises:
-        ConfigError: the budget is money, and a teacher's price is not known.
-    """
+    """A meter that knows what both teachers have used in the folder."""
     meter = Meter(budget)
     for number, teacher in enumerate(map(find_teacher, recipe.passes), start=1):
         meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)

@@ -54,11 +54,7 @@ class SecondPrompt:
 
 
 def load_second_prompt(template: str | None, max_judgment_chars: int) -> SecondPrompt:
-    """The shipped notes, or the one in a file.
-
-    Raises:
-        ConfigError: the file cannot be read, or lacks {prompt} or {verdict}.
-    """
+    """The shipped notes, or the one in a file."""
     if template is None:
         folder = resources.files("rmr1.distill")
         text, right = (

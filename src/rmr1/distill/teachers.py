@@ -50,11 +50,7 @@ class Teacher:
 
 
 def find_teacher(recipe: PassRecipe) -> Teacher:
-    """Read a teacher's name and options; nothing is loaded.
-
-    Raises:
-        ConfigError: the name or an option is not usable.
-    """
+    """Read a teacher's name and options; nothing is loaded."""
     served, price = None, None
     options = dict(recipe.engine)
     if is_batch := recipe.teacher.startswith(BATCH):
@@ -77,11 +73,7 @@ def find_teacher(recipe: PassRecipe) -> Teacher:
 
 
 def open_teacher(recipe: PassRecipe) -> Engine:
-    """The engine of a teacher.
-
-    Raises:
-        ConfigError: it writes nothing, or a library is missing. CheckpointError: it cannot be loaded.
-    """
+    """The engine of a teacher."""
     from rmr1.models import resolve_model
 
     model = resolve_model(recipe.teacher)

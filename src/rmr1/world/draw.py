@@ -129,6 +129,12 @@ class Draw:
         return self.random.randint(low, high)
 
 
+def make_random(*parts: object) -> Random:
+    """A generator that the parts alone decide, the same on every machine."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest()
+    return Random(int.from_bytes(digest, "big"))
+
+
 def is_test_question(question: str) -> bool:
     """Whether a question belongs to the test splits; its text alone decides."""
     return hashlib.blake2b(question.encode(), digest_size=1).digest()[0] < TEST_BUCKETS

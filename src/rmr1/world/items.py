@@ -58,7 +58,6 @@ class Solution:
 class Exercise(ABC):
     """A question with one right answer. Subclasses know how to solve it."""
 
-    skill: str
     steps: int
     """1 to 5."""
     turns: tuple[str, ...]

@@ -142,7 +142,6 @@ def draw_list_question(draw: Draw, steps: int) -> ListQuestion | None:
     else:
         turns = (f"{draw.template(TEXTS['lists.given']).format(list=listed)} {question}",)
     return ListQuestion(
-        skill="lists",
         steps=steps,
         turns=turns,
         cores=TEXTS["lists.answer"],

@@ -100,7 +100,6 @@ def draw_ordering(draw: Draw, steps: int) -> Ordering:
     word = most if from_top else least
     question = draw.template(TEXTS["ordering.second" if is_second else "ordering.question"]).format(most=word)
     return Ordering(
-        skill="ordering",
         steps=steps,
         turns=(" ".join([*sentences, question]),),
         cores=TEXTS["ordering.answer"],

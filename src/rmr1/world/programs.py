@@ -113,7 +113,6 @@ def draw_program(draw: Draw, steps: int) -> Program | None:
     printed = names[-1] if draw.chance(0.8) else names[0]
     code = "\n".join([f"{first} = {value}", *(line.code() for line in body), f"print({printed})"])
     program = Program(
-        skill="programs",
         steps=steps,
         turns=(f"{draw.template(TEXTS['programs.question'])}\n{code}",),
         cores=TEXTS["programs.answer"],

@@ -8,7 +8,6 @@ coin too.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +18,7 @@ from typing import Literal, NamedTuple
 from rmr1.errors import ConfigError
 from rmr1.records import Candidates, Messages, PreferencePair, assistant, user
 from rmr1.world.chat import draw_request, draw_text
-from rmr1.world.draw import SPLITS, Draw, Split, is_test_question
+from rmr1.world.draw import SPLITS, Draw, Split, is_test_question, make_random
 from rmr1.world.items import (
     FAMILIES,
     ChatWork,
@@ -148,15 +147,11 @@ def _draw_item(
     *,
     has_safety: bool = True,
 ) -> tuple[_Drawn, WorldFacts]:
-    for value, choices in (
-        (split, SPLITS),
-        (distribution, tuple(DISTRIBUTIONS)),
-        (family, (*FAMILIES, None)),
-    ):
-        if value not in choices:
-            known = ", ".join(str(choice) for choice in choices if choice is not None)
-            raise ConfigError(f"{value!r} is not known to the world; choose one of {known}")
-    random = _make_random(seed, index, split, distribution, family or "", str(number))
+    choices = ((split, SPLITS), (distribution, DISTRIBUTIONS), (family or FAMILIES[0], FAMILIES))
+    for value, known in choices:
+        if value not in known:
+            raise ConfigError(f"{value!r} is not known to the world; choose one of {', '.join(known)}")
+    random = make_random(seed, index, split, distribution, family or "", str(number))
     if family is None:
         weights = FAMILY_WEIGHTS if has_safety else (*FAMILY_WEIGHTS[:2], 0)
         family = random.choices(FAMILIES, weights)[0]
@@ -165,7 +160,6 @@ def _draw_item(
     while drawn is None:
         draw = Draw(random, split)
         drawn = plan(draw, DISTRIBUTIONS[distribution])
-    best = drawn.totals.index(max(drawn.totals))
     return drawn, WorldFacts(
         family=family,
         skill=drawn.skill,
@@ -176,7 +170,7 @@ def _draw_item(
         templates=tuple(draw.templates),
         has_held_out_templates=draw.has_held_out_template,
         has_held_out_words=_has_held_out_word((*drawn.turns, *drawn.answers)),
-        best=best,
+        best=drawn.totals.index(max(drawn.totals)),
         totals=drawn.totals,
         work=drawn.work,
     )
@@ -295,11 +289,6 @@ def _is_of_split(draw: Draw, turns: tuple[str, ...]) -> bool:
     if draw.split == "test_templates":
         return draw.has_held_out_template
     return draw.split != "test_words" or _has_held_out_word(turns)
-
-
-def _make_random(*parts: object) -> Random:
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest()
-    return Random(int.from_bytes(digest, "big"))
 
 
 def _has_held_out_word(texts: tuple[str, ...]) -> bool:

@@ -121,7 +121,6 @@ def draw_shopping(draw: Draw, steps: int) -> Shopping | None:
         draw.template(TEXTS["shopping.change" if has_purse else "shopping.question"]).format(N=name, n=purse)
     )
     return Shopping(
-        skill="shopping",
         steps=steps,
         turns=(" ".join(sentences),),
         cores=TEXTS["shopping.change_answer" if has_purse else "shopping.answer"],

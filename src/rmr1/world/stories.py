@@ -125,7 +125,6 @@ def draw_story(draw: Draw, steps: int) -> Story | None:
             " ".join([say("goes_on"), sentences[-1], question]),
         )
     return Story(
-        skill="stories",
         steps=steps,
         turns=turns,
         cores=TEXTS["story.answer"],

@@ -110,7 +110,6 @@ def draw_clock(draw: Draw, steps: int) -> Clock:
     hours = tuple(draw.number(1, 9) for _ in range(steps))
     sentences = [say("start", start), *(say("step", number) for number in hours), say("question")]
     return Clock(
-        skill="clock",
         steps=steps,
         turns=(" ".join(sentences),),
         cores=TEXTS["clock.answer"],
@@ -131,7 +130,6 @@ def draw_calendar(draw: Draw, steps: int) -> Calendar:
         sentences.append(text.format(event=event, n=number, days="day" if number == 1 else "days"))
     sentences.append(draw.template(TEXTS["calendar.question"]).format(event=events[-1]))
     return Calendar(
-        skill="calendar",
         steps=steps,
         turns=(" ".join(sentences),),
         cores=TEXTS["calendar.answer"],
