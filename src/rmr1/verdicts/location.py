@@ -96,7 +96,7 @@ class Place:
 
 
 def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool = False) -> Place:
-    """The place where the text says its verdict; the labels decide only which bare forms count as names."""
+    """Where the text says its verdict; the labels decide only which bare forms count as names."""
     if outline.is_thinking_unclosed:
         return Place(problem="unclosed_thinking")
     if truncated and (outline.has_open_form or outline.has_open_fence):
@@ -132,7 +132,7 @@ def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool =
 def find_verdict_span(
     text: str, labels: Sequence[str], thinking: Sequence[Pair] = (), *, truncated: bool = False
 ) -> Span | None:
-    """The span of the letter of the text's verdict, `(start, end)`; None if there is none of `labels`."""
+    """The span of the letter of the text's verdict; None if there is none of `labels`."""
     place = find_place(read_outline(text, labels, thinking), labels, truncated=truncated)
     if place.span is None or place.word is None:
         return None
@@ -147,7 +147,7 @@ def is_last(text: str, end: int) -> bool:
 
 
 def find_mark(outline: TextOutline, labels: Sequence[str]) -> Place | None:
-    """The bare `[[A]]` that is the verdict of a text without answer tags; None if no mark stands there at all."""
+    """The bare `[[A]]` that is the verdict of a text without answer tags; None if there is no mark at all."""
     text = outline.text
     found = [
         match
@@ -192,18 +192,19 @@ def is_denied(text: str, start: int) -> bool:
 
 
 def _is_conclusion(text: str, marks: Sequence[re.Match[str]]) -> bool:
-    """Whether the last mark ends the text on a line of its own or behind a colon, and no mark before it stands so."""
+    """Whether the last mark ends the text set apart, and no mark before it is."""
     *others, last = (_is_set_apart(text, *mark.span()) for mark in marks)
     return last and not any(others) and is_last(text, marks[-1].end())
 
 
 def _is_set_apart(text: str, start: int, end: int) -> bool:
+    """Whether the mark stands on a line of its own or behind a colon."""
     before = text[max(0, start - _REST_CHARS) : start].rstrip(" \t*_`")
     return (not before or before[-1] in "\n:：") and _LINE_END.match(text, end) is not None
 
 
 def _is_settled(text: str, end: int) -> bool:
-    """Whether the sentence leaves the mark that ends at `end` as it is, unlike "by style [[A]], but ..."."""
+    """Whether the sentence leaves the mark as it is, unlike "by style [[A]], but ..."."""
     rest = _REASON.split(_SENTENCE.split(text[end : end + _REST_CHARS], maxsplit=1)[0], maxsplit=1)[0]
     return not (_DENIAL.search(rest) or _CONTRAST.search(rest))
 
@@ -225,8 +226,7 @@ def _is_spoken_of(outline: TextOutline, match: re.Match[str]) -> bool:
 
 
 def _stands_alone(text: str, mark: Span, own: Span) -> bool:
-    """Whether no identifier, index or call of the span `own` touches the mark, as in `df[[A]]`, `[[A]](0)`,
-    `f([[A]])`."""
+    """Whether nothing of the span `own` touches the mark, unlike in `df[[A]]`, `[[A]](0)`, `f([[A]])`."""
     start, end = mark
     before, after = text[max(own[0], start - 1) : start], text[end : min(own[1], end + 1)]
     if _is_word(before) or (before and before in "_]$[\\)"):
@@ -241,7 +241,7 @@ def _is_word(char: str) -> bool:
 
 
 def _split_mentions(outline: TextOutline, tags: Sequence[Tag]) -> tuple[list[Tag], list[tuple[Tag, Tag]]]:
-    """The answer tags that are meant, and the pairs that are only mentioned."""
+    """The answer tags that are meant, and the pairs only mentioned."""
     meant: list[Tag] = []
     mentions: list[tuple[Tag, Tag]] = []
     index = 0
@@ -262,7 +262,7 @@ def _is_pair(tags: Sequence[Tag]) -> bool:
 
 
 def _is_mentioned(outline: TextOutline, start: int, end: int) -> bool:
-    """Whether the answer is spoken of: in quotation marks, or in a block of code or quotation."""
+    """Whether it is in quotation marks, or in a block of code or quotation."""
     text = outline.text
     if is_inside(outline.fences, start):
         return True
@@ -277,14 +277,12 @@ def _is_json_value(text: str, start: int) -> bool:
 
 
 def _line_start(text: str, place: int) -> int:
-    """Index at which the line of `place` begins, at most `_LINE_CHARS` before it."""
     low = max(0, place - _LINE_CHARS)
     return max(text.rfind("\n", low, place) + 1, low)
 
 
 def _begins_statement(text: str, start: int) -> bool:
-    """Whether a sentence, a line or a block begins at `start`, or a colon stands before it: unlike in the middle of a
-    sentence that may yet take it back."""
+    """Whether `start` is not in the middle of a sentence that may yet take it back."""
     before = text[max(0, start - _REST_CHARS) : start].rstrip(" \t*_`\"'“(")
     return not before or before[-1] in ".!?:;>\n。！？：；"
 
@@ -318,7 +316,7 @@ def _drop_recited(text: str, tags: list[Tag], labels: Sequence[str]) -> tuple[li
 
 
 def _is_joined(text: str, start: int, end: int) -> bool:
-    """Whether two answers are put side by side by what stands between them."""
+    """Whether what stands between two answers puts them side by side."""
     between = text[start:end]
     if not between.strip() or len(between) > _REST_CHARS:
         return False
@@ -340,11 +338,8 @@ def _find_contradiction(text: str, meant: Sequence[Tag], mention: tuple[Tag, Tag
 
 
 def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
-    """The last answer tag.
-
-    A token limit may have taken the closing tag; then the text must end with a complete `[[A]]`,
-    because a bare `A` could be the first letter of anything.
-    """
+    """The last answer tag. If it is not closed, the text must end with a complete `[[A]]`: a bare `A` may be the first
+    letter of anything."""
     last = next(index for index in range(len(tags) - 1, -1, -1) if not tags[index].is_closing)
     opening, closings = tags[last], tags[last + 1 :]
     if not closings:

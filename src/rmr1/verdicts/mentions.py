@@ -74,9 +74,9 @@ class Tag(NamedTuple):
     """Upper-case name after `quote_` or `summary_`, else empty."""
     is_closing: bool
     form: str = ""
-    """Form of a mark of thinking: marks of one form close each other."""
+    """Form of a mark of thinking, as `Mark.form`."""
     is_sure: bool = True
-    """Whether an opening mark of thinking stands where thinking begins; else it counts only if it is closed."""
+    """Whether a mark of thinking stands where thinking begins; else it counts only if it is closed."""
 
 
 def is_enclosed(text: str, start: int, end: int, *, is_tag: bool = False) -> bool:
@@ -89,7 +89,7 @@ def is_enclosed(text: str, start: int, end: int, *, is_tag: bool = False) -> boo
 
 
 def find_limit(text: str) -> int:
-    """Index at which the judge's turn ends: before a turn of the user's that it went on to make up."""
+    """Index at which the judge's turn ends, before one of the user's that it made up."""
     verdict = _VERDICT_LIKE.search(text)
     for found in _RUN_ON.finditer(text, verdict.end()) if verdict else ():
         before = _CONTROLS.sub("", text[max(0, found.start() - _LINE_CHARS) : found.start()])
@@ -150,7 +150,7 @@ def weigh_marks(text: str, marks: Sequence[Mark], fences: Sequence[Span]) -> Ite
 
 
 def _is_meant_closing(before: str, after: str) -> bool:
-    """Whether a closing mark in the middle of a line ends the thinking there, by what stands on its sides."""
+    """Whether a closing mark in the middle of a line ends the thinking."""
     words_before, words_after = before.strip(), after.strip()
     if not words_after or words_after.startswith(("<", "[")) or words_before.endswith(tuple(_SENTENCE_END)):
         return True
@@ -186,8 +186,8 @@ class Balance:
 
 
 def find_first_form(text: str, tags: Sequence[Tag], marks: Sequence[Mark]) -> list[Mark] | None:
-    """The marks of a form that nobody listed, with which the text begins: opening and closing, or the opening
-    one alone if it is never closed; None if there is none, or if it is a part of the visible text."""
+    """The marks of a form that nobody listed, with which the text begins, the opening one alone if it is never closed;
+    None if there is none, or if it is a part of the visible text."""
     if text.lstrip().startswith(_COMMENT):
         start = text.index(_COMMENT)
         return _close_first_form(text, tags, start, start + len(_COMMENT), ["-->"])

@@ -117,8 +117,8 @@ def _rate_named_lines(lines: Sequence[str], labels: Sequence[str]) -> tuple[floa
         above, run = entry, []
     if len({one.form for one in found}) != 1 or sorted(one.label for one in found) != sorted(labels):
         return None
-    by_label = {one.label: one for one in found}
-    return _to_ratings([(by_label[label].number, by_label[label].scale) for label in labels], len(labels))
+    ordered = sorted(found, key=lambda one: labels.index(one.label))
+    return _to_ratings([(one.number, one.scale) for one in ordered], len(labels))
 
 
 def _choose_rated(run: Sequence[_Named], above: str, *, is_closing: bool) -> set[_Named]:
@@ -132,7 +132,7 @@ def _choose_rated(run: Sequence[_Named], above: str, *, is_closing: bool) -> set
 
 
 def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named | str]:
-    """Every line as what it names, or as it stands; several on one line one by one."""
+    """Every line as what it names, one by one, or as it stands."""
     names = {str(index): label for index, label in enumerate(labels, 1)}
     names |= {label.lower(): label for label in labels}
 
@@ -162,7 +162,7 @@ def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named 
 
 
 def _rate_score_list(text: str, count: int) -> tuple[float, ...] | None:
-    """ "scores are (1, 5)"; where it is said twice, both must agree."""
+    """ "scores are (1, 5)"; said twice, both must agree."""
     found = {_split_numbers(numbers, count) for numbers in set(_SCORE_LIST.findall(text))}
     return found.pop() if len(found) == 1 else None
 
@@ -177,7 +177,7 @@ def _split_numbers(text: str, count: int) -> tuple[float, ...] | None:
 
 
 def _to_ratings(amounts: Sequence[Sequence[str | None]], count: int) -> tuple[float, ...] | None:
-    """Values of (number, scale) texts; None unless there are `count` of them on one scale."""
+    """Values of `count` (number, scale) texts on one scale, else None."""
     scales = {scale for _, scale in amounts}
     if len(amounts) != count or len(scales) != 1:
         return None

@@ -118,7 +118,8 @@ def _read_lines(text: str) -> list[RubricItem]:
         current = drafts[-1] if drafts else None
         marker, content = _split_marker(stripped)
         if current is not None and current.weight is None:
-            current.weight = _read_only_weight(content)
+            if len(content) <= _HEAD_CHARS:
+                current.weight = _weigh(_ONLY_WEIGHT.fullmatch(narrow(content)))
             if current.weight is not None:
                 continue
         parts = _split_parts(content) or [_cut_weight(content, is_marked=bool(marker))]
@@ -179,7 +180,7 @@ def _cut_part(part: str, *, is_prose: bool) -> tuple[float | None, str]:
     found = _TRAILING.search(narrow(part))
     if found is None:
         return _cut_weight(part, is_marked=True)
-    return _to_weight(found.groups(), is_named=False), part[: found.start()]
+    return _weigh(found, is_named=False), part[: found.start()]
 
 
 def _read_json(text: str) -> list[RubricItem]:
@@ -235,38 +236,28 @@ def _find_entries(value: Any) -> Iterator[tuple[str, Any]]:
 def _weigh_json(amount: Any, *, is_percent: bool) -> float | None:
     if isinstance(amount, bool) or not isinstance(amount, int | float | str):
         return None
-    found = _CELL.fullmatch(narrow(str(amount)[:100]).strip() + "%" * is_percent)
-    return None if found is None else _to_weight(found.groups(), is_named=True)
+    return _weigh(_CELL.fullmatch(narrow(str(amount)[:100]).strip() + "%" * is_percent))
 
 
 def _is_child(current: _Draft, indent: int, marker: str, weight: float | None) -> bool:
-    if indent > current.indent:
-        return True
-    if indent < current.indent or marker != "bullet":
-        return False
-    if current.marker == "number":
-        return True
-    return current.marker == "" and weight is None
+    if indent != current.indent:
+        return indent > current.indent
+    is_below = current.marker == "number" or (current.marker == "" and weight is None)
+    return marker == "bullet" and is_below
 
 
-def _read_only_weight(content: str) -> float | None:
-    """The weight on a line that says nothing else: "Weight: 40%"."""
-    if len(content) > _HEAD_CHARS or not _DIGIT.search(content):
-        return None
-    found = _ONLY_WEIGHT.fullmatch(narrow(content))
-    return None if found is None else _to_weight(found.groups(), is_named=True)
+def _weigh(found: re.Match[str] | None, *, is_named: bool = True) -> float | None:
+    return None if found is None else _to_weight(found.groups(), is_named=is_named)
 
 
 def _split_marker(line: str) -> tuple[str, str]:
     """("number" | "bullet" | "", the rest). Bold may open before a number: `**1. Accuracy**`."""
     opening = "**" if line.startswith("**") else ""
     found = _MARKER.match(line[len(opening) : len(opening) + 20])
-    if found is None:
-        return "", line
-    if opening and found.group(1) is None:
+    if found is None or (opening and found[1] is None):
         return "", line
     content = opening + line[len(opening) + found.end() :]
-    return ("number" if found.group(1) else "bullet"), content.lstrip()
+    return ("number" if found[1] else "bullet"), content.lstrip()
 
 
 def _cut_weight(content: str, *, is_marked: bool) -> tuple[float | None, str]:
@@ -338,9 +329,8 @@ def _read_elements(text: str, elements: list[re.Match[str]]) -> list[RubricItem]
         attributes = {key.lower(): value for key, value in _ATTRIBUTE.findall(element.group(2))}
         content = text[element.end() : end].strip()
         found = _CELL.fullmatch(attributes.get("weight", "").strip())
-        if found is not None:
-            weight = _to_weight(found.groups(), is_named=True)
-        else:
+        weight = _weigh(found)
+        if found is None:
             weight, content = _cut_weight(_split_marker(content)[1], is_marked=True)
         name = attributes.get("name") or attributes.get("title")
         parts = [part for part in (name, _clean(content)) if part]
@@ -367,9 +357,8 @@ def _read_table(rows: list[list[str]]) -> list[RubricItem]:
                 words.append(cell)
                 continue
             is_named = column < len(header) and "weight" in header[column]
-            value = _to_weight(found.groups(), is_named=is_named)
-            if value is not None and weight is None:
-                weight = value
+            if weight is None:
+                weight = _weigh(found, is_named=is_named)
         text = _clean(": ".join(word for word in words if word))
         if text:
             items.append(RubricItem(text=text, weight=weight))

@@ -70,9 +70,9 @@ class TextOutline:
     thinking: str | None
     is_thinking_unclosed: bool
     visible_start: int = 0
-    """Index at which the text behind the last thinking part begins."""
+    """Where the text behind the last thinking part begins."""
     has_open_form: bool = False
-    """Whether the text begins with a mark of an unknown form that is not closed: what follows may be thinking."""
+    """Whether the text begins with an unclosed mark of an unknown form, so that all of it may be thinking."""
     fences: tuple[Span, ...] = ()
     """Code blocks, but for one that holds the whole text."""
     has_open_fence: bool = False
@@ -194,9 +194,8 @@ def read_trace(outline: TextOutline) -> Trace:
     text = outline.text
 
     def first(kind: str) -> str | None:
-        return next(
-            (inner for start, end in blocks.get(kind, ()) if (inner := text[start:end].strip())), None
-        )
+        inner = (text[start:end].strip() for start, end in blocks.get(kind, ()))
+        return next(filter(None, inner), None)
 
     return Trace(
         task_type=_read_task_type(first("type")),
@@ -211,14 +210,12 @@ def read_trace(outline: TextOutline) -> Trace:
 
 
 def _to_tag(match: re.Match[str]) -> Tag:
-    slash, name, sided, side = match.groups()
-    if sided is not None:
-        return Tag(match.start(), match.end(), sided.lower(), side.upper(), slash == "/")
-    return Tag(match.start(), match.end(), name.lower(), "", slash == "/")
+    slash, name, sided, side = match.groups("")
+    return Tag(match.start(), match.end(), (sided or name).lower(), side.upper(), slash == "/")
 
 
 def _match_tags(tags: Sequence[Tag]) -> list[int | None]:
-    """The index of each opening tag's closing tag, innermost first within one name."""
+    """Index of each opening tag's closing tag, innermost first within one name."""
     partner: list[int | None] = [None] * len(tags)
     waiting: dict[tuple[str, str], list[int]] = {}
     for index, tag in enumerate(tags):
@@ -231,7 +228,7 @@ def _match_tags(tags: Sequence[Tag]) -> list[int | None]:
 
 
 def _next_index(tags: Sequence[Tag], is_wanted: Callable[[Tag], bool]) -> list[int]:
-    """The index of the next wanted tag after each, `len(tags)` if there is none."""
+    """Index of the next wanted tag after each, or `len(tags)`."""
     found = [len(tags)] * len(tags)
     upcoming = len(tags)
     for index in range(len(tags) - 1, -1, -1):
@@ -242,7 +239,7 @@ def _next_index(tags: Sequence[Tag], is_wanted: Callable[[Tag], bool]) -> list[i
 
 
 def _find_blocks(outline: TextOutline) -> dict[str, list[Span]]:
-    """Inner span of every block of the judge's own, by kind, in order."""
+    """Inner span of every block of the judge's own, by kind."""
     tags = [tag for tag in outline.tags if not tag.side]
     partner = _match_tags(tags)
     next_any = _next_index(tags, lambda tag: True)
@@ -266,7 +263,7 @@ def _read_task_type(inner: str | None) -> TaskType | None:
 
 
 def _read_rubric(outline: TextOutline, blocks: dict[str, list[Span]]) -> tuple[RubricItem, ...]:
-    """Items of the first rubric that is not blank; quoted text and `<justify>` blocks cut out."""
+    """Items of the first rubric that is not blank, quoted text and `<justify>` blocks cut out."""
     text = outline.text
     for start, end in blocks.get("rubric", ()):
         if not text[start:end].strip():
