@@ -1,10 +1,9 @@
 """A limit on what both teachers may use, in tokens or money, and the meter that keeps to it.
 
 Before a request is sent, the most that it should use is set aside: its prompt by the characters, its texts by their token
-limit. What is stored and what is set aside never exceed the budget together, so what is stored never does as long as
-servers keep to the limit. Where one does not, or bills for replies that were of no use, as much more is set aside
-from then on as an answer has taken; and before the first answer few requests are under way. Replies that never
-arrived, for which a server may bill, are not known here.
+limit. What is stored and what is set aside never exceed the budget together. If a server does not keep to its limits, or
+bills for replies that were of no use, as much more is set aside from then on as an answer has taken; before the first answer few
+requests are under way. Replies that never arrived, for which a server may bill, are not known here.
 """
 
 from __future__ import annotations

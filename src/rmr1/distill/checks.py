@@ -1,9 +1,6 @@
-"""What a teacher wrote about a pair -> whether it may be trained on, and if not, why.
+"""What a teacher wrote about a pair -> whether it may be trained on, and if not, the first check that fails.
 
-A text passes when it ends on the right verdict, has the form that its prompt asks for, shows no sign that its
-writer was told the verdict, its rubric's weights add up, its quotations stand in the answers, and its length is
-within bounds; the reason of a text that does not is the first of these that fails. Form, weights and
-quotations are measured as the rewards of reinforcement learning measure them.
+Form, weights and quotations are measured as the rewards of reinforcement learning measure them.
 """
 
 from __future__ import annotations
@@ -36,22 +33,7 @@ DropReason = Literal[
     "length",
     "quota",
 ]
-"""Why a pair has no row. A closed list: the summary counts by it.
-
-no_label         the pair has no label; it is not asked about
-tie              its label is a tie, which no verdict of the protocol can say
-failed           the teacher gave no text, and might if it is asked again: unreachable, overloaded, broken replies
-refused          the server will not answer this prompt, or its filter ended the text
-prompt_too_long  the prompt does not fit the teacher's context
-no_verdict       the text has no readable verdict (empty, cut off, another form)
-wrong            the verdict is not the label
-format           the verdict is right and the form is not
-hint             the text of the second pass shows that its writer was told the verdict
-rubric           the rubric's weights do not add up
-quotes           too few quotations, or some do not stand in the answer they name
-length           shorter or longer than allowed
-quota            its family is full
-"""
+"""Why a pair has no row, in the order of the checks; docs/distill.md ("What is checked") says what each means."""
 
 _ORDER: tuple[str, ...] = DropReason.__args__  # type: ignore[attr-defined]
 _UNANSWERED = ("failed", "refused", "prompt_too_long")

@@ -1,14 +1,7 @@
-"""The folder of a distillation.
+"""The folder of a distillation, whose files docs/distill.md lists.
 
-DIR/
-  run.json            how it was made: data, prompt texts, settings, both teachers, versions
-  pass1.jsonl         judgments of the first teacher, in the form of a judging run; only ever appended to
-  pass2.jsonl         of the second one
-  pass1-failed.jsonl  judgments without a text that were asked for again      counted in the tokens
-  train.jsonl         rows {"messages": [...]} and where each is from       written anew at the end of each run
-  dropped.jsonl       pairs without a row, and why                          likewise
-  dataset_info.json   tells LLaMA-Factory how to read train.jsonl           likewise
-  summary.json        the figures                                           likewise
+The passes' files have the form of a judging run and are only ever appended to; rows, dropped.jsonl, dataset_info.json and
+summary.json are written anew at the end of each run.
 """
 
 from __future__ import annotations

@@ -1,13 +1,9 @@
 """Does a text give away that its writer was told the verdict?
 
-A judge that learns from such a text learns to lean on what it will not have. A sign is a sentence that speaks of a
-verdict as given ("the provided label", "as stated, the correct verdict"), of somebody who told it ("the hint
-says that Chatbot B ..."), of a judgment before this one ("my previous analysis was wrong"), or of a verdict as
-the aim, or a secret ("to arrive at the required verdict", "without mentioning the note"). Words that judging needs are signs only beside a side's name and a word of
-preference: an answer may be correct, a puzzle may have a hint, a chart a label.
-
-Quotations and summaries of the responses are not looked at; thinking is. English only. Every pattern looks inside one
-sentence and has bounded repeats, so the time is linear in the text.
+A judge that learns from such a text learns to lean on what it will not have. Words that judging needs are signs only beside
+a side's name and a word of preference: an answer may be correct, a puzzle may have a hint, a chart a label. Quotations and
+summaries of the responses are not looked at; thinking is. English only. Every pattern looks inside one sentence and has
+bounded repeats, so the time is linear in the text.
 """
 
 from __future__ import annotations

@@ -1,14 +1,7 @@
-r"""The place of the verdict in a judge's text: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
+"""The place of the verdict in a judge's text: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
 
-One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. The last
-answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a block
-of code or of quotation, in a question, denied just before, or two as alternatives) does not count beside one that is
-meant, and alone only if it ends the text. If there is no tag at all, a bare `[[A]]` counts that stands
-alone, near the end, not denied by its clause and not taken back by its sentence; and if there is no mark either, a
-text that is nothing but a name ("(A)", "Chatbot A"), or a last line that is a name in brackets.
-
-In a text that was cut off, a verdict counts only if it is complete, the last thing written and a statement of its
-own: in the middle of a sentence it may yet be taken back.
+One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. Which tag or mark is meant,
+and which only mentioned, is in docs/verdicts.md ("What decides").
 """
 
 from __future__ import annotations

@@ -1,21 +1,9 @@
-"""What a judge says about one answer alone -> a whole number from 1 to 10.
+"""What a judge says about one answer alone -> a whole number from 1 to 10, as docs/verdicts.md ("Numbers") has it.
 
-The last answer tag of the judge's own words decides, readable or not: `[[8]]`, `8`, `8/10`, `8 out of 10`.
-Without a tag the closing line decides; if it rates nothing, a rating further up that no other contradicts.
-A number is a rating by where it stands:
-
-- marked: `[[8]]`;
-- alone on the first or the last line; with its scale of ten alone in a sentence, or at its end behind a
-  comma, a bracket or "so" ("complete and true, so 9/10");
-- behind a name and a colon: the rating's own ("Rating: 8"), or any name if the scale is there
-  ("Quality: 7/10"), unless several names have one each, which are parts of a rating: then the name of the whole
-  decides ("Final: 7/10"); an element `<rating>8</rating>` is such a line;
-- as what a rating is said to be ("my rating is 8", "a rating of 8 to this response"), or as what is given ("I give it
-  an 8"), also in Chinese and, with the scale, in other languages ("Ich gebe 8 von 10").
-
-So "step 2", "3 of 5 cases" and "x = 7" are none. Neither are a part alone ("8/10 for accuracy", "its style deserves
-9/10"), the result of a problem ("Final answer: 4/10"), another scale (4/5, 80/100), halves (7.5), ranges, two numbers
-in one sentence, denials ("not an 8/10"), quoted words, and numbers outside 1 to 10. Nothing is rescaled or rounded.
+The last answer tag of the judge's own words decides, readable or not. Without a tag the closing line decides; if it rates
+nothing, a rating further up that no other contradicts. A number is a rating by where it stands: marked, `[[8]]`; alone;
+behind a name and a colon; or as what a rating is said to be, or what is given. Several names with one each are parts of a
+rating, of which the name of the whole decides. Nothing is rescaled or rounded.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
 """Numbers that a judge gives to the answers: two answer tags, the first line, named lines, or a list in words.
 
-Text in, numbers out. The places are looked at in the order of `read_ratings`; a number outside its scale, a
-missing one and two that disagree leave no rating at all.
-
-Lines "Assistant 1: 8" may as well restate results ("Response A: 42"). They are ratings if both sides' have the
-same form and either say so themselves ("Score A: 8", "A: 8/10"), or the line above does ("Scores:"), or they
-close the text, are at most 10, and no line above calls them something else ("Results:").
+The places are looked at in the order of `read_ratings`; a number outside its scale, a missing one and two that disagree leave
+no rating at all. Which named lines rate, and which restate results, is in docs/verdicts.md ("Numbers").
 """
 
 from __future__ import annotations

@@ -1,21 +1,13 @@
-"""The inside of a `<rubric>` block -> criteria with weights.
+"""The inside of a `<rubric>` block -> criteria with weights; docs/verdicts.md says which forms are read.
 
-A criterion is a numbered or bulleted line, a line without marker that has a weight, one of several on a line
-that have a weight each ("Accuracy (40%), Tone (60%)"), a row of a markdown table, an `<item weight="...">`
-element, or an entry of a JSON object or list. What belongs to it:
-
-- Lines indented deeper than its own, bullets under a numbered line or under a heading, and unmarked
+- Lines indented deeper than a criterion's own, bullets under a numbered line or under a heading, and unmarked
   lines up to the next blank one are part of its text, joined by newlines; a line that only says
   "Weight: 40%" gives it its weight.
 - A line without weight over deeper lines that have weights is a heading, not a criterion.
-- Its text is without marker, bold marks and the weight; a weight that is not usable (150%, 3/0, the range
+- A criterion's text is without marker, bold marks and the weight; a weight that is not usable (150%, 3/0, the range
   30-40%) stays in the text and the item has none.
-- A total ("Total: 100%", or 100% beside others that add up to it) is no criterion.
 
-Weights are written as "(40%)", "[weight: 3]", "(25/100)", "(5 points)", "- 30%", "weight: 0.4",
-"40% - ...", "0.4 - ...", full-width signs ("（40％）") and "about" ("~40%") included. Numbers of JSON that add up to
-100 are percentages: they have no place for the sign. Every pattern has bounded repeats and looks at the head
-of a line only, so the time is linear in the text.
+Every pattern has bounded repeats and looks at the head of a line only, so the time is linear in the text.
 """
 
 from __future__ import annotations

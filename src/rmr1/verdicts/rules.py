@@ -1,21 +1,9 @@
-"""A judge's text -> `Verdict`, by a named rule. The one parser of the package.
+"""A judge's text -> `Verdict`, by a named rule. The one parser of the package; docs/verdicts.md says what each rule reads.
 
-`tail`       RM-R1's reward rule (arXiv 2505.02387): only the last 80 characters of the raw text
-             count; A wins where `<answer>[[A]]</answer>` stands there and B's does not; exact strings.
-`tagged`     the default: the last answer tag of the judge's own words that is meant, readable or not;
-             without any, a bare `[[A]]`, or a name that is all the text says. What is meant and what is
-             only mentioned: `rmr1.verdicts.location`.
-`published`  RM-R1's evaluation rule: the whole raw text, thinking included; A wins where `[[A]]`
-             occurs and `[[B]]` does not; exact strings.
-`arena`      JudgeBench and Arena-Hard: `[[A>>B]]`, `[[A>B]]`, `[[A=B]]` and their mirrors, or a bare
-             `[[A]]`; all of them must say the same, strength included.
-`ratings`    one number per answer: two answer tags, the first line ("8 9.5"), lines "Assistant 1: 8",
-             or "scores are (8, 9)", looked for in this order; the highest wins, equal ones tie.
-
-`tagged`, `arena` and `ratings` read only the judge's own words (`rmr1.verdicts.trace`): text in thinking,
-quotations and summaries never decides, and thinking that is never closed leaves no verdict. Every rule
-takes any string in linear time, never raises, never guesses: no winner means a `problem`. The trace is
-filled whatever the rule.
+`tail` and `published` are RM-R1's reward rule (arXiv 2505.02387) and its evaluation rule: exact strings anywhere in
+the last 80 characters, or in the whole raw text, thinking included. `tagged`, `arena` and `ratings` read only the judge's
+own words (`rmr1.verdicts.trace`). Every rule takes any string in linear time, never raises, never guesses: no winner means
+a `problem`. The trace is filled whatever the rule.
 """
 
 from __future__ import annotations

@@ -1,24 +1,16 @@
 r"""A judge's text -> its parts: thinking, task type, rubric, quotations, and the judge's own words.
 
-`read_outline` tokenises the text (regular expressions of bounded alternatives) and walks the tags once;
-`read_trace` turns the outline into a `Trace`. Both take time linear in the text and accept any string. The
-tags are those of RM-R1's prompts (arXiv 2505.02387, figures 3 and 6); case and blanks inside a tag do not
-matter. What the walk decides:
+`read_outline` walks the tags once, `read_trace` turns the outline into a `Trace`; both take time linear in the text and accept
+any string. The tags are those of RM-R1's prompts (arXiv 2505.02387, figures 3 and 6); case and blanks inside a tag do not
+matter. What the walk decides, beside what docs/verdicts.md says of thinking:
 
-- Thinking stands between the marks of one form of `rmr1.prompts.thinking`, nested ones counted. A closing
-  mark before any opening one closes a part that the prompt opened: everything up to it is thinking. Later
-  stray closing marks mean nothing.
-- A mark that is only *mentioned* opens and closes nothing: one in quotation marks, in backticks or in a code
-  block, one with blanks on both sides in the middle of a sentence ("an empty <think> block"), and an opening
-  one in the middle of a line that nothing closes.
-- A form that nobody listed is thinking if the text begins with its mark, the mark is closed, and the verdict
-  stands behind it while no part of the protocol stands inside.
+- A closing mark of thinking before any opening one closes a part that the prompt opened: everything up to it is
+  thinking. Later stray closing marks mean nothing.
 - `<quote_X>` and `<summary_X>` blocks are not the judge's own words: whatever tag stands in them is
   somebody else's. Each closing tag belongs to the nearest open tag of its name; the outermost block
   is recorded, with inner tags as they stand, and so are quotations inside a summary.
 - An unclosed quotation ends at the next tag, except at `<answer>`: a judge that quotes an injected verdict
   and is cut off there leaves exactly a quotation that ends after that verdict.
-- A turn of the user's that the judge made up ends what is its own: `<|im_end|><|im_start|>user ...`.
 - Any other unclosed block ends where the next block or thinking begins or an outer one ends.
 - Of a repeated block the first that is not blank counts. Blank parts are None or left out.
 
