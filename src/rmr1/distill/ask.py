@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from rmr1.distill.budget import Meter
 from rmr1.distill.items import Item
@@ -22,8 +22,7 @@ from rmr1.store.runs import RunWriter
 RULE = "tagged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(NamedTuple):
     """One request of a pass."""
 
     item: Item
@@ -39,8 +38,7 @@ class Question:
         return math.ceil(self.num_chars / CHARS_PER_TOKEN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassSettings:
+class PassSettings(NamedTuple):
     """How a pass is asked."""
 
     number: int

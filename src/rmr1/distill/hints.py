@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rmr1.verdicts.trace import read_outline
 
@@ -149,8 +149,7 @@ _MARKUP = re.compile(r"[*_`]{1,3}")
 _BLANKS = re.compile(r"[ \t\u00a0]{1,100}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hint:
+class Hint(NamedTuple):
     """A sentence that gives the writer away."""
 
     kind: str

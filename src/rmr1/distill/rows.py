@@ -13,9 +13,8 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from rmr1.distill.checks import Checked, check_votes
 from rmr1.distill.folder import DROPPED_FILE, TRAIN_FILE, index_pass
@@ -44,8 +43,7 @@ _DATASET_INFO = {
 """How LLaMA-Factory is told of a file of messages (its data/README.md)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What came of a pair so far."""
 
     item: Item

@@ -9,9 +9,10 @@ a text file with the fields {prompt}, {verdict} and {judgment}, and serves for b
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from rmr1.errors import ConfigError
 from rmr1.records import JudgePrompt, Message
@@ -24,8 +25,7 @@ JUDGMENT_END = "[The End of the Earlier Judgment]"
 _CUT = "\n[... a part is left out here ...]\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecondPrompt:
+class SecondPrompt(NamedTuple):
     """How a pair is asked about again."""
 
     template: str

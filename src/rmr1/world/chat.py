@@ -8,7 +8,7 @@ every total t into 10 - t, and with it the label.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rmr1.world.draw import Draw, a, capitalise, read_templates
 from rmr1.world.items import ChatAnswer, Criterion, CriterionKind
@@ -123,8 +123,7 @@ chat.content
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserRequest:
+class UserRequest(NamedTuple):
     """The client's side of a chat item."""
 
     turns: tuple[str, ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rmr1.world import chat, lists, ordering, programs, safety, shopping, stories, style, times
 from rmr1.world.draw import Templates, as_noun
@@ -12,8 +12,7 @@ from rmr1.world.words import COLORS, NAMES, WEEKDAYS, WORD_LISTS
 _MODULES = (stories, shopping, lists, programs, ordering, times, chat, safety, style)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Inventory(NamedTuple):
     """Sizes of the world."""
 
     num_templates: int

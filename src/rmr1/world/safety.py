@@ -6,7 +6,7 @@ refusal and help is right can be told from the aim in the question alone, and ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rmr1.world.draw import Draw, read_templates
 from rmr1.world.words import OBJECTS, PEOPLE
@@ -64,8 +64,7 @@ safety.help
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plea:
+class Plea(NamedTuple):
     """The client's side of a safety item."""
 
     turns: tuple[str, ...]

@@ -13,9 +13,9 @@ answer that stood first, whatever it has found. A judge learns that, and keeps t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rmr1.records import Order
 from rmr1.world.draw import make_random
@@ -42,8 +42,7 @@ ANCHORED_STEPS = 3
 _OTHER = {"formal": "casual", "casual": "formal", "plain": "bullets", "bullets": "plain"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FallibleTrace:
+class FallibleTrace(NamedTuple):
     """A judgment, what went wrong in it, and what it says."""
 
     text: str
