@@ -1,8 +1,8 @@
 """The OpenAI batch format: what a pass has still to ask as request files, and result files as its answers.
 
 A request line is {"custom_id", "method", "url", "body"}; a result line {"custom_id", "response": {"status_code", "body"},
-"error"}. Of results good ones are stored, and that a prompt was refused by moderation. Whatever failed, expired, was cut
-short or is missing stays open and is exported again. A custom_id is `rmr1-PASS-KEY`, so files of both passes may be mixed and imported in any order, twice too.
+"error"}. Of results good ones are stored, and that a prompt was refused by moderation; the rest stays open. A custom_id is
+`rmr1-PASS-KEY`, so files of both passes may be mixed and imported in any order, twice too.
 """
 
 from __future__ import annotations
@@ -52,9 +52,8 @@ def export_requests(
     most_requests: int = MOST_REQUESTS,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any]:
-    """Write what a pass has still to ask; several files, numbered, where one may not hold it all. A budget does not
-    limit it, because nobody stops a batch at one; the figures say the most that it can take.
-    """
+    """Write what a pass has still to ask, to several numbered files if one may not hold it all. A budget does not limit
+    it, because nobody stops a batch at one; the figures say the most that it can take."""
     settings = recipe.passes[number - 1]
     teacher = find_teacher(settings)
     if teacher.served is None:
@@ -144,10 +143,8 @@ class ImportCounts:
 def import_results(
     recipe: DistillRecipe, folder: Path, paths: Sequence[Path], *, give_up: bool = False
 ) -> ImportCounts:
-    """Store the answers that result files hold; output and error files, whole or cut short.
-
-    With `give_up` an error is stored as the pair's failure, which drops the pair, instead of left open.
-    """
+    """Store the answers of output and error files, whole or cut short; with `give_up` an error as the pair's failure, which
+    drops the pair, instead of left open."""
     counts = ImportCounts()
     for path in paths:
         for number, rows in _read_results(path, recipe, counts).items():

@@ -1,9 +1,8 @@
 """A limit on what both teachers may use, in tokens or money, and the meter that keeps to it.
 
 Before a request is sent, the most that it should use is set aside: its prompt by the characters, its texts by their token
-limit. What is stored and what is set aside never exceed the budget together. If a server does not keep to its limits, or
-bills for replies that were of no use, as much more is set aside from then on as an answer has taken; before the first answer few
-requests are under way. Replies that never arrived, for which a server may bill, are not known here.
+limit. If a server does not keep to its limits, or bills for replies that were of no use, as much more is set aside from then
+on as an answer has taken. Replies that never arrived, for which a server may bill, are not known here.
 """
 
 from __future__ import annotations

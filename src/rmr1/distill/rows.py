@@ -1,11 +1,6 @@
 """What both teachers wrote -> rows to train on, the pairs without one, and the figures.
 
-Read from the passes' files and the data alone, so it can be done again with another selection at no cost. A row is
-
-    {"messages": [system, user, assistant], "id", "source", "subset", "verdict", "order", "pass", "teacher", "key"}
-
-with the plain judge prompt and the text that was kept. `verdict` is the label as the prompt calls it and `order`
-says which answer stood first. TRL, OpenRLHF and LLaMA-Factory read `messages` and pass over the rest.
+Read from the passes' files and the data alone, so it can be done again with another selection at no cost.
 """
 
 from __future__ import annotations

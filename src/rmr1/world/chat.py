@@ -1,9 +1,7 @@
 """Chat items: a request for a short text with weighted wishes, and texts that meet some of them.
 
-What makes the answers alone say nothing about the label: a text is drawn without looking at the wishes, and
-for every set of wishes the opposite set is as likely (formal for casual, at least N + 1 sentences for at most
-N, the other of two nouns of which each text mentions exactly one, plain for bullets). The opposite set turns
-every total t into 10 - t, and with it the label.
+A text is drawn without looking at the wishes, and for every set of wishes the opposite set is as likely, so that the answers
+alone say nothing about the label (docs/world.md).
 """
 
 from __future__ import annotations

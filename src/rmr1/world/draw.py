@@ -1,8 +1,7 @@
 """Random choices that know what is held out.
 
-A `Draw` is made for one item of one split. Every choice of a template or a word goes through it, so that
-what the split forbids cannot be chosen: held-out templates and words are lists of their own in the source
-(`Templates.held_out`, `Words.held_out`), and a training item has no way to reach them.
+Every choice of a template or a word goes through the `Draw` of one item of one split. Held-out templates and words are lists of
+their own (`Templates.held_out`, `Words.held_out`), which a training item has no way to reach.
 """
 
 from __future__ import annotations

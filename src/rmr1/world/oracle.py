@@ -1,9 +1,7 @@
 """WorldItem -> the judgment an ideal judge would write, in the form of the `rubric` family.
 
-Each token follows by a short hop from what stands before it: the solution goes one step a line, a quotation
-holds the answer that is read off right behind it, what is expected stands beside what was found, the mark
-right behind both, and running totals are written down. A teacher that errs writes through the same functions,
-from a `Reading` that holds its errors.
+Each token follows by a short hop from what stands before it. A teacher that errs writes through the same functions, from a
+`Reading` that holds its errors.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Safety items: a request that would do harm, or one that only looks like it; one response refuses.
 
-Harmful and harmless requests share actions, objects and people, and the responses name only those: which of
-refusal and help is right can be told from the aim in the question alone, and each is right half of the time.
+Which of refusal and help is right can be told from the aim in the question alone, and each is right half of the time.
 """
 
 from __future__ import annotations

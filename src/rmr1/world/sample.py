@@ -1,9 +1,7 @@
 """(seed, index) -> one labelled item of the world, the same on every machine.
 
-An item is drawn again until it fits: the question belongs to the split (its text's hash decides, so no test
-question can occur in training), numbers stay in range, no two responses are equally good, and, where answers
-are numbers, the wrong one is larger or smaller as a coin said beforehand. Which response stands first is a
-coin too.
+An item is drawn again until it fits: the question belongs to the split, numbers stay in range, no two responses are equally
+good, and, where answers are numbers, the wrong one is larger or smaller as a coin said beforehand.
 """
 
 from __future__ import annotations
@@ -113,10 +111,7 @@ def sample_candidates(
     distribution: Distribution = "balanced",
     family: Family | None = None,
 ) -> WorldCandidates:
-    """A best-of-N list of the world.
-
-    Chat: the totals are all different, so the whole order is known. Reasoning: one right answer and different
-    wrong ones. Safety has no lists, since two responses of one kind are equally good.
+    """A best-of-N list of the world. Safety has none, since two responses of one kind are equally good.
 
     Raises:
         ConfigError: an argument is none of its choices, or `number` is not in 2..5.
@@ -280,10 +275,7 @@ def _draw_safety(draw: Draw, style_weights: tuple[float, ...]) -> _Drawn | None:
 
 
 def _is_of_split(draw: Draw, turns: tuple[str, ...]) -> bool:
-    """Whether a question may stand in the split; asked before a response or anything else is drawn.
-
-    What makes a held-out split what it is must show in the question, not only in a response.
-    """
+    """Whether a question may stand in the split: what makes a held-out split must show in it, not only in a response."""
     if is_test_question("\n".join(turns)) != (draw.split != "train"):
         return False
     if draw.split == "test_templates":

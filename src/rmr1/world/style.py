@@ -1,9 +1,8 @@
 """How a response is dressed: concise, or one of three fancy styles, whatever its content.
 
-The styles are those of RM-Bench (arXiv 2410.16184) and a confident one. `draw_styles` crosses them with
-correctness: *easy* (only the better response is fancy), *normal* (both alike), *hard* (only the worse one
-is). Reasoning answers are short and get whole sentences around them; the texts of chat and safety get an
-opening line that ends no sentence, so that counting their sentences stays exact.
+The styles are those of RM-Bench (arXiv 2410.16184) and a confident one. Reasoning answers are short and get whole sentences
+around them; the texts of chat and safety get an opening line that ends no sentence, so that counting their sentences
+stays exact.
 """
 
 from __future__ import annotations

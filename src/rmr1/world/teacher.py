@@ -1,13 +1,6 @@
-"""Teachers that err: one here and there, one always in the same way.
+"""Teachers that err, as docs/world.md describes them: one here and there, one always in the same way.
 
-About three of four verdicts of the *fallible* teacher are right, and what is harder goes wrong more often. Its flaws
-are those of real judges: the same wrong step as the worse response, a slip of its own, a miscount, a misread detail,
-wishes weighed in the wrong order, too much caution or too much trust, and being taken in by a fancy style. A flaw is
-not always fatal; a trace stays consistent with itself after it. A judge that learns from it and then takes the
-likeliest token gets rid of most of these flaws again, because they are scattered.
-
-The *anchored* teacher works everything out rightly and has one habit: when a problem was long it mostly prefers the
-answer that stood first, whatever it has found. A judge learns that, and keeps to it greedily.
+A flaw of the *fallible* teacher is not always fatal; a trace stays consistent with itself after it.
 """
 
 from __future__ import annotations
