@@ -16,6 +16,11 @@ from rmr1.verdicts.trace import read_outline
 
 _WORDS = r"""
 W \w{1,12}[ ]
+THE the|this|that|your
+OLD previous|earlier|prior|former
+JUDGE judge|evaluator|reviewer|grader|assessor
+CLAIM answer|verdict|winner|judge?ment|choice|label|outcome
+WAS was|is|has been|had been
 VERDICT verdict|label|judge?ment|ruling|preference|winner
 GIVEN provided|given|stated|supplied|specified|indicated|predetermined|pre-determined|revealed|disclosed|required|prescribed|desired|intended|mandated|expected|target|reference|gold(en|[- ]standard)?|official|ground[- ]truth|known|annotated|human|assigned|designated
 RIGHT correct|right|true|actual|proper
@@ -37,12 +42,12 @@ question with letters."""
 _SIGNS = r"""
 a verdict that was given
     \b(the|this|that|a|its|your|our|with|by|from) {W}?{GIVEN} {W}?{VERDICT}\b(?! of\b)
-    \b(the|this|that|your) (gold|ground[- ]truth|provided|given|reference|correct|true) (verdicts?|labels?|judge?ments?|rulings?|preferences?|rankings?|winners?)\b
+    \b{THE} (gold|ground[- ]truth|provided|given|reference|correct|true) (verdicts?|labels?|judge?ments?|rulings?|preferences?|rankings?|winners?)\b
     \bthe {RIGHT} (verdict|ruling|judge?ment)\b(?! (of|in|for|on)\b)
     \b(verdict|label|judge?ment|preference) (that )?(was|is|has been|I was|I am|you) (\w{1,10} )?(given(?! to\b)|gave|provided|supplied|told|revealed|specified|stated)\b
     \bground[- ]truth\b.{0,80}({IS_BETTER}|{SIDE}|{VERDICT}\b|prefer)
     \bas (already )?(stated|given|indicated|provided|specified|instructed|told|noted|mentioned|established|required|directed|revealed)\b.{0,40}\b({RIGHT}|preferred|winning) (verdict|judge?ment|ruling|label|preference|winner|chatbot|response)\b
-    \b{VERDICT}\b( \w{1,12}){0,3} (was|is|has been|had been) (already )?(disclosed|revealed|announced|settled|fixed|decided|known|predetermined|supplied|provided)\b
+    \b{VERDICT}\b( \w{1,12}){0,3} {WAS} (already )?(disclosed|revealed|announced|settled|fixed|decided|known|predetermined|supplied|provided)\b
     \b(known|given|provided|stated|predetermined|supplied|expected) (outcome|result|winner)\b.{0,60}{SIDE}
     \b(knowing|with|given) (the|which|who) {W}?(outcome|winner|verdict|preference)\b.{0,20}\b(in mind|in hand|beforehand|in advance|known|already)\b
     \b(information|knowledge|statement|confirmation|assurance) that (the )?{IS_BETTER}
@@ -59,33 +64,33 @@ a verdict that was given
 somebody who told it
     \b(I|we) (was|were|am|are|'m|'re|have been|had been|got) {W}?(told|informed|advised|instructed|notified|given)\b.{0,60}({IS_BETTER}|{CHOICE_IS}|{SIDE}( \w{1,10}){0,2} should win)
     \b(hint|note|correction|label|annotation|answer key|instructions?|prompt|user|system|feedback|you)( (have|has|had|already|clearly|explicitly|here|above|also|just)){0,2} (says?|said|states?|stated|tells?|told|indicates?|indicated|reveals?|revealed|specif(y|ies|ied)|confirms?|confirmed|suggests?|mentions?|gave|gives?|informed|notes?)\b.{0,60}({IS_BETTER}|{CHOICE_IS})
-    \b(according to|based on|per|following|given|in (the )?light of|considering) (the|this|that|your) {W}?(hint|note|correction|annotations?|annotators?|answer key|gold|labels?)\b(?=.{0,100}{SIDE})
+    \b(according to|based on|per|following|given|in (the )?light of|considering) {THE} {W}?(hint|note|correction|annotations?|annotators?|answer key|gold|labels?)\b(?=.{0,100}{SIDE})
     \b(from|by|with|per|as|because|since) (the|this|that|your|a) {W}?{SOURCE}\b.{0,80}({IS_BETTER}|{CHOICE_IS}|(winner|verdict|preference) (is|was))
     \b(the|this|that|your|per|its) {W}?{SOURCE}( \S{1,20}){0,8}? (makes?|made|shows?|says?|prefers?|favou?rs?|favou?red|preferred|gives?|names?|points?|marks?|labels?|labell?ed|demands?|wants?|requires?|expects?|tells?|clear|confirms?|settles?)\b.{0,40}({IS_BETTER}|{SIDE} should\b|(preferred|winner|verdict)\b)
-    {SIDE}.{0,40},? as (the|this|that|your) {W}?{SOURCE} (demands?|wants?|says?|requires?|expects?|indicates?|states?|tells?|confirms?|suggests?|shows?)\b
+    {SIDE}.{0,40},? as {THE} {W}?{SOURCE} (demands?|wants?|says?|requires?|expects?|indicates?|states?|tells?|confirms?|suggests?|shows?)\b
     \b(dataset|label|annotators?|raters?|graders?|annotation) {W}?(labels?|marks?|tags?|says?|gives?|lists?|names?) (this |the )?(pair |example |item )?(as )?{SIDE}
     \bper (the|your) {W}?({SOURCE}|instructions?)\b.{0,30}({IS_BETTER}|(winner|verdict|choice) is)
     \b(pointed out|made clear|disclosed|revealed|communicated) to (me|us) that {IS_BETTER}
     \b(instructions?|prompt|message|task|request|question|text) {W}?(reveals?|gives? away|discloses?|announces?|makes? (it )?clear) .{0,30}({IS_BETTER}|{VERDICT}\b)
-    \b(it|this|that|which|{SIDE}) (was|is|has been|had been) (already )?(marked|labell?ed|designated|declared|flagged|tagged|annotated|given) (as|to be) (the )?(preferred|better|winner|winning|chosen|gold|best)\b
+    \b(it|this|that|which|{SIDE}) {WAS} (already )?(marked|labell?ed|designated|declared|flagged|tagged|annotated|given) (as|to be) (the )?(preferred|better|winner|winning|chosen|gold|best)\b
     \bcase for {SIDE} (because|since|as) (it|that) (was|is|has been)\b
     \bthe (hint|correction) (that )?(you|I was|was) (\w{1,10} )?(given|gave|provided|supplied)\b
     \bcorrection (you|that you) (gave|provided|made)\b
     \b(annotators?|labell?ers?|raters?|graders?|human judges|humans|people) (\w{1,10} )?(preferred|prefer|chose|favou?red|picked|selected) {SIDE}
     \b(already know|since (we|I) know|(given|knowing) that|knowing|it is (already )?known)( that)? (the )?{SIDE}( \w{1,10}){0,3} (is|was|to be) (\w{1,10} )?(better|best|preferred|correct choice|right choice|winner|superior|stronger)\b
-    \b(the|this|that|your) {W}?(hint|note|correction|label|annotation|answer key|gold)( (\w{1,10} ){0,5}?| )(says?|said|states?|stated|tells?|told|warns?|warned|indicates?|indicated|reveals?|explains?|explained|claims?|notes?|points?|pointed|insists?|confirms?|shows?|makes? clear) .{0,60}\b(winner|verdict|judge?ment|preferred|mistaken|label|(this|it|that) (was|is) (wrong|incorrect|mistaken|right|correct))\b
-    \b(the|this|that|your) (hint|note|correction|label|annotation)( \w{1,10}){0,2} (tells|told|informs|informed|reminds|reminded|gives|gave|instructs|instructed) (me|us)\b
+    \b{THE} {W}?(hint|note|correction|label|annotation|answer key|gold)( (\w{1,10} ){0,5}?| )(says?|said|states?|stated|tells?|told|warns?|warned|indicates?|indicated|reveals?|explains?|explained|claims?|notes?|points?|pointed|insists?|confirms?|shows?|makes? clear) .{0,60}\b(winner|verdict|judge?ment|preferred|mistaken|label|(this|it|that) (was|is) (wrong|incorrect|mistaken|right|correct))\b
+    \b{THE} (hint|note|correction|label|annotation)( \w{1,10}){0,2} (tells|told|informs|informed|reminds|reminded|gives|gave|instructs|instructed) (me|us)\b
     \b(the|this|that|its|your) {W}?(label|annotation|answer key|gold answer|ground[- ]truth)( (here|already|clearly|though|however))? (prefers?|preferred|favou?rs?|favou?red|picks?|picked|chooses?|chose|goes to|goes for|went to|points? to|names?|named|gives?|gave|is|was|says|has) (in favou?r of )?({SIDE}|\[\[)
-    \b(following|adopting|accepting|trusting|taking) (the|this|that|your) (provided|given|supplied|stated|specified|indicated|prescribed) (answer|verdict|label|choice|preference|result|outcome)\b.{0,60}{SIDE}
-    \b(I|we|you)('ve| have| was| were| am| are)? (been )?(told|informed|advised|instructed) (me |us )?(that )?(the|my|our) {W}?(answer|verdict|winner|judge?ment|choice|label|outcome) (is|was|should be|must be|has to be|would be) {SIDE}
-    \b(user|prompt|note|hint|message|system|instructions?|task) (has |have |had )?(already )?(told|tells?|informed|informs?) (me|us) .{0,40}\b(answer|verdict|winner|judge?ment|choice|label|outcome) (is|was|should be|must be|has to be) {SIDE}
+    \b(following|adopting|accepting|trusting|taking) {THE} (provided|given|supplied|stated|specified|indicated|prescribed) (answer|verdict|label|choice|preference|result|outcome)\b.{0,60}{SIDE}
+    \b(I|we|you)('ve| have| was| were| am| are)? (been )?(told|informed|advised|instructed) (me |us )?(that )?(the|my|our) {W}?{CLAIM} (is|was|should be|must be|has to be|would be) {SIDE}
+    \b(user|prompt|note|hint|message|system|instructions?|task) (has |have |had )?(already )?(told|tells?|informed|informs?) (me|us) .{0,40}\b{CLAIM} (is|was|should be|must be|has to be) {SIDE}
     \b(annotators?|labell?ers?|raters?|graders?|crowd ?workers?) (probably |may have |might have |must have |seem to (have )?|likely |evidently |apparently )?(dis)?(preferred|prefer|liked?|favou?red|favou?r|chose|choose|picked|valued?|wanted|penali[sz]ed?|rewarded)\b
     \b(instructions?|prompt|note|task|message|user|request) (.{0,50} )?(says?|asks?|asked|tells?|told|wants?|requires?|required|demands?|directs?|instructs?|instructed) (me |us )?(to )?(conclude|end|finish|decide|rule|side|settle|vote|close|argue|land) (\w{1,10} ){0,2}?(with|on|for|at|in favou?r of) ({NAMED}|{SIDE}$)
 a judgment before this one
     \bmy (own )?{EARLIER} {W}?{WORK}\b.{0,120}\b{ERROR}\b
     \b{ERROR}\b.{0,60}\bmy (own )?{EARLIER} {W}?{WORK}\b
     \bmy (own )?(previous|earlier|prior|past|former|last) {W}?(judge?ment|verdict|evaluation|analysis|assessment|ranking|decision|attempt|trace|conclusion)\b
-    \b(the|this|that) (previous|earlier|prior|former) {W}?(judge?ment|verdict|evaluation|judge)\b(?! (of|by|in)\b)
+    \b(the|this|that) {OLD} {W}?(judge?ment|verdict|evaluation|judge)\b(?! (of|by|in)\b)
     \b(the|this|that) (flawed|erroneous|faulty|mistaken|incorrect) (judge?ment|verdict|evaluation|trace|(analysis|reasoning) (above|below|before|earlier))\b
     \bmy (first|initial|original) (attempt|try|pass|take|verdict|judge?ment)\b.{0,60}\b({ERROR}|preferred|favou?red|chose|picked|ranked|gave)\b
     \b(contrary to|unlike|different(ly)? from) what I (had )?{W}?(concluded|judged|said|decided|thought|wrote|argued|found|believed|claimed)\b
@@ -95,10 +100,10 @@ a judgment before this one
     \bI (had )?{PICKED} .{0,30}{SIDE}.{0,20} (before|earlier|previously|last time|the first time)\b
     \bmy (own )?{W}?(mistake|error|misjudge?ment|oversight|fault|slip)s? (last time|before|earlier|previously|was|then|the first time|lay)\b
     \bthis time (around,? )?I {W}?(side|choose|prefer|pick|go|judge|favou?r|find|conclude|name|rank)\b
-    \b(judge|evaluator|reviewer|grader|assessor) before me\b
-    \b(earlier|previous|prior|former|first|old) (judge|evaluator|reviewer|grader|assessor)\b.{0,60}\b({ERROR}|{PICKED})\b
+    \b{JUDGE} before me\b
+    \b(earlier|previous|prior|former|first|old) {JUDGE}\b.{0,60}\b({ERROR}|{PICKED})\b
     \b(mistake|error|wrong|mistaken) (of|in|when|to) (I )?(prefer(ring|red)?|choos(e|ing)|chose|favou?r(ing|ed)?|rank(ing|ed)|pick(ing|ed)?|sid(e|ing)) (with )?{SIDE}
-    \b(the|this|that|an?) (previous|earlier|prior|former) {W}?(assessment|trace|reasoning|critique|decision|ranking|grading|rating)\b(?! (of|by|in|from|that (chatbot|assistant|response)|step)\b)
+    \b(the|this|that|an?) {OLD} {W}?(assessment|trace|reasoning|critique|decision|ranking|grading|rating)\b(?! (of|by|in|from|that (chatbot|assistant|response)|step)\b)
     \bmy (own )?(revised|corrected|updated|changed|amended|reversed|new) (judge?ment|verdict|evaluation|assessment|ranking|decision|preference|conclusion)\b
     \b(revis|chang|correct|revers|overturn|amend|reconsider|withdraw)\w{0,6} (my|the (earlier|previous|prior|first|initial|original)) {W}?(judge?ment|verdict|ruling|preference)\b
     \b(the|this|that) (judge?ment|verdict|evaluation|trace|ruling|critique) (that was |which was |I was )?(shown|quoted|reproduced|presented|supplied|provided|included|given) (above|below|here|to me|to us|before|earlier|at the end)\b

@@ -15,12 +15,8 @@ from rmr1.records import Order, PreferencePair, swap_label
 from rmr1.store.fingerprint import fingerprint_source
 from rmr1.store.keys import number_items
 
-TASK_FAMILIES = ("chat", "reasoning", "none")
-"""Families by the task that a judgment names."""
 MOST_FAMILIES = 20
 """Most families that an error names."""
-MOST_ERRORS = 5
-"""Unreadable rows that are kept to be shown; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +46,11 @@ class DataCounts:
     pairs: int = 0
     labelled: int = 0
     labels: Counter[str] = field(default_factory=Counter)
-    """Labels of labelled pairs, in the prompt's frame."""
+    """In the prompt's frame."""
     families: Counter[str] = field(default_factory=Counter)
     """Pairs by what quotas count them under, as far as that is known before a teacher has answered."""
     invalid: int = 0
-    errors: list[DataError] = field(default_factory=list)
-    """The first rows that cannot be read."""
+    first_error: DataError | None = None
 
 
 def read_items(recipe: DistillRecipe) -> Iterator[Item]:
@@ -82,8 +77,7 @@ def count_data(recipe: DistillRecipe) -> DataCounts:
         if item.is_labelled:
             counts.labelled += 1
             counts.labels[item.verdict] += 1
-    if counts.invalid and not recipe.data.skip_invalid:
-        first = counts.errors[0]
+    if (first := counts.first_error) is not None and not recipe.data.skip_invalid:
         raise DataError(
             f"{first.message} ({counts.invalid} of {counts.pairs + counts.invalid} rows cannot be read); "
             "fix them or set data.skip_invalid = true",
@@ -91,10 +85,9 @@ def count_data(recipe: DistillRecipe) -> DataCounts:
             line=first.line,
         )
     if not counts.labelled:
-        reason = (
-            f"none of its {counts.pairs} pairs has a label 'A' or 'B'" if counts.pairs else "no pairs in it"
+        raise DataError(
+            f"nothing to distil: none of its {counts.pairs} pairs has a label 'A' or 'B'", path=name
         )
-        raise DataError(f"nothing to distil: {reason}", path=name)
     _check_quotas(recipe, counts)
     return counts
 
@@ -110,7 +103,7 @@ def _check_quotas(recipe: DistillRecipe, counts: DataCounts) -> None:
     by = recipe.select.quota_by
     if by != "task" and recipe.data.limit is not None:
         return  # the part that is read need not hold every family
-    known = list(TASK_FAMILIES) if by == "task" else sorted(counts.families)
+    known = ["chat", "reasoning", "none"] if by == "task" else sorted(counts.families)
     for name in recipe.select.quotas:
         if name != "*" and name not in known:
             nearest = get_close_matches(name, known, n=1)
@@ -146,7 +139,6 @@ def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePai
 
     def note(error: DataError) -> None:
         counts.invalid += 1
-        if len(counts.errors) < MOST_ERRORS:
-            counts.errors.append(error)
+        counts.first_error = counts.first_error or error
 
     yield from read_several(data.sources, errors=note, limit=data.limit, **data.reading())

@@ -138,8 +138,8 @@ _ODD = re.compile(
 class _Pass(NamedTuple):
     """One search through a text; `pattern` has three groups: what precedes the backslashes, they, and the rest.
 
-    A pattern that begins with one literal is searched fast, hence one pass for each first character. Each pass is
-    injective by itself, so they can be applied in turn and undone in reverse.
+    A pattern that begins with one literal is searched fast, hence one pass for each first character. Each is injective
+    by itself, so they can be undone in reverse.
     """
 
     needle: str
@@ -255,7 +255,7 @@ def unescape(
     if "\\" not in text:
         return text
     for pattern in reversed(_find_patterns(text, special_tokens, transcript, ratings, True)):
-        text = pattern.sub(_drop_backslash, text)
+        text = pattern.sub(lambda match: match[1] + match[2][1:] + match[3], text)
     return text
 
 
@@ -264,7 +264,3 @@ def find_tokens(text: str) -> Iterator[tuple[int, int]]:
     for pattern in _find_patterns(text, (), False, False, False):
         for match in pattern.finditer(text):
             yield match.span()
-
-
-def _drop_backslash(match: re.Match[str]) -> str:
-    return match[1] + match[2][1:] + match[3]

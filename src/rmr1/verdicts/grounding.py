@@ -1,12 +1,9 @@
 """Does a quotation stand in the response it is taken from?
 
-A judge that invents its evidence is seen by looking each `<quote_A>` up in response A. White space,
-case, quotation marks and typographic variants are levelled first, and an ellipsis splits a quotation
-into pieces that must all occur, in order: judges shorten, and shortening is not inventing.
-
-Backslashes and characters that cannot be seen are levelled too. The prompt shows a response with a backslash
-in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none; which tokens
-these were only the run knows. A quotation that differs in nothing else is not invented either.
+White space, case, quotation marks and typographic variants are levelled first, and an ellipsis splits a quotation
+into pieces that must all occur, in order: judges shorten, and shortening is not inventing. Backslashes are levelled too: the
+prompt shows a response with one in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or
+none.
 """
 
 from __future__ import annotations

@@ -16,27 +16,27 @@ QUOTING = {
     '"': '"',
     "'": "'",
     "`": "`",
-    "\u201c": "\u201d",
-    "\u2018": "\u2019",
-    "\u00ab": "\u00bb",
-    "\u300c": "\u300d",
-    "\u300e": "\u300f",
+    "“": "”",
+    "‘": "’",
+    "«": "»",
+    "「": "」",
+    "『": "』",
 }
 """Opening quotation mark -> the one that closes it."""
 _FENCE = re.compile(r"^[ \t]{0,24}(`{3,16}|~{3,16})([^\n`]{0,300})$", re.MULTILINE)
 _BLOCK = re.compile(r"<\s{0,4}(?:type|rubric|solution|eval)\s{0,4}>", re.IGNORECASE)
-_SENTENCE_END = ".!?:;)\uff0c\u3001\uff1a\u3002\uff01\uff1f\u2026*_"
+_SENTENCE_END = ".!?:;)，、：。！？…*_"
 _GOES_ON = re.compile(r"[,;]|'s\b|-\w")
 _LINE_CHARS = 80
 """How far into a line it is looked for what stands beside a mark."""
 _FIRST_MARK = re.compile(
     r"(?:\s{0,8}<\|[\w.-]{1,32}\|>){0,4}\s{0,16}"
-    r"(?P<left><[|\uff5c]?|\[|\{|\u25c1|\u27e8|\u3010)(?P<name>[^\W\d_][\w:.-]{1,40})"
-    r"(?:\s[^<>\n]{0,120})?(?P<right>[|\uff5c]?>|\]|\}|\u25b7|\u27e9|\u3011)"
+    r"(?P<left><[|｜]?|\[|\{|◁|⟨|【)(?P<name>[^\W\d_][\w:.-]{1,40})"
+    r"(?:\s[^<>\n]{0,120})?(?P<right>[|｜]?>|\]|\}|▷|⟩|】)"
 )
 _COMMENT = "<!--"
 _RUN_ON = re.compile(
-    r"<(?:[|\uff5c][^<>\s]{1,40}[|\uff5c]|\|turn|(?:start|begin)_of_turn|im_start)>\s{0,4}(?:user|human)\b",
+    r"<(?:[|｜][^<>\s]{1,40}[|｜]|\|turn|(?:start|begin)_of_turn|im_start)>\s{0,4}(?:user|human)\b",
     re.IGNORECASE | re.ASCII,
 )
 """A control token that gives the turn to the user: behind a verdict, what follows is no longer the judge's."""
@@ -47,7 +47,7 @@ _MARKED_END = re.compile(r"\[\[[^\[\]]{1,16}\]\][\s.*_`]{0,16}\Z")
 _VERDICT_LIKE = re.compile(r"<\s{0,4}answer\s{0,4}>|\[\[", re.IGNORECASE)
 
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
-    ord(wide): narrow for wide, narrow in zip("\u3000\u3010\u3011\u3001", " [],", strict=True)
+    ord(wide): narrow for wide, narrow in zip("\u3000【】、", " [],", strict=True)
 }
 """Full-width digits, brackets and signs, as Chinese and Japanese texts have them -> ASCII."""
 

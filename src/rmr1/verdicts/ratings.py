@@ -27,7 +27,7 @@ _NAMED_LINE = re.compile(
     rf"[\s>*#_-]{{0,12}}((?:final\s)?(?:score|rating)\s(?:for\s|of\s)?)?"
     rf"(assistant|response|answer|chatbot|model|output|candidate)?\s{{0,3}}\(?([A-Za-z0-9]{{1,16}})\)?"
     rf"('s\s(?:score|rating)|\s\((?:score|rating))?[*_\s]{{0,6}}[:=][*_\s]{{0,6}}{_NUMBER}"
-    r"(?=\)|\s{0,4}(?:$|\(|[*_]|[.,;](?:\s|$)|[-\u2013\u2014]\s[^\W\d]))",
+    r"(?=\)|\s{0,4}(?:$|\(|[*_]|[.,;](?:\s|$)|[-–—]\s[^\W\d]))",
     re.IGNORECASE | re.ASCII,
 )
 _NAMES_SCORES = re.compile(

@@ -25,24 +25,24 @@ _HEAD_CHARS = 300
 """How far into a line a marker and a weight are looked for."""
 
 _FLAGS = re.IGNORECASE | re.ASCII
-_ABOUT = r"(?:(?:[~\u2248\u223c]|about|approx\.?|approximately|around|roughly|ca\.|\u7ea6|\u5927\u7ea6)\s?)?"
+_ABOUT = r"(?:(?:[~≈∼]|about|approx\.?|approximately|around|roughly|ca\.|约|大约)\s?)?"
 _NUMBER = r"(?<![\d.])(\d{1,4}(?:\.\d{1,6})?|\.\d{1,6})(?![\d]|\.\d)"
 _UNIT = r"(?:\s?(%|percent\b|points?\b|pts?\b)|\s?/\s?(\d{1,4})(?![\d.])|\s(?:out\s)?of\s(\d{1,4})(?![\d.]))?"
-_AMOUNT = _ABOUT + _NUMBER + _UNIT + r"(?!\s{0,2}(?:[-\u2013\u2014~]|to\b)\s{0,2}\d)"
-_WORD = r"(?:\bweight(?:ing|age)?|\u6743\u91cd)"
+_AMOUNT = _ABOUT + _NUMBER + _UNIT + r"(?!\s{0,2}(?:[-–—~]|to\b)\s{0,2}\d)"
+_WORD = r"(?:\bweight(?:ing|age)?|权重)"
 _OF = r"\s{0,3}[*_]{0,2}\s{0,3}(?:[:=]|\bis\b|\bof\b)?\s{0,3}[*_]{0,2}\s{0,3}"
 
-_MARKER = re.compile(r"(?:[-*+\u2022]|(\(?\d{1,3}[.):]|[A-Za-z][.)]))(?:\s{1,8}|$)")
+_MARKER = re.compile(r"(?:[-*+•]|(\(?\d{1,3}[.):]|[A-Za-z][.)]))(?:\s{1,8}|$)")
 _BRACKETED = re.compile(
     rf"\s{{0,8}}[(\[{{]\s{{0,3}}((?:{_WORD}|\b(?:worth|scores?|points)){_OF})?{_AMOUNT}(\s{{0,3}}(?:of\s)?(?:the\s|total\s){{0,2}}{_WORD})?\s{{0,3}}[)\]}}]",
     _FLAGS,
 )
-_NAMED = re.compile(rf"[\s,;|\u2013\u2014-]{{0,8}}{_WORD}{_OF}{_AMOUNT}", _FLAGS)
+_NAMED = re.compile(rf"[\s,;|–—-]{{0,8}}{_WORD}{_OF}{_AMOUNT}", _FLAGS)
 _AFTER_DASH = re.compile(
-    rf"(?<![\d%])(?:\s{{1,8}}[-\u2013\u2014|]|\s{{0,8}}[:=])[*_]{{0,2}}\s{{0,3}}[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}(?=\s{{0,3}}(?:$|[:;,.]))",
+    rf"(?<![\d%])(?:\s{{1,8}}[-–—|]|\s{{0,8}}[:=])[*_]{{0,2}}\s{{0,3}}[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}(?=\s{{0,3}}(?:$|[:;,.]))",
     _FLAGS,
 )
-_LEADING = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}\s{{0,3}}([-\u2013\u2014:|]\s{{1,3}})?", _FLAGS)
+_LEADING = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}\s{{0,3}}([-–—:|]\s{{1,3}})?", _FLAGS)
 _ONLY_WEIGHT = re.compile(rf"[*_]{{0,2}}{_WORD}{_OF}{_AMOUNT}[*_.\s]{{0,4}}", _FLAGS)
 _CELL = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}", _FLAGS)
 _ELEMENT = re.compile(r"<(/?)(?:item|criterion|rubric_item)\b([^<>]{0,300})>", _FLAGS)
@@ -50,7 +50,7 @@ _ATTRIBUTE = re.compile(r"\b(name|title|weight)\s{0,3}=\s{0,3}[\"']([^\"']{0,200
 _TRAILING = re.compile(rf"\s{_AMOUNT}[*_]{{0,2}}$", _FLAGS)
 """The weight at the end of one of several criteria on a line: "Accuracy 40%"."""
 _TOTAL = re.compile(
-    r"[*_\s]{0,4}(?:(?:grand\s)?total|sum)(?:\s(?:weights?|scores?|points))?[*_\s:]{0,4}|\u5408\u8ba1|\u603b\u8ba1|\u603b\u548c",
+    r"[*_\s]{0,4}(?:(?:grand\s)?total|sum)(?:\s(?:weights?|scores?|points))?[*_\s:]{0,4}|合计|总计|总和",
     _FLAGS,
 )
 _BETWEEN = re.compile(r"\s{0,4}(?:[,;]\s{0,4}(?:and|&)\s|[,;]|\s(?:and|&)\s)\s{0,4}", re.IGNORECASE)
@@ -149,10 +149,10 @@ def _split_parts(content: str) -> list[tuple[float | None, str]]:
         if before.count("(") == before.count(")"):
             cuts += found.span()
     cuts.append(len(content))
-    is_prose = plain.endswith((".", "!", "?", "\u3002"))
+    is_prose = plain.endswith((".", "!", "?", "。"))
     parts: list[tuple[float | None, str]] = []
     for start, end in zip(cuts[::2], cuts[1::2], strict=True):
-        weight, rest = _cut_part(content[start:end].strip(" .\u3002"), is_prose=is_prose)
+        weight, rest = _cut_part(content[start:end].strip(" .。"), is_prose=is_prose)
         if weight is None or not _clean(rest):
             return []
         parts.append((weight, rest))
@@ -306,7 +306,7 @@ def _clean(text: str) -> str:
     if " :" in head:
         name, _, description = head.partition(":")
         head = name.rstrip() + ":" + description
-    head = head.strip(" \t-\u2013\u2014|,;")
+    head = head.strip(" \t-–—|,;")
     if not rest:
         head = head.removesuffix(":").rstrip()
     return "\n".join([head, *rest]).strip()

@@ -67,14 +67,11 @@ def parse_verdict(
 
 
 def _read_tail(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
-    tail = outline.text[-TAIL_CHARS:]
-    named = [label for label in labels if f"<answer>[[{label}]]</answer>" in tail]
-    return _choose(named, several="contradiction")
+    return _find_exact(outline.text[-TAIL_CHARS:], "<answer>[[{}]]</answer>", labels, several="contradiction")
 
 
 def _read_published(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
-    named = [label for label in labels if f"[[{label}]]" in outline.text]
-    return _choose(named, several="ambiguous")
+    return _find_exact(outline.text, "[[{}]]", labels, several="ambiguous")
 
 
 def _read_tagged(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
@@ -101,10 +98,9 @@ def _read_arena(outline: TextOutline, labels: Sequence[str], truncated: bool) ->
         return _none("no_verdict")
     if len(found) == 1:
         return next(iter(found))
-    for problem in ("unknown_label", "malformed_verdict"):
-        if any(verdict.problem == problem for verdict in found):
-            return _none(problem)
-    return _none("contradiction")
+    problems = {verdict.problem for verdict in found}
+    known: tuple[Problem, ...] = ("unknown_label", "malformed_verdict")
+    return _none(next((problem for problem in known if problem in problems), "contradiction"))
 
 
 def _read_ratings(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
@@ -149,7 +145,8 @@ def _to_label(word: str, labels: Sequence[str]) -> str | None:
     return next((label for label in labels if label.lower() == lower), "tie" if lower == "tie" else None)
 
 
-def _choose(named: Sequence[str], *, several: Problem) -> Verdict:
+def _find_exact(text: str, form: str, labels: Sequence[str], *, several: Problem) -> Verdict:
+    named = [label for label in labels if form.format(label) in text]
     if len(named) == 1:
         return Verdict(winner=named[0])
     return _none(several if named else "no_verdict")
