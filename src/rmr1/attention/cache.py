@@ -1,9 +1,10 @@
 """The key/value cache of the decode loop: transformers' own, with room to grow.
 
 The stock layer joins the old keys and the new one into a fresh tensor at every step, which copies the
-whole cache per token. `GrowingLayer` writes into a buffer that is enlarged now and then. Under autocast
-rotated keys come in float32 beside values in 16 bits; they are kept in the values' type, in which attention
-is computed anyway. Layers of other kinds (sliding window, linear attention) stay as the library makes them.
+whole cache per token. `GrowingLayer` writes into a buffer that is enlarged now and then. Layers of other kinds
+(sliding window, linear attention) stay as the library makes them.
+
+Shapes: `R` rows, `K` key heads, `T` tokens, `D` head size.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 _MIN_ROOM = 128
-"""Least number of free places after an enlargement, in tokens."""
+"""Least free places after an enlargement, in tokens."""
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values as views of larger buffers: `[rows, heads, tokens, head size]`."""
+    """Keys and values `[R, K, T, D]` as views of larger buffers."""
 
     # The library registers subclasses by this name; ours must not take the stock layer's place.
     _layer_type = None
@@ -28,6 +29,7 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        # Under autocast rotated keys come in float32 beside values in 16 bits, in which attention is computed anyway.
         key_states = key_states.to(value_states.dtype)
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

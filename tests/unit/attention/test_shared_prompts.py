@@ -58,7 +58,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     def recorded(self: SharedPrompts, prompt_of_row: list[int]) -> None:
         set_rows(self, prompt_of_row)
         counts = dict(self._present)
-        found.append([counts.get(prompt, 0) for prompt in range(len(self._mask))])
+        found.append([counts.get(prompt, 0) for prompt in range(len(self._mask_BT))])
 
     monkeypatch.setattr(SharedPrompts, "_set_rows", recorded)
     return found

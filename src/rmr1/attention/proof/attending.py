@@ -1,8 +1,8 @@
 """The attention that is right for a loaded model: the fast one that it came with, or the library's written-out one.
 
 The written-out one is the reference: what caps scores or adds to them is in its code, and a fast one may leave it
-out. Two comparisons find that, whatever the model is called: a layer's own scores made large, since caps do not
-show in small ones (`rmr1.attention.proof.ask`), and what the whole model says of texts by either.
+out. Two comparisons find that: a layer's own scores made large, since caps do not show in small ones
+(`rmr1.attention.proof.ask`), and what the whole model says of texts by either.
 
 The reference itself is wrong in one case: if it adds to the scores what the mask that it is given adds already
 (transformers' Falcon puts ALiBi into the mask, and its written-out attention adds ALiBi once more). That is the
@@ -18,12 +18,19 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from rmr1.attention.proof.ask import ask_layers, judge_attention
-from rmr1.attention.proof.probe import Finding, Pairs, Probe, Probes, attention_of, judge_numbers
+from rmr1.attention.proof.ask import LOUD_NOISE, ask_layers
+from rmr1.attention.proof.probe import (
+    Finding,
+    Pairs,
+    Probe,
+    Probes,
+    attention_of,
+    judge_numbers,
+    longest_text,
+)
 
 _WRITTEN = "eager"
 _FAST = "sdpa"
-_FAR = 1 << 20
 
 
 def choose_attention(model: PreTrainedModel, probes: Probes) -> tuple[bool, str]:
@@ -32,7 +39,12 @@ def choose_attention(model: PreTrainedModel, probes: Probes) -> tuple[bool, str]
     `probes` forget what they know if the attention changes. Call inside `undisturbed`.
     """
     layers = ask_layers(model, probes.first.texts[0])
-    finding = judge_attention(layers)
+    finding = Finding(
+        path=f"attention by '{_FAST}'",
+        against="attention written out",
+        difference=layers.dropped,
+        noise=LOUD_NOISE,
+    )
     name = type(model).__name__
     if finding.is_fault:
         _change(model, probes, _WRITTEN)
@@ -42,8 +54,7 @@ def choose_attention(model: PreTrainedModel, probes: Probes) -> tuple[bool, str]
         )
     else:
         note = _compare_whole(model, probes)
-    reach = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _FAR
-    return layers.is_asked and layers.see_all(reach), note and f"{name}: {note}"
+    return layers.is_asked and layers.see_all(longest_text(model)), note and f"{name}: {note}"
 
 
 def set_attention(model: PreTrainedModel, name: str) -> None:
@@ -65,11 +76,9 @@ def _compare_whole(model: PreTrainedModel, probes: Probes) -> str:
         _change(model, probes, loaded)
         return ""
     if not _compare(model, probes, unbiased=True).is_fault:
-        return (
-            ""
-            if loaded == fast
-            else f"attention written out adds twice what its mask adds to scores; '{fast}' attention is taken"
-        )
+        if loaded == fast:
+            return ""
+        return f"attention written out adds twice what its mask adds to scores; '{fast}' attention is taken"
     _change(model, probes, _WRITTEN)
     return "" if loaded == _WRITTEN else f"{finding.describe()}; '{_WRITTEN}' is taken, which is slower"
 

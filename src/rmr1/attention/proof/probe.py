@@ -5,7 +5,7 @@ far two right ways may lie apart is measured on the same model: each text in a b
 its embeddings off by as little as rounding changes them. Ten times that is a fault, if it shows with three probes:
 one rounding may send a token to another expert.
 
-Shapes: `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
+Shapes: `B` texts, `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ LONG = 72
 """Tokens of a text whose beginnings are compared with it: sparse attention chooses among more than a few."""
 _CUTS = (29, 41, 59)
 
+FAR = 1 << 20
+"""Tokens, or a distance of keys, that stand for any."""
+
 NUDGED_ROWS = 3
 """Rows of the batches by which the noise is measured."""
 _CONFIRMED = 3
@@ -56,10 +59,6 @@ class Truth:
     noise: torch.Tensor
     """`[T]`: how much each token's numbers vary by themselves, as a share of the size."""
 
-    def at(self, place: int) -> Truth:
-        """The truth of one token."""
-        return self.part(slice(place, place + 1))
-
     def part(self, part: slice) -> Truth:
         """The truth of some of the tokens."""
         return Truth(numbers=self.numbers[part], size=self.size, noise=self.noise[part])
@@ -74,16 +73,16 @@ class Finding:
     """One way of computing several texts, compared with a text alone."""
 
     path: str
-    """Names the way, for people."""
+    """The way's name for people."""
     difference: float
-    """Root mean square difference of a token's numbers, as a share of all tokens'; of the token where it is the
+    """Root mean square difference of a token's numbers, as a share of all tokens'; of the token for which it is the
     largest multiple of the noise."""
     noise: float
     """The same of that token between two right ways."""
     against: str = "texts alone"
     """What it was compared with."""
     reason: str = ""
-    """Why it cannot be right, where that was known without numbers."""
+    """Why it cannot be right, if that was known without numbers."""
 
     @property
     def is_fault(self) -> bool:
@@ -131,7 +130,7 @@ class Probe:
         return [(*group.prompt, *one) for group in self.groups for one in group.completions]
 
     def read(self, text: Sequence[int]) -> torch.Tensor:
-        """The model's numbers of any text alone, `[T, W]` float32."""
+        """The model's numbers `[T, W]` of any text alone, float32."""
         return self._read(torch.tensor([list(text)], device=self.device))[0].float()
 
     def alone(self, text: Sequence[int]) -> Truth:
@@ -148,19 +147,20 @@ class Probe:
         return float(torch.cat([truth.noise for truth in self._known.values()]).median())
 
     def _read_all(self) -> None:
-        least = least_noise(wanted_dtype(self._model))
+        least = least_noise(self._model)
         found = {}
         for text in (*self.texts, self.long):
-            numbers = self.read(text)
-            size = float(numbers.where(numbers.isfinite(), 0.0).square().mean().sqrt())
+            numbers_TW = self.read(text)
+            size = measure_size(numbers_TW)
             with nudged(self._model):
-                rows = self._read(torch.tensor([text] * NUDGED_ROWS, device=self.device))
-            noise = torch.stack([differ(row, numbers, size) for row in rows]).amax(dim=0)
+                rows_BTW = self._read(torch.tensor([text] * NUDGED_ROWS, device=self.device))
+            noise_T = torch.stack([differ(row_TW, numbers_TW, size) for row_TW in rows_BTW]).amax(dim=0)
             # What is not a number says nothing about noise; whoever samples from it complains.
-            found[text] = numbers, size, noise.where(noise.isfinite(), least)
-        middle = float(torch.cat([noise for _, _, noise in found.values()]).median())
-        for text, (numbers, size, noise) in found.items():
-            self._known[text] = Truth(numbers=numbers, size=size, noise=noise.clamp(min=max(least, middle)))
+            noise_T = noise_T.where(noise_T.isfinite(), least)
+            found[text] = Truth(numbers=numbers_TW, size=size, noise=noise_T)
+        middle = float(torch.cat([truth.noise for truth in found.values()]).median())
+        for text, truth in found.items():
+            self._known[text] = replace(truth, noise=truth.noise.clamp(min=max(least, middle)))
 
 
 class Probes:
@@ -177,7 +177,7 @@ class Probes:
         return self._get(0)
 
     def forget(self) -> None:
-        """The model computes otherwise from now on."""
+        """Drop what was read: the model computes otherwise from now on."""
         self._made.clear()
 
     def judge(self, check: Callable[[Probe], Finding]) -> Finding:
@@ -214,9 +214,9 @@ class Probes:
 
 @contextmanager
 def nudged(model: PreTrainedModel) -> Iterator[None]:
-    """A block in which every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
-    of a batch, which shows what the batch's shape alone does."""
-    share = torch.finfo(wanted_dtype(model)).eps
+    """A block in which every number of the embeddings is larger or smaller by one rounding, at random; but for the
+    first row of a batch, which shows what the batch's shape alone does."""
+    share = torch.finfo(_wanted_dtype(model)).eps
     draw = torch.Generator().manual_seed(0)
 
     def nudge(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
@@ -232,21 +232,15 @@ def nudged(model: PreTrainedModel) -> Iterator[None]:
 
 
 def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "texts alone") -> Finding:
-    """Compare what `found` yields while the model runs.
-
-    Whatever the model raises on the way is a fault with its first line as the reason: the code of a model may
-    raise anything when it is given what it does not know.
-    """
+    """Compare what `found` yields while the model runs; whatever that raises is a fault, with its first line as the
+    reason: the code of a model may raise anything."""
     worst = Finding(path=path, difference=0.0, noise=noise, against=against)
     try:
-        for numbers, truth in found:
-            differences = differ(numbers, truth.numbers, truth.size)
-            place = int((differences / truth.noise).argmax())
-            worst = max(
-                worst,
-                replace(worst, difference=float(differences[place]), noise=float(truth.noise[place])),
-                key=lambda one: one.difference / one.noise,
-            )
+        for numbers_TW, truth in found:
+            differences_T = differ(numbers_TW, truth.numbers, truth.size)
+            place = int((differences_T / truth.noise).argmax())
+            here = replace(worst, difference=float(differences_T[place]), noise=float(truth.noise[place]))
+            worst = max(worst, here, key=lambda one: one.difference / one.noise)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -254,25 +248,30 @@ def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "text
     return worst
 
 
-def differ(found: torch.Tensor, wanted: torch.Tensor, size: float) -> torch.Tensor:
-    """`[T]`: root mean square differences of each token's numbers `[T, W]`, as a share of `size`.
+def measure_size(numbers: torch.Tensor) -> float:
+    """Root mean square, what is not finite counted as 0."""
+    return float(numbers.where(numbers.isfinite(), 0.0).square().mean().sqrt())
+
+
+def differ(found_TW: torch.Tensor, wanted_TW: torch.Tensor, size: float) -> torch.Tensor:
+    """`[T]`: root mean square differences of each token's numbers, as a share of `size`.
 
     Infinite for a token of which one has a number and the other has none.
     """
-    one, other = found.float(), wanted.float()
+    one, other = found_TW.float(), wanted_TW.float()
     # Logits of tokens that cannot be written may be minus infinity in both, and a model may be broken.
     is_same = (one == other) | (one.isnan() & other.isnan())
-    change = torch.where(is_same, 0.0, one - other).square().mean(dim=-1).sqrt()
-    share = torch.where(change == 0, 0.0, change / max(size, 1e-30))
-    return share.nan_to_num(nan=math.inf, posinf=math.inf)
+    change_T = torch.where(is_same, 0.0, one - other).square().mean(dim=-1).sqrt()
+    share_T = torch.where(change_T == 0, 0.0, change_T / max(size, 1e-30))
+    return share_T.nan_to_num(nan=math.inf, posinf=math.inf)
 
 
-def least_noise(dtype: torch.dtype) -> float:
+def least_noise(model: PreTrainedModel) -> float:
     """Rounding of one number, below which a batch may happen to be equal to the last bit."""
-    return max(1e-6, torch.finfo(dtype).eps / 4)
+    return max(1e-6, torch.finfo(_wanted_dtype(model)).eps / 4)
 
 
-def wanted_dtype(model: PreTrainedModel) -> torch.dtype:
+def _wanted_dtype(model: PreTrainedModel) -> torch.dtype:
     """The number format that the model computes in now: autocast's, or its own."""
     device = model.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else model.dtype
@@ -283,10 +282,15 @@ def attention_of(model: PreTrainedModel) -> str | None:
     return getattr(model.config.get_text_config(), "_attn_implementation", None)
 
 
+def longest_text(model: PreTrainedModel) -> int:
+    """Most tokens of a text that the model's configuration knows; a number beyond all texts if it names none."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or FAR
+
+
 @contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """A block in which the model computes without dropout and gradients, by attention of its library; afterwards all is as
-    before, random states too."""
+    """A block in which the model computes without dropout and gradients, by attention of its library; afterwards all
+    is as before, random states too."""
     attention = attention_of(model)
     if is_own := str(attention).startswith(_OWN):
         model.set_attn_implementation("sdpa")
@@ -313,5 +317,4 @@ def _list_tokens(model: PreTrainedModel) -> list[int]:
                 named.update(
                     one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)
                 )
-    tokens = [token for token in range(table.weight.shape[0]) if token not in named]
-    return tokens or [0]
+    return [token for token in range(table.weight.shape[0]) if token not in named] or [0]

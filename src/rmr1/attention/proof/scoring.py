@@ -5,6 +5,8 @@
     none     one conversation at a time
 
 The first whose scores are those of the conversations alone is taken.
+
+Shapes: `B` conversations, `N` times that each is computed.
 """
 
 from __future__ import annotations
@@ -29,9 +31,9 @@ from rmr1.attention.proof.probe import (
     differ,
     judge_numbers,
     least_noise,
+    measure_size,
     nudged,
     undisturbed,
-    wanted_dtype,
 )
 
 Score = Callable[[Sequence[Sequence[int]], bool], torch.Tensor]
@@ -73,16 +75,14 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
         states = Probes(model, lambda ids: model.base_model(input_ids=ids)[0], most=most)
         _, note = choose_attention(model, states)
         notes = [note] if note else []
-        wanted = torch.cat([score([text], False) for text in probe.texts])[:, None]
+        wanted_B1 = torch.cat([score([text], False) for text in probe.texts])[:, None]
         # One number is little to measure noise by, so that of all texts is taken together.
         with nudged(model):
-            again = torch.stack([score([text] * NUDGED_ROWS, False) for text in probe.texts])
-        size = float(wanted.where(wanted.isfinite(), 0.0).square().mean().sqrt())
-        found = differ(again[..., None], wanted[:, None], size).flatten().tolist()
-        noise = max(least_noise(wanted_dtype(model)), *filter(isfinite, found))
-        truth = Truth(
-            numbers=wanted, size=size, noise=torch.full((len(wanted),), noise, device=wanted.device)
-        )
+            again_BN = torch.stack([score([text] * NUDGED_ROWS, False) for text in probe.texts])
+        size = measure_size(wanted_B1)
+        found = differ(again_BN[..., None], wanted_B1[:, None], size).flatten().tolist()
+        noise = max(least_noise(model), *filter(isfinite, found))
+        truth = Truth(numbers=wanted_B1, size=size, noise=torch.full_like(wanted_B1[:, 0], noise))
         padding: Literal["bare", "masked", "none"] = "none"
         for way in ("bare", "masked") if may_be_bare else ("masked",):
             finding = judge_numbers(_NAMES[way], noise, _score_together(score, probe, way == "masked", truth))

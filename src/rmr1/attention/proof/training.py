@@ -2,8 +2,9 @@
 
 Rows of several documents and rows of groups are compared with texts alone, hidden state by hidden state; the
 product with the output matrix with the model's own logits. What is not right is left: every text is then
-computed alone by the model's own forward, and its logits are the model's own. That is slower and takes more
-memory, and computes the same loss.
+computed alone by the model's own forward, which is slower, takes more memory and computes the same loss.
+
+Shapes: `B` texts, `T` tokens, `V` vocabulary, `W` numbers per token: a hidden state, or the logits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from transformers import PreTrainedModel
 from rmr1.attention.proof.ask import Turning, ask_layers, find_trunk, find_turning, judge_head
 from rmr1.attention.proof.attending import choose_attention
 from rmr1.attention.proof.judging import read_alone
-from rmr1.attention.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.attention.proof.probe import (
+    LONG,
+    Finding,
+    Pairs,
+    Probe,
+    Probes,
+    judge_numbers,
+    longest_text,
+    measure_size,
+    undisturbed,
+)
 from rmr1.errors import ConfigError, reason_of
 
 _LEAST_NATS = 1e-5
@@ -68,12 +79,12 @@ class RowPaths:
 
 
 def read_states(model: PreTrainedModel, by_matrix: bool, **inputs: Any) -> torch.Tensor:
-    """Last hidden states `[B, T, W]`, or the model's own logits where those are not got from them."""
+    """Last hidden states `[B, T, W]`, or the model's own logits if those are not got from them."""
     if by_matrix:
-        hidden: torch.Tensor = find_trunk(model)(**inputs, use_cache=False)[0]
-        return hidden
-    logits: torch.Tensor = model(**inputs, use_cache=False).logits
-    return logits
+        states_BTW: torch.Tensor = find_trunk(model)(**inputs, use_cache=False)[0]
+    else:
+        states_BTW = model(**inputs, use_cache=False).logits
+    return states_BTW
 
 
 def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
@@ -82,7 +93,6 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
     `layout` is the way that rows are to be put together, None for texts that go alone anyway.
     """
     name = type(model).__name__
-    notes: list[str] = []
     with undisturbed(model):
         turning = find_turning(model)
         most = LONG if turning is None else turning.border
@@ -91,8 +101,7 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         head = judge_head(model, text)
         by_matrix = not head.is_fault
         _, note = choose_attention(model, probes)
-        if note:
-            notes.append(note)
+        notes = [note] if note else []
         if head.is_fault:
             notes.append(f"{name}: {head.describe()}; its own logits are taken, which needs more memory")
         probes.check_causal()
@@ -105,14 +114,13 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
                 notes.append(
                     f"{name}: {finding.describe()}; texts go through it one at a time, which is slower"
                 )
-        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        if joins and turning is not None and turning.border < (limit or turning.border + 1):
+        if joins and turning is not None and turning.border < longest_text(model):
             notes.append(
                 f"{name}: positions are turned otherwise in texts of more than {turning.border} tokens; rows with "
                 "longer ones go through it one text at a time"
             )
-        logits = read_alone(model, torch.tensor([text], device=model.device)).float()
-        size = float(logits.where(logits.isfinite(), 0.0).square().mean().sqrt())
+        logits_BTV = read_alone(model, torch.tensor([text], device=model.device)).float()
+        size = measure_size(logits_BTV)
         return RowPaths(
             joins=joins,
             by_matrix=by_matrix,
@@ -151,8 +159,7 @@ def _check_learns(model: PreTrainedModel, probe: Probe) -> None:
 
 def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool) -> Finding:
     layers = ask_layers(model, probes.first.texts[0])
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
-    if not layers.is_asked or not layers.tell_windows(limit):
+    if not layers.is_asked or not layers.tell_windows(longest_text(model)):
         return Finding(
             path=layout.name,
             difference=float("inf"),

@@ -1,7 +1,6 @@
 """Model folders and hub names -> a model, its tokenizer, and what identifies them.
 
-All that the libraries would print on the way (warnings, progress) is held back; what a user can do
-something about is raised as one line.
+What the libraries would print on the way is held back; what a user can do something about is raised as one line.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,24 +36,12 @@ from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.store.fingerprint import hash_files
 
 Purpose = Literal["writes", "scores", "adapted"]
-"""What a model is loaded for: to write, to score by one number, or whatever a head of one's own makes of it."""
+"""What a model is loaded for: to write, to score by one number, or what a user's own head makes of it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _NO_LIMIT = 10**9
 """Tokenizers without a limit say a larger number than this."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A loaded model."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    context: int | None
-    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
-    identity: dict[str, object]
-    """The same for the same weights, configuration and tokenizer, wherever they lie."""
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
@@ -70,6 +57,17 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
     return DTYPES[dtype]
 
 
+def choose_context(wanted: int | None, context: int | None) -> int | None:
+    """Most tokens of prompt and answer: so many as `wanted`, by default the model's own; None for no limit.
+
+    Raises:
+        ConfigError: the model cannot take so many.
+    """
+    if wanted and context and wanted > context:
+        raise ConfigError(f"max_model_len {wanted} is beyond the model's context of {context}")
+    return wanted or context
+
+
 def load_checkpoint(
     name: str,
     *,
@@ -81,7 +79,7 @@ def load_checkpoint(
     kind: Purpose = "writes",
     check: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> Checkpoint:
-    """Load a model and its tokenizer; what `check` finds wrong with the tokenizer is raised before any weight is read.
+    """Load a model and its tokenizer; `check` may refuse the tokenizer before any weight is read.
 
     Raises:
         CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
@@ -93,17 +91,16 @@ def load_checkpoint(
     if attn_implementation is not None:
         where["attn_implementation"] = attn_implementation
     with quiet(), _one_line(name, is_folder=found.is_folder):
-        loaded: Any = choose_class(found.config, kind).from_pretrained(
+        model, report = choose_class(found.config, kind).from_pretrained(
             found.source, config=found.config, dtype=dtype, output_loading_info=True, **where
         )
-        model, report = loaded
         if missing := sorted(report["missing_keys"]):
             raise CheckpointError(
                 f"model {name!r} lacks {len(missing)} of its weights, first {missing[0]!r}; the download or the "
                 f"checkpoint is incomplete, or it is not {_WANTED[kind]}"
             )
         model = model.to(device).eval()
-    return Checkpoint(model=model, tokenizer=found.tokenizer, context=found.context, identity=found.identity)
+    return Checkpoint(model=model, **{one.name: getattr(found, one.name) for one in fields(found)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +113,16 @@ class Description:
     config: PreTrainedConfig
     tokenizer: PreTrainedTokenizerBase
     context: int | None
-    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
+    """Most tokens of prompt and answer together; None if the checkpoint names no limit."""
     identity: dict[str, object]
     """The same for the same weights, configuration and tokenizer, wherever they lie."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Description):
+    """A loaded model, and what its checkpoint says about itself."""
+
+    model: PreTrainedModel
 
 
 def describe_checkpoint(
@@ -181,18 +185,16 @@ def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
     except (CheckpointError, ConfigError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # loading runs code of many libraries
-        reason = reason_of(error)
-        advice = (
-            "check the files in the folder"
-            if is_folder
-            else "check the name and the connection, or name a folder that holds the model"
-        )
-        raise CheckpointError(f"model {name!r} cannot be loaded: {reason.rstrip('.')}; {advice}") from error
+        advice = "check the name and the connection, or name a folder that holds the model"
+        if is_folder:
+            advice = "check the files in the folder"
+        reason = reason_of(error).rstrip(".")
+        raise CheckpointError(f"model {name!r} cannot be loaded: {reason}; {advice}") from error
 
 
 @contextmanager
 def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
-    """Turn whatever a library raises over a model into one line; `doing` is what cannot be done, as `trained`.
+    """Turn whatever a library raises over a model into one line; `doing` is what cannot be done: "trained".
 
     Raises:
         CheckpointError: anything but an error of our own, a full disk or memory that does not suffice was raised.
@@ -204,10 +206,10 @@ def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
     except Exception as error:  # a forward pass runs code of many libraries, and of the checkpoint itself
         if is_out_of_memory(error):
             raise
-        reason = reason_of(error)
         raise CheckpointError(
-            f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: {reason}; choose "
-            "another model, or another version of transformers (rmr1 --debug shows the traceback)"
+            f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: "
+            f"{reason_of(error)}; choose another model, or another version of transformers (rmr1 --debug shows the "
+            "traceback)"
         ) from error
 
 
@@ -219,7 +221,7 @@ _WANTED: dict[Purpose, str] = {
 
 
 def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, ...]:
-    """The architectures that a model's config.json names; none where it cannot be read."""
+    """The architectures that a model's config.json names; none if it cannot be read."""
     with quiet(), contextlib.suppress(Exception):  # loading the model says what is wrong
         values, _ = PreTrainedConfig.get_config_dict(find_folder(name) or name, revision=revision)
         return tuple(values.get("architectures") or ())
@@ -227,7 +229,7 @@ def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, 
 
 
 def _check_architecture(name: str, config: PreTrainedConfig, kind: Purpose) -> None:
-    architectures = tuple(getattr(config, "architectures", None) or ())
+    architectures = getattr(config, "architectures", None) or ()
     shown = ", ".join(architectures) or "model of no stated architecture"
     if kind == "writes" and any("Classification" in one or "RewardModel" in one for one in architectures):
         raise CheckpointError(
@@ -252,7 +254,7 @@ def choose_class(config: PreTrainedConfig, kind: Purpose) -> Any:
     """The library's class that loads such a model."""
     if kind == "writes":
         return AutoModelForCausalLM
-    architectures = tuple(getattr(config, "architectures", None) or ())
+    architectures = getattr(config, "architectures", None) or ()
     if any(name.endswith("ForCausalLM") for name in architectures):
         return AutoModelForCausalLM
     own = getattr(config, "auto_map", None) or {}
@@ -286,6 +288,11 @@ def _identify(name: str, folder: Path | None, config: PreTrainedConfig) -> dict[
         "tokenizer": hash_files(file for file in files if file.name.startswith(TOKENIZER_FILES)),
         "weights": hash_files(file for file in files if file.suffix in WEIGHT_SUFFIXES),
     }
+
+
+def count_embeddings(model: Any) -> int:
+    """Number of tokens that the model knows."""
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 def hash_text(value: object) -> str:
