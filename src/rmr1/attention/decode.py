@@ -60,11 +60,7 @@ def attend(
     shared_prompts: SharedPrompts | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """`[R, H, Q, D]` queries, `[R, K, T, D]` keys and values -> `[R, Q, H, D]`.
-
-    Raises:
-        GenerationError: the model masks what rows with a shared prompt have written.
-    """
+    """`[R, H, Q, D]` queries, `[R, K, T, D]` keys and values -> `[R, Q, H, D]`."""
     if shared_prompts is not None and shared_prompts.is_shared:
         if attention_mask is not None:
             raise GenerationError(f"{type(module).__name__} masks tokens that it has written itself")

@@ -14,14 +14,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 import torch
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from rmr1.attention.groups import GroupLayout, list_segments
-
-flex: Any
-try:
-    from torch.nn.attention import flex_attention as flex
-except ImportError:  # a torch without it; the joined path serves everywhere
-    flex = None
 
 BLOCK = 128
 """Tokens on the side of a block."""
@@ -33,8 +28,7 @@ Mask = Callable[[Any, Any, torch.Tensor, torch.Tensor], torch.Tensor]
 def can_flex(query: torch.Tensor, value: torch.Tensor, dropout: float) -> bool:
     """Whether `attend_flex` computes that: on the CPU it has no backward."""
     return (
-        flex is not None
-        and query.is_cuda
+        query.is_cuda
         and query.dtype in (torch.bfloat16, torch.float16, torch.float32)
         and query.shape[-1] == value.shape[-1] >= 16
         and not dropout
@@ -102,7 +96,7 @@ def build_block_mask(layout: GroupLayout, window: int | None, device: torch.devi
         blocks = seen.view(BLOCK, num_blocks, BLOCK)
         some_NN[index] = blocks.any(dim=2).any(dim=0)
         full_NN[index] = blocks.all(dim=2).all(dim=0)
-    return flex.BlockMask.from_kv_blocks(
+    return BlockMask.from_kv_blocks(
         *_list_blocks(some_NN & ~full_NN),
         *_list_blocks(full_NN),
         BLOCK_SIZE=BLOCK,
@@ -119,4 +113,4 @@ def _list_blocks(blocks_NN: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @cache
 def _compiled() -> Any:
-    return torch.compile(flex.flex_attention)
+    return torch.compile(flex_attention)

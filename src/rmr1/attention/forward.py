@@ -4,12 +4,8 @@ The first pass takes prompts; from then on there are rows, each of one prompt. E
 values are repeated for their rows, or they stay as they are and the rows of a prompt attend to them together
 (`rmr1.attention.shared_cache`), if the model allows it and enough is spared.
 
-Prompts of a batch are put together in the fastest way that `rmr1.attention.proof.judging` finds right for the model:
-
-    right   padded on the right, without a mask: causal attention alone looks back only, and the stock kernels are
-            up to three times as fast then; only the steps after it have to be told of the gaps
-    left    padded on the left, under a mask
-    none    one prompt at a time; the rows that go on from it are equally long
+Prompts of a batch are padded in the fastest way that is right for the model (`rmr1.attention.proof.judging`). Without a
+mask the stock kernels are up to three times as fast; only the steps after the first pass have to know the gaps then.
 
 Shapes: `B` prompts, `R` rows, `T` tokens, `V` vocabulary.
 """
@@ -18,41 +14,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from rmr1.attention.cache import build_cache
 from rmr1.attention.decode import is_grouped
-from rmr1.attention.proof.ask import Turning
-from rmr1.attention.shared_cache import SharedPrompts
-
-Padding = Literal["right", "left", "none"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paths:
-    """How a model may be computed when it writes; the default is right for every model."""
-
-    padding: Padding = "none"
-    shares: bool = False
-    """Rows of a prompt may attend to its keys and values together."""
-    caches: bool = False
-    """Keys, values and states of what was read are kept; else everything is read again for each token."""
-    turning: Turning | None = None
-    """Rotations that depend on a text's length: nothing but `none` is right beyond its border."""
-    notes: tuple[str, ...] = ()
-    """What differs, and what is done instead; a line each."""
-
-    def within(self, length: int) -> Paths:
-        """The paths for texts of at most so many tokens: `turning` is set only if it matters."""
-        if self.turning is None:
-            return self
-        if length <= self.turning.border:
-            return replace(self, turning=None)
-        return replace(self, padding="none", shares=False)
+from rmr1.attention.proof.ask import Paths
+from rmr1.attention.shared_cache import SharedPrompts, build_cache
 
 
 class Forward:
@@ -76,15 +46,13 @@ class Forward:
         device, paths = self._model.device, self._paths
         assert paths.padding != "none" or len(prompts) == 1, "one prompt at a time"
         pads_right = paths.padding == "right"
-        longest = max(map(len, prompts))
-        ids, mask = [], []
-        for tokens in prompts:
-            gap, ones = [0] * (longest - len(tokens)), [1] * len(tokens)
-            ids.append([*tokens, *gap] if pads_right else [*gap, *tokens])
-            mask.append([*ones, *gap] if pads_right else [*gap, *ones])
-        ids_BT, mask_BT = torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+        texts = [torch.tensor(prompt, dtype=torch.long) for prompt in prompts]
+        ids_BT, mask_BT = (
+            pad_sequence(rows, batch_first=True, padding_side="right" if pads_right else "left").to(device)
+            for rows in (texts, [torch.ones_like(text) for text in texts])
+        )
         lengths_B = mask_BT.sum(dim=-1)
-        self._length = longest
+        self._length = mask_BT.shape[1]
         self._next_R1 = lengths_B[:, None]
         # Without padding no mask is needed, and attention may use its faster kernels.
         self._mask_RT = None if bool(mask_BT.all()) else mask_BT

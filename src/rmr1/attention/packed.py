@@ -14,20 +14,16 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
+from torch.nn.attention.varlen import varlen_attn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from rmr1.attention.proof.probe import attention_of
 from rmr1.errors import ConfigError
-
-varlen_attn: Any
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # older torch; the split path serves everywhere
-    varlen_attn = None
 
 NAME = "rmr1_packed"
 
@@ -42,29 +38,16 @@ def pack(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     rows: list[list[int]] = []
-    # The first row with enough room, found through a tree of maxima over the rows: n log n for n rows.
-    size = 1
-    while size < max(1, len(lengths)):
-        size *= 2
-    room = [row_tokens] * (2 * size)
+    room = np.full(len(lengths) + 1, row_tokens)
     for index in order:
         length = lengths[index]
-        if length > row_tokens:
-            place = len(rows)
-        else:
-            place = 1
-            while place < size:
-                place = 2 * place if room[2 * place] >= length else 2 * place + 1
-            place -= size
-        if place >= len(rows):
-            place = len(rows)
+        # A row that has not begun has room for each but the longest.
+        fits = room[: len(rows) + 1] >= length
+        place = int(fits.argmax()) if fits.any() else len(rows)
+        if place == len(rows):
             rows.append([])
         rows[place].append(index)
-        node = place + size
-        room[node] = max(0, room[node] - length)
-        while node > 1:
-            node //= 2
-            room[node] = max(room[2 * node], room[2 * node + 1])
+        room[place] = max(0, room[place] - length)
     return rows
 
 
@@ -86,11 +69,8 @@ def packed_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
 
 @contextmanager
 def using_attention(model: PreTrainedModel, name: str) -> Iterator[None]:
-    """A block in which the model attends by the function that is registered as `name`.
-
-    Raises:
-        ConfigError: its layers do not attend through transformers' interface.
-    """
+    """A block in which the model attends by the function that is registered as `name`; raises ConfigError if its
+    layers do not attend through transformers' interface."""
     before = attention_of(model)
     if not getattr(model, "_supports_attention_backend", False):
         raise ConfigError(f"{type(model).__name__} does not take attention functions")
@@ -117,7 +97,7 @@ def attend(
     check_row(module, query, attention_mask, kwargs, sum(lengths), "documents")
     window = kwargs.get("sliding_window")
     is_short = query.dtype in (torch.bfloat16, torch.float16)
-    if varlen_attn is not None and query.is_cuda and is_short and not dropout:
+    if query.is_cuda and is_short and not dropout:
         return _attend_at_once(query, key, value, lengths, scaling, window), None
     texts = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
     attended_1HTD = torch.cat([attend_text(*text, dropout, scaling, window) for text in texts], dim=2)
@@ -132,11 +112,7 @@ def check_row(
     num_tokens: int,
     kind: str,
 ) -> None:
-    """See to it that a layer attends to one row of `num_tokens` by nothing that is not computed here.
-
-    Raises:
-        ConfigError: it does not.
-    """
+    """Raises ConfigError unless a layer attends to one row of `num_tokens` by nothing that is not computed here."""
     for name in ("softcap", "s_aux", "position_bias"):
         if others.get(name) is not None:
             raise ConfigError(
@@ -186,12 +162,13 @@ def _attend_at_once(
     window: int | None,
 ) -> torch.Tensor:
     borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=query_1HTD.device)
-    rows = [one[0].transpose(0, 1).contiguous() for one in (query_1HTD, key_1KTD, value_1KTD)]
-    if rows[0].shape[1] != rows[1].shape[1]:
-        groups = rows[0].shape[1] // rows[1].shape[1]
-        rows[1:] = [one.repeat_interleave(groups, dim=1) for one in rows[1:]]
-    attended_THD: torch.Tensor = varlen_attn(
-        *rows,
+    groups = query_1HTD.shape[1] // key_1KTD.shape[1]
+    every = (query_1HTD, *(one.repeat_interleave(groups, dim=1) for one in (key_1KTD, value_1KTD)))
+    query_THD, key_THD, value_THD = (one[0].transpose(0, 1).contiguous() for one in every)
+    attended_THD = varlen_attn(
+        query_THD,
+        key_THD,
+        value_THD,
         borders,
         borders,
         max(lengths),
@@ -199,7 +176,7 @@ def _attend_at_once(
         scale=scaling,
         window_size=(-1 if window is None else window - 1, 0),
     )
-    return attended_THD[None]
+    return cast(torch.Tensor, attended_THD)[None]
 
 
 def no_mask(*args: Any, **kwargs: Any) -> None:

@@ -1,8 +1,10 @@
-"""Prompts whose keys and values are kept once, for all rows that go on from them.
+"""The key/value cache of the decode loop, and prompts whose keys and values are kept once for all their rows.
 
-While decoding, the queries of a prompt's rows stand side by side and meet its keys in one product; what a
-row has written itself is attended to apart. The two are put together by their log-sum-exps, which is the
-softmax over both. Rows may leave one by one. Nothing is padded.
+The library's layer copies the whole cache per token; `GrowingLayer` writes into a buffer that is enlarged now and then.
+Layers of other kinds (sliding window, linear attention) stay as the library makes them.
+
+While decoding, the queries of a prompt's rows stand side by side and meet its keys in one product; what a row has
+written itself is attended to apart. The two are put together by their log-sum-exps, which is the softmax over both.
 
 Only the first pass can tell whether a model allows this: each of its layers must hand its cache's own keys
 and values to our attention, with nothing added to the scores, and see the prompt as a whole.
@@ -18,15 +20,18 @@ from itertools import groupby
 from typing import Any, cast
 
 import torch
-from transformers.cache_utils import DynamicCache
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from rmr1.attention.cache import GrowingLayer
 from rmr1.devices import of_device
 
 _MIN_SPARED_BYTES = {"cpu": 2**20, "gpu": 2**28}
 """Keys and values of one layer that need not be read again at each step, per prompt, from which on sharing
 pays for its further calls: on the CPU measured (`benchmarks/rollout.py`), on a GPU reckoned as a dozen launches
 against the memory's bandwidth."""
+
+_MIN_ROOM = 128
+"""Least free places after an enlargement, in tokens."""
 
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "sliding_window")
 """Keywords of attention that changes the scores, or what is seen."""
@@ -38,11 +43,63 @@ Part = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of one prompt in one layer, `[1, K, T, D]` each."""
 
 
+class GrowingLayer(DynamicLayer):
+    """Keys and values `[R, K, T, D]` as views of larger buffers."""
+
+    # The library registers subclasses by this name; ours must not take the stock layer's place.
+    _layer_type = None
+
+    _key_buffer: torch.Tensor | None = None
+    _value_buffer: torch.Tensor | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # Under autocast rotated keys come in float32 beside values in 16 bits, in which attention is computed anyway.
+        key_states = key_states.to(value_states.dtype)
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        self._key_buffer = _write(self._key_buffer, self.keys if start else None, key_states, end)
+        self._value_buffer = _write(self._value_buffer, self.values if start else None, value_states, end)
+        self.keys = self._key_buffer[..., :end, :]
+        self.values = self._value_buffer[..., :end, :]
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Keep the rows of `beam_idx`, in that order; a row may occur several times."""
+        super().reorder_cache(beam_idx)
+        self._key_buffer = self._value_buffer = None
+
+
+def build_cache(model: PreTrainedModel) -> DynamicCache:
+    """An empty cache for `model`; `reorder_cache` selects and repeats rows on every kind of layer."""
+    cache = DynamicCache(config=model.config)
+    for place, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            cache.layers[place] = GrowingLayer()  # type: ignore[no-untyped-call]
+    return cache
+
+
+def _write(
+    buffer: torch.Tensor | None, old: torch.Tensor | None, new: torch.Tensor, end: int
+) -> torch.Tensor:
+    """`new` placed before `end`, in `buffer` or in a larger one that takes over `old`."""
+    if buffer is None or end > buffer.shape[-2]:
+        room = end + max(_MIN_ROOM, end // 4)
+        buffer = new.new_empty((*new.shape[:-2], room, new.shape[-1]))
+        if old is not None:
+            buffer[..., : old.shape[-2], :] = old
+    buffer[..., end - new.shape[-2] : end, :] = new
+    return buffer
+
+
 class SharedPrompts:
-    """Passed to the model as the keyword `shared_prompts`, which it hands on to every layer's attention."""
+    """The keyword `shared_prompts` of the model, which hands it on to every layer's attention."""
 
     def __init__(self, cache: DynamicCache, mask_BT: torch.Tensor, *, pads_right: bool = False):
-        """`cache` is empty still; `mask_BT` is 1 for tokens of the prompts, 0 on the left or right of them."""
+        """`cache` is empty still; `mask_BT` is 1 for tokens of the prompts, 0 for padding."""
         self._cache = cache
         self._mask_BT = mask_BT.bool()
         self._lengths: list[int] = mask_BT.sum(dim=-1).tolist()
@@ -120,7 +177,7 @@ class SharedPrompts:
         value: torch.Tensor,
         scaling: float | None,
     ) -> torch.Tensor:
-        """`[R, H, 1, D]` queries, `[R, K, T, D]` keys and values of the rows' own -> `[R, 1, H, D]`."""
+        """What `attend_shared` gives in this layer."""
         place: Any = module.layer_idx
         parts = [(self._layers[place][prompt], count) for prompt, count in self._present]
         return attend_shared(query, key, value, parts, scaling)
@@ -146,10 +203,9 @@ def attend_shared(
     parts: Sequence[tuple[Part, int]],
     scaling: float | None,
 ) -> torch.Tensor:
-    """Attention `[R, 1, H, D]` of rows over their prompt and what they have written.
+    """Attention `[R, 1, H, D]` of rows over their prompt and their own keys and values, in whose type it is computed.
 
-    Keys and values are the rows' own, of one type, in which attention is computed; `parts` are the prompts in the
-    order of the rows, each with the number of its rows.
+    `parts` are the prompts in the order of the rows, each with the number of its rows.
     """
     rows, heads, _, size = query_RH1D.shape
     key_heads = key_RKTD.shape[1]

@@ -2,8 +2,7 @@
 
 The decoder's forward takes the layout of the row (`rmr1.attention.groups.GroupLayout`) as the keyword
 `group_layout` and hands it on to every layer. A prompt token sees what stands before it in its prompt; a completion
-token sees its whole prompt and what stands before it in its own completion. Gradients of the prompt add up over its
-completions by themselves.
+token sees its whole prompt and what stands before it in its own completion.
 
 Three ways, the same numbers, none with a mask of the size of the row squared:
 

@@ -1,13 +1,9 @@
 """Questions that short texts cannot answer, put to the modules themselves.
 
 A window of 4,096 tokens, a cap on scores that only large ones reach, frequencies that change from the 4,097th
-position on: none of them shows in a few dozen tokens of a model whose weights may be random. But each of them is
-decided in one place that can be called with what it would meet far out:
-
-- a mask function is asked which far keys a query sees, and the layer which window it tells its attention;
-- the attention of a layer is given scores that are large, by the library's written-out function and its fast one;
-- the module that turns positions into cosines is given far positions;
-- the output layer is given large hidden states.
+position on: none of them shows in a few dozen tokens. But each is decided in one place that can be called with what it
+would meet far out: a mask function with far keys, a layer's attention (written out, and fast) with large scores, the
+module that turns positions into cosines with far positions, the output layer with large hidden states.
 
 Shapes: `B` texts, `H` query heads, `K` key heads, `Q` queries, `T` tokens, `D` head size, `W` numbers per token.
 """
@@ -20,8 +16,8 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
@@ -33,7 +29,7 @@ from rmr1.errors import reason_of
 _NAME = "rmr1_asked"
 _STOCK = "sdpa"
 _LOUD_SCORES = 30.0
-"""Standard deviation of attention's scores that every known cap changes."""
+"""Standard deviation of scores that every known cap changes."""
 _LOUD_LOGITS = 50.0
 LOUD_NOISE = 1e-3
 """More than float32 loses of a softmax over such scores; a dropped cap changes it by tenths."""
@@ -41,14 +37,14 @@ LOUD_NOISE = 1e-3
 
 @dataclass(slots=True, kw_only=True)
 class Layers:
-    """What the attention layers of a model were asked, and said."""
+    """What the attention layers of a model do."""
 
     is_asked: bool = False
     """They attend through transformers' interface."""
     windows: set[tuple[Callable[..., Any] | None, int | None]] = field(default_factory=set)
-    """The mask function of each layer, None for a mask from elsewhere, and the window that it tells its attention."""
+    """Each layer's mask function, None for a mask from elsewhere, and the window that it tells its attention."""
     dropped: float = 0.0
-    """Largest difference between the written-out attention and the fast one, on large scores."""
+    """Largest difference between attention written out and the fast one, on large scores."""
     masks: list[tuple[torch.Tensor, Callable[..., Any]]] = field(default_factory=list)
 
     def see_all(self, reach: int) -> bool:
@@ -56,7 +52,7 @@ class Layers:
         return all(_is_window(mask, None, reach) for mask, _ in self.windows)
 
     def tell_windows(self, reach: int) -> bool:
-        """Whether every layer tells its attention of the window that its mask has, if one is below `reach`."""
+        """Whether every layer tells its attention the window that its mask has, if one is below `reach`."""
         return all(_is_window(mask, window, reach) for mask, window in self.windows)
 
 
@@ -167,11 +163,39 @@ class Turning:
             _turn(module, kwargs, 1)
 
     def is_changed(self, length: int) -> bool:
-        """Whether a text of `length` tokens has other frequencies than one that is a token shorter."""
+        """Whether a text of `length` tokens has other frequencies than one of a token less."""
         return any(
             not torch.equal(_turn(module, kwargs, length - 1), _turn(module, kwargs, length))
             for module, kwargs in self._modules
         )
+
+
+Padding = Literal["right", "left", "bare", "masked", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """How a batch may be computed when a model writes or scores; the default is right for every model."""
+
+    padding: Padding = "none"
+    """Prompts are padded on the `right` without a mask, since causal attention alone looks back only, or on the `left`
+    under one; conversations on the right, `bare` of a mask or `masked`. `none`: each goes alone."""
+    shares: bool = False
+    """Rows of a prompt may attend to its keys and values together."""
+    caches: bool = False
+    """Keys, values and states of what was read are kept; else everything is read again for each token."""
+    turning: Turning | None = None
+    """Rotations that depend on a text's length: nothing but `none` is right beyond its border."""
+    notes: tuple[str, ...] = ()
+    """What differs, and what is done instead; a line each."""
+
+    def within(self, length: int) -> Paths:
+        """The paths for texts of at most so many tokens: `turning` is set only if it matters."""
+        if self.turning is None:
+            return self
+        if length <= self.turning.border:
+            return replace(self, turning=None)
+        return replace(self, padding="none", shares=False)
 
 
 def find_turning(model: PreTrainedModel, most: int | None = None) -> Turning | None:
@@ -196,7 +220,7 @@ def find_turning(model: PreTrainedModel, most: int | None = None) -> Turning | N
 
 
 def _list_types(model: PreTrainedModel, module: torch.nn.Module) -> list[dict[str, Any]]:
-    """The keywords to ask the module with; none if it does not turn positions into cosines."""
+    """The keywords to ask the module with, if it turns positions into cosines."""
     parameters = inspect.signature(module.forward).parameters
     if "position_ids" not in parameters or any(True for _ in module.parameters()):
         return []
@@ -207,7 +231,7 @@ def _list_types(model: PreTrainedModel, module: torch.nn.Module) -> list[dict[st
 
 
 def _differs(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> bool:
-    """Whether early positions are turned otherwise in a text of this length than in a short one."""
+    """Whether early positions are turned otherwise than in a short text."""
     try:
         fresh = copy.deepcopy(module)
         return not torch.equal(_turn(fresh, kwargs, 2), _turn(fresh, kwargs, length))
@@ -218,7 +242,7 @@ def _differs(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> bo
 
 
 def _turn(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> torch.Tensor:
-    """What the second position is turned by in a text of `length` tokens."""
+    """The second position's rotation in a text of `length` tokens."""
     device = next((one.device for one in module.buffers()), torch.device("cpu"))
     sample = torch.zeros((1, 2, 1), device=device)
     module(sample, position_ids=torch.tensor([[0, 0]], device=device), **kwargs)

@@ -1,8 +1,9 @@
 """The self-check before a model writes: which way of computing a batch of prompts is right for it.
 
-Ways are tried from the fastest on (`rmr1.attention.forward`), each by the decode loop's own parts: prompts of
-different lengths, rows that go on from them, some prompts with several, rows that leave. The first whose logits
-are those of the texts alone is taken. One prompt at a time without a cache is right for every model.
+Ways are tried from the fastest on, each by the decode loop's own parts (`rmr1.attention.forward`). The first whose
+logits are those of the texts alone is taken. One prompt at a time without a cache is right for every model.
+
+Shapes: `B` texts, `R` rows, `T` tokens, `V` vocabulary.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from weakref import WeakKeyDictionary
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.attention.cache import GrowingLayer, build_cache
 from rmr1.attention.decode import grouped_attention, is_causal, is_grouped
-from rmr1.attention.forward import Forward, Padding, Paths
-from rmr1.attention.proof.ask import Turning, find_turning
+from rmr1.attention.forward import Forward
+from rmr1.attention.proof.ask import Padding, Paths, Turning, find_turning
 from rmr1.attention.proof.attending import choose_attention
 from rmr1.attention.proof.probe import (
     LONG,
@@ -29,6 +29,7 @@ from rmr1.attention.proof.probe import (
     longest_text,
     undisturbed,
 )
+from rmr1.attention.shared_cache import GrowingLayer, build_cache
 
 _KNOWN: WeakKeyDictionary[PreTrainedModel, tuple[str | None, Paths]] = WeakKeyDictionary()
 """The attention that a model was checked with, and what was found."""
@@ -41,10 +42,7 @@ _WAYS: dict[Padding, str] = {
 
 
 def judging_paths(model: PreTrainedModel) -> Paths:
-    """How `model` may write; checked when it is asked for the first time, and again with other attention.
-
-    The attention is set to the one that is right (`rmr1.attention.proof.attending`).
-    """
+    """How `model` may write; checked the first time, and again with other attention, which is set to what is right."""
     attention, paths = _KNOWN.get(model, ("", Paths()))
     if attention != model.config._attn_implementation:
         paths = _prove(model)
@@ -63,10 +61,10 @@ def _prove(model: PreTrainedModel) -> Paths:
         turning = find_turning(model)
         most = LONG if turning is None else turning.border
         probes = Probes(model, lambda ids: read_alone(model, ids), most=most)
-        sees_all, note = choose_attention(model, probes)
+        sees_all, notes = choose_attention(model, probes)
         probes.check_causal()
         with grouped_attention(model):
-            return _choose(model, probes, turning, sees_all, [note] if note else [])
+            return _choose(model, probes, turning, sees_all, notes)
 
 
 def _choose(
@@ -106,7 +104,6 @@ def _choose(
 
 
 def _try(model: PreTrainedModel, probes: Probes, paths: Paths, name: str) -> Finding:
-    """What decoding in this way gives."""
 
     def run(probe: Probe) -> Pairs:
         def wanted(prompt: tuple[int, ...], one: tuple[int, ...], step: int) -> Truth:

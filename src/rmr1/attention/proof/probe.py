@@ -1,9 +1,9 @@
 """A few random texts, what a model says of each alone, and how much that varies by itself.
 
-Every way of computing several texts at once is compared with the plain one, a text alone without a cache. How
-far two right ways may lie apart is measured on the same model: each text in a batch of another shape, and with
-its embeddings off by as little as rounding changes them. Ten times that is a fault, if it shows with three probes:
-one rounding may send a token to another expert.
+Every way of computing several texts at once is compared with a text alone without a cache. How far two right ways
+may lie apart is measured on the same model: each text in a batch of another shape, and with its embeddings off by as
+little as rounding changes them. Ten times that is a fault, if it shows with three probes: one rounding may send a
+token to another expert.
 
 Shapes: `B` texts, `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
 """
@@ -33,7 +33,7 @@ _OWN = "rmr1_"
 """What the names of this package's attention functions begin with."""
 
 LONG = 72
-"""Tokens of a text whose beginnings are compared with it: sparse attention chooses among more than a few."""
+"""Tokens of a text whose beginnings are compared with it; sparse attention shows in no shorter one."""
 _CUTS = (29, 41, 59)
 
 FAR = 1 << 20
@@ -57,7 +57,7 @@ class Truth:
     size: float
     """Root mean square of the numbers of the whole text."""
     noise: torch.Tensor
-    """`[T]`: how much each token's numbers vary by themselves, as a share of the size."""
+    """`[T]`: how much each token's numbers vary by themselves, as shares of the size."""
 
     def part(self, part: slice) -> Truth:
         """The truth of some of the tokens."""
@@ -65,7 +65,7 @@ class Truth:
 
 
 Pairs = Iterator[tuple[torch.Tensor, Truth]]
-"""Numbers `[T, W]` that were found, and what they should be."""
+"""Numbers `[T, W]`, and what they should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +75,9 @@ class Finding:
     path: str
     """The way's name for people."""
     difference: float
-    """Root mean square difference of a token's numbers, as a share of all tokens'; of the token for which it is the
-    largest multiple of the noise."""
+    """Root mean square difference of a token's numbers, as a share of all tokens', where it is most times the noise."""
     noise: float
-    """The same of that token between two right ways."""
+    """That of the token between two right ways."""
     against: str = "texts alone"
     """What it was compared with."""
     reason: str = ""
@@ -107,8 +106,7 @@ class Probe:
     """Random texts, and what `read` gives for each of them alone."""
 
     def __init__(self, model: PreTrainedModel, read: Read, *, seed: int = 0, most: int = LONG):
-        """Call inside `undisturbed`. The texts depend on the seed and the model's vocabulary alone; `most` is the
-        longest text whose positions are turned as those of a short one."""
+        """Call inside `undisturbed`. `most` is the longest text whose positions are turned as those of a short one."""
         draw = random.Random(seed)
         tokens = _list_tokens(model)
         self.groups = [
@@ -134,7 +132,7 @@ class Probe:
         return self._read(torch.tensor([list(text)], device=self.device))[0].float()
 
     def alone(self, text: Sequence[int]) -> Truth:
-        """What the model says of this text, one of `texts` or the long one, alone."""
+        """The truth of this text, one of `texts` or the long one."""
         if not self._known:
             self._read_all()
         return self._known[tuple(text)]
@@ -181,7 +179,7 @@ class Probes:
         self._made.clear()
 
     def judge(self, check: Callable[[Probe], Finding]) -> Finding:
-        """What `check` finds with the first probe; a fault only if it finds one with others too."""
+        """What `check` finds; a fault only if it finds one with every probe."""
         for number in range(_CONFIRMED):
             finding = check(self._get(number))
             if not finding.is_fault or finding.reason:
@@ -189,11 +187,7 @@ class Probes:
         return finding
 
     def check_causal(self) -> None:
-        """See to it that a text's beginning is read the same whatever comes after it.
-
-        Raises:
-            ConfigError: it is not, so that nothing can be written, or learnt from, token by token.
-        """
+        """Raises ConfigError unless a text's beginning is read the same whatever comes after it."""
 
         def read(probe: Probe) -> Pairs:
             for cut in (one for one in _CUTS if one < len(probe.long)):
@@ -232,8 +226,7 @@ def nudged(model: PreTrainedModel) -> Iterator[None]:
 
 
 def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "texts alone") -> Finding:
-    """Compare what `found` yields while the model runs; whatever that raises is a fault, with its first line as the
-    reason: the code of a model may raise anything."""
+    """Compare what `found` yields while the model runs, whose code may raise anything: that is a fault with a reason."""
     worst = Finding(path=path, difference=0.0, noise=noise, against=against)
     try:
         for numbers_TW, truth in found:
@@ -254,10 +247,8 @@ def measure_size(numbers: torch.Tensor) -> float:
 
 
 def differ(found_TW: torch.Tensor, wanted_TW: torch.Tensor, size: float) -> torch.Tensor:
-    """`[T]`: root mean square differences of each token's numbers, as a share of `size`.
-
-    Infinite for a token of which one has a number and the other has none.
-    """
+    """Root mean square differences `[T]` of each token's numbers, as shares of `size`; infinite for a token of which
+    only one has a number."""
     one, other = found_TW.float(), wanted_TW.float()
     # Logits of tokens that cannot be written may be minus infinity in both, and a model may be broken.
     is_same = (one == other) | (one.isnan() & other.isnan())
@@ -283,14 +274,14 @@ def attention_of(model: PreTrainedModel) -> str | None:
 
 
 def longest_text(model: PreTrainedModel) -> int:
-    """Most tokens of a text that the model's configuration knows; a number beyond all texts if it names none."""
+    """Most tokens of a text that the model's configuration names; `FAR` if it names none."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or FAR
 
 
 @contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """A block in which the model computes without dropout and gradients, by attention of its library; afterwards all
-    is as before, random states too."""
+    """A block in which the model computes without dropout and gradients, by its library's attention; afterwards all is
+    as before, random states too."""
     attention = attention_of(model)
     if is_own := str(attention).startswith(_OWN):
         model.set_attn_implementation("sdpa")
@@ -308,7 +299,7 @@ def undisturbed(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _list_tokens(model: PreTrainedModel) -> list[int]:
-    """Tokens that mean nothing in particular to the model: none that its configuration names."""
+    """Tokens that the model's configuration does not name."""
     table: Any = model.get_input_embeddings()
     named: set[int] = set()
     for config in (model.config, model.config.get_text_config()):

@@ -1,9 +1,9 @@
 """A chat template and the form in which it is fed: messages in, the text that the model reads out.
 
 Some templates know no system role, or leave its text out in silence; some read content only as a list of parts; some
-want user and assistant in turn. What a tokenizer's template takes is measured once, with texts that cannot be
-mistaken, and the plainest form that brings all of them through is used and recorded. A template that brings a
-question through in no form is refused before anything is judged or trained.
+want user and assistant in turn. What a template takes is measured once, with texts that cannot be mistaken, and the
+plainest form that brings all of them through is used and recorded. A template that brings a question through in no
+form is refused.
 
 Every prompt is checked likewise, or it is not asked: it holds each message's text, apart from white space, and a
 conversation of the same roles brings texts through that cannot be mistaken. Three things are no loss: thinking that a
@@ -60,7 +60,7 @@ class ChatForm:
     """How the messages are handed to a template; by default just as they are."""
 
     merges_system: bool = False
-    """System text stands at the beginning of the user's turn that follows, a blank line between."""
+    """System text begins the user's turn that follows, a blank line between."""
     is_in_parts: bool = False
     """Content is a list of one text part."""
     merges_turns: bool = False
@@ -249,8 +249,7 @@ class Chat:
         return text
 
     def _find_form(self, needs: Sequence[_Need]) -> ChatForm:
-        """The plainest form that does all that is required; one that does more of what else may come, if it writes
-        what is required in the same way."""
+        """The plainest form that does all that is required, or one that does more and writes that in the same way."""
         best: ChatForm | None = None
         most, written, complaint = 0, [""], None
         for merges_turns, is_in_parts, merges_system in product((False, True), repeat=3):
@@ -282,11 +281,7 @@ class Chat:
         return text, None
 
     def _is_dated(self, needs: Sequence[_Need]) -> bool:
-        """Whether what the template writes depends on the time.
-
-        Raises:
-            CheckpointError: it differs even at one and the same time.
-        """
+        """Whether what the template writes depends on the time; raises CheckpointError if on more."""
         written = []
         for moment in (*_MOMENTS, _MOMENTS[0]):
             self._moment = moment

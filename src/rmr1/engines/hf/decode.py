@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from rmr1.attention.decode import grouped_attention
@@ -82,11 +83,7 @@ def decode(
     end_tokens: Collection[int],
     with_logprobs: bool = False,
 ) -> list[list[Sampled]]:
-    """Sample every row of every prompt. Of `params` only temperature, top_p and top_k are read.
-
-    Raises:
-        GenerationError: the model's outputs are not numbers.
-    """
+    """Sample every row of every prompt. Of `params` only temperature, top_p and top_k are read."""
     longest = max((len(one.tokens) + one.max_new_tokens for one in prompts), default=0)
     paths = judging_paths(model).within(longest)
     size = max(1, len(prompts)) if paths.padding != "none" else 1
@@ -182,8 +179,8 @@ def score_tokens(
     if paths.turning is not None:
         paths.turning.reset()
     # Padding stands on the right, where causal attention never looks.
-    rows = [[*prefix, *tokens, *[0] * (longest - len(tokens))] for tokens in continuations]
-    ids_RT = torch.tensor(rows, device=model.device)
+    texts = [torch.tensor([*prefix, *tokens]) for tokens in continuations]
+    ids_RT = pad_sequence(texts, batch_first=True).to(model.device)
     outputs = model(input_ids=ids_RT, use_cache=False, **keep_logits(model, longest + 1))
     logits_RTV = outputs.logits[:, -longest - 1 : -1].float()
     picked_RT = _pick(logits_RTV, ids_RT[:, len(prefix) :, None])[..., 0]

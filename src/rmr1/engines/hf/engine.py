@@ -3,12 +3,9 @@
 Requests are read in windows of a few batches, sorted by length and batched under a token budget.
 `rmr1.engines.hf.decode` samples; this module turns requests into tokens and tokens into generations.
 
-A prompt is never cut and nothing is added to what the chat template renders. A prompt that leaves no
-room for one token is skipped (or raises, with `on_overlong="fail"`); one that leaves less than
-`max_new_tokens` gets what is left.
-
-If the chat template opens the thinking part itself, the text begins with that mark. Nothing else is added to a text,
-and nothing is cut off.
+A prompt that leaves no room for one token is skipped (or raises, with `on_overlong="fail"`); one that leaves less than
+`max_new_tokens` gets what is left. If the chat template opens the thinking part itself, the text begins with that mark.
+Nothing else is added to a text, and nothing is cut off.
 """
 
 from __future__ import annotations
@@ -29,8 +26,7 @@ with require("running a model", "hf"):
     from rmr1.attention.proof.judging import judging_paths
     from rmr1.devices import free_memory
     from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
-    from rmr1.engines.hf.loading import blaming
-    from rmr1.engines.hf.local import LocalModel, answer_in_parts
+    from rmr1.engines.hf.loading import LocalModel, answer_in_parts, blaming
     from rmr1.engines.hf.lora import apply_adapter, read_adapter
     from rmr1.engines.hf.reader import Prepared, RequestReader, read_end_tokens
     from rmr1.engines.hf.tokens import Endings, TextStream
@@ -173,36 +169,31 @@ class TransformersEngine(LocalModel):
             prompts.append(
                 PromptRequest(tokens=prepared.tokens, max_new_tokens=prepared.max_new_tokens, rows=requests)
             )
+        answers: list[Answered] = []
         sampled = decode(self._model, prompts, params, end_tokens=reader.end_tokens)
-        return [
-            (
-                prepared.request,
-                tuple(
-                    self._finish(prepared, params, number, stream.finish(), row)
-                    for number, (stream, row) in enumerate(zip(streams[index], sampled[index], strict=True))
-                ),
-            )
-            for index, prepared in enumerate(batch)
-        ]
-
-    def _finish(
-        self, prepared: Prepared, params: SamplingParams, number: int, text: str, row: Sampled
-    ) -> Generation:
-        return self._reader.finish(
-            prepared,
-            text=text,
-            num_tokens=len(row.tokens),
-            finish_reason=row.finish_reason,
-            verdict_logprobs=self._read_verdict(prepared, text, row) if params.verdict_logprobs else None,
-            seed=derive_seed(prepared.request.seed, number) if params.temperature > 0 else None,
-        )
+        for prepared, texts, samples in zip(batch, streams, sampled, strict=True):
+            generations = []
+            for number, (stream, row) in enumerate(zip(texts, samples, strict=True)):
+                text = stream.finish()
+                verdict = self._read_verdict(prepared, text, row) if params.verdict_logprobs else None
+                generation = reader.finish(
+                    prepared,
+                    text=text,
+                    num_tokens=len(row.tokens),
+                    finish_reason=row.finish_reason,
+                    verdict_logprobs=verdict,
+                    seed=derive_seed(prepared.request.seed, number) if params.temperature > 0 else None,
+                )
+                generations.append(generation)
+            answers.append((prepared.request, tuple(generations)))
+        return answers
 
     def _read_verdict(self, prepared: Prepared, text: str, row: Sampled) -> list[float] | None:
         """The labels' log-probabilities at the verdict letter, of the model's own distribution."""
         place = self._reader.find_verdict(prepared, text, row.tokens, is_cut=row.finish_reason == "length")
         if place is None:
             return None
-        if place.is_single and place.first in row.probes:
+        if place.first in row.probes and all(len(spelling) == 1 for spelling in place.spellings):
             return list(row.probes[place.first])
         scores = score_tokens(self._model, [*prepared.tokens, *row.tokens[: place.first]], place.spellings)
         return [sum(values) for values in scores]

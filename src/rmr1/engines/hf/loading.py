@@ -10,11 +10,11 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from transformers import (
@@ -29,12 +29,16 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from rmr1.devices import is_out_of_memory
+from rmr1.devices import choose_device, is_out_of_memory, release_memory
 from rmr1.engines.base import is_scalar
 from rmr1.engines.folders import TOKENIZER_FILES, WEIGHT_SUFFIXES, check_folder, find_folder
+from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.reader import Reader, check_reading
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.store.fingerprint import hash_files
 
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 Purpose = Literal["writes", "scores", "adapted"]
 """What a model is loaded for: to write, to score by one number, or what a user's own head makes of it."""
 
@@ -45,11 +49,7 @@ _NO_LIMIT = 10**9
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
-    """The number format: "auto" is the checkpoint's own on a GPU and float32 on the CPU.
-
-    Raises:
-        ConfigError: it is not known.
-    """
+    """The number format: "auto" is the checkpoint's own on a GPU and float32 on the CPU."""
     if dtype == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     if dtype not in DTYPES:
@@ -58,11 +58,7 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
 
 
 def choose_context(wanted: int | None, context: int | None) -> int | None:
-    """Most tokens of prompt and answer: so many as `wanted`, by default the model's own; None for no limit.
-
-    Raises:
-        ConfigError: the model cannot take so many.
-    """
+    """Most tokens of prompt and answer: as many as `wanted`, by default the model's own; None for no limit."""
     if wanted and context and wanted > context:
         raise ConfigError(f"max_model_len {wanted} is beyond the model's context of {context}")
     return wanted or context
@@ -79,11 +75,8 @@ def load_checkpoint(
     kind: Purpose = "writes",
     check: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> Checkpoint:
-    """Load a model and its tokenizer; `check` may refuse the tokenizer before any weight is read.
-
-    Raises:
-        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
-    """
+    """Load a model and its tokenizer; raises as `describe_checkpoint`, and what `check` finds wrong with the tokenizer
+    before any weight is read."""
     found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
     if check is not None:
         check(found.tokenizer)
@@ -194,11 +187,8 @@ def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
 
 @contextmanager
 def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
-    """Turn whatever a library raises over a model into one line; `doing` is what cannot be done: "trained".
-
-    Raises:
-        CheckpointError: anything but an error of our own, a full disk or memory that does not suffice was raised.
-    """
+    """Turn whatever a library raises over a model into a CheckpointError of one line, but for a full disk or memory;
+    `doing` is what cannot be done: "trained"."""
     try:
         yield
     except (RMR1Error, OSError):
@@ -252,10 +242,8 @@ def _check_architecture(name: str, config: PreTrainedConfig, kind: Purpose) -> N
 
 def choose_class(config: PreTrainedConfig, kind: Purpose) -> Any:
     """The library's class that loads such a model."""
-    if kind == "writes":
-        return AutoModelForCausalLM
     architectures = getattr(config, "architectures", None) or ()
-    if any(name.endswith("ForCausalLM") for name in architectures):
+    if kind == "writes" or any(name.endswith("ForCausalLM") for name in architectures):
         return AutoModelForCausalLM
     own = getattr(config, "auto_map", None) or {}
     is_classifier = any(name.endswith("ForSequenceClassification") for name in architectures)
@@ -291,8 +279,104 @@ def _identify(name: str, folder: Path | None, config: PreTrainedConfig) -> dict[
 
 
 def count_embeddings(model: Any) -> int:
-    """Number of tokens that the model knows."""
+    """Tokens that the model knows."""
     return int(model.get_input_embeddings().weight.shape[0])
+
+
+class LocalModel:
+    """A model that this process holds, whatever it is asked for."""
+
+    notes: tuple[str, ...] = ()
+    """What the self-check of the model found, a line each."""
+    _engine: str
+    _reader_type: type[Reader]
+    _reader: Reader
+
+    def _load(
+        self,
+        name: str,
+        *,
+        kind: Purpose = "writes",
+        device: str,
+        dtype: str,
+        max_model_len: int | None,
+        chat_template_kwargs: Mapping[str, Any] | None,
+        on_overlong: str,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Load the model; what `Reader` takes. The `options` are those of `load_checkpoint`."""
+        check_reading(on_overlong, chat_template_kwargs)
+        where = choose_device(device)
+        checkpoint = load_checkpoint(
+            name,
+            device=where,
+            dtype=choose_dtype(dtype, where),
+            kind=kind,
+            check=lambda tokenizer: Chat(tokenizer, chat_template_kwargs, purpose=self._reader_type.purpose),
+            **options,
+        )
+        self.name = name
+        self._model = checkpoint.model
+        self._identity: dict[str, object] = dict(checkpoint.identity)
+        return {
+            "tokenizer": checkpoint.tokenizer,
+            "num_embeddings": count_embeddings(checkpoint.model),
+            "max_model_len": choose_context(max_model_len, checkpoint.context),
+            "on_overlong": on_overlong,
+            "chat_template_kwargs": chat_template_kwargs,
+        }
+
+    def _tell(self, notes: tuple[str, ...]) -> None:
+        self.notes = notes
+        for note in notes:
+            logging.getLogger(type(self).__module__).warning("%s: %s", self.name, note)
+
+    def fingerprint(self) -> dict[str, object]:
+        """Model, weights, number format, context, chat template, head; not where it runs or how it batches."""
+        return {
+            "engine": self._engine,
+            **self._identity,
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+            "max_model_len": self._reader.max_model_len,
+            "chat_template": hash_text(self._reader.tokenizer.chat_template),
+            "chat_template_kwargs": self._reader.chat.kwargs,
+            **self._reader.describe(),
+        }
+
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """See `rmr1.engines.base.Dated`."""
+        self._reader.chat.begin_run(stored)
+
+    def close(self) -> None:
+        """Release the model. It cannot be used afterwards; closing twice is harmless."""
+        self.__dict__.pop("_model", None)
+        release_memory()
+
+
+def answer_in_parts(
+    batch: Sequence[Asked],
+    answer: Callable[[Sequence[Asked]], Sequence[Answer]],
+    refuse: Callable[[Asked], Answer],
+) -> Iterator[Answer]:
+    """What `answer` gives for a batch, or for its halves if it does not fit into the GPU's memory; what does not fit
+    alone is refused."""
+    answers = None
+    try:
+        answers = answer(batch)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of the handler, whose traceback would keep the failed attempt's memory alive.
+    if answers is not None:
+        yield from answers
+        return
+    release_memory()
+    half = len(batch) // 2
+    if not half:
+        yield refuse(batch[0])
+        return
+    yield from answer_in_parts(batch[:half], answer, refuse)
+    yield from answer_in_parts(batch[half:], answer, refuse)
 
 
 def hash_text(value: object) -> str:

@@ -49,12 +49,7 @@ def read_adapter(path: str | Path) -> LoraAdapter:
 
 
 def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedModel:
-    """The model with a LoRA adapter's weights added to its own, in its own number format.
-
-    Raises:
-        CheckpointError: the folder holds no LoRA adapter, or one of another model.
-        ConfigError: peft is not installed.
-    """
+    """The model with a LoRA adapter's weights added to its own, in its own number format."""
     from rmr1.engines.hf.loading import quiet
 
     folder = read_adapter(adapter).path
@@ -70,10 +65,7 @@ def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedMode
 
 
 def import_peft() -> Any:
-    """
-    Raises:
-        ConfigError: it is not installed.
-    """
+    """The library for adapters."""
     with require("an adapter", "train"):
         import peft
     return peft

@@ -60,12 +60,7 @@ def read_outline(
     **others: object,
 ) -> ModelOutline:
     """Read configuration and tokenizer. The arguments are an engine's options, of which `others` are not needed, and
-    its machine; None measures the device at hand.
-
-    Raises:
-        ConfigError: an option is wrong.
-        CheckpointError: there is no such model, or it is not one that can judge.
-    """
+    its machine; None measures the device at hand."""
     where = choose_device(device) if machine is None else torch.device(machine.kind)
     chosen = choose_dtype(dtype, where)
     found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)

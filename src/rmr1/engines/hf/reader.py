@@ -1,7 +1,6 @@
 """Requests as tokens, and rows of tokens as generations: what engines that hold a model share.
 
-A prompt is never cut and nothing is added to what the chat template renders. What cannot be asked
-comes back as a `Generation` that says why; a sampled row becomes one with its verdict's log-probabilities.
+A prompt is never cut and nothing is added to what the chat template renders.
 """
 
 from __future__ import annotations
@@ -48,11 +47,6 @@ class VerdictPlace:
     spellings: tuple[tuple[int, ...], ...]
     """The tokens that spell the verdict with each label; of equal meaning, not of equal number."""
 
-    @property
-    def is_single(self) -> bool:
-        """Whether one token decides."""
-        return all(len(spelling) == 1 for spelling in self.spellings)
-
 
 class Unreadable(Exception):
     """Messages that cannot be given to the model, and why."""
@@ -64,7 +58,7 @@ class Unreadable(Exception):
 
 
 class Reader:
-    """Renders messages and splits them into tokens, for one tokenizer and context length."""
+    """Renders messages and splits them into tokens, for one model."""
 
     purpose: Purpose = "judging"
     _kind = "prompt"

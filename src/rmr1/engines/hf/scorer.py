@@ -4,13 +4,10 @@ A conversation is rendered by the model's chat template with the answer as its l
 another, and split into tokens without adding any. Texts are handed over as they stand, as these models were
 trained and are measured; control tokens inside an answer are not escaped. A conversation is never cut.
 
-Requests are read in windows of a few batches, sorted by length and padded on the right. Sequence
-classification reads the score at the last token that is not padding. A checkpoint that names no padding
-token is padded with one that ends none of the batch's conversations, so the score stands where it does
-without padding. Which way of padding is right for the model is found by a self-check
-(`rmr1.attention.proof.scoring`).
-
-Benchmarks ask about the same answer many times, so scores are remembered.
+Sequence classification reads the score at the last token that is not padding. A checkpoint that names no padding
+token is padded with one that ends none of the batch's conversations, so the score stands where it does without
+padding. Which way of padding is right is found by a self-check (`rmr1.attention.proof.scoring`). Benchmarks ask about
+the same answer many times, so scores are remembered.
 
 Shapes: `B` conversations, `T` tokens.
 """
@@ -33,12 +30,13 @@ from rmr1.records import Problem
 
 with require("running a model", "hf"):
     import torch
+    from torch.nn.utils.rnn import pad_sequence
 
     from rmr1.attention.decode import is_causal
-    from rmr1.attention.proof.scoring import Scoring, prove_scoring
+    from rmr1.attention.proof.ask import Paths
+    from rmr1.attention.proof.scoring import prove_scoring
     from rmr1.engines.heads import load_head
-    from rmr1.engines.hf.loading import blaming
-    from rmr1.engines.hf.local import LocalModel, answer_in_parts
+    from rmr1.engines.hf.loading import LocalModel, answer_in_parts, blaming
     from rmr1.engines.hf.reader import Reader, Unreadable
 
 _REMEMBERED = 65_536
@@ -123,7 +121,7 @@ class ScalarModel(LocalModel):
         # Some configurations say -1 for none.
         self._pad = pad if pad is not None and 0 <= pad < self._reader.num_embeddings else None
         self._known: dict[bytes, float] = {}
-        self._scoring = Scoring(padding="none")
+        self._scoring = Paths()
         self._scoring = prove_scoring(
             self._model, self._compute_all, may_be_bare=head is None and is_causal(self._model)
         )
@@ -191,13 +189,12 @@ class ScalarModel(LocalModel):
         """Scores of rows that are padded on the right, `[B]` float32."""
         pad = choose_pad(rows, self._pad, self._reader.num_embeddings)
         self._config.pad_token_id = pad
-        longest = max(map(len, rows))
-        device = self._model.device
-        ids_BT = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=device)
-        inputs = {"input_ids": ids_BT}
+        texts = [torch.tensor(row) for row in rows]
+        ids_BT = pad_sequence(texts, batch_first=True, padding_value=pad)
+        inputs = {"input_ids": ids_BT.to(self._model.device)}
         if is_masked:
-            mask = [[1] * len(row) + [0] * (longest - len(row)) for row in rows]
-            inputs["attention_mask"] = torch.tensor(mask, device=device)
+            mask_BT = pad_sequence([torch.ones_like(text) for text in texts], batch_first=True)
+            inputs["attention_mask"] = mask_BT.to(self._model.device)
         with torch.inference_mode(), blaming(self.name, self._model, "run"):
             if self._head is None:
                 output = self._model(**inputs)
@@ -215,7 +212,7 @@ class ScalarModel(LocalModel):
 
 
 def choose_pad(rows: Sequence[Sequence[int]], pad: int | None, num_embeddings: int) -> int:
-    """The checkpoint's own padding token, or one that ends none of the rows."""
+    """The checkpoint's own padding token `pad`, or one that ends none of the rows."""
     if pad is not None:
         return pad
     last = {row[-1] for row in rows}

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from rmr1.engines.base import SamplingParams
 from rmr1.verdicts.stop import StopWatcher, end_chars
@@ -22,11 +23,8 @@ _BROKEN = "\ufffd"
 """What an incomplete character decodes to."""
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_SHOWN_BYTES = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-_BYTES = {chr(byte): byte for byte in _SHOWN_BYTES} | {
-    chr(256 + number): byte for number, byte in enumerate(sorted(set(range(256)) - _SHOWN_BYTES))
-}
-"""How byte-level vocabularies write each byte: as its Latin-1 character, or from U+0100 on if that is not shown."""
+_BYTES: dict[str, int] = {char: byte for byte, char in bytes_to_unicode().items()}
+"""The byte that a character of a byte-level vocabulary stands for."""
 _CHAR_BYTES = 4
 """Most bytes of a character."""
 
@@ -190,19 +188,15 @@ class VerdictTokens:
         self._known: dict[int, tuple[int, ...] | None] = {}
 
     def siblings(self, token: int) -> tuple[int, ...] | None:
-        """The tokens with each label in the place of one that holds a label and no other word.
-
-        None for every other token, and if a label has no such token.
-        """
+        """The tokens with each label in the place of one that holds a label and no other word; None for every other
+        token, and if a label has no such token."""
         if token not in self._known:
             self._known[token] = self._find_siblings(token)
         return self._known[token]
 
     def spell(self, passage: Passage, tokens: Sequence[int], word: str) -> list[list[int]] | None:
-        """The tokens that spell the passage with each label, `word` being the letter there.
-
-        The written label keeps its tokens. None if a spelling, put after the same tokens, does not read as it should.
-        """
+        """The tokens that spell the passage with each label, `word` being the one there, which keeps its tokens; None
+        if a spelling, put after the same tokens, does not read as it should."""
         before = list(tokens[: passage.first])
         spellings = []
         for label in self._labels:

@@ -1,7 +1,7 @@
 """What the weight files of a model folder hold, by their index, their headers and their sizes; no weight is read.
 
-A safetensors file begins with the length of its header, which names each tensor with its shape and its place, so a
-file that was cut short is found without reading it. Of a .bin file only the end of its archive can be looked at.
+A safetensors file begins with the length of its header, which names each tensor with its shape and its place. Of a
+.bin file only the end of its archive can be looked at.
 """
 
 from __future__ import annotations
