@@ -226,7 +226,7 @@ def nudged(model: PreTrainedModel) -> Iterator[None]:
 
 
 def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "texts alone") -> Finding:
-    """Compare what `found` yields while the model runs, whose code may raise anything: that is a fault with a reason."""
+    """Compare what `found` yields while the model runs; whatever its code raises is a fault with a reason."""
     worst = Finding(path=path, difference=0.0, noise=noise, against=against)
     try:
         for numbers_TW, truth in found:
