@@ -39,10 +39,7 @@ class Judged:
 
     @property
     def is_rubric_asked(self) -> bool:
-        """Whether the prompt asks for the Chain-of-Rubrics form, whatever its family is called.
-
-        The answers cannot pretend it: their tags are escaped.
-        """
+        """Whether the prompt asks for the Chain-of-Rubrics form; answers cannot pretend it, their tags are escaped."""
         return any("<rubric>" in message.text for message in self.prompt.messages)
 
     def response(self, side: str) -> Messages:
@@ -56,7 +53,7 @@ def read_sample(
     """The record of a text that was sampled for `prompt`; `pair` is the pair as it was read, not as shown.
 
     Raises:
-        ConfigError: the pair has no label, or is a tie, which no verdict of the protocol can say.
+        ConfigError: the pair has no label, or is a tie.
     """
     if pair.label not in ("A", "B"):
         raise ConfigError(f"pair {pair.id!r} has the label {pair.label!r}; rewards need 'A' or 'B'")
