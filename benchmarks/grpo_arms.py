@@ -37,9 +37,8 @@ from rmr1.train.grpo.advantages import normalize_group
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.logprobs import token_logprobs
 from rmr1.train.grpo.objective import compute_loss, spread, token_weights
-from rmr1.train.grpo.options import build_objective
 from rmr1.train.grpo.plan import GrpoPlan
-from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.recipe import GrpoRecipe, build_objective
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import Task, TaskCounts

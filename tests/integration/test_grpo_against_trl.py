@@ -26,7 +26,7 @@ from rmr1.train.grpo.objective import (
     summarize_losses,
     token_weights,
 )
-from rmr1.train.grpo.options import Objective, build_objective
+from rmr1.train.grpo.recipe import Objective, build_objective
 
 from ..tiny_models import build_model, build_tokenizer, save_model
 from ..training import alone

@@ -16,7 +16,7 @@ from rmr1.attention.groups import Group, GroupRow, build_group_row
 from rmr1.rewards import Judged, Reward
 from rmr1.train.grpo.advantages import is_flat, normalize_group
 from rmr1.train.grpo.objective import spread, token_weights
-from rmr1.train.grpo.options import Objective
+from rmr1.train.grpo.recipe import Objective
 from rmr1.train.grpo.rollout import Sample
 from rmr1.train.grpo.tasks import Task
 

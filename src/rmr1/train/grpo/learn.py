@@ -25,9 +25,8 @@ from rmr1.engines.hf.loading import load_checkpoint
 from rmr1.errors import ConfigError
 from rmr1.train.grpo.batches import MiniBatch, build_update_row
 from rmr1.train.grpo.logprobs import prove_groups
-from rmr1.train.grpo.options import Objective
 from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
-from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.recipe import GrpoRecipe, Objective
 from rmr1.train.row import agree
 from rmr1.train.start import Trainee
 from rmr1.train.update import Updater

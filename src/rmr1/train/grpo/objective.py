@@ -9,7 +9,7 @@ a token's estimate ends at 10, beyond which it has no gradient; TRL has no such 
 Every token has a weight that depends on the mini-batch alone (`token_weights`), so a mini-batch's loss is
 the plain sum of its rows' losses, however completions are spread over rows, devices and steps of accumulation.
 
-Options, each a setting of `rmr1.train.grpo.options.Objective`:
+Options, each a setting of `rmr1.train.grpo.recipe.Objective`:
 
 - `clip_high` above `clip_low` (clip-higher, arXiv 2503.14476, where it is 0.28);
 - `average="token"`: the mean over all tokens of the mini-batch (the same paper);
@@ -34,7 +34,7 @@ from dataclasses import dataclass
 import torch
 
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.options import Average, Objective
+from rmr1.train.grpo.recipe import Average, Objective
 
 KL_END = 10.0
 """Largest KL estimate of a token, in nats."""

@@ -12,8 +12,7 @@ from rmr1.errors import ConfigError
 from rmr1.prompts import load_family
 from rmr1.rewards import Term, build_rewards
 from rmr1.train.folder import describe_training
-from rmr1.train.grpo.options import Objective
-from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.recipe import GrpoRecipe, Objective
 from rmr1.train.grpo.tasks import Task, TaskCounts, TaskMaker, TaskSource, WorldTasks, count_world, open_tasks
 from rmr1.train.optim import count_warmup
 

@@ -17,7 +17,7 @@ from rmr1.devices import widest_float
 from rmr1.train.grpo.batches import UpdateRow
 from rmr1.train.grpo.logprobs import GroupLogprobs
 from rmr1.train.grpo.objective import SUMS, compute_loss
-from rmr1.train.grpo.options import Objective
+from rmr1.train.grpo.recipe import Objective
 
 STATS = ("tokens", *SUMS, "entropy")
 """What `GroupLoss` sums over the tokens that count, in its order."""

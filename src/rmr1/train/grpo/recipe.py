@@ -1,32 +1,22 @@
 """The recipe of reinforcement learning: what TOML says, checked. Sections that mean the same as for `rmr1 sft` are the same.
 
-The defaults are RM-R1's objective and sampling (arXiv 2505.02387, section 3.3; the reference repository's
-scripts where the paper is silent); `preset` adds the rest of one of its six models.
+The defaults are RM-R1's objective and sampling (arXiv 2505.02387, section 3.3; the reference repository's scripts
+where the paper is silent); `preset` adds the rest of one of its six models. No torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
+from rmr1.errors import ConfigError
 from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Complaint, Names, Section, rule
-from rmr1.train.grpo.advantages import Scale
-from rmr1.train.grpo.options import (
-    OPTIONS,
-    Average,
-    FromOne,
-    FromZero,
-    Importance,
-    Low,
-    Objective,
-    Overlong,
-    build_objective,
-)
-from rmr1.train.grpo.presets import PRESETS
+from rmr1.train.grpo.advantages import EPSILON, Scale
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
@@ -37,6 +27,8 @@ from rmr1.train.recipe import (
     Recipe,
     ReportRecipe,
 )
+
+Average = Literal["sequence", "token"]
 
 
 class PolicyRecipe(ModelRecipe):
@@ -99,21 +91,44 @@ class UpdateRecipe(Section):
     bounds the memory."""
 
 
-class ObjectiveRecipe(Section):
-    """The settings of `rmr1.train.grpo.objective.Objective`, where they are said; the paper's otherwise."""
+class Objective(Section):
+    """What is minimised (`rmr1.train.grpo.objective`). The defaults are the paper's."""
+
+    clip_low: float = Field(default=0.2, ge=0, lt=1)
+    """The ratio counts down to 1 - clip_low."""
+    clip_high: float = Field(default=0.2, ge=0)
+    """The ratio counts up to 1 + clip_high."""
+    beta: float = Field(default=1e-3, ge=0)
+    """Coefficient of the KL term; 0 needs no reference."""
+    correct_kl: bool = False
+    average: Average = "sequence"
+    scale: Scale = "std"
+    """Setting of `normalize_group`."""
+    epsilon: float = Field(default=EPSILON, ge=0)
+    """Setting of `normalize_group`."""
+    overlong: Literal["keep", "mask"] = "keep"
+    importance: Literal["none", "truncate", "mask"] = "none"
+    importance_cap: float = Field(default=2.0, ge=1)
+
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "clip-higher": {"clip_high": 0.28},
+        "token-level": {"average": "token"},
+        "no-std": {"scale": "none"},
+        "overlong-masked": {"overlong": "mask"},
+        "importance-truncated": {"importance": "truncate"},
+        "importance-masked": {"importance": "mask"},
+    }
+)
+"""Settings by the name that the literature knows them by."""
+
+
+class ObjectiveRecipe(Objective):
+    """What a file says of the objective: settings, which are over those of the options, which are over the paper's."""
 
     options: tuple[str, ...] = ()
     """Named ones: "clip-higher", "token-level", "no-std", "overlong-masked", "importance-truncated", ..."""
-    clip_low: Low | None = None
-    clip_high: FromZero | None = None
-    beta: FromZero | None = None
-    correct_kl: bool | None = None
-    average: Average | None = None
-    scale: Scale | None = None
-    epsilon: FromZero | None = None
-    overlong: Overlong | None = None
-    importance: Importance | None = None
-    importance_cap: FromOne | None = None
 
     @rule
     def _check_options(self) -> Iterator[str]:
@@ -121,13 +136,30 @@ class ObjectiveRecipe(Section):
             if option not in OPTIONS:
                 yield f"option {option!r} is not known; expected one of {', '.join(OPTIONS)}"
 
+    @model_serializer
+    def _keep_said(self) -> dict[str, Any]:
+        """What is not said is None: a run is known by what its recipe says."""
+        said = self.model_fields_set | {"options"}
+        return {name: getattr(self, name) if name in said else None for name in type(self).model_fields}
+
     def build(self) -> Objective:
-        """
-        Raises:
-            ConfigError: an option is unknown, or a value does not fit.
-        """
-        values = self.model_dump(exclude={"options"}, exclude_none=True)
+        """The settings and those of the options."""
+        values = {name: getattr(self, name) for name in self.model_fields_set - {"options"}}
         return build_objective(self.options, **values)
+
+
+def build_objective(options: Sequence[str] = (), **settings: Any) -> Objective:
+    """The paper's objective with named options, and single settings over these.
+
+    Raises:
+        ConfigError: an option is unknown, or a value does not fit.
+    """
+    found: dict[str, Any] = {}
+    for option in options:
+        if option not in OPTIONS:
+            raise ConfigError(f"option {option!r} is not known; expected one of {', '.join(OPTIONS)}")
+        found |= OPTIONS[option]
+    return Objective.from_values(found | settings, "objective")
 
 
 class TunerRecipe(OptimRecipe):
@@ -156,6 +188,53 @@ def _find_missing_reward(name: str) -> str | None:
 
 _IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importance" in settings)
 """Names of options that say it."""
+
+
+def _paper(lr: float, *, base: str | None, family: str) -> dict[str, Any]:
+    """Rates are of the reference repository's cluster scripts. What the defaults say is not said again."""
+    return {
+        "model": {"precision": "bf16", "checkpointing": True, **({"base": base} if base else {})},
+        "data": {"family": family},
+        "rollout": {"engine": "vllm"},
+        "update": {"prompts": 128, "row_tokens": 65536},
+        "objective": {"beta": 1e-3},
+        "rewards": {"verdict": 1.0},
+        "optim": {"lr": lr},
+        "evaluation": {"every": 5},
+        "checkpoint": {"every": 5},
+    }
+
+
+def _with_adapters(settings: dict[str, Any], *, gpu_memory: float) -> dict[str, Any]:
+    """The same with adapters, whose rate is ten times that of whole weights, as is usual for them.
+
+    vLLM's share leaves room on a GPU of 141 GB for the longest group's update: 7B and 14B fit. The weights of
+    32B, which vLLM holds a second time, do not.
+    """
+    optim, rollout = {"lr": 10 * settings["optim"]["lr"]}, {**settings["rollout"], "gpu_memory": gpu_memory}
+    return {**settings, "lora": {"r": 32, "alpha": 64}, "optim": optim, "rollout": rollout}
+
+
+_FULL = {
+    "rm-r1-qwen-7b": _paper(1e-6, base=None, family="rubric"),
+    "rm-r1-qwen-14b": _paper(7e-7, base=None, family="rubric"),
+    "rm-r1-qwen-32b": _paper(5e-7, base=None, family="rubric"),
+    "rm-r1-deepseek-7b": _paper(1e-6, base="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", family="reasoning"),
+    "rm-r1-deepseek-14b": _paper(1e-6, base="deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", family="reasoning"),
+    "rm-r1-deepseek-32b": _paper(8e-7, base="deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", family="reasoning"),
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    **_FULL,
+    **{
+        f"{name}-lora": _with_adapters(settings, gpu_memory=0.27 if "14b" in name else 0.4)
+        for name, settings in _FULL.items()
+    },
+}
+"""RM-R1's six reinforcement runs (arXiv 2505.02387, section 4 and appendix), as settings under a recipe's own.
+
+The instruct models start from the paper's supervised stage, which was not published: `model.base` is yours to name.
+"""
 
 
 class GrpoRecipe(Section):

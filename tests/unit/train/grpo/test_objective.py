@@ -16,7 +16,7 @@ from rmr1.train.grpo.objective import (
     summarize_losses,
     token_weights,
 )
-from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
+from rmr1.train.grpo.recipe import OPTIONS, Objective, build_objective
 
 FREE: dict[str, Any] = {"beta": 0.0}
 

@@ -16,9 +16,7 @@ from rmr1.errors import ConfigError, DataError
 from rmr1.prompts import load_family
 from rmr1.records import PreferencePair, assistant, user
 from rmr1.train.examples import Position
-from rmr1.train.grpo.options import OPTIONS
-from rmr1.train.grpo.presets import PRESETS
-from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.recipe import OPTIONS, PRESETS, GrpoRecipe
 from rmr1.train.grpo.rollout import make_seed
 from rmr1.train.grpo.tasks import StoredTasks, Task, TaskMaker, WorldTasks, open_tasks, take_tasks
 
