@@ -33,8 +33,7 @@ from rmr1.engines.base import Request
 from rmr1.engines.hf.reader import Prepared
 from rmr1.records import JudgePrompt, Message, PreferencePair
 from rmr1.rewards import Reward
-from rmr1.train.grpo.advantages import normalize_group
-from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
+from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, normalize_group
 from rmr1.train.grpo.logprobs import token_logprobs
 from rmr1.train.grpo.objective import compute_loss, spread, token_weights
 from rmr1.train.grpo.plan import GrpoPlan

@@ -18,7 +18,7 @@ pytest.importorskip("trl")
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.train.grpo.advantages import normalize_group
+from rmr1.train.grpo.batches import normalize_group
 from rmr1.train.grpo.objective import (
     Loss,
     compute_loss,

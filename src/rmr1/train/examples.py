@@ -7,7 +7,9 @@ sees depends on the recipe and the position only, not on the number of processes
 
 from __future__ import annotations
 
+import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -16,12 +18,13 @@ from typing import Literal, Protocol
 from rmr1.data.files import read_rows
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
+from rmr1.prompts.blocks import parse_blocks
 from rmr1.records import Messages, PreferencePair
-from rmr1.train.leaks import LeakCheck
 from rmr1.train.recipe import BatchRecipe, LabelledRecipe, WorldRecipe
 from rmr1.train.rendering import Renderer, read_messages
 from rmr1.train.row import Example
-from rmr1.train.scratch.spelling import Speller
+from rmr1.train.scratch.tokenizer import Speller
+from rmr1.verdicts import parse_verdict
 
 Split = Literal["train", "test", "test_templates", "test_words"]
 Distribution = Literal["biased", "balanced"]
@@ -159,7 +162,7 @@ def read_conversations(
     Raises:
         DataError: a row cannot be read; at the end, the prompts give the verdicts away.
     """
-    check = LeakCheck() if check_prompts else None
+    check = _LeakCheck() if check_prompts else None
     for source in (sources,) if isinstance(sources, str) else sources:
         for row in read_rows(source):
             try:
@@ -167,7 +170,7 @@ def read_conversations(
             except DataError as error:
                 raise DataError(error.message, path=row.path, line=row.line) from None
             if check is not None and messages[-1].role == "assistant":
-                check.add(messages, _verdict(messages), path=row.path, line=row.line)
+                check.add(messages, parse_verdict(messages[-1].text).winner, path=row.path, line=row.line)
             yield messages, row.path, row.line
     if check is not None:
         check.finish()
@@ -267,7 +270,70 @@ def count_steps(source: Source, batch: BatchRecipe, *, epochs: int, steps: int |
     return found
 
 
-def _verdict(messages: Messages) -> str | None:
-    from rmr1.verdicts import parse_verdict
+_FEWEST = 20
+"""Prompts of one wording that all have one verdict: by chance less than once in half a million."""
 
-    return parse_verdict(messages[-1].text).winner
+
+class _LeakCheck:
+    """Finds prompts that give the verdict away; it sees every row once, and says at the end.
+
+    A judge that reads the answer in its prompt learns nothing else. Two signs are looked for in what remains of
+    a prompt without the question and both answers: one side's mark more often than the other's, and always the
+    right side's (a hint to the teacher that was left in); and a wording that comes with one verdict only.
+    """
+
+    def __init__(self) -> None:
+        self._wordings: dict[bytes, Counter[str]] = {}
+        self._hints: Counter[bool] = Counter()
+        self._first: tuple[str | None, int | None] = (None, None)
+
+    def add(self, messages: Messages, label: str | None, *, path: str | None, line: int | None) -> None:
+        if label not in ("A", "B"):
+            return
+        frame, is_parsed = _frame(messages[:-1])
+        excess = frame.count(f"[[{label}]]") - frame.count(f"[[{'B' if label == 'A' else 'A'}]]")
+        if excess:
+            if not self._hints:
+                self._first = path, line
+            self._hints[excess > 0] += 1
+        if is_parsed:
+            digest = hashlib.blake2b(frame.encode(errors="surrogatepass"), digest_size=16).digest()
+            self._wordings.setdefault(digest, Counter())[label] += 1
+
+    def finish(self) -> None:
+        if self._hints[True] and not self._hints[False]:
+            path, line = self._first
+            raise DataError(
+                f"the prompt holds the verdict: outside the question and the answers it marks the side that the "
+                f"judge then names, here and wherever it marks one ({self._hints[True]} rows); take it out, or set "
+                "data.check_prompts = false",
+                path=path,
+                line=line,
+            )
+        pure = [
+            count
+            for count in self._wordings.values()
+            if count.total() >= _FEWEST and len(count) == 1 and len(self._wordings) > 1
+        ]
+        if pure:
+            label = next(iter(pure[0]))
+            raise DataError(
+                f"the prompts give the verdict away: {pure[0].total()} of one wording (question and answers left "
+                f"out) all end in [[{label}]]; give all prompts the same wording, or set data.check_prompts = false"
+            )
+
+
+def _frame(messages: Messages) -> tuple[str, bool]:
+    """The prompt without question and answers, and whether they could be told from the rest."""
+    parts, is_parsed = [], False
+    for message in messages:
+        text = message.text
+        if message.role == "user":
+            try:
+                blocks = parse_blocks(text)
+            except DataError:
+                pass
+            else:
+                text, is_parsed = f"{blocks.prefix}\n{blocks.suffix}", True
+        parts.append(f"{message.role}: {text}")
+    return "\n".join(parts), is_parsed

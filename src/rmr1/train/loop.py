@@ -6,6 +6,8 @@ One process writes, all of them read; a run may go on with another number of pro
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -30,7 +32,6 @@ from rmr1.train.checkpoints import (
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder, open_folder
-from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import compute_rate
 from rmr1.train.processes import call_on_main, flatten_settings, gather, share
 from rmr1.train.start import Trainee
@@ -291,3 +292,13 @@ class Training(ABC):
             "processes": self.accelerator.num_processes,
             **looked,
         }
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Most memory held at a time, in GB: of the GPU, or of the whole process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory() / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -25,7 +25,7 @@ from rmr1.train.optim import count_warmup
 from rmr1.train.recipe import Recipe
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
-from rmr1.train.scratch.spelling import Speller
+from rmr1.train.scratch.tokenizer import Speller
 from rmr1.train.start import Base, describe_base
 
 _READ_BACK = 32

@@ -100,7 +100,7 @@ class WorldRecipe(Section):
     seed: int = 0
     spelled: float = Field(default=0.0, ge=0, lt=1)
     """Share of a training prompt's words that are spelt in bytes, for tokenizers made anew; see
-    `rmr1.train.scratch.spelling`."""
+    `rmr1.train.scratch.tokenizer`."""
     held_out: int = Field(default=256, ge=0)
     """Items of the test split for held-out figures."""
 

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from rmr1.engines.hf.loading import describe_checkpoint, load_checkpoint, quiet
 from rmr1.engines.hf.lora import import_peft
 from rmr1.errors import CheckpointError, ConfigError, reason_of
-from rmr1.train.numbers import find_broken
 from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe
+from rmr1.train.update import find_broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

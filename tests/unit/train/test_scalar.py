@@ -159,8 +159,7 @@ def product_of_choices(*words: tuple[int, int]) -> list[list[tuple[int, int]]]:
 
 
 def test_a_word_is_spelt_in_both_conversations_or_in_neither() -> None:
-    from rmr1.train.scratch.spelling import Speller
-    from rmr1.train.scratch.tokenizer import learn_tokenizer
+    from rmr1.train.scratch.tokenizer import Speller, learn_tokenizer
 
     tokenizer = learn_tokenizer(["stone river stone", "river stone river paper"], vocabulary=500, min_count=1)
     texts = ["stone river paper", "river stone stone"]

@@ -16,7 +16,6 @@ from rmr1.errors import ConfigError
 from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Complaint, Names, Section, rule
-from rmr1.train.grpo.advantages import EPSILON, Scale
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
@@ -29,6 +28,7 @@ from rmr1.train.recipe import (
 )
 
 Average = Literal["sequence", "token"]
+Scale = Literal["std", "none"]
 
 
 class PolicyRecipe(ModelRecipe):
@@ -103,9 +103,9 @@ class Objective(Section):
     correct_kl: bool = False
     average: Average = "sequence"
     scale: Scale = "std"
-    """Setting of `normalize_group`."""
-    epsilon: float = Field(default=EPSILON, ge=0)
-    """Setting of `normalize_group`."""
+    """Whether advantages are divided by the group's standard deviation."""
+    epsilon: float = Field(default=1e-6, ge=0)
+    """What is added to the standard deviation; as in verl, TRL's is 1e-4."""
     overlong: Literal["keep", "mask"] = "keep"
     importance: Literal["none", "truncate", "mask"] = "none"
     importance_cap: float = Field(default=2.0, ge=1)

@@ -21,9 +21,14 @@ from rmr1.train.checkpoints import place_best, read_best, restore_weights, train
 from rmr1.train.fit import check_fit
 from rmr1.train.folder import read_beginning
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
-from rmr1.train.grpo.evaluate import evaluate, format_look
 from rmr1.train.grpo.learn import Learner
-from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
+from rmr1.train.grpo.metrics import (
+    describe_step,
+    evaluate,
+    format_look,
+    summarize_rollout,
+    summarize_update,
+)
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sample, Sampler

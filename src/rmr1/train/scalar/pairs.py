@@ -20,7 +20,7 @@ from rmr1.records import PreferencePair
 from rmr1.train.examples import read_labelled
 from rmr1.train.row import Example
 from rmr1.train.scalar.recipe import PairDataRecipe, ScalarRecipe
-from rmr1.train.scratch.spelling import Speller
+from rmr1.train.scratch.tokenizer import Speller
 
 _WINDOW = 16
 """Steps whose pairs are sorted by length together."""
