@@ -26,7 +26,7 @@ from rmr1.train.grpo.objective import (
     summarize_losses,
     token_weights,
 )
-from rmr1.train.grpo.recipe import Objective, build_objective
+from rmr1.train.grpo.recipe import Objective
 
 from ..tiny_models import build_model, build_tokenizer, save_model
 from ..training import alone
@@ -247,7 +247,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_gradients(trainer: Any, case: str, is_off_policy: bool) -> None:
     ours, theirs = CASES[case]
-    objective = build_objective(epsilon=TRL_EPSILON, **ours)
+    objective = Objective(epsilon=TRL_EPSILON, **ours)
     old = fixed_logprobs(OLD) if is_off_policy else None
 
     def change(inputs: dict[str, Any]) -> None:
@@ -273,7 +273,7 @@ def test_gradients(trainer: Any, case: str, is_off_policy: bool) -> None:
 def test_gradients_with_importance_correction(trainer: Any, importance: str) -> None:
     """TRL multiplies the surrogate by whatever ratios it is given; these are worked out here."""
     cap = 1.1
-    objective = build_objective(epsilon=TRL_EPSILON, importance=importance, importance_cap=cap)
+    objective = Objective(epsilon=TRL_EPSILON, importance=importance, importance_cap=cap)
     old = fixed_logprobs(OLD)
     draw = torch.Generator().manual_seed(3)
     sampler = [row + 0.2 * torch.randn(row.shape, generator=draw) for row in old]
@@ -315,5 +315,5 @@ def test_the_comparison_sees_small_changes(trainer: Any) -> None:
     wanted, _, _ = trl_gradients(trainer, {}, change)
     changes: tuple[dict[str, Any], ...] = ({"beta": 0.0}, {"clip_low": 0.25}, {"clip_high": 0.25})
     for settings in changes:
-        found, _ = our_gradients(build_objective(epsilon=TRL_EPSILON, **settings), old=old, sampler=None)
+        found, _ = our_gradients(Objective(epsilon=TRL_EPSILON, **settings), old=old, sampler=None)
         assert compare(found, wanted) > 5e-4, settings

@@ -22,7 +22,7 @@ from rmr1.train.examples import (
 )
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
-from rmr1.train.recipe import Recipe
+from rmr1.train.recipe import Recipe, describe_excess
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
 from rmr1.train.scratch.tokenizer import Speller
@@ -63,9 +63,7 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
     base = describe_base(recipe, lambda: read_texts(recipe))
     max_tokens = recipe.data.max_tokens
     if base.context is not None and max_tokens > base.context:
-        raise ConfigError(
-            f"data.max_tokens is {max_tokens}, and the model's context {base.context}; name at most that"
-        )
+        raise ConfigError(describe_excess(max_tokens, base.context))
     renderer = Renderer(base.tokenizer, stored=stored)
     source, held_out, counts = _open_data(recipe, renderer, max_tokens)
     notes = (*base.notes, *check_targets(renderer, source))

@@ -6,13 +6,12 @@ where the paper is silent); `preset` adds the rest of one of its six models. No 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
 
-from rmr1.errors import ConfigError
 from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Complaint, Names, Section, rule
@@ -23,8 +22,9 @@ from rmr1.train.recipe import (
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
+    PairWorldRecipe,
     Recipe,
-    ReportRecipe,
+    TrainingRecipe,
 )
 
 Average = Literal["sequence", "token"]
@@ -40,17 +40,12 @@ class PolicyRecipe(ModelRecipe):
             yield "from_scratch has nothing to reinforce; name base, a judge that rmr1 sft trained"
 
 
-class TaskWorldRecipe(Section):
-    """Pairs of the synthetic preference world instead of a file; new ones in every epoch."""
+class TaskWorldRecipe(PairWorldRecipe):
+    """The items are new in every epoch."""
 
-    items: int = Field(ge=1)
-    """Pairs of one epoch."""
     start: int = Field(default=0, ge=0)
     """Number of the first: beyond those that the judge was fine-tuned on."""
     distribution: Literal["biased", "balanced"] = "biased"
-    seed: int = 0
-    held_out: int = Field(default=256, ge=0)
-    """Pairs of the test split, balanced, for held-out figures."""
 
 
 class TaskDataRecipe(LabelledRecipe):
@@ -144,22 +139,11 @@ class ObjectiveRecipe(Objective):
 
     def build(self) -> Objective:
         """The settings and those of the options."""
-        values = {name: getattr(self, name) for name in self.model_fields_set - {"options"}}
-        return build_objective(self.options, **values)
-
-
-def build_objective(options: Sequence[str] = (), **settings: Any) -> Objective:
-    """The paper's objective with named options, and single settings over these.
-
-    Raises:
-        ConfigError: an option is unknown, or a value does not fit.
-    """
-    found: dict[str, Any] = {}
-    for option in options:
-        if option not in OPTIONS:
-            raise ConfigError(f"option {option!r} is not known; expected one of {', '.join(OPTIONS)}")
-        found |= OPTIONS[option]
-    return Objective.from_values(found | settings, "objective")
+        values: dict[str, Any] = {}
+        for option in self.options:
+            values |= OPTIONS[option]
+        said = {name: getattr(self, name) for name in self.model_fields_set - {"options"}}
+        return Objective(**values | said)
 
 
 class TunerRecipe(OptimRecipe):
@@ -237,12 +221,10 @@ The instruct models start from the paper's supervised stage, which was not publi
 """
 
 
-class GrpoRecipe(Section):
+class GrpoRecipe(TrainingRecipe):
     presets = PRESETS
     instead = Recipe.instead
     preset: str | None = None
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     model: PolicyRecipe
     lora: LoraRecipe | None = None
     data: TaskDataRecipe
@@ -258,7 +240,6 @@ class GrpoRecipe(Section):
     optim: TunerRecipe = TunerRecipe()
     evaluation: VerdictEvaluationRecipe = VerdictEvaluationRecipe()
     checkpoint: CheckpointRecipe = CheckpointRecipe(every=10)
-    report: ReportRecipe = ReportRecipe()
 
     @property
     def update_prompts(self) -> int:
@@ -274,17 +255,14 @@ class GrpoRecipe(Section):
     @classmethod
     def _correct_vllm(cls, values: Any) -> Any:
         """vLLM's probabilities are not the trainer's own: `importance` is "truncate" unless something is said."""
-        if not isinstance(values, Mapping):
-            return values
-        rollout, objective = values.get("rollout"), values.get("objective", {})
-        if not isinstance(rollout, Mapping) or not isinstance(objective, Mapping):
-            return values
-        options = objective.get("options")
-        named = options if isinstance(options, list | tuple) else ()
-        is_said = "importance" in objective or any(name in named for name in _IMPORTANCE)
-        if rollout.get("engine") != "vllm" or is_said:
-            return values
-        return {**values, "objective": {**objective, "importance": "truncate"}}
+        match values:
+            case {"rollout": {"engine": "vllm"}, **rest} if isinstance(rest.get("objective", {}), Mapping):
+                objective: Any = rest.get("objective", {})
+                options = objective.get("options")
+                named = options if isinstance(options, list | tuple) else ()
+                if "importance" not in objective and not any(name in named for name in _IMPORTANCE):
+                    return {**values, "objective": {**objective, "importance": "truncate"}}
+        return values
 
     @rule
     def _check_parts(self) -> Iterator[str]:

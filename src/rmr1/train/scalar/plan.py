@@ -18,7 +18,7 @@ from rmr1.prompts.families import load_family
 from rmr1.train.examples import draw_conversation, read_labelled
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
-from rmr1.train.recipe import WorldRecipe
+from rmr1.train.recipe import WorldRecipe, describe_excess
 from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
 
@@ -80,9 +80,7 @@ def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | No
     base = _describe_scratch(recipe) if recipe.model.from_scratch else _describe_checkpoint(recipe)
     max_tokens = recipe.data.max_tokens
     if base.context is not None and max_tokens > base.context:
-        raise ConfigError(
-            f"data.max_tokens is {max_tokens}, and the model's context {base.context}; name at most that"
-        )
+        raise ConfigError(describe_excess(max_tokens, base.context))
     reader = ConversationReader(
         tokenizer=base.tokenizer, num_embeddings=base.num_embeddings, max_model_len=max_tokens
     )

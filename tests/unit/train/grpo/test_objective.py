@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,9 +17,13 @@ from rmr1.train.grpo.objective import (
     summarize_losses,
     token_weights,
 )
-from rmr1.train.grpo.recipe import OPTIONS, Objective, build_objective
+from rmr1.train.grpo.recipe import OPTIONS, Objective, ObjectiveRecipe
 
 FREE: dict[str, Any] = {"beta": 0.0}
+
+
+def build_objective(options: Sequence[str] = (), **settings: Any) -> Objective:
+    return ObjectiveRecipe.from_values({"options": options, **settings}, "objective").build()
 
 
 def logs(*probabilities: float) -> torch.Tensor:
