@@ -23,7 +23,6 @@ from rmr1.train.grpo.objective import (
     Loss,
     compute_loss,
     spread,
-    summarize_losses,
     token_weights,
 )
 from rmr1.train.grpo.recipe import Objective
@@ -147,6 +146,12 @@ def our_gradients(
     }, losses
 
 
+def average_sums(losses: Sequence[Loss]) -> dict[str, float]:
+    """Means per token that was computed."""
+    sums = {name: sum(float(loss.sums[name]) for loss in losses) for name in losses[0].sums}
+    return {name: value / max(1.0, sums["tokens"]) for name, value in sums.items()}
+
+
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch, alone():
@@ -259,11 +264,11 @@ def test_gradients(trainer: Any, case: str, is_off_policy: bool) -> None:
     assert our_advantages(objective) == pytest.approx(inputs["advantages"].tolist(), rel=1e-5, abs=1e-6)
     assert compare(found, wanted) < 1e-4
 
-    summary = summarize_losses(losses)
+    summary = average_sums(losses)
     clipped = summary["clipped_low"] + summary["clipped_high"]
     assert clipped >= 0.1 if is_off_policy else clipped == 0.0
     # TRL's shares are of all tokens, ours of those that were computed.
-    share = summary["tokens"] / sum(LENGTHS)
+    share = sum(float(loss.sums["tokens"]) for loss in losses) / sum(LENGTHS)
     assert clipped * share == pytest.approx(logged["clip_ratio/region_mean"], abs=1e-6)
     if objective.beta and not objective.correct_kl:  # TRL logs the corrected estimate, ours is the plain one
         assert summary["kl"] == pytest.approx(logged["kl"], rel=1e-4)
@@ -293,7 +298,7 @@ def test_gradients_with_importance_correction(trainer: Any, importance: str) -> 
     wanted, _, _ = trl_gradients(trainer, settings, change)
     found, losses = our_gradients(objective, old=old, sampler=sampler)
     assert compare(found, wanted) < 1e-4
-    summary = summarize_losses(losses)
+    summary = average_sums(losses)
     assert summary["importance_cut"] == pytest.approx(met / sum(LENGTHS)) and met >= 0.1 * sum(LENGTHS)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,18 +18,6 @@ from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.stop import StopWatcher
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictCounts:
-    """Counts of written judgments."""
-
-    items: int
-    correct: int
-    unparsed: int
-    tokens: int
-    winners: tuple[str | None, ...]
-    """The verdict of each, in the order of the examples."""
-
-
 @torch.no_grad()
 def sum_held_out(
     module: torch.nn.Module, examples: Sequence[Example], *, row_tokens: int, device: torch.device
@@ -44,7 +31,7 @@ def sum_held_out(
     return total, count
 
 
-def count_verdicts(
+def judge_examples(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
@@ -53,17 +40,16 @@ def count_verdicts(
     max_new_tokens: int,
     batch_size: int,
     context: int | None,
-) -> VerdictCounts:
-    """Write a judgment for each prompt, greedily, and compare its verdict with the example's label.
+) -> list[tuple[str | None, int]]:
+    """The verdict of a judgment that is written for each prompt, greedily, and its number of tokens.
 
-    Texts begin, end and are read as those of `rmr1 judge`.
-    The model must attend by its own function here, not by packed rows.
+    Texts begin, end and are read as those of `rmr1 judge`. The model must attend by its own function here, not by
+    packed rows.
     """
     params = SamplingParams()
     endings = Endings(tokenizer, params)
     order = sorted(range(len(examples)), key=lambda place: -examples[place].num_prompt)
-    correct = unparsed = tokens = 0
-    winners: dict[int, str | None] = {}
+    found: dict[int, tuple[str | None, int]] = {}
     for start in range(0, len(order), batch_size):
         places = order[start : start + batch_size]
         chosen = [examples[place] for place in places]
@@ -83,14 +69,5 @@ def count_verdicts(
             text = stream.finish()
             text = find_opening(read_opening(tokenizer, example), text) + text
             verdict = parse_verdict(text, truncated=sampled.finish_reason == "length")
-            winners[place] = verdict.winner
-            correct += verdict.winner is not None and verdict.winner == example.label
-            unparsed += verdict.winner is None
-            tokens += len(sampled.tokens)
-    return VerdictCounts(
-        items=len(examples),
-        correct=correct,
-        unparsed=unparsed,
-        tokens=tokens,
-        winners=tuple(winners[place] for place in range(len(examples))),
-    )
+            found[place] = verdict.winner, len(sampled.tokens)
+    return [found[place] for place in range(len(examples))]

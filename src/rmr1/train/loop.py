@@ -53,15 +53,13 @@ def run_once(
     """
     folder = call_on_main(accelerator, lambda: open_folder(output, dict(description)))
     try:
-        finished = share(accelerator, call_on_main(accelerator, lambda: _read_finished(folder)))
+        finished = share(
+            accelerator, call_on_main(accelerator, lambda: None if folder is None else folder.read_summary())
+        )
         return train(folder) if finished is None else {**finished, "was_finished": True}
     finally:
         if folder is not None:
             folder.close()
-
-
-def _read_finished(folder: RunFolder | None) -> dict[str, Any] | None:
-    return folder.read_summary() if folder is not None and folder.is_finished else None
 
 
 class Training(ABC):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
 from rmr1.errors import ConfigError, DataError
-from rmr1.prompts.families import load_family
 from rmr1.train.examples import (
     Counts,
     Source,
     StoredExamples,
     WorldExamples,
     count_steps,
-    draw_conversation,
-    read_conversations,
     read_examples,
 )
 from rmr1.train.folder import describe_training
@@ -25,7 +21,6 @@ from rmr1.train.optim import count_warmup
 from rmr1.train.recipe import Recipe, describe_excess
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
-from rmr1.train.scratch.tokenizer import Speller
 from rmr1.train.start import Base, describe_base
 
 _READ_BACK = 32
@@ -40,6 +35,8 @@ class Plan:
 
     recipe: Recipe
     base: Base
+    notes: tuple[str, ...]
+    """What a user should know of the data, a line each."""
     renderer: Renderer
     source: Source
     held_out: list[Example]
@@ -50,8 +47,7 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        model = {**self.base.identity, **self.renderer.chat.describe()}
-        return describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
+        return describe_training(self.recipe, {**self.base.identity, **self.renderer.chat.describe()})
 
 
 def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) -> Plan:
@@ -60,19 +56,18 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
     Raises:
         ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
     """
-    base = describe_base(recipe, lambda: read_texts(recipe))
+    base = describe_base(recipe)
     max_tokens = recipe.data.max_tokens
     if base.context is not None and max_tokens > base.context:
         raise ConfigError(describe_excess(max_tokens, base.context))
     renderer = Renderer(base.tokenizer, stored=stored)
     source, held_out, counts = _open_data(recipe, renderer, max_tokens)
-    notes = (*base.notes, *check_targets(renderer, source))
-    base = replace(base, notes=notes)
     optim = recipe.optim
     steps = count_steps(source, recipe.batch, epochs=optim.epochs, steps=optim.steps)
     return Plan(
         recipe=recipe,
         base=base,
+        notes=tuple(check_targets(renderer, source)),
         renderer=renderer,
         source=source,
         held_out=held_out,
@@ -111,37 +106,11 @@ def check_targets(renderer: Renderer, source: Source) -> Iterator[str]:
     )
 
 
-def read_texts(recipe: Recipe) -> Iterator[str]:
-    """The text that a new tokenizer is learnt from: the messages of the first training examples.
-
-    The fixed system prompt is left out, since the template folds it.
-    """
-    assert recipe.model.from_scratch is not None
-    number = recipe.model.from_scratch.tokenizer.examples
-    world = recipe.data.world
-    if world is not None:
-        conversations = (
-            draw_conversation(world, index, split="train", distribution=world.distribution)[0]
-            for index in range(number)
-        )
-    else:
-        assert recipe.data.train is not None
-        rows = read_conversations(recipe.data.train, check_prompts=False)
-        conversations = (messages for messages, _, _ in islice(rows, number))
-    folded = load_family("rubric").system
-    for messages in conversations:
-        yield from (message.text for message in messages if message.text != folded)
-
-
 def _open_data(recipe: Recipe, renderer: Renderer, max_tokens: int) -> tuple[Source, list[Example], Counts]:
     data = recipe.data
     if data.world is not None:
-        share = data.world.spelled
-        speller = Speller(renderer.tokenizer, share) if share else None
-        world = WorldExamples(data.world, renderer, max_tokens=max_tokens, speller=speller)
-        test = WorldExamples(
-            data.world, renderer, split="test", distribution="balanced", max_tokens=max_tokens
-        )
+        world = WorldExamples(data.world, renderer, split="train", max_tokens=max_tokens)
+        test = WorldExamples(data.world, renderer, split="test", max_tokens=max_tokens)
         held_out = [found for index in range(data.world.held_out) if (found := test.get(0, index))]
         sample = StoredExamples(max_tokens=max_tokens)
         for index in range(min(_SAMPLED, data.world.items)):

@@ -18,7 +18,7 @@ import torch
 from rmr1.attention.packed import pack, share_rows
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
-from rmr1.train.evaluate import count_verdicts, sum_held_out
+from rmr1.train.evaluate import judge_examples, sum_held_out
 from rmr1.train.examples import take_batch
 from rmr1.train.folder import read_beginning
 from rmr1.train.loop import Training, run_once
@@ -77,7 +77,7 @@ class FineTuning(Training):
         with self.accelerator.autocast():
             paths = prove_packing(self.model, packs=recipe.batch.packing)
         self.loss = RowLoss(self.model, agree(self.accelerator, self.model, paths))
-        self.notes = [*plan.base.notes, *self.loss.paths.notes]
+        self.notes = [*plan.notes, *self.loss.paths.notes]
         self.wrapped = self.accelerator.prepare(self.loss)
         return Updater(self.loss, recipe, self.output)
 
@@ -142,10 +142,10 @@ class FineTuning(Training):
                 )
             judged = [example for example in held_out if example.label is not None]
             judged = judged[: recipe.evaluation.verdicts]
-            counts = [0, 0, 0]
+            found: list[tuple[str | None, int]] = []
             if judged:
                 with self.accelerator.autocast():
-                    found = count_verdicts(
+                    found = judge_examples(
                         self.model,
                         self.plan.base.tokenizer,
                         judged[rank::ranks],
@@ -159,10 +159,13 @@ class FineTuning(Training):
                         batch_size=recipe.evaluation.batch_size,
                         context=self.plan.base.context,
                     )
-                counts = [found.correct, found.unparsed, found.tokens]
         finally:
             self.model.train()
-        sums = torch.tensor([loss, tokens, *counts], dtype=torch.float64)
+        correct = sum(
+            winner == one.label for (winner, _), one in zip(found, judged[rank::ranks], strict=True)
+        )
+        unparsed, written = sum(winner is None for winner, _ in found), sum(number for _, number in found)
+        sums = torch.tensor([loss, tokens, correct, unparsed, written], dtype=torch.float64)
         if ranks > 1:
             sums = self.accelerator.reduce(sums.float().to(self.device), "sum").cpu().double()
         values: dict[str, Any] = {"held_out_loss": float(sums[0] / sums[1])}

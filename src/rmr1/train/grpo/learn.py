@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rmr1.attention.groups import pack_groups
+from rmr1.attention.groups import build_group_row, pack_groups
 from rmr1.attention.packed import share_rows
 from rmr1.attention.proof.ask import find_turning
 from rmr1.attention.proof.attending import set_attention
@@ -38,11 +38,7 @@ class Learner:
     def __init__(
         self, trainee: Trainee, recipe: GrpoRecipe, objective: Objective, accelerator: Any, output: Path
     ):
-        """A reference is loaded where the objective has a KL term and there are no adapters.
-
-        Raises:
-            ConfigError: the number format of the weights rounds nearly all of a step away.
-        """
+        """A reference is loaded if the objective has a KL term and there are no adapters."""
         self.model = trainee.model
         self.recipe = recipe
         self.objective = objective
@@ -66,12 +62,8 @@ class Learner:
         """A step of the optimizer for each mini-batch that has a live group; `rollout` is for complaints.
 
         Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
-        Among the sums are "sampler_log_ratio" and "sampler_log_ratio_max", a mean and the largest of all, where
+        With the sums come "sampler_log_ratio" and "sampler_log_ratio_max", a mean and the largest of all, if
         something was learnt from with the weights that sampled.
-
-        Raises:
-            TrainingError: the loss, its gradient or a weight is not a number.
-            ConfigError: sampler and trainer compute different models.
         """
         olds = self.compute_old(batches)
         totals = torch.zeros(len(STATS) + 1, dtype=self.wide, device=self.device)
@@ -92,10 +84,8 @@ class Learner:
 
     def _compare(self, mean: float) -> None:
         """Complain, once, if the log-probabilities of sampler and trainer differ by more than rounding."""
-        if self._is_compared:
-            return
-        self._is_compared = True
-        if mean <= FAULT * self.paths.noise / self.recipe.rollout.temperature:
+        was_compared, self._is_compared = self._is_compared, True
+        if was_compared or mean <= FAULT * self.paths.noise / self.recipe.rollout.temperature:
             return
         found = (
             f"{type(self.model).__name__}: log-probabilities of sampler and trainer differ by {mean:.2g} nats per "
@@ -116,8 +106,7 @@ class Learner:
         """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`; and how far the
         sampler is from the trainer, as `GroupLoss` gives it.
 
-        `old` has the log-probabilities under the weights that sampled for each row, where they are not the
-        policy's any more.
+        `old` is of `compute_old`; None says that the policy still has the weights that sampled.
         """
         ranks = self.accelerator.num_processes
         rows, work = self._share(batch)
@@ -130,10 +119,10 @@ class Learner:
                     [batch.groups[one] for one in rows[place]], batch, self.objective, self.device
                 )
                 with self.accelerator.autocast():
-                    ref = None if self.reference is None else self.reference.compute(update.row)
-                before = None if old is None else update.sampler_logprobs if not old else old[place]
+                    ref_N = None if self.reference is None else self.reference.compute(update.row)
+                old_N = None if old is None else update.sampler_logprobs if not old else old[place]
                 with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
-                    value, sums, differences = self.wrapped(update, ref, before)
+                    value, sums, differences = self.wrapped(update, ref_N, old_N)
                     # Processes' gradients are averaged, so each one's part counts `ranks` times.
                     self.accelerator.backward(value * (weight * ranks))
                 totals += weight * torch.cat([value.detach().to(self.wide)[None], sums])
@@ -146,21 +135,19 @@ class Learner:
         return totals, apart
 
     def _share(self, batch: MiniBatch) -> tuple[list[list[int]], list[tuple[int, float]]]:
-        """The groups of each packed row, and the rows of this process with what they count, 1.
-
-        A process without a row takes part with one that counts for nothing: all must meet at the end.
-        """
+        """The groups of each packed row, and the rows of this process with what they count."""
         rows = pack_groups([group.group for group in batch.groups], self.recipe.update.row_tokens)
         costs = [float(sum(batch.groups[place].group.num_tokens for place in row)) for row in rows]
         own = share_rows(costs, self.accelerator.num_processes)[self.accelerator.process_index]
+        # A process without a row takes part with one that counts for nothing: all must meet at the end.
         return rows, [(place, 1.0) for place in own] or [(0, 0.0)]
 
     @torch.no_grad()
     def compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, dict[int, torch.Tensor]]:
-        """Mini-batches trained after the first update, and the log-probabilities under the earlier.
+        """For each mini-batch that is trained after the first update, log-probabilities under the weights before it.
 
         The sampler's own serve, an empty dict, unless they are corrected by importance: then the trainer's are
-        computed, for each row that this process will learn from.
+        computed, `[N]` for each row that this process will learn from.
         """
         later = [number for number in range(1, len(batches)) if batches[number].groups]
         if self.objective.importance == "none":
@@ -172,12 +159,7 @@ class Learner:
                 rows, work = self._share(batch)
                 found[number] = {
                     place: self.loss.policy(
-                        build_update_row(
-                            [batch.groups[one] for one in rows[place]],
-                            batch,
-                            self.objective,
-                            self.device,
-                        ).row
+                        build_group_row([batch.groups[one].group for one in rows[place]], self.device)
                     )[0]
                     for place, _ in work
                 }

@@ -19,15 +19,12 @@ from rmr1.train.grpo.logprobs import GroupLogprobs
 from rmr1.train.grpo.objective import SUMS, compute_loss
 from rmr1.train.grpo.recipe import Objective
 
-STATS = ("tokens", *SUMS, "entropy")
+STATS = (*SUMS, "entropy")
 """What `GroupLoss` sums over the tokens that count, in its order."""
 
 
 class GroupLoss(torch.nn.Module):
-    """A causal language model whose forward gives the loss of a row of groups.
-
-    A module of its own so that data-parallel wrappers see the whole computation.
-    """
+    """A causal language model whose forward gives the loss of a row of groups."""
 
     def __init__(
         self,
@@ -37,39 +34,38 @@ class GroupLoss(torch.nn.Module):
         temperature: float,
         paths: RowPaths | None = None,
     ):
-        """`paths` as for `GroupLogprobs`."""
         super().__init__()
         self.policy = GroupLogprobs(model, temperature=temperature, paths=paths)
         self.objective = objective
 
     def forward(
-        self, update: UpdateRow, ref: torch.Tensor | None, old: torch.Tensor | None
+        self, update: UpdateRow, ref_N: torch.Tensor | None, old_N: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The loss, and the sums named in `STATS`, in the widest numbers and detached; and how far the sampler's
         log-probabilities are from the policy's while it has the weights that sampled: sum, number and largest of
         the absolute differences, all 0 later.
 
-        `ref` and `old` are `[N]`: log-probabilities under the reference, and under the weights that sampled
-        where those are no longer the policy's.
+        `ref_N` and `old_N` are log-probabilities under the reference, and under the weights that sampled if those are
+        no longer the policy's.
         """
-        logprobs, entropies = self.policy(update.row)
+        logprobs_N, entropies_N = self.policy(update.row)
         loss = compute_loss(
             self.objective,
-            logprobs_N=logprobs,
+            logprobs_N=logprobs_N,
             advantages_N=update.advantages,
             weights_N=update.weights,
-            old_logprobs_N=old,
-            ref_logprobs_N=ref,
+            old_logprobs_N=old_N,
+            ref_logprobs_N=ref_N,
             sampler_logprobs_N=update.sampler_logprobs,
         )
-        is_counted = update.weights != 0
-        sums = [loss.num_tokens, *(getattr(loss, name) for name in SUMS), (entropies * is_counted).sum()]
-        wide = widest_float(logprobs.device)
-        apart = torch.zeros(3, dtype=wide, device=logprobs.device)
-        if old is None and is_counted.any():
-            found = (logprobs.detach() - update.sampler_logprobs).abs()[is_counted].to(wide)
-            apart = torch.stack([found.sum(), is_counted.sum().to(wide), found.max()])
-        return loss.value, torch.stack([one.detach().to(wide) for one in sums]), apart
+        is_counted_N = update.weights != 0
+        wide = widest_float(logprobs_N.device)
+        sums = [one.detach().to(wide) for one in (*loss.sums.values(), (entropies_N * is_counted_N).sum())]
+        apart = torch.zeros(3, dtype=wide, device=logprobs_N.device)
+        if old_N is None and is_counted_N.any():
+            found = (logprobs_N.detach() - update.sampler_logprobs).abs()[is_counted_N].to(wide)
+            apart = torch.stack([found.sum(), is_counted_N.sum().to(wide), found.max()])
+        return loss.value, torch.stack(sums), apart
 
 
 class Reference:
@@ -92,13 +88,13 @@ class Reference:
 
     @torch.no_grad()
     def compute(self, row: GroupRow) -> torch.Tensor:
-        """Log-probabilities of the row's completion tokens, `[N]`."""
+        """Log-probabilities `[N]` of the row's completion tokens."""
         was_training = self._model.training
         without = contextlib.nullcontext() if self._adapted is None else self._adapted.disable_adapter()
         self._model.eval()
         try:
             with without, self._logprobs.attention():
-                found: torch.Tensor = self._logprobs(row)[0]
+                logprobs_N: torch.Tensor = self._logprobs(row)[0]
         finally:
             self._model.train(was_training)
-        return found
+        return logprobs_N

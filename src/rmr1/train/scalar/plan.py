@@ -14,26 +14,13 @@ from rmr1.engines.hf.chat import Chat
 from rmr1.engines.hf.loading import describe_checkpoint, quiet, read_architectures
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import CheckpointError, ConfigError, reason_of
-from rmr1.prompts.families import load_family
-from rmr1.train.examples import draw_conversation, read_labelled
+from rmr1.train.examples import read_labelled, read_texts
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
 from rmr1.train.recipe import WorldRecipe, describe_excess
 from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalarBase:
-    """What a scalar model starts from: a causal model's backbone, a scalar model, or nothing. It is not loaded."""
-
-    tokenizer: PreTrainedTokenizerBase
-    num_embeddings: int
-    context: int | None
-    """Most tokens it takes; None if it names no limit."""
-    identity: dict[str, object]
-    source: str | None = None
-    """The folder's path, or the name on the hub; None for a model from scratch."""
+from rmr1.train.start import Base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +28,7 @@ class ScalarPlan:
     """A run before it starts."""
 
     recipe: ScalarRecipe
-    base: ScalarBase
+    base: Base
     train: PairStore
     held_out: PairStore
     course: Course
@@ -67,8 +54,7 @@ class ScalarPlan:
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        model = {**self.base.identity, **self.chat.describe()}
-        return describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
+        return describe_training(self.recipe, {**self.base.identity, **self.chat.describe()})
 
 
 def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | None = None) -> ScalarPlan:
@@ -99,7 +85,7 @@ def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | No
     )
 
 
-def _describe_checkpoint(recipe: ScalarRecipe) -> ScalarBase:
+def _describe_checkpoint(recipe: ScalarRecipe) -> Base:
     model = recipe.model
     assert model.base is not None
     found = describe_checkpoint(
@@ -109,7 +95,7 @@ def _describe_checkpoint(recipe: ScalarRecipe) -> ScalarBase:
         kind="scores" if is_scalar(read_architectures(model.base, revision=model.revision)) else "writes",
     )
     config: Any = found.config.get_text_config()
-    return ScalarBase(
+    return Base(
         tokenizer=found.tokenizer,
         num_embeddings=config.vocab_size,
         context=found.context,
@@ -118,7 +104,7 @@ def _describe_checkpoint(recipe: ScalarRecipe) -> ScalarBase:
     )
 
 
-def _describe_scratch(recipe: ScalarRecipe) -> ScalarBase:
+def _describe_scratch(recipe: ScalarRecipe) -> Base:
     from rmr1.train.scratch.tokenizer import learn_tokenizer
 
     scratch = recipe.model.from_scratch
@@ -132,7 +118,7 @@ def _describe_scratch(recipe: ScalarRecipe) -> ScalarBase:
             min_count=scratch.tokenizer.min_count,
             context=scratch.context,
         )
-    return ScalarBase(
+    return Base(
         tokenizer=tokenizer,
         num_embeddings=len(tokenizer),
         context=scratch.context,
@@ -152,30 +138,23 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def _read_texts(recipe: ScalarRecipe, number: int) -> Iterator[str]:
-    """The text that a new tokenizer is learnt from, of so many pairs.
+    """The text that a new tokenizer is learnt from, of so many pairs: of files, questions and answers.
 
-    Of the world: what `rmr1 sft` learns its tokenizer from with the same sections, so both models have the
-    same one. Of files: questions and answers.
+    Of the world: what `rmr1 sft` learns its tokenizer from with the same sections, so both models have the same one.
     """
     data = recipe.data
-    if data.world is None:
-        for _, pair in islice(read_labelled(data.train or (), data), number):
-            yield from (message.text for message in (*pair.prompt, *pair.response_a, *pair.response_b))
-        return
-    world = WorldRecipe(items=data.world.items, distribution=data.world.distribution, seed=data.world.seed)
-    folded = load_family("rubric").system
-    for index in range(number):
-        messages, _ = draw_conversation(world, index, split="train", distribution=world.distribution)
-        yield from (message.text for message in messages if message.text != folded)
+    if data.world is not None:
+        settings = data.world.model_dump(include={"items", "distribution", "seed"})
+        yield from read_texts(number, WorldRecipe(**settings))
+    for _, pair in islice(read_labelled(data.train or (), data), number):
+        yield from (message.text for message in (*pair.prompt, *pair.response_a, *pair.response_b))
 
 
 def choose_padding(
     tokenizer: PreTrainedTokenizerBase, end_tokens: Collection[int], num_embeddings: int
 ) -> int:
-    """A token to pad with that no conversation ends with, so that the score is read at its last token.
-
-    The tokenizer's own if it fits; else a control token, else any.
-    """
+    """A token that no conversation ends with, so that the score is read at its last one: the tokenizer's own if it
+    fits, else a control token, else any."""
     own = [] if tokenizer.pad_token_id is None else [tokenizer.pad_token_id]
     for token in (*own, *tokenizer.all_special_ids, *range(num_embeddings)):
         if isinstance(token, int) and token < num_embeddings and token not in end_tokens:

@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 
 from rmr1.errors import CheckpointError, ConfigError, TrainingError, reason_of
 from rmr1.store.kinds import CHECKPOINTS, FULL, METRICS, TRIES
-from rmr1.store.replace import write_text
+from rmr1.store.replace import write_json, write_text
 from rmr1.store.runs import SUMMARY_FILE as SUMMARY
 from rmr1.train.checkpoints import Snapshot, find_checkpoint, restore_weights, write_checkpoint
 from rmr1.train.examples import Position
@@ -92,7 +92,6 @@ def list_rates(recipe: ScalarRecipe) -> list[Rate]:
 
 
 def _compare_rates(plan: ScalarPlan, output: Path, *, quiet: bool) -> dict[str, Any]:
-    """Train with each rate, keep the best; the summary's values."""
     rates, folder = list_rates(plan.recipe), output / TRIES
     first = plan if plan.try_course is None else plan.as_try()
     tries = [_train(first, rate, folder / rate.name, quiet=quiet) for rate in rates]
@@ -126,15 +125,15 @@ def choose(tries: Sequence[Mapping[str, Any]]) -> int:
     Raises:
         TrainingError: every try has diverged.
     """
-    usable = [place for place, one in enumerate(tries) if not one.get("diverged")]
+    usable = {place: one for place, one in enumerate(tries) if not one.get("diverged")}
     if not usable:
         others = f"; so did {len(tries) - 1} others" if len(tries) > 1 else ""
         raise TrainingError(f"{tries[-1]['told']}{others}")
     return max(
         usable,
         key=lambda place: (
-            tries[place].get("held_out_accuracy", 0.0),
-            -tries[place].get("held_out_loss", 0.0),
+            usable[place].get("held_out_accuracy", 0.0),
+            -usable[place].get("held_out_loss", 0.0),
         ),
     )
 
@@ -207,7 +206,7 @@ class ScalarTraining(Training):
         except TrainingError as error:
             self.display.say(f"rmr1: rate {self.rate.lr:g}: diverged; this try ends")
             figures = {"lr": self.rate.lr, "diverged": True, "told": f"rate {self.rate.lr:g}, {error}"}
-            write_text(self.output / SUMMARY, json.dumps(figures, indent=2) + "\n")
+            write_json(self.output / SUMMARY, figures)
             return figures
 
     def step(self) -> dict[str, Any]:
@@ -268,7 +267,7 @@ class ScalarTraining(Training):
         """The weights in the precision they are trained in, until the best are known."""
         weights = {name: one.detach().cpu().contiguous() for name, one in self.model.named_parameters()}
         write_aside(self.output, lambda folder: save_file(weights, folder / _WEIGHTS))
-        write_text(self.output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        write_json(self.output / SUMMARY, summary)
         shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
 
 
@@ -277,9 +276,6 @@ def adopt_trl_checkpoint(run: Path, plan: ScalarPlan) -> None:
 
     It holds `trainer_state.json`, written last, `model.safetensors` and the states of the optimizer's parts.
     Nothing is drawn at random in such a training, so nothing else is needed.
-
-    Raises:
-        CheckpointError: it cannot be read, or the disk is full; what was there stays.
     """
     if find_checkpoint(run) is not None:
         return
