@@ -10,7 +10,7 @@ The rate is a pure function of the step, so nothing of it has to be stored.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -28,8 +28,8 @@ def compute_rate(
 ) -> float:
     """Factor on the peak learning rate at `step`, counted from 0; in [0, 1].
 
-    Rises in equal parts over `warmup` steps, the last of which has the full rate. Then it is "constant", or
-    falls by a half "cosine", or "linear"ly, toward `min_ratio`, which the step after the last one would have.
+    It rises in equal parts over `warmup` steps, the last of which has the full rate. Then it is "constant", or falls
+    by a half "cosine", or "linear"ly, toward `min_ratio`, which the step after the last one would have.
     """
     if step < warmup:
         return (step + 1) / warmup
@@ -60,8 +60,7 @@ class Muon(torch.optim.Optimizer):
             raise ValueError("Muon is for matrices only")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = None if closure is None else closure()
+    def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
             shapes: dict[tuple[int, ...], list[torch.nn.Parameter]] = {}
             for matrix in group["params"]:
@@ -78,7 +77,6 @@ class Muon(torch.optim.Optimizer):
                 for matrix, update in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
                     matrix.sub_(update.to(matrix.dtype), alpha=rate)
-        return loss
 
 
 def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:

@@ -76,8 +76,8 @@ def build_row(examples: Sequence[Example], device: torch.device | str = "cpu") -
 class RowLoss(torch.nn.Module):
     """A causal language model whose forward gives the summed loss of a row.
 
-    A module of its own so that data-parallel wrappers see the whole computation. `model` is the model that
-    transformers knows, also where peft has put adapters into it.
+    A module of its own so that data-parallel wrappers see the whole computation. `model` is the one that transformers
+    knows, adapters inside.
     """
 
     def __init__(self, model: PreTrainedModel, paths: RowPaths | None = None):

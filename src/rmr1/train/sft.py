@@ -1,8 +1,8 @@
 """Supervised fine-tuning: the loop.
 
-A step takes the next examples of the source, packs them into rows, and gives each process its share of the
-rows. Losses are summed over the judge's tokens and divided by the number of those tokens in the whole step,
-so neither packing nor accumulation nor the number of processes changes what is computed.
+A step packs the next examples of the source into rows, of which each process takes its share. Losses are summed over
+the judge's tokens and divided by the number of those tokens in the whole step, so neither packing nor accumulation nor
+the number of processes changes what is computed.
 """
 
 from __future__ import annotations
@@ -91,17 +91,16 @@ class FineTuning(Training):
         loss = norm = 0.0
         if judged:
             loss = self.backward(examples, judged)
-            norm = self.updater.step(self.next, loss, factor)
-        state["tokens"] += tokens
-        state["judged_tokens"] += judged
-        state["examples"] += len(examples)
+            norm = self.updater.step(f"{self.unit} {state['step'] + 1}", loss, factor)
+        for name, number in zip(self.counters, (tokens, judged, len(examples)), strict=True):
+            state[name] += number
         state["recent"] = [*state.get("recent", ()), loss][-_RECENT:]
         return {
             "epoch": epoch,
             "loss": loss,
             "lr": factor * self.recipe.optim.lr,
             "grad_norm": norm,
-            **{name: state[name] for name in ("examples", "tokens", "judged_tokens")},
+            **{name: state[name] for name in self.counters},
             "tokens_per_second": tokens / max(time.perf_counter() - began, 1e-9),
         }
 

@@ -35,15 +35,7 @@ class Updater:
         lr: float | None = None,
         muon_lr: float | None = None,
     ):
-        """
-        Args:
-            recipe: the training's, of which `optim` and `model` count.
-            folder: of the run, whose checkpoints a complaint names.
-            lr, muon_lr: instead of the recipe's.
-
-        Raises:
-            ConfigError: the weights' number format rounds nearly all of a step away.
-        """
+        """Of the recipe `optim` and `model` count, unless rates are given; complaints name the folder's checkpoints."""
         optim = recipe.optim
         rate = optim.lr if lr is None else lr
         self.module = module
@@ -81,19 +73,12 @@ class Updater:
         return norm
 
     def check(self, place: str, figures: Mapping[str, float]) -> None:
-        """
-        Raises:
-            TrainingError: a figure is no number.
-        """
+        """Complain of a figure that is no number."""
         if not all(map(math.isfinite, figures.values())):
             raise self.diverged(place, _list_figures(figures))
 
     def check_weights(self, place: str) -> None:
-        """A step may break the weights although its own loss was a number.
-
-        Raises:
-            TrainingError: a trained weight is no number.
-        """
+        """Complain of a trained weight that is no number: a step may break weights although its own loss was one."""
         if broken := find_broken(self.module):
             raise self.diverged(
                 place,
@@ -102,12 +87,8 @@ class Updater:
 
     def diverged(self, place: str, told: str) -> TrainingError:
         """The complaint that a training cannot go on, because of what is told."""
-        before = (
-            f"the last good step had {_list_figures(self.last)}"
-            if self.last
-            else "no step before it was good"
-        )
-        checkpoint = find_checkpoint(self._folder)
+        last, checkpoint = _list_figures(self.last), find_checkpoint(self._folder)
+        before = f"the last good step had {last}" if last else "no step before it was good"
         stays = f"{checkpoint} stays" if checkpoint else "there is no checkpoint yet"
         return TrainingError(
             f"{place}: {told}: the training has diverged and cannot go on; {before}; {stays}. Lower optim.lr, warm up for longer "
@@ -123,9 +104,8 @@ def _list_figures(figures: Mapping[str, float]) -> str:
 def estimate_moving_share(optimizers: Iterable[torch.optim.Optimizer]) -> float:
     """The share of the trained weights that a step at the peak rate moves.
 
-    AdamW's step is taken to be the rate, which it is where gradients agree, as in the first step; a later one is
-    shorter, so the share is an upper bound. Muon's are taken to be normal, with a deviation of `MUON_STEP` times
-    the rate.
+    AdamW's step is taken to be the rate, as the first one is; a later one is shorter, so the share is an upper bound.
+    Muon's steps are taken to be normal, with a deviation of `MUON_STEP` times the rate.
     """
     moving = total = 0.0
     for optimizer in optimizers:
@@ -157,15 +137,11 @@ def check_moving_share(
     if moving >= WARN_BELOW:
         return None
     told = (
-        f"a step at the rate {rate:g} moves at most {format_share(moving)} of the trained weights: for the others it is "
+        f"a step at the rate {rate:g} moves at most {_format_share(moving)} of the trained weights: for the others it is "
         "less than half the distance between two values of their number format, and rounds to none"
     )
-    is_narrow = any(
-        one.dtype != torch.float32
-        for optimizer in optimizers
-        for group in optimizer.param_groups
-        for one in group["params"]
-    )
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+    is_narrow = any(one.dtype != torch.float32 for group in groups for one in group["params"])
     kept = 'model.precision = "bf16", which keeps float32 weights, or ' if is_narrow else ""
     advice = f"take {kept}a higher rate"
     if 1 - moving > most_stuck:
@@ -173,8 +149,8 @@ def check_moving_share(
     return f"{told}; {advice}"
 
 
-def format_share(share: float) -> str:
-    """`1.3%`; as many digits as a small one needs."""
+def _format_share(share: float) -> str:
+    """`1.3%`"""
     return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.1f}%"
 
 

@@ -1,16 +1,14 @@
 """Tasks -> samples: the policy writes judgments, and how likely each of their tokens was is kept.
 
-One sampling loop serves judging and training (`rmr1.engines.hf.decode`): a prompt is computed once for all its
-samples, and finished ones leave. A text goes on to the end of the turn, as a judge's does, so that where to stop is
-reinforced too. Every sample has a seed of its own, made from the run's seed, the number of the rollout, the epoch,
-the prompt and the sample's number, so neither batches nor the number of processes change what is sampled (up to
-rounding).
+One sampling loop serves judging and training (`rmr1.engines.hf.decode`). A text goes on to the end of the turn, as a
+judge's does, so that where to stop is reinforced too. Every sample has a seed of its own (`make_seed`), so neither
+batches nor the number of processes change what is sampled (up to rounding).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -39,12 +37,9 @@ class Sample:
 
     def judge(self, task: Task) -> Judged:
         """The sample as rewards see it."""
+        number = len(self.tokens)
         return read_sample(
-            self.text,
-            prompt=task.prompt,
-            pair=task.pair,
-            num_tokens=len(self.tokens),
-            is_cut=self.is_cut,
+            self.text, prompt=task.prompt, pair=task.pair, num_tokens=number, is_cut=self.is_cut
         )
 
 
@@ -78,6 +73,7 @@ class Sampler:
         was_training = self._model.training
         self._model.eval()
         found: list[list[Sample]] = [[] for _ in tasks]
+        params = SamplingParams(temperature=temperature, num_samples=samples)
         try:
             # Prompts of similar length go together; longest first, so that what does not fit shows at once.
             order = sorted(range(len(tasks)), key=lambda place: (-len(tasks[place].tokens), place))
@@ -85,7 +81,7 @@ class Sampler:
             for start in range(0, len(order), number):
                 places = order[start : start + number]
                 batch = [tasks[place] for place in places]
-                drawn = self._sample_batch(batch, samples, temperature, seed, with_logprobs)
+                drawn = self._sample_batch(batch, params, seed, with_logprobs)
                 for place, one in zip(places, drawn, strict=True):
                     found[place] = one
         finally:
@@ -93,12 +89,12 @@ class Sampler:
         return found
 
     def _sample_batch(
-        self, tasks: Sequence[Task], samples: int, temperature: float, seed: str, with_logprobs: bool
-    ) -> list[list[Sample]]:
-        params = SamplingParams(temperature=temperature, num_samples=samples)
+        self, tasks: Sequence[Task], params: SamplingParams, seed: str, with_logprobs: bool
+    ) -> Iterator[list[Sample]]:
         endings = Endings(self._tokenizer, params)
         streams = [
-            [TextStream(self._tokenizer, endings, StopWatcher()) for _ in range(samples)] for _ in tasks
+            [TextStream(self._tokenizer, endings, StopWatcher()) for _ in range(params.num_samples)]
+            for _ in tasks
         ]
         requests = [
             PromptRequest(
@@ -114,32 +110,27 @@ class Sampler:
         drawn = decode(
             self._model, requests, params, end_tokens=self._end_tokens, with_logprobs=with_logprobs
         )
-        found = []
         for task, rows, group in zip(tasks, streams, drawn, strict=True):
-            found.append(
-                [
-                    Sample(
-                        tokens=one.tokens,
-                        logprobs=one.logprobs,
-                        text=_read_text(task, stream),
-                        is_cut=one.finish_reason == "length",
-                    )
-                    for stream, one in zip(rows, group, strict=True)
-                ]
-            )
-        return found
+            yield [
+                make_sample(task, stream, one.tokens, one.logprobs, is_cut=one.finish_reason == "length")
+                for stream, one in zip(rows, group, strict=True)
+            ]
+
+
+def make_sample(
+    task: Task, stream: TextStream, tokens: list[int], logprobs: list[float], *, is_cut: bool
+) -> Sample:
+    """The sample of a text that has ended."""
+    text = stream.finish()
+    opening = find_opening(task.prepared.opening, text)
+    return Sample(tokens=tokens, logprobs=logprobs, text=opening + text, is_cut=is_cut)
 
 
 def make_seed(seed: str, task: Task, number: int) -> int:
-    """The seed of one sample: of the rollout, the epoch, the prompt and the sample's number.
+    """The seed of one sample, of the rollout, the epoch, the prompt and the sample's number.
 
     A rollout that passes the end of an epoch has some prompts twice, and different samples of them.
     """
     name = f"{seed}/{task.epoch}/{task.place}/{task.prompt.order}"
     digest = hashlib.sha256(name.encode()).digest()
     return derive_seed(int.from_bytes(digest[:8], "big"), number)
-
-
-def _read_text(task: Task, stream: TextStream) -> str:
-    text = stream.finish()
-    return find_opening(task.prepared.opening, text) + text

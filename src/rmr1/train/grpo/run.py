@@ -1,8 +1,7 @@
 """Reinforcement learning: the loop.
 
-A rollout samples judgments for the next prompts and scores them, each process its share; all processes then know
-all. It is cut into mini-batches of whole groups, from which the policy learns (`rmr1.train.grpo.learn`). Every so
-often it is looked at with held-out pairs, and a checkpoint is written.
+A rollout samples judgments for the next prompts and scores them, each process its share; all processes then know all.
+It is cut into mini-batches of whole groups, from which the policy learns (`rmr1.train.grpo.learn`).
 """
 
 from __future__ import annotations

@@ -226,7 +226,7 @@ class ScalarTraining(Training):
             margins_B = (better_B - worse_B).detach()
             sums += torch.stack([losses_B.detach().sum(), (margins_B > 0).sum(), margins_B.sum()])
         loss, accuracy, margin = (sums / len(places)).tolist()
-        norm = self.updater.step(self.next, loss, factor)
+        norm = self.updater.step(f"{self.unit} {state['step'] + 1}", loss, factor)
         before, state["tokens"] = state["tokens"], plan.course.tokens[state["step"]]
         state["loss"] = loss
         return {
