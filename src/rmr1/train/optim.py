@@ -1,10 +1,10 @@
 """Optimizers and the learning rate of a step.
 
-`AdamW` is torch's. `Muon` (Jordan 2024, momentum whose matrix updates are made orthogonal) follows torch's
-`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, but works in float32 and on all matrices of one shape
-at once: torch's rounds to bfloat16, which CPUs without such units take many times longer for.
+`AdamW` is torch's. `Muon` (Jordan 2024, momentum whose matrix updates are made orthogonal) follows `torch.optim.Muon` with
+`adjust_lr_fn="match_rms_adamw"`, but works in float32 and on all matrices of one shape at once: torch's rounds to
+bfloat16, which CPUs without such units take many times longer for. The rate is a pure function of the step.
 
-The rate is a pure function of the step, so nothing of it has to be stored.
+Shapes: `M` matrices of one shape, `R` rows, `C` columns.
 """
 
 from __future__ import annotations
@@ -69,29 +69,31 @@ class Muon(torch.optim.Optimizer):
             for (rows, columns), matrices in shapes.items():
                 updates = []
                 for matrix in matrices:
-                    gradient = matrix.grad.float()  # type: ignore[union-attr]
-                    memory = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(gradient))
-                    memory.lerp_(gradient, 1 - group["momentum"])
-                    updates.append(gradient.lerp(memory, group["momentum"]))
+                    gradient_RC = matrix.grad.float()  # type: ignore[union-attr]
+                    memory_RC = self.state[matrix].setdefault(
+                        "momentum_buffer", torch.zeros_like(gradient_RC)
+                    )
+                    memory_RC.lerp_(gradient_RC, 1 - group["momentum"])
+                    updates.append(gradient_RC.lerp(memory_RC, group["momentum"]))
                 rate = group["lr"] * MUON_STEP * math.sqrt(max(rows, columns))
-                for matrix, update in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
+                for matrix, update_RC in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                    matrix.sub_(update.to(matrix.dtype), alpha=rate)
+                    matrix.sub_(update_RC.to(matrix.dtype), alpha=rate)
 
 
-def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
-    """About the nearest orthogonal matrices, by five Newton-Schulz steps; (count, rows, columns).
+def orthogonalize(matrices_MRC: torch.Tensor) -> torch.Tensor:
+    """About the nearest orthogonal matrices, by five Newton-Schulz steps.
 
     Singular values come out near 1, between about 0.7 and 1.2.
     """
-    is_tall = matrices.shape[1] > matrices.shape[2]
-    x: torch.Tensor = matrices.mT if is_tall else matrices
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    is_tall = matrices_MRC.shape[1] > matrices_MRC.shape[2]
+    x_MRC: torch.Tensor = matrices_MRC.mT if is_tall else matrices_MRC
+    x_MRC = x_MRC / x_MRC.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(_STEPS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if is_tall else x
+        square_MRR = x_MRC @ x_MRC.mT
+        x_MRC = a * x_MRC + (b * square_MRR + c * square_MRR @ square_MRR) @ x_MRC
+    return x_MRC.mT if is_tall else x_MRC
 
 
 class Optimizers:
