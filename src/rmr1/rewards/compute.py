@@ -75,9 +75,7 @@ def build_rewards(
 
 
 def load_own(name: str) -> Term:
-    """The user's function of this name with the weight 1.
-
-    Its faults, and what is no finite number, are a `ConfigError` of one line.
+    """The user's function of this name with the weight 1; its faults are a `ConfigError` of one line.
 
     Raises:
         ConfigError: there is none, or its file cannot be run.

@@ -1,7 +1,6 @@
 """A sampled judgment as rewards see it: the text, what it says, and the pair as the judge saw it.
 
-Everything here speaks in the prompt frame: side A is what stood first in the prompt, also where the pair
-was shown in swapped order.
+All is in the prompt frame: side A is what came first in the prompt, also if the pair was shown in swapped order.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from random import Random
 from typing import Literal
@@ -44,18 +44,19 @@ class Counts:
 
 
 class StoredExamples:
-    """Examples held in memory: 4 bytes a token."""
+    """Examples held in memory: about 4 bytes a token."""
 
     def __init__(self, *, seed: int = 0, max_tokens: int | None = None):
-        self.num_examples = 0
         self.counts = Counts()
+        self.all: list[Example] = []
+        """Examples in the order in which they were added."""
         self._seed = seed
         self._max_tokens = max_tokens
-        self._tokens = array("i")
-        self._starts = array("q", [0])
-        self._num_prompt = array("i")
-        self._labels: list[str | None] = []
         self._order: tuple[int, list[int]] | None = None
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.all)
 
     def add(self, example: Example) -> bool:
         """Keep an example; False if it is too long."""
@@ -63,11 +64,7 @@ class StoredExamples:
         if self._max_tokens is not None and len(example.tokens) > self._max_tokens:
             self.counts.overlong += 1
             return False
-        self._tokens.extend(example.tokens)
-        self._starts.append(len(self._tokens))
-        self._num_prompt.append(example.num_prompt)
-        self._labels.append(example.label)
-        self.num_examples += 1
+        self.all.append(replace(example, tokens=array("i", example.tokens)))
         self.counts.tokens += len(example.tokens)
         self.counts.judged_tokens += example.num_judged
         self.counts.largest_token = max(self.counts.largest_token, *example.tokens)
@@ -79,18 +76,7 @@ class StoredExamples:
             order = list(range(self.num_examples))
             Random(f"{self._seed}/{epoch}").shuffle(order)
             self._order = epoch, order
-        return self.at(self._order[1][index])
-
-    def at(self, place: int) -> Example:
-        """The example at a place of the order in which they were added."""
-        return Example(
-            tokens=self._tokens[self._starts[place] : self._starts[place + 1]],
-            num_prompt=self._num_prompt[place],
-            label=self._labels[place],
-        )
-
-    def all(self) -> list[Example]:
-        return [self.at(place) for place in range(self.num_examples)]
+        return self.all[self._order[1][index]]
 
 
 class WorldExamples:
@@ -271,9 +257,9 @@ def count_steps(source: Source, batch: BatchRecipe, *, epochs: int, steps: int |
 class _LeakCheck:
     """Finds prompts that give the verdict away; it sees every row once, and says at the end.
 
-    A judge that reads the answer in its prompt learns nothing else. Two signs are looked for in what remains of
-    a prompt without the question and both answers: one side's mark more often than the other's, and always the
-    right side's (a hint to the teacher that was left in); and a wording that comes with one verdict only.
+    A judge that reads the answer in its prompt learns nothing else. Two signs are looked for in a prompt without the
+    question and both answers: the right side's mark always more often than the other's (a hint to the teacher that
+    was left in), and a wording that comes with one verdict only.
     """
 
     def __init__(self) -> None:
@@ -298,8 +284,8 @@ class _LeakCheck:
         if self._hints[True] and not self._hints[False]:
             path, line = self._first
             raise DataError(
-                f"the prompt holds the verdict: outside the question and the answers it marks the side that the "
-                f"judge then names, here and wherever it marks one ({self._hints[True]} rows); take it out, or set "
+                "the prompt holds the verdict: outside the question and the answers it marks the side that the judge "
+                f"then names, wherever it marks one ({self._hints[True]} rows); take it out, or set "
                 "data.check_prompts = false",
                 path=path,
                 line=line,

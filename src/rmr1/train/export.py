@@ -33,7 +33,7 @@ def export_model(
     *,
     recipe: ModelRecipe,
     tokenizer: PreTrainedTokenizerBase,
-    end_token: int | None,
+    end_token: int | None = None,
     summary: Mapping[str, Any],
 ) -> None:
     """Write the trained model, or its adapters alone, and the summary last.

@@ -7,7 +7,7 @@ import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.forecast.machine import find_machine, parse_machine, see_machine
@@ -46,15 +46,22 @@ def count_sft(recipe: Recipe, *, tokens: float, judged: float, steps: int) -> Ru
         mean_new_tokens=judged,
         row_tokens=batch.row_tokens if batch.packing else 0,
         has_reference=False,
-        lora_rank=None if recipe.lora is None else recipe.lora.r,
-        precision=recipe.model.precision,
-        optimizer=recipe.optim.name,
-        checkpointing=recipe.model.checkpointing,
+        **_list_common(recipe),
         is_packed=batch.packing,
         engine=None,
         row_setting="batch.row_tokens",
         rollouts=steps,
     )
+
+
+def _list_common(recipe: Recipe | ScalarRecipe | GrpoRecipe) -> dict[str, Any]:
+    lora = getattr(recipe, "lora", None)
+    return {
+        "lora_rank": None if lora is None else lora.r,
+        "precision": recipe.model.precision,
+        "optimizer": recipe.optim.name,
+        "checkpointing": recipe.model.checkpointing,
+    }
 
 
 def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | str:
@@ -69,9 +76,7 @@ def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | 
         row_groups=2 * (recipe.batch.examples_at_once or recipe.batch.examples),
         has_reference=False,
         can_adapt=False,
-        precision=recipe.model.precision,
-        optimizer=recipe.optim.name,
-        checkpointing=recipe.model.checkpointing,
+        **_list_common(recipe),
         engine=None,
         row_setting="batch.examples_at_once",
         rollouts=full * rates if tried is None else full + tried * rates,
@@ -99,10 +104,7 @@ def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
         updates=rollout.prompts // recipe.update_prompts,
         has_reference=objective.beta > 0,
         has_old_pass=objective.importance != "none" and not recipe.is_on_policy,
-        lora_rank=None if recipe.lora is None else recipe.lora.r,
-        precision=recipe.model.precision,
-        optimizer=recipe.optim.name,
-        checkpointing=recipe.model.checkpointing,
+        **_list_common(recipe),
         engine=rollout.engine,
         rows=rollout.rows,
         gpu_memory=rollout.gpu_memory,

@@ -22,8 +22,8 @@ def sum_losses(
 ) -> torch.Tensor:
     """Sum of the cross-entropies in nats, a float32 scalar; 0 where no position counts.
 
-    Differentiable in `hidden_NW` and `weight_VW`. `chunk` is the number of positions at a time. Under
-    autocast the products are in its type, softmax and sums in float32 always.
+    Differentiable in `hidden_NW` and `weight_VW`. `chunk` is the number of positions at a time. Under autocast the
+    products are in its type, softmax and sums in float32 always.
     """
     if chunk is None:
         chunk = max(1, CHUNK_LOGITS // weight_VW.shape[0])

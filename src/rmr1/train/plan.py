@@ -15,6 +15,7 @@ from rmr1.train.examples import (
     WorldExamples,
     count_steps,
     read_examples,
+    read_texts,
 )
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
@@ -56,8 +57,13 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
     Raises:
         ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
     """
-    base = describe_base(recipe)
-    max_tokens = recipe.data.max_tokens
+    data, scratch = recipe.data, recipe.model.from_scratch
+    base = describe_base(
+        recipe.model,
+        lambda number: read_texts(number, data.world, data.train),
+        known_as=None if scratch is None else scratch.architecture,
+    )
+    max_tokens = data.max_tokens
     if base.context is not None and max_tokens > base.context:
         raise ConfigError(describe_excess(max_tokens, base.context))
     renderer = Renderer(base.tokenizer, stored=stored)
@@ -78,11 +84,8 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
 
 
 def check_targets(renderer: Renderer, source: Source) -> Iterator[str]:
-    """Read the first targets back as a judge's texts are read; a note if some do not give their label.
-
-    Raises:
-        DataError: none does: a judge that wrote just what it is to learn would never be right.
-    """
+    """Read the first targets back as a judge's texts are read; a note if some do not give their label, an error if
+    none does: a judge that wrote just what it is to learn would never be right."""
     places = range(min(_READ_BACK, source.num_examples))
     examples = [
         one for place in places if (one := source.get(0, place)) is not None and one.label is not None
@@ -131,4 +134,4 @@ def _open_data(recipe: Recipe, renderer: Renderer, max_tokens: int) -> tuple[Sou
         aside, _ = read_examples(
             data.held_out, renderer, max_tokens=max_tokens, check_prompts=data.check_prompts
         )
-    return kept, aside.all(), kept.counts
+    return kept, aside.all, kept.counts

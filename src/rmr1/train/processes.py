@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from rmr1.plugins import require
 from rmr1.train.folder import LOGS
 from rmr1.train.recipe import ReportRecipe
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 
@@ -129,6 +130,14 @@ def gather_calls(accelerator: Any, function: Callable[[], list[_T]]) -> list[_T]
             raise one
         values += one
     return values
+
+
+def divide(accelerator: Any, items: Sequence[_S], call: Callable[[list[_S]], list[_T]]) -> list[_T]:
+    """What the call gives for each item, in their order; each process calls it with its share of them."""
+    own = range(accelerator.process_index, len(items), accelerator.num_processes)
+    found = call([items[place] for place in own])
+    gathered = dict(gather(accelerator, list(zip(own, found, strict=True))))
+    return [gathered[place] for place in range(len(items))]
 
 
 def flatten_settings(values: Mapping[str, Any], name: str = "") -> dict[str, Any]:

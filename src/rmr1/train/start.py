@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rmr1.engines.hf.loading import describe_checkpoint, load_checkpoint, quiet
+from rmr1.engines.hf.loading import Purpose, describe_checkpoint, load_checkpoint, quiet
 from rmr1.engines.hf.lora import import_peft
 from rmr1.errors import CheckpointError, ConfigError, reason_of
-from rmr1.train.examples import read_texts
-from rmr1.train.recipe import LoraRecipe, Recipe
+from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe
 from rmr1.train.update import find_broken
 
 if TYPE_CHECKING:
@@ -42,34 +42,58 @@ class Trainee:
     """peft's wrapper around it, where there are adapters."""
 
 
-def describe_base(recipe: Recipe) -> Base:
-    """Tokenizer, context and identity of what the recipe starts from; no weights are read."""
-    model = recipe.model
-    if model.from_scratch is not None:
+def describe_base(
+    recipe: ModelRecipe,
+    read_texts: Callable[[int], Iterable[str]],
+    *,
+    kind: Purpose = "writes",
+    known_as: str | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> Base:
+    """Tokenizer, context and identity of what the recipe starts from; no weights are read.
+
+    A model from scratch is `known_as` what its tokenizer is called, if that is not learnt from the first so many texts.
+    """
+    if recipe.from_scratch is not None:
         from rmr1.train.scratch.tokenizer import learn_tokenizer
 
-        scratch = model.from_scratch
-        tokenizer = learn_tokenizer(
-            read_texts(scratch.tokenizer.examples, recipe.data.world, recipe.data.train),
-            vocabulary=scratch.tokenizer.vocabulary,
-            min_count=scratch.tokenizer.min_count,
+        scratch, size = recipe.from_scratch, recipe.from_scratch.tokenizer
+        tokenizer = tokenizer or learn_tokenizer(
+            read_texts(size.examples),
+            vocabulary=size.vocabulary,
+            min_count=size.min_count,
             context=scratch.context,
         )
-        identity: dict[str, object] = {"from_scratch": scratch.architecture}
         return Base(
-            tokenizer=tokenizer, context=scratch.context, identity=identity, num_embeddings=len(tokenizer)
+            tokenizer=tokenizer,
+            context=scratch.context,
+            identity={"from_scratch": known_as},
+            num_embeddings=len(tokenizer),
         )
-    assert model.base is not None
+    assert recipe.base is not None
     found = describe_checkpoint(
-        model.base, revision=model.revision, trust_remote_code=model.trust_remote_code
+        recipe.base, revision=recipe.revision, trust_remote_code=recipe.trust_remote_code, kind=kind
     )
+    vocabulary = getattr(found.config.get_text_config(), "vocab_size", None)
     return Base(
         tokenizer=found.tokenizer,
         context=found.context,
         identity=dict(found.identity),
-        num_embeddings=len(found.tokenizer),
+        num_embeddings=vocabulary or len(found.tokenizer),
         source=found.source,
     )
+
+
+def load_base(recipe: ModelRecipe, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+    """The model that the recipe goes on from."""
+    assert recipe.base is not None
+    return load_checkpoint(
+        recipe.base,
+        device=device,
+        dtype=dtype,
+        revision=recipe.revision,
+        trust_remote_code=recipe.trust_remote_code,
+    ).model
 
 
 def load_trainee(
@@ -85,15 +109,8 @@ def load_trainee(
         model: PreTrainedModel = build_model(scratch, tokenizer, seed=recipe.seed)
         model = model.to(device=device, dtype=dtype)  # type: ignore[call-arg]
     else:
-        assert recipe.model.base is not None
-        model = load_checkpoint(
-            recipe.model.base,
-            device=device,
-            dtype=dtype,
-            revision=recipe.model.revision,
-            trust_remote_code=recipe.model.trust_remote_code,
-        ).model
-        check_loaded(model, recipe.model.base)
+        model = load_base(recipe.model, device, dtype)
+        check_loaded(model, recipe.model.base or "")
     adapted = None
     if recipe.lora is not None:
         torch.manual_seed(recipe.seed)

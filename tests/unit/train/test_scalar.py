@@ -20,9 +20,9 @@ from rmr1.errors import ConfigError, TrainingError
 from rmr1.train.optim import Optimizers, build_optimizers
 from rmr1.train.scalar.model import compute_pair_losses
 from rmr1.train.scalar.pairs import PairStore, plan_course, spell_pair
-from rmr1.train.scalar.plan import ScalarPlan, choose_padding
+from rmr1.train.scalar.plan import ScalarPlan, choose_padding, list_rates
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.scalar.run import choose, list_rates, summarize
+from rmr1.train.scalar.run import choose, summarize
 
 from ...tiny_models import build_scorer, build_tokenizer
 

@@ -1,13 +1,11 @@
 """Samples with rewards -> advantages, the groups that an update learns from, and its tensors.
 
 An advantage is GRPO's (arXiv 2402.03300, section 4.1.1): a reward minus the group's mean, divided by the group's
-standard deviation. RM-R1 trained with verl, whose deviation is the sample's (divisor G - 1) plus 1e-6. `scale="none"`
-leaves the division out (arXiv 2503.20783), so that groups which are nearly all right or nearly all wrong do not weigh
-more than others.
+standard deviation: in verl, with which RM-R1 trained, the sample's (divisor G - 1) plus 1e-6. `scale="none"` leaves the
+division out (arXiv 2503.20783), so that groups which are nearly all right or wrong do not weigh more than others.
 
-The size of a mini-batch counts all its groups, also those that are skipped, so skipping changes the time that a step
-takes and not what it computes. If nothing of a mini-batch is left, the optimizer makes no step: neither its momentum
-nor weight decay moves the weights.
+The size of a mini-batch counts all its groups, skipped ones too, so skipping changes the time of a step and not what it
+computes. If nothing of a mini-batch is left, there is no step: neither momentum nor weight decay moves the weights.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Mini-batches -> steps of the optimizer: the half of a rollout that learns.
 
-Each mini-batch makes one step: its live groups are packed into rows, each process takes its share of the rows,
-and the losses, whose weights count the whole mini-batch, add up. Neither packing nor the number of processes
-changes what is computed.
+Each mini-batch makes one step: its live groups are packed into rows, each process takes its share of them, and the
+losses, whose weights count the whole mini-batch, add up. Neither packing nor the number of processes changes the step.
+
+Shapes: `N` completion tokens of a row.
 """
 
 from __future__ import annotations
@@ -14,22 +15,102 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
-from rmr1.attention.groups import build_group_row, pack_groups
+from rmr1.attention.groups import GroupRow, build_group_row, pack_groups
 from rmr1.attention.packed import share_rows
 from rmr1.attention.proof.ask import find_turning
 from rmr1.attention.proof.attending import set_attention
 from rmr1.attention.proof.probe import FAULT
+from rmr1.attention.proof.training import RowPaths
 from rmr1.devices import widest_float
-from rmr1.engines.hf.loading import load_checkpoint
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.batches import MiniBatch, build_update_row
-from rmr1.train.grpo.logprobs import prove_groups
-from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
+from rmr1.train.grpo.batches import MiniBatch, UpdateRow, build_update_row
+from rmr1.train.grpo.logprobs import GroupLogprobs, prove_groups
+from rmr1.train.grpo.objective import SUMS, compute_loss
 from rmr1.train.grpo.recipe import GrpoRecipe, Objective
 from rmr1.train.row import agree
-from rmr1.train.start import Trainee
+from rmr1.train.start import Trainee, load_base
 from rmr1.train.update import Updater
+
+STATS = (*SUMS, "entropy")
+"""What `GroupLoss` sums over the tokens that count, in its order."""
+
+
+class GroupLoss(torch.nn.Module):
+    """A causal language model whose forward gives the loss of a row of groups."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        objective: Objective,
+        *,
+        temperature: float,
+        paths: RowPaths | None = None,
+    ):
+        super().__init__()
+        self.policy = GroupLogprobs(model, temperature=temperature, paths=paths)
+        self.objective = objective
+
+    def forward(
+        self, update: UpdateRow, ref_N: torch.Tensor | None, old_N: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss; the sums named in `STATS`, in the widest numbers and detached; and sum, number and largest of the
+        differences between the sampler's log-probabilities and the policy's, all 0 once `old_N` is given.
+
+        `ref_N` and `old_N` are log-probabilities under the reference, and under the weights that sampled if those are
+        no longer the policy's.
+        """
+        logprobs_N, entropies_N = self.policy(update.row)
+        loss = compute_loss(
+            self.objective,
+            logprobs_N=logprobs_N,
+            advantages_N=update.advantages,
+            weights_N=update.weights,
+            old_logprobs_N=old_N,
+            ref_logprobs_N=ref_N,
+            sampler_logprobs_N=update.sampler_logprobs,
+        )
+        is_counted_N = update.weights != 0
+        wide = widest_float(logprobs_N.device)
+        sums = [one.detach().to(wide) for one in (*loss.sums.values(), (entropies_N * is_counted_N).sum())]
+        apart = torch.zeros(3, dtype=wide, device=logprobs_N.device)
+        if old_N is None and is_counted_N.any():
+            found = (logprobs_N.detach() - update.sampler_logprobs).abs()[is_counted_N].to(wide)
+            apart = torch.stack([found.sum(), is_counted_N.sum().to(wide), found.max()])
+        return loss.value, torch.stack(sums), apart
+
+
+class Reference:
+    """The model as it was before reinforcement: the policy without its adapters, or a copy that stays."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        adapted: Any = None,
+        temperature: float,
+        paths: RowPaths,
+    ):
+        """`model` is the copy, or with `adapted`, peft's wrapper, the policy itself."""
+        self._adapted = adapted
+        self._model = model
+        self._logprobs = GroupLogprobs(model, temperature=temperature, paths=paths)
+        if adapted is None:
+            model.requires_grad_(False)
+
+    @torch.no_grad()
+    def compute(self, row: GroupRow) -> torch.Tensor:
+        """Log-probabilities `[N]` of the row's completion tokens."""
+        was_training = self._model.training
+        without = contextlib.nullcontext() if self._adapted is None else self._adapted.disable_adapter()
+        self._model.eval()
+        try:
+            with without, self._logprobs.attention():
+                logprobs_N: torch.Tensor = self._logprobs(row)[0]
+        finally:
+            self._model.train(was_training)
+        return logprobs_N
 
 
 class Learner:
@@ -61,9 +142,8 @@ class Learner:
     ) -> tuple[dict[str, float], list[float]]:
         """A step of the optimizer for each mini-batch that has a live group; `rollout` is for complaints.
 
-        Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
-        With the sums come "sampler_log_ratio" and "sampler_log_ratio_max", a mean and the largest of all, if
-        something was learnt from with the weights that sampled.
+        Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths. With
+        the sums come "sampler_log_ratio", a mean, and "sampler_log_ratio_max" of what the sampling weights learnt from.
         """
         olds = self.compute_old(batches)
         totals = torch.zeros(len(STATS) + 1, dtype=self.wide, device=self.device)
@@ -169,14 +249,7 @@ class Learner:
         if trainee.adapted is not None:
             return Reference(self.model, adapted=trainee.adapted, temperature=temperature, paths=self.paths)
         recipe = self.recipe.model
-        assert recipe.base is not None
-        copy = load_checkpoint(
-            recipe.base,
-            device=self.device,
-            dtype=torch.float32 if recipe.precision == "fp32" else torch.bfloat16,
-            revision=recipe.revision,
-            trust_remote_code=recipe.trust_remote_code,
-        ).model
+        copy = load_base(recipe, self.device, torch.float32 if recipe.precision == "fp32" else torch.bfloat16)
         set_attention(copy, self.model.config._attn_implementation)
         turning = None if self.paths.turning is None else find_turning(copy)
         paths = replace(self.paths, turning=turning)

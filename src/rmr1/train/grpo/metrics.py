@@ -8,10 +8,10 @@ from typing import Any
 
 from rmr1.rewards import Judged, summarize_rewards
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup
-from rmr1.train.grpo.policy import STATS
+from rmr1.train.grpo.learn import STATS
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.tasks import Task
-from rmr1.train.processes import gather
+from rmr1.train.processes import divide
 
 
 def summarize_rollout(scored: Sequence[ScoredGroup]) -> dict[str, Any]:
@@ -106,16 +106,11 @@ def format_look(values: Mapping[str, Any]) -> str:
 def _judge(
     sampler: Sampler, tasks: Sequence[Task], accelerator: Any, *, temperature: float, seed: str
 ) -> list[tuple[Task, Judged]]:
-    own = range(accelerator.process_index, len(tasks), accelerator.num_processes)
-    drawn = sampler.sample(
-        [tasks[place] for place in own],
-        samples=1,
-        temperature=temperature,
-        seed=seed,
-        with_logprobs=False,
-    )
-    texts = dict(gather(accelerator, list(zip(own, (group[0] for group in drawn), strict=True))))
-    return [(task, texts[place].judge(task)) for place, task in enumerate(tasks)]
+    def judge(own: list[Task]) -> list[Judged]:
+        drawn = sampler.sample(own, samples=1, temperature=temperature, seed=seed, with_logprobs=False)
+        return [sample.judge(task) for (sample,), task in zip(drawn, own, strict=True)]
+
+    return list(zip(tasks, divide(accelerator, tasks, judge), strict=True))
 
 
 def _count_right(found: Sequence[tuple[Task, Judged]], name: str) -> dict[str, float]:

@@ -166,14 +166,6 @@ class VerdictEvaluationRecipe(Section):
     """The weights that are stored in the end: those with the best greedy accuracy, or the last."""
 
 
-def _find_missing_reward(name: str) -> str | None:
-    return find_unknown_term(name) or find_missing_function(name)
-
-
-_IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importance" in settings)
-"""Names of options that say it."""
-
-
 def _paper(lr: float, *, base: str | None, family: str) -> dict[str, Any]:
     """Rates are of the reference repository's cluster scripts. What the defaults say is not said again."""
     return {
@@ -231,9 +223,9 @@ class GrpoRecipe(TrainingRecipe):
     rollout: RolloutRecipe = RolloutRecipe()
     update: UpdateRecipe = UpdateRecipe()
     objective: ObjectiveRecipe = ObjectiveRecipe()
-    rewards: Annotated[dict[str, float], Names(_find_missing_reward)] = Field(
-        default_factory=lambda: dict(PAPER)
-    )
+    rewards: Annotated[
+        dict[str, float], Names(lambda name: find_unknown_term(name) or find_missing_function(name))
+    ] = Field(default_factory=lambda: dict(PAPER))
     """Weight of each term; see `rmr1.rewards`."""
     overlong_buffer: int = Field(default=0, ge=0)
     """Tokens before the limit at which the reward `overlong` begins to fall."""
@@ -260,7 +252,8 @@ class GrpoRecipe(TrainingRecipe):
                 objective: Any = rest.get("objective", {})
                 options = objective.get("options")
                 named = options if isinstance(options, list | tuple) else ()
-                if "importance" not in objective and not any(name in named for name in _IMPORTANCE):
+                fixing = [name for name, settings in OPTIONS.items() if "importance" in settings]
+                if "importance" not in objective and not any(name in named for name in fixing):
                     return {**values, "objective": {**objective, "importance": "truncate"}}
         return values
 

@@ -1,25 +1,21 @@
 """Tasks -> samples: the policy writes judgments, and how likely each of their tokens was is kept.
 
-One sampling loop serves judging and training (`rmr1.engines.hf.decode`). A text goes on to the end of the turn, as a
-judge's does, so that where to stop is reinforced too. Every sample has a seed of its own (`make_seed`), so neither
-batches nor the number of processes change what is sampled (up to rounding).
+A text goes on to the end of the turn, as a judge's does, so that where to stop is reinforced too. Every sample has a
+seed of its own, so neither batches nor the number of processes change what is sampled (up to rounding).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams, derive_seed
-from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode
-from rmr1.engines.hf.reader import find_opening
-from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.rewards import Judged, read_sample
+from rmr1.train.evaluate import Prompt, write_texts
 from rmr1.train.grpo.tasks import Task
-from rmr1.verdicts.stop import StopWatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +27,7 @@ class Sample:
     logprobs: list[float]
     """Log-probability of each token under the distribution that it was drawn from."""
     text: str
-    """The text as the judge stores it: without the end token, with the mark of thinking that the prompt ended in."""
+    """The text as the judge stores it, without the end token."""
     is_cut: bool
     """The token limit came before the end token."""
 
@@ -72,58 +68,39 @@ class Sampler:
         """So many judgments of each task; temperature 0 is greedy."""
         was_training = self._model.training
         self._model.eval()
-        found: list[list[Sample]] = [[] for _ in tasks]
-        params = SamplingParams(temperature=temperature, num_samples=samples)
+        prompts = [
+            Prompt(
+                task.tokens,
+                task.prepared.max_new_tokens,
+                task.prepared.opening,
+                [make_seed(seed, task, number) for number in range(samples)],
+            )
+            for task in tasks
+        ]
         try:
-            # Prompts of similar length go together; longest first, so that what does not fit shows at once.
-            order = sorted(range(len(tasks)), key=lambda place: (-len(tasks[place].tokens), place))
-            number = max(1, self._rows // samples)
-            for start in range(0, len(order), number):
-                places = order[start : start + number]
-                batch = [tasks[place] for place in places]
-                drawn = self._sample_batch(batch, params, seed, with_logprobs)
-                for place, one in zip(places, drawn, strict=True):
-                    found[place] = one
+            found = write_texts(
+                self._model,
+                self._tokenizer,
+                prompts,
+                SamplingParams(temperature=temperature, num_samples=samples),
+                end_tokens=self._end_tokens,
+                rows=self._rows,
+                with_logprobs=with_logprobs,
+            )
         finally:
             self._model.train(was_training)
-        return found
-
-    def _sample_batch(
-        self, tasks: Sequence[Task], params: SamplingParams, seed: str, with_logprobs: bool
-    ) -> Iterator[list[Sample]]:
-        endings = Endings(self._tokenizer, params)
-        streams = [
-            [TextStream(self._tokenizer, endings, StopWatcher()) for _ in range(params.num_samples)]
-            for _ in tasks
-        ]
-        requests = [
-            PromptRequest(
-                tokens=task.tokens,
-                max_new_tokens=task.prepared.max_new_tokens,
-                rows=[
-                    RowRequest(seed=make_seed(seed, task, number), watch=stream.push)
-                    for number, stream in enumerate(rows)
-                ],
-            )
-            for task, rows in zip(tasks, streams, strict=True)
-        ]
-        drawn = decode(
-            self._model, requests, params, end_tokens=self._end_tokens, with_logprobs=with_logprobs
-        )
-        for task, rows, group in zip(tasks, streams, drawn, strict=True):
-            yield [
-                make_sample(task, stream, one.tokens, one.logprobs, is_cut=one.finish_reason == "length")
-                for stream, one in zip(rows, group, strict=True)
+        return [
+            [
+                Sample(
+                    tokens=one.tokens,
+                    logprobs=one.logprobs,
+                    text=text,
+                    is_cut=one.finish_reason == "length",
+                )
+                for one, text in group
             ]
-
-
-def make_sample(
-    task: Task, stream: TextStream, tokens: list[int], logprobs: list[float], *, is_cut: bool
-) -> Sample:
-    """The sample of a text that has ended."""
-    text = stream.finish()
-    opening = find_opening(task.prepared.opening, text)
-    return Sample(tokens=tokens, logprobs=logprobs, text=opening + text, is_cut=is_cut)
+            for group in found
+        ]
 
 
 def make_seed(seed: str, task: Task, number: int) -> int:

@@ -31,7 +31,8 @@ from rmr1.engines.vllm.core import (
 )
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, RMR1Error, reason_of
 from rmr1.forecast.memory import VLLM_CPU_CACHE
-from rmr1.train.grpo.rollout import Sample, make_sample, make_seed
+from rmr1.train.evaluate import finish_text
+from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import Task
 from rmr1.verdicts.stop import StopWatcher
 
@@ -308,4 +309,5 @@ class _Row:
                 return
 
     def read(self) -> Sample:
-        return make_sample(self.task, self.stream, self.tokens, self.logprobs, is_cut=self.is_cut)
+        text = finish_text(self.stream, self.task.prepared.opening)
+        return Sample(tokens=self.tokens, logprobs=self.logprobs, text=text, is_cut=self.is_cut)

@@ -33,7 +33,7 @@ from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.loop import Training, run_once
-from rmr1.train.processes import accelerated, call_on_main, gather, gather_calls, share, wait_for_group
+from rmr1.train.processes import accelerated, call_on_main, divide, gather_calls, share, wait_for_group
 from rmr1.train.start import load_trainee
 from rmr1.train.update import Updater
 
@@ -137,21 +137,18 @@ class Reinforcement(Training):
 
     def sample(self, tasks: Sequence[Task]) -> list[list[Sample]]:
         """The samples of all tasks, in their order; each process draws its share."""
-        recipe = self.recipe
-        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
-        own = range(rank, len(tasks), ranks)
+        rollout, seed = self.recipe.rollout, f"{self.recipe.seed}/{self.state['step']}"
         if self.vllm is not None and self.vllm_updates != self.state["updates"]:
             self.vllm.update_weights(self.model)
             self.vllm_updates = self.state["updates"]
-        with self.accelerator.autocast(), self._diverging():
-            drawn = self.sampler.sample(
-                [tasks[place] for place in own],
-                samples=recipe.rollout.samples,
-                temperature=recipe.rollout.temperature,
-                seed=f"{recipe.seed}/{self.state['step']}",
-            )
-        found = dict(gather(self.accelerator, list(zip(own, drawn, strict=True))))
-        return [found[place] for place in range(len(tasks))]
+
+        def draw(own: list[Task]) -> list[list[Sample]]:
+            with self.accelerator.autocast(), self._diverging():
+                return self.sampler.sample(
+                    own, samples=rollout.samples, temperature=rollout.temperature, seed=seed
+                )
+
+        return divide(self.accelerator, tasks, draw)
 
     def score(self, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]) -> list[ScoredGroup]:
         """Every task's samples with what they earned."""

@@ -15,7 +15,7 @@ from rmr1.engines.hf.reader import Prepared, RequestReader
 from rmr1.errors import DataError
 from rmr1.prompts import PromptFamily
 from rmr1.prompts.render import render_prompt
-from rmr1.records import JudgePrompt, Order, PreferencePair, swap_label
+from rmr1.records import JudgePrompt, Order, PreferencePair
 from rmr1.train.examples import Position, read_labelled
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
 
@@ -40,13 +40,6 @@ class Task:
     def tokens(self) -> Sequence[int]:
         """Tokens of the prompt."""
         return self.prepared.tokens
-
-    @property
-    def label(self) -> str:
-        """ "A" or "B", in the prompt's frame."""
-        label = self.pair.label if self.prompt.order == "given" else swap_label(self.pair.label)
-        assert label is not None
-        return str(label)
 
     @property
     def family(self) -> str:

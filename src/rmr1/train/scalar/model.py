@@ -28,9 +28,6 @@ def load_model(plan: ScalarPlan) -> PreTrainedModel:
     """The model before its training, in the precision that it is trained in, on the CPU; the same each time.
 
     It has no dropout: both conversations of a pair go through the same model.
-
-    Raises:
-        CheckpointError: it cannot be loaded, or its weights are no numbers.
     """
     recipe = plan.recipe.model
     dtype = torch.bfloat16 if recipe.precision == "bf16-pure" else torch.float32
@@ -126,11 +123,7 @@ def score_held_out(
 
 
 def check_batches(model: PreTrainedModel, *, pad: int, max_tokens: int) -> tuple[str, ...]:
-    """See to it that a batch of conversations gives the scores of each alone; notes on what was set for that.
-
-    Raises:
-        ConfigError: it does not, so that pairs cannot be trained on in batches.
-    """
+    """See to it that a batch of conversations gives the scores of each alone; notes on what was set for that."""
     found = prove_scoring(model, lambda rows, _: score_rows(model, rows, pad=pad), may_be_bare=False)
     if found.padding == "none":
         raise ConfigError(f"{found.notes[-1]}; pairs are trained on in batches here: choose another model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from rmr1.engines.base import is_scalar
 from rmr1.engines.hf.chat import Chat
-from rmr1.engines.hf.loading import describe_checkpoint, quiet, read_architectures
+from rmr1.engines.hf.loading import quiet, read_architectures
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import CheckpointError, ConfigError, reason_of
 from rmr1.train.examples import read_labelled, read_texts
@@ -20,7 +20,26 @@ from rmr1.train.optim import count_warmup
 from rmr1.train.recipe import WorldRecipe, describe_excess
 from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.start import Base
+from rmr1.train.start import Base, describe_base
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Peak learning rates of one training."""
+
+    lr: float
+    muon_lr: float
+
+    @property
+    def name(self) -> str:
+        """The rate as a folder's name: `lr-0.002`."""
+        return f"lr-{self.lr:g}" if self.muon_lr == self.lr else f"lr-{self.lr:g}-muon-{self.muon_lr:g}"
+
+
+def list_rates(recipe: ScalarRecipe) -> list[Rate]:
+    optim = recipe.optim
+    matrices = optim.muon_lr if optim.name == "muon" and optim.muon_lr is not None else optim.lr
+    return [Rate(lr=lr, muon_lr=muon_lr) for lr, muon_lr in zip(optim.lr, matrices, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +57,8 @@ class ScalarPlan:
     """Padding token."""
     chat: Chat
     """How conversations are rendered."""
+    rate: Rate | None = None
+    """The rate of this training; by default the recipe's first."""
 
     @property
     def steps(self) -> int:
@@ -46,11 +67,6 @@ class ScalarPlan:
     @property
     def warmup_steps(self) -> int:
         return count_warmup(self.recipe.optim.warmup, self.steps)
-
-    def as_try(self) -> ScalarPlan:
-        """The same training, as short as a try."""
-        assert self.try_course is not None
-        return replace(self, course=self.try_course, try_course=None)
 
     def describe(self) -> dict[str, Any]:
         """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
@@ -63,7 +79,15 @@ def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | No
     Raises:
         ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
     """
-    base = _describe_scratch(recipe) if recipe.model.from_scratch else _describe_checkpoint(recipe)
+    model = recipe.model
+    is_scored = model.base is not None and is_scalar(read_architectures(model.base, revision=model.revision))
+    base = describe_base(
+        model,
+        lambda number: _read_texts(recipe, number),
+        kind="scores" if is_scored else "writes",
+        known_as=model.tokenizer,
+        tokenizer=None if model.tokenizer is None else _load_tokenizer(model.tokenizer),
+    )
     max_tokens = recipe.data.max_tokens
     if base.context is not None and max_tokens > base.context:
         raise ConfigError(describe_excess(max_tokens, base.context))
@@ -82,47 +106,6 @@ def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | No
         try_course=None if wanted is None else plan_course(train, recipe, wanted),
         pad=choose_padding(base.tokenizer, train.end_tokens, base.num_embeddings),
         chat=reader.chat,
-    )
-
-
-def _describe_checkpoint(recipe: ScalarRecipe) -> Base:
-    model = recipe.model
-    assert model.base is not None
-    found = describe_checkpoint(
-        model.base,
-        revision=model.revision,
-        trust_remote_code=model.trust_remote_code,
-        kind="scores" if is_scalar(read_architectures(model.base, revision=model.revision)) else "writes",
-    )
-    config: Any = found.config.get_text_config()
-    return Base(
-        tokenizer=found.tokenizer,
-        num_embeddings=config.vocab_size,
-        context=found.context,
-        identity=dict(found.identity),
-        source=found.source,
-    )
-
-
-def _describe_scratch(recipe: ScalarRecipe) -> Base:
-    from rmr1.train.scratch.tokenizer import learn_tokenizer
-
-    scratch = recipe.model.from_scratch
-    assert scratch is not None
-    if recipe.model.tokenizer is not None:
-        tokenizer = _load_tokenizer(recipe.model.tokenizer)
-    else:
-        tokenizer = learn_tokenizer(
-            _read_texts(recipe, scratch.tokenizer.examples),
-            vocabulary=scratch.tokenizer.vocabulary,
-            min_count=scratch.tokenizer.min_count,
-            context=scratch.context,
-        )
-    return Base(
-        tokenizer=tokenizer,
-        num_embeddings=len(tokenizer),
-        context=scratch.context,
-        identity={"from_scratch": recipe.model.tokenizer},
     )
 
 

@@ -1,15 +1,12 @@
 """A word-level tokenizer learnt from the training text, which encodes any text exactly.
 
-A piece is a word with the blank before it, a sign, a run of white space, or at most two digits; numbers
-have no blank in them, so 28 is the same token wherever it stands, and a judge that compares numbers
-compares tokens. Pieces that occur often enough are tokens; every other one is spelt in bytes. The
-protocol's tags, delimiter lines and verdict marks are tokens of their own.
+A piece is a word with the blank before it, a sign, a run of white space, or at most two digits without a blank, so that
+28 is the same token everywhere and a judge that compares numbers compares tokens. Pieces that occur often enough are
+tokens; every other one is spelt in bytes. The protocol's tags, delimiter lines and verdict marks are tokens of their
+own. Decoding gives back the text byte for byte.
 
-Decoding gives back the text byte for byte.
-
-Every word of the training text has a token, so bytes would never occur in training. A `Speller` therefore takes some
-of the prompt's words their tokens, wherever they occur in an example, in the judge's turn as well: whether a word is
-spelt can always be seen from the prompt. So a judge learns to read and copy words it has no token for.
+Every word of the training text has a token, so bytes would never occur in training. A `Speller` therefore spells some
+of the prompt's words in bytes, in the whole example, so that a judge learns to read and copy words it has no token for.
 """
 
 from __future__ import annotations
@@ -120,7 +117,7 @@ def _count_pieces(core: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     cut = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(
-                Regex("|".join(_quote(text) for text in (*CONTROL_TOKENS, *protocol_tokens()))),
+                Regex("|".join(map(re.escape, (*CONTROL_TOKENS, *protocol_tokens())))),
                 behavior="removed",
             ),
             core.pre_tokenizer,
@@ -130,10 +127,6 @@ def _count_pieces(core: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     for text in texts:
         counts.update(piece for piece, _ in cut.pre_tokenize_str(text))
     return counts
-
-
-def _quote(text: str) -> str:
-    return "".join(char if char.isalnum() else f"\\{char}" for char in text)
 
 
 class Speller:

@@ -134,7 +134,7 @@ def test_held_out_pairs_of_a_file_that_puts_the_better_answer_first_are_no_gift_
         settings = recipe(data=data, rollout={"prompts": 8})
         _, held_out = open_tasks(settings, make_maker(settings), make_maker(settings, both=False))
         assert len(held_out) == 60
-        assert sum(task.label == "A" for task in held_out) in expected
+        assert sum(task.prompt.order == "given" for task in held_out) in expected  # where "A" is right
 
 
 def test_the_two_orders_of_a_pair_are_never_divided() -> None:
