@@ -147,11 +147,7 @@ def read_texts(
 def read_conversations(
     sources: str | Sequence[str], *, check_prompts: bool = True
 ) -> Iterator[tuple[Messages, str, int]]:
-    """(messages, file, line) of every row.
-
-    Raises:
-        DataError: a row cannot be read; at the end, the prompts give the verdicts away.
-    """
+    """(messages, file, line) of every row; that prompts give the verdicts away is said at the end."""
     check = _LeakCheck() if check_prompts else None
     for source in (sources,) if isinstance(sources, str) else sources:
         for row in read_rows(source):
@@ -176,11 +172,7 @@ def read_examples(
     check_prompts: bool = True,
     held_out_share: float = 0.0,
 ) -> tuple[StoredExamples, StoredExamples]:
-    """Training examples, and those kept aside.
-
-    Raises:
-        DataError: a row cannot be read, is too long (if that fails) or tells the verdict, or none is left.
-    """
+    """Training examples, and those kept aside."""
     kept, aside = (StoredExamples(seed=seed, max_tokens=max_tokens) for _ in range(2))
     draw = Random(f"{seed}/held-out")
     for messages, path, line in read_conversations(sources, check_prompts=check_prompts):

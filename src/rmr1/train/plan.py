@@ -47,16 +47,12 @@ class Plan:
     """Counts of the training rows, or of a sample of the world's."""
 
     def describe(self) -> dict[str, Any]:
-        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
+        """See `describe_training`."""
         return describe_training(self.recipe, {**self.base.identity, **self.renderer.chat.describe()})
 
 
 def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) -> Plan:
-    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
-    """
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it."""
     data, scratch = recipe.data, recipe.model.from_scratch
     base = describe_base(
         recipe.model,

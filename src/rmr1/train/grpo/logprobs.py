@@ -105,8 +105,7 @@ def _compute_logits(hidden_CW: torch.Tensor, matrix_VW: torch.Tensor, temperatur
 class GroupLogprobs(torch.nn.Module):
     """A causal language model whose forward gives the log-probabilities of a row's completion tokens.
 
-    A module of its own so that data-parallel wrappers see the whole computation. `model` is the one that transformers
-    knows, adapters inside; its forward is called inside `attention`.
+    `model` is the one that transformers knows, adapters inside; its forward is called inside `attention`.
     """
 
     def __init__(self, model: PreTrainedModel, *, temperature: float = 1.0, paths: RowPaths | None = None):

@@ -35,18 +35,14 @@ class GrpoPlan:
     """What renders the prompts."""
 
     def describe(self) -> dict[str, Any]:
-        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
+        """See `describe_training`."""
         found = describe_training(self.recipe, {**self.base.identity, **self.reader.chat.describe()})
         own = {term.name: term.digest for term in self.terms if term.digest is not None}
         return found | ({"rewards": own} if own else {})
 
 
 def build_grpo_plan(recipe: GrpoRecipe, *, stored: Mapping[str, object] | None = None) -> GrpoPlan:
-    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
-    """
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it."""
     rollout, optim = recipe.rollout, recipe.optim
     objective = recipe.objective.build()
     terms = build_rewards(

@@ -163,11 +163,7 @@ TaskSource = StoredTasks | WorldTasks
 
 
 def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[TaskSource, list[Task]]:
-    """The sources of training tasks, which `maker` has counted, and of held-out ones, which `aside` makes.
-
-    Raises:
-        DataError: a row cannot be read, or nothing is left to train on.
-    """
+    """The source of training tasks, which `maker` has counted, and the held-out ones, which `aside` makes."""
     data, source, held_out = recipe.data, None, []
     if data.world is not None:
         from rmr1.world import sample_pairs
@@ -198,10 +194,8 @@ def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[
 
 
 def take_tasks(source: TaskSource, number: int, position: Position) -> tuple[list[Task], Position]:
-    """The next `number` prompts, across the ends of epochs, and the position after them.
-
-    A pair whose two orders do not both fit is left for the next time.
-    """
+    """The next `number` prompts, across the ends of epochs, or one less if a pair's two orders do not both fit; and the
+    position after them."""
     tasks: list[Task] = []
     epoch, index, passed = position.epoch, position.index, 0
     while len(tasks) < number and passed < max(source.num_pairs, number):

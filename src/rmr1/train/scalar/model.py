@@ -3,7 +3,7 @@
 The loss is -log sigmoid(score of the better answer - score of the worse one) (Bradley and Terry 1952;
 InstructGPT, arXiv 2203.02155).
 
-Shapes: `B` pairs, `C` conversations.
+Shapes: `B` pairs, `C` conversations, `T` tokens of the longest.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ def score_pairs(
 def score_rows(model: PreTrainedModel, rows: Sequence[Sequence[int]], *, pad: int) -> torch.Tensor:
     """Scores `[C]` of conversations, float32; they are padded on the right under a mask."""
     longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
-    scores_C1: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    ids_CT = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=model.device)
+    mask_CT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+    scores_C1: torch.Tensor = model(input_ids=ids_CT, attention_mask=mask_CT, use_cache=False).logits
     return scores_C1.float().squeeze(-1)
 
 

@@ -69,16 +69,12 @@ class ScalarPlan:
         return count_warmup(self.recipe.optim.warmup, self.steps)
 
     def describe(self) -> dict[str, Any]:
-        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
+        """See `describe_training`."""
         return describe_training(self.recipe, {**self.base.identity, **self.chat.describe()})
 
 
 def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | None = None) -> ScalarPlan:
-    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
-    """
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it."""
     model = recipe.model
     is_scored = model.base is not None and is_scalar(read_architectures(model.base, revision=model.revision))
     base = describe_base(

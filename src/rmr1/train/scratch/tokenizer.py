@@ -70,11 +70,7 @@ def protocol_tokens() -> tuple[str, ...]:
 def learn_tokenizer(
     texts: Iterable[str], *, vocabulary: int, min_count: int = 2, context: int = 8192
 ) -> PreTrainedTokenizerBase:
-    """A tokenizer whose words are the commonest of `texts`, with its chat template.
-
-    Raises:
-        ConfigError: the fixed tokens alone are more than `vocabulary`.
-    """
+    """A tokenizer whose words are the commonest of `texts`, with its chat template."""
     fixed = protocol_tokens()
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
