@@ -71,7 +71,6 @@ class StoredExamples:
         return True
 
     def get(self, epoch: int, index: int) -> Example:
-        """The example at a place of that epoch's order."""
         if self._order is None or self._order[0] != epoch:
             order = list(range(self.num_examples))
             Random(f"{self._seed}/{epoch}").shuffle(order)
@@ -296,7 +295,6 @@ class _LeakCheck:
 
 
 def _frame(messages: Messages) -> tuple[str, bool]:
-    """The prompt without question and answers, and whether they could be told from the rest."""
     parts, is_parsed = [], False
     for message in messages:
         text = message.text

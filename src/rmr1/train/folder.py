@@ -48,7 +48,6 @@ class RunFolder:
         return read_summary(self.path) if (self.path / SUMMARY_FILE).exists() else None
 
     def log(self, values: Mapping[str, Any]) -> None:
-        """Append a line to metrics.jsonl."""
         path = self.path / METRICS
         advice = "checkpoints stay: free space, then run the same command again"
         with writing(path, advice), path.open("a", encoding="utf-8") as file:

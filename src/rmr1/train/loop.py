@@ -167,7 +167,6 @@ class Training(ABC):
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model as transformers knows it."""
         return self.trainee.model
 
     @property
@@ -223,7 +222,6 @@ class Training(ABC):
                 self.told.append(note)
 
     def blaming(self, doing: str) -> Any:
-        """See `rmr1.engines.hf.loading.blaming`."""
         return blaming(self.recipe.model.base or "from scratch", self.model, doing)
 
     def save(self) -> None:

@@ -100,28 +100,24 @@ class Optimizers:
     """One or two optimizers as one, with the step's rate put on each one's own peak."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]):
-        self._optimizers = optimizers
+        self.parts = tuple(optimizers)
         self._peaks = [[group["lr"] for group in one.param_groups] for one in optimizers]
 
-    @property
-    def parts(self) -> tuple[torch.optim.Optimizer, ...]:
-        return tuple(self._optimizers)
-
     def step(self, factor: float) -> None:
-        for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
+        for optimizer, peaks in zip(self.parts, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             optimizer.step()
 
     def zero_grad(self) -> None:
-        for optimizer in self._optimizers:
+        for optimizer in self.parts:
             optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        return [optimizer.state_dict() for optimizer in self._optimizers]
+        return [optimizer.state_dict() for optimizer in self.parts]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        for optimizer, state in zip(self._optimizers, states, strict=True):
+        for optimizer, state in zip(self.parts, states, strict=True):
             # Whether a step is fused is this machine's affair, not that of the one that wrote the state.
             own = [{"fused": group["fused"]} if "fused" in group else {} for group in optimizer.param_groups]
             groups = [{**group, **one} for group, one in zip(state["param_groups"], own, strict=True)]

@@ -47,7 +47,6 @@ class Plan:
     """Counts of the training rows, or of a sample of the world's."""
 
     def describe(self) -> dict[str, Any]:
-        """See `describe_training`."""
         return describe_training(self.recipe, {**self.base.identity, **self.renderer.chat.describe()})
 
 

@@ -105,7 +105,6 @@ class Renderer:
 
 
 def _own_words(text: str) -> str:
-    """What is said outside of the thinking."""
     return "".join(read_outline(text).own_texts()).strip()
 
 

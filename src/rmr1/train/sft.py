@@ -23,7 +23,7 @@ from rmr1.train.examples import take_batch
 from rmr1.train.folder import read_beginning
 from rmr1.train.loop import Training, run_once
 from rmr1.train.plan import Plan, build_plan
-from rmr1.train.processes import accelerated, share
+from rmr1.train.processes import accelerated, divide, share
 from rmr1.train.recipe import Recipe
 from rmr1.train.row import Example, RowLoss, agree, build_row, prove_packing
 from rmr1.train.start import load_trainee
@@ -141,41 +141,37 @@ class FineTuning(Training):
                 )
             judged = [example for example in held_out if example.label is not None]
             judged = judged[: recipe.evaluation.verdicts]
-            found: list[tuple[str | None, int]] = []
-            if judged:
-                with self.accelerator.autocast():
-                    found = judge_examples(
-                        self.model,
-                        self.plan.base.tokenizer,
-                        judged[rank::ranks],
-                        end_tokens={
-                            self.plan.renderer.end_token,
-                            *read_end_tokens(
-                                self.model.generation_config, self.model.config, self.plan.base.tokenizer
-                            ),
-                        },
-                        max_new_tokens=recipe.evaluation.max_new_tokens,
-                        batch_size=recipe.evaluation.batch_size,
-                        context=self.plan.base.context,
-                    )
+            with self.accelerator.autocast():
+                found = divide(self.accelerator, judged, self.judge)
         finally:
             self.model.train()
-        correct = sum(
-            winner == one.label for (winner, _), one in zip(found, judged[rank::ranks], strict=True)
-        )
-        unparsed, written = sum(winner is None for winner, _ in found), sum(number for _, number in found)
-        sums = torch.tensor([loss, tokens, correct, unparsed, written], dtype=torch.float64)
+        sums = torch.tensor([loss, tokens], dtype=torch.float64)
         if ranks > 1:
             sums = self.accelerator.reduce(sums.float().to(self.device), "sum").cpu().double()
         values: dict[str, Any] = {"held_out_loss": float(sums[0] / sums[1])}
         if judged:
+            correct = sum(winner == one.label for (winner, _), one in zip(found, judged, strict=True))
             values |= {
                 "held_out_verdicts": len(judged),
-                "held_out_accuracy": float(sums[2]) / len(judged),
-                "held_out_unparsed": int(sums[3]),
-                "held_out_mean_tokens": float(sums[4]) / len(judged),
+                "held_out_accuracy": correct / len(judged),
+                "held_out_unparsed": sum(winner is None for winner, _ in found),
+                "held_out_mean_tokens": sum(number for _, number in found) / len(judged),
             }
         return values
+
+    def judge(self, examples: list[Example]) -> list[tuple[str | None, int]]:
+        """See `judge_examples`."""
+        tokenizer, settings = self.plan.base.tokenizer, self.recipe.evaluation
+        ends = read_end_tokens(self.model.generation_config, self.model.config, tokenizer)
+        return judge_examples(
+            self.model,
+            tokenizer,
+            examples,
+            end_tokens={self.plan.renderer.end_token, *ends},
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+            context=self.plan.base.context,
+        )
 
     def format_look(self, values: Mapping[str, Any]) -> str:
         text = f"held-out loss {values['held_out_loss']:.4f}"

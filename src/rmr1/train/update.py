@@ -73,7 +73,6 @@ class Updater:
         return norm
 
     def check(self, place: str, figures: Mapping[str, float]) -> None:
-        """Complain of a figure that is no number."""
         if not all(map(math.isfinite, figures.values())):
             raise self.diverged(place, _list_figures(figures))
 
@@ -150,7 +149,6 @@ def check_moving_share(
 
 
 def _format_share(share: float) -> str:
-    """`1.3%`"""
     return f"{100 * share:.2g}%" if share < 0.1 else f"{100 * share:.1f}%"
 
 

@@ -35,7 +35,6 @@ class GrpoPlan:
     """What renders the prompts."""
 
     def describe(self) -> dict[str, Any]:
-        """See `describe_training`."""
         found = describe_training(self.recipe, {**self.base.identity, **self.reader.chat.describe()})
         own = {term.name: term.digest for term in self.terms if term.digest is not None}
         return found | ({"rewards": own} if own else {})

@@ -191,13 +191,14 @@ def _with_adapters(settings: dict[str, Any], *, gpu_memory: float) -> dict[str, 
     return {**settings, "lora": {"r": 32, "alpha": 64}, "optim": optim, "rollout": rollout}
 
 
+_BASE = "deepseek-ai/DeepSeek-R1-Distill-Qwen-"
 _FULL = {
     "rm-r1-qwen-7b": _paper(1e-6, base=None, family="rubric"),
     "rm-r1-qwen-14b": _paper(7e-7, base=None, family="rubric"),
     "rm-r1-qwen-32b": _paper(5e-7, base=None, family="rubric"),
-    "rm-r1-deepseek-7b": _paper(1e-6, base="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", family="reasoning"),
-    "rm-r1-deepseek-14b": _paper(1e-6, base="deepseek-ai/DeepSeek-R1-Distill-Qwen-14B", family="reasoning"),
-    "rm-r1-deepseek-32b": _paper(8e-7, base="deepseek-ai/DeepSeek-R1-Distill-Qwen-32B", family="reasoning"),
+    "rm-r1-deepseek-7b": _paper(1e-6, base=f"{_BASE}7B", family="reasoning"),
+    "rm-r1-deepseek-14b": _paper(1e-6, base=f"{_BASE}14B", family="reasoning"),
+    "rm-r1-deepseek-32b": _paper(8e-7, base=f"{_BASE}32B", family="reasoning"),
 }
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -32,7 +32,6 @@ class Sample:
     """The token limit came before the end token."""
 
     def judge(self, task: Task) -> Judged:
-        """The sample as rewards see it."""
         number = len(self.tokens)
         return read_sample(
             self.text, prompt=task.prompt, pair=task.pair, num_tokens=number, is_cut=self.is_cut

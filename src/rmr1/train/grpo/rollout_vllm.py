@@ -61,12 +61,8 @@ class VllmSampler:
     ):
         """Start vLLM with the base's weights. A process holds one engine at a time, which sets its random states.
 
-        Args:
-            max_model_len: most tokens of prompt and sample together.
-            gpu_memory: share of the GPU's memory to take, in (0, 1).
-            dtype: "float32", "bfloat16", "float16", or "auto" for the base's own.
-            max_num_seqs: most samples computed at a time; vLLM's choice by default.
-            cpu_cache_bytes: for keys and values if vLLM computes on the CPU.
+        `max_model_len` is of prompt and sample together, `gpu_memory` a share in (0, 1), `dtype` a name such as
+        "bfloat16" or "auto"; `cpu_cache_bytes` are for keys and values if vLLM computes on the CPU.
 
         Raises:
             ConfigError: vLLM is not installed, or an engine runs in this process already.
@@ -128,7 +124,6 @@ class VllmSampler:
         seed: str = "",
         with_logprobs: bool = True,
     ) -> list[list[Sample]]:
-        """So many judgments of each task; temperature 0 is greedy."""
         core = self._require_core()
         endings = Endings(self._tokenizer, SamplingParams())
         rooms = [min(one.prepared.max_new_tokens, self._max_model_len - len(one.tokens)) for one in tasks]
@@ -263,7 +258,6 @@ def _pack_shared(model: torch.nn.Module) -> None:
 
 
 def _step(core: Core, waiting: dict[str, _Row]) -> None:
-    """One step of the engine; rows that are done leave `waiting`."""
     ended = []
     for output in step_core(core):
         row = waiting.get(output.request_id)
@@ -285,8 +279,6 @@ def _step(core: Core, waiting: dict[str, _Row]) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Row:
-    """One sample as it grows."""
-
     task: Task
     stream: TextStream
     end_tokens: frozenset[int]

@@ -102,7 +102,6 @@ class Reinforcement(Training):
         return self.learner.updater
 
     def close(self) -> None:
-        """Stop vLLM where it samples. The processes have nothing in common after it."""
         if self.vllm is not None:
             self.vllm.close()
 
@@ -151,7 +150,6 @@ class Reinforcement(Training):
         return divide(self.accelerator, tasks, draw)
 
     def score(self, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]) -> list[ScoredGroup]:
-        """Every task's samples with what they earned."""
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         is_paired = needs_both_orders(self.plan.terms)
 
@@ -192,7 +190,6 @@ class Reinforcement(Training):
         )
 
     def look(self) -> dict[str, Any]:
-        """Held-out figures, logged and said; the best weights are kept."""
         values = super().look()
         step, best = self.state["step"], self.state.get("best")
         if self.recipe.evaluation.keep == "best" and (

@@ -38,7 +38,6 @@ class Task:
 
     @property
     def tokens(self) -> Sequence[int]:
-        """Tokens of the prompt."""
         return self.prepared.tokens
 
     @property

@@ -69,7 +69,6 @@ class ScalarPlan:
         return count_warmup(self.recipe.optim.warmup, self.steps)
 
     def describe(self) -> dict[str, Any]:
-        """See `describe_training`."""
         return describe_training(self.recipe, {**self.base.identity, **self.chat.describe()})
 
 

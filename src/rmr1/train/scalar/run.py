@@ -136,7 +136,6 @@ def summarize(
 
 
 def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[str, Any]:
-    """One training in a folder of its own, done or found done; its figures."""
     recipe = plan.recipe
     is_mixed = recipe.model.precision == "bf16"
     with accelerated(
