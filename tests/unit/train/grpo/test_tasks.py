@@ -17,7 +17,7 @@ from rmr1.prompts import load_family
 from rmr1.records import PreferencePair, assistant, user
 from rmr1.train.examples import Position
 from rmr1.train.grpo.recipe import OPTIONS, PRESETS, GrpoRecipe
-from rmr1.train.grpo.rollout import make_seed
+from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import StoredTasks, Task, TaskMaker, WorldTasks, open_tasks, take_tasks
 
 from ....tiny_models import build_tokenizer
@@ -68,7 +68,10 @@ DIRECT = {"train": "p", "family": "direct", "max_prompt_tokens": 2000}
 def test_both_orders_are_two_tasks_with_labels_of_their_own_frame() -> None:
     maker = make_maker(recipe(data={**DIRECT, "order": "both"}))
     given, swapped = maker.make(pair("A"), 3)
-    assert (given.label, swapped.label) == ("A", "B")
+    samples = [
+        Sample(tokens=[1], logprobs=[0.0], text="", is_cut=False).judge(task) for task in (given, swapped)
+    ]
+    assert [sample.label for sample in samples] == ["A", "B"]
     assert (given.prompt.order, swapped.prompt.order) == ("given", "swapped")
     assert given.tokens != swapped.tokens and given.pair == swapped.pair
     assert make_seed("0", given, 0) != make_seed("0", swapped, 0) != make_seed("0", swapped, 1)
