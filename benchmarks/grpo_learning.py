@@ -208,7 +208,7 @@ def sample_own(folder: Path, seed: int, steps: int) -> None:
         for task, samples in zip(tasks, drawn, strict=True):
             turns = [{"role": one.role, "content": one.text} for one in task.prompt.messages]
             for sample in samples:
-                if sample.judge(task).verdict.winner == task.label:
+                if (judged := sample.judge(task)).verdict.winner == judged.label:
                     rows.append({"messages": [*turns, {"role": "assistant", "content": sample.text}]})
     random.Random(seed).shuffle(rows)
     part = folder / f"own-{seed}.part"

@@ -118,6 +118,6 @@ def _print_summary(folder: str, summary: dict[str, Any], *, base: str, as_json: 
 
 
 def _format_look(summary: dict[str, Any]) -> str:
-    from rmr1.train.grpo.evaluate import format_look
+    from rmr1.train.grpo.metrics import format_look
 
     return format_look(summary)
