@@ -27,25 +27,49 @@ score is printed only for the whole official data, and only then placed among pu
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TextIO
 
+from rmr1.bench.gates import check_fail_under
+from rmr1.bench.jobs import (
+    Asked,
+    check_baselines,
+    check_jobs,
+    check_order,
+    judge_jobs,
+    plan_jobs,
+    refuse_reading,
+    require_data,
+    split_names,
+)
+from rmr1.bench.published import TITLES
+from rmr1.bench.results import Collected, Job, ScoringOptions, collect
+from rmr1.bench.run import NAMES, Scored, fingerprint_data, own_keys, read_pairs, score_finished
 from rmr1.cli import options
+from rmr1.cli.config import build_config
+from rmr1.cli.dry_run import print_dry_run
+from rmr1.cli.session import open_judge, refuse_foreign, tell, tell_resumed
+from rmr1.cli.sources import list_sources
+from rmr1.cli.usage import format_usage
+from rmr1.console import Console, Progress
+from rmr1.errors import ConfigError
+from rmr1.judge.base import Watcher
+from rmr1.judge.config import JudgeConfig
+from rmr1.judge.summary import is_unanswered
+from rmr1.report.benchmarks import describe_results, format_markdown, print_results
+from rmr1.report.leaderboard import print_leaderboard
+from rmr1.report.leaderboard_plot import check_plot, draw_leaderboard
+from rmr1.report.tables import WIDTH
 from rmr1.screen import print
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rmr1.bench.results import Collected, Job
-    from rmr1.bench.run import Scored
-    from rmr1.judge.base import Watcher
-    from rmr1.judge.config import JudgeConfig
+from rmr1.store.runs import RUN_FILE, read_description, read_summary
 
 FEWEST_RESAMPLES = 100
-
-HELP = "score a judge on benchmarks"
 
 _JUDGING = (
     "model",
@@ -67,7 +91,7 @@ _JUDGING = (
 _NOT_PLACED = "no overall is complete and official"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "benchmark",
         nargs="*",
@@ -138,13 +162,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_config_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.bench.jobs import check_baselines, refuse_reading
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     if arguments.fail_under is not None:
-        from rmr1.bench.gates import check_fail_under
-
         check_fail_under(arguments.fail_under)
     if arguments.resamples < FEWEST_RESAMPLES and (arguments.resamples != 0 or arguments.baseline):
         no = "" if arguments.baseline else "0 for none, or "
@@ -165,7 +184,6 @@ def run(arguments: argparse.Namespace) -> int:
         return _print_dry_run(arguments, config, jobs)
     else:
         scored = _judge(arguments, config, jobs)
-    from rmr1.bench.results import ScoringOptions, collect
 
     scoring = ScoringOptions(
         rule=arguments.rule,
@@ -185,14 +203,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
 
 
-def _plan_jobs(arguments: argparse.Namespace) -> tuple[list[Job], JudgeConfig]:
-    from pathlib import Path
-
-    from rmr1.bench.jobs import Asked, plan_jobs, split_names
-    from rmr1.cli.config import build_config
-    from rmr1.cli.session import tell
-    from rmr1.cli.sources import list_sources
-
+def _plan_jobs(arguments: Namespace) -> tuple[list[Job], JudgeConfig]:
     names, own = split_names(arguments.benchmark)
     asked = Asked(
         benchmarks=names,
@@ -211,10 +222,6 @@ def _plan_jobs(arguments: argparse.Namespace) -> tuple[list[Job], JudgeConfig]:
 
 def _name_missing(folder: str | None) -> str:
     """What to name where no benchmark is; of a run that goes on, its own."""
-    from pathlib import Path
-
-    from rmr1.bench.run import NAMES
-    from rmr1.store.runs import RUN_FILE, read_description
 
     if folder is None or not (Path(folder) / RUN_FILE).is_file():
         return f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}"
@@ -231,8 +238,6 @@ def _name_missing(folder: str | None) -> str:
 
 def _is_unanswered(job: Job) -> bool:
     """Whether its judgments were made here, and hold no answer of the model."""
-    from rmr1.judge.summary import is_unanswered
-    from rmr1.store.runs import read_summary
 
     if job.source is not None or job.folder is None:
         return False
@@ -240,17 +245,13 @@ def _is_unanswered(job: Job) -> bool:
     return is_unanswered(summary["items"], summary["problems"])
 
 
-def _beside(arguments: argparse.Namespace) -> TextIO:
+def _beside(arguments: Namespace) -> TextIO:
     """The stream for people's lines: below the tables, or aside if standard output is for a program."""
     return sys.stderr if arguments.json or arguments.markdown == "-" else sys.stdout
 
 
-def _check_report(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
+def _check_report(arguments: Namespace, jobs: Sequence[Job]) -> None:
     """What would fail only after judging."""
-    from pathlib import Path
-
-    from rmr1.bench.published import TITLES
-    from rmr1.errors import ConfigError
 
     if arguments.json and arguments.markdown == "-":
         raise ConfigError("--json and --markdown - both write to standard output; name a file for --markdown")
@@ -262,14 +263,10 @@ def _check_report(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
         flag = "--plot" if arguments.plot else "--leaderboard"
         raise ConfigError(f"{flag}: no judges are published on {jobs[0].benchmark.title}; leave it out")
     if arguments.plot is not None:
-        from rmr1.report.leaderboard_plot import check_plot
-
         check_plot(Path(arguments.plot))
 
 
-def _refuse_judging(arguments: argparse.Namespace) -> None:
-    from rmr1.errors import ConfigError
-
+def _refuse_judging(arguments: Namespace) -> None:
     for name, value in vars(arguments).items():
         is_judging = name in _JUDGING or name.startswith(("sampling.", "engine."))
         if is_judging and value is not None and value is not False:
@@ -278,9 +275,7 @@ def _refuse_judging(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"{flag} asks for judging, --from for judgments that exist; leave one out")
 
 
-def _store_finished(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
-    from rmr1.bench.run import score_finished
-
+def _store_finished(arguments: Namespace, jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.source is not None and job.folder is not None:
             score_finished(
@@ -293,16 +288,7 @@ def _store_finished(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
             )
 
 
-def _print_dry_run(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> int:
-    from argparse import Namespace
-    from functools import partial
-
-    from rmr1.bench.jobs import check_order, refuse_reading, require_data
-    from rmr1.bench.run import fingerprint_data, own_keys, read_pairs
-    from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import refuse_foreign
-    from rmr1.errors import ConfigError
-
+def _print_dry_run(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> int:
     if arguments.json and len(jobs) > 1:
         raise ConfigError("--dry-run --json tells of one benchmark at a time; name one")
     refuse_reading(config.data, jobs)
@@ -327,14 +313,8 @@ def _print_dry_run(arguments: argparse.Namespace, config: JudgeConfig, jobs: Seq
     return 0
 
 
-def _judge(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> dict[str, Scored]:
+def _judge(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> dict[str, Scored]:
     """Load the model once and judge benchmark by benchmark; what each came to, by name."""
-    from contextlib import closing, contextmanager
-
-    from rmr1.bench.jobs import check_jobs, judge_jobs, require_data
-    from rmr1.bench.run import read_pairs
-    from rmr1.cli.session import open_judge, refuse_foreign, tell_resumed
-    from rmr1.console import Progress
 
     @contextmanager
     def watch(job: Job, num_stored: int, total: int) -> Iterator[Watcher]:
@@ -360,14 +340,7 @@ def _judge(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Jo
         )
 
 
-def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Collected) -> None:
-    import json
-    from pathlib import Path
-
-    from rmr1.cli.usage import format_usage
-    from rmr1.report.benchmarks import describe_results, format_markdown, print_results
-    from rmr1.store.runs import read_summary
-
+def _report(arguments: Namespace, jobs: Sequence[Job], collected: Collected) -> None:
     results, average = collected.results, collected.average
     if arguments.markdown is not None:
         text = format_markdown(results, average, categories=arguments.categories)
@@ -386,10 +359,6 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
             if job.folder is not None:
                 print(f"read them: rmr1 show {job.folder}")
         if arguments.leaderboard:
-            from rmr1.console import Console
-            from rmr1.report.leaderboard import print_leaderboard
-            from rmr1.report.tables import WIDTH
-
             console = Console(width=max(WIDTH, Console().width))
             if not collected.standings:
                 print(f"no place among published judges: {_NOT_PLACED}")
@@ -398,8 +367,6 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
     if arguments.plot is not None and not collected.standings:
         print(f"rmr1: {arguments.plot}: not drawn, because {_NOT_PLACED}", file=sys.stderr)
     elif arguments.plot is not None:
-        from rmr1.report.leaderboard_plot import draw_leaderboard
-
         drawn = draw_leaderboard([one for one, _ in collected.standings], arguments.plot, collected.judge)
         print(f"rmr1: drawn: {drawn}", file=sys.stderr)
     for gate in collected.gates:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
@@ -15,7 +15,7 @@ from rmr1.records import Label
 from rmr1.settings import assign_settings, read_toml, split_assignment
 
 
-def build_config(arguments: argparse.Namespace, stored: Mapping[str, Any] | None = None) -> JudgeConfig:
+def build_config(arguments: Namespace, stored: Mapping[str, Any] | None = None) -> JudgeConfig:
     """The settings that a command line asks for, over those that are `stored` of a run that goes on.
 
     Raises:
@@ -53,7 +53,7 @@ def parse_labels(values: Sequence[str] | None) -> dict[str, Label] | None:
     return dict(check_labels(found) or {})
 
 
-def read_form(arguments: argparse.Namespace) -> dict[str, Any]:
+def read_form(arguments: Namespace) -> dict[str, Any]:
     """How `--format`, `--map` and `--label` say that pairs are read, as arguments of the functions that read."""
     columns, labels = parse_columns(arguments.map), parse_labels(arguments.label)
     return {"format": arguments.format, "columns": columns, "labels": labels}

@@ -11,38 +11,37 @@ scalar read the splits.
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 from rmr1.cli.options import add_recipe_arguments
+from rmr1.cli.training import print_json
+from rmr1.console import PairProgress
+from rmr1.curate.card import source_rows
+from rmr1.curate.plan import plan_curation
+from rmr1.curate.recipe import CurateRecipe
+from rmr1.curate.run import run_curation
+from rmr1.errors import ConfigError
+from rmr1.report.tables import Name, make_table, print_table
 from rmr1.screen import format_bytes, print
 
-HELP = "build training data: filter, decontaminate, mix, balance, split"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     dry_run = "count local sources, say what would be done, and stop"
     add_recipe_arguments(parser, output="folder to write", dry_run=dry_run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.training import print_json
-    from rmr1.console import PairProgress
-    from rmr1.curate.recipe import CurateRecipe
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     recipe = CurateRecipe.from_file(arguments.recipe, arguments.set)
     with PairProgress(quiet=arguments.quiet) as progress:
         if arguments.dry_run:
-            from rmr1.curate.plan import plan_curation
-
             found = plan_curation(recipe, progress.report).describe()
         else:
             if arguments.output is None:
                 raise ConfigError("no folder to write into; pass -o DIR")
-            from rmr1.curate.run import run_curation
 
             found = run_curation(recipe, arguments.output, report=progress.report)
     if arguments.json:
@@ -55,9 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_result(folder: str, found: Mapping[str, Any]) -> None:
-    from rmr1.curate.card import source_rows
-    from rmr1.report.tables import make_table, print_table
-
     counts = found["counts"]
     if found.get("was_finished"):
         print(f"{folder}: this curation is finished; its figures:")
@@ -88,8 +84,6 @@ def _print_result(folder: str, found: Mapping[str, Any]) -> None:
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
-    from rmr1.report.tables import Name, make_table, print_table
-
     rows = []
     for one in plan["sources"]:
         numbers = ["?" if one[key] is None else one[key] for key in ("read", "unreadable", "left", "size")]
@@ -117,7 +111,6 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
 
 def _print_list(title: str, items: Sequence[str]) -> None:
     """One list, broken between its items into lines of a terminal."""
-    from textwrap import wrap
 
     # Spaces inside an item are kept together.
     text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)

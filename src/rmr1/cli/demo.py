@@ -9,22 +9,27 @@ tiny and know this world only. Without torch, hand-written examples are replayed
 
 from __future__ import annotations
 
-import argparse
 import os
-from typing import TYPE_CHECKING
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import closing
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 
+from rmr1.bench.tasks.world import FAMILY_ROWS, OVERALL, STYLE_ROWS, WorldFigures, judge_items, measure
+from rmr1.cli import main
+from rmr1.console import Console, Progress
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.judge import JudgeSettings, load_judge
+from rmr1.judge.base import PairJudge
+from rmr1.judge.load import default_settings
+from rmr1.models import JUDGE, SCALAR, resolve_model
+from rmr1.records import Judgment
+from rmr1.report.tables import make_table
+from rmr1.report.terminal import print_judgment
 from rmr1.screen import format_percent, print, print_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from rmr1.bench.tasks.world import WorldFigures
-    from rmr1.console import Console
-    from rmr1.judge.base import PairJudge
-    from rmr1.records import Judgment
-    from rmr1.world import WorldItem
-
-HELP = "see the bundled judge at work, offline"
+from rmr1.world import WorldItem, sample_pairs
 
 REPLAY_SEED = 162
 """The placement that the hand-written examples were written for."""
@@ -35,7 +40,7 @@ Your own pairs, with a released judge of 7B parameters on a GPU (extras vllm and
   rmr1 judge pairs.jsonl -m vllm:gaotang/RM-R1-Qwen2.5-Instruct-7B -o runs/mine"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
@@ -47,12 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.errors import CheckpointError, ConfigError
-    from rmr1.models import JUDGE, SCALAR, resolve_model
-
+def run(arguments: Namespace) -> int:
     if arguments.number < 1:
         raise ConfigError(f"--number {arguments.number}: expected 1 or more")
     try:
@@ -67,16 +67,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _judge_world(folder: Path, *, number: int, seed: int, quiet: bool) -> int:
-    from contextlib import closing
-    from dataclasses import replace
-
-    from rmr1.bench.tasks.world import measure
-    from rmr1.console import Console
-    from rmr1.judge import JudgeSettings, load_judge
-    from rmr1.judge.load import default_settings
-    from rmr1.models import JUDGE, SCALAR
-    from rmr1.world import sample_pairs
-
     items = list(sample_pairs(seed, number, split="test", distribution="balanced"))
     print(
         f"{number} fresh pairs of the synthetic world (seed {seed}), none of them in the training data. The judge knows "
@@ -102,18 +92,12 @@ def _judge_world(folder: Path, *, number: int, seed: int, quiet: bool) -> int:
 def _judge_all(
     judge: PairJudge, items: list[WorldItem], folder: Path, *, quiet: bool
 ) -> list[tuple[WorldItem, Judgment]]:
-    from rmr1.bench.tasks.world import judge_items
-    from rmr1.console import Progress
-
     with Progress(len(items), label=f"{judge.name}: judged", quiet=quiet) as progress:
         return list(judge_items(judge, items, folder=folder, on_judgment=progress.update))
 
 
 def _print_first(console: Console, family: str, judged: list[tuple[WorldItem, Judgment]]) -> None:
     """The family's first judgment, right or wrong, as it was given in the first order."""
-    from dataclasses import replace
-
-    from rmr1.report.terminal import print_judgment
 
     for item, judgment in judged:
         if item.facts.family == family:
@@ -126,9 +110,6 @@ def _print_first(console: Console, family: str, judged: list[tuple[WorldItem, Ju
 
 
 def _print_table(console: Console, judge: WorldFigures, scalar: WorldFigures) -> None:
-    from rmr1.bench.tasks.world import FAMILY_ROWS, OVERALL, STYLE_ROWS
-    from rmr1.report.tables import make_table
-
     table = make_table(("right, in %", "pairs", "judge", "scalar model"))
     for name in (OVERALL, *FAMILY_ROWS, *STYLE_ROWS):
         row, other = judge.rows[name], scalar.rows[name]
@@ -145,10 +126,6 @@ def _print_table(console: Console, judge: WorldFigures, scalar: WorldFigures) ->
 
 def _replay(folder: str, reason: str) -> int:
     """The hand-written examples through parser, run folder and reader; needs no model."""
-    import sys
-    from importlib import resources
-
-    from rmr1.cli import main
 
     print(
         f"No model here ({reason}). So these are hand-written examples, not a model's output: they show what a "

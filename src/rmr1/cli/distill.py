@@ -14,23 +14,36 @@ checked, and no row holds the verdict in its prompt. A run that was stopped goes
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rmr1.cli.distill_report import (
+    is_done,
+    list_next_steps,
+    print_export_costs,
+    print_forecast,
+    print_import,
+    print_summary,
+)
+from rmr1.cli.dry_run import check_expected
 from rmr1.cli.options import add_machine_argument, add_recipe_arguments
+from rmr1.console import Progress
+from rmr1.distill.batch import export_requests, import_results
+from rmr1.distill.budget import Budget, parse_budget
+from rmr1.distill.folder import require_folder
+from rmr1.distill.forecast import forecast_distill
+from rmr1.distill.items import count_data
+from rmr1.distill.recipe import DistillRecipe
+from rmr1.distill.run import finish, run_distill
+from rmr1.errors import ConfigError
+from rmr1.forecast.machine import parse_machine
 from rmr1.screen import print
 
-if TYPE_CHECKING:
-    from rmr1.console import Progress
-    from rmr1.distill.budget import Budget
-    from rmr1.distill.recipe import DistillRecipe
 
-HELP = "write training judgments with two teachers"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     output = "folder of the distillation"
     run_ = actions.add_parser("run", help="ask both teachers and write the rows")
@@ -71,27 +84,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     return {"run": _run, "export": _export, "import": _import}[arguments.action](arguments)
 
 
-def _read_recipe(arguments: argparse.Namespace) -> DistillRecipe:
-    from rmr1.distill.recipe import DistillRecipe
-
+def _read_recipe(arguments: Namespace) -> DistillRecipe:
     return DistillRecipe.from_file(arguments.recipe, arguments.set)
 
 
-def _require_output(arguments: argparse.Namespace) -> Path:
-    from rmr1.errors import ConfigError
-
+def _require_output(arguments: Namespace) -> Path:
     if arguments.output is None:
         raise ConfigError("no folder to distil into; pass -o DIR")
     return Path(arguments.output)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: Namespace) -> int:
     recipe = _read_recipe(arguments)
-    from rmr1.distill.run import run_distill
 
     budget = _read_budget(arguments, recipe)
     if arguments.dry_run:
@@ -99,27 +107,18 @@ def _run(arguments: argparse.Namespace) -> int:
     folder = _require_output(arguments)
 
     def watch(number: int, total: int, done: int) -> Progress:
-        from rmr1.console import Progress
-
         return Progress(total, done=done, label=f"pass {number}", quiet=arguments.quiet)
 
     summary = run_distill(recipe, folder, budget=budget, retry_failed=arguments.retry_failed, watch=watch)
     return _report(arguments, recipe, folder, summary)
 
 
-def _read_budget(arguments: argparse.Namespace, recipe: DistillRecipe) -> Budget | None:
-    from rmr1.distill.budget import parse_budget
-
+def _read_budget(arguments: Namespace, recipe: DistillRecipe) -> Budget | None:
     text = arguments.budget or recipe.budget
     return None if text is None else parse_budget(text)
 
 
-def _dry_run(arguments: argparse.Namespace, recipe: DistillRecipe, budget: Budget | None) -> int:
-    from rmr1.cli.distill_report import print_forecast
-    from rmr1.cli.dry_run import check_expected
-    from rmr1.distill.forecast import forecast_distill
-    from rmr1.forecast.machine import parse_machine
-
+def _dry_run(arguments: Namespace, recipe: DistillRecipe, budget: Budget | None) -> int:
     figures = forecast_distill(
         recipe,
         None if arguments.output is None else Path(arguments.output),
@@ -131,11 +130,7 @@ def _dry_run(arguments: argparse.Namespace, recipe: DistillRecipe, budget: Budge
     return 0
 
 
-def _export(arguments: argparse.Namespace) -> int:
-    from rmr1.distill.batch import export_requests
-    from rmr1.distill.items import count_data
-    from rmr1.errors import ConfigError
-
+def _export(arguments: Namespace) -> int:
     recipe = _read_recipe(arguments)
     folder = _require_output(arguments)
     if arguments.number > len(recipe.passes):
@@ -152,17 +147,10 @@ def _print_export(found: dict[str, Any]) -> None:
     for file in found["files"]:
         print(f"{file['path']}: {file['requests']:,} requests of pass {found['pass']} to {found['model']}")
     if found["requests"]:
-        from rmr1.cli.distill_report import print_export_costs
-
         print_export_costs(found)
 
 
-def _import(arguments: argparse.Namespace) -> int:
-    from rmr1.distill.batch import import_results
-    from rmr1.distill.folder import require_folder
-    from rmr1.distill.items import count_data
-    from rmr1.distill.run import finish
-
+def _import(arguments: Namespace) -> int:
     recipe = _read_recipe(arguments)
     folder = _require_output(arguments)
     require_folder(folder)
@@ -175,17 +163,11 @@ def _import(arguments: argparse.Namespace) -> int:
             print(f"rmr1: {kind}: {line}", file=sys.stderr)
     summary = finish(recipe, folder)
     if not arguments.json:
-        from rmr1.cli.distill_report import print_import
-
         print_import(counts.describe())
     return _report(arguments, recipe, folder, {**summary, "imported": counts.describe()})
 
 
-def _report(
-    arguments: argparse.Namespace, recipe: DistillRecipe, folder: Path, summary: dict[str, Any]
-) -> int:
-    from rmr1.cli.distill_report import is_done, list_next_steps, print_summary
-
+def _report(arguments: Namespace, recipe: DistillRecipe, folder: Path, summary: dict[str, Any]) -> int:
     steps = list_next_steps(recipe, summary, recipe_path=arguments.recipe, folder=str(folder))
     _print(
         arguments,
@@ -195,10 +177,8 @@ def _report(
     return 0 if is_done(recipe, summary) else 1
 
 
-def _print(arguments: argparse.Namespace, values: dict[str, Any], show: Any) -> None:
+def _print(arguments: Namespace, values: dict[str, Any], show: Any) -> None:
     if arguments.json:
-        import json
-
         print(json.dumps(values, ensure_ascii=False))
     else:
         show(values)

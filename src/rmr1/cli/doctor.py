@@ -9,31 +9,24 @@ The exit code is 1 where the model cannot judge here; each reason is a line.
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+import json
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import asdict
 
+from rmr1.checkup import MARGIN, Checkup, find_room, inspect_model
+from rmr1.doctor import ENGINES, LIBRARIES, Inspection, inspect_machine
+from rmr1.errors import ConfigError
 from rmr1.screen import format_bytes, print
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-    from rmr1.checkup import Checkup
-    from rmr1.doctor import Inspection
-
-HELP = "check the set-up, and whether a model can judge"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="MODEL", help="a model's name as of rmr1 judge -m")
     parser.add_argument("-m", "--model", metavar="MODEL", help="the same")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.checkup import inspect_model
-    from rmr1.doctor import inspect_machine
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     named = {one for one in (arguments.name, arguments.model) if one is not None}
     if len(named) > 1:
         raise ConfigError(
@@ -42,9 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
     machine = inspect_machine()
     found = inspect_model(named.pop(), machine) if named else None
     if arguments.json:
-        import json
-        from dataclasses import asdict
-
         print(json.dumps({"machine": asdict(machine), "model": None if found is None else asdict(found)}))
     else:
         _print_machine(machine)
@@ -54,8 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_machine(machine: Inspection) -> None:
-    from rmr1.doctor import ENGINES, LIBRARIES
-
     memory = "unknown" if machine.memory_bytes is None else format_bytes(machine.memory_bytes)
     print(f"Python   {machine.python}, {machine.system}")
     print(
@@ -83,8 +71,6 @@ def _print_fields(fields: Mapping[str, str | None]) -> None:
 
 
 def _print_model(found: Checkup, machine: Inspection) -> None:
-    from rmr1.checkup import MARGIN, find_room
-
     size = "" if found.num_parameters is None else f", {found.num_parameters / 1e6:,.1f}M parameters"
     print(f"\nModel {found.name}" + (f": {found.architecture}{size}" if found.architecture else ""))
     rows = {

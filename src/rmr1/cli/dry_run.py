@@ -5,8 +5,8 @@ No weights are loaded, no request is sent and no folder is written.
 
 from __future__ import annotations
 
-import argparse
 import json
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ _LEAST_SHOWN_BYTES = 1 << 17
 
 
 def print_dry_run(
-    arguments: argparse.Namespace,
+    arguments: Namespace,
     config: JudgeConfig,
     settings: JudgeSettings,
     pairs: Iterable[PreferencePair],
@@ -119,7 +119,7 @@ def print_dry_run(
     return 0
 
 
-def check_expected(arguments: argparse.Namespace) -> int | None:
+def check_expected(arguments: Namespace) -> int | None:
     """The value of --expect-tokens.
 
     Raises:

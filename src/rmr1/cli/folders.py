@@ -7,6 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rmr1.cli.curate import _print_result
+from rmr1.cli.distill_report import print_summary
+from rmr1.cli.training import describe_unchanged, print_use
+from rmr1.distill.folder import list_passes, pass_file
 from rmr1.errors import RunError
 from rmr1.screen import print
 from rmr1.store.kinds import (
@@ -63,8 +67,6 @@ def _describe(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _print_training(folder: Path, kind: str) -> None:
-    from rmr1.cli.training import describe_unchanged, print_use
-
     recipe = read_json(folder / TRAINING_FILE)["recipe"]
     summary = _read_summary(folder)
     base = _name_base(recipe["model"])
@@ -113,15 +115,10 @@ def _print_extent(
 
 
 def _print_curation(folder: Path) -> None:
-    from rmr1.cli.curate import _print_result
-
     _print_result(str(folder), read_json(folder / CURATION_FILE))
 
 
 def _print_distillation(folder: Path) -> None:
-    from rmr1.cli.distill_report import print_summary
-    from rmr1.distill.folder import list_passes, pass_file
-
     description = read_json(folder / RUN_FILE)
     print(f"{folder}: judgments distilled from a teacher, asked as {description['prompt']['family']}")
     stored = list_passes(folder)
@@ -138,8 +135,6 @@ def _print_distillation(folder: Path) -> None:
 
 
 def _print_pipeline(folder: Path) -> None:
-    from rmr1.cli.training import describe_unchanged, print_use
-
     stages = read_json(folder / STAGES_FILE)
     print(f"{folder}: a pipeline of {len(stages)} stages so far")
     for name, stage in stages.items():

@@ -13,7 +13,7 @@ Hugging Face folder: rmr1 judge -m models/x. With [lora] it holds the adapters: 
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from rmr1.cli.training import (
@@ -25,17 +25,17 @@ from rmr1.cli.training import (
     print_use,
     read_recipe,
 )
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.forecast.shape import PUBLISHED
 from rmr1.plugins import require
 from rmr1.screen import print
 
-HELP = "reinforce a judge on labelled pairs (GRPO)"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     add_training_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     with require("training", "train"):
         from rmr1.train.grpo.recipe import GrpoRecipe
 
@@ -51,8 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_forecast(recipe: Any, machine: str | None, *, as_json: bool) -> int:
     """What the run would do and take; 1 if it cannot run on the machine."""
-    from rmr1.errors import CheckpointError, ConfigError
-    from rmr1.forecast.shape import PUBLISHED
     from rmr1.train.fit import check_libraries, estimate_grpo
     from rmr1.train.grpo.plan import build_grpo_plan
 

@@ -13,27 +13,38 @@ Without -o the judgments are printed and nothing is stored.
 
 from __future__ import annotations
 
-import argparse
+import json
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rmr1.cli import options
+from rmr1.cli.config import build_config
+from rmr1.cli.dry_run import print_dry_run
+from rmr1.cli.session import open_judge, refuse_foreign, spool_standard_input, tell, tell_resumed
+from rmr1.cli.sources import list_sources
+from rmr1.cli.usage import format_orders, format_usage
+from rmr1.console import Console, Progress
+from rmr1.errors import ConfigError, DataError
+from rmr1.judge.asked import describe_command, find_summary, read_command
+from rmr1.judge.config import JudgeConfig
+from rmr1.judge.identity import describe_run
+from rmr1.judge.source import PairSource, scan_pairs
+from rmr1.judge.summary import Tally, is_unanswered, summarize_run
+from rmr1.records import PreferencePair, assistant, user
+from rmr1.report.terminal import print_judgment
 from rmr1.screen import print
-
-if TYPE_CHECKING:
-    from rmr1.judge.config import JudgeConfig
-    from rmr1.judge.source import PairSource
-    from rmr1.records import PreferencePair
-
-HELP = "judge pairs and say why"
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.runs import open_run
 
 _SHOWN_REASONS = 5
 """Reasons of failures that the summary prints; summary.json holds more of them."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "pairs",
         nargs="*",
@@ -53,15 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_config_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.config import build_config
-    from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import refuse_foreign, spool_standard_input, tell
-    from rmr1.cli.sources import list_sources
-    from rmr1.errors import ConfigError, DataError
-    from rmr1.judge.asked import find_summary, read_command
-    from rmr1.judge.source import scan_pairs
-
+def run(arguments: Namespace) -> int:
     one_pair = (arguments.question, arguments.a, arguments.b)
     if arguments.pairs and any(text is not None for text in one_pair):
         raise ConfigError("both PAIRS and --question, --a or --b were given; expected one of them")
@@ -115,9 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
             spooled.unlink(missing_ok=True)
 
 
-def _print_stored(arguments: argparse.Namespace, summary: dict[str, Any], limit: int | None) -> int:
-    from rmr1.judge.summary import is_unanswered
-
+def _print_stored(arguments: Namespace, summary: dict[str, Any], limit: int | None) -> int:
     if not arguments.quiet:
         widen = "" if limit is None else f" up to --limit {limit}; a higher one goes on"
         print(f"rmr1: {arguments.output}: nothing is left to judge{widen}", file=sys.stderr)
@@ -126,25 +127,12 @@ def _print_stored(arguments: argparse.Namespace, summary: dict[str, Any], limit:
 
 
 def _one_pair(question: str, a: str, b: str) -> PreferencePair:
-    from rmr1.records import PreferencePair, assistant, user
-
     return PreferencePair(
         id="0", prompt=(user(question),), response_a=(assistant(a),), response_b=(assistant(b),)
     )
 
 
-def _print_judgments(
-    arguments: argparse.Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]
-) -> int:
-    from contextlib import closing
-
-    from rmr1.cli.session import open_judge
-    from rmr1.cli.usage import format_orders
-    from rmr1.console import Console
-    from rmr1.judge.summary import Tally, is_unanswered
-    from rmr1.report.terminal import print_judgment
-    from rmr1.store.codec import dump_record, dumps
-
+def _print_judgments(arguments: Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]) -> int:
     console = Console()
     tally = Tally()
     with closing(open_judge(config)) as judge:
@@ -162,17 +150,8 @@ def _print_judgments(
 
 
 def _run_to_folder(
-    arguments: argparse.Namespace, config: JudgeConfig, source: PairSource, stored: dict[str, Any] | None
+    arguments: Namespace, config: JudgeConfig, source: PairSource, stored: dict[str, Any] | None
 ) -> int:
-    from contextlib import closing
-
-    from rmr1.cli.session import open_judge, tell_resumed
-    from rmr1.console import Progress
-    from rmr1.judge.asked import describe_command
-    from rmr1.judge.identity import describe_run
-    from rmr1.judge.summary import is_unanswered, summarize_run
-    from rmr1.store.runs import open_run
-
     with (
         closing(open_judge(config)) as judge,
         open_run(
@@ -200,12 +179,8 @@ def _run_to_folder(
 
 def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        import json
-
         print(json.dumps(summary, ensure_ascii=False))
         return
-    from rmr1.cli.usage import format_orders, format_usage
-    from rmr1.judge.summary import is_unanswered
 
     has_answers = not is_unanswered(summary["items"], summary["problems"])
     if not has_answers:

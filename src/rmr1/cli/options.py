@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from argparse import ArgumentParser
 from functools import partial
 from typing import Any
 
-Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
+Arguments = ArgumentParser | argparse._ArgumentGroup
 
 _SWITCH: dict[str, Any] = {"action": "store_true", "default": None}
 """A flag without a value that says nothing if it is left out."""
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+def add_model_arguments(parser: ArgumentParser) -> None:
     """Add the flags that say which judge is asked, and how it is asked and runs."""
     group = parser.add_argument_group("judge")
     group.add_argument(
@@ -64,7 +65,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     add("--chat-template-kwargs", metavar="JSON", help=template)
 
 
-def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+def add_sampling_arguments(parser: ArgumentParser) -> None:
     """How texts are sampled."""
     add = partial(_add_setting, parser.add_argument_group("sampling"), "sampling")
     add("--temperature", type=float, metavar="T", help="0 (default) is greedy")
@@ -83,7 +84,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_arguments(
-    parser: argparse.ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
+    parser: ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
 ) -> None:
     """How a file of pairs is read; `limit` says what --limit counts."""
     group = parser.add_argument_group("data", about)
@@ -107,7 +108,7 @@ def add_form_arguments(parser: Arguments, *, section: str = "", about: str = "")
     add("--label", action="append", metavar="VALUE=LABEL", help=label)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: ArgumentParser) -> None:
     """How a run folder is written."""
     parser.add_argument("-o", "--output", metavar="RUN", help="run folder to write")
     parser.add_argument(
@@ -128,7 +129,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add_machine_argument(parser)
 
 
-def add_machine_argument(parser: argparse.ArgumentParser) -> None:
+def add_machine_argument(parser: ArgumentParser) -> None:
     """`--machine`, for every verb that estimates memory and time."""
     parser.add_argument(
         "--machine",
@@ -137,14 +138,14 @@ def add_machine_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(parser: ArgumentParser) -> None:
     """Add the flags that name settings; flags go before --set, --set before --config, --config before defaults."""
     group = parser.add_argument_group("settings")
     group.add_argument("--config", metavar="FILE", help="a TOML file with these settings; flags win over it")
     add_set_argument(group)
 
 
-def add_recipe_arguments(parser: argparse.ArgumentParser, *, output: str, dry_run: str | None = None) -> None:
+def add_recipe_arguments(parser: ArgumentParser, *, output: str, dry_run: str | None = None) -> None:
     """A recipe, where its result goes, and how to say it; `output` and `dry_run` say what -o and --dry-run mean."""
     parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
     parser.add_argument("-o", "--output", metavar="DIR", help=output)

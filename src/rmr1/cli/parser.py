@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 from rmr1.nearest import suggest
@@ -127,6 +128,31 @@ class Parser(argparse.ArgumentParser):
             if (kind := _KINDS.get(action.type)) is None:  # type: ignore[call-overload]
                 raise
             raise argparse.ArgumentError(action, f"{arg_string!r} is not {kind}") from None
+
+
+class VerbParser(Parser):
+    """A verb's parser: description and arguments come from its module, imported when they are needed."""
+
+    def __init__(self, *, module: str | None = None, **options: Any):
+        super().__init__(**options)
+        self._module = module
+
+    def _load(self) -> None:
+        if self._module is not None:
+            module, self._module = import_module(self._module), None
+            self.description = module.__doc__
+            module.add_arguments(self)
+            self.set_defaults(run=module.run)
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        self._load()
+        return super().parse_known_args(args, namespace)
+
+    def format_help(self) -> str:
+        self._load()
+        return super().format_help()
 
 
 def _join(words: Sequence[str]) -> str:

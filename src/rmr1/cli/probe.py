@@ -10,16 +10,22 @@ data that people judged, and is only reported.
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from rmr1.cli.config import read_form
 from rmr1.cli.options import add_form_arguments
+from rmr1.cli.probe_report import leak_lines, print_bias, print_json, print_leak
+from rmr1.cli.sources import list_sources
+from rmr1.console import PairProgress
+from rmr1.errors import ConfigError
+from rmr1.probe import probe_bias, probe_leak
+from rmr1.probe.leak import PERMUTATIONS
 
-HELP = "find leaks and bias in preference data"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     leak = actions.add_parser("leak", help="can the label be guessed from anything but the answers' text?")
     _add_data(leak)
@@ -41,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_data(bias)
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: ArgumentParser) -> None:
     parser.add_argument(
         "data",
         nargs="+",
@@ -58,10 +64,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.config import read_form
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit {arguments.limit}: expected 1 or more")
     if arguments.seed < 0:
@@ -70,15 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     return _leak(arguments, form) if arguments.action == "leak" else _bias(arguments, form)
 
 
-def _leak(arguments: argparse.Namespace, form: Mapping[str, Any]) -> int:
-    from functools import partial
-
-    from rmr1.cli.probe_report import leak_lines, print_json, print_leak
-    from rmr1.cli.sources import list_sources
-    from rmr1.console import PairProgress
-    from rmr1.probe import probe_leak
-    from rmr1.probe.leak import PERMUTATIONS
-
+def _leak(arguments: Namespace, form: Mapping[str, Any]) -> int:
     with PairProgress(quiet=arguments.quiet) as progress:
         report = probe_leak(
             list_sources(arguments.data),
@@ -97,14 +92,7 @@ def _leak(arguments: argparse.Namespace, form: Mapping[str, Any]) -> int:
     return 1 if report.is_leak else 0
 
 
-def _bias(arguments: argparse.Namespace, form: Mapping[str, Any]) -> int:
-    from functools import partial
-
-    from rmr1.cli.probe_report import print_bias, print_json
-    from rmr1.cli.sources import list_sources
-    from rmr1.console import PairProgress
-    from rmr1.probe import probe_bias
-
+def _bias(arguments: Namespace, form: Mapping[str, Any]) -> int:
     with PairProgress(quiet=arguments.quiet) as progress:
         report = probe_bias(
             list_sources(arguments.data),

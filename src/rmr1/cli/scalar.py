@@ -11,7 +11,7 @@ judges like any other model: rmr1 judge -m models/x, rmr1 bench -m models/x.
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from rmr1.cli.training import (
@@ -23,14 +23,12 @@ from rmr1.cli.training import (
 from rmr1.plugins import require
 from rmr1.screen import print
 
-HELP = "train a scalar reward model on pairs"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     add_training_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     with require("training", "train"):
         from rmr1.train.scalar.recipe import ScalarRecipe
 

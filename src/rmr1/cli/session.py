@@ -12,7 +12,7 @@ from rmr1.judge.base import PairJudge
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
-from rmr1.models import describe_limits, is_bundled, resolve_model
+from rmr1.models import describe_limits, is_bundled, resolve_model, words
 from rmr1.pipeline.stages import STAGE
 from rmr1.records import PreferencePair
 from rmr1.screen import print
@@ -45,7 +45,6 @@ def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None
     """
     if "model" in config.model_fields_set:
         return
-    from rmr1.models import words
 
     resolve_model(config.model)  # says which library is missing
     if (note := words.refuse_foreign(pairs)) is not None:

@@ -12,7 +12,7 @@ holds the adapters: rmr1 judge -m BASE --adapter models/x.
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from rmr1.cli.training import (
@@ -26,14 +26,12 @@ from rmr1.cli.training import (
 from rmr1.plugins import require
 from rmr1.screen import print
 
-HELP = "fine-tune a judge, or train one from nothing"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     add_training_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     with require("training", "train"):
         from rmr1.train.recipe import Recipe
 

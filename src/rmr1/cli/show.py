@@ -13,23 +13,27 @@ through $PAGER, or less.
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
+from rmr1.cli.folders import print_folder
+from rmr1.cli.pager import paged
+from rmr1.console import Console
+from rmr1.distill.folder import list_passes, read_pass
+from rmr1.errors import ConfigError
+from rmr1.judge.summary import list_failures
+from rmr1.records import Judgment
+from rmr1.report.terminal import print_judgment, verdict_line
 from rmr1.screen import inert, one_line, print
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from rmr1.console import Console
-    from rmr1.records import Judgment
-
-HELP = "read judgments, or what a training folder holds"
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.kinds import find_kind
+from rmr1.store.runs import read_judgments
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="folder of a run or a training")
     parser.add_argument("id", nargs="?", metavar="ID", help="a pair's id, or the beginning of a key")
     parser.add_argument(
@@ -48,14 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-pager", action="store_true", help="print at once, however long it is")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.cli.folders import print_folder
-    from rmr1.cli.pager import paged
-    from rmr1.errors import ConfigError
-    from rmr1.store.kinds import find_kind
-
+def run(arguments: Namespace) -> int:
     folder = Path(arguments.run_folder)
     kind = find_kind(folder)
     filters = [name for name in ("wrong", "unparsed", "failed", "list") if getattr(arguments, name)]
@@ -73,26 +70,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read(folder: Path, kind: str) -> Iterator[tuple[str, Judgment]]:
     if kind == "run":
-        from rmr1.store.runs import read_judgments
-
         yield from read_judgments(folder)
         return
-    from rmr1.distill.folder import list_passes, read_pass
 
     for number in list_passes(folder):
         yield from read_pass(folder, number)
 
 
 def _show_judgments(
-    arguments: argparse.Namespace, folder: Path, kind: str, pager: AbstractContextManager[None]
+    arguments: Namespace, folder: Path, kind: str, pager: AbstractContextManager[None]
 ) -> int:
-    import sys
-
     limit = arguments.limit if arguments.limit is not None else (0 if arguments.id else 10)
     matching = shown = 0
     with pager:
-        from rmr1.console import Console
-
         console = Console()
         for key, judgment in _read(folder, kind):
             if not _matches(arguments, key, judgment):
@@ -111,13 +101,7 @@ def _show_judgments(
     return 0
 
 
-def _show_one(arguments: argparse.Namespace, console: Console, key: str, judgment: Judgment) -> None:
-    import sys
-
-    from rmr1.judge.summary import list_failures
-    from rmr1.report.terminal import print_judgment, verdict_line
-    from rmr1.store.codec import dump_record, dumps
-
+def _show_one(arguments: Namespace, console: Console, key: str, judgment: Judgment) -> None:
     if arguments.json:
         sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
     elif arguments.list:
@@ -137,9 +121,7 @@ def _show_one(arguments: argparse.Namespace, console: Console, key: str, judgmen
         print_judgment(console, key, judgment)
 
 
-def _matches(arguments: argparse.Namespace, key: str, judgment: Judgment) -> bool:
-    from rmr1.judge.summary import list_failures
-
+def _matches(arguments: Namespace, key: str, judgment: Judgment) -> bool:
     if (
         arguments.id is not None
         and judgment.pair.id != arguments.id

@@ -13,17 +13,24 @@ made is moved to DIR/replaced. The exit code is 1 where the trained model is sig
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from rmr1.cli.config import read_form
 from rmr1.cli.options import add_form_arguments, add_machine_argument, add_set_argument
+from rmr1.cli.session import tell
+from rmr1.cli.training import describe_unchanged, print_json, print_use
+from rmr1.errors import ConfigError
+from rmr1.models import LIMITS, is_bundled
+from rmr1.pipeline.own import plan_own
+from rmr1.pipeline.stages import HERE, Interrupted, run_stages
+from rmr1.plugins import require
+from rmr1.report.tables import make_table, print_table
 from rmr1.screen import format_bytes, format_count, format_usd, print
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-HELP = "all stages, from raw preferences to a measured judge"
+from rmr1.settings import assign_settings, read_toml
+from rmr1.store.runs import read_summary
 
 _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "stage": ("name", str),
@@ -38,7 +45,7 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 """Columns of the table of --dry-run: header -> the figure of a stage and its form."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "source", metavar="RECIPE_OR_PAIRS", help="a TOML file, or labelled pairs in any known form"
     )
@@ -57,13 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="with --dry-run: JSON on standard output")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.errors import ConfigError
-    from rmr1.plugins import require
-    from rmr1.settings import assign_settings
-
+def run(arguments: Namespace) -> int:
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     with require("training", "train"):
@@ -75,9 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if arguments.dry_run:
             return _print_forecast(arguments, pipeline)
-    from rmr1.cli.session import tell
-    from rmr1.models import LIMITS, is_bundled
-    from rmr1.pipeline.stages import Interrupted, run_stages
 
     if any(is_bundled(word) for stage in pipeline.stages for word in stage.command):
         tell(LIMITS)
@@ -93,9 +91,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_end(folder: Path, trained: str, base: str) -> None:
     """How to use what the last training made, and whether it is anything but its base."""
-    from rmr1.cli.training import describe_unchanged, print_use
-    from rmr1.pipeline.stages import HERE
-    from rmr1.store.runs import read_summary
 
     note = None
     if trained == "grpo":
@@ -104,12 +99,8 @@ def _print_end(folder: Path, trained: str, base: str) -> None:
     print_use(f"{folder}/{trained}", note=note)
 
 
-def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    from rmr1.cli.config import read_form
-    from rmr1.errors import ConfigError
-    from rmr1.pipeline.own import plan_own
+def _read_values(arguments: Namespace) -> dict[str, Any]:
     from rmr1.pipeline.recipe import read_parts
-    from rmr1.settings import read_toml
 
     if arguments.source.endswith(".toml"):
         for name in ("base", "teacher", "format", "map", "label"):
@@ -125,12 +116,8 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
     return plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
 
 
-def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:
-    from pathlib import Path
-
-    from rmr1.cli.training import print_json
+def _print_forecast(arguments: Namespace, pipeline: Any) -> int:
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
-    from rmr1.report.tables import make_table, print_table
 
     found, assumptions = forecast_pipeline(
         pipeline, folder=Path(arguments.output or "."), machine=arguments.machine

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
+import json
+import os
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from rmr1.cli.options import add_machine_argument, add_recipe_arguments
+from rmr1.errors import ConfigError
+from rmr1.forecast.training import Estimate, find_obstacle, find_risk
 from rmr1.screen import print
-
-if TYPE_CHECKING:
-    from rmr1.forecast.training import Estimate
-    from rmr1.settings import S
+from rmr1.settings import S, read_values
 
 
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+def add_training_arguments(parser: ArgumentParser) -> None:
     """A recipe, where to train into, and how to say it."""
     dry_run = "read tokenizer and data, say what would be done, estimate memory and time, and stop"
     add_recipe_arguments(parser, output="folder of the trained model", dry_run=dry_run)
     add_machine_argument(parser)
 
 
-def read_recipe(kind: type[S], arguments: argparse.Namespace) -> S:
+def read_recipe(kind: type[S], arguments: Namespace) -> S:
     """The recipe that a command line names.
 
     Raises:
         ConfigError: the file cannot be read, there is no folder to train into, or settings are wrong.
     """
-    from rmr1.errors import ConfigError
-    from rmr1.settings import read_values
 
     values = read_values(arguments.recipe, arguments.set)
     if not arguments.dry_run and arguments.output is None:
@@ -40,7 +40,6 @@ def read_recipe(kind: type[S], arguments: argparse.Namespace) -> S:
 
 def is_main_process() -> bool:
     """Whether this is the one of several processes that speaks."""
-    import os
 
     return os.environ.get("RANK", "0") == "0"
 
@@ -55,7 +54,6 @@ def print_plan(
             {**values, "memory": estimate}
         )
         return 0
-    from rmr1.forecast.training import find_obstacle, find_risk
 
     obstacle, risk, machine = find_obstacle(estimate), find_risk(estimate), estimate.machine
     if lacks is not None:
@@ -109,8 +107,6 @@ def describe_unchanged(summary: Mapping[str, Any], base: str) -> str | None:
 
 def print_use(folder: str, *, note: str | None = None) -> None:
     """How the result is used: a model, or adapters of one; `note` is what should be known of it before."""
-    import json
-    from pathlib import Path
 
     adapters = Path(folder) / "adapter_config.json"
     model = f"-m {folder}"
@@ -122,6 +118,4 @@ def print_use(folder: str, *, note: str | None = None) -> None:
 
 
 def print_json(values: Mapping[str, Any]) -> None:
-    import json
-
     print(json.dumps(values))

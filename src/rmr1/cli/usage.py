@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rmr1.judge.consistency import difference_interval
 from rmr1.screen import format_usd
+from rmr1.stats import wilson_interval
 
 
 def format_usage(summary: Mapping[str, Any]) -> list[str]:
@@ -27,8 +29,6 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
 
 def format_orders(summary: Mapping[str, Any]) -> list[str]:
     """Lines about a summary's orders: consistency and position bias with their intervals; nothing if no pair was asked in both orders."""
-    from rmr1.judge.consistency import difference_interval
-    from rmr1.stats import wilson_interval
 
     if (orders := summary.get("orders")) is None:
         return []

@@ -12,24 +12,29 @@ The same seed draws the same items on every machine. Splits: train; test (new qu
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
 
+from rich.text import Text
+
+from rmr1.console import Console
+from rmr1.errors import ConfigError
+from rmr1.report.terminal import print_panel
 from rmr1.screen import print
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rmr1.console import Console
-    from rmr1.world.items import WorldItem
-
-HELP = "draw labelled pairs from the synthetic world"
+from rmr1.store.codec import dumps
+from rmr1.store.replace import replacing
+from rmr1.world import fallible_trace, sample_pairs, teacher_trace
+from rmr1.world.export import export_rows
+from rmr1.world.inventory import count_world
+from rmr1.world.items import WorldItem
 
 _SPLITS = ("train", "test", "test_templates", "test_words")
 _FAMILIES = ("Reasoning", "Chat", "Safety")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     sample = actions.add_parser("sample", help="print items for reading")
     _add_choices(sample, number=5)
@@ -47,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("info", help="count templates and words")
 
 
-def _add_choices(parser: argparse.ArgumentParser, *, number: int) -> None:
+def _add_choices(parser: ArgumentParser, *, number: int) -> None:
     parser.add_argument(
         "-n", "--number", type=int, default=number, metavar="N", help=f"how many items (default {number})"
     )
@@ -71,14 +76,11 @@ def _add_choices(parser: argparse.ArgumentParser, *, number: int) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     return {"sample": _sample, "export": _export, "info": _info}[arguments.action](arguments)
 
 
-def _items(arguments: argparse.Namespace) -> Iterator[WorldItem]:
-    from rmr1.errors import ConfigError
-    from rmr1.world import sample_pairs
-
+def _items(arguments: Namespace) -> Iterator[WorldItem]:
     if arguments.number < 1:
         raise ConfigError(f"--number {arguments.number}: expected 1 or more")
     return sample_pairs(
@@ -91,21 +93,14 @@ def _items(arguments: argparse.Namespace) -> Iterator[WorldItem]:
     )
 
 
-def _sample(arguments: argparse.Namespace) -> int:
-    from rmr1.console import Console
-
+def _sample(arguments: Namespace) -> int:
     console = Console()
     for item in _items(arguments):
         _print_item(console, item, arguments)
     return 0
 
 
-def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace) -> None:
-    from rich.text import Text
-
-    from rmr1.report.terminal import print_panel
-    from rmr1.world import fallible_trace, teacher_trace
-
+def _print_item(console: Console, item: WorldItem, arguments: Namespace) -> None:
     pair, facts = item.pair, item.facts
     console.rule(Text.assemble((pair.id, "bold cyan"), f"  {pair.subset}  steps {facts.steps}"), align="left")
     turns = [f"{message.role}: {message.text}" for message in pair.prompt]
@@ -127,15 +122,7 @@ def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace
     console.print()
 
 
-def _export(arguments: argparse.Namespace) -> int:
-    import sys
-    from pathlib import Path
-
-    from rmr1.errors import ConfigError
-    from rmr1.store.codec import dumps
-    from rmr1.store.replace import replacing
-    from rmr1.world.export import export_rows
-
+def _export(arguments: Namespace) -> int:
     rows = export_rows(_items(arguments), arguments.format, teacher=arguments.teacher, seed=arguments.seed)
     if arguments.output == "-":
         for row in rows:
@@ -152,15 +139,13 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(arguments: argparse.Namespace) -> str:
+def _describe(arguments: Namespace) -> str:
     if arguments.format == "pairs":
         return f"labelled pairs of split {arguments.split}"
     return f"judgments of the {arguments.teacher} teacher, split {arguments.split},"
 
 
-def _info(arguments: argparse.Namespace) -> int:
-    from rmr1.world.inventory import count_world
-
+def _info(arguments: Namespace) -> int:
     found = count_world()
     print(f"{found.num_templates} templates, {found.num_held_out_templates} of them held out of training")
     print(f"{found.num_nouns} nouns and names, {found.num_held_out_nouns} of them held out of training")
