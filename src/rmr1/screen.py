@@ -173,6 +173,12 @@ def format_bytes(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 // 10 else f"{count / 2**20:.1f} MiB"
 
 
+def format_gb(num_bytes: float) -> str:
+    """`15 GB`, `0.8 GB`; of 10^9 bytes, as cards are named."""
+    size = num_bytes / 1e9
+    return f"{size:,.0f} GB" if size >= 9.95 else f"{size:.1f} GB" if size >= 0.1 else f"{size:.2f} GB"
+
+
 def format_seconds(seconds: float) -> str:
     """`45s`, `2m12s`, `3h05m`."""
     whole = round(seconds)
@@ -181,6 +187,19 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def format_rough(seconds: float) -> str:
+    """A time to two digits: `45 s`, `12 min`, `3.2 h`, `4.1 days`.
+
+    >>> format_rough(2520)
+    '42 min'
+    """
+    for unit, size, least in (("days", 86_400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
+        if seconds >= least * size:
+            number = seconds / size
+            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"
 
 
 def format_usd(cost: float) -> str:

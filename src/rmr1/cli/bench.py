@@ -52,11 +52,9 @@ from rmr1.bench.published import TITLES
 from rmr1.bench.results import Collected, Job, ScoringOptions, collect
 from rmr1.bench.run import NAMES, Scored, fingerprint_data, own_keys, read_pairs, score_finished
 from rmr1.cli import options
-from rmr1.cli.config import build_config
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.session import open_judge, refuse_foreign, tell, tell_resumed
-from rmr1.cli.sources import list_sources
-from rmr1.cli.usage import format_usage
+from rmr1.cli.options import add, build_config
+from rmr1.cli.session import format_usage, list_sources, open_judge, refuse_foreign, tell, tell_resumed
 from rmr1.console import Console, Progress
 from rmr1.errors import ConfigError
 from rmr1.judge.base import Watcher
@@ -92,66 +90,45 @@ _NOT_PLACED = "no overall is complete and official"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "benchmark",
+    add(
+        parser,
+        "BENCHMARK",
+        "rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE...; in any number and sequence; a file may be a pattern such as 'data/*.jsonl'",
         nargs="*",
-        metavar="BENCHMARK",
-        help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE...; in any number and sequence; a file may be a pattern such as 'data/*.jsonl'",
     )
-    parser.add_argument("--data", action="append", metavar="[NAME=]DIR", help="the official data; repeatable")
-    parser.add_argument(
-        "--from",
-        dest="source",
-        action="append",
-        metavar="[NAME=]RUN_OR_FILE",
-        help="judgments that exist, instead of -m; repeatable",
-    )
+    add(parser, "--data [NAME=]DIR", "the official data; repeatable", action="append")
+    existing = "judgments that exist, instead of -m; repeatable"
+    add(parser, "--from [NAME=]RUN_OR_FILE", existing, dest="source", action="append")
     options.add_run_arguments(parser)
-    parser.add_argument(
-        "--ask",
-        choices=("pairs", "ratings", "four_way"),
-        help="how RewardBench 2 is asked (default: by judge)",
-    )
-    scoring = parser.add_argument_group("scoring")
-    scoring.add_argument(
+    askings = ("pairs", "ratings", "four_way")
+    add(parser, "--ask", "how RewardBench 2 is asked (default: by judge)", choices=askings)
+    scoring = partial(add, parser.add_argument_group("scoring"))
+    scoring(
         "--as-published",
-        action="store_true",
-        help="RM-R1's scoring with its faults, for comparison with its figures; texts are read by rule published",
+        "RM-R1's scoring with its faults, for comparison with its figures; texts are read by rule published",
     )
-    scoring.add_argument(
-        "--scoring",
-        metavar="NAME",
-        help="official (default), as-published, or upstream (RewardBench: a tie or no verdict is 0.5; "
+    scoring(
+        "--scoring NAME",
+        "official (default), as-published, or upstream (RewardBench: a tie or no verdict is 0.5; "
         "their reading of texts, [[A]] where both marks occur, is no part of it)",
     )
-    scoring.add_argument(
-        "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default 2000); 0: none"
-    )
-    scoring.add_argument(
-        "--baseline",
+    scoring("--resamples N", "of the bootstrap (default 2000); 0: none", default=2000)
+    scoring(
+        "--baseline [NAME=]RUN_OR_FILE",
+        "compare item by item with these judgments, fail if significantly worse; repeatable",
         action="append",
-        metavar="[NAME=]RUN_OR_FILE",
-        help="compare item by item with these judgments, fail if significantly worse; repeatable",
     )
-    scoring.add_argument(
-        "--fail-under",
-        type=float,
-        metavar="PERCENT",
-        help="exit code 1 unless every overall score reaches it; the last lines say so",
+    scoring(
+        "--fail-under PERCENT",
+        "exit code 1 unless every overall score reaches it; the last lines say so",
     )
-    report = parser.add_argument_group("report")
-    report.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    report.add_argument(
-        "--categories",
-        action="store_true",
-        help="the finest division too: subsets, categories, sources, the shares inside Ties",
-    )
-    report.add_argument("--markdown", metavar="FILE", help="the table as Markdown; - is standard output")
-    report.add_argument(
-        "--leaderboard", action="store_true", help="print the published field around the judge"
-    )
-    report.add_argument("--plot", metavar="FILE", help="the same as a picture: .png, .svg or .pdf")
-    report.add_argument("--quiet", action="store_true", help="no progress")
+    report = partial(add, parser.add_argument_group("report"))
+    report("--json", "one JSON object on standard output")
+    report("--categories", "the finest division too: subsets, categories, sources, the shares inside Ties")
+    report("--markdown FILE", "the table as Markdown; - is standard output")
+    report("--leaderboard", "print the published field around the judge")
+    report("--plot FILE", "the same as a picture: .png, .svg or .pdf")
+    report("--quiet", "no progress")
     options.add_model_arguments(parser)
     options.add_sampling_arguments(parser)
     options.add_data_arguments(

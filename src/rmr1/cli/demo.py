@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rmr1.bench.tasks.world import FAMILY_ROWS, OVERALL, STYLE_ROWS, WorldFigures, judge_items, measure
 from rmr1.cli import main
+from rmr1.cli.options import add
 from rmr1.console import Console, Progress
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.judge import JudgeSettings, load_judge
@@ -41,15 +42,11 @@ Your own pairs, with a released judge of 7B parameters on a GPU (extras vllm and
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="RUN",
-        help="folder for the runs of judge and scalar model (default runs/demo-SEED)",
-    )
-    parser.add_argument("-n", "--number", type=int, default=120, metavar="N", help="pairs (default 120)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="draws the pairs (default 1)")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    output = "folder for the runs of judge and scalar model (default runs/demo-SEED)"
+    add(parser, "-o --output RUN", output)
+    add(parser, "-n --number N", "pairs (default 120)", default=120)
+    add(parser, "--seed N", "draws the pairs (default 1)", default=1)
+    add(parser, "--quiet", "no progress")
 
 
 def run(arguments: Namespace) -> int:

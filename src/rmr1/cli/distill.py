@@ -29,7 +29,7 @@ from rmr1.cli.distill_report import (
     print_summary,
 )
 from rmr1.cli.dry_run import check_expected
-from rmr1.cli.options import add_machine_argument, add_recipe_arguments
+from rmr1.cli.options import add, add_estimate_arguments, add_recipe_arguments
 from rmr1.console import Progress
 from rmr1.distill.batch import export_requests, import_results
 from rmr1.distill.budget import Budget, parse_budget
@@ -48,40 +48,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     output = "folder of the distillation"
     run_ = actions.add_parser("run", help="ask both teachers and write the rows")
     add_recipe_arguments(run_, output=output, dry_run="requests, tokens and cost; nothing is sent or written")
-    run_.add_argument(
-        "--budget",
-        metavar="AMOUNT",
-        help="most that both teachers may use in this folder: tokens (2M, 500000) or money (5usd)",
-    )
-    run_.add_argument(
-        "--retry-failed",
-        action="store_true",
-        help="ask again what failed; what a server refused stays refused",
-    )
-    run_.add_argument(
-        "--expect-tokens",
-        type=int,
-        metavar="N",
-        help="length of a text that --dry-run reckons with (default 800, or as stored)",
-    )
-    add_machine_argument(run_)
+    budget = "most that both teachers may use in this folder: tokens (2M, 500000) or money (5usd)"
+    add(run_, "--budget AMOUNT", budget)
+    add(run_, "--retry-failed", "ask again what failed; what a server refused stays refused")
+    add_estimate_arguments(run_, expected="as stored")
     export = actions.add_parser("export", help="write what is still to ask in the OpenAI batch format")
     add_recipe_arguments(export, output=output)
-    export.add_argument(
-        "requests", metavar="FILE", help="JSONL file to write; numbered ones if it grows too large"
-    )
-    export.add_argument(
-        "--pass", dest="number", type=int, choices=(1, 2), default=1, help="which pass (default 1)"
-    )
-    export.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    file = "JSONL file to write; numbered ones if it grows too large"
+    add(export, "FILE", file, dest="requests")
+    add(export, "--pass", "which pass (default 1)", dest="number", type=int, choices=(1, 2), default=1)
+    add(export, "--force", "replace FILE if it exists")
     import_ = actions.add_parser("import", help="read the output and error files of a batch")
     add_recipe_arguments(import_, output=output)
-    import_.add_argument("results", nargs="+", metavar="FILE", help="JSONL files, of either pass")
-    import_.add_argument(
-        "--give-up",
-        action="store_true",
-        help="store errors as failures, which drops their pairs, instead of leaving them open",
-    )
+    add(import_, "FILE", "JSONL files, of either pass", dest="results", nargs="+")
+    give_up = "store errors as failures, which drops their pairs, instead of leaving them open"
+    add(import_, "--give-up", give_up)
 
 
 def run(arguments: Namespace) -> int:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rmr1.cli.usage import format_rough
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.teachers import find_teacher
-from rmr1.screen import format_usd, print
+from rmr1.screen import format_rough, format_usd, print
 
 
 def is_done(recipe: DistillRecipe, summary: Mapping[str, Any]) -> bool:

@@ -15,15 +15,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from rmr1.checkup import MARGIN, Checkup, find_room, inspect_model
+from rmr1.cli.options import add
 from rmr1.doctor import ENGINES, LIBRARIES, Inspection, inspect_machine
 from rmr1.errors import ConfigError
 from rmr1.screen import format_bytes, print
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="MODEL", help="a model's name as of rmr1 judge -m")
-    parser.add_argument("-m", "--model", metavar="MODEL", help="the same")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add(parser, "MODEL", "a model's name as of rmr1 judge -m", dest="name", nargs="?")
+    add(parser, "-m --model MODEL", "the same")
+    add(parser, "--json", "one JSON object on standard output")
 
 
 def run(arguments: Namespace) -> int:

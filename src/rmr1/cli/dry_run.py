@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli.usage import format_rough
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import parse_machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN, MEMORY_SHARE, format_gb
+from rmr1.forecast.memory import CHARS_PER_TOKEN, MEMORY_SHARE
 from rmr1.forecast.prices import compute_cost
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.estimate import (
@@ -32,7 +31,7 @@ from rmr1.judge.estimate import (
 from rmr1.judge.plan import JudgePlan, plan_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
-from rmr1.screen import format_bytes, format_usd, print
+from rmr1.screen import format_bytes, format_gb, format_rough, format_usd, print
 from rmr1.store.identity import refuse_differences
 from rmr1.store.runs import (
     JUDGMENTS_FILE,

@@ -22,11 +22,18 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.cli import options
-from rmr1.cli.config import build_config
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.session import open_judge, refuse_foreign, spool_standard_input, tell, tell_resumed
-from rmr1.cli.sources import list_sources
-from rmr1.cli.usage import format_orders, format_usage
+from rmr1.cli.options import add, build_config
+from rmr1.cli.session import (
+    format_orders,
+    format_usage,
+    list_sources,
+    open_judge,
+    refuse_foreign,
+    spool_standard_input,
+    tell,
+    tell_resumed,
+)
 from rmr1.console import Console, Progress
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.asked import describe_command, find_summary, read_command
@@ -45,19 +52,15 @@ _SHOWN_REASONS = 5
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "pairs",
-        nargs="*",
-        metavar="PAIRS",
-        help="files, patterns such as 'data/*.jsonl', folders or datasets of pairs; - for standard input",
-    )
+    pairs = "files, patterns such as 'data/*.jsonl', folders or datasets of pairs; - for standard input"
+    add(parser, "PAIRS", pairs, nargs="*")
     options.add_run_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add(parser, "--json", "JSON on standard output")
+    add(parser, "--quiet", "no progress")
     one = parser.add_argument_group("one pair")
-    one.add_argument("--question", metavar="TEXT", help="what was asked")
-    one.add_argument("--a", metavar="TEXT", help="the first answer")
-    one.add_argument("--b", metavar="TEXT", help="the second answer")
+    add(one, "--question TEXT", "what was asked")
+    add(one, "--a TEXT", "the first answer")
+    add(one, "--b TEXT", "the second answer")
     options.add_model_arguments(parser)
     options.add_sampling_arguments(parser)
     options.add_data_arguments(parser)

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from rmr1.cli.config import read_form
-from rmr1.cli.options import add_form_arguments
+from rmr1.cli.options import add, add_form_arguments, read_form
 from rmr1.cli.probe_report import leak_lines, print_bias, print_json, print_leak
-from rmr1.cli.sources import list_sources
+from rmr1.cli.session import list_sources
 from rmr1.console import PairProgress
 from rmr1.errors import ConfigError
 from rmr1.probe import probe_bias, probe_leak
@@ -28,40 +27,25 @@ from rmr1.probe.leak import PERMUTATIONS
 def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     leak = actions.add_parser("leak", help="can the label be guessed from anything but the answers' text?")
-    _add_data(leak)
-    leak.add_argument(
-        "--permutations",
-        type=int,
-        metavar="N",
-        help="permutations of the labels that each AUC is held against (default 1999; drawn until it is clear)",
+    how_far = "how far length, Markdown, position and the like predict the label"
+    for one in (leak, actions.add_parser("bias", help=how_far)):
+        data = (
+            "files, folders, datasets or patterns such as 'data/*.jsonl', looked at together; rows that cannot be "
+            "read are counted"
+        )
+        add(one, "DATA", data, nargs="+")
+        add_form_arguments(one)
+        add(one, "--limit N", "only the first N pairs")
+        add(one, "--seed N", "seed of folds and permutations (default 0)", default=0)
+        add(one, "--json", "the report as JSON on standard output")
+        add(one, "--quiet", "no progress")
+    permutations = (
+        "permutations of the labels that each AUC is held against (default 1999; drawn until it is clear)"
     )
-    leak.add_argument("--ignore", action="append", metavar="COLUMN", help="pass over this column; repeatable")
-    leak.add_argument(
-        "--strict",
-        action="store_true",
-        help="condemn in every field what is condemned in any: also models' names and white space",
-    )
-    bias = actions.add_parser(
-        "bias", help="how far length, Markdown, position and the like predict the label"
-    )
-    _add_data(bias)
-
-
-def _add_data(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "data",
-        nargs="+",
-        metavar="DATA",
-        help="files, folders, datasets or patterns such as 'data/*.jsonl', looked at together; rows that cannot be read "
-        "are counted",
-    )
-    add_form_arguments(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of folds and permutations (default 0)"
-    )
-    parser.add_argument("--json", action="store_true", help="the report as JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+    add(leak, "--permutations N", permutations, default=PERMUTATIONS)
+    add(leak, "--ignore COLUMN", "pass over this column; repeatable", action="append", default=[])
+    strict = "condemn in every field what is condemned in any: also models' names and white space"
+    add(leak, "--strict", strict)
 
 
 def run(arguments: Namespace) -> int:
@@ -79,9 +63,9 @@ def _leak(arguments: Namespace, form: Mapping[str, Any]) -> int:
             list_sources(arguments.data),
             **form,
             limit=arguments.limit,
-            ignored=arguments.ignore or (),
+            ignored=arguments.ignore,
             strict=arguments.strict,
-            permutations=PERMUTATIONS if arguments.permutations is None else arguments.permutations,
+            permutations=arguments.permutations,
             seed=arguments.seed,
             step=partial(progress.report, "reading"),
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from rmr1.cli.options import add
 from rmr1.data.files import read_rows
 from rmr1.errors import DataError
 from rmr1.prompts import list_families, load_family
@@ -26,11 +27,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="every family that can be named")
     show = actions.add_parser("show", help="the texts of one family")
-    show.add_argument("family", metavar="FAMILY", help="name, folder or file")
+    add(show, "FAMILY", "name, folder or file")
     take = actions.add_parser("import", help="take a family over from a dataset or a text file")
-    take.add_argument("source", metavar="SOURCE", help="dataset name, JSONL or text file")
-    take.add_argument("--name", help="the family's name (default: from SOURCE)")
-    take.add_argument("--force", action="store_true", help="replace a family of this name")
+    add(take, "SOURCE", "dataset name, JSONL or text file")
+    add(take, "--name NAME", "the family's name (default: from SOURCE)")
+    add(take, "--force", "replace a family of this name")
 
 
 def run(arguments: Namespace) -> int:

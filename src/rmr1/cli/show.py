@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rmr1.cli.folders import print_folder
+from rmr1.cli.options import add
 from rmr1.cli.pager import paged
 from rmr1.console import Console
 from rmr1.distill.folder import list_passes, read_pass
@@ -34,22 +35,17 @@ from rmr1.store.runs import read_judgments
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", help="folder of a run or a training")
-    parser.add_argument("id", nargs="?", metavar="ID", help="a pair's id, or the beginning of a key")
-    parser.add_argument(
-        "--wrong", action="store_true", help="only labelled pairs whose verdict is not the label"
-    )
-    parser.add_argument("--unparsed", action="store_true", help="only judgments without a verdict")
-    parser.add_argument(
-        "--failed",
-        action="store_true",
-        help="only judgments in which the engine gave an error (--retry-failed judges them again)",
-    )
-    parser.add_argument("--subset", metavar="S", help="only this subset")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N (default 10; 0 = all)")
-    parser.add_argument("--list", action="store_true", help="one line per judgment")
-    parser.add_argument("--json", action="store_true", help="the stored records as JSON lines")
-    parser.add_argument("--no-pager", action="store_true", help="print at once, however long it is")
+    add(parser, "RUN", "folder of a run or a training", dest="run_folder")
+    add(parser, "ID", "a pair's id, or the beginning of a key", nargs="?")
+    add(parser, "--wrong", "only labelled pairs whose verdict is not the label")
+    add(parser, "--unparsed", "only judgments without a verdict")
+    failed = "only judgments in which the engine gave an error (--retry-failed judges them again)"
+    add(parser, "--failed", failed)
+    add(parser, "--subset S", "only this subset")
+    add(parser, "--limit N", "at most N (default 10; 0 = all)")
+    add(parser, "--list", "one line per judgment")
+    add(parser, "--json", "the stored records as JSON lines")
+    add(parser, "--no-pager", "print at once, however long it is")
 
 
 def run(arguments: Namespace) -> int:

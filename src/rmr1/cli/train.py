@@ -18,8 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli.config import read_form
-from rmr1.cli.options import add_form_arguments, add_machine_argument, add_set_argument
+from rmr1.cli.options import add, add_estimate_arguments, add_form_arguments, read_form
 from rmr1.cli.session import tell
 from rmr1.cli.training import describe_unchanged, print_json, print_use
 from rmr1.errors import ConfigError
@@ -46,22 +45,16 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "source", metavar="RECIPE_OR_PAIRS", help="a TOML file, or labelled pairs in any known form"
-    )
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder of all stages")
-    parser.add_argument("--base", metavar="MODEL", help="with pairs: the model to train")
-    parser.add_argument(
-        "--teacher", metavar="MODEL", help="with pairs: a model that writes judgments to learn from"
-    )
+    add(parser, "RECIPE_OR_PAIRS", "a TOML file, or labelled pairs in any known form", dest="source")
+    add(parser, "-o --output DIR", "folder of all stages")
+    add(parser, "--base MODEL", "with pairs: the model to train")
+    add(parser, "--teacher MODEL", "with pairs: a model that writes judgments to learn from")
     add_form_arguments(parser, about="with pairs: ")
-    parser.add_argument("--seed", type=int, metavar="N", help="of every stage that names none (default 0)")
-    add_set_argument(parser, told="one setting, as grpo.optim.lr=1e-6")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="what would be done and taken; no model is loaded"
-    )
-    add_machine_argument(parser)
-    parser.add_argument("--json", action="store_true", help="with --dry-run: JSON on standard output")
+    add(parser, "--seed N", "of every stage that names none (default 0)")
+    add(parser, "--set A.B=C", "one setting, as grpo.optim.lr=1e-6; repeatable", action="append")
+    add(parser, "--dry-run", "what would be done and taken; no model is loaded")
+    add_estimate_arguments(parser)
+    add(parser, "--json", "with --dry-run: JSON on standard output")
 
 
 def run(arguments: Namespace) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli.options import add_machine_argument, add_recipe_arguments
+from rmr1.cli.options import add_estimate_arguments, add_recipe_arguments
 from rmr1.errors import ConfigError
 from rmr1.forecast.training import Estimate, find_obstacle, find_risk
 from rmr1.screen import print
@@ -20,7 +20,7 @@ def add_training_arguments(parser: ArgumentParser) -> None:
     """A recipe, where to train into, and how to say it."""
     dry_run = "read tokenizer and data, say what would be done, estimate memory and time, and stop"
     add_recipe_arguments(parser, output="folder of the trained model", dry_run=dry_run)
-    add_machine_argument(parser)
+    add_estimate_arguments(parser)
 
 
 def read_recipe(kind: type[S], arguments: Namespace) -> S:

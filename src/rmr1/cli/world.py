@@ -19,6 +19,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from rmr1.cli.options import add
 from rmr1.console import Console
 from rmr1.errors import ConfigError
 from rmr1.report.terminal import print_panel
@@ -30,50 +31,35 @@ from rmr1.world.export import export_rows
 from rmr1.world.inventory import count_world
 from rmr1.world.items import WorldItem
 
-_SPLITS = ("train", "test", "test_templates", "test_words")
-_FAMILIES = ("Reasoning", "Chat", "Safety")
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     sample = actions.add_parser("sample", help="print items for reading")
-    _add_choices(sample, number=5)
-    sample.add_argument("--trace", action="store_true", help="print the teacher's judgment too")
     export = actions.add_parser("export", help="write items as JSON lines")
-    export.add_argument("output", metavar="OUT", help="JSONL file; - for standard output")
-    _add_choices(export, number=1000)
-    export.add_argument(
-        "--format",
-        choices=("pairs", "messages"),
-        default="pairs",
-        help="labelled pairs (default), or judge prompts of the family rubric with the teacher's judgment",
-    )
-    export.add_argument("--force", action="store_true", help="replace OUT if it exists")
     actions.add_parser("info", help="count templates and words")
-
-
-def _add_choices(parser: ArgumentParser, *, number: int) -> None:
-    parser.add_argument(
-        "-n", "--number", type=int, default=number, metavar="N", help=f"how many items (default {number})"
+    add(export, "OUT", "JSONL file; - for standard output", dest="output")
+    splits = ("train", "test", "test_templates", "test_words")
+    families = ("Reasoning", "Chat", "Safety")
+    fancy = (
+        "how often the better answer is the fancy one: biased is the default of train, balanced of the others"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the world (default 0)")
-    parser.add_argument(
-        "--start", type=int, default=0, metavar="N", help="index of the first item (default 0)"
+    teacher = (
+        "who judges: always right (default); right in about three of four; that one with its wrong "
+        "verdicts written anew; or right but for a habit of preferring the first answer to a long problem"
     )
-    parser.add_argument("--split", choices=_SPLITS, default="train", help="which part (default train)")
-    parser.add_argument("--family", choices=_FAMILIES, help="only this family (default: all, mixed)")
-    parser.add_argument(
-        "--distribution",
-        choices=("biased", "balanced"),
-        help="how often the better answer is the fancy one: biased is the default of train, balanced of the others",
-    )
-    parser.add_argument(
-        "--teacher",
-        choices=("oracle", "fallible", "corrected", "anchored"),
-        default="oracle",
-        help="who judges: always right (default); right in about three of four; that one with its wrong "
-        "verdicts written anew; or right but for a habit of preferring the first answer to a long problem",
-    )
+    teachers = ("oracle", "fallible", "corrected", "anchored")
+    for one, number in ((sample, 5), (export, 1000)):
+        add(one, "-n --number N", f"how many items (default {number})", default=number)
+        add(one, "--seed N", "seed of the world (default 0)", default=0)
+        add(one, "--start N", "index of the first item (default 0)", default=0)
+        add(one, "--split", "which part (default train)", choices=splits, default="train")
+        add(one, "--family", "only this family (default: all, mixed)", choices=families)
+        add(one, "--distribution", fancy, choices=("biased", "balanced"))
+        add(one, "--teacher", teacher, choices=teachers, default="oracle")
+    add(sample, "--trace", "print the teacher's judgment too")
+    form = "labelled pairs (default), or judge prompts of the family rubric with the teacher's judgment"
+    add(export, "--format", form, choices=("pairs", "messages"), default="pairs")
+    add(export, "--force", "replace OUT if it exists")
 
 
 def run(arguments: Namespace) -> int:

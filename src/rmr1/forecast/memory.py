@@ -310,9 +310,3 @@ def count_vllm_cache(shape: ModelShape, numbers: RunNumbers, machine: Machine) -
 def share_out(count: int, machine: Machine) -> int:
     """What the device that has most gets."""
     return math.ceil(count / machine.num_devices)
-
-
-def format_gb(num_bytes: float) -> str:
-    """`15 GB`, `0.8 GB`; of 10^9 bytes, as cards are named."""
-    size = num_bytes / 1e9
-    return f"{size:,.0f} GB" if size >= 9.95 else f"{size:.1f} GB" if size >= 0.1 else f"{size:.2f} GB"

@@ -17,13 +17,13 @@ from rmr1.forecast.memory import (
     count_batch,
     count_trained,
     count_vllm_cache,
-    format_gb,
     list_parts,
     share_out,
     sum_bytes,
 )
 from rmr1.forecast.shape import ModelShape, compute_saving, count_group_flops
 from rmr1.forecast.time import CALLS_PER_LAYER, VLLM_ROWS, Decoder
+from rmr1.screen import format_gb
 
 _STEP_TRAFFIC = 28
 """Bytes that a step of the optimizer reads and writes of a trained number."""
