@@ -9,6 +9,7 @@ Colours of our own come from `rmr1.console`, and only on a terminal.
 from __future__ import annotations
 
 import builtins
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -79,6 +80,11 @@ def print(
 def print_text(text: str) -> None:
     """A text of several lines, made inert."""
     builtins.print(inert(text))
+
+
+def print_json(values: object) -> None:
+    """A value as one line of JSON on standard output."""
+    print(json.dumps(values, ensure_ascii=False))
 
 
 class _Guarded:

@@ -27,7 +27,6 @@ score is printed only for the whole official data, and only then placed among pu
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -64,7 +63,7 @@ from rmr1.report.benchmarks import describe_results, format_markdown, print_resu
 from rmr1.report.leaderboard import print_leaderboard
 from rmr1.report.leaderboard_plot import check_plot, draw_leaderboard
 from rmr1.report.tables import WIDTH
-from rmr1.screen import print
+from rmr1.screen import print, print_json
 from rmr1.store.runs import RUN_FILE, read_description, read_summary
 
 FEWEST_RESAMPLES = 100
@@ -199,7 +198,6 @@ def _plan_jobs(arguments: Namespace) -> tuple[list[Job], JudgeConfig]:
 
 def _name_missing(folder: str | None) -> str:
     """What to name where no benchmark is; of a run that goes on, its own."""
-
     if folder is None or not (Path(folder) / RUN_FILE).is_file():
         return f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}"
     description = read_description(folder)
@@ -215,7 +213,6 @@ def _name_missing(folder: str | None) -> str:
 
 def _is_unanswered(job: Job) -> bool:
     """Whether its judgments were made here, and hold no answer of the model."""
-
     if job.source is not None or job.folder is None:
         return False
     summary = read_summary(job.folder)
@@ -229,7 +226,6 @@ def _beside(arguments: Namespace) -> TextIO:
 
 def _check_report(arguments: Namespace, jobs: Sequence[Job]) -> None:
     """What would fail only after judging."""
-
     if arguments.json and arguments.markdown == "-":
         raise ConfigError("--json and --markdown - both write to standard output; name a file for --markdown")
     if arguments.markdown not in (None, "-"):
@@ -326,7 +322,7 @@ def _report(arguments: Namespace, jobs: Sequence[Job], collected: Collected) -> 
         else:
             Path(arguments.markdown).write_text(text, encoding="utf-8", errors="backslashreplace")
     if arguments.json:
-        print(json.dumps(describe_results(results, average), ensure_ascii=False))
+        print_json(describe_results(results, average))
     elif arguments.markdown != "-":
         print_results(results, average, categories=arguments.categories)
         for job in jobs:

@@ -18,7 +18,6 @@ from textwrap import wrap
 from typing import Any
 
 from rmr1.cli.options import add_recipe_arguments
-from rmr1.cli.training import print_json
 from rmr1.console import PairProgress
 from rmr1.curate.card import source_rows
 from rmr1.curate.plan import plan_curation
@@ -26,7 +25,7 @@ from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.run import run_curation
 from rmr1.errors import ConfigError
 from rmr1.report.tables import Name, make_table, print_table
-from rmr1.screen import format_bytes, print
+from rmr1.screen import format_bytes, print, print_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:

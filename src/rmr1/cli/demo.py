@@ -95,7 +95,6 @@ def _judge_all(
 
 def _print_first(console: Console, family: str, judged: list[tuple[WorldItem, Judgment]]) -> None:
     """The family's first judgment, right or wrong, as it was given in the first order."""
-
     for item, judgment in judged:
         if item.facts.family == family:
             vote = judgment.votes[0]
@@ -123,7 +122,6 @@ def _print_table(console: Console, judge: WorldFigures, scalar: WorldFigures) ->
 
 def _replay(folder: str, reason: str) -> int:
     """The hand-written examples through parser, run folder and reader; needs no model."""
-
     print(
         f"No model here ({reason}). So these are hand-written examples, not a model's output: they show what a "
         "judgment holds.\n",

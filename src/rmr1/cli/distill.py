@@ -14,7 +14,6 @@ checked, and no row holds the verdict in its prompt. A run that was stopped goes
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -40,7 +39,7 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import finish, run_distill
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import parse_machine
-from rmr1.screen import print
+from rmr1.screen import print, print_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -160,6 +159,6 @@ def _report(arguments: Namespace, recipe: DistillRecipe, folder: Path, summary: 
 
 def _print(arguments: Namespace, values: dict[str, Any], show: Any) -> None:
     if arguments.json:
-        print(json.dumps(values, ensure_ascii=False))
+        print_json(values)
     else:
         show(values)

@@ -9,7 +9,6 @@ The exit code is 1 where the model cannot judge here; each reason is a line.
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from rmr1.checkup import MARGIN, Checkup, find_room, inspect_model
 from rmr1.cli.options import add
 from rmr1.doctor import ENGINES, LIBRARIES, Inspection, inspect_machine
 from rmr1.errors import ConfigError
-from rmr1.screen import format_bytes, print
+from rmr1.screen import format_bytes, print, print_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,7 +35,7 @@ def run(arguments: Namespace) -> int:
     machine = inspect_machine()
     found = inspect_model(named.pop(), machine) if named else None
     if arguments.json:
-        print(json.dumps({"machine": asdict(machine), "model": None if found is None else asdict(found)}))
+        print_json({"machine": asdict(machine), "model": None if found is None else asdict(found)})
     else:
         _print_machine(machine)
         if found is not None:

@@ -5,7 +5,6 @@ No weights are loaded, no request is sent and no folder is written.
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ from rmr1.judge.estimate import (
 from rmr1.judge.plan import JudgePlan, plan_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
-from rmr1.screen import format_bytes, format_gb, format_rough, format_usd, print
+from rmr1.screen import format_bytes, format_gb, format_rough, format_usd, print, print_json
 from rmr1.store.identity import refuse_differences
 from rmr1.store.runs import (
     JUDGMENTS_FILE,
@@ -107,7 +106,7 @@ def print_dry_run(
         figures["memory_bytes"] = round((weights + forecast.cache_bytes) / plan.num_devices)
     figures["assumptions"] = [*_list_assumptions(plan, work, stored, reason)]
     if arguments.json:
-        print(json.dumps(figures, ensure_ascii=False))
+        print_json(figures)
         return 0
     print("Dry run: nothing was loaded, sent or written.\n")
     for label, text in _list_rows(plan, work, stored, settings.order, figures):

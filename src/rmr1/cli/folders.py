@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rmr1.cli.curate import _print_result
 from rmr1.cli.distill_report import print_summary
-from rmr1.cli.training import describe_unchanged, print_use
+from rmr1.cli.training import describe_unchanged, describe_use
 from rmr1.distill.folder import list_passes, pass_file
 from rmr1.errors import RunError
-from rmr1.screen import print
+from rmr1.screen import print, print_json
 from rmr1.store.kinds import (
     CHECKPOINTS,
     CURATION_FILE,
@@ -41,7 +40,7 @@ def print_folder(folder: Path, kind: FolderKind, *, as_json: bool = False) -> No
         RunError: its files were changed or damaged.
     """
     if as_json:
-        print(json.dumps({"kind": kind, **_describe(folder, kind)}, ensure_ascii=False))
+        print_json({"kind": kind, **_describe(folder, kind)})
         return
     show: Callable[[Path], None] = {
         "curate": _print_curation,
@@ -93,7 +92,7 @@ def _print_training(folder: Path, kind: str) -> None:
     if summary is None:
         return
     print(f"at the end: {_format_figures(summary)}")
-    print_use(str(folder), note=describe_unchanged(summary, base))
+    print(describe_use(str(folder), note=describe_unchanged(summary, base)))
 
 
 def _print_extent(
@@ -150,7 +149,7 @@ def _print_pipeline(folder: Path) -> None:
     if trained is not None:
         base = _name_base(read_json(folder / trained / TRAINING_FILE)["recipe"]["model"])
         summary = read_summary(folder / trained)
-        print_use(f"{folder}/{trained}", note=describe_unchanged(summary, base))
+        print(describe_use(f"{folder}/{trained}", note=describe_unchanged(summary, base)))
 
 
 def _read_summary(folder: Path) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ Without -o the judgments are printed and nothing is stored.
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
@@ -43,7 +42,7 @@ from rmr1.judge.source import PairSource, scan_pairs
 from rmr1.judge.summary import Tally, is_unanswered, summarize_run
 from rmr1.records import PreferencePair, assistant, user
 from rmr1.report.terminal import print_judgment
-from rmr1.screen import print
+from rmr1.screen import print, print_json
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.runs import open_run
 
@@ -182,7 +181,7 @@ def _run_to_folder(
 
 def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(summary, ensure_ascii=False))
+        print_json(summary)
         return
 
     has_answers = not is_unanswered(summary["items"], summary["problems"])

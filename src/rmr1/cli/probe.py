@@ -11,9 +11,7 @@ data that people judged, and is only reported.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from rmr1.cli.options import add, add_form_arguments, read_form
 from rmr1.cli.probe_report import leak_lines, print_bias, print_json, print_leak
@@ -53,40 +51,29 @@ def run(arguments: Namespace) -> int:
         raise ConfigError(f"--limit {arguments.limit}: expected 1 or more")
     if arguments.seed < 0:
         raise ConfigError(f"--seed {arguments.seed}: expected 0 or more")
-    form = read_form(arguments)
-    return _leak(arguments, form) if arguments.action == "leak" else _bias(arguments, form)
-
-
-def _leak(arguments: Namespace, form: Mapping[str, Any]) -> int:
+    asked = {
+        **read_form(arguments),
+        "limit": arguments.limit,
+        "seed": arguments.seed,
+    }
     with PairProgress(quiet=arguments.quiet) as progress:
-        report = probe_leak(
-            list_sources(arguments.data),
-            **form,
-            limit=arguments.limit,
-            ignored=arguments.ignore,
-            strict=arguments.strict,
-            permutations=arguments.permutations,
-            seed=arguments.seed,
-            step=partial(progress.report, "reading"),
-        )
+        sources, step = list_sources(arguments.data), partial(progress.report, "reading")
+        if arguments.action == "bias":
+            bias = probe_bias(sources, **asked, step=step)
+        else:
+            leak = probe_leak(
+                sources,
+                **asked,
+                ignored=arguments.ignore,
+                strict=arguments.strict,
+                permutations=arguments.permutations,
+                step=step,
+            )
+    if arguments.action == "bias":
+        print_json(bias) if arguments.json else print_bias(bias)
+        return 0
     if arguments.json:
-        print_json(report, is_leak=report.is_leak, summary=" ".join(leak_lines(report)))
+        print_json(leak, is_leak=leak.is_leak, summary=" ".join(leak_lines(leak)))
     else:
-        print_leak(report)
-    return 1 if report.is_leak else 0
-
-
-def _bias(arguments: Namespace, form: Mapping[str, Any]) -> int:
-    with PairProgress(quiet=arguments.quiet) as progress:
-        report = probe_bias(
-            list_sources(arguments.data),
-            **form,
-            limit=arguments.limit,
-            seed=arguments.seed,
-            step=partial(progress.report, "reading"),
-        )
-    if arguments.json:
-        print_json(report)
-    else:
-        print_bias(report)
-    return 0
+        print_leak(leak)
+    return 1 if leak.is_leak else 0

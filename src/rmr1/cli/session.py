@@ -123,7 +123,6 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
 
 def format_orders(summary: Mapping[str, Any]) -> list[str]:
     """Lines about consistency and position bias with their intervals; none if no pair was asked in both orders."""
-
     if (orders := summary.get("orders")) is None:
         return []
     asked, decided = orders["asked"], orders["decided"]

@@ -20,14 +20,14 @@ from typing import Any
 
 from rmr1.cli.options import add, add_estimate_arguments, add_form_arguments, read_form
 from rmr1.cli.session import tell
-from rmr1.cli.training import describe_unchanged, print_json, print_use
+from rmr1.cli.training import describe_unchanged, describe_use
 from rmr1.errors import ConfigError
 from rmr1.models import LIMITS, is_bundled
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.stages import HERE, Interrupted, run_stages
 from rmr1.plugins import require
 from rmr1.report.tables import make_table, print_table
-from rmr1.screen import format_bytes, format_count, format_usd, print
+from rmr1.screen import format_bytes, format_count, format_usd, print, print_json
 from rmr1.settings import assign_settings, read_toml
 from rmr1.store.runs import read_summary
 
@@ -84,12 +84,11 @@ def run(arguments: Namespace) -> int:
 
 def _print_end(folder: Path, trained: str, base: str) -> None:
     """How to use what the last training made, and whether it is anything but its base."""
-
     note = None
     if trained == "grpo":
         summary = read_summary(folder / trained)
         note = describe_unchanged(summary, base.replace(HERE, str(folder)))
-    print_use(f"{folder}/{trained}", note=note)
+    print(describe_use(f"{folder}/{trained}", note=note))
 
 
 def _read_values(arguments: Namespace) -> dict[str, Any]:
