@@ -1,9 +1,8 @@
 """What people read on a terminal: foreign text made inert, and the forms of numbers.
 
-Everything that a run, a data file, a model or a server says is printed as inert text: control characters, marks
-that turn the direction of writing and characters that cannot be seen are spelled out, not sent. `print` does so for
-one line; `guarded` does it once more for everything a command writes, libraries, warnings and tracebacks too.
-Colours of our own come from `rmr1.console`, and only on a terminal.
+Control characters, marks that turn the direction of writing and characters that cannot be seen are spelled out in
+everything that a run, a data file, a model or a server says. `print` does so for one line; `guarded` does it once more
+for everything a command writes, libraries, warnings and tracebacks too. Our own colours come from `rmr1.console`.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ _OUTER_BREAKS = re.compile(r"(\n*)(.*?)(\n*)", re.DOTALL)
 
 
 def inert(text: str) -> str:
-    """`text` with control, bidirectional and invisible characters and lone surrogates spelled out: it cannot move the
-    cursor, colour, hide or reorder anything, or break off the printing. Line breaks stay."""
+    """`text` with control, bidirectional and invisible characters and lone surrogates spelled out; line breaks
+    stay."""
     return spell(text.replace("\r\n", "\n").replace("\t", "    "))
 
 
@@ -57,7 +56,7 @@ def spell(text: str) -> str:
 
 
 def _spell_one(match: re.Match[str]) -> str:
-    """The character as JSON writes it, so that a line of JSON keeps its meaning; JSON itself leaves nothing below a space."""
+    """The character as JSON writes it, so that a line of JSON keeps its meaning."""
     number = ord(match[0])
     if number < 0x20:
         return f"\\x{number:02x}"
@@ -88,8 +87,6 @@ def print_json(values: object) -> None:
 
 
 class _Guarded:
-    """A standard stream that spells out what would act on a terminal."""
-
     def __init__(self, stream: TextIO):
         self.unguarded = stream
 
@@ -112,8 +109,6 @@ class _Guarded:
 
 
 class _GuardedBytes:
-    """The bytes under a guarded stream: whole lines of UTF-8, such as JSON."""
-
     def __init__(self, stream: TextIO):
         self._stream = stream
 

@@ -50,9 +50,8 @@ from rmr1.bench.jobs import (
 from rmr1.bench.published import TITLES
 from rmr1.bench.results import Collected, Job, ScoringOptions, collect
 from rmr1.bench.run import NAMES, Scored, fingerprint_data, own_keys, read_pairs, score_finished
-from rmr1.cli import options
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.options import add, build_config
+from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
 from rmr1.cli.session import format_usage, list_sources, open_judge, refuse_foreign, tell, tell_resumed
 from rmr1.console import Console, Progress
 from rmr1.errors import ConfigError
@@ -64,7 +63,7 @@ from rmr1.report.leaderboard import print_leaderboard
 from rmr1.report.leaderboard_plot import check_plot, draw_leaderboard
 from rmr1.report.tables import WIDTH
 from rmr1.screen import print, print_json
-from rmr1.store.runs import RUN_FILE, read_description, read_summary
+from rmr1.store.runs import read_summary
 
 FEWEST_RESAMPLES = 100
 
@@ -82,7 +81,7 @@ _JUDGING = (
     "machine",
     "retry_failed",
 )
-"""Flags that say how to judge, beside those of sampling and engine."""
+"""Flags that say how to judge."""
 
 
 _NOT_PLACED = "no overall is complete and official"
@@ -98,7 +97,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "--data [NAME=]DIR", "the official data; repeatable", action="append")
     existing = "judgments that exist, instead of -m; repeatable"
     add(parser, "--from [NAME=]RUN_OR_FILE", existing, dest="source", action="append")
-    options.add_run_arguments(parser)
+    add_run_arguments(parser)
     askings = ("pairs", "ratings", "four_way")
     add(parser, "--ask", "how RewardBench 2 is asked (default: by judge)", choices=askings)
     scoring = partial(add, parser.add_argument_group("scoring"))
@@ -128,14 +127,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     report("--leaderboard", "print the published field around the judge")
     report("--plot FILE", "the same as a picture: .png, .svg or .pdf")
     report("--quiet", "no progress")
-    options.add_model_arguments(parser)
-    options.add_sampling_arguments(parser)
-    options.add_data_arguments(
+    add_judging_arguments(
         parser,
         about="--limit is for every benchmark, the others say how own pairs are read",
         limit="only the first N items of each part, for a trial",
     )
-    options.add_config_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -147,39 +143,7 @@ def run(arguments: Namespace) -> int:
             f"--resamples {arguments.resamples}: expected {no}{FEWEST_RESAMPLES} or more; fewer tell nothing"
         )
     if not arguments.benchmark:
-        raise ConfigError(_name_missing(arguments.output))
-    jobs, config = _plan_jobs(arguments)
-    _check_report(arguments, jobs)
-    check_baselines(jobs)
-    scored: dict[str, Scored] = {}
-    if jobs[0].source is not None:
-        _refuse_judging(arguments)
-        refuse_reading(config.data, jobs)
-        _store_finished(arguments, jobs)
-    elif arguments.dry_run:
-        return _print_dry_run(arguments, config, jobs)
-    else:
-        scored = _judge(arguments, config, jobs)
-
-    scoring = ScoringOptions(
-        rule=arguments.rule,
-        as_published=arguments.as_published,
-        resamples=arguments.resamples,
-        fail_under=arguments.fail_under,
-        categories=arguments.categories,
-    )
-    collected = collect(jobs, scored, scoring)
-    _report(arguments, jobs, collected)
-    unanswered = [job for job in jobs if _is_unanswered(job)]
-    for job in unanswered:
-        print(
-            f"{job.benchmark.title}: nothing is scored, because the model has answered nothing",
-            file=_beside(arguments),
-        )
-    return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
-
-
-def _plan_jobs(arguments: Namespace) -> tuple[list[Job], JudgeConfig]:
+        raise ConfigError(f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}")
     names, own = split_names(arguments.benchmark)
     asked = Asked(
         benchmarks=names,
@@ -193,30 +157,43 @@ def _plan_jobs(arguments: Namespace) -> tuple[list[Job], JudgeConfig]:
         as_published=arguments.as_published,
     )
     config = build_config(arguments)
-    return plan_jobs(asked, config.data, tell), config
-
-
-def _name_missing(folder: str | None) -> str:
-    """What to name where no benchmark is; of a run that goes on, its own."""
-    if folder is None or not (Path(folder) / RUN_FILE).is_file():
-        return f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}"
-    description = read_description(folder)
-    verb, _, name = description.get("command", "").partition(" ")
-    if verb != "bench" or name not in NAMES:
-        return f"{folder}: this run was made by rmr1 {description.get('command')}, not by rmr1 bench; name the benchmark"
-    data = "pairs FILE" if name == "pairs" else f"{name} --data DIR"
-    return (
-        f"{folder}: a run of {name}, judged by {description.get('model_name')}; it goes on where it was if its data and "
-        f"judge are named again: rmr1 bench {data} -m MODEL -o {folder}"
+    jobs = plan_jobs(asked, config.data, tell)
+    _check_report(arguments, jobs)
+    check_baselines(jobs)
+    scored: dict[str, Scored] = {}
+    unanswered: list[str] = []
+    if jobs[0].source is not None:
+        _refuse_judging(arguments)
+        refuse_reading(config.data, jobs)
+        for job in jobs:
+            if job.source is not None and job.folder is not None:
+                score_finished(
+                    job.benchmark,
+                    job.source,
+                    rule=arguments.rule,
+                    data=job.data,
+                    folder=job.folder,
+                    num_resamples=arguments.resamples,
+                )
+    elif arguments.dry_run:
+        return _print_dry_run(arguments, config, jobs)
+    else:
+        scored = _judge(arguments, config, jobs)
+        summaries = {job.benchmark.title: read_summary(job.folder) for job in jobs if job.folder is not None}
+        unanswered = [name for name, one in summaries.items() if is_unanswered(one["items"], one["problems"])]
+    scoring = ScoringOptions(
+        rule=arguments.rule,
+        as_published=arguments.as_published,
+        resamples=arguments.resamples,
+        fail_under=arguments.fail_under,
+        categories=arguments.categories,
     )
-
-
-def _is_unanswered(job: Job) -> bool:
-    """Whether its judgments were made here, and hold no answer of the model."""
-    if job.source is not None or job.folder is None:
-        return False
-    summary = read_summary(job.folder)
-    return is_unanswered(summary["items"], summary["problems"])
+    collected = collect(jobs, scored, scoring)
+    _report(arguments, jobs, collected)
+    for name in unanswered:
+        told = f"{name}: nothing is scored, because the model has answered nothing"
+        print(told, file=_beside(arguments))
+    return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
 
 
 def _beside(arguments: Namespace) -> TextIO:
@@ -287,7 +264,7 @@ def _print_dry_run(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job
 
 
 def _judge(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> dict[str, Scored]:
-    """Load the model once and judge benchmark by benchmark; what each came to, by name."""
+    """Load the model once and judge benchmark by benchmark."""
 
     @contextmanager
     def watch(job: Job, num_stored: int, total: int) -> Iterator[Watcher]:

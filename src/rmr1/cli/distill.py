@@ -22,7 +22,7 @@ from typing import Any
 from rmr1.cli.distill_report import (
     is_done,
     list_next_steps,
-    print_export_costs,
+    print_export,
     print_forecast,
     print_import,
     print_summary,
@@ -31,7 +31,7 @@ from rmr1.cli.dry_run import check_expected
 from rmr1.cli.options import add, add_estimate_arguments, add_recipe_arguments
 from rmr1.console import Progress
 from rmr1.distill.batch import export_requests, import_results
-from rmr1.distill.budget import Budget, parse_budget
+from rmr1.distill.budget import parse_budget
 from rmr1.distill.folder import require_folder
 from rmr1.distill.forecast import forecast_distill
 from rmr1.distill.items import count_data
@@ -65,26 +65,26 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    return {"run": _run, "export": _export, "import": _import}[arguments.action](arguments)
-
-
-def _read_recipe(arguments: Namespace) -> DistillRecipe:
-    return DistillRecipe.from_file(arguments.recipe, arguments.set)
-
-
-def _require_output(arguments: Namespace) -> Path:
-    if arguments.output is None:
+    recipe = DistillRecipe.from_file(arguments.recipe, arguments.set)
+    if arguments.output is None and not getattr(arguments, "dry_run", False):
         raise ConfigError("no folder to distil into; pass -o DIR")
-    return Path(arguments.output)
+    stage = {"run": _run, "export": _export, "import": _import}[arguments.action]
+    return stage(arguments, recipe, Path(arguments.output or ""))
 
 
-def _run(arguments: Namespace) -> int:
-    recipe = _read_recipe(arguments)
-
-    budget = _read_budget(arguments, recipe)
+def _run(arguments: Namespace, recipe: DistillRecipe, folder: Path) -> int:
+    text = arguments.budget or recipe.budget
+    budget = None if text is None else parse_budget(text)
     if arguments.dry_run:
-        return _dry_run(arguments, recipe, budget)
-    folder = _require_output(arguments)
+        figures = forecast_distill(
+            recipe,
+            folder if arguments.output else None,
+            expect_tokens=check_expected(arguments),
+            budget=budget,
+            machine=None if arguments.machine is None else parse_machine(arguments.machine),
+        )
+        print_json(figures) if arguments.json else print_forecast(figures)
+        return 0
 
     def watch(number: int, total: int, done: int) -> Progress:
         return Progress(total, done=done, label=f"pass {number}", quiet=arguments.quiet)
@@ -93,46 +93,16 @@ def _run(arguments: Namespace) -> int:
     return _report(arguments, recipe, folder, summary)
 
 
-def _read_budget(arguments: Namespace, recipe: DistillRecipe) -> Budget | None:
-    text = arguments.budget or recipe.budget
-    return None if text is None else parse_budget(text)
-
-
-def _dry_run(arguments: Namespace, recipe: DistillRecipe, budget: Budget | None) -> int:
-    figures = forecast_distill(
-        recipe,
-        None if arguments.output is None else Path(arguments.output),
-        expect_tokens=check_expected(arguments),
-        budget=budget,
-        machine=None if arguments.machine is None else parse_machine(arguments.machine),
-    )
-    _print(arguments, figures, print_forecast)
-    return 0
-
-
-def _export(arguments: Namespace) -> int:
-    recipe = _read_recipe(arguments)
-    folder = _require_output(arguments)
+def _export(arguments: Namespace, recipe: DistillRecipe, folder: Path) -> int:
     if arguments.number > len(recipe.passes):
         raise ConfigError(f"{arguments.recipe}: the recipe has no [pass2]")
     count_data(recipe)
     found = export_requests(recipe, folder, arguments.number, Path(arguments.requests), force=arguments.force)
-    _print(arguments, found, _print_export)
+    print_json(found) if arguments.json else print_export(found)
     return 0 if found["requests"] else 1
 
 
-def _print_export(found: dict[str, Any]) -> None:
-    if not found["requests"]:
-        print(f"pass {found['pass']}: nothing is left to ask")
-    for file in found["files"]:
-        print(f"{file['path']}: {file['requests']:,} requests of pass {found['pass']} to {found['model']}")
-    if found["requests"]:
-        print_export_costs(found)
-
-
-def _import(arguments: Namespace) -> int:
-    recipe = _read_recipe(arguments)
-    folder = _require_output(arguments)
+def _import(arguments: Namespace, recipe: DistillRecipe, folder: Path) -> int:
     require_folder(folder)
     count_data(recipe)
     counts = import_results(
@@ -149,16 +119,8 @@ def _import(arguments: Namespace) -> int:
 
 def _report(arguments: Namespace, recipe: DistillRecipe, folder: Path, summary: dict[str, Any]) -> int:
     steps = list_next_steps(recipe, summary, recipe_path=arguments.recipe, folder=str(folder))
-    _print(
-        arguments,
-        {**summary, "next": steps},
-        lambda values: print_summary(values, folder=str(folder), steps=steps),
-    )
-    return 0 if is_done(recipe, summary) else 1
-
-
-def _print(arguments: Namespace, values: dict[str, Any], show: Any) -> None:
     if arguments.json:
-        print_json(values)
+        print_json({**summary, "next": steps})
     else:
-        show(values)
+        print_summary(summary, folder=str(folder), steps=steps)
+    return 0 if is_done(recipe, summary) else 1

@@ -29,9 +29,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     named = {one for one in (arguments.name, arguments.model) if one is not None}
     if len(named) > 1:
-        raise ConfigError(
-            f"two models are named, {arguments.name!r} and {arguments.model!r}; one is looked at"
-        )
+        two = f"{arguments.name!r} and {arguments.model!r}"
+        raise ConfigError(f"two models are named, {two}; one is looked at")
     machine = inspect_machine()
     found = inspect_model(named.pop(), machine) if named else None
     if arguments.json:
@@ -73,16 +72,20 @@ def _print_fields(fields: Mapping[str, str | None]) -> None:
 def _print_model(found: Checkup, machine: Inspection) -> None:
     size = "" if found.num_parameters is None else f", {found.num_parameters / 1e6:,.1f}M parameters"
     print(f"\nModel {found.name}" + (f": {found.architecture}{size}" if found.architecture else ""))
+    files = "not on this machine; they are fetched when the model is loaded"
+    if found.num_files is not None:
+        files = f"{found.num_files} file{'' if found.num_files == 1 else 's'} on this machine"
     rows = {
         "kind": _KINDS[found.kind],
         "base": None if found.base is None else found.base.name,
         "engines": ", ".join(found.engines) or "none that can run here",
         "serves": None if found.served is None else ", ".join(found.served[:5]) or "no models",
         "context": None if found.context is None else f"{found.context:,} tokens",
-        "weights": _describe_files(found),
-        "tokenizer": _show(found.has_tokenizer),
-        "chat template": _show(found.has_chat_template if found.has_tokenizer else None),
+        "weights": None if found.kind == "asked" else files,
+        "tokenizer": "present" if found.has_tokenizer else None if found.has_tokenizer is None else "MISSING",
     }
+    if found.has_tokenizer and found.has_chat_template is not None:
+        rows["chat template"] = "present" if found.has_chat_template else "MISSING"
     if found.cache_bytes_per_token is not None and found.kind == "writes":
         rows["cache"] = (
             f"{format_bytes(1000 * found.cache_bytes_per_token)} for a text of 1,000 tokens in 16 bits"
@@ -105,18 +108,6 @@ def _print_model(found: Checkup, machine: Inspection) -> None:
         model = f"-m {found.base.name} --adapter {found.name}" if with_adapter else f"-m {found.name}"  # type: ignore[union-attr]
         said = "not known whether it can judge; try" if found.is_doubtful else "can judge"
         print(f"{said}: rmr1 judge pairs.jsonl {model}")
-
-
-def _describe_files(found: Checkup) -> str | None:
-    if found.kind == "asked":
-        return None
-    if found.num_files is None:
-        return "not on this machine; they are fetched when the model is loaded"
-    return f"{found.num_files} file{'' if found.num_files == 1 else 's'} on this machine"
-
-
-def _show(is_there: bool | None) -> str | None:
-    return None if is_there is None else "present" if is_there else "MISSING"
 
 
 _KINDS = {

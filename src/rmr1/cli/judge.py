@@ -20,9 +20,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli import options
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.options import add, build_config
+from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
 from rmr1.cli.session import (
     format_orders,
     format_usage,
@@ -46,43 +45,41 @@ from rmr1.screen import print, print_json
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.runs import open_run
 
-_SHOWN_REASONS = 5
-"""Reasons of failures that the summary prints; summary.json holds more of them."""
+_SHOWN_REASONS = 5  # summary.json holds more of them
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     pairs = "files, patterns such as 'data/*.jsonl', folders or datasets of pairs; - for standard input"
     add(parser, "PAIRS", pairs, nargs="*")
-    options.add_run_arguments(parser)
+    add_run_arguments(parser)
     add(parser, "--json", "JSON on standard output")
     add(parser, "--quiet", "no progress")
     one = parser.add_argument_group("one pair")
     add(one, "--question TEXT", "what was asked")
     add(one, "--a TEXT", "the first answer")
     add(one, "--b TEXT", "the second answer")
-    options.add_model_arguments(parser)
-    options.add_sampling_arguments(parser)
-    options.add_data_arguments(parser)
-    options.add_config_arguments(parser)
+    add_judging_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
-    one_pair = (arguments.question, arguments.a, arguments.b)
-    if arguments.pairs and any(text is not None for text in one_pair):
+    texts = {"--question": arguments.question, "--a": arguments.a, "--b": arguments.b}
+    missing = [flag for flag, text in texts.items() if text is None]
+    is_one = len(missing) < len(texts)
+    if arguments.pairs and is_one:
         raise ConfigError("both PAIRS and --question, --a or --b were given; expected one of them")
     stored: dict[str, Any] | None = None
-    if not arguments.pairs and all(text is None for text in one_pair) and arguments.output is not None:
+    if not arguments.pairs and not is_one and arguments.output is not None:
         arguments.pairs, stored = read_command(arguments.output, "judge")
     config = build_config(arguments, stored)
     config.judge_settings()  # a wrong setting is said before the data are read
     if not arguments.pairs:
-        if any(text is None for text in one_pair):
-            if any(text is not None for text in one_pair):
-                flags = zip(("--question", "--a", "--b"), one_pair, strict=True)
-                missing = " and ".join(name for name, text in flags if text is None)
-                raise ConfigError(f"{missing} missing; one pair takes --question, --a and --b")
+        if not is_one:
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
-        pairs = [_one_pair(*one_pair)]
+        if missing:
+            told = f"{' and '.join(missing)} missing"
+            raise ConfigError(f"{told}; one pair takes --question, --a and --b")
+        question, first, second = user(arguments.question), assistant(arguments.a), assistant(arguments.b)
+        pairs = [PreferencePair(id="0", prompt=(question,), response_a=(first,), response_b=(second,))]
         refuse_foreign(config, pairs)
         if arguments.dry_run:
             return print_dry_run(arguments, config, config.judge_settings(), pairs)
@@ -109,7 +106,11 @@ def run(arguments: Namespace) -> int:
         if stored is not None:
             folder, again = Path(arguments.output), arguments.retry_failed
             if (summary := find_summary(folder, config, stored, source, retry_failed=again)) is not None:
-                return _print_stored(arguments, summary, config.data.limit)
+                if not arguments.quiet:
+                    limit = config.data.limit
+                    widen = "" if limit is None else f" up to --limit {limit}; a higher one goes on"
+                    tell(f"{folder}: nothing is left to judge{widen}")
+                return _print_summary(arguments, summary)
         return _run_to_folder(arguments, config, source, stored)
     except DataError as error:
         if spooled is None or str(error.path) != str(spooled):
@@ -118,20 +119,6 @@ def run(arguments: Namespace) -> int:
     finally:
         if spooled:
             spooled.unlink(missing_ok=True)
-
-
-def _print_stored(arguments: Namespace, summary: dict[str, Any], limit: int | None) -> int:
-    if not arguments.quiet:
-        widen = "" if limit is None else f" up to --limit {limit}; a higher one goes on"
-        print(f"rmr1: {arguments.output}: nothing is left to judge{widen}", file=sys.stderr)
-    _print_summary(arguments.output, summary, as_json=arguments.json)
-    return 1 if is_unanswered(summary["items"], summary["problems"]) else 0
-
-
-def _one_pair(question: str, a: str, b: str) -> PreferencePair:
-    return PreferencePair(
-        id="0", prompt=(user(question),), response_a=(assistant(a),), response_b=(assistant(b),)
-    )
 
 
 def _print_judgments(arguments: Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]) -> int:
@@ -175,16 +162,15 @@ def _run_to_folder(
         summary = summarize_run(writer, progress.tally, judge)
         summary["invalid_rows"] = source.num_invalid
         writer.write_summary(summary)
-    _print_summary(arguments.output, summary, as_json=arguments.json)
-    return 1 if is_unanswered(summary["items"], summary["problems"]) else 0
+    return _print_summary(arguments, summary)
 
 
-def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(summary)
-        return
-
+def _print_summary(arguments: Namespace, summary: dict[str, Any]) -> int:
+    """The figures of a run; returns the exit code."""
     has_answers = not is_unanswered(summary["items"], summary["problems"])
+    if arguments.json:
+        print_json(summary)
+        return 0 if has_answers else 1
     if not has_answers:
         print(f"none of {summary['items']} pairs is judged: the model has answered nothing")
     else:
@@ -210,9 +196,10 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
             print(f"  {count} x {reason}")
         if len(summary["failures"]) > _SHOWN_REASONS:
             print(f"  and {len(summary['failures']) - _SHOWN_REASONS} more reasons")
-        print(f"  list them: rmr1 show {folder} --failed --list; judge them again: --retry-failed")
+        print(f"  list them: rmr1 show {arguments.output} --failed --list; judge them again: --retry-failed")
     if summary.get("invalid_rows"):  # a run of Python counts none
         print(f"rows passed over: {summary['invalid_rows']}")
     for line in format_usage(summary):
         print(line)
-    print(f"read them: rmr1 show {folder}")
+    print(f"read them: rmr1 show {arguments.output}")
+    return 0 if has_answers else 1

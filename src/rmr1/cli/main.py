@@ -14,7 +14,7 @@ import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from rmr1.cli.parser import Parser, VerbParser
+from rmr1.cli.parser import Parser
 from rmr1.errors import ConfigError, RMR1Error, StoppedError, TrainingError
 from rmr1.faces import speaking
 from rmr1.screen import guarded, print, show_crash
@@ -48,7 +48,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"rmr1 {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=VerbParser)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name, text in VERBS.items():
         module = f"rmr1.cli.{name}"
         verbs.add_parser(name, help=text, module=module, formatter_class=RawDescriptionHelpFormatter)

@@ -41,8 +41,11 @@ def add(
     parser.add_argument(*(flags or [more.pop("dest", last.lower())]), help=help, **more)
 
 
-def add_model_arguments(parser: ArgumentParser) -> None:
-    """Add the flags that say which judge is asked, and how it is asked and runs."""
+def add_judging_arguments(
+    parser: ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
+) -> None:
+    """Which judge is asked, how it runs, samples and reads data, of which `about` tells and `limit` what --limit counts,
+    and the flags that name settings."""
     judge = partial(add, parser.add_argument_group("judge"))
     judge(
         "-m --model MODEL",
@@ -67,11 +70,11 @@ def add_model_arguments(parser: ArgumentParser) -> None:
         action="append",
         dest="control_tokens",
     )
-    about = (
+    local = (
         "options of local models (vllm: has no --device and no --batch-size, a scalar model no --adapter; servers and "
         "recordings take none); every other option is a key of the [engine] section: --set engine.KEY=VALUE"
     )
-    engine = partial(add, parser.add_argument_group("engine", about), section="engine")
+    engine = partial(add, parser.add_argument_group("engine", local), section="engine")
     engine("--device DEVICE", "auto (default), cpu, cuda, cuda:1, mps, ...")
     engine("--dtype DTYPE", "auto (default: as stored, on a CPU float32), float32, bfloat16, float16")
     engine("--adapter DIR", "folder of a LoRA adapter that is applied to the model", dest="lora_adapter")
@@ -82,10 +85,6 @@ def add_model_arguments(parser: ArgumentParser) -> None:
     engine(
         "--chat-template-kwargs JSON", "arguments of the chat template, e.g. '{\"enable_thinking\": false}'"
     )
-
-
-def add_sampling_arguments(parser: ArgumentParser) -> None:
-    """How texts are sampled."""
     sampling = partial(add, parser.add_argument_group("sampling"), section="sampling")
     sampling("--temperature T", "0 (default) is greedy")
     sampling("--top-p P", "nucleus share in (0, 1] (default 1)")
@@ -97,16 +96,13 @@ def add_sampling_arguments(parser: ArgumentParser) -> None:
     thinking = "marks around the model's thinking, beside the known ones; repeatable"
     sampling("--thinking", thinking, action="append", nargs=2, metavar=("OPEN", "CLOSE"))
     sampling("--logprobs", "store verdict log-probabilities")
-
-
-def add_data_arguments(
-    parser: ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
-) -> None:
-    """How a file of pairs is read; `limit` says what --limit counts."""
     group = parser.add_argument_group("data", about)
     add_form_arguments(group, section="data")
     add(group, "--limit N", limit, section="data")
     add(group, "--skip-invalid", "count and pass over rows that cannot be read", section="data")
+    settings = partial(add, parser.add_argument_group("settings"))
+    settings("--config FILE", "a TOML file with these settings; flags win over it")
+    settings("--set A.B=C", "one setting by its name in the file; repeatable", action="append")
 
 
 def add_form_arguments(
@@ -139,13 +135,6 @@ def add_estimate_arguments(parser: ArgumentParser, *, expected: str | None = Non
     add(parser, "--machine [N]xCARD", machine)
 
 
-def add_config_arguments(parser: ArgumentParser) -> None:
-    """Add the flags that name settings."""
-    group = parser.add_argument_group("settings")
-    add(group, "--config FILE", "a TOML file with these settings; flags win over it")
-    add(group, "--set A.B=C", "one setting by its name in the file; repeatable", action="append")
-
-
 def add_recipe_arguments(parser: ArgumentParser, *, output: str, dry_run: str | None = None) -> None:
     """A recipe, where its result goes, and how to say it; `output` and `dry_run` say what -o and --dry-run mean."""
     add(parser, "RECIPE", "a TOML file")
@@ -159,11 +148,7 @@ def add_recipe_arguments(parser: ArgumentParser, *, output: str, dry_run: str | 
 
 
 def build_config(arguments: Namespace, stored: Mapping[str, Any] | None = None) -> JudgeConfig:
-    """The settings that a command line asks for, over those that are `stored` of a run that goes on.
-
-    Raises:
-        ConfigError: a key is unknown or a value does not fit; the message names key and file.
-    """
+    """The settings that a command line asks for, over those that are `stored` of a run that goes on."""
     given = vars(arguments)
     path = given.get("config")
     values = deepcopy(dict(stored or {})) if path is None else read_toml(path)

@@ -46,11 +46,8 @@ def _list(arguments: Namespace) -> int:
 
 def _show(arguments: Namespace) -> int:
     family = load_family(arguments.family)
-    for title, text in (
-        ("system", family.system),
-        ("single-turn", family.single),
-        ("multi-turn", family.multi),
-    ):
+    texts = {"system": family.system, "single-turn": family.single, "multi-turn": family.multi}
+    for title, text in texts.items():
         if text is not None:
             print(f"--- {family.name}: {title} ---")
             print_text(f"{text}\n")

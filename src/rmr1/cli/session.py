@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,7 @@ def tell(line: object) -> None:
 
 
 def list_sources(names: Sequence[str]) -> list[str]:
-    """Files, folders and datasets that a command line names, each once; patterns as `data/*.jsonl` are replaced by files.
-
-    Raises:
-        DataError: no file fits a pattern.
-    """
+    """Files, folders and datasets that a command line names, each once; patterns as `data/*.jsonl` are replaced by files."""
     found: dict[str, str] = {}
     for name in names:
         files = expand_pattern(name)
@@ -44,28 +40,20 @@ def list_sources(names: Sequence[str]) -> list[str]:
             first = found.setdefault(os.path.realpath(file), file)
             if first is not file:
                 tell(f"{file}: named twice, read once")
-    files_of = functools.cache(lambda folder: frozenset(map(str, list_files(Path(folder)))))
-    inside = {place: _folder_around(place, found, files_of) for place in found}
-    for place, folder in inside.items():
-        if folder is not None:
-            tell(f"{found[place]}: is in {folder}, which is named too; read once")
-    return [file for place, file in found.items() if inside[place] is None]
-
-
-def _folder_around(
-    place: str, found: Mapping[str, str], files_of: Callable[[str], Collection[str]]
-) -> str | None:
-    parents = (parent for parent in map(str, Path(place).parents) if parent in found)
-    return next((found[parent] for parent in parents if place in files_of(parent)), None)
+    inside = {
+        str(file): folder
+        for folder in sorted(found)  # of several folders around a file the innermost
+        if any(folder in map(str, Path(place).parents) for place in found)
+        for file in list_files(Path(folder))
+    }
+    for place in found:
+        if place in inside:
+            tell(f"{found[place]}: is in {found[inside[place]]}, which is named too; read once")
+    return [file for place, file in found.items() if place not in inside]
 
 
 def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
-    """The judge that the configuration names; `settings` instead of the configuration's own.
-
-    Raises:
-        ConfigError: a setting means nothing to the model, or a library is missing.
-        CheckpointError: it cannot be loaded.
-    """
+    """The judge that the configuration names; `settings` instead of the configuration's own."""
     settings = settings or config.judge_settings()
     judge = load_judge(config.model, family=config.family, settings=settings, options=config.engine)
     if is_bundled(config.model) and STAGE not in os.environ:
@@ -74,11 +62,7 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
 
 
 def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None:
-    """Unless a model was named, refuse pairs that mean nothing to the bundled judge, before it is loaded.
-
-    Raises:
-        ConfigError: most of them do not.
-    """
+    """Unless a model was named, refuse pairs that mean nothing to the bundled judge, before it is loaded."""
     if "model" in config.model_fields_set:
         return
 
@@ -88,7 +72,7 @@ def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None
 
 
 def tell_resumed(folder: object, num_stored: int, limit: int | None, *, quiet: bool) -> None:
-    """What a run folder holds already, in one line; also with `quiet` if it is more than was asked for."""
+    """How much a run folder holds already; also with `quiet` if it is more than was asked for."""
     if limit is not None and num_stored > limit:
         asked = f"{limit} items are asked for (--limit), {num_stored} are stored already"
         tell(f"{folder}: {asked}; the summary is of all")
@@ -99,8 +83,7 @@ def tell_resumed(folder: object, num_stored: int, limit: int | None, *, quiet: b
 def spool_standard_input() -> Path:
     """Standard input as a temporary JSONL file, so that it can be read twice."""
     with tempfile.NamedTemporaryFile(prefix="rmr1-", suffix=".jsonl", delete=False) as file:
-        while block := sys.stdin.buffer.read(1 << 20):
-            file.write(block)
+        shutil.copyfileobj(sys.stdin.buffer, file)
     return Path(file.name)
 
 
@@ -113,12 +96,9 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
         return lines
     if summary["cost_usd"] is None:
         return [*lines, "cost: not known; set engine.price_in and engine.price_out (USD per million tokens)"]
-    price = summary["price_usd"]
-    return [
-        *lines,
-        f"cost: {format_usd(summary['cost_usd'])} for what is stored, at {price['prompt']:g} USD a million tokens read "
-        f"and {price['completion']:g} written; replies that were lost may have been billed beside it",
-    ]
+    prices = "{prompt:g} USD a million tokens read and {completion:g} written".format(**summary["price_usd"])
+    cost = f"cost: {format_usd(summary['cost_usd'])} for what is stored, at {prices}"
+    return [*lines, f"{cost}; replies that were lost may have been billed beside it"]
 
 
 def format_orders(summary: Mapping[str, Any]) -> list[str]:
@@ -126,18 +106,16 @@ def format_orders(summary: Mapping[str, Any]) -> list[str]:
     if (orders := summary.get("orders")) is None:
         return []
     asked, decided = orders["asked"], orders["decided"]
-    left_out = (
-        f"; {asked - decided} left out, without a verdict in one order or both" if asked > decided else ""
-    )
     if decided == 0:
         return [f"consistency: not known, none of {asked} pairs has a verdict in both orders"]
-    low, high = wilson_interval(orders["consistent"], decided) or (0.0, 1.0)
-    first, second = orders["first"], orders["second"]
-    bias = (first - second) / decided
-    lowest, highest = difference_interval(first, second, decided)
+    same, first, second = orders["consistent"], orders["first"], orders["second"]
+    low, high = (100 * bound for bound in wilson_interval(same, decided) or (0.0, 1.0))
+    lowest, highest = (100 * bound for bound in difference_interval(first, second, decided))
+    lost = asked - decided
+    left_out = f"; {lost} left out, without a verdict in one order or both" if lost else ""
     return [
-        f"consistency: {orders['consistent']} of {decided} pairs have the same verdict in both orders "
-        f"({100 * orders['consistent'] / decided:.1f}%, 95% interval {100 * low:.1f} to {100 * high:.1f}){left_out}",
-        f"position bias: {100 * bias:+.1f}% (95% interval {100 * lowest:+.1f} to {100 * highest:+.1f}): "
+        f"consistency: {same} of {decided} pairs have the same verdict in both orders "
+        f"({100 * same / decided:.1f}%, 95% interval {low:.1f} to {high:.1f}){left_out}",
+        f"position bias: {100 * (first - second) / decided:+.1f}% (95% interval {lowest:+.1f} to {highest:+.1f}): "
         f"the first place wins both ways in {first} pairs, the second in {second}",
     ]

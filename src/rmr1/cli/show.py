@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 
 from rmr1.cli.folders import print_folder
@@ -54,45 +53,33 @@ def run(arguments: Namespace) -> int:
     filters = [name for name in ("wrong", "unparsed", "failed", "list") if getattr(arguments, name)]
     filters += [name for name in ("id", "subset", "limit") if getattr(arguments, name) is not None]
     pager = paged(is_wanted=not arguments.no_pager and not arguments.json)
-    if kind == "run" or (kind == "distill" and filters):
-        return _show_judgments(arguments, folder, kind, pager)
-    if filters:
-        word = "an ID" if filters[0] == "id" else f"--{filters[0]}"
-        raise ConfigError(f"{folder}: holds no judgments (it was made by rmr1 {kind}); {word} is for runs")
-    with pager:
-        print_folder(folder, kind, as_json=arguments.json)
-    return 0
-
-
-def _read(folder: Path, kind: str) -> Iterator[tuple[str, Judgment]]:
-    if kind == "run":
-        yield from read_judgments(folder)
-        return
-
-    for number in list_passes(folder):
-        yield from read_pass(folder, number)
-
-
-def _show_judgments(
-    arguments: Namespace, folder: Path, kind: str, pager: AbstractContextManager[None]
-) -> int:
+    if kind != "run" and not (kind == "distill" and filters):
+        if filters:
+            word = "an ID" if filters[0] == "id" else f"--{filters[0]}"
+            raise ConfigError(
+                f"{folder}: holds no judgments (it was made by rmr1 {kind}); {word} is for runs"
+            )
+        with pager:
+            print_folder(folder, kind, as_json=arguments.json)
+        return 0
+    judgments = read_judgments(folder)
+    if kind == "distill":
+        judgments = chain.from_iterable(read_pass(folder, number) for number in list_passes(folder))
     limit = arguments.limit if arguments.limit is not None else (0 if arguments.id else 10)
     matching = shown = 0
     with pager:
         console = Console()
-        for key, judgment in _read(folder, kind):
-            if not _matches(arguments, key, judgment):
-                continue
-            matching += 1
-            if limit and shown >= limit:
-                continue
-            shown += 1
-            _show_one(arguments, console, key, judgment)
+        for key, judgment in judgments:
+            if _matches(arguments, key, judgment):
+                matching += 1
+                if not limit or shown < limit:
+                    shown += 1
+                    _show_one(arguments, console, key, judgment)
     if matching == 0:
         wanted = f"matches {arguments.id!r}" if arguments.id else "matches"
-        print(f"rmr1: {arguments.run_folder}: no judgment {wanted}", file=sys.stderr)
+        print(f"rmr1: {folder}: no judgment {wanted}", file=sys.stderr)
         return 1
-    if shown < matching and shown == limit and not arguments.json:
+    if shown < matching and not arguments.json:
         print(f"rmr1: {shown} of {matching} shown; --limit 0 shows all, an ID shows one", file=sys.stderr)
     return 0
 
@@ -103,31 +90,21 @@ def _show_one(arguments: Namespace, console: Console, key: str, judgment: Judgme
     elif arguments.list:
         question = " ".join(inert(judgment.pair.prompt[-1].text).split())[:60]
         line = verdict_line(judgment)
-        failures = list_failures(judgment)
-        if failures:
+        if failures := list_failures(judgment):
             line.append(f" ({one_line('; '.join(failures))})", style="red")
-        console.print(
-            f"{one_line(key[:12])}  {one_line(judgment.pair.id)[:24]:<24} ",
-            line,
-            f"  {question}",
-            sep="",
-            soft_wrap=True,
-        )
+        start = f"{one_line(key[:12])}  {one_line(judgment.pair.id)[:24]:<24} "
+        console.print(start, line, f"  {question}", sep="", soft_wrap=True)
     else:
         print_judgment(console, key, judgment)
 
 
 def _matches(arguments: Namespace, key: str, judgment: Judgment) -> bool:
-    if (
-        arguments.id is not None
-        and judgment.pair.id != arguments.id
-        and not (len(arguments.id) >= 6 and key.startswith(arguments.id))
-    ):
-        return False
-    if arguments.subset is not None and judgment.pair.subset != arguments.subset:
-        return False
-    if arguments.wrong and judgment.correct is not False:
-        return False
-    if arguments.failed and not list_failures(judgment):
-        return False
-    return not arguments.unparsed or judgment.winner is None
+    wanted = arguments.id
+    is_named = wanted in (None, judgment.pair.id) or (len(wanted) >= 6 and key.startswith(wanted))
+    return (
+        is_named
+        and arguments.subset in (None, judgment.pair.subset)
+        and not (arguments.wrong and judgment.correct is not False)
+        and not (arguments.failed and not list_failures(judgment))
+        and not (arguments.unparsed and judgment.winner is not None)
+    )

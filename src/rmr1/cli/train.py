@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,12 @@ def run(arguments: Namespace) -> int:
         return 130
     trained = next((name for name in ("grpo", "sft") if name in pipeline.recipes), None)
     if trained is not None:
-        _print_end(Path(arguments.output), trained, str(pipeline.recipes[trained].model.base))
+        folder, note = Path(arguments.output), None
+        if trained == "grpo":
+            base = str(pipeline.recipes[trained].model.base).replace(HERE, str(folder))
+            note = describe_unchanged(read_summary(folder / trained), base)
+        print(describe_use(f"{folder}/{trained}", note=note))
     return code
-
-
-def _print_end(folder: Path, trained: str, base: str) -> None:
-    """How to use what the last training made, and whether it is anything but its base."""
-    note = None
-    if trained == "grpo":
-        summary = read_summary(folder / trained)
-        note = describe_unchanged(summary, base.replace(HERE, str(folder)))
-    print(describe_use(f"{folder}/{trained}", note=note))
 
 
 def _read_values(arguments: Namespace) -> dict[str, Any]:
@@ -117,9 +113,9 @@ def _print_forecast(arguments: Namespace, pipeline: Any) -> int:
     totals = dict(iterate_totals(found))
     code = 1 if any(one.obstacle for one in found) else 0
     if arguments.json:
-        print_json({"stages": [one.describe() for one in found], "total": totals, "assumptions": assumptions})
+        print_json({"stages": [asdict(one) for one in found], "total": totals, "assumptions": assumptions})
         return code
-    rows = [_row(one.describe()) for one in found]
+    rows = [_row(asdict(one)) for one in found]
     print_table(make_table(list(_COLUMNS), [*rows, _row({"name": "all", **totals})]))
     for one in found:
         for note in one.notes:

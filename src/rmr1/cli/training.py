@@ -24,11 +24,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def read_recipe(kind: type[S], arguments: Namespace) -> S:
-    """The recipe that a command line names.
-
-    Raises:
-        ConfigError: the file cannot be read, there is no folder to train into, or settings are wrong.
-    """
+    """The recipe that a command line names."""
     values = read_values(arguments.recipe, arguments.set)
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
@@ -38,14 +34,9 @@ def read_recipe(kind: type[S], arguments: Namespace) -> S:
 
 
 def print_plan(
-    arguments: Namespace,
-    values: Mapping[str, Any],
-    estimate: Estimate | str,
-    *,
-    lacks: str | None = None,
+    arguments: Namespace, values: Mapping[str, Any], estimate: Estimate | str, *, lacks: str | None = None
 ) -> int:
-    """Figures of a training that has not begun, and what it takes or why that is not known; `lacks` is what is missing
-    for it. 1 if it cannot run."""
+    """Figures of a training that has not begun, and what it takes or why that is not known; 1 if it cannot run."""
     if isinstance(estimate, str):
         if arguments.json:
             print_json({**values, "estimate": estimate})
@@ -60,9 +51,8 @@ def print_plan(
         print_json({**values, "estimate": told})
         return 1 if obstacle else 0
     parts = [part for part in estimate.parts if part.phase in ("always", estimate.peak_phase)]
-    listed = ", ".join(
-        f"{part.name} {part.num_bytes / 1e9:.1f}" for part in sorted(parts, key=lambda part: -part.num_bytes)
-    )
+    parts.sort(key=lambda part: -part.num_bytes)
+    listed = ", ".join(f"{part.name} {part.num_bytes / 1e9:.1f}" for part in parts)
     stages = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in estimate.stages.items())
     _print_lines(
         {

@@ -63,13 +63,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    return {"sample": _sample, "export": _export, "info": _info}[arguments.action](arguments)
-
-
-def _items(arguments: Namespace) -> Iterator[WorldItem]:
+    if arguments.action == "info":
+        found = count_world()
+        print(f"{found.num_templates} templates, {found.num_held_out_templates} of them held out of training")
+        print(f"{found.num_nouns} nouns and names, {found.num_held_out_nouns} of them held out of training")
+        print(f"{found.num_words} different words")
+        return 0
     if arguments.number < 1:
         raise ConfigError(f"--number {arguments.number}: expected 1 or more")
-    return sample_pairs(
+    items = sample_pairs(
         arguments.seed,
         arguments.number,
         split=arguments.split,
@@ -77,11 +79,10 @@ def _items(arguments: Namespace) -> Iterator[WorldItem]:
         family=arguments.family,
         start=arguments.start,
     )
-
-
-def _sample(arguments: Namespace) -> int:
+    if arguments.action == "export":
+        return _export(arguments, items)
     console = Console()
-    for item in _items(arguments):
+    for item in items:
         _print_item(console, item, arguments)
     return 0
 
@@ -89,8 +90,9 @@ def _sample(arguments: Namespace) -> int:
 def _print_item(console: Console, item: WorldItem, arguments: Namespace) -> None:
     pair, facts = item.pair, item.facts
     console.rule(Text.assemble((pair.id, "bold cyan"), f"  {pair.subset}  steps {facts.steps}"), align="left")
-    turns = [f"{message.role}: {message.text}" for message in pair.prompt]
-    question = "\n\n".join(turns) if len(turns) > 1 else pair.prompt[0].text
+    question = pair.prompt[0].text
+    if len(pair.prompt) > 1:
+        question = "\n\n".join(f"{message.role}: {message.text}" for message in pair.prompt)
     print_panel(console, "Question", question)
     for side, response, style in zip("AB", (pair.response_a, pair.response_b), facts.styles, strict=True):
         is_better = pair.label == side
@@ -108,8 +110,8 @@ def _print_item(console: Console, item: WorldItem, arguments: Namespace) -> None
     console.print()
 
 
-def _export(arguments: Namespace) -> int:
-    rows = export_rows(_items(arguments), arguments.format, teacher=arguments.teacher, seed=arguments.seed)
+def _export(arguments: Namespace, items: Iterator[WorldItem]) -> int:
+    rows = export_rows(items, arguments.format, teacher=arguments.teacher, seed=arguments.seed)
     if arguments.output == "-":
         for row in rows:
             sys.stdout.buffer.write(dumps(row) + b"\n")
@@ -121,19 +123,8 @@ def _export(arguments: Namespace) -> int:
     with replacing(path) as part, part.open("wb") as file:
         for row in rows:
             file.write(dumps(row) + b"\n")
-    print(f"wrote {arguments.number} {_describe(arguments)} to {path}")
-    return 0
-
-
-def _describe(arguments: Namespace) -> str:
-    if arguments.format == "pairs":
-        return f"labelled pairs of split {arguments.split}"
-    return f"judgments of the {arguments.teacher} teacher, split {arguments.split},"
-
-
-def _info(arguments: Namespace) -> int:
-    found = count_world()
-    print(f"{found.num_templates} templates, {found.num_held_out_templates} of them held out of training")
-    print(f"{found.num_nouns} nouns and names, {found.num_held_out_nouns} of them held out of training")
-    print(f"{found.num_words} different words")
+    what = f"labelled pairs of split {arguments.split}"
+    if arguments.format != "pairs":
+        what = f"judgments of the {arguments.teacher} teacher, split {arguments.split},"
+    print(f"wrote {arguments.number} {what} to {path}")
     return 0
