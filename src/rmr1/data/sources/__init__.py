@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from rmr1.data.files import Row, is_missing
-from rmr1.data.sources import benchmarks, own, preference
+from rmr1.data.sources import benchmarks, own, preference, rated
 from rmr1.data.sources.columns import OPTIONAL, find_delimiter, find_slip, fold, guess, locate
 from rmr1.data.sources.labels import WINNERS, find_label, label_column
 from rmr1.data.sources.messages import decode_messages
@@ -17,7 +17,12 @@ from rmr1.data.sources.values import as_number, quote_all, shorten
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
 
-READERS: tuple[Reader, ...] = (*own.READERS, *preference.READERS, *benchmarks.READERS)
+READERS: tuple[Reader, ...] = (
+    *own.READERS,
+    *preference.READERS,
+    *rated.READERS,
+    *benchmarks.READERS,
+)
 
 _BY_SIZE = sorted(READERS, key=lambda reader: -len(reader.columns))
 _KNOWN = frozenset({*OPTIONAL, *(column for reader in READERS for column in reader.columns)})

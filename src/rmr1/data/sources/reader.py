@@ -52,15 +52,14 @@ def build_pair(
     response_b: Messages,
     label: Label | None,
     *,
-    names: tuple[str, str, str] = ("prompt", "chosen", "rejected"),
+    names: Sequence[str] = ("prompt", "chosen", "rejected"),
     id: str | None = None,
     source: str | None = None,
     subset: str | None = None,
 ) -> PreferencePair:
     """A pair whose three texts are there; `names` are the columns that an error speaks of.
 
-    Answers that are the same are a tie, whatever the row says of them. Whether they are wanted is for curation to
-    say.
+    Answers that are the same are a tie, whatever the row says of them.
     """
     for messages, name in zip((prompt, response_a, response_b), names, strict=True):
         require_text(messages, name)
@@ -75,6 +74,49 @@ def build_pair(
         source=source,
         subset=subset,
     )
+
+
+def pairs_in(
+    *names: str,
+    label: Label | Callable[[Row], Label | None] = "A",
+    prompt: Callable[[Row], Messages] | None = None,
+    are_texts: bool = False,
+    id: str | None = None,
+    source: str | Callable[[Row], str | None] | None = None,
+    subset: str | Callable[[Row], str | None] | None = None,
+) -> Callable[[Row], list[PreferencePair]]:
+    """A function for `Reader.pairs`: one pair, whose prompt and two answers stand in columns of these names.
+
+    `prompt` reads the first column if there is more to it, `are_texts` refuses messages, `id` is a column, and of what
+    else is given a function of the row.
+    """
+
+    def read(row: Row) -> list[PreferencePair]:
+        def messages(name: str, role: Role) -> Messages:
+            return (Message(role=role, content=text(row, name)),) if are_texts else turns(row, name, role)
+
+        asked = prompt(row) if prompt else messages(names[0], "user")
+        first, second = (messages(name, "assistant") for name in names[1:])
+        return [
+            build_pair(
+                row,
+                asked,
+                first,
+                second,
+                label(row) if callable(label) else label,
+                names=names,
+                id=row_id(row, id),
+                source=source(row) if callable(source) else source,
+                subset=subset(row) if callable(subset) else subset,
+            )
+        ]
+
+    return read
+
+
+def text_in(column: str) -> Callable[[Row], str | None]:
+    """A function from a row to a short text about it."""
+    return lambda row: optional_text(row, column)
 
 
 def build_candidates(
@@ -147,10 +189,7 @@ def with_system(row: Row, prompt: Messages) -> Messages:
 
 
 def require_text(messages: Messages, name: str) -> None:
-    """
-    Raises:
-        DataError: all of it is white space, or a text of it holds half a character.
-    """
+    """Refuse messages that are white space, or that hold half a character."""
     if is_blank(messages):
         raise DataError(f"{name!r} is empty")
     _refuse_half_characters({name: [message.text for message in messages]})
@@ -184,7 +223,7 @@ def row_id(row: Row, column: str | None = None) -> str:
 
 
 def text(row: Row, column: str) -> str:
-    """The text of a column."""
+    """What a column holds, which is one text."""
     return as_text(row.data.get(column), column)
 
 
