@@ -46,20 +46,13 @@ class Overlap:
     """The first words in a row that both have, of an n-gram."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkFigures:
-    name: str
-    prompts: int
-    """Different prompts."""
-    unreadable: int
-    """Rows. Where only the answers are at fault the prompt counts nevertheless."""
-
-
 class BenchmarkIndex:
     """The prompts of all benchmarks, as hashes: 16 bytes for each n-gram, about 250 for each prompt."""
 
     def __init__(self, length: int):
-        self.figures: list[BenchmarkFigures] = []
+        self.figures: dict[str, dict[str, int]] = {}
+        """Of each benchmark the different `prompts` and the `unreadable` rows; if only the answers of a row are at
+        fault its prompt counts nevertheless."""
         self._length = length
         self._names: list[str] = []
         self._items: list[tuple[int, str]] = []
@@ -90,7 +83,7 @@ class BenchmarkIndex:
                 keys = hash_ngrams(hash_words(one), self._length)
                 self._new_keys.frombytes(keys.tobytes())
                 self._new_owners.frombytes(np.full(len(keys), owner, dtype=np.uint32).tobytes())
-        self.figures.append(BenchmarkFigures(name=name, prompts=prompts, unreadable=len(errors)))
+        self.figures[name] = {"prompts": prompts, "unreadable": len(errors)}
 
     def find(self, prompt: Messages, later: Messages = ()) -> tuple[Overlap, ...]:
         """The nearest overlap with each benchmark that has one; `later` are users' turns behind the prompt."""
@@ -136,11 +129,7 @@ class BenchmarkIndex:
 def build_index(
     benchmarks: Mapping[str, tuple[str, ...]], length: int, report: Callable[[str], None]
 ) -> BenchmarkIndex:
-    """Read every benchmark; `report` is told its name before.
-
-    Raises:
-        DataError: one cannot be read, or holds no pair.
-    """
+    """Read every benchmark; `report` is told its name before."""
     index = BenchmarkIndex(length)
     for name, paths in benchmarks.items():
         report(name)
@@ -149,7 +138,7 @@ def build_index(
             index.add(name, _read(name, paths, errors), errors)
         except DataError as error:
             raise DataError(f"decontaminate.benchmarks.{name}: {error}") from None
-        if index.figures[-1].prompts == 0:
+        if not index.figures[name]["prompts"]:
             raise DataError(
                 f"decontaminate.benchmarks.{name}: no prompt could be read from {', '.join(paths)}"
             )

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from rmr1.curate.filters import check_characters, check_names, check_pair, measure
+from rmr1.curate.choose import plan_sizes
+from rmr1.curate.filters import check_lengths, check_names, check_pair, measure
 from rmr1.curate.inputs import CurateSource, find_benchmarks, find_sources, read_source
-from rmr1.curate.mix import plan_sizes
 from rmr1.curate.recipe import CurateRecipe, is_dataset
 from rmr1.curate.scan import SOME_ROWS, Report
 from rmr1.curate.write import pair_row
@@ -58,11 +58,7 @@ class CurationPlan:
 
 
 def plan_curation(recipe: CurateRecipe, report: Report) -> CurationPlan:
-    """
-    Raises:
-        ConfigError: the recipe contradicts itself.
-        DataError: a local source is missing or cannot be read.
-    """
+    """Reckon what a curation by this recipe reads, keeps and needs."""
     sources, benchmarks = find_sources(recipe), find_benchmarks(recipe)
     looked = [_look(source, report) for source in sources]
     known = {one.name: one.left for one in looked if one.left is not None}
@@ -117,7 +113,7 @@ def _look(source: CurateSource, report: Report) -> SourcePlan:
             if (
                 check_names(pair, rules)
                 or check_pair(pair, rules)
-                or check_characters(measure(pair, len), rules)
+                or check_lengths("characters", measure(pair, len), rules)
             ):
                 continue
             left += 1

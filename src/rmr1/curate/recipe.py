@@ -211,7 +211,7 @@ class CurateRecipe(Section):
                 with mistakes.catch():
                     for path in (paths,) if isinstance(paths, str) else paths:
                         with mistakes.catch(place):
-                            check_paths(locate(self, path, name), name)
+                            find_paths(self, path, name)
 
     def list_data(self) -> Iterator[tuple[Place, Paths]]:
         """What is read, and the key that names it: sources and benchmarks."""
@@ -234,11 +234,7 @@ def _with_filters(source: Any, common: Mapping[str, Any]) -> Any:
 
 def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
     """What `paths` names, with variables and `root` put in, and files in the place of patterns such as
-    `data/*.jsonl`; a dataset of the hub stays as it is.
-
-    Raises:
-        ConfigError: a variable is not set; `place` names the key.
-    """
+    `data/*.jsonl`; a dataset of the hub stays as it is. `place` names the key, for an error."""
     root = Path(_expand(recipe.root, "root"))
     found = []
     for one in (paths,) if isinstance(paths, str) else paths:
@@ -248,15 +244,14 @@ def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
     return expand_names(found)
 
 
-def check_paths(paths: tuple[str, ...], place: str) -> None:
-    """
-    Raises:
-        DataError: one is no dataset's name, and there is nothing of that name.
-    """
-    for path in paths:
+def find_paths(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
+    """The paths as `locate` gives them, which are there; one that is missing is an error."""
+    found = locate(recipe, paths, place)
+    for path in found:
         if not is_dataset(path) and not _is_there(path):
             what = "no file fits this pattern" if is_pattern(path) else "no such file or folder"
             raise DataError(f"{place}: {what}: {path}; name another, or the folder it is in with root")
+    return found
 
 
 def is_dataset(path: str) -> bool:
