@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 
@@ -91,11 +92,7 @@ class DataError(RMR1Error, ValueError):
         return f"{place}: {self.message}" if place else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_data_error, (self.message, self.path, self.line)
-
-
-def _rebuild_data_error(message: str, path: str | None, line: int | None) -> DataError:
-    return DataError(message, path=path, line=line)
+        return partial(DataError, path=self.path, line=self.line), (self.message,)
 
 
 class GenerationError(RMR1Error, RuntimeError):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import difflib
 import functools
 import gzip
 import io
@@ -35,6 +34,7 @@ import orjson
 
 from rmr1.data import hub
 from rmr1.errors import ConfigError, DataError, reason_of
+from rmr1.nearest import find_nearest
 from rmr1.records import Label
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -109,14 +109,13 @@ def read_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row]:
         DataError: the source is missing, or a row cannot be decoded (its line is in the error).
         ConfigError: a split has to be named, or an optional library is missing.
     """
-    return _raise_errors(scan_rows(source, split=split))
 
-
-def _raise_errors(rows: Iterable[Row | DataError]) -> Iterator[Row]:
-    for row in rows:
+    def check(row: Row | DataError) -> Row:
         if isinstance(row, DataError):
             raise row
-        yield row
+        return row
+
+    return map(check, scan_rows(source, split=split))
 
 
 def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
@@ -185,39 +184,34 @@ def kind_of(path: Path) -> str | None:
 def stem_of(path: str) -> str:
     """`pairs` for `data/pairs.jsonl.gz`."""
     name = Path(path).name
-    if name.lower().endswith(".gz"):
-        name = name[:-3]
+    name = name[:-3] if name.lower().endswith(".gz") else name
     kind = kind_of(Path(name))
     return name[: -len(kind)] if kind else name
 
 
 def _near(path: Path) -> str:
     try:
-        names = [file.name for file in path.parent.iterdir()]
+        near = find_nearest(path.name, (file.name for file in path.parent.iterdir()))
     except OSError:
         return ""
-    found = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _scan_folder(folder: Path, split: str | None) -> Iterator[Row | DataError]:
     if hub.is_saved_dataset(folder):
         return _number_rows(*hub.open_saved_dataset(folder, split))
     files = list_files(folder)
-    if split is not None:
-        kept = [file for file in files if _is_of_split(file.relative_to(folder), split)]
-        if not kept:
-            raise ConfigError(f"{folder}: no file of split {split!r}; it has {_names(files, folder)}")
-        files = kept
-    return itertools.chain.from_iterable(map(_scan_file, files))
+    kept = [file for file in files if split is None or _is_of_split(file.relative_to(folder), split)]
+    if not kept:
+        shown = ", ".join(file.relative_to(folder).as_posix() for file in files[:5])
+        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+        raise ConfigError(f"{folder}: no file of split {split!r}; it has {shown}{more}")
+    return itertools.chain.from_iterable(map(_scan_file, kept))
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files of rows in a folder and below it, sorted; hidden ones and descriptions are left out.
-
-    Raises:
-        DataError: there are none.
-    """
+    """The files of rows in a folder and below it, sorted; hidden ones and descriptions are left out. None at all is an
+    error."""
     files = [
         file
         for file in sorted(folder.rglob("*"))
@@ -238,11 +232,6 @@ def _is_of_split(file: Path, split: str) -> bool:
     return (
         split in file.parts[:-1] or stem == split or stem.startswith((f"{split}-", f"{split}_", f"{split}."))
     )
-
-
-def _names(files: list[Path], folder: Path) -> str:
-    shown = [file.relative_to(folder).as_posix() for file in files[:5]]
-    return ", ".join(shown) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
 
 
 def _number_rows(path: str, rows: Iterable[dict[str, Any]]) -> Iterator[Row]:
@@ -342,13 +331,14 @@ def _row(value: tuple[Any] | str, path: str, number: int) -> Row | DataError:
     if isinstance(value, str):
         return DataError(value, path=path, line=number)
     if not isinstance(value[0], dict):
-        return DataError(f"the row is {_kind(value[0])}, expected an object", path=path, line=number)
+        return DataError(f"the row is {describe(value[0])}, expected an object", path=path, line=number)
     return Row(data=value[0], path=path, line=number)
 
 
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def describe(value: Any) -> str:
+    """What kind of JSON value it is, for an error."""
+    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
 
 
 def _decode(text: bytes, offset: int | None) -> tuple[Any] | str:
@@ -361,13 +351,11 @@ def _decode(text: bytes, offset: int | None) -> tuple[Any] | str:
     try:
         return (json.loads(text.decode("utf-8").rstrip()),)
     except UnicodeDecodeError as error:
-        byte, place = text[error.start], error.start
+        place = error.start
+        where = f"at byte {place + 1} of the line, {(offset or 0) + place + 1} of the file"
         if offset is None:
-            lines = text.count(b"\n", 0, place) + 1
-            where = f"on line {lines}"
-        else:
-            where = f"at byte {place + 1} of the line, {offset + place + 1} of the file"
-        return f"not UTF-8: byte 0x{byte:02x} {where}"
+            where = "on line " + str(text.count(b"\n", 0, place) + 1)
+        return f"not UTF-8: byte 0x{text[place]:02x} {where}"
     except json.JSONDecodeError as error:
         line = "" if offset is not None else f"line {error.lineno}, "
         # One of the library's messages ends so itself.
@@ -437,21 +425,17 @@ def _scan_table(reader: Any, path: str, skipped: int) -> Iterator[Row | DataErro
             yield DataError(f"{len(cells)} cells, but the header has {len(header)}", path=path, line=line)
         else:
             # A column without a name is the index that pandas writes.
-            data = {name: _read_cell(cell) for name, cell in zip(header, cells, strict=True) if name}
+            data = {
+                name: MissingCell(cell) if cell.strip() in MISSING else cell or None
+                for name, cell in zip(header, cells, strict=True)
+                if name
+            }
             yield Row(data=data, path=path, line=line)
 
 
-def _read_cell(cell: str) -> str | None:
-    return MissingCell(cell) if cell.strip() in MISSING else cell or None
-
-
 def _bad_byte(cells: list[str]) -> int | None:
-    for cell in cells:
-        if not cell.isascii():
-            found = next((ord(one) for one in cell if "\udc80" <= one <= "\udcff"), None)
-            if found is not None:
-                return found - 0xDC00
-    return None
+    letters = itertools.chain.from_iterable(cell for cell in cells if not cell.isascii())
+    return next((ord(one) - 0xDC00 for one in letters if "\udc80" <= one <= "\udcff"), None)
 
 
 def _scan_parquet(handle: IO[bytes], path: Path) -> Iterator[Row]:

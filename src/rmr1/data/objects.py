@@ -28,11 +28,7 @@ _BATCH = 256
 
 
 def is_path(source: object) -> TypeGuard[str | Path]:
-    """Whether a source is named, not held.
-
-    Raises:
-        DataError: it is an empty name.
-    """
+    """Whether a source is named, not held; an empty name is an error."""
     if isinstance(source, str) and not source.strip():
         raise DataError(f"the source of pairs is an empty text; {EXPECTED}")
     return isinstance(source, str | Path)
@@ -45,17 +41,11 @@ def can_be_read_twice(source: object) -> bool:
 
 def scan_objects(source: object, *, split: str | None = None) -> Iterator[Row | PreferencePair | DataError]:
     """The rows and pairs of an object; a row is called after its kind and number: `DataFrame:3`. An item that is neither
-    comes out as an error.
-
-    Raises:
-        DataError: it is of no known kind.
-        ConfigError: a split has to be named, or is not there.
-    """
-    splits = _find_splits(source)
-    if splits is not None:
-        source, name = _pick(splits, split)
+    comes out as an error."""
+    if isinstance(source, Mapping) and source and all(hasattr(one, "features") for one in source.values()):
+        source, name = _pick(source, split)  # a DatasetDict
     elif split is not None:
-        raise ConfigError(f"split {split!r} was named, and {_kind(source)} has no splits")
+        raise ConfigError(f"split {split!r} was named, and {type(source).__name__} has no splits")
     else:
         name = "row" if _as_row(source) is not None and _as_columns(source) is None else type(source).__name__
     return _number(_open(source), name)
@@ -88,11 +78,10 @@ def describe_kind(value: object) -> str:
         return "a text" if value.strip() else "an empty text"
     if isinstance(value, float) and math.isnan(value):
         return "NaN, an empty cell"
-    if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
-        return f"a {type(value).__name__} of {len(value)} text{'s' if len(value) > 1 else ''}"
-    return (
-        f"an empty {type(value).__name__}" if isinstance(value, list | tuple) and not value else _kind(value)
-    )
+    kind = type(value).__name__
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        return kind
+    return f"a {kind} of {len(value)} text{'s' if len(value) > 1 else ''}" if value else f"an empty {kind}"
 
 
 def _as_messages(value: object, name: str, role: Role) -> Messages:
@@ -124,13 +113,6 @@ def _as_messages(value: object, name: str, role: Role) -> Messages:
 
 def _is_message(value: object) -> bool:
     return isinstance(value, Mapping) and ("role" in value or "from" in value)
-
-
-def _find_splits(source: object) -> Mapping[str, Any] | None:
-    """The splits of a DatasetDict; None for everything else."""
-    if isinstance(source, Mapping) and source and all(hasattr(one, "features") for one in source.values()):
-        return source
-    return None
 
 
 def _pick(splits: Mapping[str, Any], split: str | None) -> tuple[Any, str]:
@@ -179,8 +161,8 @@ def _number(items: Iterable[Any], name: str) -> Iterator[Row | PreferencePair | 
         if row is None:
             told = f"{describe_kind(item)}, expected a row (a dict) or a PreferencePair"
             yield DataError(f"the item is {told}", path=name, line=number)
-            continue
-        yield Row(data={str(key): _plain(value) for key, value in row.items()}, path=name, line=number)
+        else:
+            yield Row(data={str(key): _plain(value) for key, value in row.items()}, path=name, line=number)
 
 
 def _as_columns(source: object) -> Mapping[Any, list[Any]] | None:
@@ -194,7 +176,7 @@ def _as_columns(source: object) -> Mapping[Any, list[Any]] | None:
 
 
 def _as_row(value: Any) -> Mapping[Any, Any] | None:
-    """A dict, a Series or a namedtuple as a row; None for everything else."""
+    """A dict, a Series or a namedtuple as a row."""
     if isinstance(value, Mapping):
         return value
     row: Mapping[Any, Any] | None = None
@@ -227,7 +209,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "text"):
         return {"text": value.text}
     return None if type(value).__name__ in ("NAType", "NaTType") else value
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

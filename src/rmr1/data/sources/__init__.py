@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -16,6 +15,7 @@ from rmr1.data.sources.reader import Reader, join_input
 from rmr1.data.sources.values import as_number, quote_all, shorten
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
+from rmr1.nearest import find_nearest
 
 READERS: tuple[Reader, ...] = (
     *own.READERS,
@@ -30,17 +30,12 @@ _GENERAL = (("prompt", "chosen", "rejected"), ("prompt", "response_a", "response
 
 
 def find_reader(name: str) -> Reader:
-    """The reader called `name`.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    for reader in READERS:
-        if reader.name == name:
-            return reader
-    names = [reader.name for reader in READERS]
-    near = difflib.get_close_matches(name, names, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
+    """The reader called `name`."""
+    readers = {reader.name: reader for reader in READERS}
+    if name in readers:
+        return readers[name]
+    near = find_nearest(name, readers)
+    advice = f"did you mean {near!r}?" if near else f"expected one of {', '.join(readers)}"
     raise ConfigError(f"no data format {name!r}; {advice}")
 
 
@@ -58,11 +53,8 @@ def recognise(columns: Iterable[str], data: Mapping[str, Any] | None = None) -> 
 
 def read_form(row: Row, fixed: Reader | None = None) -> tuple[Reader, Row]:
     """The reader of a row, and the row as the reader knows it: under its names, with messages that were written
-    into a text as messages.
-
-    Raises:
-        DataError: the columns are of no known form, or not those of `fixed`, or one was probably meant otherwise.
-    """
+    into a text as messages. Columns of no known form, or of another than `fixed`, and one that was probably meant
+    otherwise, are errors."""
     data: Mapping[str, Any] = decode_messages(row.data)
     if fixed is None:
         reader, places = _choose(tuple(data), data)
@@ -84,9 +76,6 @@ def map_columns(data: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str
     """The row under our names; a column that is moved is gone from its old name.
 
     To name the prompt's column is to say that `input` is no part of it, unless that column is an instruction.
-
-    Raises:
-        DataError: the row lacks one of them.
     """
     moved = set(columns.values())
     missing = [theirs for theirs in columns.values() if theirs not in data]
@@ -151,10 +140,7 @@ def _rename(data: Mapping[str, Any], places: Mapping[str, str]) -> Mapping[str, 
 
 
 def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        DataError: the row has no label, so that it would be read as not labelled, but a column that looks like one.
-    """
+    """Refuse a row without a label, which would be read as not labelled, if a column looks like one."""
     if reader.label is None or label_column(data, reader.label) is not None:
         return
     if (slip := find_slip(reader.label, data)) is not None:
@@ -171,10 +157,7 @@ def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
 
 
 def _refuse_second_input(reader: Reader, data: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        DataError: beside the prompt there is an `input` that says something else; the judge would not see it.
-    """
+    """Refuse an `input` beside the prompt that says something else; the judge would not see it."""
     if "prompt" not in reader.columns or "input" in reader.columns:
         return
     prompt, more = data["prompt"], data.get("input")
@@ -189,7 +172,6 @@ def _refuse_second_input(reader: Reader, data: Mapping[str, Any]) -> None:
 
 
 def _advise(names: tuple[str, ...]) -> str:
-    """What was seen, what comes nearest, and how to name the columns."""
     seen = f"no known form has the columns {quote_all([*names[:12]])}" if names else "the row has no columns"
     if (delimiter := find_delimiter(names)) is not None:
         return (

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.files import Row, stem_of
+from rmr1.data.files import Row, describe, stem_of
 from rmr1.data.sources.labels import label_of, read_label
 from rmr1.data.sources.reader import (
     Reader,
@@ -30,7 +30,7 @@ from rmr1.data.sources.reader import (
     texts,
     turns,
 )
-from rmr1.data.sources.values import as_number, describe
+from rmr1.data.sources.values import as_number
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant
 

@@ -16,8 +16,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rmr1.data.files import is_missing
-from rmr1.data.sources.values import describe, describe_missing, quote_all, shorten
+from rmr1.data.files import describe, is_missing
+from rmr1.data.sources.values import describe_missing, quote_all, shorten
 from rmr1.errors import DataError
 from rmr1.records import Content, ImagePart, Message, Messages, Role, TextPart, ToolCall
 
@@ -100,11 +100,7 @@ def _is_message(value: Any) -> bool:
 
 
 def as_turns(value: Any, name: str, role: Role) -> Messages:
-    """A text (it gets `role`), one message, or a list of messages.
-
-    Raises:
-        DataError: it is none of them; `name` is what the error calls it.
-    """
+    """A text (it gets `role`), one message, or a list of messages; `name` is what an error calls it."""
     if is_missing(value):
         raise DataError(describe_missing(value, name))
     if isinstance(value, str):

@@ -10,7 +10,7 @@ not labelled. A column `winner` (also model_a, model_b) may stand for it. `best`
 
 from __future__ import annotations
 
-from rmr1.data.files import Row, is_missing
+from rmr1.data.files import Row, describe, is_missing
 from rmr1.data.sources.labels import SIDES, WINNERS, find_label, label_column, read_label
 from rmr1.data.sources.messages import as_turns
 from rmr1.data.sources.reader import (
@@ -25,7 +25,7 @@ from rmr1.data.sources.reader import (
     text_in,
     turns,
 )
-from rmr1.data.sources.values import as_number, describe, quote_all
+from rmr1.data.sources.values import as_number, quote_all
 from rmr1.errors import DataError
 from rmr1.faces import name_option
 from rmr1.records import Candidates, Label

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from rmr1.data.files import Row, is_missing
+from rmr1.data.files import Row, describe, is_missing
 from rmr1.data.sources.columns import guess
 from rmr1.data.sources.dialogue import parse_dialogue, split_conversations
 from rmr1.data.sources.labels import SIDES, label_of, label_preferred
@@ -27,7 +27,7 @@ from rmr1.data.sources.reader import (
     text_in,
     turns,
 )
-from rmr1.data.sources.values import as_number, describe, shorten
+from rmr1.data.sources.values import as_number, shorten
 from rmr1.errors import DataError
 from rmr1.faces import name_option
 from rmr1.prompts import parse_blocks, parse_transcript

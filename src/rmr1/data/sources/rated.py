@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rmr1.data.files import Row
+from rmr1.data.files import Row, describe
 from rmr1.data.sources.dialogue import parse_dialogue, split_conversations
 from rmr1.data.sources.labels import WINNERS, label_of, read_label
 from rmr1.data.sources.messages import as_turns
@@ -25,7 +25,7 @@ from rmr1.data.sources.reader import (
     text_in,
     turns,
 )
-from rmr1.data.sources.values import as_number, describe, shorten
+from rmr1.data.sources.values import as_number, shorten
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant, user
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.data.files import Row, is_missing, stem_of
+from rmr1.data.files import Row, describe, is_missing, stem_of
 from rmr1.data.ids import mark_own
 from rmr1.data.sources.labels import is_same
 from rmr1.data.sources.messages import as_turns, read_literal
-from rmr1.data.sources.values import describe, describe_missing
+from rmr1.data.sources.values import describe_missing
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Message, Messages, PreferencePair, Role
 
@@ -145,11 +145,7 @@ def build_candidates(
 
 
 def pairs_of(candidates: Candidates) -> list[PreferencePair]:
-    """The best response against every other one; `<id>:2/3` is the second of three.
-
-    Raises:
-        DataError: the best one is not known.
-    """
+    """The best response against every other one; `<id>:2/3` is the second of three."""
     if candidates.best is None:
         raise DataError("'best' is null, so there is no pair in the list; read it as candidates")
     best = candidates.responses[candidates.best]
@@ -169,11 +165,7 @@ def pairs_of(candidates: Candidates) -> list[PreferencePair]:
 
 
 def with_system(row: Row, prompt: Messages) -> Messages:
-    """The prompt behind the system message that stands in a column of its own.
-
-    Raises:
-        DataError: the prompt begins with another one.
-    """
+    """The prompt behind the system message that stands in a column of its own; another one in the prompt is an error."""
     for column in SYSTEM:
         value = row.data.get(column)
         if is_missing(value) or (isinstance(value, str) and not value.strip()):
