@@ -56,22 +56,21 @@ def find_missing_base(name: str) -> str | None:
                 f"{name!r} is asked through {scheme}, and training needs the weights; name a folder, or a model of the "
                 "hub as ORG/NAME"
             )
-        if (fault := find_missing_model(name)) is not None:
-            return fault
-        if Path(resolve_model(name)).expanduser().is_dir() and is_scorer(name):
+        fault = find_missing_model(name)
+        if fault is None and Path(resolve_model(name)).expanduser().is_dir() and is_scorer(name):
             return (
                 f"{name} is a scalar reward model, which writes no judgments to learn from; name a model that writes "
                 "(rmr1 scalar trains the other kind)"
             )
+        return fault
     except RMR1Error as error:
         return str(error)
-    return None
 
 
 def find_missing_tracker(name: str) -> str | None:
     """What is wrong with a tracker of accelerate; they are called as their libraries are."""
-    is_there = name in ("none", "all") or find_spec(name) is not None
-    if is_there or (name == "tensorboard" and find_spec("tensorboardX") is not None):
+    libraries = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
+    if name in ("none", "all") or any(map(find_spec, libraries)):
         return None
     return f"{name!r} is not a tracker that is installed"
 
@@ -175,19 +174,15 @@ def _list_imports(tree: ast.Module) -> Iterator[str]:
 
 def _list_names(body: list[ast.stmt]) -> Iterator[str]:
     """What running the statements gives a name to."""
+    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((one.asname or one.name).partition(".")[0] for one in node.names)
-        else:
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                    yield inner.id
-                elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
-                    yield inner.name
-                elif isinstance(inner, ast.Import | ast.ImportFrom):
-                    yield from ((one.asname or one.name).partition(".")[0] for one in inner.names)
+        for inner in [node] if isinstance(node, definitions) else ast.walk(node):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                yield inner.id
+            elif isinstance(inner, definitions):
+                yield inner.name
+            elif isinstance(inner, ast.Import | ast.ImportFrom):
+                yield from ((one.asname or one.name).partition(".")[0] for one in inner.names)
 
 
 def _expand(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:

@@ -27,9 +27,6 @@ def require(purpose: str, extra: str, *, hint: str = "") -> Iterator[None]:
             import matplotlib
 
     `hint` says what else can be done.
-
-    Raises:
-        ConfigError: the library is not installed, or refuses the versions of its own dependencies.
     """
     try:
         yield
@@ -54,11 +51,7 @@ class OwnFunction:
 
 
 def load_function(name: str, kind: str) -> OwnFunction:
-    """The function of that name; `kind` is what messages call it.
-
-    Raises:
-        ConfigError: there is none, or its file cannot be run.
-    """
+    """The function of that name; `kind` is what messages call it."""
     place, _, function_name = name.rpartition(":")
     if not place or not function_name:
         raise ConfigError(f"{kind} {name!r}: expected 'module:function' or 'path/file.py:function'")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -73,7 +73,7 @@ class Section(BaseModel):
 
         Args:
             origin: the file, for complaints.
-            section: where in the file the values stand.
+            section: the place of the values in the file.
             look: also look whether what they name is there.
 
         Raises:
@@ -86,11 +86,7 @@ class Section(BaseModel):
 
     @classmethod
     def from_file(cls, path: str, assignments: Iterable[str] | None = None) -> Self:
-        """The section that a file and the values of `--set` make, after a look at what they name.
-
-        Raises:
-            SettingsError, ConfigError: as `from_values` and `read_values` do.
-        """
+        """The section that a file and the values of `--set` make, after a look at what they name."""
         return cls.from_values(read_values(path, assignments), path, look=True)
 
     @classmethod
@@ -159,12 +155,8 @@ class Mistakes:
             self.add(str(error).removeprefix(f"{self._origin}: "), place)
 
     def read(self, kind: type[S], values: Any, section: Place = (), *, look: bool = False) -> S:
-        """The values as a section of this kind; where there are mistakes, something that rules can be asked of.
-
-        Args:
-            section: where the values stand in the file.
-            look: also look whether what they name is there.
-        """
+        """The values as a section of this kind; if there are mistakes, something that rules can be asked of. The
+        arguments are those of `Section.from_values`."""
         if isinstance(values, Mapping):
             values = kind.complete(values, self, section)
         try:
@@ -172,16 +164,13 @@ class Mistakes:
         except ValidationError:
             made = self._read_parts(kind, values, section, list(_list_keys(kind, section)))
         if look and isinstance(made, Section):
-            for place, value, fault in _list_faults(made, section):
-                self.add(f"{'.'.join(place)}: {fault}", place, value=value)
+            for place, fault in _list_faults(made, section):
+                self.add(f"{'.'.join(place)}: {fault}", place)
             made.look_around(self, section)
         return made
 
     def tell(self) -> None:
-        """
-        Raises:
-            SettingsError: there are mistakes. ConfigError, CheckpointError, DataError: the only one was raised as such.
-        """
+        """Raise what is wrong: all mistakes in one error, or the only one as it was raised."""
         if not self._found:
             return
         if len(self._found) == len(self._caught) == 1:
@@ -235,28 +224,25 @@ class Mistakes:
         if isinstance(value, list | tuple) and members:  # of a text or several: the one that is no text
             errors = members
         elif is_union and len(errors) > 1:
-            told = dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in errors)
-            self.add(
-                f"{'.'.join(place)}: input should be {' or '.join(told)}, got {value!r}", place, value=value
-            )
+            told = " or ".join(dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in errors))
+            self.add(f"{'.'.join(place)}: input should be {told}, got {value!r}", place, value=value)
             return
         for problem in errors:
             inside = [str(part) for part in (problem["loc"][1:] if is_union else problem["loc"])]
-            name, message = ".".join((*place, *inside)), problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] != "value_error":
                 message = f"{message[:1].lower()}{message[1:]}, got {problem.get('input')!r}"
+            key, said = place, value
             if isinstance(value, Mapping) and inside and inside[0] in value:
-                self.add(f"{name}: {message}", (*place, inside[0]), value=value[inside[0]])
-            else:
-                self.add(f"{name}: {message}", place, value=value)
+                key, said = (*place, inside[0]), value[inside[0]]
+            self.add(f"{'.'.join((*place, *inside))}: {message}", key, value=said)
 
     def _find_line(self, place: Place, value: Any) -> int | None:
         """The line of a key; None unless the file itself says it, with this value if there is one."""
         if self._text is None:
-            try:
+            self._text = ""
+            with suppress(OSError, UnicodeDecodeError):
                 self._text = Path(self._origin).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError):
-                self._text = ""
         try:
             said: Any = tomllib.loads(self._text)
             for part in place:
@@ -276,10 +262,7 @@ def find_preset(presets: Iterable[str], name: Any, mistakes: Mistakes, place: Pl
 
 
 def read_toml(path: str | Path, *, hint: str = "") -> dict[str, Any]:
-    """
-    Raises:
-        ConfigError: the file cannot be read; `hint` says more of it.
-    """
+    """The values of a TOML file; `hint` says more if it cannot be read."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -291,20 +274,12 @@ def read_toml(path: str | Path, *, hint: str = "") -> dict[str, Any]:
 
 
 def read_values(path: str | Path, assignments: Iterable[str] | None = None) -> dict[str, Any]:
-    """A file's values with those of `--set` over them.
-
-    Raises:
-        ConfigError: the file cannot be read, or an assignment is of another form.
-    """
+    """A file's values with those of `--set` over them."""
     return assign_settings(read_toml(path), assignments)
 
 
 def assign_settings(values: dict[str, Any], assignments: Iterable[str] | None) -> dict[str, Any]:
-    """The values, each `A.B=C` written into them; a C that is no TOML is a text.
-
-    Raises:
-        ConfigError: an assignment is of another form.
-    """
+    """The values, each `A.B=C` written into them; a C that is no TOML is a text."""
     for assignment in assignments or ():
         name, text = split_assignment(assignment, "--set", "A.B=C")
         *sections, key = split_name(name)
@@ -430,20 +405,15 @@ def _find_section(annotation: Any) -> tuple[type[Section] | None, bool]:
 
 def _list_broken(section: Section) -> Iterator[tuple[Place, str]]:
     """What the rules of a section say, one after the other, and the key in it that each is about."""
-    kinds = reversed(type(section).__mro__)
-    names = dict.fromkeys(
-        name for kind in kinds for name, one in vars(kind).items() if hasattr(one, "is_rule")
-    )
-    for name in names:
-        try:
+    named = [pair for kind in reversed(type(section).__mro__) for pair in vars(kind).items()]
+    for name in dict.fromkeys(name for name, one in named if hasattr(one, "is_rule")):
+        with suppress(_UnreadableError):
             for complaint in getattr(section, name)():
                 yield ((), complaint) if isinstance(complaint, str) else complaint
-        except _UnreadableError:
-            continue
 
 
-def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, Any, str]]:
-    """Place, value and fault of each name in a section that names nothing that is there."""
+def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Place and fault of each name in a section that names nothing that is there."""
     if not isinstance(section, Section):
         return
     for name, field in type(section).model_fields.items():
@@ -458,8 +428,7 @@ def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, Any, str]]
         for text in texts:
             for finder in finders if isinstance(text, str) else ():
                 if LATER not in text and (fault := finder.find_fault(text)) is not None:
-                    own = (*place, name, text) if isinstance(value, dict) else (*place, name)
-                    yield own, None, fault
+                    yield (*place, name, *([text] if isinstance(value, dict) else ())), fault
 
 
 class _UnreadableError(Exception):

@@ -23,7 +23,6 @@ Record = TypeVar("Record")
 
 RATED_RULES = ("rated", "rated-published")
 """Rules of ratings (`rmr1.verdicts.kinds`)."""
-_MOST_LETTERS = 60
 
 
 @lru_cache(maxsize=64)
@@ -76,18 +75,18 @@ def load_record(kind: type[Record], values: Any) -> Record:
             raise DataError(f"unknown key {place[-1]!r} in {'.'.join(place[:-1])}") from None
         if first["type"] == "missing":
             raise DataError(f"{'.'.join(place[:-1])} has no {place[-1]!r}") from None
-        seen = repr(first["input"])
-        seen = seen if len(seen) <= _MOST_LETTERS else seen[: _MOST_LETTERS - 3] + "..."
-        raise DataError(f"{'.'.join(place)}: {first['msg']}, not {seen}") from None
+        raise DataError(f"{'.'.join(place)}: {first['msg']}, not {shorten(first['input'])}") from None
+
+
+def shorten(value: Any) -> str:
+    """A value as a message shows it, in at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def load_judgment(values: Mapping[str, Any]) -> Judgment:
     """The judgment of a stored line. Earlier versions did not store the kind, and told the answer that a vote rated
-    alone by its order.
-
-    Raises:
-        DataError: as `load_record`.
-    """
+    alone by its order."""
     judgment, kind = load_record(Judgment, values), kind_of(values)
     if judgment.kind == kind:
         return judgment

@@ -16,8 +16,7 @@ _WHOLE_BYTES = 1 << 20
 def fingerprint_source(source: str | Path) -> dict[str, object]:
     """A file by its bytes, a folder by all its files (hidden ones left out), `folder@split` by both, a hub name by itself.
 
-    A file that was moved or renamed keeps its fingerprint. An upper bound on the cost: one read of
-    the data.
+    A file that was moved or renamed keeps its fingerprint.
     """
     base, split = part_split(str(source))
     path = Path(base)
@@ -36,10 +35,7 @@ def fingerprint_source(source: str | Path) -> dict[str, object]:
 
 
 def _hash_files(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(bytes.fromhex(hash_file(file)))
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(hash_file(file)) for file in files)).hexdigest()
 
 
 def hash_file(file: Path) -> str:

@@ -21,9 +21,6 @@ def hold(folder: Path, lock: Path | None = None) -> Iterator[None]:
     """Keep other processes from writing a folder; a process that ends lets go, however it ends.
 
     The folder itself is locked, or a file of the name `lock`, which is removed at the end.
-
-    Raises:
-        RunError: another process holds it.
     """
     from filelock import lock_descriptor
 
@@ -69,10 +66,6 @@ def open_folder(
         identify: from a description to what of it has to be equal.
         is_begun: whether a described folder holds anything that another description would not give.
         is_ours: whether a file may be in a folder that begins.
-
-    Raises:
-        RunError: the folder holds something else, was made in another way (the message shows how), is in use, or
-            cannot be written.
     """
     with ExitStack() as held:
         with writing(folder, LEAVE):

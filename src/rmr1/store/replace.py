@@ -61,10 +61,7 @@ def writing(
     also: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
     """Say in one line that `path`, or `what` of it, cannot be written: the disk is full, the folder is not ours, or
-    the library that writes raises one of `also`.
-
-    Raises:
-        RMR1Error: of class `kind`.
+    the library that writes raises one of `also`. The error is of class `kind`.
     """
     told: tuple[type[Exception], ...] = (OSError, *also)
     try:
@@ -77,29 +74,18 @@ def writing(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Lone surrogates, which UTF-8 cannot hold, are written as `\\ud83d`: in JSON that is what they are.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
+    """Lone surrogates, which UTF-8 cannot hold, are written as `\\ud83d`: in JSON that is what they are."""
     with writing(path), replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, values: Mapping[str, Any], *, indent: int = 2) -> None:
-    """
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
+    """Replace a file by these values."""
     write_text(path, json.dumps(values, indent=indent, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a file holds.
-
-    Raises:
-        RunError: the file is gone, is no JSON or no object.
-    """
+    """The object that a file holds."""
     try:
         values = loads(path.read_bytes())
     except FileNotFoundError:

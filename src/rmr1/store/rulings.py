@@ -1,8 +1,7 @@
 """What scoring needs of a judgment, read from a run folder without building the judgment.
 
 A stored line holds the pair's texts and the judge's reasoning; a score needs neither, and an interval no more
-of them than which pairs share a prompt. `read_rulings`
-takes the few fields out of the decoded line, `ruling_of` out of a `Judgment` at hand: both give the same.
+of them than which pairs share a prompt. `read_rulings` takes the few fields out of the decoded line, `ruling_of` does the same for a `Judgment` at hand.
 """
 
 from __future__ import annotations
@@ -52,21 +51,15 @@ class Ruling(NamedTuple):
     def placement(self) -> str:
         """`given`, `swapped` (and `swapped_c`, `swapped_d`), `both`; `scores` where each answer was judged
         alone, `none` where there are no votes at all."""
-        votes = self.votes
         if self.scores is not None:
             return "scores"
-        if not votes:
-            return "none"
-        first = votes[0].order
-        if len(votes) == 1:
-            return first
-        return "both" if any(vote.order != first for vote in votes) else first
+        orders = {vote.order for vote in self.votes}
+        return next(iter(orders), "none") if len(orders) < 2 else "both"
 
     @property
     def has_failed(self) -> bool:
         """Whether the engine did not answer, in one of the orders asked; nothing is known of the judge then."""
-        votes = self.votes
-        if not any(vote.problem == "generation_failed" for vote in votes):
+        if not any(vote.problem == "generation_failed" for vote in self.votes):
             return False
         return any(problem == "generation_failed" for _, problem in self._by_prompt().values())
 
@@ -95,22 +88,7 @@ class Ruling(NamedTuple):
 
 
 def ruling_of(judgment: Judgment) -> Ruling:
-    pair = judgment.pair
-    return Ruling(
-        pair.id,
-        pair.label,
-        pair.source,
-        pair.subset,
-        judgment.winner,
-        judgment.problem,
-        tuple(
-            CastVote(vote.order, vote.winner, vote.problem, vote.verdict.ratings, vote.side)
-            for vote in judgment.votes
-        ),
-        judgment.scores,
-        judgment.kind,
-        number_prompt([dump_record(message) for message in pair.prompt]),
-    )
+    return _from_line({"kind": judgment.kind, **dump_record(judgment)})
 
 
 def number_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
@@ -119,12 +97,7 @@ def number_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 def read_rulings(folder: str | Path) -> Iterator[Ruling]:
-    """One ruling for every line of a run folder, in their order; a torn last line is left out.
-
-    Raises:
-        RunError: the folder is not a run folder.
-        DataError: a line is damaged; the message names it.
-    """
+    """One ruling for every line of a run folder, in their order; a torn last line is left out."""
     folder = Path(folder)
     read_description(folder)
     path = folder / JUDGMENTS_FILE
