@@ -1,15 +1,5 @@
 """The exception tree. Every error a user can meet derives from `RMR1Error`.
 
-    RMR1Error
-    ├── ConfigError      (ValueError)    a setting, flag, template or recipe is wrong
-    │   └── SettingsError                several things in one file of settings are
-    ├── DataError        (ValueError)    a file or a row of it cannot be read; knows its place
-    ├── GenerationError  (RuntimeError)  an engine could not answer one prompt, or could not start
-    │   └── StoppedError                 a run was given up, because its model answers nothing of use
-    ├── CheckpointError  (RuntimeError)  a model folder or a training checkpoint is unusable
-    ├── TrainingError    (RuntimeError)  a training cannot go on, because its loss is no number any more
-    └── RunError         (OSError)       a run folder cannot be opened, continued or written
-
 A message says what was seen, where, what was expected and what to do. The command line prints it
 as one line (a SettingsError as a list) and exits with 2, after a StoppedError or a TrainingError with 1; `--debug`
 adds the traceback. All errors survive pickling, because they cross process borders.
@@ -63,7 +53,6 @@ class SettingsError(ConfigError):
         return (f"{self.origin}: {len(self.mistakes)} mistakes", *told)
 
     def list_placed(self) -> tuple[str, ...]:
-        """Each mistake with its file and line."""
         return tuple(
             f"{self.origin}{'' if one.line is None else f':{one.line}'}: {one.text}" for one in self.mistakes
         )

@@ -173,7 +173,6 @@ def _list_imports(tree: ast.Module) -> Iterator[str]:
 
 
 def _list_names(body: list[ast.stmt]) -> Iterator[str]:
-    """What running the statements gives a name to."""
     definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     for node in body:
         for inner in [node] if isinstance(node, definitions) else ast.walk(node):
@@ -186,7 +185,6 @@ def _list_names(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def _expand(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-    """The names with patterns replaced by the files that fit them; one name that is no pattern stays a text."""
     if names is None or (isinstance(names, str) and not is_pattern(names)):
         return names
     return expand_names(names)
@@ -197,17 +195,11 @@ ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
 DataNames = Annotated[str | tuple[str, ...] | None, AfterValidator(_expand), Names(find_missing_data)]
 """Files, folders or datasets; patterns such as `data/*.jsonl` are replaced by the files that fit them."""
 ModelName = Annotated[str | None, Names(find_missing_model)]
-"""A Hugging Face name or a folder."""
 BaseName = Annotated[str | None, Names(find_missing_base)]
-"""A Hugging Face name or a folder of a model that writes."""
 JudgeName = Annotated[str | None, Names(find_missing_judge)]
-"""A model that is asked."""
 TrackerNames = Annotated[str | tuple[str, ...], Names(find_missing_tracker)]
-"""Trackers of accelerate."""
 FamilyName = Annotated[str, Names(find_missing_family)]
-"""A prompt family."""
 FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
-"""The name of a known form of data."""
 
 
 class PairForm(Section):

@@ -44,10 +44,8 @@ class OwnFunction:
     """A user's function."""
 
     name: str
-    """The name as it was given, with its place."""
     function: Callable[..., Any]
     digest: str
-    """Digest of the function's name and its file's content."""
 
 
 def load_function(name: str, kind: str) -> OwnFunction:

@@ -1,7 +1,6 @@
 """Settings out of TOML, checked: sections, rules between keys, and what a value names; all mistakes are told at once.
 
-    values = read_values("recipe.toml", ["optim.lr=1e-5"])
-    recipe = Recipe.from_values(values, "recipe.toml", look=True)     or one SettingsError that lists all mistakes
+    recipe = Recipe.from_file("recipe.toml", ["optim.lr=1e-5"])     or one SettingsError that lists all mistakes
 
 A section is a class of typed fields, and a rule one of its methods, marked `@rule`, that yields a complaint for each
 thing that does not fit together. A rule that asks for a value that could not be read ends there, so one mistake never
@@ -133,11 +132,9 @@ class Mistakes:
         return len(self._found)
 
     def texts(self) -> list[str]:
-        """What is wrong, each once."""
         return list(dict.fromkeys(one.text for one in self._found))
 
     def add(self, text: str, place: Place = (), *, value: Any = None) -> None:
-        """Note one; `place` and `value` find its line in the file."""
         self._found.append(Mistake(text=text, line=self._find_line(place, value)))
 
     @contextmanager
@@ -238,7 +235,6 @@ class Mistakes:
             self.add(f"{'.'.join((*place, *inside))}: {message}", key, value=said)
 
     def _find_line(self, place: Place, value: Any) -> int | None:
-        """The line of a key; None unless the file itself says it, with this value if there is one."""
         if self._text is None:
             self._text = ""
             with suppress(OSError, UnicodeDecodeError):
@@ -390,7 +386,6 @@ def _read_member(annotation: Any, value: Any) -> Any:
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
-    """What a union may be, without None; anything else alone."""
     if get_origin(annotation) not in (Union, UnionType):
         return (annotation,)
     return tuple(one for one in get_args(annotation) if one is not type(None))
@@ -404,7 +399,6 @@ def _find_section(annotation: Any) -> tuple[type[Section] | None, bool]:
 
 
 def _list_broken(section: Section) -> Iterator[tuple[Place, str]]:
-    """What the rules of a section say, one after the other, and the key in it that each is about."""
     named = [pair for kind in reversed(type(section).__mro__) for pair in vars(kind).items()]
     for name in dict.fromkeys(name for name, one in named if hasattr(one, "is_rule")):
         with suppress(_UnreadableError):

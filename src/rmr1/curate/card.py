@@ -203,7 +203,6 @@ def _section(title: str, text: str, legend: str = "") -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns of numbers stand to the right."""
     is_number = [all(isinstance(row[at], int) for row in rows) for at in range(len(header))]
     rule = ["---:" if one else "---" for one in is_number]
     cells = [[_cell(value) for value in line] for line in (header, *rows)]

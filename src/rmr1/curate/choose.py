@@ -33,12 +33,10 @@ class Selection:
     order: list[int]
     """Pairs that stay: source after source, each in the order in which it is taken."""
     reasons: dict[int, Reason]
-    """Pairs that go."""
     originals: dict[int, tuple[int, float | None]] = field(default_factory=dict)
     """For a duplicate, the pair that stays instead, and the similarity to a near one. For a pair that contradicts one
     that is nearly the same, that one, which goes too."""
     available: dict[str, int] = field(default_factory=dict)
-    """Pairs of each source before the mix."""
     shortages: list[str] = field(default_factory=list)
 
 
@@ -210,7 +208,6 @@ def plan_sizes(
 def _share_out(
     weights: Mapping[str, float], available: Mapping[str, int], total: int | None, others: int
 ) -> dict[str, int]:
-    """Whole numbers in the proportion of the weights: as many as `total` leaves, or as the scarcest source allows."""
     whole = sum(weights.values())
     if total is not None and (others > total or not whole):
         if others == total:

@@ -56,7 +56,6 @@ class BenchmarkIndex:
         self._length = length
         self._names: list[str] = []
         self._items: list[tuple[int, str]] = []
-        """(benchmark, first item) of each prompt."""
         self._texts: dict[bytes, list[int]] = defaultdict(list)
         self._wordings: dict[bytes, list[int]] = defaultdict(list)
         self._keys = np.empty(0, dtype=np.uint64)
@@ -111,7 +110,6 @@ class BenchmarkIndex:
     def _note(
         self, found: dict[int, Overlap], owner: int, kind: OverlapKind, shared: str | None = None
     ) -> None:
-        """The first one that is noted of a benchmark is the nearest."""
         benchmark, item = self._items[owner]
         if benchmark not in found:
             found[benchmark] = Overlap(benchmark=self._names[benchmark], kind=kind, item=item, shared=shared)

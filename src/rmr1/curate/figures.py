@@ -107,7 +107,6 @@ def _describe_pairs(columns: Columns, items: NDArray[np.int64], flipped: NDArray
 
 
 def _describe_lengths(lengths: NDArray[np.uint32], has_winner: NDArray[np.bool_]) -> dict[str, Any]:
-    """Quantiles of each text, and how often the preferred response is the longer one; equal lengths count half."""
     found: dict[str, Any] = {}
     for at, name in enumerate(TEXTS):
         one = lengths[:, at]
@@ -146,7 +145,6 @@ def _count_overlaps(found: Overlaps) -> dict[str, Any]:
 
 
 def _find_lumps(splits: Mapping[str, Any], largest: int, prompts: int) -> list[str]:
-    """What keeps splits from having their shares."""
     found = [
         f"split {name} has no pair: there are too few prompts for its share"
         for name, one in splits.items()

@@ -42,7 +42,6 @@ _ABOUT = "scan.json"
 _DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError)
 
 Identify = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Function from what curate.json says to what of it has to be equal."""
 
 
 def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:
@@ -90,7 +89,6 @@ def new_folder(folder: Path, key: str) -> Iterator[Path]:
 
 
 def _clear(part: Path, key: str) -> None:
-    """Leave only what the curation with this key goes on from; a folder that is none of ours is an error."""
     if not part.exists():
         return
     if _read_about(part).get("key") == key:

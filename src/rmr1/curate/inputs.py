@@ -23,7 +23,6 @@ class CurateSource:
 
     @property
     def is_local(self) -> bool:
-        """Whether all of it can be read without the hub."""
         return not any(map(is_dataset, self.paths))
 
 

@@ -34,19 +34,15 @@ class SourcePlan:
     left: int | None
     """Pairs that pass the filters that were looked at, or what the recipe expects; None where nothing is known."""
     size: int | None = None
-    """Pairs that the mix takes, at most."""
     mean_bytes: float | None = None
-    """Mean bytes of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurationPlan:
     sources: tuple[SourcePlan, ...]
     splits: dict[str, int | None]
-    """Pairs, about."""
     benchmarks: tuple[str, ...]
     not_looked_at: tuple[str, ...]
-    """Filters that may leave less."""
     missing_libraries: tuple[str, ...]
     output_bytes: int | None
     memory_bytes: int | None

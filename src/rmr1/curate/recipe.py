@@ -24,7 +24,6 @@ Rule = Literal["drop", "keep"]
 Paths = str | tuple[str, ...]
 
 RESERVED = ("dropped", "card", "curate")
-"""Files of the folder that no split may be called like."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 

@@ -107,7 +107,6 @@ def _curate(
     key: str,
     report: Report,
 ) -> dict[str, Any]:
-    """Write splits and dropped pairs; gives the counts."""
     index = None
     if recipe.decontaminate is not None:
         index = build_index(

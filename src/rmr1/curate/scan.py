@@ -35,10 +35,8 @@ Report = Callable[[str, int], None]
 """Told how far a stage is: its name, pairs done."""
 
 SOME_ROWS = 256
-"""Pairs between two reports."""
 
 _NUM_NAMED = 3
-"""So many bad rows of a source are named."""
 
 _LANGUAGE_CHARACTERS = 700
 """Characters of prompt and each response from which the language is told."""
@@ -55,17 +53,13 @@ class SourceTally:
     """Pairs."""
     dropped: Counter[Reason] = field(default_factory=Counter)
     bad_rows: list[str] = field(default_factory=list)
-    """The first few, as they are named in messages."""
     overlaps: dict[str, Overlaps] = field(
         default_factory=lambda: defaultdict(lambda: {kind: Counter() for kind in KINDS})
     )
-    """By the benchmark's name."""
     languages: Counter[str] = field(default_factory=Counter)
     """Languages of the pairs whose language was asked for; unsure ones under their likeliest language."""
     passed: int = 0
-    """Pairs that passed every filter."""
     digest: str = ""
-    """Digest of all pairs in the order they were read."""
 
     @property
     def unreadable(self) -> int:

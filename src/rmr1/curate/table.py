@@ -37,11 +37,9 @@ class Columns:
     """One entry per pair, in the order they were read: [I]."""
 
     source: NDArray[np.uint16]
-    """Place of the source in the recipe."""
     place: NDArray[np.uint32]
     """Place of the pair in its source, from 0, bad rows counted."""
     prompt: NDArray[np.uint32]
-    """Number of the prompt, from 0."""
     label: NDArray[np.uint8]
     """Index into `LABELS`, as read."""
     is_multi_turn: NDArray[np.uint8]

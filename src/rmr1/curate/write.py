@@ -37,7 +37,6 @@ class WritePlan:
 
     splits: tuple[str, ...]
     split_of: Mapping[int, int]
-    """Pair to the number of its split."""
     swapped: Mapping[int, bool]
     position: Mapping[int, int]
     """Pair to its key in the order of its split's rows."""
@@ -156,7 +155,6 @@ def write_splits(
 def _read_again(
     sources: tuple[CurateSource, ...], table: PairTable, columns: Columns, report: Callable[[str, int], None]
 ) -> Iterable[tuple[int, PreferencePair]]:
-    """(number, pair) of every pair in the table."""
     item = 0
     for number, source in enumerate(sources):
         for place, found in read_source(source):

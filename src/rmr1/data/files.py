@@ -7,8 +7,8 @@
     org/name:config@split       one configuration and split of it
     folder@split                one split of a folder
 
-JSONL, CSV and Parquet are streamed: memory does not grow with the file. A JSON file that holds one
-list is read whole. A path that exists always wins over a hub name.
+JSONL, CSV and Parquet are streamed; a JSON file that holds one list is read whole. A path that exists always wins
+over a hub name.
 """
 
 from __future__ import annotations
@@ -40,15 +40,13 @@ from rmr1.records import Label
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 """The kinds of file that are read; `.gz` may follow."""
 
+# JSON files beside a dataset's rows.
 _DESCRIPTIONS = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}
-"""JSON files beside a dataset's rows that describe it."""
 
 _CSV_FIELD_LIMIT = 1 << 30
 """Longest CSV cell, in characters; the csv module's own limit of 131,072 is below many answers."""
 
 _DELIMITERS = (",", ";", "\t", "|")
-_SEPARATOR_LINE = re.compile(r"sep=(.)")
-"""The first line by which Excel is told of a delimiter."""
 
 _PARQUET_BATCH = 256
 
@@ -157,13 +155,11 @@ def expand_pattern(name: str) -> list[str]:
 
 def expand_names(names: str | Sequence[str]) -> tuple[str, ...]:
     """Names with the files of patterns in their place, each once; a pattern that no file fits stays."""
-    names = (names,) if isinstance(names, str) else names
     found: dict[str, str] = {}
-    for file in (file for name in names for file in expand_pattern(name) or [name]):
-        with contextlib.suppress(ValueError):  # a name that no file can have, which its reader says
-            found.setdefault(os.path.realpath(file), file)
-            continue
-        found.setdefault(file, file)
+    for name in (names,) if isinstance(names, str) else names:
+        for file in expand_pattern(name) or [name]:
+            # A name with a null byte is one that no file can have, which its reader says.
+            found.setdefault(file if "\0" in file else os.path.realpath(file), file)
     return tuple(found.values())
 
 
@@ -269,7 +265,6 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _scan_json(handle: IO[bytes], path: str, *, one_value: bool) -> Iterator[Row | DataError]:
-    """JSONL, or one JSON value; what it is shows in the first line, not only in the name."""
     lines = enumerate(handle, start=1)
     number, first, offset = 0, b"", 0
     for number, line in lines:
@@ -382,20 +377,15 @@ def _find_delimiter(text: io.TextIOWrapper, expected: str) -> tuple[str, int, It
     It is the expected one, but if the header is a single column then, the one that gives the most columns.
     """
     header = text.readline()
-    if (said := _SEPARATOR_LINE.fullmatch(header.strip("\r\n"))) is not None:
+    if (said := re.fullmatch("sep=(.)", header.strip("\r\n"))) is not None:
         return said[1], 1, text
     read = [header]
     while header and not header.strip():
         header = text.readline()
         read.append(header)
-    delimiter = expected
-    if _count_cells(header, expected) == 1:
-        delimiter = max((expected, *_DELIMITERS), key=lambda one: _count_cells(header, one))
+    counts = {one: len(next(csv.reader([header], delimiter=one), [])) for one in (expected, *_DELIMITERS)}
+    delimiter = expected if counts[expected] != 1 else max(counts, key=counts.__getitem__)
     return delimiter, 0, itertools.chain(read, text)
-
-
-def _count_cells(line: str, delimiter: str) -> int:
-    return len(next(csv.reader([line], delimiter=delimiter), []))
 
 
 def _scan_table(reader: Any, path: str, skipped: int) -> Iterator[Row | DataError]:

@@ -128,7 +128,6 @@ def _pick(splits: Mapping[str, Any], split: str | None) -> tuple[Any, str]:
 
 
 def _open(source: Any) -> Iterator[Any]:
-    """The items of a source, by the first protocol that it offers."""
     if (columns := _as_columns(source)) is not None:
         return (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
     if isinstance(source, PreferencePair) or _as_row(source) is not None:
@@ -176,7 +175,6 @@ def _as_columns(source: object) -> Mapping[Any, list[Any]] | None:
 
 
 def _as_row(value: Any) -> Mapping[Any, Any] | None:
-    """A dict, a Series or a namedtuple as a row."""
     if isinstance(value, Mapping):
         return value
     row: Mapping[Any, Any] | None = None
@@ -188,7 +186,6 @@ def _as_row(value: Any) -> Mapping[Any, Any] | None:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as a file would hold it: arrays and tuples as lists, missing values as None."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):

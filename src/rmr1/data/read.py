@@ -41,7 +41,6 @@ class SourcedPair:
     row: Row
     """The row as the file has it: under its own column names, with the columns that no reader looks at."""
     form: str
-    """The reader's name, one of `list_formats()`."""
 
 
 def list_formats() -> tuple[Reader, ...]:
@@ -203,7 +202,6 @@ class _Reading(Generic[Record]):
         return itertools.islice(found, self._limit)
 
     def convert(self, rows: Iterator[Row | DataError]) -> Iterator[tuple[Row, Reader, list[Record]]]:
-        """Every row as it stands, its reader, and what the row holds."""
         file: str | None = None
         is_known = False
         unknown: list[DataError] = []

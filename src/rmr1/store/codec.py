@@ -34,7 +34,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _describe_call(_: type, source: Any, handler: Any) -> Any:
-    """How pydantic reads and writes a tool call: as OpenAI's chat API has it."""
     from pydantic_core.core_schema import (
         no_info_before_validator_function,
         plain_serializer_function_ser_schema,

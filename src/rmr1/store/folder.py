@@ -46,7 +46,6 @@ def hold(folder: Path, lock: Path | None = None) -> Iterator[None]:
 
 
 def _is_there(path: Path, handle: int) -> bool:
-    """Whether the open file was not removed by the one who held it before."""
     return path.exists() and os.path.samestat(os.fstat(handle), path.stat())
 
 

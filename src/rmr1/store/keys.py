@@ -36,8 +36,7 @@ def stored_digest(pair: Mapping[str, Any]) -> bytes:
 
 
 def marked_digest(pair: Mapping[str, Any]) -> bytes:
-    """`item_digest` of a pair as it is stored whose id is marked as its own: equal to that of no other pair, so that a
-    stored key tells which of the two it is."""
+    """`item_digest` of a pair as it is stored whose id is marked as its own; equal to that of no other pair."""
     own = {**pair, "id": strip_repeat(pair["id"])}
     return hashlib.blake2b(dumps(own), digest_size=16, person=b"own id").digest()
 

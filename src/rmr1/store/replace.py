@@ -14,7 +14,6 @@ from rmr1.errors import RMR1Error, RunError, reason_of
 from rmr1.store.codec import loads
 
 PART = ".part-"
-"""What the name of something half-written begins with."""
 
 
 @contextmanager

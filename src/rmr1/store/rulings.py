@@ -1,7 +1,5 @@
-"""What scoring needs of a judgment, read from a run folder without building the judgment.
-
-A stored line holds the pair's texts and the judge's reasoning; a score needs neither, and an interval no more
-of them than which pairs share a prompt. `read_rulings` takes the few fields out of the decoded line, `ruling_of` does the same for a `Judgment` at hand.
+"""What scoring needs of a judgment, read from a run folder without building the judgment: no texts of the pair, and no
+reasoning of the judge.
 """
 
 from __future__ import annotations
@@ -21,15 +19,14 @@ from rmr1.verdicts.votes import decide
 
 
 class CastVote(NamedTuple):
-    """One vote: the order it was asked in, what it says in the pair frame, and why if nothing."""
+    """One vote: the order it was asked in, what it says in the pair frame, why if nothing, the ratings in the prompt's
+    order, and the answer that was rated alone."""
 
     order: Order
     winner: str | None
     problem: Problem | None
     ratings: tuple[float, ...] | None
-    """The ratings, in the prompt's order."""
     side: Side | None = None
-    """The answer that was rated alone."""
 
 
 class Ruling(NamedTuple):
@@ -79,7 +76,6 @@ class Ruling(NamedTuple):
         return self._by_prompt()
 
     def _by_prompt(self) -> dict[str, tuple[str | None, str | None]]:
-        """The same for every prompt; of ratings by the answer that it showed."""
         found: dict[str, list[CastVote]] = {}
         for vote in self.votes:
             found.setdefault(vote.side or vote.order, []).append(vote)
@@ -109,7 +105,7 @@ def read_rulings(folder: str | Path) -> Iterator[Ruling]:
 
 
 def _from_line(line: Mapping[str, Any]) -> Ruling:
-    """Written for speed: a million of these are read to score a run."""
+    # Written for speed: a million of these are read to score a run.
     pair, get = line["pair"], line.get
     about, stored, scores = pair.get, get("votes", ()), get("scores")
     votes: tuple[CastVote, ...]
@@ -137,7 +133,6 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
 
 @lru_cache(maxsize=256)
 def _cast_alone(order: Order, said: str | None, problem: Problem | None) -> tuple[CastVote]:
-    """The votes of a judgment with one; there are few different ones."""
     return (CastVote(order, swap_label(said, order), problem, None),)
 
 

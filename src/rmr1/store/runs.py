@@ -60,11 +60,9 @@ class RunWriter:
     def __init__(self, folder: Path, file: str, handle: int, stored: Finished, opened: ExitStack):
         self.folder = folder
         self.path = folder / file
-        """What is appended to."""
         self.num_resumed = len(stored.keys)
         """Items that were already finished when the folder was opened."""
         self.has_answers = stored.has_answers
-        """Whether the model had answered any of them."""
         self._handle = handle
         self._finished = stored.keys
         self._opened = opened
@@ -80,7 +78,6 @@ class RunWriter:
         return key_digest(key) in self._finished
 
     def append(self, key: str, judgment: Judgment) -> None:
-        """Store one finished item."""
         line = dumps({"key": key, **dump_record(judgment)}) + b"\n"
         start, written = os.fstat(self._handle).st_size, 0
         with writing(self.path, _KEPT):
@@ -281,7 +278,6 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _identify(description: Mapping[str, Any], *, has_items: bool) -> dict[str, Any]:
-    """What of run.json has to be equal; of data that are known by their items no more than their kind."""
     found = {section: description.get(section) for section in COMPARED}
     if has_items:
         found["data"] = {name: (found["data"] or {}).get(name) for name in DATA_KINDS}
@@ -289,7 +285,6 @@ def _identify(description: Mapping[str, Any], *, has_items: bool) -> dict[str, A
 
 
 def _renew(folder: Path, description: Mapping[str, Any]) -> None:
-    """Let run.json name the data and the command that the run goes on with, where they are known."""
     stored = read_description(folder)
     new = {name: value for name in _RENEWED if (value := description.get(name)) is not None}
     if any(loads(dumps(stored.get(name))) != loads(dumps(value)) for name, value in new.items()):
@@ -373,7 +368,6 @@ def list_generations(line: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _cut_torn_line(handle: int) -> None:
-    """Drop what follows the last line break: a line whose write was cut short."""
     size = end = os.fstat(handle).st_size
     while end > 0 and os.pread(handle, 1, end - 1) != b"\n":
         end -= 1

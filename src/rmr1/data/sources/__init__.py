@@ -105,7 +105,6 @@ def _choose(names: tuple[str, ...], data: Mapping[str, Any] | None) -> tuple[Rea
 
 @lru_cache(maxsize=256)
 def _with_columns(names: tuple[str, ...]) -> tuple[tuple[Reader, Mapping[str, str]], ...]:
-    """The forms that a row with these names may have, and where it has their columns; most columns first."""
     found = ((reader, _find_columns(reader, names)) for reader in _BY_SIZE)
     return tuple((reader, places) for reader, places in found if places is not None)
 
@@ -140,7 +139,6 @@ def _rename(data: Mapping[str, Any], places: Mapping[str, str]) -> Mapping[str, 
 
 
 def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
-    """Refuse a row without a label, which would be read as not labelled, if a column looks like one."""
     if reader.label is None or label_column(data, reader.label) is not None:
         return
     if (slip := find_slip(reader.label, data)) is not None:
@@ -157,7 +155,6 @@ def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
 
 
 def _refuse_second_input(reader: Reader, data: Mapping[str, Any]) -> None:
-    """Refuse an `input` beside the prompt that says something else; the judge would not see it."""
     if "prompt" not in reader.columns or "input" in reader.columns:
         return
     prompt, more = data["prompt"], data.get("input")

@@ -34,8 +34,7 @@ from rmr1.data.sources.values import as_number
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant
 
-_STYLES = 3
-"""RM-Bench writes each answer in three styles: concise, detailed, detailed with Markdown."""
+_STYLES = 3  # concise, detailed, detailed with Markdown
 
 
 def _read_answers(row: Row) -> dict[str, list[Messages]]:

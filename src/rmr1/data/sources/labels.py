@@ -106,7 +106,6 @@ def label_preferred(row: Row) -> Label:
 
 @lru_cache(maxsize=256)
 def _score_columns(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Pairs of columns such as `score_chosen` and `score_rejected`, `chosen-rating` and `rejected-rating`."""
     by_lower = {name.lower(): name for name in names}
     found = []
     for name in names:

@@ -43,7 +43,6 @@ SHAREGPT_ROLES: Mapping[str, Role] = {
 }
 
 _MOST_LETTERS = 1 << 23
-"""Longest text that is read as a literal."""
 
 _NUMPY_BREAK = re.compile(r"\}\n\s*\{")
 """The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
@@ -210,7 +209,6 @@ def _result(content: Any, place: str) -> Content:
 
 
 def _calls(value: Mapping[str, Any], place: str) -> Iterator[ToolCall]:
-    """What the message calls: `tool_calls`, and `function_call` of older APIs."""
     calls, older = value.get("tool_calls"), value.get("function_call")
     if isinstance(calls, str) and calls.strip():
         try:
@@ -239,7 +237,6 @@ def _call(value: Any, place: str) -> ToolCall:
 
 
 def _spell(value: Any, place: str) -> str:
-    """A value as JSON, in one line."""
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):

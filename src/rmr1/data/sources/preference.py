@@ -64,7 +64,6 @@ def _is_conversation(messages: Messages) -> bool:
 
 
 def _read_implicit(row: Row, columns: tuple[str, str] = ("chosen", "rejected")) -> list[PreferencePair]:
-    """Two message lists that repeat the prompt."""
     conversations = [turns(row, column, "assistant") for column in columns]
     for messages, column in zip(conversations, columns, strict=True):
         require_text(messages, column)

@@ -142,7 +142,6 @@ def _read_ranked(row: Row, column: str, key: str) -> _Ranked:
 def _pair_ranked(
     row: Row, prompt: Messages, ranked: _Ranked, names: tuple[str, str], **about: str | None
 ) -> list[PreferencePair]:
-    """Every two answers; equal ranks are a tie."""
     place, two = row_id(row, "id"), list(itertools.combinations(ranked, 2))
     return [
         build_pair(

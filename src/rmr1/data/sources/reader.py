@@ -30,7 +30,6 @@ class Reader:
     source: str
     """The tool whose form it is, or the dataset that it was made for."""
     columns: tuple[str, ...]
-    """The columns that a row must have."""
     pairs: Callable[[Row], list[PreferencePair]]
     """Raises DataError without a place; the caller adds it."""
     candidates: Callable[[Row], Candidates] | None = None
