@@ -105,11 +105,8 @@ class RunError(RMR1Error, OSError):
 
 
 def reason_of(error: BaseException) -> str:
-    """What another library's error says, in one line without its full stop.
-
-    The system's words if it has some, else the first line of its message, with the next if the first only
-    announces it, else the name of its type.
-    """
+    """What another library's error says, in one line without its full stop: the system's words, else the first line
+    of its message, with the next if the first only announces it, else the name of its type."""
     text = getattr(error, "strerror", None) or str(error)
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if not lines:

@@ -1,7 +1,7 @@
 """What a settings file names, and whether it is there: data, models, prompt families, forms, a user's own functions.
 
-Each `find_*` takes a name and says what is wrong with it, or None. Files are looked at and not run, the hub is not
-asked, and nothing heavy is imported: it is told before a library or a model is loaded.
+Each `find_*` takes a name and says what is wrong with it, or None, before a library or a model is loaded: files are
+looked at and not run, and the hub is not asked.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def find_missing_tracker(name: str) -> str | None:
 
 
 def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay", "openai")) -> str | None:
-    """What is wrong with a model that is asked, here or on a server, which is not called; those of `schemes` are loaded."""
+    """What is wrong with a model that is asked, here or on a server, which is not called; those of `schemes` are
+    loaded."""
     from rmr1.engines import load_engine, parse_model_name
 
     try:
@@ -95,7 +96,7 @@ def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay
 
 
 def find_missing_teacher(name: str) -> str | None:
-    """What is wrong with a judge that writes, as `find_missing_judge`; a server may want a key that is known when it is asked."""
+    """What is wrong with a judge that writes; a server may want a key that is known when it is asked."""
     from rmr1.engines import is_scorer
 
     if name.startswith("batch:"):
@@ -120,7 +121,7 @@ def find_missing_file(name: str) -> str | None:
 
 
 def find_missing_function(name: str) -> str | None:
-    """What is wrong with 'module:function' or 'path/file.py:function'; a name without a colon is none of a user's own."""
+    """What is wrong with 'module:function' or 'path/file.py:function'; other names are none of a user's own."""
     if ":" not in name:
         return None
     place, _, function = name.rpartition(":")

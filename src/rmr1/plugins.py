@@ -1,4 +1,4 @@
-"""What is not part of this package: libraries that come with its extras, and functions that a user names by path.
+"""Libraries that come with the package's extras, and functions that a user names by path.
 
 A function is named as "module:function" or "path/file.py:function"; naming it runs the file.
 """

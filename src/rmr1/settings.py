@@ -337,10 +337,8 @@ def split_name(name: str) -> list[str]:
 
 
 def _hint(name: str, known: list[str], keys: Iterable[Place]) -> tuple[str, str | None]:
-    """What to write instead of an unknown key, and which one of its section it is near to.
-
-    A key of this very name in another section is likelier meant than one that is spelt alike in this one.
-    """
+    """What to write instead of an unknown key, and which one of its section it is near to. A key of this very name
+    in another section is likelier meant than one that is spelt alike in this one."""
     places = [".".join(place) for place in keys if place[-1] == name]
     if 0 < len(places) <= MOST_PLACES:
         return f"did you mean {' or '.join(map(repr, places))}?", None
@@ -364,8 +362,8 @@ def _validate(annotation: Any, value: Any) -> Any:
 
 
 def _read_members(annotation: Any, value: Any) -> Any:
-    """A table or list whose unreadable members are `_UNREADABLE` and come last, so that a loop over it first tells all
-    that is wrong with the others; `_UNREADABLE` if there are no such members, or they have fixed places."""
+    """A table or list whose unreadable members are `_UNREADABLE` and come last, so that a loop over it first tells
+    what is wrong with the others; `_UNREADABLE` if it is none."""
     for one in _choices(annotation):
         if isinstance(value, Mapping) and get_origin(one) is dict:
             read = {key: _read_member(get_args(one)[1], inner) for key, inner in value.items()}

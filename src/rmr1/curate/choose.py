@@ -1,5 +1,5 @@
-"""The choice among the pairs that passed the filters: duplicates, pairs of one prompt, and the mix: how many pairs each
-source gives, and which."""
+"""The choice among the pairs that passed the filters: duplicates, pairs of one prompt, and the mix: how many pairs
+each source gives, and which."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def _drop_repeats(table: PairTable, found: Selection) -> None:
 
 
 def _drop_near_repeats(table: PairTable, columns: Columns, rules: DuplicateRecipe, found: Selection) -> None:
-    """Pairs whose prompts and both responses are alike, each with its own; candidates share a band of the signature
-    of both responses together. Where such pairs disagree about the label none of them stays, as of exact copies."""
+    """Pairs whose prompts and both responses are alike; candidates share a band of the signature of both responses
+    together. If such pairs disagree about the label none of them stays, as of exact copies."""
     assert table.response_signer is not None and table.prompt_signer is not None
     staying = np.array([item for item in range(len(table)) if item not in found.reasons], dtype=np.int64)
     prompts = table.prompt_signer.signatures()
@@ -238,14 +238,8 @@ def rank_pairs(
     num_rows: int,
     seed: int,
 ) -> list[int]:
-    """Numbers of the pairs in the order in which they are taken.
-
-    Args:
-        places: the place of each pair in its source, ascending.
-        contents: digest of each pair.
-        num_rows: length of the whole source.
-        seed: the recipe's; the source's own wins.
-    """
+    """Numbers of the pairs in the order in which they are taken. `places` are their ascending places among the
+    source's `num_rows`, `contents` their digests; the source's own seed wins over the recipe's."""
     seed = seed if source.seed is None else source.seed
     if source.sample == "first":
         return list(range(len(places)))

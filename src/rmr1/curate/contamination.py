@@ -1,12 +1,11 @@
 """Prompts of benchmarks, and which training prompts overlap with them.
 
-    same     the whole prompt is a benchmark's, character for character but for white space around each message
-    wording  the whole prompt, or one user's turn, is a benchmark's prompt but for case and punctuation
-    ngram    it shares `length` words in a row (13 by default) with a benchmark's prompt
+same the whole prompt is a benchmark's, character for character but for white space around each message wording the
+whole prompt, or one user's turn, is a benchmark's prompt but for case and punctuation ngram it shares `length` words
+in a row (13 by default) with a benchmark's prompt
 
-Shorter prompts have no n-gram of that length and are compared as a whole, by the first two. Only prompts are
-compared: two answers to different questions may well share a sentence. A conversation whose first answers differ
-has its later users' turns in its responses; they are compared too.
+Only prompts are compared, since two answers to different questions may well share a sentence, and users' later turns
+in the responses of a conversation whose first answers differ.
 """
 
 from __future__ import annotations
@@ -150,7 +149,8 @@ def _read(name: str, paths: tuple[str, ...], errors: list[DataError]) -> Iterato
 
 
 def _find_files(name: str, path: str) -> list[str]:
-    """The files to compare with; only the data of a benchmark's own folder, since they lie beside other files (`rmr1.bench`)."""
+    """The files to compare with; only the data of a benchmark's own folder, since they lie beside other files
+    (`rmr1.bench`)."""
     if is_dataset(path) or not Path(path).is_dir():
         return [path]
     from rmr1.bench.run import NAMES, load_benchmark

@@ -71,7 +71,8 @@ def _refuse_others(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path, key: str) -> Iterator[Path]:
-    """A folder to write into that takes its name when all went well; after a stop it is there with the same key again."""
+    """A folder to write into that takes its name when all went well; after a stop it is there with the same key
+    again."""
     part = folder.with_name(f"{folder.name}.part")
     with writing(folder, f"free space, or {LEAVE}"):
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,8 @@ def _read(source: CurateSource) -> Iterator[PreferencePair | DataError]:
 
 
 def under_name(pair: PreferencePair, name: str) -> PreferencePair:
-    """The pair as it is written: `source` is the recipe's name; what the row called it is its subset, if it has none."""
+    """The pair as it is written: `source` is the recipe's name; what the row called it is its subset, if it has
+    none."""
     subset = pair.subset
     if subset is None and pair.source != name:
         subset = pair.source

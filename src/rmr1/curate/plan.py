@@ -20,7 +20,8 @@ from rmr1.errors import DataError
 from rmr1.store.codec import dumps
 
 BYTES_PER_PAIR = 700
-"""Bytes of memory at the peak, with a prompt to each pair; and with near duplicates `BYTES_PER_PERMUTATION` for each."""
+"""Bytes of memory at the peak, with a prompt to each pair; and with near duplicates `BYTES_PER_PERMUTATION` for
+each."""
 BYTES_PER_PERMUTATION = 12
 
 

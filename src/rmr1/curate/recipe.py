@@ -39,7 +39,8 @@ class Bounds(Section):
 
 
 class FilterRecipe(Section):
-    """Rules for the pairs that stay. `[filters]` holds for all sources, `[sources.NAME.filters]` wins over it key by key."""
+    """Rules for the pairs that stay. `[filters]` holds for all sources, `[sources.NAME.filters]` wins over it key by
+    key."""
 
     keep_sources: tuple[str, ...] | None = None
     """Names that the rows' own `source` may have, as patterns (`magpie_*`)."""
@@ -232,8 +233,8 @@ def _with_filters(source: Any, common: Mapping[str, Any]) -> Any:
 
 
 def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
-    """What `paths` names, with variables and `root` put in, and files in the place of patterns such as
-    `data/*.jsonl`; a dataset of the hub stays as it is. `place` names the key, for an error."""
+    """What `paths` names, with variables and `root` put in, and files in place of patterns; `place` names the key in
+    an error."""
     root = Path(_expand(recipe.root, "root"))
     found = []
     for one in (paths,) if isinstance(paths, str) else paths:

@@ -42,7 +42,8 @@ _LANGUAGE_CHARACTERS = 700
 """Characters of prompt and each response from which the language is told."""
 
 Overlaps = dict[OverlapKind, Counter[str]]
-"""Digest of each different prompt that overlaps with one benchmark, by its nearest kind, with the number of its pairs."""
+"""Digest of each different prompt that overlaps with one benchmark, by its nearest kind, with the number of its
+pairs."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -158,8 +158,8 @@ class PairTable:
         )
 
     def group_prompts(self, threshold: float) -> Groups:
-        """Prompts that belong to one split: conversations that begin alike or ask the same later, and
-        similar prompts (0: not those)."""
+        """Prompts of one split: conversations that begin alike or ask the same later, and similar prompts (0: not
+        those)."""
         groups = Groups(self.num_prompts)
         heads: dict[bytes, int] = {}
         for at, number in enumerate(self._opening):

@@ -50,10 +50,10 @@ def order_rows(order: Iterable[int], table: PairTable, *, mixed: bool, seed: int
 
 
 def split_prompts(prompts: bytes, groups: Groups, shares: Mapping[str, float], seed: int) -> list[int]:
-    """The number of each prompt's split.
+    """The number of each prompt's split; `prompts` has 16 bytes of each.
 
-    A group of prompts goes where the hash of its smallest digest and the seed falls. So a prompt stays in its
-    split when other data are added or more is taken, unless it joins a group. `prompts` has 16 bytes of each.
+    A group of prompts goes where the hash of its smallest digest and the seed falls, so a prompt stays in its split
+    when other data are added or more is taken, unless it joins a group.
     """
     digests = [prompts[at : at + DIGEST_SIZE] for at in range(0, len(prompts), DIGEST_SIZE)]
     roots = groups.roots()
@@ -71,9 +71,9 @@ def place_sides(
 ) -> dict[int, bool]:
     """Whether each pair is swapped.
 
-    "balanced": within a split, source after source and there in the order of a seeded hash, the preferred response
-    is A, B, A, B, ...; so every split and every source in it is half and half, to one pair. "alternate": the same
-    count runs over all pairs in the order in which they were taken. A pair without a preference is swapped by its hash.
+    "balanced": within a split, source after source and there in the order of a seeded hash, the preferred response is
+    A, B, A, B, ...; so every split and every source in it is half and half, to one pair. "alternate": the same count
+    runs over all pairs in the order in which they were taken. A pair without a preference is swapped by its hash.
     `order` is of the pairs that stay, `splits` of all prompts.
     """
     if recipe.sides == "as-read":
@@ -126,8 +126,7 @@ def write_splits(
     note: Note,
     report: Callable[[str, int], None],
 ) -> None:
-    """Write `SPLIT.jsonl` for every split into `folder`. A source that is not what it was at the first reading is an
-    error."""
+    """Write `SPLIT.jsonl` for every split into `folder`; sources that changed since the first reading are an error."""
     with ExitStack() as opened:
         parts = [folder / f"{name}.part" for name in plan.splits]
         files = [opened.enter_context(part.open("w+b")) for part in parts]

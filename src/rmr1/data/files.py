@@ -117,7 +117,7 @@ def read_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row]:
 
 
 def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
-    """The rows as `read_rows` gives them, but one that cannot be decoded comes out as its error and reading goes on."""
+    """The rows of `read_rows`; one that cannot be decoded comes out as its error."""
     path = Path(source)
     if split is None:
         base, split = part_split(str(source))
@@ -134,7 +134,7 @@ def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row |
 
 
 def find_missing_source(source: str | Path) -> str | None:
-    """What is wrong with a source that is neither there nor of the form of a hub name; None of any other."""
+    """What is wrong with a source that is neither there nor of the form of a hub name."""
     if is_pattern(str(source)):
         return "no file fits this pattern"
     path = Path(part_split(str(source))[0])
@@ -144,27 +144,29 @@ def find_missing_source(source: str | Path) -> str | None:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether it is one such as `data/*.jsonl`, and not the name of what is there."""
+    """Whether the name is a pattern such as `data/*.jsonl`, and nothing is called so."""
     return any(sign in name for sign in "*?[") and not Path(name).exists()
 
 
 def expand_pattern(name: str) -> list[str]:
-    """The files that fit a pattern, sorted; any other name as it is."""
+    """The files that fit a pattern, sorted; any other name itself."""
     return sorted(glob(name, recursive=True)) if is_pattern(name) else [name]
 
 
 def expand_names(names: str | Sequence[str]) -> tuple[str, ...]:
     """Names with the files of patterns in their place, each once; a pattern that no file fits stays."""
+    names = (names,) if isinstance(names, str) else names
     found: dict[str, str] = {}
-    for name in (names,) if isinstance(names, str) else names:
-        for file in expand_pattern(name) or [name]:
-            # A name with a null byte is one that no file can have, which its reader says.
-            found.setdefault(file if "\0" in file else os.path.realpath(file), file)
+    for file in (file for name in names for file in expand_pattern(name) or [name]):
+        place = file
+        with contextlib.suppress(ValueError):  # a name that no file can have, which its reader says
+            place = os.path.realpath(file)
+        found.setdefault(place, file)
     return tuple(found.values())
 
 
 def part_split(source: str) -> tuple[str, str | None]:
-    """`folder@split` as its two parts, where there is such a folder and nothing of the whole name."""
+    """`folder@split` as its two parts, if the folder is there and nothing has the whole name."""
     base, at, split = source.rpartition("@")
     is_parted = bool(at) and not Path(source).exists() and Path(base).exists()
     return (base, split) if is_parted else (source, None)
@@ -206,8 +208,7 @@ def _scan_folder(folder: Path, split: str | None) -> Iterator[Row | DataError]:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files of rows in a folder and below it, sorted; hidden ones and descriptions are left out. None at all is an
-    error."""
+    """The files of rows in a folder and below it, sorted, without hidden ones and descriptions; at least one."""
     files = [
         file
         for file in sorted(folder.rglob("*"))
@@ -255,7 +256,7 @@ def _scan_file(path: Path) -> Iterator[Row | DataError]:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked where it begins like gzip, whatever it is called."""
+    """The file's bytes, unpacked if it begins like gzip."""
     with path.open("rb") as raw:
         if raw.peek(2)[:2] == b"\x1f\x8b":
             with gzip.GzipFile(fileobj=raw) as unpacked, io.BufferedReader(unpacked) as handle:

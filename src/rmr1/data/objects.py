@@ -5,7 +5,7 @@
     dict, Series, namedtuple                       one row; a dict of lists is a batch of rows
     an iterable                                    of rows and `PreferencePair`s
 
-They are known by their own methods, so none of these libraries is imported. Columns are recognised as those of files.
+They are known by their own methods, so none of these libraries is imported.
 """
 
 from __future__ import annotations
@@ -35,13 +35,12 @@ def is_path(source: object) -> TypeGuard[str | Path]:
 
 
 def can_be_read_twice(source: object) -> bool:
-    """Whether reading a source leaves it as it was; what streams, such as a generator, is read once."""
+    """Whether reading a source leaves it as it was, unlike what streams."""
     return not isinstance(source, Iterator) and (isinstance(source, str | Path) or hasattr(source, "__len__"))
 
 
 def scan_objects(source: object, *, split: str | None = None) -> Iterator[Row | PreferencePair | DataError]:
-    """The rows and pairs of an object; a row is called after its kind and number: `DataFrame:3`. An item that is neither
-    comes out as an error."""
+    """The rows and pairs of an object, and errors of other items; a row is called after its kind and number."""
     if isinstance(source, Mapping) and source and all(hasattr(one, "features") for one in source.values()):
         source, name = _pick(source, split)  # a DatasetDict
     elif split is not None:

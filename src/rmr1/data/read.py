@@ -1,11 +1,8 @@
-"""Pairs and candidates out of any source: files, folders, datasets, Python objects, in every known form.
+"""Pairs and candidates out of any source: files, folders, datasets, Python objects, in every known form; read lazily.
 
-    read_pairs("pairs.jsonl")                      the form is recognised by the columns
-    read_pairs("answers.csv", columns={"prompt": "question", "chosen": "better", "rejected": "worse"})
-    read_pairs(frame)                              a DataFrame, a dataset, or other rows of Python
-    read_candidates("rmb/BoN_set/")
-
-Everything is read lazily, row by row.
+read_pairs("pairs.jsonl")                      the form is recognised by the columns
+read_pairs("answers.csv", columns={"prompt": "question", "chosen": "better", "rejected": "worse"})
+read_candidates("rmb/BoN_set/")
 """
 
 from __future__ import annotations
@@ -98,8 +95,7 @@ def read_pairs(
 def read_several(
     sources: Iterable[Any], *, errors: Errors = None, limit: int | None = None, **how: Any
 ) -> Iterator[PreferencePair]:
-    """The pairs of several sources, one source after the other, as `read_pairs` reads each; rows that cannot be read go
-    to `errors`, and `limit` is of all pairs together."""
+    """The pairs of several sources, as `read_pairs` reads each; bad rows go to `errors`, `limit` is of all together."""
     read = functools.partial(read_pairs, on_error="skip", errors=errors, **how)
     return itertools.islice(itertools.chain.from_iterable(map(read, sources)), limit)
 
@@ -118,10 +114,8 @@ def read_sourced_pairs(
 
 
 def read_prompts(source: str | Path, *, errors: list[DataError]) -> Iterator[tuple[str, Messages]]:
-    """Identifier and prompt of every pair, and of every row whose answers cannot be used.
-
-    Such rows go to `errors`, as do those that have no prompt either.
-    """
+    """Identifier and prompt of every pair, and of every row whose answers cannot be used, which goes to `errors` as
+    well."""
 
     def convert(reader: Reader) -> Callable[[Row], list[tuple[str, Messages]]]:
         def read(row: Row) -> list[tuple[str, Messages]]:
@@ -161,11 +155,7 @@ def read_candidates(
 
 
 def check_labels(labels: Mapping[str, str] | None) -> Mapping[str, Label] | None:
-    """The mapping itself; None for an empty one.
-
-    Raises:
-        ConfigError: a value is to mean something that is no label.
-    """
+    """The mapping, if all that its values mean are labels; None for an empty one."""
     for value, label in (labels or {}).items():
         if label not in get_args(Label):
             raise ConfigError(f"label {value!r} cannot mean {label!r}; expected 'A', 'B' or 'tie'")

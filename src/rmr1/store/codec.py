@@ -1,7 +1,7 @@
 """Records <-> plain JSON values, for run folders and every other file of ours.
 
-Writing leaves out what is at its default, so that a million stored judgments stay small; reading is
-strict: an unknown key is an error, because it means a newer format or a damaged file.
+Writing leaves out what is at its default; reading refuses an unknown key, which means a newer format or a damaged
+file.
 """
 
 from __future__ import annotations

@@ -18,10 +18,8 @@ LEAVE = "choose another folder"
 
 @contextmanager
 def hold(folder: Path, lock: Path | None = None) -> Iterator[None]:
-    """Keep other processes from writing a folder; a process that ends lets go, however it ends.
-
-    The folder itself is locked, or a file of the name `lock`, which is removed at the end.
-    """
+    """Keep other processes from writing a folder, by a lock on it or on a file `lock`, which is removed at the end.
+    A process that ends lets go, however it ends."""
     from filelock import lock_descriptor
 
     handle = os.open(lock or folder, os.O_RDONLY if lock is None else os.O_RDWR | os.O_CREAT, 0o644)

@@ -42,8 +42,8 @@ def marked_digest(pair: Mapping[str, Any]) -> bytes:
 
 
 def number_items(pairs: Iterable[PreferencePair]) -> Iterator[tuple[tuple[str, ...], PreferencePair]]:
-    """Every pair with its key; identical ones are told apart by number. Behind the key of a pair whose id is marked
-    stands the one that earlier versions gave it, who took such an id for a place."""
+    """Every pair with its keys; identical ones are told apart by number. The second key, of a pair whose id is
+    marked, is that of earlier versions, who took such an id for a place."""
     occurrences = KeyCounter()
 
     def number(digest: bytes) -> str:
@@ -67,11 +67,9 @@ def seed_for(seed: int, *parts: str) -> int:
 
 
 class KeyCounter:
-    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 100 in a dict (`benchmarks/key_table.py`).
-
-    Open addressing with linear probing over three columns (high half, low half, count); a count of 0
-    marks a free slot.
-    """
+    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 100 in a dict
+    (`benchmarks/key_table.py`), by open addressing with linear probing over three columns (high half, low half,
+    count)."""
 
     def __init__(self, capacity: int = 1024):
         self._allocate(capacity)

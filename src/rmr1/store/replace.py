@@ -18,12 +18,8 @@ PART = ".part-"
 
 @contextmanager
 def replacing(path: Path, part: Path | None = None) -> Iterator[Path]:
-    """A place for a new file or folder, which takes the name `path` if the block ends well. A folder is forced onto
-    the disk first.
-
-    By default nothing stays of it after an error. A `part` of the caller's own may hold what an earlier try left, and
-    stays.
-    """
+    """A place for a new file or folder, which takes the name `path` if the block ends well and is removed if it does
+    not. A `part` of the caller's own may hold what an earlier try left, and stays."""
     place = part or path.with_name(f"{PART}{path.name}")
     try:
         if part is None:
@@ -59,9 +55,8 @@ def writing(
     kind: type[RMR1Error] = RunError,
     also: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
-    """Say in one line that `path`, or `what` of it, cannot be written: the disk is full, the folder is not ours, or
-    the library that writes raises one of `also`. The error is of class `kind`.
-    """
+    """Say in one line, by an error of class `kind`, that `path`, or `what` of it, cannot be written: the disk is
+    full, the folder is not ours, or the library that writes raises one of `also`."""
     told: tuple[type[Exception], ...] = (OSError, *also)
     try:
         yield

@@ -1,6 +1,5 @@
-"""What scoring needs of a judgment, read from a run folder without building the judgment: no texts of the pair, and no
-reasoning of the judge.
-"""
+"""What scoring needs of a judgment, read from a run folder without building the judgment: no texts of the pair, and
+no reasoning of the judge."""
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ from rmr1.verdicts.votes import decide
 
 
 class CastVote(NamedTuple):
-    """One vote: the order it was asked in, what it says in the pair frame, why if nothing, the ratings in the prompt's
-    order, and the answer that was rated alone."""
+    """One vote: the order it was asked in, what it says in the pair frame, why if nothing, the ratings in the
+    prompt's order, and the answer that was rated alone."""
 
     order: Order
     winner: str | None
@@ -67,10 +66,8 @@ class Ruling(NamedTuple):
         return next(iter(self.by_order().values()))
 
     def by_order(self) -> dict[str, tuple[str | None, str | None]]:
-        """order -> (winner, problem) by the majority of that order's votes.
-
-        Answers that were judged each alone have no order, and count as `given`.
-        """
+        """order -> (winner, problem) by the majority of its votes. Answers judged alone have no order, and count as
+        `given`."""
         if not self.votes or self.scores is not None or self.kind == "rating":
             return {"given": (self.winner, self.problem)}
         return self._by_prompt()
@@ -93,7 +90,7 @@ def number_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 def read_rulings(folder: str | Path) -> Iterator[Ruling]:
-    """One ruling for every line of a run folder, in their order; a torn last line is left out."""
+    """One ruling for every line of a run folder, in their order."""
     folder = Path(folder)
     read_description(folder)
     path = folder / JUDGMENTS_FILE

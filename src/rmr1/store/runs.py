@@ -200,8 +200,8 @@ def read_final_summary(
     data: Mapping[str, Any],
     retry_failed: bool = False,
 ) -> dict[str, Any] | None:
-    """The summary of a run that has nothing left to do: the items that are `asked` for now, each by any of its keys,
-    are finished, and it is about all that are."""
+    """The summary of a run in which all that is `asked` for now, each item by any of its keys, is finished, and
+    which is about all that is."""
     summary = read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
     if summary is None or (retry_failed and summary["failed"]):
         return None
@@ -215,7 +215,7 @@ def read_final_summary(
 
 
 def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterator[tuple[str, Judgment]]:
-    """(key, judgment) of every finished item, in the order they finished; a torn last line is left out."""
+    """(key, judgment) of every finished item, in the order they finished."""
     read_description(folder)
     path = Path(folder) / file
     for number, key, line in iterate_keys(path):
@@ -299,11 +299,8 @@ def refuse_other_items(
     data: Mapping[str, Any] | None = None,
     file: str = JUDGMENTS_FILE,
 ) -> None:
-    """Read the data only if anything is finished, and only until all of that is found. The folder is only read.
-
-    `finished` is that of `read_finished`; `data`, the data section that is wanted, shows in the message how it differs
-    from the stored one.
-    """
+    """Read the data only if anything is finished, and only until all of that, as `read_finished` gives it, is there;
+    `data` is the data section that is wanted, for the message."""
     num_left = len(finished)
     if num_left == 0:
         return
@@ -344,7 +341,7 @@ def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
 
 
 def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
-    """Rewrite the file without the items that hold a failed generation; replaced as a whole. They go to `kept`."""
+    """Rewrite the file without the items that hold a failed generation, which go to `kept`."""
     failed = [] if kept is None else [dumps(line) for _, line in iterate_lines(kept)]
     before = set(failed)  # a stop between the two files leaves an item in both
     with replacing(path) as part:

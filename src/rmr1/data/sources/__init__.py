@@ -52,9 +52,8 @@ def recognise(columns: Iterable[str], data: Mapping[str, Any] | None = None) -> 
 
 
 def read_form(row: Row, fixed: Reader | None = None) -> tuple[Reader, Row]:
-    """The reader of a row, and the row as the reader knows it: under its names, with messages that were written
-    into a text as messages. Columns of no known form, or of another than `fixed`, and one that was probably meant
-    otherwise, are errors."""
+    """The reader of a row, and the row under the reader's names, with messages that were written into a text as
+    messages."""
     data: Mapping[str, Any] = decode_messages(row.data)
     if fixed is None:
         reader, places = _choose(tuple(data), data)

@@ -1,8 +1,5 @@
-"""Benchmarks and evaluation sets as pairs and lists.
-
-These are for judging a benchmark's data like any other. Its official score comes from `rmr1.bench`,
-which reads the same files with the benchmark's own identifiers and counts every row.
-"""
+"""Benchmarks and evaluation sets as pairs and lists, for judging their data like any other. Their official scores
+come from `rmr1.bench`, which counts every row."""
 
 from __future__ import annotations
 
@@ -79,11 +76,8 @@ def _list_rewardbench2(row: Row) -> Candidates:
 
 
 def _read_rm_bench(row: Row) -> list[PreferencePair]:
-    """The 3 x 3 style matrix; `<id>/c0r1` is the concise right answer against the detailed wrong one.
-
-    The domain stands in a column of the whole set, and only in the file's name in the parts
-    (`chat_filtered.json`).
-    """
+    """The 3 x 3 style matrix; `<id>/c0r1` is the concise right answer against the detailed wrong one. The parts of
+    the set name their domain in the file's name only (`chat_filtered.json`)."""
     answers = _read_answers(row)
     for column, some in answers.items():
         if len(some) != _STYLES:
@@ -164,10 +158,8 @@ _ANNOTATOR = re.compile(r"annotator\d+")
 
 
 def _read_pandalm(row: Row) -> list[PreferencePair]:
-    """The side that more than half of the annotators name; without a majority the pair is not labelled.
-
-    Some answers stand in the file as `true` where the model wrote the word; they are read as "True".
-    """
+    """The side that more than half of the annotators name; without a majority the pair is not labelled. An answer
+    that stands as `true` in the file is the model's word."""
     votes = Counter(
         label_of(row, name, {0: "tie", 1: "A", 2: "B"}) for name in row.data if _ANNOTATOR.fullmatch(name)
     )

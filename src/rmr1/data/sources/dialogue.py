@@ -1,7 +1,7 @@
 r"""Whole conversations that repeat their prompt: message lists and transcripts -> prompt and answers.
 
-Two conversations share a prompt: their longest common beginning that ends before an answer. What
-follows is each side's response, which may be several messages where the conversations part early.
+The prompt is the longest common beginning that ends before an answer; a response is several messages if the
+conversations part early.
 
     [user 1, assistant 1, user 2, assistant 2]          prompt: user 1, assistant 1, user 2
     [user 1, assistant 1, user 2, assistant 2']         responses: assistant 2 | assistant 2'

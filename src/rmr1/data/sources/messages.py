@@ -1,10 +1,11 @@
 """Chat messages as they stand in a row: texts, lists of messages, and lists that were written into a text.
 
-    [{"role": "user", "content": "Q"}]      also with from and value (ShareGPT), content in parts, tool calls
-    "[{'role': 'user', 'content': 'Q'}]"    the same as JSON or as a Python literal: what pandas writes into CSV
+[{"role": "user", "content": "Q"}] also with from and value (ShareGPT), content in parts, tool calls "[{'role':
+'user', 'content': 'Q'}]" the same as JSON or as a Python literal: what pandas writes into CSV
 
 Tool calls and tool results become OpenAI's form: calls are kept with the assistant's message, and each result is a
-message of the tool's own, however the data spell them (`function_call`, ShareGPT, `tool_use` and `tool_result` parts).
+message of the tool's own, however the data spell them (`function_call`, ShareGPT, `tool_use` and `tool_result`
+parts).
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ SHAREGPT_ROLES: Mapping[str, Role] = {
 _MOST_LETTERS = 1 << 23
 
 _NUMPY_BREAK = re.compile(r"\}\n\s*\{")
-"""The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
+"""The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is
+escaped."""
 
 _BEGINS_AS_MESSAGES = re.compile(r"\s*\[\s*\{\s*(['\"])(?:role|content|from|value)\1\s*:")
 _SPEAKER = re.compile(r"['\"](?:role|from)['\"]\s*:")
@@ -54,11 +56,8 @@ _CLOSED = re.compile(r"\}\s*\]")
 
 
 def read_literal(text: str) -> Any:
-    """The list or object that a text spells, as JSON or as a Python literal.
-
-    Raises:
-        ValueError: it is neither, or too long.
-    """
+    """The list or object that a text spells, as JSON or as a Python literal; a ValueError if it is neither, or too
+    long."""
     body = text.strip()
     if body[:1] + body[-1:] not in ("[]", "{}"):
         raise ValueError("it does not end where it begins")
@@ -77,7 +76,7 @@ def read_literal(text: str) -> Any:
 
 
 def decode_messages(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with every text that spells messages replaced by these messages; other texts stand."""
+    """The row with messages in place of each text that spells them."""
     return {name: _decode(value) if isinstance(value, str) else value for name, value in data.items()}
 
 
@@ -121,7 +120,7 @@ def as_turns(value: Any, name: str, role: Role) -> Messages:
 
 
 def _is_broken(text: str) -> bool:
-    """Whether a text was meant as messages and cannot be read as such: cut off, or printed by something else."""
+    """Whether a text was meant as messages and is cut off, or printed by something else."""
     if _BEGINS_AS_MESSAGES.match(text) is None:
         return False
     is_cut = _CLOSED.search(text) is None

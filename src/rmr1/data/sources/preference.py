@@ -120,10 +120,7 @@ def _pair_transcripts(
 
 
 def _read_rm_r1(row: Row) -> list[PreferencePair]:
-    """A rendered judge prompt, taken apart again, as it stands there: published data are not escaped.
-
-    The system message, the judge's instructions, is left out.
-    """
+    """A rendered judge prompt, taken apart again without its system message; published data are not escaped."""
     messages = turns(row, "context_messages", "user")
     rendered = next((message.text for message in reversed(messages) if message.role == "user"), None)
     if rendered is None:
@@ -149,11 +146,8 @@ def _read_rm_r1(row: Row) -> list[PreferencePair]:
 
 
 def _read_math_step_dpo(row: Row) -> list[PreferencePair]:
-    """The answer is the shared first steps, then `full_chosen` or `full_rejected`.
-
-    That is how RM-R1's data were built (`mix_data.py`). Steps that a full answer already begins with
-    are not written twice.
-    """
+    """The answer is the shared first steps, once, then `full_chosen` or `full_rejected`, as in RM-R1's
+    `mix_data.py`."""
     steps = row.data.get("initial_reason_steps")
     start = "" if is_missing(steps) else as_text(steps, "initial_reason_steps")
     answers = [text(row, name) for name in ("full_chosen", "full_rejected")]

@@ -56,10 +56,7 @@ def build_pair(
     source: str | None = None,
     subset: str | None = None,
 ) -> PreferencePair:
-    """A pair whose three texts are there; `names` are the columns that an error speaks of.
-
-    Answers that are the same are a tie, whatever the row says of them.
-    """
+    """A pair whose three texts are there, which the error calls by `names`; answers that are the same are a tie."""
     for messages, name in zip((prompt, response_a, response_b), names, strict=True):
         require_text(messages, name)
     id = row_id(row) if id is None else id
@@ -86,8 +83,8 @@ def pairs_in(
 ) -> Callable[[Row], list[PreferencePair]]:
     """A function for `Reader.pairs`: one pair, whose prompt and two answers stand in columns of these names.
 
-    `prompt` reads the first column if there is more to it, `are_texts` refuses messages, `id` is a column, and of what
-    else is given a function of the row.
+    `prompt` reads the first column if there is more to it, `are_texts` refuses messages, `id` is a column, and of
+    what else is given a function of the row.
     """
 
     def read(row: Row) -> list[PreferencePair]:
@@ -164,7 +161,7 @@ def pairs_of(candidates: Candidates) -> list[PreferencePair]:
 
 
 def with_system(row: Row, prompt: Messages) -> Messages:
-    """The prompt behind the system message that stands in a column of its own; another one in the prompt is an error."""
+    """The prompt behind the system message of a column of its own."""
     for column in SYSTEM:
         value = row.data.get(column)
         if is_missing(value) or (isinstance(value, str) and not value.strip()):
@@ -250,7 +247,7 @@ def texts(row: Row, column: str) -> list[str]:
 
 
 def as_list(value: Any) -> Any:
-    """A text that spells a list (JSON or a Python literal, as in CSV) as this list; anything else as it is."""
+    """The list that a text spells (JSON or a Python literal, as in CSV); anything else as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] != "[":
         return value
     try:
