@@ -10,7 +10,6 @@ from rmr1.curate.recipe import CurateRecipe, CurateSourceRecipe, find_paths, is_
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
 from rmr1.records import PreferencePair
-from rmr1.store.fingerprint import fingerprint_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +81,3 @@ def name_place(error: DataError) -> str:
     """`pairs.jsonl:42`, without the folder, so that the listing does not depend on where the data lie."""
     file = "" if error.path is None else Path(error.path).name
     return file if error.line is None else f"{file}:{error.line}"
-
-
-def fingerprint_all(paths: tuple[str, ...]) -> list[dict[str, object]]:
-    """What identifies the contents of a source or a benchmark."""
-    return [fingerprint_source(path) for path in paths]

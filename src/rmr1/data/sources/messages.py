@@ -15,32 +15,24 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from rmr1.data.files import describe, is_missing
 from rmr1.data.sources.values import describe_missing, quote_all, shorten
 from rmr1.errors import DataError
-from rmr1.records import Content, ImagePart, Message, Messages, Role, TextPart, ToolCall
+from rmr1.records import ImagePart, Message, Messages, Role, TextPart, ToolCall
 
-ROLES: Mapping[str, Role] = {
-    "system": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "developer": "system",
-    "function": "tool",
-}
-"""The roles of chat messages; the last two are other names that chat APIs use."""
+_OWN_ROLES: Mapping[str, Role] = {role: role for role in get_args(Role)}
+_ROLES: Mapping[str, Role] = {**_OWN_ROLES, "developer": "system", "function": "tool"}
+"""The roles of chat messages, and other names that chat APIs use."""
 
-SHAREGPT_ROLES: Mapping[str, Role] = {
+_SHAREGPT_ROLES: Mapping[str, Role] = {
     "system": "system",
     "human": "user",
-    "user": "user",
     "gpt": "assistant",
-    "assistant": "assistant",
     "function_call": "assistant",
     "observation": "tool",
-    "tool": "tool",
+    **_OWN_ROLES,
 }
 
 _MOST_LETTERS = 1 << 23
@@ -141,7 +133,7 @@ def _messages(value: Any, name: str, number: int) -> Iterator[Message]:
         raise DataError(f"{place} is {describe(value)}, expected an object with role and content")
     is_sharegpt = "role" not in value and "from" in value
     role_key, content_key = ("from", "value") if is_sharegpt else ("role", "content")
-    roles = SHAREGPT_ROLES if is_sharegpt else ROLES
+    roles = _SHAREGPT_ROLES if is_sharegpt else _ROLES
     spelt = value.get(role_key)
     if not isinstance(spelt, str) or spelt not in roles:
         expected = quote_all([*roles][:4], last="or")
@@ -154,7 +146,11 @@ def _messages(value: Any, name: str, number: int) -> Iterator[Message]:
     if isinstance(content, list):
         results = [part for part in content if isinstance(part, dict) and part.get("type") == "tool_result"]
         for part in results:
-            answer = _result(part.get("content"), place)
+            answer = part.get("content")
+            if isinstance(answer, list):
+                answer = tuple(_part(one, place) for one in answer)
+            elif not isinstance(answer, str):
+                raise DataError(f"{place} has a tool result that is {describe(answer)}, expected a text")
             yield Message(role="tool", content=answer, tool_call_id=_name(part, "tool_use_id"))
         content = [part for part in content if part not in results]
         calls = [*(_call(part, place) for part in content if _is_call(part)), *calls]
@@ -197,14 +193,6 @@ def _part(value: Any, place: str) -> TextPart | ImagePart:
         if isinstance(url, str):
             return ImagePart(url=url)
     raise DataError(f"{place} has a part that is neither a text nor an image with a URL")
-
-
-def _result(content: Any, place: str) -> Content:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return tuple(_part(part, place) for part in content)
-    raise DataError(f"{place} has a tool result that is {describe(content)}, expected a text")
 
 
 def _calls(value: Mapping[str, Any], place: str) -> Iterator[ToolCall]:
