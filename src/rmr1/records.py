@@ -396,8 +396,8 @@ class Vote:
 
     @property
     def trace(self) -> Trace:
-        """The verdict's trace with the sides of quotes and summaries in the pair frame; what the judge wrote stands as
-        it is."""
+        """The verdict's trace with the sides of quotes and summaries in the pair frame; what the judge wrote stands
+        as it is."""
         trace = self.verdict.trace
         return replace(trace, quotes=self._in_pair(trace.quotes), summaries=self._in_pair(trace.summaries))
 
