@@ -2,14 +2,18 @@
 
 Intervals of shares (Wilson), intervals of anything else from its bootstrap values, two judges on the same
 items (McNemar's exact test and its mid-p form) and how often that test would notice a difference. Of items
-that share prompts: the same interval and the same test by prompt. The draws of a bootstrap are in
-`rmr1.bench.draws`. R is the number of resamples or repeats, P the number of prompts.
+that share prompts: the same interval and the same test by prompt. The binomial test of a share, and the runs
+test of an order. The draws of a bootstrap are in `rmr1.bench.draws`.
+
+Letters in shapes: R resamples or repeats, P prompts, I items.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import cos, erfc, exp, expm1, lgamma, log, pi, sin, sqrt
 from statistics import NormalDist
 
@@ -142,7 +146,7 @@ def mcnemar_test(only_first: int, only_second: int) -> McNemarTest:
     if only_first < 0 or only_second < 0:
         raise ValueError(f"counts {only_first} and {only_second} must not be negative")
     total, fewer = only_first + only_second, min(only_first, only_second)
-    tail, point = _half_tail(total, fewer)
+    tail, point = _tail(fewer, total, 0.5)
     return McNemarTest(
         only_first=only_first,
         only_second=only_second,
@@ -182,23 +186,47 @@ def clustered_mcnemar_test(changes_P: Numbers, only_first: int, only_second: int
     )
 
 
-def _half_tail(total: int, count: int) -> tuple[float, float]:
-    """(P(X <= count), P(X = count)) for X ~ Binomial(total, 1/2) and count at most total / 2."""
-    point = exp(lgamma(total + 1) - lgamma(count + 1) - lgamma(total - count + 1) - total * log(2))
-    tail, term, at = point, point, count
-    while at > 0 and term > tail * 1e-18:
-        term *= at / (total - at + 1)
+def binomial_p(successes: int, total: int, share: float) -> float:
+    """Two-sided exact p-value: twice the smaller tail of Binomial(total, share), at most 1.
+
+    `binomial_p(20, 20, 0.5)` is 2 / 2**20.
+    """
+    if not 0 <= successes <= total or not 0 <= share <= 1:
+        raise ValueError(f"{successes} of {total} at {share} is no count of successes")
+    if total == 0 or share in (0.0, 1.0):
+        return 1.0 if total == 0 or successes == total * share else 0.0
+    (low, _), (high, _) = _tail(successes, total, share), _tail(total - successes, total, 1 - share)
+    return min(1.0, 2 * min(low, high))
+
+
+def _tail(count: int, total: int, share: float) -> tuple[float, float]:
+    """(P(X <= count), P(X = count)) for X ~ Binomial(total, share)."""
+    chance = lgamma(total + 1) - lgamma(count + 1) - lgamma(total - count + 1)
+    point = exp(chance + total * log(1 - share) + count * log(share / (1 - share)))
+    if count >= total * share + 12 * sqrt(total * share * (1 - share)) + 12:
+        return 1.0, point
+    tail, term, odds, at = point, point, (1 - share) / share, count
+    while at > 0 and (term > tail * 1e-18 or at > (total + 1) * share):
+        term *= odds * at / (total - at + 1)
         tail += term
         at -= 1
-    return tail, point
+    return min(1.0, tail), point
 
 
-def mcnemar_mid_p(only_first_R: NDArray[np.int64], only_second_R: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mid-p values of many pairs of discordant counts at once."""
-    keys = np.stack([only_first_R + only_second_R, np.minimum(only_first_R, only_second_R)], axis=1)
-    distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
-    values = [mcnemar_test(int(fewer), int(total - fewer)).mid_p for total, fewer in distinct]
-    return np.array(values)[inverse.reshape(-1)]
+def runs_p(labels: Sequence[str]) -> tuple[int, float, float]:
+    """(runs, runs expected, two-sided p) of a sequence of two labels (Wald and Wolfowitz 1940, normal)."""
+    total = len(labels)
+    first = sum(label == "A" for label in labels)
+    second = total - first
+    runs = 1 + sum(one != two for one, two in pairwise(labels)) if total else 0
+    if not first or not second or total < 3:
+        return runs, float(runs), 1.0
+    product = 2 * first * second
+    expected = product / total + 1
+    variance = product * (product - total) / (total * total * (total - 1))
+    if variance <= 0:
+        return runs, expected, 1.0
+    return runs, expected, erfc(abs(runs - expected) / sqrt(2 * variance))
 
 
 def mcnemar_power(only_first: float, only_second: float, items: int, alpha: float = 0.05) -> float:

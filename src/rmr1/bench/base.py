@@ -39,7 +39,6 @@ from rmr1.bench.outcomes import (
     estimate_values,
     number_prompts,
 )
-from rmr1.data.hub import parse_dataset_name
 from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.settings import Placement
@@ -188,9 +187,9 @@ class Benchmark:
 
     name: str
     title: str
-    order: Placement
+    order: Placement = "seeded"
     """The benchmark's own placement, used unless another is asked for."""
-    placements: tuple[Placement, ...]
+    placements: tuple[Placement, ...] = ("seeded", "both")
     """Those that mean something for it."""
     find_files: Callable[[Path], list[Path]]
     """The data files in a folder. Raises DataError where there are none."""
@@ -210,16 +209,6 @@ class Benchmark:
     """What was said of how `read_pairs` reads own data; a run goes on only where it is the same."""
     hub: str | None = None
     """Name of its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
-
-
-def list_sources(find_files: Callable[[Path], list[Path]], data: Path) -> list[Path]:
-    """The benchmark's files, or the name of a hub's dataset as it is.
-
-    Raises:
-        DataError: there are no such files.
-    """
-    is_name = not data.exists() and parse_dataset_name(str(data)) is not None
-    return [data] if is_name else find_files(data)
 
 
 def score_outcomes(

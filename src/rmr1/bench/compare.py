@@ -143,11 +143,7 @@ class Comparison:
 
 
 def find_source(path: Path, rule: str | None = None) -> Source:
-    """A run folder, or recorded outputs of another judge. With `rule` the stored texts are read again by it.
-
-    Raises:
-        DataError: there is nothing that can be read. ConfigError: the rule is unknown or does not fit.
-    """
+    """A run folder, or recorded outputs of another judge. With `rule` the stored texts are read again by it."""
     if rule is None and (path / RUN_FILE).is_file():
         return path
     return list(read_finished(path, rule))
@@ -226,11 +222,7 @@ def compare_outcomes(
     seed: int = 0,
     categories: bool = False,
 ) -> Comparison:
-    """Compare two tables; `num_resamples` 0 leaves out intervals and swap tests.
-
-    Raises:
-        DataError: the tables share no item. ConfigError: the benchmark has no such variant.
-    """
+    """Compare two tables; `num_resamples` 0 leaves out intervals and swap tests."""
     if variant != OFFICIAL_RULE and variant not in benchmark.variants:
         raise ConfigError(f"{benchmark.title} has no scoring {variant!r}")
     paired = pair_outcomes(new, old)

@@ -81,10 +81,7 @@ class Prompts:
 
 
 def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
-    """
-    Raises:
-        ValueError: the tables do not hold the same items.
-    """
+    """The prompts of one table, or of two, by kind."""
     first = outcomes[0]
     names = [name for name, part in first.parts.items() if len(part)]
     for one in outcomes:

@@ -34,10 +34,7 @@ class Gate:
 
 
 def check_fail_under(percent: float) -> None:
-    """
-    Raises:
-        ConfigError: the limit is no percentage above 1 (0.8 is taken for a slip of 80).
-    """
+    """Refuse a limit that is no percentage above 1: 0.8 is taken for a slip of 80."""
     if percent != 0 and not 1 < percent <= 100:
         raise ConfigError(
             f"{name_option('fail_under', f'{percent:g}')}: expected a percentage, as 80 for 80%"
@@ -54,9 +51,6 @@ def check_baseline(
     overall score below the baseline's with p at most 0.05, over at least 90% of the items of either run. A
     fixed number of points would let small benchmarks fail by chance and large losses of large ones pass; what
     chance explains does not fail.
-
-    Raises:
-        ConfigError: `fail_under` is no percentage.
     """
     failed: list[str] = []
     passed: list[str] = []

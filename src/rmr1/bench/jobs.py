@@ -52,11 +52,7 @@ class Asked:
 
 
 def split_names(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The benchmarks, and the data of own pairs: the words that are no benchmarks' names, wherever they are.
-
-    Raises:
-        ConfigError: there are such words, and no own pairs are asked for.
-    """
+    """The benchmarks, and the data of own pairs: the words that are no benchmarks' names, wherever they are."""
     names = list(dict.fromkeys(word for word in words if word in NAMES))
     others = [word for word in words if word not in NAMES]
     if others and OWN_PAIRS not in names:
@@ -116,11 +112,7 @@ def plan_jobs(asked: Asked, reading: DataConfig, tell: Callable[[object], None])
 
 
 def check_baselines(jobs: Sequence[Job]) -> None:
-    """What a comparison would miss only after judging.
-
-    Raises:
-        ConfigError: a baseline is a run of another benchmark. DataError, RunError: it cannot be read.
-    """
+    """What a comparison would miss only after judging."""
     for job in jobs:
         if job.baseline is None:
             continue
@@ -135,10 +127,7 @@ def check_baselines(jobs: Sequence[Job]) -> None:
 
 
 def require_data(job: Job) -> Path:
-    """
-    Raises:
-        ConfigError: no data was named.
-    """
+    """The place of the data, which must have been named."""
     if job.data is None and job.benchmark.name == OWN_PAIRS:
         raise ConfigError(
             "bench pairs lacks its FILE; expected a file, a folder or a dataset of labelled pairs: "
@@ -162,10 +151,7 @@ def _needs() -> str:
 
 
 def require_folder(job: Job) -> Path:
-    """
-    Raises:
-        ConfigError: no run folder was named.
-    """
+    """The run folder, which must have been named."""
     if job.folder is None:
         raise ConfigError(f"{name_option('output')} RUN is missing; {_needs()}")
     return job.folder
@@ -176,11 +162,7 @@ Watch = Callable[[Job, int, int], AbstractContextManager[Watcher]]
 
 
 def check_jobs(jobs: Sequence[Job], config: JudgeConfig) -> list[int]:
-    """How many pairs of each there are to judge; reads everything before a model is loaded.
-
-    Raises:
-        ConfigError: data or a folder is missing, or the order does not fit. DataError: the data cannot be read.
-    """
+    """How many pairs of each there are to judge; reads everything before a model is loaded."""
     refuse_reading(config.data, jobs)
     for job in jobs:
         require_folder(job)
@@ -191,10 +173,7 @@ def check_jobs(jobs: Sequence[Job], config: JudgeConfig) -> list[int]:
 
 
 def check_order(job: Job, config: JudgeConfig) -> None:
-    """
-    Raises:
-        ConfigError: no data was named, or the order shows the better answer in one place always.
-    """
+    """Refuse an order that shows the better answer in one place always."""
     data, order = require_data(job), config.judge_settings(order=job.benchmark.order).order
     check_placement(job.benchmark, order)
     if job.benchmark.name == OWN_PAIRS:
@@ -211,11 +190,7 @@ def judge_jobs(
     retry_failed: bool,
     num_resamples: int,
 ) -> dict[str, Scored]:
-    """Judge benchmark by benchmark; every run folder is opened before the first. What each came to, by name.
-
-    Raises:
-        RunError: a folder was made in another way. DataError, GenerationError: as reading and judging do.
-    """
+    """Judge benchmark by benchmark; every run folder is opened before the first. What each came to, by name."""
     limit, scored = config.data.limit, {}
     with ExitStack() as opened:
         ready = []
@@ -245,10 +220,7 @@ def judge_jobs(
 
 
 def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
-    """
-    Raises:
-        ConfigError: it is said how pairs are read, and none of one's own are.
-    """
+    """Refuse what is said of how pairs are read, if none of one's own are."""
     said = [name for name in ("format", "map", "label", "skip_invalid") if getattr(config, name)]
     if said and not any(job.benchmark.name == OWN_PAIRS and job.data is not None for job in jobs):
         raise ConfigError(

@@ -335,6 +335,11 @@ class PartBuilder:
         """The number of each item's prompt (`Ruling.prompt`); empty where every item has its own."""
         self._beside: dict[str, dict[int, float]] = {}
 
+    def noted(self, name: str, places: Sequence[int]) -> list[float]:
+        """What stands beside the items at these places, if it does."""
+        values = self._beside.get(name, {})
+        return [values[place] for place in places if place in values]
+
     def note(self, name: str, value: float) -> None:
         """A share that stands beside the item added last."""
         self._beside.setdefault(name, {})[len(self.items) - 1] = value

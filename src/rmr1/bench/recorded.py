@@ -90,13 +90,9 @@ def read_recorded(path: Path, rule: str | None = None) -> Iterator[RecordedJudgm
 
 
 def read_judgebench_outputs(path: Path, rule: str | None = None) -> Iterator[RecordedJudgment]:
-    """One judgment per line of a JudgeBench output file.
-
-    Raises:
-        DataError: a line is not of the form. ConfigError: a rule is given for scores.
-    """
+    """One judgment per line of a JudgeBench output file."""
     for row in read_rows(path):
-        pair = read_judgebench_pair(row.data, row.path, row.line)
+        pair = read_judgebench_pair(row)
         entries = row.data.get("judgments")
         if not isinstance(entries, list) or not 1 <= len(entries) <= 2:
             raise DataError("'judgments' is not a list of one or two", path=row.path, line=row.line)
@@ -140,9 +136,6 @@ def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJud
 
     A log does not say which row of the data an entry is: list entries are grouped by `idx`, and their
     number within the log is taken as the number of losers.
-
-    Raises:
-        DataError: an entry is not of the form.
     """
     rows = list(read_rows(path))
     losers = Counter((row.data.get("category_path"), row.data.get("idx")) for row in rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +91,30 @@ def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
         part.note(RIGHT_BOTH_WAYS, found[1])
 
 
+def group_pairs(pairs: PartBuilder) -> dict[str, list[int]]:
+    """The places of the pairs `<item>:<rest>` of each item."""
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(pairs.items):
+        groups.setdefault(name.rpartition(":")[0], []).append(place)
+    return groups
+
+
+def add_group(part: PartBuilder, item: str, pairs: PartBuilder, places: Sequence[int], credit: Any) -> None:
+    """Pairs of one part as one item of another."""
+    part.items.append(item)
+    part.clusters.append(pairs.clusters[places[0]])
+    part.credits.append(credit)
+    part.no_verdict.append(sum(pairs.no_verdict[place] for place in places))
+    part.ties.append(sum(pairs.ties[place] for place in places))
+
+
+def not_of(ruling: Ruling, title: str, name: str) -> DataError:
+    """The error of a judgment that is not of the benchmark's pairs."""
+    return DataError(
+        f"pair {ruling.id!r} is no labelled pair of {title}; was the run made with bench {name}?"
+    )
+
+
 def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:
     """Whether both orders name the same side, and whether both name the right one; None where the pair was
     not asked both ways. Two calls of a tie are the same verdict, two missing ones are none."""
@@ -104,11 +128,7 @@ def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:
 
 
 def refuse_repeated(builder: PartBuilder, separator: str) -> None:
-    """Every item of the part stands there once.
-
-    Raises:
-        DataError: one was judged twice.
-    """
+    """Every item of the part stands there once."""
     if len(set(builder.items)) < len(builder.items):
         found = next(item for item, count in Counter(builder.items).items() if count > 1)
         raise DataError(f"pair {builder.name + separator + found!r} was judged twice")

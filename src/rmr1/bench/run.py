@@ -21,9 +21,9 @@ from rmr1.bench.base import (
     Benchmark,
     BenchmarkScores,
     ItemCounts,
-    list_sources,
     score_outcomes,
 )
+from rmr1.bench.files import list_sources
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.errors import ConfigError, DataError
@@ -87,11 +87,7 @@ def load_benchmark(name: str) -> Benchmark:
 
 
 def find_asking(benchmark: Benchmark, name: str | None) -> Asking | None:
-    """The way of asking of that name; None for pair by pair.
-
-    Raises:
-        ConfigError: the benchmark cannot be asked so.
-    """
+    """The way of asking of that name; None for pair by pair."""
     if name in (None, PAIRS_ASKING):
         return None
     if name not in benchmark.askings:
@@ -101,11 +97,7 @@ def find_asking(benchmark: Benchmark, name: str | None) -> Asking | None:
 
 
 def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
-    """Refuse an order that the benchmark gives away; a judge that sees one answer at a time has none.
-
-    Raises:
-        ConfigError: the benchmark's data names the better answer first, and the order is as read.
-    """
+    """Refuse an order that the benchmark gives away; a judge that sees one answer at a time has none."""
     if order is not None and order not in benchmark.placements:
         raise ConfigError(
             f"{benchmark.title} names the better answer first, so order {order!r} would show it in one "
@@ -114,11 +106,7 @@ def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
 
 
 def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
-    """Refuse own pairs as they were read where the right answer stands on one side in all of them.
-
-    Raises:
-        ConfigError: it does, and the order is `given`. DataError: the data cannot be read.
-    """
+    """Refuse own pairs as they were read where the right answer stands on one side in all of them."""
     if order != "given":
         return
     labels = {pair.label for pair in read_pairs(benchmark, data)}
@@ -130,11 +118,7 @@ def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
 
 
 def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
-    """The same model with another placement; a judge that sees one answer at a time has none.
-
-    Raises:
-        ConfigError: it is a judge of one's own with a placement of its own.
-    """
+    """The same model with another placement; a judge that sees one answer at a time has none."""
     if isinstance(judge, AdaptableJudge):
         return judge.place(order)
     if judge.order in (None, order):
@@ -169,11 +153,7 @@ def read_pairs(
 def count_pairs(
     benchmark: Benchmark, data: Path, limit: int | None = None, *, asking: Asking | None = None
 ) -> int:
-    """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded.
-
-    Raises:
-        DataError: the data cannot be read, there is nothing in it, or more than the official data has.
-    """
+    """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded."""
     pairs = read_pairs(benchmark, data, limit, asking=asking)
     if benchmark.is_sized:
         outcomes = benchmark.tally(map(_unanswered, pairs))
@@ -258,9 +238,6 @@ def open_benchmark_run(
     """A new run folder, or one to go on with. The limit is left out, so that a run can be widened.
 
     `judge` asks in the way that is wanted (`Asking.adapt`), which is `asking`.
-
-    Raises:
-        RunError: the folder was made in another way. ConfigError: the order does not fit.
     """
     check_placement(benchmark, judge.order)
     identity = fingerprint_data(benchmark, data)
@@ -281,11 +258,7 @@ def judge_benchmark(
     asking: Asking | None = None,
     on_judgment: Callable[[Judgment], None] | None = None,
 ) -> None:
-    """Judge what the folder does not hold yet.
-
-    Raises:
-        DataError, GenerationError, RunError: as reading, judging and storing do; finished judgments stay.
-    """
+    """Judge what the folder does not hold yet."""
     for _, judgment in judge.run(read_pairs(benchmark, data, limit, asking=asking), run=writer):
         if on_judgment is not None:
             on_judgment(judgment)
@@ -324,11 +297,7 @@ def summarize_run(
 
 
 def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
-    """The judgments of a run folder or of recorded outputs, their texts read by `rule` where one is given.
-
-    Raises:
-        DataError: there is nothing that can be read. ConfigError: the rule is unknown or does not fit.
-    """
+    """The judgments of a run folder or of recorded outputs, their texts read by `rule` where one is given."""
     if (source / RUN_FILE).is_file():
         for _, judgment in read_judgments(source):
             yield judgment if rule is None else read_again(judgment, rule)
@@ -345,10 +314,6 @@ def read_outcomes(
     """The outcomes of judgments that exist; of a run folder as it stands only what scoring needs is read.
 
     With `data`, every judged pair must be one of the official data's, text by text.
-
-    Raises:
-        DataError: the judgments cannot be read, are of other pairs, or are not of `data`.
-        ConfigError: the rule is unknown or does not fit.
     """
     if rule is None and data is None and (source / RUN_FILE).is_file():
         return benchmark.tally(read_rulings(source))
@@ -365,11 +330,7 @@ def score_finished(
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
 ) -> BenchmarkScores:
-    """Score judgments that exist; with `folder`, store them there as a run.
-
-    Raises:
-        DataError, ConfigError: as `read_outcomes`; the benchmark has no such variant.
-    """
+    """Score judgments that exist; with `folder`, store them there as a run."""
     if folder is None:
         outcomes = read_outcomes(benchmark, source, rule=rule, data=data)
         return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)

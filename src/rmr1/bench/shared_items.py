@@ -55,11 +55,7 @@ class Paired:
 
 
 def find_changed(new: Source, old: Source) -> set[str]:
-    """Ids of pairs that both runs hold with different texts or another label.
-
-    Raises:
-        RunError: a folder is no run folder. DataError: a line of it is damaged.
-    """
+    """Ids of pairs that both runs hold with different texts or another label."""
     if (identity := _identify_data(new)) is not None and identity == _identify_data(old):
         return set()
     ids, contents = KeyCounter(), KeyCounter()
@@ -95,11 +91,7 @@ def _contents(source: Source) -> Iterator[tuple[str, bytes]]:
 
 
 def pair_outcomes(new: Outcomes, old: Outcomes) -> Paired:
-    """Keep what both hold, item beside item; of ids that repeat, the first goes with the first.
-
-    Raises:
-        DataError: nothing is shared, or the runs were asked in ways that are scored apart.
-    """
+    """Keep what both hold, item beside item; of ids that repeat, the first goes with the first."""
     only_new: list[str] = []
     only_old: list[str] = []
     pairs: dict[str, tuple[Part, Part]] = {}

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from rmr1.errors import ConfigError
 from rmr1.probe.columns import flatten
 from rmr1.probe.crossval import guess_label
-from rmr1.probe.exact import binomial_p, runs_p
 from rmr1.probe.features import Feature, Occurrence
 from rmr1.probe.fields import RULES, FieldRule, FieldTable
 from rmr1.probe.rows import ProbeRow, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label
+from rmr1.stats import binomial_p, runs_p
 
 ALPHA_AUC = 0.01
 """Chance that any field of clean data is condemned for its AUC; shared out evenly among the fields."""

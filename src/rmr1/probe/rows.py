@@ -116,10 +116,6 @@ def scan_probe_rows(
     Args:
         limit: the largest number of pairs read, decided or not.
         step: called with the number of pairs read so far.
-
-    Raises:
-        DataError: the source is missing, has no known form, or holds no decided pair.
-        ConfigError: an argument is wrong, or an optional library is missing.
     """
     num_read = 0
     for one in (source,) if isinstance(source, str | Path) else source:

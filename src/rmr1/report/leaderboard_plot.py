@@ -44,10 +44,7 @@ _DOT: Mapping[str, Any] = {"linestyle": "none", "markersize": 5.5, "zorder": 3}
 
 
 def check_plot(path: Path) -> None:
-    """
-    Raises:
-        ConfigError: matplotlib is not installed, or the file's suffix is none of `SUFFIXES`.
-    """
+    """Refuse a plot whose file has none of `SUFFIXES`, or that matplotlib is missing for."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{path}: a plot is written as {', '.join(SUFFIXES)}; name the file so")
     with require("a plot", "plot"):

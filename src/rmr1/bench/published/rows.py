@@ -130,11 +130,7 @@ def load_rows() -> tuple[PublishedRow, ...]:
 
 
 def read_rows(text: str, *, name: str = "rows.toml") -> tuple[PublishedRow, ...]:
-    """Rows of a file in the form of the package's own.
-
-    Raises:
-        DataError: it is no TOML, or a table or row is not as the file's head says.
-    """
+    """Rows of a file in the form of the package's own."""
     try:
         # Decimals keep the printed digits: 92.0 is known to a tenth, 92.00 to a hundredth.
         content = tomllib.loads(text, parse_float=Decimal)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.bench.base import Benchmark
-from rmr1.bench.copies import read_once
+from rmr1.bench.files import read_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
 from rmr1.bench.ruling_counts import RulingCounts, add_pair, both_ways_measures
 from rmr1.data.files import SUFFIXES, kind_of, list_files, stem_of
@@ -37,11 +37,7 @@ _SEPARATOR = "\t"
 
 
 def find_pair_files(data: Path) -> list[Path]:
-    """The file itself, or every data file in the folder; none for a hub name, which is known by its name.
-
-    Raises:
-        DataError: a folder without data files.
-    """
+    """The file itself, or every data file in the folder; none for a hub name, which is known by its name."""
     if not data.is_dir():
         return [data] if data.exists() else []
     files = sorted(file for file in data.rglob("*") if file.is_file() and kind_of(file) is not None)
@@ -92,9 +88,6 @@ def read_labelled_pairs(
 
     A pair that stands in two files of a folder, or of several `sources`, is read once. Of several, a pair that names no
     source is of its file.
-
-    Raises:
-        DataError: a row cannot be read (and there is no `on_invalid`), or has no label.
     """
     ids = KeyCounter()
     read = partial(
@@ -162,11 +155,7 @@ def _identify(sourced: SourcedPair) -> bytes:
 
 
 def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:
-    """One part for each subset, source and label.
-
-    Raises:
-        DataError: a judged pair has no label.
-    """
+    """One part for each subset, source and label."""
     parts: dict[str, PartBuilder] = {}
     counts = RulingCounts()
     for ruling in counts.answered(rulings):
@@ -262,7 +251,6 @@ def _label_notes(outcomes: Outcomes) -> Iterator[str]:
 PAIRS = Benchmark(
     name="pairs",
     title="own pairs",
-    order="seeded",
     placements=("seeded", "both", "given"),
     find_files=find_pair_files,
     read_pairs=read_labelled_pairs,

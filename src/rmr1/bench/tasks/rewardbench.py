@@ -19,13 +19,12 @@ ends in `-2`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
-from rmr1.bench.base import Benchmark, list_sources
-from rmr1.bench.copies import columns_of, read_rows_once
-from rmr1.bench.official_files import find_official, first_row_with
+from rmr1.bench.base import Benchmark
+from rmr1.bench.files import find_official, first_row_with, list_sources, placed, read_items
 from rmr1.bench.outcomes import (
     Estimate,
     Measure,
@@ -37,9 +36,9 @@ from rmr1.bench.outcomes import (
     share,
     weighted_mean,
 )
-from rmr1.bench.ruling_counts import RulingCounts, add_pair, both_ways_measures, refuse_repeated
-from rmr1.data.sources.reader import optional_text, row_id, turns
-from rmr1.errors import DataError
+from rmr1.bench.ruling_counts import RulingCounts, add_pair, both_ways_measures, not_of, refuse_repeated
+from rmr1.data.files import Row
+from rmr1.data.sources.reader import optional_text, turns
 from rmr1.records import PreferencePair
 from rmr1.store.rulings import Ruling
 
@@ -91,25 +90,18 @@ UPSTREAM = "upstream"
 _COLUMNS = ("subset", "prompt", "chosen", "rejected")
 
 
-def find_rewardbench_files(data: Path) -> list[Path]:
-    """The one file that is named; or those in a folder, or its `data` folder, whose first row has the
-    columns and a subset of RewardBench's, without the unfiltered split (`raw...`).
-
-    Raises:
-        DataError: there are none.
-    """
-    return find_official(
-        data,
-        ["*"],
-        is_data=_is_rewardbench,
-        missing="no file with RewardBench's columns and subsets in it",
-        expected="the filtered split of allenai/reward-bench",
-    )
-
-
 def _is_rewardbench(file: Path) -> bool:
+    """Whether the first row is of RewardBench; the unfiltered split (`raw...`) is not."""
     row = None if file.name.startswith("raw") else first_row_with(file, _COLUMNS)
     return row is not None and isinstance(row["subset"], str) and row["subset"] in SIZES
+
+
+find_rewardbench_files = partial(
+    find_official,
+    is_data=_is_rewardbench,
+    missing="no file with RewardBench's columns and subsets in it",
+    expected="the filtered split of allenai/reward-bench",
+)
 
 
 def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
@@ -117,25 +109,12 @@ def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[Preferenc
     both is read once.
 
     The better answer is always `response_a`, so a judge must be asked in seeded or both orders.
-
-    Raises:
-        DataError: a file cannot be read, or a row is not RewardBench's.
     """
-    sources = list_sources(find_rewardbench_files, data)
-    numbers: Counter[str] = Counter()
-    seen: Counter[str] = Counter()
-    for row in read_rows_once(sources, columns_of("subset", "id", "prompt", "chosen", "rejected")):
-        try:
-            subset = optional_text(row, "subset") or ""
-            if subset not in SIZES:
-                raise DataError(f"subset {subset!r} is none of RewardBench's 23")
-            numbers[subset] += 1
-            if limit is not None and numbers[subset] > limit:
-                continue
-            name = f"{subset}/{row_id(row, 'id')}"
-            seen[name] += 1
+    files = list_sources(find_rewardbench_files, data)
+    for row, subset, name in read_items(files, ("id", *_COLUMNS), _subset_of, SIZES, "RewardBench", limit):
+        with placed(row):
             yield PreferencePair(
-                id=name if seen[name] == 1 else f"{name}-{seen[name]}",
+                id=name,
                 prompt=turns(row, "prompt", "user"),
                 response_a=turns(row, "chosen", "assistant"),
                 response_b=turns(row, "rejected", "assistant"),
@@ -143,24 +122,20 @@ def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[Preferenc
                 source="rewardbench",
                 subset=subset,
             )
-        except DataError as error:
-            raise DataError(error.message, path=row.path, line=row.line) from None
+
+
+def _subset_of(row: Row) -> str:
+    return optional_text(row, "subset") or ""
 
 
 def tally_rewardbench(rulings: Iterable[Ruling]) -> Outcomes:
-    """One part for each subset.
-
-    Raises:
-        DataError: a judgment is not of a RewardBench pair, or one pair was judged twice.
-    """
+    """One part for each subset."""
     parts = {name: PartBuilder(name, size) for name, size in SIZES.items()}
     counts = RulingCounts()
     for ruling in counts.answered(rulings):
         subset, _, item = ruling.id.partition("/")
         if subset not in parts or not item or ruling.label not in ("A", "B"):
-            raise DataError(
-                f"pair {ruling.id!r} is no labelled pair of RewardBench; was the run made with bench rewardbench?"
-            )
+            raise not_of(ruling, "RewardBench", "rewardbench")
         part = parts[subset]
         add_pair(part, item, ruling)
         winner, _ = ruling.asked_first()
@@ -210,8 +185,6 @@ def rule_rewardbench(outcomes: Outcomes, variant: str) -> Measures:
 REWARDBENCH = Benchmark(
     name="rewardbench",
     title="RewardBench",
-    order="seeded",
-    placements=("seeded", "both"),
     find_files=find_rewardbench_files,
     read_pairs=read_rewardbench,
     tally=tally_rewardbench,

@@ -131,11 +131,7 @@ def credit_scores(scores: Iterable[float | None]) -> float:
 
 
 def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
-    """The credit of each prompt by subset; what is lacking in a prompt leaves it out.
-
-    Raises:
-        DataError: a judgment is not of such a pair, or a prompt was judged twice or in two ways.
-    """
+    """The credit of each prompt by subset; what is lacking in a prompt leaves it out."""
     counts = RulingCounts()
     prompts: dict[tuple[str, str], _Answers] = {}
     is_text = False
@@ -162,11 +158,7 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _add(one: _Answers, indices: list[int], ruling: Ruling) -> None:
-    """Take one judgment in.
-
-    Raises:
-        DataError: what it says was said before.
-    """
+    """Take one judgment in."""
     first, second = indices[0], indices[1]
     winner, _ = ruling.asked_first()
     if one.way == "ratings":
@@ -291,11 +283,7 @@ def default_asking(judge: PairJudge) -> str:
 
 
 def ask_answers(judge: PairJudge) -> PairJudge:
-    """The same model, asked about each answer alone and about four at once; a scalar judge does so anyway.
-
-    Raises:
-        ConfigError: it is a judge of one's own that takes pairs only.
-    """
+    """The same model, asked about each answer alone and about four at once; a scalar judge does so anyway."""
     if not isinstance(judge, AdaptableJudge):
         raise ConfigError(f"judge {judge.name!r} compares two answers and can be asked in no other way")
     return judge.ask_answers()
@@ -312,8 +300,6 @@ def _adapt_choice(judge: PairJudge) -> PairJudge:
 REWARDBENCH2 = Benchmark(
     name="rewardbench2",
     title="RewardBench 2",
-    order="seeded",
-    placements=("seeded", "both"),
     find_files=find_rewardbench2_files,
     read_pairs=read_comparisons,
     tally=tally_rewardbench2,

@@ -18,9 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from rmr1.bench.base import list_sources
-from rmr1.bench.copies import columns_of, read_rows_once
-from rmr1.bench.official_files import find_official, first_row_with
+from rmr1.bench.files import find_official, first_row_with, list_sources, placed, read_rows_once
 from rmr1.data.files import Row
 from rmr1.data.hub import is_saved_dataset
 from rmr1.data.sources.reader import row_id, text, texts, turns
@@ -79,15 +77,11 @@ class Prompt:
 def find_rewardbench2_files(data: Path) -> list[Path]:
     """The one file, or `save_to_disk` folder, that is named; or those in a folder, or its `data` folder, whose
     first row has the columns of the documented form.
-
-    Raises:
-        DataError: there are none.
     """
     if data.is_dir() and is_saved_dataset(data):
         return [data]
     return find_official(
         data,
-        ["*"],
         is_data=lambda file: first_row_with(file, _COLUMNS) is not None,
         missing="no file with RewardBench 2's columns in it",
         expected="rows of allenai/reward-bench-2",
@@ -95,20 +89,14 @@ def find_rewardbench2_files(data: Path) -> list[Path]:
 
 
 def read_prompts(data: Path, limit: int | None = None) -> Iterator[Prompt]:
-    """The rows of every file, or of the hub's dataset of that name; `limit` counts prompts of each subset, and in Ties numbers, which have two prompts each.
-
-    Raises:
-        DataError: a file cannot be read, or a row is not of the documented form.
-    """
+    """The rows of every file, or of the hub's dataset of that name; `limit` counts prompts of each subset, and in Ties numbers, which have two prompts each."""
     seen: Counter[tuple[str, str]] = Counter()
     counts: Counter[str] = Counter()
     numbers: set[str] = set()
     sources = list_sources(find_rewardbench2_files, data)
-    for row in read_rows_once(sources, columns_of("subset", "id", "prompt", "chosen", "rejected")):
-        try:
+    for row in read_rows_once(sources, _COLUMNS):
+        with placed(row):
             prompt = _read_row(row)
-        except DataError as error:
-            raise DataError(error.message, path=row.path, line=row.line) from None
         number = seen[prompt.subset, prompt.id] = seen[prompt.subset, prompt.id] + 1
         if prompt.subset == TIES:
             if number > 1:
@@ -145,11 +133,7 @@ def _read_row(row: Row) -> Prompt:
 
 
 def read_comparisons(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The right answer against each wrong one; in Ties every answer against every other one.
-
-    Raises:
-        DataError: as `read_prompts`.
-    """
+    """The right answer against each wrong one; in Ties every answer against every other one."""
     for prompt in read_prompts(data, limit):
         count = len(prompt.answers)
         pairs = combinations(range(count), 2) if prompt.subset == TIES else ((0, i) for i in range(1, count))
@@ -158,21 +142,13 @@ def read_comparisons(data: Path, limit: int | None = None) -> Iterator[Preferenc
 
 
 def read_ratings(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """Every answer once, two to a pair, to be judged each alone; an odd one out is paired with itself.
-
-    Raises:
-        DataError: as `read_prompts`.
-    """
+    """Every answer once, two to a pair, to be judged each alone; an odd one out is paired with itself."""
     for prompt in read_prompts(data, limit):
         yield from _rate(prompt)
 
 
 def read_choices(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The four answers of a prompt at once; those of Ties as `read_ratings`.
-
-    Raises:
-        DataError: as `read_prompts`, or a prompt has no one right and three wrong answers.
-    """
+    """The four answers of a prompt at once; those of Ties as `read_ratings`."""
     for prompt in read_prompts(data, limit):
         if prompt.subset == TIES:
             yield from _rate(prompt)

@@ -6,7 +6,7 @@ from math import comb
 
 import pytest
 
-from rmr1.probe.exact import binomial_p, runs_p
+from rmr1.stats import binomial_p, runs_p
 
 
 @pytest.mark.parametrize(
