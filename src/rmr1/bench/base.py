@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
-from rmr1.stats import clustered_interval, wilson_interval
+from rmr1.stats import share_interval, wilson_interval
 from rmr1.store.rulings import Ruling, ruling_of
 
 Interval = tuple[float, float]
@@ -76,32 +77,11 @@ class Figure:
     ties: int = 0
     """Items of which something was called a tie."""
 
-    @property
-    def is_complete(self) -> bool:
-        return self.official is None or self.total == self.official
-
-    def describe(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overall:
-    """The benchmark's one number for a group, or why there is none."""
+class Overall(Figure):
+    """The benchmark's one number for a group; its value is None unless every item of the official data is scored."""
 
-    group: str
-    name: str = "overall"
-    value: float | None
-    """A share in [0, 1]; None unless every item of the official data is scored."""
-    total: int
-    official: int | None
-    """Items of the official data; None for data that is no part of it."""
-    prompts: int | None = None
-    """The number of prompts, as a figure has it."""
-    correct: float | None = None
-    """Credit earned, where the number is a plain share of items."""
-    no_verdict: int = 0
-    ties: int = 0
-    interval: Interval | None = None
     missing: tuple[str, ...] = ()
     """Parts of the official data that lack items."""
 
@@ -113,9 +93,6 @@ class Overall:
         if self.official is None:
             return f"not official: {self.total} items"
         return f"partial: {self.total} of {self.official}"
-
-    def describe(self) -> dict[str, Any]:
-        return {**asdict(self), "status": self.status, "missing": list(self.missing)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +110,9 @@ class BenchmarkScores:
     """Items left out because some of their judgments are missing."""
     failed: int = 0
     """Judgments left out because the engine did not answer."""
-    orders: tuple[tuple[str, int], ...] = ()
+    orders: Mapping[str, int] = field(default_factory=dict)
     """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
-    problems: tuple[tuple[str, int], ...] = ()
+    problems: Mapping[str, int] = field(default_factory=dict)
     """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
     variant: str = OFFICIAL_RULE
     """The rule's variant."""
@@ -150,20 +127,8 @@ class BenchmarkScores:
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
-            "benchmark": self.benchmark,
-            "variant": self.variant,
-            "overall": [one.describe() for one in self.overall],
-            "figures": [one.describe() for one in self.figures],
-            "categories": [one.describe() for one in self.categories],
-            "judgments": self.judgments,
-            "unfinished": self.unfinished,
-            "failed": self.failed,
-            "orders": dict(self.orders),
-            "problems": dict(self.problems),
-            "notes": list(self.notes),
-            "deviations": list(self.deviations),
-        }
+        overall = [{**asdict(one), "status": one.status} for one in self.overall]
+        return {**asdict(self), "overall": overall}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,29 +193,25 @@ def score_outcomes(
         known = ", ".join([OFFICIAL_RULE, *benchmark.variants])
         raise ConfigError(f"{benchmark.title} has no scoring {variant!r}; it has {known}")
     measures = benchmark.rule(outcomes, variant)
-    report = ItemCounts(outcomes)
+    counts = ItemCounts(outcomes)
     wholes = [one.measure for one in measures.overall]
     every = [*wholes, *measures.figures, *measures.categories]
     values = estimate_values(outcomes, every)
-    intervals = _intervals(outcomes, every, values, num_resamples, seed)
-    found = list(zip(every, values, intervals, strict=True))
-    num_wholes, num_figures = len(wholes), len(measures.figures)
-    figures = [_figure(report, *one) for one in found]
+    intervals = _intervals(outcomes, counts, every, values, num_resamples, seed)
+    figures = [counts.figure(*one) for one in zip(every, values, intervals, strict=True)]
+    num_wholes, num_figures = len(wholes), len(wholes) + len(measures.figures)
     return BenchmarkScores(
         benchmark=outcomes.benchmark,
-        overall=tuple(
-            _overall(report, one, figure)
-            for one, figure in zip(measures.overall, figures[:num_wholes], strict=True)
-        ),
-        figures=tuple(figures[num_wholes : num_wholes + num_figures]),
-        categories=tuple(figures[num_wholes + num_figures :]),
+        overall=tuple(map(counts.overall, measures.overall, figures)),
+        figures=tuple(figures[num_wholes:num_figures]),
+        categories=tuple(figures[num_figures:]),
         judgments=outcomes.judgments,
         unfinished=outcomes.unfinished,
         failed=outcomes.failed,
-        orders=tuple(sorted(outcomes.orders.items())),
-        problems=tuple(sorted(outcomes.problems.items())),
+        orders=dict(sorted(outcomes.orders.items())),
+        problems=dict(sorted(outcomes.problems.items())),
         variant=variant,
-        notes=(*measures.notes, *outcomes.notes, *_shared_prompts(report, wholes)),
+        notes=(*measures.notes, *outcomes.notes, *_shared_prompts(counts, wholes)),
         deviations=(
             *(() if variant in (OFFICIAL_RULE, AS_PUBLISHED) else (f"scored by {variant!r}",)),
             *outcomes.deviations,
@@ -284,11 +245,18 @@ class ItemCounts:
     def parts(self, measure: Measure) -> list[Part]:
         return [self._parts[name] for name in measure.parts if name in self._parts]
 
-    def total(self, measure: Measure) -> int:
+    def columns(self, measure: Measure) -> list[tuple[Part, Floats]]:
+        """[I] of each part: the first cell of its credits, or what stands beside; NaN if an item does not count."""
         if measure.beside is None:
-            return sum(len(part) for part in self.parts(measure))
-        known = (part.beside.get(measure.beside) for part in self.parts(measure))
-        return sum(int((~np.isnan(values)).sum()) for values in known if values is not None)
+            return [(part, part.credits[:, 0]) for part in self.parts(measure)]
+        return [
+            (part, part.beside[measure.beside])
+            for part in self.parts(measure)
+            if measure.beside in part.beside
+        ]
+
+    def total(self, measure: Measure) -> int:
+        return sum(int((~np.isnan(values)).sum()) for _, values in self.columns(measure))
 
     def official(self, measure: Measure) -> int | None:
         if measure.official is not None or measure.beside is not None:
@@ -304,70 +272,74 @@ class ItemCounts:
     def distinct(self, measure: Measure) -> int:
         return sum(part.num_distinct for part in self.parts(measure))
 
+    def is_plain(self, measure: Measure) -> bool:
+        """Whether it is a share of credits of one cell."""
+        return measure.is_share and all(part.credits.shape[1] == 1 for part in self.parts(measure))
+
     def correct(self, measure: Measure) -> float | None:
-        """Credit earned; None where the measure is no plain share of one cell, or there is nothing."""
-        if not measure.is_share or any(part.credits.shape[1] != 1 for part in self.parts(measure)):
+        """Credit earned; None if the measure is no plain share."""
+        if not self.is_plain(measure):
             return None
-        columns = [self._column(part, measure) for part in self.parts(measure)]
-        credit = float(sum(np.nansum(column) for column in columns if column is not None))
+        credit = float(sum(np.nansum(values) for _, values in self.columns(measure)))
         return int(credit) if credit.is_integer() else credit
 
     def is_binary(self, measure: Measure) -> bool:
         """Whether it is a share of items that are right or wrong: what Wilson's interval is for."""
-        parts = self.parts(measure)
-        if not measure.is_share:
-            return False
-        columns = [self._column(part, measure) for part in parts]
-        return all(
-            column is None or bool(((column == 0) | (column == 1) | np.isnan(column)).all())
-            for column in columns
-        ) and all(part.credits.shape[1] == 1 for part in parts)
+        return self.is_plain(measure) and all(
+            bool(((values == 0) | (values == 1) | np.isnan(values)).all())
+            for _, values in self.columns(measure)
+        )
 
     def prompts(self, measure: Measure) -> int | None:
-        """How many prompts its items come from; None where no two of them share one."""
+        """How many prompts its items come from; None if no two of them share one."""
         numbers_I = self._numbers_of(measure)
         num = len(np.unique(numbers_I))
         return num if num < len(numbers_I) else None
 
-    def by_prompt(self, measure: Measure) -> tuple[Floats, Floats] | None:
-        """Right items and items of each prompt, of a share of right and wrong ones; None where no two share one."""
+    def interval(self, measure: Measure) -> Interval | None:
+        """Wilson's interval of a share of right and wrong items, by prompt if two items share one."""
         if self.prompts(measure) is None:
-            return None
-        columns = [self._column(part, measure) for part in self.parts(measure)]
-        values_I = np.concatenate([column[~np.isnan(column)] for column in columns if column is not None])
-        _, index_I = np.unique(self._numbers_of(measure), return_inverse=True)
-        correct_P = np.bincount(index_I, values_I).astype(np.float64)
-        return correct_P, np.bincount(index_I).astype(np.float64)
+            return wilson_interval(int(self.correct(measure) or 0), self.total(measure))
+        values_I = np.concatenate([values[~np.isnan(values)] for _, values in self.columns(measure)])
+        return share_interval(values_I, self._numbers_of(measure))
 
     def _numbers_of(self, measure: Measure) -> Numbers:
-        """The prompt of every item that counts; nothing where no two items of any part share one."""
+        """The prompt of every item that counts; nothing if no two items of any part share one."""
         found = [np.empty(0, dtype=np.int64)]
-        for part in self.parts(measure) if self._numbers else ():
-            column = None if measure.beside is None else self._column(part, measure)
-            if column is not None:
-                found.append(self._numbers[part.name][~np.isnan(column)])
-            elif measure.beside is None:
-                found.append(self._numbers[part.name])
+        for part, values in self.columns(measure) if self._numbers else ():
+            found.append(self._numbers[part.name][~np.isnan(values)])
         return np.concatenate(found)
 
     @cached_property
     def _numbers(self) -> Mapping[str, Numbers]:
-        """The prompts of every part's items; empty where no two items share one."""
+        """The prompts of every part's items; empty if no two items share one."""
         parts = list(self._parts.values())
         if all(part.clusters is None for part in parts):
             return {}
         return dict(zip((part.name for part in parts), number_prompts(parts), strict=True))
 
-    def _column(self, part: Part, measure: Measure) -> Any:
-        return part.credits[:, 0] if measure.beside is None else part.beside.get(measure.beside)
-
-    def lacking(self, measure: Measure) -> tuple[int, int]:
-        """Items without a verdict, and items with a tie."""
+    def figure(self, measure: Measure, value: float | None, interval: Interval | None) -> Figure:
         parts = self.parts(measure)
-        return (
-            sum(int(np.count_nonzero(part.no_verdict)) for part in parts),
-            sum(int(np.count_nonzero(part.ties)) for part in parts),
+        return Figure(
+            group=measure.group,
+            name=measure.name,
+            value=value,
+            interval=interval,
+            correct=self.correct(measure),
+            total=self.total(measure),
+            prompts=self.prompts(measure),
+            official=self.official(measure),
+            no_verdict=sum(int(np.count_nonzero(part.no_verdict)) for part in parts),
+            ties=sum(int(np.count_nonzero(part.ties)) for part in parts),
         )
+
+    def overall(self, whole: Whole, figure: Figure) -> Overall:
+        missing = tuple(need.name for need in whole.needs if not self.is_complete(need))
+        official = sum(self.official(need) or 0 for need in whole.needs) if whole.is_official else None
+        known = {**asdict(figure), "total": self.distinct(whole.measure), "official": official}
+        if official is None or missing:
+            known |= {"value": None, "interval": None}
+        return Overall(**known, missing=missing)
 
 
 def _shared_prompts(counts: ItemCounts, wholes: Sequence[Measure]) -> Iterator[str]:
@@ -381,61 +353,21 @@ def _shared_prompts(counts: ItemCounts, wholes: Sequence[Measure]) -> Iterator[s
 
 
 def _intervals(
-    outcomes: Outcomes, measures: list[Measure], values: list[float | None], num: int, seed: int
-) -> list[Interval | None]:
-    counts = ItemCounts(outcomes)
+    outcomes: Outcomes,
+    counts: ItemCounts,
+    measures: list[Measure],
+    values: list[float | None],
+    num: int,
+    seed: int,
+) -> Iterator[Interval | None]:
     is_binary = [counts.is_binary(measure) for measure in measures]
-    drawn = [
-        index for index, value in enumerate(values) if num and value is not None and not is_binary[index]
+    is_drawn = [
+        num > 0 and value is not None and not binary for value, binary in zip(values, is_binary, strict=True)
     ]
-    found: dict[int, Interval | None] = dict(
-        zip(
-            drawn,
-            estimate_intervals(outcomes, [measures[index] for index in drawn], num=num, seed=seed),
-            strict=True,
-        )
-    )
+    drawn = iter(estimate_intervals(outcomes, list(compress(measures, is_drawn)), num=num, seed=seed))
     for index, measure in enumerate(measures):
-        if values[index] is None or not is_binary[index]:
-            continue
-        if (of_prompts := counts.by_prompt(measure)) is None:
-            correct = counts.correct(measure)
-            found[index] = wilson_interval(int(correct or 0), counts.total(measure))
+        if is_drawn[index]:
+            yield next(drawn)
         else:
-            found[index] = clustered_interval(*of_prompts)
-    return [found.get(index) for index in range(len(measures))]
-
-
-def _figure(counts: ItemCounts, measure: Measure, value: float | None, interval: Interval | None) -> Figure:
-    no_verdict, ties = counts.lacking(measure)
-    return Figure(
-        group=measure.group,
-        name=measure.name,
-        value=value,
-        interval=interval,
-        correct=counts.correct(measure),
-        total=counts.total(measure),
-        prompts=counts.prompts(measure),
-        official=counts.official(measure),
-        no_verdict=no_verdict,
-        ties=ties,
-    )
-
-
-def _overall(counts: ItemCounts, whole: Whole, figure: Figure) -> Overall:
-    missing = tuple(need.name for need in whole.needs if not counts.is_complete(need))
-    official = sum(counts.official(need) or 0 for need in whole.needs) if whole.is_official else None
-    is_complete = official is not None and not missing
-    return Overall(
-        group=figure.group,
-        name=figure.name,
-        value=figure.value if is_complete else None,
-        total=counts.distinct(whole.measure),
-        official=official,
-        prompts=figure.prompts,
-        correct=figure.correct,
-        no_verdict=figure.no_verdict,
-        ties=figure.ties,
-        interval=figure.interval if is_complete else None,
-        missing=missing,
-    )
+            is_known = is_binary[index] and values[index] is not None
+            yield counts.interval(measure) if is_known else None

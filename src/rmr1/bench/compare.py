@@ -77,14 +77,13 @@ class Difference:
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
-        values = asdict(self)
-        test = values.pop("test")
-        exact = None if test is None else test["exact_p"]
+        test = self.test
         by_prompt = "" if self.prompts is None else " by prompt"
+        values = {name: value for name, value in asdict(self).items() if name != "test"}
         return {
             **values,
             "p_of": ("mcnemar mid-p" if test else "swap test") + by_prompt,
-            "mcnemar_exact_p": exact,
+            "mcnemar_exact_p": None if test is None else test.exact_p,
         }
 
 
@@ -127,18 +126,10 @@ class Comparison:
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
+        parts = ("overall", "figures", "categories")
         return {
-            "benchmark": self.benchmark,
-            "variant": self.variant,
-            "overall": [one.describe() for one in self.overall],
-            "figures": [one.describe() for one in self.figures],
-            "categories": [one.describe() for one in self.categories],
-            "shared": self.shared,
-            "overlaps": [asdict(one) for one in self.overlaps],
-            "only_new": self.only_new.describe(),
-            "only_old": self.only_old.describe(),
-            "changed": self.changed.describe(),
-            "notes": list(self.notes),
+            **asdict(self),
+            **{name: [one.describe() for one in getattr(self, name)] for name in parts},
         }
 
 

@@ -40,9 +40,6 @@ class LeftOut:
     count: int = 0
     examples: tuple[str, ...] = ()
 
-    def describe(self) -> dict[str, Any]:
-        return {"count": self.count, "examples": list(self.examples)}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:

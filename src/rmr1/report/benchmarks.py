@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
+from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval
 from rmr1.bench.compare import HEADER as COMPARED
 from rmr1.bench.compare import comparison_remarks, comparison_rows
 from rmr1.bench.results import OWN_PAIRS, Average, Result
@@ -153,7 +153,7 @@ def describe_results(results: Sequence[Result], average: Average | None = None) 
     return whole
 
 
-def _cells(name: str, one: Figure | Overall) -> tuple[str, ...]:
+def _cells(name: str, one: Figure) -> tuple[str, ...]:
     total = str(one.total) if one.official in (None, one.total) else f"{one.total} of {one.official}"
     right = "" if one.correct is None else f"{one.correct:g}" if one.correct % 1 else str(int(one.correct))
     figures = (format_percent(one.value), _range(one.interval), right, total)
@@ -184,10 +184,10 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
             if is_own
             else f"{scores.unfinished} items left out: some of their judgments are missing"
         )
-    orders = ", ".join(f"{name} {count}" for name, count in scores.orders)
+    orders = ", ".join(f"{name} {count}" for name, count in scores.orders.items())
     yield f"{scores.judgments} judgments (order: {orders})"
     if scores.problems:
-        yield "without verdict: " + ", ".join(f"{name} {count}" for name, count in scores.problems)
+        yield "without verdict: " + ", ".join(f"{name} {count}" for name, count in scores.problems.items())
     if scores.variant != OFFICIAL_RULE:
         yield f"scoring: {scores.variant}"
     yield from scores.notes

@@ -303,7 +303,7 @@ def test_table_and_json():
     described = comparison.describe()
     assert described["overall"][0]["p_of"] == "mcnemar mid-p"
     assert described["overall"][0]["mcnemar_exact_p"] == pytest.approx(2 / 4096)
-    assert described["only_new"] == {"count": 0, "examples": []}
+    assert described["only_new"] == {"count": 0, "examples": ()}
 
 
 def test_format_p():

@@ -28,6 +28,7 @@ from rmr1.bench.outcomes import (
     weighted_mean,
     whole,
 )
+from rmr1.stats import clustered_interval, wilson_interval
 
 
 def make_part(name, credits, *, clusters=(), official=None, beside=None, num_cells=1):
@@ -129,10 +130,12 @@ def test_clusters_are_drawn_together():
     assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 9), rel=0.05)
     assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 49), rel=0.05)
     counts = ItemCounts(make_outcomes(together))
-    correct, items = counts.by_prompt(measure)
-    assert (correct.tolist(), items.tolist()) == ([5] * 6 + [0] * 4, [5] * 10)
     assert counts.prompts(measure) == 10
-    assert ItemCounts(make_outcomes(apart)).by_prompt(measure) is None
+    assert counts.interval(measure) == clustered_interval(
+        np.array([5.0] * 6 + [0.0] * 4), np.array([5.0] * 10)
+    )
+    counts = ItemCounts(make_outcomes(apart))
+    assert counts.prompts(measure) is None and counts.interval(measure) == wilson_interval(30, 50)
 
 
 def test_a_prompt_of_several_parts_is_drawn_once():
