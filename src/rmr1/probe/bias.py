@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.measures import MEASURES
-from rmr1.probe.rows import RowCounts, Sources, name_sources, scan_probe_rows
+from rmr1.probe.rows import ProbeReport, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label, Messages
 from rmr1.stats import share_interval
 
@@ -46,22 +46,9 @@ class BiasFeature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BiasReport:
+class BiasReport(ProbeReport):
     """The whole answer."""
 
-    source: str
-    forms: Mapping[str, int]
-    pairs: int
-    """Decided pairs whose answers could be measured."""
-    named: int
-    """Pairs whose sides have names; only of these position is counted."""
-    prompts: int
-    ties: int
-    unlabelled: int
-    untaken: int
-    unreadable: int
-    problems: tuple[str, ...]
-    seed: int
     features: tuple[BiasFeature, ...]
     together_auc: float | None
     """Out of fold; None with fewer than two prompts."""
@@ -93,7 +80,10 @@ def probe_bias(
         if not row.response_a or not row.response_b:
             continue
         question = _text(row.prompt)
-        a, b = (_measure(question, _text(answer)) for answer in (row.response_a, row.response_b))
+        a, b = (
+            [measure.compute(question, _text(answer)) for measure in MEASURES]
+            for answer in (row.response_a, row.response_b)
+        )
         better.extend(a if row.label == "A" else b)
         worse.extend(b if row.label == "A" else a)
         groups.append(numbers.setdefault(row.group, len(numbers)))
@@ -121,15 +111,10 @@ def probe_bias(
         features.append(_describe(POSITION, is_a, 1 - is_a, groups_n[sides_n != 0], weight))
     return BiasReport(
         source=name_sources(source),
-        forms=dict(counts.forms),
+        **counts.report(),
         pairs=len(groups),
         named=len(named_n),
         prompts=len(numbers),
-        ties=counts.ties,
-        unlabelled=counts.unlabelled,
-        untaken=counts.untaken,
-        unreadable=counts.unreadable,
-        problems=tuple(counts.problems),
         seed=seed,
         features=tuple(features),
         together_auc=auc,
@@ -141,10 +126,6 @@ def probe_bias(
 
 def _text(messages: Messages) -> str:
     return "\n\n".join(message.text for message in messages)
-
-
-def _measure(question: str, answer: str) -> list[float]:
-    return [measure.compute(question, answer) for measure in MEASURES]
 
 
 def _describe(

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from rmr1.probe.columns import flatten
 from rmr1.probe.crossval import guess_label
 from rmr1.probe.features import Feature, Occurrence
 from rmr1.probe.fields import RULES, FieldRule, FieldTable
-from rmr1.probe.rows import ProbeRow, RowCounts, Sources, name_sources, scan_probe_rows
+from rmr1.probe.rows import ProbeReport, ProbeRow, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label
 from rmr1.stats import binomial_p, runs_p
 
@@ -91,24 +91,11 @@ class FieldReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeakReport:
+class LeakReport(ProbeReport):
     """The whole answer."""
 
-    source: str
-    forms: Mapping[str, int]
-    pairs: int
-    """Decided pairs."""
     labels_a: int
-    named: int
-    """Pairs whose sides have names."""
-    prompts: int
-    ties: int
-    unlabelled: int
-    untaken: int
-    unreadable: int
-    problems: tuple[str, ...]
     ignored: tuple[str, ...]
-    seed: int
     auc_limit: float
     """p-value at which a field is condemned."""
     feature_limit: float
@@ -149,7 +136,12 @@ def probe_leak(
         ConfigError: an argument is wrong; fewer permutations than the limit on p-values asks for.
     """
     rules = tuple(replace(rule, by_auc=True, by_feature=True) if strict else rule for rule in RULES)
-    _check_permutations(permutations, sum(rule.by_auc for rule in rules))
+    num_fields = sum(rule.by_auc for rule in rules)
+    if permutations < (needed := ceil(num_fields / ALPHA_AUC)):
+        raise ConfigError(
+            f"{permutations} permutations are too few: no p-value could fall to the limit of "
+            f"{ALPHA_AUC / num_fields:.4f}; expected {needed} or more"
+        )
     counts = RowCounts()
     ignored = tuple(ignored)
     passed = frozenset([*ignored, *(columns or {}).values()])
@@ -179,16 +171,11 @@ def probe_leak(
     fields.append(_order_report(seen, orders, feature_limit))
     return LeakReport(
         source=name_sources(source),
-        forms=dict(counts.forms),
+        **counts.report(),
         pairs=counts.decided,
         labels_a=int(seen.labels_array().sum()),
         named=len(seen.named),
         prompts=seen.num_groups,
-        ties=counts.ties,
-        unlabelled=counts.unlabelled,
-        untaken=counts.untaken,
-        unreadable=counts.unreadable,
-        problems=tuple(counts.problems),
         ignored=tuple(sorted(ignored)),
         seed=seed,
         auc_limit=auc_limit,
@@ -196,15 +183,6 @@ def probe_leak(
         num_features=num_tests,
         fields=tuple(field for field in fields if field.read_from),
     )
-
-
-def _check_permutations(permutations: int, num_fields: int) -> None:
-    needed = ceil(num_fields / ALPHA_AUC)
-    if permutations < needed:
-        raise ConfigError(
-            f"{permutations} permutations are too few: no p-value could fall to the limit of "
-            f"{ALPHA_AUC / num_fields:.4f}; expected {needed} or more"
-        )
 
 
 class _Seen:
@@ -255,25 +233,21 @@ class _Seen:
             return ()
         first = int(labels.sum())
         more = max(first, total - first)
-        found = [_order_finding("where the better answer stands", total, first >= total - first, more, 0.5)]
-        same = int((labels[1:] == labels[:-1]).sum())
-        chance = (first / total) ** 2 + (1 - first / total) ** 2
+        winner = "A wins" if first == more else "B wins"
+        found = [_order_finding("where the better answer stands", winner, more, total, 0.5)]
         if more / total < PURE:
-            found.append(
-                replace(
-                    _order_finding("the label of the row before", total - 1, True, same, chance),
-                    outcome="same label",
-                )
-            )
+            same = int((labels[1:] == labels[:-1]).sum())
+            chance = (first / total) ** 2 + (1 - first / total) ** 2
+            found.append(_order_finding("the label of the row before", "same label", same, total - 1, chance))
         return tuple(found)
 
 
-def _order_finding(feature: str, total: int, is_a: bool, count: int, chance: float) -> LeakFinding:
+def _order_finding(feature: str, outcome: str, count: int, total: int, chance: float) -> LeakFinding:
     return LeakFinding(
         field="order",
         feature=feature,
         occurrences=total,
-        outcome="A wins" if is_a else "B wins",
+        outcome=outcome,
         share=count / total,
         p=binomial_p(count, total, chance),
         is_leak=False,
@@ -282,8 +256,8 @@ def _order_finding(feature: str, total: int, is_a: bool, count: int, chance: flo
 
 
 def _order_report(seen: _Seen, findings: tuple[LeakFinding, ...], limit: float) -> FieldReport:
-    judged = tuple(
-        replace(finding, is_leak=finding.share >= PURE and finding.p < limit) for finding in findings
+    leaks = tuple(
+        replace(finding, is_leak=True) for finding in findings if finding.share >= PURE and finding.p < limit
     )
     return FieldReport(
         name="order",
@@ -293,8 +267,8 @@ def _order_report(seen: _Seen, findings: tuple[LeakFinding, ...], limit: float) 
         p=None,
         permutations=0,
         is_condemnable=False,
-        is_leak=any(finding.is_leak for finding in judged),
-        findings=tuple(finding for finding in judged if finding.is_leak),
+        is_leak=bool(leaks),
+        findings=leaks,
         note=_order_note(seen),
     )
 
@@ -330,8 +304,7 @@ def _order_note(seen: _Seen) -> str:
     return "; ".join(notes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
+class _Rows(NamedTuple):
     """The rows with a feature, or those without it."""
 
     name: str
@@ -381,10 +354,9 @@ class _Tests:
         findings = self._findings(rule, features, labels, groups, feature_limit)
         is_guessed = rule.by_auc and guess is not None and guess.auc > 0.5 and guess.p <= auc_limit
         is_leak = is_guessed or any(finding.is_leak for finding in findings)
-        read_from = tuple(self._table.read_from[rule.name])
         return FieldReport(
             name=rule.name,
-            read_from=read_from,
+            read_from=tuple(self._table.read_from[rule.name]),
             num_features=len(features),
             auc=None if guess is None else guess.auc,
             p=None if guess is None else guess.p,
@@ -392,13 +364,8 @@ class _Tests:
             is_condemnable=rule.by_auc,
             is_leak=is_leak,
             findings=findings if is_leak or (guess is not None and guess.p < 0.01) else (),
-            note=self._note(rule),
+            note="sides have no names" if rule.unit == "pair" and not len(self._named) else "",
         )
-
-    def _note(self, rule: FieldRule) -> str:
-        if rule.unit == "pair" and not len(self._named):
-            return "sides have no names"
-        return ""
 
     def _findings(
         self,
@@ -416,17 +383,10 @@ class _Tests:
         for feature in features:
             plus, total = int((feature.signs > 0).sum()), len(feature.rows)
             net = np.bincount(groups[feature.rows], weights=feature.signs, minlength=len(whole)).astype(float)
-            tested = [_Rows(name=feature.name, examples=feature.examples, plus=plus, total=total, net=net)]
-            if feature.outside is not None:
-                tested.append(
-                    _Rows(
-                        name=feature.outside.name,
-                        examples=feature.outside.examples,
-                        plus=int(labels.sum()) - plus,
-                        total=len(labels) - total,
-                        net=whole - net,
-                    )
-                )
+            tested = [_Rows(feature.name, feature.examples, plus, total, net)]
+            if (others := feature.outside) is not None:
+                rest = int(labels.sum()) - plus, len(labels) - total, whole - net
+                tested.append(_Rows(others.name, others.examples, *rest))
             told = [self._test(rule, one, base, limit) for one in tested if one.total >= FEWEST]
             # A feature and the rows without it are one finding: what tells more of the two.
             found += sorted((one for one in told if one.is_leak or one.p < 0.05), key=_rank)[:1]

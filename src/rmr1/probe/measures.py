@@ -35,45 +35,18 @@ def split_words(text: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORD.findall(text))
 
 
-def count_characters(question: str, answer: str) -> float:
-    return len(answer)
-
-
-def count_words(question: str, answer: str) -> float:
-    return len(split_words(answer))
-
-
-def count_headings(question: str, answer: str) -> float:
-    return len(_HEADING.findall(answer))
-
-
-def count_list_items(question: str, answer: str) -> float:
-    return len(_LIST_ITEM.findall(answer))
-
-
-def count_bold(question: str, answer: str) -> float:
-    return len(_BOLD.findall(answer))
-
-
-def count_code(question: str, answer: str) -> float:
-    """Fences and inline code."""
-    return len(_CODE.findall(answer))
-
-
 def has_refusal(question: str, answer: str) -> float:
     return float(_REFUSAL.search(answer[:_REFUSED_WITHIN].replace("’", "'")) is not None)
 
 
-def share_from_question(question: str, answer: str) -> float:
-    """The share of the answer's different words that stands in the question too."""
-    words = set(split_words(answer))
-    return len(words.intersection(split_words(question))) / len(words) if words else 0.0
+def _overlap(text: str, other: str) -> float:
+    """The share of the text's different words that stands in the other too."""
+    words = set(split_words(text))
+    return len(words.intersection(split_words(other))) / len(words) if words else 0.0
 
 
-def share_of_question(question: str, answer: str) -> float:
-    """The share of the question's different words that the answer takes up; long answers take up more."""
-    words = set(split_words(question))
-    return len(words.intersection(split_words(answer))) / len(words) if words else 0.0
+def _count(pattern: re.Pattern[str]) -> Callable[[str, str], float]:
+    return lambda question, answer: len(pattern.findall(answer))
 
 
 def _identity(difference: Any) -> Any:
@@ -91,18 +64,22 @@ class AnswerMeasure:
     name: str
     compute: Callable[[str, str], float]
     """(question, answer) -> the number."""
-    scale: Callable[[float], float]
+    scale: Callable[[float], float] = _signed_log
     """How a difference enters the regression: of counts the first ones matter most."""
 
 
 MEASURES = (
-    AnswerMeasure(name="characters", compute=count_characters, scale=_signed_log),
-    AnswerMeasure(name="words", compute=count_words, scale=_signed_log),
-    AnswerMeasure(name="headings", compute=count_headings, scale=_signed_log),
-    AnswerMeasure(name="list items", compute=count_list_items, scale=_signed_log),
-    AnswerMeasure(name="bold", compute=count_bold, scale=_signed_log),
-    AnswerMeasure(name="code", compute=count_code, scale=_signed_log),
+    AnswerMeasure(name="characters", compute=lambda question, answer: len(answer)),
+    AnswerMeasure(name="words", compute=lambda question, answer: len(split_words(answer))),
+    AnswerMeasure(name="headings", compute=_count(_HEADING)),
+    AnswerMeasure(name="list items", compute=_count(_LIST_ITEM)),
+    AnswerMeasure(name="bold", compute=_count(_BOLD)),
+    AnswerMeasure(name="code", compute=_count(_CODE)),
     AnswerMeasure(name="refusal", compute=has_refusal, scale=_identity),
-    AnswerMeasure(name="words from the question", compute=share_from_question, scale=_identity),
-    AnswerMeasure(name="question's words used", compute=share_of_question, scale=_identity),
+    AnswerMeasure(
+        name="words from the question",
+        compute=lambda question, answer: _overlap(answer, question),
+        scale=_identity,
+    ),
+    AnswerMeasure(name="question's words used", compute=_overlap, scale=_identity),
 )
