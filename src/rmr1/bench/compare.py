@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -281,7 +281,9 @@ def _difference(
 ) -> Difference:
     counts = ItemCounts(paired.new)
     changes = _changes(paired, measure)
-    better, worse = (None, None) if changes is None else (int(changes.better), int(changes.worse))
+    better = worse = None
+    if changes is not None:
+        better, worse = (int(np.count_nonzero(sign * changes[0] > 1e-12)) for sign in (1, -1))
     new, old = values
     found = Difference(
         group=measure.group,
@@ -297,48 +299,25 @@ def _difference(
         return found
     difference = new - old
     test, p = None, None
-    if changes is not None and counts.is_binary(measure) and ItemCounts(paired.old).is_binary(measure):
-        test = _test(changes, found.prompts is not None)
+    is_binary = counts.is_binary(measure) and ItemCounts(paired.old).is_binary(measure)
+    if changes is not None and better is not None and worse is not None and is_binary:
+        test = mcnemar_test(better, worse)
+        if found.prompts is not None:
+            change_I, prompts_I = changes
+            _, index_I = np.unique(prompts_I, return_inverse=True)
+            change_P = np.rint(np.bincount(index_I, change_I)).astype(np.int64)
+            test = clustered_mcnemar_test(change_P, better, worse)
         p = test.mid_p
     elif len(known := swapped_R[~np.isnan(swapped_R)]):
-        p = _share_as_large(known, difference)
+        # What was seen counts as one of the draws, so p is never 0.
+        as_large = np.count_nonzero(np.abs(known) >= abs(difference) - 1e-12)
+        p = float(1 + as_large) / (1 + len(known))
     return replace(found, difference=difference, interval=interval, p=p, test=test)
 
 
-def _share_as_large(swapped_R: Floats, difference: float) -> float:
-    """The p-value of a permutation test: what was seen counts as one of the draws, so it is never 0."""
-    as_large = np.count_nonzero(np.abs(swapped_R) >= abs(difference) - 1e-12)
-    return float(1 + as_large) / (1 + len(swapped_R))
-
-
-class _Changes(NamedTuple):
-    """What the new judge earned more than the old one."""
-
-    change_I: Floats
-    """The change of every item."""
-    prompts_I: Numbers
-    """The number of its prompt."""
-
-    @property
-    def better(self) -> int:
-        """Items with more credit."""
-        return int(np.count_nonzero(self.change_I > 1e-12))
-
-    @property
-    def worse(self) -> int:
-        return int(np.count_nonzero(self.change_I < -1e-12))
-
-
-def _test(changes: _Changes, shares_prompts: bool) -> McNemarTest:
-    if not shares_prompts:
-        return mcnemar_test(changes.better, changes.worse)
-    _, index_I = np.unique(changes.prompts_I, return_inverse=True)
-    change_P = np.rint(np.bincount(index_I, changes.change_I)).astype(np.int64)
-    return clustered_mcnemar_test(change_P, changes.better, changes.worse)
-
-
-def _changes(paired: Paired, measure: Measure) -> _Changes | None:
-    """None where the measure may look at some cells of an item only."""
+def _changes(paired: Paired, measure: Measure) -> tuple[Floats, Numbers] | None:
+    """Of every item what the new judge earned more, and the number of its prompt; None if the measure may look
+    at some cells of an item only."""
     names = [name for name in measure.parts if name in paired.new.parts]
     found, prompts = [np.empty(0)], [np.empty(0, dtype=np.int64)]
     numbers = number_prompts([paired.new.parts[name] for name in names])
@@ -355,7 +334,7 @@ def _changes(paired: Paired, measure: Measure) -> _Changes | None:
         is_known = ~np.isnan(change)
         found.append(change[is_known])
         prompts.append(numbers_I[is_known])
-    return _Changes(np.concatenate(found), np.concatenate(prompts))
+    return np.concatenate(found), np.concatenate(prompts)
 
 
 HEADER = ("group", "score", "new %", "old %", "points", "95%", "p", "+/-", "items")

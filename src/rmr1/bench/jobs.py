@@ -82,27 +82,29 @@ def plan_jobs(asked: Asked, reading: DataConfig, tell: Callable[[object], None])
         for name in names
     ]
     is_one = len(benchmarks) == 1
-    sources = _assign(asked.source, "--from", names)
-    baselines = _assign(asked.baseline, "--baseline", names)
+    given = {
+        flag: _assign(places, flag, names)
+        for flag, places in (("--from", asked.source), ("--baseline", asked.baseline))
+    }
     _check_said(asked, benchmarks)
     jobs = []
     for one in benchmarks:
-        name = one.name
-        output = asked.output
+        name, output = one.name, asked.output
         is_asked = asked.ask is not None and (is_one or bool(one.askings))
-        for flag, given in (("--from", sources), ("--baseline", baselines)):
-            if given and name not in given:
+        for flag, places in given.items():
+            if places and name not in places:
                 raise ConfigError(
                     f"{flag} {name}=RUN is missing; {flag} names judgments for every benchmark, or none"
                 )
+        wanted = AS_PUBLISHED if asked.as_published else asked.scoring
         jobs.append(
             Job(
                 benchmark=one,
                 data=None if name not in data else find_place(one, data[name]),
                 folder=output if output is None or is_one else output / name,
-                source=sources.get(name),
-                baseline=baselines.get(name),
-                variant=_choose_variant(asked, one),
+                source=given["--from"].get(name),
+                baseline=given["--baseline"].get(name),
+                variant=wanted if wanted is not None and wanted in one.variants else OFFICIAL_RULE,
                 asking=find_asking(one, asked.ask) if is_asked else None,
                 is_asking_said=is_asked,
                 invalid=invalid,
@@ -134,13 +136,10 @@ def require_data(job: Job) -> Path:
             "rmr1 bench pairs FILE -m MODEL -o RUN"
         )
     if job.data is None:
-        hub = (
-            ""
-            if job.benchmark.hub is None
-            else f", or the hub's dataset: {name_option('data')} {job.benchmark.hub}"
-        )
+        flag, hub = name_option("data"), job.benchmark.hub
+        more = "" if hub is None else f", or the hub's dataset: {flag} {hub}"
         raise ConfigError(
-            f"{name_option('data')} DIR is missing: the official data of {job.benchmark.title}{hub}; {_needs()}"
+            f"{flag} DIR is missing: the official data of {job.benchmark.title}{more}; {_needs()}"
         )
     return job.data
 
@@ -167,9 +166,8 @@ def check_jobs(jobs: Sequence[Job], config: JudgeConfig) -> list[int]:
     for job in jobs:
         require_folder(job)
         check_order(job, config)
-    return [
-        count_pairs(job.benchmark, require_data(job), config.data.limit, asking=job.asking) for job in jobs
-    ]
+    limit = config.data.limit
+    return [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
 
 
 def check_order(job: Job, config: JudgeConfig) -> None:
@@ -300,8 +298,3 @@ def _check_said(asked: Asked, benchmarks: Sequence[Benchmark]) -> None:
         )
     if asked.ask not in (None, PAIRS_ASKING) and not any(asked.ask in one.askings for one in benchmarks):
         raise ConfigError(f"{name_option('ask')} {asked.ask}: none of the benchmarks is asked so")
-
-
-def _choose_variant(asked: Asked, benchmark: Benchmark) -> str:
-    wanted = AS_PUBLISHED if asked.as_published else asked.scoring
-    return wanted if wanted is not None and wanted in benchmark.variants else OFFICIAL_RULE

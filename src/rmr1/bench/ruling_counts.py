@@ -108,11 +108,9 @@ def add_group(part: PartBuilder, item: str, pairs: PartBuilder, places: Sequence
     part.ties.append(sum(pairs.ties[place] for place in places))
 
 
-def not_of(ruling: Ruling, title: str, name: str) -> DataError:
+def not_of(ruling: Ruling, title: str, name: str, what: str = "labelled pair") -> DataError:
     """The error of a judgment that is not of the benchmark's pairs."""
-    return DataError(
-        f"pair {ruling.id!r} is no labelled pair of {title}; was the run made with bench {name}?"
-    )
+    return DataError(f"pair {ruling.id!r} is no {what} of {title}; was the run made with bench {name}?")
 
 
 def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:

@@ -143,7 +143,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rmr1.errors import ConfigError
 
     if arguments.fail_under is not None:
-        from rmr1.bench.gates import check_fail_under
+        from rmr1.bench.results import check_fail_under
 
         check_fail_under(arguments.fail_under)
     if arguments.resamples < FEWEST_RESAMPLES and (arguments.resamples != 0 or arguments.baseline):

@@ -18,8 +18,8 @@ from rmr1.bench.compare import (
     format_p,
 )
 from rmr1.bench.draws import gather_prompts, swap
-from rmr1.bench.gates import check_baseline
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, Part, Whole, mean, share
+from rmr1.bench.results import check_baseline
 from rmr1.bench.shared_items import find_changed, pair_outcomes
 from rmr1.bench.tasks.pairs import PAIRS
 from rmr1.bench.tasks.rmb import RMB

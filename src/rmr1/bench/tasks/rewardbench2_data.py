@@ -150,17 +150,17 @@ def read_ratings(data: Path, limit: int | None = None) -> Iterator[PreferencePai
 def read_choices(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
     """The four answers of a prompt at once; those of Ties as `read_ratings`."""
     for prompt in read_prompts(data, limit):
+        wrong = len(prompt.answers) - prompt.num_correct
         if prompt.subset == TIES:
             yield from _rate(prompt)
-            continue
-        if prompt.num_correct != 1 or len(prompt.answers) != 4:
-            wrong = len(prompt.answers) - prompt.num_correct
+        elif (prompt.num_correct, wrong) == (1, 3):
+            yield prompt.pair(0, 1, 2, 3)
+        else:
             raise DataError(
                 f"{prompt.subset}/{prompt.id}: {prompt.num_correct} right and {wrong} wrong answers; a choice "
                 "among four needs 1 and 3, ask by ratings",
                 path=data,
             )
-        yield prompt.pair(0, 1, 2, 3)
 
 
 def _rate(prompt: Prompt) -> Iterator[PreferencePair]:

@@ -18,7 +18,15 @@ from rmr1.bench.base import AS_PUBLISHED, Asking, BenchmarkScores, score_judgmen
 from rmr1.bench.draws import bootstrap, gather_prompts
 from rmr1.bench.outcomes import estimate_values
 from rmr1.bench.run import name_asking, open_benchmark_run, suit_asking
-from rmr1.bench.tasks.rewardbench2 import REWARDBENCH2, credit_scores, default_asking, tally_rewardbench2
+from rmr1.bench.tasks.rewardbench2 import (
+    MARGIN_ALL,
+    REWARDBENCH2,
+    compute_stats,
+    credit_scores,
+    default_asking,
+    tally_rewardbench2,
+    ties_score,
+)
 from rmr1.bench.tasks.rewardbench2_data import (
     ID,
     SIZES,
@@ -28,7 +36,6 @@ from rmr1.bench.tasks.rewardbench2_data import (
     read_prompts,
     read_ratings,
 )
-from rmr1.bench.tasks.rewardbench2_ties import MARGIN_ALL, compute_stats, ties_score
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError, DataError, RunError, StoppedError
 from rmr1.judge import GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
