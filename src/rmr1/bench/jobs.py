@@ -22,6 +22,7 @@ from rmr1.bench.run import (
     open_benchmark_run,
     place_answers,
     read_finished,
+    stored_data,
     suit_asking,
     summarize_run,
 )
@@ -31,7 +32,7 @@ from rmr1.judge.base import PairJudge, Watcher
 from rmr1.judge.config import DataConfig, JudgeConfig
 from rmr1.judge.source import SHOWN_ERRORS
 from rmr1.nearest import suggest
-from rmr1.store.runs import RUN_FILE, read_description
+from rmr1.store.runs import RUN_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +121,7 @@ def check_baselines(jobs: Sequence[Job]) -> None:
             continue
         if not (job.baseline / RUN_FILE).is_file():
             next(iter(read_finished(job.baseline)), None)
-            continue
-        made = read_description(job.baseline).get("data", {}).get("benchmark", job.benchmark.name)
+        made = stored_data(job.baseline).get("benchmark", job.benchmark.name)
         if made != job.benchmark.name:
             raise ConfigError(
                 f"{name_option('baseline')} {job.baseline}: a run of {made}; expected one of {job.benchmark.name}"

@@ -18,10 +18,9 @@ from rmr1.bench.published import THREE, Standing, average_three, place
 from rmr1.bench.run import (
     Scored,
     count_pairs,
-    count_stored_pairs,
     count_unjudged,
-    name_asking,
     read_outcomes,
+    stored_data,
 )
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
@@ -233,7 +232,7 @@ def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: ScoringO
         if said := _choose_rule(scoring, job, source):
             lines.append(f"texts are read by verdict rule {said!r}")
             extra["rule"] = said
-        if asked := name_asking(source):
+        if asked := stored_data(source).get("asked"):
             way = job.benchmark.askings.get(asked)
             lines.append(f"asked by {asked}: {'two answers at a time' if way is None else way.about}")
             extra["asked"] = asked
@@ -322,7 +321,7 @@ def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
     outcomes = read_outcomes(job.benchmark, source, rule=rule, data=job.data if is_checked else None)
     if job.benchmark.name != OWN_PAIRS:
         return outcomes
-    num_pairs = count_stored_pairs(source) if job.data is None else count_pairs(job.benchmark, job.data)
+    num_pairs = stored_data(source).get("pairs") if job.data is None else count_pairs(job.benchmark, job.data)
     return outcomes if num_pairs is None else count_unjudged(outcomes, num_pairs)
 
 

@@ -210,20 +210,9 @@ def own_keys(benchmark: Benchmark, data: Path) -> Callable[[], Iterator[str]] | 
     return None if benchmark.is_sized else lambda: list_keys(read_pairs(benchmark, data))
 
 
-def count_stored_pairs(source: Path) -> int | None:
-    """How many pairs the own data holds that a run of `rmr1 bench pairs` was made from; None of other judgments."""
-    if not (source / RUN_FILE).is_file():
-        return None
-    found = read_description(source).get("data", {}).get("pairs")
-    return found if isinstance(found, int) else None
-
-
-def name_asking(source: Path) -> str | None:
-    """The way in which a run asked, where its benchmark has several."""
-    if not (source / RUN_FILE).is_file():
-        return None
-    found = read_description(source).get("data", {}).get("asked")
-    return found if isinstance(found, str) else None
+def stored_data(source: Path) -> dict[str, Any]:
+    """What a run folder says of its data (`benchmark`, `pairs` of own data, `asked`); nothing of other judgments."""
+    return (read_description(source).get("data") or {}) if (source / RUN_FILE).is_file() else {}
 
 
 def open_benchmark_run(
@@ -336,7 +325,7 @@ def score_finished(
         return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     num_pairs = None
     if not benchmark.is_sized:
-        num_pairs = count_stored_pairs(source) if data is None else count_pairs(benchmark, data)
+        num_pairs = stored_data(source).get("pairs") if data is None else count_pairs(benchmark, data)
     with open_run(folder, _describe_finished(benchmark, source, rule, num_pairs)) as writer:
         occurrences = KeyCounter()
         for judgment in _finished(benchmark, source, rule, data):
@@ -349,25 +338,21 @@ def score_finished(
         ).scores
 
 
-def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterable[Judgment]:
-    judgments = read_finished(source, rule)
-    return judgments if data is None else _checked(judgments, benchmark, data)
+def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterator[Judgment]:
+    known = KeyCounter()
+    if data is not None:
+        for asking in (None, *benchmark.askings.values()):
+            for pair in read_pairs(benchmark, data, asking=asking):
+                known.increment(_text_digest(pair))
+    for judgment in read_finished(source, rule):
+        if data is not None and _text_digest(judgment.pair) not in known:
+            raise DataError(f"judged pair {judgment.pair.id!r} is not in the data", path=data)
+        yield judgment
 
 
 def _counted(tally: Tally, judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     for judgment in judgments:
         tally.add(judgment)
-        yield judgment
-
-
-def _checked(judgments: Iterable[Judgment], benchmark: Benchmark, data: Path) -> Iterator[Judgment]:
-    known = KeyCounter()
-    for asking in (None, *benchmark.askings.values()):
-        for pair in read_pairs(benchmark, data, asking=asking):
-            known.increment(_text_digest(pair))
-    for judgment in judgments:
-        if _text_digest(judgment.pair) not in known:
-            raise DataError(f"judged pair {judgment.pair.id!r} is not in the data", path=data)
         yield judgment
 
 
@@ -379,10 +364,10 @@ def _describe_finished(
     benchmark: Benchmark, source: Path, rule: str | None, num_pairs: int | None
 ) -> dict[str, Any]:
     """How a re-scored run was made: what was read, and by which rule."""
-    asked = name_asking(source)
     is_run = (source / RUN_FILE).is_file()
     made = read_description(source) if is_run else {}
     content = fingerprint_source(source / JUDGMENTS_FILE if is_run else source)
+    more = {"pairs": num_pairs, "asked": stored_data(source).get("asked")}
     return {
         "format": FORMAT,
         "command": f"bench {benchmark.name} --from",
@@ -392,8 +377,7 @@ def _describe_finished(
             "benchmark": benchmark.name,
             "source": source.name,
             **content,
-            **({} if num_pairs is None else {"pairs": num_pairs}),
-            **({} if asked is None else {"asked": asked}),
+            **{name: value for name, value in more.items() if value is not None},
         },
         "model_name": made.get("model_name", f"recorded:{source.name}"),
         "model": made.get("model", {}),
