@@ -4,16 +4,11 @@
                                                                             │ tally
                       BenchmarkScores <──score_outcomes── Measures <──rule── Outcomes
 
-A benchmark is a value: `Benchmark`, made of plain functions. Reading turns the official files into pairs
-with unique ids (whatever scoring needs to know stands in id, source, subset and label). `tally` turns
-rulings (`rmr1.store.rulings`: judgments without their texts) of such pairs into `Outcomes`, the table of
-credits that `rmr1.bench.outcomes` describes. `rule` names the numbers that are reported of a table, as
-`Measures`; it looks at the outcomes only for which parts there are. A variant of the rule ("as-published":
-the reference's known faults) is a name that `rule` is given. Everything after that is common to all:
-values, intervals, completeness, comparison.
-
-A benchmark that can be asked in other ways than pair by pair (`ratings`, `four_way`) gives an `Asking` for
-each; its judgments go into the same run folder format, and `tally` tells them apart by what they hold.
+Whatever scoring needs to know of a pair stands in its id, source, subset and label. `tally` turns rulings
+into the table of credits that `rmr1.bench.outcomes` describes; `rule`, given a variant's name ("as-published":
+the reference's known faults), names the numbers that are reported of it. Everything after that is common to
+all: values, intervals, completeness, comparison. `tally` tells judgments that were asked in another way than
+pair by pair (`Asking`) by what they hold.
 """
 
 from __future__ import annotations
@@ -67,7 +62,6 @@ class Figure:
     correct: float | None = None
     """Credit earned, where the number is a plain share of items."""
     total: int = 0
-    """Items."""
     prompts: int | None = None
     """The number of prompts that the items come from; None if no two share one."""
     official: int | None = None
@@ -115,7 +109,6 @@ class BenchmarkScores:
     problems: Mapping[str, int] = field(default_factory=dict)
     """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
     variant: str = OFFICIAL_RULE
-    """The rule's variant."""
     notes: tuple[str, ...] = ()
     deviations: tuple[str, ...] = ()
     """How asking or scoring departs from what is published; such scores have no place among published ones."""
@@ -304,7 +297,6 @@ class ItemCounts:
         return share_interval(values_I, self._numbers_of(measure))
 
     def _numbers_of(self, measure: Measure) -> Numbers:
-        """The prompt of every item that counts; nothing if no two items of any part share one."""
         found = [np.empty(0, dtype=np.int64)]
         for part, values in self.columns(measure) if self._numbers else ():
             found.append(self._numbers[part.name][~np.isnan(values)])
@@ -343,7 +335,6 @@ class ItemCounts:
 
 
 def _shared_prompts(counts: ItemCounts, wholes: Sequence[Measure]) -> Iterator[str]:
-    """What the intervals take together."""
     for one in wholes:
         if (num := counts.prompts(one)) is not None:
             where = f"{one.group}: " if len(wholes) > 1 else ""

@@ -2,8 +2,7 @@
 
     run, run ──tally──> Outcomes, Outcomes ──pair_outcomes──> Paired ──compare_outcomes──> Comparison
 
-Compared is what both runs hold (`rmr1.bench.shared_items`). Every figure of the benchmark is computed
-for both runs over the shared items; its difference has
+Every figure of the benchmark is computed for both runs over the items that both hold; its difference has
 
 - an interval: the bootstrap, the same prompts with all their items drawn for both runs (`rmr1.bench.draws`);
 - a p-value of "both judges are alike". Where the figure is a share of right items this is McNemar's test,
@@ -57,7 +56,6 @@ class Difference:
     prompts: int | None = None
     """How many prompts the items come from; None where no two share one."""
     difference: float | None = None
-    """`new` less `old`."""
     interval: tuple[float, float] | None = None
     """95%, of the difference."""
     p: float | None = None
@@ -93,9 +91,7 @@ class SharedCount:
 
     group: str
     shared: int
-    """Items that both hold."""
     new: int
-    """Items that the new run holds."""
     old: int
 
     @property
@@ -188,7 +184,6 @@ def _rulings(source: Source) -> Iterator[Ruling]:
 
 
 def _count_items(benchmark: Benchmark, outcomes: Outcomes, variant: str) -> dict[str, int]:
-    """Overall score -> items."""
     counts = ItemCounts(outcomes)
     return {one.measure.group: counts.total(one.measure) for one in benchmark.rule(outcomes, variant).overall}
 

@@ -72,7 +72,7 @@ class Prompts:
     """[K] of each part: the kinds of its rows."""
 
     def num(self, parts: Sequence[str]) -> int:
-        """How many prompts have items in these parts."""
+        """The number of prompts with items in these parts."""
         is_there = np.zeros(len(self.counts), dtype=bool)
         for name in parts:
             if name in self.places:
@@ -141,7 +141,7 @@ def _add_rows(columns: Floats, index_I: Numbers, num: int) -> Floats:
 
 
 def _stratify(names: Sequence[str], home_N: Numbers, counts_N: Numbers) -> dict[str, Numbers]:
-    """The kinds by the part that is their home; one prompt alone says nothing of how prompts differ."""
+    """One prompt alone says nothing of how prompts differ."""
     sizes = np.bincount(home_N, counts_N, len(names) + 1)[:-1]
     strata = {
         name: np.flatnonzero(home_N == number) for number, name in enumerate(names) if sizes[number] >= 2
@@ -294,7 +294,7 @@ def estimate_intervals(
 def draw_intervals(
     prompts: Prompts, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float] | None]:
-    """Intervals as `estimate_intervals` gives them; those of the difference for two tables."""
+    """Intervals as `estimate_intervals` gives them; of two tables those of the difference."""
     drawn = draw_values(prompts, measures, num=num, seed=seed)
     freedom = find_freedom(prompts, measures)
     found: list[tuple[float, float] | None] = []

@@ -164,7 +164,7 @@ def _describe(path: Path, numbers: Iterator[int]) -> _File:
 
 
 def _drop_copies(files: Sequence[_File]) -> list[_File]:
-    """The files that are no part of another one; of equal ones the first."""
+    """Of equal files the first is kept."""
 
     def is_copy(place: int) -> bool:
         file = files[place]

@@ -1,4 +1,4 @@
-"""What `rmr1 bench` is asked for, benchmark by benchmark: data, judgments and folders; and the judging of all of them."""
+"""What `rmr1 bench` is asked for, benchmark by benchmark, and the judging of all of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ class Asked:
 
     benchmarks: Sequence[str]
     own: Sequence[Path] = ()
-    """Data of own pairs."""
     data: Sequence[str] | None = None
     """`[NAME=]PLACE`, each; so are the judgments of `source` and `baseline`."""
     source: Sequence[str] | None = None
@@ -230,7 +229,7 @@ def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
 def _read_own_pairs(
     config: DataConfig, own: Sequence[Path], invalid: set[str], tell: Callable[[object], None]
 ) -> Benchmark:
-    """The benchmark of own pairs, read as the settings say; rows that are passed over go to `invalid`."""
+    """Rows that are passed over go to `invalid`."""
     from rmr1.bench.tasks.pairs import own_pairs
 
     def pass_over(error: DataError) -> None:

@@ -3,10 +3,9 @@
     judgments ──tally──> Outcomes (Part by Part) ──rule──> Measures ──> values, intervals, comparisons
 
 An `Outcomes` holds, part by part, what the benchmark's rule gives each item. A `Measure` says how one
-number comes from the parts: an *estimate*, a function of `Resamples`. `Resamples` are B draws of every
-part's items; the value itself is the estimate of the one draw in which every item stands once
-(`whole`), an interval comes from B that draw prompts (`rmr1.bench.draws`). So live runs, stored judgments,
-intervals and the comparison of two runs all share one path.
+number comes from the parts: an *estimate*, a function of `Resamples`, which are B draws of every part's items.
+The value is the estimate of the one draw in which every item stands once (`whole`), an interval comes from B
+that draw prompts (`rmr1.bench.draws`).
 
 Letters in shapes: B resamples, I items of a part, C cells, K rows, D columns.
 
@@ -47,9 +46,9 @@ class Part:
     credits: Floats
     """[I, C] what the rule gives, in [0, 1]; one cell for plain accuracy, nine for a 3x3 matrix."""
     no_verdict: NDArray[np.int32]
-    """[I] how many judgments of the item lacked a verdict."""
+    """[I] judgments of the item without a verdict."""
     ties: NDArray[np.int32]
-    """[I] how many judgments of the item were ties."""
+    """[I] judgments of the item that are ties."""
     official: int | None = None
     """Items of the official data; None where the part is none of it, or its size is no fixed number."""
     clusters: Numbers | None = None
@@ -275,7 +274,7 @@ def whole(outcomes: Outcomes) -> Resamples:
 
 
 def _sum_prompts(part: Part) -> Table:
-    """The part's table; of one that adds up prompts, a row for each, in the order that they come in."""
+    """Of a part that adds up prompts, a row for each, in the order that they come in."""
     table = Table(part)
     if not part.adds_prompts or part.clusters is None:
         return table

@@ -338,7 +338,6 @@ def _rate_apart(order: Order, output: Mapping[str, Any]) -> Vote:
 
 
 def _decision(text: Any, order: Order) -> str:
-    """A recorded decision in the pair frame."""
     if text is None:
         return "none"
     label = "tie" if text == "A=B" else LABELS.get(text)

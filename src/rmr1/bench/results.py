@@ -53,7 +53,6 @@ class Job:
     data: Path | None
     """A file, a folder, or the name of a dataset on the hub; what several of own pairs are called together."""
     folder: Path | None
-    """The run folder to write."""
     source: Path | None
     """Judgments that exist."""
     baseline: Path | None
@@ -303,8 +302,9 @@ def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: ScoringO
 
 
 def _choose_rule(scoring: ScoringOptions, job: Job, source: Path) -> str | None:
-    """The verdict rule that the texts of a source, new or old, are read again by; None for the one they were
-    read by. In a live run `--rule` says how the judge's own texts are read, and nothing of others."""
+    """The verdict rule that the texts of a source, new or old, are read again by. In a live run `--rule` says how
+    the judge's own texts are read, and nothing of others.
+    """
     if scoring.rule is not None:
         return None if job.source is None else scoring.rule
     if scoring.as_published and (source / RUN_FILE).is_file():
@@ -315,7 +315,7 @@ def _choose_rule(scoring: ScoringOptions, job: Job, source: Path) -> str | None:
 
 
 def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
-    """The outcomes; of own pairs what the file holds, now or when the run was made, and nobody judged counts as
+    """The outcomes; own pairs that the file holds, now or when the run was made, and nobody judged are
     unfinished."""
     is_checked = job.source is not None and job.folder is None
     outcomes = read_outcomes(job.benchmark, source, rule=rule, data=job.data if is_checked else None)

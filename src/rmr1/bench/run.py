@@ -1,8 +1,7 @@
 """Running a benchmark: official data, a judge and a run folder in, scores out; or judgments that exist.
 
-A live run is an ordinary run folder: it goes on after a stop, and every reading command opens it. Its
-`summary.json` holds the counts of any run and under `scores` what the benchmark makes of it. Scores are
-always computed from stored judgments, one at a time.
+A live run is an ordinary run folder. Its `summary.json` holds the counts of any run and under `scores` what the
+benchmark makes of it. Scores are always computed from stored judgments, one at a time.
 """
 
 from __future__ import annotations
@@ -59,7 +58,6 @@ class Scored(NamedTuple):
 
 
 PAIRS_ASKING = "pairs"
-"""The way of asking that every benchmark has."""
 
 _PLACES: Mapping[str, tuple[str, str]] = {
     "rewardbench": ("rmr1.bench.tasks.rewardbench", "REWARDBENCH"),
@@ -97,7 +95,8 @@ def find_asking(benchmark: Benchmark, name: str | None) -> Asking | None:
 
 
 def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
-    """Refuse an order that the benchmark gives away; a judge that sees one answer at a time has none."""
+    """Refuse an order that the benchmark gives away: its data names the better answer first, and the order is
+    as read."""
     if order is not None and order not in benchmark.placements:
         raise ConfigError(
             f"{benchmark.title} names the better answer first, so order {order!r} would show it in one "
@@ -224,10 +223,8 @@ def open_benchmark_run(
     asking: Asking | None = None,
     retry_failed: bool = False,
 ) -> RunWriter:
-    """A new run folder, or one to go on with. The limit is left out, so that a run can be widened.
-
-    `judge` asks in the way that is wanted (`Asking.adapt`), which is `asking`.
-    """
+    """A new run folder, or one to go on with. The limit is left out, so that a run can be widened. `judge`
+    asks as `asking` says."""
     check_placement(benchmark, judge.order)
     identity = fingerprint_data(benchmark, data)
     if benchmark.askings:
@@ -363,7 +360,6 @@ def _text_digest(pair: PreferencePair) -> bytes:
 def _describe_finished(
     benchmark: Benchmark, source: Path, rule: str | None, num_pairs: int | None
 ) -> dict[str, Any]:
-    """How a re-scored run was made: what was read, and by which rule."""
     is_run = (source / RUN_FILE).is_file()
     made = read_description(source) if is_run else {}
     content = fingerprint_source(source / JUDGMENTS_FILE if is_run else source)

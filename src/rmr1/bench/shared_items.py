@@ -1,7 +1,5 @@
 """The items that two runs of one benchmark share, beside each other.
 
-    run, run ──find_changed, tally──> Outcomes, Outcomes ──pair_outcomes──> Paired
-
 Items that only one run has, and pairs that have the same id but other texts or another label, are left
 out, counted and named.
 """

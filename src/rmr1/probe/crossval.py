@@ -184,7 +184,6 @@ def side_auc(scores_k: NDArray[np.floating], num_rows: int) -> float:
 
 
 def _pair_auc(scores_k: NDArray[np.float32], labels_k: NDArray[np.bool_], labels: NDArray[np.bool_]) -> float:
-    """The AUC of A against B; rows without any feature score 0."""
     scores = np.round(scores_k.astype(np.float64), 4)
     first, second = scores[labels_k], np.sort(scores[~labels_k])
     num_first, num_second = int(labels.sum()), int((~labels).sum())

@@ -193,7 +193,6 @@ def _complement(some: set[int], number: int) -> tuple[int, ...]:
 
 
 def _quote(sets: Iterable[_Set], signs: NDArray[np.int8], name: str | None) -> tuple[Occurrence, ...]:
-    """The first rows of some sets; None: they lack what could be quoted."""
     kept = [one for found, _ in zip(sets, range(50), strict=False) for one in found.kept]
     return tuple(
         Occurrence(row=row, sign=int(signs[row]), excerpt="" if name is None else excerpt(name))

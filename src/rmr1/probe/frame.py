@@ -34,7 +34,6 @@ def frame_features(rendered: Messages) -> tuple[str, ...]:
 
 
 def _skeleton(role: str, text: str) -> str:
-    """The text with a mark in the place of the question and of each answer."""
     if role != "user":
         return text
     try:
@@ -69,14 +68,12 @@ def _cut_out(text: str, blocks: Blocks) -> str:
 
 
 def _ends(text: str) -> tuple[str, ...]:
-    """The first line and the last."""
     lines = text.strip().splitlines()
     return tuple(dict.fromkeys(line.strip() for line in (*lines[:1], *lines[-1:])))
 
 
 @lru_cache(maxsize=4096)
 def _is_delimiter(line: str) -> bool:
-    """Whether the line is nearly a delimiter of the protocol."""
     if not 6 <= len(line) <= 90 or not (line[0] in "[［(【" or line[-1] in "]］)】"):
         return False
     return any(SequenceMatcher(None, known, line).ratio() >= 0.8 for known in _DELIMITERS)
@@ -99,7 +96,6 @@ def _speakers(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def _is_speaker(name: str) -> bool:
-    """Whether it is one of the known names, or a misspelling of one."""
     if name in _NAMES:
         return True
     return not name.lower().endswith("s") and any(

@@ -64,7 +64,6 @@ class LeakFinding:
     outcome: str
     """"better answer" or "worse answer" of side features, "A wins" or "B wins" of pair features."""
     share: float
-    """Share of the occurrences with that outcome."""
     p: float
     """Exact binomial test on prompts, against even odds (side) or the base rate (pair); uncorrected."""
     is_leak: bool
@@ -186,8 +185,6 @@ def probe_leak(
 
 
 class _Seen:
-    """What is kept of every row."""
-
     def __init__(self) -> None:
         self._labels = array("b")
         self._groups = array("q")
@@ -305,8 +302,6 @@ def _order_note(seen: _Seen) -> str:
 
 
 class _Rows(NamedTuple):
-    """The rows with a feature, or those without it."""
-
     name: str
     examples: tuple[Occurrence, ...]
     plus: int
@@ -317,8 +312,6 @@ class _Rows(NamedTuple):
 
 
 class _Tests:
-    """The tests of one set of rows."""
-
     def __init__(self, seen: _Seen, table: FieldTable, *, permutations: int, seed: int) -> None:
         self._seen = seen
         self._table = table
@@ -335,7 +328,6 @@ class _Tests:
         return self._table.pairs[rule.name].build(self._labels[self._named], **size)
 
     def count(self, rule: FieldRule, features: tuple[Feature, ...]) -> int:
-        """How many tests of single features there are: of those with enough rows, and of the rows without them."""
         num_rows = len(self._named) if rule.unit == "pair" else len(self._labels)
         return sum(
             (len(feature.rows) >= FEWEST)

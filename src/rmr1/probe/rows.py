@@ -232,7 +232,6 @@ def _scan_rendered(source: str | Path, counts: RowCounts, limit: int | None) -> 
 
 
 def _read_rendered(row: Row) -> tuple[str, Messages, str | None]:
-    """The form, the judge's prompt and the verdict that is to be learnt."""
     if "messages" in row.data:
         messages = turns(row, "messages", "user")
         if len(messages) < 2 or messages[-1].role != "assistant":
@@ -249,7 +248,6 @@ def _read_rendered(row: Row) -> tuple[str, Messages, str | None]:
 def _take_apart(
     row: Row, rendered: Messages, winner: Any, counts: RowCounts, *, is_escaped: bool
 ) -> ProbeRow:
-    """The answers out of a rendered prompt, by the reader of RM-R1's form."""
     data = {
         "context_messages": [{"role": message.role, "content": message.text} for message in rendered],
         "winner": f"model_{winner.lower()}",

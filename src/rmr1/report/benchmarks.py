@@ -137,7 +137,6 @@ def format_markdown(
 
 
 def _markdown_head(names: Sequence[str], num_texts: int) -> tuple[str, str]:
-    """Header and rule of a table whose columns after the first `num_texts` are numbers."""
     rule = ["---" if index < num_texts else "---:" for index in range(len(names))]
     return f"| {' | '.join(names)} |", f"|{'|'.join(rule)}|"
 

@@ -112,7 +112,6 @@ def build_figure(standings: Sequence[Standing], name: str) -> Figure:
 
 
 def _depth(standing: Standing) -> float:
-    """Lines of a panel; the rows apart follow after a gap."""
     return len(standing.rows) + 1 + 1.3 * bool(standing.apart)
 
 
@@ -191,7 +190,6 @@ def _draw_legend(figure: Figure, standings: Sequence[Standing], place: tuple[flo
 
 
 def _footnote(standings: Sequence[Standing], width: int) -> list[str]:
-    """What the marks mean, how each benchmark was scored and where the figures are from."""
     marks, sources = explain_rows(standings)
     said = ["Marks: " + "; ".join(f"{mark} {text}" for mark, text in marks.items()) + "."] if marks else []
     said += [f"{one.title}: {one.scoring_note}." for one in standings if one.scoring_note]

@@ -91,7 +91,6 @@ class PublishedRow:
     parts: Mapping[str, Mapping[str, Printed]]
     """Group -> part -> figure; a group that lacks a part is not there."""
     table: str
-    """Name of the table it is from."""
     source: Citation
     citation: str
     scoring: str
@@ -246,7 +245,6 @@ class Standing:
 
     benchmark: str
     value: float
-    """The judge's overall, a share."""
     interval: tuple[float, float] | None
     as_published: bool
     field: tuple[PublishedRow, ...]
@@ -281,7 +279,7 @@ class Standing:
 
     @property
     def rank(self) -> int:
-        """The rank, from 1; equal figures share the better rank."""
+        """From 1; equal figures share the better rank."""
         return len(self.above) + 1
 
     @property
@@ -305,7 +303,6 @@ class Standing:
 
     @property
     def rows(self) -> tuple[PublishedRow, ...]:
-        """The field, then the rows apart."""
         return self.field + self.apart
 
     def marks(self, row: PublishedRow) -> str:
@@ -368,9 +365,8 @@ def place(
 ) -> Standing | None:
     """The standing of an overall figure; None if it is partial (None) or nothing is published for the benchmark.
 
-    `overall` and `interval` are shares, of RewardBench 2 possibly a little outside [0, 1]. JudgeBench means its set of GPT-4o answers, the one that
-    judges are published on. `as_published` says that RM-Bench was scored with RM-R1's fault. For the
-    benchmark "average", `overall` comes from `average_three`.
+    `overall` and `interval` are shares; JudgeBench means its set of GPT-4o answers. `as_published` says that RM-Bench
+    was scored with RM-R1's fault. For the benchmark "average", `overall` comes from `average_three`.
     """
     if overall is None or benchmark not in TITLES:
         return None

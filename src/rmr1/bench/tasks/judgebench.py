@@ -59,7 +59,7 @@ find_judgebench_files = partial(
 
 
 def read_judgebench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file; `limit` is per file. What two files hold both is read once."""
+    """The pairs of every file; `limit` is per file."""
     numbers: Counter[str] = Counter()
     for row in read_rows_once(list_sources(find_judgebench_files, data), _TEXTS):
         numbers[row.path] += 1

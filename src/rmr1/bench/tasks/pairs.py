@@ -142,7 +142,6 @@ def name_apart(sources: Sequence[str]) -> dict[str, str]:
 
 
 def _find_name(path: str, names: Mapping[str, str]) -> str:
-    """The name of the source that a file is, or that it lies in."""
     places = (path, *map(str, Path(path).parents))
     return next((names[place] for place in places if place in names), path)
 
@@ -214,12 +213,10 @@ def rule_pairs(outcomes: Outcomes, variant: str) -> Measures:
 
 
 def _fields(part: str) -> list[str]:
-    """Subset, source and label of a part."""
     return part.split(_SEPARATOR)
 
 
 def _by(parts: Iterable[str], group: str, name_of: Callable[[list[str]], str]) -> list[Measure]:
-    """One measure for each name; none where no part has one."""
     named: dict[str, list[str]] = {}
     for part in parts:
         named.setdefault(name_of(_fields(part)), []).append(part)
@@ -229,7 +226,6 @@ def _by(parts: Iterable[str], group: str, name_of: Callable[[list[str]], str]) -
 
 
 def _label_notes(outcomes: Outcomes) -> Iterator[str]:
-    """How the labels are balanced, and what follows for judges that look at nothing."""
     counts = dict.fromkeys(LABELS, 0)
     for name, part in outcomes.parts.items():
         counts[_fields(name)[2]] += len(part)

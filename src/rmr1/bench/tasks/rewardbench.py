@@ -105,11 +105,8 @@ find_rewardbench_files = partial(
 
 
 def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file, or of the hub's dataset of that name; `limit` is per subset. What two files hold
-    both is read once.
-
-    The better answer is always `response_a`, so a judge must be asked in seeded or both orders.
-    """
+    """The pairs of every file, or of the hub's dataset of that name, the better answer first; `limit` is per
+    subset."""
     files = list_sources(find_rewardbench_files, data)
     for row, subset, name in read_items(files, ("id", *_COLUMNS), _subset_of, SIZES, "RewardBench", limit):
         with placed(row):

@@ -105,14 +105,11 @@ _ADAPTED = (
 
 @dataclass(slots=True)
 class _Answers:
-    """What is known of one prompt while its judgments come in."""
-
     num_correct: int
     num_answers: int
     way: str
     """`ratings`, `pairs` or `four_way`."""
     prompt: int
-    """`Ruling.prompt`."""
     numbers: dict[int, float | None] = field(default_factory=dict)
     """Answer -> its score or rating; None where there is none."""
     games: dict[tuple[int, int], str | None] = field(default_factory=dict)
@@ -133,7 +130,6 @@ class _Answers:
         return len(self.games) == (wanted * self.num_answers // 2 if subset == TIES else wanted)
 
     def scores(self) -> list[float | None]:
-        """A number for each answer; of comparisons, how many it wins."""
         if self.way == "ratings":
             return [self.numbers[index] for index in range(self.num_answers)]
         wins = [0.0] * self.num_answers

@@ -63,11 +63,8 @@ find_rmb_files = partial(
 
 
 def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file; `limit` counts pairs or lists of each of the four parts. What two files hold both is
-    read once.
-
-    The better answer is always `response_a`, so a judge must be asked in seeded or both orders.
-    """
+    """The pairs of every file, the better answer first; `limit` counts pairs or lists of each of the four
+    parts."""
     rows: Counter[str] = Counter()
     parts: Counter[tuple[str, str]] = Counter()
     for row in read_rows_once(find_rmb_files(data), _COLUMNS, _file_of):
@@ -133,10 +130,7 @@ def _text(value: Any) -> str:
 
 
 def tally_rmb(rulings: Iterable[Ruling]) -> Outcomes:
-    """Pairs, lists, and the pairs inside the lists, by category.
-
-    Lists with comparisons that were not judged are left out and counted as unfinished.
-    """
+    """Pairs, lists, and the pairs inside the lists, by category; lists that lack a comparison are unfinished."""
     pairs = {(name := f"{SETS[0]}/{one}"): PartBuilder(name, sizes[0]) for one, sizes in SIZES.items()}
     inside = {(name := f"{SETS[1]}/{one}"): PartBuilder(INSIDE + name) for one in SIZES}
     counts = RulingCounts()
@@ -156,7 +150,7 @@ def tally_rmb(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _add_lists(lists: PartBuilder, pairs: PartBuilder) -> int:
-    """Turn the comparisons of each list into an item; how many lists lack some of theirs, and are left out."""
+    """Turn comparisons into lists; how many lists lack some of theirs, and are left out."""
     groups = group_pairs(pairs)
     for row, places in groups.items():
         num_losers = int(pairs.items[places[0]].rpartition("/")[2])

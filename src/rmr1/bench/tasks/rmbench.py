@@ -95,11 +95,7 @@ find_rm_bench_files = partial(
 
 
 def read_rm_bench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """Nine pairs of every item; `limit` is items of each part.
-
-    The domain stands in a column of the whole set, and only in the file's name in the parts. The better
-    answer is always `response_a`, so a judge must be asked in seeded or both orders.
-    """
+    """Nine pairs of every item, the better answer first; `limit` is items of each part."""
     files = list_sources(find_rm_bench_files, data)
     for row, part, item in read_items(files, _COLUMNS, _part_of, SIZES, "RM-Bench", limit):
         with placed(row):
@@ -126,10 +122,7 @@ def _part_of(row: Row) -> str:
 
 
 def tally_rm_bench(rulings: Iterable[Ruling]) -> Outcomes:
-    """One part for each of the authors' files, one item for each full matrix.
-
-    Items with judgments that are missing are left out and counted as unfinished.
-    """
+    """One part for each of the authors' files, one item for each full matrix; others are unfinished."""
     pairs = {name: PartBuilder(name) for name in SIZES}
     counts = RulingCounts()
     for ruling in counts.answered(rulings):
@@ -143,7 +136,7 @@ def tally_rm_bench(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _add_matrices(matrices: PartBuilder, pairs: PartBuilder) -> int:
-    """Turn the nine pairs of each item into its matrix; how many items lack some of theirs, and are left out."""
+    """Turn pairs into matrices; how many items lack some of theirs, and are left out."""
     refuse_repeated(pairs, "/")
     groups = group_pairs(pairs)
     for item, places in groups.items():
