@@ -28,10 +28,9 @@ Z_95 = 1.959963984540054
 
 
 def wilson_interval(correct: float, total: float, z: float = Z_95) -> tuple[float, float] | None:
-    """Wilson's score interval of a share, within [0, 1]; None where there is nothing to count.
+    """Wilson's score interval of a share (Wilson 1927); None without anything to count.
 
-    Good for small counts and shares near 0 or 1 (Wilson 1927): `wilson_interval(8, 10)` is
-    (0.490, 0.943).
+    `wilson_interval(8, 10)` is (0.490, 0.943).
     """
     if total == 0:
         return None
@@ -69,7 +68,7 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
 
 
 def share_interval(credits_I: Floats, prompts_I: Numbers) -> tuple[float, float] | None:
-    """Wilson's interval of the share of right items (credit 1), by prompt where two items share one."""
+    """Wilson's interval of the share of right items (credit 1), by prompt if two items share one."""
     _, index_I = np.unique(prompts_I, return_inverse=True)
     items_P = np.bincount(index_I).astype(np.float64)
     if len(items_P) == len(credits_I):
@@ -123,7 +122,7 @@ def percentile_interval(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemarTest:
-    """Two judges on the same items: does one have the better of the items that only one got right?"""
+    """Two judges on the same items."""
 
     only_first: int
     """Items that the first got right (or better) and the second did not."""
@@ -134,7 +133,7 @@ class McNemarTest:
     """The exact one less half the probability of what was seen, each side; size close to nominal
     (Lancaster 1961; recommended by Fagerland, Lydersen and Laake 2013)."""
     prompts: int | None = None
-    """Prompts that favour one of the judges, where items share prompts and these were exchanged whole."""
+    """Prompts that favour one of the judges, if whole prompts were exchanged."""
 
     @property
     def discordant(self) -> int:
@@ -270,15 +269,15 @@ def detectable_difference(discordant: float, items: int, *, power: float = 0.8, 
 
 @lru_cache(maxsize=65536)
 def _critical_count(discordant: int, alpha: float) -> int:
-    """The largest smaller count whose mid-p is at most `alpha`; -1 where there is none."""
+    """The largest smaller count whose mid-p is at most `alpha`; -1 if there is none."""
     start, chances = _binomial(discordant, 0.5)
     mid_p = 2 * np.cumsum(chances) - chances
     return start + int(np.searchsorted(mid_p, alpha, side="right")) - 1 if mid_p[0] <= alpha else -1
 
 
 def _binomial(total: int, share: float) -> tuple[int, NDArray[np.float64]]:
-    """The probabilities of the counts that can occur, from the first one on; what lies more than ten
-    standard deviations (and ten counts) off is left out: less than 1e-20."""
+    """The first count that can occur, and the probabilities from it on; what lies more than ten standard
+    deviations (and ten counts) off is left out: less than 1e-20."""
     if share in (0, 1):
         return int(total * share), np.ones(1)
     reach = 10 * sqrt(total * share * (1 - share)) + 10

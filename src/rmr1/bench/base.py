@@ -25,6 +25,7 @@ import numpy as np
 from rmr1.bench.draws import estimate_intervals
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
+    Counted,
     Floats,
     Measure,
     Measures,
@@ -57,15 +58,15 @@ class Figure:
     value: float | None
     """A share in [0, 1]; None if there is nothing to count."""
     interval: Interval | None = None
-    """95%: Wilson's where the number is a share of items that are right or wrong, else the bootstrap's; by
-    prompt where items share prompts."""
+    """95%: Wilson's of a share of right and wrong items, else the bootstrap's; by prompt if items share
+    prompts."""
     correct: float | None = None
-    """Credit earned, where the number is a plain share of items."""
+    """Credit earned, if the number is a plain share of items."""
     total: int = 0
     prompts: int | None = None
-    """The number of prompts that the items come from; None if no two share one."""
+    """Prompts that the items come from; None if no two share one."""
     official: int | None = None
-    """How many there are in the official data; None where that is no fixed number."""
+    """Items of the official data; None if that is no fixed number."""
     no_verdict: int = 0
     """Items that lack a verdict."""
     ties: int = 0
@@ -74,7 +75,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overall(Figure):
-    """The benchmark's one number for a group; its value is None unless every item of the official data is scored."""
+    """The number of a group; its value is None unless every item of the official data is scored."""
 
     missing: tuple[str, ...] = ()
     """Parts of the official data that lack items."""
@@ -90,32 +91,19 @@ class Overall(Figure):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkScores:
+class BenchmarkScores(Counted):
     """All scores of one judge on one benchmark."""
 
-    benchmark: str
     overall: tuple[Overall, ...]
     figures: tuple[Figure, ...]
     """What the benchmark reports."""
     categories: tuple[Figure, ...]
     """The finest division, for the record."""
-    judgments: int
-    unfinished: int = 0
-    """Items left out because some of their judgments are missing."""
-    failed: int = 0
-    """Judgments left out because the engine did not answer."""
-    orders: Mapping[str, int] = field(default_factory=dict)
-    """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
-    problems: Mapping[str, int] = field(default_factory=dict)
-    """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
     variant: str = OFFICIAL_RULE
-    notes: tuple[str, ...] = ()
-    deviations: tuple[str, ...] = ()
-    """How asking or scoring departs from what is published; such scores have no place among published ones."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every official part is there; only then may the judge stand among published ones."""
+        """Whether every official part is there."""
         return bool(self.overall) and all(one.value is not None for one in self.overall)
 
     def describe(self) -> dict[str, Any]:
@@ -131,26 +119,24 @@ class Asking:
     name: str
     """`ratings` or `four_way`."""
     about: str
-    """One line for `--help` and for the report: what is asked, and what was adapted."""
+    """One line: what is asked, and what was adapted."""
     read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
-    """What `Benchmark.read_pairs` does, for this way of asking."""
     adapt: Callable[[PairJudge], PairJudge]
-    """The same model, asked in this way (`AdaptableJudge`). Raises ConfigError for a judge
-    that cannot be."""
+    """The same model, asked in this way. Raises ConfigError for a judge that cannot be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """One benchmark: where its data lies, how it is read and how judgments of it are scored."""
+    """Where its data lies, how it is read and how judgments of it are scored."""
 
     name: str
     title: str
     order: Placement = "seeded"
-    """The benchmark's own placement, used unless another is asked for."""
+    """The placement, unless another is asked for."""
     placements: tuple[Placement, ...] = ("seeded", "both")
     """Those that mean something for it."""
     find_files: Callable[[Path], list[Path]]
-    """The data files in a folder. Raises DataError where there are none."""
+    """The data files in a folder. Raises DataError if there are none."""
     read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
     """Folder and limit (items of each part) -> pairs with unique ids. Raises DataError."""
     tally: Callable[[Iterable[Ruling]], Outcomes]
@@ -164,9 +150,16 @@ class Benchmark:
     is_sized: bool = True
     """Whether its data has an official size; own data is what there is."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """What was said of how `read_pairs` reads own data; a run goes on only where it is the same."""
+    """How own data is read; a run goes on only if it is the same."""
     hub: str | None = None
-    """Name of its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
+    """Its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
+
+    def measures(self, outcomes: Outcomes, variant: str = OFFICIAL_RULE) -> Measures:
+        """What the rule, or a variant that the benchmark has, reports of a table."""
+        if variant != OFFICIAL_RULE and variant not in self.variants:
+            known = ", ".join([OFFICIAL_RULE, *self.variants])
+            raise ConfigError(f"{self.title} has no scoring {variant!r}; it has {known}")
+        return self.rule(outcomes, variant)
 
 
 def score_outcomes(
@@ -175,22 +168,18 @@ def score_outcomes(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
 ) -> BenchmarkScores:
     """The scores of a table; `num_resamples` 0 leaves out the intervals that need a bootstrap.
 
     Raises:
         ConfigError: the benchmark has no such variant.
     """
-    if variant != OFFICIAL_RULE and variant not in benchmark.variants:
-        known = ", ".join([OFFICIAL_RULE, *benchmark.variants])
-        raise ConfigError(f"{benchmark.title} has no scoring {variant!r}; it has {known}")
-    measures = benchmark.rule(outcomes, variant)
+    measures = benchmark.measures(outcomes, variant)
     counts = ItemCounts(outcomes)
     wholes = [one.measure for one in measures.overall]
     every = [*wholes, *measures.figures, *measures.categories]
     values = estimate_values(outcomes, every)
-    intervals = _intervals(outcomes, counts, every, values, num_resamples, seed)
+    intervals = _intervals(outcomes, counts, every, values, num_resamples)
     figures = [counts.figure(*one) for one in zip(every, values, intervals, strict=True)]
     num_wholes, num_figures = len(wholes), len(wholes) + len(measures.figures)
     return BenchmarkScores(
@@ -218,7 +207,6 @@ def score_judgments(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
 ) -> BenchmarkScores:
     """The scores of judgments at hand.
 
@@ -226,7 +214,7 @@ def score_judgments(
         DataError: a judgment is not of this benchmark's pairs.
     """
     outcomes = benchmark.tally(ruling_of(judgment) for judgment in judgments)
-    return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples, seed=seed)
+    return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
 
 
 class ItemCounts:
@@ -266,7 +254,6 @@ class ItemCounts:
         return sum(part.num_distinct for part in self.parts(measure))
 
     def is_plain(self, measure: Measure) -> bool:
-        """Whether it is a share of credits of one cell."""
         return measure.is_share and all(part.credits.shape[1] == 1 for part in self.parts(measure))
 
     def correct(self, measure: Measure) -> float | None:
@@ -277,7 +264,7 @@ class ItemCounts:
         return int(credit) if credit.is_integer() else credit
 
     def is_binary(self, measure: Measure) -> bool:
-        """Whether it is a share of items that are right or wrong: what Wilson's interval is for."""
+        """Whether it is a share of items that are right or wrong."""
         return self.is_plain(measure) and all(
             bool(((values == 0) | (values == 1) | np.isnan(values)).all())
             for _, values in self.columns(measure)
@@ -304,7 +291,7 @@ class ItemCounts:
 
     @cached_property
     def _numbers(self) -> Mapping[str, Numbers]:
-        """The prompts of every part's items; empty if no two items share one."""
+        """Empty if no two items share a prompt."""
         parts = list(self._parts.values())
         if all(part.clusters is None for part in parts):
             return {}
@@ -349,13 +336,12 @@ def _intervals(
     measures: list[Measure],
     values: list[float | None],
     num: int,
-    seed: int,
 ) -> Iterator[Interval | None]:
     is_binary = [counts.is_binary(measure) for measure in measures]
     is_drawn = [
         num > 0 and value is not None and not binary for value, binary in zip(values, is_binary, strict=True)
     ]
-    drawn = iter(estimate_intervals(outcomes, list(compress(measures, is_drawn)), num=num, seed=seed))
+    drawn = iter(estimate_intervals(outcomes, list(compress(measures, is_drawn)), num=num))
     for index, measure in enumerate(measures):
         if is_drawn[index]:
             yield next(drawn)

@@ -13,7 +13,7 @@ Every figure of the benchmark is computed for both runs over the items that both
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from rmr1.bench.outcomes import (
 )
 from rmr1.bench.run import read_finished
 from rmr1.bench.shared_items import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import DataError
 from rmr1.screen import format_percent
 from rmr1.stats import McNemarTest, clustered_mcnemar_test, mcnemar_test
 from rmr1.store.rulings import Ruling, read_rulings, ruling_of
@@ -54,23 +54,22 @@ class Difference:
     """The new judge's share in [0, 1]; None if there is nothing to count."""
     old: float | None
     prompts: int | None = None
-    """How many prompts the items come from; None where no two share one."""
     difference: float | None = None
     interval: tuple[float, float] | None = None
     """95%, of the difference."""
     p: float | None = None
-    """Two-sided; None where there is no difference to test or nothing was drawn."""
+    """Two-sided; None if there is no difference to test or nothing was drawn."""
     test: McNemarTest | None = None
-    """First is new. None where the figure is no share of right and wrong items: `p` is the swap test's."""
+    """First is new. None if the figure is no share of right and wrong items: `p` is the swap test's."""
     better: int | None = None
-    """Items for which the new judge earned more; None where an item's credit is no single number."""
+    """Items for which the new judge earned more; None if an item's credit is no single number."""
     worse: int | None = None
     is_partial: bool = False
     """An overall over less than the official data."""
 
     @property
     def is_worse(self) -> bool:
-        """Whether new is below old by more than chance explains, at 5%."""
+        """Whether new is below old by more than chance explains."""
         return self.difference is not None and self.difference < 0 and self.p is not None and self.p <= ALPHA
 
     def describe(self) -> dict[str, Any]:
@@ -87,7 +86,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedCount:
-    """How much of an overall score two runs share."""
+    """Items of an overall score that both runs and either hold."""
 
     group: str
     shared: int
@@ -108,11 +107,9 @@ class Comparison:
     overall: tuple[Difference, ...]
     figures: tuple[Difference, ...]
     categories: tuple[Difference, ...]
-    """The finest division; empty where it was not asked for."""
     shared: int
     """Items of the overall scores that both runs hold."""
     overlaps: tuple[SharedCount, ...]
-    """The overlap of every overall score that either run has."""
     only_new: LeftOut
     only_old: LeftOut
     changed: LeftOut
@@ -130,7 +127,7 @@ class Comparison:
 
 
 def find_source(path: Path, rule: str | None = None) -> Source:
-    """A run folder, or recorded outputs of another judge. With `rule` the stored texts are read again by it."""
+    """A run folder, or recorded outputs of another judge; with `rule` the stored texts are read again."""
     if rule is None and (path / RUN_FILE).is_file():
         return path
     return list(read_finished(path, rule))
@@ -143,7 +140,6 @@ def compare_runs(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
     categories: bool = False,
 ) -> Comparison:
     """Compare two runs of a benchmark, with `categories` to its finest division.
@@ -162,20 +158,15 @@ def compare_runs(
             f"({name_some(sorted(changed))}) but other texts or another label; were they made from the same data?"
         )
     comparison = compare_outcomes(
-        benchmark,
-        *outcomes,
-        variant=variant,
-        num_resamples=num_resamples,
-        seed=seed,
-        categories=categories,
+        benchmark, *outcomes, variant=variant, num_resamples=num_resamples, categories=categories
     )
     if not changed:
         return comparison
-    held = [_count_items(benchmark, benchmark.tally(_rulings(source)), variant) for source in (new, old)]
+    whole = [benchmark.tally(_rulings(source)) for source in (new, old)]
     return replace(
         comparison,
         changed=left_out(sorted(changed)),
-        overlaps=_overlaps(comparison.overall, *held),
+        overlaps=_overlaps(benchmark, variant, comparison.overall, whole),
     )
 
 
@@ -183,15 +174,15 @@ def _rulings(source: Source) -> Iterator[Ruling]:
     return read_rulings(source) if isinstance(source, Path) else map(ruling_of, source)
 
 
-def _count_items(benchmark: Benchmark, outcomes: Outcomes, variant: str) -> dict[str, int]:
-    counts = ItemCounts(outcomes)
-    return {one.measure.group: counts.total(one.measure) for one in benchmark.rule(outcomes, variant).overall}
-
-
 def _overlaps(
-    overall: Sequence[Difference], new: Mapping[str, int], old: Mapping[str, int]
+    benchmark: Benchmark, variant: str, overall: Sequence[Difference], both: Sequence[Outcomes]
 ) -> tuple[SharedCount, ...]:
     shared = {one.group: one.items for one in overall}
+    held = []
+    for outcomes in both:
+        counts, wholes = ItemCounts(outcomes), benchmark.measures(outcomes, variant).overall
+        held.append({one.measure.group: counts.total(one.measure) for one in wholes})
+    new, old = held
     return tuple(
         SharedCount(group=group, shared=shared.get(group, 0), new=new.get(group, 0), old=old.get(group, 0))
         for group in dict.fromkeys([*new, *old])
@@ -209,21 +200,17 @@ def compare_outcomes(
     categories: bool = False,
 ) -> Comparison:
     """Compare two tables; `num_resamples` 0 leaves out intervals and swap tests."""
-    if variant != OFFICIAL_RULE and variant not in benchmark.variants:
-        raise ConfigError(f"{benchmark.title} has no scoring {variant!r}")
     paired = pair_outcomes(new, old)
-    rules = benchmark.rule(paired.new, variant), benchmark.rule(paired.old, variant)
-    wholes = [one.measure for one in rules[0].overall]
-    figures = _in_both(rules[0].figures, rules[1].figures)
-    finest = _in_both(rules[0].categories, rules[1].categories) if categories else []
+    rule, old_rule = (benchmark.measures(one, variant) for one in (paired.new, paired.old))
+    wholes = [one.measure for one in rule.overall]
+    figures = _in_both(rule.figures, old_rule.figures)
+    finest = _in_both(rule.categories, old_rule.categories) if categories else []
     differences = _differences(paired, [*wholes, *figures, *finest], num_resamples, seed)
     num_figures = len(wholes) + len(figures)
     counts = ItemCounts(paired.new)
     overall = [
-        replace(
-            one, is_partial=not rule.is_official or not all(counts.is_complete(need) for need in rule.needs)
-        )
-        for one, rule in zip(differences, rules[0].overall, strict=False)
+        replace(one, is_partial=not whole.is_official or not all(map(counts.is_complete, whole.needs)))
+        for one, whole in zip(differences, rule.overall, strict=False)
     ]
     scored = {name for one in wholes for name in one.parts}
     return Comparison(
@@ -232,7 +219,7 @@ def compare_outcomes(
         figures=tuple(differences[len(wholes) : num_figures]),
         categories=tuple(differences[num_figures:]),
         shared=sum(len(paired.new.parts[name]) for name in scored if name in paired.new.parts),
-        overlaps=_overlaps(overall, *(_count_items(benchmark, one, variant) for one in (new, old))),
+        overlaps=_overlaps(benchmark, variant, overall, (new, old)),
         only_new=paired.only_new,
         only_old=paired.only_old,
         changed=LeftOut(),
@@ -336,7 +323,7 @@ HEADER = ("group", "score", "new %", "old %", "points", "95%", "p", "+/-", "item
 
 
 def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The table for people, one row for each figure, overall scores last; columns are `HEADER`."""
+    """One row for each figure, overall scores last; columns are `HEADER`."""
     return [
         (
             one.group,
@@ -354,7 +341,7 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def comparison_remarks(comparison: Comparison) -> list[str]:
-    """What stands below the table: what was compared, what was left out, how p was found."""
+    """What was compared, what was left out, how p was found."""
     lines = [f"compared over the {comparison.shared} items that both runs hold"]
     for left, where in (
         (comparison.only_new, "in the new run only"),
@@ -391,13 +378,13 @@ def format_difference(one: Difference) -> str:
     """`81.20% against 84.00%, -2.80 points (95% -4.40 to -1.20, p 0.001, 500 items)`."""
     if one.new is None or one.old is None or one.difference is None:
         return "nothing to compare"
-    between = (
-        "" if one.interval is None else f"95% {100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}, "
-    )
-    p = "" if one.p is None else f"p {format_p(one.p)}, "
+    chance = "" if one.p is None else f"p {format_p(one.p)}, "
+    if one.interval is not None:
+        low, high = (100 * bound for bound in one.interval)
+        chance = f"95% {low:+.2f} to {high:+.2f}, {chance}"
     return (
         f"{100 * one.new:.2f}% against {100 * one.old:.2f}%, {100 * one.difference:+.2f} points "
-        f"({between}{p}{one.items} items)"
+        f"({chance}{one.items} items)"
     )
 
 

@@ -1,8 +1,7 @@
 """Draws of prompts: the bootstrap of any number of a benchmark, and the exchange of two judges.
 
-A judge that fails at a prompt tends to fail at all of its items, so the items of one prompt are not
-independent. What is drawn, or exchanged, is therefore always a whole prompt with all its items, in whichever
-parts of the benchmark they count (in RMB a prompt may have pairs and lists).
+A judge that fails at a prompt tends to fail at all of its items. What is drawn, or exchanged, is therefore always
+a whole prompt with all its items, in whichever parts of the benchmark they count.
 
     Outcomes, or two of the same items ──gather_prompts──> Prompts ──bootstrap──> Resamples, interval
                                                                    ──swap───────> Resamples of both, p-value
@@ -12,11 +11,10 @@ equals the first). Prompts of no official part, and those that are alone in thei
 
 *Few prompts.* Of n prompts of a stratum n - 1 are drawn and weighted by n / (n - 1), which makes the variance
 of the draws that of the mean without bias (Rao and Wu 1988, section 3; McCarthy and Snowden 1985). The
-percentiles are those of Student's t instead of the normal distribution (Hesterberg 2015, "What teachers should
-know about the bootstrap", expanded percentile intervals). Its degrees of freedom are 2 V^2 / var(V), if V is the
-variance of the number (Satterthwaite 1946) and var(V) is from the fourth moments of what its prompts add to it
-(Potthoff, Woodbury and Manton 1992): few if a small part, a few long prompts or the few at which two judges
-differ make up the variance, whatever the number.
+percentiles are those of Student's t (Hesterberg 2015, "What teachers should know about the bootstrap", expanded
+percentile intervals). Its degrees of freedom are 2 V^2 / var(V), if V is the variance of the number
+(Satterthwaite 1946) and var(V) is from the fourth moments of what its prompts add to it (Potthoff, Woodbury and
+Manton 1992): few if a small part or a few prompts make up the variance.
 
 Prompts that have the same results everywhere are of one kind. A draw is a multinomial over the kinds: exactly
 the distribution of drawing prompts, at a cost that does not grow with their number. Two runs over the same
@@ -67,7 +65,7 @@ class Prompts:
     strata: Mapping[str, Numbers]
     """Name -> the kinds that are drawn from together."""
     tables: tuple[Mapping[str, Table], ...]
-    """The parts of each table that hold anything; a row is what one kind of prompt has in the part."""
+    """The parts of each table that hold anything; a row is what one kind of prompt has there."""
     places: Mapping[str, Numbers]
     """[K] of each part: the kinds of its rows."""
 
@@ -81,7 +79,7 @@ class Prompts:
 
 
 def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
-    """The prompts of one table, or of two, by kind."""
+    """The prompts of one table, or of two of the same items."""
     first = outcomes[0]
     names = [name for name, part in first.parts.items() if len(part)]
     for one in outcomes:
@@ -179,8 +177,7 @@ def bootstrap(
 def swap(
     prompts: Prompts, *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> Iterator[tuple[Resamples, Resamples]]:
-    """Two tables with their results exchanged for each prompt with chance 1/2, `num` times in all, in batches
-    of bounded size."""
+    """Two tables with their results exchanged for each prompt with chance 1/2, `num` times in all."""
     first, second = prompts.tables
     generator = _generator(seed, "swap")
     # Each row twice: first as the new judge's results, then as the old one's.
@@ -236,7 +233,7 @@ class _Added(Resamples):
 
 
 def add_each(prompts: Prompts) -> Iterator[tuple[Resamples, ...]]:
-    """A draw for each kind, in which a little more of it stands, in batches of bounded size."""
+    """A draw for each kind, in which a little more of it stands."""
     for first in range(0, len(prompts.counts), _MOST_KINDS):
         num = min(_MOST_KINDS, len(prompts.counts) - first)
         yield tuple(_Added(tables, prompts, first, num) for tables in prompts.tables)
@@ -287,14 +284,14 @@ def find_freedom(prompts: Prompts, measures: Sequence[Measure]) -> Floats:
 def estimate_intervals(
     outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float] | None]:
-    """95% bootstrap intervals, all from the same draws; None where there is nothing to count, or one prompt."""
+    """95% bootstrap intervals, all from the same draws; None without anything to count, or of one prompt."""
     return draw_intervals(gather_prompts([outcomes]), measures, num=num, seed=seed) if measures else []
 
 
 def draw_intervals(
     prompts: Prompts, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float] | None]:
-    """Intervals as `estimate_intervals` gives them; of two tables those of the difference."""
+    """The same of prompts; of two tables, intervals of the difference."""
     drawn = draw_values(prompts, measures, num=num, seed=seed)
     freedom = find_freedom(prompts, measures)
     found: list[tuple[float, float] | None] = []

@@ -122,7 +122,7 @@ class _File(NamedTuple):
 def read_rows_once(
     files: Sequence[Path], columns: Sequence[str], part_of: Callable[[Row], str] = lambda row: ""
 ) -> Iterator[Row]:
-    """The rows of the files, which are read twice if there are several; part and columns are what makes a row what it is."""
+    """The rows of the files, by part and columns; several files are read twice."""
 
     def digest(row: Row) -> bytes:
         # As texts: a number is one in CSV too.
@@ -135,7 +135,7 @@ def read_rows_once(
 def read_once(
     files: Sequence[Path], read: Callable[[Path], Iterator[T]], digest: Callable[[T], bytes]
 ) -> Iterator[T]:
-    """What `read` finds in the files; items of equal digests (8 bytes or more) in two files are the same one."""
+    """What `read` finds in the files; items of equal digests in two files are the same one."""
     if len(files) == 1:
         yield from read(files[0])
         return
@@ -143,7 +143,8 @@ def read_once(
     def number(item: T) -> int:
         return int.from_bytes(digest(item)[:8], "big")
 
-    kept = _drop_copies([_describe(path, map(number, read(path))) for path in files])
+    found = (np.unique(np.fromiter(map(number, read(path)), np.uint64), return_counts=True) for path in files)
+    kept = _drop_copies([_File(path, *one) for path, one in zip(files, found, strict=True)])
     numbers, holders = np.unique(np.concatenate([file.numbers for file in kept]), return_counts=True)
     shared = frozenset(numbers[holders > 1].tolist())
     given: Counter[int] = Counter()
@@ -158,20 +159,14 @@ def read_once(
             yield item
 
 
-def _describe(path: Path, numbers: Iterator[int]) -> _File:
-    found, counts = np.unique(np.fromiter(numbers, dtype=np.uint64), return_counts=True)
-    return _File(path, found, counts)
-
-
 def _drop_copies(files: Sequence[_File]) -> list[_File]:
     """Of equal files the first is kept."""
-
-    def is_copy(place: int) -> bool:
-        file = files[place]
-        return any(
+    return [
+        file
+        for place, file in enumerate(files)
+        if not any(
             file.is_part_of(other) and (earlier < place or not other.is_part_of(file))
             for earlier, other in enumerate(files)
             if earlier != place
         )
-
-    return [file for place, file in enumerate(files) if not is_copy(place)]
+    ]

@@ -52,7 +52,7 @@ class Asked:
 
 
 def split_names(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The benchmarks, and the data of own pairs: the words that are no benchmarks' names, wherever they are."""
+    """The benchmarks, and the data of own pairs: words that are no benchmarks' names."""
     names = list(dict.fromkeys(word for word in words if word in NAMES))
     others = [word for word in words if word not in NAMES]
     if others and OWN_PAIRS not in names:
@@ -62,9 +62,7 @@ def split_names(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def plan_jobs(asked: Asked, reading: DataConfig, tell: Callable[[object], None]) -> list[Job]:
-    """The benchmarks in the order they were named, each once.
-
-    `reading` says how own pairs are read; `tell` is called with rows that cannot be.
+    """The benchmarks in the order they were named, each once; `tell` is called with rows that cannot be read.
 
     Raises:
         ConfigError: what is said does not fit together.
@@ -156,7 +154,7 @@ def require_folder(job: Job) -> Path:
 
 
 Watch = Callable[[Job, int, int], AbstractContextManager[Watcher]]
-"""Called with how many pairs a run holds already, and of how many; what it gives is open while they are judged."""
+"""Called with how many pairs a run holds already, and of how many; open while they are judged."""
 
 
 def check_jobs(jobs: Sequence[Job], config: JudgeConfig) -> list[int]:
@@ -187,7 +185,7 @@ def judge_jobs(
     retry_failed: bool,
     num_resamples: int,
 ) -> dict[str, Scored]:
-    """Judge benchmark by benchmark; every run folder is opened before the first. What each came to, by name."""
+    """What each benchmark came to, by name; every run folder is opened before the first is judged."""
     limit, scored = config.data.limit, {}
     with ExitStack() as opened:
         ready = []
@@ -237,16 +235,12 @@ def _read_own_pairs(
             tell(error)
         invalid.add(str(error))
 
-    return own_pairs(
-        on_invalid=pass_over if config.skip_invalid else None,
-        sources=own if len(own) > 1 else (),
-        **config.reading(),
-    )
+    on_invalid = pass_over if config.skip_invalid else None
+    return own_pairs(on_invalid=on_invalid, sources=own if len(own) > 1 else (), **config.reading())
 
 
 def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:
-    """`NAME=PLACE` for one benchmark, a bare PLACE for the only one, or for the folder of one per name, as
-    `-o` makes it."""
+    """`NAME=PLACE`, a bare PLACE for the only one, or the folder of one per name, as `-o` makes it."""
     found: dict[str, Path] = {}
     for value in values or ():
         name, equals, place = value.partition("=")
@@ -273,7 +267,7 @@ def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> di
 
 
 def find_place(benchmark: Benchmark, place: Path) -> Path:
-    """The place itself; of a folder that holds none of the benchmark's files, the folder of its name in it."""
+    """The place; of a folder without the benchmark's files, the folder of its name in it."""
     if not (place / benchmark.name).exists():
         return place
     try:

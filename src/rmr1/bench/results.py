@@ -51,7 +51,7 @@ class Job:
 
     benchmark: Benchmark
     data: Path | None
-    """A file, a folder, or the name of a dataset on the hub; what several of own pairs are called together."""
+    """A file, a folder, or a dataset on the hub; what several of own pairs are called together."""
     folder: Path | None
     source: Path | None
     """Judgments that exist."""
@@ -59,10 +59,10 @@ class Job:
     """Judgments to compare with."""
     variant: str
     asking: Asking | None
-    """None: pair by pair, or what suits the judge where `is_asking_said` is False."""
+    """None: pair by pair, or what suits the judge if `is_asking_said` is False."""
     is_asking_said: bool
     invalid: set[str] = field(default_factory=set)
-    """Rows of own pairs that cannot be read and are passed over, as they are found."""
+    """Rows of own pairs that cannot be read and are passed over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +90,10 @@ def check_baseline(
 ) -> Gate:
     """The gate of `--fail-under` and `--baseline`; each of them may be left out.
 
-    `fail_under` (in percent) is an absolute floor, as in coverage tools: every overall score must reach it,
-    and one that is not there (partial data) does not. `comparison` asks for no significant loss: an
-    overall score below the baseline's with p at most 0.05, over at least 90% of the items of either run. A
-    fixed number of points would let small benchmarks fail by chance and large losses of large ones pass; what
-    chance explains does not fail.
+    `fail_under` (in percent) is an absolute floor: every overall score must reach it, and one that is not there
+    (partial data) does not. `comparison` asks for no significant loss: an overall score below the baseline's with p
+    at most 0.05, over at least 90% of the items of either run. A fixed number of points would let small benchmarks
+    fail by chance and large losses of large ones pass.
     """
     failed: list[str] = []
     passed: list[str] = []
@@ -146,7 +145,6 @@ class Result:
     lines: tuple[str, ...] = ()
     """More to be said, as the place among the published."""
     baseline: str = ""
-    """What it was compared with."""
     comparison: Comparison | None = None
     gate: Gate | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -158,7 +156,6 @@ class Average:
     """RM-R1's average over three benchmarks."""
 
     value: float | None
-    """None unless all three are complete."""
     interval: Interval | None = None
     lines: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -171,7 +168,7 @@ class ScoringOptions:
     """How judgments are scored."""
 
     rule: str | None = None
-    """The verdict rule that existing texts are read again by; None for the one they were read by."""
+    """The verdict rule that existing texts are read again by."""
     as_published: bool = False
     resamples: int = NUM_RESAMPLES
     """Draws of a bootstrap; 0 for no intervals."""
@@ -186,7 +183,6 @@ class Collected:
     """Everything that is reported."""
 
     judge: str
-    """What it is called beside others."""
     results: tuple[Result, ...]
     average: Average | None
     gates: tuple[Gate, ...]
@@ -238,9 +234,21 @@ def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: ScoringO
         if job.invalid:
             lines.append(f"rows passed over, because they cannot be read: {len(job.invalid)}")
             extra["invalid_rows"] = len(job.invalid)
-        standing = _place(scores)
+        wanted = PLACED_GROUP.get(scores.benchmark)
+        whole = next((one for one in scores.overall if wanted in (None, one.group)), None)
+        standing = None
+        if whole is not None and not scores.deviations:
+            is_published = scores.variant == AS_PUBLISHED
+            standing = place(
+                scores.benchmark, whole.value, interval=whole.interval, as_published=is_published
+            )
         if standing is not None:
-            standings.append((standing, _columns_of(scores)))
+            columns = {
+                _RMB_COLUMNS.get((one.group, one.name), one.name): one.value
+                for one in scores.figures
+                if one.value is not None and wanted in (None, one.group)
+            }
+            standings.append((standing, columns))
             lines.append(standing.sentence())
             extra["standing"] = standing.describe()
         comparison = None
@@ -323,28 +331,6 @@ def _read(job: Job, source: Path, rule: str | None) -> Outcomes:
         return outcomes
     num_pairs = stored_data(source).get("pairs") if job.data is None else count_pairs(job.benchmark, job.data)
     return outcomes if num_pairs is None else count_unjudged(outcomes, num_pairs)
-
-
-def _place(scores: BenchmarkScores) -> Standing | None:
-    wanted = PLACED_GROUP.get(scores.benchmark)
-    whole = next((one for one in scores.overall if wanted in (None, one.group)), None)
-    if whole is None or scores.deviations:
-        return None
-    return place(
-        scores.benchmark,
-        whole.value,
-        interval=whole.interval,
-        as_published=scores.variant == AS_PUBLISHED,
-    )
-
-
-def _columns_of(scores: BenchmarkScores) -> dict[str, float]:
-    wanted = PLACED_GROUP.get(scores.benchmark)
-    return {
-        _RMB_COLUMNS.get((one.group, one.name), one.name): one.value
-        for one in scores.figures
-        if one.value is not None and wanted in (None, one.group)
-    }
 
 
 def _average(

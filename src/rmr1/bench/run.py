@@ -51,7 +51,7 @@ MOST_FILES = 6
 
 
 class Scored(NamedTuple):
-    """A run's table and its scores, so that nobody reads the run again for more."""
+    """A run's table and its scores."""
 
     outcomes: Outcomes
     scores: BenchmarkScores
@@ -59,13 +59,13 @@ class Scored(NamedTuple):
 
 PAIRS_ASKING = "pairs"
 
-_PLACES: Mapping[str, tuple[str, str]] = {
-    "rewardbench": ("rmr1.bench.tasks.rewardbench", "REWARDBENCH"),
-    "rm-bench": ("rmr1.bench.tasks.rmbench", "RM_BENCH"),
-    "rmb": ("rmr1.bench.tasks.rmb", "RMB"),
-    "judgebench": ("rmr1.bench.tasks.judgebench", "JUDGEBENCH"),
-    "rewardbench2": ("rmr1.bench.tasks.rewardbench2", "REWARDBENCH2"),
-    "pairs": ("rmr1.bench.tasks.pairs", "PAIRS"),
+_PLACES: Mapping[str, str] = {
+    "rewardbench": "rewardbench.REWARDBENCH",
+    "rm-bench": "rmbench.RM_BENCH",
+    "rmb": "rmb.RMB",
+    "judgebench": "judgebench.JUDGEBENCH",
+    "rewardbench2": "rewardbench2.REWARDBENCH2",
+    "pairs": "pairs.PAIRS",
 }
 NAMES = tuple(_PLACES)
 
@@ -79,8 +79,8 @@ def load_benchmark(name: str) -> Benchmark:
     if name not in _PLACES:
         near = suggest(name, NAMES)
         raise ConfigError(f"no benchmark {name!r}{near or '; there are ' + ', '.join(NAMES)}")
-    module, constant = _PLACES[name]
-    benchmark: Benchmark = getattr(import_module(module), constant)
+    module, _, constant = _PLACES[name].partition(".")
+    benchmark: Benchmark = getattr(import_module(f"rmr1.bench.tasks.{module}"), constant)
     return benchmark
 
 
@@ -105,7 +105,7 @@ def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
 
 
 def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
-    """Refuse own pairs as they were read where the right answer stands on one side in all of them."""
+    """Refuse order `given` for own pairs whose right answer always stands on one side."""
     if order != "given":
         return
     labels = {pair.label for pair in read_pairs(benchmark, data)}
@@ -117,7 +117,7 @@ def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
 
 
 def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
-    """The same model with another placement; a judge that sees one answer at a time has none."""
+    """The same model with another placement."""
     if isinstance(judge, AdaptableJudge):
         return judge.place(order)
     if judge.order in (None, order):
@@ -126,9 +126,9 @@ def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
 
 
 def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> Asking | None:
-    """How the benchmark asks this judge where nothing was said of that; None is pair by pair.
+    """How the benchmark asks this judge if nothing was said of that; None is pair by pair.
 
-    `family` is the prompt family that was named: a judge with a prompt for pairs is asked by it.
+    A judge with a prompt for pairs whose `family` was named is asked by it.
     """
     if not benchmark.askings:
         return None
@@ -171,7 +171,7 @@ def _unanswered(pair: PreferencePair) -> Ruling:
 
 def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:
     counts = ItemCounts(outcomes)
-    for need in (need for whole in benchmark.rule(outcomes, OFFICIAL_RULE).overall for need in whole.needs):
+    for need in (need for whole in benchmark.measures(outcomes).overall for need in whole.needs):
         official, total = counts.official(need), counts.total(need)
         if official is not None and total > official:
             files = [path.name for path in list_sources(benchmark.find_files, data)]
@@ -186,7 +186,7 @@ def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> Non
 def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
     """What identifies the data: the contents of its files, in their order; of a hub's dataset its name.
 
-    Of own data also how many pairs it holds, by which a run over a part of it is known for one.
+    Of own data also how many pairs it holds, so that a run over a part of it is known for one.
     """
     size = {} if benchmark.is_sized else {"pairs": count_pairs(benchmark, data)}
     if not data.exists():
@@ -205,7 +205,7 @@ def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
 
 
 def own_keys(benchmark: Benchmark, data: Path) -> Callable[[], Iterator[str]] | None:
-    """How the items of own data are read, by which they are known; None of official data, known by their bytes."""
+    """The keys of the items of own data; None of official data, known by their bytes."""
     return None if benchmark.is_sized else lambda: list_keys(read_pairs(benchmark, data))
 
 
@@ -251,7 +251,7 @@ def judge_benchmark(
 
 
 def count_unjudged(outcomes: Outcomes, num_pairs: int) -> Outcomes:
-    """The same, where own data of that many pairs has no official size: what nobody judged is unfinished."""
+    """The outcomes of own data of that many pairs: what nobody judged is unfinished."""
     known = sum(len(part) for part in outcomes.parts.values()) + outcomes.failed
     return replace(outcomes, unfinished=max(0, num_pairs - known))
 
@@ -267,7 +267,7 @@ def summarize_run(
 ) -> Scored:
     """Score a run folder's judgments and store the summary; with the judge that made them, what they cost.
 
-    `num_pairs` is how many there are in data that has no official size.
+    `num_pairs` is how many there are in own data.
     """
     tally = Tally()
     judgments = _counted(tally, (one for _, one in read_judgments(writer.folder)))
@@ -283,7 +283,7 @@ def summarize_run(
 
 
 def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
-    """The judgments of a run folder or of recorded outputs, their texts read by `rule` where one is given."""
+    """The judgments of a run folder or of recorded outputs, their texts read by `rule` if one is given."""
     if (source / RUN_FILE).is_file():
         for _, judgment in read_judgments(source):
             yield judgment if rule is None else read_again(judgment, rule)

@@ -23,7 +23,7 @@ from rmr1.store.keys import KeyCounter
 from rmr1.store.runs import JUDGMENTS_FILE, iterate_lines, key_digest, read_description
 
 Source = Path | Sequence[Judgment]
-"""A run folder, or judgments at hand (recorded outputs of another judge)."""
+"""A run folder, or judgments at hand."""
 
 NUM_EXAMPLES = 5
 _CONTENT = ("prompt", "response_a", "response_b", "others", "label")
@@ -41,7 +41,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """The outcomes of two runs over the items that both hold, in one order."""
+    """The outcomes of two runs over the items that both hold."""
 
     new: Outcomes
     old: Outcomes
@@ -61,8 +61,7 @@ def find_changed(new: Source, old: Source) -> set[str]:
 
 
 def _identify_data(source: Source) -> dict[str, Any] | None:
-    """What identifies all the data that a run was made from and how it was read, where its description holds
-    the data's digest."""
+    """What identifies all the data of a run and how it was read, if its description holds the digest."""
     found = (read_description(source).get("data") or {}) if isinstance(source, Path) else {}
     if (
         "pairs" in found
@@ -92,16 +91,13 @@ def pair_outcomes(new: Outcomes, old: Outcomes) -> Paired:
     pairs: dict[str, tuple[Part, Part]] = {}
     for name in dict.fromkeys([*new.parts, *old.parts]):
         first, second = new.parts.get(name), old.parts.get(name)
-        if first is None or second is None:
-            if first is not None:
-                only_new += (_name_item(name, one) for one in first.items)
-            if second is not None:
-                only_old += (_name_item(name, one) for one in second.items)
-            continue
-        indices, lone_new, lone_old = _match(first.items, second.items)
-        only_new += (_name_item(name, first.items[index]) for index in lone_new)
-        only_old += (_name_item(name, second.items[index]) for index in lone_old)
-        pairs[name] = _select_both(first, second, *indices)
+        indices, lone_new, lone_old = _match(
+            () if first is None else first.items, () if second is None else second.items
+        )
+        only_new += (f"{name}#{item}".replace("\t", " ") for item in lone_new)
+        only_old += (f"{name}#{item}".replace("\t", " ") for item in lone_old)
+        if first is not None and second is not None:
+            pairs[name] = _select_both(first, second, *indices)
     if not any(len(one) for one, _ in pairs.values()):
         raise DataError(
             f"the runs share no item of {new.benchmark}: {len(only_new)} items are in the new one only "
@@ -115,10 +111,6 @@ def pair_outcomes(new: Outcomes, old: Outcomes) -> Paired:
     )
 
 
-def _name_item(part: str, item: str) -> str:
-    return f"{part}#{item}".replace("\t", " ")
-
-
 def name_some(items: Sequence[str]) -> str:
     """The first two, for a message."""
     return ", ".join(items[:2]) + (", ..." if len(items) > 2 else "") if items else "none"
@@ -130,8 +122,8 @@ def left_out(items: Sequence[str]) -> LeftOut:
 
 def _match(
     first: Sequence[str], second: Sequence[str]
-) -> tuple[tuple[Indices, Indices], list[int], list[int]]:
-    """Indices of items that are in both, beside each other, and of those in the first or second only."""
+) -> tuple[tuple[Indices, Indices], list[str], list[str]]:
+    """Indices of items that are in both, beside each other, and those that are in the first or second only."""
     if tuple(first) == tuple(second):
         return (np.arange(len(first)), np.arange(len(first))), [], []
     places: dict[str, list[int]] = {}
@@ -139,14 +131,14 @@ def _match(
         places.setdefault(second[index], []).append(index)
     left, right, lone = [], [], []
     for index, item in enumerate(first):
-        found = places.get(item)
-        if found:
+        if found := places.get(item):
             left.append(index)
             right.append(found.pop())
         else:
-            lone.append(index)
+            lone.append(item)
     rest = sorted(index for found in places.values() for index in found)
-    return (np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)), lone, rest
+    both = np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)
+    return both, lone, [second[index] for index in rest]
 
 
 def _select_both(first: Part, second: Part, left: Indices, right: Indices) -> tuple[Part, Part]:

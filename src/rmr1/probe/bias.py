@@ -1,8 +1,9 @@
 """How far form alone predicts the label: length, Markdown, refusals, overlap with the question, position.
 
-Every answer is measured without being understood, the better answer's number is compared with the worse one's,
-and all together go through a cross-validated logistic regression. Data that people judged show all of it; the
-report says how much, and condemns nothing.
+The better answer's number is compared with the worse one's, and all numbers together go through a
+cross-validated logistic regression. Data that people judged show all of it; the report condemns nothing.
+
+Shapes: `n` pairs, `k` measures.
 """
 
 from __future__ import annotations
@@ -231,7 +232,7 @@ def _describe(
 def _inputs(
     differences_nk: NDArray[np.float64], sides_n: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Better minus worse, scaled; the last column is the side where sides have names."""
+    """Better minus worse, scaled; the last column is the side if sides have names."""
     columns = [
         np.array([measure.scale(value) for value in differences_nk[:, k]])
         for k, measure in enumerate(MEASURES)
@@ -265,7 +266,7 @@ def fit_logistic(inputs_nk: NDArray[np.float64], *, penalty: float = 1.0) -> NDA
 def _cross_validate(
     inputs_nk: NDArray[np.float64], groups_n: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.float64] | None, float | None]:
-    """(1 for each pair decided rightly, a half for a draw; AUC) on prompts that were left out of the fit."""
+    """(1 for each pair decided rightly, a half for a draw; AUC), on prompts left out of the fit."""
     if len(np.unique(groups_n)) < 2:
         return None, None
     folds = split_folds(groups_n, np.random.default_rng(seed))

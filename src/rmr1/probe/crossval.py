@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,10 +77,13 @@ def guess_label(
     folds = split_folds(groups, generator)
     active, places = np.unique(np.concatenate([feature.rows for feature in features]), return_inverse=True)
     ends = np.cumsum([len(feature.rows) for feature in features])[:-1]
-    columns = [
-        _sort_by_fold(place, feature.signs, folds[feature.rows])
-        for place, feature in zip(np.split(places, ends), features, strict=True)
-    ]
+    columns = []
+    for places_o, feature in zip(np.split(places, ends), features, strict=True):
+        folds_o = folds[feature.rows]
+        order = np.argsort(folds_o, kind="stable")
+        columns.append(
+            _Column(places_o[order], feature.signs[order], *np.unique(folds_o[order], return_index=True))
+        )
     blocks = _same_size(groups) if unit == "pair" else []
     reached, drawn, seen = 0, 0, float("nan")
     while drawn < permutations and reached < ENOUGH:
@@ -113,8 +117,7 @@ def guess_label(
     return Guess(auc=seen, p=(reached + 1) / (drawn + 1), permutations=drawn)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
+class _Column(NamedTuple):
     places: NDArray[np.int64]
     """`[o]`: indices into the `k` rows, by fold."""
     signs: NDArray[np.int8]
@@ -122,12 +125,6 @@ class _Column:
     """The folds that occur."""
     starts: NDArray[np.int64]
     """The index in `places` at which each of them begins."""
-
-
-def _sort_by_fold(places: NDArray[np.int64], signs: NDArray[np.int8], folds_o: NDArray[np.int64]) -> _Column:
-    order = np.argsort(folds_o, kind="stable")
-    found, starts = np.unique(folds_o[order], return_index=True)
-    return _Column(places=places[order], signs=signs[order], folds=found, starts=starts)
 
 
 def _score_sides(

@@ -64,10 +64,7 @@ class FieldTable:
     def add(self, row: ProbeRow, number: int, named_number: int | None) -> None:
         """A row's features.
 
-        Args:
-            number: of the row among all.
-            named_number: of the row among those with named sides; None where it has none, and nothing of the
-                pair can tell one.
+        `number` is the row's among all, `named_number` that among those with named sides; None if it has none.
         """
         if row.response_a and row.response_b:
             better, worse = row.response_a, row.response_b

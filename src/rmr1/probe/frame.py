@@ -1,7 +1,7 @@
 """The frame of a rendered judge prompt: what is left of it when question and answers are taken out.
 
-Delimiters, speaker names, instructions, white space between the blocks: all of it should be the same whoever
-wins. The reference's rendering misspelt the second speaker ("Chabot B") exactly when A was preferred.
+Delimiters, speaker names, instructions, white space: all of it should be the same whoever wins. The reference's
+rendering misspelt the second speaker ("Chabot B") exactly when A was preferred.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _is_delimiter(line: str) -> bool:
 
 
 def _rough_skeleton(text: str) -> str:
-    """The skeleton of a prompt in a form of its own: lines in brackets, speakers' names, the first line and the last."""
+    """Of a prompt in a form of its own: lines in brackets, speakers' names, the first line and the last."""
     lines = text.strip().splitlines() or [""]
     kept = [line.strip() for line in _BRACKETS.findall(text)]
     ends = [line[:200] for line in (lines[0], lines[-1])]
@@ -88,7 +88,7 @@ def _rough_skeleton(text: str) -> str:
 
 
 def _speakers(text: str) -> tuple[str, ...]:
-    """The speakers' names that begin a line, each spelling once, in the order of their appearance."""
+    """Each spelling of a name that begins a line, once."""
     return tuple(
         dict.fromkeys(match[1] for match in _LINE_NAME.finditer(text) if _is_speaker(match[1].strip()))
     )
@@ -125,7 +125,7 @@ def _short(text: str) -> str:
 
 
 def excerpt_of_feature(rendered: Messages, feature: str) -> str:
-    """A place in the prompt where the feature's text stands; empty where it has none of its own."""
+    """A place in the prompt where the feature's text stands; empty if it has none of its own."""
     found = re.match(r"(?:line|words?) (['\"])(.*)\1", feature)
     wanted = found[2].split(" in ‹")[0].split("…")[0] if found else ""
     for message in rendered:

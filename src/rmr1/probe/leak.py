@@ -1,8 +1,7 @@
 """Can the label be guessed from anything but what the answers say?
 
-In comes any data of `rmr1.probe.rows`, out goes a `LeakReport`: field by field what was read, how well it tells
-the label, and whether that is a leak. The rules, the limits and what each of them is good for are in
-`docs/probes.md`. Memory grows with the features of a row, not with its text.
+In comes any data of `rmr1.probe.rows`, out goes a `LeakReport`. The rules, the limits and what each of them is good
+for are in `docs/probes.md`. Memory grows with the features of a row, not with its text.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -26,16 +26,16 @@ from rmr1.records import Label
 from rmr1.stats import binomial_p, runs_p
 
 ALPHA_AUC = 0.01
-"""Chance that any field of clean data is condemned for its AUC; shared out evenly among the fields."""
+"""Chance that any field of clean data is condemned for its AUC; shared out evenly."""
 ALPHA_FEATURE = 0.01
-"""Chance that any feature of clean data is condemned; shared out evenly among the features."""
+"""Chance that any feature of clean data is condemned; shared out evenly."""
 FEWEST = 20
-"""Occurrences below which a single feature is not condemned."""
+"""Occurrences below which a feature is not condemned."""
 PURE = 0.95
-"""Share of its occurrences with one outcome from which a single feature is condemned."""
+"""Share of its occurrences with one outcome from which a feature is condemned."""
 PERMUTATIONS = 1999
 _TOLD_PERMUTATIONS = 199
-"""Enough where nothing is decided by them."""
+"""Enough if nothing is decided by them."""
 
 _FEWEST_FOR_AUC = 5
 _MOST_FEATURES = 3000
@@ -50,7 +50,6 @@ class LeakExample:
     path: str
     line: int
     value: str
-    """The outcome that it went with."""
     excerpt: str
 
 
@@ -77,9 +76,9 @@ class FieldReport:
     name: str
     read_from: tuple[str, ...]
     num_features: int
-    """Number of features tested (5 or more occurrences)."""
+    """Features tested (5 or more occurrences)."""
     auc: float | None
-    """Out of fold; None where there is nothing to guess with."""
+    """Out of fold; None without anything to guess with."""
     p: float | None
     permutations: int
     is_condemnable: bool
@@ -149,15 +148,14 @@ def probe_leak(
     rows = scan_probe_rows(
         source, counts, columns=columns, format=format, labels=labels, limit=limit, step=step
     )
-    absent = dict.fromkeys(ignored)
+    absent = set(ignored)
     for row in rows:
         table.add(row, *seen.add(row))
-        for column in [
-            column for column in absent if column in row.columns or column in flatten(row.columns)
-        ]:
-            del absent[column]
+        if absent:
+            absent -= row.columns.keys() | flatten(row.columns).keys()
     if absent:
-        raise ConfigError(f"no column {next(iter(absent))!r} to ignore in {name_sources(source)}")
+        first = next(column for column in ignored if column in absent)
+        raise ConfigError(f"no column {first!r} to ignore in {name_sources(source)}")
     tests = _Tests(seen, table, permutations=permutations, seed=seed)
     built = [(rule, tests.features(rule)) for rule in rules]
     num_guessed = sum(rule.by_auc and bool(features) for rule, features in built)
@@ -172,9 +170,9 @@ def probe_leak(
         source=name_sources(source),
         **counts.report(),
         pairs=counts.decided,
-        labels_a=int(seen.labels_array().sum()),
+        labels_a=int(seen.labels.sum()),
         named=len(seen.named),
-        prompts=seen.num_groups,
+        prompts=len(np.unique(seen.groups)),
         ignored=tuple(sorted(ignored)),
         seed=seed,
         auc_limit=auc_limit,
@@ -191,8 +189,7 @@ class _Seen:
         self._numbers: dict[bytes, int] = {}
         self._paths: dict[str, int] = {}
         self._places = array("q")
-        self.named = array("q")
-        """Numbers of the rows with named sides."""
+        self._named = array("q")
 
     def add(self, row: ProbeRow) -> tuple[int, int | None]:
         number = len(self._labels)
@@ -202,21 +199,21 @@ class _Seen:
         self._places.extend((path, row.line))
         if row.sides != "named":
             return number, None
-        self.named.append(number)
-        return number, len(self.named) - 1
+        self._named.append(number)
+        return number, len(self._named) - 1
 
-    @property
-    def num_groups(self) -> int:
-        return len(self._numbers)
-
-    def labels_array(self) -> NDArray[np.bool_]:
+    @cached_property
+    def labels(self) -> NDArray[np.bool_]:
         return np.array(self._labels, dtype=bool)
 
-    def groups_array(self) -> NDArray[np.int64]:
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
         return np.array(self._groups, dtype=np.int64)
 
-    def named_array(self) -> NDArray[np.int64]:
-        return np.array(self.named, dtype=np.int64)
+    @cached_property
+    def named(self) -> NDArray[np.int64]:
+        """Numbers of the rows with named sides."""
+        return np.array(self._named, dtype=np.int64)
 
     def place(self, number: int) -> tuple[str, int]:
         paths = list(self._paths)
@@ -224,7 +221,7 @@ class _Seen:
 
     def order_findings(self) -> tuple[LeakFinding, ...]:
         """What placement and order tell, where labels name sides; whether it is a leak is not said here."""
-        labels = self.labels_array()[self.named_array()]
+        labels = self.labels[self.named]
         total = len(labels)
         if total < FEWEST:
             return ()
@@ -271,21 +268,20 @@ def _order_report(seen: _Seen, findings: tuple[LeakFinding, ...], limit: float) 
 
 
 def _order_note(seen: _Seen) -> str:
-    labels = seen.labels_array()
-    named = labels[seen.named_array()]
+    labels = seen.labels
+    named = labels[seen.named]
     notes = []
     if len(named) < len(labels):
-        others = np.delete(labels, seen.named_array())
+        others = np.delete(labels, seen.named)
         share = others.mean()
         notes.append(
             f"{len(others)} pairs have sides without names (chosen and rejected, or scores), the better answer "
             f"first in {100 * share:.1f}%"
-            + (
-                ": a convention of the file, no leak of the text; place the answers by a seed before a judge sees them"
-                if share >= PURE
-                else ""
-            )
         )
+        if share >= PURE:
+            notes[0] += (
+                ": a convention of the file, no leak of the text; place the answers by a seed before a judge sees them"
+            )
     if len(named):
         share = named.mean()
         notes.append(f"A wins {100 * share:.1f}% of {len(named)} pairs with named sides")
@@ -317,9 +313,7 @@ class _Tests:
         self._table = table
         self._permutations = permutations
         self._seed = seed
-        self._labels = seen.labels_array()
-        self._groups = seen.groups_array()
-        self._named = seen.named_array()
+        self._labels, self._groups, self._named = seen.labels, seen.groups, seen.named
 
     def features(self, rule: FieldRule) -> tuple[Feature, ...]:
         size = {"fewest": _FEWEST_FOR_AUC, "most": _MOST_FEATURES}

@@ -1,11 +1,9 @@
-"""Data as the probes look at them: labelled rows with their answers, their columns and, where there is one, the
-judge prompt as it was rendered.
+"""Data as the probes look at them: labelled rows with their answers, their columns and the judge prompt, if it was
+rendered.
 
-Two kinds of data are read:
-
-- pairs, in every form of `rmr1.data.read`;
-- training data of a judge: `messages` rows that end with the judge's own turn, and RM-R1's published form
-  (`context_messages`, `winner`). Their prompt is kept whole beside the answers that are taken out of it.
+Read are pairs, in every form of `rmr1.data.read`, and training data of a judge: `messages` rows that end with the
+judge's own turn, and RM-R1's published form (`context_messages`, `winner`). Their prompt is kept whole beside the
+answers that are taken out of it.
 """
 
 from __future__ import annotations
@@ -30,11 +28,10 @@ from rmr1.verdicts import parse_verdict
 Sources = str | Path | Sequence[str | Path]
 """A file, folder or dataset, or several."""
 Sides = Literal["named", "unnamed"]
-"""Whether the row calls its answers A and B (1 and 2, ...) and a label says which is better, or has only a
-better and a worse one (chosen and rejected, a list with scores)."""
+"""Whether the row names its answers (A and B, 1 and 2), or has only a better and a worse one (chosen and
+rejected, a list with scores)."""
 
 MESSAGES = "messages"
-"""The form of training rows, beside the names of `rmr1.data.read.list_formats`."""
 
 _RENDERED = "rm-r1"
 _WINNERS = {"model_a": "A", "model_b": "B"}
@@ -62,7 +59,7 @@ class ProbeRow:
     group: bytes
     """Digest of the prompt: rows with the same one are never independent."""
     prompt: Messages
-    """Empty where a rendered prompt could not be taken apart."""
+    """Empty if a rendered prompt could not be taken apart."""
     response_a: Messages
     response_b: Messages
     rendered: Messages | None
@@ -93,7 +90,7 @@ class RowCounts:
         return sum(self.forms.values())
 
     def report(self) -> dict[str, Any]:
-        """What both reports say of the rows, by the names of `ProbeReport`."""
+        """The fields of `ProbeReport` that are counted here."""
         names = ("ties", "unlabelled", "untaken", "unreadable")
         known = {name: getattr(self, name) for name in names}
         return {"forms": dict(self.forms), **known, "problems": tuple(self.problems)}
@@ -139,7 +136,7 @@ def scan_probe_rows(
 ) -> Iterator[ProbeRow]:
     """The decided pairs of a source, or of several one after the other; what is passed over is counted.
 
-    `limit` is the largest number of pairs read, decided or not; `step` is called with the number read so far.
+    `limit` is the largest number of pairs read, decided or not; `step` is called with the number so far.
     """
     num_read = 0
     for one in (source,) if isinstance(source, str | Path) else source:

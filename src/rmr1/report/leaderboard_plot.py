@@ -1,7 +1,6 @@
 """The leaderboard as a picture: one panel per benchmark, a dot per judge, the best at the top.
 
-matplotlib is imported only when something is drawn, and without its global state: no backend is chosen and
-no figure is kept.
+matplotlib is imported only when something is drawn, and without its global state.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ KIND_NAMES: Mapping[RowKind, str] = {
     "reasrm": "reasoning judge",
 }
 OWN_COLOUR = "#C4006A"
-"""Not of the palette's three; its diamond, band and bold label tell it apart as well."""
+"""Not of the palette's three."""
 
 PANELS_A_ROW, MOST_OWN = 3, 36
 """The judge's own label stands in bold, so that fewer letters fit."""
@@ -44,7 +43,7 @@ _DOT: Mapping[str, Any] = {"linestyle": "none", "markersize": 5.5, "zorder": 3}
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a plot whose file has none of `SUFFIXES`, or that matplotlib is missing for."""
+    """Refuse a file with none of `SUFFIXES`, and any without matplotlib."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{path}: a plot is written as {', '.join(SUFFIXES)}; name the file so")
     with require("a plot", "plot"):
@@ -52,9 +51,7 @@ def check_plot(path: Path) -> None:
 
 
 def draw_leaderboard(standings: Sequence[Standing | None], path: str | Path, name: str) -> Path:
-    """Draw the judge called `name` among the published ones and write the file; gives its path.
-
-    Partial results (None, as `place` gives them) have no panel.
+    """Draw the judge called `name` among the published ones; partial results (None) have no panel.
 
     Raises:
         ConfigError: matplotlib is not installed, the file's suffix is none of `SUFFIXES`, or no benchmark is

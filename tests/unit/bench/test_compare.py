@@ -172,7 +172,9 @@ def test_no_run_folder(tmp_path):
 
 def test_unknown_variant():
     with pytest.raises(ConfigError, match="no scoring 'x'"):
-        compare_outcomes(TOY, make_outcomes(), make_outcomes(), variant="x")
+        compare_outcomes(
+            TOY, make_outcomes(make_part("a", [1])), make_outcomes(make_part("a", [1])), variant="x"
+        )
 
 
 def test_lists_missing_in_one_run():

@@ -262,7 +262,7 @@ def test_two_tables_share_their_draws():
         # Items 0 and 4 favour the left, item 2 the right: what remains is their drawn difference.
         rows = one.rows("x")[:, 0] - other.rows("x")[:, 0]
         assert (both == one.weights("x") @ rows).all()
-        assert (one.totals("x") == 5).all() and (other.totals("x") == 5).all()
+        assert (one.sums("x")[:, -1] == 5).all() and (other.sums("x")[:, -1] == 5).all()
     with pytest.raises(ValueError, match="does not hold the same items"):
         gather_prompts([left, make_outcomes(make_part("x", [1, 1]))])
 

@@ -48,8 +48,7 @@ SLACK = 1e-9
 """Sums of doubles, and figures on the very edge of their rounding."""
 _NO_FIGURE = "-"
 _LEAST, _MOST = -0.02, 1.02
-"""RewardBench 2's Ties has a term beyond its shares, so that a judge that is always right can be above 1 and
-one that is always wrong below 0; a percentage is far above."""
+"""RewardBench 2's Ties has a term beyond its shares: a judge that is always right can be above 1."""
 _TWO_SCORINGS = ("rm-bench", AVERAGE)
 
 MARKS: Mapping[str, str] = {
@@ -101,10 +100,10 @@ class PublishedRow:
     """Why it is never placed; None where it may be."""
     note: str | None
     is_derived: bool = False
-    """Its overall is not printed: it is the mean of the three figures that are."""
+    """Its overall is the mean of the three printed figures."""
 
     def follow(self, group: str) -> tuple[float, float]:
-        """The overall that a group of parts gives, and how far their rounding moves it; shares."""
+        """The overall that a group of parts gives, and how far their rounding moves it."""
         parts = self.parts[group]
         weights = _WEIGHTS.get((self.benchmark, group), dict.fromkeys(parts, 1))
         whole = sum(weights.values())
@@ -250,7 +249,7 @@ class Standing:
     field: tuple[PublishedRow, ...]
     """Comparable rows, one per model, best first."""
     apart: tuple[PublishedRow, ...]
-    """Rows of models that are published only under another scoring, best first; they have no rank."""
+    """Rows of models that are published only under another scoring, best first."""
 
     @property
     def title(self) -> str:
@@ -262,7 +261,7 @@ class Standing:
 
     @property
     def level(self) -> tuple[PublishedRow, ...]:
-        """Rows that print the judge's own figure, at their number of digits."""
+        """Rows that print the judge's own figure."""
         return tuple(row for row in self.field if self._gap(row) == 0)
 
     @property
@@ -271,7 +270,7 @@ class Standing:
 
     @property
     def within(self) -> tuple[PublishedRow, ...]:
-        """Rows inside the judge's interval; empty where it has none."""
+        """Rows inside the judge's interval."""
         if self.interval is None:
             return ()
         low, high = self.interval
@@ -289,7 +288,7 @@ class Standing:
 
     @property
     def scoring_note(self) -> str | None:
-        """How this and the published figures are scored, where there is more than one way."""
+        """How this and the published figures are scored, if there is more than one way."""
         said = []
         if self.benchmark in _TWO_SCORINGS:
             which = "its RM-Bench " if self.benchmark == AVERAGE else ""
@@ -306,7 +305,7 @@ class Standing:
         return self.field + self.apart
 
     def marks(self, row: PublishedRow) -> str:
-        """The letters of `MARKS` that apply to a row, in their order."""
+        """The letters of `MARKS` that apply to a row."""
         applies = {
             "c": row.is_contaminated,
             "d": bool(row.deviant_groups),
@@ -397,7 +396,7 @@ def explain_rows(standings: Sequence[Standing]) -> tuple[dict[str, str], list[st
 
 
 def average_three(overalls: Mapping[str, float | None]) -> float | None:
-    """RM-R1's average: the unweighted mean over RewardBench, RM-Bench and RMB; None unless all are complete."""
+    """RM-R1's average: the unweighted mean over `THREE`; None unless all are complete."""
     known = [value for name in THREE if (value := overalls.get(name)) is not None]
     return sum(known) / len(THREE) if len(known) == len(THREE) else None
 

@@ -1,10 +1,9 @@
 """JudgeBench (arXiv 2410.12784): hard pairs with an objectively right answer, each judged both ways.
 
-Comes in: the official JSONL files, one per model that wrote the responses. Goes out: pairs; and from
-judgments of them the official score. Per order +1 for the right side, -1 for the other, 0 for a tie
-or no verdict; a pair is correct where the sum is above 0, so right once and wrong once is incorrect,
-right once and undecided once is correct. One order alone (the official single-game mode, for scalar
-models) follows the same rule. All scores are micro averages.
+Comes in: the official JSONL files, one per model that wrote the responses. Goes out: pairs, and the official
+score: per order +1 for the right side, -1 for the other, 0 for a tie or no verdict; a pair is correct where the
+sum is above 0. One order alone (the official single-game mode, for scalar models) follows the same rule. All
+scores are micro averages.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from rmr1.bench.base import Benchmark
 from rmr1.bench.files import find_official, list_sources, placed, read_rows_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
-from rmr1.bench.ruling_counts import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, has_beside, not_of
+from rmr1.bench.ruling_counts import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, both_ways_measures, not_of
 from rmr1.data.files import Row
 from rmr1.errors import DataError
 from rmr1.records import Label, PreferencePair, assistant, swap_label, user
@@ -37,7 +36,7 @@ LABELS: Mapping[str, Label] = {"A>B": "A", "B>A": "B"}
 _ONE_WAY = "asked in one order; JudgeBench asks a judge that writes in both"
 
 _SEPARATOR = "/"
-"""What parts the model that wrote the responses from the source, in a part's name; the model's name may hold it too."""
+"""Between the model that wrote the responses, whose name may hold it too, and the source in a part's name."""
 
 _SOURCES = {"livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
 _TEXTS = ("pair_id", "source", "question", "response_model", "response_A", "response_B", "label")
@@ -98,7 +97,7 @@ def points(winner: str | None, label: str) -> int:
 
 
 def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
-    """One part for every source of questions in each set; a set is the model that wrote the responses."""
+    """One part for every source of questions in each set."""
     parts: dict[str, PartBuilder] = {}
     counts = RulingCounts()
     for ruling in counts.answered(rulings):
@@ -126,7 +125,7 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
-    """Figures of each set: four categories and all, micro averages, and how consistent both orders are."""
+    """Figures of each set: four categories and all, and how consistent both orders are."""
     overall: list[Whole] = []
     figures: list[Measure] = []
     sources: list[Measure] = []
@@ -146,21 +145,10 @@ def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
             )
             for category in CATEGORIES
         )
-        figures += categories
-        figures += [
-            Measure(group=group, name=name, parts=parts, beside=name)
-            for name in (SAME_BOTH_WAYS, RIGHT_BOTH_WAYS)
-            if has_beside(outcomes, parts, name)
-        ]
-        overall.append(
-            Whole(
-                measure=Measure(
-                    group=group, name="overall", parts=parts, official=sum(sizes.values()) or None
-                ),
-                needs=categories,
-                is_official=group in OFFICIAL,
-            )
-        )
+        figures += [*categories, *both_ways_measures(outcomes, {group: parts})]
+        size = sum(sizes.values()) or None
+        whole = Measure(group=group, name="overall", parts=parts, official=size)
+        overall.append(Whole(measure=whole, needs=categories, is_official=group in OFFICIAL))
         sources += [Measure(group=group, name=places[name][2], parts=(name,)) for name in parts]
     return Measures(
         overall=tuple(overall),

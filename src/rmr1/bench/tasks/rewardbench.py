@@ -1,8 +1,7 @@
 """RewardBench (arXiv 2403.13787), the filtered split: 2,985 pairs in 23 subsets and four sections.
 
-Comes in: rows of `id`, `subset`, `prompt`, `chosen`, `rejected` (JSONL, JSON, Parquet, also gzipped; the
-hub's `allenai/reward-bench`). Goes out: pairs, the chosen answer first; and from judgments of them the
-four section scores, their mean and the plain accuracy.
+Comes in: rows of `id`, `subset`, `prompt`, `chosen`, `rejected` (the hub's `allenai/reward-bench`). Goes out:
+pairs, the chosen answer first; and the four section scores, their mean and the plain accuracy.
 
 A section is the mean of its subsets' accuracies by the weights below: the number of pairs, but for
 math-prm, whose 447 pairs weigh 984, so that Reasoning is half mathematics, half code. The overall score
@@ -11,7 +10,7 @@ RM-R1. (reward-bench, `rewardbench/constants.py`: EXAMPLE_COUNTS, SUBSET_MAPPING
 
 A tie or a missing verdict earns 0, as in RM-R1's fork of the generative script. The authors' own script
 gives it 0.5: variant `upstream` (reward-bench, `scripts/run_generative.py`: winner "error" or "tie"). Their
-script also reads texts in its own way, `[[A]]` wins where both marks occur; the variant leaves reading alone.
+script also reads texts in its own way; the variant leaves reading alone.
 
 A pair's id is `<subset>/<id>`; ids repeat in the official data (3692 does), so the second pair of an id
 ends in `-2`.
@@ -91,7 +90,7 @@ _COLUMNS = ("subset", "prompt", "chosen", "rejected")
 
 
 def _is_rewardbench(file: Path) -> bool:
-    """Whether the first row is of RewardBench; the unfiltered split (`raw...`) is not."""
+    """The unfiltered split (`raw...`) is not."""
     row = None if file.name.startswith("raw") else first_row_with(file, _COLUMNS)
     return row is not None and isinstance(row["subset"], str) and row["subset"] in SIZES
 

@@ -86,7 +86,7 @@ class Stats(NamedTuple):
     """What the score needs to know of one prompt."""
 
     gap: float
-    """The lead of the right answers: above 0 if each is ahead of every wrong one."""
+    """Above 0 if each right answer is ahead of every wrong one."""
     spread: float | None
     """Not below 0; None with less than two right answers."""
 
@@ -119,7 +119,7 @@ class _Answers:
     no_verdict: int = 0
     ties: int = 0
     ways: list[tuple[bool, bool]] = field(default_factory=list)
-    """What each choice with one right answer that was asked at two places shows: the same both times, right both times."""
+    """Same both times, right both times: of each choice with one right answer that was asked at two places."""
 
     def is_complete(self, subset: str) -> bool:
         if self.way == "four_way":
@@ -140,7 +140,7 @@ class _Answers:
         return list(wins)
 
     def credit(self) -> float:
-        """The credit of a prompt outside Ties, in [0, 1]."""
+        """The credit of a prompt outside Ties."""
         if self.way == "four_way":
             return CHANCE if self.choice is None else float(self.choice == "A")
         if self.way == "ratings":
@@ -153,7 +153,7 @@ class _Answers:
 
 
 def credit_scores(scores: Iterable[float | None]) -> float:
-    """1/m where the first of the numbers is among the m highest, 0 where it is not, 0.25 without any number."""
+    """1/m if the first of the numbers is among the m highest, 0 if it is not, 0.25 without any number."""
     first, *rest = scores
     known = [score for score in (first, *rest) if score is not None]
     if not known:
@@ -162,7 +162,7 @@ def credit_scores(scores: Iterable[float | None]) -> float:
 
 
 def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
-    """The credit of each prompt by subset; what is lacking in a prompt leaves it out."""
+    """The credit of each prompt by subset; a prompt that lacks a judgment is left out."""
     counts = RulingCounts()
     prompts: dict[tuple[str, str], _Answers] = {}
     is_text = False
@@ -275,7 +275,7 @@ def compute_stats(scores: Sequence[float | None], num_correct: int) -> Stats:
 
 
 def note_ties(part: PartBuilder, prompts: Mapping[str, Stats], name: str) -> None:
-    """Put beside the item of this prompt, added last, what it gives to the score."""
+    """Put beside the item added last what it gives to the score."""
     stats = prompts[name]
     kind, _, number = name.partition(":")
     part.note(TIED if kind == "tied" else REF, stats.gap > 0)
@@ -336,9 +336,9 @@ def rule_rewardbench2(outcomes: Outcomes, variant: str) -> Measures:
 
 
 def default_asking(judge: PairJudge) -> str:
-    """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs (the
-    released RM-R1 checkpoints, the bundled judge, scripted and recorded ones); else `four_way`, as the
-    authors ask."""
+    """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs (released
+    RM-R1 checkpoints, the bundled judge, scripted and recorded ones); else `four_way`, as the authors ask.
+    """
     if not isinstance(judge, AdaptableJudge):
         return "pairs"
     if judge.kind != "pair":
@@ -348,7 +348,7 @@ def default_asking(judge: PairJudge) -> str:
 
 
 def ask_answers(judge: PairJudge) -> PairJudge:
-    """The same model, asked about each answer alone and about four at once; a scalar judge does so anyway."""
+    """The same model, asked about each answer alone and about four at once."""
     if not isinstance(judge, AdaptableJudge):
         raise ConfigError(f"judge {judge.name!r} compares two answers and can be asked in no other way")
     return judge.ask_answers()

@@ -1,12 +1,12 @@
 """RewardBench 2's data: rows of the documented form, and the pairs that they are put to a judge as.
 
 The form (dataset card of `allenai/reward-bench-2`): `id`, `prompt`, `chosen` and `rejected` (lists of
-texts), `num_correct`, `num_incorrect`, `total_completions`, `models`, `subset`, `additional_metadata`; in
-the subset Ties the id is `tied:NUMBER` or `ref:NUMBER`. It was not tried on the real file.
+texts), `num_correct`, `num_incorrect`, `subset`; in the subset Ties the id is `tied:NUMBER` or `ref:NUMBER`. It
+was not tried on the real file.
 
-Judgments are of pairs, whatever is asked. A pair's id says what it is: `Factuality/17#1+3/0v2` compares
-answers 0 and 2 of a prompt with one right and three wrong answers, right ones first; `0,1` rates both
-alone; `0v1v2v3` is the choice among four. Ids repeat between subsets.
+A pair's id says what it is: `Factuality/17#1+3/0v2` compares answers 0 and 2 of a prompt with one right and three
+wrong answers, right ones first; `0,1` rates both alone; `0v1v2v3` is the choice among four. Ids repeat between
+subsets.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SUBSETS = {name.lower(): name for name in SIZES} | {"precise instruction follow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One row: a question and its answers, right ones first."""
+    """A question and its answers, right ones first."""
 
     id: str
     """The id as the data have it; `17~2` for the second row of this id in its subset."""
@@ -56,7 +56,7 @@ class Prompt:
     num_correct: int
 
     def pair(self, *indices: int, mark: str = "v") -> PreferencePair:
-        """Two or four of the answers; the label is the side that is right where only one of two is."""
+        """Two or four of the answers; the label is the side that is right if only one of two is."""
         right = [index < self.num_correct for index in indices]
         label: Label | None = "A" if right[0] and not any(right[1:]) else None
         wrong = len(self.answers) - self.num_correct
@@ -75,9 +75,7 @@ class Prompt:
 
 
 def find_rewardbench2_files(data: Path) -> list[Path]:
-    """The one file, or `save_to_disk` folder, that is named; or those in a folder, or its `data` folder, whose
-    first row has the columns of the documented form.
-    """
+    """The file or `save_to_disk` folder itself, or the files in a folder that have the documented columns."""
     if data.is_dir() and is_saved_dataset(data):
         return [data]
     return find_official(
@@ -89,7 +87,7 @@ def find_rewardbench2_files(data: Path) -> list[Path]:
 
 
 def read_prompts(data: Path, limit: int | None = None) -> Iterator[Prompt]:
-    """The rows of every file, or of the hub's dataset of that name; `limit` counts prompts of each subset, and in Ties numbers, which have two prompts each."""
+    """The rows; `limit` counts prompts of each subset, and in Ties numbers, which have two prompts each."""
     seen: Counter[tuple[str, str]] = Counter()
     counts: Counter[str] = Counter()
     numbers: set[str] = set()
@@ -142,7 +140,7 @@ def read_comparisons(data: Path, limit: int | None = None) -> Iterator[Preferenc
 
 
 def read_ratings(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """Every answer once, two to a pair, to be judged each alone; an odd one out is paired with itself."""
+    """Every answer once, two to a pair; an odd one out is paired with itself."""
     for prompt in read_prompts(data, limit):
         yield from _rate(prompt)
 

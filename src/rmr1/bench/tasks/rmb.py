@@ -1,10 +1,10 @@
 """RMB (arXiv 2410.09893): helpfulness and harmlessness, as pairs and as best-of-N lists.
 
 Comes in: the authors' tree (`Pairwise_set/**.json`, `BoN_set/**.json`) or the same rows as JSONL with
-the file's name in `rmb_file`. Goes out: pairs, one for each loser of a list; and from judgments of
-them the scores of RM-R1's evaluation (appendix and upstream scripts): pairwise is the share of all
-pairs of a split; a list counts only where the best answer wins against every loser; overall is the
-unweighted mean of the four. A tie or a missing verdict is no win.
+the file's name in `rmb_file`. Goes out: pairs, one for each loser of a list; and the scores of RM-R1's
+evaluation (appendix and upstream scripts): pairwise is the share of all pairs of a split; a list counts only
+where the best answer wins against every loser; overall is the unweighted mean of the four. A tie or a missing
+verdict is no win.
 
 A pair's id says where it is from, because uids repeat: `Pairwise_set/Harmlessness/S1#17` is row 17
 (from 0) of that file, `BoN_set/Harmlessness/S1#17:2/3` the second of three losers of that row's list.
@@ -41,14 +41,13 @@ from rmr1.store.rulings import Ruling
 SPLITS = ("Helpfulness", "Harmlessness")
 SETS = ("Pairwise_set", "BoN_set")
 INSIDE = "pairs of "
-"""The beginning of a part's name that holds the pairs inside best-of-N lists, which no official score counts."""
+"""The beginning of a part's name that holds the pairs inside lists, which no official score counts."""
 
 _ID = re.compile(
     r"(Pairwise_set|BoN_set)/((Helpfulness|Harmlessness)/[^#]+)#([^#:]+)(?::(\d{1,4})/(\d{1,4}))?"
 )
 
 _COLUMNS = ("pair_uid", "bon_uid", "conversation_input", "chosen", "reject", "bon_best", "loser_list")
-"""What makes a row of either set what it is, with its file."""
 
 _LOSER = re.compile(r"\d{1,4}/\d{1,4}")
 
@@ -86,7 +85,7 @@ def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
 
 
 def _file_of(row: Row) -> str:
-    """`BoN_set/Harmlessness/S1`, said in the row or, of `.../BoN_set/Harmlessness/S1.json`, by its place."""
+    """`BoN_set/Harmlessness/S1`, said in the row or by its place, `.../BoN_set/Harmlessness/S1.json`."""
     if "rmb_file" in row.data:
         return str(row.data["rmb_file"])
     path = Path(row.path)
@@ -96,9 +95,8 @@ def _file_of(row: Row) -> str:
 
 
 def _read_row(data: Mapping[str, Any], file: str, number: int) -> Iterator[PreferencePair]:
-    prompt = tuple(
-        Message(role=turn["role"], content=_text(turn["content"])) for turn in data["conversation_input"]
-    )
+    turns = data["conversation_input"]
+    prompt = tuple(Message(role=turn["role"], content=_text(turn["content"])) for turn in turns)
     if not prompt or any(message.role not in ("system", "user", "assistant") for message in prompt):
         raise ValueError("conversation_input is empty or has an unknown role")
     if file.startswith("Pairwise_set"):
@@ -163,7 +161,7 @@ def _add_lists(lists: PartBuilder, pairs: PartBuilder) -> int:
 
 
 def rule_rmb(outcomes: Outcomes, variant: str) -> Measures:
-    """The four scores, their unweighted mean, pair accuracy inside the lists, and every category."""
+    """The four scores, their mean, pair accuracy inside the lists, and every category."""
     names = dict(zip(SETS, ("pairwise", "best of N"), strict=True))
     scores = [
         Measure(group=split.lower(), name=name, parts=_parts(kind, split))

@@ -1,8 +1,8 @@
 """RM-Bench (arXiv 2410.16184): three right against three wrong answers, each in three styles.
 
-Comes in: the authors' `total_dataset.json`, or their `*_filtered.json` by domain (also as JSONL, gzipped,
-or in the repository's `data` folder). Goes out: nine pairs for each item, the right answer first; and from
-judgments of them a 3x3 matrix for each item, rows the right answer's style, columns the wrong one's:
+Comes in: the authors' `total_dataset.json`, or their `*_filtered.json` by domain. Goes out: nine pairs for each
+item, the right answer first; and a 3x3 matrix for each item, rows the right answer's style, columns the wrong
+one's:
 
     style      0 concise, 1 detailed, 2 detailed with Markdown
     normal     0-0 1-1 2-2      the same style
@@ -14,8 +14,8 @@ difficulty's the mean of the four domains, overall the mean of all. The two part
 item by item. A tie or a missing verdict is no win. (Paper section 3.4; RM-R1's `eval/RM-Bench`.)
 
 Variant `as-published`: RM-R1's script reads the third of its three result files in place of the second, so
-the cells 0-1, 1-2 and 2-0 are never read and 0-2, 1-0 and 2-1 stand for them. Hard is then
-(2 x 0-2 + 1-0) / 3, easy (1-0 + 2 x 2-1) / 3. RM-R1's published RM-Bench figures are such.
+the cells 0-1, 1-2 and 2-0 are never read and 0-2, 1-0 and 2-1 stand for them. RM-R1's published RM-Bench figures
+are such.
 
 A pair's id is `<part>/<id>:c0r1`: right answer in style 0, wrong answer in style 1.
 """
