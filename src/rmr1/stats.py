@@ -20,8 +20,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 Z_95 = 1.959963984540054
 """Normal quantile of a two-sided 95% interval."""
@@ -50,7 +51,7 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
     `correct_P` of the `items_P` of each prompt are right. The interval is that of as many independent items as
     would have the variance that is seen between the prompts, less for few prompts (Student's t; Korn and
     Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts").
-    They are never more than the items; where all or none are right, they are as many as the prompts.
+    If all or none are right, they are as many as the prompts.
     """
     total = float(items_P.sum())
     if np.count_nonzero(items_P) < 2:
@@ -109,11 +110,9 @@ def percentile_interval(
 ) -> tuple[float, float]:
     """The central `level` of bootstrap values (Efron 1979).
 
-    The truth lies below the k-th smallest of R values with chance k / (R + 1), as any further value does; between
-    two of them the percentile is linear. So few draws make an interval noisier, not shorter.
-
-    With degrees of freedom, the percentiles are those at which a normal distribution stands where Student's t
-    has its own (Hesterberg 2015): of 10 the central 97.4%.
+    The truth lies below the k-th smallest of R values with chance k / (R + 1); between two of them the percentile is
+    linear. So few draws make an interval noisier, not shorter. With degrees of freedom, the percentiles are those at
+    which a normal distribution stands where Student's t has its own (Hesterberg 2015): of 10 the central 97.4%.
     """
     tail = 50 * (1 - level if freedom is None else erfc(student_quantile(freedom, level) / sqrt(2)))
     low, high = np.percentile(values_R, [tail, 100 - tail], method="weibull")
@@ -229,10 +228,9 @@ def runs_p(labels: Sequence[str]) -> tuple[int, float, float]:
 
 
 def mcnemar_power(only_first: float, only_second: float, items: int, alpha: float = 0.05) -> float:
-    """How often the mid-p test rejects at `alpha`, where each item is right for one judge alone with these
+    """How often the mid-p test rejects at `alpha`, if each item is right for one judge alone with these
     probabilities: the sum over the number of discordant items of its probability times the test's power
-    given that number. Exact for some thousand items; of more numbers than 400, evenly spaced ones stand for
-    all, because the power changes smoothly with them.
+    given that number. Of more numbers than 400, evenly spaced ones stand for all.
     """
     share = only_first + only_second
     if min(only_first, only_second) < 0 or share > 1:
@@ -255,8 +253,9 @@ def mcnemar_power(only_first: float, only_second: float, items: int, alpha: floa
 
 
 def detectable_difference(discordant: float, items: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest difference of two judges' shares, in [0, 1], that `mcnemar_power` finds that often, when
-    `discordant` of the items are right for one of them alone; NaN where even all of them are too few."""
+    """The smallest difference of two judges' shares that `mcnemar_power` finds that often, when `discordant` of
+    the items are right for one of them alone; NaN if even all of them are too few.
+    """
     low, high = 0.0, discordant
     if mcnemar_power(discordant, 0.0, items, alpha) < power:
         return float("nan")
@@ -275,7 +274,7 @@ def _critical_count(discordant: int, alpha: float) -> int:
     return start + int(np.searchsorted(mid_p, alpha, side="right")) - 1 if mid_p[0] <= alpha else -1
 
 
-def _binomial(total: int, share: float) -> tuple[int, NDArray[np.float64]]:
+def _binomial(total: int, share: float) -> tuple[int, Floats]:
     """The first count that can occur, and the probabilities from it on; what lies more than ten standard
     deviations (and ten counts) off is left out: less than 1e-20."""
     if share in (0, 1):

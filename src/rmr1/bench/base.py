@@ -26,10 +26,8 @@ from rmr1.bench.draws import estimate_intervals
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
     Counted,
-    Floats,
     Measure,
     Measures,
-    Numbers,
     Outcomes,
     Part,
     Whole,
@@ -40,7 +38,7 @@ from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
-from rmr1.stats import share_interval, wilson_interval
+from rmr1.stats import Floats, Numbers, share_interval, wilson_interval
 from rmr1.store.rulings import Ruling, ruling_of
 
 Interval = tuple[float, float]

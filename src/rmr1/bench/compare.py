@@ -22,20 +22,12 @@ import numpy as np
 
 from rmr1.bench.base import OFFICIAL_RULE, Benchmark, ItemCounts
 from rmr1.bench.draws import draw_intervals, evaluate, gather_prompts, swap
-from rmr1.bench.outcomes import (
-    NUM_RESAMPLES,
-    Floats,
-    Measure,
-    Numbers,
-    Outcomes,
-    estimate_values,
-    number_prompts,
-)
+from rmr1.bench.outcomes import NUM_RESAMPLES, Measure, Outcomes, estimate_values, number_prompts
 from rmr1.bench.run import read_finished
 from rmr1.bench.shared_items import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
 from rmr1.errors import DataError
 from rmr1.screen import format_percent
-from rmr1.stats import McNemarTest, clustered_mcnemar_test, mcnemar_test
+from rmr1.stats import Floats, McNemarTest, Numbers, clustered_mcnemar_test, mcnemar_test
 from rmr1.store.rulings import Ruling, read_rulings, ruling_of
 from rmr1.store.runs import RUN_FILE
 

@@ -31,17 +31,8 @@ from zlib import crc32
 
 import numpy as np
 
-from rmr1.bench.outcomes import (
-    NUM_RESAMPLES,
-    Floats,
-    Measure,
-    Numbers,
-    Outcomes,
-    Resamples,
-    Table,
-    number_prompts,
-)
-from rmr1.stats import percentile_interval
+from rmr1.bench.outcomes import NUM_RESAMPLES, Measure, Outcomes, Resamples, Table, number_prompts
+from rmr1.stats import Floats, Numbers, percentile_interval
 
 MOST_WEIGHTS = 4_000_000
 """Numbers that one batch of draws may hold: 32 MB."""
@@ -160,8 +151,7 @@ def bootstrap(
 ) -> Iterator[tuple[Resamples, ...]]:
     """Draw prompts with replacement inside every stratum, `num` times in all, in batches of bounded size.
 
-    Each batch is one `Resamples` per table: the same prompts drawn for all of them. A stratum's draws
-    depend on the seed, its name and its own kinds alone.
+    The same prompts are drawn for all tables. A stratum's draws depend on the seed, its name and its kinds alone.
     """
     generators = {name: _generator(seed, name) for name in prompts.strata}
     for size in _batches(num, len(prompts.counts)):

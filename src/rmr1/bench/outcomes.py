@@ -29,8 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+from rmr1.stats import Floats, Numbers
 
 NUM_RESAMPLES = 2000
 

@@ -13,7 +13,7 @@ import numpy as np
 from rmr1.bench.base import AS_PUBLISHED, Asking, Benchmark, BenchmarkScores, Interval, score_outcomes
 from rmr1.bench.compare import Comparison, compare_runs, find_source, format_difference
 from rmr1.bench.draws import draw_values, gather_prompts
-from rmr1.bench.outcomes import NUM_RESAMPLES, Floats, Outcomes
+from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.published import THREE, Standing, average_three, place
 from rmr1.bench.run import (
     Scored,
@@ -25,7 +25,7 @@ from rmr1.bench.run import (
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
 from rmr1.judge.settings import JudgeSettings
-from rmr1.stats import percentile_interval
+from rmr1.stats import Floats, percentile_interval
 from rmr1.store.runs import RUN_FILE, read_description
 
 OWN_PAIRS = "pairs"
@@ -90,10 +90,9 @@ def check_baseline(
 ) -> Gate:
     """The gate of `--fail-under` and `--baseline`; each of them may be left out.
 
-    `fail_under` (in percent) is an absolute floor: every overall score must reach it, and one that is not there
-    (partial data) does not. `comparison` asks for no significant loss: an overall score below the baseline's with p
-    at most 0.05, over at least 90% of the items of either run. A fixed number of points would let small benchmarks
-    fail by chance and large losses of large ones pass.
+    `fail_under` (in percent) is a floor that every overall score must reach, and one that is not there (partial data)
+    does not. `comparison` asks for no significant loss: an overall score below the baseline's with p at most 0.05,
+    over at least 90% of the items of either run.
     """
     failed: list[str] = []
     passed: list[str] = []

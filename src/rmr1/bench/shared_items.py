@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmr1.bench.outcomes import Outcomes, Part
 from rmr1.errors import DataError
 from rmr1.records import Judgment
+from rmr1.stats import Numbers
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import KeyCounter
 from rmr1.store.runs import JUDGMENTS_FILE, iterate_lines, key_digest, read_description
@@ -27,8 +27,6 @@ Source = Path | Sequence[Judgment]
 
 NUM_EXAMPLES = 5
 _CONTENT = ("prompt", "response_a", "response_b", "others", "label")
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +120,8 @@ def left_out(items: Sequence[str]) -> LeftOut:
 
 def _match(
     first: Sequence[str], second: Sequence[str]
-) -> tuple[tuple[Indices, Indices], list[str], list[str]]:
-    """Indices of items that are in both, beside each other, and those that are in the first or second only."""
+) -> tuple[tuple[Numbers, Numbers], list[str], list[str]]:
+    """Numbers of items that are in both, beside each other, and those that are in the first or second only."""
     if tuple(first) == tuple(second):
         return (np.arange(len(first)), np.arange(len(first))), [], []
     places: dict[str, list[int]] = {}
@@ -141,7 +139,7 @@ def _match(
     return both, lone, [second[index] for index in rest]
 
 
-def _select_both(first: Part, second: Part, left: Indices, right: Indices) -> tuple[Part, Part]:
+def _select_both(first: Part, second: Part, left: Numbers, right: Numbers) -> tuple[Part, Part]:
     if first.credits.shape[1] != second.credits.shape[1]:
         raise DataError(f"part {first.name!r} was asked in different ways in the two runs")
     names = [name for name in first.beside if name in second.beside]
@@ -149,7 +147,7 @@ def _select_both(first: Part, second: Part, left: Indices, right: Indices) -> tu
     # Equal texts have equal prompts, so the first run's numbers serve both.
     clusters = None if first.clusters is None else first.clusters[left]
 
-    def select(part: Part, indices: Indices) -> Part:
+    def select(part: Part, indices: Numbers) -> Part:
         return replace(
             part,
             items=part.items if is_all else tuple(part.items[index] for index in indices),

@@ -17,13 +17,12 @@ from math import log1p
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.rows import ProbeReport, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label, Messages
-from rmr1.stats import share_interval
+from rmr1.stats import Floats, Numbers, share_interval
 
 POSITION = "position"
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -130,7 +129,7 @@ class BiasReport(ProbeReport):
     together_auc: float | None
     """Out of fold; None with fewer than two prompts."""
     together_right: int | None
-    """Pairs that the regression decides rightly, out of fold; a draw counts a half, rounded down at the end."""
+    """Pairs decided rightly, out of fold; a draw counts a half."""
     together_share: float | None
     together_interval: tuple[float, float] | None
 
@@ -172,7 +171,7 @@ def probe_bias(
     shape = (len(groups), len(MEASURES))
     better_nk, worse_nk = np.array(better).reshape(shape), np.array(worse).reshape(shape)
     sides_n = np.array(positions, dtype=np.float64)
-    inputs_nk, names = _inputs(better_nk - worse_nk, sides_n)
+    inputs_nk = _inputs(better_nk - worse_nk, sides_n)
     groups_n = np.array(groups, dtype=np.int64)
     weights = fit_logistic(inputs_nk)
     right_n, auc = _cross_validate(inputs_nk, groups_n, seed)
@@ -184,8 +183,7 @@ def probe_bias(
     named_n = sides_n[sides_n != 0]
     if len(named_n):
         is_a = (named_n + 1) / 2
-        weight = weights[-1] if POSITION in names else 0.0
-        features.append(_describe(POSITION, is_a, 1 - is_a, groups_n[sides_n != 0], weight))
+        features.append(_describe(POSITION, is_a, 1 - is_a, groups_n[sides_n != 0], weights[-1]))
     return BiasReport(
         source=name_sources(source),
         **counts.report(),
@@ -207,9 +205,9 @@ def _text(messages: Messages) -> str:
 
 def _describe(
     name: str,
-    better_n: NDArray[np.float64],
-    worse_n: NDArray[np.float64],
-    groups_n: NDArray[np.int64],
+    better_n: Floats,
+    worse_n: Floats,
+    groups_n: Numbers,
     weight: float,
 ) -> BiasFeature:
     difference = better_n - worse_n
@@ -229,43 +227,36 @@ def _describe(
     )
 
 
-def _inputs(
-    differences_nk: NDArray[np.float64], sides_n: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def _inputs(differences_nk: Floats, sides_n: Floats) -> Floats:
     """Better minus worse, scaled; the last column is the side if sides have names."""
     columns = [
         np.array([measure.scale(value) for value in differences_nk[:, k]])
         for k, measure in enumerate(MEASURES)
     ]
-    names = tuple(measure.name for measure in MEASURES)
-    if sides_n.any():
-        columns.append(sides_n)
-        names += (POSITION,)
-    inputs = np.stack(columns, axis=1)
-    spread = np.sqrt((inputs**2).mean(axis=0))
-    return inputs / np.where(spread > 0, spread, 1.0), names
+    inputs_nk = np.stack([*columns, sides_n] if sides_n.any() else columns, axis=1)
+    spread = np.sqrt((inputs_nk**2).mean(axis=0))
+    scaled_nk: Floats = inputs_nk / np.where(spread > 0, spread, 1.0)
+    return scaled_nk
 
 
-def fit_logistic(inputs_nk: NDArray[np.float64], *, penalty: float = 1.0) -> NDArray[np.float64]:
+def fit_logistic(inputs_nk: Floats) -> Floats:
     """Weights `[k]` of P(better) = sigmoid(w · (better - worse)), without intercept, by Newton's method.
 
-    The objective is the sum of log(1 + exp(-w · x)) and penalty / 2 · |w|²: strictly convex.
+    The objective is the sum of log(1 + exp(-w · x)) and 1 / 2 · |w|²: strictly convex.
     """
     weights = np.zeros(inputs_nk.shape[1])
     for _ in range(50):
         chances = 1 / (1 + np.exp(np.clip(inputs_nk @ weights, -500, 500)))  # of the wrong side
-        slope = penalty * weights - inputs_nk.T @ chances
+        slope = weights - inputs_nk.T @ chances
         curve = (inputs_nk * (chances * (1 - chances))[:, None]).T @ inputs_nk
-        move = np.linalg.solve(curve + penalty * np.eye(len(weights)), slope)
+        move = np.linalg.solve(curve + np.eye(len(weights)), slope)
         weights -= move
         if np.abs(move).max() < 1e-8:
             break
     return weights
 
 
-def _cross_validate(
-    inputs_nk: NDArray[np.float64], groups_n: NDArray[np.int64], seed: int
-) -> tuple[NDArray[np.float64] | None, float | None]:
+def _cross_validate(inputs_nk: Floats, groups_n: Numbers, seed: int) -> tuple[Floats | None, float | None]:
     """(1 for each pair decided rightly, a half for a draw; AUC), on prompts left out of the fit."""
     if len(np.unique(groups_n)) < 2:
         return None, None

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmr1.probe.features import Feature, Unit
+from rmr1.stats import Booleans, Floats, Numbers
 
 FOLDS = 5
 ENOUGH = 10
@@ -46,7 +47,7 @@ class Guess:
     """Drawn until it was clear."""
 
 
-def split_folds(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+def split_folds(groups: Numbers, generator: np.random.Generator) -> Numbers:
     """A fold for every row; a group is in one fold, the folds have about the same number of rows."""
     counts = np.bincount(groups)
     order = generator.permutation(len(counts))
@@ -59,17 +60,15 @@ def split_folds(groups: NDArray[np.int64], generator: np.random.Generator) -> ND
 def guess_label(
     features: Sequence[Feature],
     unit: Unit,
-    labels: NDArray[np.bool_],
-    groups: NDArray[np.int64],
+    labels: Booleans,
+    groups: Numbers,
     *,
     permutations: int,
     seed: int,
 ) -> Guess | None:
-    """The out-of-fold AUC and its permutation test; None where there is nothing to guess with.
+    """The out-of-fold AUC and its permutation test; None without anything to guess with.
 
-    Args:
-        labels: `[n]`, True where A is the better answer.
-        groups: `[n]`, numbers from 0.
+    `labels` is `[n]`, True if A is the better answer; `groups` is `[n]`, numbers from 0.
     """
     if not features or len(np.unique(groups)) < 2 or (unit == "pair" and labels.all() | ~labels.any()):
         return None
@@ -118,17 +117,17 @@ def guess_label(
 
 
 class _Column(NamedTuple):
-    places: NDArray[np.int64]
+    places: Numbers
     """`[o]`: indices into the `k` rows, by fold."""
     signs: NDArray[np.int8]
-    folds: NDArray[np.int64]
+    folds: Numbers
     """The folds that occur."""
-    starts: NDArray[np.int64]
+    starts: Numbers
     """The index in `places` at which each of them begins."""
 
 
 def _score_sides(
-    columns: Sequence[_Column], flips_kb: NDArray[np.int8], folds_k: NDArray[np.int64]
+    columns: Sequence[_Column], flips_kb: NDArray[np.int8], folds_k: Numbers
 ) -> NDArray[np.float32]:
     """`[k, b]`: the log-odds that the answer which is the better one looks like it."""
     scores = np.zeros(flips_kb.shape, dtype=np.float32)
@@ -146,9 +145,9 @@ def _score_sides(
 
 def _score_pairs(
     columns: Sequence[_Column],
-    labels_nb: NDArray[np.bool_],
-    active: NDArray[np.int64],
-    folds: NDArray[np.int64],
+    labels_nb: Booleans,
+    active: Numbers,
+    folds: Numbers,
 ) -> NDArray[np.float32]:
     """`[k, b]`: the log-odds of A against its base rate."""
     labels_kb = labels_nb[active]
@@ -171,7 +170,7 @@ def _score_pairs(
     return scores
 
 
-def side_auc(scores_k: NDArray[np.floating], num_rows: int) -> float:
+def side_auc(scores_k: Floats, num_rows: int) -> float:
     """The AUC when every pair is shown both ways round; rows without any feature score 0."""
     scores = np.round(scores_k.astype(np.float64), 4)
     turned, silent = np.sort(-scores), num_rows - len(scores)
@@ -180,7 +179,7 @@ def side_auc(scores_k: NDArray[np.floating], num_rows: int) -> float:
     return float((wins + mixed + 0.5 * silent * silent) / (num_rows * num_rows))
 
 
-def _pair_auc(scores_k: NDArray[np.float32], labels_k: NDArray[np.bool_], labels: NDArray[np.bool_]) -> float:
+def _pair_auc(scores_k: NDArray[np.float32], labels_k: Booleans, labels: Booleans) -> float:
     scores = np.round(scores_k.astype(np.float64), 4)
     first, second = scores[labels_k], np.sort(scores[~labels_k])
     num_first, num_second = int(labels.sum()), int((~labels).sum())
@@ -197,7 +196,7 @@ def _wins(scores: NDArray[np.floating], others_sorted: NDArray[np.floating]) -> 
     return 0.5 * float(below + not_above)
 
 
-def _same_size(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _same_size(groups: Numbers) -> list[Numbers]:
     """An array for each size of group, `[groups, size]` of their rows."""
     order = np.argsort(groups, kind="stable")
     _, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
@@ -205,11 +204,11 @@ def _same_size(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _exchange(
-    labels: NDArray[np.bool_],
-    blocks: list[NDArray[np.int64]],
+    labels: Booleans,
+    blocks: list[Numbers],
     number: int,
     generator: np.random.Generator,
-) -> NDArray[np.bool_]:
+) -> Booleans:
     """`[n, number]`: the groups' labels, exchanged among groups of the same size."""
     drawn = np.empty((len(labels), number), dtype=bool)
     for rows in blocks:

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rmr1.stats import Booleans
+
 Unit = Literal["pair", "side"]
 
 _KEPT_EXAMPLES = 6
@@ -127,7 +129,7 @@ class PairFeatures:
         names = array("i", [self._names.setdefault(name, len(self._names)) for name in features])
         return self._sets.setdefault(names.tobytes(), _Set(names))
 
-    def build(self, is_a: NDArray[np.bool_], *, fewest: int, most: int) -> tuple[Feature, ...]:
+    def build(self, is_a: Booleans, *, fewest: int, most: int) -> tuple[Feature, ...]:
         """Features with at least `fewest` occurrences, the `most` frequent ones; of equal ones one.
 
         A feature that more than half of the rows have is turned round: the rare rows are listed, the others are its

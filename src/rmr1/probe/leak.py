@@ -14,7 +14,6 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmr1.errors import ConfigError
 from rmr1.probe.columns import flatten
@@ -23,7 +22,7 @@ from rmr1.probe.features import Feature, Occurrence
 from rmr1.probe.fields import RULES, FieldRule, FieldTable
 from rmr1.probe.rows import ProbeReport, ProbeRow, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label
-from rmr1.stats import binomial_p, runs_p
+from rmr1.stats import Booleans, Floats, Numbers, binomial_p, runs_p
 
 ALPHA_AUC = 0.01
 """Chance that any field of clean data is condemned for its AUC; shared out evenly."""
@@ -203,15 +202,15 @@ class _Seen:
         return number, len(self._named) - 1
 
     @cached_property
-    def labels(self) -> NDArray[np.bool_]:
+    def labels(self) -> Booleans:
         return np.array(self._labels, dtype=bool)
 
     @cached_property
-    def groups(self) -> NDArray[np.int64]:
+    def groups(self) -> Numbers:
         return np.array(self._groups, dtype=np.int64)
 
     @cached_property
-    def named(self) -> NDArray[np.int64]:
+    def named(self) -> Numbers:
         """Numbers of the rows with named sides."""
         return np.array(self._named, dtype=np.int64)
 
@@ -303,7 +302,7 @@ class _Rows(NamedTuple):
     plus: int
     """How many of `total` have the outcome whose sign is 1."""
     total: int
-    net: NDArray[np.float64]
+    net: Floats
     """Sums of signs, by prompt."""
 
 
@@ -357,8 +356,8 @@ class _Tests:
         self,
         rule: FieldRule,
         features: tuple[Feature, ...],
-        labels: NDArray[np.bool_],
-        groups: NDArray[np.int64],
+        labels: Booleans,
+        groups: Numbers,
         limit: float,
     ) -> tuple[LeakFinding, ...]:
         base = 0.5

@@ -41,7 +41,6 @@ import numpy as np
 from rmr1.bench.base import AS_PUBLISHED, Asking, Benchmark
 from rmr1.bench.outcomes import (
     Estimate,
-    Floats,
     Measure,
     Measures,
     Outcomes,
@@ -73,6 +72,7 @@ from rmr1.bench.tasks.rewardbench2_data import (
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import AdaptableJudge, PairJudge
 from rmr1.judge.presets import find_preset
+from rmr1.stats import Floats
 from rmr1.store.rulings import Ruling
 
 TIED, REF = "many right answers", "one right answer"
