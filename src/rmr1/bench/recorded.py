@@ -34,7 +34,6 @@ from rmr1.records import (
     Problem,
     Verdict,
     Vote,
-    assistant,
     swap_label,
 )
 from rmr1.verdicts.votes import decide
@@ -328,12 +327,7 @@ def _decision(text: Any, order: Order) -> str:
 
 
 def _messages(turns: Any) -> list[Message]:
-    found = [
-        assistant(turn["content"])
-        if turn["role"] == "assistant"
-        else Message(role=turn["role"], content=turn["content"])
-        for turn in turns
-    ]
+    found = [Message(role=turn["role"], content=turn["content"]) for turn in turns]
     if len(found) < 2:
         raise ValueError("a conversation needs a prompt and an answer")
     return found

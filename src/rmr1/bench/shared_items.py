@@ -61,15 +61,10 @@ def find_changed(new: Source, old: Source) -> set[str]:
 def _identify_data(source: Source) -> dict[str, Any] | None:
     """What identifies all the data of a run and how it was read, if its description holds the digest."""
     found = (read_description(source).get("data") or {}) if isinstance(source, Path) else {}
-    if (
-        "pairs" in found
-    ):  # a run of own pairs names the data it was last gone on with; its ids may be of earlier ones
+    # A run of own pairs names the data it was last gone on with; its ids may be of earlier ones.
+    if "pairs" in found or "sha256" not in found:
         return None
-    return (
-        {name: found.get(name) for name in ("sha256", "format", "map", "label")}
-        if "sha256" in found
-        else None
-    )
+    return {name: found.get(name) for name in ("sha256", "format", "map", "label")}
 
 
 def _contents(source: Source) -> Iterator[tuple[str, bytes]]:

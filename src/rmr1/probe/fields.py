@@ -89,7 +89,7 @@ class FieldTable:
         pairs: dict[str, dict[str, str]] = {}
         sides: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         for cell in read_cells(
-            row.columns, label=row.label, is_named=row.sides == "named", ignored=self._ignored
+            row.row.data, label=row.label, is_named=row.sides == "named", ignored=self._ignored
         ):
             if cell.sides is None:
                 self.read_from[cell.kind][cell.column] = None

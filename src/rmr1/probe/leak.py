@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import ceil
 from typing import Any, NamedTuple
@@ -64,8 +64,8 @@ class LeakFinding:
     share: float
     p: float
     """Exact binomial test on prompts, against even odds (side) or the base rate (pair); uncorrected."""
-    is_leak: bool
-    examples: tuple[LeakExample, ...]
+    is_leak: bool = False
+    examples: tuple[LeakExample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +76,11 @@ class FieldReport:
     read_from: tuple[str, ...]
     num_features: int
     """Features tested (5 or more occurrences)."""
-    auc: float | None
+    auc: float | None = None
     """Out of fold; None without anything to guess with."""
-    p: float | None
-    permutations: int
-    is_condemnable: bool
+    p: float | None = None
+    permutations: int = 0
+    is_condemnable: bool = False
     """Whether the AUC of this field decides."""
     is_leak: bool
     findings: tuple[LeakFinding, ...]
@@ -151,7 +151,7 @@ def probe_leak(
     for row in rows:
         table.add(row, *seen.add(row))
         if absent:
-            absent -= row.columns.keys() | flatten(row.columns).keys()
+            absent -= row.row.data.keys() | flatten(row.row.data).keys()
     if absent:
         first = next(column for column in ignored if column in absent)
         raise ConfigError(f"no column {first!r} to ignore in {name_sources(source)}")
@@ -194,8 +194,8 @@ class _Seen:
         number = len(self._labels)
         self._labels.append(row.label == "A")
         self._groups.append(self._numbers.setdefault(row.group, len(self._numbers)))
-        path = self._paths.setdefault(row.path, len(self._paths))
-        self._places.extend((path, row.line))
+        path = self._paths.setdefault(row.row.path, len(self._paths))
+        self._places.extend((path, row.row.line))
         if row.sides != "named":
             return number, None
         self._named.append(number)
@@ -243,8 +243,6 @@ def _order_finding(feature: str, outcome: str, count: int, total: int, chance: f
         outcome=outcome,
         share=count / total,
         p=binomial_p(count, total, chance),
-        is_leak=False,
-        examples=(),
     )
 
 
@@ -256,10 +254,6 @@ def _order_report(seen: _Seen, findings: tuple[LeakFinding, ...], limit: float) 
         name="order",
         read_from=("order of the rows", "places of the answers"),
         num_features=len(findings),
-        auc=None,
-        p=None,
-        permutations=0,
-        is_condemnable=False,
         is_leak=bool(leaks),
         findings=leaks,
         note=_order_note(seen),
@@ -343,9 +337,7 @@ class _Tests:
             name=rule.name,
             read_from=tuple(self._table.read_from[rule.name]),
             num_features=len(features),
-            auc=None if guess is None else guess.auc,
-            p=None if guess is None else guess.p,
-            permutations=0 if guess is None else guess.permutations,
+            **({} if guess is None else asdict(guess)),
             is_condemnable=rule.by_auc,
             is_leak=is_leak,
             findings=findings if is_leak or (guess is not None and guess.p < 0.01) else (),

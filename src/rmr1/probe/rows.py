@@ -56,17 +56,20 @@ class ProbeRow:
 
     label: Literal["A", "B"]
     sides: Sides
-    group: bytes
-    """Digest of the prompt: rows with the same one are never independent."""
     prompt: Messages
     """Empty if a rendered prompt could not be taken apart."""
     response_a: Messages
     response_b: Messages
-    rendered: Messages | None
+    rendered: Messages | None = None
     """The judge's prompt as it stands in the row; None for pairs."""
-    columns: Mapping[str, Any]
-    path: str
-    line: int
+    row: Row
+
+    @property
+    def group(self) -> bytes:
+        """Digest of the prompt: rows with the same one are never independent."""
+        messages = self.prompt or self.rendered or ()
+        whole = "\0".join(f"{message.role}\1{message.text}" for message in messages)
+        return hashlib.blake2b(whole.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -187,7 +190,7 @@ def _is_rendered(data: Mapping[str, Any]) -> bool:
 
 
 def _read_pair(one: SourcedPair, counts: RowCounts) -> ProbeRow | None:
-    pair, row = one.pair, one.row
+    pair = one.pair
     if pair.label is None:
         counts.unlabelled += 1
         return None
@@ -198,14 +201,10 @@ def _read_pair(one: SourcedPair, counts: RowCounts) -> ProbeRow | None:
     return ProbeRow(
         label=pair.label,
         sides="named" if one.form in _NAMED else "unnamed",
-        group=_digest(pair.prompt),
         prompt=pair.prompt,
         response_a=pair.response_a,
         response_b=pair.response_b,
-        rendered=None,
-        columns=row.data,
-        path=row.path,
-        line=row.line,
+        row=one.row,
     )
 
 
@@ -262,14 +261,11 @@ def _take_apart(
     return ProbeRow(
         label=winner,
         sides="named",
-        group=_digest(prompt or rendered),
         prompt=prompt,
         response_a=response_a,
         response_b=response_b,
         rendered=rendered,
-        columns=row.data,
-        path=row.path,
-        line=row.line,
+        row=row,
     )
 
 
@@ -278,8 +274,3 @@ def _plain(messages: Messages) -> Messages:
     return tuple(
         Message(role=message.role, content=unescape(message.text, transcript=True)) for message in messages
     )
-
-
-def _digest(messages: Messages) -> bytes:
-    whole = "\0".join(f"{message.role}\1{message.text}" for message in messages)
-    return hashlib.blake2b(whole.encode(errors="surrogatepass"), digest_size=16).digest()
