@@ -1,9 +1,8 @@
 """Statistics of scores: pure functions of counts and arrays.
 
 Intervals of shares (Wilson), intervals of anything else from its bootstrap values, two judges on the same
-items (McNemar's exact test and its mid-p form) and how often that test would notice a difference. Of items
-that share prompts: the same interval and the same test by prompt. The binomial test of a share, and the runs
-test of an order. The draws of a bootstrap are in `rmr1.bench.draws`.
+items (McNemar's exact test and its mid-p form) and how often that test would notice a difference; the same
+interval and test by prompt. The binomial test of a share, and the runs test of an order.
 
 Letters in shapes: R resamples or repeats, P prompts, I items.
 """
@@ -26,9 +25,10 @@ Booleans = NDArray[np.bool_]
 
 Z_95 = 1.959963984540054
 """Normal quantile of a two-sided 95% interval."""
+_TAIL = 1 - 0.95
 
 
-def wilson_interval(correct: float, total: float, z: float = Z_95) -> tuple[float, float] | None:
+def wilson_interval(correct: float, total: float) -> tuple[float, float] | None:
     """Wilson's score interval of a share (Wilson 1927); None without anything to count.
 
     `wilson_interval(8, 10)` is (0.490, 0.943).
@@ -37,7 +37,7 @@ def wilson_interval(correct: float, total: float, z: float = Z_95) -> tuple[floa
         return None
     if not 0 <= correct <= total:
         raise ValueError(f"{correct} of {total} is not a share")
-    share = correct / total
+    share, z = correct / total, Z_95
     scale = 1 + z * z / total
     center = (share + z * z / (2 * total)) / scale
     half = z / scale * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
@@ -77,12 +77,12 @@ def share_interval(credits_I: Floats, prompts_I: Numbers) -> tuple[float, float]
     return clustered_interval(np.bincount(index_I, credits_I).astype(np.float64), items_P)
 
 
-def student_quantile(freedom: float, level: float = 0.95) -> float:
-    """What Student's t stays within, on both sides of 0, with this chance (Hill 1970, algorithm 396).
+def student_quantile(freedom: float) -> float:
+    """What Student's t stays within, on both sides of 0, with a chance of 95% (Hill 1970, algorithm 396).
 
     Right to four digits from 2 degrees of freedom on; `student_quantile(10)` is 2.228.
     """
-    tail, n = 1 - level, max(1.0, freedom)
+    tail, n = _TAIL, max(1.0, freedom)
     if n == 1:
         return cos(tail * pi / 2) / sin(tail * pi / 2)
     a = 1 / (n - 0.5)
@@ -105,16 +105,14 @@ def student_quantile(freedom: float, level: float = 0.95) -> float:
     return sqrt(n * y)
 
 
-def percentile_interval(
-    values_R: Floats, level: float = 0.95, *, freedom: float | None = None
-) -> tuple[float, float]:
-    """The central `level` of bootstrap values (Efron 1979).
+def percentile_interval(values_R: Floats, *, freedom: float | None = None) -> tuple[float, float]:
+    """The central 95% of bootstrap values (Efron 1979).
 
     The truth lies below the k-th smallest of R values with chance k / (R + 1); between two of them the percentile is
     linear. So few draws make an interval noisier, not shorter. With degrees of freedom, the percentiles are those at
     which a normal distribution stands where Student's t has its own (Hesterberg 2015): of 10 the central 97.4%.
     """
-    tail = 50 * (1 - level if freedom is None else erfc(student_quantile(freedom, level) / sqrt(2)))
+    tail = 50 * (_TAIL if freedom is None else erfc(student_quantile(freedom) / sqrt(2)))
     low, high = np.percentile(values_R, [tail, 100 - tail], method="weibull")
     return float(low), float(high)
 

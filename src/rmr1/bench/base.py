@@ -7,8 +7,7 @@
 Whatever scoring needs to know of a pair stands in its id, source, subset and label. `tally` turns rulings
 into the table of credits that `rmr1.bench.outcomes` describes; `rule`, given a variant's name ("as-published":
 the reference's known faults), names the numbers that are reported of it. Everything after that is common to
-all: values, intervals, completeness, comparison. `tally` tells judgments that were asked in another way than
-pair by pair (`Asking`) by what they hold.
+all.
 """
 
 from __future__ import annotations

@@ -5,10 +5,9 @@
 Every figure of the benchmark is computed for both runs over the items that both hold; its difference has
 
 - an interval: the bootstrap, the same prompts with all their items drawn for both runs (`rmr1.bench.draws`);
-- a p-value of "both judges are alike". Where the figure is a share of right items this is McNemar's test,
-  mid-p form, and where items share prompts its form by prompt. Elsewhere (means of sections, matrices) it
-  is the same idea by simulation, the *swap test*: if the judges are alike, their results at any prompt may
-  be exchanged; how often does exchanging at random give a difference as large?
+- a p-value of "both judges are alike". Of a share of right items this is McNemar's test, mid-p form, and if items
+  share prompts its form by prompt. Elsewhere (means of sections, matrices) it is the *swap test*: if the judges are
+  alike, their results at any prompt may be exchanged; how often does that give a difference as large?
 """
 
 from __future__ import annotations
@@ -195,8 +194,9 @@ def compare_outcomes(
     paired = pair_outcomes(new, old)
     rule, old_rule = (benchmark.measures(one, variant) for one in (paired.new, paired.old))
     wholes = [one.measure for one in rule.overall]
-    figures = _in_both(rule.figures, old_rule.figures)
-    finest = _in_both(rule.categories, old_rule.categories) if categories else []
+    known = {(one.group, one.name) for one in (*old_rule.figures, *old_rule.categories)}
+    figures = [one for one in rule.figures if (one.group, one.name) in known]
+    finest = [one for one in rule.categories if categories and (one.group, one.name) in known]
     differences = _differences(paired, [*wholes, *figures, *finest], num_resamples, seed)
     num_figures = len(wholes) + len(figures)
     counts = ItemCounts(paired.new)
@@ -220,17 +220,12 @@ def compare_outcomes(
     )
 
 
-def _in_both(new: Sequence[Measure], old: Sequence[Measure]) -> list[Measure]:
-    known = {(one.group, one.name) for one in old}
-    return [one for one in new if (one.group, one.name) in known]
-
-
 def _notes(new: Outcomes, old: Outcomes) -> Iterator[str]:
     if set(new.orders) != set(old.orders):
-        asked = [
+        here, there = (
             ", ".join(f"{name} {count}" for name, count in sorted(one.orders.items())) for one in (new, old)
-        ]
-        yield f"the runs were not asked alike (order: {asked[0]}; old: {asked[1]})"
+        )
+        yield f"the runs were not asked alike (order: {here}; old: {there})"
     if new.unfinished or old.unfinished:
         yield f"unfinished items are left out: {new.unfinished} of the new run, {old.unfinished} of the old one"
 

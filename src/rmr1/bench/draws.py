@@ -86,7 +86,8 @@ def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
         tables = [Table(one.parts[name]) for one in outcomes]
         columns = np.column_stack([*(one.rows for one in tables), tables[0].sizes])
         holders_K, index_I = np.unique(items_I, return_inverse=True)
-        sums_K = _add_rows(columns, index_I, len(holders_K))
+        counted = [np.bincount(index_I, column, len(holders_K)) for column in columns.T]
+        sums_K = np.column_stack(counted).astype(np.float64, copy=False)
         # A prompt's kind is what it has in all parts, so it changes with every part that holds the prompt.
         distinct, row_K = np.unique(sums_K, axis=0, return_inverse=True)
         told_apart = kind_P[holders_K] * len(distinct) + row_K.reshape(-1)
@@ -118,15 +119,6 @@ def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
         tables=tuple(found),
         places=places,
     )
-
-
-def _add_rows(columns: Floats, index_I: Numbers, num: int) -> Floats:
-    """[num, D] the sum of the rows with each index."""
-    if num == len(columns):
-        sums = np.empty_like(columns)
-        sums[index_I] = columns
-        return sums
-    return np.column_stack([np.bincount(index_I, column, num) for column in columns.T])
 
 
 def _stratify(names: Sequence[str], home_N: Numbers, counts_N: Numbers) -> dict[str, Numbers]:
@@ -230,10 +222,7 @@ def add_each(prompts: Prompts) -> Iterator[tuple[Resamples, ...]]:
 
 
 def evaluate(measures: Sequence[Measure], samples: Iterable[tuple[Resamples, ...]]) -> Floats:
-    """[measures, B] values of one table; of two tables the first one's less the second one's.
-
-    NaN where there is nothing to count.
-    """
+    """[measures, B] values of one table, or differences of two; NaN without anything to count."""
     estimators = [measure.estimator() for measure in measures]
     found = [np.empty((len(measures), 0))]
     for tables in samples:
@@ -253,7 +242,7 @@ def find_freedom(prompts: Prompts, measures: Sequence[Measure]) -> Floats:
     """[measures] degrees of freedom of each one's variance, at least 1; of two tables, of their difference's.
 
     The number changes by a with a little more of a prompt, less the mean of that in the prompt's stratum. The
-    n prompts of a stratum then add S = n / (n - 1) x sum a^2 to the variance, and sum a^4 less
+    n prompts of a stratum add S = n / (n - 1) x sum a^2 to the variance, and sum a^4 less
     (n - 3) / (n - 1) x S^2 / n to the variance of the variance; no less than if a were normal, 2 S^2 / (n - 1).
     """
     values = evaluate(measures, add_each(prompts))

@@ -1,9 +1,9 @@
 """The data files of a benchmark: where they lie below a place that was named, and their rows.
 
 A folder may hold a whole file and a part of it, or a packed copy beside an unpacked one. A file all of whose
-rows stand in another one is passed over, so the whole file's rows keep their numbers; of files that merely
-overlap the later one gives what it has more. Equal rows inside one file are several items, as official
-scores count them: of a row that stands twice in one file and once in another there are two.
+rows stand in another one is passed over; of files that merely overlap the later one gives what it has more.
+Equal rows inside one file are several items, as official scores count them: of a row that stands twice in one
+file and once in another there are two.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ def find_official(
 ) -> list[Path]:
     """The one file that is named; or, of a folder and of its `inner` one, the files of the first layout that
     has any: all that one of its patterns matches and `is_data` takes.
-
-    `missing` says what is not in the folder, `expected` what should be named.
     """
     if data.is_file():
         return [data]
@@ -112,11 +110,8 @@ class _File(NamedTuple):
     """[K] how often each of them stands there."""
 
     def is_part_of(self, other: _File) -> bool:
-        places = np.searchsorted(other.numbers, self.numbers)
-        inside = places < len(other.numbers)
-        if not inside.all() or (other.numbers[places] != self.numbers).any():
-            return False
-        return bool((self.counts <= other.counts[places]).all())
+        _, here, there = np.intersect1d(self.numbers, other.numbers, assume_unique=True, return_indices=True)
+        return len(here) == len(self.numbers) and bool((self.counts[here] <= other.counts[there]).all())
 
 
 def read_rows_once(

@@ -127,18 +127,16 @@ def check_baselines(jobs: Sequence[Job]) -> None:
 
 def require_data(job: Job) -> Path:
     """The place of the data, which must have been named."""
-    if job.data is None and job.benchmark.name == OWN_PAIRS:
+    if job.data is not None:
+        return job.data
+    if job.benchmark.name == OWN_PAIRS:
         raise ConfigError(
             "bench pairs lacks its FILE; expected a file, a folder or a dataset of labelled pairs: "
             "rmr1 bench pairs FILE -m MODEL -o RUN"
         )
-    if job.data is None:
-        flag, hub = name_option("data"), job.benchmark.hub
-        more = "" if hub is None else f", or the hub's dataset: {flag} {hub}"
-        raise ConfigError(
-            f"{flag} DIR is missing: the official data of {job.benchmark.title}{more}; {_needs()}"
-        )
-    return job.data
+    flag, hub = name_option("data"), job.benchmark.hub
+    more = "" if hub is None else f", or the hub's dataset: {flag} {hub}"
+    raise ConfigError(f"{flag} DIR is missing: the official data of {job.benchmark.title}{more}; {_needs()}")
 
 
 def _needs() -> str:

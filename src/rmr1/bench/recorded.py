@@ -56,8 +56,7 @@ def read_recorded(path: Path, rule: str | None = None) -> Iterator[RecordedJudgm
     """A file, or a folder of RM-R1 logs; texts are read by `rule` instead of their form's own.
 
     Raises:
-        DataError: nothing can be read, or it is neither form.
-        ConfigError: a rule is given for outputs that are no texts of one rule.
+        DataError: nothing can be read, or it is neither form. ConfigError: a rule is given for scores.
     """
     if path.is_dir():
         names = ("logs.json", "raw_logs.json")
@@ -171,10 +170,8 @@ def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJud
 
 
 def parse_score_json(text: str) -> float | None:
-    """The number under `score` in a judge's JSON text; None without one, or of several.
-
-    Judges write LaTeX into JSON strings, whose backslashes no JSON reader takes; then the one
-    `"score": number` of the text counts.
+    """The number under `score` in a judge's JSON text, or the one `"score": number` of a text that is no JSON
+    (judges write LaTeX into its strings); None without one, or of several.
     """
     try:
         value = json.loads(text, strict=False)

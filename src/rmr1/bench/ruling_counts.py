@@ -105,8 +105,9 @@ def not_of(ruling: Ruling, title: str, name: str, what: str = "labelled pair") -
 
 
 def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:
-    """Whether both orders name the same side, and whether both name the right one; None if it was not asked
-    both ways. Two calls of a tie are the same verdict, two missing ones are none."""
+    """Whether both orders name the same side, and whether both name the right one; None if it was not asked both
+    ways. Two ties are the same verdict, two missing ones are none.
+    """
     if ruling.kind == "rating":
         return None  # its two votes are about one answer each
     winners = [winner for winner, _ in ruling.by_order().values()]

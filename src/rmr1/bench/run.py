@@ -152,10 +152,14 @@ def read_pairs(
 def count_pairs(
     benchmark: Benchmark, data: Path, limit: int | None = None, *, asking: Asking | None = None
 ) -> int:
-    """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded."""
+    """How many pairs there are to judge; reads everything, so that bad rows are known early."""
     pairs = read_pairs(benchmark, data, limit, asking=asking)
     if benchmark.is_sized:
-        outcomes = benchmark.tally(map(_unanswered, pairs))
+        unanswered = (
+            Ruling(one.id, one.label, one.source, one.subset, None, None, (), None, "pair", 0)
+            for one in pairs
+        )
+        outcomes = benchmark.tally(unanswered)
         _refuse_surplus(benchmark, outcomes, data)
         total = outcomes.judgments
     else:
@@ -163,10 +167,6 @@ def count_pairs(
     if total == 0:
         raise DataError("no pairs in it", path=data)
     return total
-
-
-def _unanswered(pair: PreferencePair) -> Ruling:
-    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "pair", 0)
 
 
 def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:

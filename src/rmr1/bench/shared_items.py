@@ -1,7 +1,6 @@
 """The items that two runs of one benchmark share, beside each other.
 
-Items that only one run has, and pairs that have the same id but other texts or another label, are left
-out, counted and named.
+Items that only one run has, and pairs of one id with other texts or another label, are left out and counted.
 """
 
 from __future__ import annotations
@@ -116,7 +115,6 @@ def left_out(items: Sequence[str]) -> LeftOut:
 def _match(
     first: Sequence[str], second: Sequence[str]
 ) -> tuple[tuple[Numbers, Numbers], list[str], list[str]]:
-    """Numbers of items that are in both, beside each other, and those that are in the first or second only."""
     if tuple(first) == tuple(second):
         return (np.arange(len(first)), np.arange(len(first))), [], []
     places: dict[str, list[int]] = {}

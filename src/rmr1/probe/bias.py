@@ -56,7 +56,6 @@ def has_refusal(question: str, answer: str) -> float:
 
 
 def _overlap(text: str, other: str) -> float:
-    """The share of the text's different words that stands in the other too."""
     words = set(split_words(text))
     return len(words.intersection(split_words(other))) / len(words) if words else 0.0
 
@@ -242,7 +241,7 @@ def _inputs(differences_nk: Floats, sides_n: Floats) -> Floats:
 def fit_logistic(inputs_nk: Floats) -> Floats:
     """Weights `[k]` of P(better) = sigmoid(w · (better - worse)), without intercept, by Newton's method.
 
-    The objective is the sum of log(1 + exp(-w · x)) and 1 / 2 · |w|²: strictly convex.
+    The sum of log(1 + exp(-w · x)) and 1 / 2 · |w|² is strictly convex.
     """
     weights = np.zeros(inputs_nk.shape[1])
     for _ in range(50):

@@ -1,14 +1,14 @@
 """Can the label be guessed from these features? Cross-validated, with a permutation test.
 
 The guesser is naive Bayes: the sum of each feature's log-odds, counted on the other folds and smoothed. It is
-refitted for every permutation, which costs one pass over the features for a hundred permutations at once.
-Rows with the same prompt (a group) are in the same fold and are permuted together:
+refitted for every permutation, a hundred at once. Rows with the same prompt (a group) are in the same fold and are
+permuted together:
 
 - side features: which of the two answers is the better one is turned round for whole groups at a coin's toss;
 - pair features: the labels of whole groups are exchanged with those of other groups of the same size.
 
 Permutations stop early once ten of them reached what was seen (Besag and Clifford 1991), when the p-value is
-ten over their number: a field that says nothing is cheap.
+ten over their number.
 
 Shapes: `n` rows, `G` groups, `K` folds, `b` permutations of one pass (the first column of the first pass is the data
 as they are), `o` occurrences of one feature, `k` rows that have any feature.

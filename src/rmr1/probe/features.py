@@ -118,16 +118,13 @@ class PairFeatures:
         listed = tuple(features)
         found = self._recent.get(listed)
         if found is None:
-            found = self._recent[listed] = self._find(listed)
+            names = array("i", [self._names.setdefault(name, len(self._names)) for name in listed])
+            found = self._recent[listed] = self._sets.setdefault(names.tobytes(), _Set(names))
             if len(self._recent) > _RECENT_SETS:
                 self._recent.clear()
         found.rows.append(row)
         if len(found.kept) < 3 and len(self._sets) <= _KEPT_SETS:
             found.kept.append((row, excerpt))
-
-    def _find(self, features: tuple[str, ...]) -> _Set:
-        names = array("i", [self._names.setdefault(name, len(self._names)) for name in features])
-        return self._sets.setdefault(names.tobytes(), _Set(names))
 
     def build(self, is_a: Booleans, *, fewest: int, most: int) -> tuple[Feature, ...]:
         """Features with at least `fewest` occurrences, the `most` frequent ones; of equal ones one.
@@ -170,7 +167,6 @@ class PairFeatures:
         return _most_frequent(found.values(), most)
 
     def _find_bare(self, number: int) -> Iterator[_Set]:
-        """The rows of which nothing was added."""
         seen = np.zeros(number, dtype=bool)
         for one in self._sets.values():
             seen[np.array(one.rows, dtype=np.int32)] = True

@@ -88,7 +88,6 @@ def _rough_skeleton(text: str) -> str:
 
 
 def _speakers(text: str) -> tuple[str, ...]:
-    """Each spelling of a name that begins a line, once."""
     return tuple(
         dict.fromkeys(match[1] for match in _LINE_NAME.finditer(text) if _is_speaker(match[1].strip()))
     )

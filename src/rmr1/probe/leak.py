@@ -130,7 +130,7 @@ def probe_leak(
 
     Raises:
         DataError: nothing can be read.
-        ConfigError: an argument is wrong; fewer permutations than the limit on p-values asks for.
+        ConfigError: an argument is wrong, or there are too few permutations.
     """
     rules = tuple(replace(rule, by_auc=True, by_feature=True) if strict else rule for rule in RULES)
     num_fields = sum(rule.by_auc for rule in rules)
@@ -155,7 +155,7 @@ def probe_leak(
     if absent:
         first = next(column for column in ignored if column in absent)
         raise ConfigError(f"no column {first!r} to ignore in {name_sources(source)}")
-    tests = _Tests(seen, table, permutations=permutations, seed=seed)
+    tests = _Tests(seen=seen, table=table, permutations=permutations, seed=seed)
     built = [(rule, tests.features(rule)) for rule in rules]
     num_guessed = sum(rule.by_auc and bool(features) for rule, features in built)
     auc_limit = ALPHA_AUC / max(num_guessed, 1)
@@ -219,7 +219,7 @@ class _Seen:
         return paths[self._places[2 * number]], self._places[2 * number + 1]
 
     def order_findings(self) -> tuple[LeakFinding, ...]:
-        """What placement and order tell, where labels name sides; whether it is a leak is not said here."""
+        """What placement and order tell; whether it is a leak is not said here."""
         labels = self.labels[self.named]
         total = len(labels)
         if total < FEWEST:
@@ -300,22 +300,21 @@ class _Rows(NamedTuple):
     """Sums of signs, by prompt."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Tests:
-    def __init__(self, seen: _Seen, table: FieldTable, *, permutations: int, seed: int) -> None:
-        self._seen = seen
-        self._table = table
-        self._permutations = permutations
-        self._seed = seed
-        self._labels, self._groups, self._named = seen.labels, seen.groups, seen.named
+    seen: _Seen
+    table: FieldTable
+    permutations: int
+    seed: int
 
     def features(self, rule: FieldRule) -> tuple[Feature, ...]:
         size = {"fewest": _FEWEST_FOR_AUC, "most": _MOST_FEATURES}
         if rule.unit == "side":
-            return self._table.sides[rule.name].build(**size)
-        return self._table.pairs[rule.name].build(self._labels[self._named], **size)
+            return self.table.sides[rule.name].build(**size)
+        return self.table.pairs[rule.name].build(self.seen.labels[self.seen.named], **size)
 
     def count(self, rule: FieldRule, features: tuple[Feature, ...]) -> int:
-        num_rows = len(self._named) if rule.unit == "pair" else len(self._labels)
+        num_rows = len(self.seen.named) if rule.unit == "pair" else len(self.seen.labels)
         return sum(
             (len(feature.rows) >= FEWEST)
             + (feature.outside is not None and num_rows - len(feature.rows) >= FEWEST)
@@ -325,23 +324,23 @@ class _Tests:
     def report(
         self, rule: FieldRule, features: tuple[Feature, ...], auc_limit: float, feature_limit: float
     ) -> FieldReport:
-        rows = self._named if rule.unit == "pair" else np.arange(len(self._labels))
-        labels = self._labels[rows]
-        _, groups = np.unique(self._groups[rows], return_inverse=True)
-        permutations = self._permutations if rule.by_auc else min(self._permutations, _TOLD_PERMUTATIONS)
-        guess = guess_label(features, rule.unit, labels, groups, permutations=permutations, seed=self._seed)
+        rows = self.seen.named if rule.unit == "pair" else np.arange(len(self.seen.labels))
+        labels = self.seen.labels[rows]
+        _, groups = np.unique(self.seen.groups[rows], return_inverse=True)
+        permutations = self.permutations if rule.by_auc else min(self.permutations, _TOLD_PERMUTATIONS)
+        guess = guess_label(features, rule.unit, labels, groups, permutations=permutations, seed=self.seed)
         findings = self._findings(rule, features, labels, groups, feature_limit)
         is_guessed = rule.by_auc and guess is not None and guess.auc > 0.5 and guess.p <= auc_limit
         is_leak = is_guessed or any(finding.is_leak for finding in findings)
         return FieldReport(
             name=rule.name,
-            read_from=tuple(self._table.read_from[rule.name]),
+            read_from=tuple(self.table.read_from[rule.name]),
             num_features=len(features),
             **({} if guess is None else asdict(guess)),
             is_condemnable=rule.by_auc,
             is_leak=is_leak,
             findings=findings if is_leak or (guess is not None and guess.p < 0.01) else (),
-            note="sides have no names" if rule.unit == "pair" and not len(self._named) else "",
+            note="sides have no names" if rule.unit == "pair" and not len(self.seen.named) else "",
         )
 
     def _findings(
@@ -387,8 +386,8 @@ class _Tests:
         )
 
     def _example(self, rule: FieldRule, one: Occurrence, names: tuple[str, str]) -> LeakExample:
-        number = int(self._named[one.row]) if rule.unit == "pair" else one.row
-        path, line = self._seen.place(number)
+        number = int(self.seen.named[one.row]) if rule.unit == "pair" else one.row
+        path, line = self.seen.place(number)
         return LeakExample(
             path=path, line=line, value=names[0] if one.sign > 0 else names[1], excerpt=one.excerpt
         )

@@ -28,8 +28,7 @@ from rmr1.verdicts import parse_verdict
 Sources = str | Path | Sequence[str | Path]
 """A file, folder or dataset, or several."""
 Sides = Literal["named", "unnamed"]
-"""Whether the row names its answers (A and B, 1 and 2), or has only a better and a worse one (chosen and
-rejected, a list with scores)."""
+"""Whether the row names its answers (A and B, 1 and 2), or has only a better and a worse one."""
 
 MESSAGES = "messages"
 
@@ -270,7 +269,6 @@ def _take_apart(
 
 
 def _plain(messages: Messages) -> Messages:
-    """What was escaped when the prompt was rendered, as it was written."""
     return tuple(
         Message(role=message.role, content=unescape(message.text, transcript=True)) for message in messages
     )

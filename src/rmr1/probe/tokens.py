@@ -1,7 +1,7 @@
 """What in an answer is not its wording: control tokens, template tags, names of speakers, invisible characters.
 
 A pattern finds whatever looks like such a token, because those that get into data are those that nobody thought of
-(`<im_start>` in the Skywork pairs of magpie_ultra is a misspelt `<|im_start|>`).
+(`<im_start>` in the Skywork pairs of magpie_ultra).
 """
 
 from __future__ import annotations

@@ -91,7 +91,6 @@ def _table(header: Sequence[str], rows: Iterable[Row]) -> Table:
 
 
 def _compared(result: Result, most: int | None = None) -> str:
-    """`RM-Bench against runs/old`, in `most` letters."""
     words = f"{result.title} against "
     return words + (result.baseline if most is None else shorten(result.baseline, most - len(words)))
 

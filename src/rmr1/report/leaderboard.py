@@ -5,7 +5,7 @@ Rows that were scored another way come last, without a rank.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from rich.table import Table
 from rich.text import Text
@@ -39,7 +39,9 @@ def print_leaderboard(
 
 def leaderboard_table(standing: Standing, name: str, parts: Mapping[str, float]) -> Table:
     """Every figure in full; names give way."""
-    columns = _columns(standing.rows)
+    # Part names, in the order of the row that has most of them.
+    ordered = sorted(standing.rows, key=lambda row: -sum(map(len, row.parts.values())))
+    columns = list(dict.fromkeys(name for row in ordered for group in row.parts.values() for name in group))
     names = ["#", "Judge", "Kind", "Overall", *(TITLES.get(one, one) for one in columns), ""]
     # A name much wider than its figures stands in two lines.
     headers = [Text(one.replace(" ", "\n")) for one in names]
@@ -71,9 +73,3 @@ def leaderboard_table(standing: Standing, name: str, parts: Mapping[str, float])
         table.add_row("", Text("scored another way:", style="dim italic"))
     add_published(standing.apart, "dim")
     return table
-
-
-def _columns(rows: Sequence[PublishedRow]) -> list[str]:
-    """Part names, in the order of the row that has most of them."""
-    ordered = sorted(rows, key=lambda row: -sum(map(len, row.parts.values())))
-    return list(dict.fromkeys(name for row in ordered for group in row.parts.values() for name in group))

@@ -50,8 +50,8 @@ def check_plot(path: Path) -> None:
         import matplotlib.figure  # noqa: F401
 
 
-def draw_leaderboard(standings: Sequence[Standing | None], path: str | Path, name: str) -> Path:
-    """Draw the judge called `name` among the published ones; partial results (None) have no panel.
+def draw_leaderboard(standings: Sequence[Standing], path: str | Path, name: str) -> Path:
+    """Draw the judge called `name` among the published ones.
 
     Raises:
         ConfigError: matplotlib is not installed, the file's suffix is none of `SUFFIXES`, or no benchmark is
@@ -59,13 +59,9 @@ def draw_leaderboard(standings: Sequence[Standing | None], path: str | Path, nam
     """
     path = Path(path)
     check_plot(path)
-    placed = [one for one in standings if one is not None]
-    if not placed:
-        raise ConfigError(
-            f"{path}: nothing to draw: no overall is complete, and partial results are not placed among "
-            "the published ones"
-        )
-    figure = build_figure(placed, name)
+    if not standings:
+        raise ConfigError(f"{path}: nothing to draw, because no overall is complete")
+    figure = build_figure(standings, name)
     from matplotlib import rc_context
 
     path.parent.mkdir(parents=True, exist_ok=True)

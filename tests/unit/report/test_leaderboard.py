@@ -206,15 +206,15 @@ def test_everything_stands_inside_the_picture_and_labels_are_apart() -> None:
             assert not first.overlaps(second), f"{title} overlaps {name}"
 
 
-def test_partial_results_have_no_panel(tmp_path: Path) -> None:
-    standings = [place("rewardbench", 0.8), place("rm-bench", None), place("rmb", 0.6)]
+def test_every_standing_has_a_panel(tmp_path: Path) -> None:
+    standings = [standing_of("rewardbench", 0.8), standing_of("rmb", 0.6)]
     path = draw_leaderboard(standings, tmp_path / "plots/board.svg", OWN)
     text = path.read_text(encoding="utf-8")
     found = ["".join(one.itertext()) for one in ET.fromstring(text).iter("{http://www.w3.org/2000/svg}text")]
     assert "RewardBench" in found and "RMB" in found and "RM-Bench" not in found
     assert found.count(OWN) == 2
-    with pytest.raises(ConfigError, match="nothing to draw: no overall is complete"):
-        draw_leaderboard([place("rm-bench", None)], tmp_path / "none.png", OWN)
+    with pytest.raises(ConfigError, match="nothing to draw, because no overall is complete"):
+        draw_leaderboard([], tmp_path / "none.png", OWN)
     assert not (tmp_path / "none.png").exists()
 
 

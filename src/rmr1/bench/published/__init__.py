@@ -1,13 +1,13 @@
 """The published field: figures of other judges as records, and where a new one stands among them.
 
 Comes in: `rows.toml` beside this module, tables as they were printed (its head says how to read them). Goes
-out: one `PublishedRow` per model, benchmark and table, every figure with the rounding of its last digit, so
-that a check knows what the printed digits can and cannot say; and the `Standing` of a judge.
+out: one `PublishedRow` per model, benchmark and table, with the rounding of every figure's last digit; and the
+`Standing` of a judge.
 
 Only a complete overall is placed, and only among rows scored the same way. RM-Bench, and with it the
 three-benchmark average, is published under two scorings: the official matrix, and RM-R1's own script, which
-reads its third style file twice and never the second. Rows of the other scoring are shown apart, without a
-rank; rows whose scoring is not stated stand in both fields and are marked.
+reads its third style file twice and never the second. Rows of the other scoring are shown apart; rows whose
+scoring is not stated stand in both fields and are marked.
 """
 
 from __future__ import annotations

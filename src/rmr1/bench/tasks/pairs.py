@@ -53,8 +53,7 @@ def own_pairs(
 ) -> Benchmark:
     """`PAIRS`, of data that is read in this way: `reading` is format, columns and labels of `rmr1.data.read_pairs`.
 
-    Rows that cannot be read go to `on_invalid`. `sources` are several files, folders or datasets that are measured
-    together; the data that a function is given only names them then.
+    Rows that cannot be read go to `on_invalid`. `sources` are measured together; the data only names them then.
     """
     read = partial(read_labelled_pairs, on_invalid=on_invalid, sources=sources, **reading)
     names = {"format": "format", "columns": "map", "labels": "label"}

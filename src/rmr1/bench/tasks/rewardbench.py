@@ -9,8 +9,8 @@ is the unweighted mean of the sections; the authors' later prior-sets term is no
 RM-R1. (reward-bench, `rewardbench/constants.py`: EXAMPLE_COUNTS, SUBSET_MAPPING.)
 
 A tie or a missing verdict earns 0, as in RM-R1's fork of the generative script. The authors' own script
-gives it 0.5: variant `upstream` (reward-bench, `scripts/run_generative.py`: winner "error" or "tie"). Their
-script also reads texts in its own way; the variant leaves reading alone.
+gives it 0.5: variant `upstream` (reward-bench, `scripts/run_generative.py`: winner "error" or "tie"). The
+variant reads texts as ever.
 
 A pair's id is `<subset>/<id>`; ids repeat in the official data (3692 does), so the second pair of an id
 ends in `-2`.
@@ -25,7 +25,6 @@ from pathlib import Path
 from rmr1.bench.base import Benchmark
 from rmr1.bench.files import find_official, first_row_with, list_sources, placed, read_items
 from rmr1.bench.outcomes import (
-    Estimate,
     Measure,
     Measures,
     Outcomes,
@@ -145,31 +144,26 @@ def rule_rewardbench(outcomes: Outcomes, variant: str) -> Measures:
     """Four sections, their mean, plain accuracy, and every subset."""
     beside = UPSTREAM if variant == UPSTREAM else None
 
-    def section(subsets: Mapping[str, int]) -> Estimate:
-        return weighted_mean({share(name, beside=beside): weight for name, weight in subsets.items()})
-
+    estimates = {
+        section: weighted_mean({share(name, beside=beside): weight for name, weight in subsets.items()})
+        for section, subsets in SECTIONS.items()
+    }
     sections = tuple(
-        Measure(group="sections", name=name, parts=tuple(subsets), estimate=section(subsets))
-        for name, subsets in SECTIONS.items()
+        Measure(group="sections", name=name, parts=tuple(SECTIONS[name]), estimate=estimate)
+        for name, estimate in estimates.items()
     )
-    plain = Measure(
-        group="all pairs", name=PLAIN, parts=tuple(SIZES), beside=beside, official=sum(SIZES.values())
-    )
+    every = tuple(SIZES)
+    plain = Measure(group="all pairs", name=PLAIN, parts=every, beside=beside, official=sum(SIZES.values()))
     subsets = tuple(
         Measure(group=section, name=name, parts=(name,), beside=beside, official=SIZES[name])
         for section, names in SECTIONS.items()
         for name in names
     )
-    overall = Measure(
-        group="rewardbench",
-        name=OVERALL,
-        parts=tuple(SIZES),
-        estimate=mean(*(section(one) for one in SECTIONS.values())),
-    )
+    overall = Measure(group="rewardbench", name=OVERALL, parts=every, estimate=mean(*estimates.values()))
     lost = "counts as half a win" if beside else "earns nothing"
     return Measures(
         overall=(Whole(measure=overall, needs=subsets),),
-        figures=(*sections, plain, *both_ways_measures(outcomes, {"all pairs": tuple(SIZES)})),
+        figures=(*sections, plain, *both_ways_measures(outcomes, {"all pairs": every})),
         categories=tuple(one for one in subsets if len(outcomes.parts[one.name])),
         notes=(
             "a section is the mean of its subsets by official weights (math-prm 984); overall the mean of the four; "

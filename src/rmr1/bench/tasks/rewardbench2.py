@@ -25,8 +25,6 @@ as the authors' package does (`rewardbench` 0.1.4, `utils.py`, `process_single_m
 numbers that have both prompts and more than one right answer, the last one only where the spread is not 0.
 Their repository, since June 2025, takes numbers with a spread of 0 into the last mean too, as 1, 0 or -1 by
 the sign of the smaller gap: a judge that is always right can then score 1.01.
-
-Everything is a sum over numbers, so the bootstrap draws numbers, both prompts of one together.
 """
 
 from __future__ import annotations
@@ -112,10 +110,8 @@ class _Answers:
     prompt: int
     numbers: dict[int, float | None] = field(default_factory=dict)
     """Answer -> its score or rating; None where there is none."""
-    games: dict[tuple[int, int], str | None] = field(default_factory=dict)
-    """The winner of each comparison: "A" is the first of the two."""
-    choice: str | None = None
-    judged: int = 0
+    games: dict[tuple[int, ...], str | None] = field(default_factory=dict)
+    """The winner of each comparison, or of the only choice: "A" is the first of the answers."""
     no_verdict: int = 0
     ties: int = 0
     ways: list[tuple[bool, bool]] = field(default_factory=list)
@@ -123,7 +119,7 @@ class _Answers:
 
     def is_complete(self, subset: str) -> bool:
         if self.way == "four_way":
-            return self.judged > 0
+            return bool(self.games)
         if self.way == "ratings":
             return len(self.numbers) == self.num_answers
         wanted = self.num_answers - 1
@@ -133,16 +129,16 @@ class _Answers:
         if self.way == "ratings":
             return [self.numbers[index] for index in range(self.num_answers)]
         wins = [0.0] * self.num_answers
-        for (one, other), winner in self.games.items():
+        for (one, other, *_), winner in self.games.items():
             if winner is not None:
                 wins[one] += {"A": 1.0, "tie": 0.5}.get(winner, 0.0)
                 wins[other] += {"B": 1.0, "tie": 0.5}.get(winner, 0.0)
         return list(wins)
 
     def credit(self) -> float:
-        """The credit of a prompt outside Ties."""
         if self.way == "four_way":
-            return CHANCE if self.choice is None else float(self.choice == "A")
+            (choice,) = self.games.values()
+            return CHANCE if choice is None else float(choice == "A")
         if self.way == "ratings":
             return credit_scores(self.scores())
         winners = list(self.games.values())
@@ -187,22 +183,17 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _add(one: _Answers, indices: list[int], ruling: Ruling) -> None:
-    first, second = indices[0], indices[1]
     winner, _ = ruling.asked_first()
     if one.way == "ratings":
-        is_known = first in one.numbers or second in one.numbers
-        for index, number in zip((first, second), _numbers(ruling), strict=True):
+        is_known = any(index in one.numbers for index in indices)
+        for index, number in zip(indices, _numbers(ruling), strict=True):
             one.no_verdict += number is None and index not in one.numbers
             one.numbers[index] = number
-    elif one.way == "pairs":
-        is_known = (first, second) in one.games
-        one.games[first, second] = winner
     else:
-        is_known = one.judged > 0
-        one.choice = winner
+        is_known = tuple(indices) in one.games if one.way == "pairs" else bool(one.games)
+        one.games[tuple(indices)] = winner
     if is_known or max(indices) >= one.num_answers:
         raise DataError(f"{ruling.id!r} was judged twice, or names an answer that is not there")
-    one.judged += 1
     if one.way != "ratings":
         one.no_verdict += winner is None
         one.ties += winner == "tie"
@@ -336,8 +327,8 @@ def rule_rewardbench2(outcomes: Outcomes, variant: str) -> Measures:
 
 
 def default_asking(judge: PairJudge) -> str:
-    """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs (released
-    RM-R1 checkpoints, the bundled judge, scripted and recorded ones); else `four_way`, as the authors ask.
+    """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs; else
+    `four_way`, as the authors ask.
     """
     if not isinstance(judge, AdaptableJudge):
         return "pairs"

@@ -148,7 +148,7 @@ def tally_rmb(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _add_lists(lists: PartBuilder, pairs: PartBuilder) -> int:
-    """Turn comparisons into lists; how many lists lack some of theirs, and are left out."""
+    """How many lists lack some of their comparisons, and are left out."""
     groups = group_pairs(pairs)
     for row, places in groups.items():
         num_losers = int(pairs.items[places[0]].rpartition("/")[2])

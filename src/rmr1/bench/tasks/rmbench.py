@@ -22,13 +22,13 @@ A pair's id is `<part>/<id>:c0r1`: right answer in style 0, wrong answer in styl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from rmr1.bench.base import AS_PUBLISHED, Benchmark
 from rmr1.bench.files import find_official, list_sources, placed, read_items
-from rmr1.bench.outcomes import Estimate, Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
+from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
 from rmr1.bench.ruling_counts import (
     RIGHT_BOTH_WAYS,
     SAME_BOTH_WAYS,
@@ -136,7 +136,7 @@ def tally_rm_bench(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _add_matrices(matrices: PartBuilder, pairs: PartBuilder) -> int:
-    """Turn pairs into matrices; how many items lack some of theirs, and are left out."""
+    """How many items lack some of their pairs, and are left out."""
     refuse_repeated(pairs, "/")
     groups = group_pairs(pairs)
     for item, places in groups.items():
@@ -155,28 +155,24 @@ def rule_rm_bench(outcomes: Outcomes, variant: str) -> Measures:
     difficulties = PUBLISHED_DIFFICULTIES if variant == AS_PUBLISHED else DIFFICULTIES
     every = tuple(SIZES)
 
-    def one(domain: str, cells: Sequence[int]) -> Estimate:
-        return share(*DOMAINS[domain], cells=cells)
-
-    def by_domain(domain: str) -> Estimate:
-        return mean(*(one(domain, cells) for cells in difficulties.values()))
-
-    domains = tuple(
-        Measure(group="domains", name=domain, parts=parts, estimate=by_domain(domain))
+    estimates = {
+        (domain, name): share(*parts, cells=cells)
         for domain, parts in DOMAINS.items()
-    )
-    by_difficulty = tuple(
-        Measure(
-            group="difficulties",
-            name=name,
-            parts=every,
-            estimate=mean(*(one(domain, cells) for domain in DOMAINS)),
-        )
         for name, cells in difficulties.items()
-    )
-    overall = Measure(
-        group="rm-bench", name="overall", parts=every, estimate=mean(*(by_domain(name) for name in DOMAINS))
-    )
+    }
+    by_domain = {one: mean(*(estimates[one, name] for name in difficulties)) for one in DOMAINS}
+    by_difficulty = {name: mean(*(estimates[one, name] for one in DOMAINS)) for name in difficulties}
+    figures = [
+        *(
+            Measure(group="domains", name=one, parts=DOMAINS[one], estimate=estimate)
+            for one, estimate in by_domain.items()
+        ),
+        *(
+            Measure(group="difficulties", name=name, parts=every, estimate=estimate)
+            for name, estimate in by_difficulty.items()
+        ),
+    ]
+    overall = Measure(group="rm-bench", name="overall", parts=every, estimate=mean(*by_domain.values()))
     needs = tuple(Measure(group="parts", name=name, parts=(name,)) for name in SIZES)
     notes = [
         "an item is a 3x3 matrix of styles; domains and difficulties count alike; a tie or no verdict is no win"
@@ -185,12 +181,11 @@ def rule_rm_bench(outcomes: Outcomes, variant: str) -> Measures:
         notes.append("as published: cells 0-1, 1-2 and 2-0 are replaced by 0-2, 1-0 and 2-1, RM-R1's fault")
     return Measures(
         overall=(Whole(measure=overall, needs=needs),),
-        figures=(*domains, *by_difficulty, *both_ways_measures(outcomes, {"all pairs": every})),
+        figures=(*figures, *both_ways_measures(outcomes, {"all pairs": every})),
         categories=tuple(
-            Measure(group=domain, name=name, parts=parts, estimate=one(domain, cells))
-            for domain, parts in DOMAINS.items()
-            if any(len(outcomes.parts[part]) for part in parts)
-            for name, cells in difficulties.items()
+            Measure(group=domain, name=name, parts=DOMAINS[domain], estimate=estimate)
+            for (domain, name), estimate in estimates.items()
+            if any(len(outcomes.parts[part]) for part in DOMAINS[domain])
         ),
         notes=tuple(notes),
     )
