@@ -136,8 +136,7 @@ def compare_runs(
     """Compare two runs of a benchmark, with `categories` to its finest division.
 
     Raises:
-        DataError: a run cannot be read, is of another benchmark, or shares no item with the other.
-        RunError: a folder is no run folder.
+        DataError: a run cannot be read, is of another benchmark, or shares no item. RunError: it is no run folder.
     """
     changed = find_changed(new, old)
     outcomes = [

@@ -85,7 +85,7 @@ def read_items(
 ) -> Iterator[tuple[Row, str, str]]:
     """Each row with its part and its item's name, `<part>/<id>`; the second item of a name ends in `-2`.
 
-    `limit` is items of each part, of which the benchmark called `title` has `parts`.
+    `limit` is items of each of the `parts` of the benchmark called `title`.
     """
     numbers: Counter[str] = Counter()
     seen: Counter[str] = Counter()

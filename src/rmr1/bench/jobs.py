@@ -238,7 +238,7 @@ def _read_own_pairs(
 
 
 def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:
-    """`NAME=PLACE`, a bare PLACE for the only one, or the folder of one per name, as `-o` makes it."""
+    """`NAME=PLACE`, a bare PLACE for the only one, or the folder of one per name."""
     found: dict[str, Path] = {}
     for value in values or ():
         name, equals, place = value.partition("=")

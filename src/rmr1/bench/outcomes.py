@@ -39,7 +39,7 @@ class Part:
     """The items of the finest division that the benchmark's rule knows."""
 
     name: str
-    """Unique in its benchmark: `alpacaeval-easy`, `Pairwise_set/Harmlessness/S1`."""
+    """Unique in its benchmark."""
     items: Sequence[str]
     """[I] ids within the part; unique unless the data repeats one."""
     credits: Floats
@@ -229,7 +229,7 @@ class Measures:
 
 
 class Table:
-    """The rows of a part, an item each: cells, then value and presence of every share that stands beside."""
+    """The rows of a part: cells, then value and presence of every share that stands beside."""
 
     def __init__(self, part: Part):
         self.num_cells: int = part.credits.shape[1]

@@ -45,7 +45,7 @@ _RM_R1 = "Is_Chosen_Answer_Shuffled_toPositionB"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedJudgment:
-    """A judgment made from a record, and what the record says the decision was."""
+    """A judgment made from a record, and the recorded decisions."""
 
     judgment: Judgment
     recorded: tuple[tuple[Order, str], ...]
@@ -184,12 +184,11 @@ def parse_score_json(text: str) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """One decision that the text does not bear out as it was recorded."""
+    """A decision that the text does not bear out as it was recorded."""
 
     pair_id: str
     order: Order
     ours: str
-    """Our decision, in the pair frame; "none" comes with `problem`."""
     problem: Problem | None
     recorded: str
     tail: str

@@ -15,13 +15,7 @@ from rmr1.bench.compare import Comparison, compare_runs, find_source, format_dif
 from rmr1.bench.draws import draw_values, gather_prompts
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.published import THREE, Standing, average_three, place
-from rmr1.bench.run import (
-    Scored,
-    count_pairs,
-    count_unjudged,
-    read_outcomes,
-    stored_data,
-)
+from rmr1.bench.run import Scored, count_pairs, count_unjudged, read_outcomes, stored_data
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
 from rmr1.judge.settings import JudgeSettings
@@ -42,7 +36,7 @@ _RMB_COLUMNS = {
 
 
 LEAST_SHARED = 0.9
-"""What two runs must share of the items of either for one to be the other's baseline."""
+"""What two runs must share of the items of either to be compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +45,7 @@ class Job:
 
     benchmark: Benchmark
     data: Path | None
-    """A file, a folder, or a dataset on the hub; what several of own pairs are called together."""
+    """A file, a folder, or a dataset on the hub."""
     folder: Path | None
     source: Path | None
     """Judgments that exist."""

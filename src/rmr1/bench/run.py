@@ -14,14 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rmr1.bench.base import (
-    OFFICIAL_RULE,
-    Asking,
-    Benchmark,
-    BenchmarkScores,
-    ItemCounts,
-    score_outcomes,
-)
+from rmr1.bench.base import OFFICIAL_RULE, Asking, Benchmark, BenchmarkScores, ItemCounts, score_outcomes
 from rmr1.bench.files import list_sources
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
@@ -37,14 +30,7 @@ from rmr1.records import Judgment, PreferencePair
 from rmr1.store.fingerprint import fingerprint_source
 from rmr1.store.keys import KeyCounter, content_digest, format_key, item_digest
 from rmr1.store.rulings import Ruling, read_rulings, ruling_of
-from rmr1.store.runs import (
-    JUDGMENTS_FILE,
-    RUN_FILE,
-    RunWriter,
-    open_run,
-    read_description,
-    read_judgments,
-)
+from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE, RunWriter, open_run, read_description, read_judgments
 
 MOST_FILES = 6
 """Files that an error names."""

@@ -37,7 +37,7 @@ LABELS = frozenset(
 """Columns of the known forms that hold the label, or what it was made from."""
 
 _DISTILLED = frozenset(("order", "pass", "teacher", "key"))
-"""What `rmr1 distill` says of a row beside its verdict; it follows from the label, and no prompt holds it."""
+"""What `rmr1 distill` says of a row beside its verdict, which follows from the label."""
 
 _ANNOTATOR = re.compile(r"annotator\d+")
 _TEXT_KEYS = frozenset(("answer", "content", "value", "text", "role", "from"))

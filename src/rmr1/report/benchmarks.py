@@ -21,7 +21,7 @@ _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
 
 T = TypeVar("T")
 Row = tuple[tuple[str, ...], bool]
-"""The cells of a line, a heading's first one alone; whether it is a heading or an overall score."""
+"""The cells of a line, a heading's first one alone; whether it is bold."""
 
 
 def build_rows(
@@ -66,7 +66,7 @@ def _block(title: str, figures: Iterable[Figure]) -> Iterator[Row]:
 def print_results(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
 ) -> None:
-    """The table; what was counted and how; then comparisons, each a table with what stands below it."""
+    """The table, what was counted and how, and comparisons."""
     console = Console(width=WIDTH)
     console.print(_table(_HEADER, build_rows(results, average, categories=categories)))
     for line in remarks(results, average):

@@ -25,7 +25,7 @@ def print_leaderboard(
 ) -> None:
     """The field with the judge in its place, what the marks mean and where the figures are from.
 
-    `parts` are the judge's own figures, shares, by the names of the columns ("Chat Hard", "Easy", "Help BoN").
+    `parts` are the judge's own shares by the names of the columns ("Chat Hard", "Easy", "Help BoN").
     """
     console.print(leaderboard_table(standing, name, parts or {}), width=min(WIDTH, console.width))
     console.print(Text(standing.sentence()))

@@ -1,7 +1,6 @@
 """A judgment as a person wants to read it, on a terminal or in a pipe.
 
-Everything that came from outside is printed as inert text: no markup is interpreted and control characters are
-shown, not sent.
+Everything that came from outside is printed as inert text: control characters are shown, not sent.
 """
 
 from __future__ import annotations

@@ -40,10 +40,10 @@ TITLES: Mapping[str, str] = {
     "rewardbench2": "RewardBench 2",
     AVERAGE: "Average of RewardBench, RM-Bench and RMB",
 }
-"""The benchmarks that judges are placed on; rows of others are kept for reading only."""
+"""The benchmarks that judges are placed on."""
 
 _WEIGHTS = {("judgebench", "categories"): {"Knowledge": 154, "Reasoning": 98, "Math": 56, "Coding": 42}}
-"""Pairs of JudgeBench's set of GPT-4o answers, of which its overall is a share; every other one is a mean of its parts."""
+"""Pairs of JudgeBench's GPT-4o set, of which its overall is a share; others are means of their parts."""
 SLACK = 1e-9
 """Sums of doubles, and figures on the very edge of their rounding."""
 _NO_FIGURE = "-"
@@ -59,7 +59,7 @@ MARKS: Mapping[str, str] = {
     "?": "which scoring was used is not stated",
     "x": "scored another way, not ranked",
 }
-"""What has to be known about a published row, as letters that fit into a table."""
+"""What has to be known about a published row."""
 _TABLE_KEYS = {"id", "benchmark", "source", "citation", "unit", "columns"}
 _TABLE_KEYS |= {"rows", "scoring", "left_out", "spread"}
 _ROW_KEYS = {"note", "scoring", "left_out", "of"}
@@ -75,7 +75,7 @@ class Printed:
     """Half a unit of the last printed digit, as a share: 0.0005 for 91.4."""
 
     def __str__(self) -> str:
-        """The mark in points, with the printed digits and two decimals at most."""
+        """The mark in points, with two decimals at most."""
         return f"{100 * self.value:.{1 if self.rounding > 1e-4 else 2}f}"
 
 
@@ -95,7 +95,7 @@ class PublishedRow:
     scoring: str
     """`official`, `faulty` (RM-Bench with the third style file read twice), `unstated`, or another rule."""
     is_contaminated: bool
-    """Marked as possibly contaminated by the authors of the table."""
+    """Possibly contaminated, as the authors of the table mark it."""
     left_out: str | None
     """Why it is never placed; None where it may be."""
     note: str | None

@@ -71,7 +71,7 @@ def read_labelled_pairs(
 ) -> Iterator[PreferencePair]:
     """The first `limit` pairs; an id that came before gets a number: `17`, `17 (2)`, `17 (3)`.
 
-    A pair that stands in two files or `sources` is read once. Of several, a pair that names no source is of its file.
+    What stands in two files or `sources` is read once. Of several, a pair that names no source is of its file.
     """
     ids = KeyCounter()
     read = partial(

@@ -24,16 +24,7 @@ from pathlib import Path
 
 from rmr1.bench.base import Benchmark
 from rmr1.bench.files import find_official, first_row_with, list_sources, placed, read_items
-from rmr1.bench.outcomes import (
-    Measure,
-    Measures,
-    Outcomes,
-    PartBuilder,
-    Whole,
-    mean,
-    share,
-    weighted_mean,
-)
+from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share, weighted_mean
 from rmr1.bench.ruling_counts import RulingCounts, add_pair, both_ways_measures, not_of, refuse_repeated
 from rmr1.data.files import Row
 from rmr1.data.sources.reader import optional_text, turns

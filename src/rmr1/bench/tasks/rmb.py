@@ -85,7 +85,7 @@ def read_rmb(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
 
 
 def _file_of(row: Row) -> str:
-    """`BoN_set/Harmlessness/S1`, said in the row or by its place, `.../BoN_set/Harmlessness/S1.json`."""
+    """`BoN_set/Harmlessness/S1`, said in the row or by its place."""
     if "rmb_file" in row.data:
         return str(row.data["rmb_file"])
     path = Path(row.path)

@@ -2,8 +2,7 @@
 
 A judge that writes is asked in both orders. Its accuracy is the share of right verdicts over both; its
 position consistency the share of pairs for which both orders name the same answer. A missing verdict is
-wrong and counted. Quotations are looked up in the answer they name. A scalar judge gives each pair one verdict
-and quotes nothing.
+wrong and counted. A scalar judge gives each pair one verdict and quotes nothing.
 """
 
 from __future__ import annotations
