@@ -56,7 +56,7 @@ class Prompts:
     strata: Mapping[str, Numbers]
     """Name -> the kinds that are drawn from together."""
     tables: tuple[Mapping[str, Table], ...]
-    """The parts of each table that hold anything; a row is what one kind of prompt has there."""
+    """The parts of each table; a row is what one kind of prompt has there."""
     places: Mapping[str, Numbers]
     """[K] of each part: the kinds of its rows."""
 

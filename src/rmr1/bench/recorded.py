@@ -131,8 +131,7 @@ def _vote(order: Order, output: Mapping[str, Any], rule: str) -> Vote:
 def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJudgment]:
     """RM-R1's log of one RMB set; the chosen answer is A, as in `rmr1.bench.tasks.rmb`.
 
-    A log does not say which row an entry is: list entries are grouped by `idx`, and their number is taken as the
-    number of losers.
+    A log does not say which row an entry is: the list entries of one `idx` are taken as its losers.
     """
     rows = list(read_rows(path))
     losers = Counter((row.data.get("category_path"), row.data.get("idx")) for row in rows)

@@ -56,7 +56,7 @@ class Job:
     """None: pair by pair, or what suits the judge if `is_asking_said` is False."""
     is_asking_said: bool
     invalid: set[str] = field(default_factory=set)
-    """Rows of own pairs that cannot be read and are passed over."""
+    """Rows of own pairs that are passed over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ def _short(text: str) -> str:
 
 
 def excerpt_of_feature(rendered: Messages, feature: str) -> str:
-    """A place in the prompt where the feature's text stands; empty if it has none of its own."""
+    """A place in the prompt where the feature's text stands."""
     found = re.match(r"(?:line|words?) (['\"])(.*)\1", feature)
     wanted = found[2].split(" in ‹")[0].split("…")[0] if found else ""
     for message in rendered:

@@ -364,8 +364,8 @@ def place(
 ) -> Standing | None:
     """The standing of an overall figure; None if it is partial (None) or nothing is published for the benchmark.
 
-    `overall` and `interval` are shares; JudgeBench means its set of GPT-4o answers. `as_published` says that RM-Bench
-    was scored with RM-R1's fault. For the benchmark "average", `overall` comes from `average_three`.
+    JudgeBench means its set of GPT-4o answers. `as_published` says that RM-Bench was scored with RM-R1's fault. For the
+    benchmark "average", `overall` comes from `average_three`.
     """
     if overall is None or benchmark not in TITLES:
         return None
