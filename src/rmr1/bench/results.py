@@ -45,7 +45,7 @@ class Job:
 
     benchmark: Benchmark
     data: Path | None
-    """A file, a folder, or a dataset on the hub."""
+    """A file, a folder, or a hub's dataset."""
     folder: Path | None
     source: Path | None
     """Judgments that exist."""
@@ -56,7 +56,7 @@ class Job:
     """None: pair by pair, or what suits the judge if `is_asking_said` is False."""
     is_asking_said: bool
     invalid: set[str] = field(default_factory=set)
-    """Rows of own pairs that are passed over."""
+    """Rows that are passed over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
