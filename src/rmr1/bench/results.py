@@ -180,7 +180,7 @@ class Collected:
     average: Average | None
     gates: tuple[Gate, ...]
     standings: tuple[tuple[Standing, Mapping[str, float]], ...]
-    """Each with the judge's own figures by the names of the published columns."""
+    """Each with the judge's own figures."""
 
 
 def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: ScoringOptions) -> Collected:

@@ -249,7 +249,7 @@ class Standing:
     field: tuple[PublishedRow, ...]
     """Comparable rows, one per model, best first."""
     apart: tuple[PublishedRow, ...]
-    """Rows of models that are published only under another scoring, best first."""
+    """Rows that are published only under another scoring."""
 
     @property
     def title(self) -> str:
