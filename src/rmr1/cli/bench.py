@@ -35,7 +35,6 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from rmr1.bench.gates import check_fail_under
 from rmr1.bench.jobs import (
     Asked,
     check_baselines,
@@ -48,7 +47,7 @@ from rmr1.bench.jobs import (
     split_names,
 )
 from rmr1.bench.published import TITLES
-from rmr1.bench.results import Collected, Job, ScoringOptions, collect
+from rmr1.bench.results import Collected, Job, ScoringOptions, check_fail_under, collect
 from rmr1.bench.run import NAMES, Scored, fingerprint_data, own_keys, read_pairs, score_finished
 from rmr1.cli.dry_run import print_dry_run
 from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
