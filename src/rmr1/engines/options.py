@@ -43,7 +43,9 @@ def _check_device(value: str) -> str:
     return value
 
 
+Count = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
+Pause = Annotated[float, Ge(0)]
 Size = Annotated[float, Gt(0)]
 Share = Annotated[float, Gt(0), Le(1)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]

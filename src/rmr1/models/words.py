@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
-from rmr1.models import bundled_judge
+from rmr1.models import find_bundled
 from rmr1.records import PreferencePair
 
 MOST_UNKNOWN = 0.2
@@ -28,11 +27,8 @@ _MOST_LETTERS = 40
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
-Item = TypeVar("Item")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreignness:
+class Foreignness(NamedTuple):
     """What is found of some pairs."""
 
     num_pairs: int
@@ -42,11 +38,7 @@ class Foreignness:
 
 
 def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
-    """Refuse pairs most of which are foreign to the bundled judge; a note if some are, else None.
-
-    Raises:
-        ConfigError: what the bundled judge is for, and how to name another.
-    """
+    """Refuse pairs most of which are foreign to the bundled judge; a note if some are, else None."""
     found = measure_foreignness(pairs)
     if 2 * found.num_foreign > found.num_pairs:
         raise ConfigError(
@@ -66,28 +58,16 @@ def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
 
 def measure_foreignness(pairs: Iterable[PreferencePair]) -> Foreignness:
     """Look at the first `LOOKED_AT` pairs."""
-    vocabulary = _Vocabulary(bundled_judge() / "tokenizer.json")
+    vocabulary = _Vocabulary(find_bundled() / "tokenizer.json")
     num_pairs = num_foreign = num_words = num_unknown = 0
     for pair in itertools.islice(pairs, LOOKED_AT):
-        words = [*_words(pair)]
+        texts = [message.text for messages in (pair.prompt, *pair.responses) for message in messages]
+        words = [word[0][:_MOST_LETTERS] for text in texts for word in _WORD.finditer(text)]
         unknown = sum(map(vocabulary.is_spelled, words))
         num_pairs, num_words, num_unknown = num_pairs + 1, num_words + len(words), num_unknown + unknown
         num_foreign += unknown > MOST_UNKNOWN * len(words)
     share = num_unknown / num_words if num_words else 0.0
-    return Foreignness(num_pairs=num_pairs, num_foreign=num_foreign, share=share)
-
-
-def look_ahead(items: Iterable[Item], number: int) -> tuple[list[Item], Iterator[Item]]:
-    """The first items, and all of them."""
-    rest = iter(items)
-    first = list(itertools.islice(rest, number))
-    return first, itertools.chain(first, rest)
-
-
-def _words(pair: PreferencePair) -> Iterator[str]:
-    for messages in (pair.prompt, *pair.responses):
-        for message in messages:
-            yield from (word[0][:_MOST_LETTERS] for word in _WORD.finditer(message.text))
+    return Foreignness(num_pairs, num_foreign, share)
 
 
 class _Vocabulary:

@@ -3,14 +3,10 @@
 Requests run on an event loop in a thread of their own while `generate` is open; prompts are rendered
 and results handed out in the caller's thread. At most `concurrency` HTTP requests, as many that wait for another
 try, and a few rendered or finished ones beside them are held, so memory stays flat.
-
-What is retried, what ends one request and what ends the run: `rmr1.engines.openai.server`. What is sent
-and how replies are read, stop strings and thinking among it: `rmr1.engines.openai.wire`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +16,7 @@ from urllib.parse import urlsplit
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.names import split_server
 from rmr1.engines.openai.limits import Pacer
+from rmr1.engines.options import Count, Pause, Positive, Size, checking
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.forecast.prices import choose_price
 from rmr1.plugins import require
@@ -31,7 +28,6 @@ with require("an OpenAI-compatible server", "api"):
 
 _READ_AHEAD = 8
 """Requests held beyond those that are being answered, at most."""
-
 
 OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLE = "OPENAI_BASE_URL"
@@ -68,19 +64,20 @@ def parse_openai_name(rest: str) -> tuple[str, str]:
 class OpenAIEngine:
     """Answers requests with a model that a chat-completions server holds."""
 
+    @checking("openai")
     def __init__(
         self,
         name: str,
         base_url: str,
         *,
-        concurrency: int = 32,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
-        timeout_seconds: float = 600.0,
-        max_retries: int = 6,
-        backoff_seconds: float = 1.0,
-        max_backoff_seconds: float = 60.0,
-        connect_seconds: float = 5.0,
+        concurrency: Positive = 32,
+        requests_per_minute: Size | None = None,
+        tokens_per_minute: Size | None = None,
+        timeout_seconds: Size = 600.0,
+        max_retries: Count = 6,
+        backoff_seconds: Pause = 1.0,
+        max_backoff_seconds: Pause = 60.0,
+        connect_seconds: Pause = 5.0,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         api_key_env: str = "OPENAI_API_KEY",
@@ -108,16 +105,6 @@ class OpenAIEngine:
         Raises:
             ConfigError: a setting is wrong.
         """
-        for label, value, least in (
-            ("concurrency", concurrency, 1),
-            ("max_retries", max_retries, 0),
-            ("timeout_seconds", timeout_seconds, 1e-3),
-            ("backoff_seconds", backoff_seconds, 0),
-            ("max_backoff_seconds", max_backoff_seconds, 0),
-            ("connect_seconds", connect_seconds, 0),
-        ):
-            if not least <= value < math.inf:
-                raise ConfigError(f"{label} is {value}; expected a number of at least {least}")
         if not name:
             raise ConfigError("the model's name is empty; expected openai:NAME@URL")
         is_hosted = urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
@@ -145,7 +132,6 @@ class OpenAIEngine:
         )
         self.name = f"openai:{name}@{self._server.base_url}"
         self.price = choose_price(name, price_in, price_out)
-        """USD per million tokens; None where it is not known."""
         self._sessions: set[ChatSession] = set()
 
     def __repr__(self) -> str:
@@ -166,7 +152,7 @@ class OpenAIEngine:
 
     @property
     def usage(self) -> Usage:
-        """All tokens that the server counted, those of replies that could not be used included; reckoned where it counts none."""
+        """All tokens of all replies, those that could not be used included."""
         return self._server.usage
 
     def fingerprint(self) -> dict[str, object]:
@@ -179,7 +165,7 @@ class OpenAIEngine:
         }
 
     def special_tokens(self) -> tuple[str, ...]:
-        """None: the tokenizer is the server's. The renderer neutralises the common ones by itself."""
+        """None: a server does not tell them."""
         return ()
 
     def generate(
@@ -202,7 +188,6 @@ class OpenAIEngine:
         session = ChatSession(self._server, params)
         self._sessions.add(session)
         try:
-            session.start()
             while True:
                 # One new request for each that left, and more only while nothing waits to be handed out.
                 while not is_exhausted and num_in_flight < room + min(session.num_waiting, most):

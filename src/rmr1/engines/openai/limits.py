@@ -1,13 +1,11 @@
 """The times at which a remote engine may send: the user's limits, what the server takes, and the wait before another try.
 
-`Pacer` keeps the limits that the user sets. It spaces evenly instead of allowing bursts: with 60 requests a
-minute the next one may go a second after the last one, so no window of a minute ever holds more than the
-limit. Tokens are taken by an estimate when a request is sent and corrected when the server has said what was
-used.
+`Pacer` keeps the limits that the user sets. It spaces evenly, so no window of a minute ever holds more than the limit.
+Tokens are taken by an estimate when a request is sent and corrected when the server has said what was used.
 
 `Throttle` finds the server's own limits, whichever they are (so many at a time, so many a second, nothing for
-a while), from one thing: which tries it refuses as too many (429, 503, 529, or any other with a time to wait); all
-others it has taken. It is a congestion control like TCP's, with these differences:
+a while), from which tries it refuses as too many (429, 503, 529, or any other with a time to wait). It is a
+congestion control like TCP's, with these differences:
 
 - A refusal takes one off the number in flight, not half: so much the server did not take. An answer puts 0.03
   back, so that at a limit about 3 tries in 100 find out whether it has been raised; many in a row put back more.
@@ -30,8 +28,6 @@ from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Lock
-
-from rmr1.errors import ConfigError
 
 _REGAINED = 0.03
 """What an answer adds to the number in flight, about the share of tries that a limit refuses in the long run."""
@@ -61,17 +57,7 @@ class Pacer:
         *,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """Limit requests, tokens, both or (None) neither; `clock` gives seconds.
-
-        Raises:
-            ConfigError: a limit is not positive.
-        """
-        for name, value in (
-            ("requests_per_minute", requests_per_minute),
-            ("tokens_per_minute", tokens_per_minute),
-        ):
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} is {value}; expected a positive number")
+        """Limit requests, tokens, both or (None) neither; `clock` gives seconds."""
         self._request_seconds = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._token_seconds = 60.0 / tokens_per_minute if tokens_per_minute else 0.0
         self._clock = clock
@@ -111,8 +97,7 @@ class Throttle:
         """Start with `most`, which is never exceeded.
 
         `hold_seconds` is for servers that name no time; it doubles up to `max_hold_seconds`, or 8. After `most_holds` in
-        a row the server is not spared any more until it answers, so that a run fails as soon as its tries are
-        used up. `clock` gives seconds, `fraction` random numbers in [0, 1).
+        a row the server is not spared until it answers, so that a run fails as soon as its tries are used up.
         """
         self._most = self._allowed = self._steady = float(most)
         """`_steady`: what was allowed before nothing was taken any more; regained one by one."""
@@ -243,11 +228,7 @@ class Throttle:
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds that a reply asks to wait; None where it does not say so in a form we know.
-
-    `retry-after-ms` (milliseconds) goes before `retry-after` (seconds or an HTTP date). `now` is Unix
-    time; a date that has passed gives 0.
-    """
+    """Seconds that a reply asks to wait, at the Unix time `now`; None if it does not say so in a form we know."""
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         with suppress(KeyError, ValueError):
             # Also refuses "nan" and "inf", which float() reads.

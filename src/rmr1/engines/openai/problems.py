@@ -14,7 +14,6 @@ from typing import Any
 from rmr1.engines.openai.wire import load_json, one_line
 
 _MOST_BYTES = 65536
-"""The bytes of a failed reply that are read."""
 _STATUS_KEYS = {"code", "status", "status_code", "statusCode"}
 """Numbers in these fields count nothing."""
 _SIZES = range(8, 10**8)
@@ -28,7 +27,6 @@ _VARYING = re.compile(r"\S*\d\S*")
 _OVERSIZE = re.compile(
     r"context[ _-]?(?:length|size|window)|too[ _](?:long|large|many[ _]tokens)|max\w*_length", re.IGNORECASE
 )
-"""Used to name a failure whose numbers say nothing, when all else has been tried."""
 _MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.IGNORECASE)
 
 
@@ -149,11 +147,11 @@ def _read_leaves(value: Any, depth: int = 4) -> Iterator[str]:
 
 
 def _word(name: str, ending: str = "") -> str:
-    """A single letter is a name in lower case only."""
+    # A single letter is a name in lower case only.
     word = re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})"
     return rf"(?<![A-Za-z0-9_]){word}{ending}(?![A-Za-z0-9_])"
 
 
 def _notation(name: str) -> str:
-    quoted = rf"{_QUOTE}{_word(name)}{_QUOTE}|"
-    return _word(name) if "_" in name else rf"{quoted}{_word(name)}(?:\s*[:=\[]|\.[a-z0-9])"
+    word = _word(name)
+    return word if "_" in name else rf"{_QUOTE}{word}{_QUOTE}|{word}(?:\s*[:=\[]|\.[a-z0-9])"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
-from typing import Any, NamedTuple
+from typing import Any
 
 from rmr1.engines.openai.problems import ServerProblem
 from rmr1.engines.openai.wire import LENGTH_FIELDS, NEUTRAL, Dialect, choices_name, join_turns
@@ -55,14 +55,6 @@ class Remedy:
     """Whether it may become the dialect of the run; room for one item's answer may not."""
 
 
-class _Level(NamedTuple):
-    """What may be tried for one complaint, beside what has helped against those before it."""
-
-    complaint: tuple[int, str]
-    base: tuple[Remedy, ...]
-    untried: list[Remedy]
-
-
 @dataclass(slots=True)
 class Form:
     """How the requests of one item are written, where that differs from the dialect of the run."""
@@ -80,7 +72,10 @@ class Form:
     """The time at which the try was sent that was refused first; `time.monotonic`."""
     _dialect: Dialect | None = None
     """The run's dialect when the item was refused first."""
-    _levels: list[_Level] = field(default_factory=list)
+    _complaint: tuple[int, str] | None = None
+    _helpful: tuple[Remedy, ...] = ()
+    """What has helped against the complaints before this one."""
+    _untried: list[Remedy] = field(default_factory=list)
     _seen: set[tuple[int, str]] = field(default_factory=set)
     _num_forms: int = 1
 
@@ -92,8 +87,7 @@ class Form:
     def write(self, dialect: Dialect) -> Dialect:
         """The item's dialect, in a run of that one. What was guessed before it has changed was no part of it."""
         if self._dialect not in (None, dialect):
-            self._dialect, self.remedies, self.is_over = None, (), False
-            self._levels.clear()
+            self._dialect, self._complaint, self.remedies, self.is_over = None, None, (), False
         return reduce(or_, (remedy.change for remedy in self.remedies), dialect)
 
     def is_repeated(self, problem: ServerProblem) -> bool:
@@ -107,36 +101,19 @@ class Form:
         self._num_forms += 1
         return self._num_forms == 2
 
-    def undo(self, problem: ServerProblem) -> bool:
-        """Take back the last guess for one try, if it did not help; False if there is none.
-
-        A trouble that passes shows only in the form as it was meant.
-        """
-        if not self._levels or self._levels[-1].complaint != problem.complaint:
-            return False
-        guessed, self.remedies = self.remedies, self._levels[-1].base
-        return guessed != self.remedies
-
     def change(self, problem: ServerProblem, suggest: Callable[[], Iterable[Remedy]]) -> bool:
         """Take the next form; False if there is none left.
 
         Another complaint than before means that the last change helped so far; the same one, that it did not.
         """
-        if self.is_over:
-            return False
-        known = [number for number, level in enumerate(self._levels) if level.complaint == problem.complaint]
-        if known:
-            del self._levels[known[0] + 1 :]
-        else:
-            untried = [remedy for remedy in dict.fromkeys(suggest()) if remedy not in self.remedies]
-            self._levels.append(_Level(problem.complaint, self.remedies, untried))
-        while self._levels and not self._levels[-1].untried:
-            self._levels.pop()
-        if not self._levels or self._num_forms >= MOST_FORMS:
+        if problem.complaint != self._complaint:
+            self._complaint, self._helpful = problem.complaint, self.remedies
+            self._untried = [remedy for remedy in dict.fromkeys(suggest()) if remedy not in self.remedies]
+        if self.is_over or not self._untried or self._num_forms >= MOST_FORMS:
             self.remedies, self.is_over = (), True
             return False
-        remedy = self._levels[-1].untried.pop(0)
-        self.remedies = (*self._levels[-1].base, remedy)
+        remedy = self._untried.pop(0)
+        self.remedies = (*self._helpful, remedy)
         self.reasons[remedy] = problem
         self._num_forms += 1
         return True
@@ -154,12 +131,13 @@ def list_parts(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     return found
 
 
-def leave_out(names: Collection[str], label: str = "") -> Remedy:
+def leave_out(names: Collection[str], label: str = "", *, is_general: bool = True) -> Remedy:
     """The remedy that these parts are not sent."""
     listed = ", ".join(sorted(names))
     return Remedy(
         label=label or _LABELS.get(listed) or f"{listed} {'are' if ', ' in listed else 'is'} not sent",
         change=Dialect(refused=frozenset(names)),
+        is_general=is_general,
     )
 
 
@@ -228,7 +206,13 @@ class Refusal:
         alone = dict.fromkeys([*self._change(guesses, self.ours), *([leave_out(rest)] if rest else [])])
         # Texts stay where they are as long as parameters alone may be the reason.
         ordered = sorted(alone, key=lambda one: not one.change.refused.isdisjoint(_TURNS))
-        several = [_combine(ordered[:count]) for count in range(2, len(ordered) + 1)]
+        several = [
+            Remedy(
+                label="; ".join(one.label for one in ordered[:count]),
+                change=reduce(or_, (one.change for one in ordered[:count])),
+            )
+            for count in range(2, len(ordered) + 1)
+        ]
         return [*pointed, *alone, *(loose if self.is_large else []), *several]
 
     @property
@@ -264,9 +248,8 @@ class Refusal:
                     found.append(Remedy(label=label, change=Dialect(num_top_logprobs=fewer)))
                 found.append(leave_out(["logprobs"]))
             elif part in named:
-                found.append(
-                    leave_out([choices_name(self.body.get("temperature", 1)) if part == "n" else part])
-                )
+                name = choices_name(self.body.get("temperature", 1)) if part == "n" else part
+                found.append(leave_out([name]))
         return found
 
     def _fit_length(self) -> list[Remedy]:
@@ -296,15 +279,10 @@ class Refusal:
         most = self.body.get(self._length_field)
         if most is None:
             return []
-        none = replace(leave_out(LENGTH_FIELDS, _UNLIMITED), is_general=False)
+        none = leave_out(LENGTH_FIELDS, _UNLIMITED, is_general=False)
         return [none, *([_limit_length(most // _LESS)] if most >= _LESS else [])]
 
 
 def _limit_length(most: int, *, is_general: bool = False) -> Remedy:
     label = f"at most {most} new tokens are asked for"
     return Remedy(label=label, change=Dialect(max_new_tokens=most), is_general=is_general)
-
-
-def _combine(remedies: Sequence[Remedy]) -> Remedy:
-    label = "; ".join(one.label for one in remedies)
-    return Remedy(label=label, change=reduce(or_, (one.change for one in remedies)))

@@ -20,11 +20,11 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import ip_address
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -34,7 +34,6 @@ from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer, Throttle, parse_retry_after
 from rmr1.engines.openai.problems import ServerProblem, is_moderated
 from rmr1.engines.openai.remedies import PARAMETERS, Form, Refusal, Remedy, list_parts
-from rmr1.engines.openai.trouble import Adapted, Refused, Retry
 from rmr1.engines.openai.wire import LENGTH_FIELDS, Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
@@ -42,7 +41,8 @@ from rmr1.records import Usage
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
 """Completion tokens reserved before any reply has told how many there are."""
-_CONNECT_TIMEOUT_SECONDS = _LOOKUP_SECONDS = 10.0
+_LOOKUP_SECONDS = 10.0
+"""The limit of a connection, and of the list of models."""
 _MAX_NAMES = 10
 _KEY_BACKOFFS = 4
 """Waits of the first length after which a key that was good is not believed to be good again soon."""
@@ -65,6 +65,36 @@ _SECRET = re.compile(
 )
 
 
+@dataclass(eq=False)
+class Retry(Exception):
+    """A try that failed and may be repeated."""
+
+    what: str
+    detail: str = ""
+    wait: float | None = None
+    """Seconds the server asks to wait."""
+    is_connect: bool = False
+    is_busy: bool = False
+    """Whether the server says that it is asked too much."""
+    usage: Usage = field(default_factory=Usage)
+    is_empty: bool = False
+    """Whether the server has answered, with nothing."""
+    is_lasting: bool = False
+    """Whether it is seldom gone by the next try, however long that waits: it gets few tries, and short waits."""
+
+
+@dataclass(eq=False)
+class Refused(Exception):
+    """A request that the server will not answer however often it is asked."""
+
+    message: str
+    finish_reason: Literal["error", "skipped"] = "error"
+
+
+class Adapted(Exception):
+    """The same request is to be sent in another form."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long, and how often, a request is tried. Times in seconds."""
@@ -79,11 +109,8 @@ class Patience:
     """How long a server that was never reached is tried."""
 
     def backoff(self, num_tries: int, fraction: float) -> float:
-        """The wait after the try number `num_tries` (from 1) failed: twice as long each time, up to the maximum.
-
-        `fraction` in [0, 1] is the random part, which takes away up to half so that requests that failed together do
-        not come back together.
-        """
+        """The wait after try number `num_tries` (from 1): twice as long each time, less up to half by `fraction`, a random
+        number in [0, 1], so that requests that failed together do not come back together."""
         seconds = min(self.max_backoff_seconds, self.backoff_seconds * 2.0 ** min(num_tries - 1, 32))
         return seconds * (1.0 - 0.5 * fraction)
 
@@ -111,11 +138,6 @@ class ChatServer:
         extra_headers: Mapping[str, str],
         api_key_env: str,
     ):
-        """Nothing is sent yet.
-
-        Raises:
-            ConfigError: the URL, the key or an extra field is not usable.
-        """
         self.model = model
         self.base_url = check_url(base_url)
         self.concurrency = concurrency
@@ -139,8 +161,6 @@ class ChatServer:
         """The largest prompt that was answered, in estimated tokens."""
         self._helped: dict[Remedy, tuple[str, float]] = {}
         """Remedy -> the first item that it has brought an answer, and when."""
-        self._failed: set[Remedy] = set()
-        """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._num_forbidden = 0
@@ -174,7 +194,7 @@ class ChatServer:
         headers = {"content-type": "application/json", **self._extra_headers}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
-        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, self.patience.timeout_seconds)
+        connect_seconds = min(_LOOKUP_SECONDS, self.patience.timeout_seconds)
         return httpx.AsyncClient(
             headers=headers,
             # `asyncio.timeout` bounds a try as a whole.
@@ -187,8 +207,7 @@ class ChatServer:
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext:
-        """The certificates to trust: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own."""
-        # Reading them takes longer than a request; made once.
+        """Those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own; reading them takes longer than a request."""
         try:
             return httpx.create_ssl_context(trust_env=not self.is_local)
         except (OSError, ValueError) as error:
@@ -238,10 +257,7 @@ class ChatServer:
     def accept(
         self, body: Mapping[str, Any], form: Form, remedies: Iterable[Remedy], num_choices: int
     ) -> None:
-        """The server takes these parts and a prompt of that size: a later error is about something else.
-
-        `remedies` have helped, and whatever else `form` has tried for the item has not.
-        """
+        """The server takes these parts and a prompt of that size: a later error is about something else."""
         parts = {part for part in list_parts(body) if part[0] != "n" or num_choices >= body["n"]}
         with self._lock:
             self.has_answered = True
@@ -249,7 +265,6 @@ class ChatServer:
             self._held_since = None
             self._accepted |= parts
             self._largest_prompt = max(self._largest_prompt, form.num_prompt_tokens)
-            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
             self.adopt(remedy, form.item, form.since, f"the server said: {form.reasons[remedy]}")
 
@@ -290,8 +305,10 @@ class ChatServer:
                 num_prompt_tokens=form.num_prompt_tokens,
                 is_large=status < 500 and form.num_prompt_tokens >= self._largest_prompt,
             )
-            is_undone = status == 500 and refusal.says_nothing and form.undo(problem)
-            is_changed = is_undone or form.change(problem, lambda: self._rank(refusal.suggest()))
+            # What has helped another item goes first.
+            is_changed = form.change(
+                problem, lambda: sorted(refusal.suggest(), key=lambda one: one not in self._helped)
+            )
             meant = str(next(iter(form.reasons.values()), problem))  # said of the request as it was meant
             if not is_changed and refusal.is_too_long:
                 return Refused(meant, "skipped")
@@ -323,7 +340,7 @@ class ChatServer:
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
     async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
-        """A line that the server does not have the model, and which ones it has; None if it does not say so."""
+        """A line that says that the server does not have the model, and which ones it has; None if it does not say so."""
         try:
             async with asyncio.timeout(min(_LOOKUP_SECONDS, self.patience.timeout_seconds)):
                 listing = await client.get(f"{self.base_url}/models")
@@ -335,11 +352,6 @@ class ChatServer:
         more = f" and {len(served) - _MAX_NAMES} more" if len(served) > _MAX_NAMES else ""
         names = ", ".join(served[:_MAX_NAMES])
         return f"{self.base_url} does not serve model {self.model!r}; it serves {names}{more}"
-
-    def _rank(self, remedies: Iterable[Remedy]) -> list[Remedy]:
-        """What has helped another item goes first, what has not goes last."""
-        with self._lock:
-            return sorted(remedies, key=lambda one: (one not in self._helped, one in self._failed))
 
     def adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
         """Make what has helped two items the dialect of the run. `since`: when the item was sent that was refused."""
@@ -389,11 +401,7 @@ class ChatServer:
 
 
 def check_url(url: str) -> str:
-    """The URL without a slash at its end.
-
-    Raises:
-        ConfigError: it is no address of a server, or holds what could be a secret.
-    """
+    """The URL without a slash at its end; `ConfigError` if it is no server's, or holds what could be a secret."""
     try:
         parts = urlsplit(url)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -1,8 +1,7 @@
 """One `generate` call of the openai engine: its thread, its connections, its tries.
 
-What a failed try means: `rmr1.engines.openai.server`; in which other form an item is asked that the server refuses:
-`rmr1.engines.openai.remedies`; how many are sent at a time, and when: `rmr1.engines.openai.limits`. Timeouts, lost
-connections and replies without a text are tried again too. Each further try waits twice as long, less a random part; but
+What a failed try means is told by `rmr1.engines.openai.server`; timeouts, lost connections and replies without a
+text are tried again too. Each further try waits twice as long, less a random part; but
 what seldom passes (timeouts, empty texts, pages of a server that has never answered) gets three tries, with the same
 wait before each. All tries of one request carry the same `Idempotency-Key`, also after a restart, so that a server which
 knows it bills once. The model name of a reply is stored and is no error if it differs: servers use aliases.
@@ -15,6 +14,9 @@ import hashlib
 import math
 import random
 import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -28,9 +30,7 @@ import orjson
 from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
-from rmr1.engines.openai.server import REFUSALS, ChatServer
-from rmr1.engines.openai.slots import Slots
-from rmr1.engines.openai.trouble import Adapted, Refused, Retry
+from rmr1.engines.openai.server import REFUSALS, Adapted, ChatServer, Refused, Retry
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
     Reply,
@@ -66,6 +66,90 @@ class _Item:
     """Those of its texts; 0 if it has pictures, whose tokens are counted with them."""
 
 
+class _Slots:
+    """Who may send a request now: a queue before the server's throttle and the user's limits, and a client for each slot.
+
+    Each slot has a client of its own, for one connection: a pool looks through all its connections at every request,
+    which at hundreds of them takes longer than the request.
+    """
+
+    def __init__(self, server: ChatServer):
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
+        self._num_in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
+        # The first client takes long to make: nothing is to be sent late for it.
+        self._idle = [server.open_client()]
+
+    async def close(self) -> None:
+        """Close every connection; all are idle."""
+        for client in self._idle:
+            await client.aclose()
+
+    @asynccontextmanager
+    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
+        """Wait until a request may be sent, first come first served; gives a client and the tokens that were taken.
+
+        `guess` says how many tokens the request will use.
+        """
+        turn: asyncio.Future[int] = self._loop.create_future()
+        self._queue.append((turn, guess))
+        self._admit()
+        try:
+            num_tokens = await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()
+            raise
+        throttle = self._server.throttle
+        client = self._idle.pop() if self._idle else self._server.open_client()
+        started = time.monotonic()
+        try:
+            yield client, num_tokens
+        except Retry as failed:
+            if failed.is_busy:
+                # Who is asked to wait for too long gives up, and holds nobody.
+                is_kept = failed.wait is None or failed.wait <= self._server.patience.longest_wait[0]
+                throttle.refuse(failed.wait if is_kept else 0.0)
+                self._server.tell_hold(f"{failed.what}: {failed.detail}" if failed.detail else failed.what)
+            elif not failed.is_connect:
+                throttle.answer()
+            raise
+        except (Refused, Adapted):
+            throttle.answer()
+            raise
+        else:
+            throttle.answer(time.monotonic() - started)
+        finally:
+            self._idle.append(client)
+            self._leave()
+
+    def _admit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._queue:
+            turn, guess = self._queue[0]
+            if turn.cancelled():
+                self._queue.popleft()
+                continue
+            num_tokens = guess()
+            seconds = self._server.throttle.wait(self._num_in_flight) or self._server.pacer.take(num_tokens)
+            if seconds > 0:
+                if seconds < math.inf:
+                    self._timer = self._loop.call_later(seconds, self._admit)
+                return
+            self._queue.popleft()
+            self._num_in_flight += 1
+            self._server.throttle.send()
+            turn.set_result(num_tokens)
+
+    def _leave(self) -> None:
+        self._num_in_flight -= 1
+        self._admit()
+
+
 class ChatSession:
     """One `generate` call: its thread, its event loop and its connections."""
 
@@ -83,7 +167,6 @@ class ChatSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._random = random.Random()
 
-    def start(self) -> None:
         self._thread.start()
         self._ready.wait()
 
@@ -118,7 +201,7 @@ class ChatSession:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._slots = Slots(self._server)
+        self._slots = _Slots(self._server)
         self._ready.set()
         try:
             await self._stopped.wait()
@@ -228,12 +311,7 @@ class ChatSession:
     async def _try(
         self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
-        """Send a request once.
-
-        Raises:
-            Retry, Refused, Adapted: what to do next.
-            GenerationError: the run is over.
-        """
+        """Send a request once. `Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
         server, form = self._server, item.form
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
@@ -289,11 +367,7 @@ class ChatSession:
         return reply
 
     async def _wait(self, failed: Retry, num_tries: int, failing_since: float) -> bool:
-        """Wait before the next try; False where there is none.
-
-        Raises:
-            GenerationError: the server cannot be reached.
-        """
+        """Wait before the next try; False if there is none."""
         server, patience = self._server, self._server.patience
         backoff = patience.backoff(1 if failed.is_lasting else num_tries, self._random.random())
         if failed.is_connect and server.last_contact is None:
@@ -352,10 +426,6 @@ class ChatSession:
 
 
 def _prepare(request: Request) -> _Item:
-    """
-    Raises:
-        GenerationError: a picture cannot be read.
-    """
     contents = [message.content for message in request.prompt.messages]
     parts = [part for content in contents for part in ((content,) if isinstance(content, str) else content)]
     texts = [
