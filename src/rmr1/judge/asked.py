@@ -44,12 +44,7 @@ def describe_command(
 
 
 def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str, Any]]:
-    """The data's sources and the settings of the run in `folder`, with files named as they are found from here.
-
-    Raises:
-        RunError: it is no run folder, was not begun by `command`, or its pairs were piped in.
-        DataError: a file of it is gone.
-    """
+    """The data's sources and the settings of the run in `folder`, with files named as they are found from here."""
     description = read_description(folder)
     stored, data = description.get(SECTION), description.get("data") or {}
     sources, made = data.get("sources"), description.get("command")
@@ -79,11 +74,7 @@ def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str,
 def find_summary(
     folder: Path, config: JudgeConfig, stored: Mapping[str, Any], source: PairSource, *, retry_failed: bool
 ) -> dict[str, Any] | None:
-    """The summary of a run that has nothing left to do: every pair is judged as it is asked for now.
-
-    Raises:
-        RunError: a finished item is not in the data.
-    """
+    """The summary of a run that has nothing left to do: every pair is judged as it is asked for now."""
     if not _is_as_stored(config, stored):
         return None  # whether the run goes on so is said where it is opened
     return read_final_summary(
@@ -104,23 +95,18 @@ def _is_as_stored(config: JudgeConfig, stored: Mapping[str, Any]) -> bool:
 
 def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]]:
     for key, value in config.items():
-        if key == "model":
-            yield key, _locate_model(value, base)
+        if key == "model" and not is_bundled(value):
+            scheme, colon, rest = value.partition(":")
+            if not colon or scheme not in SCHEMES:
+                yield key, _locate(value, base)
+            else:
+                yield key, f"{scheme}:{_locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else value
         elif key == "family":
             yield key, value if is_named_family(value) else _locate(value, base)
         elif key == "engine" and isinstance(value.get("lora_adapter"), str):
             yield key, {**value, "lora_adapter": _locate(value["lora_adapter"], base)}
         else:
             yield key, value
-
-
-def _locate_model(name: str, base: Path) -> str:
-    scheme, colon, rest = name.partition(":")
-    if is_bundled(name):
-        return name
-    if colon and scheme in SCHEMES:
-        return f"{scheme}:{_locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else name
-    return _locate(name, base)
 
 
 def _locate_source(name: str, base: Path) -> str:

@@ -1,8 +1,7 @@
 """What a run would do and take, from its pairs and the sizes of their prompts; nothing is judged.
 
-Pairs are read one at a time and let go; what stays are counts, and one number for each length of a prompt
-that occurs. What is not known before a run (how much a judge writes, how fast a server answers) is
-assumed, and the assumption is named beside the figure.
+Pairs are read one at a time and let go. What is not known before a run (how much a judge writes, how fast a server
+answers) is assumed, and the assumption is named beside the figure.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from rmr1.faces import name_option
@@ -68,11 +67,7 @@ class StoredRun:
 
 
 def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
-    """Read a run folder, and only read it. With `retry_failed`, failed items are not finished.
-
-    Raises:
-        RunError: it is not a run folder. DataError: a line of it is damaged.
-    """
+    """Read a run folder, and only read it. With `retry_failed`, failed items are not finished."""
     finished = KeyCounter()
     num_items = num_texts = completion_tokens = 0
     file = folder / JUDGMENTS_FILE
@@ -165,18 +160,13 @@ class Work:
     @property
     def median_tokens(self) -> int | None:
         """The median of a prompt's tokens; the lower one of two in the middle."""
-        middle = (self.lengths.total() + 1) // 2
-        seen = accumulate(count for _, count in sorted(self.lengths.items()))
-        return next(
-            (size for size, upto in zip(sorted(self.lengths), seen, strict=True) if upto >= middle), None
-        )
+        return median_low(self.lengths.elements()) if self.lengths else None
 
     @property
     def longest_tokens(self) -> int | None:
         return max(self.lengths, default=None)
 
     def describe(self) -> dict[str, Any]:
-        """Plain JSON values."""
         tokens = {
             "prompt_tokens": {
                 "total": self.prompt_tokens,

@@ -22,12 +22,9 @@ _LIBRARIES = ("rmr1", "torch", "transformers", "tokenizers", "vllm")
 def describe_run(
     command: str, judge: PairJudge, *, data: Mapping[str, Any] | None, folder: str | Path | None = None
 ) -> dict[str, Any]:
-    """The description of a run that `data.runs.open_run` stores in the folder, or compares with the one there.
+    """The description of a run that `store.runs.open_run` stores in the folder, or compares with the one there.
 
     The run begins here: the time that its prompts may hold is fixed, or taken from the run in `folder`.
-
-    Raises:
-        RunError: what the folder holds cannot be read.
     """
     stored = None if folder is None or not (Path(folder) / RUN_FILE).exists() else read_description(folder)
     begin_run(judge, None if stored is None else stored.get("model"))

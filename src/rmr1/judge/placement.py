@@ -58,10 +58,6 @@ def render_prompts(
     family: PromptFamily,
     special_tokens: tuple[str, ...] = (),
 ) -> Iterator[JudgePrompt]:
-    """The prompts that the item needs.
-
-    Raises:
-        ConfigError: the family shows more answers than there are.
-    """
+    """The prompts that the item needs."""
     for order, side in list_placements(kind, pair, key, settings):
         yield render_prompt(pair, family, order=order, side=side, special_tokens=special_tokens)

@@ -52,8 +52,6 @@ def scan_pairs(
 ) -> PairSource:
     """Read everything once before a model is loaded: bad rows are known at the start, not hours in.
 
-    `tell` is called with what should be known of the rows that cannot be read.
-
     Raises:
         DataError: nothing can be read, or rows cannot and `skip_invalid` is off.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,9 @@ OTHER_REASONS = "other reasons"
 
 
 def list_failures(judgment: Judgment) -> tuple[str, ...]:
-    """The different reasons why the engine gave an error, in the votes' order; empty where it gave none.
+    """The different reasons why the engine gave an error, in the votes' order; an over-long prompt is no failure.
 
-    A judgment that holds one is what `--retry-failed` judges again. It may have a winner all the same,
-    by its other votes; an over-long prompt is no failure.
+    A judgment that holds one is what `--retry-failed` judges again. It may have a winner by its other votes.
     """
     errors = (
         vote.generation.error or "no reason given"
@@ -118,23 +117,13 @@ class Tally:
         }
 
 
-def summarize_judgments(judgments: Iterable[Judgment]) -> dict[str, Any]:
-    """The summary of finished judgments: a missing verdict on a labelled pair counts as wrong."""
-    tally = Tally()
-    for judgment in judgments:
-        tally.add(judgment)
-    return tally.summary()
-
-
 def summarize_run(run: RunWriter, tally: Tally, judge: PairJudge) -> dict[str, Any]:
-    """The summary of the whole run, of which `tally` counted what was judged just now.
-
-    What was finished before is read back; a run that was made in one go is not read again.
-    """
+    """The summary of the whole run, of which `tally` counted what was judged just now."""
     if run.num_resumed:
-        summary = summarize_judgments(judgment for _, judgment in read_judgments(run.folder))
-    else:
-        summary = tally.summary()
+        tally = Tally()
+        for _, judgment in read_judgments(run.folder):
+            tally.add(judgment)
+    summary = tally.summary()
     return {**summary, **describe_cost(summary, judge)}
 
 

@@ -99,11 +99,7 @@ def check_installed() -> None:
 
 
 def import_vllm() -> Any:
-    """The library, imported with as little noise as it allows.
-
-    Raises:
-        ConfigError: it is not installed or cannot be imported.
-    """
+    """The library, imported with as little noise as it allows."""
     if os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR") == "ERROR":
         logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it reads the setting
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -115,18 +111,7 @@ def import_vllm() -> Any:
 
 
 def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str, Any]) -> Core:
-    """Start an engine in this process.
-
-    Args:
-        name: the model as the user wrote it.
-        arguments: of vLLM's `EngineArgs`, from the engine's settings; None leaves vLLM's default.
-        engine_args: the user's own.
-
-    Raises:
-        ConfigError: `engine_args` names what vLLM does not know or the engine sets itself, or another
-            engine runs in this process.
-        CheckpointError: vLLM cannot run this model with these settings.
-    """
+    """Start an engine in this process; of `arguments`, the engine's own settings, None leaves vLLM's default."""
     global _running
     if _running is not None and _running() is not None:
         raise ConfigError(
@@ -184,11 +169,7 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
 
 
 def step_core(core: Core) -> list[Any]:
-    """One step of the engine: what its requests have written since the last one.
-
-    Raises:
-        GenerationError: the engine has failed as a whole.
-    """
+    """One step of the engine: what its requests have written since the last one."""
     # Even an eager engine has a few functions compiled, which on a CPU takes longer than all the rest.
     stance = contextlib.nullcontext() if core.compiles else torch.compiler.set_stance("force_eager")
     try:

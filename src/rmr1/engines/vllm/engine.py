@@ -2,10 +2,8 @@
 
 Requests are pulled only as far as vLLM can work on them, and added in the order they come, so prompts
 that begin alike are adjacent and their common part is computed once (automatic prefix caching). Each
-sample is a request of its own to vLLM, with its own seed; all of a prompt's samples share its cache.
-
-With a stop string, or with stopping at the verdict, tokens are watched as they come, by the same rules as in the
-transformers engine, and a row is taken back where it ends.
+sample is a request of its own to vLLM, with its own seed. Tokens are watched as they come, by the same rules as in
+the transformers engine, and a row is taken back where it ends.
 
 The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt
 and what was written before the letter, nearly all of it in the cache, and one token more. Asking for
@@ -18,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.options import Dtype, Positive, Share, Size, checking
@@ -47,7 +45,6 @@ _CPU_CACHE_GB = 4.0
 _CPU_STEP_TOKENS = 4096
 _READ_AHEAD = 2
 """Rows handed to vLLM, as a multiple of those it computes at a time."""
-_BYTES_PER_GB = 1 << 30
 
 
 class VLLMEngine:
@@ -134,7 +131,7 @@ class VLLMEngine:
                 "max_model_len": self._reader.max_model_len,
                 "tensor_parallel_size": tensor_parallel_size,
                 "gpu_memory_utilization": gpu_memory_utilization,
-                "kv_cache_memory_bytes": None if kv_cache_gb is None else int(kv_cache_gb * _BYTES_PER_GB),
+                "kv_cache_memory_bytes": None if kv_cache_gb is None else int(kv_cache_gb * (1 << 30)),
                 "max_num_seqs": max_num_seqs,
                 "quantization": quantization,
                 "enforce_eager": on_cpu if enforce_eager is None else enforce_eager,
@@ -183,7 +180,7 @@ class VLLMEngine:
         self._reader.chat.begin_run(stored)
 
     def special_tokens(self) -> tuple[str, ...]:
-        """The tokenizer's special tokens, and added ones that look like control tokens."""
+        """Those of the tokenizer, and added ones that look like control tokens."""
         return self._reader.special_tokens()
 
     def generate(
@@ -202,7 +199,7 @@ class VLLMEngine:
         most_rows = _READ_AHEAD * core.max_num_seqs
         stream = iter(requests)
         has_more = True
-        tasks: dict[int, _Task] = {}
+        tasks: list[_Task] = []
         try:
             while True:
                 # The last request may go over the limit with its samples, which belong together.
@@ -217,17 +214,19 @@ class VLLMEngine:
                     if isinstance(prepared, Generation):
                         yield request, (prepared,) * params.num_samples
                         continue
-                    task = self._start(prepared, params, endings)
-                    tasks[id(task)] = task
+                    tasks.append(self._start(prepared, params, endings))
                 if not tasks:
                     return
                 self._step(core)
-                for task in [task for task in tasks.values() if task.is_done]:
-                    del tasks[id(task)]
+                for task in [task for task in tasks if all(one.is_done for one in task.list_listeners())]:
+                    tasks.remove(task)
                     yield task.prepared.request, tuple(self._read(task, row) for row in task.rows)
         finally:
             # The caller has had enough, or something failed: what is left must not go on.
-            self._abort([listener for task in tasks.values() for listener in task.list_listeners()])
+            left = [listener.key for task in tasks for listener in task.list_listeners()]
+            keys = [key for key in left if self._listeners.pop(key, None) is not None]
+            if keys and self._core is not None:
+                self._core.engine.abort_request(keys)
 
     def close(self) -> None:
         """Stop vLLM and release its memory. The engine cannot be used afterwards."""
@@ -302,15 +301,13 @@ class VLLMEngine:
             del self._listeners[output.request_id]
             if not output.finished:
                 ended.append(output.request_id)
-            if isinstance(listener, _Row) and listener.task.wants_verdict:
+            if isinstance(listener, _Row) and listener.task.wants_verdict and listener.error is None:
                 self._ask_verdict(listener)
         if ended:
             core.engine.abort_request(ended)
 
     def _ask_verdict(self, row: _Row) -> None:
         """Have vLLM say how likely each label was where the finished row's verdict stands."""
-        if row.error is not None:
-            return
         prepared = row.task.prepared
         place = self._reader.find_verdict(
             prepared, row.text, row.tokens, is_cut=row.finish_reason == "length"
@@ -352,11 +349,6 @@ class VLLMEngine:
             seed=row.seed,
         )
 
-    def _abort(self, listeners: Iterable[_Listener]) -> None:
-        keys = [listener.key for listener in listeners if self._listeners.pop(listener.key, None) is not None]
-        if keys and self._core is not None:
-            self._core.engine.abort_request(keys)
-
     def _warm_up(self, ids: Sequence[int] = ()) -> None:
         """One step that does not count: vLLM compiles at the first use, for up to half a minute."""
         probe = self._probe([0], ids)
@@ -365,35 +357,34 @@ class VLLMEngine:
 
 
 def _avoid_chunks(max_model_len: int | None) -> dict[str, Any]:
-    """Arguments by which no prompt is computed in parts.
-
-    After a part vLLM winds the random numbers of a row with a seed back, which on the CPU it cannot.
-    """
+    """Arguments by which no prompt is computed in parts: after one vLLM winds a row's random numbers back, which on
+    the CPU it cannot."""
     if max_model_len is None:
         return {}
     return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_CPU_STEP_TOKENS, max_model_len)}
 
 
-class _Listener(Protocol):
-    """What one of vLLM's requests writes to."""
-
-    key: str
-    is_done: bool
-
-    def take(self, completion: Any) -> None:
-        """Take in new tokens, a `vllm.CompletionOutput`."""
-        ...
-
-    def fail(self, reason: str) -> None: ...
-
-
 @dataclass(slots=True, kw_only=True)
-class _Probe:
-    """Log-probabilities at one place of a text."""
+class _Listener:
+    """What one of vLLM's requests writes to."""
 
     key: str = ""
     is_done: bool = False
-    logprobs: dict[int, float] | None = None
+    error: str | None = None
+
+    def take(self, completion: Any) -> None:
+        """Take in new tokens, a `vllm.CompletionOutput`."""
+        raise NotImplementedError
+
+    def fail(self, reason: str) -> None:
+        self.error, self.is_done = reason, True
+
+
+@dataclass(slots=True, kw_only=True)
+class _Probe(_Listener):
+    """Log-probabilities at one place of a text."""
+
+    logprobs: dict[int, float] = field(default_factory=dict)
 
     def take(self, completion: Any) -> None:
         if completion.token_ids:
@@ -401,25 +392,19 @@ class _Probe:
             if completion.logprobs:
                 self.logprobs = {token: found.logprob for token, found in completion.logprobs[0].items()}
 
-    def fail(self, reason: str) -> None:
-        self.is_done = True
-
 
 @dataclass(slots=True, kw_only=True)
-class _Row:
+class _Row(_Listener):
     """One sample as it grows."""
 
     task: _Task
     stream: TextStream
     end_tokens: frozenset[int]
     seed: int | None
-    key: str = ""
-    is_done: bool = False
     tokens: list[int] = field(default_factory=list)
     text: str = ""
     """Filled in at the end."""
     finish_reason: str = "length"
-    error: str | None = None
     spellings: tuple[tuple[int, ...], ...] | None = None
     probes: dict[tuple[int, ...], _Probe] = field(default_factory=dict)
     """Probes by what of a spelling stands before the probed place."""
@@ -436,37 +421,26 @@ class _Row:
                 self.text = self.stream.finish()
                 return
 
-    def fail(self, reason: str) -> None:
-        self.error = reason
-        self.is_done = True
-
     def read_verdict(self) -> tuple[float, ...] | None:
-        """Each label's log-probability, or None where there is no verdict or one is not known."""
+        """Each label's log-probability, or None if there is no verdict or one is not known."""
         if self.spellings is None:
             return None
-        found = []
-        for spelling in self.spellings:
-            values = [
-                (self.probes[spelling[:index]].logprobs or {}).get(token)
-                for index, token in enumerate(spelling)
-            ]
-            if any(value is None for value in values):
-                return None
-            found.append(sum(value for value in values if value is not None))
-        return tuple(found)
+        try:
+            return tuple(
+                sum(self.probes[spelling[:index]].logprobs[token] for index, token in enumerate(spelling))
+                for spelling in self.spellings
+            )
+        except KeyError:
+            return None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Task:
     """A request and its samples."""
 
     prepared: Prepared
     wants_verdict: bool
     rows: list[_Row] = field(default_factory=list)
-
-    @property
-    def is_done(self) -> bool:
-        return all(listener.is_done for listener in self.list_listeners())
 
     def list_listeners(self) -> list[_Listener]:
         probes = [probe for row in self.rows for probe in row.probes.values()]
