@@ -1,7 +1,7 @@
 """Whether a model can judge here: a folder, a name on the hub, an adapter, a model on a server.
 
-Gathers facts and faults, each a line; no weights are loaded or downloaded. A server is asked for its list of models
-and, if it has none, for one token. The command line prints them (`rmr1 doctor MODEL`).
+Gathers facts and faults, each a line, for `rmr1 doctor MODEL`; no weights are loaded or downloaded. A server is asked
+for its list of models and, if it has none, for one token.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rmr1.doctor import Inspection
 from rmr1.engines import parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
+from rmr1.forecast.shape import read_shape
 from rmr1.models import resolve_model
 from rmr1.named import find_missing_model, find_missing_teacher
 from rmr1.nearest import find_nearest
@@ -68,18 +69,15 @@ class Checkup:
 
 def inspect_model(name: str, machine: Inspection) -> Checkup:
     """Look at a model by its name, as it stands after `rmr1 judge -m`."""
-    if name.startswith("batch:"):
-        fault = find_missing_teacher(name)
-        return Checkup(name=name, kind="asked", engines=("batch",), faults=() if fault is None else (fault,))
+    if name.partition(":")[0] in ("batch", "scripted", "replay"):
+        fault, engines = find_missing_teacher(name), (name.partition(":")[0],)
+        return Checkup(name=name, kind="asked", engines=engines, faults=() if fault is None else (fault,))
     try:
         scheme, rest = (parsed := parse_model_name(name)).scheme, parsed.rest
     except ConfigError as error:
         return Checkup(name=name, kind="asked", faults=(str(error),))
     if scheme == "openai":
         return _inspect_served(name, rest, machine)
-    if scheme in ("scripted", "replay"):
-        fault = find_missing_teacher(name)
-        return Checkup(name=name, kind="asked", engines=(scheme,), faults=() if fault is None else (fault,))
     is_vllm = scheme == "vllm"
     wanted = ("vllm",) if is_vllm else ("transformers", "vllm")
     try:
@@ -175,10 +173,8 @@ def _ask_a_token(url: str, model: str, headers: dict[str, str]) -> tuple[str | N
     if status in (404, 405) and told:
         return f"{url} does not answer for {model!r} ({status}){told}", ""
     if status < 400 or status in (404, 405):
-        return (
-            f"{url} is no chat server: /chat/completions has status {status}; does its URL end with /v1?",
-            "",
-        )
+        told = f"{url} is no chat server: /chat/completions has status {status}; does its URL end with /v1?"
+        return told, ""
     return (
         None,
         f"; asked for one token, {model!r} answers with status {status}{told}, which shows nothing yet",
@@ -231,7 +227,6 @@ def _inspect_adapter(name: str, folder: Path, machine: Inspection) -> Checkup:
 
 
 def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
-    """Look at the weights of a folder or of a name on the hub; engines and room are another matter."""
     found = Checkup(name=name, kind="writes")
     try:
         import torch
@@ -279,22 +274,23 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         except RMR1Error as error:
             # Weights that are missing are told above, in more words.
             faults += [] if faults else [str(error)]
+    text = config.get_text_config()
+    has_heads = getattr(text, "num_attention_heads", None)
     return replace(
         found,
         kind=kind,
         architecture=type(model).__name__,
         num_parameters=count,
-        context=getattr(config.get_text_config(), "max_position_embeddings", None),
+        context=getattr(text, "max_position_embeddings", None),
         has_tokenizer=tokenizer is not None,
         has_chat_template=bool(getattr(tokenizer, "chat_template", None)),
         weight_bytes={"float32": 4 * count, "bfloat16": 2 * count},
-        cache_bytes_per_token=_cache_bytes(config.get_text_config()),
+        cache_bytes_per_token=2 * read_shape(text, counted=(0, 0)).cache_width if has_heads else None,
         faults=tuple(faults),
     )
 
 
 def _find_cached(name: str) -> Path | None:
-    """The folder of a hub name in the local cache."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -313,12 +309,3 @@ def _load_tokenizer(source: str) -> Any:
             return AutoTokenizer.from_pretrained(source)
     except Exception:  # a tokenizer's files may raise anything
         return None
-
-
-def _cache_bytes(config: Any) -> int | None:
-    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None)
-    layers = getattr(config, "num_hidden_layers", None)
-    if not heads or not layers:
-        return None
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * 2 * layers * heads * size)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -21,11 +20,7 @@ def find_gpu() -> str | None:
 
 
 def choose_device(device: str) -> torch.device:
-    """The device for a setting: "auto" is the GPU where there is one.
-
-    Raises:
-        ConfigError: it is not a device, or there is no such GPU.
-    """
+    """The device for a setting: "auto" is the GPU if there is one, and one that is not there a `ConfigError`."""
     if device == "auto":
         return torch.device(find_gpu() or "cpu")
     try:
@@ -68,13 +63,13 @@ def free_memory(device: torch.device) -> int | None:
 def release_memory() -> None:
     """Give back what torch keeps of a GPU's memory for later."""
     if (kind := find_gpu()) is not None:
-        _library(kind).empty_cache()
+        getattr(torch, kind).empty_cache()
 
 
 def wait_for(device: torch.device) -> None:
     """Return when the device has done all that it was given."""
     if device.type != "cpu":
-        _library(device.type).synchronize()
+        getattr(torch, device.type).synchronize()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -87,7 +82,3 @@ def is_out_of_memory(error: BaseException) -> bool:
 def widest_float(device: torch.device) -> torch.dtype:
     """The number format for long sums."""
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _library(kind: str) -> Any:
-    return getattr(torch, kind)

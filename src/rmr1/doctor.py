@@ -1,7 +1,4 @@
-"""What is installed, and which engines can run here; models are another matter (`rmr1.checkup`).
-
-Gathers facts only. The command line prints them (`rmr1 doctor`).
-"""
+"""What is installed, and which engines can run here, for `rmr1 doctor`; models are another matter (`rmr1.checkup`)."""
 
 from __future__ import annotations
 

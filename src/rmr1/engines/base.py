@@ -1,11 +1,9 @@
 """The engine protocol: prompts in, generations out as they finish; and its like for models that score.
 
-The caller never knows which engine runs. It hands over a stream of `Request` and receives
-`(key, generations)` in whatever order they finish; engines read ahead only as far as they need to
-form batches, so memory stays flat however long the stream is. A request that cannot be answered
-comes back as a `Generation` with `finish_reason` "error" or "skipped" and the reason in `error`; it
-never takes its neighbours with it. What stops the engine as a whole raises `GenerationError` or
-`CheckpointError`.
+Answers come in whatever order they finish; engines read ahead only as far as they need to form batches, so memory
+stays flat however long the stream is. A request that cannot be answered comes back as a `Generation` with
+`finish_reason` "error" or "skipped" and the reason in `error`; it never takes its neighbours with it. What stops the
+engine as a whole raises `GenerationError` or `CheckpointError`.
 """
 
 from __future__ import annotations

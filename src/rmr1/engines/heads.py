@@ -32,11 +32,7 @@ class Head:
         return self.own.digest
 
     def __call__(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Scores of a batch.
-
-        Raises:
-            GenerationError: the function raised something.
-        """
+        """Scores of a batch; `GenerationError` if the function raised something."""
         try:
             return self.own.function(model, inputs)  # type: ignore[no-any-return]
         except Exception as error:
@@ -46,9 +42,5 @@ class Head:
 
 
 def load_head(name: str) -> Head:
-    """The head of that name.
-
-    Raises:
-        ConfigError: there is none, or its file cannot be run.
-    """
+    """The head of that name."""
     return Head(own=load_function(name, "head"))

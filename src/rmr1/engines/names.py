@@ -12,18 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from rmr1.errors import ConfigError
 
-Scheme = Literal["scripted", "replay", "openai", "vllm"]
+Scheme = Literal["vllm", "openai", "replay", "scripted"]
 
-SCHEMES: dict[str, Scheme] = {
-    "vllm": "vllm",
-    "openai": "openai",
-    "replay": "replay",
-    "scripted": "scripted",
-}
+SCHEMES: dict[str, Scheme] = {one: one for one in get_args(Scheme)}
 """What may stand before the colon of a model name; without one it is a model for transformers."""
 
 _KNOWN = "openai:NAME, openai:NAME@URL, vllm:NAME_OR_FOLDER, replay:FILE_OR_RUN and scripted:NAME"

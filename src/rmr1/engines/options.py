@@ -91,11 +91,7 @@ def list_faults(kind: EngineKind, options: Mapping[str, Any]) -> Iterator[tuple[
 
 
 def check_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the types that the engine's constructor names.
-
-    Raises:
-        ConfigError: one is unknown or does not fit.
-    """
+    """The options with the types that the engine's constructor names; `ConfigError` if one is unknown or does not fit."""
     for _, fault in list_faults(kind, options):
         raise ConfigError(fault)
     checked = read_options(kind)(**options)

@@ -69,17 +69,19 @@ class ReplayEngine:
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         for request in requests:
-            found = self._find(request, params.num_samples)
-            if not found:
-                missing = Generation(
-                    text="",
-                    finish_reason="error",
-                    model=self.name,
-                    error=f"nothing is recorded for pair {request.prompt.pair_id!r} in order {request.prompt.slot!r}",
-                )
-                yield request, (missing,) * params.num_samples
-                continue
-            yield request, found
+            prompt, num = request.prompt, params.num_samples
+            texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.slot))
+            if texts is not None:
+                found = tuple(texts[min(index, len(texts) - 1)] for index in range(num))
+            else:
+                found = self._take(prompt.pair_id, prompt.slot, num)
+            missing = Generation(
+                text="",
+                finish_reason="error",
+                model=self.name,
+                error=f"nothing is recorded for pair {prompt.pair_id!r} in order {prompt.slot!r}",
+            )
+            yield request, found or (missing,) * num
 
     def pass_over(self, pair_id: str, slot: Order, params: SamplingParams) -> None:
         self._take(pair_id, slot, params.num_samples)
@@ -87,13 +89,6 @@ class ReplayEngine:
     def close(self) -> None:
         self._recorded = {}
         self._of_items.clear()
-
-    def _find(self, request: Request, num: int) -> tuple[Generation, ...]:
-        prompt = request.prompt
-        texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.slot))
-        if texts is None:
-            return self._take(prompt.pair_id, prompt.slot, num)
-        return tuple(texts[min(index, len(texts) - 1)] for index in range(num))
 
     def _take(self, pair_id: str, order: str, num: int) -> tuple[Generation, ...]:
         texts = self._recorded.get((pair_id, order))
