@@ -1,7 +1,6 @@
 """Whether a model can judge here: a folder, a name on the hub, an adapter, a model on a server.
 
-Gathers facts and faults, each a line, for `rmr1 doctor MODEL`; no weights are loaded or downloaded. A server is asked
-for its list of models and, if it has none, for one token.
+Gathers facts and faults, each a line; no weights are loaded or downloaded.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ _NO_ACCESS = (401, 403)
 _ANSWERS = "; asked for one token, the model answers"
 _MOST_NAMES = 5
 _MATCHING = 0.999
-"""Share of the configured parameters that the files hold at least; buffers may be stored or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +149,7 @@ def _inspect_served(name: str, rest: str, machine: Inspection) -> Checkup:
 
 
 def _ask_a_token(url: str, model: str, headers: dict[str, str]) -> tuple[str | None, str]:
-    """What judging would ask, cut to one token: why it cannot judge, or None; and how a note on the server ends."""
+    """Why it cannot judge, or None; and how a note on the server ends."""
     import httpx
 
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}

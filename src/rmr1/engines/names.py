@@ -19,7 +19,6 @@ from rmr1.errors import ConfigError
 Scheme = Literal["vllm", "openai", "replay", "scripted"]
 
 SCHEMES: dict[str, Scheme] = {one: one for one in get_args(Scheme)}
-"""What may stand before the colon of a model name; without one it is a model for transformers."""
 
 _KNOWN = "openai:NAME, openai:NAME@URL, vllm:NAME_OR_FOLDER, replay:FILE_OR_RUN and scripted:NAME"
 
@@ -31,15 +30,10 @@ class ModelName:
     scheme: Scheme | None
     """None: a model of the hub or a folder, run by transformers."""
     rest: str
-    """What stands behind the scheme; the whole name if it has none."""
 
 
 def parse_model_name(text: str) -> ModelName:
-    """The parts of a model name. A path that exists is a folder, whatever stands in it.
-
-    Raises:
-        ConfigError: it is empty, or begins with a scheme that no engine has.
-    """
+    """The parts of a model name; a path that exists is a folder, whatever stands in it."""
     if not text.strip():
         raise ConfigError("the model's name is empty; expected a Hugging Face name or folder, or " + _KNOWN)
     prefix, colon, rest = text.partition(":")
@@ -51,7 +45,7 @@ def parse_model_name(text: str) -> ModelName:
 
 
 def _advise(prefix: str, rest: str) -> str:
-    """What to write instead. Of a URL nothing is repeated: it may hold a password."""
+    """Of a URL nothing is repeated: it may hold a password."""
     if prefix in ("http", "https"):
         return (
             "a model is not named by a server's URL alone; write openai:NAME@URL, "

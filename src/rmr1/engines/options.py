@@ -2,8 +2,7 @@
 
     list_faults("transformers", {"devise": "cpu"})      [("devise", "unknown key 'engine.devise' for ...")]
 
-An option's type stands at the constructor's parameter, which is the only place that names it; what is wrong with options
-is explained as for any other section of settings.
+An option's type stands at the constructor's parameter, which is the only place that names it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ _PLACES: Mapping[EngineKind, tuple[str, str]] = {
     "openai": ("openai/engine.py", "OpenAIEngine"),
     "scalar": ("hf/scorer.py", "ScalarModel"),
 }
-"""File and class."""
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
 
@@ -57,7 +55,7 @@ Device = Annotated[str, AfterValidator(_check_device)]
 
 @functools.cache
 def read_options(kind: EngineKind) -> type[Section]:
-    """The options of an engine's constructor, its parameters that have to be named, as a section of settings."""
+    """The parameters of an engine's constructor that have to be named, as a section of settings."""
     file, name = _PLACES[kind]
     tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
     (engine,) = (one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == name)

@@ -8,8 +8,8 @@ The recording is a run folder, or a JSONL file (or `.gz`) of our own form, one t
 and order are several samples, or the occurrences of several pairs with that id, in file order.
 Optional: `finish_reason`, `prompt_tokens`, `completion_tokens`, `model`.
 
-A text of a run folder belongs to the very item that it was written for, in whatever sequence the items
-finished; those of a file are used up in the sequence of the data, also by items that a run goes on after.
+A text of a run folder belongs to the very item that it was written for; those of a file are used up in the sequence
+of the data, also by items that a run goes on after.
 """
 
 from __future__ import annotations
@@ -36,11 +36,7 @@ class ReplayEngine:
     """Answers every request with the text recorded for its pair and order."""
 
     def __init__(self, path: str | Path):
-        """Read the recording at `path`.
-
-        Raises:
-            DataError: the file cannot be read, or a line is not of the form above.
-        """
+        """Read the recording; `DataError` if it is not of the form above."""
         self.path = Path(path)
         self.name = f"replay:{path}"
         self._of_items: dict[tuple[str, str, str], list[Generation]] = defaultdict(list)
@@ -56,7 +52,7 @@ class ReplayEngine:
             name: deque(generation for _, generation in sorted(found, key=itemgetter(0)))
             for name, found in recorded.items()
         }
-        """Texts by id and order, for items that are not those of a run folder: equal ones in their sequence."""
+        """Texts by id and order, for items of other data."""
         self._digest = digest.hexdigest()
 
     def fingerprint(self) -> dict[str, object]:
@@ -98,7 +94,6 @@ class ReplayEngine:
         return tuple(texts.popleft() if len(texts) > 1 else texts[0] for _ in range(num))
 
     def _read(self) -> Iterator[tuple[str | None, str, str, Generation]]:
-        """Key of the item, where it is known, id, order and text."""
         if (self.path / RUN_FILE).is_file():
             for key, judgment in read_judgments(self.path):
                 for vote in judgment.votes:

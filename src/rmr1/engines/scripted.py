@@ -1,8 +1,8 @@
 """The shipped fake: texts from a script instead of a model, for tests, examples and trying things out.
 
-`load_scripted(NAME)` knows four judges that need no model and write full Chain-of-Rubrics traces with
-real quotations: `longer` prefers the longer response, `always-a` and `always-b` the place, and `hash`
-decides by a digest of the prompt and the sample's number. Tokens are counted as characters // 4.
+The four judges of `load_scripted` write full Chain-of-Rubrics traces with real quotations: `longer` prefers the longer
+response, `always-a` and `always-b` the place, and `hash` decides by a digest of the prompt and the sample's number.
+Tokens are counted as characters // 4.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _describe(response: str, label: str) -> str:
 
 
 def _take_quote(response: str) -> str:
-    """The first words of the first line that has any, up to whatever looks like markup."""
+    """Up to whatever looks like markup."""
     for line in response.splitlines():
         words = line.split()[:_MAX_QUOTE_WORDS]
         if quote := " ".join(takewhile(lambda word: not any(char in word for char in "<>[]\\"), words)):

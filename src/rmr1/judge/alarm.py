@@ -13,12 +13,12 @@ FIRST_ALIKE = 20
 """Items that a run begins with, all of which fail in the same way, until it is stopped."""
 
 FIRST_FAILED = 40
-"""Items that a run begins with, all of which fail, in whatever ways, until it is stopped."""
+"""As `FIRST_ALIKE`, of items that fail in whatever ways."""
 ALIKE_IN_A_ROW = 50
-"""Items in a row that fail in the same way until a run is stopped, whatever was answered before."""
+"""Items in a row that fail in the same way until a run is stopped."""
 
 _KIND_CHARS = 100
-"""Characters of a failure's text that tell its kind; what follows may repeat the item, or be cut off."""
+"""What follows in a failure's text may repeat the item, or be cut off."""
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|(?<!HTTP )\b\S*\d\S*")
 """What tells apart two failures of one kind: quotations, numbers and identifiers, but not an HTTP status."""
 
@@ -40,13 +40,11 @@ class Cause:
 class Alarm:
     """Looks at judgments as they come. Its `cause` says why to stop, once there is no use in going on.
 
-    - After `num_alike` items (0: never, nor after so many in a row) that all failed in the same way, or `FIRST_FAILED` in any way, if the run
-      holds no answer.
-    - After `ALIKE_IN_A_ROW` items in a row that failed in the same way. One that was refused for what it says, or is
-      too long, says nothing of the server.
-    - After `num_useless` items in a row without a verdict (0: never), if none had a verdict before or all of
-      them failed: in the middle of a run a model may refuse many pairs of one kind, but does not fail at all
-      of them unless it is gone.
+    - After `num_alike` items (0: never, nor after so many in a row) that all failed in the same way, or `FIRST_FAILED`
+      in any way, if the run holds no answer.
+    - After `ALIKE_IN_A_ROW` items in a row that failed in the same way, those left out that were refused for what they say.
+    - After `num_useless` items in a row without a verdict (0: never), if none had a verdict before or all of them
+      failed: a model may refuse many pairs of one kind, but does not fail at all of them unless it is gone.
     """
 
     def __init__(

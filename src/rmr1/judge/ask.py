@@ -2,7 +2,7 @@
 
 Items are pulled as the engine asks for requests and leave as soon as their last answer is in, so memory holds
 only what is in flight. With a run folder each judgment is on disk before it is yielded, and so is what was
-found out about a server. A stop at any moment loses only what was in flight.
+found out about a server.
 """
 
 from __future__ import annotations
@@ -48,9 +48,7 @@ def ask_all(
         alarm: notices that going on is of no use; by default one that knows what the run holds.
 
     Raises:
-        GenerationError: the engine as a whole failed. What was finished is stored.
-        StoppedError: the alarm was raised; likewise.
-        RunError: a judgment could not be stored.
+        StoppedError: the alarm was raised. What was finished is stored.
     """
     if alarm is None:
         alarm = Alarm(has_answers=run is not None and run.has_answers, advice=getattr(engine, "advice", None))

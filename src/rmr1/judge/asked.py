@@ -26,7 +26,6 @@ from rmr1.store.runs import RUN_FILE, read_description, read_final_summary
 SECTION = "asked_by"
 _PIPE = "-"
 _SCHEMES_OF_FILES = ("vllm", "replay")
-"""What stands behind these may be a file or a folder; behind the others is a name."""
 
 
 def describe_command(
@@ -56,7 +55,7 @@ def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str,
     if not isinstance(stored, dict) or not sources:
         raise RunError(
             f"{folder}: {RUN_FILE} does not say which data and settings were asked for (it was made from Python or by "
-            "an earlier version); name the data and the judge, and it goes on where it was"
+            "an earlier version); name the data and the judge"
         )
     if sources == [_PIPE]:
         raise RunError(
@@ -87,7 +86,6 @@ def find_summary(
 
 
 def _is_as_stored(config: JudgeConfig, stored: Mapping[str, Any]) -> bool:
-    """Whether nothing but the limit is asked for in another way."""
     before = JudgeConfig.from_values(stored, "stored run")
     without_limit = {"data": {"limit"}}
     return before.model_dump(exclude=without_limit) == config.model_dump(exclude=without_limit)
@@ -110,7 +108,6 @@ def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]
 
 
 def _locate_source(name: str, base: Path) -> str:
-    """The place as `_locate` gives it, for `folder@split` too."""
     if (place := _locate(name, base)) != name:
         return place
     folder, split = part_split(str(base / name))
@@ -118,6 +115,5 @@ def _locate_source(name: str, base: Path) -> str:
 
 
 def _locate(name: str, base: Path) -> str:
-    """The file's name from here if `base` holds it; else the name as it is."""
     place = base / name
     return os.path.relpath(place) if not os.path.isabs(name) and place.exists() else name

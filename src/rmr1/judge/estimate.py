@@ -27,19 +27,17 @@ RECORD_BYTES = 400
 """Stored for one text beside its characters."""
 
 SERVER_TOKENS_PER_SECOND = 50.0
-"""The rate at which a server writes one text."""
 SERVER_FIRST_SECONDS = 1.0
-"""The time until a text's first token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSize:
-    """One prompt of a pair: what is sent to the model at once."""
+    """One prompt of a pair."""
 
     tokens: int | None
     """None where they are not counted."""
     room: int = 0
-    """Most tokens that each of its texts may have."""
+    """Most tokens of each of its texts."""
     problem: str | None = None
     """"prompt_too_long" or "generation_failed": it will not be asked."""
 
@@ -56,13 +54,12 @@ class StoredRun:
     finished: KeyCounter
     num_items: int
     num_texts: int
-    """Those that were written; failed and skipped ones left out."""
     completion_tokens: int
     num_bytes: int
 
     @property
     def mean_tokens(self) -> float | None:
-        """The mean of a text's tokens; None if there is no text, or tokens were not counted."""
+        """None if there is no text, or tokens were not counted."""
         return self.completion_tokens / self.num_texts if self.completion_tokens else None
 
 
@@ -111,7 +108,6 @@ class Work:
     expected_tokens: float
     """The tokens that a text is reckoned with, if it has room for them."""
     items: int = 0
-    """All of the data, finished ones among them."""
     finished: int = 0
     prompts: int = 0
     overlong: int = 0
@@ -149,7 +145,7 @@ class Work:
 
     @property
     def prompt_tokens(self) -> int:
-        """The tokens of all prompts, each counted once for all its samples."""
+        """Each prompt is counted once for all its samples."""
         return sum(tokens * count for tokens, count in self.lengths.items())
 
     @property
@@ -159,7 +155,7 @@ class Work:
 
     @property
     def median_tokens(self) -> int | None:
-        """The median of a prompt's tokens; the lower one of two in the middle."""
+        """The lower one of two in the middle."""
         return median_low(self.lengths.elements()) if self.lengths else None
 
     @property

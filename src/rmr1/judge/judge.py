@@ -320,7 +320,7 @@ def judge_in_order(
 
 @contextmanager
 def _readable_twice(pairs: Iterable[PreferencePair]) -> Iterator[Iterable[PreferencePair]]:
-    """Pairs that can be read again; those of an iterator are kept in a temporary file as they are read."""
+    """Those of an iterator are kept in a temporary file as they are read."""
     if iter(pairs) is not pairs:
         yield pairs
         return

@@ -39,12 +39,11 @@ if TYPE_CHECKING:
     from rmr1.engines.hf.outline import ModelOutline
 
 Kind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
-"""What computes: this machine by one of three engines, a server, or nothing (recorded and scripted texts)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgePlan:
-    """What can be said about a judge without loading it or asking it anything."""
+    """What can be said about a judge that is not loaded."""
 
     name: str
     counter: PromptCounter
@@ -52,9 +51,7 @@ class JudgePlan:
     sections: dict[str, Any]
     """What `PairJudge.describe` says, as far as it is known: a stored run must agree with it."""
     outline: ModelOutline | None = None
-    """The shape of a local model; None of others."""
     pace: ServerPace | None = None
-    """The pace of a server; None of a local model."""
     price: Price | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """The engine's options, its defaults included."""
@@ -66,11 +63,10 @@ class JudgePlan:
 
     @property
     def num_devices(self) -> int:
-        """Devices that hold the model together."""
         return self.options.get("tensor_parallel_size") or 1
 
     def forecast(self, *, num_samples: int, expected_tokens: float) -> BatchForecast | FlowForecast | None:
-        """What tells the time as prompts are added; None for judges that no machine of ours computes."""
+        """What tells the time as prompts are added; None if no machine of ours computes."""
         if self.outline is None:
             return None
         decoder, options, count = self.outline.decoder, self.options, self.num_devices
@@ -111,11 +107,7 @@ def plan_judge(
     options: Mapping[str, Any] | None = None,
     machine: Machine | None = None,
 ) -> JudgePlan:
-    """The plan for what `load_judge` would load, with the same arguments, on this machine or the one at hand.
-
-    Raises:
-        ConfigError: a setting is wrong. CheckpointError: there is no such model, or it cannot judge.
-    """
+    """The plan for what `load_judge` would load, with the same arguments, on this machine or the one at hand."""
     settings, options = settings or default_settings(model), options or {}
     name = resolve_model(model)
     if find_preset(model) is None and is_scorer(name, options):
@@ -131,7 +123,6 @@ def plan_judge(
 def _plan_remote(
     model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any], *, is_server: bool
 ) -> JudgePlan:
-    """A judge that a server or nobody computes."""
     engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
     values = _fill_in("openai", options) if is_server else {}
     room = settings.sampling.max_new_tokens
@@ -223,7 +214,7 @@ def _plan_local(
 
 
 def _fill_in(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of an engine, those that are not said by its defaults; refused as the engine would refuse them."""
+    """All options of an engine, its defaults among them; refused as the engine would refuse them."""
     defaults = {name: field.default for name, field in read_options(kind).model_fields.items()}
     return {**defaults, **check_options(kind, options)}
 

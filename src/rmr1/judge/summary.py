@@ -14,7 +14,7 @@ from rmr1.records import NO_TEXT, Judgment
 from rmr1.store.runs import RunWriter, read_judgments
 
 MOST_REASONS = 50
-"""Different reasons of failures that are counted apart; the rest are counted together."""
+"""Reasons that are counted apart; the rest are counted together."""
 OTHER_REASONS = "other reasons"
 
 
@@ -53,13 +53,12 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     is_estimated: bool = False
-    """Whether any tokens are reckoned from characters."""
     winners: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     """Judgments in which the engine gave an error."""
     failures: Counter[str] = field(default_factory=Counter)
-    """Reason -> judgments that have it; one judgment may have several."""
+    """One judgment may have several."""
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
     orders: OrderCounts = field(default_factory=OrderCounts)

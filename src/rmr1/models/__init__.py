@@ -1,8 +1,7 @@
 """The models that come with the package: a tiny judge and, beside it, a scalar model of the same backbone.
 
-Both were trained by this package's own commands on its synthetic preference world and know nothing else
-(models/tiny/README.md). They go by the names `tiny` and `tiny-scalar` wherever a model is named. Another folder
-with `judge/` and `scalar/` in it takes their place where RMR1_MODELS names one.
+They go by the names `tiny` and `tiny-scalar` wherever a model is named; what they are is told in models/tiny/README.md.
+Another folder with `judge/` and `scalar/` in it takes their place if RMR1_MODELS names one.
 """
 
 from __future__ import annotations
@@ -36,12 +35,7 @@ def is_bundled(model: str) -> bool:
 
 
 def resolve_model(model: str) -> str:
-    """The name with a bundled model's name replaced by its folder; every other name as it is.
-
-    Raises:
-        ConfigError: it is a bundled model, and the libraries that run it are not installed.
-        CheckpointError: it is a bundled model, and not there.
-    """
+    """The name with a bundled model's name replaced by its folder; every other name as it is."""
     if not is_bundled(model):
         return model
     scheme, _, name = model.rpartition(":")

@@ -23,7 +23,7 @@ LOOKED_AT = 200
 """Pairs that are looked at, from the beginning."""
 
 _MOST_LETTERS = 40
-"""Letters that are looked at of a longer word, such as a line of base64."""
+"""A longer word may be a line of base64."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -71,7 +71,7 @@ def measure_foreignness(pairs: Iterable[PreferencePair]) -> Foreignness:
 
 
 class _Vocabulary:
-    """The words that a tokenizer spells out, each looked up once."""
+    """Each word is looked up once."""
 
     def __init__(self, path: Path):
         from tokenizers import Tokenizer

@@ -27,7 +27,6 @@ with require("an OpenAI-compatible server", "api"):
     from rmr1.engines.openai.session import ChatSession
 
 _READ_AHEAD = 8
-"""Requests held beyond those that are being answered, at most."""
 
 OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLE = "OPENAI_BASE_URL"
@@ -39,9 +38,6 @@ def parse_openai_name(rest: str) -> tuple[str, str]:
 
         >>> parse_openai_name("org/model@http://127.0.0.1:8000/v1")
         ('org/model', 'http://127.0.0.1:8000/v1')
-
-    Raises:
-        ConfigError: it is of another form, or the URL holds a user name, a password or a query.
     """
     name, url = split_server(rest)
     if name and url is not None:
@@ -92,18 +88,14 @@ class OpenAIEngine:
             tokens_per_minute: of prompts and answers together.
             timeout_seconds: for one try, from sending to the last byte of the reply. A server that asks
                 to wait longer than this and than `max_backoff_seconds` is not waited for.
-            max_retries: tries after the first one.
             backoff_seconds: wait after the first failed try; doubles up to `max_backoff_seconds`.
             connect_seconds: how long a server that was never reached is tried.
             extra_body: further fields of the request; they go before our own.
-            api_key_env: the environment variable that holds the key, the only place it is read from.
-                If it is not set no key is sent, which suits local servers; OpenAI's own is not asked without.
+            api_key_env: the environment variable that holds the key. If it is not set no key is sent, which suits
+                local servers; OpenAI's own is not asked without.
             use_max_completion_tokens: which of its two names the length limit has; None finds out.
-            price_in: USD per million prompt tokens; `price_out` likewise for completion tokens. By
-                default the list prices, where the model is a known hosted one.
-
-        Raises:
-            ConfigError: a setting is wrong.
+            price_in: USD per million prompt tokens, `price_out` per million completion tokens; by default the list
+                prices of a known hosted model.
         """
         if not name:
             raise ConfigError("the model's name is empty; expected openai:NAME@URL")
@@ -139,12 +131,12 @@ class OpenAIEngine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found out about the server, in the order it was met."""
+        """What was found out about the server."""
         return self._server.notes
 
     @property
     def advice(self) -> str | None:
-        """What to try with a server that never gives a usable answer; None if the URL looks as most do."""
+        """What to try if it never gives a usable answer; None if the URL looks as most do."""
         url = self._server.base_url
         if re.search(r"/v\d\w*$", urlsplit(url).path):
             return None
@@ -156,7 +148,7 @@ class OpenAIEngine:
         return self._server.usage
 
     def fingerprint(self) -> dict[str, object]:
-        """Model, server and extra fields; not the key, nor how fast the server is asked."""
+        """Not the key, nor how fast the server is asked."""
         return {
             "engine": "openai",
             "name": self._server.model,
@@ -171,13 +163,7 @@ class OpenAIEngine:
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """Yield each request with its generations as the server answers.
-
-        Closing the iterator cancels what is in flight. Seeds are sent at temperatures above 0.
-
-        Raises:
-            GenerationError: the server cannot be reached, refuses the key or has no such model.
-        """
+        """Yield each request with its generations as the server answers; closing the iterator cancels what is in flight."""
         if params.stop_at_verdict:
             self._server.note("a server's texts are not stopped at the verdict: they come whole")
         source = iter(requests)

@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 _LOWEST = -9999.0
 """What servers write for a probability of zero; JSON knows no infinity."""
 _CONTEXTS = (96, 32)
-"""Bytes before the letter to look it up by, where the tokens are not just the text."""
 
 
 class VerdictLogprobs(NamedTuple):
-    """What goes into `Generation.verdict_logprobs` and `Generation.verdict_mass`."""
+    """The labels' log-probabilities, and the sum of their probabilities."""
 
     logprobs: tuple[tuple[str, float], ...]
     mass: float

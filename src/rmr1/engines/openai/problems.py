@@ -15,7 +15,6 @@ from rmr1.engines.openai.wire import load_json, one_line
 
 _MOST_BYTES = 65536
 _STATUS_KEYS = {"code", "status", "status_code", "statusCode"}
-"""Numbers in these fields count nothing."""
 _SIZES = range(8, 10**8)
 """Numbers that may count tokens; larger ones are times or identifiers."""
 
@@ -42,9 +41,7 @@ class ServerProblem:
     places: tuple[str, ...] = ()
     """Parts of the request that a field of the error names: `top_p`, or the segments of `messages.0.role`."""
     text: str = ""
-    """All that the error says in words, not shortened."""
     numbers: tuple[int, ...] = ()
-    """The whole numbers in it that may count something, each once."""
 
     def __str__(self) -> str:
         return f"HTTP {self.status}: {self.message}" if self.message else f"HTTP {self.status}"
@@ -137,7 +134,7 @@ def read_numbers(text: str) -> tuple[int, ...]:
 
 
 def _read_leaves(value: Any, depth: int = 4) -> Iterator[str]:
-    """The texts and numbers in an error, but for statuses and a copy of the request."""
+    """All but statuses and a copy of the request."""
     if isinstance(value, str | int | float):
         yield str(value)
     elif depth and isinstance(value, dict | list):

@@ -1,9 +1,8 @@
 """Changes of a request that a server refuses, and how it is found out which of them help. Pure.
 
-Why a request was refused is a guess until it is answered in another form. What a problem points to is tried first:
-parts of the request that it names, and its numbers compared with what was sent. If it points to nothing, each part
-that the server has not taken before is left out alone, then one more with every try; but the temperature only if it
-is named. `Form` goes through these guesses for one item: what does not make the complaint go away is undone.
+What a problem points to is tried first: parts of the request that it names, and its numbers compared with what was
+sent. If it points to nothing, each part that the server has not taken before is left out alone, then one more with
+every try; but the temperature only if it is named. What does not make the complaint go away is undone.
 """
 
 from __future__ import annotations
@@ -20,9 +19,7 @@ from rmr1.engines.openai.wire import LENGTH_FIELDS, NEUTRAL, Dialect, choices_na
 
 PARAMETERS = ("temperature", "top_p", *NEUTRAL, "seed", "stop", "n", "top_logprobs", "logprobs")
 _TURNS = ("turns", "system")
-"""Forms of the messages, counted among the parts of a request."""
 _PARTS = (*PARAMETERS, *LENGTH_FIELDS, *_TURNS)
-"""What may be left out or renamed for a server that refuses it."""
 _SINGLY = "samples are asked for one by one"
 _UNLIMITED = "no limit of new tokens is sent"
 _LABELS = {
@@ -33,15 +30,11 @@ _LABELS = {
     "max_tokens": "max_completion_tokens is sent instead of max_tokens",
     "max_completion_tokens": _UNLIMITED,
 }
-"""What is done for a server that refuses the part, where it is more than to leave it out."""
 _FEWER_LOGPROBS = 5
-"""What servers that refuse 20 alternatives take."""
 _SMALLEST_LIMIT = 128
 """A smaller number is no limit of tokens, unless the length is what the problem names."""
 _LESS = 8
-"""What the length is divided by if nothing says how much is too much."""
 MOST_FORMS = 16
-"""Forms in which one item is tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +42,9 @@ class Remedy:
     """A change of the dialect that may satisfy the server."""
 
     label: str
-    """What is done, for people."""
     change: Dialect
     is_general: bool = True
-    """Whether it may become the dialect of the run; room for one item's answer may not."""
+    """Whether it may become the dialect of the run."""
 
 
 @dataclass(slots=True)
@@ -60,14 +52,10 @@ class Form:
     """How the requests of one item are written, where that differs from the dialect of the run."""
 
     item: str = ""
-    """The pair's identifier."""
     num_prompt_tokens: int = 0
-    """Rather too many than too few."""
     remedies: tuple[Remedy, ...] = ()
     reasons: dict[Remedy, ServerProblem] = field(default_factory=dict)
-    """What each was tried for."""
     is_over: bool = False
-    """Whether nothing is left to try."""
     since: float = math.inf
     """The time at which the try was sent that was refused first; `time.monotonic`."""
     _dialect: Dialect | None = None
@@ -80,7 +68,6 @@ class Form:
     _num_forms: int = 1
 
     def begin(self, sent_at: float, dialect: Dialect) -> None:
-        """A try was refused that was sent then, in this dialect of the run."""
         self.since = min(self.since, sent_at)
         self._dialect = self._dialect or dialect
 
@@ -91,7 +78,6 @@ class Form:
         return reduce(or_, (remedy.change for remedy in self.remedies), dialect)
 
     def is_repeated(self, problem: ServerProblem) -> bool:
-        """Whether the item has met this problem before."""
         known = problem.complaint in self._seen
         self._seen.add(problem.complaint)
         return known
@@ -148,15 +134,11 @@ class Refusal:
     problem: ServerProblem
     body: Mapping[str, Any]
     ours: frozenset[str]
-    """Parts of `body` that may be given up: not what the user asked for by name, and not what the server has taken
-    before."""
+    """What may be given up: neither the user's choice, nor what the server has taken before."""
     taken: frozenset[str]
-    """Parameters that the server has taken before. Behind a router another one may not: if named they are given up
-    for the item, and for no other."""
+    """What the server has taken before: if named it is given up for the item alone, as behind a router."""
     num_prompt_tokens: int
-    """Rather too many than too few."""
     is_large: bool
-    """Whether the server has taken no larger prompt yet."""
 
     @property
     def says_nothing(self) -> bool:
@@ -225,12 +207,12 @@ class Refusal:
 
     @property
     def _sizes(self) -> list[int]:
-        """The numbers that may count tokens and are not just what was sent, in their order of size."""
+        """Those that may count tokens and are not just what was sent."""
         sent = {self.body[name] for name in _PARTS if isinstance(self.body.get(name), int)}
         return sorted({*self.problem.sizes} - sent)
 
     def _change(self, parts: Sequence[str], allowed: frozenset[str]) -> list[Remedy]:
-        """Remedies for those of the parts that may be changed; what was not asked for goes all at once."""
+        """What was not asked for goes all at once."""
         found: list[Remedy] = []
         named = {*parts} & allowed
         unasked = [name for name, value in NEUTRAL.items() if name in named and self.body.get(name) == value]
@@ -253,7 +235,6 @@ class Refusal:
         return found
 
     def _fit_length(self) -> list[Remedy]:
-        """Limits of new tokens by the problem's numbers and what was asked for."""
         most = self.body.get(self._length_field)
         if most is None:
             return []
@@ -275,7 +256,7 @@ class Refusal:
         return [*found, *(_limit_length(room) for room in dict.fromkeys(rooms) if 0 < room < most)][:3]
 
     def _loosen(self) -> list[Remedy]:
-        """Any room there is, for one item: as much as the server gives by itself, or little."""
+        """As much as the server gives by itself, or little."""
         most = self.body.get(self._length_field)
         if most is None:
             return []

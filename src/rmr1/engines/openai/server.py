@@ -3,10 +3,10 @@
 One `ChatServer` outlives the `generate` calls of its engine, which may run in several threads.
 
 What a failed try means. Tried again: 408, 409, 425, 429, every 5xx, and a 404 once the server has answered. Sent in
-another form, as long as there is one that may help (`rmr1.engines.openai.remedies`): 400, 413, 422, and a 500 that
-comes back. The run ends at what every other request would meet too: 402, an exhausted quota, a model that the server
-does not have, 401 and 403; but if others were answered, these two only once they come often in a row: 401 is tried
-again until then. Everything else is the one request's own failure.
+another form, as long as there is one that may help: 400, 413, 422, and a 500 that comes back. The run ends at what
+every other request would meet too: 402, an exhausted quota, a model that the server does not have, 401 and 403; but
+if others were answered, these two only once they come often in a row: 401 is tried again until then. Everything else
+is the one request's own failure.
 """
 
 from __future__ import annotations
@@ -40,23 +40,19 @@ from rmr1.records import Usage
 
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
-"""Completion tokens reserved before any reply has told how many there are."""
 _LOOKUP_SECONDS = 10.0
 """The limit of a connection, and of the list of models."""
 _MAX_NAMES = 10
 _KEY_BACKOFFS = 4
-"""Waits of the first length after which a key that was good is not believed to be good again soon."""
 _RETRIED = {404, 408, 409, 425, 429}
 REFUSALS = (400, 413, 422)
-"""Statuses of a request that the server may answer in another form."""
 _BUSY = {429, 503, 529}
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
-"""The wait of all requests after which a line says what they wait for."""
 _MOST_FORBIDDEN = 20
 """Refusals of access in a row; then it is the key."""
 _BYTES_PER_TOKEN = (2.5, 6.0)
-"""Least and most of usual texts; English has about 4.5."""
+"""English has about 4.5."""
 _APART = 1.2
 """How much larger one prompt is than another that should not have the same number of tokens."""
 _RESERVED_KEYS = {"model", "messages", "n", "stream", "stream_options"}
@@ -72,15 +68,12 @@ class Retry(Exception):
     what: str
     detail: str = ""
     wait: float | None = None
-    """Seconds the server asks to wait."""
     is_connect: bool = False
     is_busy: bool = False
-    """Whether the server says that it is asked too much."""
     usage: Usage = field(default_factory=Usage)
     is_empty: bool = False
-    """Whether the server has answered, with nothing."""
     is_lasting: bool = False
-    """Whether it is seldom gone by the next try, however long that waits: it gets few tries, and short waits."""
+    """Whether it is seldom gone by the next try: it gets few tries, and short waits."""
 
 
 @dataclass(eq=False)
@@ -100,13 +93,10 @@ class Patience:
     """How long, and how often, a request is tried. Times in seconds."""
 
     timeout_seconds: float
-    """The limit of one try, from sending to the last byte of the reply."""
     max_retries: int
-    """Tries after the first one."""
     backoff_seconds: float
     max_backoff_seconds: float
     connect_seconds: float
-    """How long a server that was never reached is tried."""
 
     def backoff(self, num_tries: int, fraction: float) -> float:
         """The wait after try number `num_tries` (from 1): twice as long each time, less up to half by `fraction`, a random
@@ -116,7 +106,7 @@ class Patience:
 
     @property
     def longest_wait(self) -> tuple[float, str]:
-        """The longest time that a server may ask to wait, and the setting that says so."""
+        """How long a server may ask to wait, and the setting that says so."""
         return max(
             (self.timeout_seconds, "timeout_seconds"), (self.max_backoff_seconds, "max_backoff_seconds")
         )
@@ -152,13 +142,11 @@ class ChatServer:
         self.dialect = Dialect(refused=frozenset({"max_tokens"} if use_max_completion_tokens else ()))
         self.extra_body = _check_extra_body(extra_body)
         self._fixed = {*self.extra_body, *(() if use_max_completion_tokens is None else LENGTH_FIELDS)}
-        """Parts of a request that are the user's choice."""
         self._extra_headers = _check_headers(extra_headers)
         self._key_variable = api_key_env
         self._key = _read_key(api_key_env)
         self._accepted: set[tuple[str, str]] = set()
         self._largest_prompt = 0
-        """The largest prompt that was answered, in estimated tokens."""
         self._helped: dict[Remedy, tuple[str, float]] = {}
         """Remedy -> the first item that it has brought an answer, and when."""
         self._most_counted = (0, 0, 0)
@@ -168,14 +156,11 @@ class ChatServer:
         self._held_since: float | None = None
         """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
         self._notes: dict[str, str] = {}
-        """Notes by what they are about; of the same matter the last one stays."""
         self._lock = Lock()
         self.usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
-        """The time at which the server last sent a status, whatever it was; `time.monotonic`."""
         self.has_answered = False
-        """Whether there was a usable reply."""
 
     @property
     def is_local(self) -> bool:
@@ -190,7 +175,6 @@ class ChatServer:
         return tuple(self._notes.values())
 
     def open_client(self) -> httpx.AsyncClient:
-        """A client for one connection, which sends the key with every request."""
         headers = {"content-type": "application/json", **self._extra_headers}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
@@ -214,12 +198,12 @@ class ChatServer:
             raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
 
     def scrub(self, received: bytes) -> bytes:
-        """What the server sent, without the key, which servers like to repeat in their messages."""
+        """What was received, without the key, which servers like to repeat."""
         # A placeholder such as "ollama" is no secret, and a text may hold it.
         return received.replace(self._key.encode(), b"***") if len(self._key) >= _MIN_KEY_CHARS else received
 
     def note(self, text: str, matter: str = "") -> None:
-        """Remember and log something about the server, once; instead of what was noted of the same matter."""
+        """Remember and log it, once; instead of what was noted of the same matter."""
         with self._lock:
             if self._notes.get(matter or text) == text:
                 return
@@ -227,7 +211,7 @@ class ChatServer:
         _LOGGER.warning("%s at %s: %s", self.model, self.base_url, text)
 
     def tell_hold(self, said: str) -> None:
-        """Say once what the server answers if all wait for long and nothing was answered meanwhile."""
+        """Say once what the server answers, if all wait for long and nothing was answered meanwhile."""
         if not self.throttle.held:
             return
         now = time.monotonic()
@@ -246,7 +230,6 @@ class ChatServer:
         return num_prompt_tokens + num_choices * min(expected, params.max_new_tokens)
 
     def count(self, usage: Usage | None, *, num_choices: int, guess: int) -> None:
-        """Add what a reply used, and correct the pace by it."""
         if usage is None:
             return
         with self._lock:
@@ -257,7 +240,6 @@ class ChatServer:
     def accept(
         self, body: Mapping[str, Any], form: Form, remedies: Iterable[Remedy], num_choices: int
     ) -> None:
-        """The server takes these parts and a prompt of that size: a later error is about something else."""
         parts = {part for part in list_parts(body) if part[0] != "n" or num_choices >= body["n"]}
         with self._lock:
             self.has_answered = True
@@ -340,7 +322,7 @@ class ChatServer:
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
     async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
-        """A line that says that the server does not have the model, and which ones it has; None if it does not say so."""
+        """A line on a model that the server does not have; None if it does not say so."""
         try:
             async with asyncio.timeout(min(_LOOKUP_SECONDS, self.patience.timeout_seconds)):
                 listing = await client.get(f"{self.base_url}/models")
@@ -393,7 +375,6 @@ class ChatServer:
             )
 
     def learn_name(self, served: str) -> None:
-        """The model's name in a reply; noted where it is another model's."""
         one, other = (name.rstrip("/").rpartition("/")[2].lower() for name in (self.model, served))
         # A vendor in front, a date or a tag behind do not matter.
         if not (one.startswith(other) or other.startswith(one)):

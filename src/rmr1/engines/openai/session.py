@@ -1,10 +1,9 @@
 """One `generate` call of the openai engine: its thread, its connections, its tries.
 
-What a failed try means is told by `rmr1.engines.openai.server`; timeouts, lost connections and replies without a
-text are tried again too. Each further try waits twice as long, less a random part; but
-what seldom passes (timeouts, empty texts, pages of a server that has never answered) gets three tries, with the same
-wait before each. All tries of one request carry the same `Idempotency-Key`, also after a restart, so that a server which
-knows it bills once. The model name of a reply is stored and is no error if it differs: servers use aliases.
+Timeouts, lost connections and replies without a text are tried again too (`rmr1.engines.openai.server`). Each further
+try waits twice as long, less a random part; but what seldom passes (timeouts, empty texts, pages of a server that has
+never answered) gets three tries, with the same wait before each. All tries of one request carry the same
+`Idempotency-Key`, also after a restart, so that a server which knows it bills once.
 """
 
 from __future__ import annotations
@@ -50,18 +49,14 @@ _IMAGE_TOKENS = 1024
 _SEED_BITS = 31
 """Servers hold seeds in 32 bits with a sign."""
 _LASTING_TRIES = 3
-"""Tries of an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """A request, and what its samples share."""
-
     request: Request
     messages: list[dict[str, Any]]
     form: Form
     num_prompt_tokens: int
-    """A guess."""
     num_bytes: int
     """Those of its texts; 0 if it has pictures, whose tokens are counted with them."""
 
@@ -83,16 +78,12 @@ class _Slots:
         self._idle = [server.open_client()]
 
     async def close(self) -> None:
-        """Close every connection; all are idle."""
         for client in self._idle:
             await client.aclose()
 
     @asynccontextmanager
     async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
-        """Wait until a request may be sent, first come first served; gives a client and the tokens that were taken.
-
-        `guess` says how many tokens the request will use.
-        """
+        """Wait until a request of about `guess()` tokens may be sent, first come first served."""
         turn: asyncio.Future[int] = self._loop.create_future()
         self._queue.append((turn, guess))
         self._admit()
@@ -159,14 +150,11 @@ class ChatSession:
         )
         """Answers as they come, what ends the run, and None for each request that begins to wait."""
         self.num_waiting = 0
-        """Requests that wait before another try."""
         self._server = server
         self._params = params
         self._thread = Thread(target=self._run, name="rmr1-openai", daemon=True)
         self._ready = Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._random = random.Random()
-
         self._thread.start()
         self._ready.wait()
 
@@ -174,7 +162,6 @@ class ChatSession:
         self._call(self._spawn, request)
 
     def stop(self) -> None:
-        """Cancel everything and wait until the thread has ended."""
         if self._thread.is_alive():
             self._call(lambda: self._stopped.set())
             self._thread.join()
@@ -223,7 +210,7 @@ class ChatSession:
             self.outcomes.put(error)
 
     async def _sample(self, request: Request) -> tuple[Generation, ...]:
-        """All samples of a request: at once where the server can, else one by one."""
+        """At once if the server can, else one by one."""
         server, params = self._server, self._params
         try:
             item = _prepare(request)
@@ -245,10 +232,7 @@ class ChatSession:
             raise
 
     async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
-        """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
-
-        A failure gives generations that say so.
-        """
+        """Generations from `sample` on: `num_choices`, or fewer if the server cannot give several at once."""
         server, params, request = self._server, self._params, item.request
         seed = derive_seed(request.seed, sample, bits=_SEED_BITS) if params.temperature > 0 else None
         failing_since: float | None = None
@@ -311,7 +295,7 @@ class ChatSession:
     async def _try(
         self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
-        """Send a request once. `Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
+        """`Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
         server, form = self._server, item.form
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
@@ -367,9 +351,9 @@ class ChatSession:
         return reply
 
     async def _wait(self, failed: Retry, num_tries: int, failing_since: float) -> bool:
-        """Wait before the next try; False if there is none."""
+        """False if there is no next try."""
         server, patience = self._server, self._server.patience
-        backoff = patience.backoff(1 if failed.is_lasting else num_tries, self._random.random())
+        backoff = patience.backoff(1 if failed.is_lasting else num_tries, random.random())
         if failed.is_connect and server.last_contact is None:
             left = patience.connect_seconds - (time.monotonic() - failing_since)
             if left <= 0:
@@ -392,7 +376,7 @@ class ChatSession:
                 failed.detail = f"the server asks to wait {failed.wait:.0f} s, {setting} allows {longest:g} s"
                 return False
             # The random part, or all that waited would come at once.
-            backoff = failed.wait + self._random.random() * min(backoff, 0.1 * failed.wait)
+            backoff = failed.wait + random.random() * min(backoff, 0.1 * failed.wait)
         self.num_waiting += 1
         self.outcomes.put(None)
         try:
@@ -410,7 +394,7 @@ class ChatSession:
         *,
         is_refused: bool = False,
     ) -> list[Generation]:
-        """Generations that say what went wrong; the first one holds what was spent in vain."""
+        """The first one holds what was spent in vain."""
         spent = spent or Usage()
         failed = Generation(
             text="",

@@ -1,14 +1,11 @@
 """The chat-completions format: request bodies out, replies in. Pure but for the files of pictures.
 
-A `Dialect` says what is known of one server, and `build_body` writes what it takes. Everything that shapes the text
-is said, also if it is neutral, since a server may have defaults of its own, such as those of a model's
-generation_config.json: the penalty always, the rest of the draw if there is one.
+Everything that shapes the text is said, also if it is neutral, since a server may have defaults of its own, such as
+those of a model's generation_config.json: the penalty always, the rest of the draw if there is one.
 
-Texts. What a server has delivered is kept as it was written; nothing is cut off it. Stop strings that the user chose
-are sent. Servers cut the string itself off; it is put back where the server names it (`stop_reason` of vLLM,
-`matched_stop` of SGLang), or where it closes a tag that the text leaves open.
-
-Thinking. What a server took out of the text (`reasoning_content`, `reasoning`, parts named for it) comes
+What a server has delivered is kept as it was written. Stop strings that the user chose are sent. Servers cut the
+string itself off; it is put back if the server names it (`stop_reason` of vLLM, `matched_stop` of SGLang), or if it
+closes a tag that the text leaves open. What a server took out of the text (`reasoning_content` and its like) comes
 first again, in `<think>` tags. Marks of thinking inside it get the backslash of `rmr1.prompts.escape`: a response that
 the thinking quotes must not be able to end the thinking.
 """
@@ -41,18 +38,16 @@ from rmr1.verdicts.location import find_verdict_span
 _MAX_STOPS = 4
 """OpenAI's own limit."""
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
-"""Names of the limit of new tokens; the first one that is not refused is sent."""
+"""The first one that is not refused is sent."""
 NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Parameters that OpenAI's own format does not have, by which a server could change the draw; and what turns them off."""
+"""Parameters beside OpenAI's own by which a server could change the draw; and what turns them off."""
 _MESSAGE_CHARS = 300
 _SHOWN_CHARS = 200
 CHARS_PER_TOKEN = 4
-"""Characters of a token, for texts whose tokens nobody counts."""
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING_FIELDS = ("thinking", "reasoning", "summary")
 _PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
-"""The keys under which a part of a message holds its text."""
 _CUT_REASONS = ("length", "max_tokens")
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 _EMPTY = "the text is empty"
@@ -80,11 +75,9 @@ class Dialect:
     """Parts that are not sent: parameters; `n_greedy`, which is `n` at temperature 0 and refused by vLLM; `system`,
     messages of that role, whose text the next user turn gets; `turns`, those of one role in a row, which are joined."""
     max_new_tokens: int = sys.maxsize
-    """Most tokens that may be asked for."""
     num_top_logprobs: int = 20
 
     def __or__(self, other: Dialect) -> Dialect:
-        """What suits both."""
         return Dialect(
             refused=self.refused | other.refused,
             max_new_tokens=min(self.max_new_tokens, other.max_new_tokens),
@@ -104,7 +97,6 @@ class Choice:
     reasoning: str = ""
     finish_reason: str | None = None
     matched_stop: str | None = None
-    """The stop string that ended the text, where the server says so."""
     tokens: tuple[TokenLogprobs, ...] | None = field(default=None, repr=False)
 
 
@@ -322,13 +314,12 @@ def load_json(body: bytes) -> Any:
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks, shortened to what fits into an error message."""
+    """`text` without line breaks, at most 300 characters."""
     line = " ".join(text[: 8 * _MESSAGE_CHARS].split())
     return line if len(line) <= _MESSAGE_CHARS else line[: _MESSAGE_CHARS - 3] + "..."
 
 
 def _join(first: Any, second: Any) -> Any:
-    """Two contents as one; parts, such as pictures, stay parts."""
     if not first or not second:
         return first or second
     if isinstance(first, str) and isinstance(second, str):
@@ -354,7 +345,7 @@ def _mend(text: str) -> str:
 
 
 def _image_url(part: ImagePart) -> str:
-    """The picture's URL; a file becomes a data URL, for the server cannot see our files."""
+    """A file becomes a data URL, for the server cannot see our files."""
     url = urlsplit(part.url)
     if url.scheme != "file":
         return part.url
@@ -410,7 +401,7 @@ def _read_choice(choice: dict[str, Any]) -> Choice | str:
 
 
 def _read_content(content: Any) -> tuple[str, str]:
-    """`(text, thinking)`; some servers send content as parts, thinking among them."""
+    """`(text, thinking)`; some servers send content as parts."""
     if isinstance(content, str):
         return content, ""
     if isinstance(content, list):
@@ -434,7 +425,6 @@ def _read_error(error: Any) -> str | None:
 
 
 def _find_lost_stop(content: str, matched: str | None, stop: Sequence[str]) -> str:
-    """The stop string that the server cut off the end, or nothing."""
     if matched is not None and matched in stop:
         return "" if content.endswith(matched) else matched
     for text in stop:

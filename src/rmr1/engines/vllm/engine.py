@@ -1,14 +1,12 @@
 """The offline vLLM engine: a causal language model on one or several GPUs, or on the CPU, in this process.
 
-Requests are pulled only as far as vLLM can work on them, and added in the order they come, so prompts
-that begin alike are adjacent and their common part is computed once (automatic prefix caching). Each
-sample is a request of its own to vLLM, with its own seed. Tokens are watched as they come, by the same rules as in
-the transformers engine, and a row is taken back where it ends.
+Requests are added in the order they come, so prompts that begin alike are adjacent and their common part is computed
+once. Each sample is a request of its own to vLLM, with its own seed. Tokens are watched as they come, by the same
+rules as in the transformers engine, and a row is taken back where it ends.
 
-The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt
-and what was written before the letter, nearly all of it in the cache, and one token more. Asking for
-them while sampling would cost every token of a long text, and its list of likeliest tokens need not
-hold both letters.
+The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt and what was
+written before the letter, nearly all of it in the cache, and one token more. Asking for them while sampling would
+cost every token of a long text, and its list of likeliest tokens need not hold both letters.
 """
 
 from __future__ import annotations
@@ -44,7 +42,6 @@ with require("the vllm engine", "vllm"):
 _CPU_CACHE_GB = 4.0
 _CPU_STEP_TOKENS = 4096
 _READ_AHEAD = 2
-"""Rows handed to vLLM, as a multiple of those it computes at a time."""
 
 
 class VLLMEngine:
@@ -72,13 +69,11 @@ class VLLMEngine:
     ):
         """Load the model.
 
-        A process can hold one engine at a time. With several GPUs vLLM starts processes that import the main module again: a script then needs
-        `if __name__ == "__main__":`.
+        A process can hold one engine at a time. With several GPUs vLLM starts processes that import the main module
+        again: a script then needs `if __name__ == "__main__":`.
 
         Args:
-            model: a Hugging Face name, or a folder with configuration, weights and tokenizer.
-            dtype: "auto" (the checkpoint's own on a GPU, float32 on the CPU), "float32", "bfloat16"
-                or "float16".
+            dtype: "auto" is the checkpoint's own on a GPU, float32 on the CPU.
             tensor_parallel_size: number of GPUs that the weights are divided among.
             max_model_len: most tokens of prompt and answer; at most, and by default, the model's own.
             gpu_memory_utilization: share of the GPU's memory to take, in (0, 1]; on the CPU of the
@@ -86,16 +81,13 @@ class VLLMEngine:
             kv_cache_gb: GiB for keys and values, in place of that share; 4 on the CPU by default.
             max_num_seqs: most rows computed at a time, a row being one sample.
             quantization: vLLM's name of the method; by default what the checkpoint says.
-            lora_adapter: folder of a LoRA adapter that is applied to the model.
             enforce_eager: True compiles nothing: slower, but ready sooner. By default on the CPU only.
-            chat_template_kwargs: passed to the chat template, such as `{"enable_thinking": False}`.
             on_overlong: whether a prompt beyond `max_model_len` is skipped or ends the run.
             engine_args: further arguments of vLLM's `EngineArgs`.
 
         Raises:
             ConfigError: a setting is wrong, vLLM is not installed, or an engine runs in this process already.
-            CheckpointError: the model cannot be loaded, has no tokenizer or no chat template, or does
-                not fit into memory.
+            CheckpointError: the model cannot be loaded.
         """
         check_installed()
         self.name = model
@@ -137,9 +129,8 @@ class VLLMEngine:
                 "enforce_eager": on_cpu if enforce_eager is None else enforce_eager,
                 "enable_lora": adapter is not None,
                 "max_lora_rank": max_lora_rank,
-                **(_avoid_chunks(self._reader.max_model_len) if on_cpu else {}),
             },
-            dict(engine_args or {}),
+            {**(_avoid_chunks(self._reader.max_model_len) if on_cpu else {}), **(engine_args or {})},
         )
         self._vllm = vllm
         self._lora: Any = None
@@ -180,17 +171,12 @@ class VLLMEngine:
         self._reader.chat.begin_run(stored)
 
     def special_tokens(self) -> tuple[str, ...]:
-        """Those of the tokenizer, and added ones that look like control tokens."""
         return self._reader.special_tokens()
 
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """Yield each request with its generations as they finish.
-
-        Raises:
-            GenerationError: vLLM failed as a whole, or a prompt is too long and `on_overlong` is "fail".
-        """
+        """Yield each request with its generations as they finish."""
         core = self._require_core()
         if params.verdict_logprobs and not self._has_probed:
             self._warm_up(ids=(0, 1))
@@ -307,7 +293,6 @@ class VLLMEngine:
             core.engine.abort_request(ended)
 
     def _ask_verdict(self, row: _Row) -> None:
-        """Have vLLM say how likely each label was where the finished row's verdict stands."""
         prepared = row.task.prepared
         place = self._reader.find_verdict(
             prepared, row.text, row.tokens, is_cut=row.finish_reason == "length"
@@ -382,8 +367,6 @@ class _Listener:
 
 @dataclass(slots=True, kw_only=True)
 class _Probe(_Listener):
-    """Log-probabilities at one place of a text."""
-
     logprobs: dict[int, float] = field(default_factory=dict)
 
     def take(self, completion: Any) -> None:
@@ -395,15 +378,12 @@ class _Probe(_Listener):
 
 @dataclass(slots=True, kw_only=True)
 class _Row(_Listener):
-    """One sample as it grows."""
-
     task: _Task
     stream: TextStream
     end_tokens: frozenset[int]
     seed: int | None
     tokens: list[int] = field(default_factory=list)
     text: str = ""
-    """Filled in at the end."""
     finish_reason: str = "length"
     spellings: tuple[tuple[int, ...], ...] | None = None
     probes: dict[tuple[int, ...], _Probe] = field(default_factory=dict)
@@ -422,7 +402,7 @@ class _Row(_Listener):
                 return
 
     def read_verdict(self) -> tuple[float, ...] | None:
-        """Each label's log-probability, or None if there is no verdict or one is not known."""
+        """None if there is no verdict, or a label is not known."""
         if self.spellings is None:
             return None
         try:
@@ -436,8 +416,6 @@ class _Row(_Listener):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Task:
-    """A request and its samples."""
-
     prepared: Prepared
     wants_verdict: bool
     rows: list[_Row] = field(default_factory=list)
