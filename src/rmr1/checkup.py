@@ -127,19 +127,19 @@ def _inspect_served(name: str, rest: str, machine: Inspection) -> Checkup:
         if reply.is_success:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 served = tuple(str(one["id"]) for one in reply.json()["data"])
-        elif reply.status_code in _NO_ACCESS or reply.status_code >= 500:
+        if not reply.is_success and (reply.status_code in _NO_ACCESS or reply.status_code >= 500):
             fault = _refusal(url, reply.status_code)
-        if fault is None and is_nameless:
+        elif is_nameless:
             fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
-        # A tag that is left out is Ollama's `latest`.
-        elif served and not {model, f"{model}:latest"} & set(served):
-            near = find_nearest(model, served)
-            hint = f"did you mean {near!r}? " if near else ""
-            fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
-        elif fault is None and not served:
+        elif not served:
             fault, told = _ask_a_token(url, model, headers)
             is_doubtful = fault is None and told != _ANSWERS
             notes = (f"{url} lists no models (/models has status {reply.status_code}){told}",)
+        # A tag that is left out is Ollama's `latest`.
+        elif not {model, f"{model}:latest"} & set(served):
+            near = find_nearest(model, served)
+            hint = f"did you mean {near!r}? " if near else ""
+            fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
     except httpx.TimeoutException:
         fault = f"{url} does not answer within {_ANSWER_SECONDS:g} s"
     except (httpx.HTTPError, httpx.InvalidURL) as error:

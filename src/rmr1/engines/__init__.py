@@ -72,9 +72,9 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
 
 
 def list_option_faults(model: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name of each option that the engine of a model name does not take as it is, and what is wrong; nothing is loaded.
+    """Name of each option that a model's engine does not take as it is, and what is wrong; nothing is loaded.
 
-    Of a model of the hub it is not known whether it writes or scores: it takes what either engine does.
+    Whether a model of the hub writes or scores is not known: it takes what either engine does.
     """
     try:
         scheme = parse_model_name(model).scheme

@@ -3,9 +3,8 @@
     def score(model, inputs):
         return model(**inputs).logits[:, 0, 3]
 
-It is given the model as its configuration names it and a padded batch (`input_ids` and `attention_mask`,
-both B x T, padding on the right), runs inside `torch.inference_mode()`, and returns B scores, higher being
-better. How it is named: `rmr1.plugins`.
+It is given the model and a padded batch (`input_ids` and `attention_mask`, both B x T, padding on the right), runs
+inside `torch.inference_mode()`, and returns B scores, higher being better. How it is named: `rmr1.plugins`.
 """
 
 from __future__ import annotations

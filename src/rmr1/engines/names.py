@@ -41,13 +41,9 @@ def parse_model_name(text: str) -> ModelName:
         return ModelName(scheme=SCHEMES[prefix], rest=rest)
     if not colon or "/" in prefix or Path(text).exists():
         return ModelName(scheme=None, rest=text)
-    raise ConfigError(_advise(prefix, rest))
-
-
-def _advise(prefix: str, rest: str) -> str:
-    """Of a URL nothing is repeated: it may hold a password."""
+    # Of a URL nothing is repeated: it may hold a password.
     if prefix in ("http", "https"):
-        return (
+        raise ConfigError(
             "a model is not named by a server's URL alone; write openai:NAME@URL, "
             "such as openai:my-model@http://127.0.0.1:8000/v1"
         )
@@ -58,7 +54,7 @@ def _advise(prefix: str, rest: str) -> str:
         if near
         else f"a local server such as Ollama or llama.cpp is openai:{name}@http://127.0.0.1:11434/v1 (with its own port)"
     )
-    return (
+    raise ConfigError(
         f"unknown prefix {prefix + ':'!r} of a model name; known are {_KNOWN}, and without a prefix it is a Hugging "
         f"Face name or folder; {hint}"
     )

@@ -46,7 +46,7 @@ class ReplayEngine:
         for key, pair_id, order, generation in self._read():
             if key is not None:
                 self._of_items[key, own_id(pair_id), order].append(generation)
-            recorded[pair_id, order].append((occurrence_of(key or ""), generation))
+            recorded[pair_id, order].append((_occurrence_of(key or ""), generation))
             digest.update(f"{pair_id}\0{order}\0{generation.text}\0".encode(errors="surrogatepass"))
         self._recorded = {
             name: deque(generation for _, generation in sorted(found, key=itemgetter(0)))
@@ -107,8 +107,8 @@ class ReplayEngine:
             yield None, *_read_line(row.data, str(row.path), row.line)
 
 
-def occurrence_of(key: str) -> int:
-    """0 of the first of equal items, 1 of the second (`rmr1.store.keys.format_key`)."""
+def _occurrence_of(key: str) -> int:
+    # 0 of the first of equal items, 1 of the second (`rmr1.store.keys.format_key`).
     number = key.rpartition("-")[2] if "-" in key else ""
     return int(number) if number.isdecimal() else 0
 

@@ -3,7 +3,7 @@
     "asked_by": {"directory": "..", "config": {"model": "openai:judge@http://...", "data": {"limit": 100}}}
 
 Names of files are kept as they were typed, and beside them the directory that they count from, relative to the
-folder, so both may be moved together. No secret is among the settings: keys are named by their environment variables.
+folder, so both may be moved together.
 """
 
 from __future__ import annotations

@@ -141,10 +141,5 @@ def find_way(
 
 def describe_family(family: PromptFamily) -> dict[str, Any]:
     """What run.json keeps of a prompt family: all of it."""
-    return {
-        "family": family.name,
-        "digest": family.digest,
-        "system": family.system,
-        "single": family.single,
-        "multi": family.multi,
-    }
+    texts = {name: getattr(family, name) for name in ("digest", "system", "single", "multi")}
+    return {"family": family.name, **texts}

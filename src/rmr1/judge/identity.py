@@ -39,7 +39,7 @@ def describe_run(
 
 
 def begin_run(asked: object, stored: Mapping[str, Any] | None) -> None:
-    """Fix the time for an engine, a scorer or what judges by one, if it writes one into its prompts."""
+    """Fix the time for an engine, a scorer or a judge, if it writes one into its prompts."""
     for one in (asked, getattr(asked, "engine", None), getattr(asked, "scorer", None)):
         if isinstance(one, Dated):
             one.begin_run(stored)

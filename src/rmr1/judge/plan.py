@@ -58,7 +58,7 @@ class JudgePlan:
 
     @property
     def limit(self) -> int | None:
-        """Most tokens of prompt and answer together; None where there is none or it is not known."""
+        """Most tokens of prompt and answer together; None if it is not known."""
         return None if self.outline is None else self.outline.max_model_len
 
     @property

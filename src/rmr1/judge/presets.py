@@ -46,7 +46,7 @@ PRESETS: Mapping[str, Preset] = {
 _BUNDLED = Preset(
     family="rubric", source=None, stand_in="rubric", sampling=SamplingParams(max_new_tokens=1024)
 )
-"""Several times the bundled judge's longest judgment in training: one that runs on has lost its way."""
+"""Several times the bundled judge's longest judgment in training."""
 
 
 def find_preset(model: str) -> Preset | None:
@@ -70,9 +70,8 @@ def load_preset_family(model: str, preset: Preset) -> PromptFamily:
     """The family of a preset: ours, or the imported one."""
     if preset.source is not None and preset.family not in dict(list_families()):
         raise ConfigError(
-            f"{model} was trained on its authors' exact wording, which is not ours to ship; asked in other words "
-            f"it is not the judge that was published. Take the wording over once: rmr1 prompts import "
-            f"{preset.source} --name {preset.family}; or pass "
+            f"{model} was trained on its authors' exact wording, which is not ours to ship. Take it over once: rmr1 "
+            f"prompts import {preset.source} --name {preset.family}; or pass "
             f"{name_option('family', preset.stand_in)} to use ours"
         )
     return load_family(preset.family)

@@ -127,11 +127,8 @@ def summarize_run(run: RunWriter, tally: Tally, judge: PairJudge) -> dict[str, A
 
 
 def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any]:
-    """`cost_usd` of a summary's tokens and the `price_usd` of a million; both None where there is no price,
-    nothing at all for a judge that nobody bills.
-
-    Of stored judgments only: what a server billed for replies that never arrived is not among them.
-    """
+    """`cost_usd` of a summary's tokens and the `price_usd` of a million; both None without a price, and nothing for a judge
+    that nobody bills."""
     engine: Any = getattr(judge, "engine", None)
     if not hasattr(engine, "price"):
         return {}

@@ -6,9 +6,10 @@ real preferences 30% to 100% (medians of 55 files; docs/engines.md). Only the to
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,32 +59,27 @@ def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
 
 def measure_foreignness(pairs: Iterable[PreferencePair]) -> Foreignness:
     """Look at the first `LOOKED_AT` pairs."""
-    vocabulary = _Vocabulary(find_bundled() / "tokenizer.json")
+    is_spelled = read_spelling(find_bundled() / "tokenizer.json")
     num_pairs = num_foreign = num_words = num_unknown = 0
     for pair in itertools.islice(pairs, LOOKED_AT):
         texts = [message.text for messages in (pair.prompt, *pair.responses) for message in messages]
         words = [word[0][:_MOST_LETTERS] for text in texts for word in _WORD.finditer(text)]
-        unknown = sum(map(vocabulary.is_spelled, words))
+        unknown = sum(map(is_spelled, words))
         num_pairs, num_words, num_unknown = num_pairs + 1, num_words + len(words), num_unknown + unknown
         num_foreign += unknown > MOST_UNKNOWN * len(words)
     share = num_unknown / num_words if num_words else 0.0
     return Foreignness(num_pairs, num_foreign, share)
 
 
-class _Vocabulary:
-    """Each word is looked up once."""
+def read_spelling(path: Path) -> Callable[[str], bool]:
+    """Whether no token of a tokenizer holds more than a letter of a word, be it behind a space or not."""
+    from tokenizers import Tokenizer
 
-    def __init__(self, path: Path):
-        from tokenizers import Tokenizer
+    tokenizer = Tokenizer.from_file(str(path))
 
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._spelled: dict[str, bool] = {}
+    @functools.cache
+    def is_spelled(word: str) -> bool:
+        texts = (word, f" {word}")
+        return min(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts) >= len(word)
 
-    def is_spelled(self, word: str) -> bool:
-        """Whether no token holds more than a letter of the word, be it behind a space or not."""
-        if word not in self._spelled:
-            lengths = (
-                len(self._tokenizer.encode(text, add_special_tokens=False).ids) for text in (word, f" {word}")
-            )
-            self._spelled[word] = min(lengths) >= len(word)
-        return self._spelled[word]
+    return is_spelled

@@ -132,7 +132,7 @@ class OpenAIEngine:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was found out about the server."""
-        return self._server.notes
+        return tuple(self._server.notes.values())
 
     @property
     def advice(self) -> str | None:

@@ -30,14 +30,12 @@ from threading import Lock
 
 _REGAINED = 0.03
 _MANY_ANSWERS = 64
-"""Answers in a row after which the number grows faster, and refusals before them do not count any more."""
+"""Answers in a row after which the number grows faster."""
 _MANY_REFUSALS = 8
-"""Refusals in a row that are no chance."""
 _LONGEST_HOLD = 8.0
-"""Seconds for which a server that names no time is left alone: it may be loading, and ready soon."""
+"""Seconds for which a server that names no time is left alone: it may be loading."""
 _LEAST_ALLOWED = 0.25
 _MEMORY = 32
-"""Tries over which the share of refusals is taken."""
 _FEWER = 0.6
 _RISE = 1.25
 """The factor by which the share of answers must rise with `_FEWER` in flight if that is to be a help."""
@@ -135,7 +133,6 @@ class Throttle:
             return max(0.0, at - self._clock())
 
     def send(self) -> None:
-        """A try is sent now."""
         with self._lock:
             self._sent_at = self._clock()
 

@@ -1,12 +1,11 @@
 """Log-probabilities of the verdict letters, from what a chat-completions server reports.
 
-A server names for each token of its text the most likely tokens at that place, twenty at most. The
-token that holds the verdict letter is found by counting bytes, for tokens may split a character. As
-in `rmr1.engines.hf.tokens` the piece is compared: `[[A` against `[[B`, ` A` against ` B`.
+A server names for each token of its text the most likely tokens at that place, twenty at most. The token that holds
+the verdict letter is found by counting bytes, for tokens may split a character. As in `rmr1.engines.hf.tokens` the
+piece is compared: `[[A` against `[[B`, ` A` against ` B`.
 
-A label whose piece is not among the reported tokens is less likely than the last of them and than all
-that is left over together; the smaller of these bounds stands in for it, so that the written letter
-looks a little less sure than it is, never surer.
+A label whose piece is not among the reported tokens is less likely than the last of them and than all that is left
+over together; the smaller of these bounds stands in for it.
 """
 
 from __future__ import annotations

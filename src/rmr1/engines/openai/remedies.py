@@ -72,7 +72,7 @@ class Form:
         self._dialect = self._dialect or dialect
 
     def write(self, dialect: Dialect) -> Dialect:
-        """The item's dialect, in a run of that one. What was guessed before it has changed was no part of it."""
+        """What was guessed before the run's dialect has changed was no part of it."""
         if self._dialect not in (None, dialect):
             self._dialect, self._complaint, self.remedies, self.is_over = None, None, (), False
         return reduce(or_, (remedy.change for remedy in self.remedies), dialect)
@@ -106,7 +106,7 @@ class Form:
 
 
 def list_parts(body: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """The parts of a request that may be changed, with their values as a server judges them."""
+    """Parts of a request that may be changed, with their values."""
     # One seed is as good as another.
     found = {(name, "" if name == "seed" else repr(body[name])) for name in _PARTS if name in body}
     messages = body["messages"]

@@ -43,14 +43,13 @@ _FIRST_GUESS_TOKENS = 1024
 _LOOKUP_SECONDS = 10.0
 """The limit of a connection, and of the list of models."""
 _MAX_NAMES = 10
-_KEY_BACKOFFS = 4
 _RETRIED = {404, 408, 409, 425, 429}
 REFUSALS = (400, 413, 422)
 _BUSY = {429, 503, 529}
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
 _MOST_FORBIDDEN = 20
-"""Refusals of access in a row; then it is the key."""
+"""Refusals of access in a row, or all that are in flight twice; then it is the key."""
 _BYTES_PER_TOKEN = (2.5, 6.0)
 """English has about 4.5."""
 _APART = 1.2
@@ -152,10 +151,9 @@ class ChatServer:
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._num_forbidden = 0
-        self._forbidden_since = 0.0
         self._held_since: float | None = None
         """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
-        self._notes: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
         self._lock = Lock()
         self.usage = Usage()
         self._num_answers = 0
@@ -169,10 +167,6 @@ class ChatServer:
             address = ip_address(host)
             return address.is_loopback or address.is_unspecified
         return host == "localhost" or host.endswith(".localhost")
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return tuple(self._notes.values())
 
     def open_client(self) -> httpx.AsyncClient:
         headers = {"content-type": "application/json", **self._extra_headers}
@@ -205,9 +199,9 @@ class ChatServer:
     def note(self, text: str, matter: str = "") -> None:
         """Remember and log it, once; instead of what was noted of the same matter."""
         with self._lock:
-            if self._notes.get(matter or text) == text:
+            if self.notes.get(matter or text) == text:
                 return
-            self._notes[matter or text] = text
+            self.notes[matter or text] = text
         _LOGGER.warning("%s at %s: %s", self.model, self.base_url, text)
 
     def tell_hold(self, said: str) -> None:
@@ -262,7 +256,7 @@ class ChatServer:
         status, said = problem.status, str(problem)
         if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or self._forgive()):
             return Refused(said)
-        if status == 401 and self._forgive(_KEY_BACKOFFS * self.patience.backoff_seconds):
+        if status == 401 and self._forgive():
             return Retry(f"HTTP {status}", problem.message)
         if status in (401, 403):
             variable = f"the environment variable {self._key_variable}"
@@ -309,17 +303,12 @@ class ChatServer:
         wait = parse_retry_after(headers, now=time.time())
         return Retry(f"HTTP {status}", problem.message, wait, is_busy=status in _BUSY or wait is not None)
 
-    def _forgive(self, least_seconds: float = 0.0) -> bool:
-        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
-
-        Many that were in flight may be refused at once: before `least_seconds` no number of them is too many.
-        """
+    def _forgive(self) -> bool:
+        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago."""
         with self._lock:
-            if not self._num_forbidden:
-                self._forbidden_since = time.monotonic()
             self._num_forbidden += 1
-            is_new = time.monotonic() - self._forbidden_since < least_seconds
-            return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
+            most = max(_MOST_FORBIDDEN, 2 * self.concurrency)
+            return self.has_answered and self._num_forbidden <= most
 
     async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
         """A line on a model that the server does not have; None if it does not say so."""
@@ -340,7 +329,7 @@ class ChatServer:
         refused, because = remedy.change.refused, f", because {reason}"
         if not remedy.is_general:
             matter = f"one by one: {', '.join(sorted(refused.difference(LENGTH_FIELDS)))}"
-            if matter not in self._notes:
+            if matter not in self.notes:
                 self.note(f"{remedy.label} (one item; others that need it get what fits){because}", matter)
             return
         with self._lock:
@@ -367,7 +356,7 @@ class ChatServer:
             smallest, largest = min(smallest, num_bytes), max(largest, num_bytes)
             self._most_counted = num_tokens, smallest, largest
         is_cut = largest > max(_BYTES_PER_TOKEN[1] * num_tokens, _APART * smallest)
-        if is_cut and (matter := "cut prompts") not in self._notes:
+        if is_cut and (matter := "cut prompts") not in self.notes:
             self.note(
                 f"prompts of {smallest:,} and of {largest:,} bytes both count as {num_tokens:,} tokens: the "
                 "server seems to cut prompts in silence; give it a larger context",
@@ -399,17 +388,18 @@ def check_url(url: str) -> str:
     return url.rstrip("/").removesuffix("/chat/completions")
 
 
-def _check_extra_body(extra: Mapping[str, Any]) -> dict[str, Any]:
+def _check_extra_body(given: Mapping[str, Any]) -> dict[str, Any]:
+    extra = dict(given)
     for key in extra:
         if key in _RESERVED_KEYS:
             raise ConfigError(f"extra_body may not set {key!r}, which the engine sets itself")
         if _SECRET.search(key):
             raise ConfigError(f"extra_body may not hold {key!r}: it is stored with the run")
     try:
-        orjson.dumps(dict(extra))
+        orjson.dumps(extra)
     except TypeError as error:
         raise ConfigError(f"extra_body is no JSON: {error}") from None
-    return dict(extra)
+    return extra
 
 
 def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:

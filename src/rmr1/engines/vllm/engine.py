@@ -11,6 +11,7 @@ cost every token of a long text, and its list of likeliest tokens need not hold 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,11 @@ class VLLMEngine:
         on_cpu = is_cpu()
         if kv_cache_gb is None and gpu_memory_utilization is None and on_cpu:
             kv_cache_gb = _CPU_CACHE_GB  # the share that fits a GPU is far too much of a machine's memory
+        extra = dict(engine_args or {})
+        if on_cpu and (most := self._reader.max_model_len) is not None:
+            # No prompt in parts: after one vLLM winds a row's random numbers back, which on the CPU it cannot.
+            whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_CPU_STEP_TOKENS, most)}
+            extra = {**whole, **extra}
         # Imports that failed on the way keep this frame: what it names could never be released.
         self._core: Core | None = start_core(
             model,
@@ -130,7 +136,7 @@ class VLLMEngine:
                 "enable_lora": adapter is not None,
                 "max_lora_rank": max_lora_rank,
             },
-            {**(_avoid_chunks(self._reader.max_model_len) if on_cpu else {}), **(engine_args or {})},
+            extra,
         )
         self._vllm = vllm
         self._lora: Any = None
@@ -150,12 +156,11 @@ class VLLMEngine:
             "chat_template_kwargs": self._reader.chat.kwargs,
         }
         self._listeners: dict[str, _Listener] = {}
-        self._num_added = 0
+        self._keys = map(str, itertools.count())
         self._has_probed = False
         self.num_prompt_tokens = 0
-        """Prompt tokens of all rows that began, each sample counted."""
         self.num_cached_tokens = 0
-        """Those of them that were found in the prefix cache."""
+        """Prompt tokens that were found in the prefix cache."""
         try:
             self._warm_up()
         except GenerationError as error:
@@ -249,8 +254,7 @@ class VLLMEngine:
         return task
 
     def _add(self, listener: _Listener, tokens: Sequence[int], *, priority: int = 0, **settings: Any) -> None:
-        listener.key = str(self._num_added)
-        self._num_added += 1
+        listener.key = next(self._keys)
         try:
             self._require_core().engine.add_request(
                 listener.key,
@@ -310,7 +314,7 @@ class VLLMEngine:
             row.probes[written] = self._probe([*prefix, *written], ids)
 
     def _probe(self, tokens: Sequence[int], ids: Sequence[int]) -> _Probe:
-        """Ask for the log-probabilities of `ids` after `tokens`; with no `ids` only for a step."""
+        """With no `ids` only for a step."""
         probe = _Probe()
         unique = list(dict.fromkeys(ids))
         limit = self._reader.max_model_len
@@ -339,14 +343,6 @@ class VLLMEngine:
         probe = self._probe([0], ids)
         while not probe.is_done:
             self._step(self._require_core())
-
-
-def _avoid_chunks(max_model_len: int | None) -> dict[str, Any]:
-    """Arguments by which no prompt is computed in parts: after one vLLM winds a row's random numbers back, which on
-    the CPU it cannot."""
-    if max_model_len is None:
-        return {}
-    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_CPU_STEP_TOKENS, max_model_len)}
 
 
 @dataclass(slots=True, kw_only=True)
