@@ -228,6 +228,7 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
     found = Checkup(name=name, kind="writes")
     try:
         import torch
+        from huggingface_hub import snapshot_download
         from transformers import AutoConfig
 
         from rmr1.engines.base import is_scalar
@@ -239,7 +240,10 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         return replace(found, faults=(told,))
     faults: list[str] = []
     is_folder = folder.is_dir()
-    place = folder if is_folder else _find_cached(source)
+    place = folder if is_folder else None
+    if not is_folder:
+        with contextlib.suppress(OSError, ValueError):  # not in the cache, or no name
+            place = Path(snapshot_download(source, local_files_only=True))
     weights = None if place is None else inspect_weights(place)
     if weights is not None and (is_folder or weights.num_files):
         faults += weights.faults
@@ -286,15 +290,6 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         cache_bytes_per_token=2 * read_shape(text, counted=(0, 0)).cache_width if has_heads else None,
         faults=tuple(faults),
     )
-
-
-def _find_cached(name: str) -> Path | None:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (OSError, ValueError):  # not there, or no name
-        return None
 
 
 def _load_tokenizer(source: str) -> Any:

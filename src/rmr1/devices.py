@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -38,12 +39,11 @@ def check_device(device: str) -> None:
     if device == "auto":
         return
     chosen = torch.device(device)
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+    number = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (chosen.index or 0) >= number.get(chosen.type, math.inf):
         raise ConfigError(
-            f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use 'auto' or 'cpu'"
+            f"device {device!r} is not there: torch sees {number[chosen.type]} such GPUs; use 'auto' or 'cpu'"
         )
-    if chosen.type == "mps" and (chosen.index or not torch.backends.mps.is_available()):
-        raise ConfigError(f"device {device!r} is not there: torch sees no such GPU; use 'auto' or 'cpu'")
 
 
 def of_device(values: Mapping[str, int], device: torch.device) -> int:

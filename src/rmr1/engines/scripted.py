@@ -133,7 +133,7 @@ def _describe(response: str, label: str) -> str:
 
 
 def _take_quote(response: str) -> str:
-    """Up to whatever looks like markup."""
+    # The first words of the first line that has any, up to whatever looks like markup.
     for line in response.splitlines():
         words = line.split()[:_MAX_QUOTE_WORDS]
         if quote := " ".join(takewhile(lambda word: not any(char in word for char in "<>[]\\"), words)):

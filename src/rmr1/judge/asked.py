@@ -24,7 +24,6 @@ from rmr1.store.keys import number_items
 from rmr1.store.runs import RUN_FILE, read_description, read_final_summary
 
 SECTION = "asked_by"
-_PIPE = "-"
 _SCHEMES_OF_FILES = ("vllm", "replay")
 
 
@@ -57,7 +56,7 @@ def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str,
             f"{folder}: {RUN_FILE} does not say which data and settings were asked for (it was made from Python or by "
             "an earlier version); name the data and the judge"
         )
-    if sources == [_PIPE]:
+    if sources == ["-"]:
         raise RunError(
             f"{folder}: its pairs came from standard input; give them again, and the judge: "
             f"rmr1 {command} - -m MODEL -o {folder}"

@@ -46,16 +46,16 @@ PromptCounter = Callable[[str, PreferencePair], Iterable[PromptSize]]
 """The sizes of the prompts that a judge would make of a pair, by its key, without the judge."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredRun:
     """What a run folder holds already."""
 
     folder: Path
-    finished: KeyCounter
-    num_items: int
-    num_texts: int
-    completion_tokens: int
-    num_bytes: int
+    finished: KeyCounter = field(default_factory=KeyCounter)
+    num_items: int = 0
+    num_texts: int = 0
+    completion_tokens: int = 0
+    num_bytes: int = 0
 
     @property
     def mean_tokens(self) -> float | None:
@@ -65,25 +65,19 @@ class StoredRun:
 
 def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
     """Read a run folder, and only read it. With `retry_failed`, failed items are not finished."""
-    finished = KeyCounter()
-    num_items = num_texts = completion_tokens = 0
-    file = folder / JUDGMENTS_FILE
-    for key, judgment in read_judgments(folder) if file.exists() else ():
+    run, file = StoredRun(folder=folder), folder / JUDGMENTS_FILE
+    if not file.exists():
+        return run
+    run.num_bytes = file.stat().st_size
+    for key, judgment in read_judgments(folder):
         if retry_failed and list_failures(judgment):
             continue
-        finished.increment(key_digest(key))
-        num_items += 1
+        run.finished.increment(key_digest(key))
+        run.num_items += 1
         texts = [one.generation for one in judgment.votes if one.generation.finish_reason not in NO_TEXT]
-        num_texts += len(texts)
-        completion_tokens += sum(text.completion_tokens for text in texts)
-    return StoredRun(
-        folder=folder,
-        finished=finished,
-        num_items=num_items,
-        num_texts=num_texts,
-        completion_tokens=completion_tokens,
-        num_bytes=file.stat().st_size if file.exists() else 0,
-    )
+        run.num_texts += len(texts)
+        run.completion_tokens += sum(text.completion_tokens for text in texts)
+    return run
 
 
 def expect_tokens(

@@ -58,7 +58,7 @@ class Tally:
     failed: int = 0
     """Judgments in which the engine gave an error."""
     failures: Counter[str] = field(default_factory=Counter)
-    """One judgment may have several."""
+    """Reason -> judgments that have it; one may have several."""
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
     orders: OrderCounts = field(default_factory=OrderCounts)

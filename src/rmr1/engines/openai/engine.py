@@ -148,7 +148,7 @@ class OpenAIEngine:
         return self._server.usage
 
     def fingerprint(self) -> dict[str, object]:
-        """Not the key, nor how fast the server is asked."""
+        """Model, server and extra fields; not the key, nor how fast the server is asked."""
         return {
             "engine": "openai",
             "name": self._server.model,

