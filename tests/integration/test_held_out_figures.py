@@ -15,7 +15,7 @@ import torch
 
 from rmr1.cli.main import main
 from rmr1.data.read import read_pairs
-from rmr1.models import bundled_judge
+from rmr1.models import find_bundled
 from rmr1.prompts import render_prompt
 from rmr1.rewards import Judged
 from rmr1.store.codec import dump_record
@@ -39,7 +39,7 @@ INVITATION = "'<|assistant|>'"
 
 def base_that_opens(folder: Path, opening: str) -> Path:
     """The bundled judge, whose prompts now end with a mark of thinking."""
-    shutil.copytree(bundled_judge(), folder)
+    shutil.copytree(find_bundled(), folder)
     template = folder / "chat_template.jinja"
     text = template.read_text()
     assert text.count(INVITATION) == 1

@@ -1,27 +1,27 @@
 """A judge that writes before it decides: an engine, prompt families and settings.
 
-What it is asked about an item follows from its families: a family that shows two answers compares them ("pair"), one
-that shows one answer rates each alone ("rating"), and `choice`, if there is one, shows the four answers of an item
-that has `others` at once ("choice"). Of several samples the majority counts, and of ratings the mean.
+A family that shows two answers compares them ("pair"), one that shows one answer rates each alone ("rating"), and
+`choice`, if there is one, shows the four answers of an item that has `others` at once ("choice"). Of several samples
+the majority counts, and of ratings the mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from rmr1.engines.base import Engine, Recorded, Request
 from rmr1.errors import ConfigError
-from rmr1.judge.ask import Ask, ask_all, ask_prompts
+from rmr1.judge.ask import Ask, ask_all
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
-from rmr1.judge.votes import cast_answer, conclude
+from rmr1.judge.votes import cast_vote, conclude
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.prompts.families import FOUR_WAY, RATING
 from rmr1.records import Generation, Judgment, Kind, PreferencePair
+from rmr1.store.keys import seed_for
 from rmr1.store.runs import RunWriter
 
 _KINDS: dict[int, Kind] = {1: "rating", 2: "pair", 4: "choice"}
@@ -39,10 +39,6 @@ class GenerativeJudge:
         *,
         choice: PromptFamily | None = None,
     ):
-        """
-        Raises:
-            ConfigError: a family shows another number of answers.
-        """
         for one, wanted in ((family, (1, 2)), (choice, (4,))):
             if one is not None and one.num_answers not in wanted:
                 expected = " or ".join(map(str, wanted))
@@ -72,23 +68,38 @@ class GenerativeJudge:
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
-        """
-        Raises:
-            ConfigError: an item has `others`, answers are rated alone, and there is no family that chooses.
-            GenerationError, RunError: as for every judge.
-        """
         special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
-        sampling = self.settings.sampling
+        sampling, rule, seed = self.settings.sampling, self.settings.rule, self.settings.seed
 
         def ask(key: str, pair: PreferencePair) -> Ask[Request, tuple[Generation, ...]]:
             kind, family = find_way(pair, self.family, self.choice)
-            return ask_prompts(
-                key,
-                tuple(render_prompts(kind, pair, key, self.settings, family, special_tokens)),
-                seed=self.settings.seed,
-                cast=partial(cast_answer, kind=kind, rule=self.settings.rule, thinking=sampling.thinking),
-                conclude=partial(conclude, pair, kind=kind, family=family.name, rule=self.settings.rule),
+            requests = tuple(
+                Request(
+                    key=f"{key}/{prompt.slot}",
+                    prompt=prompt,
+                    seed=seed_for(seed, "sampling", key, prompt.slot),
+                )
+                for prompt in render_prompts(kind, pair, key, self.settings, family, special_tokens)
             )
+
+            def read(answers: Sequence[tuple[Generation, ...]], seconds: float) -> Judgment:
+                votes = [
+                    cast_vote(
+                        generation,
+                        kind=kind,
+                        order=request.prompt.order,
+                        side=request.prompt.side,
+                        sample=sample,
+                        rule=rule,
+                        labels=request.prompt.labels,
+                        thinking=sampling.thinking,
+                    )
+                    for request, generations in zip(requests, answers, strict=True)
+                    for sample, generation in enumerate(generations)
+                ]
+                return conclude(pair, votes, seconds, kind=kind, family=family.name, rule=rule)
+
+            return Ask(key=key, requests=requests, conclude=read)
 
         def pass_over(key: str, pair: PreferencePair) -> None:
             if isinstance(self.engine, Recorded):
@@ -120,11 +131,7 @@ class GenerativeJudge:
 def find_way(
     pair: PreferencePair, family: PromptFamily, choice: PromptFamily | None
 ) -> tuple[Kind, PromptFamily]:
-    """What is asked about an item, and with which family.
-
-    Raises:
-        ConfigError: it has four answers, answers are rated alone, and there is no family that chooses.
-    """
+    """What is asked about an item, and with which family."""
     if not pair.others or (choice is None and family.num_answers == 2):
         return _KINDS[family.num_answers], family
     if choice is None:
@@ -134,10 +141,5 @@ def find_way(
 
 def describe_family(family: PromptFamily) -> dict[str, Any]:
     """What run.json keeps of a prompt family: all of it."""
-    return {
-        "family": family.name,
-        "digest": family.digest,
-        "system": family.system,
-        "single": family.single,
-        "multi": family.multi,
-    }
+    texts = {name: getattr(family, name) for name in ("digest", "system", "single", "multi")}
+    return {"family": family.name, **texts}

@@ -9,7 +9,6 @@ from dataclasses import replace
 from rmr1.prompts.thinking import Pair
 from rmr1.records import (
     Generation,
-    JudgePrompt,
     Judgment,
     Kind,
     Order,
@@ -48,28 +47,6 @@ def cast_vote(
     return Vote(order=order, side=side, sample=sample, generation=generation, verdict=verdict)
 
 
-def cast_answer(
-    generation: Generation,
-    prompt: JudgePrompt,
-    sample: int,
-    *,
-    kind: Kind,
-    rule: str,
-    thinking: Sequence[Pair] = (),
-) -> Vote:
-    """The vote of a prompt's answer."""
-    return cast_vote(
-        generation,
-        kind=kind,
-        order=prompt.order,
-        side=prompt.side,
-        sample=sample,
-        rule=rule,
-        labels=prompt.labels,
-        thinking=thinking,
-    )
-
-
 def count_usage(votes: Sequence[Vote]) -> Usage:
     """Tokens of one prompt's samples: what a server counted, or else the prompt once and every text."""
     generations = [vote.generation for vote in votes]
@@ -96,28 +73,27 @@ def conclude(
     for vote in votes:
         samples.setdefault((vote.order, vote.side), []).append(vote)
     usage = sum(map(count_usage, samples.values()), Usage())
-    judgment = Judgment(
-        pair=pair,
-        kind=kind,
-        family=family,
-        rule=rule_of(kind, rule),
-        winner=None,
-        votes=tuple(votes),
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        is_estimated=usage.is_estimated,
-        seconds=seconds,
+    return settle(
+        Judgment(
+            pair=pair,
+            kind=kind,
+            family=family,
+            rule=rule_of(kind, rule),
+            winner=None,
+            votes=tuple(votes),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            is_estimated=usage.is_estimated,
+            seconds=seconds,
+        )
     )
-    return settle(judgment)
 
 
 def settle(judgment: Judgment) -> Judgment:
     """The judgment with what its votes add up to: the majority's winner, or the better mean rating."""
     if judgment.kind != "rating":
-        decision = decide(judgment.votes)
-        return replace(
-            judgment, winner=decision.winner, problem=decision.problem, confidence=decision.confidence
-        )
+        found = decide(judgment.votes)
+        return replace(judgment, winner=found.winner, problem=found.problem, confidence=found.confidence)
     of_a = [vote for vote in judgment.votes if vote.side == "A"]
     of_b = [vote for vote in judgment.votes if vote.side == "B"] or of_a
     a, b = mean_rating(of_a), mean_rating(of_b)
@@ -136,11 +112,7 @@ def mean_rating(votes: Sequence[Vote]) -> float | None:
 
 
 def read_again(judgment: Judgment, rule: str) -> Judgment:
-    """The judgment that the same texts give by another verdict rule; scores stay as they are.
-
-    Raises:
-        ConfigError: the rule is unknown.
-    """
+    """The judgment that the same texts give by another verdict rule; scores stay as they are."""
     if judgment.kind == "score" or not judgment.votes:
         return judgment
     votes = tuple(

@@ -13,7 +13,7 @@ import pytest
 from rmr1.errors import ConfigError, DataError
 from rmr1.forecast.machine import build_machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN
-from rmr1.models import bundled_judge
+from rmr1.models import find_bundled
 from rmr1.pipeline.check import list_missing_data, require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
 from rmr1.pipeline.own import plan_own
@@ -297,7 +297,7 @@ def test_why_own_pairs_are_too_few(tmp_path, rows, told):
 
 def model_folder(tmp_path, **config):
     folder = tmp_path / "model"
-    shutil.copytree(bundled_judge(), folder)
+    shutil.copytree(find_bundled(), folder)
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **config}))
     return str(folder)
 
