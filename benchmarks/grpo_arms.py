@@ -33,13 +33,11 @@ from rmr1.engines.base import Request
 from rmr1.engines.hf.reader import Prepared
 from rmr1.records import JudgePrompt, Message, PreferencePair
 from rmr1.rewards import Reward
-from rmr1.train.grpo.advantages import normalize_group
-from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
+from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, normalize_group
 from rmr1.train.grpo.logprobs import token_logprobs
 from rmr1.train.grpo.objective import compute_loss, spread, token_weights
-from rmr1.train.grpo.options import build_objective
 from rmr1.train.grpo.plan import GrpoPlan
-from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.recipe import GrpoRecipe, Objective
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import Task, TaskCounts
@@ -198,7 +196,7 @@ class RowWise:
             self._ref = _load(spec, torch.bfloat16 if is_mixed else torch.float32).requires_grad_(False)
         self._autocast = torch.autocast(spec.device, torch.bfloat16, enabled=is_mixed)
         self._ids = torch.tensor([[*prompt, *one] for one in samples], device=spec.device)
-        self._objective = build_objective(beta=spec.beta, epsilon=EPSILON)
+        self._objective = Objective(beta=spec.beta, epsilon=EPSILON)
         self._advantages = normalize_group(rewards, scale=self._objective.scale, epsilon=EPSILON)
         self._optimizers = build_optimizers(
             self.model, name="adamw", lr=LR, muon_lr=LR, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0

@@ -44,7 +44,7 @@ from typing import Any
 
 from world_judging import Outcome, compare, judge_test, open_sampler
 
-from rmr1.models import bundled_judge
+from rmr1.models import find_bundled
 from rmr1.train.examples import Position
 from rmr1.train.grpo.plan import build_grpo_plan
 from rmr1.train.grpo.recipe import GrpoRecipe
@@ -147,7 +147,7 @@ def train_start(folder: Path, teacher: str) -> None:
             ]
         )
     if teacher == "oracle":
-        shutil.copytree(bundled_judge(), folder / "start")
+        shutil.copytree(find_bundled(), folder / "start")
         (folder / "start/summary.json").write_text("{}")
         return
     rmr1("sft", start_recipe(folder), folder / "start")
@@ -208,7 +208,7 @@ def sample_own(folder: Path, seed: int, steps: int) -> None:
         for task, samples in zip(tasks, drawn, strict=True):
             turns = [{"role": one.role, "content": one.text} for one in task.prompt.messages]
             for sample in samples:
-                if sample.judge(task).verdict.winner == task.label:
+                if (judged := sample.judge(task)).verdict.winner == judged.label:
                     rows.append({"messages": [*turns, {"role": "assistant", "content": sample.text}]})
     random.Random(seed).shuffle(rows)
     part = folder / f"own-{seed}.part"

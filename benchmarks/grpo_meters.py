@@ -11,7 +11,7 @@ from unittest import mock
 
 import torch
 
-from rmr1.train.memory import peak_memory_gb
+from rmr1.train.loop import peak_memory_gb
 
 
 class Clock:

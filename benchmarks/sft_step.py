@@ -93,7 +93,7 @@ def time_ours(
     def run() -> tuple[float, int]:
         plan = Plan(
             recipe=recipe,
-            base=Base(tokenizer=tokenizer, context=LONGEST, identity={}),
+            base=Base(tokenizer=tokenizer, context=LONGEST, identity={}, num_embeddings=len(tokenizer)),
             renderer=Renderer(tokenizer),
             source=source,
             held_out=[],

@@ -15,9 +15,9 @@ from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.rewards import build_rewards, compute_rewards
 from rmr1.train.examples import Position
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, build_update_row
+from rmr1.train.grpo.learn import GroupLoss
 from rmr1.train.grpo.objective import Objective
 from rmr1.train.grpo.plan import build_grpo_plan
-from rmr1.train.grpo.policy import GroupLoss
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sampler
 from rmr1.train.grpo.tasks import take_tasks

@@ -12,49 +12,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rmr1.records import Judgment
+from rmr1.errors import CheckpointError, ConfigError, DataError, GenerationError, RMR1Error, RunError
+from rmr1.records import (
+    Candidates,
+    Generation,
+    JudgePrompt,
+    Judgment,
+    Message,
+    PreferencePair,
+    RubricItem,
+    Trace,
+    Verdict,
+    Vote,
+)
 from rmr1.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from rmr1.data import read_candidates, read_pairs
     from rmr1.engines import SamplingParams
-    from rmr1.errors import CheckpointError, ConfigError, DataError, GenerationError, RMR1Error, RunError
     from rmr1.judge import Judge
     from rmr1.prompts import render_prompt
-    from rmr1.records import (
-        Candidates,
-        Generation,
-        JudgePrompt,
-        Message,
-        PreferencePair,
-        RubricItem,
-        Trace,
-        Verdict,
-        Vote,
-    )
     from rmr1.rewards import reward_verdict
     from rmr1.store.runs import read_judgments
     from rmr1.verdicts import parse_verdict
 
 _HOMES = {
-    "Candidates": "records",
-    "CheckpointError": "errors",
-    "ConfigError": "errors",
-    "DataError": "errors",
-    "Generation": "records",
-    "GenerationError": "errors",
     "Judge": "judge",
-    "JudgePrompt": "records",
-    "Judgment": "records",
-    "Message": "records",
-    "PreferencePair": "records",
-    "RMR1Error": "errors",
-    "RubricItem": "records",
-    "RunError": "errors",
     "SamplingParams": "engines",
-    "Trace": "records",
-    "Verdict": "records",
-    "Vote": "records",
     "parse_verdict": "verdicts",
     "read_candidates": "data",
     "read_judgments": "store.runs",
@@ -62,7 +46,7 @@ _HOMES = {
     "render_prompt": "prompts",
     "reward_verdict": "rewards",
 }
-
+"""Names that are loaded on first use -> their modules."""
 
 __all__ = [
     "Candidates",

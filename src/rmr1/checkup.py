@@ -1,7 +1,6 @@
 """Whether a model can judge here: a folder, a name on the hub, an adapter, a model on a server.
 
-Gathers facts and faults, each a line; no weights are loaded or downloaded. A server is asked for its list of models
-and, if it has none, for one token. The command line prints them (`rmr1 doctor MODEL`).
+Gathers facts and faults, each a line; no weights are loaded or downloaded.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rmr1.doctor import Inspection
 from rmr1.engines import parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
+from rmr1.forecast.shape import read_shape
 from rmr1.models import resolve_model
 from rmr1.named import find_missing_model, find_missing_teacher
 from rmr1.nearest import find_nearest
@@ -31,7 +31,6 @@ _NO_ACCESS = (401, 403)
 _ANSWERS = "; asked for one token, the model answers"
 _MOST_NAMES = 5
 _MATCHING = 0.999
-"""Share of the configured parameters that the files hold at least; buffers may be stored or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +67,15 @@ class Checkup:
 
 def inspect_model(name: str, machine: Inspection) -> Checkup:
     """Look at a model by its name, as it stands after `rmr1 judge -m`."""
-    if name.startswith("batch:"):
-        fault = find_missing_teacher(name)
-        return Checkup(name=name, kind="asked", engines=("batch",), faults=() if fault is None else (fault,))
+    if name.partition(":")[0] in ("batch", "scripted", "replay"):
+        fault, engines = find_missing_teacher(name), (name.partition(":")[0],)
+        return Checkup(name=name, kind="asked", engines=engines, faults=() if fault is None else (fault,))
     try:
         scheme, rest = (parsed := parse_model_name(name)).scheme, parsed.rest
     except ConfigError as error:
         return Checkup(name=name, kind="asked", faults=(str(error),))
     if scheme == "openai":
         return _inspect_served(name, rest, machine)
-    if scheme in ("scripted", "replay"):
-        fault = find_missing_teacher(name)
-        return Checkup(name=name, kind="asked", engines=(scheme,), faults=() if fault is None else (fault,))
     is_vllm = scheme == "vllm"
     wanted = ("vllm",) if is_vllm else ("transformers", "vllm")
     try:
@@ -131,19 +127,19 @@ def _inspect_served(name: str, rest: str, machine: Inspection) -> Checkup:
         if reply.is_success:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 served = tuple(str(one["id"]) for one in reply.json()["data"])
-        elif reply.status_code in _NO_ACCESS or reply.status_code >= 500:
+        if not reply.is_success and (reply.status_code in _NO_ACCESS or reply.status_code >= 500):
             fault = _refusal(url, reply.status_code)
-        if fault is None and is_nameless:
+        elif is_nameless:
             fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
-        # A tag that is left out is Ollama's `latest`.
-        elif served and not {model, f"{model}:latest"} & set(served):
-            near = find_nearest(model, served)
-            hint = f"did you mean {near!r}? " if near else ""
-            fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
-        elif fault is None and not served:
+        elif not served:
             fault, told = _ask_a_token(url, model, headers)
             is_doubtful = fault is None and told != _ANSWERS
             notes = (f"{url} lists no models (/models has status {reply.status_code}){told}",)
+        # A tag that is left out is Ollama's `latest`.
+        elif not {model, f"{model}:latest"} & set(served):
+            near = find_nearest(model, served)
+            hint = f"did you mean {near!r}? " if near else ""
+            fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
     except httpx.TimeoutException:
         fault = f"{url} does not answer within {_ANSWER_SECONDS:g} s"
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -153,7 +149,7 @@ def _inspect_served(name: str, rest: str, machine: Inspection) -> Checkup:
 
 
 def _ask_a_token(url: str, model: str, headers: dict[str, str]) -> tuple[str | None, str]:
-    """What judging would ask, cut to one token: why it cannot judge, or None; and how a note on the server ends."""
+    """Why it cannot judge, or None; and how a note on the server ends."""
     import httpx
 
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
@@ -175,10 +171,8 @@ def _ask_a_token(url: str, model: str, headers: dict[str, str]) -> tuple[str | N
     if status in (404, 405) and told:
         return f"{url} does not answer for {model!r} ({status}){told}", ""
     if status < 400 or status in (404, 405):
-        return (
-            f"{url} is no chat server: /chat/completions has status {status}; does its URL end with /v1?",
-            "",
-        )
+        told = f"{url} is no chat server: /chat/completions has status {status}; does its URL end with /v1?"
+        return told, ""
     return (
         None,
         f"; asked for one token, {model!r} answers with status {status}{told}, which shows nothing yet",
@@ -231,10 +225,10 @@ def _inspect_adapter(name: str, folder: Path, machine: Inspection) -> Checkup:
 
 
 def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
-    """Look at the weights of a folder or of a name on the hub; engines and room are another matter."""
     found = Checkup(name=name, kind="writes")
     try:
         import torch
+        from huggingface_hub import snapshot_download
         from transformers import AutoConfig
 
         from rmr1.engines.base import is_scalar
@@ -246,7 +240,10 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         return replace(found, faults=(told,))
     faults: list[str] = []
     is_folder = folder.is_dir()
-    place = folder if is_folder else _find_cached(source)
+    place = folder if is_folder else None
+    if not is_folder:
+        with contextlib.suppress(OSError, ValueError):  # not in the cache, or no name
+            place = Path(snapshot_download(source, local_files_only=True))
     weights = None if place is None else inspect_weights(place)
     if weights is not None and (is_folder or weights.num_files):
         faults += weights.faults
@@ -279,28 +276,20 @@ def _inspect_weights(name: str, source: str, folder: Path) -> Checkup:
         except RMR1Error as error:
             # Weights that are missing are told above, in more words.
             faults += [] if faults else [str(error)]
+    text = config.get_text_config()
+    has_heads = getattr(text, "num_attention_heads", None)
     return replace(
         found,
         kind=kind,
         architecture=type(model).__name__,
         num_parameters=count,
-        context=getattr(config.get_text_config(), "max_position_embeddings", None),
+        context=getattr(text, "max_position_embeddings", None),
         has_tokenizer=tokenizer is not None,
         has_chat_template=bool(getattr(tokenizer, "chat_template", None)),
         weight_bytes={"float32": 4 * count, "bfloat16": 2 * count},
-        cache_bytes_per_token=_cache_bytes(config.get_text_config()),
+        cache_bytes_per_token=2 * read_shape(text, counted=(0, 0)).cache_width if has_heads else None,
         faults=tuple(faults),
     )
-
-
-def _find_cached(name: str) -> Path | None:
-    """The folder of a hub name in the local cache."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (OSError, ValueError):  # not there, or no name
-        return None
 
 
 def _load_tokenizer(source: str) -> Any:
@@ -313,12 +302,3 @@ def _load_tokenizer(source: str) -> Any:
             return AutoTokenizer.from_pretrained(source)
     except Exception:  # a tokenizer's files may raise anything
         return None
-
-
-def _cache_bytes(config: Any) -> int | None:
-    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None)
-    layers = getattr(config, "num_hidden_layers", None)
-    if not heads or not layers:
-        return None
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * 2 * layers * heads * size)

@@ -40,20 +40,19 @@ class Console(RichConsole):
 
     @property  # type: ignore[misc]
     def file(self) -> Any:
-        """The stream, written under the guard: what is ours among the escapes is known here only."""
+        """The stream, under the guard: only here it is known which escapes are ours."""
         return getattr(super().file, "unguarded", super().file)
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(one_line(text), **options)
 
     def on_broken_pipe(self) -> None:
-        """The reader has gone: for `rmr1.cli.main` or the pager to say what that means, not an exit of rich's own."""
+        """Leave it to the command and the pager, instead of an exit of rich's own."""
         raise BrokenPipeError
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        text = super()._render_buffer(
-            one if one.control else Segment(spell(one.text), one.style) for one in buffer
-        )
+        inert = (one if one.control else Segment(spell(one.text), one.style) for one in buffer)
+        text = super()._render_buffer(inert)
         return text if self.is_terminal else _ENDS.sub("", text)
 
 
@@ -65,8 +64,8 @@ def cut(text: str, width: int) -> str:
 
 
 def fit(parts: Sequence[str], width: int, *, dropped: Sequence[int] = ()) -> str:
-    """Parts of a line joined by ` · `; of one too wide those at the places `dropped` go first, then those at the end,
-    until it fits `width` columns. The first part stays and is cut."""
+    """Parts of a line joined by ` · `. If they are wider than `width`, those at the places `dropped` go first, then those
+    at the end; the first part stays and is cut."""
     shown = dict(enumerate(parts))
     leaving = [*dropped, *(place for place in range(len(parts) - 1, 0, -1) if place not in dropped)]
     for place in leaving:
@@ -78,9 +77,9 @@ def fit(parts: Sequence[str], width: int, *, dropped: Sequence[int] = ()) -> str
 
 
 class Status(ABC):
-    """A line about work that goes on: live on a terminal, a plain one now and then elsewhere; standard error only.
+    """A line about work that goes on, on standard error: live on a terminal, a plain one now and then elsewhere.
 
-    The line is made only when it is shown, so `show` may be called as often as anything happens.
+    The line is made only when it is shown, so `show` may be called often.
     """
 
     def __init__(self, total: int | None = None, *, done: int = 0, quiet: bool = False):
@@ -93,7 +92,7 @@ class Status(ABC):
 
     @abstractmethod
     def line(self, width: int) -> str:
-        """How far the work is, in at most `width` columns."""
+        """The line, in at most `width` columns."""
 
     @property
     def seconds(self) -> float:
@@ -151,13 +150,10 @@ class Status(ABC):
 
 
 class Progress(Status):
-    """Counts judgments: done, rate, tokens, what has no verdict and why, accuracy so far and the time left.
+    """Counts judgments, in `tally`: done, rate, tokens, what has no verdict and why, accuracy so far and the time left."""
 
-    `tally` holds the counts.
-    """
-
-    def __init__(self, total: int | None, *, done: int = 0, label: str = "judged", quiet: bool = False):
-        super().__init__(total, done=done, quiet=quiet)
+    def __init__(self, total: int | None, *, label: str = "judged", **options: Any):
+        super().__init__(total, **options)
         self.tally = Tally()
         self._label = one_line(label)
 
@@ -176,8 +172,7 @@ class Progress(Status):
         self.show()
 
     def line(self, width: int = 1000) -> str:
-        """`judged 120/2000 · 14.2/s · 31k tokens read, 9k written · 3 without verdict · 2 failed · 58.1% right · 2m12s left`, of which
-        what matters least goes first if the line is wider than `width`."""
+        """`judged 120/2000 · 14.2/s · 31k tokens read, 9k written · 3 without verdict · 58.1% right · 2m12s left`."""
         tally = self.tally
         self._done = self._first + tally.items
         split = tally.problems["split_vote"]
@@ -230,12 +225,10 @@ class Display(Status):
         self,
         total: int,
         *,
-        done: int = 0,
-        quiet: bool = False,
         describe: Callable[[Mapping[str, Any]], list[str]] = describe_loss,
+        **options: Any,
     ):
-        """`describe` gives the parts of the line between the step's number and the time that is left."""
-        super().__init__(total, done=done, quiet=quiet)
+        super().__init__(total, **options)
         self._describe = describe
         self._last: Mapping[str, Any] | None = None
 
@@ -245,12 +238,10 @@ class Display(Status):
             self.say(self._fitted())
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Show a step's figures."""
         self._last = values
         self._done = int(values["step"])
         self.show()
 
     def line(self, width: int) -> str:
-        """`step 120/600 · 3m10s left`, with as many figures between them as fit."""
         parts = [f"step {self._done}/{self._total}", *self._describe(self._last or {}), self.time_told]
         return fit(parts, width, dropped=range(len(parts) - 2, 0, -1))

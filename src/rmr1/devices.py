@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -21,11 +21,7 @@ def find_gpu() -> str | None:
 
 
 def choose_device(device: str) -> torch.device:
-    """The device for a setting: "auto" is the GPU where there is one.
-
-    Raises:
-        ConfigError: it is not a device, or there is no such GPU.
-    """
+    """The device for a setting: "auto" is the GPU if there is one, and one that is not there a `ConfigError`."""
     if device == "auto":
         return torch.device(find_gpu() or "cpu")
     try:
@@ -43,12 +39,11 @@ def check_device(device: str) -> None:
     if device == "auto":
         return
     chosen = torch.device(device)
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+    number = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (chosen.index or 0) >= number.get(chosen.type, math.inf):
         raise ConfigError(
-            f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use 'auto' or 'cpu'"
+            f"device {device!r} is not there: torch sees {number[chosen.type]} such GPUs; use 'auto' or 'cpu'"
         )
-    if chosen.type == "mps" and (chosen.index or not torch.backends.mps.is_available()):
-        raise ConfigError(f"device {device!r} is not there: torch sees no such GPU; use 'auto' or 'cpu'")
 
 
 def of_device(values: Mapping[str, int], device: torch.device) -> int:
@@ -68,13 +63,13 @@ def free_memory(device: torch.device) -> int | None:
 def release_memory() -> None:
     """Give back what torch keeps of a GPU's memory for later."""
     if (kind := find_gpu()) is not None:
-        _library(kind).empty_cache()
+        getattr(torch, kind).empty_cache()
 
 
 def wait_for(device: torch.device) -> None:
     """Return when the device has done all that it was given."""
     if device.type != "cpu":
-        _library(device.type).synchronize()
+        getattr(torch, device.type).synchronize()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -87,7 +82,3 @@ def is_out_of_memory(error: BaseException) -> bool:
 def widest_float(device: torch.device) -> torch.dtype:
     """The number format for long sums."""
     return torch.float32 if device.type == "mps" else torch.float64
-
-
-def _library(kind: str) -> Any:
-    return getattr(torch, kind)

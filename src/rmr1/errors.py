@@ -1,15 +1,5 @@
 """The exception tree. Every error a user can meet derives from `RMR1Error`.
 
-    RMR1Error
-    ├── ConfigError      (ValueError)    a setting, flag, template or recipe is wrong
-    │   └── SettingsError                several things in one file of settings are
-    ├── DataError        (ValueError)    a file or a row of it cannot be read; knows its place
-    ├── GenerationError  (RuntimeError)  an engine could not answer one prompt, or could not start
-    │   └── StoppedError                 a run was given up, because its model answers nothing of use
-    ├── CheckpointError  (RuntimeError)  a model folder or a training checkpoint is unusable
-    ├── TrainingError    (RuntimeError)  a training cannot go on, because its loss is no number any more
-    └── RunError         (OSError)       a run folder cannot be opened, continued or written
-
 A message says what was seen, where, what was expected and what to do. The command line prints it
 as one line (a SettingsError as a list) and exits with 2, after a StoppedError or a TrainingError with 1; `--debug`
 adds the traceback. All errors survive pickling, because they cross process borders.
@@ -19,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 
@@ -62,7 +53,6 @@ class SettingsError(ConfigError):
         return (f"{self.origin}: {len(self.mistakes)} mistakes", *told)
 
     def list_placed(self) -> tuple[str, ...]:
-        """Each mistake with its file and line."""
         return tuple(
             f"{self.origin}{'' if one.line is None else f':{one.line}'}: {one.text}" for one in self.mistakes
         )
@@ -91,11 +81,7 @@ class DataError(RMR1Error, ValueError):
         return f"{place}: {self.message}" if place else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_data_error, (self.message, self.path, self.line)
-
-
-def _rebuild_data_error(message: str, path: str | None, line: int | None) -> DataError:
-    return DataError(message, path=path, line=line)
+        return partial(DataError, path=self.path, line=self.line), (self.message,)
 
 
 class GenerationError(RMR1Error, RuntimeError):
@@ -119,11 +105,8 @@ class RunError(RMR1Error, OSError):
 
 
 def reason_of(error: BaseException) -> str:
-    """What another library's error says, in one line without its full stop.
-
-    The system's words if it has some, else the first line of its message, with the next if the first only
-    announces it, else the name of its type.
-    """
+    """What another library's error says, in one line without its full stop: the system's words, else the first line
+    of its message, with the next if the first only announces it, else the name of its type."""
     text = getattr(error, "strerror", None) or str(error)
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if not lines:

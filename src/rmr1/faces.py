@@ -5,12 +5,13 @@
                                                        columns={'prompt': 'question'}
     name_option("model")                               -m, -m, model=
 
-A message that tells of a setting is written once, wherever the mistake shows, and names it by this function. The command
-line says at its start that it is the face (`speaking`); elsewhere Python is.
+A message names a setting by this function. The command line says at its start that it is the face (`speaking`).
 """
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _FLAGS = {
 _KEYS = {"columns": "map", "labels": "label", "format": "format"}
 """What a recipe says itself; the rest are flags of its command too."""
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
 _face: Face = "python"
 
 
@@ -65,10 +67,6 @@ def name_option(name: str, value: Any = None) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_bare(key)} = {_toml(one)}" for key, one in value.items()) + "}"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _bare(key: str) -> str:
-    is_plain = key.isascii() and key.replace("_", "").replace("-", "").isalnum()
-    return key if is_plain else _toml(key)
+        names = {key: key if _PLAIN.fullmatch(key) else _toml(key) for key in value}
+        return "{" + ", ".join(f"{names[key]} = {_toml(one)}" for key, one in value.items()) + "}"
+    return json.dumps(str(value), ensure_ascii=False)

@@ -1,7 +1,7 @@
 """What a settings file names, and whether it is there: data, models, prompt families, forms, a user's own functions.
 
-Each `find_*` takes a name and says what is wrong with it, or None. Files are looked at and not run, the hub is not
-asked, and nothing heavy is imported: it is told before a library or a model is loaded.
+Each `find_*` takes a name and says what is wrong with it, or None, before a library or a model is loaded: files are
+looked at and not run, and the hub is not asked.
 """
 
 from __future__ import annotations
@@ -56,28 +56,28 @@ def find_missing_base(name: str) -> str | None:
                 f"{name!r} is asked through {scheme}, and training needs the weights; name a folder, or a model of the "
                 "hub as ORG/NAME"
             )
-        if (fault := find_missing_model(name)) is not None:
-            return fault
-        if Path(resolve_model(name)).expanduser().is_dir() and is_scorer(name):
+        fault = find_missing_model(name)
+        if fault is None and Path(resolve_model(name)).expanduser().is_dir() and is_scorer(name):
             return (
                 f"{name} is a scalar reward model, which writes no judgments to learn from; name a model that writes "
                 "(rmr1 scalar trains the other kind)"
             )
+        return fault
     except RMR1Error as error:
         return str(error)
-    return None
 
 
 def find_missing_tracker(name: str) -> str | None:
     """What is wrong with a tracker of accelerate; they are called as their libraries are."""
-    is_there = name in ("none", "all") or find_spec(name) is not None
-    if is_there or (name == "tensorboard" and find_spec("tensorboardX") is not None):
+    libraries = ("tensorboard", "tensorboardX") if name == "tensorboard" else (name,)
+    if name in ("none", "all") or any(map(find_spec, libraries)):
         return None
     return f"{name!r} is not a tracker that is installed"
 
 
 def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay", "openai")) -> str | None:
-    """What is wrong with a model that is asked, here or on a server, which is not called; those of `schemes` are loaded."""
+    """What is wrong with a model that is asked, here or on a server, which is not called; those of `schemes` are
+    loaded."""
     from rmr1.engines import load_engine, parse_model_name
 
     try:
@@ -96,7 +96,7 @@ def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay
 
 
 def find_missing_teacher(name: str) -> str | None:
-    """What is wrong with a judge that writes, as `find_missing_judge`; a server may want a key that is known when it is asked."""
+    """What is wrong with a judge that writes; a server may want a key that is known when it is asked."""
     from rmr1.engines import is_scorer
 
     if name.startswith("batch:"):
@@ -121,7 +121,7 @@ def find_missing_file(name: str) -> str | None:
 
 
 def find_missing_function(name: str) -> str | None:
-    """What is wrong with 'module:function' or 'path/file.py:function'; a name without a colon is none of a user's own."""
+    """What is wrong with 'module:function' or 'path/file.py:function'; other names are none of a user's own."""
     if ":" not in name:
         return None
     place, _, function = name.rpartition(":")
@@ -174,24 +174,18 @@ def _list_imports(tree: ast.Module) -> Iterator[str]:
 
 
 def _list_names(body: list[ast.stmt]) -> Iterator[str]:
-    """What running the statements gives a name to."""
+    definitions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     for node in body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((one.asname or one.name).partition(".")[0] for one in node.names)
-        else:
-            for inner in ast.walk(node):
-                if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
-                    yield inner.id
-                elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
-                    yield inner.name
-                elif isinstance(inner, ast.Import | ast.ImportFrom):
-                    yield from ((one.asname or one.name).partition(".")[0] for one in inner.names)
+        for inner in [node] if isinstance(node, definitions) else ast.walk(node):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                yield inner.id
+            elif isinstance(inner, definitions):
+                yield inner.name
+            elif isinstance(inner, ast.Import | ast.ImportFrom):
+                yield from ((one.asname or one.name).partition(".")[0] for one in inner.names)
 
 
 def _expand(names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-    """The names with patterns replaced by the files that fit them; one name that is no pattern stays a text."""
     if names is None or (isinstance(names, str) and not is_pattern(names)):
         return names
     return expand_names(names)
@@ -202,17 +196,11 @@ ControlTokens = Annotated[tuple[str, ...], AfterValidator(check_tokens)]
 DataNames = Annotated[str | tuple[str, ...] | None, AfterValidator(_expand), Names(find_missing_data)]
 """Files, folders or datasets; patterns such as `data/*.jsonl` are replaced by the files that fit them."""
 ModelName = Annotated[str | None, Names(find_missing_model)]
-"""A Hugging Face name or a folder."""
 BaseName = Annotated[str | None, Names(find_missing_base)]
-"""A Hugging Face name or a folder of a model that writes."""
 JudgeName = Annotated[str | None, Names(find_missing_judge)]
-"""A model that is asked."""
 TrackerNames = Annotated[str | tuple[str, ...], Names(find_missing_tracker)]
-"""Trackers of accelerate."""
 FamilyName = Annotated[str, Names(find_missing_family)]
-"""A prompt family."""
 FormName = Annotated[str, AfterValidator(lambda name: find_reader(name).name)]
-"""The name of a known form of data."""
 
 
 class PairForm(Section):

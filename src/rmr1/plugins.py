@@ -1,4 +1,4 @@
-"""What is not part of this package: libraries that come with its extras, and functions that a user names by path.
+"""Libraries that come with the package's extras, and functions that a user names by path.
 
 A function is named as "module:function" or "path/file.py:function"; naming it runs the file.
 """
@@ -27,9 +27,6 @@ def require(purpose: str, extra: str, *, hint: str = "") -> Iterator[None]:
             import matplotlib
 
     `hint` says what else can be done.
-
-    Raises:
-        ConfigError: the library is not installed, or refuses the versions of its own dependencies.
     """
     try:
         yield
@@ -47,18 +44,12 @@ class OwnFunction:
     """A user's function."""
 
     name: str
-    """The name as it was given, with its place."""
     function: Callable[..., Any]
     digest: str
-    """Digest of the function's name and its file's content."""
 
 
 def load_function(name: str, kind: str) -> OwnFunction:
-    """The function of that name; `kind` is what messages call it.
-
-    Raises:
-        ConfigError: there is none, or its file cannot be run.
-    """
+    """The function of that name; `kind` is what messages call it."""
     place, _, function_name = name.rpartition(":")
     if not place or not function_name:
         raise ConfigError(f"{kind} {name!r}: expected 'module:function' or 'path/file.py:function'")

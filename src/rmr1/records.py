@@ -51,6 +51,7 @@ Problem = Literal[
     "prompt_too_long",
     "split_vote",
     "no_probability",
+    "abstained",
 ]
 """Why there is no winner. A closed list: reports count by it.
 
@@ -67,6 +68,7 @@ generation_failed    the engine gave no text or score (its message is in `Genera
 prompt_too_long      the prompt does not fit the model's context, and is never cut
 split_vote           votes or orders disagree and no side has the majority
 no_probability       votes are weighed by their probabilities, and the engine did not tell that of each
+abstained            no stage of a cascade was sure enough: a person has to decide
 """
 
 PROBLEMS: tuple[str, ...] = Problem.__args__  # type: ignore[attr-defined]
@@ -417,13 +419,25 @@ class Vote:
 
     @property
     def trace(self) -> Trace:
-        """The verdict's trace with the sides of quotes and summaries in the pair frame; what the judge wrote stands as
-        it is."""
+        """The verdict's trace with the sides of quotes and summaries in the pair frame; what the judge wrote stands
+        as it is."""
         trace = self.verdict.trace
         return replace(trace, quotes=self._in_pair(trace.quotes), summaries=self._in_pair(trace.summaries))
 
     def _in_pair(self, texts: tuple[SideText, ...]) -> tuple[SideText, ...]:
         return tuple(replace(one, side=swap_label(one.side, self.order)) for one in texts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """What one stage of a cascade said of a pair."""
+
+    stage: str
+    winner: str | None
+    """In the pair frame."""
+    probability: float | None
+    """P(A is the better answer), in [0, 1]."""
+    completion_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -455,6 +469,8 @@ class Judgment:
     votes: tuple[Vote, ...] = ()
     vote_by: Literal["majority", "probability"] = "majority"
     """What decided among the votes."""
+    stages: tuple[StageResult, ...] = ()
+    """Those that a cascade asked; the last one decided, unless it abstained, and the votes are its own."""
     is_cached: bool = False
     """Whether it was found in a cache, so that nothing was asked."""
     calibrated: float | None = None

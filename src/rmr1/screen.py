@@ -1,14 +1,14 @@
 """What people read on a terminal: foreign text made inert, and the forms of numbers.
 
-Everything that a run, a data file, a model or a server says is printed as inert text: control characters, marks
-that turn the direction of writing and characters that cannot be seen are spelled out, not sent. `print` does so for
-one line; `guarded` does it once more for everything a command writes, libraries, warnings and tracebacks too.
-Colours of our own come from `rmr1.console`, and only on a terminal.
+Control characters, marks that turn the direction of writing and characters that cannot be seen are spelled out in
+everything that a run, a data file, a model or a server says. `print` does so for one line; `guarded` does it once more
+for everything a command writes, libraries, warnings and tracebacks too. Our own colours come from `rmr1.console`.
 """
 
 from __future__ import annotations
 
 import builtins
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -29,8 +29,8 @@ _OUTER_BREAKS = re.compile(r"(\n*)(.*?)(\n*)", re.DOTALL)
 
 
 def inert(text: str) -> str:
-    """`text` with control, bidirectional and invisible characters and lone surrogates spelled out: it cannot move the
-    cursor, colour, hide or reorder anything, or break off the printing. Line breaks stay."""
+    """`text` with control, bidirectional and invisible characters and lone surrogates spelled out; line breaks
+    stay."""
     return spell(text.replace("\r\n", "\n").replace("\t", "    "))
 
 
@@ -56,7 +56,7 @@ def spell(text: str) -> str:
 
 
 def _spell_one(match: re.Match[str]) -> str:
-    """The character as JSON writes it, so that a line of JSON keeps its meaning; JSON itself leaves nothing below a space."""
+    """The character as JSON writes it, so that a line of JSON keeps its meaning."""
     number = ord(match[0])
     if number < 0x20:
         return f"\\x{number:02x}"
@@ -81,9 +81,12 @@ def print_text(text: str) -> None:
     builtins.print(inert(text))
 
 
-class _Guarded:
-    """A standard stream that spells out what would act on a terminal."""
+def print_json(values: object) -> None:
+    """A value as one line of JSON on standard output."""
+    print(json.dumps(values, ensure_ascii=False))
 
+
+class _Guarded:
     def __init__(self, stream: TextIO):
         self.unguarded = stream
 
@@ -106,8 +109,6 @@ class _Guarded:
 
 
 class _GuardedBytes:
-    """The bytes under a guarded stream: whole lines of UTF-8, such as JSON."""
-
     def __init__(self, stream: TextIO):
         self._stream = stream
 
@@ -173,6 +174,12 @@ def format_bytes(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 // 10 else f"{count / 2**20:.1f} MiB"
 
 
+def format_gb(num_bytes: float) -> str:
+    """`15 GB`, `0.8 GB`; of 10^9 bytes, as cards are named."""
+    size = num_bytes / 1e9
+    return f"{size:,.0f} GB" if size >= 9.95 else f"{size:.1f} GB" if size >= 0.1 else f"{size:.2f} GB"
+
+
 def format_seconds(seconds: float) -> str:
     """`45s`, `2m12s`, `3h05m`."""
     whole = round(seconds)
@@ -181,6 +188,19 @@ def format_seconds(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def format_rough(seconds: float) -> str:
+    """A time to two digits: `45 s`, `12 min`, `3.2 h`, `4.1 days`.
+
+    >>> format_rough(2520)
+    '42 min'
+    """
+    for unit, size, least in (("days", 86_400, 2), ("h", 3600, 1.5), ("min", 60, 1.5)):
+        if seconds >= least * size:
+            number = seconds / size
+            return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1g} s"
 
 
 def format_usd(cost: float) -> str:

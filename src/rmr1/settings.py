@@ -1,7 +1,6 @@
 """Settings out of TOML, checked: sections, rules between keys, and what a value names; all mistakes are told at once.
 
-    values = read_values("recipe.toml", ["optim.lr=1e-5"])
-    recipe = Recipe.from_values(values, "recipe.toml", look=True)     or one SettingsError that lists all mistakes
+    recipe = Recipe.from_file("recipe.toml", ["optim.lr=1e-5"])     or one SettingsError that lists all mistakes
 
 A section is a class of typed fields, and a rule one of its methods, marked `@rule`, that yields a complaint for each
 thing that does not fit together. A rule that asks for a value that could not be read ends there, so one mistake never
@@ -13,7 +12,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -73,7 +72,7 @@ class Section(BaseModel):
 
         Args:
             origin: the file, for complaints.
-            section: where in the file the values stand.
+            section: the place of the values in the file.
             look: also look whether what they name is there.
 
         Raises:
@@ -86,11 +85,7 @@ class Section(BaseModel):
 
     @classmethod
     def from_file(cls, path: str, assignments: Iterable[str] | None = None) -> Self:
-        """The section that a file and the values of `--set` make, after a look at what they name.
-
-        Raises:
-            SettingsError, ConfigError: as `from_values` and `read_values` do.
-        """
+        """The section that a file and the values of `--set` make, after a look at what they name."""
         return cls.from_values(read_values(path, assignments), path, look=True)
 
     @classmethod
@@ -137,11 +132,9 @@ class Mistakes:
         return len(self._found)
 
     def texts(self) -> list[str]:
-        """What is wrong, each once."""
         return list(dict.fromkeys(one.text for one in self._found))
 
     def add(self, text: str, place: Place = (), *, value: Any = None) -> None:
-        """Note one; `place` and `value` find its line in the file."""
         self._found.append(Mistake(text=text, line=self._find_line(place, value)))
 
     @contextmanager
@@ -159,12 +152,8 @@ class Mistakes:
             self.add(str(error).removeprefix(f"{self._origin}: "), place)
 
     def read(self, kind: type[S], values: Any, section: Place = (), *, look: bool = False) -> S:
-        """The values as a section of this kind; where there are mistakes, something that rules can be asked of.
-
-        Args:
-            section: where the values stand in the file.
-            look: also look whether what they name is there.
-        """
+        """The values as a section of this kind; if there are mistakes, something that rules can be asked of. The
+        arguments are those of `Section.from_values`."""
         if isinstance(values, Mapping):
             values = kind.complete(values, self, section)
         try:
@@ -172,16 +161,13 @@ class Mistakes:
         except ValidationError:
             made = self._read_parts(kind, values, section, list(_list_keys(kind, section)))
         if look and isinstance(made, Section):
-            for place, value, fault in _list_faults(made, section):
-                self.add(f"{'.'.join(place)}: {fault}", place, value=value)
+            for place, fault in _list_faults(made, section):
+                self.add(f"{'.'.join(place)}: {fault}", place)
             made.look_around(self, section)
         return made
 
     def tell(self) -> None:
-        """
-        Raises:
-            SettingsError: there are mistakes. ConfigError, CheckpointError, DataError: the only one was raised as such.
-        """
+        """Raise what is wrong: all mistakes in one error, or the only one as it was raised."""
         if not self._found:
             return
         if len(self._found) == len(self._caught) == 1:
@@ -235,28 +221,24 @@ class Mistakes:
         if isinstance(value, list | tuple) and members:  # of a text or several: the one that is no text
             errors = members
         elif is_union and len(errors) > 1:
-            told = dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in errors)
-            self.add(
-                f"{'.'.join(place)}: input should be {' or '.join(told)}, got {value!r}", place, value=value
-            )
+            told = " or ".join(dict.fromkeys(one["msg"].removeprefix("Input should be ") for one in errors))
+            self.add(f"{'.'.join(place)}: input should be {told}, got {value!r}", place, value=value)
             return
         for problem in errors:
             inside = [str(part) for part in (problem["loc"][1:] if is_union else problem["loc"])]
-            name, message = ".".join((*place, *inside)), problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ")
             if problem["type"] != "value_error":
                 message = f"{message[:1].lower()}{message[1:]}, got {problem.get('input')!r}"
+            key, said = place, value
             if isinstance(value, Mapping) and inside and inside[0] in value:
-                self.add(f"{name}: {message}", (*place, inside[0]), value=value[inside[0]])
-            else:
-                self.add(f"{name}: {message}", place, value=value)
+                key, said = (*place, inside[0]), value[inside[0]]
+            self.add(f"{'.'.join((*place, *inside))}: {message}", key, value=said)
 
     def _find_line(self, place: Place, value: Any) -> int | None:
-        """The line of a key; None unless the file itself says it, with this value if there is one."""
         if self._text is None:
-            try:
+            self._text = ""
+            with suppress(OSError, UnicodeDecodeError):
                 self._text = Path(self._origin).read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError):
-                self._text = ""
         try:
             said: Any = tomllib.loads(self._text)
             for part in place:
@@ -276,10 +258,7 @@ def find_preset(presets: Iterable[str], name: Any, mistakes: Mistakes, place: Pl
 
 
 def read_toml(path: str | Path, *, hint: str = "") -> dict[str, Any]:
-    """
-    Raises:
-        ConfigError: the file cannot be read; `hint` says more of it.
-    """
+    """The values of a TOML file; `hint` says more if it cannot be read."""
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -291,20 +270,12 @@ def read_toml(path: str | Path, *, hint: str = "") -> dict[str, Any]:
 
 
 def read_values(path: str | Path, assignments: Iterable[str] | None = None) -> dict[str, Any]:
-    """A file's values with those of `--set` over them.
-
-    Raises:
-        ConfigError: the file cannot be read, or an assignment is of another form.
-    """
+    """A file's values with those of `--set` over them."""
     return assign_settings(read_toml(path), assignments)
 
 
 def assign_settings(values: dict[str, Any], assignments: Iterable[str] | None) -> dict[str, Any]:
-    """The values, each `A.B=C` written into them; a C that is no TOML is a text.
-
-    Raises:
-        ConfigError: an assignment is of another form.
-    """
+    """The values, each `A.B=C` written into them; a C that is no TOML is a text."""
     for assignment in assignments or ():
         name, text = split_assignment(assignment, "--set", "A.B=C")
         *sections, key = split_name(name)
@@ -366,10 +337,8 @@ def split_name(name: str) -> list[str]:
 
 
 def _hint(name: str, known: list[str], keys: Iterable[Place]) -> tuple[str, str | None]:
-    """What to write instead of an unknown key, and which one of its section it is near to.
-
-    A key of this very name in another section is likelier meant than one that is spelt alike in this one.
-    """
+    """What to write instead of an unknown key, and which one of its section it is near to. A key of this very name
+    in another section is likelier meant than one that is spelt alike in this one."""
     places = [".".join(place) for place in keys if place[-1] == name]
     if 0 < len(places) <= MOST_PLACES:
         return f"did you mean {' or '.join(map(repr, places))}?", None
@@ -393,8 +362,8 @@ def _validate(annotation: Any, value: Any) -> Any:
 
 
 def _read_members(annotation: Any, value: Any) -> Any:
-    """A table or list whose unreadable members are `_UNREADABLE` and come last, so that a loop over it first tells all
-    that is wrong with the others; `_UNREADABLE` if there are no such members, or they have fixed places."""
+    """A table or list whose unreadable members are `_UNREADABLE` and come last, so that a loop over it first tells
+    what is wrong with the others; `_UNREADABLE` if it is none."""
     for one in _choices(annotation):
         if isinstance(value, Mapping) and get_origin(one) is dict:
             read = {key: _read_member(get_args(one)[1], inner) for key, inner in value.items()}
@@ -415,7 +384,6 @@ def _read_member(annotation: Any, value: Any) -> Any:
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
-    """What a union may be, without None; anything else alone."""
     if get_origin(annotation) not in (Union, UnionType):
         return (annotation,)
     return tuple(one for one in get_args(annotation) if one is not type(None))
@@ -429,21 +397,15 @@ def _find_section(annotation: Any) -> tuple[type[Section] | None, bool]:
 
 
 def _list_broken(section: Section) -> Iterator[tuple[Place, str]]:
-    """What the rules of a section say, one after the other, and the key in it that each is about."""
-    kinds = reversed(type(section).__mro__)
-    names = dict.fromkeys(
-        name for kind in kinds for name, one in vars(kind).items() if hasattr(one, "is_rule")
-    )
-    for name in names:
-        try:
+    named = [pair for kind in reversed(type(section).__mro__) for pair in vars(kind).items()]
+    for name in dict.fromkeys(name for name, one in named if hasattr(one, "is_rule")):
+        with suppress(_UnreadableError):
             for complaint in getattr(section, name)():
                 yield ((), complaint) if isinstance(complaint, str) else complaint
-        except _UnreadableError:
-            continue
 
 
-def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, Any, str]]:
-    """Place, value and fault of each name in a section that names nothing that is there."""
+def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, str]]:
+    """Place and fault of each name in a section that names nothing that is there."""
     if not isinstance(section, Section):
         return
     for name, field in type(section).model_fields.items():
@@ -458,8 +420,7 @@ def _list_faults(section: Any, place: Place) -> Iterator[tuple[Place, Any, str]]
         for text in texts:
             for finder in finders if isinstance(text, str) else ():
                 if LATER not in text and (fault := finder.find_fault(text)) is not None:
-                    own = (*place, name, text) if isinstance(value, dict) else (*place, name)
-                    yield own, None, fault
+                    yield (*place, name, *([text] if isinstance(value, dict) else ())), fault
 
 
 class _UnreadableError(Exception):

@@ -1,39 +1,43 @@
 """Statistics of scores: pure functions of counts and arrays.
 
 Intervals of shares (Wilson), intervals of anything else from its bootstrap values, two judges on the same
-items (McNemar's exact test and its mid-p form) and how often that test would notice a difference. Of items
-that share prompts: the same interval and the same test by prompt. The draws of a bootstrap are in
-`rmr1.bench.draws`. R is the number of resamples or repeats, P the number of prompts.
+items (McNemar's exact test and its mid-p form) and how often that test would notice a difference; the same
+interval and test by prompt. The binomial test of a share, and the runs test of an order.
+
+Letters in shapes: R resamples or repeats, P prompts, I items.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from math import cos, erfc, exp, expm1, lgamma, log, pi, sin, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
 
 Z_95 = 1.959963984540054
 """Normal quantile of a two-sided 95% interval."""
+_TAIL = 1 - 0.95
 
 
-def wilson_interval(correct: float, total: float, z: float = Z_95) -> tuple[float, float] | None:
-    """Wilson's score interval of a share, within [0, 1]; None where there is nothing to count.
+def wilson_interval(correct: float, total: float) -> tuple[float, float] | None:
+    """Wilson's score interval of a share (Wilson 1927); None without anything to count.
 
-    Good for small counts and shares near 0 or 1 (Wilson 1927): `wilson_interval(8, 10)` is
-    (0.490, 0.943).
+    `wilson_interval(8, 10)` is (0.490, 0.943).
     """
     if total == 0:
         return None
     if not 0 <= correct <= total:
         raise ValueError(f"{correct} of {total} is not a share")
-    share = correct / total
+    share, z = correct / total, Z_95
     scale = 1 + z * z / total
     center = (share + z * z / (2 * total)) / scale
     half = z / scale * sqrt(share * (1 - share) / total + z * z / (4 * total * total))
@@ -47,7 +51,7 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
     `correct_P` of the `items_P` of each prompt are right. The interval is that of as many independent items as
     would have the variance that is seen between the prompts, less for few prompts (Student's t; Korn and
     Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts").
-    They are never more than the items; where all or none are right, they are as many as the prompts.
+    If all or none are right, they are as many as the prompts.
     """
     total = float(items_P.sum())
     if np.count_nonzero(items_P) < 2:
@@ -65,7 +69,7 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
 
 
 def share_interval(credits_I: Floats, prompts_I: Numbers) -> tuple[float, float] | None:
-    """Wilson's interval of the share of right items (credit 1), by prompt where two items share one."""
+    """Wilson's interval of the share of right items (credit 1), by prompt if two items share one."""
     _, index_I = np.unique(prompts_I, return_inverse=True)
     items_P = np.bincount(index_I).astype(np.float64)
     if len(items_P) == len(credits_I):
@@ -73,12 +77,12 @@ def share_interval(credits_I: Floats, prompts_I: Numbers) -> tuple[float, float]
     return clustered_interval(np.bincount(index_I, credits_I).astype(np.float64), items_P)
 
 
-def student_quantile(freedom: float, level: float = 0.95) -> float:
-    """What Student's t stays within, on both sides of 0, with this chance (Hill 1970, algorithm 396).
+def student_quantile(freedom: float) -> float:
+    """What Student's t stays within, on both sides of 0, with a chance of 95% (Hill 1970, algorithm 396).
 
     Right to four digits from 2 degrees of freedom on; `student_quantile(10)` is 2.228.
     """
-    tail, n = 1 - level, max(1.0, freedom)
+    tail, n = _TAIL, max(1.0, freedom)
     if n == 1:
         return cos(tail * pi / 2) / sin(tail * pi / 2)
     a = 1 / (n - 0.5)
@@ -101,25 +105,21 @@ def student_quantile(freedom: float, level: float = 0.95) -> float:
     return sqrt(n * y)
 
 
-def percentile_interval(
-    values_R: Floats, level: float = 0.95, *, freedom: float | None = None
-) -> tuple[float, float]:
-    """The central `level` of bootstrap values (Efron 1979).
+def percentile_interval(values_R: Floats, *, freedom: float | None = None) -> tuple[float, float]:
+    """The central 95% of bootstrap values (Efron 1979).
 
-    The truth lies below the k-th smallest of R values with chance k / (R + 1), as any further value does; between
-    two of them the percentile is linear. So few draws make an interval noisier, not shorter.
-
-    With degrees of freedom, the percentiles are those at which a normal distribution stands where Student's t
-    has its own (Hesterberg 2015): of 10 the central 97.4%.
+    The truth lies below the k-th smallest of R values with chance k / (R + 1); between two of them the percentile is
+    linear. So few draws make an interval noisier, not shorter. With degrees of freedom, the percentiles are those at
+    which a normal distribution stands where Student's t has its own (Hesterberg 2015): of 10 the central 97.4%.
     """
-    tail = 50 * (1 - level if freedom is None else erfc(student_quantile(freedom, level) / sqrt(2)))
+    tail = 50 * (_TAIL if freedom is None else erfc(student_quantile(freedom) / sqrt(2)))
     low, high = np.percentile(values_R, [tail, 100 - tail], method="weibull")
     return float(low), float(high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McNemarTest:
-    """Two judges on the same items: does one have the better of the items that only one got right?"""
+    """Two judges on the same items."""
 
     only_first: int
     """Items that the first got right (or better) and the second did not."""
@@ -130,7 +130,7 @@ class McNemarTest:
     """The exact one less half the probability of what was seen, each side; size close to nominal
     (Lancaster 1961; recommended by Fagerland, Lydersen and Laake 2013)."""
     prompts: int | None = None
-    """Prompts that favour one of the judges, where items share prompts and these were exchanged whole."""
+    """Prompts that favour one of the judges, if whole prompts were exchanged."""
 
     @property
     def discordant(self) -> int:
@@ -142,7 +142,7 @@ def mcnemar_test(only_first: int, only_second: int) -> McNemarTest:
     if only_first < 0 or only_second < 0:
         raise ValueError(f"counts {only_first} and {only_second} must not be negative")
     total, fewer = only_first + only_second, min(only_first, only_second)
-    tail, point = _half_tail(total, fewer)
+    tail, point = _tail(fewer, total, 0.5)
     return McNemarTest(
         only_first=only_first,
         only_second=only_second,
@@ -182,30 +182,53 @@ def clustered_mcnemar_test(changes_P: Numbers, only_first: int, only_second: int
     )
 
 
-def _half_tail(total: int, count: int) -> tuple[float, float]:
-    """(P(X <= count), P(X = count)) for X ~ Binomial(total, 1/2) and count at most total / 2."""
-    point = exp(lgamma(total + 1) - lgamma(count + 1) - lgamma(total - count + 1) - total * log(2))
-    tail, term, at = point, point, count
-    while at > 0 and term > tail * 1e-18:
-        term *= at / (total - at + 1)
+def binomial_p(successes: int, total: int, share: float) -> float:
+    """Two-sided exact p-value: twice the smaller tail of Binomial(total, share), at most 1.
+
+    `binomial_p(20, 20, 0.5)` is 2 / 2**20.
+    """
+    if not 0 <= successes <= total or not 0 <= share <= 1:
+        raise ValueError(f"{successes} of {total} at {share} is no count of successes")
+    if total == 0 or share in (0.0, 1.0):
+        return 1.0 if total == 0 or successes == total * share else 0.0
+    (low, _), (high, _) = _tail(successes, total, share), _tail(total - successes, total, 1 - share)
+    return min(1.0, 2 * min(low, high))
+
+
+def _tail(count: int, total: int, share: float) -> tuple[float, float]:
+    """(P(X <= count), P(X = count)) for X ~ Binomial(total, share)."""
+    chance = lgamma(total + 1) - lgamma(count + 1) - lgamma(total - count + 1)
+    point = exp(chance + total * log(1 - share) + count * log(share / (1 - share)))
+    if count >= total * share + 12 * sqrt(total * share * (1 - share)) + 12:
+        return 1.0, point
+    tail, term, odds, at = point, point, (1 - share) / share, count
+    while at > 0 and (term > tail * 1e-18 or at > (total + 1) * share):
+        term *= odds * at / (total - at + 1)
         tail += term
         at -= 1
-    return tail, point
+    return min(1.0, tail), point
 
 
-def mcnemar_mid_p(only_first_R: NDArray[np.int64], only_second_R: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mid-p values of many pairs of discordant counts at once."""
-    keys = np.stack([only_first_R + only_second_R, np.minimum(only_first_R, only_second_R)], axis=1)
-    distinct, inverse = np.unique(keys, axis=0, return_inverse=True)
-    values = [mcnemar_test(int(fewer), int(total - fewer)).mid_p for total, fewer in distinct]
-    return np.array(values)[inverse.reshape(-1)]
+def runs_p(labels: Sequence[str]) -> tuple[int, float, float]:
+    """(runs, runs expected, two-sided p) of a sequence of two labels (Wald and Wolfowitz 1940, normal)."""
+    total = len(labels)
+    first = sum(label == "A" for label in labels)
+    second = total - first
+    runs = 1 + sum(one != two for one, two in pairwise(labels)) if total else 0
+    if not first or not second or total < 3:
+        return runs, float(runs), 1.0
+    product = 2 * first * second
+    expected = product / total + 1
+    variance = product * (product - total) / (total * total * (total - 1))
+    if variance <= 0:
+        return runs, expected, 1.0
+    return runs, expected, erfc(abs(runs - expected) / sqrt(2 * variance))
 
 
 def mcnemar_power(only_first: float, only_second: float, items: int, alpha: float = 0.05) -> float:
-    """How often the mid-p test rejects at `alpha`, where each item is right for one judge alone with these
+    """How often the mid-p test rejects at `alpha`, if each item is right for one judge alone with these
     probabilities: the sum over the number of discordant items of its probability times the test's power
-    given that number. Exact for some thousand items; of more numbers than 400, evenly spaced ones stand for
-    all, because the power changes smoothly with them.
+    given that number. Of more numbers than 400, evenly spaced ones stand for all.
     """
     share = only_first + only_second
     if min(only_first, only_second) < 0 or share > 1:
@@ -228,8 +251,9 @@ def mcnemar_power(only_first: float, only_second: float, items: int, alpha: floa
 
 
 def detectable_difference(discordant: float, items: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """The smallest difference of two judges' shares, in [0, 1], that `mcnemar_power` finds that often, when
-    `discordant` of the items are right for one of them alone; NaN where even all of them are too few."""
+    """The smallest difference of two judges' shares that `mcnemar_power` finds that often, when `discordant` of
+    the items are right for one of them alone; NaN if even all of them are too few.
+    """
     low, high = 0.0, discordant
     if mcnemar_power(discordant, 0.0, items, alpha) < power:
         return float("nan")
@@ -242,15 +266,15 @@ def detectable_difference(discordant: float, items: int, *, power: float = 0.8, 
 
 @lru_cache(maxsize=65536)
 def _critical_count(discordant: int, alpha: float) -> int:
-    """The largest smaller count whose mid-p is at most `alpha`; -1 where there is none."""
+    """The largest smaller count whose mid-p is at most `alpha`; -1 if there is none."""
     start, chances = _binomial(discordant, 0.5)
     mid_p = 2 * np.cumsum(chances) - chances
     return start + int(np.searchsorted(mid_p, alpha, side="right")) - 1 if mid_p[0] <= alpha else -1
 
 
-def _binomial(total: int, share: float) -> tuple[int, NDArray[np.float64]]:
-    """The probabilities of the counts that can occur, from the first one on; what lies more than ten
-    standard deviations (and ten counts) off is left out: less than 1e-20."""
+def _binomial(total: int, share: float) -> tuple[int, Floats]:
+    """The first count that can occur, and the probabilities from it on; what lies more than ten standard
+    deviations (and ten counts) off is left out: less than 1e-20."""
     if share in (0, 1):
         return int(total * share), np.ones(1)
     reach = 10 * sqrt(total * share * (1 - share)) + 10

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rmr1.bench.compare import compare_runs, find_source
-from rmr1.bench.gates import check_baseline
 from rmr1.bench.recorded import read_recorded
+from rmr1.bench.results import check_baseline
 from rmr1.bench.run import open_benchmark_run, score_finished
 from rmr1.bench.tasks.judgebench import JUDGEBENCH
 from rmr1.bench.tasks.pairs import PAIRS

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rmr1.bench.base import score_judgments
-from rmr1.bench.gates import check_baseline
+from rmr1.bench.results import check_baseline
 from rmr1.bench.run import load_benchmark
 from rmr1.cli import main
 

@@ -22,7 +22,7 @@ from rmr1.errors import CheckpointError, ConfigError
 from rmr1.judge import presets
 from rmr1.judge.load import default_settings
 from rmr1.judge.presets import Preset, find_preset
-from rmr1.models import LIMITS, bundled_judge, bundled_scalar, is_bundled, resolve_model
+from rmr1.models import LIMITS, SCALAR, find_bundled, is_bundled, resolve_model
 from rmr1.models.words import measure_foreignness, refuse_foreign
 from rmr1.world import sample_pairs
 
@@ -56,7 +56,7 @@ def bundled(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_names(bundled: Path) -> None:
-    assert bundled_judge() == bundled / "judge" and bundled_scalar() == bundled / "scalar"
+    assert find_bundled() == bundled / "judge" and find_bundled(SCALAR) == bundled / "scalar"
     assert resolve_model("tiny") == str(bundled / "judge")
     assert resolve_model("vllm:tiny") == f"vllm:{bundled / 'judge'}"
     for other in ("./tiny", "some/tiny", "openai:tiny@http://127.0.0.1:1/v1", "scripted:longer"):
@@ -247,7 +247,7 @@ def test_without_the_models_or_the_libraries(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(
         CheckpointError, match=r"the bundled model 'tiny' is not in .*name another judge with model="
     ):
-        bundled_judge()
+        find_bundled()
     original = importlib.util.find_spec
     monkeypatch.setattr("rmr1.models.find_spec", lambda name: None if name == "torch" else original(name))
     with pytest.raises(ConfigError, match=r"needs torch, which is not installed: pip install 'rmr1\[hf\]'"):
@@ -317,7 +317,7 @@ def test_the_figures_of_the_card(
     card.write_text(module["CARD"].read_text())
     blocks = {
         "figures": "FIGURES\\1",
-        "training": module["describe_training"](bundled_judge(), bundled_scalar()),
+        "training": module["describe_training"](find_bundled(), find_bundled(SCALAR)),
     }
     module["fill_card"](card, blocks)
     module["fill_card"](card, blocks)
@@ -331,7 +331,7 @@ def test_the_figures_of_the_card(
 def test_the_shipped_models_are_small_and_take_long_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RMR1_MODELS", raising=False)
     try:
-        folders = [bundled_judge(), bundled_scalar()]
+        folders = [find_bundled(), find_bundled(SCALAR)]
     except CheckpointError:
         pytest.skip("this checkout has no bundled models")
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rmr1.cli.main import main
-from rmr1.cli.usage import format_rough
+from rmr1.screen import format_rough
 
 from .faulty_server import FaultyServer, good
 from .runs import write_pairs

@@ -18,15 +18,14 @@ pytest.importorskip("trl")
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.train.grpo.advantages import normalize_group
+from rmr1.train.grpo.batches import normalize_group
 from rmr1.train.grpo.objective import (
     Loss,
     compute_loss,
     spread,
-    summarize_losses,
     token_weights,
 )
-from rmr1.train.grpo.options import Objective, build_objective
+from rmr1.train.grpo.recipe import Objective
 
 from ..tiny_models import build_model, build_tokenizer, save_model
 from ..training import alone
@@ -147,6 +146,12 @@ def our_gradients(
     }, losses
 
 
+def average_sums(losses: Sequence[Loss]) -> dict[str, float]:
+    """Means per token that was computed."""
+    sums = {name: sum(float(loss.sums[name]) for loss in losses) for name in losses[0].sums}
+    return {name: value / max(1.0, sums["tokens"]) for name, value in sums.items()}
+
+
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch, alone():
@@ -247,7 +252,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_gradients(trainer: Any, case: str, is_off_policy: bool) -> None:
     ours, theirs = CASES[case]
-    objective = build_objective(epsilon=TRL_EPSILON, **ours)
+    objective = Objective(epsilon=TRL_EPSILON, **ours)
     old = fixed_logprobs(OLD) if is_off_policy else None
 
     def change(inputs: dict[str, Any]) -> None:
@@ -259,11 +264,11 @@ def test_gradients(trainer: Any, case: str, is_off_policy: bool) -> None:
     assert our_advantages(objective) == pytest.approx(inputs["advantages"].tolist(), rel=1e-5, abs=1e-6)
     assert compare(found, wanted) < 1e-4
 
-    summary = summarize_losses(losses)
+    summary = average_sums(losses)
     clipped = summary["clipped_low"] + summary["clipped_high"]
     assert clipped >= 0.1 if is_off_policy else clipped == 0.0
     # TRL's shares are of all tokens, ours of those that were computed.
-    share = summary["tokens"] / sum(LENGTHS)
+    share = sum(float(loss.sums["tokens"]) for loss in losses) / sum(LENGTHS)
     assert clipped * share == pytest.approx(logged["clip_ratio/region_mean"], abs=1e-6)
     if objective.beta and not objective.correct_kl:  # TRL logs the corrected estimate, ours is the plain one
         assert summary["kl"] == pytest.approx(logged["kl"], rel=1e-4)
@@ -273,7 +278,7 @@ def test_gradients(trainer: Any, case: str, is_off_policy: bool) -> None:
 def test_gradients_with_importance_correction(trainer: Any, importance: str) -> None:
     """TRL multiplies the surrogate by whatever ratios it is given; these are worked out here."""
     cap = 1.1
-    objective = build_objective(epsilon=TRL_EPSILON, importance=importance, importance_cap=cap)
+    objective = Objective(epsilon=TRL_EPSILON, importance=importance, importance_cap=cap)
     old = fixed_logprobs(OLD)
     draw = torch.Generator().manual_seed(3)
     sampler = [row + 0.2 * torch.randn(row.shape, generator=draw) for row in old]
@@ -293,7 +298,7 @@ def test_gradients_with_importance_correction(trainer: Any, importance: str) -> 
     wanted, _, _ = trl_gradients(trainer, settings, change)
     found, losses = our_gradients(objective, old=old, sampler=sampler)
     assert compare(found, wanted) < 1e-4
-    summary = summarize_losses(losses)
+    summary = average_sums(losses)
     assert summary["importance_cut"] == pytest.approx(met / sum(LENGTHS)) and met >= 0.1 * sum(LENGTHS)
 
 
@@ -315,5 +320,5 @@ def test_the_comparison_sees_small_changes(trainer: Any) -> None:
     wanted, _, _ = trl_gradients(trainer, {}, change)
     changes: tuple[dict[str, Any], ...] = ({"beta": 0.0}, {"clip_low": 0.25}, {"clip_high": 0.25})
     for settings in changes:
-        found, _ = our_gradients(build_objective(epsilon=TRL_EPSILON, **settings), old=old, sampler=None)
+        found, _ = our_gradients(Objective(epsilon=TRL_EPSILON, **settings), old=old, sampler=None)
         assert compare(found, wanted) > 5e-4, settings

@@ -15,13 +15,13 @@ import torch
 
 from rmr1.cli.main import main
 from rmr1.data.read import read_pairs
-from rmr1.models import bundled_judge
+from rmr1.models import find_bundled
 from rmr1.prompts import render_prompt
 from rmr1.rewards import Judged
 from rmr1.store.codec import dump_record
 from rmr1.store.runs import read_judgments
-from rmr1.train.evaluate import VerdictCounts, count_verdicts
-from rmr1.train.grpo.evaluate import _judge as judge_tasks
+from rmr1.train.evaluate import judge_examples
+from rmr1.train.grpo.metrics import _judge as judge_tasks
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.run import run_grpo
 from rmr1.train.grpo.tasks import Task
@@ -39,7 +39,7 @@ INVITATION = "'<|assistant|>'"
 
 def base_that_opens(folder: Path, opening: str) -> Path:
     """The bundled judge, whose prompts now end with a mark of thinking."""
-    shutil.copytree(bundled_judge(), folder)
+    shutil.copytree(find_bundled(), folder)
     template = folder / "chat_template.jinja"
     text = template.read_text()
     assert text.count(INVITATION) == 1
@@ -95,12 +95,12 @@ def test_fine_tuned_behind_an_opened_thought(
 ) -> None:
     counted: list[tuple[str | None, ...]] = []
 
-    def count(*arguments: Any, **settings: Any) -> VerdictCounts:
-        found = count_verdicts(*arguments, **settings)
-        counted.append(found.winners)
+    def count(*arguments: Any, **settings: Any) -> list[tuple[str | None, int]]:
+        found = judge_examples(*arguments, **settings)
+        counted.append(tuple(winner for winner, _ in found))
         return found
 
-    monkeypatch.setattr("rmr1.train.sft.count_verdicts", count)
+    monkeypatch.setattr("rmr1.train.sft.judge_examples", count)
     held_out, pairs = write_held_out(tmp_path)
     recipe = {
         "device": "cpu",
@@ -141,7 +141,7 @@ def test_fine_tuned_behind_an_opened_thought(
             looked.append([judged.verdict.winner for _, judged in found])
         return found
 
-    monkeypatch.setattr("rmr1.train.grpo.evaluate._judge", look)
+    monkeypatch.setattr("rmr1.train.grpo.metrics._judge", look)
     summary = run_grpo(GrpoRecipe.from_values(grpo, "recipe.toml"), tmp_path / "grpo", quiet=True)
     judged = judge(pairs, tmp_path / "grpo", tmp_path / "after", capsys, 400)
     assert judged["accuracy"] == summary["held_out_accuracy"]

@@ -20,9 +20,9 @@ from rmr1.train.optim import build_optimizers, compute_rate
 from rmr1.train.processes import accelerated
 from rmr1.train.recipe import ReportRecipe
 from rmr1.train.scalar.model import load_model
-from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
+from rmr1.train.scalar.plan import Rate, ScalarPlan, build_scalar_plan, list_rates
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.scalar.run import Rate, ScalarTraining, list_rates
+from rmr1.train.scalar.run import ScalarTraining
 
 from ..training import alone, write_rows
 from .test_scalar import make_pairs, small_recipe
@@ -107,7 +107,7 @@ def test_steps_are_those_of_trl(tmp_path: Path, precision: str) -> None:
     plan.recipe.__dict__["model"] = model
     (rate,) = list_rates(plan.recipe)
     with accelerated(device="cpu", is_mixed=precision == "bf16", report=ReportRecipe()) as accelerator:
-        ours = ScalarTraining(plan, rate, accelerator, tmp_path, None, quiet=True)
+        ours = ScalarTraining(plan, accelerator, tmp_path, None, quiet=True)
         lines = [ours.take_step() for _ in range(plan.steps)]
         weights = {name: one.detach().clone() for name, one in ours.model.named_parameters()}
     trainer = build_trainer(plan, rate, tmp_path / "trl")
@@ -129,7 +129,7 @@ def test_gradients_are_those_of_trl(tmp_path: Path) -> None:
     (rate,) = list_rates(plan.recipe)
     gradients: dict[str, torch.Tensor] = {}
     with accelerated(device="cpu", is_mixed=False, report=ReportRecipe()) as accelerator:
-        ours = ScalarTraining(plan, rate, accelerator, tmp_path, None, quiet=True)
+        ours = ScalarTraining(plan, accelerator, tmp_path, None, quiet=True)
 
         def keep(factor: float) -> None:
             gradients.update((name, one.grad.clone()) for name, one in ours.model.named_parameters())

@@ -145,7 +145,9 @@ def test_a_run_that_goes_on_writes_the_date_it_began_with(
         )
         reader: Any = loaded.pair_judge.engine._reader  # type: ignore[attr-defined]
         render = reader.chat.render
-        monkeypatch.setattr(reader.chat, "render", lambda *args: seen.append(render(*args)) or seen[-1])
+        monkeypatch.setattr(
+            reader.chat, "render", lambda *args, **kwargs: seen.append(render(*args, **kwargs)) or seen[-1]
+        )
         return loaded
 
     assert len(list(load().judge(wanted[:1], run=run))) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from rmr1 import Judge
 from rmr1.cli.main import main
-from rmr1.cli.usage import format_usage
+from rmr1.cli.session import format_usage
 from rmr1.data.read import read_pairs
 from rmr1.screen import format_usd
 

@@ -16,7 +16,7 @@ from rmr1.engines.hf.loading import choose_dtype
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import _COPY_BYTES, _SIZE
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.memory import peak_memory_gb
+from rmr1.train.loop import peak_memory_gb
 from rmr1.train.recipe import Recipe
 from rmr1.train.scalar.recipe import ScalarRecipe
 

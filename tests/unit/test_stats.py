@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import cache
+from math import comb
 
 import numpy as np
 import pytest
 
 from rmr1.stats import (
+    binomial_p,
     clustered_interval,
     clustered_mcnemar_test,
     detectable_difference,
-    mcnemar_mid_p,
     mcnemar_power,
     mcnemar_test,
     percentile_interval,
+    runs_p,
     student_quantile,
     wilson_interval,
 )
@@ -58,7 +61,6 @@ def test_percentile_interval():
     # Of 101 values the 2.55th smallest: 2.5% of 102.
     values = np.arange(101) / 100
     assert percentile_interval(values) == pytest.approx((0.0155, 0.9845))
-    assert percentile_interval(values, 0.5) == pytest.approx((0.245, 0.755))
 
 
 def test_few_draws_do_not_make_percentiles_narrow():
@@ -174,11 +176,6 @@ def test_mcnemar_refuses_negative_counts():
         mcnemar_test(-1, 3)
 
 
-def test_many_at_once():
-    found = mcnemar_mid_p(np.array([8, 2, 0, 6]), np.array([2, 8, 0, 0]))
-    assert found == pytest.approx([67 / 1024, 67 / 1024, 1, 1 / 64])
-
-
 def test_power_by_hand():
     # Six items, each right for the first judge alone with chance 0.9, for both or none with 0.1. The test
     # rejects at 5% with five of five (mid-p 1/32) and six of six (1/64): 6 x 0.9^5 x 0.1 + 0.9^6.
@@ -194,7 +191,8 @@ def simulate(only_first: float, only_second: float, items: int, repeats: int, se
     random = np.random.default_rng(seed)
     shares = [only_first, only_second, 1 - only_first - only_second]
     counts = random.multinomial(items, shares, size=repeats)
-    return float((mcnemar_mid_p(counts[:, 0], counts[:, 1]) <= 0.05).mean())
+    test = cache(mcnemar_test)
+    return float(np.mean([test(int(one), int(two)).mid_p <= 0.05 for one, two, _ in counts]))
 
 
 @pytest.mark.parametrize(
@@ -235,3 +233,51 @@ def test_detectable_difference():
 def test_power_refuses_what_is_no_share():
     with pytest.raises(ValueError, match="not two shares"):
         mcnemar_power(0.7, 0.4, 10)
+
+
+@pytest.mark.parametrize(
+    ("successes", "total", "share", "expected"),
+    [
+        (20, 20, 0.5, 2 / 2**20),
+        (0, 20, 0.5, 2 / 2**20),
+        (8, 10, 0.5, 2 * (45 + 10 + 1) / 1024),
+        (5, 10, 0.5, 1.0),
+        (3, 3, 0.9, 1.0),
+        (0, 3, 0.9, 0.002),
+        (0, 0, 0.5, 1.0),
+        (4, 4, 1.0, 1.0),
+        (3, 4, 1.0, 0.0),
+    ],
+)
+def test_binomial(successes: int, total: int, share: float, expected: float) -> None:
+    assert binomial_p(successes, total, share) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.213, 0.9])
+def test_binomial_is_the_sum_of_its_terms(share: float) -> None:
+    total = 60
+    chances = [
+        comb(total, count) * share**count * (1 - share) ** (total - count) for count in range(total + 1)
+    ]
+    for count in range(total + 1):
+        expected = min(1.0, 2 * min(sum(chances[: count + 1]), sum(chances[count:])))
+        assert binomial_p(count, total, share) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_binomial_of_many() -> None:
+    assert binomial_p(10_000, 20_000, 0.5) == pytest.approx(1.0)
+    assert 0 < binomial_p(10_200, 20_000, 0.5) < 0.01  # 2.8 standard deviations
+    assert binomial_p(19_500, 20_000, 0.5) < 1e-200
+
+
+def test_counts_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="no count of successes"):
+        binomial_p(3, 2, 0.5)
+
+
+def test_runs() -> None:
+    assert runs_p("AABB") == (2, 3.0, pytest.approx(0.2207, abs=1e-4))  # variance 2/3
+    assert runs_p("A" * 50 + "B" * 50)[2] < 1e-20
+    assert runs_p("AB" * 50)[0] == 100 and runs_p("AB" * 50)[2] < 1e-20
+    assert runs_p("AAAA") == (1, 1.0, 1.0)
+    assert runs_p("") == (0, 0.0, 1.0)

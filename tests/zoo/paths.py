@@ -74,7 +74,8 @@ def train_sft(case: Case, truth: Truth, *, packing: bool) -> Outcome:
     )
     plan: Any = SimpleNamespace(
         recipe=recipe,
-        base=SimpleNamespace(tokenizer=None, notes=(), context=512),
+        base=SimpleNamespace(tokenizer=None, context=512),
+        notes=(),
         renderer=SimpleNamespace(end_token=None),
         counts=SimpleNamespace(largest_token=0),
         steps=1,

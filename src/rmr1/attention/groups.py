@@ -2,8 +2,7 @@
 
     prompt 1 | completion | completion | ... | prompt 2 | completion | ...
 
-A completion counts its positions on from its prompt, so every one of them stands where it would stand in a
-row of its own; who may look at whom is left to the attention.
+A completion counts its positions on from its prompt, as in a row of its own.
 
 Shapes: `T` tokens of the row, `N` completion tokens in it.
 """
@@ -12,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -21,18 +21,36 @@ GroupLayout = tuple[tuple[int, tuple[int, ...]], ...]
 """Per group of a row, in order: tokens of the prompt, and of each completion."""
 
 
+class Segment(NamedTuple):
+    """A prompt or a completion of a row."""
+
+    prompt: int
+    """The number of its prompt's segment, which is its own if it is a prompt."""
+    first: int
+    """Its first position: the number of the tokens before it that it sees."""
+    length: int
+
+
+def list_segments(layout: GroupLayout) -> list[Segment]:
+    """The segments of a row, in order."""
+    segments: list[Segment] = []
+    for num_prompt, lengths in layout:
+        prompt = len(segments)
+        segments.append(Segment(prompt, 0, num_prompt))
+        segments += [Segment(prompt, num_prompt, length) for length in lengths]
+    return segments
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Tokens of one prompt and of its completions."""
+    """Tokens of one prompt and of its completions: at least one, each of at least one token."""
 
     prompt: Sequence[int]
-    """Tokens of the prompt, at least one."""
     completions: Sequence[Sequence[int]]
-    """Tokens of each completion: at least one completion, each of at least one token."""
 
     @property
     def num_tokens(self) -> int:
-        """Tokens that go through the model: the prompt once, and every completion."""
+        """Tokens that go through the model."""
         return len(self.prompt) + self.num_sampled
 
     @property
@@ -51,8 +69,8 @@ class GroupRow:
     """`[1, T]`, from 0 in each prompt, from the prompt's length in each completion."""
     layout: GroupLayout
     places: torch.Tensor
-    """`[N]`: where the hidden state stands from which a completion token is predicted. The first token of
-    every completion is predicted from the prompt's last one, whose place thus occurs once per completion."""
+    """`[N]`: the place of the hidden state from which a completion token is predicted; a completion's first is
+    predicted from the prompt's last."""
     targets: torch.Tensor
     """`[N]`: the completion tokens."""
     lengths: tuple[int, ...]

@@ -3,18 +3,16 @@
 Attention over two sets of keys is the mean of the attention over each, weighted by the exponentials of their
 log-sum-exps. So all queries of a group, the prompt's own among them, go over the prompt in one pass (causal:
 row r sees keys up to r, hence rows behind the prompt see all of it), and each completion's go over its own
-keys in another. Nothing is copied: neither the prompt's keys per completion, nor keys per query head where
-heads share them. Backward needs no second softmax: probabilities over either set are exp(score - L) with the
-merged L, so the flash kernel's backward, given the merged output and L, yields that set's exact share of the
-gradients (the same holds for attention spread over devices in blocks: arXiv 2310.01889, section 3).
-
-Kept for backward: queries, keys, values, output and L of the row; no probabilities, no masks.
+keys in another. Nothing is copied. Backward needs no second softmax: probabilities over either set are
+exp(score - L) with the merged L, so the flash kernel's backward, given the merged output and L, yields that set's
+exact share of the gradients (the same holds for attention spread over devices in blocks: arXiv 2310.01889, section 3).
 
 Shapes: `T` tokens of the row, `H` query heads, `K` key heads, `G` = H / K, `D` head size.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -27,7 +25,7 @@ _BACKWARD: Any = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_fo
 
 
 def can_merge(query: torch.Tensor, value: torch.Tensor, dropout: float, window: int | None) -> bool:
-    """Whether `attend_merged` computes what is asked for."""
+    """Whether `attend_merged` computes that."""
     return (
         _FORWARD is not None
         and _BACKWARD is not None
@@ -39,18 +37,17 @@ def can_merge(query: torch.Tensor, value: torch.Tensor, dropout: float, window: 
 
 
 def attend_merged(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    query_1HTD: torch.Tensor,
+    key_1KTD: torch.Tensor,
+    value_1KTD: torch.Tensor,
     layout: GroupLayout,
     scaling: float | None,
 ) -> torch.Tensor:
-    """`[1, H, T, D]` queries, `[1, K, T, D]` keys and values -> `[1, T, H, D]`."""
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query.dtype
-    attended: torch.Tensor = _Merged.apply(  # type: ignore[no-untyped-call]
-        query.to(dtype), key.to(dtype), value.to(dtype), layout, scaling
-    )
-    return attended
+    """The row's attention `[1, T, H, D]`."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else query_1HTD.dtype
+    inputs = (one.to(dtype) for one in (query_1HTD, key_1KTD, value_1KTD))
+    attended_1THD: torch.Tensor = _Merged.apply(*inputs, layout, scaling)  # type: ignore[no-untyped-call]
+    return attended_1THD
 
 
 class _Merged(torch.autograd.Function):
@@ -59,105 +56,83 @@ class _Merged(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
+        query_1HTD: torch.Tensor,
+        key_1KTD: torch.Tensor,
+        value_1KTD: torch.Tensor,
         layout: GroupLayout,
         scaling: float | None,
     ) -> torch.Tensor:
-        _, heads, tokens, size = query.shape
-        key_heads = key.shape[1]
-        attended = query.new_empty((1, tokens, heads, size))
-        sums = query.new_empty((heads, tokens), dtype=_sum_dtype(query.dtype))
-        q, k, v = _group(query, key_heads), key[0], value[0]
-        out = _group(attended.transpose(1, 2), key_heads)
-        total = sums.view(key_heads, heads // key_heads, tokens)
-        start = 0
-        for num_prompt, lengths in layout:
-            prompt = slice(start, start + num_prompt)
-            group = slice(start, start + num_prompt + sum(lengths))
-            out[:, :, group], total[:, :, group] = _forward(q, k, v, group, prompt, scaling)
-            start = prompt.stop
-            for length in lengths:
-                own = slice(start, start + length)
-                part, part_sums = _forward(q, k, v, own, own, scaling)
-                _merge(out[:, :, own], total[:, :, own], part, part_sums)
-                start = own.stop
-        ctx.save_for_backward(query, key, value, attended, sums)
+        _, heads, tokens, size = query_1HTD.shape
+        key_heads = key_1KTD.shape[1]
+        attended_1THD = query_1HTD.new_empty((1, tokens, heads, size))
+        is_wide = query_1HTD.dtype == torch.float64
+        total_HT = query_1HTD.new_empty((heads, tokens), dtype=torch.float64 if is_wide else torch.float32)
+        query_KGTD = _group(query_1HTD, key_heads)
+        out_KGTD = _group(attended_1THD.transpose(1, 2), key_heads)
+        total_KGT = total_HT.view(key_heads, -1, tokens)
+        for rows, keys, is_own in _list_passes(layout):
+            shared = (_share(one[0, :, keys], query_KGTD) for one in (key_1KTD, value_1KTD))
+            part, part_total = _FORWARD(query_KGTD[:, :, rows], *shared, 0.0, True, scale=scaling)
+            out, total = out_KGTD[:, :, rows], total_KGT[:, :, rows]
+            if is_own:
+                both = torch.logaddexp(total, part_total)
+                # out + (part - out) * weight, with one rounding to the output's type
+                weight = (part_total - both).exp_()[..., None]
+                part, part_total = torch.lerp(out.to(weight.dtype), part.to(weight.dtype), weight), both
+            out.copy_(part)
+            total.copy_(part_total)
+        ctx.save_for_backward(query_1HTD, key_1KTD, value_1KTD, attended_1THD, total_HT)
         ctx.layout, ctx.scaling = layout, scaling
-        return attended
+        return attended_1THD
 
     @staticmethod
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, attended, sums = ctx.saved_tensors
-        key_heads = key.shape[1]
-        q, k, v = _group(query, key_heads), key[0], value[0]
-        out = _group(attended.transpose(1, 2), key_heads)
-        total = sums.view(key_heads, -1, sums.shape[1])
-        wanted = _group(slope.contiguous().transpose(1, 2), key_heads)
-        query_grad = torch.empty_like(query)
-        key_grad, value_grad = torch.empty_like(key), torch.empty_like(value)
-        q_grad, k_grad, v_grad = _group(query_grad, key_heads), key_grad[0], value_grad[0]
-
-        def run(rows: slice, keys: slice) -> torch.Tensor:
-            found: tuple[torch.Tensor, ...] = _BACKWARD(
-                wanted[:, :, rows],
-                q[:, :, rows],
-                _share(k[:, keys], q),
-                _share(v[:, keys], q),
-                out[:, :, rows],
-                total[:, :, rows],
+    def backward(ctx: Any, slope_1THD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query_1HTD, key_1KTD, value_1KTD, attended_1THD, total_HT = ctx.saved_tensors
+        key_heads = key_1KTD.shape[1]
+        grads = [torch.empty_like(one) for one in (query_1HTD, key_1KTD, value_1KTD)]
+        query_KGTD, query_grad_KGTD = _group(query_1HTD, key_heads), _group(grads[0], key_heads)
+        out_KGTD = _group(attended_1THD.transpose(1, 2), key_heads)
+        slope_KGTD = _group(slope_1THD.contiguous().transpose(1, 2), key_heads)
+        total_KGT = total_HT.view(key_heads, -1, total_HT.shape[1])
+        for rows, keys, is_own in _list_passes(ctx.layout):
+            found = _BACKWARD(
+                slope_KGTD[:, :, rows],
+                query_KGTD[:, :, rows],
+                *(_share(one[0, :, keys], query_KGTD) for one in (key_1KTD, value_1KTD)),
+                out_KGTD[:, :, rows],
+                total_KGT[:, :, rows],
                 0.0,
                 True,
                 scale=ctx.scaling,
             )
-            torch.sum(found[1], dim=1, out=k_grad[:, keys])
-            torch.sum(found[2], dim=1, out=v_grad[:, keys])
-            return found[0]
-
-        start = 0
-        for num_prompt, lengths in ctx.layout:
-            prompt = slice(start, start + num_prompt)
-            group = slice(start, start + num_prompt + sum(lengths))
-            q_grad[:, :, group] = run(group, prompt)
-            start = prompt.stop
-            for length in lengths:
-                own = slice(start, start + length)
-                q_grad[:, :, own] += run(own, own)
-                start = own.stop
-        return query_grad, key_grad, value_grad, None, None
+            for grad_1KTD, part_KGTD in zip(grads[1:], found[1:], strict=True):
+                torch.sum(part_KGTD, dim=1, out=grad_1KTD[0, :, keys])
+            if is_own:
+                query_grad_KGTD[:, :, rows] += found[0]
+            else:
+                query_grad_KGTD[:, :, rows] = found[0]
+        return *grads, None, None
 
 
-def _forward(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rows: slice, keys: slice, scaling: float | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Output and log-sum-exp of these rows over these keys, causal from the first of both."""
-    out: torch.Tensor
-    out, sums = _FORWARD(
-        q[:, :, rows], _share(k[:, keys], q), _share(v[:, keys], q), 0.0, True, scale=scaling
-    )
-    return out, sums
+def _list_passes(layout: GroupLayout) -> Iterator[tuple[slice, slice, bool]]:
+    """Rows, the keys that they go over, and whether those are a completion's own: each prompt's first."""
+    start = 0
+    for num_prompt, lengths in layout:
+        prompt = slice(start, start + num_prompt)
+        yield slice(start, prompt.stop + sum(lengths)), prompt, False
+        start = prompt.stop
+        for length in lengths:
+            own = slice(start, start + length)
+            yield own, own, True
+            start = own.stop
 
 
-def _merge(out: torch.Tensor, total: torch.Tensor, part: torch.Tensor, part_sums: torch.Tensor) -> None:
-    """Put another set of keys into `out` and `total`, in place."""
-    both = torch.logaddexp(total, part_sums)
-    # out + (part - out) * weight, with one rounding to the output's type
-    weight = (part_sums - both).exp_()[..., None]
-    out.copy_(torch.lerp(out.to(weight.dtype), part.to(weight.dtype), weight))
-    total.copy_(both)
-
-
-def _group(heads: torch.Tensor, key_heads: int) -> torch.Tensor:
+def _group(heads_1HTD: torch.Tensor, key_heads: int) -> torch.Tensor:
     """`[1, H, T, D]` -> `[K, G, T, D]`, the same memory."""
-    grouped: torch.Tensor = heads[0].unflatten(0, (key_heads, -1))
-    return grouped
+    grouped_KGTD: torch.Tensor = heads_1HTD[0].unflatten(0, (key_heads, -1))
+    return grouped_KGTD
 
 
-def _share(keys: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+def _share(keys_KTD: torch.Tensor, query_KGTD: torch.Tensor) -> torch.Tensor:
     """`[K, T, D]` -> `[K, G, T, D]`, read G times as it lies."""
-    return keys[:, None].expand(-1, q.shape[1], -1, -1)
-
-
-def _sum_dtype(dtype: torch.dtype) -> torch.dtype:
-    return torch.float64 if dtype == torch.float64 else torch.float32
+    return keys_KTD[:, None].expand(-1, query_KGTD.shape[1], -1, -1)

@@ -1,34 +1,37 @@
-"""Prompts whose keys and values are kept once, for all rows that go on from them.
+"""The key/value cache of the decode loop, and prompts whose keys and values are kept once for all their rows.
 
-While decoding, the queries of a prompt's rows stand side by side and meet its keys in one product; what a
-row has written itself is attended to apart. The two are put together by their log-sum-exps, which is the
-softmax over both. Rows may leave one by one: a prompt counts its rows, and one without any is passed over.
-Nothing is padded, so prompts of any lengths and any numbers of rows cost what they hold.
+The library's layer copies the whole cache per token; `GrowingLayer` writes into a buffer that is enlarged now and then.
+Layers of other kinds (sliding window, linear attention) stay as the library makes them.
+
+While decoding, the queries of a prompt's rows stand side by side and meet its keys in one product; what a row has
+written itself is attended to apart. The two are put together by their log-sum-exps, which is the softmax over both.
 
 Only the first pass can tell whether a model allows this: each of its layers must hand its cache's own keys
 and values to our attention, with nothing added to the scores, and see the prompt as a whole.
 
-Shapes: `B` prompts, `R` rows, `H` query heads, `K` key heads, `G` = H / K, `Q` queries, `T` tokens, `D` head
-size.
+Shapes: `B` prompts (or rows), `R` rows, `H` query heads, `K` key heads, `G` = H / K, `Q` queries, `T` tokens, `D`
+head size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import torch
-from transformers.cache_utils import DynamicCache
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from rmr1.attention.cache import GrowingLayer
 from rmr1.devices import of_device
 
 _MIN_SPARED_BYTES = {"cpu": 2**20, "gpu": 2**28}
 """Keys and values of one layer that need not be read again at each step, per prompt, from which on sharing
-pays for its further calls. On the CPU measured (`benchmarks/rollout.py`): 8 samples of 512 tokens, which
-spare 1.75 MiB, come out even or a little ahead; of 1,024 tokens well ahead. On a GPU reckoned: a dozen launches
+pays for its further calls: on the CPU measured (`benchmarks/rollout.py`), on a GPU reckoned as a dozen launches
 against the memory's bandwidth."""
+
+_MIN_ROOM = 128
+"""Least free places after an enlargement, in tokens."""
 
 _UNKNOWN = ("softcap", "s_aux", "position_bias", "sliding_window")
 """Keywords of attention that changes the scores, or what is seen."""
@@ -40,13 +43,66 @@ Part = tuple[torch.Tensor, torch.Tensor]
 """Keys and values of one prompt in one layer, `[1, K, T, D]` each."""
 
 
+class GrowingLayer(DynamicLayer):
+    """Keys and values `[R, K, T, D]` as views of larger buffers."""
+
+    # The library registers subclasses by this name; ours must not take the stock layer's place.
+    _layer_type = None
+
+    _key_buffer: torch.Tensor | None = None
+    _value_buffer: torch.Tensor | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        # Under autocast rotated keys come in float32 beside values in 16 bits, in which attention is computed anyway.
+        key_states = key_states.to(value_states.dtype)
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        self._key_buffer = _write(self._key_buffer, self.keys if start else None, key_states, end)
+        self._value_buffer = _write(self._value_buffer, self.values if start else None, value_states, end)
+        self.keys = self._key_buffer[..., :end, :]
+        self.values = self._value_buffer[..., :end, :]
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Keep the rows of `beam_idx`, in that order; a row may occur several times."""
+        super().reorder_cache(beam_idx)
+        self._key_buffer = self._value_buffer = None
+
+
+def build_cache(model: PreTrainedModel) -> DynamicCache:
+    """An empty cache for `model`; `reorder_cache` selects and repeats rows on every kind of layer."""
+    cache = DynamicCache(config=model.config)
+    for place, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:
+            cache.layers[place] = GrowingLayer()  # type: ignore[no-untyped-call]
+    return cache
+
+
+def _write(
+    buffer: torch.Tensor | None, old: torch.Tensor | None, new: torch.Tensor, end: int
+) -> torch.Tensor:
+    """`new` placed before `end`, in `buffer` or in a larger one that takes over `old`."""
+    if buffer is None or end > buffer.shape[-2]:
+        room = end + max(_MIN_ROOM, end // 4)
+        buffer = new.new_empty((*new.shape[:-2], room, new.shape[-1]))
+        if old is not None:
+            buffer[..., : old.shape[-2], :] = old
+    buffer[..., end - new.shape[-2] : end, :] = new
+    return buffer
+
+
 class SharedPrompts:
-    """Passed to the model as the keyword `shared_prompts`, which it hands on to every layer's attention."""
+    """The keyword `shared_prompts` of the model, which hands it on to every layer's attention."""
 
     def __init__(self, cache: DynamicCache, mask_BT: torch.Tensor, *, pads_right: bool = False):
-        """`cache` is empty still; `mask_BT` is 1 where the prompts have tokens, 0 on the left or right of them."""
+        """`cache` is empty still; `mask_BT` is 1 for tokens of the prompts, 0 for padding."""
         self._cache = cache
-        self._mask = mask_BT.bool()
+        self._mask_BT = mask_BT.bool()
+        self._lengths: list[int] = mask_BT.sum(dim=-1).tolist()
         self._pads_right = pads_right
         self._fitting: set[int] = set()
         self._layers: list[list[Part]] = []
@@ -91,26 +147,21 @@ class SharedPrompts:
             return True
         keys, values = layers[0].keys, layers[0].values
         least = of_device(_MIN_SPARED_BYTES, keys.device)
-        lengths = self._mask.sum(dim=-1).tolist()
+        lengths = self._lengths
         spared = sum(lengths[prompt] for prompt in source) - sum(lengths)
         token_bytes = keys.shape[1] * (keys.shape[3] + values.shape[3]) * keys.element_size()
         return bool(spared * token_bytes >= least * len(lengths))
 
     def share(self, source: Sequence[int]) -> None:
         """Take the prompts out of the cache, which then holds what the rows write."""
-        longest = self._mask.shape[-1]
-        spans = [
-            slice(length) if self._pads_right else slice(longest - length, longest)
-            for length in self._mask.sum(dim=-1).tolist()
-        ]
+        longest = self._mask_BT.shape[-1]
+        starts = [0 if self._pads_right else longest - length for length in self._lengths]
+        spans = [slice(start, start + length) for start, length in zip(starts, self._lengths, strict=True)]
         layers: list[Any] = self._cache.layers
         for place, layer in enumerate(layers):
-            self._layers.append(
-                [
-                    (layer.keys[index, None, :, span], layer.values[index, None, :, span])
-                    for index, span in enumerate(spans)
-                ]
-            )
+            both = layer.keys, layer.values
+            parts = [tuple(one[index, None, :, span] for one in both) for index, span in enumerate(spans)]
+            self._layers.append(cast(list[Part], parts))
             layers[place] = GrowingLayer()  # type: ignore[no-untyped-call]
         self._set_rows(list(source))
 
@@ -126,7 +177,7 @@ class SharedPrompts:
         value: torch.Tensor,
         scaling: float | None,
     ) -> torch.Tensor:
-        """`[R, H, 1, D]` queries, `[R, K, T, D]` keys and values of the rows' own -> `[R, 1, H, D]`."""
+        """What `attend_shared` gives in this layer."""
         place: Any = module.layer_idx
         parts = [(self._layers[place][prompt], count) for prompt, count in self._present]
         return attend_shared(query, key, value, parts, scaling)
@@ -139,52 +190,50 @@ class SharedPrompts:
         """Whether the last token of each prompt sees all of it, and no padding."""
         if mask is None:
             # Padding on the right stands behind all that a causal layer sees.
-            return self._pads_right or bool(self._mask.all())
-        if mask.dtype != torch.bool or mask.shape[1] != 1 or mask.shape[-1] != self._mask.shape[-1]:
+            return self._pads_right or bool(self._mask_BT.all())
+        if mask.dtype != torch.bool or mask.shape[1] != 1 or mask.shape[-1] != self._mask_BT.shape[-1]:
             return False
-        return bool((mask[:, 0, -1] == self._mask).all())
+        return bool((mask[:, 0, -1] == self._mask_BT).all())
 
 
 def attend_shared(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
+    query_RH1D: torch.Tensor,
+    key_RKTD: torch.Tensor,
+    value_RKTD: torch.Tensor,
     parts: Sequence[tuple[Part, int]],
     scaling: float | None,
 ) -> torch.Tensor:
-    """Attention of rows over their prompt and what they have written: `[R, 1, H, D]`.
+    """Attention `[R, 1, H, D]` of rows over their prompt and their own keys and values, in whose type it is computed.
 
-    Args:
-        query: `[R, H, 1, D]`.
-        key, value: `[R, K, T, D]`, the rows' own; of one type, in which attention is computed.
-        parts: the prompts in the order of the rows, each with the number of its rows.
+    `parts` are the prompts in the order of the rows, each with the number of its rows.
     """
-    rows, heads, _, size = query.shape
-    key_heads = key.shape[1]
+    rows, heads, _, size = query_RH1D.shape
+    key_heads = key_RKTD.shape[1]
     groups = heads // key_heads
     scale = size**-0.5 if scaling is None else scaling
-    by_row = query.to(value.dtype).reshape(rows, key_heads, groups, size)
-    own, own_total = _attend_part(by_row, key, value, scale)
-    by_head = by_row.transpose(0, 1).reshape(1, key_heads, rows * groups, size)
-    queries = by_head.split([count * groups for _, count in parts], dim=2)
+    query_RKGD = query_RH1D.to(value_RKTD.dtype).reshape(rows, key_heads, groups, size)
+    own_RKGD, own_total_RKG = _attend_part(query_RKGD, key_RKTD, value_RKTD, scale)
+    query_1KQD = query_RKGD.transpose(0, 1).reshape(1, key_heads, rows * groups, size)
+    queries = query_1KQD.split([count * groups for _, count in parts], dim=2)
     found = [_attend_part(query, *part, scale) for query, (part, _) in zip(queries, parts, strict=True)]
-    common, total = (
+    common_1KQD, total_1KQ = (
         found[0] if len(found) == 1 else (torch.cat(pieces, 2) for pieces in zip(*found, strict=True))
     )
-    common = common.reshape(key_heads, rows, groups, -1).transpose(0, 1)
-    total = total.reshape(key_heads, rows, groups).transpose(0, 1)
-    share = (own_total - total).sigmoid()[..., None]
-    attended = torch.lerp(common.float(), own.float(), share).to(query.dtype)
-    return attended.reshape(rows, 1, heads, -1)
+    common_RKGD = common_1KQD.reshape(key_heads, rows, groups, -1).transpose(0, 1)
+    total_RKG = total_1KQ.reshape(key_heads, rows, groups).transpose(0, 1)
+    share_RKG1 = (own_total_RKG - total_RKG).sigmoid()[..., None]
+    attended_RKGD = torch.lerp(common_RKGD.float(), own_RKGD.float(), share_RKG1).to(query_RH1D.dtype)
+    return attended_RKGD.reshape(rows, 1, heads, -1)
 
 
 def _attend_part(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    query_BKQD: torch.Tensor, key_BKTD: torch.Tensor, value_BKTD: torch.Tensor, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`[B, K, Q, D]` attended, and `[B, K, Q]` the log-sum-exps of the scores, float32."""
-    if _flash_for_cpu is not None and query.device.type == "cpu" and query.shape[-1] == value.shape[-1]:
-        attended, total = _flash_for_cpu(query, key, value, scale=scale)
-        return attended, total
-    scores = ((query * scale) @ key.transpose(2, 3)).float()
-    total = scores.logsumexp(dim=-1)
-    return (scores - total[..., None]).exp().to(value.dtype) @ value, total
+    is_cpu = query_BKQD.device.type == "cpu"
+    if _flash_for_cpu is not None and is_cpu and query_BKQD.shape[-1] == value_BKTD.shape[-1]:
+        attended_BKQD, total_BKQ = _flash_for_cpu(query_BKQD, key_BKTD, value_BKTD, scale=scale)
+        return attended_BKQD, total_BKQ
+    scores_BKQT = ((query_BKQD * scale) @ key_BKTD.transpose(2, 3)).float()
+    total_BKQ = scores_BKQT.logsumexp(dim=-1)
+    return (scores_BKQT - total_BKQ[..., None]).exp().to(value_BKTD.dtype) @ value_BKTD, total_BKQ

@@ -4,16 +4,10 @@
                                                                             │ tally
                       BenchmarkScores <──score_outcomes── Measures <──rule── Outcomes
 
-A benchmark is a value: `Benchmark`, made of plain functions. Reading turns the official files into pairs
-with unique ids (whatever scoring needs to know stands in id, source, subset and label). `tally` turns
-rulings (`rmr1.store.rulings`: judgments without their texts) of such pairs into `Outcomes`, the table of
-credits that `rmr1.bench.outcomes` describes. `rule` names the numbers that are reported of a table, as
-`Measures`; it looks at the outcomes only for which parts there are. A variant of the rule ("as-published":
-the reference's known faults) is a name that `rule` is given. Everything after that is common to all:
-values, intervals, completeness, comparison.
-
-A benchmark that can be asked in other ways than pair by pair (`ratings`, `four_way`) gives an `Asking` for
-each; its judgments go into the same run folder format, and `tally` tells them apart by what they hold.
+Whatever scoring needs to know of a pair stands in its id, source, subset and label. `tally` turns rulings
+into the table of credits that `rmr1.bench.outcomes` describes; `rule`, given a variant's name ("as-published":
+the reference's known faults), names the numbers that are reported of it. Everything after that is common to
+all.
 """
 
 from __future__ import annotations
@@ -21,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +24,20 @@ import numpy as np
 from rmr1.bench.draws import estimate_intervals
 from rmr1.bench.outcomes import (
     NUM_RESAMPLES,
-    Floats,
+    Counted,
     Measure,
     Measures,
-    Numbers,
     Outcomes,
     Part,
     Whole,
     estimate_values,
     number_prompts,
 )
-from rmr1.data.hub import parse_dataset_name
 from rmr1.errors import ConfigError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
-from rmr1.stats import clustered_interval, wilson_interval
+from rmr1.stats import Floats, Numbers, share_interval, wilson_interval
 from rmr1.store.rulings import Ruling, ruling_of
 
 Interval = tuple[float, float]
@@ -62,47 +55,25 @@ class Figure:
     value: float | None
     """A share in [0, 1]; None if there is nothing to count."""
     interval: Interval | None = None
-    """95%: Wilson's where the number is a share of items that are right or wrong, else the bootstrap's; by
-    prompt where items share prompts."""
+    """95%: Wilson's of a share of right and wrong items, else the bootstrap's; by prompt if items share
+    prompts."""
     correct: float | None = None
-    """Credit earned, where the number is a plain share of items."""
+    """Credit earned, if the number is a plain share of items."""
     total: int = 0
-    """Items."""
     prompts: int | None = None
-    """The number of prompts that the items come from; None if no two share one."""
+    """Prompts that the items come from; None if no two share one."""
     official: int | None = None
-    """How many there are in the official data; None where that is no fixed number."""
+    """Items of the official data; None if that is no fixed number."""
     no_verdict: int = 0
     """Items that lack a verdict."""
     ties: int = 0
     """Items of which something was called a tie."""
 
-    @property
-    def is_complete(self) -> bool:
-        return self.official is None or self.total == self.official
-
-    def describe(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Overall:
-    """The benchmark's one number for a group, or why there is none."""
+class Overall(Figure):
+    """The number of a group; its value is None unless every item of the official data is scored."""
 
-    group: str
-    name: str = "overall"
-    value: float | None
-    """A share in [0, 1]; None unless every item of the official data is scored."""
-    total: int
-    official: int | None
-    """Items of the official data; None for data that is no part of it."""
-    prompts: int | None = None
-    """The number of prompts, as a figure has it."""
-    correct: float | None = None
-    """Credit earned, where the number is a plain share of items."""
-    no_verdict: int = 0
-    ties: int = 0
-    interval: Interval | None = None
     missing: tuple[str, ...] = ()
     """Parts of the official data that lack items."""
 
@@ -115,56 +86,27 @@ class Overall:
             return f"not official: {self.total} items"
         return f"partial: {self.total} of {self.official}"
 
-    def describe(self) -> dict[str, Any]:
-        return {**asdict(self), "status": self.status, "missing": list(self.missing)}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkScores:
+class BenchmarkScores(Counted):
     """All scores of one judge on one benchmark."""
 
-    benchmark: str
     overall: tuple[Overall, ...]
     figures: tuple[Figure, ...]
     """What the benchmark reports."""
     categories: tuple[Figure, ...]
     """The finest division, for the record."""
-    judgments: int
-    unfinished: int = 0
-    """Items left out because some of their judgments are missing."""
-    failed: int = 0
-    """Judgments left out because the engine did not answer."""
-    orders: tuple[tuple[str, int], ...] = ()
-    """How many judgments were asked `given`, `swapped`, `both` ways, or are bare `scores`."""
-    problems: tuple[tuple[str, int], ...] = ()
-    """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
     variant: str = OFFICIAL_RULE
-    """The rule's variant."""
-    notes: tuple[str, ...] = ()
-    deviations: tuple[str, ...] = ()
-    """How asking or scoring departs from what is published; such scores have no place among published ones."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether every official part is there; only then may the judge stand among published ones."""
+        """Whether every official part is there."""
         return bool(self.overall) and all(one.value is not None for one in self.overall)
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
-            "benchmark": self.benchmark,
-            "variant": self.variant,
-            "overall": [one.describe() for one in self.overall],
-            "figures": [one.describe() for one in self.figures],
-            "categories": [one.describe() for one in self.categories],
-            "judgments": self.judgments,
-            "unfinished": self.unfinished,
-            "failed": self.failed,
-            "orders": dict(self.orders),
-            "problems": dict(self.problems),
-            "notes": list(self.notes),
-            "deviations": list(self.deviations),
-        }
+        overall = [{**asdict(one), "status": one.status} for one in self.overall]
+        return {**asdict(self), "overall": overall}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,26 +116,24 @@ class Asking:
     name: str
     """`ratings` or `four_way`."""
     about: str
-    """One line for `--help` and for the report: what is asked, and what was adapted."""
+    """One line: what is asked, and what was adapted."""
     read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
-    """What `Benchmark.read_pairs` does, for this way of asking."""
     adapt: Callable[[PairJudge], PairJudge]
-    """The same model, asked in this way (`AdaptableJudge`). Raises ConfigError for a judge
-    that cannot be."""
+    """The same model, asked in this way. Raises ConfigError for a judge that cannot be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """One benchmark: where its data lies, how it is read and how judgments of it are scored."""
+    """Where its data lies, how it is read and how judgments of it are scored."""
 
     name: str
     title: str
-    order: Placement
-    """The benchmark's own placement, used unless another is asked for."""
-    placements: tuple[Placement, ...]
+    order: Placement = "seeded"
+    """The placement, unless another is asked for."""
+    placements: tuple[Placement, ...] = ("seeded", "both")
     """Those that mean something for it."""
     find_files: Callable[[Path], list[Path]]
-    """The data files in a folder. Raises DataError where there are none."""
+    """The data files in a folder. Raises DataError if there are none."""
     read_pairs: Callable[[Path, int | None], Iterator[PreferencePair]]
     """Folder and limit (items of each part) -> pairs with unique ids. Raises DataError."""
     tally: Callable[[Iterable[Ruling]], Outcomes]
@@ -207,19 +147,16 @@ class Benchmark:
     is_sized: bool = True
     """Whether its data has an official size; own data is what there is."""
     reading: Mapping[str, Any] = field(default_factory=dict)
-    """What was said of how `read_pairs` reads own data; a run goes on only where it is the same."""
+    """How own data is read; a run goes on only if it is the same."""
     hub: str | None = None
-    """Name of its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
+    """Its dataset on the hub (`NAME@SPLIT`), which `read_pairs` takes as a path; never read unasked."""
 
-
-def list_sources(find_files: Callable[[Path], list[Path]], data: Path) -> list[Path]:
-    """The benchmark's files, or the name of a hub's dataset as it is.
-
-    Raises:
-        DataError: there are no such files.
-    """
-    is_name = not data.exists() and parse_dataset_name(str(data)) is not None
-    return [data] if is_name else find_files(data)
+    def measures(self, outcomes: Outcomes, variant: str = OFFICIAL_RULE) -> Measures:
+        """What the rule, or a variant that the benchmark has, reports of a table."""
+        if variant != OFFICIAL_RULE and variant not in self.variants:
+            known = ", ".join([OFFICIAL_RULE, *self.variants])
+            raise ConfigError(f"{self.title} has no scoring {variant!r}; it has {known}")
+        return self.rule(outcomes, variant)
 
 
 def score_outcomes(
@@ -228,40 +165,32 @@ def score_outcomes(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
 ) -> BenchmarkScores:
     """The scores of a table; `num_resamples` 0 leaves out the intervals that need a bootstrap.
 
     Raises:
         ConfigError: the benchmark has no such variant.
     """
-    if variant != OFFICIAL_RULE and variant not in benchmark.variants:
-        known = ", ".join([OFFICIAL_RULE, *benchmark.variants])
-        raise ConfigError(f"{benchmark.title} has no scoring {variant!r}; it has {known}")
-    measures = benchmark.rule(outcomes, variant)
-    report = ItemCounts(outcomes)
+    measures = benchmark.measures(outcomes, variant)
+    counts = ItemCounts(outcomes)
     wholes = [one.measure for one in measures.overall]
     every = [*wholes, *measures.figures, *measures.categories]
     values = estimate_values(outcomes, every)
-    intervals = _intervals(outcomes, every, values, num_resamples, seed)
-    found = list(zip(every, values, intervals, strict=True))
-    num_wholes, num_figures = len(wholes), len(measures.figures)
-    figures = [_figure(report, *one) for one in found]
+    intervals = _intervals(outcomes, counts, every, values, num_resamples)
+    figures = [counts.figure(*one) for one in zip(every, values, intervals, strict=True)]
+    num_wholes, num_figures = len(wholes), len(wholes) + len(measures.figures)
     return BenchmarkScores(
         benchmark=outcomes.benchmark,
-        overall=tuple(
-            _overall(report, one, figure)
-            for one, figure in zip(measures.overall, figures[:num_wholes], strict=True)
-        ),
-        figures=tuple(figures[num_wholes : num_wholes + num_figures]),
-        categories=tuple(figures[num_wholes + num_figures :]),
+        overall=tuple(map(counts.overall, measures.overall, figures)),
+        figures=tuple(figures[num_wholes:num_figures]),
+        categories=tuple(figures[num_figures:]),
         judgments=outcomes.judgments,
         unfinished=outcomes.unfinished,
         failed=outcomes.failed,
-        orders=tuple(sorted(outcomes.orders.items())),
-        problems=tuple(sorted(outcomes.problems.items())),
+        orders=dict(sorted(outcomes.orders.items())),
+        problems=dict(sorted(outcomes.problems.items())),
         variant=variant,
-        notes=(*measures.notes, *outcomes.notes, *_shared_prompts(report, wholes)),
+        notes=(*measures.notes, *outcomes.notes, *_shared_prompts(counts, wholes)),
         deviations=(
             *(() if variant in (OFFICIAL_RULE, AS_PUBLISHED) else (f"scored by {variant!r}",)),
             *outcomes.deviations,
@@ -275,7 +204,6 @@ def score_judgments(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
 ) -> BenchmarkScores:
     """The scores of judgments at hand.
 
@@ -283,7 +211,7 @@ def score_judgments(
         DataError: a judgment is not of this benchmark's pairs.
     """
     outcomes = benchmark.tally(ruling_of(judgment) for judgment in judgments)
-    return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples, seed=seed)
+    return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
 
 
 class ItemCounts:
@@ -295,11 +223,18 @@ class ItemCounts:
     def parts(self, measure: Measure) -> list[Part]:
         return [self._parts[name] for name in measure.parts if name in self._parts]
 
-    def total(self, measure: Measure) -> int:
+    def columns(self, measure: Measure) -> list[tuple[Part, Floats]]:
+        """[I] of each part: the first cell of its credits, or what stands beside; NaN if an item does not count."""
         if measure.beside is None:
-            return sum(len(part) for part in self.parts(measure))
-        known = (part.beside.get(measure.beside) for part in self.parts(measure))
-        return sum(int((~np.isnan(values)).sum()) for values in known if values is not None)
+            return [(part, part.credits[:, 0]) for part in self.parts(measure)]
+        return [
+            (part, part.beside[measure.beside])
+            for part in self.parts(measure)
+            if measure.beside in part.beside
+        ]
+
+    def total(self, measure: Measure) -> int:
+        return sum(int((~np.isnan(values)).sum()) for _, values in self.columns(measure))
 
     def official(self, measure: Measure) -> int | None:
         if measure.official is not None or measure.beside is not None:
@@ -315,74 +250,75 @@ class ItemCounts:
     def distinct(self, measure: Measure) -> int:
         return sum(part.num_distinct for part in self.parts(measure))
 
+    def is_plain(self, measure: Measure) -> bool:
+        return measure.is_share and all(part.credits.shape[1] == 1 for part in self.parts(measure))
+
     def correct(self, measure: Measure) -> float | None:
-        """Credit earned; None where the measure is no plain share of one cell, or there is nothing."""
-        if not measure.is_share or any(part.credits.shape[1] != 1 for part in self.parts(measure)):
+        """Credit earned; None if the measure is no plain share."""
+        if not self.is_plain(measure):
             return None
-        columns = [self._column(part, measure) for part in self.parts(measure)]
-        credit = float(sum(np.nansum(column) for column in columns if column is not None))
+        credit = float(sum(np.nansum(values) for _, values in self.columns(measure)))
         return int(credit) if credit.is_integer() else credit
 
     def is_binary(self, measure: Measure) -> bool:
-        """Whether it is a share of items that are right or wrong: what Wilson's interval is for."""
-        parts = self.parts(measure)
-        if not measure.is_share:
-            return False
-        columns = [self._column(part, measure) for part in parts]
-        return all(
-            column is None or bool(((column == 0) | (column == 1) | np.isnan(column)).all())
-            for column in columns
-        ) and all(part.credits.shape[1] == 1 for part in parts)
+        """Whether it is a share of items that are right or wrong."""
+        return self.is_plain(measure) and all(
+            bool(((values == 0) | (values == 1) | np.isnan(values)).all())
+            for _, values in self.columns(measure)
+        )
 
     def prompts(self, measure: Measure) -> int | None:
-        """How many prompts its items come from; None where no two of them share one."""
+        """How many prompts its items come from; None if no two of them share one."""
         numbers_I = self._numbers_of(measure)
         num = len(np.unique(numbers_I))
         return num if num < len(numbers_I) else None
 
-    def by_prompt(self, measure: Measure) -> tuple[Floats, Floats] | None:
-        """Right items and items of each prompt, of a share of right and wrong ones; None where no two share one."""
+    def interval(self, measure: Measure) -> Interval | None:
+        """Wilson's interval of a share of right and wrong items, by prompt if two items share one."""
         if self.prompts(measure) is None:
-            return None
-        columns = [self._column(part, measure) for part in self.parts(measure)]
-        values_I = np.concatenate([column[~np.isnan(column)] for column in columns if column is not None])
-        _, index_I = np.unique(self._numbers_of(measure), return_inverse=True)
-        correct_P = np.bincount(index_I, values_I).astype(np.float64)
-        return correct_P, np.bincount(index_I).astype(np.float64)
+            return wilson_interval(int(self.correct(measure) or 0), self.total(measure))
+        values_I = np.concatenate([values[~np.isnan(values)] for _, values in self.columns(measure)])
+        return share_interval(values_I, self._numbers_of(measure))
 
     def _numbers_of(self, measure: Measure) -> Numbers:
-        """The prompt of every item that counts; nothing where no two items of any part share one."""
         found = [np.empty(0, dtype=np.int64)]
-        for part in self.parts(measure) if self._numbers else ():
-            column = None if measure.beside is None else self._column(part, measure)
-            if column is not None:
-                found.append(self._numbers[part.name][~np.isnan(column)])
-            elif measure.beside is None:
-                found.append(self._numbers[part.name])
+        for part, values in self.columns(measure) if self._numbers else ():
+            found.append(self._numbers[part.name][~np.isnan(values)])
         return np.concatenate(found)
 
     @cached_property
     def _numbers(self) -> Mapping[str, Numbers]:
-        """The prompts of every part's items; empty where no two items share one."""
+        """Empty if no two items share a prompt."""
         parts = list(self._parts.values())
         if all(part.clusters is None for part in parts):
             return {}
         return dict(zip((part.name for part in parts), number_prompts(parts), strict=True))
 
-    def _column(self, part: Part, measure: Measure) -> Any:
-        return part.credits[:, 0] if measure.beside is None else part.beside.get(measure.beside)
-
-    def lacking(self, measure: Measure) -> tuple[int, int]:
-        """Items without a verdict, and items with a tie."""
+    def figure(self, measure: Measure, value: float | None, interval: Interval | None) -> Figure:
         parts = self.parts(measure)
-        return (
-            sum(int(np.count_nonzero(part.no_verdict)) for part in parts),
-            sum(int(np.count_nonzero(part.ties)) for part in parts),
+        return Figure(
+            group=measure.group,
+            name=measure.name,
+            value=value,
+            interval=interval,
+            correct=self.correct(measure),
+            total=self.total(measure),
+            prompts=self.prompts(measure),
+            official=self.official(measure),
+            no_verdict=sum(int(np.count_nonzero(part.no_verdict)) for part in parts),
+            ties=sum(int(np.count_nonzero(part.ties)) for part in parts),
         )
+
+    def overall(self, whole: Whole, figure: Figure) -> Overall:
+        missing = tuple(need.name for need in whole.needs if not self.is_complete(need))
+        official = sum(self.official(need) or 0 for need in whole.needs) if whole.is_official else None
+        known = {**asdict(figure), "total": self.distinct(whole.measure), "official": official}
+        if official is None or missing:
+            known |= {"value": None, "interval": None}
+        return Overall(**known, missing=missing)
 
 
 def _shared_prompts(counts: ItemCounts, wholes: Sequence[Measure]) -> Iterator[str]:
-    """What the intervals take together."""
     for one in wholes:
         if (num := counts.prompts(one)) is not None:
             where = f"{one.group}: " if len(wholes) > 1 else ""
@@ -392,61 +328,20 @@ def _shared_prompts(counts: ItemCounts, wholes: Sequence[Measure]) -> Iterator[s
 
 
 def _intervals(
-    outcomes: Outcomes, measures: list[Measure], values: list[float | None], num: int, seed: int
-) -> list[Interval | None]:
-    counts = ItemCounts(outcomes)
+    outcomes: Outcomes,
+    counts: ItemCounts,
+    measures: list[Measure],
+    values: list[float | None],
+    num: int,
+) -> Iterator[Interval | None]:
     is_binary = [counts.is_binary(measure) for measure in measures]
-    drawn = [
-        index for index, value in enumerate(values) if num and value is not None and not is_binary[index]
+    is_drawn = [
+        num > 0 and value is not None and not binary for value, binary in zip(values, is_binary, strict=True)
     ]
-    found: dict[int, Interval | None] = dict(
-        zip(
-            drawn,
-            estimate_intervals(outcomes, [measures[index] for index in drawn], num=num, seed=seed),
-            strict=True,
-        )
-    )
+    drawn = iter(estimate_intervals(outcomes, list(compress(measures, is_drawn)), num=num))
     for index, measure in enumerate(measures):
-        if values[index] is None or not is_binary[index]:
-            continue
-        if (of_prompts := counts.by_prompt(measure)) is None:
-            correct = counts.correct(measure)
-            found[index] = wilson_interval(int(correct or 0), counts.total(measure))
+        if is_drawn[index]:
+            yield next(drawn)
         else:
-            found[index] = clustered_interval(*of_prompts)
-    return [found.get(index) for index in range(len(measures))]
-
-
-def _figure(counts: ItemCounts, measure: Measure, value: float | None, interval: Interval | None) -> Figure:
-    no_verdict, ties = counts.lacking(measure)
-    return Figure(
-        group=measure.group,
-        name=measure.name,
-        value=value,
-        interval=interval,
-        correct=counts.correct(measure),
-        total=counts.total(measure),
-        prompts=counts.prompts(measure),
-        official=counts.official(measure),
-        no_verdict=no_verdict,
-        ties=ties,
-    )
-
-
-def _overall(counts: ItemCounts, whole: Whole, figure: Figure) -> Overall:
-    missing = tuple(need.name for need in whole.needs if not counts.is_complete(need))
-    official = sum(counts.official(need) or 0 for need in whole.needs) if whole.is_official else None
-    is_complete = official is not None and not missing
-    return Overall(
-        group=figure.group,
-        name=figure.name,
-        value=figure.value if is_complete else None,
-        total=counts.distinct(whole.measure),
-        official=official,
-        prompts=figure.prompts,
-        correct=figure.correct,
-        no_verdict=figure.no_verdict,
-        ties=figure.ties,
-        interval=figure.interval if is_complete else None,
-        missing=missing,
-    )
+            is_known = is_binary[index] and values[index] is not None
+            yield counts.interval(measure) if is_known else None

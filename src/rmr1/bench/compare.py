@@ -2,41 +2,31 @@
 
     run, run ──tally──> Outcomes, Outcomes ──pair_outcomes──> Paired ──compare_outcomes──> Comparison
 
-Compared is what both runs hold (`rmr1.bench.shared_items`). Every figure of the benchmark is computed
-for both runs over the shared items; its difference has
+Every figure of the benchmark is computed for both runs over the items that both hold; its difference has
 
 - an interval: the bootstrap, the same prompts with all their items drawn for both runs (`rmr1.bench.draws`);
-- a p-value of "both judges are alike". Where the figure is a share of right items this is McNemar's test,
-  mid-p form, and where items share prompts its form by prompt. Elsewhere (means of sections, matrices) it
-  is the same idea by simulation, the *swap test*: if the judges are alike, their results at any prompt may
-  be exchanged; how often does exchanging at random give a difference as large?
+- a p-value of "both judges are alike". Of a share of right items this is McNemar's test, mid-p form, and if items
+  share prompts its form by prompt. Elsewhere (means of sections, matrices) it is the *swap test*: if the judges are
+  alike, their results at any prompt may be exchanged; how often does that give a difference as large?
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rmr1.bench.base import OFFICIAL_RULE, Benchmark, ItemCounts
 from rmr1.bench.draws import draw_intervals, evaluate, gather_prompts, swap
-from rmr1.bench.outcomes import (
-    NUM_RESAMPLES,
-    Floats,
-    Measure,
-    Numbers,
-    Outcomes,
-    estimate_values,
-    number_prompts,
-)
+from rmr1.bench.outcomes import NUM_RESAMPLES, Measure, Outcomes, estimate_values, number_prompts
 from rmr1.bench.run import read_finished
 from rmr1.bench.shared_items import LeftOut, Paired, Source, find_changed, left_out, name_some, pair_outcomes
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import DataError
 from rmr1.screen import format_percent
-from rmr1.stats import McNemarTest, clustered_mcnemar_test, mcnemar_test
+from rmr1.stats import Floats, McNemarTest, Numbers, clustered_mcnemar_test, mcnemar_test
 from rmr1.store.rulings import Ruling, read_rulings, ruling_of
 from rmr1.store.runs import RUN_FILE
 
@@ -55,48 +45,43 @@ class Difference:
     """The new judge's share in [0, 1]; None if there is nothing to count."""
     old: float | None
     prompts: int | None = None
-    """How many prompts the items come from; None where no two share one."""
     difference: float | None = None
-    """`new` less `old`."""
     interval: tuple[float, float] | None = None
     """95%, of the difference."""
     p: float | None = None
-    """Two-sided; None where there is no difference to test or nothing was drawn."""
+    """Two-sided; None if there is no difference to test or nothing was drawn."""
     test: McNemarTest | None = None
-    """First is new. None where the figure is no share of right and wrong items: `p` is the swap test's."""
+    """First is new. None if the figure is no share of right and wrong items: `p` is the swap test's."""
     better: int | None = None
-    """Items for which the new judge earned more; None where an item's credit is no single number."""
+    """Items for which the new judge earned more; None if an item's credit is no single number."""
     worse: int | None = None
     is_partial: bool = False
     """An overall over less than the official data."""
 
     @property
     def is_worse(self) -> bool:
-        """Whether new is below old by more than chance explains, at 5%."""
+        """Whether new is below old by more than chance explains."""
         return self.difference is not None and self.difference < 0 and self.p is not None and self.p <= ALPHA
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
-        values = asdict(self)
-        test = values.pop("test")
-        exact = None if test is None else test["exact_p"]
+        test = self.test
         by_prompt = "" if self.prompts is None else " by prompt"
+        values = {name: value for name, value in asdict(self).items() if name != "test"}
         return {
             **values,
             "p_of": ("mcnemar mid-p" if test else "swap test") + by_prompt,
-            "mcnemar_exact_p": exact,
+            "mcnemar_exact_p": None if test is None else test.exact_p,
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedCount:
-    """How much of an overall score two runs share."""
+    """Items of an overall score that both runs and either hold."""
 
     group: str
     shared: int
-    """Items that both hold."""
     new: int
-    """Items that the new run holds."""
     old: int
 
     @property
@@ -113,11 +98,9 @@ class Comparison:
     overall: tuple[Difference, ...]
     figures: tuple[Difference, ...]
     categories: tuple[Difference, ...]
-    """The finest division; empty where it was not asked for."""
     shared: int
     """Items of the overall scores that both runs hold."""
     overlaps: tuple[SharedCount, ...]
-    """The overlap of every overall score that either run has."""
     only_new: LeftOut
     only_old: LeftOut
     changed: LeftOut
@@ -127,27 +110,15 @@ class Comparison:
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
+        parts = ("overall", "figures", "categories")
         return {
-            "benchmark": self.benchmark,
-            "variant": self.variant,
-            "overall": [one.describe() for one in self.overall],
-            "figures": [one.describe() for one in self.figures],
-            "categories": [one.describe() for one in self.categories],
-            "shared": self.shared,
-            "overlaps": [asdict(one) for one in self.overlaps],
-            "only_new": self.only_new.describe(),
-            "only_old": self.only_old.describe(),
-            "changed": self.changed.describe(),
-            "notes": list(self.notes),
+            **asdict(self),
+            **{name: [one.describe() for one in getattr(self, name)] for name in parts},
         }
 
 
 def find_source(path: Path, rule: str | None = None) -> Source:
-    """A run folder, or recorded outputs of another judge. With `rule` the stored texts are read again by it.
-
-    Raises:
-        DataError: there is nothing that can be read. ConfigError: the rule is unknown or does not fit.
-    """
+    """A run folder, or recorded outputs of another judge; with `rule` the stored texts are read again."""
     if rule is None and (path / RUN_FILE).is_file():
         return path
     return list(read_finished(path, rule))
@@ -160,14 +131,12 @@ def compare_runs(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
-    seed: int = 0,
     categories: bool = False,
 ) -> Comparison:
     """Compare two runs of a benchmark, with `categories` to its finest division.
 
     Raises:
-        DataError: a run cannot be read, is of another benchmark, or shares no item with the other.
-        RunError: a folder is no run folder.
+        DataError: a run cannot be read, is of another benchmark, or shares no item. RunError: it is no run folder.
     """
     changed = find_changed(new, old)
     outcomes = [
@@ -179,20 +148,15 @@ def compare_runs(
             f"({name_some(sorted(changed))}) but other texts or another label; were they made from the same data?"
         )
     comparison = compare_outcomes(
-        benchmark,
-        *outcomes,
-        variant=variant,
-        num_resamples=num_resamples,
-        seed=seed,
-        categories=categories,
+        benchmark, *outcomes, variant=variant, num_resamples=num_resamples, categories=categories
     )
     if not changed:
         return comparison
-    held = [_count_items(benchmark, benchmark.tally(_rulings(source)), variant) for source in (new, old)]
+    whole = [benchmark.tally(_rulings(source)) for source in (new, old)]
     return replace(
         comparison,
         changed=left_out(sorted(changed)),
-        overlaps=_overlaps(comparison.overall, *held),
+        overlaps=_overlaps(benchmark, variant, comparison.overall, whole),
     )
 
 
@@ -200,16 +164,15 @@ def _rulings(source: Source) -> Iterator[Ruling]:
     return read_rulings(source) if isinstance(source, Path) else map(ruling_of, source)
 
 
-def _count_items(benchmark: Benchmark, outcomes: Outcomes, variant: str) -> dict[str, int]:
-    """Overall score -> items."""
-    counts = ItemCounts(outcomes)
-    return {one.measure.group: counts.total(one.measure) for one in benchmark.rule(outcomes, variant).overall}
-
-
 def _overlaps(
-    overall: Sequence[Difference], new: Mapping[str, int], old: Mapping[str, int]
+    benchmark: Benchmark, variant: str, overall: Sequence[Difference], both: Sequence[Outcomes]
 ) -> tuple[SharedCount, ...]:
     shared = {one.group: one.items for one in overall}
+    held = []
+    for outcomes in both:
+        counts, wholes = ItemCounts(outcomes), benchmark.measures(outcomes, variant).overall
+        held.append({one.measure.group: counts.total(one.measure) for one in wholes})
+    new, old = held
     return tuple(
         SharedCount(group=group, shared=shared.get(group, 0), new=new.get(group, 0), old=old.get(group, 0))
         for group in dict.fromkeys([*new, *old])
@@ -226,26 +189,19 @@ def compare_outcomes(
     seed: int = 0,
     categories: bool = False,
 ) -> Comparison:
-    """Compare two tables; `num_resamples` 0 leaves out intervals and swap tests.
-
-    Raises:
-        DataError: the tables share no item. ConfigError: the benchmark has no such variant.
-    """
-    if variant != OFFICIAL_RULE and variant not in benchmark.variants:
-        raise ConfigError(f"{benchmark.title} has no scoring {variant!r}")
+    """Compare two tables; `num_resamples` 0 leaves out intervals and swap tests."""
     paired = pair_outcomes(new, old)
-    rules = benchmark.rule(paired.new, variant), benchmark.rule(paired.old, variant)
-    wholes = [one.measure for one in rules[0].overall]
-    figures = _in_both(rules[0].figures, rules[1].figures)
-    finest = _in_both(rules[0].categories, rules[1].categories) if categories else []
+    rule, old_rule = (benchmark.measures(one, variant) for one in (paired.new, paired.old))
+    wholes = [one.measure for one in rule.overall]
+    known = {(one.group, one.name) for one in (*old_rule.figures, *old_rule.categories)}
+    figures = [one for one in rule.figures if (one.group, one.name) in known]
+    finest = [one for one in rule.categories if categories and (one.group, one.name) in known]
     differences = _differences(paired, [*wholes, *figures, *finest], num_resamples, seed)
     num_figures = len(wholes) + len(figures)
     counts = ItemCounts(paired.new)
     overall = [
-        replace(
-            one, is_partial=not rule.is_official or not all(counts.is_complete(need) for need in rule.needs)
-        )
-        for one, rule in zip(differences, rules[0].overall, strict=False)
+        replace(one, is_partial=not whole.is_official or not all(map(counts.is_complete, whole.needs)))
+        for one, whole in zip(differences, rule.overall, strict=False)
     ]
     scored = {name for one in wholes for name in one.parts}
     return Comparison(
@@ -254,7 +210,7 @@ def compare_outcomes(
         figures=tuple(differences[len(wholes) : num_figures]),
         categories=tuple(differences[num_figures:]),
         shared=sum(len(paired.new.parts[name]) for name in scored if name in paired.new.parts),
-        overlaps=_overlaps(overall, *(_count_items(benchmark, one, variant) for one in (new, old))),
+        overlaps=_overlaps(benchmark, variant, overall, (new, old)),
         only_new=paired.only_new,
         only_old=paired.only_old,
         changed=LeftOut(),
@@ -263,17 +219,12 @@ def compare_outcomes(
     )
 
 
-def _in_both(new: Sequence[Measure], old: Sequence[Measure]) -> list[Measure]:
-    known = {(one.group, one.name) for one in old}
-    return [one for one in new if (one.group, one.name) in known]
-
-
 def _notes(new: Outcomes, old: Outcomes) -> Iterator[str]:
     if set(new.orders) != set(old.orders):
-        asked = [
+        here, there = (
             ", ".join(f"{name} {count}" for name, count in sorted(one.orders.items())) for one in (new, old)
-        ]
-        yield f"the runs were not asked alike (order: {asked[0]}; old: {asked[1]})"
+        )
+        yield f"the runs were not asked alike (order: {here}; old: {there})"
     if new.unfinished or old.unfinished:
         yield f"unfinished items are left out: {new.unfinished} of the new run, {old.unfinished} of the old one"
 
@@ -298,7 +249,9 @@ def _difference(
 ) -> Difference:
     counts = ItemCounts(paired.new)
     changes = _changes(paired, measure)
-    better, worse = (None, None) if changes is None else (int(changes.better), int(changes.worse))
+    better = worse = None
+    if changes is not None:
+        better, worse = (int(np.count_nonzero(sign * changes[0] > 1e-12)) for sign in (1, -1))
     new, old = values
     found = Difference(
         group=measure.group,
@@ -314,48 +267,25 @@ def _difference(
         return found
     difference = new - old
     test, p = None, None
-    if changes is not None and counts.is_binary(measure) and ItemCounts(paired.old).is_binary(measure):
-        test = _test(changes, found.prompts is not None)
+    is_binary = counts.is_binary(measure) and ItemCounts(paired.old).is_binary(measure)
+    if changes is not None and better is not None and worse is not None and is_binary:
+        test = mcnemar_test(better, worse)
+        if found.prompts is not None:
+            change_I, prompts_I = changes
+            _, index_I = np.unique(prompts_I, return_inverse=True)
+            change_P = np.rint(np.bincount(index_I, change_I)).astype(np.int64)
+            test = clustered_mcnemar_test(change_P, better, worse)
         p = test.mid_p
     elif len(known := swapped_R[~np.isnan(swapped_R)]):
-        p = _share_as_large(known, difference)
+        # What was seen counts as one of the draws, so p is never 0.
+        as_large = np.count_nonzero(np.abs(known) >= abs(difference) - 1e-12)
+        p = float(1 + as_large) / (1 + len(known))
     return replace(found, difference=difference, interval=interval, p=p, test=test)
 
 
-def _share_as_large(swapped_R: Floats, difference: float) -> float:
-    """The p-value of a permutation test: what was seen counts as one of the draws, so it is never 0."""
-    as_large = np.count_nonzero(np.abs(swapped_R) >= abs(difference) - 1e-12)
-    return float(1 + as_large) / (1 + len(swapped_R))
-
-
-class _Changes(NamedTuple):
-    """What the new judge earned more than the old one."""
-
-    change_I: Floats
-    """The change of every item."""
-    prompts_I: Numbers
-    """The number of its prompt."""
-
-    @property
-    def better(self) -> int:
-        """Items with more credit."""
-        return int(np.count_nonzero(self.change_I > 1e-12))
-
-    @property
-    def worse(self) -> int:
-        return int(np.count_nonzero(self.change_I < -1e-12))
-
-
-def _test(changes: _Changes, shares_prompts: bool) -> McNemarTest:
-    if not shares_prompts:
-        return mcnemar_test(changes.better, changes.worse)
-    _, index_I = np.unique(changes.prompts_I, return_inverse=True)
-    change_P = np.rint(np.bincount(index_I, changes.change_I)).astype(np.int64)
-    return clustered_mcnemar_test(change_P, changes.better, changes.worse)
-
-
-def _changes(paired: Paired, measure: Measure) -> _Changes | None:
-    """None where the measure may look at some cells of an item only."""
+def _changes(paired: Paired, measure: Measure) -> tuple[Floats, Numbers] | None:
+    """Of every item what the new judge earned more, and the number of its prompt; None if the measure may look
+    at some cells of an item only."""
     names = [name for name in measure.parts if name in paired.new.parts]
     found, prompts = [np.empty(0)], [np.empty(0, dtype=np.int64)]
     numbers = number_prompts([paired.new.parts[name] for name in names])
@@ -372,14 +302,14 @@ def _changes(paired: Paired, measure: Measure) -> _Changes | None:
         is_known = ~np.isnan(change)
         found.append(change[is_known])
         prompts.append(numbers_I[is_known])
-    return _Changes(np.concatenate(found), np.concatenate(prompts))
+    return np.concatenate(found), np.concatenate(prompts)
 
 
 HEADER = ("group", "score", "new %", "old %", "points", "95%", "p", "+/-", "items")
 
 
 def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The table for people, one row for each figure, overall scores last; columns are `HEADER`."""
+    """One row for each figure, overall scores last; columns are `HEADER`."""
     return [
         (
             one.group,
@@ -397,7 +327,7 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def comparison_remarks(comparison: Comparison) -> list[str]:
-    """What stands below the table: what was compared, what was left out, how p was found."""
+    """What was compared, what was left out, how p was found."""
     lines = [f"compared over the {comparison.shared} items that both runs hold"]
     for left, where in (
         (comparison.only_new, "in the new run only"),
@@ -434,13 +364,13 @@ def format_difference(one: Difference) -> str:
     """`81.20% against 84.00%, -2.80 points (95% -4.40 to -1.20, p 0.001, 500 items)`."""
     if one.new is None or one.old is None or one.difference is None:
         return "nothing to compare"
-    between = (
-        "" if one.interval is None else f"95% {100 * one.interval[0]:+.2f} to {100 * one.interval[1]:+.2f}, "
-    )
-    p = "" if one.p is None else f"p {format_p(one.p)}, "
+    chance = "" if one.p is None else f"p {format_p(one.p)}, "
+    if one.interval is not None:
+        low, high = (100 * bound for bound in one.interval)
+        chance = f"95% {low:+.2f} to {high:+.2f}, {chance}"
     return (
         f"{100 * one.new:.2f}% against {100 * one.old:.2f}%, {100 * one.difference:+.2f} points "
-        f"({between}{p}{one.items} items)"
+        f"({chance}{one.items} items)"
     )
 
 

@@ -1,8 +1,7 @@
 """Draws of prompts: the bootstrap of any number of a benchmark, and the exchange of two judges.
 
-A judge that fails at a prompt tends to fail at all of its items, so the items of one prompt are not
-independent. What is drawn, or exchanged, is therefore always a whole prompt with all its items, in whichever
-parts of the benchmark they count (in RMB a prompt may have pairs and lists).
+A judge that fails at a prompt tends to fail at all of its items. What is drawn, or exchanged, is therefore always
+a whole prompt with all its items, in whichever parts of the benchmark they count.
 
     Outcomes, or two of the same items ──gather_prompts──> Prompts ──bootstrap──> Resamples, interval
                                                                    ──swap───────> Resamples of both, p-value
@@ -12,11 +11,10 @@ equals the first). Prompts of no official part, and those that are alone in thei
 
 *Few prompts.* Of n prompts of a stratum n - 1 are drawn and weighted by n / (n - 1), which makes the variance
 of the draws that of the mean without bias (Rao and Wu 1988, section 3; McCarthy and Snowden 1985). The
-percentiles are those of Student's t instead of the normal distribution (Hesterberg 2015, "What teachers should
-know about the bootstrap", expanded percentile intervals). Its degrees of freedom are 2 V^2 / var(V), if V is the
-variance of the number (Satterthwaite 1946) and var(V) is from the fourth moments of what its prompts add to it
-(Potthoff, Woodbury and Manton 1992): few if a small part, a few long prompts or the few at which two judges
-differ make up the variance, whatever the number.
+percentiles are those of Student's t (Hesterberg 2015, "What teachers should know about the bootstrap", expanded
+percentile intervals). Its degrees of freedom are 2 V^2 / var(V), if V is the variance of the number
+(Satterthwaite 1946) and var(V) is from the fourth moments of what its prompts add to it (Potthoff, Woodbury and
+Manton 1992): few if a small part or a few prompts make up the variance.
 
 Prompts that have the same results everywhere are of one kind. A draw is a multinomial over the kinds: exactly
 the distribution of drawing prompts, at a cost that does not grow with their number. Two runs over the same
@@ -33,17 +31,8 @@ from zlib import crc32
 
 import numpy as np
 
-from rmr1.bench.outcomes import (
-    NUM_RESAMPLES,
-    Floats,
-    Measure,
-    Numbers,
-    Outcomes,
-    Resamples,
-    Table,
-    number_prompts,
-)
-from rmr1.stats import percentile_interval
+from rmr1.bench.outcomes import NUM_RESAMPLES, Measure, Outcomes, Resamples, Table, number_prompts
+from rmr1.stats import Floats, Numbers, percentile_interval
 
 MOST_WEIGHTS = 4_000_000
 """Numbers that one batch of draws may hold: 32 MB."""
@@ -67,12 +56,12 @@ class Prompts:
     strata: Mapping[str, Numbers]
     """Name -> the kinds that are drawn from together."""
     tables: tuple[Mapping[str, Table], ...]
-    """The parts of each table that hold anything; a row is what one kind of prompt has in the part."""
+    """The parts of each table; a row is what one kind of prompt has there."""
     places: Mapping[str, Numbers]
     """[K] of each part: the kinds of its rows."""
 
     def num(self, parts: Sequence[str]) -> int:
-        """How many prompts have items in these parts."""
+        """The number of prompts with items in these parts."""
         is_there = np.zeros(len(self.counts), dtype=bool)
         for name in parts:
             if name in self.places:
@@ -81,10 +70,7 @@ class Prompts:
 
 
 def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
-    """
-    Raises:
-        ValueError: the tables do not hold the same items.
-    """
+    """The prompts of one table, or of two of the same items."""
     first = outcomes[0]
     names = [name for name, part in first.parts.items() if len(part)]
     for one in outcomes:
@@ -100,7 +86,8 @@ def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
         tables = [Table(one.parts[name]) for one in outcomes]
         columns = np.column_stack([*(one.rows for one in tables), tables[0].sizes])
         holders_K, index_I = np.unique(items_I, return_inverse=True)
-        sums_K = _add_rows(columns, index_I, len(holders_K))
+        counted = [np.bincount(index_I, column, len(holders_K)) for column in columns.T]
+        sums_K = np.column_stack(counted).astype(np.float64, copy=False)
         # A prompt's kind is what it has in all parts, so it changes with every part that holds the prompt.
         distinct, row_K = np.unique(sums_K, axis=0, return_inverse=True)
         told_apart = kind_P[holders_K] * len(distinct) + row_K.reshape(-1)
@@ -134,17 +121,8 @@ def gather_prompts(outcomes: Sequence[Outcomes]) -> Prompts:
     )
 
 
-def _add_rows(columns: Floats, index_I: Numbers, num: int) -> Floats:
-    """[num, D] the sum of the rows with each index."""
-    if num == len(columns):
-        sums = np.empty_like(columns)
-        sums[index_I] = columns
-        return sums
-    return np.column_stack([np.bincount(index_I, column, num) for column in columns.T])
-
-
 def _stratify(names: Sequence[str], home_N: Numbers, counts_N: Numbers) -> dict[str, Numbers]:
-    """The kinds by the part that is their home; one prompt alone says nothing of how prompts differ."""
+    """One prompt alone says nothing of how prompts differ."""
     sizes = np.bincount(home_N, counts_N, len(names) + 1)[:-1]
     strata = {
         name: np.flatnonzero(home_N == number) for number, name in enumerate(names) if sizes[number] >= 2
@@ -165,8 +143,7 @@ def bootstrap(
 ) -> Iterator[tuple[Resamples, ...]]:
     """Draw prompts with replacement inside every stratum, `num` times in all, in batches of bounded size.
 
-    Each batch is one `Resamples` per table: the same prompts drawn for all of them. A stratum's draws
-    depend on the seed, its name and its own kinds alone.
+    The same prompts are drawn for all tables. A stratum's draws depend on the seed, its name and its kinds alone.
     """
     generators = {name: _generator(seed, name) for name in prompts.strata}
     for size in _batches(num, len(prompts.counts)):
@@ -182,8 +159,7 @@ def bootstrap(
 def swap(
     prompts: Prompts, *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> Iterator[tuple[Resamples, Resamples]]:
-    """Two tables with their results exchanged for each prompt with chance 1/2, `num` times in all, in batches
-    of bounded size."""
+    """Two tables with their results exchanged for each prompt with chance 1/2, `num` times in all."""
     first, second = prompts.tables
     generator = _generator(seed, "swap")
     # Each row twice: first as the new judge's results, then as the old one's.
@@ -239,17 +215,14 @@ class _Added(Resamples):
 
 
 def add_each(prompts: Prompts) -> Iterator[tuple[Resamples, ...]]:
-    """A draw for each kind, in which a little more of it stands, in batches of bounded size."""
+    """A draw for each kind, in which a little more of it stands."""
     for first in range(0, len(prompts.counts), _MOST_KINDS):
         num = min(_MOST_KINDS, len(prompts.counts) - first)
         yield tuple(_Added(tables, prompts, first, num) for tables in prompts.tables)
 
 
 def evaluate(measures: Sequence[Measure], samples: Iterable[tuple[Resamples, ...]]) -> Floats:
-    """[measures, B] values of one table; of two tables the first one's less the second one's.
-
-    NaN where there is nothing to count.
-    """
+    """[measures, B] values of one table, or differences of two; NaN without anything to count."""
     estimators = [measure.estimator() for measure in measures]
     found = [np.empty((len(measures), 0))]
     for tables in samples:
@@ -269,7 +242,7 @@ def find_freedom(prompts: Prompts, measures: Sequence[Measure]) -> Floats:
     """[measures] degrees of freedom of each one's variance, at least 1; of two tables, of their difference's.
 
     The number changes by a with a little more of a prompt, less the mean of that in the prompt's stratum. The
-    n prompts of a stratum then add S = n / (n - 1) x sum a^2 to the variance, and sum a^4 less
+    n prompts of a stratum add S = n / (n - 1) x sum a^2 to the variance, and sum a^4 less
     (n - 3) / (n - 1) x S^2 / n to the variance of the variance; no less than if a were normal, 2 S^2 / (n - 1).
     """
     values = evaluate(measures, add_each(prompts))
@@ -290,14 +263,14 @@ def find_freedom(prompts: Prompts, measures: Sequence[Measure]) -> Floats:
 def estimate_intervals(
     outcomes: Outcomes, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float] | None]:
-    """95% bootstrap intervals, all from the same draws; None where there is nothing to count, or one prompt."""
+    """95% bootstrap intervals, all from the same draws; None without anything to count, or of one prompt."""
     return draw_intervals(gather_prompts([outcomes]), measures, num=num, seed=seed) if measures else []
 
 
 def draw_intervals(
     prompts: Prompts, measures: Sequence[Measure], *, num: int = NUM_RESAMPLES, seed: int = 0
 ) -> list[tuple[float, float] | None]:
-    """Intervals as `estimate_intervals` gives them; those of the difference for two tables."""
+    """The same of prompts; of two tables, intervals of the difference."""
     drawn = draw_values(prompts, measures, num=num, seed=seed)
     freedom = find_freedom(prompts, measures)
     found: list[tuple[float, float] | None] = []

@@ -1,4 +1,4 @@
-"""What `rmr1 bench` is asked for, benchmark by benchmark: data, judgments and folders; and the judging of all of them."""
+"""What `rmr1 bench` is asked for, benchmark by benchmark, and the judging of all of them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from rmr1.bench.run import (
     open_benchmark_run,
     place_answers,
     read_finished,
+    stored_data,
     suit_asking,
     summarize_run,
 )
@@ -31,7 +32,7 @@ from rmr1.judge.base import PairJudge, Watcher
 from rmr1.judge.config import DataConfig, JudgeConfig
 from rmr1.judge.source import SHOWN_ERRORS
 from rmr1.nearest import suggest
-from rmr1.store.runs import RUN_FILE, read_description
+from rmr1.store.runs import RUN_FILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,6 @@ class Asked:
 
     benchmarks: Sequence[str]
     own: Sequence[Path] = ()
-    """Data of own pairs."""
     data: Sequence[str] | None = None
     """`[NAME=]PLACE`, each; so are the judgments of `source` and `baseline`."""
     source: Sequence[str] | None = None
@@ -52,11 +52,7 @@ class Asked:
 
 
 def split_names(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The benchmarks, and the data of own pairs: the words that are no benchmarks' names, wherever they are.
-
-    Raises:
-        ConfigError: there are such words, and no own pairs are asked for.
-    """
+    """The benchmarks, and the data of own pairs: words that are no benchmarks' names."""
     names = list(dict.fromkeys(word for word in words if word in NAMES))
     others = [word for word in words if word not in NAMES]
     if others and OWN_PAIRS not in names:
@@ -66,9 +62,7 @@ def split_names(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def plan_jobs(asked: Asked, reading: DataConfig, tell: Callable[[object], None]) -> list[Job]:
-    """The benchmarks in the order they were named, each once.
-
-    `reading` says how own pairs are read; `tell` is called with rows that cannot be.
+    """The benchmarks in the order they were named, each once; `tell` is called with rows that cannot be read.
 
     Raises:
         ConfigError: what is said does not fit together.
@@ -86,27 +80,29 @@ def plan_jobs(asked: Asked, reading: DataConfig, tell: Callable[[object], None])
         for name in names
     ]
     is_one = len(benchmarks) == 1
-    sources = _assign(asked.source, "--from", names)
-    baselines = _assign(asked.baseline, "--baseline", names)
+    given = {
+        flag: _assign(places, flag, names)
+        for flag, places in (("--from", asked.source), ("--baseline", asked.baseline))
+    }
     _check_said(asked, benchmarks)
     jobs = []
     for one in benchmarks:
-        name = one.name
-        output = asked.output
+        name, output = one.name, asked.output
         is_asked = asked.ask is not None and (is_one or bool(one.askings))
-        for flag, given in (("--from", sources), ("--baseline", baselines)):
-            if given and name not in given:
+        for flag, places in given.items():
+            if places and name not in places:
                 raise ConfigError(
                     f"{flag} {name}=RUN is missing; {flag} names judgments for every benchmark, or none"
                 )
+        wanted = AS_PUBLISHED if asked.as_published else asked.scoring
         jobs.append(
             Job(
                 benchmark=one,
                 data=None if name not in data else find_place(one, data[name]),
                 folder=output if output is None or is_one else output / name,
-                source=sources.get(name),
-                baseline=baselines.get(name),
-                variant=_choose_variant(asked, one),
+                source=given["--from"].get(name),
+                baseline=given["--baseline"].get(name),
+                variant=wanted if wanted is not None and wanted in one.variants else OFFICIAL_RULE,
                 asking=find_asking(one, asked.ask) if is_asked else None,
                 is_asking_said=is_asked,
                 invalid=invalid,
@@ -116,18 +112,13 @@ def plan_jobs(asked: Asked, reading: DataConfig, tell: Callable[[object], None])
 
 
 def check_baselines(jobs: Sequence[Job]) -> None:
-    """What a comparison would miss only after judging.
-
-    Raises:
-        ConfigError: a baseline is a run of another benchmark. DataError, RunError: it cannot be read.
-    """
+    """What a comparison would miss only after judging."""
     for job in jobs:
         if job.baseline is None:
             continue
         if not (job.baseline / RUN_FILE).is_file():
             next(iter(read_finished(job.baseline)), None)
-            continue
-        made = read_description(job.baseline).get("data", {}).get("benchmark", job.benchmark.name)
+        made = stored_data(job.baseline).get("benchmark", job.benchmark.name)
         if made != job.benchmark.name:
             raise ConfigError(
                 f"{name_option('baseline')} {job.baseline}: a run of {made}; expected one of {job.benchmark.name}"
@@ -135,25 +126,17 @@ def check_baselines(jobs: Sequence[Job]) -> None:
 
 
 def require_data(job: Job) -> Path:
-    """
-    Raises:
-        ConfigError: no data was named.
-    """
-    if job.data is None and job.benchmark.name == OWN_PAIRS:
+    """The place of the data, which must have been named."""
+    if job.data is not None:
+        return job.data
+    if job.benchmark.name == OWN_PAIRS:
         raise ConfigError(
             "bench pairs lacks its FILE; expected a file, a folder or a dataset of labelled pairs: "
             "rmr1 bench pairs FILE -m MODEL -o RUN"
         )
-    if job.data is None:
-        hub = (
-            ""
-            if job.benchmark.hub is None
-            else f", or the hub's dataset: {name_option('data')} {job.benchmark.hub}"
-        )
-        raise ConfigError(
-            f"{name_option('data')} DIR is missing: the official data of {job.benchmark.title}{hub}; {_needs()}"
-        )
-    return job.data
+    flag, hub = name_option("data"), job.benchmark.hub
+    more = "" if hub is None else f", or the hub's dataset: {flag} {hub}"
+    raise ConfigError(f"{flag} DIR is missing: the official data of {job.benchmark.title}{more}; {_needs()}")
 
 
 def _needs() -> str:
@@ -162,39 +145,28 @@ def _needs() -> str:
 
 
 def require_folder(job: Job) -> Path:
-    """
-    Raises:
-        ConfigError: no run folder was named.
-    """
+    """The run folder, which must have been named."""
     if job.folder is None:
         raise ConfigError(f"{name_option('output')} RUN is missing; {_needs()}")
     return job.folder
 
 
 Watch = Callable[[Job, int, int], AbstractContextManager[Watcher]]
-"""Called with how many pairs a run holds already, and of how many; what it gives is open while they are judged."""
+"""Called with how many pairs a run holds already, and of how many; open while they are judged."""
 
 
 def check_jobs(jobs: Sequence[Job], config: JudgeConfig) -> list[int]:
-    """How many pairs of each there are to judge; reads everything before a model is loaded.
-
-    Raises:
-        ConfigError: data or a folder is missing, or the order does not fit. DataError: the data cannot be read.
-    """
+    """How many pairs of each there are to judge; reads everything before a model is loaded."""
     refuse_reading(config.data, jobs)
     for job in jobs:
         require_folder(job)
         check_order(job, config)
-    return [
-        count_pairs(job.benchmark, require_data(job), config.data.limit, asking=job.asking) for job in jobs
-    ]
+    limit = config.data.limit
+    return [count_pairs(job.benchmark, require_data(job), limit, asking=job.asking) for job in jobs]
 
 
 def check_order(job: Job, config: JudgeConfig) -> None:
-    """
-    Raises:
-        ConfigError: no data was named, or the order shows the better answer in one place always.
-    """
+    """Refuse an order that shows the better answer in one place always."""
     data, order = require_data(job), config.judge_settings(order=job.benchmark.order).order
     check_placement(job.benchmark, order)
     if job.benchmark.name == OWN_PAIRS:
@@ -211,11 +183,7 @@ def judge_jobs(
     retry_failed: bool,
     num_resamples: int,
 ) -> dict[str, Scored]:
-    """Judge benchmark by benchmark; every run folder is opened before the first. What each came to, by name.
-
-    Raises:
-        RunError: a folder was made in another way. DataError, GenerationError: as reading and judging do.
-    """
+    """What each benchmark came to, by name; every run folder is opened before the first is judged."""
     limit, scored = config.data.limit, {}
     with ExitStack() as opened:
         ready = []
@@ -245,10 +213,7 @@ def judge_jobs(
 
 
 def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
-    """
-    Raises:
-        ConfigError: it is said how pairs are read, and none of one's own are.
-    """
+    """Refuse what is said of how pairs are read, if none of one's own are."""
     said = [name for name in ("format", "map", "label", "skip_invalid") if getattr(config, name)]
     if said and not any(job.benchmark.name == OWN_PAIRS and job.data is not None for job in jobs):
         raise ConfigError(
@@ -260,7 +225,7 @@ def refuse_reading(config: DataConfig, jobs: Sequence[Job]) -> None:
 def _read_own_pairs(
     config: DataConfig, own: Sequence[Path], invalid: set[str], tell: Callable[[object], None]
 ) -> Benchmark:
-    """The benchmark of own pairs, read as the settings say; rows that are passed over go to `invalid`."""
+    """Rows that are passed over go to `invalid`."""
     from rmr1.bench.tasks.pairs import own_pairs
 
     def pass_over(error: DataError) -> None:
@@ -268,16 +233,12 @@ def _read_own_pairs(
             tell(error)
         invalid.add(str(error))
 
-    return own_pairs(
-        on_invalid=pass_over if config.skip_invalid else None,
-        sources=own if len(own) > 1 else (),
-        **config.reading(),
-    )
+    on_invalid = pass_over if config.skip_invalid else None
+    return own_pairs(on_invalid=on_invalid, sources=own if len(own) > 1 else (), **config.reading())
 
 
 def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> dict[str, Path]:
-    """`NAME=PLACE` for one benchmark, a bare PLACE for the only one, or for the folder of one per name, as
-    `-o` makes it."""
+    """`NAME=PLACE`, a bare PLACE for the only one, or the folder of one per name."""
     found: dict[str, Path] = {}
     for value in values or ():
         name, equals, place = value.partition("=")
@@ -304,7 +265,7 @@ def _assign(values: Sequence[str] | None, flag: str, names: Sequence[str]) -> di
 
 
 def find_place(benchmark: Benchmark, place: Path) -> Path:
-    """The place itself; of a folder that holds none of the benchmark's files, the folder of its name in it."""
+    """The place; of a folder without the benchmark's files, the folder of its name in it."""
     if not (place / benchmark.name).exists():
         return place
     try:
@@ -328,8 +289,3 @@ def _check_said(asked: Asked, benchmarks: Sequence[Benchmark]) -> None:
         )
     if asked.ask not in (None, PAIRS_ASKING) and not any(asked.ask in one.askings for one in benchmarks):
         raise ConfigError(f"{name_option('ask')} {asked.ask}: none of the benchmarks is asked so")
-
-
-def _choose_variant(asked: Asked, benchmark: Benchmark) -> str:
-    wanted = AS_PUBLISHED if asked.as_published else asked.scoring
-    return wanted if wanted is not None and wanted in benchmark.variants else OFFICIAL_RULE

@@ -3,10 +3,9 @@
     judgments ──tally──> Outcomes (Part by Part) ──rule──> Measures ──> values, intervals, comparisons
 
 An `Outcomes` holds, part by part, what the benchmark's rule gives each item. A `Measure` says how one
-number comes from the parts: an *estimate*, a function of `Resamples`. `Resamples` are B draws of every
-part's items; the value itself is the estimate of the one draw in which every item stands once
-(`whole`), an interval comes from B that draw prompts (`rmr1.bench.draws`). So live runs, stored judgments,
-intervals and the comparison of two runs all share one path.
+number comes from the parts: an *estimate*, a function of `Resamples`, which are B draws of every part's items.
+The value is the estimate of the one draw in which every item stands once (`whole`), an interval comes from B
+that draw prompts (`rmr1.bench.draws`).
 
 Letters in shapes: B resamples, I items of a part, C cells, K rows, D columns.
 
@@ -30,8 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Numbers = NDArray[np.int64]
+from rmr1.stats import Floats, Numbers
 
 NUM_RESAMPLES = 2000
 
@@ -41,23 +39,23 @@ class Part:
     """The items of the finest division that the benchmark's rule knows."""
 
     name: str
-    """Unique in its benchmark: `alpacaeval-easy`, `Pairwise_set/Harmlessness/S1`."""
+    """Unique in its benchmark."""
     items: Sequence[str]
-    """[I] ids within the part, for comparing runs item by item; unique unless the data repeats one."""
+    """[I] ids within the part; unique unless the data repeats one."""
     credits: Floats
     """[I, C] what the rule gives, in [0, 1]; one cell for plain accuracy, nine for a 3x3 matrix."""
     no_verdict: NDArray[np.int32]
-    """[I] how many judgments of the item lacked a verdict."""
+    """[I] judgments of the item without a verdict."""
     ties: NDArray[np.int32]
-    """[I] how many judgments of the item were ties."""
+    """[I] judgments of the item that are ties."""
     official: int | None = None
-    """Items of the official data; None where the part is none of it, or its size is no fixed number."""
+    """Items of the official data; None if that is no fixed number."""
     clusters: Numbers | None = None
-    """[I] number of the item's prompt, the same in every part; None where no two items share one."""
+    """[I] number of the item's prompt, the same in every part; None if no two items share one."""
     adds_prompts: bool = False
-    """Whether the rule adds up the items of a prompt before it adds up prompts: the same sum, rounded as such."""
+    """Whether the rule adds up the items of a prompt first: the same sum, rounded as such."""
     beside: Mapping[str, Floats] = field(default_factory=dict)
-    """Name -> [I] further shares that the rule does not count; NaN where an item has none."""
+    """Name -> [I] further shares that the rule does not count; NaN if an item has none."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -68,12 +66,10 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcomes:
-    """What a benchmark's rule made of a judge's judgments."""
+class Counted:
+    """What outcomes and scores say of the judgments that they are from."""
 
     benchmark: str
-    parts: Mapping[str, Part]
-    """Parts by their names. Every official part is there, empty ones too."""
     judgments: int
     unfinished: int = 0
     """Items left out because some of their judgments are missing."""
@@ -84,9 +80,16 @@ class Outcomes:
     problems: Mapping[str, int] = field(default_factory=dict)
     """Why verdicts are missing (`rmr1.records.Problem`), and how often."""
     notes: tuple[str, ...] = ()
-    """What there is to know of the data, in words for the report."""
     deviations: tuple[str, ...] = ()
-    """How asking departed from the benchmark's own way; such scores have no place among published ones."""
+    """How asking or scoring departs from what is published; such scores have no place among published ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes(Counted):
+    """What a benchmark's rule made of a judge's judgments."""
+
+    parts: Mapping[str, Part]
+    """Every official part is there, empty ones too."""
 
 
 class Resamples:
@@ -118,21 +121,11 @@ class Resamples:
             self._sums[part] = self.weights(part) @ self._tables[part].columns
         return self._sums[part]
 
-    def credits(self, part: str, cells: Sequence[int] | None = None) -> Floats:
-        """[B] credit of the drawn items over those cells, all by default."""
-        chosen = slice(0, self.num_cells(part)) if cells is None else list(cells)
-        credits_B: Floats = self.sums(part)[:, chosen].sum(axis=1)
-        return credits_B
-
     def num_cells(self, part: str) -> int:
         return self._tables[part].num_cells
 
-    def totals(self, part: str) -> Floats:
-        """[B] how many items were drawn."""
-        return self.sums(part)[:, -1]
-
     def beside(self, part: str, name: str) -> tuple[Floats, Floats]:
-        """([B], [B]) sum and number of a share that stands beside; zeros where the part has none."""
+        """([B], [B]) sum and number of a share that stands beside; zeros if the part has none."""
         table = self._tables[part]
         if name not in table.beside:
             return np.zeros(self.num), np.zeros(self.num)
@@ -145,10 +138,7 @@ Estimate = Callable[[Resamples], Floats]
 
 
 def share(*parts: str, cells: Sequence[int] | None = None, beside: str | None = None) -> Estimate:
-    """The mean credit of the parts' items, all alike, over `cells` or of a share that stands beside.
-
-    Parts that are not there are left out.
-    """
+    """The mean credit of the parts that are there, over `cells` or of a share that stands beside."""
 
     def estimate(resamples: Resamples) -> Floats:
         credit, count = np.zeros(resamples.num), np.zeros(resamples.num)
@@ -158,8 +148,9 @@ def share(*parts: str, cells: Sequence[int] | None = None, beside: str | None = 
             if beside is not None:
                 one, many = resamples.beside(part, beside)
             else:
-                num_cells = resamples.num_cells(part) if cells is None else len(cells)
-                one, many = resamples.credits(part, cells), resamples.totals(part) * num_cells
+                sums, num_cells = resamples.sums(part), resamples.num_cells(part)
+                chosen = sums[:, :num_cells] if cells is None else sums[:, list(cells)]
+                one, many = chosen.sum(axis=1), sums[:, -1] * chosen.shape[1]
             credit, count = credit + one, count + many
         return _divide(credit, count)
 
@@ -201,17 +192,16 @@ class Measure:
     group: str
     name: str
     parts: tuple[str, ...]
-    """Its items: what is counted beside it (total, no verdict, ties, official size) is summed over these."""
+    """What is counted beside it (total, no verdict, ties, official size) is summed over these."""
     estimate: Estimate | None = None
     """None: the plain share of the parts' credits."""
     beside: str | None = None
-    """The plain share of what `Part.beside` holds under this name, instead of the credits."""
+    """The plain share of what `Part.beside` holds under this name."""
     official: int | None = None
-    """Its official size, where the parts do not know theirs."""
+    """Its official size, if the parts do not know theirs."""
 
     @property
     def is_share(self) -> bool:
-        """Whether it is credit by items, and nothing else."""
         return self.estimate is None
 
     def estimator(self) -> Estimate:
@@ -220,12 +210,12 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """The benchmark's number for a group: given only where every measure in `needs` is complete."""
+    """The benchmark's number for a group: given only if every measure in `needs` is complete."""
 
     measure: Measure
     needs: tuple[Measure, ...]
     is_official: bool = True
-    """Whether there is official data of this name at all."""
+    """Whether there is official data of this name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,14 +224,12 @@ class Measures:
 
     overall: tuple[Whole, ...]
     figures: tuple[Measure, ...]
-    """What the benchmark reports."""
     categories: tuple[Measure, ...] = ()
-    """The finest division, for the record."""
     notes: tuple[str, ...] = ()
 
 
 class Table:
-    """The rows of a part, an item each: cells, then value and presence of every share that stands beside."""
+    """The rows of a part: cells, then value and presence of every share that stands beside."""
 
     def __init__(self, part: Part):
         self.num_cells: int = part.credits.shape[1]
@@ -275,7 +263,7 @@ def whole(outcomes: Outcomes) -> Resamples:
 
 
 def _sum_prompts(part: Part) -> Table:
-    """The part's table; of one that adds up prompts, a row for each, in the order that they come in."""
+    """Of a part that adds up prompts, a row for each, in the order that they come in."""
     table = Table(part)
     if not part.adds_prompts or part.clusters is None:
         return table
@@ -294,7 +282,7 @@ def estimate_values(outcomes: Outcomes, measures: Sequence[Measure]) -> list[flo
 
 
 def number_prompts(parts: Sequence[Part]) -> list[Numbers]:
-    """[I] of each part: the number of every item's prompt, from 0; equal in all of them where the prompt is."""
+    """[I] of each part: the number of every item's prompt, from 0, equal in all parts."""
     known = [part.clusters for part in parts if part.clusters is not None]
     distinct, index = (
         np.unique(np.concatenate(known), return_inverse=True) if known else (np.empty(0), np.empty(0, int))
@@ -311,7 +299,7 @@ def number_prompts(parts: Sequence[Part]) -> list[Numbers]:
 
 
 def drop_lone_prompts(parts: Sequence[Part]) -> list[Part]:
-    """The same parts, without clusters where no two items of any of them share a prompt."""
+    """The parts, without clusters if no two items share a prompt."""
     numbers = number_prompts(parts)
     num_items = sum(map(len, numbers))
     if num_items and len(np.unique(np.concatenate(numbers))) < num_items:
@@ -320,7 +308,7 @@ def drop_lone_prompts(parts: Sequence[Part]) -> list[Part]:
 
 
 class PartBuilder:
-    """A part that grows item by item: append to its lists, `num_cells` credits as a sequence where several."""
+    """A part that grows item by item: append to its lists, `num_cells` credits as a sequence if several."""
 
     def __init__(self, name: str, official: int | None = None, *, num_cells: int = 1):
         self.name = name
@@ -334,6 +322,11 @@ class PartBuilder:
         self.clusters = array("q")
         """The number of each item's prompt (`Ruling.prompt`); empty where every item has its own."""
         self._beside: dict[str, dict[int, float]] = {}
+
+    def noted(self, name: str, places: Sequence[int]) -> list[float]:
+        """What stands beside the items at these places, if it does."""
+        values = self._beside.get(name, {})
+        return [values[place] for place in places if place in values]
 
     def note(self, name: str, value: float) -> None:
         """A share that stands beside the item added last."""

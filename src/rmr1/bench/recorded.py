@@ -1,14 +1,11 @@
 """Recorded outputs of other judges as judgments: their texts are read again, their scores compared again.
 
-What decides is the judge's text, or its scores; the decision that was recorded beside it is kept apart,
-for comparison only. Two forms come in, recognised by their keys:
+The decision that was recorded is kept apart, for comparison only. Two forms come in, recognised by their keys:
 
 JudgeBench outputs (JSONL, one pair per line with `judgments`, the second in the swapped frame):
     `response` is read by rule `arena`; `scores` are a scalar judge's; `raw_judge_A` and `raw_judge_B`
     are two texts that rate one answer each, as JSON with a `score`.
 RM-R1's RMB logs (JSON, `log_result/*.json`): `answers` is read by rule `published`.
-
-LLMBar's outputs are no benchmark's here (`benchmarks/llmbar.py` reads them).
 """
 
 from __future__ import annotations
@@ -22,8 +19,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from rmr1.bench.files import placed
 from rmr1.bench.tasks.judgebench import LABELS, read_judgebench_pair
-from rmr1.data.files import read_rows
+from rmr1.data.files import Row, read_rows
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
 from rmr1.judge.votes import cast_vote, conclude
@@ -36,7 +34,6 @@ from rmr1.records import (
     Problem,
     Verdict,
     Vote,
-    assistant,
     swap_label,
 )
 from rmr1.verdicts.votes import decide
@@ -48,25 +45,22 @@ _RM_R1 = "Is_Chosen_Answer_Shuffled_toPositionB"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedJudgment:
-    """A judgment made from a record, and what the record says the decision was."""
+    """A judgment made from a record, and the recorded decisions."""
 
     judgment: Judgment
     recorded: tuple[tuple[Order, str], ...]
-    """(order, decision) in the pair frame: "A", "B", "tie", "none", or what stands there if it is
-    none of these ("A>A")."""
+    """(order, decision) in the pair frame: "A", "B", "tie", "none", or what stands there ("A>A")."""
 
 
 def read_recorded(path: Path, rule: str | None = None) -> Iterator[RecordedJudgment]:
     """A file, or a folder of RM-R1 logs; texts are read by `rule` instead of their form's own.
 
     Raises:
-        DataError: nothing can be read, or it is neither form.
-        ConfigError: a rule is given for outputs that are no texts of one rule.
+        DataError: nothing can be read, or it is neither form. ConfigError: a rule is given for scores.
     """
     if path.is_dir():
-        logs = sorted(
-            file for name in ("logs.json", "raw_logs.json") for file in path.rglob(f"log_result/{name}")
-        )
+        names = ("logs.json", "raw_logs.json")
+        logs = sorted(file for file in path.rglob("log_result/*.json") if file.name in names)
         if not logs:
             raise DataError(
                 "neither a run folder (run.json) nor logs of RM-R1 (**/log_result/*.json)", path=path
@@ -90,59 +84,54 @@ def read_recorded(path: Path, rule: str | None = None) -> Iterator[RecordedJudgm
 
 
 def read_judgebench_outputs(path: Path, rule: str | None = None) -> Iterator[RecordedJudgment]:
-    """One judgment per line of a JudgeBench output file.
-
-    Raises:
-        DataError: a line is not of the form. ConfigError: a rule is given for scores.
-    """
+    """One judgment per line of a JudgeBench output file."""
     for row in read_rows(path):
-        pair = read_judgebench_pair(row.data, row.path, row.line)
-        entries = row.data.get("judgments")
-        if not isinstance(entries, list) or not 1 <= len(entries) <= 2:
-            raise DataError("'judgments' is not a list of one or two", path=row.path, line=row.line)
-        outputs = [_output(entry) for entry in entries]
-        kinds = {
-            kind for output in outputs for kind in ("response", "scores", "raw_judge_A") if kind in output
-        }
-        family = str(row.data.get("judge_name", "recorded"))
-        if rule is not None and kinds - {"response"}:
-            raise ConfigError(
-                f"{path}: these are scores, which no rule reads; leave {name_option('rule')} out"
-            )
-        if kinds == {"scores"}:
-            try:
-                judgment = _judge_scores(pair, family, outputs)
-            except (KeyError, TypeError, ValueError):
-                raise DataError("'scores' are not two numbers", path=row.path, line=row.line) from None
-        elif kinds == {"raw_judge_A"}:
-            try:
-                votes = [_rate_apart(*one) for one in zip(ORDERS, outputs, strict=False)]
-            except TypeError:
-                raise DataError(
-                    "'raw_judge_A' and 'raw_judge_B' are not texts", path=row.path, line=row.line
-                ) from None
-            judgment = conclude(pair, votes, family=family, rule="score_json")
-        else:
-            votes = [
-                cast_vote(_generation(output), order=order, sample=0, rule=rule or "arena")
-                for order, output in zip(ORDERS, outputs, strict=False)
-            ]
-            judgment = conclude(pair, votes, family=family, rule=rule or "arena")
-        decisions = (entry.get("decision") if isinstance(entry, Mapping) else None for entry in entries)
-        recorded = tuple(
-            (order, _decision(text, order)) for order, text in zip(ORDERS, decisions, strict=False)
+        with placed(row):
+            yield _read_output(row, rule)
+
+
+def _read_output(row: Row, rule: str | None) -> RecordedJudgment:
+    pair = read_judgebench_pair(row)
+    entries = row.data.get("judgments")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= 2:
+        raise DataError("'judgments' is not a list of one or two")
+    outputs = [_output(entry) for entry in entries]
+    kinds = {kind for kind in ("response", "scores", "raw_judge_A") for output in outputs if kind in output}
+    family = str(row.data.get("judge_name", "recorded"))
+    if rule is not None and kinds - {"response"}:
+        raise ConfigError(
+            f"{row.path}: these are scores, which no rule reads; leave {name_option('rule')} out"
         )
-        yield RecordedJudgment(judgment=judgment, recorded=recorded)
+    if kinds == {"scores"}:
+        try:
+            judgment = _judge_scores(pair, family, outputs)
+        except (KeyError, TypeError, ValueError):
+            raise DataError("'scores' are not two numbers") from None
+    else:
+        used = "score_json" if kinds == {"raw_judge_A"} else rule or "arena"
+        try:
+            votes = [_vote(*one, used) for one in zip(ORDERS, outputs, strict=False)]
+        except TypeError:
+            raise DataError("'raw_judge_A' and 'raw_judge_B' are not texts") from None
+        judgment = conclude(pair, votes, family=family, rule=used)
+    decisions = (entry.get("decision") if isinstance(entry, Mapping) else None for entry in entries)
+    recorded = tuple((order, _decision(text, order)) for order, text in zip(ORDERS, decisions, strict=False))
+    return RecordedJudgment(judgment=judgment, recorded=recorded)
+
+
+def _vote(order: Order, output: Mapping[str, Any], rule: str) -> Vote:
+    if rule != "score_json":
+        return cast_vote(_generation(output), order=order, sample=0, rule=rule)
+    texts = [output.get(f"raw_judge_{side}") or "" for side in "AB"]
+    verdict = _rate(*(parse_score_json(text) for text in texts))
+    generation = _generation({**output, "response": "\n\n".join(texts)})
+    return Vote(order=order, sample=0, generation=generation, verdict=verdict)
 
 
 def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJudgment]:
     """RM-R1's log of one RMB set; the chosen answer is A, as in `rmr1.bench.tasks.rmb`.
 
-    A log does not say which row of the data an entry is: list entries are grouped by `idx`, and their
-    number within the log is taken as the number of losers.
-
-    Raises:
-        DataError: an entry is not of the form.
+    A log does not say which row an entry is: the list entries of one `idx` are taken as its losers.
     """
     rows = list(read_rows(path))
     losers = Counter((row.data.get("category_path"), row.data.get("idx")) for row in rows)
@@ -156,9 +145,8 @@ def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJud
             is_list = str(file).startswith("BoN_set")
             index = data["idx"] if is_list else None
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"not an entry of RM-R1's RMB log: {error!r}", path=row.path, line=row.line
-            ) from None
+            reason = f"not an entry of RM-R1's RMB log: {error!r}"
+            raise DataError(reason, path=row.path, line=row.line) from None
         list_key = (file, data.get("idx"))
         seen[list_key] += 1
         pair = PreferencePair(
@@ -171,26 +159,18 @@ def read_rm_r1_logs(path: Path, rule: str | None = None) -> Iterator[RecordedJud
             subset=file,
         )
         order: Order = "swapped" if swapped else "given"
-        vote = cast_vote(
-            _generation({"response": text}),
-            order=order,
-            sample=0,
-            rule=rule or "published",
-            labels=("A", "B"),
-        )
+        used = rule or "published"
+        generation = _generation({"response": text})
+        vote = cast_vote(generation, order=order, sample=0, rule=used, labels=("A", "B"))
         results = data.get("results")
         result = "A" if results == 1 else "not A" if results == 0 else "none"
-        yield RecordedJudgment(
-            judgment=conclude(pair, [vote], family="reasoning", rule=rule or "published"),
-            recorded=((order, result),),
-        )
+        judgment = conclude(pair, [vote], family="reasoning", rule=used)
+        yield RecordedJudgment(judgment=judgment, recorded=((order, result),))
 
 
 def parse_score_json(text: str) -> float | None:
-    """The number under `score` in a judge's JSON text; None where there is none or several.
-
-    Judges write LaTeX into JSON strings, whose backslashes no JSON reader takes; then the one
-    `"score": number` of the text counts.
+    """The number under `score` in a judge's JSON text, or the one `"score": number` of a text that is no JSON
+    (judges write LaTeX into its strings); None without one, or of several.
     """
     try:
         value = json.loads(text, strict=False)
@@ -203,12 +183,11 @@ def parse_score_json(text: str) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disagreement:
-    """One decision that the text does not bear out as it was recorded."""
+    """A decision that the text does not bear out as it was recorded."""
 
     pair_id: str
     order: Order
     ours: str
-    """Our decision, in the pair frame; "none" comes with `problem`."""
     problem: Problem | None
     recorded: str
     tail: str
@@ -228,7 +207,7 @@ class Agreement:
 UNEXPLAINED = "unexplained"
 
 
-def compare_recorded(items: Iterable[RecordedJudgment], *, tail_chars: int = 120) -> Agreement:
+def compare_recorded(items: Iterable[RecordedJudgment]) -> Agreement:
     """Compare every order's decision with the recorded one."""
     decisions = agree = 0
     disagreements = []
@@ -236,7 +215,7 @@ def compare_recorded(items: Iterable[RecordedJudgment], *, tail_chars: int = 120
         for order, recorded in item.recorded:
             decisions += 1
             ours, problem = decision_in(item.judgment, order)
-            if is_same(ours, recorded):
+            if ours != "A" if recorded == "not A" else ours == recorded:
                 agree += 1
                 continue
             disagreements.append(
@@ -246,7 +225,7 @@ def compare_recorded(items: Iterable[RecordedJudgment], *, tail_chars: int = 120
                     ours=ours,
                     problem=problem,
                     recorded=recorded,
-                    tail=_tail(item.judgment, order, tail_chars),
+                    tail=_tail(item.judgment, order),
                     cause=explain(item.judgment, order, ours, problem, recorded),
                 )
             )
@@ -259,10 +238,6 @@ def decision_in(judgment: Judgment, order: Order) -> tuple[str, Problem | None]:
         return judgment.winner or "none", judgment.problem
     decision = decide([vote for vote in judgment.votes if vote.order == order])
     return decision.winner or "none", decision.problem
-
-
-def is_same(ours: str, recorded: str) -> bool:
-    return ours != "A" if recorded == "not A" else ours == recorded
 
 
 def explain(judgment: Judgment, order: Order, ours: str, problem: Problem | None, recorded: str) -> str:
@@ -284,11 +259,11 @@ def explain(judgment: Judgment, order: Order, ours: str, problem: Problem | None
     return UNEXPLAINED
 
 
-def _tail(judgment: Judgment, order: Order, chars: int) -> str:
+def _tail(judgment: Judgment, order: Order) -> str:
     if judgment.scores is not None:
         return f"scores {judgment.scores[0]:g} and {judgment.scores[1]:g}"
     texts = [vote.generation.text for vote in judgment.votes if vote.order == order]
-    return " ".join(texts[0][-chars:].split()) if texts else ""
+    return " ".join(texts[0][-120:].split()) if texts else ""
 
 
 def _output(entry: Any) -> Mapping[str, Any]:
@@ -337,15 +312,7 @@ def _rate(first: float | None, second: float | None) -> Verdict:
     return Verdict(winner=winner, ratings=(first, second))
 
 
-def _rate_apart(order: Order, output: Mapping[str, Any]) -> Vote:
-    texts = [output.get(f"raw_judge_{side}") or "" for side in "AB"]
-    verdict = _rate(*(parse_score_json(text) for text in texts))
-    generation = _generation({**output, "response": "\n\n".join(texts)})
-    return Vote(order=order, sample=0, generation=generation, verdict=verdict)
-
-
 def _decision(text: Any, order: Order) -> str:
-    """A recorded decision in the pair frame."""
     if text is None:
         return "none"
     label = "tie" if text == "A=B" else LABELS.get(text)
@@ -355,12 +322,7 @@ def _decision(text: Any, order: Order) -> str:
 
 
 def _messages(turns: Any) -> list[Message]:
-    found = [
-        assistant(turn["content"])
-        if turn["role"] == "assistant"
-        else Message(role=turn["role"], content=turn["content"])
-        for turn in turns
-    ]
+    found = [Message(role=turn["role"], content=turn["content"]) for turn in turns]
     if len(found) < 2:
         raise ValueError("a conversation needs a prompt and an answer")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,33 +31,24 @@ class RulingCounts:
     problems: Counter[str] = field(default_factory=Counter)
 
     def answered(self, rulings: Iterable[Ruling]) -> Iterator[Ruling]:
-        """Count all of them, and give those that the engine answered: a request that failed says nothing of
-        the judge, so its item is as one that was not judged yet."""
+        """Count all, and give those that the engine answered: the item of a request that failed is as one not
+        yet judged."""
         for ruling in rulings:
             self.judgments += 1
             if ruling.has_failed:
                 self.failed += 1
+                continue
+            votes = ruling.votes
+            if ruling.kind in ("rating", "score"):
+                self.orders["scores"] += 1
             else:
-                self._add(ruling)
-                yield ruling
-
-    def _add(self, ruling: Ruling) -> None:
-        votes = ruling.votes
-        if ruling.kind in ("rating", "score"):
-            order = "scores"
-        else:
-            order = votes[0].order if len(votes) == 1 else ruling.placement
-        self.orders[order] += 1
-        if len(votes) < 2:
-            if ruling.problem is not None:
-                self.problems[ruling.problem] += 1
-            return
-        for _, problem in ruling.by_order().values():
-            if problem is not None:
-                self.problems[problem] += 1
+                self.orders[votes[0].order if len(votes) == 1 else ruling.placement] += 1
+            said = [(None, ruling.problem)] if len(votes) < 2 else ruling.by_order().values()
+            self.problems.update(problem for _, problem in said if problem is not None)
+            yield ruling
 
     def find_one_place(self) -> tuple[str, ...]:
-        """What is wrong where data that names the better answer first was shown as it stands, and nothing else."""
+        """The fault of data that names the better answer first and was shown as it stands, and in no other order."""
         if self.orders["given"] < MANY or set(self.orders) != {"given"}:
             return ()
         return ("the better answer was always shown first",)
@@ -76,7 +67,7 @@ class RulingCounts:
 
 
 def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
-    """A labelled pair as an item: credit 1 where its label won; a tie or a missing verdict is no win.
+    """A labelled pair as an item: credit 1 if its label won; a tie or a missing verdict is no win.
 
     Of a pair asked both ways the order counts that was asked first, as benchmarks ask once in a random order.
     """
@@ -91,9 +82,32 @@ def add_pair(part: PartBuilder, item: str, ruling: Ruling) -> None:
         part.note(RIGHT_BOTH_WAYS, found[1])
 
 
+def group_pairs(pairs: PartBuilder) -> dict[str, list[int]]:
+    """The places of the pairs `<item>:<rest>` of each item."""
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(pairs.items):
+        groups.setdefault(name.rpartition(":")[0], []).append(place)
+    return groups
+
+
+def add_group(part: PartBuilder, item: str, pairs: PartBuilder, places: Sequence[int], credit: Any) -> None:
+    """Pairs of one part as one item of another."""
+    part.items.append(item)
+    part.clusters.append(pairs.clusters[places[0]])
+    part.credits.append(credit)
+    part.no_verdict.append(sum(pairs.no_verdict[place] for place in places))
+    part.ties.append(sum(pairs.ties[place] for place in places))
+
+
+def not_of(ruling: Ruling, title: str, name: str, what: str = "labelled pair") -> DataError:
+    """The error of a judgment that is not of the benchmark's pairs."""
+    return DataError(f"pair {ruling.id!r} is no {what} of {title}; was the run made with bench {name}?")
+
+
 def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:
-    """Whether both orders name the same side, and whether both name the right one; None where the pair was
-    not asked both ways. Two calls of a tie are the same verdict, two missing ones are none."""
+    """Whether both orders name the same side, and whether both name the right one; None if it was not asked both
+    ways. Two ties are the same verdict, two missing ones are none.
+    """
     if ruling.kind == "rating":
         return None  # its two votes are about one answer each
     winners = [winner for winner, _ in ruling.by_order().values()]
@@ -104,18 +118,10 @@ def both_ways(ruling: Ruling) -> tuple[bool, bool] | None:
 
 
 def refuse_repeated(builder: PartBuilder, separator: str) -> None:
-    """Every item of the part stands there once.
-
-    Raises:
-        DataError: one was judged twice.
-    """
+    """Refuse a part with one item twice."""
     if len(set(builder.items)) < len(builder.items):
         found = next(item for item, count in Counter(builder.items).items() if count > 1)
         raise DataError(f"pair {builder.name + separator + found!r} was judged twice")
-
-
-def has_beside(outcomes: Outcomes, parts: Iterable[str], name: str) -> bool:
-    return any(name in outcomes.parts[part].beside for part in parts)
 
 
 def both_ways_measures(outcomes: Outcomes, groups: Mapping[str, tuple[str, ...]]) -> list[Measure]:
@@ -124,5 +130,5 @@ def both_ways_measures(outcomes: Outcomes, groups: Mapping[str, tuple[str, ...]]
         Measure(group=group, name=name, parts=parts, beside=name)
         for group, parts in groups.items()
         for name in (SAME_BOTH_WAYS, RIGHT_BOTH_WAYS)
-        if has_beside(outcomes, parts, name)
+        if any(name in outcomes.parts[part].beside for part in parts)
     ]

@@ -1,8 +1,7 @@
 """Running a benchmark: official data, a judge and a run folder in, scores out; or judgments that exist.
 
-A live run is an ordinary run folder: it goes on after a stop, and every reading command opens it. Its
-`summary.json` holds the counts of any run and under `scores` what the benchmark makes of it. Scores are
-always computed from stored judgments, one at a time.
+A live run is an ordinary run folder. Its `summary.json` holds the counts of any run and under `scores` what the
+benchmark makes of it. Scores are always computed from stored judgments, one at a time.
 """
 
 from __future__ import annotations
@@ -15,15 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rmr1.bench.base import (
-    OFFICIAL_RULE,
-    Asking,
-    Benchmark,
-    BenchmarkScores,
-    ItemCounts,
-    list_sources,
-    score_outcomes,
-)
+from rmr1.bench.base import OFFICIAL_RULE, Asking, Benchmark, BenchmarkScores, ItemCounts, score_outcomes
+from rmr1.bench.files import list_sources
 from rmr1.bench.outcomes import NUM_RESAMPLES, Outcomes
 from rmr1.bench.recorded import read_recorded
 from rmr1.errors import ConfigError, DataError
@@ -38,36 +30,28 @@ from rmr1.records import Judgment, PreferencePair
 from rmr1.store.fingerprint import fingerprint_source
 from rmr1.store.keys import KeyCounter, content_digest, format_key, item_digest
 from rmr1.store.rulings import Ruling, read_rulings, ruling_of
-from rmr1.store.runs import (
-    JUDGMENTS_FILE,
-    RUN_FILE,
-    RunWriter,
-    open_run,
-    read_description,
-    read_judgments,
-)
+from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE, RunWriter, open_run, read_description, read_judgments
 
 MOST_FILES = 6
 """Files that an error names."""
 
 
 class Scored(NamedTuple):
-    """A run's table and its scores, so that nobody reads the run again for more."""
+    """A run's table and its scores."""
 
     outcomes: Outcomes
     scores: BenchmarkScores
 
 
 PAIRS_ASKING = "pairs"
-"""The way of asking that every benchmark has."""
 
-_PLACES: Mapping[str, tuple[str, str]] = {
-    "rewardbench": ("rmr1.bench.tasks.rewardbench", "REWARDBENCH"),
-    "rm-bench": ("rmr1.bench.tasks.rmbench", "RM_BENCH"),
-    "rmb": ("rmr1.bench.tasks.rmb", "RMB"),
-    "judgebench": ("rmr1.bench.tasks.judgebench", "JUDGEBENCH"),
-    "rewardbench2": ("rmr1.bench.tasks.rewardbench2", "REWARDBENCH2"),
-    "pairs": ("rmr1.bench.tasks.pairs", "PAIRS"),
+_PLACES: Mapping[str, str] = {
+    "rewardbench": "rewardbench.REWARDBENCH",
+    "rm-bench": "rmbench.RM_BENCH",
+    "rmb": "rmb.RMB",
+    "judgebench": "judgebench.JUDGEBENCH",
+    "rewardbench2": "rewardbench2.REWARDBENCH2",
+    "pairs": "pairs.PAIRS",
 }
 NAMES = tuple(_PLACES)
 
@@ -81,17 +65,13 @@ def load_benchmark(name: str) -> Benchmark:
     if name not in _PLACES:
         near = suggest(name, NAMES)
         raise ConfigError(f"no benchmark {name!r}{near or '; there are ' + ', '.join(NAMES)}")
-    module, constant = _PLACES[name]
-    benchmark: Benchmark = getattr(import_module(module), constant)
+    module, _, constant = _PLACES[name].partition(".")
+    benchmark: Benchmark = getattr(import_module(f"rmr1.bench.tasks.{module}"), constant)
     return benchmark
 
 
 def find_asking(benchmark: Benchmark, name: str | None) -> Asking | None:
-    """The way of asking of that name; None for pair by pair.
-
-    Raises:
-        ConfigError: the benchmark cannot be asked so.
-    """
+    """The way of asking of that name; None for pair by pair."""
     if name in (None, PAIRS_ASKING):
         return None
     if name not in benchmark.askings:
@@ -101,11 +81,8 @@ def find_asking(benchmark: Benchmark, name: str | None) -> Asking | None:
 
 
 def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
-    """Refuse an order that the benchmark gives away; a judge that sees one answer at a time has none.
-
-    Raises:
-        ConfigError: the benchmark's data names the better answer first, and the order is as read.
-    """
+    """Refuse an order that the benchmark gives away: its data names the better answer first, and the order is
+    as read."""
     if order is not None and order not in benchmark.placements:
         raise ConfigError(
             f"{benchmark.title} names the better answer first, so order {order!r} would show it in one "
@@ -114,11 +91,7 @@ def check_placement(benchmark: Benchmark, order: Placement | None) -> None:
 
 
 def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
-    """Refuse own pairs as they were read where the right answer stands on one side in all of them.
-
-    Raises:
-        ConfigError: it does, and the order is `given`. DataError: the data cannot be read.
-    """
+    """Refuse order `given` for own pairs whose right answer always stands on one side."""
     if order != "given":
         return
     labels = {pair.label for pair in read_pairs(benchmark, data)}
@@ -130,11 +103,7 @@ def check_sides(benchmark: Benchmark, data: Path, order: Placement) -> None:
 
 
 def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
-    """The same model with another placement; a judge that sees one answer at a time has none.
-
-    Raises:
-        ConfigError: it is a judge of one's own with a placement of its own.
-    """
+    """The same model with another placement."""
     if isinstance(judge, AdaptableJudge):
         return judge.place(order)
     if judge.order in (None, order):
@@ -143,9 +112,9 @@ def place_answers(judge: PairJudge, order: Placement) -> PairJudge:
 
 
 def suit_asking(benchmark: Benchmark, judge: PairJudge, family: str | None) -> Asking | None:
-    """How the benchmark asks this judge where nothing was said of that; None is pair by pair.
+    """How the benchmark asks this judge if nothing was said of that; None is pair by pair.
 
-    `family` is the prompt family that was named: a judge with a prompt for pairs is asked by it.
+    A judge with a prompt for pairs whose `family` was named is asked by it.
     """
     if not benchmark.askings:
         return None
@@ -169,14 +138,14 @@ def read_pairs(
 def count_pairs(
     benchmark: Benchmark, data: Path, limit: int | None = None, *, asking: Asking | None = None
 ) -> int:
-    """How many pairs there are to judge; reads everything, so bad rows are known before a model is loaded.
-
-    Raises:
-        DataError: the data cannot be read, there is nothing in it, or more than the official data has.
-    """
+    """How many pairs there are to judge; reads everything, so that bad rows are known early."""
     pairs = read_pairs(benchmark, data, limit, asking=asking)
     if benchmark.is_sized:
-        outcomes = benchmark.tally(map(_unanswered, pairs))
+        unanswered = (
+            Ruling(one.id, one.label, one.source, one.subset, None, None, (), None, "pair", 0)
+            for one in pairs
+        )
+        outcomes = benchmark.tally(unanswered)
         _refuse_surplus(benchmark, outcomes, data)
         total = outcomes.judgments
     else:
@@ -186,13 +155,9 @@ def count_pairs(
     return total
 
 
-def _unanswered(pair: PreferencePair) -> Ruling:
-    return Ruling(pair.id, pair.label, pair.source, pair.subset, None, None, (), None, "pair", 0)
-
-
 def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> None:
     counts = ItemCounts(outcomes)
-    for need in (need for whole in benchmark.rule(outcomes, OFFICIAL_RULE).overall for need in whole.needs):
+    for need in (need for whole in benchmark.measures(outcomes).overall for need in whole.needs):
         official, total = counts.official(need), counts.total(need)
         if official is not None and total > official:
             files = [path.name for path in list_sources(benchmark.find_files, data)]
@@ -207,7 +172,7 @@ def _refuse_surplus(benchmark: Benchmark, outcomes: Outcomes, data: Path) -> Non
 def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
     """What identifies the data: the contents of its files, in their order; of a hub's dataset its name.
 
-    Of own data also how many pairs it holds, by which a run over a part of it is known for one.
+    Of own data also how many pairs it holds, so that a run over a part of it is known for one.
     """
     size = {} if benchmark.is_sized else {"pairs": count_pairs(benchmark, data)}
     if not data.exists():
@@ -226,24 +191,13 @@ def fingerprint_data(benchmark: Benchmark, data: Path) -> dict[str, Any]:
 
 
 def own_keys(benchmark: Benchmark, data: Path) -> Callable[[], Iterator[str]] | None:
-    """How the items of own data are read, by which they are known; None of official data, known by their bytes."""
+    """The keys of the items of own data; None of official data, known by their bytes."""
     return None if benchmark.is_sized else lambda: list_keys(read_pairs(benchmark, data))
 
 
-def count_stored_pairs(source: Path) -> int | None:
-    """How many pairs the own data holds that a run of `rmr1 bench pairs` was made from; None of other judgments."""
-    if not (source / RUN_FILE).is_file():
-        return None
-    found = read_description(source).get("data", {}).get("pairs")
-    return found if isinstance(found, int) else None
-
-
-def name_asking(source: Path) -> str | None:
-    """The way in which a run asked, where its benchmark has several."""
-    if not (source / RUN_FILE).is_file():
-        return None
-    found = read_description(source).get("data", {}).get("asked")
-    return found if isinstance(found, str) else None
+def stored_data(source: Path) -> dict[str, Any]:
+    """What a run folder says of its data (`benchmark`, `pairs` of own data, `asked`); nothing of other judgments."""
+    return (read_description(source).get("data") or {}) if (source / RUN_FILE).is_file() else {}
 
 
 def open_benchmark_run(
@@ -255,13 +209,8 @@ def open_benchmark_run(
     asking: Asking | None = None,
     retry_failed: bool = False,
 ) -> RunWriter:
-    """A new run folder, or one to go on with. The limit is left out, so that a run can be widened.
-
-    `judge` asks in the way that is wanted (`Asking.adapt`), which is `asking`.
-
-    Raises:
-        RunError: the folder was made in another way. ConfigError: the order does not fit.
-    """
+    """A new run folder, or one to go on with. The limit is left out, so that a run can be widened. `judge`
+    asks as `asking` says."""
     check_placement(benchmark, judge.order)
     identity = fingerprint_data(benchmark, data)
     if benchmark.askings:
@@ -281,18 +230,14 @@ def judge_benchmark(
     asking: Asking | None = None,
     on_judgment: Callable[[Judgment], None] | None = None,
 ) -> None:
-    """Judge what the folder does not hold yet.
-
-    Raises:
-        DataError, GenerationError, RunError: as reading, judging and storing do; finished judgments stay.
-    """
+    """Judge what the folder does not hold yet."""
     for _, judgment in judge.run(read_pairs(benchmark, data, limit, asking=asking), run=writer):
         if on_judgment is not None:
             on_judgment(judgment)
 
 
 def count_unjudged(outcomes: Outcomes, num_pairs: int) -> Outcomes:
-    """The same, where own data of that many pairs has no official size: what nobody judged is unfinished."""
+    """The outcomes of own data of that many pairs: what nobody judged is unfinished."""
     known = sum(len(part) for part in outcomes.parts.values()) + outcomes.failed
     return replace(outcomes, unfinished=max(0, num_pairs - known))
 
@@ -308,7 +253,7 @@ def summarize_run(
 ) -> Scored:
     """Score a run folder's judgments and store the summary; with the judge that made them, what they cost.
 
-    `num_pairs` is how many there are in data that has no official size.
+    `num_pairs` is how many there are in own data.
     """
     tally = Tally()
     judgments = _counted(tally, (one for _, one in read_judgments(writer.folder)))
@@ -324,11 +269,7 @@ def summarize_run(
 
 
 def read_finished(source: Path, rule: str | None = None) -> Iterator[Judgment]:
-    """The judgments of a run folder or of recorded outputs, their texts read by `rule` where one is given.
-
-    Raises:
-        DataError: there is nothing that can be read. ConfigError: the rule is unknown or does not fit.
-    """
+    """The judgments of a run folder or of recorded outputs, their texts read by `rule` if one is given."""
     if (source / RUN_FILE).is_file():
         for _, judgment in read_judgments(source):
             yield judgment if rule is None else read_again(judgment, rule)
@@ -345,10 +286,6 @@ def read_outcomes(
     """The outcomes of judgments that exist; of a run folder as it stands only what scoring needs is read.
 
     With `data`, every judged pair must be one of the official data's, text by text.
-
-    Raises:
-        DataError: the judgments cannot be read, are of other pairs, or are not of `data`.
-        ConfigError: the rule is unknown or does not fit.
     """
     if rule is None and data is None and (source / RUN_FILE).is_file():
         return benchmark.tally(read_rulings(source))
@@ -365,17 +302,13 @@ def score_finished(
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
 ) -> BenchmarkScores:
-    """Score judgments that exist; with `folder`, store them there as a run.
-
-    Raises:
-        DataError, ConfigError: as `read_outcomes`; the benchmark has no such variant.
-    """
+    """Score judgments that exist; with `folder`, store them there as a run."""
     if folder is None:
         outcomes = read_outcomes(benchmark, source, rule=rule, data=data)
         return score_outcomes(benchmark, outcomes, variant=variant, num_resamples=num_resamples)
     num_pairs = None
     if not benchmark.is_sized:
-        num_pairs = count_stored_pairs(source) if data is None else count_pairs(benchmark, data)
+        num_pairs = stored_data(source).get("pairs") if data is None else count_pairs(benchmark, data)
     with open_run(folder, _describe_finished(benchmark, source, rule, num_pairs)) as writer:
         occurrences = KeyCounter()
         for judgment in _finished(benchmark, source, rule, data):
@@ -388,25 +321,21 @@ def score_finished(
         ).scores
 
 
-def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterable[Judgment]:
-    judgments = read_finished(source, rule)
-    return judgments if data is None else _checked(judgments, benchmark, data)
+def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterator[Judgment]:
+    known = KeyCounter()
+    if data is not None:
+        for asking in (None, *benchmark.askings.values()):
+            for pair in read_pairs(benchmark, data, asking=asking):
+                known.increment(_text_digest(pair))
+    for judgment in read_finished(source, rule):
+        if data is not None and _text_digest(judgment.pair) not in known:
+            raise DataError(f"judged pair {judgment.pair.id!r} is not in the data", path=data)
+        yield judgment
 
 
 def _counted(tally: Tally, judgments: Iterable[Judgment]) -> Iterator[Judgment]:
     for judgment in judgments:
         tally.add(judgment)
-        yield judgment
-
-
-def _checked(judgments: Iterable[Judgment], benchmark: Benchmark, data: Path) -> Iterator[Judgment]:
-    known = KeyCounter()
-    for asking in (None, *benchmark.askings.values()):
-        for pair in read_pairs(benchmark, data, asking=asking):
-            known.increment(_text_digest(pair))
-    for judgment in judgments:
-        if _text_digest(judgment.pair) not in known:
-            raise DataError(f"judged pair {judgment.pair.id!r} is not in the data", path=data)
         yield judgment
 
 
@@ -417,11 +346,10 @@ def _text_digest(pair: PreferencePair) -> bytes:
 def _describe_finished(
     benchmark: Benchmark, source: Path, rule: str | None, num_pairs: int | None
 ) -> dict[str, Any]:
-    """How a re-scored run was made: what was read, and by which rule."""
-    asked = name_asking(source)
     is_run = (source / RUN_FILE).is_file()
     made = read_description(source) if is_run else {}
     content = fingerprint_source(source / JUDGMENTS_FILE if is_run else source)
+    more = {"pairs": num_pairs, "asked": stored_data(source).get("asked")}
     return {
         "format": FORMAT,
         "command": f"bench {benchmark.name} --from",
@@ -431,8 +359,7 @@ def _describe_finished(
             "benchmark": benchmark.name,
             "source": source.name,
             **content,
-            **({} if num_pairs is None else {"pairs": num_pairs}),
-            **({} if asked is None else {"asked": asked}),
+            **{name: value for name, value in more.items() if value is not None},
         },
         "model_name": made.get("model_name", f"recorded:{source.name}"),
         "model": made.get("model", {}),

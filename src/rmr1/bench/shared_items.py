@@ -1,9 +1,6 @@
 """The items that two runs of one benchmark share, beside each other.
 
-    run, run ──find_changed, tally──> Outcomes, Outcomes ──pair_outcomes──> Paired
-
-Items that only one run has, and pairs that have the same id but other texts or another label, are left
-out, counted and named.
+Items that only one run has, and pairs of one id with other texts or another label, are left out and counted.
 """
 
 from __future__ import annotations
@@ -15,22 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmr1.bench.outcomes import Outcomes, Part
 from rmr1.errors import DataError
 from rmr1.records import Judgment
+from rmr1.stats import Numbers
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import KeyCounter
 from rmr1.store.runs import JUDGMENTS_FILE, iterate_lines, key_digest, read_description
 
 Source = Path | Sequence[Judgment]
-"""A run folder, or judgments at hand (recorded outputs of another judge)."""
+"""A run folder, or judgments at hand."""
 
 NUM_EXAMPLES = 5
 _CONTENT = ("prompt", "response_a", "response_b", "others", "label")
-
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +35,10 @@ class LeftOut:
     count: int = 0
     examples: tuple[str, ...] = ()
 
-    def describe(self) -> dict[str, Any]:
-        return {"count": self.count, "examples": list(self.examples)}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paired:
-    """The outcomes of two runs over the items that both hold, in one order."""
+    """The outcomes of two runs over the items that both hold."""
 
     new: Outcomes
     old: Outcomes
@@ -55,11 +47,7 @@ class Paired:
 
 
 def find_changed(new: Source, old: Source) -> set[str]:
-    """Ids of pairs that both runs hold with different texts or another label.
-
-    Raises:
-        RunError: a folder is no run folder. DataError: a line of it is damaged.
-    """
+    """Ids of pairs that both runs hold with different texts or another label."""
     if (identity := _identify_data(new)) is not None and identity == _identify_data(old):
         return set()
     ids, contents = KeyCounter(), KeyCounter()
@@ -70,18 +58,12 @@ def find_changed(new: Source, old: Source) -> set[str]:
 
 
 def _identify_data(source: Source) -> dict[str, Any] | None:
-    """What identifies all the data that a run was made from and how it was read, where its description holds
-    the data's digest."""
+    """What identifies all the data of a run and how it was read, if its description holds the digest."""
     found = (read_description(source).get("data") or {}) if isinstance(source, Path) else {}
-    if (
-        "pairs" in found
-    ):  # a run of own pairs names the data it was last gone on with; its ids may be of earlier ones
+    # A run of own pairs names the data it was last gone on with; its ids may be of earlier ones.
+    if "pairs" in found or "sha256" not in found:
         return None
-    return (
-        {name: found.get(name) for name in ("sha256", "format", "map", "label")}
-        if "sha256" in found
-        else None
-    )
+    return {name: found.get(name) for name in ("sha256", "format", "map", "label")}
 
 
 def _contents(source: Source) -> Iterator[tuple[str, bytes]]:
@@ -95,26 +77,19 @@ def _contents(source: Source) -> Iterator[tuple[str, bytes]]:
 
 
 def pair_outcomes(new: Outcomes, old: Outcomes) -> Paired:
-    """Keep what both hold, item beside item; of ids that repeat, the first goes with the first.
-
-    Raises:
-        DataError: nothing is shared, or the runs were asked in ways that are scored apart.
-    """
+    """Keep what both hold, item beside item; of ids that repeat, the first goes with the first."""
     only_new: list[str] = []
     only_old: list[str] = []
     pairs: dict[str, tuple[Part, Part]] = {}
     for name in dict.fromkeys([*new.parts, *old.parts]):
         first, second = new.parts.get(name), old.parts.get(name)
-        if first is None or second is None:
-            if first is not None:
-                only_new += (_name_item(name, one) for one in first.items)
-            if second is not None:
-                only_old += (_name_item(name, one) for one in second.items)
-            continue
-        indices, lone_new, lone_old = _match(first.items, second.items)
-        only_new += (_name_item(name, first.items[index]) for index in lone_new)
-        only_old += (_name_item(name, second.items[index]) for index in lone_old)
-        pairs[name] = _select_both(first, second, *indices)
+        indices, lone_new, lone_old = _match(
+            () if first is None else first.items, () if second is None else second.items
+        )
+        only_new += (f"{name}#{item}".replace("\t", " ") for item in lone_new)
+        only_old += (f"{name}#{item}".replace("\t", " ") for item in lone_old)
+        if first is not None and second is not None:
+            pairs[name] = _select_both(first, second, *indices)
     if not any(len(one) for one, _ in pairs.values()):
         raise DataError(
             f"the runs share no item of {new.benchmark}: {len(only_new)} items are in the new one only "
@@ -128,10 +103,6 @@ def pair_outcomes(new: Outcomes, old: Outcomes) -> Paired:
     )
 
 
-def _name_item(part: str, item: str) -> str:
-    return f"{part}#{item}".replace("\t", " ")
-
-
 def name_some(items: Sequence[str]) -> str:
     """The first two, for a message."""
     return ", ".join(items[:2]) + (", ..." if len(items) > 2 else "") if items else "none"
@@ -143,8 +114,7 @@ def left_out(items: Sequence[str]) -> LeftOut:
 
 def _match(
     first: Sequence[str], second: Sequence[str]
-) -> tuple[tuple[Indices, Indices], list[int], list[int]]:
-    """Indices of items that are in both, beside each other, and of those in the first or second only."""
+) -> tuple[tuple[Numbers, Numbers], list[str], list[str]]:
     if tuple(first) == tuple(second):
         return (np.arange(len(first)), np.arange(len(first))), [], []
     places: dict[str, list[int]] = {}
@@ -152,17 +122,17 @@ def _match(
         places.setdefault(second[index], []).append(index)
     left, right, lone = [], [], []
     for index, item in enumerate(first):
-        found = places.get(item)
-        if found:
+        if found := places.get(item):
             left.append(index)
             right.append(found.pop())
         else:
-            lone.append(index)
+            lone.append(item)
     rest = sorted(index for found in places.values() for index in found)
-    return (np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)), lone, rest
+    both = np.array(left, dtype=np.int64), np.array(right, dtype=np.int64)
+    return both, lone, [second[index] for index in rest]
 
 
-def _select_both(first: Part, second: Part, left: Indices, right: Indices) -> tuple[Part, Part]:
+def _select_both(first: Part, second: Part, left: Numbers, right: Numbers) -> tuple[Part, Part]:
     if first.credits.shape[1] != second.credits.shape[1]:
         raise DataError(f"part {first.name!r} was asked in different ways in the two runs")
     names = [name for name in first.beside if name in second.beside]
@@ -170,7 +140,7 @@ def _select_both(first: Part, second: Part, left: Indices, right: Indices) -> tu
     # Equal texts have equal prompts, so the first run's numbers serve both.
     clusters = None if first.clusters is None else first.clusters[left]
 
-    def select(part: Part, indices: Indices) -> Part:
+    def select(part: Part, indices: Numbers) -> Part:
         return replace(
             part,
             items=part.items if is_all else tuple(part.items[index] for index in indices),

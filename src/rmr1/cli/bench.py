@@ -27,25 +27,44 @@ score is printed only for the whole official data, and only then placed among pu
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TextIO
 
-from rmr1.cli import options
-from rmr1.screen import print
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rmr1.bench.results import Collected, Job
-    from rmr1.bench.run import Scored
-    from rmr1.judge.base import Watcher
-    from rmr1.judge.config import JudgeConfig
+from rmr1.bench.jobs import (
+    Asked,
+    check_baselines,
+    check_jobs,
+    check_order,
+    judge_jobs,
+    plan_jobs,
+    refuse_reading,
+    require_data,
+    split_names,
+)
+from rmr1.bench.published import TITLES
+from rmr1.bench.results import Collected, Job, ScoringOptions, check_fail_under, collect
+from rmr1.bench.run import NAMES, Scored, fingerprint_data, own_keys, read_pairs, score_finished
+from rmr1.cli.dry_run import print_dry_run
+from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
+from rmr1.cli.session import format_usage, list_sources, open_judge, refuse_foreign, tell, tell_resumed
+from rmr1.console import Console, Progress
+from rmr1.errors import ConfigError
+from rmr1.judge.base import Watcher
+from rmr1.judge.config import JudgeConfig
+from rmr1.judge.summary import is_unanswered
+from rmr1.report.benchmarks import describe_results, format_markdown, print_results
+from rmr1.report.leaderboard import print_leaderboard
+from rmr1.report.leaderboard_plot import check_plot, draw_leaderboard
+from rmr1.report.tables import WIDTH
+from rmr1.screen import print, print_json
+from rmr1.store.runs import read_summary
 
 FEWEST_RESAMPLES = 100
-
-HELP = "score a judge on benchmarks"
 
 _JUDGING = (
     "model",
@@ -61,90 +80,61 @@ _JUDGING = (
     "machine",
     "retry_failed",
 )
-"""Flags that say how to judge, beside those of sampling and engine."""
+"""Flags that say how to judge."""
 
 
 _NOT_PLACED = "no overall is complete and official"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "benchmark",
+def add_arguments(parser: ArgumentParser) -> None:
+    add(
+        parser,
+        "BENCHMARK",
+        "rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE...; in any number and sequence; a file may be a pattern such as 'data/*.jsonl'",
         nargs="*",
-        metavar="BENCHMARK",
-        help="rewardbench, rm-bench, rmb, judgebench, rewardbench2, pairs FILE...; in any number and sequence; a file may be a pattern such as 'data/*.jsonl'",
     )
-    parser.add_argument("--data", action="append", metavar="[NAME=]DIR", help="the official data; repeatable")
-    parser.add_argument(
-        "--from",
-        dest="source",
-        action="append",
-        metavar="[NAME=]RUN_OR_FILE",
-        help="judgments that exist, instead of -m; repeatable",
-    )
-    options.add_run_arguments(parser)
-    parser.add_argument(
-        "--ask",
-        choices=("pairs", "ratings", "four_way"),
-        help="how RewardBench 2 is asked (default: by judge)",
-    )
-    scoring = parser.add_argument_group("scoring")
-    scoring.add_argument(
+    add(parser, "--data [NAME=]DIR", "the official data; repeatable", action="append")
+    existing = "judgments that exist, instead of -m; repeatable"
+    add(parser, "--from [NAME=]RUN_OR_FILE", existing, dest="source", action="append")
+    add_run_arguments(parser)
+    askings = ("pairs", "ratings", "four_way")
+    add(parser, "--ask", "how RewardBench 2 is asked (default: by judge)", choices=askings)
+    scoring = partial(add, parser.add_argument_group("scoring"))
+    scoring(
         "--as-published",
-        action="store_true",
-        help="RM-R1's scoring with its faults, for comparison with its figures; texts are read by rule published",
+        "RM-R1's scoring with its faults, for comparison with its figures; texts are read by rule published",
     )
-    scoring.add_argument(
-        "--scoring",
-        metavar="NAME",
-        help="official (default), as-published, or upstream (RewardBench: a tie or no verdict is 0.5; "
+    scoring(
+        "--scoring NAME",
+        "official (default), as-published, or upstream (RewardBench: a tie or no verdict is 0.5; "
         "their reading of texts, [[A]] where both marks occur, is no part of it)",
     )
-    scoring.add_argument(
-        "--resamples", type=int, default=2000, metavar="N", help="of the bootstrap (default 2000); 0: none"
-    )
-    scoring.add_argument(
-        "--baseline",
+    scoring("--resamples N", "of the bootstrap (default 2000); 0: none", default=2000)
+    scoring(
+        "--baseline [NAME=]RUN_OR_FILE",
+        "compare item by item with these judgments, fail if significantly worse; repeatable",
         action="append",
-        metavar="[NAME=]RUN_OR_FILE",
-        help="compare item by item with these judgments, fail if significantly worse; repeatable",
     )
-    scoring.add_argument(
-        "--fail-under",
-        type=float,
-        metavar="PERCENT",
-        help="exit code 1 unless every overall score reaches it; the last lines say so",
+    scoring(
+        "--fail-under PERCENT",
+        "exit code 1 unless every overall score reaches it; the last lines say so",
     )
-    report = parser.add_argument_group("report")
-    report.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    report.add_argument(
-        "--categories",
-        action="store_true",
-        help="the finest division too: subsets, categories, sources, the shares inside Ties",
-    )
-    report.add_argument("--markdown", metavar="FILE", help="the table as Markdown; - is standard output")
-    report.add_argument(
-        "--leaderboard", action="store_true", help="print the published field around the judge"
-    )
-    report.add_argument("--plot", metavar="FILE", help="the same as a picture: .png, .svg or .pdf")
-    report.add_argument("--quiet", action="store_true", help="no progress")
-    options.add_model_arguments(parser)
-    options.add_sampling_arguments(parser)
-    options.add_data_arguments(
+    report = partial(add, parser.add_argument_group("report"))
+    report("--json", "one JSON object on standard output")
+    report("--categories", "the finest division too: subsets, categories, sources, the shares inside Ties")
+    report("--markdown FILE", "the table as Markdown; - is standard output")
+    report("--leaderboard", "print the published field around the judge")
+    report("--plot FILE", "the same as a picture: .png, .svg or .pdf")
+    report("--quiet", "no progress")
+    add_judging_arguments(
         parser,
         about="--limit is for every benchmark, the others say how own pairs are read",
         limit="only the first N items of each part, for a trial",
     )
-    options.add_config_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.bench.jobs import check_baselines, refuse_reading
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     if arguments.fail_under is not None:
-        from rmr1.bench.gates import check_fail_under
-
         check_fail_under(arguments.fail_under)
     if arguments.resamples < FEWEST_RESAMPLES and (arguments.resamples != 0 or arguments.baseline):
         no = "" if arguments.baseline else "0 for none, or "
@@ -152,47 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"--resamples {arguments.resamples}: expected {no}{FEWEST_RESAMPLES} or more; fewer tell nothing"
         )
     if not arguments.benchmark:
-        raise ConfigError(_name_missing(arguments.output))
-    jobs, config = _plan_jobs(arguments)
-    _check_report(arguments, jobs)
-    check_baselines(jobs)
-    scored: dict[str, Scored] = {}
-    if jobs[0].source is not None:
-        _refuse_judging(arguments)
-        refuse_reading(config.data, jobs)
-        _store_finished(arguments, jobs)
-    elif arguments.dry_run:
-        return _print_dry_run(arguments, config, jobs)
-    else:
-        scored = _judge(arguments, config, jobs)
-    from rmr1.bench.results import ScoringOptions, collect
-
-    scoring = ScoringOptions(
-        rule=arguments.rule,
-        as_published=arguments.as_published,
-        resamples=arguments.resamples,
-        fail_under=arguments.fail_under,
-        categories=arguments.categories,
-    )
-    collected = collect(jobs, scored, scoring)
-    _report(arguments, jobs, collected)
-    unanswered = [job for job in jobs if _is_unanswered(job)]
-    for job in unanswered:
-        print(
-            f"{job.benchmark.title}: nothing is scored, because the model has answered nothing",
-            file=_beside(arguments),
-        )
-    return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
-
-
-def _plan_jobs(arguments: argparse.Namespace) -> tuple[list[Job], JudgeConfig]:
-    from pathlib import Path
-
-    from rmr1.bench.jobs import Asked, plan_jobs, split_names
-    from rmr1.cli.config import build_config
-    from rmr1.cli.session import tell
-    from rmr1.cli.sources import list_sources
-
+        raise ConfigError(f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}")
     names, own = split_names(arguments.benchmark)
     asked = Asked(
         benchmarks=names,
@@ -206,52 +156,52 @@ def _plan_jobs(arguments: argparse.Namespace) -> tuple[list[Job], JudgeConfig]:
         as_published=arguments.as_published,
     )
     config = build_config(arguments)
-    return plan_jobs(asked, config.data, tell), config
-
-
-def _name_missing(folder: str | None) -> str:
-    """What to name where no benchmark is; of a run that goes on, its own."""
-    from pathlib import Path
-
-    from rmr1.bench.run import NAMES
-    from rmr1.store.runs import RUN_FILE, read_description
-
-    if folder is None or not (Path(folder) / RUN_FILE).is_file():
-        return f"BENCHMARK is missing; expected one or more of {', '.join(NAMES)}"
-    description = read_description(folder)
-    verb, _, name = description.get("command", "").partition(" ")
-    if verb != "bench" or name not in NAMES:
-        return f"{folder}: this run was made by rmr1 {description.get('command')}, not by rmr1 bench; name the benchmark"
-    data = "pairs FILE" if name == "pairs" else f"{name} --data DIR"
-    return (
-        f"{folder}: a run of {name}, judged by {description.get('model_name')}; it goes on where it was if its data and "
-        f"judge are named again: rmr1 bench {data} -m MODEL -o {folder}"
+    jobs = plan_jobs(asked, config.data, tell)
+    _check_report(arguments, jobs)
+    check_baselines(jobs)
+    scored: dict[str, Scored] = {}
+    unanswered: list[str] = []
+    if jobs[0].source is not None:
+        _refuse_judging(arguments)
+        refuse_reading(config.data, jobs)
+        for job in jobs:
+            if job.source is not None and job.folder is not None:
+                score_finished(
+                    job.benchmark,
+                    job.source,
+                    rule=arguments.rule,
+                    data=job.data,
+                    folder=job.folder,
+                    num_resamples=arguments.resamples,
+                )
+    elif arguments.dry_run:
+        return _print_dry_run(arguments, config, jobs)
+    else:
+        scored = _judge(arguments, config, jobs)
+        summaries = {job.benchmark.title: read_summary(job.folder) for job in jobs if job.folder is not None}
+        unanswered = [name for name, one in summaries.items() if is_unanswered(one["items"], one["problems"])]
+    scoring = ScoringOptions(
+        rule=arguments.rule,
+        as_published=arguments.as_published,
+        resamples=arguments.resamples,
+        fail_under=arguments.fail_under,
+        categories=arguments.categories,
     )
+    collected = collect(jobs, scored, scoring)
+    _report(arguments, jobs, collected)
+    for name in unanswered:
+        told = f"{name}: nothing is scored, because the model has answered nothing"
+        print(told, file=_beside(arguments))
+    return 0 if not unanswered and all(gate.is_passed for gate in collected.gates) else 1
 
 
-def _is_unanswered(job: Job) -> bool:
-    """Whether its judgments were made here, and hold no answer of the model."""
-    from rmr1.judge.summary import is_unanswered
-    from rmr1.store.runs import read_summary
-
-    if job.source is not None or job.folder is None:
-        return False
-    summary = read_summary(job.folder)
-    return is_unanswered(summary["items"], summary["problems"])
-
-
-def _beside(arguments: argparse.Namespace) -> TextIO:
+def _beside(arguments: Namespace) -> TextIO:
     """The stream for people's lines: below the tables, or aside if standard output is for a program."""
     return sys.stderr if arguments.json or arguments.markdown == "-" else sys.stdout
 
 
-def _check_report(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
+def _check_report(arguments: Namespace, jobs: Sequence[Job]) -> None:
     """What would fail only after judging."""
-    from pathlib import Path
-
-    from rmr1.bench.published import TITLES
-    from rmr1.errors import ConfigError
-
     if arguments.json and arguments.markdown == "-":
         raise ConfigError("--json and --markdown - both write to standard output; name a file for --markdown")
     if arguments.markdown not in (None, "-"):
@@ -262,14 +212,10 @@ def _check_report(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
         flag = "--plot" if arguments.plot else "--leaderboard"
         raise ConfigError(f"{flag}: no judges are published on {jobs[0].benchmark.title}; leave it out")
     if arguments.plot is not None:
-        from rmr1.report.leaderboard_plot import check_plot
-
         check_plot(Path(arguments.plot))
 
 
-def _refuse_judging(arguments: argparse.Namespace) -> None:
-    from rmr1.errors import ConfigError
-
+def _refuse_judging(arguments: Namespace) -> None:
     for name, value in vars(arguments).items():
         is_judging = name in _JUDGING or name.startswith(("sampling.", "engine."))
         if is_judging and value is not None and value is not False:
@@ -278,9 +224,7 @@ def _refuse_judging(arguments: argparse.Namespace) -> None:
             raise ConfigError(f"{flag} asks for judging, --from for judgments that exist; leave one out")
 
 
-def _store_finished(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
-    from rmr1.bench.run import score_finished
-
+def _store_finished(arguments: Namespace, jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.source is not None and job.folder is not None:
             score_finished(
@@ -293,16 +237,7 @@ def _store_finished(arguments: argparse.Namespace, jobs: Sequence[Job]) -> None:
             )
 
 
-def _print_dry_run(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> int:
-    from argparse import Namespace
-    from functools import partial
-
-    from rmr1.bench.jobs import check_order, refuse_reading, require_data
-    from rmr1.bench.run import fingerprint_data, own_keys, read_pairs
-    from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import refuse_foreign
-    from rmr1.errors import ConfigError
-
+def _print_dry_run(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> int:
     if arguments.json and len(jobs) > 1:
         raise ConfigError("--dry-run --json tells of one benchmark at a time; name one")
     refuse_reading(config.data, jobs)
@@ -327,14 +262,8 @@ def _print_dry_run(arguments: argparse.Namespace, config: JudgeConfig, jobs: Seq
     return 0
 
 
-def _judge(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> dict[str, Scored]:
-    """Load the model once and judge benchmark by benchmark; what each came to, by name."""
-    from contextlib import closing, contextmanager
-
-    from rmr1.bench.jobs import check_jobs, judge_jobs, require_data
-    from rmr1.bench.run import read_pairs
-    from rmr1.cli.session import open_judge, refuse_foreign, tell_resumed
-    from rmr1.console import Progress
+def _judge(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> dict[str, Scored]:
+    """Load the model once and judge benchmark by benchmark."""
 
     @contextmanager
     def watch(job: Job, num_stored: int, total: int) -> Iterator[Watcher]:
@@ -360,14 +289,7 @@ def _judge(arguments: argparse.Namespace, config: JudgeConfig, jobs: Sequence[Jo
         )
 
 
-def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Collected) -> None:
-    import json
-    from pathlib import Path
-
-    from rmr1.cli.usage import format_usage
-    from rmr1.report.benchmarks import describe_results, format_markdown, print_results
-    from rmr1.store.runs import read_summary
-
+def _report(arguments: Namespace, jobs: Sequence[Job], collected: Collected) -> None:
     results, average = collected.results, collected.average
     if arguments.markdown is not None:
         text = format_markdown(results, average, categories=arguments.categories)
@@ -376,7 +298,7 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
         else:
             Path(arguments.markdown).write_text(text, encoding="utf-8", errors="backslashreplace")
     if arguments.json:
-        print(json.dumps(describe_results(results, average), ensure_ascii=False))
+        print_json(describe_results(results, average))
     elif arguments.markdown != "-":
         print_results(results, average, categories=arguments.categories)
         for job in jobs:
@@ -386,10 +308,6 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
             if job.folder is not None:
                 print(f"read them: rmr1 show {job.folder}")
         if arguments.leaderboard:
-            from rmr1.console import Console
-            from rmr1.report.leaderboard import print_leaderboard
-            from rmr1.report.tables import WIDTH
-
             console = Console(width=max(WIDTH, Console().width))
             if not collected.standings:
                 print(f"no place among published judges: {_NOT_PLACED}")
@@ -398,8 +316,6 @@ def _report(arguments: argparse.Namespace, jobs: Sequence[Job], collected: Colle
     if arguments.plot is not None and not collected.standings:
         print(f"rmr1: {arguments.plot}: not drawn, because {_NOT_PLACED}", file=sys.stderr)
     elif arguments.plot is not None:
-        from rmr1.report.leaderboard_plot import draw_leaderboard
-
         drawn = draw_leaderboard([one for one, _ in collected.standings], arguments.plot, collected.judge)
         print(f"rmr1: drawn: {drawn}", file=sys.stderr)
     for gate in collected.gates:

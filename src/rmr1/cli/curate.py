@@ -11,53 +11,45 @@ scalar read the splits.
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rmr1.cli.options import add_recipe_arguments
-from rmr1.screen import format_bytes, print
+from rmr1.console import PairProgress
+from rmr1.curate.card import source_rows
+from rmr1.curate.plan import plan_curation
+from rmr1.curate.recipe import CurateRecipe
+from rmr1.curate.run import run_curation
+from rmr1.errors import ConfigError
+from rmr1.report.tables import Name, make_table, print_table
+from rmr1.screen import format_bytes, print, print_json
 
-HELP = "build training data: filter, decontaminate, mix, balance, split"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     dry_run = "count local sources, say what would be done, and stop"
     add_recipe_arguments(parser, output="folder to write", dry_run=dry_run)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.training import print_json
-    from rmr1.console import PairProgress
-    from rmr1.curate.recipe import CurateRecipe
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     recipe = CurateRecipe.from_file(arguments.recipe, arguments.set)
+    if arguments.output is None and not arguments.dry_run:
+        raise ConfigError("no folder to write into; pass -o DIR")
     with PairProgress(quiet=arguments.quiet) as progress:
         if arguments.dry_run:
-            from rmr1.curate.plan import plan_curation
-
-            found = plan_curation(recipe, progress.report).describe()
+            plan = plan_curation(recipe, progress.report).describe()
         else:
-            if arguments.output is None:
-                raise ConfigError("no folder to write into; pass -o DIR")
-            from rmr1.curate.run import run_curation
-
             found = run_curation(recipe, arguments.output, report=progress.report)
-    if arguments.json:
-        print_json(found if arguments.dry_run else found["counts"])
-    elif arguments.dry_run:
-        _print_plan(found)
+    if arguments.dry_run:
+        print_json(plan) if arguments.json else _print_plan(plan)
     else:
-        _print_result(arguments.output, found)
+        print_json(found["counts"]) if arguments.json else print_result(arguments.output, found)
     return 0
 
 
-def _print_result(folder: str, found: Mapping[str, Any]) -> None:
-    from rmr1.curate.card import source_rows
-    from rmr1.report.tables import make_table, print_table
-
+def print_result(folder: str, found: Mapping[str, Any]) -> None:
+    """The figures of a finished curation."""
     counts = found["counts"]
     if found.get("was_finished"):
         print(f"{folder}: this curation is finished; its figures:")
@@ -66,30 +58,25 @@ def _print_result(folder: str, found: Mapping[str, Any]) -> None:
     reasons: Counter[str] = Counter()
     for one in counts["sources"].values():
         reasons.update(one["dropped"])
-    if ordered := sorted(reasons.items(), key=lambda one: (-one[1], one[0])):
-        _print_list("gone", [f"{name} {number:,}" for name, number in ordered])
+    ordered = sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+    if ordered:
+        print(f"gone: {', '.join(f'{name} {number:,}' for name, number in ordered)}")
     for name, one in counts["sources"].items():
         for row in one.get("first_bad_rows", ()):
             print(f"bad row of {name}: {' '.join(row.split())}")
-    overlaps = [
-        f"{name} {one['removed']['prompts']:,} prompts ({one['removed']['pairs']:,} pairs)"
-        for name, one in counts["benchmarks"].items()
-    ]
-    if overlaps:
-        _print_list("overlap with benchmarks, taken out", overlaps)
+    removed = {name: one["removed"] for name, one in counts["benchmarks"].items()}
+    told = [f"{name} {one['prompts']:,} prompts ({one['pairs']:,} pairs)" for name, one in removed.items()]
+    if told:
+        print(f"overlap with benchmarks, taken out: {', '.join(told)}")
     for name, one in counts["splits"].items():
-        labels = one["labels"]
-        print(
-            f"{name}: {one['pairs']:,} pairs of {one['prompts']:,} prompts, preferred A {labels['A']:,}, B {labels['B']:,}"
-        )
+        preferred = ", ".join(f"{side} {one['labels'][side]:,}" for side in "AB")
+        print(f"{name}: {one['pairs']:,} pairs of {one['prompts']:,} prompts, preferred {preferred}")
     for note in counts["notes"]:
         print(f"note: {note}")
     print(f"card: {folder}/card.md")
 
 
 def _print_plan(plan: Mapping[str, Any]) -> None:
-    from rmr1.report.tables import Name, make_table, print_table
-
     rows = []
     for one in plan["sources"]:
         numbers = ["?" if one[key] is None else one[key] for key in ("read", "unreadable", "left", "size")]
@@ -113,13 +100,3 @@ def _print_plan(plan: Mapping[str, Any]) -> None:
         print(f"not installed: {library}; pip install 'rmr1[data]' (datasets: 'rmr1[datasets]')")
     for note in plan["notes"]:
         print(f"note: {note}")
-
-
-def _print_list(title: str, items: Sequence[str]) -> None:
-    """One list, broken between its items into lines of a terminal."""
-    from textwrap import wrap
-
-    # Spaces inside an item are kept together.
-    text = f"{title}: " + ", ".join(item.replace(" ", "\xa0") for item in items)
-    for line in wrap(text, 98, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False):
-        print(line.replace("\xa0", " "))

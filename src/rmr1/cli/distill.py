@@ -14,157 +14,95 @@ checked, and no row holds the verdict in its prompt. A run that was stopped goes
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rmr1.cli.options import add_machine_argument, add_recipe_arguments
-from rmr1.screen import print
+from rmr1.cli.distill_report import (
+    is_done,
+    list_next_steps,
+    print_export,
+    print_forecast,
+    print_import,
+    print_summary,
+)
+from rmr1.cli.dry_run import check_expected
+from rmr1.cli.options import add, add_estimate_arguments, add_recipe_arguments
+from rmr1.console import Progress
+from rmr1.distill.batch import export_requests, import_results
+from rmr1.distill.budget import parse_budget
+from rmr1.distill.folder import require_folder
+from rmr1.distill.forecast import forecast_distill
+from rmr1.distill.items import count_data
+from rmr1.distill.recipe import DistillRecipe
+from rmr1.distill.run import finish, run_distill
+from rmr1.errors import ConfigError
+from rmr1.forecast.machine import parse_machine
+from rmr1.screen import print, print_json
 
-if TYPE_CHECKING:
-    from rmr1.console import Progress
-    from rmr1.distill.budget import Budget
-    from rmr1.distill.recipe import DistillRecipe
 
-HELP = "write training judgments with two teachers"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     output = "folder of the distillation"
     run_ = actions.add_parser("run", help="ask both teachers and write the rows")
     add_recipe_arguments(run_, output=output, dry_run="requests, tokens and cost; nothing is sent or written")
-    run_.add_argument(
-        "--budget",
-        metavar="AMOUNT",
-        help="most that both teachers may use in this folder: tokens (2M, 500000) or money (5usd)",
-    )
-    run_.add_argument(
-        "--retry-failed",
-        action="store_true",
-        help="ask again what failed; what a server refused stays refused",
-    )
-    run_.add_argument(
-        "--expect-tokens",
-        type=int,
-        metavar="N",
-        help="length of a text that --dry-run reckons with (default 800, or as stored)",
-    )
-    add_machine_argument(run_)
+    budget = "most that both teachers may use in this folder: tokens (2M, 500000) or money (5usd)"
+    add(run_, "--budget AMOUNT", budget)
+    add(run_, "--retry-failed", "ask again what failed; what a server refused stays refused")
+    add_estimate_arguments(run_, expected="as stored")
     export = actions.add_parser("export", help="write what is still to ask in the OpenAI batch format")
     add_recipe_arguments(export, output=output)
-    export.add_argument(
-        "requests", metavar="FILE", help="JSONL file to write; numbered ones if it grows too large"
-    )
-    export.add_argument(
-        "--pass", dest="number", type=int, choices=(1, 2), default=1, help="which pass (default 1)"
-    )
-    export.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    file = "JSONL file to write; numbered ones if it grows too large"
+    add(export, "FILE", file, dest="requests")
+    add(export, "--pass", "which pass (default 1)", dest="number", type=int, choices=(1, 2), default=1)
+    add(export, "--force", "replace FILE if it exists")
     import_ = actions.add_parser("import", help="read the output and error files of a batch")
     add_recipe_arguments(import_, output=output)
-    import_.add_argument("results", nargs="+", metavar="FILE", help="JSONL files, of either pass")
-    import_.add_argument(
-        "--give-up",
-        action="store_true",
-        help="store errors as failures, which drops their pairs, instead of leaving them open",
-    )
+    add(import_, "FILE", "JSONL files, of either pass", dest="results", nargs="+")
+    give_up = "store errors as failures, which drops their pairs, instead of leaving them open"
+    add(import_, "--give-up", give_up)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    return {"run": _run, "export": _export, "import": _import}[arguments.action](arguments)
-
-
-def _read_recipe(arguments: argparse.Namespace) -> DistillRecipe:
-    from rmr1.distill.recipe import DistillRecipe
-
-    return DistillRecipe.from_file(arguments.recipe, arguments.set)
-
-
-def _require_output(arguments: argparse.Namespace) -> Path:
-    from rmr1.errors import ConfigError
-
-    if arguments.output is None:
+def run(arguments: Namespace) -> int:
+    recipe = DistillRecipe.from_file(arguments.recipe, arguments.set)
+    if arguments.output is None and not getattr(arguments, "dry_run", False):
         raise ConfigError("no folder to distil into; pass -o DIR")
-    return Path(arguments.output)
+    stage = {"run": _run, "export": _export, "import": _import}[arguments.action]
+    return stage(arguments, recipe, Path(arguments.output or ""))
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    recipe = _read_recipe(arguments)
-    from rmr1.distill.run import run_distill
-
-    budget = _read_budget(arguments, recipe)
+def _run(arguments: Namespace, recipe: DistillRecipe, folder: Path) -> int:
+    text = arguments.budget or recipe.budget
+    budget = None if text is None else parse_budget(text)
     if arguments.dry_run:
-        return _dry_run(arguments, recipe, budget)
-    folder = _require_output(arguments)
+        figures = forecast_distill(
+            recipe,
+            folder if arguments.output else None,
+            expect_tokens=check_expected(arguments),
+            budget=budget,
+            machine=None if arguments.machine is None else parse_machine(arguments.machine),
+        )
+        print_json(figures) if arguments.json else print_forecast(figures)
+        return 0
 
     def watch(number: int, total: int, done: int) -> Progress:
-        from rmr1.console import Progress
-
         return Progress(total, done=done, label=f"pass {number}", quiet=arguments.quiet)
 
     summary = run_distill(recipe, folder, budget=budget, retry_failed=arguments.retry_failed, watch=watch)
     return _report(arguments, recipe, folder, summary)
 
 
-def _read_budget(arguments: argparse.Namespace, recipe: DistillRecipe) -> Budget | None:
-    from rmr1.distill.budget import parse_budget
-
-    text = arguments.budget or recipe.budget
-    return None if text is None else parse_budget(text)
-
-
-def _dry_run(arguments: argparse.Namespace, recipe: DistillRecipe, budget: Budget | None) -> int:
-    from rmr1.cli.distill_report import print_forecast
-    from rmr1.cli.dry_run import check_expected
-    from rmr1.distill.forecast import forecast_distill
-    from rmr1.forecast.machine import parse_machine
-
-    figures = forecast_distill(
-        recipe,
-        None if arguments.output is None else Path(arguments.output),
-        expect_tokens=check_expected(arguments),
-        budget=budget,
-        machine=None if arguments.machine is None else parse_machine(arguments.machine),
-    )
-    _print(arguments, figures, print_forecast)
-    return 0
-
-
-def _export(arguments: argparse.Namespace) -> int:
-    from rmr1.distill.batch import export_requests
-    from rmr1.distill.items import count_data
-    from rmr1.errors import ConfigError
-
-    recipe = _read_recipe(arguments)
-    folder = _require_output(arguments)
+def _export(arguments: Namespace, recipe: DistillRecipe, folder: Path) -> int:
     if arguments.number > len(recipe.passes):
         raise ConfigError(f"{arguments.recipe}: the recipe has no [pass2]")
     count_data(recipe)
     found = export_requests(recipe, folder, arguments.number, Path(arguments.requests), force=arguments.force)
-    _print(arguments, found, _print_export)
+    print_json(found) if arguments.json else print_export(found)
     return 0 if found["requests"] else 1
 
 
-def _print_export(found: dict[str, Any]) -> None:
-    if not found["requests"]:
-        print(f"pass {found['pass']}: nothing is left to ask")
-    for file in found["files"]:
-        print(f"{file['path']}: {file['requests']:,} requests of pass {found['pass']} to {found['model']}")
-    if found["requests"]:
-        from rmr1.cli.distill_report import print_export_costs
-
-        print_export_costs(found)
-
-
-def _import(arguments: argparse.Namespace) -> int:
-    from rmr1.distill.batch import import_results
-    from rmr1.distill.folder import require_folder
-    from rmr1.distill.items import count_data
-    from rmr1.distill.run import finish
-
-    recipe = _read_recipe(arguments)
-    folder = _require_output(arguments)
+def _import(arguments: Namespace, recipe: DistillRecipe, folder: Path) -> int:
     require_folder(folder)
     count_data(recipe)
     counts = import_results(
@@ -175,30 +113,14 @@ def _import(arguments: argparse.Namespace) -> int:
             print(f"rmr1: {kind}: {line}", file=sys.stderr)
     summary = finish(recipe, folder)
     if not arguments.json:
-        from rmr1.cli.distill_report import print_import
-
         print_import(counts.describe())
     return _report(arguments, recipe, folder, {**summary, "imported": counts.describe()})
 
 
-def _report(
-    arguments: argparse.Namespace, recipe: DistillRecipe, folder: Path, summary: dict[str, Any]
-) -> int:
-    from rmr1.cli.distill_report import is_done, list_next_steps, print_summary
-
+def _report(arguments: Namespace, recipe: DistillRecipe, folder: Path, summary: dict[str, Any]) -> int:
     steps = list_next_steps(recipe, summary, recipe_path=arguments.recipe, folder=str(folder))
-    _print(
-        arguments,
-        {**summary, "next": steps},
-        lambda values: print_summary(values, folder=str(folder), steps=steps),
-    )
-    return 0 if is_done(recipe, summary) else 1
-
-
-def _print(arguments: argparse.Namespace, values: dict[str, Any], show: Any) -> None:
     if arguments.json:
-        import json
-
-        print(json.dumps(values, ensure_ascii=False))
+        print_json({**summary, "next": steps})
     else:
-        show(values)
+        print_summary(summary, folder=str(folder), steps=steps)
+    return 0 if is_done(recipe, summary) else 1

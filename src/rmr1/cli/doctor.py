@@ -9,43 +9,32 @@ The exit code is 1 where the model cannot judge here; each reason is a line.
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from dataclasses import asdict
 
-from rmr1.screen import format_bytes, print
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rmr1.checkup import Checkup
-    from rmr1.doctor import Inspection
-
-HELP = "check the set-up, and whether a model can judge"
+from rmr1.checkup import MARGIN, Checkup, find_room, inspect_model
+from rmr1.cli.options import add
+from rmr1.doctor import ENGINES, LIBRARIES, Inspection, inspect_machine
+from rmr1.errors import ConfigError
+from rmr1.screen import format_bytes, print, print_json
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="MODEL", help="a model's name as of rmr1 judge -m")
-    parser.add_argument("-m", "--model", metavar="MODEL", help="the same")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+def add_arguments(parser: ArgumentParser) -> None:
+    add(parser, "MODEL", "a model's name as of rmr1 judge -m", dest="name", nargs="?")
+    add(parser, "-m --model MODEL", "the same")
+    add(parser, "--json", "one JSON object on standard output")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.checkup import inspect_model
-    from rmr1.doctor import inspect_machine
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     named = {one for one in (arguments.name, arguments.model) if one is not None}
     if len(named) > 1:
-        raise ConfigError(
-            f"two models are named, {arguments.name!r} and {arguments.model!r}; one is looked at"
-        )
+        two = f"{arguments.name!r} and {arguments.model!r}"
+        raise ConfigError(f"two models are named, {two}; one is looked at")
     machine = inspect_machine()
     found = inspect_model(named.pop(), machine) if named else None
     if arguments.json:
-        import json
-        from dataclasses import asdict
-
-        print(json.dumps({"machine": asdict(machine), "model": None if found is None else asdict(found)}))
+        print_json({"machine": asdict(machine), "model": None if found is None else asdict(found)})
     else:
         _print_machine(machine)
         if found is not None:
@@ -54,8 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_machine(machine: Inspection) -> None:
-    from rmr1.doctor import ENGINES, LIBRARIES
-
     memory = "unknown" if machine.memory_bytes is None else format_bytes(machine.memory_bytes)
     print(f"Python   {machine.python}, {machine.system}")
     print(
@@ -83,20 +70,22 @@ def _print_fields(fields: Mapping[str, str | None]) -> None:
 
 
 def _print_model(found: Checkup, machine: Inspection) -> None:
-    from rmr1.checkup import MARGIN, find_room
-
     size = "" if found.num_parameters is None else f", {found.num_parameters / 1e6:,.1f}M parameters"
     print(f"\nModel {found.name}" + (f": {found.architecture}{size}" if found.architecture else ""))
+    files = "not on this machine; they are fetched when the model is loaded"
+    if found.num_files is not None:
+        files = f"{found.num_files} file{'' if found.num_files == 1 else 's'} on this machine"
     rows = {
         "kind": _KINDS[found.kind],
         "base": None if found.base is None else found.base.name,
         "engines": ", ".join(found.engines) or "none that can run here",
         "serves": None if found.served is None else ", ".join(found.served[:5]) or "no models",
         "context": None if found.context is None else f"{found.context:,} tokens",
-        "weights": _describe_files(found),
-        "tokenizer": _show(found.has_tokenizer),
-        "chat template": _show(found.has_chat_template if found.has_tokenizer else None),
+        "weights": None if found.kind == "asked" else files,
+        "tokenizer": "present" if found.has_tokenizer else None if found.has_tokenizer is None else "MISSING",
     }
+    if found.has_tokenizer and found.has_chat_template is not None:
+        rows["chat template"] = "present" if found.has_chat_template else "MISSING"
     if found.cache_bytes_per_token is not None and found.kind == "writes":
         rows["cache"] = (
             f"{format_bytes(1000 * found.cache_bytes_per_token)} for a text of 1,000 tokens in 16 bits"
@@ -119,18 +108,6 @@ def _print_model(found: Checkup, machine: Inspection) -> None:
         model = f"-m {found.base.name} --adapter {found.name}" if with_adapter else f"-m {found.name}"  # type: ignore[union-attr]
         said = "not known whether it can judge; try" if found.is_doubtful else "can judge"
         print(f"{said}: rmr1 judge pairs.jsonl {model}")
-
-
-def _describe_files(found: Checkup) -> str | None:
-    if found.kind == "asked":
-        return None
-    if found.num_files is None:
-        return "not on this machine; they are fetched when the model is loaded"
-    return f"{found.num_files} file{'' if found.num_files == 1 else 's'} on this machine"
-
-
-def _show(is_there: bool | None) -> str | None:
-    return None if is_there is None else "present" if is_there else "MISSING"
 
 
 _KINDS = {

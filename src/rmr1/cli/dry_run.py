@@ -1,20 +1,15 @@
-"""`--dry-run`: what a judging run would do and cost, with every assumption named. Nothing is run.
-
-No weights are loaded, no request is sent and no folder is written.
-"""
+"""`--dry-run`: what a judging run would do and cost, with every assumption named. No weights are loaded, no request is sent and no folder is written."""
 
 from __future__ import annotations
 
-import argparse
-import json
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli.usage import format_rough
 from rmr1.errors import ConfigError
 from rmr1.forecast.machine import parse_machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN, MEMORY_SHARE, format_gb
+from rmr1.forecast.memory import CHARS_PER_TOKEN, MEMORY_SHARE
 from rmr1.forecast.prices import compute_cost
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.estimate import (
@@ -32,7 +27,7 @@ from rmr1.judge.estimate import (
 from rmr1.judge.plan import JudgePlan, plan_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import PreferencePair
-from rmr1.screen import format_bytes, format_usd, print
+from rmr1.screen import format_bytes, format_gb, format_rough, format_usd, print, print_json
 from rmr1.store.identity import refuse_differences
 from rmr1.store.runs import (
     JUDGMENTS_FILE,
@@ -47,7 +42,7 @@ _LEAST_SHOWN_BYTES = 1 << 17
 
 
 def print_dry_run(
-    arguments: argparse.Namespace,
+    arguments: Namespace,
     config: JudgeConfig,
     settings: JudgeSettings,
     pairs: Iterable[PreferencePair],
@@ -58,10 +53,6 @@ def print_dry_run(
     """Count, estimate and print; returns the exit code.
 
     `data` gives the data section of run.json, `keys` the items, if the data are known by them instead.
-
-    Raises:
-        RunError: the folder holds a run that was made in another way.
-        ConfigError, CheckpointError, DataError: as the run itself would.
     """
     given, sampling = check_expected(arguments), settings.sampling
     machine = None if arguments.machine is None else parse_machine(arguments.machine)
@@ -75,14 +66,12 @@ def print_dry_run(
         by_bytes = {} if source is None or keys is not None else {"data": source}
         # What the run itself would refuse; only what is known without the model is compared.
         sections, made = {**plan.sections, **by_bytes}, read_description(folder)
-        before = {
-            name: {key: (made.get(name) or {}).get(key) for key in one} for name, one in sections.items()
-        }
+        known = {name: made.get(name) or {} for name in sections}
+        before = {name: {key: known[name].get(key) for key in one} for name, one in sections.items()}
         refuse_differences(folder, before, sections)
         if keys is not None:
-            refuse_other_items(
-                folder, keys, finished=read_finished(folder / JUDGMENTS_FILE).keys, data=source
-            )
+            finished = read_finished(folder / JUDGMENTS_FILE).keys
+            refuse_other_items(folder, keys, finished=finished, data=source)
         stored = read_stored_run(folder, retry_failed=arguments.retry_failed)
     mean = None if stored is None else stored.mean_tokens
     where = "" if stored is None else f"the {stored.num_texts:,} texts in {stored.folder}"
@@ -108,7 +97,7 @@ def print_dry_run(
         figures["memory_bytes"] = round((weights + forecast.cache_bytes) / plan.num_devices)
     figures["assumptions"] = [*_list_assumptions(plan, work, stored, reason)]
     if arguments.json:
-        print(json.dumps(figures, ensure_ascii=False))
+        print_json(figures)
         return 0
     print("Dry run: nothing was loaded, sent or written.\n")
     for label, text in _list_rows(plan, work, stored, settings.order, figures):
@@ -119,12 +108,8 @@ def print_dry_run(
     return 0
 
 
-def check_expected(arguments: argparse.Namespace) -> int | None:
-    """The value of --expect-tokens.
-
-    Raises:
-        ConfigError: it is below 1.
-    """
+def check_expected(arguments: Namespace) -> int | None:
+    """The value of --expect-tokens."""
     tokens: int | None = arguments.expect_tokens
     if tokens is not None and tokens < 1:
         raise ConfigError(f"--expect-tokens {tokens}: expected at least 1")
@@ -132,18 +117,17 @@ def check_expected(arguments: argparse.Namespace) -> int | None:
 
 
 def _collect(plan: JudgePlan, work: Work, stored: StoredRun | None, seconds: float | None) -> dict[str, Any]:
-    """All figures as plain JSON values."""
     figures: dict[str, Any] = {"model": plan.name, **work.describe()}
     if figures["prompt_tokens"] is not None:
         figures["prompt_tokens"]["counted_by"] = "characters" if plan.kind == "server" else "tokenizer"
     num_bytes, cost = work.stored_bytes, None
     if stored is not None and stored.num_items:
         num_bytes = stored.num_bytes / stored.num_items * (work.items - work.finished)
-    if plan.price is not None:
+    if (price := plan.price) is not None:
         written = {"expected": round(work.expected_completion_tokens), "most": work.most_completion_tokens}
         cost = {
-            name: round(compute_cost(plan.price, prompt_tokens=work.asked_tokens, completion_tokens=most), 6)
-            for name, most in written.items()
+            name: round(compute_cost(price, prompt_tokens=work.asked_tokens, completion_tokens=count), 6)
+            for name, count in written.items()
         }
     figures |= {
         "limit": plan.limit,
@@ -200,10 +184,8 @@ def _list_rows(
 ) -> Iterator[tuple[str, str]]:
     done = "" if stored is None else f", of them {work.finished:,} finished in {stored.folder}"
     yield "items", f"{work.items:,}{done}"
-    yield (
-        "prompts",
-        f"{work.prompts:,} ({'one for each answer' if plan.kind == 'scalar' else f'order {order}'})",
-    )
+    how = "one for each answer" if plan.kind == "scalar" else f"order {order}"
+    yield "prompts", f"{work.prompts:,} ({how})"
     if plan.kind != "scalar":
         yield "texts", f"{work.texts:,} ({work.num_samples} a prompt)"
     if work.overlong:

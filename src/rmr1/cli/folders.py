@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rmr1.cli.curate import print_result
+from rmr1.cli.distill_report import print_summary
+from rmr1.cli.training import describe_unchanged, describe_use
+from rmr1.distill.folder import list_passes, pass_file
 from rmr1.errors import RunError
-from rmr1.screen import print
+from rmr1.screen import print, print_json
 from rmr1.store.kinds import (
     CHECKPOINTS,
     CURATION_FILE,
@@ -31,16 +34,12 @@ _MADE = {
 
 
 def print_folder(folder: Path, kind: FolderKind, *, as_json: bool = False) -> None:
-    """What it holds and how far it is.
-
-    Raises:
-        RunError: its files were changed or damaged.
-    """
+    """What it holds and how far it is."""
     if as_json:
-        print(json.dumps({"kind": kind, **_describe(folder, kind)}, ensure_ascii=False))
+        print_json({"kind": kind, **_describe(folder, kind)})
         return
     show: Callable[[Path], None] = {
-        "curate": _print_curation,
+        "curate": lambda place: print_result(str(place), read_json(place / CURATION_FILE)),
         "distill": _print_distillation,
         "train": _print_pipeline,
     }.get(kind, lambda place: _print_training(place, kind))
@@ -63,8 +62,6 @@ def _describe(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def _print_training(folder: Path, kind: str) -> None:
-    from rmr1.cli.training import describe_unchanged, print_use
-
     recipe = read_json(folder / TRAINING_FILE)["recipe"]
     summary = _read_summary(folder)
     base = _name_base(recipe["model"])
@@ -74,54 +71,30 @@ def _print_training(folder: Path, kind: str) -> None:
         print(f"adapters: rank {lora['rank']}")
     places = (folder, *sorted(folder.glob(f"{TRIES}/*")), folder / FULL)
     metrics = {place: list(read_metrics(place)) for place in places}
-    step = max((line["step"] for lines in metrics.values() for line in lines), default=0)
-    _print_extent(folder, kind, recipe, summary, step)
-    for place, lines in metrics.items():
-        about = "" if place == folder else f"{place.relative_to(folder)}, "
-        last = None
-        for line in lines:
-            if _is_look(line):
-                print(f"{about}look after step {line['step']}: {_format_figures(line)}")
-            else:
-                last = line
-        if last is not None:
-            print(
-                f"{about}step {last['step']}: {_format_figures(last, ('loss', 'reward', 'accuracy', 'lr'))}"
-            )
-    if summary is None:
-        return
-    print(f"at the end: {_format_figures(summary)}")
-    print_use(str(folder), note=describe_unchanged(summary, base))
-
-
-def _print_extent(
-    folder: Path, kind: str, recipe: Mapping[str, Any], summary: Mapping[str, Any] | None, step: int
-) -> None:
-    unit = "rollouts" if kind == "grpo" else "steps"
+    unit, optim = "rollouts" if kind == "grpo" else "steps", recipe["optim"]
     if summary is not None:
         print(f"finished: {summary['steps']:,} {unit} in {summary['seconds']:,.0f} s")
-        return
-    optim = recipe["optim"]
-    if optim.get("steps"):
-        extent = f"{step:,} of {optim['steps']:,} {unit}"
     else:
+        step = max((line["step"] for lines in metrics.values() for line in lines), default=0)
         extent = f"{step:,} {unit} of {optim['epochs']:g} epochs"
-    kept = max(
-        (int(one.name.rpartition("-")[2]) for one in folder.glob(f"**/{CHECKPOINTS}/*-[0-9]*")), default=0
-    )
-    print(f"not finished: {extent} done; the same command goes on after {unit[:-1]} {kept:,}")
-
-
-def _print_curation(folder: Path) -> None:
-    from rmr1.cli.curate import _print_result
-
-    _print_result(str(folder), read_json(folder / CURATION_FILE))
+        if optim.get("steps"):
+            extent = f"{step:,} of {optim['steps']:,} {unit}"
+        checkpoints = folder.glob(f"**/{CHECKPOINTS}/*-[0-9]*")
+        kept = max((int(one.name.rpartition("-")[2]) for one in checkpoints), default=0)
+        print(f"not finished: {extent} done; the same command goes on after {unit[:-1]} {kept:,}")
+    for place, lines in metrics.items():
+        about = "" if place == folder else f"{place.relative_to(folder)}, "
+        for line in filter(_is_look, lines):
+            print(f"{about}look after step {line['step']}: {_format_figures(line)}")
+        if steps := [line for line in lines if not _is_look(line)]:
+            figures = _format_figures(steps[-1], ("loss", "reward", "accuracy", "lr"))
+            print(f"{about}step {steps[-1]['step']}: {figures}")
+    if summary is not None:
+        print(f"at the end: {_format_figures(summary)}")
+        print(describe_use(str(folder), note=describe_unchanged(summary, base)))
 
 
 def _print_distillation(folder: Path) -> None:
-    from rmr1.cli.distill_report import print_summary
-    from rmr1.distill.folder import list_passes, pass_file
-
     description = read_json(folder / RUN_FILE)
     print(f"{folder}: judgments distilled from a teacher, asked as {description['prompt']['family']}")
     stored = list_passes(folder)
@@ -138,8 +111,6 @@ def _print_distillation(folder: Path) -> None:
 
 
 def _print_pipeline(folder: Path) -> None:
-    from rmr1.cli.training import describe_unchanged, print_use
-
     stages = read_json(folder / STAGES_FILE)
     print(f"{folder}: a pipeline of {len(stages)} stages so far")
     for name, stage in stages.items():
@@ -155,7 +126,7 @@ def _print_pipeline(folder: Path) -> None:
     if trained is not None:
         base = _name_base(read_json(folder / trained / TRAINING_FILE)["recipe"]["model"])
         summary = read_summary(folder / trained)
-        print_use(f"{folder}/{trained}", note=describe_unchanged(summary, base))
+        print(describe_use(f"{folder}/{trained}", note=describe_unchanged(summary, base)))
 
 
 def _read_summary(folder: Path) -> dict[str, Any] | None:
@@ -163,18 +134,14 @@ def _read_summary(folder: Path) -> dict[str, Any] | None:
 
 
 def _name_base(model: Mapping[str, Any]) -> str:
-    if model["base"] is not None:
-        return str(model["base"])
-    return f"nothing ({model['from_scratch']['architecture']})"
+    return str(model["base"] or f"nothing ({model['from_scratch']['architecture']})")
 
 
 def _name_data(data: Mapping[str, Any]) -> str:
-    def name(value: Any) -> str:
-        return value if isinstance(value, str) else ", ".join(map(str, value))
-
     if not data.get("train"):
         return f"the synthetic world, {data['world']['items']:,} items"
-    return name(data["train"]) + (f"; held out: {name(data['held_out'])}" if data.get("held_out") else "")
+    sources = [data[name] for name in ("train", "held_out") if data.get(name)]
+    return "; held out: ".join(one if isinstance(one, str) else ", ".join(one) for one in sources)
 
 
 def _is_look(line: Mapping[str, Any]) -> bool:
@@ -183,24 +150,19 @@ def _is_look(line: Mapping[str, Any]) -> bool:
 
 def _format_figures(values: Mapping[str, Any], names: Iterable[str] | None = None) -> str:
     """Losses, rewards, rates and shares of right verdicts by their names; counts and times are left out."""
-    wanted = values if names is None else names
     parts = []
-    for name in wanted:
-        value = values.get(name)
+    for name in values if names is None else names:
+        value, word = values.get(name), name.replace("held_out", "held-out").replace("_", " ")
         if not isinstance(value, int | float) or isinstance(value, bool):
             continue
-        if "accuracy" in name:
-            parts.append(f"{_word(name)} {100 * value:.1f}%")
+        if "accuracy" in name or ("unparsed" in name and isinstance(value, float)):
+            parts.append(f"{word} {100 * value:.1f}%")
         elif "unparsed" in name:
-            parts.append(f"{_word(name)} {value if isinstance(value, int) else f'{100 * value:.1f}%'}")
+            parts.append(f"{word} {value}")
         elif "loss" in name or "reward" in name:
-            parts.append(f"{_word(name)} {value:.4f}")
+            parts.append(f"{word} {value:.4f}")
         elif name == "lr":
             parts.append(f"rate {value:.1e}")
         elif names is None and name in ("items", "rows"):
             parts.append(f"{name} {value:,}")
     return ", ".join(parts)
-
-
-def _word(name: str) -> str:
-    return name.replace("held_out", "held-out").replace("_", " ")

@@ -1,10 +1,7 @@
 """`python -m rmr1.cli.follow VERB ...`: a command that ends when the process that began it does.
 
-Its standard input is a pipe that nobody writes to. It is closed when the other process ends, however that
-comes about, and then nothing is to be waited for: commands may be killed at any moment and go on later.
-
-A command that crashes ends with `CRASHED`. Python's own code for it is 1, which is what a command ends with whose
-answer is no.
+Its standard input is a pipe that nobody writes to, and that is closed when the other process ends. A command that
+crashes ends with `CRASHED`, because Python's own code for it, 1, says that the answer is no.
 """
 
 from __future__ import annotations
@@ -19,7 +16,7 @@ CRASHED = 70
 
 
 def main() -> int:
-    """Run the command; what nothing in it has caught is a crash, whether it loads or works."""
+    """Run the command; what nothing in it has caught is a crash."""
     try:
         from rmr1.cli.main import main as run
 

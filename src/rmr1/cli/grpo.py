@@ -13,51 +13,36 @@ Hugging Face folder: rmr1 judge -m models/x. With [lora] it holds the adapters: 
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
+from collections.abc import Iterator
 from typing import Any
 
-from rmr1.cli.training import (
-    add_training_arguments,
-    describe_unchanged,
-    is_main_process,
-    print_json,
-    print_plan,
-    print_use,
-    read_recipe,
-)
+from rmr1.cli import training
+from rmr1.errors import CheckpointError, ConfigError
+from rmr1.forecast.shape import PUBLISHED
 from rmr1.plugins import require
-from rmr1.screen import print
 
-HELP = "reinforce a judge on labelled pairs (GRPO)"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_training_arguments(parser)
+add_arguments = training.add_arguments
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     with require("training", "train"):
         from rmr1.train.grpo.recipe import GrpoRecipe
 
-        recipe = read_recipe(GrpoRecipe, arguments)
+        recipe = training.read_recipe(GrpoRecipe, arguments)
         from rmr1.train.grpo.run import run_grpo
     if arguments.dry_run:
-        return _print_forecast(recipe, arguments.machine, as_json=arguments.json)
+        return _print_forecast(arguments, recipe)
     summary = run_grpo(recipe, arguments.output, quiet=arguments.quiet)
-    if is_main_process():
-        _print_summary(arguments.output, summary, base=str(recipe.model.base), as_json=arguments.json)
-    return 0
+    lines = _list_figures(arguments.output, summary, base=str(recipe.model.base))
+    return training.print_figures(arguments, summary, lines)
 
 
-def _print_forecast(recipe: Any, machine: str | None, *, as_json: bool) -> int:
-    """What the run would do and take; 1 if it cannot run on the machine."""
-    from rmr1.errors import CheckpointError, ConfigError
-    from rmr1.forecast.shape import PUBLISHED
+def _print_forecast(arguments: Namespace, recipe: Any) -> int:
     from rmr1.train.fit import check_libraries, estimate_grpo
     from rmr1.train.grpo.plan import build_grpo_plan
 
     plan = lacks = None
-    values: dict[str, Any] = {}
     try:
         plan = build_grpo_plan(recipe)
         values = _describe_plan(plan)
@@ -65,13 +50,13 @@ def _print_forecast(recipe: Any, machine: str | None, *, as_json: bool) -> int:
         if recipe.model.base not in PUBLISHED:
             raise
         values = {"not read": f"{error}; what follows is from the model's published shape"}
-    estimate = estimate_grpo(recipe, plan, machine)
+    estimate = estimate_grpo(recipe, plan, arguments.machine)
     try:
-        if machine is None:
+        if arguments.machine is None:
             check_libraries(recipe)
     except ConfigError as error:
         lacks = str(error)
-    return print_plan(values, estimate, lacks=lacks, as_json=as_json)
+    return training.print_plan(arguments, values, estimate, lacks=lacks)
 
 
 def _describe_plan(plan: Any) -> dict[str, Any]:
@@ -89,35 +74,22 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
     }
 
 
-def _print_summary(folder: str, summary: dict[str, Any], *, base: str, as_json: bool) -> None:
-    if as_json:
-        print_json(summary)
-        return
-    if summary.get("was_finished"):
-        print(f"{folder}: this training is finished; its figures:")
-    print(
+def _list_figures(folder: str, summary: dict[str, Any], *, base: str) -> Iterator[str]:
+    from rmr1.train.grpo.metrics import format_look
+
+    yield (
         f"{summary['steps']} rollouts, {summary['samples']:,} judgments of {summary['prompts']:,} prompts, "
         f"{summary['tokens']:,} tokens sampled, {summary['updates']} steps of the optimizer in "
         f"{summary['seconds']:.0f} s"
     )
     if "held_out_accuracy" in summary:
-        print(f"after the last rollout: {_format_look(summary)}")
-    unchanged = describe_unchanged(summary, base)
+        yield f"after the last rollout: {format_look(summary)}"
+    unchanged = training.describe_unchanged(summary, base)
     if "best_held_out_accuracy" in summary and unchanged is None:
-        print(
-            f"kept: the weights after rollout {summary['kept_step']}, "
-            f"{100 * summary['best_held_out_accuracy']:.1f}% right greedily"
-        )
-    for name, what in (
-        ("undecided", "no preferred answer"),
-        ("overlong", "longer than data.max_prompt_tokens"),
-    ):
-        if summary[name]:
-            print(f"left out, {what}: {summary[name]}")
-    print_use(folder, note=unchanged)
-
-
-def _format_look(summary: dict[str, Any]) -> str:
-    from rmr1.train.grpo.evaluate import format_look
-
-    return format_look(summary)
+        share = 100 * summary["best_held_out_accuracy"]
+        yield f"kept: the weights after rollout {summary['kept_step']}, {share:.1f}% right greedily"
+    if summary["undecided"]:
+        yield f"left out, no preferred answer: {summary['undecided']}"
+    if summary["overlong"]:
+        yield f"left out, longer than data.max_prompt_tokens: {summary['overlong']}"
+    yield training.describe_use(folder, note=unchanged)

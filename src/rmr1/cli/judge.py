@@ -13,72 +13,75 @@ Without -o the judgments are printed and nothing is stored.
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rmr1.cli import options
-from rmr1.screen import print
+from rmr1.cli.dry_run import print_dry_run
+from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
+from rmr1.cli.session import (
+    format_orders,
+    format_reliability,
+    format_usage,
+    list_sources,
+    open_judge,
+    refuse_foreign,
+    spool_standard_input,
+    tell,
+    tell_resumed,
+)
+from rmr1.console import Console, Progress
+from rmr1.errors import ConfigError, DataError
+from rmr1.judge.asked import describe_command, find_summary, read_command
+from rmr1.judge.config import JudgeConfig
+from rmr1.judge.identity import describe_run
+from rmr1.judge.source import PairSource, scan_pairs
+from rmr1.judge.summary import Tally, is_unanswered, summarize_run
+from rmr1.records import PreferencePair, assistant, user
+from rmr1.report.terminal import print_judgment
+from rmr1.screen import print, print_json
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.runs import open_run
+from rmr1.verdicts.probability import tell_probability
 
-if TYPE_CHECKING:
-    from rmr1.judge.config import JudgeConfig
-    from rmr1.judge.source import PairSource
-    from rmr1.records import PreferencePair
-
-HELP = "judge pairs and say why"
-
-_SHOWN_REASONS = 5
-"""Reasons of failures that the summary prints; summary.json holds more of them."""
+_SHOWN_REASONS = 5  # summary.json holds more of them
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "pairs",
-        nargs="*",
-        metavar="PAIRS",
-        help="files, patterns such as 'data/*.jsonl', folders or datasets of pairs; - for standard input",
-    )
-    options.add_run_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+def add_arguments(parser: ArgumentParser) -> None:
+    pairs = "files, patterns such as 'data/*.jsonl', folders or datasets of pairs; - for standard input"
+    add(parser, "PAIRS", pairs, nargs="*")
+    add_run_arguments(parser)
+    add(parser, "--json", "JSON on standard output")
+    add(parser, "--quiet", "no progress")
     one = parser.add_argument_group("one pair")
-    one.add_argument("--question", metavar="TEXT", help="what was asked")
-    one.add_argument("--a", metavar="TEXT", help="the first answer")
-    one.add_argument("--b", metavar="TEXT", help="the second answer")
-    options.add_model_arguments(parser)
-    options.add_sampling_arguments(parser)
-    options.add_voting_arguments(parser)
-    options.add_data_arguments(parser)
-    options.add_config_arguments(parser)
+    add(one, "--question TEXT", "what was asked")
+    add(one, "--a TEXT", "the first answer")
+    add(one, "--b TEXT", "the second answer")
+    add_judging_arguments(parser)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.config import build_config
-    from rmr1.cli.dry_run import print_dry_run
-    from rmr1.cli.session import refuse_foreign, spool_standard_input, tell
-    from rmr1.cli.sources import list_sources
-    from rmr1.errors import ConfigError, DataError
-    from rmr1.judge.asked import find_summary, read_command
-    from rmr1.judge.source import scan_pairs
-
-    one_pair = (arguments.question, arguments.a, arguments.b)
-    if arguments.pairs and any(text is not None for text in one_pair):
+def run(arguments: Namespace) -> int:
+    texts = {"--question": arguments.question, "--a": arguments.a, "--b": arguments.b}
+    missing = [flag for flag, text in texts.items() if text is None]
+    is_one = len(missing) < len(texts)
+    if arguments.pairs and is_one:
         raise ConfigError("both PAIRS and --question, --a or --b were given; expected one of them")
     stored: dict[str, Any] | None = None
-    if not arguments.pairs and all(text is None for text in one_pair) and arguments.output is not None:
+    if not arguments.pairs and not is_one and arguments.output is not None:
         arguments.pairs, stored = read_command(arguments.output, "judge")
     config = build_config(arguments, stored)
     config.judge_settings()  # a wrong setting is said before the data are read
     if not arguments.pairs:
-        if any(text is None for text in one_pair):
-            if any(text is not None for text in one_pair):
-                flags = zip(("--question", "--a", "--b"), one_pair, strict=True)
-                missing = " and ".join(name for name, text in flags if text is None)
-                raise ConfigError(f"{missing} missing; one pair takes --question, --a and --b")
+        if not is_one:
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
-        pairs = [_one_pair(*one_pair)]
+        if missing:
+            told = f"{' and '.join(missing)} missing"
+            raise ConfigError(f"{told}; one pair takes --question, --a and --b")
+        question, first, second = user(arguments.question), assistant(arguments.a), assistant(arguments.b)
+        pairs = [PreferencePair(id="0", prompt=(question,), response_a=(first,), response_b=(second,))]
         refuse_foreign(config, pairs)
         if arguments.dry_run:
             return print_dry_run(arguments, config, config.judge_settings(), pairs)
@@ -105,7 +108,11 @@ def run(arguments: argparse.Namespace) -> int:
         if stored is not None:
             folder, again = Path(arguments.output), arguments.retry_failed
             if (summary := find_summary(folder, config, stored, source, retry_failed=again)) is not None:
-                return _print_stored(arguments, summary, config.data.limit)
+                if not arguments.quiet:
+                    limit = config.data.limit
+                    widen = "" if limit is None else f" up to --limit {limit}; a higher one goes on"
+                    tell(f"{folder}: nothing is left to judge{widen}")
+                return _print_summary(arguments, summary)
         return _run_to_folder(arguments, config, source, stored)
     except DataError as error:
         if spooled is None or str(error.path) != str(spooled):
@@ -116,37 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
             spooled.unlink(missing_ok=True)
 
 
-def _print_stored(arguments: argparse.Namespace, summary: dict[str, Any], limit: int | None) -> int:
-    from rmr1.judge.summary import is_unanswered
-
-    if not arguments.quiet:
-        widen = "" if limit is None else f" up to --limit {limit}; a higher one goes on"
-        print(f"rmr1: {arguments.output}: nothing is left to judge{widen}", file=sys.stderr)
-    _print_summary(arguments.output, summary, as_json=arguments.json)
-    return 1 if is_unanswered(summary["items"], summary["problems"]) else 0
-
-
-def _one_pair(question: str, a: str, b: str) -> PreferencePair:
-    from rmr1.records import PreferencePair, assistant, user
-
-    return PreferencePair(
-        id="0", prompt=(user(question),), response_a=(assistant(a),), response_b=(assistant(b),)
-    )
-
-
-def _print_judgments(
-    arguments: argparse.Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]
-) -> int:
-    from contextlib import closing
-
-    from rmr1.cli.session import open_judge
-    from rmr1.cli.usage import format_orders
-    from rmr1.console import Console
-    from rmr1.judge.summary import Tally, is_unanswered
-    from rmr1.report.terminal import print_judgment
-    from rmr1.store.codec import dump_record, dumps
-    from rmr1.verdicts.probability import tell_probability
-
+def _print_judgments(arguments: Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]) -> int:
     console = Console()
     tally = Tally()
     with closing(open_judge(config)) as judge:
@@ -165,17 +142,8 @@ def _print_judgments(
 
 
 def _run_to_folder(
-    arguments: argparse.Namespace, config: JudgeConfig, source: PairSource, stored: dict[str, Any] | None
+    arguments: Namespace, config: JudgeConfig, source: PairSource, stored: dict[str, Any] | None
 ) -> int:
-    from contextlib import closing
-
-    from rmr1.cli.session import open_judge, tell_resumed
-    from rmr1.console import Progress
-    from rmr1.judge.asked import describe_command
-    from rmr1.judge.identity import describe_run
-    from rmr1.judge.summary import is_unanswered, summarize_run
-    from rmr1.store.runs import open_run
-
     with (
         closing(open_judge(config)) as judge,
         open_run(
@@ -197,20 +165,15 @@ def _run_to_folder(
         summary = summarize_run(writer, progress.tally, judge)
         summary["invalid_rows"] = source.num_invalid
         writer.write_summary(summary)
-    _print_summary(arguments.output, summary, as_json=arguments.json)
-    return 1 if is_unanswered(summary["items"], summary["problems"]) else 0
+    return _print_summary(arguments, summary)
 
 
-def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        import json
-
-        print(json.dumps(summary, ensure_ascii=False))
-        return
-    from rmr1.cli.usage import format_orders, format_reliability, format_usage
-    from rmr1.judge.summary import is_unanswered
-
+def _print_summary(arguments: Namespace, summary: dict[str, Any]) -> int:
+    """The figures of a run; returns the exit code."""
     has_answers = not is_unanswered(summary["items"], summary["problems"])
+    if arguments.json:
+        print_json(summary)
+        return 0 if has_answers else 1
     if not has_answers:
         print(f"none of {summary['items']} pairs is judged: the model has answered nothing")
     else:
@@ -222,7 +185,7 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
     for line in (*format_orders(summary), *format_reliability(summary)):
         print(line)
     problems = dict(summary["problems"])
-    num_undecided = problems.pop("split_vote", 0)
+    num_undecided, num_left = problems.pop("split_vote", 0), problems.pop("abstained", 0)
     if problems:
         told = ", ".join(f"{name} {count}" for name, count in problems.items())
         print(
@@ -230,17 +193,27 @@ def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> No
         )
     if num_undecided:
         print(f"undecided: {num_undecided}, whose verdicts contradict each other; they count as wrong")
+    if summary.get("stages"):
+        told = ", ".join(f"{name} {count}" for name, count in summary["stages"].items())
+        decided = summary["labelled"] - num_left
+        right = (
+            f"; {summary['correct']} of {decided} decided ones are right"
+            if summary["labelled"] and num_left
+            else ""
+        )
+        print(f"decided by: {told or 'none'}; left for a person: {num_left}{right}")
     if summary["failed"]:
         print(f"failed: {summary['failed']}, for which the engine gave an error")
         for reason, count in list(summary["failures"].items())[:_SHOWN_REASONS]:
             print(f"  {count} x {reason}")
         if len(summary["failures"]) > _SHOWN_REASONS:
             print(f"  and {len(summary['failures']) - _SHOWN_REASONS} more reasons")
-        print(f"  list them: rmr1 show {folder} --failed --list; judge them again: --retry-failed")
+        print(f"  list them: rmr1 show {arguments.output} --failed --list; judge them again: --retry-failed")
     if summary.get("invalid_rows"):  # a run of Python counts none
         print(f"rows passed over: {summary['invalid_rows']}")
     for line in format_usage(summary):
         print(line)
     if summary["cached"]:
         print(f"from the cache: {summary['cached']} of them, for which nothing was asked")
-    print(f"read them: rmr1 show {folder}")
+    print(f"read them: rmr1 show {arguments.output}")
+    return 0 if has_answers else 1

@@ -1,4 +1,4 @@
-"""The `rmr1` command: parse, call, print. One module per verb.
+"""The `rmr1` command: parse, call, print. One module per verb, imported when the verb is called.
 
 Results go to standard output, progress and complaints to standard error. Exit codes: 0 done (failed items of
 judge and bench are counted in summary.json), 1 done but the answer is no (nothing to show, a run in which
@@ -9,40 +9,39 @@ recipe are listed), 130 interrupted.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
-from importlib import import_module
 
 from rmr1.cli.parser import Parser
+from rmr1.errors import ConfigError, RMR1Error, StoppedError, TrainingError
 from rmr1.faces import speaking
 from rmr1.screen import guarded, print, show_crash
+from rmr1.version import __version__
 
-VERBS = (
-    "judge",
-    "show",
-    "calibrate",
-    "bench",
-    "probe",
-    "curate",
-    "distill",
-    "train",
-    "sft",
-    "grpo",
-    "scalar",
-    "merge",
-    "world",
-    "prompts",
-    "doctor",
-    "demo",
-)
+VERBS = {
+    "judge": "judge pairs and say why",
+    "show": "read judgments, or what a training folder holds",
+    "calibrate": "fit a judge's probabilities to labels",
+    "bench": "score a judge on benchmarks",
+    "probe": "find leaks and bias in preference data",
+    "curate": "build training data: filter, decontaminate, mix, balance, split",
+    "distill": "write training judgments with two teachers",
+    "train": "all stages, from raw preferences to a measured judge",
+    "sft": "fine-tune a judge, or train one from nothing",
+    "grpo": "reinforce a judge on labelled pairs (GRPO)",
+    "scalar": "train a scalar reward model on pairs",
+    "merge": "add a LoRA adapter to its base model",
+    "world": "draw labelled pairs from the synthetic world",
+    "prompts": "list, show and import prompt families",
+    "doctor": "check the set-up, and whether a model can judge",
+    "demo": "see the bundled judge at work, offline",
+}
 
 
 def build_parser() -> Parser:
     """The whole command line; imports nothing heavy."""
-    from rmr1.version import __version__
-
     parser = Parser(
         prog="rmr1",
         description="Reward models that think before they judge.",
@@ -51,16 +50,9 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"rmr1 {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name in VERBS:
-        module = import_module(f"rmr1.cli.{name}")
-        verb = verbs.add_parser(
-            name,
-            help=module.HELP,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
+    for name, text in VERBS.items():
+        module = f"rmr1.cli.{name}"
+        verbs.add_parser(name, help=text, module=module, formatter_class=RawDescriptionHelpFormatter)
     return parser
 
 
@@ -69,43 +61,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         sys.excepthook = show_crash
     with guarded():
-        arguments = build_parser().parse_args(argv)
-        is_recipe = hasattr(arguments, "recipe") or str(getattr(arguments, "source", "")).endswith(".toml")
-        with speaking("recipe" if is_recipe else "command"):
-            return _run(arguments)
+        return _run(argv)
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    from rmr1.errors import ConfigError, RMR1Error, StoppedError, TrainingError
-
+def _run(argv: Sequence[str] | None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
         # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
         sys.stdout.reconfigure(errors="backslashreplace")
+    is_debugging = False
     try:
-        if getattr(arguments, "machine", None) is not None and not arguments.dry_run:
-            raise ConfigError("--machine is for --dry-run; a run takes the machine at hand")
-        return int(arguments.run(arguments))
-    except RMR1Error as error:
-        if arguments.debug:
-            raise
-        for number, line in enumerate(error.lines):
-            print(f"{'  ' if number else 'rmr1: '}{' '.join(line.split())}", file=sys.stderr)
-        return 1 if isinstance(error, StoppedError | TrainingError) else 2
-    except KeyboardInterrupt:
-        if arguments.debug:
-            raise
-        print(
-            "rmr1: interrupted; what is stored stays, the same command goes on from there",
-            file=sys.stderr,
-        )
-        return 130
+        arguments = build_parser().parse_args(argv)
+        is_debugging = arguments.debug
+        is_recipe = hasattr(arguments, "recipe") or str(getattr(arguments, "source", "")).endswith(".toml")
+        with speaking("recipe" if is_recipe else "command"):
+            if getattr(arguments, "machine", None) is not None and not arguments.dry_run:
+                raise ConfigError("--machine is for --dry-run; a run takes the machine at hand")
+            return int(arguments.run(arguments))
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if arguments.debug:
+    except (RMR1Error, KeyboardInterrupt, OSError) as error:
+        if is_debugging:
             raise
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"rmr1: {place}{error.strerror or error}", file=sys.stderr)
-        return 2
+        if isinstance(error, RMR1Error):
+            lines = error.lines
+            code = 1 if isinstance(error, StoppedError | TrainingError) else 2
+        elif isinstance(error, KeyboardInterrupt):
+            lines, code = ("interrupted; what is stored stays, the same command goes on from there",), 130
+        else:
+            place = f"{error.filename}: " if error.filename else ""
+            lines, code = (f"{place}{error.strerror or error}",), 2
+        for number, line in enumerate(lines):
+            print(f"{'  ' if number else 'rmr1: '}{' '.join(line.split())}", file=sys.stderr)
+        return code

@@ -7,28 +7,23 @@ The result is a model folder like any other. To judge without merging: rmr1 judg
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 
+from rmr1.cli.options import add
+from rmr1.plugins import require
 from rmr1.screen import print
 
-HELP = "add a LoRA adapter to its base model"
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add(parser, "BASE", "Hugging Face name or folder of the base model")
+    add(parser, "ADAPTER", "folder of the adapter")
+    add(parser, "-o --output DIR", "folder of the merged model", required=True)
+    dtypes = ("auto", "float32", "bfloat16", "float16")
+    dtype = "number format of the stored weights (default auto: the base's)"
+    add(parser, "--dtype", dtype, choices=dtypes, default="auto")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("base", metavar="BASE", help="Hugging Face name or folder of the base model")
-    parser.add_argument("adapter", metavar="ADAPTER", help="folder of the adapter")
-    parser.add_argument("-o", "--output", metavar="DIR", required=True, help="folder of the merged model")
-    parser.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16", "float16"),
-        default="auto",
-        help="number format of the stored weights (default auto: the base's)",
-    )
-
-
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.plugins import require
-
+def run(arguments: Namespace) -> int:
     with require("merging", "train"):
         from rmr1.train.export import merge_adapter
     merge_adapter(arguments.base, arguments.adapter, arguments.output, dtype=arguments.dtype)

@@ -1,180 +1,219 @@
-"""Flags that several verbs share. One that mirrors a setting is stored under the setting's name (`sampling.top_p`)."""
+"""Flags that several verbs share, and the settings that they make: flags over --set, --set over the config file.
+
+A flag that mirrors a setting is stored under the setting's name (`sampling.top_p`).
+"""
 
 from __future__ import annotations
 
-import argparse
+import json
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
-Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
+from rmr1.data.read import check_labels
+from rmr1.errors import ConfigError
+from rmr1.judge.config import JudgeConfig
+from rmr1.records import Label
+from rmr1.settings import assign_settings, read_toml, split_assignment
 
-_SWITCH: dict[str, Any] = {"action": "store_true", "default": None}
-"""A flag without a value that says nothing if it is left out."""
+_TYPES: Mapping[str, Callable[[str], Any]] = {"N": int, "K": int, "T": float, "P": float, "PERCENT": float}
+"""Types of values by the word that stands for them."""
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say which judge is asked, and how it is asked and runs."""
-    group = parser.add_argument_group("judge")
-    group.add_argument(
-        "-m",
-        "--model",
-        metavar="MODEL",
-        help="Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL (without @URL that of OPENAI_BASE_URL, "
+def add(
+    parser: ArgumentParser | _ArgumentGroup, usage: str, help: str, *, section: str = "", **more: Any
+) -> None:
+    """Add an argument, written as `--help` shows it: `-n --number N`, `PAIRS`, or, a switch, `--strict`.
+
+    One of a `section` of the settings says nothing if it is left out.
+    """
+    *flags, last = usage.split()
+    if not last.startswith("-"):
+        more = {"metavar": last, "type": _TYPES.get(last), **more}
+    else:
+        flags.append(last)
+        if not {"choices", "nargs"} & more.keys():
+            more = {"action": "store_true", "default": None if section else False, **more}
+    if section:
+        more["dest"] = f"{section}.{more.pop('dest', flags[-1].lstrip('-').replace('-', '_'))}"
+    parser.add_argument(*(flags or [more.pop("dest", last.lower())]), help=help, **more)
+
+
+def add_judging_arguments(
+    parser: ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
+) -> None:
+    """Which judge is asked, how it runs, samples and reads data, of which `about` tells and `limit` what --limit counts,
+    and the flags that name settings."""
+    judge = partial(add, parser.add_argument_group("judge"))
+    judge(
+        "-m --model MODEL",
+        "Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL (without @URL that of OPENAI_BASE_URL, "
         "else OpenAI's own), replay:FILE_OR_RUN, scripted:NAME (longer, always-a, always-b, hash), or tiny (default) and tiny-scalar, the bundled ones, "
         "which know only their synthetic world; a checkpoint for sequence classification is a "
         "scalar reward model: two scores, no reasons",
     )
-    group.add_argument(
-        "--family",
-        metavar="NAME",
-        help="prompt family: rubric (default), reasoning, direct, rating (each answer alone), an imported one, or a folder",
-    )
-    group.add_argument(
-        "--rule", metavar="RULE", help="verdict rule: tagged (default), tail, published, arena, ratings"
-    )
-    group.add_argument(
+    family = "rubric (default), reasoning, direct, rating (each answer alone), an imported one, or a folder"
+    judge("--family NAME", f"prompt family: {family}")
+    judge("--rule RULE", "verdict rule: tagged (default), tail, published, arena, ratings")
+    judge(
         "--order",
+        "which answer stands first: drawn per item from the seed (default, but for JudgeBench), as read, or both ways",
         choices=("seeded", "given", "both"),
-        help="which answer stands first: drawn per item from the seed (default, but for JudgeBench), as read, or both ways",
     )
-    group.add_argument("--seed", type=int, metavar="N", help="seed of placement and sampling (default 0)")
-    group.add_argument(
-        "--control-token",
+    judge("--seed N", "seed of placement and sampling (default 0)")
+    judge(
+        "--control-token TEXT",
+        "a control token of the model, broken in user text beside those known by their shape (<|...|>, [INST], "
+        "</think>, ...); repeatable, for servers with a tokenizer of their own",
         action="append",
         dest="control_tokens",
-        metavar="TEXT",
-        help="a control token of the model, broken in user text beside those known by their shape (<|...|>, [INST], "
-        "</think>, ...); repeatable, for servers with a tokenizer of their own",
     )
-    about = (
+    local = (
         "options of local models (vllm: has no --device and no --batch-size, a scalar model no --adapter; servers and "
         "recordings take none); every other option is a key of the [engine] section: --set engine.KEY=VALUE"
     )
-    add = partial(_add_setting, parser.add_argument_group("engine", about), "engine")
-    add("--device", metavar="DEVICE", help="auto (default), cpu, cuda, cuda:1, mps, ...")
-    dtypes = "auto (default: as stored, on a CPU float32), float32, bfloat16, float16"
-    add("--dtype", metavar="DTYPE", help=dtypes)
-    adapter = "folder of a LoRA adapter that is applied to the model"
-    add("--adapter", key="lora_adapter", metavar="DIR", help=adapter)
-    add("--batch-size", type=int, metavar="N", help="texts decoded together")
-    add("--max-model-len", type=int, metavar="N", help="context limit in tokens (default: the model's)")
+    engine = partial(add, parser.add_argument_group("engine", local), section="engine")
+    engine("--device DEVICE", "auto (default), cpu, cuda, cuda:1, mps, ...")
+    engine("--dtype DTYPE", "auto (default: as stored, on a CPU float32), float32, bfloat16, float16")
+    engine("--adapter DIR", "folder of a LoRA adapter that is applied to the model", dest="lora_adapter")
+    engine("--batch-size N", "texts decoded together")
+    engine("--max-model-len N", "context limit in tokens (default: the model's)")
     overlong = "a prompt over the limit is skipped and counted (default), or ends the run; it is never cut"
-    add("--on-overlong", choices=("skip", "fail"), help=overlong)
-    template = "arguments of the chat template, e.g. '{\"enable_thinking\": false}'"
-    add("--chat-template-kwargs", metavar="JSON", help=template)
-
-
-def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """How texts are sampled."""
-    add = partial(_add_setting, parser.add_argument_group("sampling"), "sampling")
-    add("--temperature", type=float, metavar="T", help="0 (default) is greedy")
-    add("--top-p", type=float, metavar="P", help="nucleus share in (0, 1] (default 1)")
-    add("--top-k", type=int, metavar="K", help="0 (default) is off")
-    add("--max-new-tokens", type=int, metavar="N", help="limit of one text (default 8192; 1024 for tiny)")
+    engine("--on-overlong", overlong, choices=("skip", "fail"))
+    engine(
+        "--chat-template-kwargs JSON", "arguments of the chat template, e.g. '{\"enable_thinking\": false}'"
+    )
+    sampling = partial(add, parser.add_argument_group("sampling"), section="sampling")
+    sampling("--temperature T", "0 (default) is greedy")
+    sampling("--top-p P", "nucleus share in (0, 1] (default 1)")
+    sampling("--top-k K", "0 (default) is off")
+    sampling("--max-new-tokens N", "limit of one text (default 8192; 1024 for tiny)")
     samples = "texts per prompt, whose votes are counted (default 1); several are sampled at temperature 1 by default"
-    add("-n", "--num-samples", "--votes", key="num_samples", type=int, metavar="N", help=samples)
-    stop = "a text ends at TEXT, wherever it occurs; repeatable"
-    add("--stop", action="append", metavar="TEXT", help=stop)
-    at_verdict = "a text ends at its final verdict, not where the model ends its turn"
-    add("--stop-at-verdict", **_SWITCH, help=at_verdict)
+    sampling("-n --votes --num-samples N", samples)
+    sampling("--stop TEXT", "a text ends at TEXT, wherever it occurs; repeatable", action="append")
+    sampling("--stop-at-verdict", "a text ends at its final verdict, not where the model ends its turn")
     thinking = "marks around the model's thinking, beside the known ones; repeatable"
-    add("--thinking", action="append", nargs=2, metavar=("OPEN", "CLOSE"), help=thinking)
-    add("--logprobs", **_SWITCH, help="store verdict log-probabilities")
-
-
-def add_voting_arguments(parser: argparse.ArgumentParser) -> None:
-    """How votes are counted, and what is done with the judgment."""
-    add = partial(_add_setting, parser.add_argument_group("votes and probabilities"), "")
+    sampling("--thinking", thinking, action="append", nargs=2, metavar=("OPEN", "CLOSE"))
+    sampling("--logprobs", "store verdict log-probabilities")
+    votes = partial(add, parser.add_argument_group("votes and probabilities"))
     by = "what decides: the most votes (default), or their mean probability, with --logprobs"
-    add("--vote-by", choices=("majority", "probability"), help=by)
-    stop = "cast no more votes once the leading side is the majority's with probability P; 1: once no vote can change it"
-    add("--stop-votes", type=float, metavar="P", help=stop)
-    add("--calibration", metavar="FILE", help="calibrate the probabilities by this file of rmr1 calibrate")
-    add("--cache", metavar="DIR", help="keep judgments in this folder, and take from it those that are there")
-
-
-def add_data_arguments(
-    parser: argparse.ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
-) -> None:
-    """How a file of pairs is read; `limit` says what --limit counts."""
+    votes("--vote-by", by, choices=("majority", "probability"))
+    votes(
+        "--stop-votes P",
+        "cast no more votes once the leading side has the majority with probability P; 1: for certain",
+    )
+    cascade = "ask in stages, each about what those before it left: prompt families, and votes:K"
+    votes("--cascade A,B,...", cascade)
+    calibration = "calibrate the probabilities, or a cascade's stages, by this file of rmr1 calibrate"
+    votes("--calibration FILE", calibration)
+    votes("--cache DIR", "keep judgments in this folder, and take from it those that are there")
     group = parser.add_argument_group("data", about)
     add_form_arguments(group, section="data")
-    _add_setting(group, "data", "--limit", type=int, metavar="N", help=limit)
-    skip = "count and pass over rows that cannot be read"
-    _add_setting(group, "data", "--skip-invalid", **_SWITCH, help=skip)
+    add(group, "--limit N", limit, section="data")
+    add(group, "--skip-invalid", "count and pass over rows that cannot be read", section="data")
+    settings = partial(add, parser.add_argument_group("settings"))
+    settings("--config FILE", "a TOML file with these settings; flags win over it")
+    settings("--set A.B=C", "one setting by its name in the file; repeatable", action="append")
 
 
-def add_form_arguments(parser: Arguments, *, section: str = "", about: str = "") -> None:
-    """The form of a file of pairs, for every verb that reads some."""
-    add = partial(_add_setting, parser, section)
-    add(
-        "--format",
-        metavar="NAME",
-        help=f"{about}name of the file's form (default: recognised by its columns)",
-    )
-    columns = f"{about}column names of an unknown form, e.g. chosen=better"
-    add("--map", action="append", metavar="OURS=THEIRS", help=columns)
-    label = f"{about}what a value of the label's column means: A, B or tie; as 1=A,2=B,0=tie; repeatable"
-    add("--label", action="append", metavar="VALUE=LABEL", help=label)
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """How a run folder is written."""
-    parser.add_argument("-o", "--output", metavar="RUN", help="run folder to write")
-    parser.add_argument(
-        "--retry-failed", action="store_true", help="judge items again for which the engine gave an error"
-    )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        default=None,
-        help="tell what would be done, and estimate time, cost and disk; nothing is loaded, sent or written",
-    )
-    parser.add_argument(
-        "--expect-tokens",
-        type=int,
-        metavar="N",
-        help="length of a text that --dry-run reckons with (default 800, or as in the run so far)",
-    )
-    add_machine_argument(parser)
-
-
-def add_machine_argument(parser: argparse.ArgumentParser) -> None:
-    """`--machine`, for every verb that estimates memory and time."""
-    parser.add_argument(
-        "--machine",
-        metavar="[N]xCARD",
-        help="with --dry-run: estimate for such GPUs, as H100 or 8xH100 (default: this machine)",
-    )
-
-
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that name settings; flags go before --set, --set before --config, --config before defaults."""
-    group = parser.add_argument_group("settings")
-    group.add_argument("--config", metavar="FILE", help="a TOML file with these settings; flags win over it")
-    add_set_argument(group)
-
-
-def add_recipe_arguments(parser: argparse.ArgumentParser, *, output: str, dry_run: str | None = None) -> None:
-    """A recipe, where its result goes, and how to say it; `output` and `dry_run` say what -o and --dry-run mean."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a TOML file")
-    parser.add_argument("-o", "--output", metavar="DIR", help=output)
-    add_set_argument(parser)
-    if dry_run is not None:
-        parser.add_argument("--dry-run", action="store_true", help=dry_run)
-    parser.add_argument("--json", action="store_true", help="JSON on standard output")
-    if dry_run is not None:
-        parser.add_argument("--quiet", action="store_true", help="no progress")
-
-
-def add_set_argument(parser: Arguments, *, told: str = "one setting by its name in the file") -> None:
-    """`--set`, for every verb that reads a settings file."""
-    parser.add_argument("--set", action="append", metavar="A.B=C", help=f"{told}; repeatable")
-
-
-def _add_setting(
-    parser: Arguments, section: str, *flags: str, key: str | None = None, **options: Any
+def add_form_arguments(
+    parser: ArgumentParser | _ArgumentGroup, *, section: str = "", about: str = ""
 ) -> None:
-    """Add a flag that says a setting; the key is the flag's name by default."""
-    key = key or flags[-1].lstrip("-").replace("-", "_")
-    parser.add_argument(*flags, dest=f"{section}.{key}" if section else key, **options)
+    """The form of a file of pairs, for every verb that reads some."""
+    form = partial(add, parser, section=section)
+    form("--format NAME", f"{about}name of the file's form (default: recognised by its columns)")
+    columns = f"{about}column names of an unknown form, e.g. chosen=better"
+    form("--map OURS=THEIRS", columns, action="append")
+    label = f"{about}what a value of the label's column means: A, B or tie; as 1=A,2=B,0=tie; repeatable"
+    form("--label VALUE=LABEL", label, action="append")
+
+
+def add_run_arguments(parser: ArgumentParser) -> None:
+    """How a run folder is written."""
+    add(parser, "-o --output RUN", "run folder to write")
+    add(parser, "--retry-failed", "judge items again for which the engine gave an error")
+    dry_run = "tell what would be done, and estimate time, cost and disk; nothing is loaded, sent or written"
+    add(parser, "--dry-run", dry_run)
+    add_estimate_arguments(parser, expected="as in the run so far")
+
+
+def add_estimate_arguments(parser: ArgumentParser, *, expected: str | None = None) -> None:
+    """What --dry-run estimates with; `expected` says what a text's length is taken from before the default."""
+    if expected is not None:
+        text = f"length of a text that --dry-run reckons with (default 800, or {expected})"
+        add(parser, "--expect-tokens N", text)
+    machine = "with --dry-run: estimate for such GPUs, as H100 or 8xH100 (default: this machine)"
+    add(parser, "--machine [N]xCARD", machine)
+
+
+def add_recipe_arguments(parser: ArgumentParser, *, output: str, dry_run: str | None = None) -> None:
+    """A recipe, where its result goes, and how to say it; `output` and `dry_run` say what -o and --dry-run mean."""
+    add(parser, "RECIPE", "a TOML file")
+    add(parser, "-o --output DIR", output)
+    add(parser, "--set A.B=C", "one setting by its name in the file; repeatable", action="append")
+    if dry_run is not None:
+        add(parser, "--dry-run", dry_run)
+    add(parser, "--json", "JSON on standard output")
+    if dry_run is not None:
+        add(parser, "--quiet", "no progress")
+
+
+def build_config(arguments: Namespace, stored: Mapping[str, Any] | None = None) -> JudgeConfig:
+    """The settings that a command line asks for, over those that are `stored` of a run that goes on."""
+    given = vars(arguments)
+    path = given.get("config")
+    values = deepcopy(dict(stored or {})) if path is None else read_toml(path)
+    assign_settings(values, given.get("set"))
+    sections = {"data", "sampling", "engine"}
+    for name, value in given.items():
+        section, _, key = name.rpartition(".")
+        if value is not None and (section or key in JudgeConfig.model_fields.keys() - sections):
+            target = values.setdefault(section, {}) if section else values
+            target[key] = _PARSERS[key](value) if key in _PARSERS else value
+    return JudgeConfig.from_values(values, path or "command line")
+
+
+def parse_columns(values: Sequence[str] | None) -> dict[str, str]:
+    """`chosen=better` as a mapping, of each value."""
+    return dict(split_assignment(one, "--map", "OURS=THEIRS") for one in values or ())
+
+
+def parse_labels(values: Sequence[str] | None) -> dict[str, Label] | None:
+    """`1=A,2=B` as a mapping; a value may hold an equals sign: `A=B=tie`."""
+    if values is None:
+        return None
+    found: dict[str, str] = {}
+    for part in ",".join(values).split(","):
+        value, equals, label = (one.strip() for one in part.rpartition("="))
+        if not equals or not value:
+            raise ConfigError(f"--label {part!r}: expected VALUE=LABEL, as in --label 1=A,2=B,0=tie")
+        if found.setdefault(value, label) != label:
+            raise ConfigError(f"--label: {value!r} is to mean {found[value]!r} and {label!r}")
+    return dict(check_labels(found) or {})
+
+
+def read_form(arguments: Namespace) -> dict[str, Any]:
+    """How `--format`, `--map` and `--label` say that pairs are read, as arguments of the functions that read."""
+    columns, labels = parse_columns(arguments.map), parse_labels(arguments.label)
+    return {"format": arguments.format, "columns": columns, "labels": labels}
+
+
+def _parse_json(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--chat-template-kwargs: not valid JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise ConfigError("--chat-template-kwargs: expected a JSON object")
+    return value
+
+
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "map": parse_columns,
+    "label": parse_labels,
+    "cascade": lambda text: [one.strip() for one in text.split(",")],
+    "chat_template_kwargs": _parse_json,
+}
+"""Key to how its flag is read."""

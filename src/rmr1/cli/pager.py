@@ -1,7 +1,6 @@
 """A pager for what is longer than the screen: $PAGER, else less, as git does it.
 
-Only for a terminal; what comes through is as inert as without one. The pager begins as soon as one screen is full, and
-the rest is written as it is made; leaving the pager ends the work.
+It begins as soon as one screen is full, and the rest is written as it is made; leaving the pager ends the work.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def paged(*, is_wanted: bool = True) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            if not pages.has_begun:
+            if pages.pager is None:
                 raise
         except BrokenPipeError:
             pass  # the reader has left the pager
@@ -45,7 +44,6 @@ def paged(*, is_wanted: bool = True) -> Iterator[None]:
 
 
 def _find_pager() -> list[str] | None:
-    """The words of its command; None if there is none, or `cat`."""
     try:
         words = shlex.split(os.environ.get("PAGER", "less"))
     except ValueError:
@@ -54,73 +52,60 @@ def _find_pager() -> list[str] | None:
 
 
 class _Pages:
-    """A stream that holds one screen back, and begins the pager with it if more comes."""
+    """A stream that holds one screen back."""
 
     def __init__(self, screen: TextIO, command: list[str]):
+        self.pager: subprocess.Popen[str] | None = None
         self._screen = screen
         self._command = command
         self._size = shutil.get_terminal_size()
-        self._held: list[str] = []
+        self._held = ""
         self._rows = 0
-        self._pager: subprocess.Popen[str] | None = None
-
-    @property
-    def has_begun(self) -> bool:
-        return self._pager is not None
 
     def write(self, text: str) -> int:
-        if self._pager is None:
-            self._held.append(text)
-            self._rows += self._count_rows(text)
-            if self._rows >= self._size.lines:  # the prompt needs a line too
-                self._begin()
-        elif self._pager.stdin is not None:
-            self._pager.stdin.write(text)
+        if self.pager is not None:
+            self.pager.stdin.write(text)  # type: ignore[union-attr]
+            return len(text)
+        self._held += text
+        # Rows that the text's line breaks end; a line is as many as it takes on this screen.
+        lines = _STYLES.sub("", text).split("\n")[:-1]
+        self._rows += sum(max(1, -(-cell_len(line) // self._size.columns)) for line in lines)
+        if self._rows >= self._size.lines:  # the prompt needs a line too
+            self._begin()
         return len(text)
 
-    def _count_rows(self, text: str) -> int:
-        """Those that the text's line breaks end; a line is as many as it takes on this screen."""
-        lines = _STYLES.sub("", text).split("\n")[:-1]
-        return sum(max(1, -(-cell_len(line) // self._size.columns)) for line in lines)
-
     def _begin(self) -> None:
-        environment = {"LESS": "FRX", "LV": "-c", **os.environ}
-        held, self._held = "".join(self._held), []
         self._screen.flush()
+        self._rows = -sys.maxsize  # if it cannot be run, everything is held and printed at the end
         with suppress(OSError):
-            self._pager = subprocess.Popen(
+            self.pager = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
-                env=environment,
+                env={"LESS": "FRX", "LV": "-c", **os.environ},
                 text=True,
                 encoding=self._screen.encoding or "utf-8",
                 errors="backslashreplace",
             )
-        if self._pager is not None:
-            self.write(held)
-        else:
-            self._rows = -sys.maxsize  # it cannot be run: everything is held and printed at the end
-            self._held = [held]
+        if self.pager is not None:
+            self.write(self._held)
 
     def close(self) -> None:
-        """Print what no pager was needed for, or wait until the reader has left it."""
-        if self._pager is None:
-            self._screen.write("".join(self._held))
+        if self.pager is None:
+            self._screen.write(self._held)
             self._screen.flush()
             return
         with suppress(BrokenPipeError):
-            assert self._pager.stdin is not None
-            self._pager.stdin.close()
+            self.pager.stdin.close()  # type: ignore[union-attr]
         while True:
             try:
-                self._pager.wait()
+                self.pager.wait()
                 return
             except KeyboardInterrupt:
                 continue  # a key of the pager's
 
     def flush(self) -> None:
-        if self._pager is not None and self._pager.stdin is not None:
-            self._pager.stdin.flush()
+        if self.pager is not None:
+            self.pager.stdin.flush()  # type: ignore[union-attr]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._screen, name)

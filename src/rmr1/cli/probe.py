@@ -10,111 +10,70 @@ data that people judged, and is only reported.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
-from typing import Any
+from argparse import ArgumentParser, Namespace
+from functools import partial
 
-from rmr1.cli.options import add_form_arguments
+from rmr1.cli.options import add, add_form_arguments, read_form
+from rmr1.cli.probe_report import leak_lines, print_bias, print_json, print_leak
+from rmr1.cli.session import list_sources
+from rmr1.console import PairProgress
+from rmr1.errors import ConfigError
+from rmr1.probe import probe_bias, probe_leak
+from rmr1.probe.leak import PERMUTATIONS
 
-HELP = "find leaks and bias in preference data"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     leak = actions.add_parser("leak", help="can the label be guessed from anything but the answers' text?")
-    _add_data(leak)
-    leak.add_argument(
-        "--permutations",
-        type=int,
-        metavar="N",
-        help="permutations of the labels that each AUC is held against (default 1999; drawn until it is clear)",
+    how_far = "how far length, Markdown, position and the like predict the label"
+    for one in (leak, actions.add_parser("bias", help=how_far)):
+        data = (
+            "files, folders, datasets or patterns such as 'data/*.jsonl', looked at together; rows that cannot be "
+            "read are counted"
+        )
+        add(one, "DATA", data, nargs="+")
+        add_form_arguments(one)
+        add(one, "--limit N", "only the first N pairs")
+        add(one, "--seed N", "seed of folds and permutations (default 0)", default=0)
+        add(one, "--json", "the report as JSON on standard output")
+        add(one, "--quiet", "no progress")
+    permutations = (
+        "permutations of the labels that each AUC is held against (default 1999; drawn until it is clear)"
     )
-    leak.add_argument("--ignore", action="append", metavar="COLUMN", help="pass over this column; repeatable")
-    leak.add_argument(
-        "--strict",
-        action="store_true",
-        help="condemn in every field what is condemned in any: also models' names and white space",
-    )
-    bias = actions.add_parser(
-        "bias", help="how far length, Markdown, position and the like predict the label"
-    )
-    _add_data(bias)
+    add(leak, "--permutations N", permutations, default=PERMUTATIONS)
+    add(leak, "--ignore COLUMN", "pass over this column; repeatable", action="append", default=[])
+    strict = "condemn in every field what is condemned in any: also models' names and white space"
+    add(leak, "--strict", strict)
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "data",
-        nargs="+",
-        metavar="DATA",
-        help="files, folders, datasets or patterns such as 'data/*.jsonl', looked at together; rows that cannot be read "
-        "are counted",
-    )
-    add_form_arguments(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N pairs")
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of folds and permutations (default 0)"
-    )
-    parser.add_argument("--json", action="store_true", help="the report as JSON on standard output")
-    parser.add_argument("--quiet", action="store_true", help="no progress")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    from rmr1.cli.config import read_form
-    from rmr1.errors import ConfigError
-
+def run(arguments: Namespace) -> int:
     if arguments.limit is not None and arguments.limit < 1:
         raise ConfigError(f"--limit {arguments.limit}: expected 1 or more")
     if arguments.seed < 0:
         raise ConfigError(f"--seed {arguments.seed}: expected 0 or more")
-    form = read_form(arguments)
-    return _leak(arguments, form) if arguments.action == "leak" else _bias(arguments, form)
-
-
-def _leak(arguments: argparse.Namespace, form: Mapping[str, Any]) -> int:
-    from functools import partial
-
-    from rmr1.cli.probe_report import leak_lines, print_json, print_leak
-    from rmr1.cli.sources import list_sources
-    from rmr1.console import PairProgress
-    from rmr1.probe import probe_leak
-    from rmr1.probe.leak import PERMUTATIONS
-
+    asked = {
+        **read_form(arguments),
+        "limit": arguments.limit,
+        "seed": arguments.seed,
+    }
     with PairProgress(quiet=arguments.quiet) as progress:
-        report = probe_leak(
-            list_sources(arguments.data),
-            **form,
-            limit=arguments.limit,
-            ignored=arguments.ignore or (),
-            strict=arguments.strict,
-            permutations=PERMUTATIONS if arguments.permutations is None else arguments.permutations,
-            seed=arguments.seed,
-            step=partial(progress.report, "reading"),
-        )
+        sources, step = list_sources(arguments.data), partial(progress.report, "reading")
+        if arguments.action == "bias":
+            bias = probe_bias(sources, **asked, step=step)
+        else:
+            leak = probe_leak(
+                sources,
+                **asked,
+                ignored=arguments.ignore,
+                strict=arguments.strict,
+                permutations=arguments.permutations,
+                step=step,
+            )
+    if arguments.action == "bias":
+        print_json(bias) if arguments.json else print_bias(bias)
+        return 0
     if arguments.json:
-        print_json(report, is_leak=report.is_leak, summary=" ".join(leak_lines(report)))
+        print_json(leak, is_leak=leak.is_leak, summary=" ".join(leak_lines(leak)))
     else:
-        print_leak(report)
-    return 1 if report.is_leak else 0
-
-
-def _bias(arguments: argparse.Namespace, form: Mapping[str, Any]) -> int:
-    from functools import partial
-
-    from rmr1.cli.probe_report import print_bias, print_json
-    from rmr1.cli.sources import list_sources
-    from rmr1.console import PairProgress
-    from rmr1.probe import probe_bias
-
-    with PairProgress(quiet=arguments.quiet) as progress:
-        report = probe_bias(
-            list_sources(arguments.data),
-            **form,
-            limit=arguments.limit,
-            seed=arguments.seed,
-            step=partial(progress.report, "reading"),
-        )
-    if arguments.json:
-        print_json(report)
-    else:
-        print_bias(report)
-    return 0
+        print_leak(leak)
+    return 1 if leak.is_leak else 0

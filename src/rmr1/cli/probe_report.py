@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from rmr1.console import Console
 from rmr1.probe.bias import BiasReport
-from rmr1.probe.leak import FieldReport, LeakExample, LeakFinding, LeakReport
+from rmr1.probe.leak import FieldReport, LeakReport
 from rmr1.report.tables import make_table, print_table
 from rmr1.screen import format_percent, one_line
 from rmr1.store.codec import dumps
@@ -26,8 +26,8 @@ def print_json(report: LeakReport | BiasReport, **more: Any) -> None:
 
 def print_leak(report: LeakReport) -> None:
     """Fields, findings, verdict."""
-    console = Console(highlight=False)
-    _print_head(console, report, f", {report.prompts} prompts")
+    console = Console()
+    _print_head(console, report)
     rows = [
         (
             field.name,
@@ -49,8 +49,15 @@ def print_leak(report: LeakReport) -> None:
             if field.is_leak == is_leak and field.findings:
                 console.print()
                 console.print(Text(f"{title}: {field.name}", style=style))
-                for finding in field.findings if is_leak else field.findings[:3]:
-                    _print_finding(console, finding, with_examples=is_leak)
+                for one in field.findings if is_leak else field.findings[:3]:
+                    name = (one_line(one.feature), "bold" if one.is_leak else "")
+                    told = f"{one.occurrences} times, {one.outcome} in {100 * one.share:.1f}%, p {_p(one.p)}"
+                    console.print(Text.assemble("  ", name, f": {told}"), soft_wrap=True)
+                    for example in one.examples if is_leak else ():
+                        excerpt = " ".join(example.excerpt.split())[:_EXCERPT]
+                        place = f"    {example.path.rsplit('/', 1)[-1]}:{example.line}: {example.value}"
+                        told = f"{place}{': ' if excerpt else ''}{excerpt}"
+                        console.print(told, style="dim", soft_wrap=True)
     console.print()
     for line in leak_lines(report):
         console.print(Text(line, style="bold red" if report.is_leak else "bold green"), soft_wrap=True)
@@ -62,19 +69,16 @@ def leak_lines(report: LeakReport) -> Iterable[str]:
     if guilty:
         yield f"leak: the label can be guessed from {', '.join(guilty)}"
         return
-    num_guessed = sum(field.is_condemnable and field.auc is not None for field in report.fields)
-    guessed = (
-        f"{num_guessed} fields held against p {report.auc_limit:.2g}"
-        if num_guessed
-        else "no field to guess from"
-    )
+    guessed = "no field to guess from"
+    if num_guessed := sum(field.is_condemnable and field.auc is not None for field in report.fields):
+        guessed = f"{num_guessed} fields held against p {report.auc_limit:.2g}"
     yield f"no leak found: {guessed}, {report.num_features} single features against p {report.feature_limit:.2g}"
 
 
 def print_bias(report: BiasReport) -> None:
     """One line per measure, and all together."""
-    console = Console(highlight=False)
-    _print_head(console, report, f", {report.prompts} prompts")
+    console = Console()
+    _print_head(console, report)
     rows = []
     for one in report.features:
         is_position = one.name == "position"
@@ -93,52 +97,28 @@ def print_bias(report: BiasReport) -> None:
     header = ("measure", "better", "worse", "differ", "larger wins", "95%", "AUC", "weight")
     print_table(make_table(header, rows))
     if report.together_auc is not None:
-        console.print(
-            f"all together, on prompts left out of the fit: {format_percent(report.together_share, 1)}% of {report.pairs} pairs "
-            f"({_interval(report.together_interval)}), AUC {report.together_auc:.3f}",
-            soft_wrap=True,
-        )
-    console.print(
-        "better, worse: means. larger wins: of the pairs that differ. weight: in the regression, per standard deviation.",
-        style="dim",
-        soft_wrap=True,
-    )
+        share = f"{format_percent(report.together_share, 1)}% of {report.pairs} pairs"
+        told = f"{share} ({_interval(report.together_interval)}), AUC {report.together_auc:.3f}"
+        console.print(f"all together, on prompts left out of the fit: {told}", soft_wrap=True)
+    legend = "better, worse: means. larger wins: of the pairs that differ. weight: in the regression, per standard deviation."
+    console.print(legend, style="dim", soft_wrap=True)
 
 
-def _print_head(console: Console, report: LeakReport | BiasReport, more: str) -> None:
-    forms = ", ".join(_forms(report.forms))
-    console.print(f"{report.source}: {report.pairs} decided pairs ({forms}){more}", soft_wrap=True)
+def _print_head(console: Console, report: LeakReport | BiasReport) -> None:
+    forms = ", ".join(report.forms)
+    if len(report.forms) > 1:
+        forms = ", ".join(f"{name} {count}" for name, count in report.forms.items())
+    pairs = f"{report.pairs} decided pairs ({forms}), {report.prompts} prompts"
+    console.print(f"{report.source}: {pairs}", soft_wrap=True)
     passed = {"ties": report.ties, "without a label": report.unlabelled}
     passed["rows that cannot be read"] = report.unreadable
-    if any(passed.values()):
-        told = ", ".join(f"{count} {what}" for what, count in passed.items() if count)
+    if told := ", ".join(f"{count} {what}" for what, count in passed.items() if count):
         console.print(f"passed over: {told}")
     for problem in report.problems:
         console.print(f"  {problem}", soft_wrap=True, style="dim")
     if report.untaken:
         console.print(f"{report.untaken} prompts could not be taken apart; only their frame was looked at")
     console.print()
-
-
-def _forms(forms: Mapping[str, int]) -> list[str]:
-    return [name if len(forms) == 1 else f"{name} {count}" for name, count in forms.items()]
-
-
-def _print_finding(console: Console, finding: LeakFinding, *, with_examples: bool) -> None:
-    text = Text.assemble(
-        "  ",
-        (one_line(finding.feature), "bold" if finding.is_leak else ""),
-        f": {finding.occurrences} times, {finding.outcome} in {100 * finding.share:.1f}%, p {_p(finding.p)}",
-    )
-    console.print(text, soft_wrap=True)
-    for example in finding.examples if with_examples else ():
-        console.print(_example(example), style="dim", soft_wrap=True)
-
-
-def _example(example: LeakExample) -> str:
-    excerpt = " ".join(example.excerpt.split())[:_EXCERPT]
-    name = example.path.rsplit("/", 1)[-1]
-    return f"    {name}:{example.line}: {example.value}{': ' if excerpt else ''}{excerpt}"
 
 
 def _mark(field: FieldReport) -> Text:

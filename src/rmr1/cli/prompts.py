@@ -11,57 +11,50 @@ sets do), or a text file with a template or a system prompt. It is stored in you
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
+from rmr1.cli.options import add
+from rmr1.data.files import read_rows
+from rmr1.errors import DataError
+from rmr1.prompts import list_families, load_family
+from rmr1.prompts.families import family_from_messages as from_messages
+from rmr1.prompts.families import family_from_text, write_family
 from rmr1.screen import print, print_text
 
-HELP = "list, show and import prompt families"
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="every family that can be named")
     show = actions.add_parser("show", help="the texts of one family")
-    show.add_argument("family", metavar="FAMILY", help="name, folder or file")
+    add(show, "FAMILY", "name, folder or file")
     take = actions.add_parser("import", help="take a family over from a dataset or a text file")
-    take.add_argument("source", metavar="SOURCE", help="dataset name, JSONL or text file")
-    take.add_argument("--name", help="the family's name (default: from SOURCE)")
-    take.add_argument("--force", action="store_true", help="replace a family of this name")
+    add(take, "SOURCE", "dataset name, JSONL or text file")
+    add(take, "--name NAME", "the family's name (default: from SOURCE)")
+    add(take, "--force", "replace a family of this name")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     return {"list": _list, "show": _show, "import": _import}[arguments.action](arguments)
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    from rmr1.prompts import list_families, load_family
-
+def _list(arguments: Namespace) -> int:
     for name, origin in list_families():
         print(f"{name:<16} {load_family(name).digest[:12]}  {origin}")
     return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    from rmr1.prompts import load_family
-
+def _show(arguments: Namespace) -> int:
     family = load_family(arguments.family)
-    for title, text in (
-        ("system", family.system),
-        ("single-turn", family.single),
-        ("multi-turn", family.multi),
-    ):
+    texts = {"system": family.system, "single-turn": family.single, "multi-turn": family.multi}
+    for title, text in texts.items():
         if text is not None:
             print(f"--- {family.name}: {title} ---")
             print_text(f"{text}\n")
     return 0
 
 
-def _import(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.prompts.imports import family_from_messages as from_messages
-    from rmr1.prompts.imports import family_from_text, write_family
-
+def _import(arguments: Namespace) -> int:
     source = Path(arguments.source)
     name = arguments.name or source.name.split(".")[0].lower()
     if source.is_file() and source.suffix in (".txt", ".md"):
@@ -74,9 +67,6 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _first_messages(source: str) -> list[tuple[str, str]]:
-    from rmr1.data.files import read_rows
-    from rmr1.errors import DataError
-
     row = next(iter(read_rows(source)), None)
     if row is None:
         raise DataError("no row to take a prompt from", path=source)

@@ -11,42 +11,30 @@ judges like any other model: rmr1 judge -m models/x, rmr1 bench -m models/x.
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
+from collections.abc import Iterator
 from typing import Any
 
-from rmr1.cli.training import (
-    add_training_arguments,
-    print_json,
-    print_plan,
-    read_recipe,
-)
+from rmr1.cli import training
 from rmr1.plugins import require
-from rmr1.screen import print
 
-HELP = "train a scalar reward model on pairs"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_training_arguments(parser)
+add_arguments = training.add_arguments
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     with require("training", "train"):
         from rmr1.train.scalar.recipe import ScalarRecipe
 
-        recipe = read_recipe(ScalarRecipe, arguments)
+        recipe = training.read_recipe(ScalarRecipe, arguments)
         from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.run import run_scalar
     if arguments.dry_run:
         from rmr1.train.fit import estimate_scalar
 
         plan = build_scalar_plan(recipe)
-        return print_plan(
-            _describe_plan(plan), estimate_scalar(plan, arguments.machine), as_json=arguments.json
-        )
+        return training.print_plan(arguments, _describe_plan(plan), estimate_scalar(plan, arguments.machine))
     summary = run_scalar(recipe, arguments.output, quiet=arguments.quiet)
-    _print_summary(arguments.output, summary, as_json=arguments.json)
-    return 0
+    return training.print_figures(arguments, summary, _list_figures(arguments.output, summary))
 
 
 def _describe_plan(plan: Any) -> dict[str, Any]:
@@ -66,27 +54,22 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
     }
 
 
-def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(summary)
-        return
-    if summary.get("was_finished"):
-        print(f"{folder}: this training is finished; its figures:")
-    print(
+def _list_figures(folder: str, summary: dict[str, Any]) -> Iterator[str]:
+    yield (
         f"{summary['train_pairs']:,} pairs; a training has {summary['steps']:,} steps, {summary['examples']:,} examples, "
         f"{summary['tokens']:,} tokens; {summary['seconds']:.0f} s in all"
     )
-    usable = [one for one in summary["tries"] if not one.get("diverged")]
     for one in summary["tries"]:
         is_kept = one["lr"] == summary["lr"] and len(summary["tries"]) > 1
-        print(f"rate {one['lr']:g}: {_format_try(one)}{' (kept)' if is_kept else ''}")
+        yield f"rate {one['lr']:g}: {_format_try(one)}{' (kept)' if is_kept else ''}"
+    usable = [one for one in summary["tries"] if not one.get("diverged")]
     if all(one["lr"] != summary["lr"] or one["tokens"] != summary["tokens"] for one in usable):
-        print(f"in full, rate {summary['lr']:g}: {_format_try(summary)}")
+        yield f"in full, rate {summary['lr']:g}: {_format_try(summary)}"
     if summary["undecided"]:
-        print(f"left out, no preferred answer: {summary['undecided']}")
+        yield f"left out, no preferred answer: {summary['undecided']}"
     if summary["overlong"]:
-        print(f"left out, longer than data.max_tokens: {summary['overlong']}")
-    print(f"judge with it: rmr1 judge pairs.jsonl -m {folder}")
+        yield f"left out, longer than data.max_tokens: {summary['overlong']}"
+    yield f"judge with it: rmr1 judge pairs.jsonl -m {folder}"
 
 
 def _format_try(values: dict[str, Any]) -> str:

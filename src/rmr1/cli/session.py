@@ -1,23 +1,32 @@
-"""What the judging verbs share: what is said to the user, and the judge."""
+"""What the judging verbs share: the data that are named, the judge, and what is said to the user."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from rmr1.data.files import expand_pattern, list_files
+from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge
-from rmr1.judge.calibrate import read_calibration
+from rmr1.judge.calibrate import CascadeThresholds, read_calibration, refuse_other_judge
+from rmr1.judge.cascade import CascadeJudge
 from rmr1.judge.config import JudgeConfig
+from rmr1.judge.consistency import difference_interval
 from rmr1.judge.finish import Finish
-from rmr1.judge.load import load_judge
+from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.load import load_cascade, load_judge
+from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.settings import JudgeSettings
-from rmr1.models import describe_limits, is_bundled, resolve_model
+from rmr1.models import describe_limits, is_bundled, resolve_model, words
 from rmr1.pipeline.stages import STAGE
 from rmr1.records import PreferencePair
-from rmr1.screen import print
+from rmr1.screen import format_usd, print
+from rmr1.stats import wilson_interval
 from rmr1.store.cache import JudgmentCache
 
 
@@ -26,34 +35,58 @@ def tell(line: object) -> None:
     print(f"rmr1: {line}", file=sys.stderr, flush=True)
 
 
-def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
-    """The judge that the configuration names; `settings` instead of the configuration's own.
+def list_sources(names: Sequence[str]) -> list[str]:
+    """Files, folders and datasets that a command line names, each once; patterns as `data/*.jsonl` are replaced by files."""
+    found: dict[str, str] = {}
+    for name in names:
+        files = expand_pattern(name)
+        if not files:
+            raise DataError("no file fits this pattern", path=name)
+        for file in files:
+            first = found.setdefault(os.path.realpath(file), file)
+            if first is not file:
+                tell(f"{file}: named twice, read once")
+    inside = {
+        str(file): folder
+        for folder in sorted(found)  # of several folders around a file the innermost
+        if any(folder in map(str, Path(place).parents) for place in found)
+        for file in list_files(Path(folder))
+    }
+    for place in found:
+        if place in inside:
+            tell(f"{found[place]}: is in {found[inside[place]]}, which is named too; read once")
+    return [file for place, file in found.items() if place not in inside]
 
-    Raises:
-        ConfigError: a setting means nothing to the model, or a library is missing.
-        CheckpointError: it cannot be loaded.
-    """
+
+def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
+    """The judge that the configuration names; `settings` instead of the configuration's own."""
     settings = settings or config.judge_settings()
-    calibration = None if config.calibration is None else read_calibration(config.calibration)
+    path = config.calibration
+    calibration = None if path is None else read_calibration(path)
+    how: dict[str, Any] = {"family": config.family, "settings": settings, "options": config.engine}
+    stages = config.cascade
+    if isinstance(calibration, CascadeThresholds):
+        stages = stages or calibration.stages
+    judge: GenerativeJudge | ScalarJudge | CascadeJudge
+    judge = load_judge(config.model, **how) if stages is None else load_cascade(config.model, stages, **how)
+    if path is not None and calibration is not None:
+        refuse_other_judge(calibration.judge, judge.describe(), path)
     cache = None if config.cache is None else JudgmentCache(config.cache)
-    judge = load_judge(config.model, family=config.family, settings=settings, options=config.engine)
-    if calibration is not None and config.calibration is not None:
-        calibration.refuse_other(judge.describe(), config.calibration)
-    judge.finish = Finish(cache=cache, calibration=calibration)
+    judge.finish = Finish(cache=cache)
+    if isinstance(calibration, CascadeThresholds):
+        if isinstance(judge, CascadeJudge):
+            judge.thresholds = calibration.thresholds
+    else:
+        judge.finish.calibration = calibration
     if is_bundled(config.model) and STAGE not in os.environ:
         tell(describe_limits())
     return judge
 
 
 def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None:
-    """Unless a model was named, refuse pairs that mean nothing to the bundled judge, before it is loaded.
-
-    Raises:
-        ConfigError: most of them do not.
-    """
+    """Unless a model was named, refuse pairs that mean nothing to the bundled judge, before it is loaded."""
     if "model" in config.model_fields_set:
         return
-    from rmr1.models import words
 
     resolve_model(config.model)  # says which library is missing
     if (note := words.refuse_foreign(pairs)) is not None:
@@ -61,7 +94,7 @@ def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None
 
 
 def tell_resumed(folder: object, num_stored: int, limit: int | None, *, quiet: bool) -> None:
-    """What a run folder holds already, in one line; also with `quiet` if it is more than was asked for."""
+    """How much a run folder holds already; also with `quiet` if it is more than was asked for."""
     if limit is not None and num_stored > limit:
         asked = f"{limit} items are asked for (--limit), {num_stored} are stored already"
         tell(f"{folder}: {asked}; the summary is of all")
@@ -72,6 +105,54 @@ def tell_resumed(folder: object, num_stored: int, limit: int | None, *, quiet: b
 def spool_standard_input() -> Path:
     """Standard input as a temporary JSONL file, so that it can be read twice."""
     with tempfile.NamedTemporaryFile(prefix="rmr1-", suffix=".jsonl", delete=False) as file:
-        while block := sys.stdin.buffer.read(1 << 20):
-            file.write(block)
+        shutil.copyfileobj(sys.stdin.buffer, file)
     return Path(file.name)
+
+
+def format_usage(summary: Mapping[str, Any]) -> list[str]:
+    """Lines about the tokens of a summary, and what they cost on a server; none if no tokens were used."""
+    read, written = summary["prompt_tokens"], summary["completion_tokens"]
+    note = " (estimated: the server does not count them)" if summary.get("is_estimated") else ""
+    lines = [f"tokens: {read:,} read, {written:,} written{note}"] if read or written else []
+    if "cost_usd" not in summary:
+        return lines
+    if summary["cost_usd"] is None:
+        return [*lines, "cost: not known; set engine.price_in and engine.price_out (USD per million tokens)"]
+    prices = "{prompt:g} USD a million tokens read and {completion:g} written".format(**summary["price_usd"])
+    cost = f"cost: {format_usd(summary['cost_usd'])} for what is stored, at {prices}"
+    return [*lines, f"{cost}; replies that were lost may have been billed beside it"]
+
+
+def format_orders(summary: Mapping[str, Any]) -> list[str]:
+    """Lines about consistency and position bias with their intervals; none if no pair was asked in both orders."""
+    if (orders := summary.get("orders")) is None:
+        return []
+    asked, decided = orders["asked"], orders["decided"]
+    if decided == 0:
+        return [f"consistency: not known, none of {asked} pairs has a verdict in both orders"]
+    same, first, second = orders["consistent"], orders["first"], orders["second"]
+    low, high = (100 * bound for bound in wilson_interval(same, decided) or (0.0, 1.0))
+    lowest, highest = (100 * bound for bound in difference_interval(first, second, decided))
+    lost = asked - decided
+    left_out = f"; {lost} left out, without a verdict in one order or both" if lost else ""
+    return [
+        f"consistency: {same} of {decided} pairs have the same verdict in both orders "
+        f"({100 * same / decided:.1f}%, 95% interval {low:.1f} to {high:.1f}){left_out}",
+        f"position bias: {100 * (first - second) / decided:+.1f}% (95% interval {lowest:+.1f} to {highest:+.1f}): "
+        f"the first place wins both ways in {first} pairs, the second in {second}",
+    ]
+
+
+def format_reliability(summary: Mapping[str, Any]) -> list[str]:
+    """A line about how far a summary's probabilities can be trusted; none if no labelled pair has one."""
+    found = summary.get("reliability")
+    if found is None:
+        return []
+    auc = "" if found["auc"] is None else f", AUC {found['auc']:.3f}"
+    without = f"; {found['without']} labelled pairs have none" if found["without"] else ""
+    surest = next((one for one in found["risk_coverage"] if one["coverage"] <= 0.5), None)
+    half = (
+        "" if surest is None else f"; of the surest {surest['coverage']:.0%} {surest['risk']:.1%} are wrong"
+    )
+    kind = "calibrated probabilities" if found["calibrated"] else "probabilities"
+    return [f"{kind}: ECE {found['ece']:.3f}, Brier {found['brier']:.3f}{auc}{half}{without}"]

@@ -12,43 +12,30 @@ holds the adapters: rmr1 judge -m BASE --adapter models/x.
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
+from collections.abc import Iterator
 from typing import Any
 
-from rmr1.cli.training import (
-    add_training_arguments,
-    is_main_process,
-    print_json,
-    print_plan,
-    print_use,
-    read_recipe,
-)
+from rmr1.cli import training
 from rmr1.plugins import require
-from rmr1.screen import print
 
-HELP = "fine-tune a judge, or train one from nothing"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_training_arguments(parser)
+add_arguments = training.add_arguments
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: Namespace) -> int:
     with require("training", "train"):
         from rmr1.train.recipe import Recipe
 
-        recipe = read_recipe(Recipe, arguments)
+        recipe = training.read_recipe(Recipe, arguments)
         from rmr1.train.plan import build_plan
         from rmr1.train.sft import run_sft
     if arguments.dry_run:
         from rmr1.train.fit import estimate_sft
 
         plan = build_plan(recipe)
-        return print_plan(_describe_plan(plan), estimate_sft(plan, arguments.machine), as_json=arguments.json)
+        return training.print_plan(arguments, _describe_plan(plan), estimate_sft(plan, arguments.machine))
     summary = run_sft(recipe, arguments.output, quiet=arguments.quiet)
-    if is_main_process():
-        _print_summary(arguments.output, summary, as_json=arguments.json)
-    return 0
+    return training.print_figures(arguments, summary, _list_figures(arguments.output, summary))
 
 
 def _describe_plan(plan: Any) -> dict[str, Any]:
@@ -66,25 +53,20 @@ def _describe_plan(plan: Any) -> dict[str, Any]:
     }
 
 
-def _print_summary(folder: str, summary: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(summary)
-        return
-    if summary.get("was_finished"):
-        print(f"{folder}: this training is finished; its figures:")
-    print(
+def _list_figures(folder: str, summary: dict[str, Any]) -> Iterator[str]:
+    yield (
         f"{summary['steps']} steps, {summary['examples']:,} examples, {summary['tokens']:,} tokens "
         f"({summary['judged_tokens']:,} the judge's) in {summary['seconds']:.0f} s"
     )
     if summary["loss"] is not None:
-        print(f"training loss: {summary['loss']:.4f} (mean of the last steps)")
+        yield f"training loss: {summary['loss']:.4f} (mean of the last steps)"
     if "held_out_loss" in summary:
-        print(f"held-out loss: {summary['held_out_loss']:.4f}")
+        yield f"held-out loss: {summary['held_out_loss']:.4f}"
     if "held_out_accuracy" in summary:
-        print(
+        yield (
             f"held-out verdicts: {100 * summary['held_out_accuracy']:.1f}% of {summary['held_out_verdicts']} right, "
             f"{summary['held_out_unparsed']} without verdict"
         )
     if summary["overlong"]:
-        print(f"left out, longer than data.max_tokens: {summary['overlong']}")
-    print_use(folder)
+        yield f"left out, longer than data.max_tokens: {summary['overlong']}"
+    yield training.describe_use(folder)

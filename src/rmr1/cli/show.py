@@ -13,143 +13,98 @@ through $PAGER, or less.
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+import sys
+from argparse import ArgumentParser, Namespace
+from itertools import chain
+from pathlib import Path
 
+from rmr1.cli.folders import print_folder
+from rmr1.cli.options import add
+from rmr1.cli.pager import paged
+from rmr1.console import Console
+from rmr1.distill.folder import list_passes, read_pass
+from rmr1.errors import ConfigError
+from rmr1.judge.summary import list_failures
+from rmr1.records import Judgment
+from rmr1.report.terminal import print_judgment, verdict_line
 from rmr1.screen import inert, one_line, print
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from rmr1.console import Console
-    from rmr1.records import Judgment
-
-HELP = "read judgments, or what a training folder holds"
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.kinds import find_kind
+from rmr1.store.runs import read_judgments
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", metavar="RUN", help="folder of a run or a training")
-    parser.add_argument("id", nargs="?", metavar="ID", help="a pair's id, or the beginning of a key")
-    parser.add_argument(
-        "--wrong", action="store_true", help="only labelled pairs whose verdict is not the label"
-    )
-    parser.add_argument("--unparsed", action="store_true", help="only judgments without a verdict")
-    parser.add_argument(
-        "--failed",
-        action="store_true",
-        help="only judgments in which the engine gave an error (--retry-failed judges them again)",
-    )
-    parser.add_argument("--subset", metavar="S", help="only this subset")
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N (default 10; 0 = all)")
-    parser.add_argument("--list", action="store_true", help="one line per judgment")
-    parser.add_argument("--json", action="store_true", help="the stored records as JSON lines")
-    parser.add_argument("--no-pager", action="store_true", help="print at once, however long it is")
+def add_arguments(parser: ArgumentParser) -> None:
+    add(parser, "RUN", "folder of a run or a training", dest="run_folder")
+    add(parser, "ID", "a pair's id, or the beginning of a key", nargs="?")
+    add(parser, "--wrong", "only labelled pairs whose verdict is not the label")
+    add(parser, "--unparsed", "only judgments without a verdict")
+    failed = "only judgments in which the engine gave an error (--retry-failed judges them again)"
+    add(parser, "--failed", failed)
+    add(parser, "--subset S", "only this subset")
+    add(parser, "--limit N", "at most N (default 10; 0 = all)")
+    add(parser, "--list", "one line per judgment")
+    add(parser, "--json", "the stored records as JSON lines")
+    add(parser, "--no-pager", "print at once, however long it is")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.cli.folders import print_folder
-    from rmr1.cli.pager import paged
-    from rmr1.errors import ConfigError
-    from rmr1.store.kinds import find_kind
-
+def run(arguments: Namespace) -> int:
     folder = Path(arguments.run_folder)
     kind = find_kind(folder)
     filters = [name for name in ("wrong", "unparsed", "failed", "list") if getattr(arguments, name)]
     filters += [name for name in ("id", "subset", "limit") if getattr(arguments, name) is not None]
     pager = paged(is_wanted=not arguments.no_pager and not arguments.json)
-    if kind == "run" or (kind == "distill" and filters):
-        return _show_judgments(arguments, folder, kind, pager)
-    if filters:
-        word = "an ID" if filters[0] == "id" else f"--{filters[0]}"
-        raise ConfigError(f"{folder}: holds no judgments (it was made by rmr1 {kind}); {word} is for runs")
-    with pager:
-        print_folder(folder, kind, as_json=arguments.json)
-    return 0
-
-
-def _read(folder: Path, kind: str) -> Iterator[tuple[str, Judgment]]:
-    if kind == "run":
-        from rmr1.store.runs import read_judgments
-
-        yield from read_judgments(folder)
-        return
-    from rmr1.distill.folder import list_passes, read_pass
-
-    for number in list_passes(folder):
-        yield from read_pass(folder, number)
-
-
-def _show_judgments(
-    arguments: argparse.Namespace, folder: Path, kind: str, pager: AbstractContextManager[None]
-) -> int:
-    import sys
-
+    if kind != "run" and not (kind == "distill" and filters):
+        if filters:
+            word = "an ID" if filters[0] == "id" else f"--{filters[0]}"
+            raise ConfigError(
+                f"{folder}: holds no judgments (it was made by rmr1 {kind}); {word} is for runs"
+            )
+        with pager:
+            print_folder(folder, kind, as_json=arguments.json)
+        return 0
+    judgments = read_judgments(folder)
+    if kind == "distill":
+        judgments = chain.from_iterable(read_pass(folder, number) for number in list_passes(folder))
     limit = arguments.limit if arguments.limit is not None else (0 if arguments.id else 10)
     matching = shown = 0
     with pager:
-        from rmr1.console import Console
-
         console = Console()
-        for key, judgment in _read(folder, kind):
-            if not _matches(arguments, key, judgment):
-                continue
-            matching += 1
-            if limit and shown >= limit:
-                continue
-            shown += 1
-            _show_one(arguments, console, key, judgment)
+        for key, judgment in judgments:
+            if _matches(arguments, key, judgment):
+                matching += 1
+                if not limit or shown < limit:
+                    shown += 1
+                    _show_one(arguments, console, key, judgment)
     if matching == 0:
         wanted = f"matches {arguments.id!r}" if arguments.id else "matches"
-        print(f"rmr1: {arguments.run_folder}: no judgment {wanted}", file=sys.stderr)
+        print(f"rmr1: {folder}: no judgment {wanted}", file=sys.stderr)
         return 1
-    if shown < matching and shown == limit and not arguments.json:
+    if shown < matching and not arguments.json:
         print(f"rmr1: {shown} of {matching} shown; --limit 0 shows all, an ID shows one", file=sys.stderr)
     return 0
 
 
-def _show_one(arguments: argparse.Namespace, console: Console, key: str, judgment: Judgment) -> None:
-    import sys
-
-    from rmr1.judge.summary import list_failures
-    from rmr1.report.terminal import print_judgment, verdict_line
-    from rmr1.store.codec import dump_record, dumps
-
+def _show_one(arguments: Namespace, console: Console, key: str, judgment: Judgment) -> None:
     if arguments.json:
         sys.stdout.buffer.write(dumps({"key": key, **dump_record(judgment)}) + b"\n")
     elif arguments.list:
         question = " ".join(inert(judgment.pair.prompt[-1].text).split())[:60]
         line = verdict_line(judgment)
-        failures = list_failures(judgment)
-        if failures:
+        if failures := list_failures(judgment):
             line.append(f" ({one_line('; '.join(failures))})", style="red")
-        console.print(
-            f"{one_line(key[:12])}  {one_line(judgment.pair.id)[:24]:<24} ",
-            line,
-            f"  {question}",
-            sep="",
-            soft_wrap=True,
-        )
+        start = f"{one_line(key[:12])}  {one_line(judgment.pair.id)[:24]:<24} "
+        console.print(start, line, f"  {question}", sep="", soft_wrap=True)
     else:
         print_judgment(console, key, judgment)
 
 
-def _matches(arguments: argparse.Namespace, key: str, judgment: Judgment) -> bool:
-    from rmr1.judge.summary import list_failures
-
-    if (
-        arguments.id is not None
-        and judgment.pair.id != arguments.id
-        and not (len(arguments.id) >= 6 and key.startswith(arguments.id))
-    ):
-        return False
-    if arguments.subset is not None and judgment.pair.subset != arguments.subset:
-        return False
-    if arguments.wrong and judgment.correct is not False:
-        return False
-    if arguments.failed and not list_failures(judgment):
-        return False
-    return not arguments.unparsed or judgment.winner is None
+def _matches(arguments: Namespace, key: str, judgment: Judgment) -> bool:
+    wanted = arguments.id
+    is_named = wanted in (None, judgment.pair.id) or (len(wanted) >= 6 and key.startswith(wanted))
+    return (
+        is_named
+        and arguments.subset in (None, judgment.pair.subset)
+        and not (arguments.wrong and judgment.correct is not False)
+        and not (arguments.failed and not list_failures(judgment))
+        and not (arguments.unparsed and judgment.winner is not None)
+    )

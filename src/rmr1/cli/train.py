@@ -13,17 +13,24 @@ made is moved to DIR/replaced. The exit code is 1 where the trained model is sig
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from rmr1.cli.options import add_form_arguments, add_machine_argument, add_set_argument
-from rmr1.screen import format_bytes, format_count, format_usd, print
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-HELP = "all stages, from raw preferences to a measured judge"
+from rmr1.cli.options import add, add_estimate_arguments, add_form_arguments, read_form
+from rmr1.cli.session import tell
+from rmr1.cli.training import describe_unchanged, describe_use
+from rmr1.errors import ConfigError
+from rmr1.models import LIMITS, is_bundled
+from rmr1.pipeline.own import plan_own
+from rmr1.pipeline.stages import HERE, Interrupted, run_stages
+from rmr1.plugins import require
+from rmr1.report.tables import make_table, print_table
+from rmr1.screen import format_bytes, format_count, format_usd, print, print_json
+from rmr1.settings import assign_settings, read_toml
+from rmr1.store.runs import read_summary
 
 _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "stage": ("name", str),
@@ -38,32 +45,20 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
 """Columns of the table of --dry-run: header -> the figure of a stage and its form."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", metavar="RECIPE_OR_PAIRS", help="a TOML file, or labelled pairs in any known form"
-    )
-    parser.add_argument("-o", "--output", metavar="DIR", help="folder of all stages")
-    parser.add_argument("--base", metavar="MODEL", help="with pairs: the model to train")
-    parser.add_argument(
-        "--teacher", metavar="MODEL", help="with pairs: a model that writes judgments to learn from"
-    )
+def add_arguments(parser: ArgumentParser) -> None:
+    add(parser, "RECIPE_OR_PAIRS", "a TOML file, or labelled pairs in any known form", dest="source")
+    add(parser, "-o --output DIR", "folder of all stages")
+    add(parser, "--base MODEL", "with pairs: the model to train")
+    add(parser, "--teacher MODEL", "with pairs: a model that writes judgments to learn from")
     add_form_arguments(parser, about="with pairs: ")
-    parser.add_argument("--seed", type=int, metavar="N", help="of every stage that names none (default 0)")
-    add_set_argument(parser, told="one setting, as grpo.optim.lr=1e-6")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="what would be done and taken; no model is loaded"
-    )
-    add_machine_argument(parser)
-    parser.add_argument("--json", action="store_true", help="with --dry-run: JSON on standard output")
+    add(parser, "--seed N", "of every stage that names none (default 0)")
+    add(parser, "--set A.B=C", "one setting, as grpo.optim.lr=1e-6; repeatable", action="append")
+    add(parser, "--dry-run", "what would be done and taken; no model is loaded")
+    add_estimate_arguments(parser)
+    add(parser, "--json", "with --dry-run: JSON on standard output")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from rmr1.errors import ConfigError
-    from rmr1.plugins import require
-    from rmr1.settings import assign_settings
-
+def run(arguments: Namespace) -> int:
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     with require("training", "train"):
@@ -75,9 +70,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if arguments.dry_run:
             return _print_forecast(arguments, pipeline)
-    from rmr1.cli.session import tell
-    from rmr1.models import LIMITS, is_bundled
-    from rmr1.pipeline.stages import Interrupted, run_stages
 
     if any(is_bundled(word) for stage in pipeline.stages for word in stage.command):
         tell(LIMITS)
@@ -87,29 +79,16 @@ def run(arguments: argparse.Namespace) -> int:
         return 130
     trained = next((name for name in ("grpo", "sft") if name in pipeline.recipes), None)
     if trained is not None:
-        _print_end(Path(arguments.output), trained, str(pipeline.recipes[trained].model.base))
+        folder, note = Path(arguments.output), None
+        if trained == "grpo":
+            base = str(pipeline.recipes[trained].model.base).replace(HERE, str(folder))
+            note = describe_unchanged(read_summary(folder / trained), base)
+        print(describe_use(f"{folder}/{trained}", note=note))
     return code
 
 
-def _print_end(folder: Path, trained: str, base: str) -> None:
-    """How to use what the last training made, and whether it is anything but its base."""
-    from rmr1.cli.training import describe_unchanged, print_use
-    from rmr1.pipeline.stages import HERE
-    from rmr1.store.runs import read_summary
-
-    note = None
-    if trained == "grpo":
-        summary = read_summary(folder / trained)
-        note = describe_unchanged(summary, base.replace(HERE, str(folder)))
-    print_use(f"{folder}/{trained}", note=note)
-
-
-def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    from rmr1.cli.config import read_form
-    from rmr1.errors import ConfigError
-    from rmr1.pipeline.own import plan_own
+def _read_values(arguments: Namespace) -> dict[str, Any]:
     from rmr1.pipeline.recipe import read_parts
-    from rmr1.settings import read_toml
 
     if arguments.source.endswith(".toml"):
         for name in ("base", "teacher", "format", "map", "label"):
@@ -125,12 +104,8 @@ def _read_values(arguments: argparse.Namespace) -> dict[str, Any]:
     return plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
 
 
-def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:
-    from pathlib import Path
-
-    from rmr1.cli.training import print_json
+def _print_forecast(arguments: Namespace, pipeline: Any) -> int:
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
-    from rmr1.report.tables import make_table, print_table
 
     found, assumptions = forecast_pipeline(
         pipeline, folder=Path(arguments.output or "."), machine=arguments.machine
@@ -138,9 +113,9 @@ def _print_forecast(arguments: argparse.Namespace, pipeline: Any) -> int:
     totals = dict(iterate_totals(found))
     code = 1 if any(one.obstacle for one in found) else 0
     if arguments.json:
-        print_json({"stages": [one.describe() for one in found], "total": totals, "assumptions": assumptions})
+        print_json({"stages": [asdict(one) for one in found], "total": totals, "assumptions": assumptions})
         return code
-    rows = [_row(one.describe()) for one in found]
+    rows = [_row(asdict(one)) for one in found]
     print_table(make_table(list(_COLUMNS), [*rows, _row({"name": "all", **totals})]))
     for one in found:
         for note in one.notes:

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
-from rmr1.cli.options import add_machine_argument, add_recipe_arguments
-from rmr1.screen import print
+from rmr1.cli.options import add_estimate_arguments, add_recipe_arguments
+from rmr1.errors import ConfigError
+from rmr1.forecast.training import Estimate, find_obstacle, find_risk
+from rmr1.screen import print, print_json
+from rmr1.settings import S, read_values
 
-if TYPE_CHECKING:
-    from rmr1.forecast.training import Estimate
-    from rmr1.settings import S
 
-
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """A recipe, where to train into, and how to say it."""
     dry_run = "read tokenizer and data, say what would be done, estimate memory and time, and stop"
     add_recipe_arguments(parser, output="folder of the trained model", dry_run=dry_run)
-    add_machine_argument(parser)
+    add_estimate_arguments(parser)
 
 
-def read_recipe(kind: type[S], arguments: argparse.Namespace) -> S:
-    """The recipe that a command line names.
-
-    Raises:
-        ConfigError: the file cannot be read, there is no folder to train into, or settings are wrong.
-    """
-    from rmr1.errors import ConfigError
-    from rmr1.settings import read_values
-
+def read_recipe(kind: type[S], arguments: Namespace) -> S:
+    """The recipe that a command line names."""
     values = read_values(arguments.recipe, arguments.set)
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
@@ -38,36 +33,26 @@ def read_recipe(kind: type[S], arguments: argparse.Namespace) -> S:
     return kind.from_values(values, arguments.recipe, look=True)
 
 
-def is_main_process() -> bool:
-    """Whether this is the one of several processes that speaks."""
-    import os
-
-    return os.environ.get("RANK", "0") == "0"
-
-
 def print_plan(
-    values: Mapping[str, Any], estimate: Estimate | str, *, lacks: str | None = None, as_json: bool
+    arguments: Namespace, values: Mapping[str, Any], estimate: Estimate | str, *, lacks: str | None = None
 ) -> int:
-    """Figures of a training that has not begun, and what it takes or why that is not known; `lacks` is what is missing
-    for it. 1 if it cannot run."""
+    """Figures of a training that has not begun, and what it takes or why that is not known; 1 if it cannot run."""
     if isinstance(estimate, str):
-        print_json({**values, "estimate": estimate}) if as_json else _print_lines(
-            {**values, "memory": estimate}
-        )
+        if arguments.json:
+            print_json({**values, "estimate": estimate})
+        else:
+            _print_lines({**values, "memory": estimate})
         return 0
-    from rmr1.forecast.training import find_obstacle, find_risk
-
     obstacle, risk, machine = find_obstacle(estimate), find_risk(estimate), estimate.machine
     if lacks is not None:
         obstacle = lacks if obstacle is None else f"{lacks}; and {obstacle}"
-    if as_json:
+    if arguments.json:
         told = {**estimate.describe(), "machine": machine.name, "obstacle": obstacle, "risk": risk}
         print_json({**values, "estimate": told})
         return 1 if obstacle else 0
     parts = [part for part in estimate.parts if part.phase in ("always", estimate.peak_phase)]
-    listed = ", ".join(
-        f"{part.name} {part.num_bytes / 1e9:.1f}" for part in sorted(parts, key=lambda part: -part.num_bytes)
-    )
+    parts.sort(key=lambda part: -part.num_bytes)
+    listed = ", ".join(f"{part.name} {part.num_bytes / 1e9:.1f}" for part in parts)
     stages = ", ".join(f"{name} {seconds:.3g} s" for name, seconds in estimate.stages.items())
     _print_lines(
         {
@@ -107,21 +92,26 @@ def describe_unchanged(summary: Mapping[str, Any], base: str) -> str | None:
     )
 
 
-def print_use(folder: str, *, note: str | None = None) -> None:
-    """How the result is used: a model, or adapters of one; `note` is what should be known of it before."""
-    import json
-    from pathlib import Path
+def print_figures(arguments: Namespace, summary: Mapping[str, Any], lines: Iterable[str]) -> int:
+    """A finished training: its summary as JSON or in `lines`; of several processes one speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return 0
+    if arguments.json:
+        print_json(summary)
+        return 0
+    if summary.get("was_finished"):
+        print(f"{arguments.output}: this training is finished; its figures:")
+    for line in lines:
+        print(line)
+    return 0
 
+
+def describe_use(folder: str, *, note: str | None = None) -> str:
+    """How the result is used: a model, or adapters of one; `note` is what should be known of it before."""
     adapters = Path(folder) / "adapter_config.json"
     model = f"-m {folder}"
     if adapters.exists():
         base = json.loads(adapters.read_text(encoding="utf-8"))["base_model_name_or_path"]
         model = f"-m {base} --adapter {folder}"
     how = f"judge with it: rmr1 judge pairs.jsonl {model}"
-    print(how if note is None else f"{note}; {how}")
-
-
-def print_json(values: Mapping[str, Any]) -> None:
-    import json
-
-    print(json.dumps(values))
+    return how if note is None else f"{note}; {how}"

@@ -12,76 +12,66 @@ The same seed draws the same items on every machine. Splits: train; test (new qu
 
 from __future__ import annotations
 
-import argparse
-from typing import TYPE_CHECKING
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from pathlib import Path
 
+from rich.text import Text
+
+from rmr1.cli.options import add
+from rmr1.console import Console
+from rmr1.errors import ConfigError
+from rmr1.report.terminal import print_panel
 from rmr1.screen import print
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rmr1.console import Console
-    from rmr1.world.items import WorldItem
-
-HELP = "draw labelled pairs from the synthetic world"
-
-_SPLITS = ("train", "test", "test_templates", "test_words")
-_FAMILIES = ("Reasoning", "Chat", "Safety")
+from rmr1.store.codec import dumps
+from rmr1.store.replace import replacing
+from rmr1.world import fallible_trace, sample_pairs, teacher_trace
+from rmr1.world.export import export_rows
+from rmr1.world.inventory import count_world
+from rmr1.world.items import WorldItem
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     sample = actions.add_parser("sample", help="print items for reading")
-    _add_choices(sample, number=5)
-    sample.add_argument("--trace", action="store_true", help="print the teacher's judgment too")
     export = actions.add_parser("export", help="write items as JSON lines")
-    export.add_argument("output", metavar="OUT", help="JSONL file; - for standard output")
-    _add_choices(export, number=1000)
-    export.add_argument(
-        "--format",
-        choices=("pairs", "messages"),
-        default="pairs",
-        help="labelled pairs (default), or judge prompts of the family rubric with the teacher's judgment",
-    )
-    export.add_argument("--force", action="store_true", help="replace OUT if it exists")
     actions.add_parser("info", help="count templates and words")
-
-
-def _add_choices(parser: argparse.ArgumentParser, *, number: int) -> None:
-    parser.add_argument(
-        "-n", "--number", type=int, default=number, metavar="N", help=f"how many items (default {number})"
+    add(export, "OUT", "JSONL file; - for standard output", dest="output")
+    splits = ("train", "test", "test_templates", "test_words")
+    families = ("Reasoning", "Chat", "Safety")
+    fancy = (
+        "how often the better answer is the fancy one: biased is the default of train, balanced of the others"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the world (default 0)")
-    parser.add_argument(
-        "--start", type=int, default=0, metavar="N", help="index of the first item (default 0)"
+    teacher = (
+        "who judges: always right (default); right in about three of four; that one with its wrong "
+        "verdicts written anew; or right but for a habit of preferring the first answer to a long problem"
     )
-    parser.add_argument("--split", choices=_SPLITS, default="train", help="which part (default train)")
-    parser.add_argument("--family", choices=_FAMILIES, help="only this family (default: all, mixed)")
-    parser.add_argument(
-        "--distribution",
-        choices=("biased", "balanced"),
-        help="how often the better answer is the fancy one: biased is the default of train, balanced of the others",
-    )
-    parser.add_argument(
-        "--teacher",
-        choices=("oracle", "fallible", "corrected", "anchored"),
-        default="oracle",
-        help="who judges: always right (default); right in about three of four; that one with its wrong "
-        "verdicts written anew; or right but for a habit of preferring the first answer to a long problem",
-    )
+    teachers = ("oracle", "fallible", "corrected", "anchored")
+    for one, number in ((sample, 5), (export, 1000)):
+        add(one, "-n --number N", f"how many items (default {number})", default=number)
+        add(one, "--seed N", "seed of the world (default 0)", default=0)
+        add(one, "--start N", "index of the first item (default 0)", default=0)
+        add(one, "--split", "which part (default train)", choices=splits, default="train")
+        add(one, "--family", "only this family (default: all, mixed)", choices=families)
+        add(one, "--distribution", fancy, choices=("biased", "balanced"))
+        add(one, "--teacher", teacher, choices=teachers, default="oracle")
+    add(sample, "--trace", "print the teacher's judgment too")
+    form = "labelled pairs (default), or judge prompts of the family rubric with the teacher's judgment"
+    add(export, "--format", form, choices=("pairs", "messages"), default="pairs")
+    add(export, "--force", "replace OUT if it exists")
 
 
-def run(arguments: argparse.Namespace) -> int:
-    return {"sample": _sample, "export": _export, "info": _info}[arguments.action](arguments)
-
-
-def _items(arguments: argparse.Namespace) -> Iterator[WorldItem]:
-    from rmr1.errors import ConfigError
-    from rmr1.world import sample_pairs
-
+def run(arguments: Namespace) -> int:
+    if arguments.action == "info":
+        found = count_world()
+        print(f"{found.num_templates} templates, {found.num_held_out_templates} of them held out of training")
+        print(f"{found.num_nouns} nouns and names, {found.num_held_out_nouns} of them held out of training")
+        print(f"{found.num_words} different words")
+        return 0
     if arguments.number < 1:
         raise ConfigError(f"--number {arguments.number}: expected 1 or more")
-    return sample_pairs(
+    items = sample_pairs(
         arguments.seed,
         arguments.number,
         split=arguments.split,
@@ -89,27 +79,20 @@ def _items(arguments: argparse.Namespace) -> Iterator[WorldItem]:
         family=arguments.family,
         start=arguments.start,
     )
-
-
-def _sample(arguments: argparse.Namespace) -> int:
-    from rmr1.console import Console
-
+    if arguments.action == "export":
+        return _export(arguments, items)
     console = Console()
-    for item in _items(arguments):
+    for item in items:
         _print_item(console, item, arguments)
     return 0
 
 
-def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace) -> None:
-    from rich.text import Text
-
-    from rmr1.report.terminal import print_panel
-    from rmr1.world import fallible_trace, teacher_trace
-
+def _print_item(console: Console, item: WorldItem, arguments: Namespace) -> None:
     pair, facts = item.pair, item.facts
     console.rule(Text.assemble((pair.id, "bold cyan"), f"  {pair.subset}  steps {facts.steps}"), align="left")
-    turns = [f"{message.role}: {message.text}" for message in pair.prompt]
-    question = "\n\n".join(turns) if len(turns) > 1 else pair.prompt[0].text
+    question = pair.prompt[0].text
+    if len(pair.prompt) > 1:
+        question = "\n\n".join(f"{message.role}: {message.text}" for message in pair.prompt)
     print_panel(console, "Question", question)
     for side, response, style in zip("AB", (pair.response_a, pair.response_b), facts.styles, strict=True):
         is_better = pair.label == side
@@ -127,16 +110,8 @@ def _print_item(console: Console, item: WorldItem, arguments: argparse.Namespace
     console.print()
 
 
-def _export(arguments: argparse.Namespace) -> int:
-    import sys
-    from pathlib import Path
-
-    from rmr1.errors import ConfigError
-    from rmr1.store.codec import dumps
-    from rmr1.store.replace import replacing
-    from rmr1.world.export import export_rows
-
-    rows = export_rows(_items(arguments), arguments.format, teacher=arguments.teacher, seed=arguments.seed)
+def _export(arguments: Namespace, items: Iterator[WorldItem]) -> int:
+    rows = export_rows(items, arguments.format, teacher=arguments.teacher, seed=arguments.seed)
     if arguments.output == "-":
         for row in rows:
             sys.stdout.buffer.write(dumps(row) + b"\n")
@@ -148,21 +123,8 @@ def _export(arguments: argparse.Namespace) -> int:
     with replacing(path) as part, part.open("wb") as file:
         for row in rows:
             file.write(dumps(row) + b"\n")
-    print(f"wrote {arguments.number} {_describe(arguments)} to {path}")
-    return 0
-
-
-def _describe(arguments: argparse.Namespace) -> str:
-    if arguments.format == "pairs":
-        return f"labelled pairs of split {arguments.split}"
-    return f"judgments of the {arguments.teacher} teacher, split {arguments.split},"
-
-
-def _info(arguments: argparse.Namespace) -> int:
-    from rmr1.world.inventory import count_world
-
-    found = count_world()
-    print(f"{found.num_templates} templates, {found.num_held_out_templates} of them held out of training")
-    print(f"{found.num_nouns} nouns and names, {found.num_held_out_nouns} of them held out of training")
-    print(f"{found.num_words} different words")
+    what = f"labelled pairs of split {arguments.split}"
+    if arguments.format != "pairs":
+        what = f"judgments of the {arguments.teacher} teacher, split {arguments.split},"
+    print(f"wrote {arguments.number} {what} to {path}")
     return 0

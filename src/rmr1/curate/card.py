@@ -62,11 +62,8 @@ def source_rows(counts: Mapping[str, Any], total: str) -> list[list[Any]]:
 
 def _format_sources(counts: Mapping[str, Any]) -> str:
     header = ["Source", "Read", "Bad rows", "Dropped", "Kept", *counts["splits"]]
-    return _section(
-        "Sources",
-        _table(header, source_rows(counts, "**all**")),
-        "Read counts pairs; read = dropped + kept for every source.",
-    )
+    legend = "Read counts pairs; read = dropped + kept for every source."
+    return _section("Sources", _table(header, source_rows(counts, "**all**")), legend)
 
 
 def _format_dropped(counts: Mapping[str, Any]) -> str:
@@ -78,12 +75,8 @@ def _format_dropped(counts: Mapping[str, Any]) -> str:
     rows = [[*row, sum(row[1:])] for row in rows if any(row[1:])]
     if not rows:
         return _section("What was dropped", "Nothing.\n")
-    header = ["Reason", *names, "all"]
-    return _section(
-        "What was dropped",
-        _table(header, rows),
-        "A pair is counted under the first reason that applies, in this order.",
-    )
+    legend = "A pair is counted under the first reason that applies, in this order."
+    return _section("What was dropped", _table(["Reason", *names, "all"], rows), legend)
 
 
 def _format_bad_rows(counts: Mapping[str, Any]) -> str:
@@ -92,11 +85,8 @@ def _format_bad_rows(counts: Mapping[str, Any]) -> str:
         for name, one in counts["sources"].items()
         for row in one.get("first_bad_rows", ())
     ]
-    return (
-        _section("Rows that could not be read", "The first of each source.\n\n" + "\n".join(lines) + "\n")
-        if lines
-        else ""
-    )
+    text = "".join(f"{line}\n" for line in lines)
+    return _section("Rows that could not be read", text, "The first of each source.") if lines else ""
 
 
 def _format_benchmarks(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
@@ -104,14 +94,14 @@ def _format_benchmarks(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> 
     if not found:
         return _section("Overlap with benchmarks", "Not looked for: the recipe has no `[decontaminate]`.\n")
     length = recipe["decontaminate"]["ngram"]
+
+    def figures(part: Mapping[str, Any]) -> list[int]:
+        return [part["pairs"], part["prompts"], *(part["prompts_by_kind"][kind] for kind in KINDS)]
+
     rows, details = [], []
     for name, one in found.items():
-        removed = one["removed"]
-        kinds = [removed["prompts_by_kind"][kind] for kind in KINDS]
-        rows.append([name, one["prompts"], one["unreadable"], removed["pairs"], removed["prompts"], *kinds])
-        for source, part in one["sources"].items():
-            kinds = [part["prompts_by_kind"][kind] for kind in KINDS]
-            details.append([source, name, part["pairs"], part["prompts"], *kinds])
+        rows.append([name, one["prompts"], one["unreadable"], *figures(one["removed"])])
+        details += [[source, name, *figures(part)] for source, part in one["sources"].items()]
     legend = (
         f"Pairs and different prompts with an overlap, whatever else would have dropped them; by the nearest kind: the same "
         f"prompt to the character, the same wording (also of one turn), {length} words in a row. One pair may overlap "
@@ -127,12 +117,10 @@ def _format_benchmarks(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> 
 
 
 def _format_splits(counts: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
+    splits = {**counts["splits"], "**all**": {"pairs": counts["kept"], **counts["total"]}}
     rows = [
         [name, one["pairs"], one["prompts"], one["multi_turn"], *one["labels"].values()]
-        for name, one in [
-            *counts["splits"].items(),
-            ("**all**", {"pairs": counts["kept"], **counts["total"]}),
-        ]
+        for name, one in splits.items()
     ]
     groups = counts["prompt_groups"]
     legend = (
@@ -157,45 +145,30 @@ def _format_lengths(counts: Mapping[str, Any]) -> str:
             rows.append([name, *quantiles, "–" if longer is None else f"{100 * longer:.1f}%"])
         if rows:
             header = ["Source", "Prompt", "Preferred", "Other", "Preferred is longer"]
-            parts.append(
-                _section(
-                    f"Lengths in {unit}", _table(header, rows), "Median / 95% / longest, of what was kept."
-                )
-            )
+            legend = "Median / 95% / longest, of what was kept."
+            parts.append(_section(f"Lengths in {unit}", _table(header, rows), legend))
     return "\n".join(parts)
 
 
 def _format_languages(counts: Mapping[str, Any]) -> str:
-    rows = [
-        [name, ", ".join(f"{code} {number:,}" for code, number in _largest(one["languages"]))]
-        for name, one in counts["sources"].items()
-        if "languages" in one
-    ]
-    if not rows:
-        return ""
-    return _section(
-        "Languages",
-        _table(["Source", "Likeliest language"], rows),
-        "Of the pairs that came to this filter, the last one.",
-    )
-
-
-def _largest(languages: Mapping[str, int]) -> list[tuple[str, int]]:
-    return sorted(languages.items(), key=lambda one: (-one[1], one[0]))[:8]
+    rows = []
+    for name, one in counts["sources"].items():
+        # The codes are stored in their order.
+        most = sorted(one.get("languages", {}).items(), key=lambda pair: -pair[1])[:8]
+        if most:
+            rows.append([name, ", ".join(f"{code} {number:,}" for code, number in most)])
+    table = _table(["Source", "Likeliest language"], rows)
+    legend = "Of the pairs that came to this filter, the last one."
+    return _section("Languages", table, legend) if rows else ""
 
 
 def _format_inputs(description: Mapping[str, Any]) -> str:
-    inputs = description["inputs"]
     rows = [
-        [kind, name, ", ".join(_identify(one) for one in found)]
-        for kind, named in inputs.items()
+        [kind, name, ", ".join(str(one.get("sha256") or one.get("dataset"))[:40] for one in found)]
+        for kind, named in description["inputs"].items()
         for name, found in named.items()
     ]
     return _section("Inputs", _table(["Kind", "Name", "SHA-256 or dataset"], rows))
-
-
-def _identify(fingerprint: Mapping[str, Any]) -> str:
-    return str(fingerprint.get("sha256") or fingerprint.get("dataset"))[:40]
 
 
 def _section(title: str, text: str, legend: str = "") -> str:
@@ -203,7 +176,6 @@ def _section(title: str, text: str, legend: str = "") -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns of numbers stand to the right."""
     is_number = [all(isinstance(row[at], int) for row in rows) for at in range(len(header))]
     rule = ["---:" if one else "---" for one in is_number]
     cells = [[_cell(value) for value in line] for line in (header, *rows)]

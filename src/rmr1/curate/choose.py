@@ -1,9 +1,10 @@
-"""The choice among the pairs that passed the filters: duplicates, pairs of one prompt, the mix."""
+"""The choice among the pairs that passed the filters: duplicates, pairs of one prompt, and the mix: how many pairs
+each source gives, and which."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 
 from rmr1.curate.filters import Reason
 from rmr1.curate.inputs import CurateSource
-from rmr1.curate.mix import plan_sizes, rank_pairs
-from rmr1.curate.recipe import CurateRecipe, DuplicateRecipe
+from rmr1.curate.recipe import CurateRecipe, CurateSourceRecipe, DuplicateRecipe, MixRecipe
 from rmr1.curate.similar import (
     Groups,
     estimate,
@@ -22,7 +22,8 @@ from rmr1.curate.similar import (
     join_similar,
 )
 from rmr1.curate.table import LABELS, Columns, PairTable
-from rmr1.errors import DataError
+from rmr1.errors import ConfigError, DataError
+from rmr1.store.keys import seed_for
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,12 +33,10 @@ class Selection:
     order: list[int]
     """Pairs that stay: source after source, each in the order in which it is taken."""
     reasons: dict[int, Reason]
-    """Pairs that go."""
     originals: dict[int, tuple[int, float | None]] = field(default_factory=dict)
     """For a duplicate, the pair that stays instead, and the similarity to a near one. For a pair that contradicts one
     that is nearly the same, that one, which goes too."""
     available: dict[str, int] = field(default_factory=dict)
-    """Pairs of each source before the mix."""
     shortages: list[str] = field(default_factory=list)
 
 
@@ -49,12 +48,7 @@ def choose(
     num_rows: Mapping[str, int],
     report: Callable[[str], None],
 ) -> Selection:
-    """Decide; nothing is read. Where no source has a pair left, none is chosen.
-
-    Raises:
-        DataError: a source has fewer pairs than are asked of it.
-        ConfigError: the mix contradicts itself.
-    """
+    """Decide; nothing is read. If no source has a pair left, none is chosen."""
     found = Selection(order=[], reasons={})
     if recipe.duplicates.exact:
         report("comparing pairs")
@@ -96,8 +90,8 @@ def _drop_repeats(table: PairTable, found: Selection) -> None:
 
 
 def _drop_near_repeats(table: PairTable, columns: Columns, rules: DuplicateRecipe, found: Selection) -> None:
-    """Pairs whose prompts and both responses are alike, each with its own; candidates share a band of the signature
-    of both responses together. Where such pairs disagree about the label none of them stays, as of exact copies."""
+    """Pairs whose prompts and both responses are alike; candidates share a band of the signature of both responses
+    together. If such pairs disagree about the label none of them stays, as of exact copies."""
     assert table.response_signer is not None and table.prompt_signer is not None
     staying = np.array([item for item in range(len(table)) if item not in found.reasons], dtype=np.int64)
     prompts = table.prompt_signer.signatures()
@@ -174,3 +168,88 @@ def _limit_prompts(ranked: dict[str, list[int]], columns: Columns, limit: int, f
             else:
                 found.reasons[item] = "per_prompt"
         ranked[name] = staying
+
+
+def plan_sizes(
+    sources: Mapping[str, CurateSourceRecipe], available: Mapping[str, int], mix: MixRecipe
+) -> tuple[dict[str, int], list[str]]:
+    """Pairs of each source, and a sentence for each that has fewer than are asked of it.
+
+    >>> sources = {"chat": CurateSourceRecipe(data="c", weight=3), "code": CurateSourceRecipe(data="d", weight=1)}
+    >>> plan_sizes(sources, {"chat": 9000, "code": 2000}, MixRecipe())
+    ({'chat': 6000, 'code': 2000}, [])
+    """
+    wanted: dict[str, int] = {}
+    weights: dict[str, float] = {}
+    silent: list[str] = []
+    for name, source in sources.items():
+        if source.take is not None:
+            wanted[name] = source.take
+        elif source.share is not None:
+            wanted[name] = int(source.share * available[name] + 0.5)
+        elif source.weight is not None:
+            weights[name] = source.weight
+        else:
+            silent.append(name)
+    if mix.total is not None and not weights:
+        # Sources that say nothing keep their proportions.
+        weights = {name: float(available[name]) for name in silent}
+    else:
+        wanted |= {name: available[name] for name in silent}
+    wanted |= _share_out(weights, available, mix.total, sum(wanted.values()))
+    missing = [
+        f"{name} has {available[name]:,} pairs left where {wanted[name]:,} are asked for"
+        for name in sources
+        if wanted[name] > available[name]
+    ]
+    return {name: min(wanted[name], available[name]) for name in sources}, missing
+
+
+def _share_out(
+    weights: Mapping[str, float], available: Mapping[str, int], total: int | None, others: int
+) -> dict[str, int]:
+    whole = sum(weights.values())
+    if total is not None and (others > total or not whole):
+        if others == total:
+            return dict.fromkeys(weights, 0)
+        raise ConfigError(
+            f"mix.total is {total:,}, but the sources without a weight give {others:,}; change one of them"
+        )
+    if not whole:
+        return dict.fromkeys(weights, 0)
+    if total is None:
+        rest = min(available[name] * whole / weight for name, weight in weights.items())
+        return {name: int(rest * weight / whole + 1e-9) for name, weight in weights.items()}
+    rest = total - others
+    exact = {name: rest * weight / whole for name, weight in weights.items()}
+    sizes = {name: int(one) for name, one in exact.items()}
+    by_remainder = sorted(weights, key=lambda name: (sizes[name] - exact[name], name))
+    for name in by_remainder[: rest - sum(sizes.values())]:
+        sizes[name] += 1
+    return sizes
+
+
+def rank_pairs(
+    source: CurateSourceRecipe,
+    name: str,
+    places: NDArray[np.uint32],
+    contents: Sequence[bytes],
+    *,
+    num_rows: int,
+    seed: int,
+) -> list[int]:
+    """Numbers of the pairs in the order in which they are taken. `places` are their ascending places among the
+    source's `num_rows`, `contents` their digests; the source's own seed wins over the recipe's."""
+    seed = seed if source.seed is None else source.seed
+    if source.sample == "first":
+        return list(range(len(places)))
+    if source.sample == "shuffle":
+        # What datasets.Dataset.shuffle(seed) does with all rows; those that were filtered out are passed over.
+        order = np.random.default_rng(seed).permutation(num_rows)
+        ranks = np.empty(num_rows, dtype=np.int64)
+        ranks[order] = np.arange(num_rows)
+        order_of_pairs: list[int] = np.argsort(ranks[places], kind="stable").tolist()
+        return order_of_pairs
+    # A pair's rank depends on nothing but seed and content, so more data does not reshuffle what was drawn before.
+    keys = [seed_for(seed, "sample", name, content.hex()) for content in contents]
+    return sorted(range(len(places)), key=lambda item: (keys[item], item))

@@ -1,12 +1,11 @@
 """Prompts of benchmarks, and which training prompts overlap with them.
 
-    same     the whole prompt is a benchmark's, character for character but for white space around each message
-    wording  the whole prompt, or one user's turn, is a benchmark's prompt but for case and punctuation
-    ngram    it shares `length` words in a row (13 by default) with a benchmark's prompt
+same the whole prompt is a benchmark's, character for character but for white space around each message wording the
+whole prompt, or one user's turn, is a benchmark's prompt but for case and punctuation ngram it shares `length` words
+in a row (13 by default) with a benchmark's prompt
 
-Shorter prompts have no n-gram of that length and are compared as a whole, by the first two. Only prompts are
-compared: two answers to different questions may well share a sentence. A conversation whose first answers differ
-has its later users' turns in its responses; they are compared too.
+Only prompts are compared, since two answers to different questions may well share a sentence, and users' later turns
+in the responses of a conversation whose first answers differ.
 """
 
 from __future__ import annotations
@@ -46,24 +45,16 @@ class Overlap:
     """The first words in a row that both have, of an n-gram."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkFigures:
-    name: str
-    prompts: int
-    """Different prompts."""
-    unreadable: int
-    """Rows. Where only the answers are at fault the prompt counts nevertheless."""
-
-
 class BenchmarkIndex:
     """The prompts of all benchmarks, as hashes: 16 bytes for each n-gram, about 250 for each prompt."""
 
     def __init__(self, length: int):
-        self.figures: list[BenchmarkFigures] = []
+        self.figures: dict[str, dict[str, int]] = {}
+        """Of each benchmark the different `prompts` and the `unreadable` rows; if only the answers of a row are at
+        fault its prompt counts nevertheless."""
         self._length = length
         self._names: list[str] = []
         self._items: list[tuple[int, str]] = []
-        """(benchmark, first item) of each prompt."""
         self._texts: dict[bytes, list[int]] = defaultdict(list)
         self._wordings: dict[bytes, list[int]] = defaultdict(list)
         self._keys = np.empty(0, dtype=np.uint64)
@@ -90,7 +81,7 @@ class BenchmarkIndex:
                 keys = hash_ngrams(hash_words(one), self._length)
                 self._new_keys.frombytes(keys.tobytes())
                 self._new_owners.frombytes(np.full(len(keys), owner, dtype=np.uint32).tobytes())
-        self.figures.append(BenchmarkFigures(name=name, prompts=prompts, unreadable=len(errors)))
+        self.figures[name] = {"prompts": prompts, "unreadable": len(errors)}
 
     def find(self, prompt: Messages, later: Messages = ()) -> tuple[Overlap, ...]:
         """The nearest overlap with each benchmark that has one; `later` are users' turns behind the prompt."""
@@ -118,7 +109,6 @@ class BenchmarkIndex:
     def _note(
         self, found: dict[int, Overlap], owner: int, kind: OverlapKind, shared: str | None = None
     ) -> None:
-        """The first one that is noted of a benchmark is the nearest."""
         benchmark, item = self._items[owner]
         if benchmark not in found:
             found[benchmark] = Overlap(benchmark=self._names[benchmark], kind=kind, item=item, shared=shared)
@@ -136,11 +126,7 @@ class BenchmarkIndex:
 def build_index(
     benchmarks: Mapping[str, tuple[str, ...]], length: int, report: Callable[[str], None]
 ) -> BenchmarkIndex:
-    """Read every benchmark; `report` is told its name before.
-
-    Raises:
-        DataError: one cannot be read, or holds no pair.
-    """
+    """Read every benchmark; `report` is told its name before."""
     index = BenchmarkIndex(length)
     for name, paths in benchmarks.items():
         report(name)
@@ -149,7 +135,7 @@ def build_index(
             index.add(name, _read(name, paths, errors), errors)
         except DataError as error:
             raise DataError(f"decontaminate.benchmarks.{name}: {error}") from None
-        if index.figures[-1].prompts == 0:
+        if not index.figures[name]["prompts"]:
             raise DataError(
                 f"decontaminate.benchmarks.{name}: no prompt could be read from {', '.join(paths)}"
             )
@@ -163,7 +149,8 @@ def _read(name: str, paths: tuple[str, ...], errors: list[DataError]) -> Iterato
 
 
 def _find_files(name: str, path: str) -> list[str]:
-    """The files to compare with; only the data of a benchmark's own folder, since they lie beside other files (`rmr1.bench`)."""
+    """The files to compare with; only the data of a benchmark's own folder, since they lie beside other files
+    (`rmr1.bench`)."""
     if is_dataset(path) or not Path(path).is_dir():
         return [path]
     from rmr1.bench.run import NAMES, load_benchmark

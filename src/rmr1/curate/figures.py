@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmr1.curate.choose import Selection
-from rmr1.curate.contamination import KNOWN, BenchmarkIndex
+from rmr1.curate.contamination import KINDS, KNOWN, BenchmarkIndex
 from rmr1.curate.filters import REASONS
 from rmr1.curate.inputs import CurateSource
-from rmr1.curate.source_counts import OverlapCount, SourceTally
+from rmr1.curate.scan import Overlaps, SourceTally
 from rmr1.curate.table import LABELS, Columns
 from rmr1.curate.write import WritePlan
 
@@ -31,10 +32,7 @@ def count_all(
     roots: Sequence[int],
     index: BenchmarkIndex | None,
 ) -> dict[str, Any]:
-    """
-    Args:
-        roots: the group of each prompt.
-    """
+    """All of them; `roots` is the group of each prompt."""
     order = np.array(choice.order, dtype=np.int64)
     split_of = np.array([plan.split_of[item] for item in choice.order], dtype=np.int64)
     flipped = np.array([plan.swapped[item] for item in choice.order], dtype=bool)
@@ -69,11 +67,21 @@ def count_all(
             "largest": int(sizes.max(initial=0)),
         },
         "benchmarks": {} if index is None else _describe_benchmarks(index, tallies),
-        "not_compared_with": [] if index is None else _not_compared(index),
+        "not_compared_with": [] if index is None else [one for one in KNOWN if one not in index.figures],
         "notes": [
             *choice.shortages,
-            *_find_surprises(sources, tallies),
-            *_find_losses(per_source),
+            *(
+                f"{one.name}: {tallies[one.name].passed:,} pairs passed the filters where the recipe expects "
+                f"{one.recipe.expected:,}"
+                for one in sources
+                if one.recipe.expected not in (None, tallies[one.name].passed)
+            ),
+            *(
+                f"{name}: none of its {one['read']:,} pairs is left "
+                f"({', '.join(f'{number:,} {reason}' for reason, number in one['dropped'].items())})"
+                for name, one in per_source.items()
+                if not one["kept"]
+            ),
             *_find_lumps(per_split, int(sizes.max(initial=0)), len(kept_roots)),
         ],
     }
@@ -99,7 +107,6 @@ def _describe_pairs(columns: Columns, items: NDArray[np.int64], flipped: NDArray
 
 
 def _describe_lengths(lengths: NDArray[np.uint32], has_winner: NDArray[np.bool_]) -> dict[str, Any]:
-    """Quantiles of each text, and how often the preferred response is the longer one; equal lengths count half."""
     found: dict[str, Any] = {}
     for at, name in enumerate(TEXTS):
         one = lengths[:, at]
@@ -116,52 +123,28 @@ def _describe_lengths(lengths: NDArray[np.uint32], has_winner: NDArray[np.bool_]
 
 
 def _describe_benchmarks(index: BenchmarkIndex, tallies: Mapping[str, SourceTally]) -> dict[str, Any]:
-    found = {}
-    for figures in index.figures:
-        everywhere = OverlapCount()
-        sources = {}
-        for name, tally in tallies.items():
-            one = tally.overlaps.get(figures.name)
-            if one is None:
-                continue
-            sources[name] = one.describe()
-            everywhere.pairs.update(one.pairs)
-            for kind, prompts in one.prompts.items():
-                everywhere.prompts[kind] |= prompts
-        found[figures.name] = {
-            "prompts": figures.prompts,
-            "unreadable": figures.unreadable,
-            "removed": everywhere.describe(),
-            "sources": sources,
-        }
-    return found
+    described = {}
+    for name, figures in index.figures.items():
+        everywhere: Overlaps = {kind: Counter() for kind in KINDS}
+        found = {source: tally.overlaps[name] for source, tally in tallies.items() if name in tally.overlaps}
+        for one in found.values():
+            for kind, prompts in one.items():
+                everywhere[kind].update(prompts)
+        sources = {source: _count_overlaps(one) for source, one in found.items()}
+        described[name] = {**figures, "removed": _count_overlaps(everywhere), "sources": sources}
+    return described
 
 
-def _not_compared(index: BenchmarkIndex) -> list[str]:
-    given = {figures.name for figures in index.figures}
-    return [name for name in KNOWN if name not in given]
-
-
-def _find_surprises(sources: tuple[CurateSource, ...], tallies: Mapping[str, SourceTally]) -> list[str]:
-    return [
-        f"{source.name}: {tallies[source.name].passed:,} pairs passed the filters where the recipe expects "
-        f"{source.recipe.expected:,}"
-        for source in sources
-        if source.recipe.expected not in (None, tallies[source.name].passed)
-    ]
-
-
-def _find_losses(per_source: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name}: none of its {one['read']:,} pairs is left "
-        f"({', '.join(f'{number:,} {reason}' for reason, number in one['dropped'].items())})"
-        for name, one in per_source.items()
-        if not one["kept"]
-    ]
+def _count_overlaps(found: Overlaps) -> dict[str, Any]:
+    return {
+        "pairs": sum(one.total() for one in found.values()),
+        "prompts": len(set().union(*found.values())),
+        "pairs_by_kind": {kind: one.total() for kind, one in found.items()},
+        "prompts_by_kind": {kind: len(one) for kind, one in found.items()},
+    }
 
 
 def _find_lumps(splits: Mapping[str, Any], largest: int, prompts: int) -> list[str]:
-    """What keeps splits from having their shares."""
     found = [
         f"split {name} has no pair: there are too few prompts for its share"
         for name, one in splits.items()

@@ -79,11 +79,8 @@ def join_texts(messages: Messages) -> str:
 
 def measure(pair: PreferencePair, count: Callable[[str], int]) -> Lengths:
     """The lengths by `count`; the messages of a side are joined by blank lines."""
-    return Lengths(
-        prompt=count(join_texts(pair.prompt)),
-        response_a=count(join_texts(pair.response_a)),
-        response_b=count(join_texts(pair.response_b)),
-    )
+    prompt, a, b = (count(join_texts(one)) for one in (pair.prompt, pair.response_a, pair.response_b))
+    return Lengths(prompt=prompt, response_a=a, response_b=b)
 
 
 def check_names(pair: PreferencePair, rules: FilterRecipe) -> Drop | None:
@@ -108,7 +105,7 @@ def check_pair(pair: PreferencePair, rules: FilterRecipe) -> Drop | None:
         return Drop(reason="unlabelled")
     if pair.label == "tie" and rules.ties == "drop":
         return Drop(reason="tie")
-    if rules.identical == "drop" and _is_identical(pair):
+    if rules.identical == "drop" and _split(pair.response_a) == _split(pair.response_b):
         return Drop(reason="identical")
     for text in rules.forbid:
         for side, response in (("a", pair.response_a), ("b", pair.response_b)):
@@ -117,34 +114,17 @@ def check_pair(pair: PreferencePair, rules: FilterRecipe) -> Drop | None:
     return None
 
 
-def _is_identical(pair: PreferencePair) -> bool:
-    sides = [[(one.role, one.text.split()) for one in side] for side in (pair.response_a, pair.response_b)]
-    return sides[0] == sides[1]
+def _split(side: Messages) -> list[tuple[str, list[str]]]:
+    return [(one.role, one.text.split()) for one in side]
 
 
-def check_characters(lengths: Lengths, rules: FilterRecipe) -> Drop | None:
-    bounds = (rules.prompt_characters, rules.response_characters, rules.pair_characters)
-    return _check_lengths("characters", lengths, bounds)
-
-
-def check_tokens(lengths: Lengths, rules: FilterRecipe) -> Drop | None:
-    bounds = (rules.prompt_tokens, rules.response_tokens, rules.pair_tokens)
-    return _check_lengths("tokens", lengths, bounds)
-
-
-def _check_lengths(
-    unit: Literal["characters", "tokens"],
-    lengths: Lengths,
-    bounds: tuple[Bounds | None, Bounds | None, Bounds | None],
+def check_lengths(
+    unit: Literal["characters", "tokens"], lengths: Lengths, rules: FilterRecipe
 ) -> Drop | None:
-    prompt, response, pair = bounds
-    named = (
-        ("prompt", lengths.prompt, prompt),
-        ("response_a", lengths.response_a, response),
-        ("response_b", lengths.response_b, response),
-        ("pair", lengths.pair, pair),
-    )
-    for name, length, allowed in named:
+    """The reason to drop a pair by its lengths in this unit."""
+    for name in ("prompt", "response_a", "response_b", "pair"):
+        allowed: Bounds | None = getattr(rules, f"{name.partition('_')[0]}_{unit}")
+        length = getattr(lengths, name)
         if allowed is not None and length not in allowed:
             return Drop(reason=unit, detail=f"{name} has {length}")
     return None

@@ -10,7 +10,7 @@ All of it is written into `DIR.part` and renamed at the end. The next run of the
 stopped one left there; that of another curation is thrown away.
 
 `DIR.part/scan.zip` is what the first reading holds after each source: a member for each column of the table, and
-`about.json`, with the key of the curation, the tallies of the finished sources and the length that dropped.jsonl had.
+`scan.json`, with the key of the curation, the tallies of the finished sources and the length that dropped.jsonl had.
 One that is damaged counts as none.
 """
 
@@ -25,8 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.curate.recipe import CurateRecipe
-from rmr1.curate.scan import Scan
-from rmr1.curate.source_counts import SourceTally
+from rmr1.curate.scan import Scan, SourceTally
 from rmr1.curate.table import PairTable
 from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.store.fingerprint import find_damage, hash_file
@@ -39,19 +38,15 @@ CARD = "card.md"
 DROPPED = "dropped.jsonl"
 SCAN = "scan.zip"
 _ASIDE = "scan.zip.new"
-_ABOUT = "about.json"
+_ABOUT = "scan.json"
 _DAMAGES = (zipfile.BadZipFile, zlib.error, OSError, KeyError, ValueError)
 
 Identify = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Function from what curate.json says to what of it has to be equal."""
 
 
 def read_finished(folder: Path, identity: Mapping[str, Any], identify: Identify) -> dict[str, Any] | None:
-    """What curate.json says if the same curation is finished there; None if there is nothing.
-
-    Raises:
-        RunError: the folder holds something else, or another curation; what differs is told.
-    """
+    """What curate.json says if the same curation is finished there; None if there is nothing. Anything else is an
+    error."""
     path = folder / CURATION_FILE
     if not path.exists():
         _refuse_others(folder)
@@ -76,11 +71,8 @@ def _refuse_others(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path, key: str) -> Iterator[Path]:
-    """A folder to write into that takes its name when all went well; after a stop it is there with the same key again.
-
-    Raises:
-        RunError: it cannot be written, or another process writes it.
-    """
+    """A folder to write into that takes its name when all went well; after a stop it is there with the same key
+    again."""
     part = folder.with_name(f"{folder.name}.part")
     with writing(folder, f"free space, or {LEAVE}"):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -98,11 +90,6 @@ def new_folder(folder: Path, key: str) -> Iterator[Path]:
 
 
 def _clear(part: Path, key: str) -> None:
-    """Leave only what the curation with this key goes on from.
-
-    Raises:
-        RunError: the folder is none of ours.
-    """
     if not part.exists():
         return
     if _read_about(part).get("key") == key:
@@ -128,7 +115,7 @@ def save_scan(folder: Path, key: str, scan: Scan, dropped_bytes: int) -> None:
 
 def load_scan(folder: Path, key: str, recipe: CurateRecipe) -> tuple[Scan, int]:
     """The scan as it was saved, and the length of dropped.jsonl; an empty one where the curation begins."""
-    scan, dropped_bytes = Scan(table=PairTable.of(recipe), tallies={}), 0
+    scan, dropped_bytes = Scan(table=PairTable(recipe), tallies={}), 0
     about = _read_about(folder)
     if about.get("key") != key or not about["tallies"]:
         return scan, dropped_bytes
@@ -136,7 +123,7 @@ def load_scan(folder: Path, key: str, recipe: CurateRecipe) -> tuple[Scan, int]:
         with zipfile.ZipFile(folder / SCAN) as file:
             scan.table.restore(file.read)
     except _DAMAGES:
-        return Scan(table=PairTable.of(recipe), tallies={}), 0
+        return Scan(table=PairTable(recipe), tallies={}), 0
     scan.tallies.update({name: SourceTally.load(one) for name, one in about["tallies"].items()})
     return scan, about["dropped_bytes"]
 

@@ -14,11 +14,7 @@ from rmr1.plugins import require
 
 
 def load_identifier(codes: frozenset[str]) -> Callable[[str], tuple[str, float]]:
-    """A function from a text to the code of its language and how sure that is, in [0, 1].
-
-    Raises:
-        ConfigError: py3langid is not installed, or does not know a code.
-    """
+    """A function from a text to the code of its language and how sure that is, in [0, 1]."""
     with require("telling languages", "data"):
         from py3langid import langid
     identifier = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
@@ -32,11 +28,7 @@ def load_identifier(codes: frozenset[str]) -> Callable[[str], tuple[str, float]]
 
 
 def load_counter(name: str) -> Callable[[str], int]:
-    """A function from a text to its number of tokens, special ones not counted.
-
-    Raises:
-        ConfigError: transformers is not installed, or the tokenizer cannot be read.
-    """
+    """A function from a text to its number of tokens, special ones not counted."""
     with require("counting tokens", "hf"):
         from transformers import AutoTokenizer
     try:
@@ -50,13 +42,8 @@ def load_counter(name: str) -> Callable[[str], int]:
 
 
 def count_tokens(folder: Path, text: str) -> int:
-    """The number of tokens of one text by the tokenizer in a folder, special ones not counted.
-
-    Its file is read without transformers, which takes seconds to import, if there is one.
-
-    Raises:
-        ConfigError: the tokenizer cannot be read.
-    """
+    """The number of tokens of one text by the tokenizer in a folder. Its file is read without transformers, which
+    takes seconds to import, if there is one."""
     file = folder / "tokenizer.json"
     if file.is_file() and find_spec("tokenizers") is not None:
         from tokenizers import Tokenizer

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
-from rmr1.curate.filters import check_characters, check_names, check_pair, measure
+from rmr1.curate.choose import plan_sizes
+from rmr1.curate.filters import check_lengths, check_names, check_pair, measure
 from rmr1.curate.inputs import CurateSource, find_benchmarks, find_sources, read_source
-from rmr1.curate.mix import plan_sizes
 from rmr1.curate.recipe import CurateRecipe, is_dataset
 from rmr1.curate.scan import SOME_ROWS, Report
 from rmr1.curate.write import pair_row
@@ -20,7 +20,8 @@ from rmr1.errors import DataError
 from rmr1.store.codec import dumps
 
 BYTES_PER_PAIR = 700
-"""Bytes of memory at the peak, with a prompt to each pair; and with near duplicates `BYTES_PER_PERMUTATION` for each."""
+"""Bytes of memory at the peak, with a prompt to each pair; and with near duplicates `BYTES_PER_PERMUTATION` for
+each."""
 BYTES_PER_PERMUTATION = 12
 
 
@@ -34,19 +35,15 @@ class SourcePlan:
     left: int | None
     """Pairs that pass the filters that were looked at, or what the recipe expects; None where nothing is known."""
     size: int | None = None
-    """Pairs that the mix takes, at most."""
     mean_bytes: float | None = None
-    """Mean bytes of a row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurationPlan:
     sources: tuple[SourcePlan, ...]
     splits: dict[str, int | None]
-    """Pairs, about."""
     benchmarks: tuple[str, ...]
     not_looked_at: tuple[str, ...]
-    """Filters that may leave less."""
     missing_libraries: tuple[str, ...]
     output_bytes: int | None
     memory_bytes: int | None
@@ -58,11 +55,7 @@ class CurationPlan:
 
 
 def plan_curation(recipe: CurateRecipe, report: Report) -> CurationPlan:
-    """
-    Raises:
-        ConfigError: the recipe contradicts itself.
-        DataError: a local source is missing or cannot be read.
-    """
+    """Reckon what a curation by this recipe reads, keeps and needs."""
     sources, benchmarks = find_sources(recipe), find_benchmarks(recipe)
     looked = [_look(source, report) for source in sources]
     known = {one.name: one.left for one in looked if one.left is not None}
@@ -117,7 +110,7 @@ def _look(source: CurateSource, report: Report) -> SourcePlan:
             if (
                 check_names(pair, rules)
                 or check_pair(pair, rules)
-                or check_characters(measure(pair, len), rules)
+                or check_lengths("characters", measure(pair, len), rules)
             ):
                 continue
             left += 1

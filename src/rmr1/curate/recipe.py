@@ -24,7 +24,6 @@ Rule = Literal["drop", "keep"]
 Paths = str | tuple[str, ...]
 
 RESERVED = ("dropped", "card", "curate")
-"""Files of the folder that no split may be called like."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -40,7 +39,8 @@ class Bounds(Section):
 
 
 class FilterRecipe(Section):
-    """Rules for the pairs that stay. `[filters]` holds for all sources, `[sources.NAME.filters]` wins over it key by key."""
+    """Rules for the pairs that stay. `[filters]` holds for all sources, `[sources.NAME.filters]` wins over it key by
+    key."""
 
     keep_sources: tuple[str, ...] | None = None
     """Names that the rows' own `source` may have, as patterns (`magpie_*`)."""
@@ -211,7 +211,7 @@ class CurateRecipe(Section):
                 with mistakes.catch():
                     for path in (paths,) if isinstance(paths, str) else paths:
                         with mistakes.catch(place):
-                            check_paths(locate(self, path, name), name)
+                            find_paths(self, path, name)
 
     def list_data(self) -> Iterator[tuple[Place, Paths]]:
         """What is read, and the key that names it: sources and benchmarks."""
@@ -233,12 +233,8 @@ def _with_filters(source: Any, common: Mapping[str, Any]) -> Any:
 
 
 def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
-    """What `paths` names, with variables and `root` put in, and files in the place of patterns such as
-    `data/*.jsonl`; a dataset of the hub stays as it is.
-
-    Raises:
-        ConfigError: a variable is not set; `place` names the key.
-    """
+    """What `paths` names, with variables and `root` put in, and files in place of patterns; `place` names the key in
+    an error."""
     root = Path(_expand(recipe.root, "root"))
     found = []
     for one in (paths,) if isinstance(paths, str) else paths:
@@ -248,15 +244,14 @@ def locate(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
     return expand_names(found)
 
 
-def check_paths(paths: tuple[str, ...], place: str) -> None:
-    """
-    Raises:
-        DataError: one is no dataset's name, and there is nothing of that name.
-    """
-    for path in paths:
+def find_paths(recipe: CurateRecipe, paths: Paths, place: str) -> tuple[str, ...]:
+    """The paths as `locate` gives them, which are there; one that is missing is an error."""
+    found = locate(recipe, paths, place)
+    for path in found:
         if not is_dataset(path) and not _is_there(path):
             what = "no file fits this pattern" if is_pattern(path) else "no such file or folder"
             raise DataError(f"{place}: {what}: {path}; name another, or the folder it is in with root")
+    return found
 
 
 def is_dataset(path: str) -> bool:

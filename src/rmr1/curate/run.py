@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,16 @@ from rmr1.curate.card import format_card
 from rmr1.curate.choose import Selection, choose
 from rmr1.curate.contamination import build_index
 from rmr1.curate.figures import count_all
-from rmr1.curate.filters import Drop
+from rmr1.curate.filters import Drop, Reason
 from rmr1.curate.folder import CARD, DROPPED, SCAN, load_scan, new_folder, read_finished, save_scan
-from rmr1.curate.inputs import CurateSource, find_benchmarks, find_sources, fingerprint_all
+from rmr1.curate.inputs import CurateSource, find_benchmarks, find_sources
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.scan import Report, Scan, scan_sources
 from rmr1.curate.similar import import_datasketch
-from rmr1.curate.splits import place_sides, split_prompts
-from rmr1.curate.write import WritePlan, order_rows, write_splits
+from rmr1.curate.write import WritePlan, order_rows, place_sides, split_prompts, write_splits
 from rmr1.errors import DataError
 from rmr1.store.codec import dumps
-from rmr1.store.fingerprint import hash_file
+from rmr1.store.fingerprint import fingerprint_source, hash_file
 from rmr1.store.identity import list_versions
 from rmr1.store.kinds import CURATION_FILE
 from rmr1.store.replace import write_json, write_text
@@ -48,8 +48,8 @@ def run_curation(recipe: CurateRecipe, output: str | Path, *, report: Report | N
     sources, benchmarks = find_sources(recipe), find_benchmarks(recipe)
     report("looking at the inputs", 0)
     inputs = {
-        "sources": {source.name: fingerprint_all(source.paths) for source in sources},
-        "benchmarks": {name: fingerprint_all(paths) for name, paths in benchmarks.items()},
+        "sources": {one.name: [*map(fingerprint_source, one.paths)] for one in sources},
+        "benchmarks": {name: [*map(fingerprint_source, paths)] for name, paths in benchmarks.items()},
     }
     values = recipe.model_dump(mode="json")
     finished = read_finished(folder, identify({"recipe": values, "inputs": inputs}), identify)
@@ -107,7 +107,6 @@ def _curate(
     key: str,
     report: Report,
 ) -> dict[str, Any]:
-    """Write splits and dropped pairs; gives the counts."""
     index = None
     if recipe.decontaminate is not None:
         index = build_index(
@@ -151,14 +150,12 @@ def _curate(
 
 
 def _say_empty(scan: Scan, choice: Selection) -> str:
-    reasons: dict[str, int] = {}
+    reasons: Counter[Reason] = Counter()
     for tally in scan.tallies.values():
-        for reason, number in tally.dropped.items():
-            reasons[reason] = reasons.get(reason, 0) + number
-    for reason in choice.reasons.values():
-        reasons[reason] = reasons.get(reason, 0) + 1
+        reasons.update(tally.dropped)
+    reasons.update(choice.reasons.values())
     read = sum(tally.read for tally in scan.tallies.values())
-    most = sorted(reasons.items(), key=lambda one: -one[1])[:4]
+    most = reasons.most_common(4)
     told = ", ".join(f"{number:,} {reason}" for reason, number in most)
     advice = "loosen the filters"
     if most and most[0][0] == "unlabelled":

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from rmr1.curate.contamination import BenchmarkIndex, Overlap
+from rmr1.curate.contamination import KINDS, BenchmarkIndex, Overlap, OverlapKind
 from rmr1.curate.filters import (
+    REASONS,
     Drop,
     Lengths,
-    check_characters,
+    Reason,
+    check_lengths,
     check_names,
     check_pair,
-    check_tokens,
     join_texts,
     measure,
 )
 from rmr1.curate.inputs import CurateSource, name_place, read_source, under_name
 from rmr1.curate.measures import load_counter, load_identifier
 from rmr1.curate.recipe import CurateRecipe, FilterRecipe
-from rmr1.curate.source_counts import NUM_NAMED, SourceTally
 from rmr1.curate.table import PairTable
 from rmr1.curate.texts import digest_text, find_later_turns
 from rmr1.errors import DataError
@@ -33,10 +35,61 @@ Report = Callable[[str, int], None]
 """Told how far a stage is: its name, pairs done."""
 
 SOME_ROWS = 256
-"""Pairs between two reports."""
 
-LANGUAGE_CHARACTERS = 700
+_NUM_NAMED = 3
+
+_LANGUAGE_CHARACTERS = 700
 """Characters of prompt and each response from which the language is told."""
+
+Overlaps = dict[OverlapKind, Counter[str]]
+"""Digest of each different prompt that overlaps with one benchmark, by its nearest kind, with the number of its
+pairs."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SourceTally:
+    """Counts of one source: `read` + unreadable rows = kept + all that went."""
+
+    read: int = 0
+    """Pairs."""
+    dropped: Counter[Reason] = field(default_factory=Counter)
+    bad_rows: list[str] = field(default_factory=list)
+    overlaps: dict[str, Overlaps] = field(
+        default_factory=lambda: defaultdict(lambda: {kind: Counter() for kind in KINDS})
+    )
+    languages: Counter[str] = field(default_factory=Counter)
+    """Languages of the pairs whose language was asked for; unsure ones under their likeliest language."""
+    passed: int = 0
+    digest: str = ""
+
+    @property
+    def unreadable(self) -> int:
+        return self.dropped["unreadable"] + self.dropped["empty"]
+
+    def dump(self) -> dict[str, Any]:
+        """All of it as plain JSON values, for `load`."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @classmethod
+    def load(cls, values: Mapping[str, Any]) -> SourceTally:
+        counters = {name: Counter(values[name]) for name in ("dropped", "languages")}
+        overlaps = {
+            name: {kind: Counter(prompts) for kind, prompts in found.items()}
+            for name, found in values["overlaps"].items()
+        }
+        return cls(**{**values, **counters, "overlaps": overlaps})
+
+    def describe(self) -> dict[str, Any]:
+        """Plain JSON values; without the overlaps."""
+        return {
+            "read": self.read,
+            "unreadable": self.unreadable,
+            "passed": self.passed,
+            "dropped": {reason: self.dropped[reason] for reason in REASONS if self.dropped[reason]},
+            "digest": self.digest,
+            **({"languages": dict(sorted(self.languages.items()))} if self.languages else {}),
+            **({"first_bad_rows": self.bad_rows} if self.bad_rows else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +119,10 @@ class Sieve:
         if drop is not None:
             return drop
         characters = measure(pair, len)
-        if drop := check_characters(characters, rules):
+        if drop := check_lengths("characters", characters, rules):
             return drop
         tokens = None if self._count is None else measure(pair, self._count)
-        if tokens is not None and (drop := check_tokens(tokens, rules)):
+        if tokens is not None and (drop := check_lengths("tokens", tokens, rules)):
             return drop
         return self._check_language(pair, rules, tally) or (characters, tokens)
 
@@ -84,11 +137,11 @@ class Sieve:
         if not overlaps:
             return None
         whole = "\n".join(message.text.strip() for message in pair.prompt)
-        tally.note_overlaps(overlaps, digest_text(whole))
-        told = (
-            f"{one.benchmark} {one.item}: {one.kind}" + (f" {one.shared!r}" if one.shared else "")
-            for one in overlaps
-        )
+        told = []
+        for one in overlaps:
+            tally.overlaps[one.benchmark][one.kind][digest_text(whole).hex()] += 1
+            shared = f" {one.shared!r}" if one.shared else ""
+            told.append(f"{one.benchmark} {one.item}: {one.kind}{shared}")
         return Drop(reason="benchmark", detail="; ".join(told))
 
     def _check_language(self, pair: PreferencePair, rules: FilterRecipe, tally: SourceTally) -> Drop | None:
@@ -96,7 +149,7 @@ class Sieve:
             return None
         sides = (pair.prompt, pair.response_a, pair.response_b)
         code, confidence = self._identify(
-            "\n\n".join(join_texts(side)[:LANGUAGE_CHARACTERS] for side in sides)
+            "\n\n".join(join_texts(side)[:_LANGUAGE_CHARACTERS] for side in sides)
         )
         tally.languages[code] += 1
         if code in rules.languages or confidence < rules.language_confidence:
@@ -113,12 +166,7 @@ def scan_sources(
     scan: Scan,
     save: Callable[[], None],
 ) -> None:
-    """Read all sources once into `scan`, but for those that it has; `save` is called after each.
-
-    Raises:
-        DataError: a source cannot be read, or holds no pair; it is named.
-        ConfigError: a library that a filter needs is not installed.
-    """
+    """Read all sources once into `scan`, but for those that it has; `save` is called after each."""
     sieve = Sieve(recipe, index)
     for number, source in enumerate(sources):
         if source.name in scan.tallies:
@@ -140,9 +188,11 @@ def _scan_source(
         if place % SOME_ROWS == 0:
             report(f"reading {source.name}", place)
         if isinstance(found, DataError):
-            drop = bad_row(found)
+            # Readers say so of every text that is missing or white space (`rmr1.data.sources.reader.require_text`).
+            is_empty = found.message.endswith(" is empty")
+            drop = Drop(reason="empty" if is_empty else "unreadable", detail=found.message)
             tally.dropped[drop.reason] += 1
-            if len(tally.bad_rows) < NUM_NAMED:
+            if len(tally.bad_rows) < _NUM_NAMED:
                 tally.bad_rows.append(f"{name_place(found)}: {found.message}")
             note(name_place(found), source.name, drop)
             continue
@@ -161,9 +211,3 @@ def _scan_source(
         raise DataError(f"not one pair could be read of {place + 1:,} rows{first}")
     tally.digest = contents.hexdigest()
     return tally
-
-
-def bad_row(error: DataError) -> Drop:
-    # Readers say so of every text that is missing or white space (`rmr1.data.sources.reader.require_text`).
-    is_empty = error.message.endswith(" is empty")
-    return Drop(reason="empty" if is_empty else "unreadable", detail=error.message)

@@ -1,7 +1,7 @@
 """Near duplicates by MinHash: signatures by datasketch, candidates by bands, groups of what is alike.
 
-Two texts are compared by their sets of shingles (words in a row); the share of equal places in two signatures
-estimates the Jaccard similarity of the sets. Legend: `I` items, `P` permutations.
+The share of equal places in two signatures estimates the Jaccard similarity of two texts' sets of shingles (words in
+a row). Legend: `I` items, `P` permutations.
 """
 
 from __future__ import annotations
@@ -71,11 +71,8 @@ class Groups:
 
 
 def join_similar(signatures: Signatures, threshold: float, groups: Groups) -> None:
-    """Join the groups of all items whose estimated similarity is `threshold` or more.
-
-    Within a bucket of candidates an item is compared with one item of each group there, so that a thousand
-    copies cost a thousand comparisons, not a million.
-    """
+    """Join the groups of all items whose estimated similarity is `threshold` or more. In a bucket of candidates an
+    item is compared with one item of each group, so that a thousand copies cost a thousand comparisons."""
     for bucket in find_candidates(signatures, threshold):
         leaders: list[int] = []
         for item in bucket:
@@ -113,10 +110,8 @@ def estimate(some: Signatures, other: Signatures) -> NDArray[np.float64]:
 
 
 def estimate_sides(some: Signatures, other: Signatures) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """How alike each of `some` [I, 2, P] and `other` [2, P] are, first with first and first with second.
-
-    Two sides are as alike as the less similar of their two texts, so that a long one does not drown a short one.
-    """
+    """How alike each of `some` [I, 2, P] and `other` [2, P] are, first with first and first with second: as alike as
+    the less similar of their two texts, so that a long one does not drown a short one."""
     straight, crossed = (
         np.minimum(estimate(some[:, 0], one), estimate(some[:, 1], two))
         for one, two in ((other[0], other[1]), (other[1], other[0]))
@@ -127,10 +122,8 @@ def estimate_sides(some: Signatures, other: Signatures) -> tuple[NDArray[np.floa
 def find_repeats(
     members: Iterable[int], compare: Callable[[list[int], int], NDArray[np.float64]], threshold: float
 ) -> Iterator[tuple[int, int, float]]:
-    """(item, earlier item that stays, similarity) for every item that is like one that stays, in order.
-
-    `compare` gives the similarity of each of some items to one.
-    """
+    """(item, earlier item that stays, similarity) for every item that is like one that stays, in order, by
+    `compare`."""
     staying: list[int] = []
     for item in members:
         if staying:
@@ -143,10 +136,7 @@ def find_repeats(
 
 
 def import_datasketch() -> Any:
-    """
-    Raises:
-        ConfigError: it is not installed.
-    """
+    """The library, or an error that says how to install it."""
     with require(
         "finding near duplicates", "data", hint=", or set duplicates.near = 0 and duplicates.prompts = 0"
     ):

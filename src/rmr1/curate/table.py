@@ -37,11 +37,9 @@ class Columns:
     """One entry per pair, in the order they were read: [I]."""
 
     source: NDArray[np.uint16]
-    """Place of the source in the recipe."""
     place: NDArray[np.uint32]
     """Place of the pair in its source, from 0, bad rows counted."""
     prompt: NDArray[np.uint32]
-    """Number of the prompt, from 0."""
     label: NDArray[np.uint8]
     """Index into `LABELS`, as read."""
     is_multi_turn: NDArray[np.uint8]
@@ -53,11 +51,11 @@ class Columns:
 class PairTable:
     """Filled pair by pair."""
 
-    def __init__(self, *, permutations: int, signs_responses: bool, signs_prompts: bool, has_tokens: bool):
+    def __init__(self, recipe: CurateRecipe):
         self._source, self._place, self._prompt = array("H"), array("I"), array("I")
         self._label, self._is_multi_turn = array("B"), array("B")
         self._characters, self._tokens = array("I"), array("I")
-        self._has_tokens = has_tokens
+        self._has_tokens = recipe.tokenizer is not None
         self.contents = bytearray()
         """16 bytes a pair: everything in it."""
         self.identities = bytearray()
@@ -71,41 +69,15 @@ class PairTable:
         """Prompts that go on after an answer; 16 bytes each of how they begin, without and with the first answer."""
         self._later, self._later_turns = array("I"), bytearray()
         """Prompts, and 16 bytes each of a question in a response to them."""
-        self.response_signer = Signer(permutations) if signs_responses else None
+        rules = recipe.duplicates
+        self.response_signer = Signer(rules.permutations) if rules.near else None
         """Two signatures a pair: of the preferred response (A where none is) and of the other one."""
-        self.prompt_signer = Signer(permutations) if signs_prompts or signs_responses else None
-
-    @classmethod
-    def of(cls, recipe: CurateRecipe) -> PairTable:
-        """An empty one."""
-        return cls(
-            permutations=recipe.duplicates.permutations,
-            signs_responses=recipe.duplicates.near > 0,
-            signs_prompts=recipe.duplicates.prompts > 0,
-            has_tokens=recipe.tokenizer is not None,
-        )
+        self.prompt_signer = Signer(rules.permutations) if rules.near or rules.prompts else None
 
     def stored(self) -> Mapping[str, array[int] | bytearray]:
         """All that the table holds, by name."""
-        signers = {"signed_sides": self.response_signer, "signed_prompts": self.prompt_signer}
-        return {
-            "source": self._source,
-            "place": self._place,
-            "prompt": self._prompt,
-            "label": self._label,
-            "is_multi_turn": self._is_multi_turn,
-            "characters": self._characters,
-            "tokens": self._tokens,
-            "contents": self.contents,
-            "identities": self.identities,
-            "winners": self.winners,
-            "prompts": self.prompts,
-            "opening": self._opening,
-            "openings": self._openings,
-            "later": self._later,
-            "later_turns": self._later_turns,
-            **{name: signer.values for name, signer in signers.items() if signer is not None},
-        }
+        held = {name: one.values if isinstance(one, Signer) else one for name, one in vars(self).items()}
+        return {name: one for name, one in held.items() if isinstance(one, array | bytearray)}
 
     def restore(self, read: Callable[[str], bytes]) -> None:
         """Fill an empty table with what `stored` gave."""
@@ -186,8 +158,8 @@ class PairTable:
         )
 
     def group_prompts(self, threshold: float) -> Groups:
-        """Prompts that belong to one split: conversations that begin alike or ask the same later, and
-        similar prompts (0: not those)."""
+        """Prompts of one split: conversations that begin alike or ask the same later, and similar prompts (0: not
+        those)."""
         groups = Groups(self.num_prompts)
         heads: dict[bytes, int] = {}
         for at, number in enumerate(self._opening):

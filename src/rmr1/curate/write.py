@@ -1,12 +1,14 @@
-"""The second reading: every pair that stays is written to its split, every other one is listed.
+"""What is written where: splits, sides, and the second reading, which writes every pair that stays to its split and
+lists every other one.
 
 Rows are first written as they are read, beside the place they will have; then each split is put into its order.
 """
 
 from __future__ import annotations
 
+import itertools
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +19,16 @@ import numpy as np
 from rmr1.curate.choose import Selection
 from rmr1.curate.filters import Drop
 from rmr1.curate.inputs import CurateSource, read_source, under_name
+from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.scan import SOME_ROWS, Note
-from rmr1.curate.table import Columns, PairTable
+from rmr1.curate.similar import Groups
+from rmr1.curate.table import DIGEST_SIZE, LABELS, Columns, PairTable
 from rmr1.errors import DataError
 from rmr1.records import Message, Messages, PreferencePair, Role
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import content_digest, seed_for
+
+_ONE = float(1 << 63)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +37,6 @@ class WritePlan:
 
     splits: tuple[str, ...]
     split_of: Mapping[int, int]
-    """Pair to the number of its split."""
     swapped: Mapping[int, bool]
     position: Mapping[int, int]
     """Pair to its key in the order of its split's rows."""
@@ -42,6 +47,53 @@ def order_rows(order: Iterable[int], table: PairTable, *, mixed: bool, seed: int
     if not mixed:
         return {item: place for place, item in enumerate(order)}
     return {item: seed_for(seed, "row", table.content(item).hex(), str(item)) for item in order}
+
+
+def split_prompts(prompts: bytes, groups: Groups, shares: Mapping[str, float], seed: int) -> list[int]:
+    """The number of each prompt's split; `prompts` has 16 bytes of each.
+
+    A group of prompts goes where the hash of its smallest digest and the seed falls, so a prompt stays in its split
+    when other data are added or more is taken, unless it joins a group.
+    """
+    digests = [prompts[at : at + DIGEST_SIZE] for at in range(0, len(prompts), DIGEST_SIZE)]
+    roots = groups.roots()
+    smallest: dict[int, bytes] = {}
+    for number, root in enumerate(roots):
+        smallest[root] = min(smallest.get(root, digests[number]), digests[number])
+    places = {root: seed_for(seed, "split", digest.hex()) / _ONE for root, digest in smallest.items()}
+    ends = list(itertools.accumulate(shares.values()))
+    last = max(number for number, share in enumerate(shares.values()) if share > 0)
+    return [next((number for number, end in enumerate(ends) if places[root] < end), last) for root in roots]
+
+
+def place_sides(
+    recipe: CurateRecipe, table: PairTable, columns: Columns, order: Sequence[int], splits: Sequence[int]
+) -> dict[int, bool]:
+    """Whether each pair is swapped.
+
+    "balanced": within a split, source after source and there in the order of a seeded hash, the preferred response is
+    A, B, A, B, ...; so every split and every source in it is half and half, to one pair. "alternate": the same count
+    runs over all pairs in the order in which they were taken. A pair without a preference is swapped by its hash.
+    `order` is of the pairs that stay, `splits` of all prompts.
+    """
+    if recipe.sides == "as-read":
+        return dict.fromkeys(order, False)
+    draws = {item: seed_for(recipe.seed, "side", table.content(item).hex(), str(item)) for item in order}
+    if recipe.sides == "balanced":
+        order = sorted(
+            order,
+            key=lambda item: (splits[int(columns.prompt[item])], int(columns.source[item]), draws[item]),
+        )
+    swapped = {}
+    number = 0
+    for item in order:
+        label = LABELS[int(columns.label[item])]
+        if label in ("A", "B"):
+            swapped[item] = label != ("A", "B")[number % 2]
+            number += 1
+        else:
+            swapped[item] = bool(draws[item] & 1)
+    return swapped
 
 
 def pair_row(pair: PreferencePair) -> dict[str, Any]:
@@ -74,11 +126,7 @@ def write_splits(
     note: Note,
     report: Callable[[str, int], None],
 ) -> None:
-    """Write `SPLIT.jsonl` for every split into `folder`.
-
-    Raises:
-        DataError: a source is not what it was at the first reading.
-    """
+    """Write `SPLIT.jsonl` for every split into `folder`; sources that changed since the first reading are an error."""
     with ExitStack() as opened:
         parts = [folder / f"{name}.part" for name in plan.splits]
         files = [opened.enter_context(part.open("w+b")) for part in parts]
@@ -106,7 +154,6 @@ def write_splits(
 def _read_again(
     sources: tuple[CurateSource, ...], table: PairTable, columns: Columns, report: Callable[[str, int], None]
 ) -> Iterable[tuple[int, PreferencePair]]:
-    """(number, pair) of every pair in the table."""
     item = 0
     for number, source in enumerate(sources):
         for place, found in read_source(source):

@@ -7,15 +7,14 @@
     org/name:config@split       one configuration and split of it
     folder@split                one split of a folder
 
-JSONL, CSV and Parquet are streamed: memory does not grow with the file. A JSON file that holds one
-list is read whole. A path that exists always wins over a hub name.
+JSONL, CSV and Parquet are streamed; a JSON file that holds one list is read whole. A path that exists always wins
+over a hub name.
 """
 
 from __future__ import annotations
 
 import contextlib
 import csv
-import difflib
 import functools
 import gzip
 import io
@@ -35,20 +34,19 @@ import orjson
 
 from rmr1.data import hub
 from rmr1.errors import ConfigError, DataError, reason_of
+from rmr1.nearest import find_nearest
 from rmr1.records import Label
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 """The kinds of file that are read; `.gz` may follow."""
 
+# JSON files beside a dataset's rows.
 _DESCRIPTIONS = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json"}
-"""JSON files beside a dataset's rows that describe it."""
 
 _CSV_FIELD_LIMIT = 1 << 30
 """Longest CSV cell, in characters; the csv module's own limit of 131,072 is below many answers."""
 
 _DELIMITERS = (",", ";", "\t", "|")
-_SEPARATOR_LINE = re.compile(r"sep=(.)")
-"""The first line by which Excel is told of a delimiter."""
 
 _PARQUET_BATCH = 256
 
@@ -109,18 +107,17 @@ def read_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row]:
         DataError: the source is missing, or a row cannot be decoded (its line is in the error).
         ConfigError: a split has to be named, or an optional library is missing.
     """
-    return _raise_errors(scan_rows(source, split=split))
 
-
-def _raise_errors(rows: Iterable[Row | DataError]) -> Iterator[Row]:
-    for row in rows:
+    def check(row: Row | DataError) -> Row:
         if isinstance(row, DataError):
             raise row
-        yield row
+        return row
+
+    return map(check, scan_rows(source, split=split))
 
 
 def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row | DataError]:
-    """The rows as `read_rows` gives them, but one that cannot be decoded comes out as its error and reading goes on."""
+    """The rows of `read_rows`; one that cannot be decoded comes out as its error."""
     path = Path(source)
     if split is None:
         base, split = part_split(str(source))
@@ -137,7 +134,7 @@ def scan_rows(source: str | Path, *, split: str | None = None) -> Iterator[Row |
 
 
 def find_missing_source(source: str | Path) -> str | None:
-    """What is wrong with a source that is neither there nor of the form of a hub name; None of any other."""
+    """What is wrong with a source that is neither there nor of the form of a hub name."""
     if is_pattern(str(source)):
         return "no file fits this pattern"
     path = Path(part_split(str(source))[0])
@@ -147,12 +144,12 @@ def find_missing_source(source: str | Path) -> str | None:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether it is one such as `data/*.jsonl`, and not the name of what is there."""
+    """Whether the name is a pattern such as `data/*.jsonl`, and nothing is called so."""
     return any(sign in name for sign in "*?[") and not Path(name).exists()
 
 
 def expand_pattern(name: str) -> list[str]:
-    """The files that fit a pattern, sorted; any other name as it is."""
+    """The files that fit a pattern, sorted; any other name itself."""
     return sorted(glob(name, recursive=True)) if is_pattern(name) else [name]
 
 
@@ -161,15 +158,15 @@ def expand_names(names: str | Sequence[str]) -> tuple[str, ...]:
     names = (names,) if isinstance(names, str) else names
     found: dict[str, str] = {}
     for file in (file for name in names for file in expand_pattern(name) or [name]):
+        place = file
         with contextlib.suppress(ValueError):  # a name that no file can have, which its reader says
-            found.setdefault(os.path.realpath(file), file)
-            continue
-        found.setdefault(file, file)
+            place = os.path.realpath(file)
+        found.setdefault(place, file)
     return tuple(found.values())
 
 
 def part_split(source: str) -> tuple[str, str | None]:
-    """`folder@split` as its two parts, where there is such a folder and nothing of the whole name."""
+    """`folder@split` as its two parts, if the folder is there and nothing has the whole name."""
     base, at, split = source.rpartition("@")
     is_parted = bool(at) and not Path(source).exists() and Path(base).exists()
     return (base, split) if is_parted else (source, None)
@@ -185,39 +182,33 @@ def kind_of(path: Path) -> str | None:
 def stem_of(path: str) -> str:
     """`pairs` for `data/pairs.jsonl.gz`."""
     name = Path(path).name
-    if name.lower().endswith(".gz"):
-        name = name[:-3]
+    name = name[:-3] if name.lower().endswith(".gz") else name
     kind = kind_of(Path(name))
     return name[: -len(kind)] if kind else name
 
 
 def _near(path: Path) -> str:
     try:
-        names = [file.name for file in path.parent.iterdir()]
+        near = find_nearest(path.name, (file.name for file in path.parent.iterdir()))
     except OSError:
         return ""
-    found = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _scan_folder(folder: Path, split: str | None) -> Iterator[Row | DataError]:
     if hub.is_saved_dataset(folder):
         return _number_rows(*hub.open_saved_dataset(folder, split))
     files = list_files(folder)
-    if split is not None:
-        kept = [file for file in files if _is_of_split(file.relative_to(folder), split)]
-        if not kept:
-            raise ConfigError(f"{folder}: no file of split {split!r}; it has {_names(files, folder)}")
-        files = kept
-    return itertools.chain.from_iterable(map(_scan_file, files))
+    kept = [file for file in files if split is None or _is_of_split(file.relative_to(folder), split)]
+    if not kept:
+        shown = ", ".join(file.relative_to(folder).as_posix() for file in files[:5])
+        more = f" and {len(files) - 5} more" if len(files) > 5 else ""
+        raise ConfigError(f"{folder}: no file of split {split!r}; it has {shown}{more}")
+    return itertools.chain.from_iterable(map(_scan_file, kept))
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The files of rows in a folder and below it, sorted; hidden ones and descriptions are left out.
-
-    Raises:
-        DataError: there are none.
-    """
+    """The files of rows in a folder and below it, sorted, without hidden ones and descriptions; at least one."""
     files = [
         file
         for file in sorted(folder.rglob("*"))
@@ -238,11 +229,6 @@ def _is_of_split(file: Path, split: str) -> bool:
     return (
         split in file.parts[:-1] or stem == split or stem.startswith((f"{split}-", f"{split}_", f"{split}."))
     )
-
-
-def _names(files: list[Path], folder: Path) -> str:
-    shown = [file.relative_to(folder).as_posix() for file in files[:5]]
-    return ", ".join(shown) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
 
 
 def _number_rows(path: str, rows: Iterable[dict[str, Any]]) -> Iterator[Row]:
@@ -270,7 +256,7 @@ def _scan_file(path: Path) -> Iterator[Row | DataError]:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, unpacked where it begins like gzip, whatever it is called."""
+    """The file's bytes, unpacked if it begins like gzip."""
     with path.open("rb") as raw:
         if raw.peek(2)[:2] == b"\x1f\x8b":
             with gzip.GzipFile(fileobj=raw) as unpacked, io.BufferedReader(unpacked) as handle:
@@ -280,7 +266,6 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _scan_json(handle: IO[bytes], path: str, *, one_value: bool) -> Iterator[Row | DataError]:
-    """JSONL, or one JSON value; what it is shows in the first line, not only in the name."""
     lines = enumerate(handle, start=1)
     number, first, offset = 0, b"", 0
     for number, line in lines:
@@ -342,13 +327,14 @@ def _row(value: tuple[Any] | str, path: str, number: int) -> Row | DataError:
     if isinstance(value, str):
         return DataError(value, path=path, line=number)
     if not isinstance(value[0], dict):
-        return DataError(f"the row is {_kind(value[0])}, expected an object", path=path, line=number)
+        return DataError(f"the row is {describe(value[0])}, expected an object", path=path, line=number)
     return Row(data=value[0], path=path, line=number)
 
 
-def _kind(value: Any) -> str:
-    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
+def describe(value: Any) -> str:
+    """What kind of JSON value it is, for an error."""
+    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
 
 
 def _decode(text: bytes, offset: int | None) -> tuple[Any] | str:
@@ -361,13 +347,11 @@ def _decode(text: bytes, offset: int | None) -> tuple[Any] | str:
     try:
         return (json.loads(text.decode("utf-8").rstrip()),)
     except UnicodeDecodeError as error:
-        byte, place = text[error.start], error.start
+        place = error.start
+        where = f"at byte {place + 1} of the line, {(offset or 0) + place + 1} of the file"
         if offset is None:
-            lines = text.count(b"\n", 0, place) + 1
-            where = f"on line {lines}"
-        else:
-            where = f"at byte {place + 1} of the line, {offset + place + 1} of the file"
-        return f"not UTF-8: byte 0x{byte:02x} {where}"
+            where = "on line " + str(text.count(b"\n", 0, place) + 1)
+        return f"not UTF-8: byte 0x{text[place]:02x} {where}"
     except json.JSONDecodeError as error:
         line = "" if offset is not None else f"line {error.lineno}, "
         # One of the library's messages ends so itself.
@@ -394,20 +378,15 @@ def _find_delimiter(text: io.TextIOWrapper, expected: str) -> tuple[str, int, It
     It is the expected one, but if the header is a single column then, the one that gives the most columns.
     """
     header = text.readline()
-    if (said := _SEPARATOR_LINE.fullmatch(header.strip("\r\n"))) is not None:
+    if (said := re.fullmatch("sep=(.)", header.strip("\r\n"))) is not None:
         return said[1], 1, text
     read = [header]
     while header and not header.strip():
         header = text.readline()
         read.append(header)
-    delimiter = expected
-    if _count_cells(header, expected) == 1:
-        delimiter = max((expected, *_DELIMITERS), key=lambda one: _count_cells(header, one))
+    counts = {one: len(next(csv.reader([header], delimiter=one), [])) for one in (expected, *_DELIMITERS)}
+    delimiter = expected if counts[expected] != 1 else max(counts, key=counts.__getitem__)
     return delimiter, 0, itertools.chain(read, text)
-
-
-def _count_cells(line: str, delimiter: str) -> int:
-    return len(next(csv.reader([line], delimiter=delimiter), []))
 
 
 def _scan_table(reader: Any, path: str, skipped: int) -> Iterator[Row | DataError]:
@@ -437,21 +416,17 @@ def _scan_table(reader: Any, path: str, skipped: int) -> Iterator[Row | DataErro
             yield DataError(f"{len(cells)} cells, but the header has {len(header)}", path=path, line=line)
         else:
             # A column without a name is the index that pandas writes.
-            data = {name: _read_cell(cell) for name, cell in zip(header, cells, strict=True) if name}
+            data = {
+                name: MissingCell(cell) if cell.strip() in MISSING else cell or None
+                for name, cell in zip(header, cells, strict=True)
+                if name
+            }
             yield Row(data=data, path=path, line=line)
 
 
-def _read_cell(cell: str) -> str | None:
-    return MissingCell(cell) if cell.strip() in MISSING else cell or None
-
-
 def _bad_byte(cells: list[str]) -> int | None:
-    for cell in cells:
-        if not cell.isascii():
-            found = next((ord(one) for one in cell if "\udc80" <= one <= "\udcff"), None)
-            if found is not None:
-                return found - 0xDC00
-    return None
+    letters = itertools.chain.from_iterable(cell for cell in cells if not cell.isascii())
+    return next((ord(one) - 0xDC00 for one in letters if "\udc80" <= one <= "\udcff"), None)
 
 
 def _scan_parquet(handle: IO[bytes], path: Path) -> Iterator[Row]:

@@ -36,9 +36,7 @@ def parse_dataset_name(text: str) -> DatasetName | None:
     DatasetName(name='nvidia/HelpSteer3', config='preference', split='train')
     """
     match = _NAME.fullmatch(text)
-    if match is None:
-        return None
-    return DatasetName(name=match["name"], config=match["config"], split=match["split"])
+    return None if match is None else DatasetName(**match.groupdict())
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -47,12 +45,7 @@ def is_saved_dataset(folder: Path) -> bool:
 
 
 def open_saved_dataset(folder: Path, split: str | None) -> tuple[str, Iterator[dict[str, Any]]]:
-    """Name and rows of a `save_to_disk` folder.
-
-    Raises:
-        ConfigError: `datasets` is missing, or a split has to be named.
-        DataError: the folder is damaged.
-    """
+    """Name and rows of a `save_to_disk` folder."""
     library = _import_datasets(str(folder))
     try:
         found = library.load_from_disk(str(folder))
@@ -68,12 +61,7 @@ def open_saved_dataset(folder: Path, split: str | None) -> tuple[str, Iterator[d
 
 
 def open_dataset(dataset: DatasetName, split: str | None) -> tuple[str, Iterator[dict[str, Any]]]:
-    """Name and rows of a dataset of the hub; a `split` given here wins over the one in the name.
-
-    Raises:
-        ConfigError: `datasets` is missing, or a split has to be named.
-        DataError: there is no such dataset, or it cannot be fetched.
-    """
+    """Name and rows of a dataset of the hub; a `split` given here wins over the one in the name."""
     library = _import_datasets(dataset.name)
     wanted = split or dataset.split
     try:
@@ -114,6 +102,5 @@ def _pick_split(name: str, splits: list[str], split: str | None) -> str:
 
 def _rows(dataset: Any) -> Iterator[dict[str, Any]]:
     for batch in dataset.iter(batch_size=_BATCH):
-        names = list(batch)
-        for values in zip(*(batch[name] for name in names), strict=True):
-            yield dict(zip(names, values, strict=True))
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(batch, values, strict=True))

@@ -5,7 +5,7 @@
     dict, Series, namedtuple                       one row; a dict of lists is a batch of rows
     an iterable                                    of rows and `PreferencePair`s
 
-They are known by their own methods, so none of these libraries is imported. Columns are recognised as those of files.
+They are known by their own methods, so none of these libraries is imported.
 """
 
 from __future__ import annotations
@@ -28,34 +28,23 @@ _BATCH = 256
 
 
 def is_path(source: object) -> TypeGuard[str | Path]:
-    """Whether a source is named, not held.
-
-    Raises:
-        DataError: it is an empty name.
-    """
+    """Whether a source is named, not held; an empty name is an error."""
     if isinstance(source, str) and not source.strip():
         raise DataError(f"the source of pairs is an empty text; {EXPECTED}")
     return isinstance(source, str | Path)
 
 
 def can_be_read_twice(source: object) -> bool:
-    """Whether reading a source leaves it as it was; what streams, such as a generator, is read once."""
+    """Whether reading a source leaves it as it was, unlike what streams."""
     return not isinstance(source, Iterator) and (isinstance(source, str | Path) or hasattr(source, "__len__"))
 
 
 def scan_objects(source: object, *, split: str | None = None) -> Iterator[Row | PreferencePair | DataError]:
-    """The rows and pairs of an object; a row is called after its kind and number: `DataFrame:3`. An item that is neither
-    comes out as an error.
-
-    Raises:
-        DataError: it is of no known kind.
-        ConfigError: a split has to be named, or is not there.
-    """
-    splits = _find_splits(source)
-    if splits is not None:
-        source, name = _pick(splits, split)
+    """The rows and pairs of an object, and errors of other items; a row is called after its kind and number."""
+    if isinstance(source, Mapping) and source and all(hasattr(one, "features") for one in source.values()):
+        source, name = _pick(source, split)  # a DatasetDict
     elif split is not None:
-        raise ConfigError(f"split {split!r} was named, and {_kind(source)} has no splits")
+        raise ConfigError(f"split {split!r} was named, and {type(source).__name__} has no splits")
     else:
         name = "row" if _as_row(source) is not None and _as_columns(source) is None else type(source).__name__
     return _number(_open(source), name)
@@ -88,11 +77,10 @@ def describe_kind(value: object) -> str:
         return "a text" if value.strip() else "an empty text"
     if isinstance(value, float) and math.isnan(value):
         return "NaN, an empty cell"
-    if isinstance(value, list | tuple) and value and all(isinstance(one, str) for one in value):
-        return f"a {type(value).__name__} of {len(value)} text{'s' if len(value) > 1 else ''}"
-    return (
-        f"an empty {type(value).__name__}" if isinstance(value, list | tuple) and not value else _kind(value)
-    )
+    kind = type(value).__name__
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        return kind
+    return f"a {kind} of {len(value)} text{'s' if len(value) > 1 else ''}" if value else f"an empty {kind}"
 
 
 def _as_messages(value: object, name: str, role: Role) -> Messages:
@@ -126,13 +114,6 @@ def _is_message(value: object) -> bool:
     return isinstance(value, Mapping) and ("role" in value or "from" in value)
 
 
-def _find_splits(source: object) -> Mapping[str, Any] | None:
-    """The splits of a DatasetDict; None for everything else."""
-    if isinstance(source, Mapping) and source and all(hasattr(one, "features") for one in source.values()):
-        return source
-    return None
-
-
 def _pick(splits: Mapping[str, Any], split: str | None) -> tuple[Any, str]:
     names = [str(name) for name in splits]
     if split is None and len(names) > 1:
@@ -146,7 +127,6 @@ def _pick(splits: Mapping[str, Any], split: str | None) -> tuple[Any, str]:
 
 
 def _open(source: Any) -> Iterator[Any]:
-    """The items of a source, by the first protocol that it offers."""
     if (columns := _as_columns(source)) is not None:
         return (dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
     if isinstance(source, PreferencePair) or _as_row(source) is not None:
@@ -179,8 +159,8 @@ def _number(items: Iterable[Any], name: str) -> Iterator[Row | PreferencePair | 
         if row is None:
             told = f"{describe_kind(item)}, expected a row (a dict) or a PreferencePair"
             yield DataError(f"the item is {told}", path=name, line=number)
-            continue
-        yield Row(data={str(key): _plain(value) for key, value in row.items()}, path=name, line=number)
+        else:
+            yield Row(data={str(key): _plain(value) for key, value in row.items()}, path=name, line=number)
 
 
 def _as_columns(source: object) -> Mapping[Any, list[Any]] | None:
@@ -194,7 +174,6 @@ def _as_columns(source: object) -> Mapping[Any, list[Any]] | None:
 
 
 def _as_row(value: Any) -> Mapping[Any, Any] | None:
-    """A dict, a Series or a namedtuple as a row; None for everything else."""
     if isinstance(value, Mapping):
         return value
     row: Mapping[Any, Any] | None = None
@@ -206,7 +185,6 @@ def _as_row(value: Any) -> Mapping[Any, Any] | None:
 
 
 def _plain(value: Any) -> Any:
-    """A cell as a file would hold it: arrays and tuples as lists, missing values as None."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -227,7 +205,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "text"):
         return {"text": value.text}
     return None if type(value).__name__ in ("NAType", "NaTType") else value
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__

@@ -1,20 +1,18 @@
-"""Pairs and candidates out of any source: files, folders, datasets, Python objects, in every known form.
+"""Pairs and candidates out of any source: files, folders, datasets, Python objects, in every known form; read lazily.
 
-    read_pairs("pairs.jsonl")                      the form is recognised by the columns
-    read_pairs("answers.csv", columns={"prompt": "question", "chosen": "better", "rejected": "worse"})
-    read_pairs(frame)                              a DataFrame, a dataset, or other rows of Python
-    read_candidates("rmb/BoN_set/")
-
-Everything is read lazily, row by row.
+read_pairs("pairs.jsonl")                      the form is recognised by the columns
+read_pairs("answers.csv", columns={"prompt": "question", "chosen": "better", "rejected": "worse"})
+read_candidates("rmb/BoN_set/")
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from rmr1.data.files import Row, scan_rows
 from rmr1.data.objects import is_path, scan_objects
@@ -40,7 +38,6 @@ class SourcedPair:
     row: Row
     """The row as the file has it: under its own column names, with the columns that no reader looks at."""
     form: str
-    """The reader's name, one of `list_formats()`."""
 
 
 def list_formats() -> tuple[Reader, ...]:
@@ -77,9 +74,11 @@ def read_pairs(
         DataError: with the source and the line.
         ConfigError: an argument is wrong, or an optional library is missing.
     """
+    reading = _Reading[PreferencePair](
+        lambda reader: reader.pairs, columns, format, labels, on_error, errors, limit
+    )
     if is_path(source):
-        return _read(source, split, columns, format, labels, on_error, errors, limit, _to_pairs)
-    convert = _prepare(columns, format, labels, on_error, errors, limit, _to_pairs)
+        return reading.read(scan_rows(source, split=split))
     items = scan_objects(source, split=split)
 
     def pairs() -> Iterator[PreferencePair]:
@@ -87,78 +86,50 @@ def read_pairs(
             if are_pairs:
                 yield from cast(Iterator[PreferencePair], group)
                 continue
-            for _, _, found in convert(cast(Iterator[Row | DataError], group)):
+            for _, _, found in reading.convert(cast(Iterator[Row | DataError], group)):
                 yield from found
 
     return itertools.islice(pairs(), limit)
 
 
 def read_several(
-    sources: Iterable[Any],
-    *,
-    columns: Mapping[str, str] | None = None,
-    format: str | None = None,
-    labels: Mapping[str, Label] | None = None,
-    errors: Errors = None,
-    limit: int | None = None,
+    sources: Iterable[Any], *, errors: Errors = None, limit: int | None = None, **how: Any
 ) -> Iterator[PreferencePair]:
-    """The pairs of several sources, one source after the other, as `read_pairs` reads each; rows that cannot be read go
-    to `errors`, and `limit` is of all pairs together."""
-
-    def read(source: Any) -> Iterator[PreferencePair]:
-        return read_pairs(
-            source, columns=columns, format=format, labels=labels, on_error="skip", errors=errors
-        )
-
+    """The pairs of several sources, as `read_pairs` reads each; bad rows go to `errors`, `limit` is of all together."""
+    read = functools.partial(read_pairs, on_error="skip", errors=errors, **how)
     return itertools.islice(itertools.chain.from_iterable(map(read, sources)), limit)
 
 
 def read_sourced_pairs(
-    source: str | Path,
-    *,
-    split: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    format: str | None = None,
-    labels: Mapping[str, Label] | None = None,
-    on_error: OnError = "raise",
-    errors: Errors = None,
-    limit: int | None = None,
+    source: str | Path, *, split: str | None = None, limit: int | None = None, **how: Any
 ) -> Iterator[SourcedPair]:
     """The pairs of a source with their rows; arguments and errors are those of `read_pairs`."""
-    converted = _scan(source, split, columns, format, labels, on_error, errors, limit, _to_pairs)
+    reading = _Reading[PreferencePair](lambda reader: reader.pairs, limit=limit, **how)
     found = (
         SourcedPair(pair=pair, row=row, form=reader.name)
-        for row, reader, pairs in converted
+        for row, reader, pairs in reading.convert(scan_rows(source, split=split))
         for pair in pairs
     )
     return itertools.islice(found, limit)
 
 
 def read_prompts(source: str | Path, *, errors: list[DataError]) -> Iterator[tuple[str, Messages]]:
-    """Identifier and prompt of every pair, and of every row whose answers cannot be used.
-
-    Such rows go to `errors`, as do those that have no prompt either.
-
-    Raises:
-        DataError, ConfigError: as `read_pairs`.
-    """
+    """Identifier and prompt of every pair, and of every row whose answers cannot be used, which goes to `errors` as
+    well."""
 
     def convert(reader: Reader) -> Callable[[Row], list[tuple[str, Messages]]]:
         def read(row: Row) -> list[tuple[str, Messages]]:
             try:
                 return [(pair.id, pair.prompt) for pair in reader.pairs(row)]
             except DataError as error:
-                if reader.prompt is None:
-                    raise
-                prompt = with_system(row, reader.prompt(row))
-                if is_blank(prompt):
+                if reader.prompt is None or is_blank(prompt := with_system(row, reader.prompt(row))):
                     raise
                 errors.append(_place(error, row))
                 return [(row_id(row), prompt)]
 
         return read
 
-    return _read(source, None, None, None, None, "skip", errors, None, convert)
+    return _Reading(convert, on_error="skip", errors=errors).read(scan_rows(source))
 
 
 def read_candidates(
@@ -172,137 +143,100 @@ def read_candidates(
     limit: int | None = None,
 ) -> Iterator[Candidates]:
     """The best-of-N lists of a source; arguments and errors are those of `read_pairs`, but for labels."""
-    return _read(source, split, columns, format, None, on_error, errors, limit, _to_candidates)
 
+    def convert(reader: Reader) -> Callable[[Row], list[Candidates]]:
+        if (read := reader.candidates) is None:
+            names = [one.name for one in READERS if one.candidates is not None]
+            raise DataError(f"the form {reader.name!r} holds pairs; lists are read from {quote_all(names)}")
+        return lambda row: [read(row)]
 
-def _to_pairs(reader: Reader) -> Callable[[Row], list[PreferencePair]]:
-    return reader.pairs
-
-
-def _to_candidates(reader: Reader) -> Callable[[Row], list[Candidates]]:
-    read = reader.candidates
-    if read is None:
-        names = [one.name for one in READERS if one.candidates is not None]
-        raise DataError(f"the form {reader.name!r} holds pairs; lists are read from {quote_all(names)}")
-    return lambda row: [read(row)]
-
-
-def _read(
-    source: str | Path,
-    split: str | None,
-    columns: Mapping[str, str] | None,
-    format: str | None,
-    labels: Mapping[str, Label] | None,
-    on_error: OnError,
-    errors: Errors,
-    limit: int | None,
-    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
-) -> Iterator[Record]:
-    converted = _scan(source, split, columns, format, labels, on_error, errors, limit, conversion)
-    return itertools.islice((record for _, _, records in converted for record in records), limit)
-
-
-def _scan(
-    source: str | Path,
-    split: str | None,
-    columns: Mapping[str, str] | None,
-    format: str | None,
-    labels: Mapping[str, Label] | None,
-    on_error: OnError,
-    errors: Errors,
-    limit: int | None,
-    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
-) -> Iterator[tuple[Row, Reader, list[Record]]]:
-    convert = _prepare(columns, format, labels, on_error, errors, limit, conversion)
-    return convert(scan_rows(source, split=split))
-
-
-def _prepare(
-    columns: Mapping[str, str] | None,
-    format: str | None,
-    labels: Mapping[str, Label] | None,
-    on_error: OnError,
-    errors: Errors,
-    limit: int | None,
-    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
-) -> Callable[[Iterator[Row | DataError]], Iterator[tuple[Row, Reader, list[Record]]]]:
-    """What turns rows into records by these arguments, which are checked here."""
-    if on_error not in ("raise", "skip"):
-        raise ConfigError(f"on_error {on_error!r} is not 'raise' or 'skip'")
-    if limit is not None and limit < 0:
-        raise ConfigError(f"limit {limit} is below 0")
-    reader = None if format is None else find_reader(format)
-    meanings = check_labels(labels)
-
-    def report(error: DataError) -> None:
-        if on_error == "raise":
-            raise error
-        if isinstance(errors, list):
-            errors.append(error)
-        elif errors is not None:
-            errors(error)
-
-    return lambda rows: _convert(rows, reader, dict(columns or {}), meanings, conversion, report)
+    reading = _Reading(convert, columns, format, None, on_error, errors, limit)
+    return reading.read(scan_rows(source, split=split))
 
 
 def check_labels(labels: Mapping[str, str] | None) -> Mapping[str, Label] | None:
-    """The mapping itself; None for an empty one.
-
-    Raises:
-        ConfigError: a value is to mean something that is no label.
-    """
+    """The mapping, if all that its values mean are labels; None for an empty one."""
     for value, label in (labels or {}).items():
         if label not in get_args(Label):
             raise ConfigError(f"label {value!r} cannot mean {label!r}; expected 'A', 'B' or 'tie'")
     return cast(Mapping[str, Label], labels) or None
 
 
-def _convert(
-    rows: Iterator[Row | DataError],
-    fixed: Reader | None,
-    columns: Mapping[str, str],
-    labels: Mapping[str, Label] | None,
-    conversion: Callable[[Reader], Callable[[Row], list[Record]]],
-    report: Callable[[DataError], None],
-) -> Iterator[tuple[Row, Reader, list[Record]]]:
-    """Every row as it stands, its reader, and what the row holds."""
-    file: str | None = None
-    is_known = False
-    unknown: list[DataError] = []
-    for row in rows:
-        if isinstance(row, DataError):
-            report(row)
-            continue
-        if row.path != file:
-            if unknown:
-                raise unknown[0]
-            file, is_known = row.path, False
-        original = row
-        try:
-            data = map_columns(row.data, columns) if columns else row.data
-            reader, row = read_form(Row(data=data, path=row.path, line=row.line, labels=labels), fixed)
-            convert = conversion(reader)
-        except DataError as error:
-            placed = _place(error, row)
-            if is_known:
-                report(placed)
+class _Reading(Generic[Record]):
+    """Turns rows into records by the arguments of `read_pairs`, which are checked here."""
+
+    def __init__(
+        self,
+        conversion: Callable[[Reader], Callable[[Row], list[Record]]],
+        columns: Mapping[str, str] | None = None,
+        format: str | None = None,
+        labels: Mapping[str, Label] | None = None,
+        on_error: OnError = "raise",
+        errors: Errors = None,
+        limit: int | None = None,
+    ):
+        if on_error not in ("raise", "skip"):
+            raise ConfigError(f"on_error {on_error!r} is not 'raise' or 'skip'")
+        if limit is not None and limit < 0:
+            raise ConfigError(f"limit {limit} is below 0")
+        self._conversion: Callable[[Reader], Callable[[Row], list[Record]]] = conversion
+        self._columns = columns
+        self._reader = None if format is None else find_reader(format)
+        self._labels = check_labels(labels)
+        self._on_error = on_error
+        self._errors = errors
+        self._limit = limit
+
+    def read(self, rows: Iterator[Row | DataError]) -> Iterator[Record]:
+        found = (record for _, _, records in self.convert(rows) for record in records)
+        return itertools.islice(found, self._limit)
+
+    def convert(self, rows: Iterator[Row | DataError]) -> Iterator[tuple[Row, Reader, list[Record]]]:
+        file: str | None = None
+        is_known = False
+        unknown: list[DataError] = []
+        for original in rows:
+            if isinstance(original, DataError):
+                self._report(original)
                 continue
-            unknown.append(placed)
-            if len(unknown) == _UNKNOWN_ROWS:
-                raise unknown[0] from None
-            continue
-        for earlier in unknown:
-            report(earlier)
-        unknown.clear()
-        is_known = True
-        try:
-            records = convert(row)
-        except DataError as error:
-            report(_place(error, row))
-        else:
-            yield original, reader, records
-    if unknown:
-        raise unknown[0]
+            if original.path != file:
+                if unknown:
+                    raise unknown[0]
+                file, is_known = original.path, False
+            try:
+                data = map_columns(original.data, self._columns) if self._columns else original.data
+                row = replace(original, data=data, labels=self._labels)
+                reader, row = read_form(row, self._reader)
+                convert = self._conversion(reader)
+            except DataError as error:
+                placed = _place(error, original)
+                if is_known:
+                    self._report(placed)
+                    continue
+                unknown.append(placed)
+                if len(unknown) == _UNKNOWN_ROWS:
+                    raise unknown[0] from None
+                continue
+            for earlier in unknown:
+                self._report(earlier)
+            unknown.clear()
+            is_known = True
+            try:
+                records = convert(row)
+            except DataError as error:
+                self._report(_place(error, row))
+            else:
+                yield original, reader, records
+        if unknown:
+            raise unknown[0]
+
+    def _report(self, error: DataError) -> None:
+        if self._on_error == "raise":
+            raise error
+        if isinstance(self._errors, list):
+            self._errors.append(error)
+        elif self._errors is not None:
+            self._errors(error)
 
 
 def _place(error: DataError, row: Row) -> DataError:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from rmr1.distill.budget import Meter
 from rmr1.distill.items import Item
@@ -22,8 +22,7 @@ from rmr1.store.runs import RunWriter
 RULE = "tagged"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(NamedTuple):
     """One request of a pass."""
 
     item: Item
@@ -35,13 +34,12 @@ class Question:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens of the prompt, reckoned from its characters."""
+        """As reckoned from the characters."""
         return math.ceil(self.num_chars / CHARS_PER_TOKEN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassSettings:
-    """How one pass is asked."""
+class PassSettings(NamedTuple):
+    """How a pass is asked."""
 
     number: int
     family: str
@@ -61,13 +59,7 @@ def ask_teacher(
     meter: Meter,
     alarm: Alarm,
 ) -> Generator[tuple[str, Judgment], None, None]:
-    """Yield `(key, judgment)` for every question, until the questions or the budget end.
-
-    Raises:
-        GenerationError: the engine as a whole failed. What was finished is stored.
-        StoppedError: the alarm was raised; likewise.
-        RunError: a judgment could not be stored.
-    """
+    """Yield `(key, judgment)` for every question, until the questions or the budget end."""
     source = iter(questions)
     waiting: list[Question] = []
     """The question that has to wait for those in flight."""
@@ -103,17 +95,15 @@ def ask_teacher(
             for one in answers:
                 num_asked += 1
                 yield one
-        if not waiting:
-            return
-        if not num_asked:
-            meter.is_exhausted = True
+        if not waiting or not num_asked:
+            meter.is_exhausted = bool(waiting)
             return
 
 
 def read_texts(
     item: Item, generations: tuple[Generation, ...], settings: PassSettings, *, seconds: float = 0.0
 ) -> Judgment:
-    """The record of a pair's texts."""
+    """A pair's texts as its judgment."""
     votes = [
         cast_vote(
             generation,

@@ -1,8 +1,8 @@
 """The OpenAI batch format: what a pass has still to ask as request files, and result files as its answers.
 
 A request line is {"custom_id", "method", "url", "body"}; a result line {"custom_id", "response": {"status_code", "body"},
-"error"}. Of results good ones are stored, and that a prompt was refused by moderation. Whatever failed, expired, was cut
-short or is missing stays open and is exported again. A custom_id is `rmr1-PASS-KEY`, so files of both passes may be mixed and imported in any order, twice too.
+"error"}. Of results good ones are stored, and that a prompt was refused by moderation; the rest stays open. A custom_id is
+`rmr1-PASS-KEY`, so files of both passes may be mixed and imported in any order, twice too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,9 @@ from rmr1.distill.folder import claim_pass, open_pass
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.distill.run import list_questions, pass_settings, start_meter
 from rmr1.distill.teachers import find_teacher
-from rmr1.engines.base import SamplingParams, derive_seed
+from rmr1.engines.base import derive_seed
 from rmr1.errors import ConfigError, DataError, GenerationError
 from rmr1.faces import name_option
-from rmr1.forecast.prices import compute_cost
 from rmr1.records import Generation
 from rmr1.store.codec import dumps
 from rmr1.store.replace import replacing, writing
@@ -43,10 +42,6 @@ form; a batch cannot be."""
 _MOST_SHOWN = 3
 
 
-def custom_id(number: int, key: str) -> str:
-    return f"rmr1-{number}-{key}"
-
-
 def export_requests(
     recipe: DistillRecipe,
     folder: Path,
@@ -57,20 +52,15 @@ def export_requests(
     most_requests: int = MOST_REQUESTS,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any]:
-    """Write what a pass has still to ask; several files, numbered, where one may not hold it all. A budget does not
-    limit it, because nobody stops a batch at one; the figures say the most that it can take.
-
-    Raises:
-        ConfigError: the pass has no such teacher, or the file exists. RunError: the folder cannot be used.
-    """
+    """Write what a pass has still to ask, to several numbered files if one may not hold it all. A budget does not limit
+    it, because nobody stops a batch at one; the figures say the most that it can take."""
     settings = recipe.passes[number - 1]
     teacher = find_teacher(settings)
     if teacher.served is None:
         raise ConfigError(
             f"pass {number}: teacher {teacher.name!r} is asked directly; batch files are for batch:NAME and openai:NAME"
         )
-    if output.exists() and not force:
-        raise ConfigError(f"{output} exists; choose another name or pass {name_option('force', True)}")
+    _refuse_existing(output, force)
     run_settings = pass_settings(recipe, number)
     meter = start_meter(recipe, folder, None if recipe.budget is None else parse_budget(recipe.budget))
     read = num_bytes = 0
@@ -85,7 +75,7 @@ def export_requests(
         for question in list_questions(recipe, folder, number, is_answered=run.is_finished):
             line = dumps(
                 {
-                    "custom_id": custom_id(number, question.item.key),
+                    "custom_id": f"rmr1-{number}-{question.item.key}",
                     "method": "POST",
                     "url": ENDPOINT,
                     "body": _build_body(teacher.served, question, run_settings, teacher.options),
@@ -95,10 +85,7 @@ def export_requests(
                 opened.close()  # the file before is whole
                 number_of_file = f"-{len(files) + 1}" if files else ""
                 files.append(output.with_name(f"{output.stem}{number_of_file}{output.suffix}"))
-                if files[-1].exists() and not force:
-                    raise ConfigError(
-                        f"{files[-1]} exists; choose another name or pass {name_option('force', True)}"
-                    )
+                _refuse_existing(files[-1], force)
                 file = opened.enter_context(opened.enter_context(replacing(files[-1])).open("wb"))
                 num_bytes = 0
             file.write(line + b"\n")
@@ -106,25 +93,27 @@ def export_requests(
             read += question.num_tokens
             num_bytes += len(line) + 1
     most = lines.total() * settings.samples * settings.max_new_tokens
-    price = teacher.price
+    cost = teacher.cost(read, most)
     found: dict[str, Any] = {
         "pass": number,
         "model": teacher.served,
         "requests": lines.total(),
         "prompt_tokens": read,
         "completion_tokens": {"most": most},
-        "cost_usd": None
-        if price is None
-        else {"most": round(compute_cost(price, prompt_tokens=read, completion_tokens=most), 6)},
+        "cost_usd": None if cost is None else {"most": cost},
         "files": [{"path": str(path), "requests": lines[path]} for path in files],
     }
     if meter.budget is not None:
-        found["budget"] = {
-            "unit": meter.budget.unit,
-            "amount": meter.budget.amount,
-            "spent": round(meter.spent, 6),
-        }
+        found["budget"] = {**asdict(meter.budget), "spent": round(meter.spent, 6)}
     return found
+
+
+def _refuse_existing(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists; choose another name or pass {name_option('force', True)}")
+
+
+_KINDS = ("refused", "failed", "given_up", "repeated", "foreign", "unreadable")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -132,51 +121,30 @@ class ImportCounts:
     """What became of the lines of result files."""
 
     lines: int = 0
-    stored: Counter[int] = field(default_factory=Counter)
+    stored: Counter[str] = field(default_factory=Counter)
     """Texts that were stored, by pass."""
-    refused: int = 0
-    """Prompts that moderation refused for good, which is stored."""
-    failed: int = 0
-    """Results that are errors; their requests stay open."""
-    given_up: int = 0
-    """Those of them that are stored as failures instead."""
-    repeated: int = 0
-    """Answered before."""
-    foreign: int = 0
-    """Not of this folder."""
-    unreadable: int = 0
-    """No JSON: a line that was cut short, as a rule."""
+    kinds: Counter[str] = field(default_factory=Counter)
+    """Prompts that moderation `refused` for good, which is stored; results that `failed`, whose requests stay open, and
+    of them the ones `given_up`, stored as failures instead; answers `repeated`; lines `foreign` to this folder; and lines
+    `unreadable`, cut short as a rule."""
     shown: dict[str, list[str]] = field(default_factory=dict)
     """The first of each kind of trouble, for people."""
 
     def note(self, kind: str, text: str) -> None:
-        shown = self.shown.setdefault(kind, [])
-        if len(shown) < _MOST_SHOWN:
-            shown.append(text)
+        self.kinds[kind] += 1
+        if self.kinds[kind] <= _MOST_SHOWN:
+            self.shown.setdefault(kind, []).append(text)
 
     def describe(self) -> dict[str, Any]:
-        return {
-            "lines": self.lines,
-            "stored": {f"pass{number}": self.stored[number] for number in (1, 2)},
-            "refused": self.refused,
-            "failed": self.failed,
-            "given_up": self.given_up,
-            "repeated": self.repeated,
-            "foreign": self.foreign,
-            "unreadable": self.unreadable,
-        }
+        stored = {name: self.stored[name] for name in ("pass1", "pass2")}
+        return {"lines": self.lines, "stored": stored, **{kind: self.kinds[kind] for kind in _KINDS}}
 
 
 def import_results(
     recipe: DistillRecipe, folder: Path, paths: Sequence[Path], *, give_up: bool = False
 ) -> ImportCounts:
-    """Store the answers that result files hold; output and error files, whole or cut short.
-
-    With `give_up` an error is stored as the pair's failure, which drops the pair, instead of left open.
-
-    Raises:
-        DataError: a file is missing, or no line of any is of this folder.
-    """
+    """Store the answers of output and error files, whole or cut short; with `give_up` an error as the pair's failure, which
+    drops the pair, instead of left open."""
     counts = ImportCounts()
     for path in paths:
         for number, rows in _read_results(path, recipe, counts).items():
@@ -184,7 +152,7 @@ def import_results(
                 settings = recipe.passes[number - 1]
                 claim_pass(folder, number, settings, find_teacher(settings).identify() or {})
                 _store(recipe, folder, number, rows, run, counts, give_up=give_up)
-    if counts.lines and counts.foreign + counts.unreadable == counts.lines:
+    if counts.lines and counts.kinds["foreign"] + counts.kinds["unreadable"] == counts.lines:
         (first, *_), *_ = counts.shown.values()
         raise DataError(
             f"none of the {counts.lines} lines answers a request of {folder} (first: {first}); expected the output or error "
@@ -202,19 +170,17 @@ def _read_results(
     for row in scan_rows(path):
         counts.lines += 1
         if isinstance(row, DataError):
-            counts.unreadable += 1
             counts.note("unreadable", str(row))
             continue
         name = row.data.get("custom_id")
         match = _CUSTOM_ID.fullmatch(name) if isinstance(name, str) else None
         if match is None or int(match[1]) > len(recipe.passes):
-            counts.foreign += 1
             counts.note("foreign", f"{row.path}:{row.line}: custom_id {name!r}")
             continue
         rows = found.setdefault(int(match[1]), {})
         before = rows.get(match[2])
         if before is not None:
-            counts.repeated += 1
+            counts.kinds["repeated"] += 1
             if _read_error(before) is None:
                 continue
         rows[match[2]] = row.data
@@ -233,7 +199,7 @@ def _store(
 ) -> None:
     settings = pass_settings(recipe, number)
     for key in [key for key in rows if run.is_finished(key)]:
-        counts.repeated += 1
+        counts.kinds["repeated"] += 1
         del rows[key]
     for question in list_questions(recipe, folder, number, is_answered=lambda key: key not in rows):
         key = question.item.key
@@ -241,21 +207,19 @@ def _store(
         try:
             generations = _read_generations(row, question, settings)
         except GenerationError as error:
-            counts.failed += 1
-            counts.note("failed", f"{custom_id(number, key)}: {error}")
+            counts.note("failed", f"rmr1-{number}-{key}: {error}")
             if not give_up:
                 continue
-            counts.given_up += 1
+            counts.kinds["given_up"] += 1
             generations = _fail(str(error), settings)
         else:
             if all(one.is_refused for one in generations):
-                counts.refused += 1
+                counts.kinds["refused"] += 1
             else:
-                counts.stored[number] += 1
+                counts.stored[f"pass{number}"] += 1
         run.append(key, read_texts(question.item, generations, settings))
     for key in rows:
-        counts.foreign += 1
-        counts.note("foreign", f"custom_id {custom_id(number, key)!r}")
+        counts.note("foreign", f"custom_id 'rmr1-{number}-{key}'")
 
 
 def _fail(reason: str, settings: PassSettings, *, is_refused: bool = False) -> tuple[Generation, ...]:
@@ -271,7 +235,7 @@ def _build_body(
     is_reasoner = _REASONERS.fullmatch(model.lower()) is not None
     fixed = options.get("use_max_completion_tokens")
     is_renamed = is_reasoner if fixed is None else bool(fixed)
-    params: SamplingParams = settings.params
+    params = settings.params
     # A batch goes to a hosted API, which refuses the rows that hold what is not its own format's.
     refused = {"min_p", "repetition_penalty", *(() if params.top_k > 0 else ("top_k",))}
     refused |= {"temperature", "top_p", "top_k"} if is_reasoner else set()
@@ -308,11 +272,7 @@ def _read_error(row: Mapping[str, Any]) -> str | None:
 def _read_generations(
     row: Mapping[str, Any], question: Question, settings: PassSettings
 ) -> tuple[Generation, ...]:
-    """The texts of a result, or that the prompt was refused.
-
-    Raises:
-        GenerationError: it holds none.
-    """
+    """The texts of a result, or that the prompt was refused; a GenerationError if it holds neither."""
     from rmr1.engines.openai.problems import is_moderated
     from rmr1.engines.openai.wire import ReplyError, estimate_usage, one_line, read_generations, read_reply
 

@@ -1,10 +1,8 @@
 """A limit on what both teachers may use, in tokens or money, and the meter that keeps to it.
 
 Before a request is sent, the most that it should use is set aside: its prompt by the characters, its texts by their token
-limit. What is stored and what is set aside never exceed the budget together, so what is stored never does as long as
-servers keep to the limit. Where one does not, or bills for replies that were of no use, as much more is set aside
-from then on as an answer has taken; and before the first answer few requests are under way. Replies that never
-arrived, for which a server may bill, are not known here.
+limit. If a server does not keep to its limits, or bills for replies that were of no use, as much more is set aside from then
+on as an answer has taken. Replies that never arrived, for which a server may bill, are not known here.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ _FIRST_REQUESTS = 4
 class Budget:
     """The most that may be used."""
 
-    amount: float
     unit: Literal["tokens", "usd"]
+    amount: float
 
 
 def parse_budget(text: str) -> Budget:
@@ -53,12 +51,12 @@ def parse_budget(text: str) -> Budget:
 
 
 class Meter:
-    """Counts what is used, and says whether another request fits."""
+    """Counts what is used, in the budget's unit, and says whether another request fits."""
 
     def __init__(self, budget: Budget | None):
         self.budget = budget
         self.spent = 0.0
-        """In the budget's unit; what is stored."""
+        """What is stored."""
         self.is_exhausted = False
         """Whether a request was held back because it does not fit."""
         self.overrun = 1.0
@@ -76,11 +74,7 @@ class Meter:
         """`overrun` of the teacher that is asked now."""
 
     def set_price(self, price: Price | None, *, is_billed: bool, name: str) -> None:
-        """Set the price of the tokens that come next.
-
-        Raises:
-            ConfigError: the budget is money, and what this teacher takes is not known.
-        """
+        """Set the price of the tokens that come next."""
         if price is None and is_billed and self.budget is not None and self.budget.unit == "usd":
             raise ConfigError(
                 f"the budget is in USD and the price of {name} is not known; set engine.price_in and engine.price_out of "
@@ -93,10 +87,10 @@ class Meter:
         self.spent += self._measure(prompt_tokens, completion_tokens)
 
     def reserve(self, key: str, num_chars: int, most_new_tokens: int, *, num_samples: int = 1) -> bool:
-        """Set aside what a request may use; False where it does not fit, or where so many are under way that
-        an answer has to come first. `most_new_tokens` of one sample.
+        """Set aside what a request may use; False if it does not fit, or if an answer has to come first.
 
-        Whether samples share their prompt is not known before an answer has come; until then they do not."""
+        `most_new_tokens` are those of one sample. Until an answer shows whether samples share their prompt, they do not.
+        """
         if self.budget is None:
             return True
         if not self._num_settled and len(self._held) >= _FIRST_REQUESTS:
@@ -111,7 +105,6 @@ class Meter:
         return True
 
     def settle(self, key: str, num_chars: int, prompt_tokens: int, completion_tokens: int) -> None:
-        """A request is answered."""
         self.add(prompt_tokens, completion_tokens)
         held = self._held.pop(key, None)
         if held is None or not prompt_tokens:

@@ -1,14 +1,11 @@
-"""What a teacher wrote about a pair -> whether it may be trained on, and if not, why.
+"""What a teacher wrote about a pair -> whether it may be trained on, and if not, the first check that fails.
 
-A text passes when it ends on the right verdict, has the form that its prompt asks for, shows no sign that its
-writer was told the verdict, its rubric's weights add up, its quotations stand in the answers, and its length is
-within bounds; the reason of a text that does not is the first of these that fails. Form, weights and
-quotations are measured as the rewards of reinforcement learning measure them.
+Form, weights and quotations are measured as the rewards of reinforcement learning measure them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,22 +33,7 @@ DropReason = Literal[
     "length",
     "quota",
 ]
-"""Why a pair has no row. A closed list: the summary counts by it.
-
-no_label         the pair has no label; it is not asked about
-tie              its label is a tie, which no verdict of the protocol can say
-failed           the teacher gave no text, and might if it is asked again: unreachable, overloaded, broken replies
-refused          the server will not answer this prompt, or its filter ended the text
-prompt_too_long  the prompt does not fit the teacher's context
-no_verdict       the text has no readable verdict (empty, cut off, another form)
-wrong            the verdict is not the label
-format           the verdict is right and the form is not
-hint             the text of the second pass shows that its writer was told the verdict
-rubric           the rubric's weights do not add up
-quotes           too few quotations, or some do not stand in the answer they name
-length           shorter or longer than allowed
-quota            its family is full
-"""
+"""Why a pair has no row, in the order of the checks; docs/distill.md ("What is checked") says what each means."""
 
 _ORDER: tuple[str, ...] = DropReason.__args__  # type: ignore[attr-defined]
 _UNANSWERED = ("failed", "refused", "prompt_too_long")
@@ -62,7 +44,7 @@ class Checked:
     """One text and what the checks say."""
 
     text: str
-    """The text as it would be stored: stripped, thinking dropped where it is."""
+    """As it would be stored: stripped, thinking dropped or kept."""
     sample: int
     model: str | None
     reason: DropReason | None = None
@@ -97,12 +79,13 @@ def check_votes(
     passing = [one for one in checked if one.reason is None]
     if not passing:
         return max(checked, key=lambda one: (_ORDER.index(one.reason or "quota"), -one.sample))
-    if select.keep == "best":
-        return min(passing, key=lambda one: (-one.num_quotes, len(one.text), one.sample))
-    if select.keep == "first":
-        return passing[0]
-    sign = 1 if select.keep == "shortest" else -1
-    return min(passing, key=lambda one: (sign * len(one.text), one.sample))
+    ranks: dict[str, Callable[[Checked], tuple[int, ...]]] = {
+        "best": lambda one: (-one.num_quotes, len(one.text)),
+        "shortest": lambda one: (len(one.text),),
+        "longest": lambda one: (-len(one.text),),
+        "first": lambda one: (),
+    }
+    return min(passing, key=ranks[select.keep])
 
 
 def check_vote(
@@ -121,13 +104,13 @@ def check_vote(
         is_cut=generation.finish_reason == "length",
     )
     quotes = _find_quotes(sample)
-    found = _find_fault(vote, sample, quotes, select, is_told=is_told)
+    reason, detail = _find_fault(vote, sample, quotes, select, is_told=is_told) or (None, None)
     return Checked(
         text=text,
         sample=vote.sample,
         model=generation.model,
-        reason=None if found is None else found[0],
-        detail=None if found is None else found[1],
+        reason=reason,
+        detail=detail,
         task=sample.verdict.trace.task_type,
         num_quotes=len(
             {(side, quote) for side, quote, stands in quotes if stands and len(quote.split()) >= QUOTE_WORDS}
@@ -181,15 +164,13 @@ def _find_fault(
     invented = [quote for _, quote, stands in quotes if not stands]
     if quotes and 1 - len(invented) / len(quotes) < select.quotes:
         return "quotes", f"{len(invented)} of {len(quotes)} stand in no answer, first {invented[0][:120]!r}"
-    return _check_length(sample, select)
-
-
-def _check_length(sample: Judged, select: SelectRecipe) -> tuple[DropReason, str] | None:
     chars = len(sample.text)
     if chars < select.min_chars:
         return "length", f"{chars} characters, expected at least {select.min_chars}"
-    if select.max_chars is not None and chars > select.max_chars:
-        return "length", f"{chars} characters, expected at most {select.max_chars}"
-    if select.max_tokens is not None and sample.num_tokens > select.max_tokens:
-        return "length", f"{sample.num_tokens} tokens, expected at most {select.max_tokens}"
+    for number, most, unit in (
+        (chars, select.max_chars, "characters"),
+        (sample.num_tokens, select.max_tokens, "tokens"),
+    ):
+        if most is not None and number > most:
+            return "length", f"{number} {unit}, expected at most {most}"
     return None

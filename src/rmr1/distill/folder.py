@@ -1,14 +1,7 @@
-"""The folder of a distillation.
+"""The folder of a distillation, whose files docs/distill.md lists.
 
-DIR/
-  run.json            how it was made: data, prompt texts, settings, both teachers, versions
-  pass1.jsonl         judgments of the first teacher, in the form of a judging run; only ever appended to
-  pass2.jsonl         of the second one
-  pass1-failed.jsonl  judgments without a text that were asked for again      counted in the tokens
-  train.jsonl         rows {"messages": [...]} and where each is from       written anew at the end of each run
-  dropped.jsonl       pairs without a row, and why                          likewise
-  dataset_info.json   tells LLaMA-Factory how to read train.jsonl           likewise
-  summary.json        the figures                                           likewise
+The passes' files have the form of a judging run and are only ever appended to; rows, dropped.jsonl, dataset_info.json and
+summary.json are written anew at the end of each run.
 """
 
 from __future__ import annotations
@@ -51,7 +44,7 @@ def failed_file(number: int) -> str:
 
 
 def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
-    """What run.json says and a run is recognised by. Passes are added as they begin, and selection is free."""
+    """What run.json says and a run is recognised by: passes are added as they begin, and selection is free."""
     from rmr1.version import __version__
 
     family = load_family(recipe.family)
@@ -72,13 +65,10 @@ def describe_run(recipe: DistillRecipe) -> dict[str, Any]:
 
 
 def open_pass(folder: Path, recipe: DistillRecipe, number: int, *, retry_failed: bool = False) -> RunWriter:
-    """The file of a pass, for appending; the folder is made where there is none.
+    """The file of a pass, for appending; the folder is made if there is none.
 
     What is asked for again with `retry_failed` is kept in a file of its own, because it may have been billed; what
     the server refused for good is not asked for again.
-
-    Raises:
-        RunError: the folder holds something else, was made in another way, is in use or cannot be written.
     """
     refuse_other_folder(folder)
     whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"limit": None})})
@@ -99,48 +89,46 @@ def claim_pass(
     """Note who answers a pass and how, or make sure that it is as before.
 
     `name` is that of a teacher whose identity takes the engine; under it `is_claimed` knows it without one.
-
-    Raises:
-        RunError: the pass was begun by another teacher or in another way.
     """
     description = read_description(folder)
     passes = description.setdefault("passes", {})
     about = {"teacher": dict(identity), **_describe_asking(recipe)}
     key = f"pass{number}"
     if key in passes:
-        stored = {section: value for section, value in passes[key].items() if section != "name"}
+        stored = dict(passes[key])
+        before = stored.pop("name", None)
         refuse_differences(folder, {key: stored}, {key: about})
-        if name == passes[key].get("name"):
+        if name == before:
             return
     passes[key] = about if name is None else {**about, "name": name}
     write_json(folder / RUN_FILE, description)
 
 
+def _read_claim(folder: Path, number: int) -> dict[str, Any]:
+    """How a pass was begun; nothing if it was not."""
+    return dict(read_description(folder).get("passes", {}).get(f"pass{number}", {}))
+
+
 def read_teacher(folder: Path, number: int) -> dict[str, object] | None:
-    """Who answers a pass, as it was noted; None where it has not begun."""
-    stored = read_description(folder).get("passes", {}).get(f"pass{number}")
-    return None if stored is None else stored["teacher"]
+    """Who answers a pass, as it was noted; None if it has not begun."""
+    return _read_claim(folder, number).get("teacher")
 
 
 def is_claimed(folder: Path, number: int, recipe: PassRecipe) -> bool:
-    """Whether the answers of a pass are those of the recipe's teacher, by its name: without its engine.
+    """Whether the answers of a pass, if there are any, are those of the recipe's teacher, by its name.
 
-    True where there are none. A teacher under another name may be the same one, which only its engine can tell.
-
-    Raises:
-        RunError: they were asked for in another way.
+    A teacher under another name may be the same one, which only its engine can tell.
     """
-    key = f"pass{number}"
-    stored = read_description(folder).get("passes", {}).get(key)
-    if stored is None:
+    stored = _read_claim(folder, number)
+    if not stored:
         return True
-    asked = {section: value for section, value in stored.items() if section not in ("teacher", "name")}
-    refuse_differences(folder, {key: asked}, {key: _describe_asking(recipe)})
-    return bool(stored.get("name") == recipe.teacher)
+    del stored["teacher"]
+    name = stored.pop("name", None)
+    refuse_differences(folder, {f"pass{number}": stored}, {f"pass{number}": _describe_asking(recipe)})
+    return bool(name == recipe.teacher)
 
 
 def _describe_asking(recipe: PassRecipe) -> dict[str, Any]:
-    """How a teacher is asked, whoever it is."""
     about: dict[str, Any] = recipe.model_dump(
         include={"samples", "temperature", "top_p", "top_k", "max_new_tokens"}
     )
@@ -163,7 +151,6 @@ class PassTotals:
     failures: Counter[str] = field(default_factory=Counter)
     """Reasons of both."""
     texts: int = 0
-    """Texts that were written."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     is_estimated: bool = False
@@ -175,7 +162,6 @@ class PassTotals:
         return self.completion_tokens / self.texts if self.texts and self.completion_tokens else None
 
     def add_tokens(self, line: Mapping[str, Any]) -> None:
-        """Those of a stored judgment."""
         self.prompt_tokens += line.get("prompt_tokens", 0)
         self.completion_tokens += line.get("completion_tokens", 0)
         self.is_estimated |= line.get("is_estimated", False)
@@ -200,11 +186,7 @@ def read_totals(folder: Path, number: int) -> PassTotals:
 
 
 def read_pass(folder: Path, number: int) -> Iterator[tuple[str, Judgment]]:
-    """(key, judgment) in the order they finished; nothing if the pass has not begun.
-
-    Raises:
-        DataError: a line is damaged.
-    """
+    """(key, judgment) in the order they finished; nothing if the pass has not begun."""
     return read_judgments(folder, file=pass_file(number))
 
 
@@ -214,15 +196,12 @@ def list_passes(folder: Path) -> list[int]:
 
 
 def index_pass(folder: Path, number: int) -> JudgmentIndex:
-    """The judgments of a pass by their keys."""
+    """The judgments of a pass, by key."""
     return JudgmentIndex(folder / pass_file(number))
 
 
 def refuse_other_folder(folder: Path) -> None:
-    """
-    Raises:
-        RunError: the folder holds something, and is no distillation.
-    """
+    """Raise RunError if the folder holds something else."""
     if (folder / RUN_FILE).exists():
         require_folder(folder)
     elif folder.is_dir() and (found := sorted(path.name for path in folder.iterdir() if path.name[0] != ".")):
@@ -232,9 +211,6 @@ def refuse_other_folder(folder: Path) -> None:
 
 
 def require_folder(folder: Path) -> None:
-    """
-    Raises:
-        RunError: it is no folder of a distillation.
-    """
+    """Raise RunError if the folder is none of a distillation."""
     if read_description(folder).get("kind") != "distill":
         raise RunError(f"{folder}: not a distillation; expected a folder made by rmr1 distill")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from rmr1.distill.teachers import find_teacher
 from rmr1.errors import RMR1Error
 from rmr1.forecast.machine import Machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN
-from rmr1.forecast.prices import compute_cost
 from rmr1.judge.estimate import expect_tokens as expect_text
 from rmr1.judge.plan import plan_judge
 from rmr1.store.keys import KeyCounter
@@ -34,11 +34,7 @@ def forecast_distill(
     budget: Budget | None = None,
     machine: Machine | None = None,
 ) -> dict[str, Any]:
-    """Figures of what is left to do; local teachers on this machine, or on the one at hand.
-
-    Raises:
-        ConfigError, DataError: the recipe cannot be followed. RunError: the folder is of something else.
-    """
+    """Figures of what is left to do; local teachers on this machine, or on the one at hand."""
     describe_run(recipe)  # the prompt family is there
     counts = count_data(recipe)
     here = folder if folder is not None and (folder / RUN_FILE).exists() else None
@@ -71,7 +67,7 @@ def forecast_distill(
         "verdicts": dict(sorted(counts.labels.items())),
         "passes": passes,
         "assumptions": assumptions,
-        **({} if budget is None else {"budget": {"unit": budget.unit, "amount": budget.amount}}),
+        **({} if budget is None else {"budget": asdict(budget)}),
     }
 
 
@@ -121,10 +117,7 @@ def _forecast_pass(
             f"{teacher.served} takes {price.prompt:g} USD a million tokens read and {price.completion:g} written; no "
             "discounts for batches, no tries that fail"
         )
-        cost = {
-            name: round(compute_cost(price, prompt_tokens=prompt_tokens, completion_tokens=tokens), 6)
-            for name, tokens in written.items()
-        }
+        cost = {name: teacher.cost(prompt_tokens, tokens) for name, tokens in written.items()}
     return {
         "teacher": teacher.name,
         "is_billed": teacher.is_billed,

@@ -15,12 +15,8 @@ from rmr1.records import Order, PreferencePair, swap_label
 from rmr1.store.fingerprint import fingerprint_source
 from rmr1.store.keys import number_items
 
-TASK_FAMILIES = ("chat", "reasoning", "none")
-"""Families by the task that a judgment names."""
 MOST_FAMILIES = 20
 """Most families that an error names."""
-MOST_ERRORS = 5
-"""Unreadable rows that are kept to be shown; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,45 +46,38 @@ class DataCounts:
     pairs: int = 0
     labelled: int = 0
     labels: Counter[str] = field(default_factory=Counter)
-    """Labels of labelled pairs, in the prompt's frame."""
+    """In the prompt's frame."""
     families: Counter[str] = field(default_factory=Counter)
     """Pairs by what quotas count them under, as far as that is known before a teacher has answered."""
     invalid: int = 0
-    errors: list[DataError] = field(default_factory=list)
-    """The first rows that cannot be read."""
+    first_error: DataError | None = None
 
 
 def read_items(recipe: DistillRecipe) -> Iterator[Item]:
     """Every pair in the data's order, unlabelled ones among them; rows that cannot be read are passed over.
 
     Keys are those of earlier versions, so that no distillation is paid for twice.
-
-    Raises:
-        DataError: a source is missing or of no known form.
     """
-    for (*_, key), pair in number_items(_read(recipe.data, DataCounts())):
+    return _list_items(recipe, DataCounts())
+
+
+def _list_items(recipe: DistillRecipe, counts: DataCounts) -> Iterator[Item]:
+    for (*_, key), pair in number_items(_read(recipe.data, counts)):
         (order,) = orders_for(recipe.data.order, seed=recipe.seed, key=key)
         yield Item(key=key, pair=pair, order=order)
 
 
 def count_data(recipe: DistillRecipe) -> DataCounts:
-    """Read everything once, so that bad rows are known before a teacher is asked.
-
-    Raises:
-        DataError: rows cannot be read and `skip_invalid` is off, or no pair has a preferred answer.
-        ConfigError: a quota is of a family that does not occur.
-    """
+    """Read everything once, so that bad rows are known before a teacher is asked."""
     counts = DataCounts()
     name = ", ".join(recipe.data.sources) or "[data.world]"
-    for (*_, key), pair in number_items(_read(recipe.data, counts)):
+    for item in _list_items(recipe, counts):
         counts.pairs += 1
-        counts.families[find_pair_family(pair, recipe.select.quota_by)] += 1
-        item = Item(key=key, pair=pair, order=orders_for(recipe.data.order, seed=recipe.seed, key=key)[0])
+        counts.families[find_pair_family(item.pair, recipe.select.quota_by)] += 1
         if item.is_labelled:
             counts.labelled += 1
             counts.labels[item.verdict] += 1
-    if counts.invalid and not recipe.data.skip_invalid:
-        first = counts.errors[0]
+    if (first := counts.first_error) is not None and not recipe.data.skip_invalid:
         raise DataError(
             f"{first.message} ({counts.invalid} of {counts.pairs + counts.invalid} rows cannot be read); "
             "fix them or set data.skip_invalid = true",
@@ -96,10 +85,9 @@ def count_data(recipe: DistillRecipe) -> DataCounts:
             line=first.line,
         )
     if not counts.labelled:
-        reason = (
-            f"none of its {counts.pairs} pairs has a label 'A' or 'B'" if counts.pairs else "no pairs in it"
+        raise DataError(
+            f"nothing to distil: none of its {counts.pairs} pairs has a label 'A' or 'B'", path=name
         )
-        raise DataError(f"nothing to distil: {reason}", path=name)
     _check_quotas(recipe, counts)
     return counts
 
@@ -115,7 +103,7 @@ def _check_quotas(recipe: DistillRecipe, counts: DataCounts) -> None:
     by = recipe.select.quota_by
     if by != "task" and recipe.data.limit is not None:
         return  # the part that is read need not hold every family
-    known = list(TASK_FAMILIES) if by == "task" else sorted(counts.families)
+    known = ["chat", "reasoning", "none"] if by == "task" else sorted(counts.families)
     for name in recipe.select.quotas:
         if name != "*" and name not in known:
             nearest = get_close_matches(name, known, n=1)
@@ -144,16 +132,13 @@ def _read(data: DistillDataRecipe, counts: DataCounts) -> Iterator[PreferencePai
         from rmr1.world import sample_pairs
 
         world = data.world
-        items = min(world.items, data.limit or world.items)
-        for item in sample_pairs(
-            world.seed, items, split="train", distribution=world.distribution, start=world.start
-        ):
-            yield item.pair
+        number = min(world.items, data.limit or world.items)
+        items = sample_pairs(world.seed, number, distribution=world.distribution, start=world.start)
+        yield from (item.pair for item in items)
         return
 
     def note(error: DataError) -> None:
         counts.invalid += 1
-        if len(counts.errors) < MOST_ERRORS:
-            counts.errors.append(error)
+        counts.first_error = counts.first_error or error
 
     yield from read_several(data.sources, errors=note, limit=data.limit, **data.reading())

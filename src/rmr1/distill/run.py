@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,11 @@ from rmr1.distill.second import load_second_prompt
 from rmr1.distill.teachers import Teacher, find_teacher, open_teacher
 from rmr1.engines import Engine
 from rmr1.errors import StoppedError
-from rmr1.forecast.prices import compute_cost
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm
 from rmr1.judge.base import Watcher
 from rmr1.judge.identity import begin_run
 from rmr1.judge.placement import orders_for
 from rmr1.prompts import load_family, render_prompt
-from rmr1.records import Vote
 from rmr1.store.replace import write_json
 from rmr1.store.runs import SUMMARY_FILE, RunWriter
 
@@ -87,11 +86,7 @@ def run_distill(
 
 
 def start_meter(recipe: DistillRecipe, folder: Path, budget: Budget | None) -> Meter:
-    """A meter that knows what both teachers have used in the folder.
-
-    Raises:
-        ConfigError: the budget is money, and a teacher's price is not known.
-    """
+    """A meter that knows what both teachers have used in the folder."""
     meter = Meter(budget)
     for number, teacher in enumerate(map(find_teacher, recipe.passes), start=1):
         meter.set_price(teacher.price, is_billed=teacher.is_billed, name=teacher.name)
@@ -117,8 +112,7 @@ def finish(
     summary["cost_usd"] = None if None in costs else round(sum(costs), 6)
     if meter is not None and meter.budget is not None:
         summary["budget"] = {
-            "unit": meter.budget.unit,
-            "amount": meter.budget.amount,
+            **asdict(meter.budget),
             "spent": round(meter.spent, 6),
             "is_exhausted": meter.is_exhausted,
             "overrun": round(meter.overrun, 2),
@@ -131,16 +125,6 @@ def finish(
 
 def describe_pass(teacher: Teacher, totals: PassTotals) -> dict[str, Any]:
     """What a teacher was asked and what that took, as far as it is stored."""
-    cost = None
-    if teacher.price is not None:
-        cost = round(
-            compute_cost(
-                teacher.price,
-                prompt_tokens=totals.prompt_tokens,
-                completion_tokens=totals.completion_tokens,
-            ),
-            6,
-        )
     return {
         "teacher": teacher.name,
         "asked": totals.stored,
@@ -151,7 +135,7 @@ def describe_pass(teacher: Teacher, totals: PassTotals) -> dict[str, Any]:
         "completion_tokens": totals.completion_tokens,
         "is_estimated": totals.is_estimated,
         "is_billed": teacher.is_billed,
-        "cost_usd": cost,
+        "cost_usd": teacher.cost(totals.prompt_tokens, totals.completion_tokens),
         "price_usd": None if teacher.price is None else teacher.price._asdict(),
     }
 
@@ -200,24 +184,10 @@ def list_questions(
             continue
         is_right = checked.is_told_apart
         # Of several texts one with the right verdict is shown, if there is one: the note speaks of it.
-        shown = drop_thinking(checked.text) if is_right else _flawed(judgment.votes)
+        texts = [checked.text] if is_right else [vote.generation.text for vote in judgment.votes]
+        shown = next((text for text in map(drop_thinking, texts) if text.strip()), "")
         prompt = render_prompt(item.pair, family, order=order, special_tokens=special_tokens)
         yield Question(item=item, prompt=note.render(prompt, item.verdict, shown, is_right=is_right))
-
-
-def _list_left(recipe: DistillRecipe, folder: Path, number: int, run: RunWriter) -> set[str]:
-    """Keys of a pass's questions without an answer; those of the first are not rendered for it."""
-    if number == 1:
-        return {item.key for item in read_items(recipe) if item.is_labelled and not run.is_finished(item.key)}
-    return {
-        question.item.key for question in list_questions(recipe, folder, number, is_answered=run.is_finished)
-    }
-
-
-def _flawed(votes: tuple[Vote, ...]) -> str:
-    """The first of a pair's texts that the second teacher is shown."""
-    texts = (drop_thinking(vote.generation.text) for vote in votes)
-    return next((text for text in texts if text.strip()), "")
 
 
 def _run_pass(
@@ -237,7 +207,11 @@ def _run_pass(
     settings = recipe.passes[number - 1]
     if (identity := teacher.identify()) is not None:
         claim_pass(folder, number, settings, identity)
-    left = _list_left(recipe, folder, number, run)
+    if number == 1:  # its questions are not rendered for this
+        items = (item for item in read_items(recipe) if item.is_labelled and not run.is_finished(item.key))
+    else:
+        items = (one.item for one in list_questions(recipe, folder, number, is_answered=run.is_finished))
+    left = {item.key for item in items}
     if teacher.is_batch and given is None:
         return None
     if not left and (identity is not None or is_claimed(folder, number, settings)):
@@ -267,14 +241,15 @@ def _run_pass(
             questions, engine, pass_settings(recipe, number), run=run, meter=meter, alarm=alarm
         )
         # Closed whatever happens, so that an engine cancels what is in flight.
-        with closing(answers):
-            if watch is None:
-                for _ in answers:
-                    pass
-            else:
-                with watch(number, len(left) + run.num_resumed, run.num_resumed) as watcher:
-                    for _, judgment in answers:
-                        watcher.update(judgment)
+        with (
+            closing(answers),
+            nullcontext()
+            if watch is None
+            else watch(number, len(left) + run.num_resumed, run.num_resumed) as watcher,
+        ):
+            for _, judgment in answers:
+                if watcher is not None:
+                    watcher.update(judgment)
     except StoppedError:
         assert alarm.cause is not None
         return {"pass": number, "pairs": alarm.cause.pairs, "reason": alarm.cause.reason}

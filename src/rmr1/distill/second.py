@@ -9,9 +9,10 @@ a text file with the fields {prompt}, {verdict} and {judgment}, and serves for b
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from rmr1.errors import ConfigError
 from rmr1.records import JudgePrompt, Message
@@ -24,47 +25,41 @@ JUDGMENT_END = "[The End of the Earlier Judgment]"
 _CUT = "\n[... a part is left out here ...]\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecondPrompt:
+class SecondPrompt(NamedTuple):
     """How a pair is asked about again."""
 
     template: str
     template_right: str
-    """The one where the verdict of the earlier judgment is right."""
+    """The one for an earlier judgment whose verdict is right."""
     max_judgment_chars: int
 
     def render(
         self, prompt: JudgePrompt, verdict: str, judgment: str, *, is_right: bool = False
     ) -> JudgePrompt:
         """`prompt` with the note; `judgment` is what was written before, and may be empty."""
+        judgment = judgment.strip()
+        if len(judgment) > self.max_judgment_chars:
+            half = self.max_judgment_chars // 2
+            judgment = judgment[:half] + _CUT + judgment[len(judgment) - half :]
+        framed = f"\n{JUDGMENT_START}\n{judgment}\n{JUDGMENT_END}"
         values = {
             "prompt": prompt.messages[-1].text,
             "verdict": verdict,
-            "judgment": self._frame(judgment),
+            "judgment": framed if judgment and self.max_judgment_chars else "",
         }
         template = self.template_right if is_right else self.template
         # In one pass: braces in the data stay text.
         content = _FIELD.sub(lambda match: values[match[1]], template).rstrip("\n")
         return replace(prompt, messages=(*prompt.messages[:-1], Message(role="user", content=content)))
 
-    def _frame(self, judgment: str) -> str:
-        judgment = judgment.strip()
-        if not judgment or not self.max_judgment_chars:
-            return ""
-        if len(judgment) > self.max_judgment_chars:
-            half = self.max_judgment_chars // 2
-            judgment = judgment[:half] + _CUT + judgment[len(judgment) - half :]
-        return f"\n{JUDGMENT_START}\n{judgment}\n{JUDGMENT_END}"
-
 
 def load_second_prompt(template: str | None, max_judgment_chars: int) -> SecondPrompt:
-    """The shipped notes, or the one in a file.
-
-    Raises:
-        ConfigError: the file cannot be read, or lacks {prompt} or {verdict}.
-    """
+    """The shipped notes, or the one in a file."""
     if template is None:
-        text, right = map(_read_shipped, ("second_pass.txt", "second_pass_right.txt"))
+        folder = resources.files("rmr1.distill")
+        text, right = (
+            (folder / name).read_text("utf-8") for name in ("second_pass.txt", "second_pass_right.txt")
+        )
     else:
         try:
             text = Path(template).read_text(encoding="utf-8")
@@ -79,7 +74,3 @@ def load_second_prompt(template: str | None, max_judgment_chars: int) -> SecondP
             )
         right = text
     return SecondPrompt(template=text, template_right=right, max_judgment_chars=max_judgment_chars)
-
-
-def _read_shipped(name: str) -> str:
-    return resources.files("rmr1.distill").joinpath(name).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from rmr1.distill.recipe import PassRecipe
 from rmr1.engines import Engine, is_scorer, load_engine, parse_model_name
 from rmr1.engines.options import check_options
 from rmr1.errors import ConfigError
-from rmr1.forecast.prices import Price, choose_price
+from rmr1.forecast.prices import Price, choose_price, compute_cost
 
 BATCH = "batch:"
 """In front of the name of a model that is only asked by batch files."""
@@ -23,19 +23,26 @@ class Teacher:
     name: str
     """The teacher's name as it was typed."""
     served: str | None
-    """What a server calls it; None where no server is asked."""
+    """What a server calls it, if one is asked."""
     is_batch: bool
     """Whether it is asked by batch files alone."""
     price: Price | None
-    """USD per million tokens; None where it is not known, or nobody bills."""
+    """None if it is not known, or nobody bills."""
     options: dict[str, Any]
 
     @property
     def is_billed(self) -> bool:
         return self.served is not None
 
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """USD; None without a price."""
+        if self.price is None:
+            return None
+        cost = compute_cost(self.price, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+        return round(cost, 6)
+
     def identify(self) -> dict[str, object] | None:
-        """What a run is recognised by; None where that takes the engine. The address is not among it, so that a
+        """What a run is recognised by; None if that takes the engine. The address is not among it, so that a
         pass may begin with a batch and end on the live server, or on another port."""
         if self.served is None:
             return None
@@ -43,14 +50,10 @@ class Teacher:
 
 
 def find_teacher(recipe: PassRecipe) -> Teacher:
-    """Read a teacher's name and options; nothing is loaded.
-
-    Raises:
-        ConfigError: the name or an option is not usable.
-    """
-    served: str | None = None
+    """Read a teacher's name and options; nothing is loaded."""
+    served, price = None, None
     options = dict(recipe.engine)
-    if recipe.teacher.startswith(BATCH):
+    if is_batch := recipe.teacher.startswith(BATCH):
         served = recipe.teacher.removeprefix(BATCH)
         if not served:
             raise ConfigError("teacher 'batch:' names no model; expected batch:NAME, such as batch:gpt-4.1")
@@ -64,23 +67,13 @@ def find_teacher(recipe: PassRecipe) -> Teacher:
 
         options = check_options("openai", options)
         served = parse_openai_name(name.rest)[0]
-    return Teacher(
-        name=recipe.teacher,
-        served=served,
-        is_batch=recipe.teacher.startswith(BATCH),
-        price=None
-        if served is None
-        else choose_price(served, options.get("price_in"), options.get("price_out")),
-        options=options,
-    )
+    if served is not None:
+        price = choose_price(served, options.get("price_in"), options.get("price_out"))
+    return Teacher(name=recipe.teacher, served=served, is_batch=is_batch, price=price, options=options)
 
 
 def open_teacher(recipe: PassRecipe) -> Engine:
-    """The engine of a teacher.
-
-    Raises:
-        ConfigError: it writes nothing, or a library is missing. CheckpointError: it cannot be loaded.
-    """
+    """The engine of a teacher."""
     from rmr1.models import resolve_model
 
     model = resolve_model(recipe.teacher)

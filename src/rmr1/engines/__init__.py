@@ -38,18 +38,18 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
         ConfigError: the name or an option is unknown, or a library is missing.
         CheckpointError: the model cannot be loaded.
     """
-    options = dict(options or {})
-    parsed = parse_model_name(model)
-    scheme, rest = parsed.scheme, parsed.rest
+    options = options or {}
+    scheme, rest = (parsed := parse_model_name(model)).scheme, parsed.rest
+    if scheme in ("scripted", "replay"):
+        for _, fault in list_option_faults(model, options):
+            raise ConfigError(fault)
     if scheme == "scripted":
         from rmr1.engines.scripted import load_scripted
 
-        _refuse_options(model, options)
         return load_scripted(rest)
     if scheme == "replay":
         from rmr1.engines.replay import ReplayEngine
 
-        _refuse_options(model, options)
         return ReplayEngine(rest)
     if scheme == "openai":
         checked = check_options("openai", options)
@@ -72,9 +72,9 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
 
 
 def list_option_faults(model: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Name of each option that the engine of a model name does not take as it is, and what is wrong; nothing is loaded.
+    """Name of each option that a model's engine does not take as it is, and what is wrong; nothing is loaded.
 
-    Of a model of the hub it is not known whether it writes or scores: it takes what either engine does.
+    Whether a model of the hub writes or scores is not known: it takes what either engine does.
     """
     try:
         scheme = parse_model_name(model).scheme
@@ -82,7 +82,8 @@ def list_option_faults(model: str, options: Mapping[str, Any]) -> Iterator[tuple
     except RMR1Error:
         return  # which loading the model says
     if scheme in ("scripted", "replay"):
-        yield from ((one, _say_no_options(model, options)) for one in list(options)[:1])
+        fault = f"model {model!r} takes no engine options, but {', '.join(options)} were given"
+        yield from ((one, fault) for one in list(options)[:1])
         return
     kinds: list[EngineKind] = [cast(EngineKind, scheme or "transformers")]
     is_folder = Path(name).expanduser().is_dir()
@@ -98,9 +99,6 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
     """Whether a model name asks for a scalar reward model: by its configuration, or because a head is named.
 
     No weights are read, and no library is imported for a folder or a name with a scheme.
-
-    Raises:
-        ConfigError: no engine has the name's scheme. CheckpointError: there is neither a folder nor a scheme.
     """
     if parse_model_name(model).scheme is not None:
         return False
@@ -121,22 +119,8 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
 
 
 def load_scorer(model: str, options: Mapping[str, Any] | None = None) -> Scorer:
-    """The scalar reward model of a Hugging Face name or folder, with `options` for its constructor.
-
-    Raises:
-        ConfigError: an option is unknown, or a library is missing.
-        CheckpointError: the model cannot be loaded, or does not score.
-    """
+    """The scalar reward model of a Hugging Face name or folder, with `options` for its constructor."""
     checked = check_options("scalar", options or {})
     from rmr1.engines.hf.scorer import ScalarModel
 
     return ScalarModel(model, **checked)
-
-
-def _refuse_options(model: str, options: Mapping[str, Any]) -> None:
-    if options:
-        raise ConfigError(_say_no_options(model, options))
-
-
-def _say_no_options(model: str, options: Mapping[str, Any]) -> str:
-    return f"model {model!r} takes no engine options, but {', '.join(options)} were given"

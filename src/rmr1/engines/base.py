@@ -1,11 +1,9 @@
 """The engine protocol: prompts in, generations out as they finish; and its like for models that score.
 
-The caller never knows which engine runs. It hands over a stream of `Request` and receives
-`(key, generations)` in whatever order they finish; engines read ahead only as far as they need to
-form batches, so memory stays flat however long the stream is. A request that cannot be answered
-comes back as a `Generation` with `finish_reason` "error" or "skipped" and the reason in `error`; it
-never takes its neighbours with it. What stops the engine as a whole raises `GenerationError` or
-`CheckpointError`.
+Answers come in whatever order they finish; engines read ahead only as far as they need to form batches, so memory
+stays flat however long the stream is. A request that cannot be answered comes back as a `Generation` with
+`finish_reason` "error" or "skipped" and the reason in `error`; it never takes its neighbours with it. What stops the
+engine as a whole raises `GenerationError` or `CheckpointError`.
 """
 
 from __future__ import annotations
@@ -45,27 +43,41 @@ class Request:
     """One prompt for the engine, `num_samples` texts of the settings wanted, or those that `samples` numbers."""
 
     key: str
-    """Comes back with the generations; unique among the requests in flight."""
+    """Unique among the requests in flight."""
     prompt: JudgePrompt
     seed: int = 0
     """Sampling seed of this item; sample i uses a seed derived from it and i."""
+    params: SamplingParams | None = None
+    """How to sample for this one, instead of as for the others."""
     samples: range | None = None
     """Numbers of the samples that are wanted, if they are asked for in several waves; at least one."""
 
+    def choose_params(self, params: SamplingParams) -> SamplingParams:
+        """Its own settings, or else these."""
+        return params if self.params is None else self.params
+
     def list_samples(self, params: SamplingParams) -> range:
         """The numbers of the samples that are wanted."""
-        return range(params.num_samples) if self.samples is None else self.samples
+        return range(self.choose_params(params).num_samples) if self.samples is None else self.samples
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """What every engine offers. `name` is stored with the run."""
+class Model(Protocol):
+    """What every engine and every scalar reward model offers. `name` is stored with the run."""
 
     name: str
 
     def fingerprint(self) -> dict[str, object]:
         """What identifies the model and settings; a run resumes only under an equal one."""
         ...
+
+    def close(self) -> None:
+        """Release the model, the connection or the file."""
+        ...
+
+
+@runtime_checkable
+class Engine(Model, Protocol):
+    """What every engine offers."""
 
     def special_tokens(self) -> tuple[str, ...]:
         """Control tokens of the model's tokenizer, which the renderer neutralises in user text."""
@@ -75,10 +87,6 @@ class Engine(Protocol):
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         """Yield `(request, generations)` as they finish, one generation for each of the request's samples."""
-        ...
-
-    def close(self) -> None:
-        """Release the model, the connection or the file."""
         ...
 
 
@@ -105,9 +113,8 @@ class ScoreRequest:
     """One conversation for the scorer, the answer to be scored at its end."""
 
     key: str
-    """Comes back with the score; unique among the requests in flight."""
+    """Unique among the requests in flight."""
     pair_id: str
-    """The pair's id, for messages to people."""
     messages: Messages
 
 
@@ -116,30 +123,19 @@ class Score:
     """What a scalar reward model says of one conversation."""
 
     value: float | None
-    """Finite, on the model's own scale; None where there is none: then `problem` says why."""
+    """Finite, on the model's own scale; None if there is none, for which `problem` is the reason."""
     prompt_tokens: int = 0
     problem: Problem | None = None
     error: str | None = None
-    """What went wrong, in words."""
 
 
 @runtime_checkable
-class Scorer(Protocol):
-    """What every scalar reward model offers; as `Engine`, but for scores."""
-
-    name: str
-
-    def fingerprint(self) -> dict[str, object]:
-        """What identifies the model and settings; a run resumes only under an equal one."""
-        ...
+class Scorer(Model, Protocol):
+    """What every scalar reward model offers."""
 
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[tuple[ScoreRequest, Score]]:
         """Yield `(request, score)` as they finish. Equal conversations that follow each other directly
         get equal scores, to the last bit."""
-        ...
-
-    def close(self) -> None:
-        """Release the model."""
         ...
 
 

@@ -25,11 +25,7 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?")
 
 
 def find_folder(name: str) -> Path | None:
-    """The folder that `name` means, or None for a name on the hub.
-
-    Raises:
-        CheckpointError: it is neither.
-    """
+    """The folder that `name` means, or None for a name on the hub; `CheckpointError` if it is neither."""
     folder = Path(resolve_model(name)).expanduser()
     if folder.is_dir():
         return folder
@@ -50,10 +46,7 @@ def has_tokenizer_files(folder: Path) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """
-    Raises:
-        CheckpointError: it lacks its configuration, tokenizer or weights.
-    """
+    """Refuse a folder that lacks its configuration, tokenizer or weights."""
     if not (folder / "config.json").is_file():
         raise CheckpointError(
             f"model folder {str(folder)!r} holds no config.json, so it is not a model folder"

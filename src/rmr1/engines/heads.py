@@ -3,9 +3,8 @@
     def score(model, inputs):
         return model(**inputs).logits[:, 0, 3]
 
-It is given the model as its configuration names it and a padded batch (`input_ids` and `attention_mask`,
-both B x T, padding on the right), runs inside `torch.inference_mode()`, and returns B scores, higher being
-better. How it is named: `rmr1.plugins`.
+It is given the model and a padded batch (`input_ids` and `attention_mask`, both B x T, padding on the right), runs
+inside `torch.inference_mode()`, and returns B scores, higher being better. How it is named: `rmr1.plugins`.
 """
 
 from __future__ import annotations
@@ -32,11 +31,7 @@ class Head:
         return self.own.digest
 
     def __call__(self, model: Any, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Scores of a batch.
-
-        Raises:
-            GenerationError: the function raised something.
-        """
+        """Scores of a batch; `GenerationError` if the function raised something."""
         try:
             return self.own.function(model, inputs)  # type: ignore[no-any-return]
         except Exception as error:
@@ -46,9 +41,5 @@ class Head:
 
 
 def load_head(name: str) -> Head:
-    """The head of that name.
-
-    Raises:
-        ConfigError: there is none, or its file cannot be run.
-    """
+    """The head of that name."""
     return Head(own=load_function(name, "head"))

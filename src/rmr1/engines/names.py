@@ -12,19 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from rmr1.errors import ConfigError
 
-Scheme = Literal["scripted", "replay", "openai", "vllm"]
+Scheme = Literal["vllm", "openai", "replay", "scripted"]
 
-SCHEMES: dict[str, Scheme] = {
-    "vllm": "vllm",
-    "openai": "openai",
-    "replay": "replay",
-    "scripted": "scripted",
-}
-"""What may stand before the colon of a model name; without one it is a model for transformers."""
+SCHEMES: dict[str, Scheme] = {one: one for one in get_args(Scheme)}
 
 _KNOWN = "openai:NAME, openai:NAME@URL, vllm:NAME_OR_FOLDER, replay:FILE_OR_RUN and scripted:NAME"
 
@@ -36,15 +30,10 @@ class ModelName:
     scheme: Scheme | None
     """None: a model of the hub or a folder, run by transformers."""
     rest: str
-    """What stands behind the scheme; the whole name if it has none."""
 
 
 def parse_model_name(text: str) -> ModelName:
-    """The parts of a model name. A path that exists is a folder, whatever stands in it.
-
-    Raises:
-        ConfigError: it is empty, or begins with a scheme that no engine has.
-    """
+    """The parts of a model name; a path that exists is a folder, whatever stands in it."""
     if not text.strip():
         raise ConfigError("the model's name is empty; expected a Hugging Face name or folder, or " + _KNOWN)
     prefix, colon, rest = text.partition(":")
@@ -52,13 +41,9 @@ def parse_model_name(text: str) -> ModelName:
         return ModelName(scheme=SCHEMES[prefix], rest=rest)
     if not colon or "/" in prefix or Path(text).exists():
         return ModelName(scheme=None, rest=text)
-    raise ConfigError(_advise(prefix, rest))
-
-
-def _advise(prefix: str, rest: str) -> str:
-    """What to write instead. Of a URL nothing is repeated: it may hold a password."""
+    # Of a URL nothing is repeated: it may hold a password.
     if prefix in ("http", "https"):
-        return (
+        raise ConfigError(
             "a model is not named by a server's URL alone; write openai:NAME@URL, "
             "such as openai:my-model@http://127.0.0.1:8000/v1"
         )
@@ -69,7 +54,7 @@ def _advise(prefix: str, rest: str) -> str:
         if near
         else f"a local server such as Ollama or llama.cpp is openai:{name}@http://127.0.0.1:11434/v1 (with its own port)"
     )
-    return (
+    raise ConfigError(
         f"unknown prefix {prefix + ':'!r} of a model name; known are {_KNOWN}, and without a prefix it is a Hugging "
         f"Face name or folder; {hint}"
     )

@@ -2,8 +2,7 @@
 
     list_faults("transformers", {"devise": "cpu"})      [("devise", "unknown key 'engine.devise' for ...")]
 
-An option's type stands at the constructor's parameter, which is the only place that names it; what is wrong with options
-is explained as for any other section of settings.
+An option's type stands at the constructor's parameter, which is the only place that names it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ _PLACES: Mapping[EngineKind, tuple[str, str]] = {
     "openai": ("openai/engine.py", "OpenAIEngine"),
     "scalar": ("hf/scorer.py", "ScalarModel"),
 }
-"""File and class."""
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
 
@@ -43,7 +41,9 @@ def _check_device(value: str) -> str:
     return value
 
 
+Count = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
+Pause = Annotated[float, Ge(0)]
 Size = Annotated[float, Gt(0)]
 Share = Annotated[float, Gt(0), Le(1)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -55,7 +55,7 @@ Device = Annotated[str, AfterValidator(_check_device)]
 
 @functools.cache
 def read_options(kind: EngineKind) -> type[Section]:
-    """The options of an engine's constructor, its parameters that have to be named, as a section of settings."""
+    """The parameters of an engine's constructor that have to be named, as a section of settings."""
     file, name = _PLACES[kind]
     tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
     (engine,) = (one for one in tree.body if isinstance(one, ast.ClassDef) and one.name == name)
@@ -89,11 +89,7 @@ def list_faults(kind: EngineKind, options: Mapping[str, Any]) -> Iterator[tuple[
 
 
 def check_options(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the types that the engine's constructor names.
-
-    Raises:
-        ConfigError: one is unknown or does not fit.
-    """
+    """The options with the types that the engine's constructor names; `ConfigError` if one is unknown or does not fit."""
     for _, fault in list_faults(kind, options):
         raise ConfigError(fault)
     checked = read_options(kind)(**options)

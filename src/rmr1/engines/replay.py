@@ -8,8 +8,8 @@ The recording is a run folder, or a JSONL file (or `.gz`) of our own form, one t
 and order are several samples, or the occurrences of several pairs with that id, in file order.
 Optional: `finish_reason`, `prompt_tokens`, `completion_tokens`, `model`.
 
-A text of a run folder belongs to the very item that it was written for, in whatever sequence the items
-finished; those of a file are used up in the sequence of the data, also by items that a run goes on after.
+A text of a run folder belongs to the very item that it was written for; those of a file are used up in the sequence
+of the data, also by items that a run goes on after.
 """
 
 from __future__ import annotations
@@ -36,11 +36,7 @@ class ReplayEngine:
     """Answers every request with the text recorded for its pair and order."""
 
     def __init__(self, path: str | Path):
-        """Read the recording at `path`.
-
-        Raises:
-            DataError: the file cannot be read, or a line is not of the form above.
-        """
+        """Read the recording; `DataError` if it is not of the form above."""
         self.path = Path(path)
         self.name = f"replay:{path}"
         self._of_items: dict[tuple[str, str, str], list[Generation]] = defaultdict(list)
@@ -50,13 +46,13 @@ class ReplayEngine:
         for key, pair_id, order, generation in self._read():
             if key is not None:
                 self._of_items[key, own_id(pair_id), order].append(generation)
-            recorded[pair_id, order].append((occurrence_of(key or ""), generation))
+            recorded[pair_id, order].append((_occurrence_of(key or ""), generation))
             digest.update(f"{pair_id}\0{order}\0{generation.text}\0".encode(errors="surrogatepass"))
         self._recorded = {
             name: deque(generation for _, generation in sorted(found, key=itemgetter(0)))
             for name, found in recorded.items()
         }
-        """Texts by id and order, for items that are not those of a run folder: equal ones in their sequence."""
+        """Texts by id and order, for items of other data."""
         self._digest = digest.hexdigest()
 
     def fingerprint(self) -> dict[str, object]:
@@ -69,18 +65,19 @@ class ReplayEngine:
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         for request in requests:
-            samples = request.list_samples(params)
-            found = self._find(request, samples)
-            if not found:
-                missing = Generation(
-                    text="",
-                    finish_reason="error",
-                    model=self.name,
-                    error=f"nothing is recorded for pair {request.prompt.pair_id!r} in order {request.prompt.slot!r}",
-                )
-                yield request, (missing,) * len(samples)
-                continue
-            yield request, found
+            prompt, samples = request.prompt, request.list_samples(params)
+            texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.slot))
+            if texts is not None:
+                found = tuple(texts[min(index, len(texts) - 1)] for index in samples)
+            else:
+                found = self._take(prompt.pair_id, prompt.slot, len(samples))
+            missing = Generation(
+                text="",
+                finish_reason="error",
+                model=self.name,
+                error=f"nothing is recorded for pair {prompt.pair_id!r} in order {prompt.slot!r}",
+            )
+            yield request, found or (missing,) * len(samples)
 
     def pass_over(self, pair_id: str, slot: Order, params: SamplingParams) -> None:
         self._take(pair_id, slot, params.num_samples)
@@ -88,13 +85,6 @@ class ReplayEngine:
     def close(self) -> None:
         self._recorded = {}
         self._of_items.clear()
-
-    def _find(self, request: Request, samples: range) -> tuple[Generation, ...]:
-        prompt = request.prompt
-        texts = self._of_items.get((request.key.rpartition("/")[0], own_id(prompt.pair_id), prompt.slot))
-        if texts is None:
-            return self._take(prompt.pair_id, prompt.slot, len(samples))
-        return tuple(texts[min(index, len(texts) - 1)] for index in samples)
 
     def _take(self, pair_id: str, order: str, num: int) -> tuple[Generation, ...]:
         texts = self._recorded.get((pair_id, order))
@@ -104,7 +94,6 @@ class ReplayEngine:
         return tuple(texts.popleft() if len(texts) > 1 else texts[0] for _ in range(num))
 
     def _read(self) -> Iterator[tuple[str | None, str, str, Generation]]:
-        """Key of the item, where it is known, id, order and text."""
         if (self.path / RUN_FILE).is_file():
             for key, judgment in read_judgments(self.path):
                 for vote in judgment.votes:
@@ -118,8 +107,8 @@ class ReplayEngine:
             yield None, *_read_line(row.data, str(row.path), row.line)
 
 
-def occurrence_of(key: str) -> int:
-    """0 of the first of equal items, 1 of the second (`rmr1.store.keys.format_key`)."""
+def _occurrence_of(key: str) -> int:
+    # 0 of the first of equal items, 1 of the second (`rmr1.store.keys.format_key`).
     number = key.rpartition("-")[2] if "-" in key else ""
     return int(number) if number.isdecimal() else 0
 

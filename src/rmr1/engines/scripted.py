@@ -1,15 +1,15 @@
 """The shipped fake: texts from a script instead of a model, for tests, examples and trying things out.
 
-`load_scripted(NAME)` knows four judges that need no model and write full Chain-of-Rubrics traces with
-real quotations: `longer` prefers the longer response, `always-a` and `always-b` the place, and `hash`
-decides by a digest of the prompt and the sample's number. Tokens are counted as characters // 4.
+The four judges of `load_scripted` write full Chain-of-Rubrics traces with real quotations: `longer` prefers the longer
+response, `always-a` and `always-b` the place, and `hash` decides by a digest of the prompt and the sample's number.
+Tokens are counted as characters // 4.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import ConfigError, DataError
@@ -32,7 +32,6 @@ class ScriptedEngine:
         script: Script | Mapping[str, str | Sequence[str]] | Sequence[str],
         name: str = "scripted",
         *,
-        delay_seconds: float = 0.0,
         fail_every: int = 0,
     ):
         """Wrap a script.
@@ -40,13 +39,11 @@ class ScriptedEngine:
         Args:
             script: a function `(prompt, sample) -> text`, or texts by pair id, or texts for every
                 prompt. Of several texts sample i gets number i, from the start again when they run out.
-            delay_seconds: wait before each request is answered.
             fail_every: every n-th request of the engine's life ends in an error; 0 is never.
         """
         self.name = name
         self._script = script if callable(script) else _play(script)
         self._identity = _identify(script)
-        self._delay_seconds = delay_seconds
         self._fail_every = fail_every
         self._num_requests = 0
 
@@ -60,8 +57,6 @@ class ScriptedEngine:
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         for request in requests:
-            if self._delay_seconds:
-                time.sleep(self._delay_seconds)
             self._num_requests += 1
             if self._fail_every and self._num_requests % self._fail_every == 0:
                 failure = self._failure(request.prompt, f"scripted failure of request {self._num_requests}")
@@ -70,7 +65,8 @@ class ScriptedEngine:
             yield (
                 request,
                 tuple(
-                    self._answer(request.prompt, sample, params) for sample in request.list_samples(params)
+                    self._answer(request.prompt, sample, request.choose_params(params))
+                    for sample in request.list_samples(params)
                 ),
             )
 
@@ -100,18 +96,14 @@ class ScriptedEngine:
 
 
 def load_scripted(name: str) -> ScriptedEngine:
-    """One of the shipped judges.
-
-    Raises:
-        ConfigError: there is none of that name.
-    """
+    """One of the shipped judges."""
     if name not in _CHOICES:
         raise ConfigError(f"scripted judge {name!r} is not known; choose one of {', '.join(_CHOICES)}")
     choose = _CHOICES[name]
 
     def script(prompt: JudgePrompt, sample: int) -> str:
         blocks = parse_blocks(prompt.messages[-1].text)
-        return write_trace(prompt.family, blocks, choose(blocks, prompt, sample))
+        return write_trace(prompt.family, blocks, choose(blocks, sample))
 
     script.__qualname__ = name
     return ScriptedEngine(script, f"scripted:{name}")
@@ -123,7 +115,7 @@ def write_trace(family: str, blocks: Blocks, winner: str) -> str:
     if family == "direct":
         return verdict
     evidence = "\n".join(
-        f"- Chatbot {label}: {_describe(_last_turn(response, label), label)}"
+        f"- Chatbot {label}: {_describe(response, label)}"
         for label, response in (("A", blocks.response_a), ("B", blocks.response_b))
     )
     if family == "reasoning":
@@ -138,43 +130,36 @@ def write_trace(family: str, blocks: Blocks, winner: str) -> str:
 
 
 def _describe(response: str, label: str) -> str:
+    # Of a transcript what the Chatbot said last.
+    response = response.rpartition(f"\n{CHATBOT_NAME.format(label=label)}: ")[2]
     quote = _take_quote(response)
     summary = f"<summary_{label}>a response of {len(response.split())} words</summary_{label}>"
     return f"<quote_{label}>{quote}</quote_{label}> opens {summary}" if quote else f"only {summary}"
 
 
-def _last_turn(response: str, label: str) -> str:
-    """What the Chatbot said last, where `response` is a transcript; else all of it."""
-    return response.rpartition(f"\n{CHATBOT_NAME.format(label=label)}: ")[2]
-
-
 def _take_quote(response: str) -> str:
-    """The first words of the first line that has any, up to whatever looks like markup."""
+    # The first words of the first line that has any, up to whatever looks like markup.
     for line in response.splitlines():
-        words: list[str] = []
-        for word in line.split()[:_MAX_QUOTE_WORDS]:
-            if any(char in word for char in "<>[]\\"):
-                break
-            words.append(word)
-        if words:
-            return " ".join(words)
+        words = line.split()[:_MAX_QUOTE_WORDS]
+        if quote := " ".join(takewhile(lambda word: not any(char in word for char in "<>[]\\"), words)):
+            return quote
     return ""
 
 
-def _choose_longer(blocks: Blocks, prompt: JudgePrompt, sample: int) -> str:
+def _choose_longer(blocks: Blocks, sample: int) -> str:
     plain = blocks.unescape()
     return "A" if len(plain.response_a) >= len(plain.response_b) else "B"
 
 
-def _choose_by_hash(blocks: Blocks, prompt: JudgePrompt, sample: int) -> str:
+def _choose_by_hash(blocks: Blocks, sample: int) -> str:
     parts = (blocks.question or "", blocks.response_a, blocks.response_b, str(sample))
     return "AB"[_digest("\0".join(parts))[0] & 1]
 
 
-_CHOICES: dict[str, Callable[[Blocks, JudgePrompt, int], str]] = {
+_CHOICES: dict[str, Callable[[Blocks, int], str]] = {
     "longer": _choose_longer,
-    "always-a": lambda blocks, prompt, sample: "A",
-    "always-b": lambda blocks, prompt, sample: "B",
+    "always-a": lambda blocks, sample: "A",
+    "always-b": lambda blocks, sample: "B",
     "hash": _choose_by_hash,
 }
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from timeit import repeat, timeit
 from typing import TYPE_CHECKING, Literal
 
 from rmr1.errors import ConfigError
@@ -42,16 +42,15 @@ class Machine:
     """
 
     name: str
-    """The device's own name."""
     kind: Literal["cuda", "cpu"] = "cuda"
     num_devices: int = 1
     memory_bytes: int
-    """Memory of each device."""
+    """Of each device, as are the speeds below."""
     flops_per_second: float
-    """Operations per second of each device, in bfloat16."""
+    """In bfloat16."""
     fp32_flops_per_second: float
     bytes_per_second: float
-    """Bytes per second that each device reads from its memory."""
+    """Bytes read from its memory."""
     flops_share: float = 0.4
     """Share of its arithmetic that a pass over long rows reaches, in (0, 1]."""
     bandwidth_share: float = 0.7
@@ -59,16 +58,15 @@ class Machine:
     call_seconds: float = 8e-6
     """Seconds to start a linear layer with next to nothing to compute, from Python."""
     source: str = "the maker's data sheet"
-    """The source of the speeds."""
 
     def compute_seconds(self, flops: float, num_bytes: float = 0, *, is_fp32: bool = False) -> float:
-        """The longer of so much arithmetic and so much reading (the roofline model: Williams, Waterman and Patterson,
-        2009) on one device. Right in its order of magnitude: kernels, caches and other programs are left out."""
+        """The longer of so much arithmetic and so much reading on one device (the roofline model: Williams, Waterman
+        and Patterson, 2009); kernels, caches and other programs are left out."""
         read = num_bytes / (self.bandwidth_share * self.bytes_per_second)
         return max(flops / (self.flops_share * self.get_flops(is_fp32=is_fp32)), read)
 
     def get_flops(self, *, is_fp32: bool) -> float:
-        """Operations a second in the format, of each device."""
+        """Operations a second of a device in this format."""
         return self.fp32_flops_per_second if is_fp32 else self.flops_per_second
 
     def join(self, count: int) -> Machine:
@@ -104,11 +102,7 @@ _UNKNOWN_CARD = "L40S"
 
 
 def build_machine(name: str, *, num_devices: int = 1, memory_bytes: int | None = None) -> Machine:
-    """GPUs of this name; without `memory_bytes` with the memory that such a card has.
-
-    Raises:
-        ConfigError: the card is not known, so its memory must be named.
-    """
+    """GPUs of this name; without `memory_bytes` with the memory that such a card has."""
     found = next((part for part in CARDS if part.lower() in name.lower()), None)
     if found is None and memory_bytes is None:
         raise ConfigError(f"GPU {name!r} is not known here; expected one of {', '.join(CARDS)}")
@@ -125,11 +119,7 @@ def build_machine(name: str, *, num_devices: int = 1, memory_bytes: int | None =
 
 
 def parse_machine(name: str) -> Machine:
-    """A card's name, with their number in front where there are several: `H100`, `8xH100`.
-
-    Raises:
-        ConfigError: no such card is known.
-    """
+    """A card's name, with their number in front where there are several: `H100`, `8xH100`."""
     found = re.fullmatch(r"(?:([1-9]\d*)\s*x\s*)?(.+)", name.strip(), re.IGNORECASE)
     card = found and next((card for card in CARDS if card.lower() == found[2].lower()), None)
     if not found or not card:
@@ -140,22 +130,18 @@ def parse_machine(name: str) -> Machine:
 
 
 def find_machine(name: str | None, device: str = "auto") -> Machine:
-    """The machine of this name, or else the one at hand, as `see_machine` and `parse_machine`."""
+    """The machine of this name, or else the one at hand."""
     return see_machine(device) if name is None else parse_machine(name)
 
 
-def see_machine(device: str = "auto", *, processes: int | None = None) -> Machine:
+def see_machine(device: str = "auto") -> Machine:
     """This machine, as a run with `device` "auto", "cpu" or "cuda" would use it.
 
-    A process has one GPU. Their number is, unless it is named, what the launcher of this process has set
-    (`WORLD_SIZE`), else one. Processes on the CPU share its memory and its cores.
-
-    Raises:
-        ConfigError: there is no GPU, or the system does not tell its memory.
+    A process has one GPU; their number is what the launcher has set (`WORLD_SIZE`). Processes on the CPU share its
+    memory and its cores.
     """
-    if processes is None:
-        said = os.environ.get("WORLD_SIZE", "")
-        processes = max(1, int(said)) if said.isdecimal() else 1
+    said = os.environ.get("WORLD_SIZE", "")
+    processes = max(1, int(said)) if said.isdecimal() else 1
     gpus, memory, cores = find_gpus(), read_memory(), count_cores()
     if device == "cuda" and not gpus:
         raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
@@ -190,27 +176,21 @@ def measure_machine(device: torch.device, dtype: torch.dtype) -> Machine:
     linear = torch.nn.Linear(_SMALL, _SMALL, device=device, dtype=dtype)
     small = torch.ones((1, _SMALL), device=device, dtype=dtype)
 
-    def call_small() -> None:
-        for _ in range(_SMALL_CALLS):
-            linear(small)
-
     def measure(work: Callable[[], object]) -> float:
         """Seconds of the fastest of several calls, after one that warms up."""
-        best, started = float("inf"), None
-        while started is None or time.perf_counter() - started < _MEASURE_SECONDS:
-            before = time.perf_counter()
+
+        def run() -> None:
             work()
             wait_for(device)
-            if started is None:
-                started = time.perf_counter()
-            else:
-                best = min(best, time.perf_counter() - before)
-        return best
+
+        run()
+        first = timeit(run, number=1)
+        return min([first, *repeat(run, number=1, repeat=int(_MEASURE_SECONDS / first))])
 
     with torch.inference_mode():
         flops = 2 * size**3 / measure(lambda: torch.matmul(left, right))
         copied = 2 * source.numel() / measure(lambda: target.copy_(source))
-        call = measure(call_small) / _SMALL_CALLS
+        call = measure(lambda: [linear(small) for _ in range(_SMALL_CALLS)]) / _SMALL_CALLS
     memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else read_memory() or 0
     return Machine(
         name=str(device),
@@ -247,8 +227,6 @@ def find_gpus() -> tuple[Gpu, ...]:
         return ()
     if not torch.cuda.is_available():
         return ()
-    found = []
-    for index in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(index)
-        found.append(Gpu(name=torch.cuda.get_device_name(index), total_bytes=total, free_bytes=free))
-    return tuple(found)
+    cuda = torch.cuda
+    memory = ((index, *cuda.mem_get_info(index)) for index in range(cuda.device_count()))
+    return tuple(Gpu(cuda.get_device_name(index), total, free) for index, free, total in memory)

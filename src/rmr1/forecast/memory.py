@@ -41,9 +41,9 @@ VLLM_MEMORY_SHARE = 0.9
 _GROWTH = 1.25
 """Room that the buffers of keys and values have at most, by their content."""
 _CHUNK_BYTES = 14
-"""Bytes of a logit that is at hand: itself, its exponential and their product in float32, and a copy in 16 bits."""
+"""Bytes of a logit at hand: itself, its exponential and their product in float32, and a copy in 16 bits."""
 _MUON_STEP_BYTES = 24
-"""Bytes per number of the largest matrices of one shape while Muon makes their updates orthogonal: six copies."""
+"""Bytes per number of the largest matrices of one shape while Muon makes them orthogonal: six copies."""
 
 Phase = Literal["always", "rollout", "update", "step"]
 PHASES: tuple[Phase, ...] = ("rollout", "update", "step")
@@ -88,7 +88,7 @@ class RunNumbers:
     optimizer: Literal["adamw", "muon"] = "adamw"
     checkpointing: bool = False
     is_packed: bool = False
-    """Whether rows hold whole documents one after the other."""
+    """Whether rows hold whole documents."""
     engine: Literal["transformers", "vllm"] | None = "transformers"
     """What samples; None if nothing is sampled."""
     rows: int = 128
@@ -111,8 +111,6 @@ class RunNumbers:
 
     @property
     def format(self) -> Format:
-        if self.lora_rank is not None and self.precision == "bf16-pure":
-            return FORMATS["bf16", True]
         return FORMATS[self.precision, self.lora_rank is not None]
 
     @property
@@ -121,9 +119,8 @@ class RunNumbers:
 
     @property
     def expected_new(self) -> float:
-        return min(
-            self.new_tokens, DEFAULT_TEXT_TOKENS if self.mean_new_tokens is None else self.mean_new_tokens
-        )
+        mean = DEFAULT_TEXT_TOKENS if self.mean_new_tokens is None else self.mean_new_tokens
+        return min(self.new_tokens, mean)
 
     @property
     def group_tokens(self) -> float:
@@ -149,7 +146,7 @@ class Format:
     trained: int
     """Bytes of a trained number, of its gradient, and of each of Adam's two averages."""
     copy: int
-    """Bytes per number of a matrix's copy in the type that products are computed in, 0 if that is the weights'."""
+    """Bytes per number of the copy in the type that is computed in, 0 if that is the weights'."""
     cache: int
     """Bytes per number of keys and values."""
     residual: int
@@ -158,7 +155,7 @@ class Format:
     hidden: int
     attention: int
     packed: int
-    """Bytes per number of the attention's output, kept once more in a packed row of whole documents."""
+    """The attention's output, kept once more in a packed row of whole documents."""
     kv: int
     intermediate: int
     rank: int
@@ -170,6 +167,7 @@ FORMATS = {
     ("bf16-pure", False): Format(2, 2, 0, 2, 2, 2, 16, 4, 2, 4, 8, 0),
     ("fp32", True): Format(4, 4, 0, 4, 4, 4, 16, 8, 4, 8, 16, 28),
     ("bf16", True): Format(2, 4, 0, 2, 2, 2, 28, 8, 0, 4, 10, 28),
+    ("bf16-pure", True): Format(2, 4, 0, 2, 2, 2, 28, 8, 0, 4, 10, 28),
 }
 
 
@@ -179,7 +177,7 @@ def sum_bytes(parts: Sequence[Part], phase: Phase) -> int:
 
 
 def count_layer_bytes(shape: ModelShape, numbers: RunNumbers) -> int:
-    """What one layer keeps of one token for its backward pass."""
+    """Bytes that a layer keeps of one token for its backward pass."""
     form = numbers.format
     return (
         form.hidden * shape.hidden
@@ -193,8 +191,7 @@ def count_layer_bytes(shape: ModelShape, numbers: RunNumbers) -> int:
 
 
 def count_row_tokens(numbers: RunNumbers, *, prompt_tokens: float, new_tokens: float) -> int:
-    """Tokens of a full row when all groups are of this size: a group is never divided, and a step has no more
-    than its groups."""
+    """Tokens of a full row of such groups: a group is never divided, and a step has no more than its groups."""
     group = prompt_tokens + numbers.samples * new_tokens
     step = max(1, numbers.prompts // numbers.updates) * group
     row = numbers.row_tokens if numbers.row_groups is None else numbers.row_groups * group
@@ -209,10 +206,8 @@ def list_parts(
     prompt_tokens: float | None = None,
     new_tokens: float,
 ) -> tuple[Part, ...]:
-    """Memory of one device, samples being `new_tokens` long; prompts as expected, or of `prompt_tokens`.
-
-    The first batch of a rollout has the longest prompts in any case.
-    """
+    """Memory of one device; prompts are as expected, or of `prompt_tokens`, but for a rollout's first batch, which has
+    the longest."""
     prompt = numbers.expected_prompt if prompt_tokens is None else prompt_tokens
     parts = [*_list_weights(shape, numbers, machine), *_list_rollout(shape, numbers, machine, new_tokens)]
     form, whole = numbers.format, numbers.lora_rank is None
@@ -264,12 +259,10 @@ def _list_rollout(
     shape: ModelShape, numbers: RunNumbers, machine: Machine, new_tokens: float
 ) -> Iterator[tuple[str, Phase, float]]:
     if numbers.engine == "vllm":
-        on_cpu = numbers.vllm_bytes * shape.parameters() + VLLM_CPU_CACHE
-        yield (
-            "vLLM",
-            "always",
-            numbers.gpu_memory * machine.memory_bytes if machine.kind == "cuda" else on_cpu,
-        )
+        room: float = numbers.vllm_bytes * shape.parameters() + VLLM_CPU_CACHE
+        if machine.kind == "cuda":
+            room = numbers.gpu_memory * machine.memory_bytes
+        yield "vLLM", "always", room
     elif numbers.engine == "transformers":
         form, prompts = numbers.format, count_batch(numbers, machine)
         yield "weights in bf16", "rollout", form.copy * shape.layer_parameters
@@ -281,12 +274,12 @@ def _list_rollout(
 
 
 def count_cache_bytes(shape: ModelShape, tokens: float, number: float) -> float:
-    """Buffers of the keys and values of so many tokens, of `number` bytes each number."""
+    """Buffers of the keys and values of so many tokens, of `number` bytes each."""
     return _GROWTH * tokens * number * shape.cache_width
 
 
 def count_pass_bytes(shape: ModelShape, residual: float, inner: float) -> float:
-    """What a pass without gradients holds of each token, its numbers between and inside layers being of so many bytes."""
+    """Bytes that a pass without gradients holds of each token, by those of a number between and inside layers."""
     return 2 * residual * shape.hidden + 3 * inner * shape.intermediate
 
 
@@ -310,9 +303,3 @@ def count_vllm_cache(shape: ModelShape, numbers: RunNumbers, machine: Machine) -
 def share_out(count: int, machine: Machine) -> int:
     """What the device that has most gets."""
     return math.ceil(count / machine.num_devices)
-
-
-def format_gb(num_bytes: float) -> str:
-    """`15 GB`, `0.8 GB`; of 10^9 bytes, as cards are named."""
-    size = num_bytes / 1e9
-    return f"{size:,.0f} GB" if size >= 9.95 else f"{size:.1f} GB" if size >= 0.1 else f"{size:.2f} GB"

@@ -1,8 +1,7 @@
 """What a run costs: list prices of hosted models by name, in USD per million tokens.
 
-The table holds the standard rates that the vendors listed in early 2026, without discounts for cached
-prompts or batches; it is an estimate, and `price_in` and `price_out` go before it. A model that is
-not in it has no price, which is not the same as costing nothing.
+The table holds the standard rates that the vendors listed in early 2026, without discounts for cached prompts or
+batches; `price_in` and `price_out` go before it. A model that is not in it has no price.
 """
 
 from __future__ import annotations
@@ -56,11 +55,7 @@ def find_price(model: str) -> Price | None:
 
 
 def choose_price(model: str, price_in: object, price_out: object) -> Price | None:
-    """The price that the options name, or the list price.
-
-    Raises:
-        ConfigError: one of them is given alone, or is no price.
-    """
+    """The price that the options name, or the list price."""
     if price_in is None and price_out is None:
         return find_price(model)
     prices = [float(one) for one in (price_in, price_out) if isinstance(one, int | float) and 0 <= one < inf]

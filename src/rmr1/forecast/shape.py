@@ -184,11 +184,11 @@ def count_group_flops(shape: ModelShape, *, prompt: float, new: float, samples: 
 
 
 def count_attention_flops(shape: ModelShape, pairs: float) -> float:
-    """So many pairs of a query and a key in each layer: scores, and the weighted sum of the values."""
+    """Scores and weighted sums of so many pairs of a query and a key in each layer."""
     return 4 * shape.layers * shape.attention_width * pairs
 
 
 def compute_saving(shape: ModelShape, *, prompt: float, new: float, samples: int) -> float:
-    """How many times the arithmetic of a shared prompt the same rows take with prompts of their own."""
+    """How many times the arithmetic of a shared prompt the rows take with their own."""
     rows = count_row_flops(shape, prompt=prompt, new=new, samples=samples)
     return rows.total / count_group_flops(shape, prompt=prompt, new=new, samples=samples).total

@@ -1,8 +1,8 @@
 """Time of decoding and of judging on a machine. Pure.
 
-A step of decoding, in judging and in rollouts, takes the longer of its arithmetic and its reading of memory, and beside that what
-starting its operations takes. Texts are taken to have an expected length, and a batch to last until its longest one
-ends. Every figure is right in its order of magnitude, and carries the sentences that say what was assumed.
+A step of decoding takes the longer of its arithmetic and its reading of memory, and what starting its operations takes.
+Texts are taken to have an expected length, and a batch to last until its longest one ends. Figures are right in their
+order of magnitude.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from rmr1.forecast.memory import count_cache_bytes, count_pass_bytes
 from rmr1.forecast.shape import ModelShape, count_attention_flops, count_group_flops
 
 CALLS_PER_LAYER = 80
-"""What starting a layer's operations takes from Python, in calls of a small linear layer. Counted with
-transformers' Qwen2 on a CPU (0.7 ms a layer, 8 us a call); on a GPU it is the same Python that waits."""
+"""What starting a layer's operations takes from Python, in calls of a small linear layer; counted with
+transformers' Qwen2 on a CPU (0.7 ms a layer, 8 us a call)."""
 VLLM_ROWS = 256
 """Samples that vLLM decodes together, unless its options say otherwise."""
 
@@ -74,8 +74,8 @@ class Decoder:
     def compute_flow(
         self, *, rows: int, context: float, new: float, room: float, most: int = VLLM_ROWS
     ) -> float:
-        """Seconds in which vLLM writes `new` tokens in all, into `rows` rows of `context` tokens on average, of which
-        `room` bytes of keys and values and `most` let some go on together: a row that ends makes room for the next."""
+        """Seconds in which vLLM writes `new` tokens in all, into `rows` rows of `context` tokens on average; `room`
+        bytes of keys and values, and `most`, bound the rows that go on together."""
         fitting = int(room / (max(1.0, context) * self.cache_bytes * self.shape.cache_width))
         together = max(1, min(most, rows, fitting))
         return (self.compute_step(rows=together, context=context) + _VLLM_STEP_SECONDS) * new / together
@@ -106,8 +106,8 @@ def compute_stretch(rows: int) -> float:
 
 @dataclass(slots=True, kw_only=True)
 class BatchForecast:
-    """Transformers and scalar models, told one prompt at a time: the batches that the engine would form of the same
-    prompts in the same sequence, each as long as its longest text. A scalar model's texts have none."""
+    """Transformers and scalar models, told one prompt at a time: the batches that the engine would form, each as
+    long as its longest text."""
 
     decoder: Decoder
     batching: Batching
@@ -135,11 +135,10 @@ class BatchForecast:
         for batch in plan_batches(sizes, self.batching, num_samples=samples):
             longest, most = sizes[batch[0]][0], max(sizes[index][1] for index in batch)
             mean = sum(min(self.expected_tokens, sizes[index][1]) for index in batch) / len(batch)
-            self._seconds += sum(
-                decoder.compute_batch(
-                    num_prompts=len(batch), longest=longest, samples=samples, mean_new=mean, most_new=most
-                )
+            both = decoder.compute_batch(
+                num_prompts=len(batch), longest=longest, samples=samples, mean_new=mean, most_new=most
             )
+            self._seconds += sum(both)
             inner = decoder.cache_bytes
             held = len(batch) * longest * count_pass_bytes(decoder.shape, inner, inner)
             if most:
@@ -177,8 +176,7 @@ class FlowForecast:
             return 0.0
         context = self._context / self._rows
         # Prompts are computed beside the rows that are being written, so only their arithmetic counts.
-        return self.decoder.machine.compute_seconds(
-            self._flops, is_fp32=self.decoder.is_fp32
-        ) + self.decoder.compute_flow(
+        prompts = self.decoder.machine.compute_seconds(self._flops, is_fp32=self.decoder.is_fp32)
+        return prompts + self.decoder.compute_flow(
             rows=self._rows, context=context, new=self._new, room=self.cache_bytes, most=self.max_rows
         )

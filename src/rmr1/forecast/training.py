@@ -17,13 +17,13 @@ from rmr1.forecast.memory import (
     count_batch,
     count_trained,
     count_vllm_cache,
-    format_gb,
     list_parts,
     share_out,
     sum_bytes,
 )
 from rmr1.forecast.shape import ModelShape, compute_saving, count_group_flops
 from rmr1.forecast.time import CALLS_PER_LAYER, VLLM_ROWS, Decoder
+from rmr1.screen import format_gb
 
 _STEP_TRAFFIC = 28
 """Bytes that a step of the optimizer reads and writes of a trained number."""
@@ -46,12 +46,10 @@ class Estimate:
 
     @property
     def unit(self) -> str:
-        """What the stages are of."""
         return "step" if self.numbers.engine is None else "rollout"
 
     @property
     def peak_phase(self) -> Phase:
-        """The fullest one."""
         return max(PHASES, key=lambda phase: sum_bytes(self.parts, phase))
 
     @property
@@ -75,7 +73,7 @@ class Estimate:
 
     @property
     def saving(self) -> float | None:
-        """What the update would take by arithmetic if each sample had a prompt of its own, as a multiple."""
+        """How many times the arithmetic the update would take if each sample had its own prompt."""
         numbers = self.numbers
         if numbers.engine is None:
             return None
@@ -86,12 +84,11 @@ class Estimate:
     def describe(self) -> dict[str, Any]:
         """Plain JSON values."""
         saving = {} if self.saving is None else {"shared_prompt_saving": round(self.saving, 2)}
+        memory = [{"name": part.name, "phase": part.phase, "bytes": part.num_bytes} for part in self.parts]
         return {
             "parameters": self.shape.parameters(),
             "trained_parameters": self.trained_parameters,
-            "memory": [
-                {"name": part.name, "phase": part.phase, "bytes": part.num_bytes} for part in self.parts
-            ],
+            "memory": memory,
             "peak_phase": self.peak_phase,
             "peak_bytes": self.peak_bytes,
             "worst_bytes": self.worst_bytes,
@@ -104,14 +101,13 @@ class Estimate:
 
 
 def estimate_run(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> Estimate:
-    """What the training takes on this machine, whether or not it has room for it."""
+    """What the training takes on this machine, whether or not there is room."""
     parts = list_parts(shape, numbers, machine, new_tokens=numbers.expected_new)
     worst = list_parts(
         shape, numbers, machine, prompt_tokens=numbers.prompt_tokens, new_tokens=numbers.new_tokens
     )
-    peaks = [
-        sum_bytes(some, "always") + sum_bytes(some, phase) for some in (parts, worst) for phase in PHASES
-    ]
+    both = (parts, worst)
+    peaks = [sum_bytes(some, "always") + sum_bytes(some, phase) for some in both for phase in PHASES]
     return Estimate(
         shape=shape,
         numbers=numbers,
@@ -124,7 +120,6 @@ def estimate_run(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> Es
 
 
 def _list_stages(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> Iterator[tuple[str, float]]:
-    """Seconds of one rollout and its updates, lengths being the expected ones."""
     if numbers.engine is not None:
         yield from _list_sampling(shape, numbers, machine)
     group = count_group_flops(
@@ -167,16 +162,14 @@ def _list_sampling(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> 
         flops = decoder.count_prompt_flops(num_prompts=prompts, longest=prompt)
         yield "prompts", machine.compute_seconds(flops, is_fp32=numbers.is_fp32)
         rows, room = prompts * numbers.samples, count_vllm_cache(shape, numbers, machine)
-        yield (
-            "samples",
-            decoder.compute_flow(rows=rows, context=prompt + new / 2, new=rows * new, room=room),
-        )
+        seconds = decoder.compute_flow(rows=rows, context=prompt + new / 2, new=rows * new, room=room)
+        yield "samples", seconds
         return
     batch = count_batch(numbers, machine)
-    seconds = decoder.compute_batch(
+    both = decoder.compute_batch(
         num_prompts=batch, longest=prompt, samples=numbers.samples, mean_new=new, most_new=numbers.new_tokens
     )
-    yield from zip(("prompts", "samples"), (prompts / batch * one for one in seconds), strict=True)
+    yield from zip(("prompts", "samples"), (prompts / batch * one for one in both), strict=True)
 
 
 def _list_assumptions(numbers: RunNumbers, machine: Machine) -> Iterator[str]:
@@ -221,17 +214,16 @@ def _list_assumptions(numbers: RunNumbers, machine: Machine) -> Iterator[str]:
 
 
 def find_obstacle(estimate: Estimate) -> str | None:
-    """Why the training cannot be done on this machine, in one line, and what to do; None if nothing is seen."""
+    """Why the training cannot be done on this machine, and what to do; None if nothing is seen."""
     numbers, machine, parts = estimate.numbers, estimate.machine, estimate.parts
     context = numbers.prompt_tokens + numbers.new_tokens
     least = numbers.vllm_bytes * estimate.shape.cache_width * context
     room = count_vllm_cache(estimate.shape, numbers, machine)
     if numbers.engine == "vllm" and room < least:
         weights = numbers.vllm_bytes * estimate.shape.parameters()
-        on_gpu = machine.kind == "cuda"
-        remedy = (
-            "raise rollout.gpu_memory, or take a smaller base" if on_gpu else "lower rollout.max_new_tokens"
-        )
+        remedy = "lower rollout.max_new_tokens"
+        if machine.kind == "cuda":
+            remedy = "raise rollout.gpu_memory, or take a smaller base"
         return (
             f"vLLM needs {format_gb(weights + least)} for the weights and one sample of {context:,} tokens, and has "
             f"{format_gb(weights + room)}; {remedy}"
@@ -239,15 +231,15 @@ def find_obstacle(estimate: Estimate) -> str | None:
     usable, phase, needed = MEMORY_SHARE * machine.memory_bytes, estimate.peak_phase, estimate.peak_bytes
     held = [part for part in parts if part.phase in ("always", phase)]
     what = {"rollout": "the rollout", "update": "the update", "step": "the optimizer's step"}[phase]
-    remedies = [*_list_remedies(numbers, phase)]
+    remedies, is_full = [*_list_remedies(numbers, phase)], numbers.lora_rank is None
     fixed = [part for part in parts if part.phase in ("always", "step") and part.name != "vLLM"]
     if (weights := sum(part.num_bytes for part in fixed)) > usable:
         held, needed = fixed, weights
-        what = "full fine-tuning" if numbers.lora_rank is None else "training adapters"
-        what = f"{what} of {estimate.shape.parameters() / 1e9:.1f}B parameters"
+        what = f"of {estimate.shape.parameters() / 1e9:.1f}B parameters"
+        what = f"full fine-tuning {what}" if is_full else f"training adapters {what}"
         remedies = [one for one in remedies if one.startswith("train")] + ["take a smaller base"]
         remedies += ["take bf16"] if numbers.is_fp32 else []
-        remedies += ["divide the weights over several machines"] if numbers.lora_rank is None else []
+        remedies += ["divide the weights over several machines"] if is_full else []
     elif needed <= usable:
         return None
     largest = sorted(held, key=lambda part: -part.num_bytes)[:3]
@@ -260,7 +252,7 @@ def find_obstacle(estimate: Estimate) -> str | None:
 
 
 def find_risk(estimate: Estimate) -> str | None:
-    """What may end a run that has no obstacle, in one line; None if there is room for the worst."""
+    """What may end a run that has no obstacle; None if there is room for the worst."""
     numbers, machine = estimate.numbers, estimate.machine
     if estimate.worst_bytes <= MEMORY_SHARE * machine.memory_bytes or find_obstacle(estimate) is not None:
         return None

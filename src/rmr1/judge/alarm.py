@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rmr1.judge.summary import has_answer, list_failures
@@ -14,12 +13,12 @@ FIRST_ALIKE = 20
 """Items that a run begins with, all of which fail in the same way, until it is stopped."""
 
 FIRST_FAILED = 40
-"""Items that a run begins with, all of which fail, in whatever ways, until it is stopped."""
+"""As `FIRST_ALIKE`, of items that fail in whatever ways."""
 ALIKE_IN_A_ROW = 50
-"""Items in a row that fail in the same way until a run is stopped, whatever was answered before."""
+"""Items in a row that fail in the same way until a run is stopped."""
 
 _KIND_CHARS = 100
-"""Characters of a failure's text that tell its kind; what follows may repeat the item, or be cut off."""
+"""What follows in a failure's text may repeat the item, or be cut off."""
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`|(?<!HTTP )\b\S*\d\S*")
 """What tells apart two failures of one kind: quotations, numbers and identifiers, but not an HTTP status."""
 
@@ -41,13 +40,11 @@ class Cause:
 class Alarm:
     """Looks at judgments as they come. Its `cause` says why to stop, once there is no use in going on.
 
-    - After `num_alike` items (0: never, nor after so many in a row) that all failed in the same way, or `FIRST_FAILED` in any way, if the run
-      holds no answer.
-    - After `ALIKE_IN_A_ROW` items in a row that failed in the same way. One that was refused for what it says, or is
-      too long, says nothing of the server.
-    - After `num_useless` items in a row without a verdict (0: never), if none had a verdict before or all of
-      them failed: in the middle of a run a model may refuse many pairs of one kind, but does not fail at all
-      of them unless it is gone.
+    - After `num_alike` items (0: never, nor after so many in a row) that all failed in the same way, or `FIRST_FAILED`
+      in any way, if the run holds no answer.
+    - After `ALIKE_IN_A_ROW` items in a row that failed in the same way, those left out that were refused for what they say.
+    - After `num_useless` items in a row without a verdict (0: never), if none had a verdict before or all of them
+      failed: a model may refuse many pairs of one kind, but does not fail at all of them unless it is gone.
     """
 
     def __init__(
@@ -73,37 +70,30 @@ class Alarm:
         self._reasons: Counter[str] = Counter()
 
     def update(self, judgment: Judgment) -> None:
-        failures = list_failures(judgment)
-        if self._num_alike:
-            self._watch_first(judgment, failures)
-        if self._most_alike:
-            self._watch_row(judgment, failures)
+        if has_answer(judgment):
+            self._num_alike, self._row = 0, ("", 0)
+        elif failures := list_failures(judgment):
+            self._watch_failures(failures[0], any(vote.generation.is_refused for vote in judgment.votes))
         if self._num_useless:
             self._watch_verdicts(judgment)
 
-    def _watch_first(self, judgment: Judgment, failures: Sequence[str]) -> None:
-        if has_answer(judgment):
-            self._num_alike = 0
-        elif failures:
+    def _watch_failures(self, failure: str, is_refused: bool) -> None:
+        kind = level_failure(failure)
+        if self._num_alike:
             self._num_first += 1
-            self._kinds.add(level_failure(failures[0]))
+            self._kinds.add(kind)
             is_alike = len(self._kinds) == 1
             if self._num_first >= (self._num_alike if is_alike else max(self._num_alike, FIRST_FAILED)):
                 in_what_way = ", all in the same way" if is_alike else ""
-                reason = failures[0] if self._advice is None else f"{failures[0]}; {self._advice}"
+                reason = failure if self._advice is None else f"{failure}; {self._advice}"
                 what = f"the first {self._num_first} items failed{in_what_way}"
                 self.cause = Cause(pairs=self._num_first, what=what, reason=reason)
-
-    def _watch_row(self, judgment: Judgment, failures: Sequence[str]) -> None:
-        if has_answer(judgment):
-            self._row = ("", 0)
-        elif failures and not any(vote.generation.is_refused for vote in judgment.votes):
-            kind, number = level_failure(failures[0]), self._row[1]
-            number = number + 1 if kind == self._row[0] else 1
+        if self._most_alike and not is_refused:
+            number = self._row[1] + 1 if kind == self._row[0] else 1
             self._row = (kind, number)
             if number >= self._most_alike and self.cause is None:
                 what = f"{number} items in a row failed in the same way"
-                self.cause = Cause(pairs=number, what=what, reason=failures[0])
+                self.cause = Cause(pairs=number, what=what, reason=failure)
 
     def _watch_verdicts(self, judgment: Judgment) -> None:
         if any(vote.verdict.winner is not None for vote in judgment.votes):
@@ -116,9 +106,8 @@ class Alarm:
         self._num_failed = self._num_failed + 1 if is_failed else 0
         error = next((one.error for one in generations if one.error), None)
         self._reasons[error or judgment.problem or "no verdict"] += 1
-        num_useless = self._num_failed if self._has_verdict else self._reasons.total()
-        if num_useless >= self._num_useless:
-            pairs = self._reasons.total()
+        pairs = self._reasons.total()
+        if (self._num_failed if self._has_verdict else pairs) >= self._num_useless:
             what = f"no verdict for {pairs:,} pairs in a row"
             self.cause = Cause(pairs=pairs, what=what, reason=self._reasons.most_common(1)[0][0])
 

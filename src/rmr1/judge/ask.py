@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from rmr1.engines.base import Engine, Request, Scorer, ScoreRequest
+from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, ScoreRequest
 from rmr1.errors import StoppedError
 from rmr1.faces import name_option
 from rmr1.judge.alarm import Alarm
@@ -58,18 +58,18 @@ def ask_prompts(
     prompts: Sequence[JudgePrompt],
     *,
     seed: int,
-    num_samples: int,
+    params: SamplingParams,
     stop_votes: float | None = None,
     cast: Callable[[Generation, JudgePrompt, int], Vote],
     conclude: Callable[[Sequence[Vote]], Judgment],
 ) -> Steps[Request, tuple[Generation, ...]]:
-    """So many samples of prompts that differ in their order; every text is read by `cast`, with its sample's number.
+    """The samples of prompts that differ in their order; every text is read by `cast`, with its sample's number.
 
     With `stop_votes` they come in waves, the same number of each prompt, and end as soon as the votes are settled
     (`rmr1.verdicts.votes.is_settled`): what is cast are the first of the votes that all samples would give.
     """
     by_prompt: list[list[Vote]] = [[] for _ in prompts]
-    asked = 0
+    asked, num_samples = 0, params.num_samples
     while asked < num_samples:
         votes = [vote for ones in by_prompt for vote in ones]
         wave = left = num_samples - asked
@@ -84,6 +84,7 @@ def ask_prompts(
                 key=f"{key}/{prompt.slot}",
                 prompt=prompt,
                 seed=seed_for(seed, "sampling", key, prompt.slot),
+                params=params,
                 samples=None if wave == num_samples else samples,
             )
             for prompt in prompts

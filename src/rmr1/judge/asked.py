@@ -3,7 +3,7 @@
     "asked_by": {"directory": "..", "config": {"model": "openai:judge@http://...", "data": {"limit": 100}}}
 
 Names of files are kept as they were typed, and beside them the directory that they count from, relative to the
-folder, so both may be moved together. No secret is among the settings: keys are named by their environment variables.
+folder, so both may be moved together.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ from rmr1.store.keys import number_items
 from rmr1.store.runs import RUN_FILE, read_description, read_final_summary
 
 SECTION = "asked_by"
-_PIPE = "-"
 _SCHEMES_OF_FILES = ("vllm", "replay")
-"""What stands behind these may be a file or a folder; behind the others is a name."""
 
 
 def describe_command(
@@ -44,12 +42,7 @@ def describe_command(
 
 
 def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str, Any]]:
-    """The data's sources and the settings of the run in `folder`, with files named as they are found from here.
-
-    Raises:
-        RunError: it is no run folder, was not begun by `command`, or its pairs were piped in.
-        DataError: a file of it is gone.
-    """
+    """The data's sources and the settings of the run in `folder`, with files named as they are found from here."""
     description = read_description(folder)
     stored, data = description.get(SECTION), description.get("data") or {}
     sources, made = data.get("sources"), description.get("command")
@@ -61,9 +54,9 @@ def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str,
     if not isinstance(stored, dict) or not sources:
         raise RunError(
             f"{folder}: {RUN_FILE} does not say which data and settings were asked for (it was made from Python or by "
-            "an earlier version); name the data and the judge, and it goes on where it was"
+            "an earlier version); name the data and the judge"
         )
-    if sources == [_PIPE]:
+    if sources == ["-"]:
         raise RunError(
             f"{folder}: its pairs came from standard input; give them again, and the judge: "
             f"rmr1 {command} - -m MODEL -o {folder}"
@@ -79,11 +72,7 @@ def read_command(folder: str | Path, command: str) -> tuple[list[str], dict[str,
 def find_summary(
     folder: Path, config: JudgeConfig, stored: Mapping[str, Any], source: PairSource, *, retry_failed: bool
 ) -> dict[str, Any] | None:
-    """The summary of a run that has nothing left to do: every pair is judged as it is asked for now.
-
-    Raises:
-        RunError: a finished item is not in the data.
-    """
+    """The summary of a run that has nothing left to do: every pair is judged as it is asked for now."""
     if not _is_as_stored(config, stored):
         return None  # whether the run goes on so is said where it is opened
     return read_final_summary(
@@ -96,7 +85,6 @@ def find_summary(
 
 
 def _is_as_stored(config: JudgeConfig, stored: Mapping[str, Any]) -> bool:
-    """Whether nothing but the limit is asked for in another way."""
     before = JudgeConfig.from_values(stored, "stored run")
     without_limit = {"data": {"limit"}}
     return before.model_dump(exclude=without_limit) == config.model_dump(exclude=without_limit)
@@ -104,8 +92,12 @@ def _is_as_stored(config: JudgeConfig, stored: Mapping[str, Any]) -> bool:
 
 def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]]:
     for key, value in config.items():
-        if key == "model":
-            yield key, _locate_model(value, base)
+        if key == "model" and not is_bundled(value):
+            scheme, colon, rest = value.partition(":")
+            if not colon or scheme not in SCHEMES:
+                yield key, _locate(value, base)
+            else:
+                yield key, f"{scheme}:{_locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else value
         elif key in ("calibration", "cache"):
             yield key, _locate(value, base)
         elif key == "family":
@@ -116,17 +108,7 @@ def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]
             yield key, value
 
 
-def _locate_model(name: str, base: Path) -> str:
-    scheme, colon, rest = name.partition(":")
-    if is_bundled(name):
-        return name
-    if colon and scheme in SCHEMES:
-        return f"{scheme}:{_locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else name
-    return _locate(name, base)
-
-
 def _locate_source(name: str, base: Path) -> str:
-    """The place as `_locate` gives it, for `folder@split` too."""
     if (place := _locate(name, base)) != name:
         return place
     folder, split = part_split(str(base / name))
@@ -134,6 +116,5 @@ def _locate_source(name: str, base: Path) -> str:
 
 
 def _locate(name: str, base: Path) -> str:
-    """The file's name from here if `base` holds it; else the name as it is."""
     place = base / name
     return os.path.relpath(place) if not os.path.isabs(name) and place.exists() else name

@@ -1,7 +1,7 @@
 """What a judge is: anything that maps a pair to a `Judgment`.
 
-The command line, the benchmarks and `rmr1.Judge` know this protocol and nothing of what stands behind
-it: a model that writes its reasoning (`judge/generative.py`), or one that scores (`judge/scalar.py`).
+The command line, the benchmarks and `rmr1.Judge` know this protocol alone. Behind it is a model that writes its
+reasoning (`judge/generative.py`), or one that scores (`judge/scalar.py`).
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ class PairJudge(Protocol):
     """The rule for which answer it sees first; None if it sees one answer at a time."""
 
     def describe(self) -> dict[str, Any]:
-        """The sections `model_name`, `model`, `prompt` and `settings` of run.json. A run goes on only
-        under equal ones, the name aside."""
+        """The sections of run.json. A run goes on only under equal ones, `model_name` aside."""
         ...
 
     def run(
@@ -34,8 +33,7 @@ class PairJudge(Protocol):
     ) -> Iterator[tuple[str, Judgment]]:
         """Yield `(key, judgment)` for every pair, in the order they finish.
 
-        With `run`, pairs that are finished there are passed over, and a judgment is stored before it
-        is yielded.
+        With `run`, pairs that are finished there are passed over, and a judgment is stored before it is yielded.
 
         Raises:
             GenerationError: the model as a whole failed. What was finished is stored.

@@ -35,6 +35,8 @@ _MOST_LOGIT = 30.0
 """Log-odds beyond which a probability is rounded to 0 or 1."""
 _TEMPERATURES = (0.02, 50.0)
 _FOLDS = 5
+_APART = ("seed", "calibration", "thresholds")
+"""Settings that do not change what a probability means."""
 
 
 class _Stored(BaseModel):
@@ -86,23 +88,42 @@ class Calibration(_Stored):
         probability = read_probability(judgment)
         return None if probability is None else self.map.apply(probability)
 
-    def refuse_other(self, described: Mapping[str, Any], path: str | Path) -> None:
-        """
-        Raises:
-            ConfigError: the judge so described is not the one that this was fitted for.
-        """
-        if (difference := describe_differences(self.judge, identify_judge(described))) is not None:
-            raise ConfigError(
-                f"{path}: fitted for another judge: {difference}; fit one for this judge with rmr1 calibrate"
-            )
+
+class CascadeThresholds(_Stored):
+    """What a cascade's stages accept, with the promise that they keep, and the judge that they are for."""
+
+    thresholds: tuple[float | None, ...]
+    """The lowest confidence that each stage accepts; None if it accepts nothing."""
+    stages: tuple[str, ...]
+    risk: float
+    """Most of what a stage accepts that may be wrong, as a share."""
+    delta: float
+    """The chance, over the drawing of the labelled pairs, that a stage breaks the promise."""
+    judge: dict[str, Any]
+    """As in `Calibration`."""
+    pairs: int
+    """Labelled pairs that they were fitted on."""
+    accepted: tuple[int, ...]
+    """Those of them that each stage accepts."""
+    wrong: tuple[int, ...]
+    """Those of these that are wrong."""
+
+
+def refuse_other_judge(stored: Mapping[str, Any], described: Mapping[str, Any], path: str | Path) -> None:
+    """
+    Raises:
+        ConfigError: the judge so described is not the one that the file was fitted for.
+    """
+    if (difference := describe_differences(stored, identify_judge(described))) is not None:
+        raise ConfigError(
+            f"{path}: fitted for another judge: {difference}; fit one for this judge with rmr1 calibrate"
+        )
 
 
 def identify_judge(described: Mapping[str, Any]) -> dict[str, Any]:
     """Of a judge's description what decides the meaning of its probabilities: all but its name, its seed and a
     calibration that it has already."""
-    settings = {
-        name: value for name, value in described["settings"].items() if name not in ("seed", "calibration")
-    }
+    settings = {name: value for name, value in described["settings"].items() if name not in _APART}
     return {"model": described["model"], "prompt": described["prompt"], "settings": settings}
 
 
@@ -216,7 +237,7 @@ def _logit(probability: float) -> float:
     return float(np.clip(np.log(probability / (1 - probability)), -_MOST_LOGIT, _MOST_LOGIT))
 
 
-def write_calibration(path: str | Path, calibration: Calibration) -> None:
+def write_calibration(path: str | Path, calibration: Calibration | CascadeThresholds) -> None:
     """
     Raises:
         RunError: it cannot be written.
@@ -224,7 +245,7 @@ def write_calibration(path: str | Path, calibration: Calibration) -> None:
     write_json(Path(path), calibration.model_dump(mode="json"))
 
 
-def read_calibration(path: str | Path) -> Calibration:
+def read_calibration(path: str | Path) -> Calibration | CascadeThresholds:
     """
     Raises:
         ConfigError: there is no such file, or it is none that `rmr1 calibrate` wrote.
@@ -232,7 +253,8 @@ def read_calibration(path: str | Path) -> Calibration:
     if not Path(path).is_file():
         raise ConfigError(f"{path}: no such calibration; make one with rmr1 calibrate")
     try:
-        return Calibration.model_validate(read_json(Path(path)))
+        values = read_json(Path(path))
+        return (CascadeThresholds if "thresholds" in values else Calibration).model_validate(values)
     except ValidationError as errors:
         first = errors.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

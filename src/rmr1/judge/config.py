@@ -61,6 +61,8 @@ class JudgeConfig(Section):
     """What decides among several samples and orders."""
     stop_votes: float | None = None
     """End the voting once it is settled with this probability."""
+    cascade: tuple[str, ...] | None = None
+    """The stages of a cascade: prompt families, and `votes:K`."""
     calibration: str | None = None
     """A file of `rmr1 calibrate`."""
     cache: str | None = None

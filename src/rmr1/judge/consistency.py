@@ -1,8 +1,7 @@
 """What a judge that was asked in both orders says of itself: consistency and position bias.
 
-Comes in: judgments of pairs; those asked in one order only are not counted. Goes out: counts, from which `rmr1.cli.judge`
-prints the shares. Both measures are of pairs with a verdict in either order; if an order was sampled several times, the
-majority is its verdict:
+Both measures are of pairs with a verdict in either order; if an order was sampled several times, the majority is its
+verdict:
 
     consistency    share of pairs whose verdict is the same answer, or a tie, in both orders; in [0, 1]
     position bias  share of pairs whose first place wins in both orders, less that of those whose second place

@@ -1,8 +1,7 @@
 """What a run would do and take, from its pairs and the sizes of their prompts; nothing is judged.
 
-Pairs are read one at a time and let go; what stays are counts, and one number for each length of a prompt
-that occurs. What is not known before a run (how much a judge writes, how fast a server answers) is
-assumed, and the assumption is named beside the figure.
+Pairs are read one at a time and let go. What is not known before a run (how much a judge writes, how fast a server
+answers) is assumed, and the assumption is named beside the figure.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 from rmr1.faces import name_option
@@ -28,19 +27,17 @@ RECORD_BYTES = 400
 """Stored for one text beside its characters."""
 
 SERVER_TOKENS_PER_SECOND = 50.0
-"""The rate at which a server writes one text."""
 SERVER_FIRST_SECONDS = 1.0
-"""The time until a text's first token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSize:
-    """One prompt of a pair: what is sent to the model at once."""
+    """One prompt of a pair."""
 
     tokens: int | None
     """None where they are not counted."""
     room: int = 0
-    """Most tokens that each of its texts may have."""
+    """Most tokens of each of its texts."""
     problem: str | None = None
     """"prompt_too_long" or "generation_failed": it will not be asked."""
 
@@ -49,49 +46,38 @@ PromptCounter = Callable[[str, PreferencePair], Iterable[PromptSize]]
 """The sizes of the prompts that a judge would make of a pair, by its key, without the judge."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class StoredRun:
     """What a run folder holds already."""
 
     folder: Path
-    finished: KeyCounter
-    num_items: int
-    num_texts: int
-    """Those that were written; failed and skipped ones left out."""
-    completion_tokens: int
-    num_bytes: int
+    finished: KeyCounter = field(default_factory=KeyCounter)
+    num_items: int = 0
+    num_texts: int = 0
+    completion_tokens: int = 0
+    num_bytes: int = 0
 
     @property
     def mean_tokens(self) -> float | None:
-        """The mean of a text's tokens; None if there is no text, or tokens were not counted."""
+        """None if there is no text, or tokens were not counted."""
         return self.completion_tokens / self.num_texts if self.completion_tokens else None
 
 
 def read_stored_run(folder: Path, *, retry_failed: bool = False) -> StoredRun:
-    """Read a run folder, and only read it. With `retry_failed`, failed items are not finished.
-
-    Raises:
-        RunError: it is not a run folder. DataError: a line of it is damaged.
-    """
-    finished = KeyCounter()
-    num_items = num_texts = completion_tokens = 0
-    file = folder / JUDGMENTS_FILE
-    for key, judgment in read_judgments(folder) if file.exists() else ():
+    """Read a run folder, and only read it. With `retry_failed`, failed items are not finished."""
+    run, file = StoredRun(folder=folder), folder / JUDGMENTS_FILE
+    if not file.exists():
+        return run
+    run.num_bytes = file.stat().st_size
+    for key, judgment in read_judgments(folder):
         if retry_failed and list_failures(judgment):
             continue
-        finished.increment(key_digest(key))
-        num_items += 1
+        run.finished.increment(key_digest(key))
+        run.num_items += 1
         texts = [one.generation for one in judgment.votes if one.generation.finish_reason not in NO_TEXT]
-        num_texts += len(texts)
-        completion_tokens += sum(text.completion_tokens for text in texts)
-    return StoredRun(
-        folder=folder,
-        finished=finished,
-        num_items=num_items,
-        num_texts=num_texts,
-        completion_tokens=completion_tokens,
-        num_bytes=file.stat().st_size if file.exists() else 0,
-    )
+        run.num_texts += len(texts)
+        run.completion_tokens += sum(text.completion_tokens for text in texts)
+    return run
 
 
 def expect_tokens(
@@ -116,7 +102,6 @@ class Work:
     expected_tokens: float
     """The tokens that a text is reckoned with, if it has room for them."""
     items: int = 0
-    """All of the data, finished ones among them."""
     finished: int = 0
     prompts: int = 0
     overlong: int = 0
@@ -154,7 +139,7 @@ class Work:
 
     @property
     def prompt_tokens(self) -> int:
-        """The tokens of all prompts, each counted once for all its samples."""
+        """Each prompt is counted once for all its samples."""
         return sum(tokens * count for tokens, count in self.lengths.items())
 
     @property
@@ -164,19 +149,14 @@ class Work:
 
     @property
     def median_tokens(self) -> int | None:
-        """The median of a prompt's tokens; the lower one of two in the middle."""
-        middle = (self.lengths.total() + 1) // 2
-        seen = accumulate(count for _, count in sorted(self.lengths.items()))
-        return next(
-            (size for size, upto in zip(sorted(self.lengths), seen, strict=True) if upto >= middle), None
-        )
+        """The lower one of two in the middle."""
+        return median_low(self.lengths.elements()) if self.lengths else None
 
     @property
     def longest_tokens(self) -> int | None:
         return max(self.lengths, default=None)
 
     def describe(self) -> dict[str, Any]:
-        """Plain JSON values."""
         tokens = {
             "prompt_tokens": {
                 "total": self.prompt_tokens,

@@ -1,8 +1,8 @@
 """A judge that writes before it decides: an engine, prompt families and settings.
 
-What it is asked about an item follows from its families: a family that shows two answers compares them ("pair"), one
-that shows one answer rates each alone ("rating"), and `choice`, if there is one, shows the four answers of an item
-that has `others` at once ("choice"). Of several samples the majority counts, and of ratings the mean.
+A family that shows two answers compares them ("pair"), one that shows one answer rates each alone ("rating"), and
+`choice`, if there is one, shows the four answers of an item that has `others` at once ("choice"). Of several samples
+the majority counts, and of ratings the mean.
 """
 
 from __future__ import annotations
@@ -41,10 +41,6 @@ class GenerativeJudge:
         choice: PromptFamily | None = None,
         finish: Finish | None = None,
     ):
-        """
-        Raises:
-            ConfigError: a family shows another number of answers.
-        """
         for one, wanted in ((family, (1, 2)), (choice, (4,))):
             if one is not None and one.num_answers not in wanted:
                 expected = " or ".join(map(str, wanted))
@@ -80,11 +76,6 @@ class GenerativeJudge:
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
-        """
-        Raises:
-            ConfigError: an item has `others`, answers are rated alone, and there is no family that chooses.
-            GenerationError, RunError: as for every judge.
-        """
         special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
         sampling = self.settings.sampling
 
@@ -96,7 +87,7 @@ class GenerativeJudge:
                 key,
                 tuple(render_prompts(kind, pair, key, settings, family, special_tokens)),
                 seed=settings.seed,
-                num_samples=sampling.num_samples,
+                params=sampling,
                 stop_votes=None if kind == "rating" else settings.stop_votes,
                 cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
                 conclude=partial(
@@ -136,11 +127,7 @@ class GenerativeJudge:
 def find_way(
     pair: PreferencePair, family: PromptFamily, choice: PromptFamily | None
 ) -> tuple[Kind, PromptFamily]:
-    """What is asked about an item, and with which family.
-
-    Raises:
-        ConfigError: it has four answers, answers are rated alone, and there is no family that chooses.
-    """
+    """What is asked about an item, and with which family."""
     if not pair.others or (choice is None and family.num_answers == 2):
         return _KINDS[family.num_answers], family
     if choice is None:
@@ -150,10 +137,5 @@ def find_way(
 
 def describe_family(family: PromptFamily) -> dict[str, Any]:
     """What run.json keeps of a prompt family: all of it."""
-    return {
-        "family": family.name,
-        "digest": family.digest,
-        "system": family.system,
-        "single": family.single,
-        "multi": family.multi,
-    }
+    texts = {name: getattr(family, name) for name in ("digest", "system", "single", "multi")}
+    return {"family": family.name, **texts}

@@ -22,12 +22,9 @@ _LIBRARIES = ("rmr1", "torch", "transformers", "tokenizers", "vllm")
 def describe_run(
     command: str, judge: PairJudge, *, data: Mapping[str, Any] | None, folder: str | Path | None = None
 ) -> dict[str, Any]:
-    """The description of a run that `data.runs.open_run` stores in the folder, or compares with the one there.
+    """The description of a run that `store.runs.open_run` stores in the folder, or compares with the one there.
 
     The run begins here: the time that its prompts may hold is fixed, or taken from the run in `folder`.
-
-    Raises:
-        RunError: what the folder holds cannot be read.
     """
     stored = None if folder is None or not (Path(folder) / RUN_FILE).exists() else read_description(folder)
     begin_run(judge, None if stored is None else stored.get("model"))
@@ -42,7 +39,7 @@ def describe_run(
 
 
 def begin_run(asked: object, stored: Mapping[str, Any] | None) -> None:
-    """Fix the time for an engine, a scorer or what judges by one, if it writes one into its prompts."""
+    """Fix the time for an engine, a scorer or a judge, if it writes one into its prompts."""
     for one in (asked, getattr(asked, "engine", None), getattr(asked, "scorer", None)):
         if isinstance(one, Dated):
             one.begin_run(stored)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from rmr1.data.objects import as_pair, can_be_read_twice, describe_kind, is_path, is_row
 from rmr1.data.read import read_pairs
@@ -16,14 +21,13 @@ from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.identity import describe_run
 from rmr1.judge.load import DEFAULT_FAMILY, default_settings, load_judge
-from rmr1.judge.sequence import judge_in_order
 from rmr1.judge.settings import JudgeSettings, Placement
-from rmr1.judge.stored import readable_twice
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, describe_limits, resolve_model
-from rmr1.models.words import look_ahead, refuse_foreign
+from rmr1.models.words import refuse_foreign
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.records import Judgment, Label, PreferencePair
+from rmr1.store.keys import number_items
 from rmr1.store.runs import JudgmentIndex, RunWriter, open_run
 
 _SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
@@ -177,31 +181,25 @@ class Judge:
     ) -> Iterator[Judgment]:
         self._require_open()
         if run is None:
-            yield from self._ask(pairs, None, as_completed=as_completed)
+            yield from self._ask(pairs, None, Tally(), as_completed=as_completed)
             return
         description = describe_run("judge", self.pair_judge, data=None, folder=run)
         with (
-            readable_twice(pairs) as again,
+            _readable_twice(pairs) as again,
             open_run(run, description, retry_failed=retry_failed, keys=lambda: list_keys(again)) as writer,
         ):
             tally = Tally()
-            yield from self._ask(again, writer, as_completed=as_completed, on_judgment=tally.add)
+            yield from self._ask(again, writer, tally, as_completed=as_completed)
             writer.write_summary(summarize_run(writer, tally, self.pair_judge))
 
     def _ask(
-        self,
-        pairs: Iterable[PreferencePair],
-        writer: RunWriter | None,
-        *,
-        as_completed: bool,
-        on_judgment: Callable[[Judgment], None] = lambda _: None,
+        self, pairs: Iterable[PreferencePair], writer: RunWriter | None, tally: Tally, *, as_completed: bool
     ) -> Iterator[Judgment]:
-        """`on_judgment` is told of the new ones."""
         stored = None if writer is None else JudgmentIndex(writer.path)
 
         def ask(asked: Iterable[PreferencePair]) -> Iterator[tuple[str, Judgment]]:
             for key, judgment in self.pair_judge.run(asked, run=writer):
-                on_judgment(judgment)
+                tally.add(judgment)
                 yield key, judgment
 
         if as_completed:
@@ -234,10 +232,6 @@ class Judge:
         return JUDGE if self._loaded is None else self._loaded.name
 
     def _read(self, pairs: Any, read: Callable[[Any], Iterator[PreferencePair]]) -> Iterator[PreferencePair]:
-        """
-        Raises:
-            DataError: it is no source of pairs, or a row of what can be read twice is none.
-        """
         if can_be_read_twice(pairs):
             try:
                 number = sum(1 for _ in read(pairs))
@@ -255,9 +249,10 @@ class Judge:
             return read(pairs)
         if not self._is_default:
             return read(pairs)
-        first, found = look_ahead(read(pairs), _STREAM_START)
+        rest = read(pairs)
+        first = list(islice(rest, _STREAM_START))
         self._refuse_foreign(first)
-        return found
+        return chain(first, rest)
 
     def _refuse_foreign(self, pairs: Iterable[PreferencePair]) -> None:
         if (note := refuse_foreign(pairs)) is not None:
@@ -283,3 +278,72 @@ def _load(
     if family is not None or settings != JudgeSettings():
         raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
     return model
+
+
+def judge_in_order(
+    pairs: Iterable[PreferencePair],
+    judge: Callable[[Iterable[PreferencePair]], Iterator[tuple[str, Judgment]]],
+    *,
+    find_stored: Callable[[str], Judgment | None] = lambda _: None,
+) -> Generator[Judgment, None, None]:
+    """Yield what `judge`, which passes over stored pairs, makes of the pairs, each as soon as all before it are there.
+
+    Only what has overtaken another is held. If judging ends with an error, what is finished comes first.
+    """
+    expected: deque[tuple[str, ...]] = deque()
+    early: dict[str, Judgment] = {}
+
+    def watch() -> Iterator[PreferencePair]:
+        for keys, pair in number_items(pairs):
+            expected.append(keys)
+            yield pair
+
+    def find(keys: tuple[str, ...]) -> Judgment | None:
+        found = (early.pop(key) if key in early else find_stored(key) for key in keys)
+        return next((one for one in found if one is not None), None)
+
+    stream = judge(watch())
+    try:
+        for key, judgment in stream:
+            early[key] = judgment
+            while expected and (found := find(expected[0])) is not None:
+                expected.popleft()
+                yield found
+        yield from (found for keys in expected if (found := find(keys)) is not None)
+    except Exception:
+        yield from (found for keys in expected if (found := find(keys)) is not None)
+        raise
+    finally:
+        if close := getattr(stream, "close", None):
+            close()
+
+
+@contextmanager
+def _readable_twice(pairs: Iterable[PreferencePair]) -> Iterator[Iterable[PreferencePair]]:
+    """Those of an iterator are kept in a temporary file as they are read."""
+    if iter(pairs) is not pairs:
+        yield pairs
+        return
+    with tempfile.TemporaryFile(prefix="rmr1-") as file:
+        yield _Spooled(pairs, file)
+
+
+class _Spooled:
+    def __init__(self, pairs: Iterable[PreferencePair], file: IO[bytes]):
+        self._left = iter(pairs)
+        self._file = file
+
+    def __iter__(self) -> Iterator[PreferencePair]:
+        place = 0
+        while True:
+            self._file.seek(place)
+            try:
+                # Not as JSON, which would lose the mark of an id that is the row's own.
+                pair = pickle.load(self._file)
+            except EOFError:
+                pair = next(self._left, None)
+                if pair is None:
+                    return
+                pickle.dump(pair, self._file)
+            place = self._file.tell()
+            yield pair

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from rmr1.engines import is_scorer, load_engine, load_scorer
 from rmr1.errors import ConfigError
+from rmr1.judge.cascade import CascadeJudge, read_stages
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.presets import find_preset, load_preset_family
 from rmr1.judge.scalar import ScalarJudge
@@ -29,8 +30,8 @@ def load_judge(
     """The judge for a model name (`rmr1.engines.load_engine`); `tiny` and `tiny-scalar` are the bundled ones.
 
     A checkpoint for sequence classification, or a reward model by the name of its architecture, becomes a
-    scalar judge; everything else writes. A scalar judge sees one answer at a time, so order and seed
-    change nothing; a family, a rule or sampling would mean nothing and are refused.
+    scalar judge; everything else writes. For a scalar judge order and seed change nothing; a family, a rule or
+    sampling would mean nothing and are refused.
 
     Args:
         family: None is the preset's where the model has one (`rmr1.judge.presets`), else `rubric`.
@@ -51,16 +52,36 @@ def load_judge(
     found = choose_family(model, family)  # before the model, which takes longer
     engine = load_engine(name, options)
     if name != model:
-        engine.name = model  # as it was typed, not where it lies
+        engine.name = model
     return GenerativeJudge(engine, found, settings)
 
 
-def choose_family(model: str, family: str | Path | PromptFamily | None) -> PromptFamily:
-    """The family that was named, else the preset's, else the default.
+def load_cascade(
+    model: str,
+    names: Sequence[str],
+    *,
+    family: str | Path | PromptFamily | None = None,
+    settings: JudgeSettings | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> CascadeJudge:
+    """The cascade of the stages that are named, over one model (`rmr1.judge.cascade`).
 
     Raises:
-        ConfigError: there is no such family, or the preset's was not imported yet.
+        ConfigError: a stage is unknown, or the model writes nothing. CheckpointError: it cannot be loaded.
     """
+    name = resolve_model(model)
+    stages = read_stages(names, choose_family(model, family), settings or default_settings(model))
+    if find_preset(model) is None and is_scorer(name, options):
+        raise ConfigError(
+            f"model {model!r} is a scalar reward model: it has one way of judging, and no cascade"
+        )
+    engine = load_engine(name, options)
+    engine.name = model
+    return CascadeJudge(engine, stages)
+
+
+def choose_family(model: str, family: str | Path | PromptFamily | None) -> PromptFamily:
+    """The family that was named, else the preset's, else the default."""
     if family is not None:
         return load_family(family)
     preset = find_preset(model)
@@ -74,17 +95,10 @@ def default_settings(model: str) -> JudgeSettings:
 
 
 def refuse_meaningless(model: str, family: str | Path | PromptFamily | None, settings: JudgeSettings) -> None:
-    """Refuse for a scalar model what only a judge that writes can follow.
-
-    Raises:
-        ConfigError: naming these settings.
-    """
+    """Refuse for a scalar model what only a judge that writes can follow."""
     plain = JudgeSettings()
     found = ["family"] if family is not None else []
-    if settings.rule != plain.rule:
-        found.append("rule")
-    if settings.control_tokens:
-        found.append("control_tokens")
+    found += [name for name in ("rule", "control_tokens") if getattr(settings, name) != getattr(plain, name)]
     found += [
         one.name
         for one in fields(settings.sampling)

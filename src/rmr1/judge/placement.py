@@ -21,22 +21,15 @@ PLACES: tuple[Order, ...] = ("given", "swapped", "swapped_c", "swapped_d")
 """The order that puts the pair's A to each of the four places of a choice."""
 
 
-def orders_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...]:
-    """The orders a pair is asked in."""
+def orders_for(
+    placement: Placement, *, seed: int, key: str, among: tuple[Order, ...] = PLACES[:2]
+) -> tuple[Order, ...]:
+    """The orders a pair is asked in, or with all `PLACES` a choice among four."""
     if placement == "given":
         return ("given",)
-    drawn: tuple[Order, Order] = (
-        ("swapped", "given") if seed_for(seed, "placement", key) % 2 else ("given", "swapped")
-    )
+    number, first = len(among), seed_for(seed, "placement", key) % len(among)
+    drawn = (among[first], among[(first + number // 2) % number])
     return drawn if placement == "both" else drawn[:1]
-
-
-def places_for(placement: Placement, *, seed: int, key: str) -> tuple[Order, ...]:
-    """The orders a choice among four is asked in."""
-    if placement == "given":
-        return ("given",)
-    place = seed_for(seed, "placement", key) % len(PLACES)
-    return (PLACES[place],) if placement == "seeded" else (PLACES[place], PLACES[(place + 2) % len(PLACES)])
 
 
 def list_placements(
@@ -46,8 +39,9 @@ def list_placements(
     if kind == "rating":
         sides: tuple[Side, ...] = ("A",) if pair.response_a == pair.response_b else ("A", "B")
         return tuple(("given", side) for side in sides)
-    draw = places_for if kind == "choice" else orders_for
-    return tuple((order, None) for order in draw(settings.order, seed=settings.seed, key=key))
+    among = PLACES if kind == "choice" else PLACES[:2]
+    orders = orders_for(settings.order, seed=settings.seed, key=key, among=among)
+    return tuple((order, None) for order in orders)
 
 
 def render_prompts(
@@ -58,10 +52,6 @@ def render_prompts(
     family: PromptFamily,
     special_tokens: tuple[str, ...] = (),
 ) -> Iterator[JudgePrompt]:
-    """The prompts that the item needs.
-
-    Raises:
-        ConfigError: the family shows more answers than there are.
-    """
+    """The prompts that the item needs."""
     for order, side in list_placements(kind, pair, key, settings):
         yield render_prompt(pair, family, order=order, side=side, special_tokens=special_tokens)

@@ -1,8 +1,7 @@
 """A judge that is not loaded: how its prompts are counted, and what is known of its speed and price.
 
-A local model's prompts are read by its own tokenizer and chat template, through the reader that the engine
-uses. A server's tokenizer is not at hand: there the characters are counted. Recorded and scripted texts
-have no tokens to plan for.
+A local model's prompts are read through the reader that the engine uses; a server's tokenizer is not at hand, so
+characters are counted. Recorded and scripted texts have no tokens to plan for.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,12 +39,11 @@ if TYPE_CHECKING:
     from rmr1.engines.hf.outline import ModelOutline
 
 Kind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
-"""What computes: this machine by one of three engines, a server, or nothing (recorded and scripted texts)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgePlan:
-    """What can be said about a judge without loading it or asking it anything."""
+    """What can be said about a judge that is not loaded."""
 
     name: str
     counter: PromptCounter
@@ -52,25 +51,22 @@ class JudgePlan:
     sections: dict[str, Any]
     """What `PairJudge.describe` says, as far as it is known: a stored run must agree with it."""
     outline: ModelOutline | None = None
-    """The shape of a local model; None of others."""
     pace: ServerPace | None = None
-    """The pace of a server; None of a local model."""
     price: Price | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """The engine's options, its defaults included."""
 
     @property
     def limit(self) -> int | None:
-        """Most tokens of prompt and answer together; None where there is none or it is not known."""
+        """Most tokens of prompt and answer together; None if it is not known."""
         return None if self.outline is None else self.outline.max_model_len
 
     @property
     def num_devices(self) -> int:
-        """Devices that hold the model together."""
         return self.options.get("tensor_parallel_size") or 1
 
     def forecast(self, *, num_samples: int, expected_tokens: float) -> BatchForecast | FlowForecast | None:
-        """What tells the time as prompts are added; None for judges that no machine of ours computes."""
+        """What tells the time as prompts are added; None if no machine of ours computes."""
         if self.outline is None:
             return None
         decoder, options, count = self.outline.decoder, self.options, self.num_devices
@@ -111,27 +107,22 @@ def plan_judge(
     options: Mapping[str, Any] | None = None,
     machine: Machine | None = None,
 ) -> JudgePlan:
-    """The plan for what `load_judge` would load, with the same arguments, on this machine or the one at hand.
-
-    Raises:
-        ConfigError: a setting is wrong. CheckpointError: there is no such model, or it cannot judge.
-    """
+    """The plan for what `load_judge` would load, with the same arguments, on this machine or the one at hand."""
     settings, options = settings or default_settings(model), options or {}
     name = resolve_model(model)
     if find_preset(model) is None and is_scorer(name, options):
         refuse_meaningless(model, family, settings)
-        return replace(_plan_local(name, "scalar", None, settings, options, machine), name=model)
+        return _plan_local(model, name, "scalar", None, settings, options, machine)
     found, parsed = choose_family(model, family), parse_model_name(name)
     if parsed.scheme in ("scripted", "replay", "openai"):
         return _plan_remote(model, found, settings, options, is_server=parsed.scheme == "openai")
-    kind: Kind = "vllm" if parsed.scheme == "vllm" else "transformers"
-    return replace(_plan_local(parsed.rest, kind, found, settings, options, machine), name=model)
+    kind: Literal["transformers", "vllm"] = "vllm" if parsed.scheme == "vllm" else "transformers"
+    return _plan_local(model, parsed.rest, kind, found, settings, options, machine)
 
 
 def _plan_remote(
     model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any], *, is_server: bool
 ) -> JudgePlan:
-    """A judge that a server or nobody computes."""
     engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
     values = _fill_in("openai", options) if is_server else {}
     room = settings.sampling.max_new_tokens
@@ -153,18 +144,40 @@ def _plan_remote(
 
 
 def _plan_local(
+    name: str,
     model: str,
-    kind: Kind,
+    kind: Literal["transformers", "vllm", "scalar"],
     family: PromptFamily | None,
     settings: JudgeSettings,
     options: Mapping[str, Any],
     machine: Machine | None,
 ) -> JudgePlan:
     """A judge that this machine computes; without a family a scalar model."""
+    values = _fill_in(kind, options)
+    find_folder(model)
+    from rmr1.engines.hf.outline import read_outline
     from rmr1.engines.hf.reader import RequestReader
     from rmr1.engines.hf.scorer import ConversationReader
 
-    values, outline = _look(kind, model, options, machine)
+    count = values.get("tensor_parallel_size") or 1
+    if machine is not None and count > machine.num_devices:
+        raise ConfigError(
+            f"tensor_parallel_size is {count}, and the machine has {machine.num_devices} device(s)"
+        )
+    does: Any = "writes" if kind != "scalar" else "scores" if values["head"] is None else "adapted"
+    outline = read_outline(model, kind=does, machine=machine, **values)
+
+    def identify(chat: Any) -> dict[str, Any]:
+        # The part of the engine's fingerprint that is known before the model is loaded.
+        return {
+            "engine": kind,
+            **outline.identity,
+            "max_model_len": outline.max_model_len,
+            "chat_template_kwargs": values["chat_template_kwargs"] or {},
+            **chat.form.describe(),
+        }
+
+    plan = partial(JudgePlan, name=name, kind=kind, outline=outline, options=values)
     shared: dict[str, Any] = {
         "tokenizer": outline.tokenizer,
         "num_embeddings": outline.num_embeddings,
@@ -174,7 +187,7 @@ def _plan_local(
     if family is None:
         scorer = ConversationReader(**shared)
 
-        def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
+        def measure(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
             for response in (pair.response_a, pair.response_b):
                 messages = (*pair.prompt, *response)
                 read = scorer.prepare(ScoreRequest(key=key, pair_id=pair.id, messages=messages))
@@ -183,10 +196,8 @@ def _plan_local(
                 else:
                     yield PromptSize(tokens=len(read))
 
-        sections = {"model": _identify(kind, outline, values, scorer.chat), "settings": {"rule": RULE}}
-        return JudgePlan(
-            name=model, counter=count, kind=kind, sections=sections, outline=outline, options=values
-        )
+        sections = {"model": identify(scorer.chat), "settings": {"rule": RULE}}
+        return plan(counter=measure, sections=sections)
     reader = RequestReader(name=model, end_tokens=(), **shared)
 
     def size(prompt: JudgePrompt) -> PromptSize:
@@ -196,36 +207,14 @@ def _plan_local(
             return PromptSize(tokens=read.prompt_tokens, problem=problem)
         return PromptSize(tokens=len(read.tokens), room=read.max_new_tokens)
 
-    return JudgePlan(
-        name=model,
+    return plan(
         counter=_count_prompts(family, settings, size, reader.special_tokens()),
-        kind=kind,
-        sections=_describe(family, settings, _identify(kind, outline, values, reader.chat)),
-        outline=outline,
-        options=values,
+        sections=_describe(family, settings, identify(reader.chat)),
     )
 
 
-def _look(
-    kind: Kind, model: str, options: Mapping[str, Any], machine: Machine | None
-) -> tuple[dict[str, Any], ModelOutline]:
-    """All options of a local engine, refused as its constructor would refuse them, and the model's outline."""
-    engine: EngineKind = "vllm" if kind == "vllm" else "scalar" if kind == "scalar" else "transformers"
-    values = _fill_in(engine, options)
-    find_folder(model)
-    from rmr1.engines.hf.outline import read_outline
-
-    count = values.get("tensor_parallel_size") or 1
-    if machine is not None and count > machine.num_devices:
-        raise ConfigError(
-            f"tensor_parallel_size is {count}, and the machine has {machine.num_devices} device(s)"
-        )
-    does: Any = "writes" if kind != "scalar" else "scores" if values["head"] is None else "adapted"
-    return values, read_outline(model, kind=does, machine=machine, **values)
-
-
 def _fill_in(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
-    """All options of an engine, those that are not said by its defaults; refused as the engine would refuse them."""
+    """All options of an engine, its defaults among them; refused as the engine would refuse them."""
     defaults = {name: field.default for name, field in read_options(kind).model_fields.items()}
     return {**defaults, **check_options(kind, options)}
 
@@ -236,7 +225,6 @@ def _count_prompts(
     size: Callable[[JudgePrompt], PromptSize],
     own_tokens: tuple[str, ...] = (),
 ) -> PromptCounter:
-    """Renders what a judge of this family would be asked; `own_tokens` are the model's own control tokens."""
     special_tokens = settings.all_control_tokens(own_tokens)
 
     def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
@@ -245,17 +233,6 @@ def _count_prompts(
         yield from map(size, render_prompts(kind, pair, key, settings, shown, special_tokens))
 
     return count
-
-
-def _identify(kind: Kind, outline: ModelOutline, options: Mapping[str, Any], chat: Any) -> dict[str, Any]:
-    """The part of the engine's fingerprint that is known before the model is loaded."""
-    return {
-        "engine": kind,
-        **outline.identity,
-        "max_model_len": outline.max_model_len,
-        "chat_template_kwargs": options["chat_template_kwargs"] or {},
-        **chat.form.describe(),
-    }
 
 
 def _describe(family: PromptFamily, settings: JudgeSettings, model: Mapping[str, Any]) -> dict[str, Any]:

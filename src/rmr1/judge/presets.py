@@ -1,8 +1,7 @@
 """The released RM-R1 checkpoints and the bundled judge: how each was asked when it was trained and measured.
 
-An entry is found by the checkpoint's exact name, never by parts of a path; a copy under another name is
-given its family with `--family`. The wording that the checkpoints were trained on is their authors' and
-does not come with this package; `rmr1 prompts import` takes it over from the published training data.
+An entry is found by the checkpoint's exact name, never by parts of a path. The wording that the checkpoints were
+trained on is their authors' and does not come with this package; `rmr1 prompts import` takes it over.
 """
 
 from __future__ import annotations
@@ -38,19 +37,16 @@ _INSTRUCT = Preset(family="rm-r1-rubric", source="gaotang/RM-R1-Entire-RLVR-Trai
 _REASONING = Preset(family="rm-r1-reasoning", source="gaotang/RM-R1-Reasoning-RLVR", stand_in="reasoning")
 
 PRESETS: Mapping[str, Preset] = {
-    "gaotang/RM-R1-Qwen2.5-Instruct-7B": _INSTRUCT,
-    "gaotang/RM-R1-Qwen2.5-Instruct-14B": _INSTRUCT,
-    "gaotang/RM-R1-Qwen2.5-Instruct-32B": _INSTRUCT,
-    "gaotang/RM-R1-DeepSeek-Distilled-Qwen-7B": _REASONING,
-    "gaotang/RM-R1-DeepSeek-Distilled-Qwen-14B": _REASONING,
-    "gaotang/RM-R1-DeepSeek-Distilled-Qwen-32B": _REASONING,
+    f"gaotang/RM-R1-{base}-{size}": preset
+    for base, preset in (("Qwen2.5-Instruct", _INSTRUCT), ("DeepSeek-Distilled-Qwen", _REASONING))
+    for size in ("7B", "14B", "32B")
 }
 """Name on the hub -> preset."""
 
 _BUNDLED = Preset(
     family="rubric", source=None, stand_in="rubric", sampling=SamplingParams(max_new_tokens=1024)
 )
-"""Several times the bundled judge's longest judgment in training: one that runs on has lost its way."""
+"""Several times the bundled judge's longest judgment in training."""
 
 
 def find_preset(model: str) -> Preset | None:
@@ -71,16 +67,11 @@ def find_preset(model: str) -> Preset | None:
 
 
 def load_preset_family(model: str, preset: Preset) -> PromptFamily:
-    """The family of a preset: ours, or the imported one.
-
-    Raises:
-        ConfigError: it was not imported yet; the message says why it is needed and how to do it.
-    """
+    """The family of a preset: ours, or the imported one."""
     if preset.source is not None and preset.family not in dict(list_families()):
         raise ConfigError(
-            f"{model} was trained on its authors' exact wording, which is not ours to ship; asked in other words "
-            f"it is not the judge that was published. Take the wording over once: rmr1 prompts import "
-            f"{preset.source} --name {preset.family}; or pass "
+            f"{model} was trained on its authors' exact wording, which is not ours to ship. Take it over once: rmr1 "
+            f"prompts import {preset.source} --name {preset.family}; or pass "
             f"{name_option('family', preset.stand_in)} to use ours"
         )
     return load_family(preset.family)

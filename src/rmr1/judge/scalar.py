@@ -1,8 +1,7 @@
 """A judge that scores: each answer gets a number from a scalar reward model, and the higher one wins.
 
-The two scores are all there is: no prompt of ours, no order, no text. By the Bradley-Terry model, which
-such models are trained under, sigmoid(score difference) is the probability that the winner is the better
-answer; that is the judgment's confidence. Equal scores are a tie.
+By the Bradley-Terry model, which such models are trained under, sigmoid(score difference) is the probability that the
+winner is the better answer; that is the judgment's confidence. Equal scores are a tie.
 """
 
 from __future__ import annotations
@@ -77,8 +76,7 @@ def conclude(
 ) -> Judgment:
     """The judgment that two scores give.
 
-    Where the model could not be asked about one of them, the judgment holds one vote without text, whose
-    generation says why, as it does for judges that write.
+    If one is missing, it holds one vote without text, whose generation says why, as it does for judges that write.
     """
     a, b = scores_ab
     winner = confidence = scores = None
@@ -92,12 +90,9 @@ def conclude(
         failed = a if a.value is None else b
         problem = failed.problem or "generation_failed"
         if problem == "generation_failed":
+            tokens, error = failed.prompt_tokens, failed.error
             generation = Generation(
-                text="",
-                finish_reason="error",
-                prompt_tokens=failed.prompt_tokens,
-                model=model,
-                error=failed.error,
+                text="", finish_reason="error", prompt_tokens=tokens, model=model, error=error
             )
             verdict = Verdict(winner=None, problem=problem)
             votes = (Vote(order="given", sample=0, generation=generation, verdict=verdict),)

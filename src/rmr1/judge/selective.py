@@ -80,3 +80,37 @@ def list_thresholds(
         for index in np.flatnonzero(is_last_I)
         if index + 1 >= least_accepted
     ]
+
+
+def find_cascade(
+    confidence_SI: Floats,
+    correct_SI: Floats,
+    *,
+    risk: float,
+    delta: float,
+    least_accepted: int = LEAST_ACCEPTED,
+) -> list[Threshold | None]:
+    """A threshold for each of S stages, or None for one that accepts nothing, such that with probability 1 - `delta`
+    every stage is wrong in at most `risk` of what it accepts.
+
+    Each stage is calibrated on the items that those before it did not accept, with an equal share of `delta`. NaN is
+    the confidence of an item that a stage says nothing about; it is never accepted.
+
+    Raises:
+        ConfigError: `risk` or `delta` is not in (0, 1).
+    """
+    found: list[Threshold | None] = []
+    is_left_I = np.ones(confidence_SI.shape[1], dtype=bool)
+    for confidence_I, correct_I in zip(confidence_SI, correct_SI, strict=True):
+        reaches_I = is_left_I & ~np.isnan(confidence_I)
+        threshold = find_threshold(
+            confidence_I[reaches_I],
+            correct_I[reaches_I],
+            risk=risk,
+            delta=delta / len(confidence_SI),
+            least_accepted=least_accepted,
+        )
+        if threshold is not None:
+            is_left_I &= ~(confidence_I >= threshold.confidence)
+        found.append(threshold)
+    return found

@@ -65,7 +65,7 @@ class JudgeSettings:
                 raise ConfigError("stop_votes ends the voting early, and there is one vote; ask for several")
 
     def all_control_tokens(self, own: Sequence[str]) -> tuple[str, ...]:
-        """The model's own control tokens and the user's, their marks of thinking among them."""
+        """The model's own and the user's, marks of thinking among them."""
         marks = [mark for pair in self.sampling.thinking for mark in pair]
         return tuple(dict.fromkeys([*own, *self.control_tokens, *marks]))
 

@@ -19,11 +19,11 @@ SHOWN_ERRORS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairSource:
-    """Sources of pairs that were read once: they are readable, and how many pairs they hold is known."""
+    """Sources of pairs that were read once."""
 
     sources: tuple[str, ...]
     is_piped: bool
-    """Whether the pairs came from standard input; what is read is a copy of them then."""
+    """Whether they are a copy of standard input."""
     config: DataConfig
     total: int
     """Pairs up to the limit."""
@@ -50,13 +50,7 @@ class PairSource:
 def scan_pairs(
     sources: Sequence[str], config: DataConfig, *, tell: Callable[[object], None], is_piped: bool = False
 ) -> PairSource:
-    """Read everything once before a model is loaded: bad rows are known at the start, not hours in.
-
-    `tell` is called with what should be known of the rows that cannot be read.
-
-    Raises:
-        DataError: nothing can be read, or rows cannot and `skip_invalid` is off.
-    """
+    """Read everything once before a model is loaded: bad rows are known at the start, not hours in."""
     errors: list[DataError] = []
     total = sum(1 for _ in read_several(sources, errors=errors, limit=config.limit, **config.reading()))
     name = "standard input" if is_piped else ", ".join(sources)

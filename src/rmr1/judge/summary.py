@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,15 +19,14 @@ from rmr1.store.runs import RunWriter, read_judgments
 from rmr1.verdicts.probability import tell_probability
 
 MOST_REASONS = 50
-"""Different reasons of failures that are counted apart; the rest are counted together."""
+"""Reasons that are counted apart; the rest are counted together."""
 OTHER_REASONS = "other reasons"
 
 
 def list_failures(judgment: Judgment) -> tuple[str, ...]:
-    """The different reasons why the engine gave an error, in the votes' order; empty where it gave none.
+    """The different reasons why the engine gave an error, in the votes' order; an over-long prompt is no failure.
 
-    A judgment that holds one is what `--retry-failed` judges again. It may have a winner all the same,
-    by its other votes; an over-long prompt is no failure.
+    A judgment that holds one is what `--retry-failed` judges again. It may have a winner by its other votes.
     """
     errors = (
         vote.generation.error or "no reason given"
@@ -59,16 +58,17 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     is_estimated: bool = False
-    """Whether any tokens are reckoned from characters."""
     winners: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
     failed: int = 0
     """Judgments in which the engine gave an error."""
     failures: Counter[str] = field(default_factory=Counter)
-    """Reason -> judgments that have it; one judgment may have several."""
+    """Reason -> judgments that have it; one may have several."""
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
     orders: OrderCounts = field(default_factory=OrderCounts)
+    stages: Counter[str] = field(default_factory=Counter)
+    """Stage of a cascade -> pairs that it decided."""
     cached: int = 0
     """Judgments from a cache. Their tokens are not counted."""
     probabilities: array[float] = field(default_factory=lambda: array("d"))
@@ -77,6 +77,8 @@ class Tally:
 
     def add(self, judgment: Judgment) -> None:
         self.items += 1
+        if judgment.stages and judgment.winner is not None:
+            self.stages[judgment.stages[-1].stage] += 1
         self.cached += judgment.is_cached
         if not judgment.is_cached:
             self.prompt_tokens += judgment.prompt_tokens
@@ -131,6 +133,7 @@ class Tally:
                 for name, (labelled, correct) in sorted(self.subsets.items())
             },
             "cached": self.cached,
+            **({"stages": dict(self.stages)} if self.stages or self.problems["abstained"] else {}),
             **({"orders": self.orders.describe()} if self.orders.asked else {}),
             **({"reliability": self._summarize_reliability()} if self.probabilities else {}),
         }
@@ -144,32 +147,19 @@ class Tally:
         }
 
 
-def summarize_judgments(judgments: Iterable[Judgment]) -> dict[str, Any]:
-    """The summary of finished judgments: a missing verdict on a labelled pair counts as wrong."""
-    tally = Tally()
-    for judgment in judgments:
-        tally.add(judgment)
-    return tally.summary()
-
-
 def summarize_run(run: RunWriter, tally: Tally, judge: PairJudge) -> dict[str, Any]:
-    """The summary of the whole run, of which `tally` counted what was judged just now.
-
-    What was finished before is read back; a run that was made in one go is not read again.
-    """
+    """The summary of the whole run, of which `tally` counted what was judged just now."""
     if run.num_resumed:
-        summary = summarize_judgments(judgment for _, judgment in read_judgments(run.folder))
-    else:
-        summary = tally.summary()
+        tally = Tally()
+        for _, judgment in read_judgments(run.folder):
+            tally.add(judgment)
+    summary = tally.summary()
     return {**summary, **describe_cost(summary, judge)}
 
 
 def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any]:
-    """`cost_usd` of a summary's tokens and the `price_usd` of a million; both None where there is no price,
-    nothing at all for a judge that nobody bills.
-
-    Of stored judgments only: what a server billed for replies that never arrived is not among them.
-    """
+    """`cost_usd` of a summary's tokens and the `price_usd` of a million; both None without a price, and nothing for a judge
+    that nobody bills."""
     engine: Any = getattr(judge, "engine", None)
     if not hasattr(engine, "price"):
         return {}

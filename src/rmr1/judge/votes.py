@@ -97,29 +97,28 @@ def conclude(
     for vote in votes:
         samples.setdefault((vote.order, vote.side), []).append(vote)
     usage = sum(map(count_usage, samples.values()), Usage())
-    judgment = Judgment(
-        pair=pair,
-        kind=kind,
-        family=family,
-        rule=rule_of(kind, rule),
-        winner=None,
-        votes=tuple(votes),
-        vote_by=vote_by,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        is_estimated=usage.is_estimated,
-        seconds=seconds,
+    return settle(
+        Judgment(
+            pair=pair,
+            kind=kind,
+            family=family,
+            rule=rule_of(kind, rule),
+            winner=None,
+            votes=tuple(votes),
+            vote_by=vote_by,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            is_estimated=usage.is_estimated,
+            seconds=seconds,
+        )
     )
-    return settle(judgment)
 
 
 def settle(judgment: Judgment) -> Judgment:
     """The judgment with what its votes add up to: the winner by majority or probability, or the better mean rating."""
     if judgment.kind != "rating":
-        decision = decide(judgment.votes, judgment.vote_by)
-        return replace(
-            judgment, winner=decision.winner, problem=decision.problem, confidence=decision.confidence
-        )
+        found = decide(judgment.votes, judgment.vote_by)
+        return replace(judgment, winner=found.winner, problem=found.problem, confidence=found.confidence)
     of_a = [vote for vote in judgment.votes if vote.side == "A"]
     of_b = [vote for vote in judgment.votes if vote.side == "B"] or of_a
     a, b = mean_rating(of_a), mean_rating(of_b)
@@ -138,11 +137,7 @@ def mean_rating(votes: Sequence[Vote]) -> float | None:
 
 
 def read_again(judgment: Judgment, rule: str) -> Judgment:
-    """The judgment that the same texts give by another verdict rule; scores stay as they are.
-
-    Raises:
-        ConfigError: the rule is unknown.
-    """
+    """The judgment that the same texts give by another verdict rule; scores stay as they are."""
     if judgment.kind == "score" or not judgment.votes:
         return judgment
     votes = tuple(

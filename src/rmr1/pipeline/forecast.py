@@ -1,7 +1,7 @@
 """What each stage of a pipeline would take, before any of it is there: `rmr1 train --dry-run`.
 
-Items flow from stage to stage by the recipe's own shares. Local files are read; of the hub only what the recipe
-says itself is known, and what follows from what is not known is left open. Every assumption is named.
+Items flow from stage to stage by the recipe's own shares. Local files are read; of the hub only what the recipe says is
+known, and what follows from what is not known is left open.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,24 @@ from rmr1.bench.results import OWN_PAIRS
 from rmr1.bench.run import count_pairs, load_benchmark
 from rmr1.curate.plan import CurationPlan, plan_curation
 from rmr1.curate.recipe import is_dataset
+from rmr1.curate.write import pair_row
+from rmr1.data.read import read_pairs
 from rmr1.distill.forecast import WRONG_SHARE
 from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.forecast.machine import find_machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
 from rmr1.forecast.prices import compute_cost
 from rmr1.forecast.training import estimate_run, find_obstacle
-from rmr1.pipeline.check import NUM_PAIRS
-from rmr1.pipeline.measuring import find_data, find_missing_data
+from rmr1.pipeline.check import NUM_PAIRS, find_data, list_missing_data
 from rmr1.pipeline.own import find_shape
 from rmr1.pipeline.recipe import BenchRecipe, Pipeline
-from rmr1.pipeline.sizes import PairSizes, measure_pairs
 from rmr1.pipeline.stages import HERE
 from rmr1.prompts import load_family
 from rmr1.records import Label
 from rmr1.screen import format_bytes
+from rmr1.store.codec import dumps
 from rmr1.train.examples import read_conversations
 from rmr1.train.fit import count_grpo, count_sft
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
@@ -73,22 +74,23 @@ class StageForecast:
     obstacle: str | None = None
     """Why it cannot run on this machine."""
 
-    def describe(self) -> dict[str, Any]:
-        return asdict(self)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairSizes:
+    """Counts of rows that can be read."""
+
+    pairs: int
+    decided: int
+    """Pairs with a preferred answer."""
+    num_bytes: int
+    """Bytes of all pairs, in rmr1's own form."""
 
 
 def forecast_pipeline(
-    pipeline: Pipeline,
-    *,
-    folder: Path = Path(),
-    machine: str | None = None,
+    pipeline: Pipeline, *, folder: Path = Path(), machine: str | None = None
 ) -> tuple[list[StageForecast], list[str]]:
-    """One forecast for each stage, and what was assumed; `folder` is where the results would be, `machine` the name of
-    the one that trains, by default the one at hand.
-
-    Raises:
-        ConfigError, DataError, CheckpointError: as the stages themselves would.
-    """
+    """One forecast for each stage of results in `folder`, and what was assumed; `machine` trains, by default the
+    one at hand."""
     found, assumptions = _Forecast(pipeline, machine).run()
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     free, totals = shutil.disk_usage(there).free, accumulate(one.disk_bytes or 0 for one in found)
@@ -133,47 +135,50 @@ class _Forecast:
             mean = sum(size * mean for size, mean in known) / sum(size for size, _ in known)
             self._pair_tokens, self._is_measured = round(mean / CHARS_PER_TOKEN), True
         items = _add(one.size for one in plan.sources)
-        sizes = ", ".join(
-            f"{name} {'?' if size is None else f'{size:,}'}" for name, size in plan.splits.items()
-        )
-        missing = f"not installed here: {', '.join(plan.missing_libraries)}" if plan.missing_libraries else ""
-        later = f"not looked at yet: {', '.join(plan.not_looked_at)}" if plan.not_looked_at else ""
+        sizes = [f"{name} {'?' if size is None else f'{size:,}'}" for name, size in plan.splits.items()]
+        told = {
+            "splits": sizes,
+            "not installed here": plan.missing_libraries,
+            "not looked at yet": plan.not_looked_at,
+        }
+        notes = [
+            f"{name}: {', '.join(values)}" for name, values in told.items() if values or name == "splits"
+        ]
         return StageForecast(
             name="curate",
             items=items,
-            disk_bytes=plan.output_bytes or _times(items, (self._pair_tokens) * ROW_BYTES),
+            disk_bytes=plan.output_bytes or _times(items, self._pair_tokens * ROW_BYTES),
             memory_bytes=plan.memory_bytes,
-            notes=tuple(one for one in (f"splits: {sizes}", missing, later, *plan.notes) if one),
+            notes=(*notes, *plan.notes),
         )
 
     def _distill(self) -> StageForecast:
         recipe: DistillRecipe = self._recipes["distill"]
         items = self._count(recipe.data, recipe.data.limit)
         prompt = self._prompt_tokens(recipe.family)
-        read = written = 0
-        cost, is_billed = 0.0, False
+        read = written = cost = 0.0
         for number, one in enumerate(recipe.passes, 1):
             teacher, text = find_teacher(one), _text(one.max_new_tokens)
             asked = (items or 0) * (1 if number == 1 else WRONG_SHARE)
             reads = round(asked * (prompt + (text if number == 2 else 0)))
             writes = round(asked * one.samples * text)
-            read, written, is_billed = read + reads, written + writes, is_billed or teacher.is_billed
+            read, written = read + reads, written + writes
             if teacher.price is not None:
                 cost += compute_cost(teacher.price, prompt_tokens=reads, completion_tokens=writes)
             elif teacher.is_billed:
                 cost = math.nan
         if recipe.pass2 is not None:
-            self._assumptions.append(
-                f"the first teacher is wrong on {WRONG_SHARE:.0%}, and all of them are mended"
-            )
+            told = f"the first teacher is wrong on {WRONG_SHARE:.0%}, and all of them are mended"
+            self._assumptions.append(told)
         self._rows = items
+        is_known = any(find_teacher(one).is_billed for one in recipe.passes) and not math.isnan(cost)
         return StageForecast(
             name="distill",
             items=items,
-            prompt_tokens=None if items is None else read,
-            completion_tokens=None if items is None else written,
-            cost_usd=None if items is None or not is_billed or math.isnan(cost) else cost,
-            disk_bytes=_times(items, (2 * (prompt + DEFAULT_TEXT_TOKENS)) * ROW_BYTES),
+            prompt_tokens=None if items is None else round(read),
+            completion_tokens=None if items is None else round(written),
+            cost_usd=cost if items is not None and is_known else None,
+            disk_bytes=_times(items, 2 * (prompt + DEFAULT_TEXT_TOKENS) * ROW_BYTES),
         )
 
     def _sft(self) -> StageForecast:
@@ -185,9 +190,8 @@ class _Forecast:
         steps = None if seen is None else math.ceil(seen / numbers.prompts)
         if recipe.optim.steps is not None:
             steps = min(recipe.optim.steps, steps or recipe.optim.steps)
-        found = StageForecast(
-            name="sft", items=rows, prompt_tokens=None if seen is None else round(seen * row_tokens)
-        )
+        read = None if seen is None else round(seen * row_tokens)
+        found = StageForecast(name="sft", items=rows, prompt_tokens=read)
         return self._train(found, recipe, recipe.model.base, numbers, steps)
 
     def _train(
@@ -198,11 +202,9 @@ class _Forecast:
         numbers: RunNumbers,
         steps: int | None,
     ) -> StageForecast:
-        """The stage with what its training takes, if the shape of its base is known."""
         if not base or (shape := find_shape(base)) is None:
-            return replace(
-                found, notes=(*found.notes, f"the shape of {base or 'the base'} is not known here")
-            )
+            note = f"the shape of {base or 'the base'} is not known here"
+            return replace(found, notes=(*found.notes, note))
         machine = find_machine(self._machine, recipe.device)
         estimate = estimate_run(shape, replace(numbers, rollouts=steps or 1), machine)
         return replace(
@@ -216,7 +218,6 @@ class _Forecast:
         )
 
     def _measure_rows(self, recipe: Recipe) -> tuple[int | None, float]:
-        """Rows to fine-tune on, and the tokens of one."""
         data, expected = recipe.data, self._prompt_tokens("rubric") + DEFAULT_TEXT_TOKENS
         if data.world is not None:
             return getattr(data.world, "items", None), expected
@@ -275,20 +276,19 @@ class _Forecast:
             prompt_tokens=_times(items, self._prompt_tokens("rubric")),
             completion_tokens=_times(items, DEFAULT_TEXT_TOKENS),
             disk_bytes=_times(items, (self._pair_tokens + 2 * DEFAULT_TEXT_TOKENS) * ROW_BYTES),
-            obstacle=find_missing_data(recipe),
+            obstacle=next(list_missing_data(recipe), None),
         )
 
     def _count_benchmark(self, recipe: BenchRecipe, name: str) -> int | None:
-        """Pairs to judge: of local data as they are, of the hub's as the whole benchmark has them."""
         place, limit = recipe.data.get(name), recipe.limit
         if name == OWN_PAIRS and (place is None or HERE in place):
             return _least(self._count_split(place or f"{HERE}/curate/held_out.jsonl"), limit)
         assert place is not None
         if name == OWN_PAIRS:
             reading = recipe.judge.get("data", {})
-            columns, form = reading.get("map", {}), reading.get("format")
-            exists = Path(place).exists()
-            found = self._measure(place, columns, form, reading.get("label")) if exists else None
+            names = {"columns": "map", "format": "format", "labels": "label"}
+            form = {ours: reading.get(name) for ours, name in names.items()}
+            found = self._measure(place, **form) if Path(place).exists() else None
             return None if found is None else _least(found.pairs, limit)
         if (data := find_data(load_benchmark(name), place)) is not None:
             return count_pairs(load_benchmark(name), data, limit)
@@ -296,14 +296,13 @@ class _Forecast:
         return OFFICIAL_PAIRS.get(name) if limit is None else None
 
     def _count(self, data: TaskDataRecipe | DistillDataRecipe, limit: int | None) -> int | None:
-        """Pairs of a stage: those of the world, of splits, or with a preferred answer in local files."""
         if data.world is not None:
             return _least(data.world.items, limit)
 
         def count(source: str) -> int | None:
             if HERE in source:
                 return self._count_split(source)
-            sizes = self._measure(source, data.map, data.format, data.label)
+            sizes = self._measure(source, columns=data.map, format=data.format, labels=data.label)
             return None if sizes is None else sizes.decided
 
         sources = (data.train,) if isinstance(data.train, str) else data.train or ()
@@ -312,16 +311,10 @@ class _Forecast:
     def _count_split(self, place: str) -> int | None:
         return self._splits.get(place.rpartition("/")[2].removesuffix(".jsonl"))
 
-    def _measure(
-        self,
-        source: str,
-        columns: Mapping[str, str],
-        format: str | None,
-        labels: Mapping[str, Label] | None,
-    ) -> PairSizes | None:
-        """Each file once; the first tells how long a pair is, where curation has not."""
+    def _measure(self, source: str, **form: Any) -> PairSizes | None:
+        """Each file once; the first tells how long a pair is, if curation has not."""
         if source not in self._sizes:
-            self._sizes[source] = measure_pairs(source, columns=columns, format=format, labels=labels)
+            self._sizes[source] = measure_pairs(source, **form)
         found = self._sizes[source]
         if found is not None and found.pairs and not self._is_measured:
             self._pair_tokens = round(found.num_bytes / found.pairs / CHARS_PER_TOKEN)
@@ -334,6 +327,26 @@ class _Forecast:
         except ConfigError:
             return self._pair_tokens
         return self._pair_tokens + len(f"{found.system or ''}{found.single}") // CHARS_PER_TOKEN
+
+
+def measure_pairs(
+    source: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    format: str | None = None,
+    labels: Mapping[str, Label] | None = None,
+) -> PairSizes | None:
+    """Counts of all rows; None of a dataset of the hub."""
+    if is_dataset(source):
+        return None
+    pairs = decided = num_bytes = 0
+    errors: list[DataError] = []
+    form: dict[str, Any] = {"columns": columns or None, "format": format, "labels": labels}
+    for pair in read_pairs(source, **form, on_error="skip", errors=errors):
+        pairs += 1
+        decided += pair.label in ("A", "B")
+        num_bytes += len(dumps(pair_row(pair))) + 1
+    return PairSizes(pairs=pairs, decided=decided, num_bytes=num_bytes)
 
 
 def _text(most: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,73 +30,52 @@ _MOST_HELD_OUT, _MOST_LOOKS = 2000, 256
 
 
 def plan_own(
-    data: str,
-    base: str,
-    *,
-    teacher: str | None = None,
-    seed: int = 0,
-    **form: Any,
+    data: str, base: str, *, teacher: str | None = None, seed: int = 0, **form: Any
 ) -> dict[str, Any]:
-    """The values of a pipeline's recipe; `form` says how the pairs are read, by arguments of `rmr1.read_pairs`.
-
-    Raises:
-        ConfigError: there are too few pairs. DataError: they cannot be read.
-        CheckpointError: the base cannot be read.
-    """
+    """The values of a pipeline's recipe; `form` says how the pairs are read, by arguments of `rmr1.read_pairs`."""
     num_pairs = _count(data, form)
     shape = find_shape(base)
     is_small = shape is not None and shape.parameters() < SMALL
     source: dict[str, Any] = {"data": str(Path(data).resolve()) if Path(data).exists() else data}
-    for name, key in (("columns", "columns"), ("format", "format"), ("labels", "label")):
-        if form.get(name):
-            source[key] = form[name]
+    source |= {name.replace("labels", "label"): value for name, value in form.items() if value}
     held_out = min(HELD_OUT, _MOST_HELD_OUT / num_pairs)
     looks = min(LOOKS, _MOST_LOOKS / num_pairs)
-    splits: dict[str, Any] = {"held_out": held_out, "looks": looks, "rl": "rest"}
-    if teacher is not None:
-        splits = {"distill": DISTILL, **splits}
-    num_rl = round(num_pairs * (1 - held_out - looks - (0 if teacher is None else DISTILL)))
+    distill = {} if teacher is None else {"distill": DISTILL}
+    num_rl = round(num_pairs * (1 - held_out - looks - distill.get("distill", 0)))
     bench: dict[str, Any] = {"benchmarks": ["pairs"], "baseline": base}
     if is_small:
         bench["judge"] = {"sampling": {"max_new_tokens": 512}}
     values: dict[str, Any] = {
         "seed": seed,
         # Prompts from one template are alike; only nearly the same ones must stay together.
-        "curate": {"sources": {"pairs": source}, "splits": splits, "duplicates": {"prompts": 0.9}},
-        "grpo": _small_grpo(num_rl) if is_small else _grpo(base, num_rl),
-        "bench": bench,
+        "curate": {
+            "sources": {"pairs": source},
+            "splits": {**distill, "held_out": held_out, "looks": looks, "rl": "rest"},
+            "duplicates": {"prompts": 0.9},
+        },
     }
-    if teacher is None:
-        values["grpo"]["model"]["base"] = _name(base)
-        return values
-    tokens = 512 if is_small else 4096
-    values["distill"] = {
-        "pass1": {"teacher": teacher, "max_new_tokens": tokens},
-        "pass2": {"teacher": teacher, "max_new_tokens": tokens},
-    }
-    values["sft"] = _small_sft() if is_small else _sft()
-    values["sft"]["model"]["base"] = _name(base)
-    order = ("seed", "curate", "distill", "sft", "grpo", "bench")
-    return {name: values[name] for name in order}
+    if teacher is not None:
+        asked = {"teacher": teacher, "max_new_tokens": 512 if is_small else 4096}
+        values |= {
+            "distill": {"pass1": asked, "pass2": {**asked}},
+            "sft": _small_sft() if is_small else _sft(),
+        }
+    values["grpo"] = _small_grpo(num_rl) if is_small else _grpo(num_rl)
+    # A folder by its whole path: the recipe may be read from elsewhere.
+    is_folder = not is_bundled(base) and Path(base).is_dir()
+    values["grpo" if teacher is None else "sft"]["model"]["base"] = (
+        str(Path(base).resolve()) if is_folder else base
+    )
+    return {**values, "bench": bench}
 
 
 def find_shape(base: str) -> ModelShape | None:
-    """The model's sizes; None if only the hub knows them.
-
-    Raises:
-        CheckpointError: a folder holds no model.
-    """
+    """The model's sizes; None if only the hub knows them."""
     from rmr1.train import fit
 
-    try:
+    with suppress(ConfigError):
         return fit.find_shape(base)
-    except ConfigError:
-        return None
-
-
-def _name(base: str) -> str:
-    """A folder by its whole path: the recipe may be read from elsewhere."""
-    return str(Path(base).resolve()) if not is_bundled(base) and Path(base).is_dir() else base
+    return None
 
 
 def _count(data: str, form: Mapping[str, Any]) -> int:
@@ -105,29 +85,21 @@ def _count(data: str, form: Mapping[str, Any]) -> int:
     number = counts["A"] + counts["B"]
     if number >= FEWEST:
         return number
-    others = [
-        f"{count:,} {what}"
-        for count, what in (
-            (len(errors), f"rows cannot be read (the first: {errors[0]})" if errors else ""),
-            (counts[None], "have no label"),
-            (counts["tie"], "are ties"),
+    told = f", {len(errors):,} rows cannot be read (the first: {errors[0]})" if errors else ""
+    told += f", {counts[None]:,} have no label" if counts[None] else ""
+    told += f", {counts['tie']:,} are ties" if counts["tie"] else ""
+    hint = (
+        ""
+        if not errors and not counts[None]
+        else (
+            "; a label is A, B or tie, in the column label or the one that --map label=THEIRS names; "
+            "--label 1=A,2=B says what other values mean"
         )
-        if count
-    ]
-    told = f", {', '.join(others)}" if others else ""
-    labels = (
-        "A, B or tie, in the column label or the one that --map label=THEIRS names; "
-        "--label 1=A,2=B says what other values mean"
     )
-    hint = f"; a label is {labels}" if errors or counts[None] else ""
     raise ConfigError(
         f"{data}: {number} pairs with a preferred answer{told}; expected at least {FEWEST}, some to learn from and "
         f"some to measure on{hint}"
     )
-
-
-def _steps(num_pairs: int, prompts: int, *, epochs: int, most: int) -> int:
-    return max(1, min(most, -(-num_pairs * epochs // prompts)))
 
 
 def _small_grpo(num_pairs: int) -> dict[str, Any]:
@@ -144,7 +116,7 @@ def _small_grpo(num_pairs: int) -> dict[str, Any]:
             "betas": [0.9, 0.98],
             "weight_decay": 0.0,
             "warmup": 5,
-            "steps": _steps(num_pairs, prompts, epochs=2, most=60),
+            "steps": max(1, min(60, -(-num_pairs * 2 // prompts))),
             "epochs": 2,
         },
         "evaluation": {"every": 10},
@@ -163,7 +135,7 @@ def _small_sft() -> dict[str, Any]:
     }
 
 
-def _grpo(base: str, num_pairs: int) -> dict[str, Any]:
+def _grpo(num_pairs: int) -> dict[str, Any]:
     """The paper's objective and rate; groups and rollouts that a few thousand pairs are enough for."""
     # Of few pairs half, because shares of prompts are shares of pairs only about.
     prompts = max(2, min(32, num_pairs // 2))
@@ -186,7 +158,6 @@ def _grpo(base: str, num_pairs: int) -> dict[str, Any]:
 
 
 def _sft() -> dict[str, Any]:
-    """Settings of the paper's supervised stage."""
     return {
         "model": {"precision": "bf16", "checkpointing": True},
         "data": {"max_tokens": 12288, "held_out_share": 0.02},

@@ -29,10 +29,16 @@ from rmr1.distill.recipe import DistillRecipe
 from rmr1.errors import ConfigError
 from rmr1.named import JudgeName
 from rmr1.nearest import find_nearest
-from rmr1.pipeline.check import NUM_PAIRS, require_verdicts
-from rmr1.pipeline.measuring import check_measuring, list_missing_data
-from rmr1.pipeline.names import check_models
-from rmr1.pipeline.splits import LEAST_ASIDE, SplitNeed, require_splits
+from rmr1.pipeline.check import (
+    LEAST_ASIDE,
+    NUM_PAIRS,
+    SplitNeed,
+    check_measuring,
+    check_models,
+    list_missing_data,
+    require_splits,
+    require_verdicts,
+)
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
 from rmr1.settings import Mistakes, Section, find_preset, read_toml, rule
@@ -63,7 +69,7 @@ class BenchRecipe(Section):
     """What `--config` of rmr1 bench takes: family, [sampling], [engine]."""
 
     @rule
-    def _check_data(self) -> Iterator[str]:
+    def _check_benchmarks(self) -> Iterator[str]:
         if not self.benchmarks:
             yield "benchmarks names none"
         for name in (*self.benchmarks, *self.data):
@@ -71,16 +77,9 @@ class BenchRecipe(Section):
                 near = find_nearest(name, NAMES)
                 hint = f"did you mean {near!r}?" if near else f"there are {', '.join(NAMES)}"
                 yield f"no benchmark {name!r}; {hint}"
-
-    @rule
-    def _check_places(self) -> Iterator[str]:
-        lacking = [name for name in self.benchmarks if name in NAMES and name not in self.data]
-        for name in lacking:
-            if name != OWN_PAIRS:
+        for name in self.benchmarks:
+            if name in NAMES and name not in self.data and name != OWN_PAIRS:
                 yield f'data names no place for {name!r}; add {name} = "DIR" to [bench.data]'
-
-    @rule
-    def _check_own(self) -> Iterator[str]:
         if OWN_PAIRS in self.benchmarks and len(self.benchmarks) > 1:
             yield '"pairs" stands alone; name either it or benchmarks'
 
@@ -128,15 +127,8 @@ class Pipeline:
 def build_pipeline(
     values: Mapping[str, Any], origin: str, *, look: bool = False, look_at_benchmarks: bool | None = None
 ) -> Pipeline:
-    """The stages that a file's values make; the arguments are those of `Section.from_values`.
-
-    `look_at_benchmarks` is the like of `look` for the data of benchmarks, without which a forecast can be made; by
-    default it is `look`.
-
-    Raises:
-        ConfigError, CheckpointError: a key is unknown, a value does not fit, a stage lacks what it begins with, a
-            model is of the wrong kind, or what is named is not there. All that is wrong is told together.
-    """
+    """The stages that a file's values make; the arguments are those of `Section.from_values`, and `look_at_benchmarks`
+    is `look` for the data of benchmarks, without which a forecast can be made. All that is wrong is told together."""
     look_at_benchmarks = look if look_at_benchmarks is None else look_at_benchmarks
     mistakes = Mistakes(origin)
     whole = mistakes.read(PipelineRecipe, values)
@@ -172,11 +164,7 @@ def build_pipeline(
 
 
 def read_parts(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """A recipe's values with the files that it names in their place, so that single settings can be changed.
-
-    Raises:
-        ConfigError: a file that is named cannot be read.
-    """
+    """A recipe's values with the files that it names in their place, so that single settings can be changed."""
     return {
         name: _read_part(one, origin) if name in STAGES and isinstance(one, str) else one
         for name, one in values.items()
@@ -184,10 +172,6 @@ def read_parts(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
 
 
 def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
-    """
-    Raises:
-        ConfigError: the file that is named cannot be read.
-    """
     if not isinstance(part, str):
         return copy.deepcopy(part)
     return read_toml(Path(origin).parent / part, hint=f"; {origin} names it")
@@ -210,7 +194,6 @@ class _Builder:
         """Needs of curated splits that stages read."""
 
     def build(self, name: str) -> list[Stage]:
-        """The stages of a section; what is wrong with it is noted."""
         before = len(self._mistakes)
         stages: list[Stage] = []
         with self._mistakes.catch((name,)):
@@ -220,13 +203,16 @@ class _Builder:
         return stages
 
     def curate(self, section: dict[str, Any]) -> Iterable[Stage]:
-        section.setdefault("splits", {name: SPLITS[name] for name in SPLITS if self._is_read(name)})
-        recipe = self._check("curate", section)
+        # Without a stage that distils, its share is reinforced on.
+        read = {name: share for name, share in SPLITS.items() if name != "distill" or name in self._sections}
+        section.setdefault("splits", read)
+        recipe: CurateRecipe = self._check("curate", section)
         for split, reader in (("distill", "distill"), ("rl", "grpo")):
             if reader in self._sections and split not in recipe.splits:
                 told = f"curate.splits: no split {split!r}, which a later stage reads"
                 self._mistakes.add(told, ("curate", "splits"))
-        yield self._run_recipe("curate", section, list_inputs(recipe))
+        data = [one for key, paths in recipe.list_data() for one in locate(recipe, paths, ".".join(key))]
+        yield self._run_recipe("curate", section, data)
 
     def distill(self, section: dict[str, Any]) -> Iterable[Stage]:
         data = _section(section, "data")
@@ -267,7 +253,8 @@ class _Builder:
                 data["held_out"] = self._split("looks", "grpo", "data.held_out")
         recipe = self._check("grpo", section)
         if recipe.data.train == self._file("rl") and "rl" in self.needs:
-            self.needs["rl"] = replace(self.needs["rl"], pairs=_count_first_rollout(recipe))
+            seen = recipe.optim.epochs * (2 if recipe.data.order == "both" else 1)
+            self.needs["rl"] = replace(self.needs["rl"], pairs=-(-recipe.rollout.prompts // seen))
         if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
         reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
@@ -304,7 +291,6 @@ class _Builder:
         return self._stage(name, words, reads, recipe=recipe.judge or None, may_say_no=True)
 
     def _parse_check(self, recipe: GrpoRecipe) -> Stage:
-        """A few judgments of a base that no stage has taught to write them."""
         pairs = (*recipe.data.sources, "")[0]
         limits = (f"--limit={NUM_PAIRS}", f"--max-new-tokens={recipe.rollout.max_new_tokens}")
         form = [f"--map={ours}={theirs}" for ours, theirs in recipe.data.map.items()]
@@ -322,7 +308,7 @@ class _Builder:
         return found
 
     def _split(self, name: str, stage: str, key: str) -> str:
-        """The file of a curated split; it is noted where nothing is curated, or not into such a split."""
+        """The file of a curated split; a mistake is noted if there is none."""
         if "curate" not in self._made:
             self._mistakes.add(f"{stage}: {key} is missing, and no stage [curate] makes it", (stage,))
         if "curate" not in self.recipes:
@@ -336,12 +322,8 @@ class _Builder:
     def _file(self, split: str) -> str:
         return f"{HERE}/curate/{split}.jsonl"
 
-    def _is_read(self, split: str) -> bool:
-        """Whether a default split has a reader: without a stage that distils, its share is reinforced on."""
-        return split != "distill" or "distill" in self._sections
-
     def _keep_sides(self, data: dict[str, Any]) -> None:
-        """Answers stay where curation put them; drawn anew they would be half and half only about."""
+        # Answers stay where curation put them; drawn anew they would be half and half only about.
         if "curate" in self.recipes and self.recipes["curate"].sides != "as-read":
             data.setdefault("order", "given")
 
@@ -354,45 +336,25 @@ class _Builder:
         return Stage(name=name, command=command, reads=tuple(reads), **more)
 
 
-def list_inputs(recipe: CurateRecipe) -> tuple[str, ...]:
-    """What a curation reads: its sources and benchmarks.
-
-    Raises:
-        ConfigError: a path names a variable that is not set.
-    """
-    return tuple(one for key, paths in recipe.list_data() for one in locate(recipe, paths, ".".join(key)))
-
-
-def _count_first_rollout(recipe: GrpoRecipe) -> int:
-    """Pairs without which there is not one rollout."""
-    return -(-recipe.rollout.prompts // (recipe.optim.epochs * (2 if recipe.data.order == "both" else 1)))
-
-
 def _section(section: dict[str, Any], name: str) -> dict[str, Any]:
-    """A part of a section, which is made where it is not there."""
     found = section.setdefault(name, {})
     return found if isinstance(found, dict) else {}
 
 
 def _names(*values: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """Files, folders and results among what was named; a name on the hub is in the recipe already."""
-    flat = [
-        one
-        for value in values
-        if value is not None
-        for one in ((value,) if isinstance(value, str) else value)
-    ]
-    return tuple(one for one in flat if HERE in one or Path(one).exists())
+    """What is a file, folder or result; a name on the hub is in the recipe already."""
+    lists = ((value,) if isinstance(value, str) else value or () for value in values)
+    return tuple(one for names in lists for one in names if HERE in one or Path(one).exists())
 
 
 def _family(name: str | None) -> tuple[str, ...]:
-    """The texts of a prompt family of one's own; shipped ones change with the package alone."""
+    """One's own prompt family; shipped ones change with the package alone."""
     found = None if name is None else locate_family(str(name))
     return () if found is None else (str(found),)
 
 
 def _model(name: str, options: Any) -> tuple[str, ...]:
-    """What lies on this machine of a model that is asked: its folder or recording, and its adapter."""
+    """The files of a model that is asked: its folder or recording, and its adapter."""
     scheme, _, rest = name.partition(":")
     adapter = options.get("lora_adapter") if isinstance(options, Mapping) else None
     return _names(rest if scheme in ("vllm", "replay") else name, None if adapter is None else str(adapter))

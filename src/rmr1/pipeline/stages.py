@@ -7,10 +7,9 @@
       sft/               its results, in the form of that command
       replaced/sft-1/    results of other inputs, moved out of the way
 
-A stage is skipped where it is done, its files are as it left them and its key is the same: its command, its
-recipe, and the contents of what it reads, results of other stages included; so a stage before it may be done anew
-without it, where that gives the same. One that was stopped goes on as its command does.
-A stage runs in a process of its own, so its memory is free afterwards; the process ends when this one does.
+A stage is skipped if it is done, its files are as it left them and its key is the same: its command, its recipe, and the
+contents of what it reads, results of other stages included. One that was stopped goes on as its command does. A stage
+runs in a process of its own, which ends when this one does.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ _INTERRUPTED = 130
 """Exit code of a command that was interrupted, and has said so."""
 
 STAGE = "RMR1_STAGE"
-"""Environment variable that is set for a stage's command: what is said of the whole pipeline is not said again."""
+"""Environment variable of a stage's command: what is said of the whole pipeline is not said again."""
 
 NO = 1
 """Exit code of a command that is done and whose answer is no."""
@@ -73,21 +73,16 @@ class Stage:
     reads: tuple[str, ...] = ()
     """Files, folders and datasets; results of other stages as `{DIR}/NAME`."""
     may_say_no: bool = False
-    """Whether exit code 1 is an answer, as a gate's; of other commands it means that something is left to do."""
+    """Whether exit code 1 is an answer, as a gate's, and not something that is left to do."""
     in_place: bool = False
-    """Whether, with changed inputs, the command is run on the folder it has, and takes them (a larger budget, another
-    selection) or refuses: what was paid for is never moved away."""
+    """Whether the command takes changed inputs in the folder it has, or refuses: what was paid for is never moved
+    away."""
     check: Callable[[Path], None] | None = None
     """Looks at the finished folder; raises RMR1Error where there is no going on."""
 
 
 def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], None]) -> int:
-    """Run what is not done yet; the exit code of the last stage's command: 0, or 1 where its answer is no.
-
-    Raises:
-        RunError: a stage failed (it has said why), or the folder is in use or cannot be written.
-        RMR1Error: a stage's check failed.
-    """
+    """Run what is not done yet; the exit code of the last stage's command: 0, or 1 if its answer is no."""
     with open_folder(folder, STAGES_FILE, {}, identify=lambda _: {}):
         code = 0
         for number, stage in enumerate(stages, 1):
@@ -106,7 +101,7 @@ def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], No
                 if why is not None and not stage.in_place:
                     moved = _move_away(folder, stage.name)
                     say(f"{title}: {why}" + (f"; what it had made is in {moved}" if moved else ""))
-                say(f"{title}: rmr1 {' '.join(_shown(stage, folder))}")
+                say(f"{title}: rmr1 {' '.join(_place(stage.command, folder))}")
                 code = _run(stage, key, folder)
             if stage.check is not None:
                 stage.check(folder / stage.name)
@@ -131,22 +126,18 @@ def _fingerprint(source: str) -> dict[str, object]:
 
 
 def _list_files(folder: Path) -> list[Path]:
-    """Those that stand in the folder itself; below it lie checkpoints, which may be deleted."""
+    # Below the folder are checkpoints, which may be deleted.
     return sorted(one for one in folder.iterdir() if one.is_file()) if folder.is_dir() else []
 
 
 def _find_damage(folder: Path, hashes: Mapping[str, str]) -> str | None:
-    """What is no longer as the finished stage left it."""
     if not folder.is_dir():
         return "its results are gone"
     return find_damage(folder, hashes, lambda file: hash_files([file]))
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """
-    Raises:
-        RunError: the file is damaged.
-    """
+    """What is stored of each stage that was begun; empty before the first."""
     return read_json(folder / STAGES_FILE) if (folder / STAGES_FILE).exists() else {}
 
 
@@ -156,9 +147,13 @@ def _run(stage: Stage, key: str, folder: Path) -> int:
     seconds = earlier.get("seconds", 0.0) if earlier.get("key") == key else 0.0
     _note(folder, stage.name, {"key": key, "is_done": False, "seconds": seconds})
     if stage.recipe is not None:
-        _write_recipe(folder / RECIPES / f"{stage.name}.toml", _place(stage.recipe, folder))
+        with require("rmr1 train", "train"):
+            import tomli_w
+        path = folder / RECIPES / f"{stage.name}.toml"
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, tomli_w.dumps(_place(stage.recipe, folder)))
     try:
-        code = run_command(_shown(stage, folder))
+        code = run_command(_place(stage.command, folder))
     finally:
         seconds += time.monotonic() - begun
         _note(folder, stage.name, {"key": key, "is_done": False, "seconds": seconds})
@@ -173,8 +168,8 @@ def _run(stage: Stage, key: str, folder: Path) -> int:
 
 
 def _has_answered(stage: Stage, folder: Path) -> bool:
-    """Whether every run has its summary, which is written last (a bench of several benchmarks has one for each), and
-    the model has answered; of a model that has not, the stage's own check has more to say."""
+    """Whether every run has its summary, which is written last, and the model has answered, unless the stage's own
+    check says more of that."""
     runs = [one.parent for one in (*folder.glob(RUN_FILE), *folder.glob(f"*/{RUN_FILE}"))]
     if not runs or not all((run / SUMMARY_FILE).is_file() for run in runs):
         return False
@@ -185,11 +180,7 @@ def _has_answered(stage: Stage, folder: Path) -> bool:
 
 
 def run_command(words: Sequence[str]) -> int:
-    """Run `rmr1 WORDS` in a process that ends when this one does; its exit code.
-
-    Raises:
-        Interrupted, KeyboardInterrupt: it was interrupted, and has ended.
-    """
+    """Run `rmr1 WORDS` in a process that ends when this one does; its exit code, or `Interrupted`."""
     command = [sys.executable, "-m", "rmr1.cli.follow", *words]
     # Leaving the block closes the command's input, at which it ends.
     with subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, STAGE: "1"}) as process:
@@ -207,10 +198,6 @@ def run_command(words: Sequence[str]) -> int:
             raise
 
 
-def _shown(stage: Stage, folder: Path) -> list[str]:
-    return [_place(word, folder) for word in stage.command]
-
-
 def _place(value: Any, folder: Path) -> Any:
     if isinstance(value, str):
         return value.replace(HERE, str(folder))
@@ -221,26 +208,15 @@ def _place(value: Any, folder: Path) -> Any:
     return value
 
 
-def _write_recipe(path: Path, values: Mapping[str, Any]) -> None:
-    with require("rmr1 train", "train"):
-        import tomli_w
-    path.parent.mkdir(exist_ok=True)
-    write_text(path, tomli_w.dumps(dict(values)))
-
-
 def _note(folder: Path, name: str, values: Mapping[str, Any]) -> None:
     write_json(folder / STAGES_FILE, {**read_state(folder), name: dict(values)})
 
 
 def _move_away(folder: Path, name: str) -> Path | None:
-    """Make room for new results; where the old ones are now."""
     old = folder / name
     if not old.exists():
         return None
     place = folder / REPLACED
     place.mkdir(exist_ok=True)
-    number = 1
-    while (place / f"{name}-{number}").exists():
-        number += 1
-    old.rename(place / f"{name}-{number}")
-    return place / f"{name}-{number}"
+    free = (one for number in count(1) if not (one := place / f"{name}-{number}").exists())
+    return old.rename(next(free))

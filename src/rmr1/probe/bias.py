@@ -1,28 +1,103 @@
 """How far form alone predicts the label: length, Markdown, refusals, overlap with the question, position.
 
-Every answer is measured without being understood, the better answer's number is compared with the worse one's,
-and all together go through a cross-validated logistic regression. Data that people judged show all of it; the
-report says how much, and condemns nothing.
+The better answer's number is compared with the worse one's, and all numbers together go through a
+cross-validated logistic regression. Data that people judged show all of it; the report condemns nothing.
+
+Shapes: `n` pairs, `k` measures.
 """
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from math import log1p
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmr1.errors import DataError
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
-from rmr1.probe.measures import MEASURES
-from rmr1.probe.rows import RowCounts, Sources, name_sources, scan_probe_rows
+from rmr1.probe.rows import ProbeReport, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label, Messages
-from rmr1.stats import share_interval
+from rmr1.stats import Floats, Numbers, share_interval
 
 POSITION = "position"
+_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
+"""A run of letters and digits; in scripts without spaces every character."""
+_HEADING = re.compile(r"^ {0,3}#{1,6} \S", re.M)
+_LIST_ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.M)
+_BOLD = re.compile(r"\*\*(?=\S)[^*\n]{1,200}(?<=\S)\*\*|(?<!\w)__(?=\S)[^_\n]{1,200}(?<=\S)__(?!\w)")
+_CODE = re.compile(r"^[ \t]*(?:```|~~~)|(?<!`)`[^`\n]{1,200}`(?!`)", re.M)
+_REFUSAL = re.compile(
+    r"\b(?:I(?:'m| am)(?: really| very| so)? sorry|I (?:apologi[sz]e|regret)|my apologies"
+    r"|I (?:can(?:no|')t|can not|won't|will not|am (?:not able|unable) to|'?m (?:not able|unable) to"
+    r"|must (?:decline|refuse)|do not feel comfortable|don't feel comfortable)"
+    r"|I(?:'m| am) (?:unable|not able|not comfortable)|as an AI\b"
+    r"|cannot (?:assist|help|provide|fulfill|comply)|can't (?:assist|help|provide|fulfill|comply))"
+    r"|抱歉|对不起|无法(?:提供|帮助|回答)|不能(?:提供|帮助|回答)",
+    re.I,
+)
+_REFUSED_WITHIN = 200
+"""Characters from the beginning of an answer in which a refusal stands."""
+
+
+@lru_cache(maxsize=4)
+def split_words(text: str) -> tuple[str, ...]:
+    """Words in lower case."""
+    return tuple(word.lower() for word in _WORD.findall(text))
+
+
+def has_refusal(question: str, answer: str) -> float:
+    return float(_REFUSAL.search(answer[:_REFUSED_WITHIN].replace("’", "'")) is not None)
+
+
+def _overlap(text: str, other: str) -> float:
+    words = set(split_words(text))
+    return len(words.intersection(split_words(other))) / len(words) if words else 0.0
+
+
+def _count(pattern: re.Pattern[str]) -> Callable[[str, str], float]:
+    return lambda question, answer: len(pattern.findall(answer))
+
+
+def _identity(difference: Any) -> Any:
+    return difference
+
+
+def _signed_log(difference: float) -> float:
+    return log1p(difference) if difference >= 0 else -log1p(-difference)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerMeasure:
+    """One number of an answer."""
+
+    name: str
+    compute: Callable[[str, str], float]
+    """(question, answer) -> the number."""
+    scale: Callable[[float], float] = _signed_log
+    """How a difference enters the regression: of counts the first ones matter most."""
+
+
+MEASURES = (
+    AnswerMeasure(name="characters", compute=lambda question, answer: len(answer)),
+    AnswerMeasure(name="words", compute=lambda question, answer: len(split_words(answer))),
+    AnswerMeasure(name="headings", compute=_count(_HEADING)),
+    AnswerMeasure(name="list items", compute=_count(_LIST_ITEM)),
+    AnswerMeasure(name="bold", compute=_count(_BOLD)),
+    AnswerMeasure(name="code", compute=_count(_CODE)),
+    AnswerMeasure(name="refusal", compute=has_refusal, scale=_identity),
+    AnswerMeasure(
+        name="words from the question",
+        compute=lambda question, answer: _overlap(answer, question),
+        scale=_identity,
+    ),
+    AnswerMeasure(name="question's words used", compute=_overlap, scale=_identity),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,27 +121,14 @@ class BiasFeature:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BiasReport:
+class BiasReport(ProbeReport):
     """The whole answer."""
 
-    source: str
-    forms: Mapping[str, int]
-    pairs: int
-    """Decided pairs whose answers could be measured."""
-    named: int
-    """Pairs whose sides have names; only of these position is counted."""
-    prompts: int
-    ties: int
-    unlabelled: int
-    untaken: int
-    unreadable: int
-    problems: tuple[str, ...]
-    seed: int
     features: tuple[BiasFeature, ...]
     together_auc: float | None
     """Out of fold; None with fewer than two prompts."""
     together_right: int | None
-    """Pairs that the regression decides rightly, out of fold; a draw counts a half, rounded down at the end."""
+    """Pairs decided rightly, out of fold; a draw counts a half."""
     together_share: float | None
     together_interval: tuple[float, float] | None
 
@@ -93,7 +155,10 @@ def probe_bias(
         if not row.response_a or not row.response_b:
             continue
         question = _text(row.prompt)
-        a, b = (_measure(question, _text(answer)) for answer in (row.response_a, row.response_b))
+        a, b = (
+            [measure.compute(question, _text(answer)) for measure in MEASURES]
+            for answer in (row.response_a, row.response_b)
+        )
         better.extend(a if row.label == "A" else b)
         worse.extend(b if row.label == "A" else a)
         groups.append(numbers.setdefault(row.group, len(numbers)))
@@ -105,7 +170,7 @@ def probe_bias(
     shape = (len(groups), len(MEASURES))
     better_nk, worse_nk = np.array(better).reshape(shape), np.array(worse).reshape(shape)
     sides_n = np.array(positions, dtype=np.float64)
-    inputs_nk, names = _inputs(better_nk - worse_nk, sides_n)
+    inputs_nk = _inputs(better_nk - worse_nk, sides_n)
     groups_n = np.array(groups, dtype=np.int64)
     weights = fit_logistic(inputs_nk)
     right_n, auc = _cross_validate(inputs_nk, groups_n, seed)
@@ -117,19 +182,13 @@ def probe_bias(
     named_n = sides_n[sides_n != 0]
     if len(named_n):
         is_a = (named_n + 1) / 2
-        weight = weights[-1] if POSITION in names else 0.0
-        features.append(_describe(POSITION, is_a, 1 - is_a, groups_n[sides_n != 0], weight))
+        features.append(_describe(POSITION, is_a, 1 - is_a, groups_n[sides_n != 0], weights[-1]))
     return BiasReport(
         source=name_sources(source),
-        forms=dict(counts.forms),
+        **counts.report(),
         pairs=len(groups),
         named=len(named_n),
         prompts=len(numbers),
-        ties=counts.ties,
-        unlabelled=counts.unlabelled,
-        untaken=counts.untaken,
-        unreadable=counts.unreadable,
-        problems=tuple(counts.problems),
         seed=seed,
         features=tuple(features),
         together_auc=auc,
@@ -143,15 +202,11 @@ def _text(messages: Messages) -> str:
     return "\n\n".join(message.text for message in messages)
 
 
-def _measure(question: str, answer: str) -> list[float]:
-    return [measure.compute(question, answer) for measure in MEASURES]
-
-
 def _describe(
     name: str,
-    better_n: NDArray[np.float64],
-    worse_n: NDArray[np.float64],
-    groups_n: NDArray[np.int64],
+    better_n: Floats,
+    worse_n: Floats,
+    groups_n: Numbers,
     weight: float,
 ) -> BiasFeature:
     difference = better_n - worse_n
@@ -171,44 +226,37 @@ def _describe(
     )
 
 
-def _inputs(
-    differences_nk: NDArray[np.float64], sides_n: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Better minus worse, scaled; the last column is the side where sides have names."""
+def _inputs(differences_nk: Floats, sides_n: Floats) -> Floats:
+    """Better minus worse, scaled; the last column is the side if sides have names."""
     columns = [
         np.array([measure.scale(value) for value in differences_nk[:, k]])
         for k, measure in enumerate(MEASURES)
     ]
-    names = tuple(measure.name for measure in MEASURES)
-    if sides_n.any():
-        columns.append(sides_n)
-        names += (POSITION,)
-    inputs = np.stack(columns, axis=1)
-    spread = np.sqrt((inputs**2).mean(axis=0))
-    return inputs / np.where(spread > 0, spread, 1.0), names
+    inputs_nk = np.stack([*columns, sides_n] if sides_n.any() else columns, axis=1)
+    spread = np.sqrt((inputs_nk**2).mean(axis=0))
+    scaled_nk: Floats = inputs_nk / np.where(spread > 0, spread, 1.0)
+    return scaled_nk
 
 
-def fit_logistic(inputs_nk: NDArray[np.float64], *, penalty: float = 1.0) -> NDArray[np.float64]:
+def fit_logistic(inputs_nk: Floats) -> Floats:
     """Weights `[k]` of P(better) = sigmoid(w · (better - worse)), without intercept, by Newton's method.
 
-    The objective is the sum of log(1 + exp(-w · x)) and penalty / 2 · |w|²: strictly convex.
+    The sum of log(1 + exp(-w · x)) and 1 / 2 · |w|² is strictly convex.
     """
     weights = np.zeros(inputs_nk.shape[1])
     for _ in range(50):
         chances = 1 / (1 + np.exp(np.clip(inputs_nk @ weights, -500, 500)))  # of the wrong side
-        slope = penalty * weights - inputs_nk.T @ chances
+        slope = weights - inputs_nk.T @ chances
         curve = (inputs_nk * (chances * (1 - chances))[:, None]).T @ inputs_nk
-        move = np.linalg.solve(curve + penalty * np.eye(len(weights)), slope)
+        move = np.linalg.solve(curve + np.eye(len(weights)), slope)
         weights -= move
         if np.abs(move).max() < 1e-8:
             break
     return weights
 
 
-def _cross_validate(
-    inputs_nk: NDArray[np.float64], groups_n: NDArray[np.int64], seed: int
-) -> tuple[NDArray[np.float64] | None, float | None]:
-    """(1 for each pair decided rightly, a half for a draw; AUC) on prompts that were left out of the fit."""
+def _cross_validate(inputs_nk: Floats, groups_n: Numbers, seed: int) -> tuple[Floats | None, float | None]:
+    """(1 for each pair decided rightly, a half for a draw; AUC), on prompts left out of the fit."""
     if len(np.unique(groups_n)) < 2:
         return None, None
     folds = split_folds(groups_n, np.random.default_rng(seed))

@@ -1,8 +1,8 @@
 """The columns beside the texts: ids, sources, model names and whatever else a row carries.
 
 A column that speaks of one answer has a partner that speaks of the other (`model_a`, `model_b`;
-`chosen.llm_name`, `reject.llm_name`); every other one speaks of the pair. Columns that hold the texts, or the
-label itself in another form (scores, ranks, annotators' choices), are passed over.
+`chosen.llm_name`, `reject.llm_name`). Columns that hold the texts, or the label itself in another form (scores,
+ranks, annotators' choices), are passed over.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ LABELS = frozenset(
 """Columns of the known forms that hold the label, or what it was made from."""
 
 _DISTILLED = frozenset(("order", "pass", "teacher", "key"))
-"""What `rmr1 distill` says of a row beside its verdict: it follows from the label and who judged it right, and no
-prompt holds it."""
+"""What `rmr1 distill` says of a row beside its verdict, which follows from the label."""
 
 _ANNOTATOR = re.compile(r"annotator\d+")
 _TEXT_KEYS = frozenset(("answer", "content", "value", "text", "role", "from"))
@@ -136,7 +135,7 @@ def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _plan(columns: tuple[str, ...], is_named: bool) -> tuple[tuple[str, str | None, bool], ...]:
-    """(column, its partner, whether they are named by the label) in the row's order."""
+    """(column, its partner, whether they are named by the label)."""
     plan: list[tuple[str, str | None, bool]] = []
     seconds: set[str] = set()
     for column in columns:

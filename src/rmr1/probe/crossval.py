@@ -1,14 +1,14 @@
 """Can the label be guessed from these features? Cross-validated, with a permutation test.
 
 The guesser is naive Bayes: the sum of each feature's log-odds, counted on the other folds and smoothed. It is
-refitted for every permutation, which costs one pass over the features for a hundred permutations at once.
-Rows with the same prompt (a group) are in the same fold and are permuted together:
+refitted for every permutation, a hundred at once. Rows with the same prompt (a group) are in the same fold and are
+permuted together:
 
 - side features: which of the two answers is the better one is turned round for whole groups at a coin's toss;
 - pair features: the labels of whole groups are exchanged with those of other groups of the same size.
 
 Permutations stop early once ten of them reached what was seen (Besag and Clifford 1991), when the p-value is
-ten over their number: a field that says nothing is cheap.
+ten over their number.
 
 Shapes: `n` rows, `G` groups, `K` folds, `b` permutations of one pass (the first column of the first pass is the data
 as they are), `o` occurrences of one feature, `k` rows that have any feature.
@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rmr1.probe.features import Feature, Unit
+from rmr1.stats import Booleans, Floats, Numbers
 
 FOLDS = 5
 ENOUGH = 10
@@ -45,7 +47,7 @@ class Guess:
     """Drawn until it was clear."""
 
 
-def split_folds(groups: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+def split_folds(groups: Numbers, generator: np.random.Generator) -> Numbers:
     """A fold for every row; a group is in one fold, the folds have about the same number of rows."""
     counts = np.bincount(groups)
     order = generator.permutation(len(counts))
@@ -58,17 +60,15 @@ def split_folds(groups: NDArray[np.int64], generator: np.random.Generator) -> ND
 def guess_label(
     features: Sequence[Feature],
     unit: Unit,
-    labels: NDArray[np.bool_],
-    groups: NDArray[np.int64],
+    labels: Booleans,
+    groups: Numbers,
     *,
     permutations: int,
     seed: int,
 ) -> Guess | None:
-    """The out-of-fold AUC and its permutation test; None where there is nothing to guess with.
+    """The out-of-fold AUC and its permutation test; None without anything to guess with.
 
-    Args:
-        labels: `[n]`, True where A is the better answer.
-        groups: `[n]`, numbers from 0.
+    `labels` is `[n]`, True if A is the better answer; `groups` is `[n]`, numbers from 0.
     """
     if not features or len(np.unique(groups)) < 2 or (unit == "pair" and labels.all() | ~labels.any()):
         return None
@@ -76,10 +76,13 @@ def guess_label(
     folds = split_folds(groups, generator)
     active, places = np.unique(np.concatenate([feature.rows for feature in features]), return_inverse=True)
     ends = np.cumsum([len(feature.rows) for feature in features])[:-1]
-    columns = [
-        _sort_by_fold(place, feature.signs, folds[feature.rows])
-        for place, feature in zip(np.split(places, ends), features, strict=True)
-    ]
+    columns = []
+    for places_o, feature in zip(np.split(places, ends), features, strict=True):
+        folds_o = folds[feature.rows]
+        order = np.argsort(folds_o, kind="stable")
+        columns.append(
+            _Column(places_o[order], feature.signs[order], *np.unique(folds_o[order], return_index=True))
+        )
     blocks = _same_size(groups) if unit == "pair" else []
     reached, drawn, seen = 0, 0, float("nan")
     while drawn < permutations and reached < ENOUGH:
@@ -113,25 +116,18 @@ def guess_label(
     return Guess(auc=seen, p=(reached + 1) / (drawn + 1), permutations=drawn)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
-    places: NDArray[np.int64]
+class _Column(NamedTuple):
+    places: Numbers
     """`[o]`: indices into the `k` rows, by fold."""
     signs: NDArray[np.int8]
-    folds: NDArray[np.int64]
+    folds: Numbers
     """The folds that occur."""
-    starts: NDArray[np.int64]
+    starts: Numbers
     """The index in `places` at which each of them begins."""
 
 
-def _sort_by_fold(places: NDArray[np.int64], signs: NDArray[np.int8], folds_o: NDArray[np.int64]) -> _Column:
-    order = np.argsort(folds_o, kind="stable")
-    found, starts = np.unique(folds_o[order], return_index=True)
-    return _Column(places=places[order], signs=signs[order], folds=found, starts=starts)
-
-
 def _score_sides(
-    columns: Sequence[_Column], flips_kb: NDArray[np.int8], folds_k: NDArray[np.int64]
+    columns: Sequence[_Column], flips_kb: NDArray[np.int8], folds_k: Numbers
 ) -> NDArray[np.float32]:
     """`[k, b]`: the log-odds that the answer which is the better one looks like it."""
     scores = np.zeros(flips_kb.shape, dtype=np.float32)
@@ -149,9 +145,9 @@ def _score_sides(
 
 def _score_pairs(
     columns: Sequence[_Column],
-    labels_nb: NDArray[np.bool_],
-    active: NDArray[np.int64],
-    folds: NDArray[np.int64],
+    labels_nb: Booleans,
+    active: Numbers,
+    folds: Numbers,
 ) -> NDArray[np.float32]:
     """`[k, b]`: the log-odds of A against its base rate."""
     labels_kb = labels_nb[active]
@@ -174,7 +170,7 @@ def _score_pairs(
     return scores
 
 
-def side_auc(scores_k: NDArray[np.floating], num_rows: int) -> float:
+def side_auc(scores_k: Floats, num_rows: int) -> float:
     """The AUC when every pair is shown both ways round; rows without any feature score 0."""
     scores = np.round(scores_k.astype(np.float64), 4)
     turned, silent = np.sort(-scores), num_rows - len(scores)
@@ -183,8 +179,7 @@ def side_auc(scores_k: NDArray[np.floating], num_rows: int) -> float:
     return float((wins + mixed + 0.5 * silent * silent) / (num_rows * num_rows))
 
 
-def _pair_auc(scores_k: NDArray[np.float32], labels_k: NDArray[np.bool_], labels: NDArray[np.bool_]) -> float:
-    """The AUC of A against B; rows without any feature score 0."""
+def _pair_auc(scores_k: NDArray[np.float32], labels_k: Booleans, labels: Booleans) -> float:
     scores = np.round(scores_k.astype(np.float64), 4)
     first, second = scores[labels_k], np.sort(scores[~labels_k])
     num_first, num_second = int(labels.sum()), int((~labels).sum())
@@ -201,7 +196,7 @@ def _wins(scores: NDArray[np.floating], others_sorted: NDArray[np.floating]) -> 
     return 0.5 * float(below + not_above)
 
 
-def _same_size(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _same_size(groups: Numbers) -> list[Numbers]:
     """An array for each size of group, `[groups, size]` of their rows."""
     order = np.argsort(groups, kind="stable")
     _, starts, counts = np.unique(groups[order], return_index=True, return_counts=True)
@@ -209,11 +204,11 @@ def _same_size(groups: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def _exchange(
-    labels: NDArray[np.bool_],
-    blocks: list[NDArray[np.int64]],
+    labels: Booleans,
+    blocks: list[Numbers],
     number: int,
     generator: np.random.Generator,
-) -> NDArray[np.bool_]:
+) -> Booleans:
     """`[n, number]`: the groups' labels, exchanged among groups of the same size."""
     drawn = np.empty((len(labels), number), dtype=bool)
     for rows in blocks:

@@ -9,19 +9,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rmr1.stats import Booleans
 
 Unit = Literal["pair", "side"]
 
 _KEPT_EXAMPLES = 6
 _KEPT_SETS = 1000
-"""Different sets of features for which rows are kept to quote from."""
+"""Sets of features for which rows are kept to quote from."""
 _WITHOUT = "without "
 _RECENT_SETS = 64
-"""Found again without looking up every name: most prompts of a file have one of a few frames."""
+"""Found again without looking up every name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +32,11 @@ class Occurrence:
 
     row: int
     sign: int
-    """For a side feature: 1 the better answer has it, -1 the worse one. Of a pair feature: the label, 1 is A."""
+    """1 if the better answer has it, -1 if the worse one; of a pair feature 1 if A wins."""
     excerpt: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
+class Outside(NamedTuple):
     """The rows without a pair feature."""
 
     name: str
@@ -53,8 +54,7 @@ class Feature:
     """Signs as in `Occurrence`."""
     examples: tuple[Occurrence, ...]
     outside: Outside | None = None
-    """All other rows of a pair feature, which may tell the label if these do not; None if another feature has
-    just those."""
+    """All other rows of a pair feature; None if another feature has just those."""
 
 
 @dataclass(slots=True)
@@ -118,25 +118,19 @@ class PairFeatures:
         listed = tuple(features)
         found = self._recent.get(listed)
         if found is None:
-            found = self._recent[listed] = self._find(listed)
+            names = array("i", [self._names.setdefault(name, len(self._names)) for name in listed])
+            found = self._recent[listed] = self._sets.setdefault(names.tobytes(), _Set(names))
             if len(self._recent) > _RECENT_SETS:
                 self._recent.clear()
         found.rows.append(row)
         if len(found.kept) < 3 and len(self._sets) <= _KEPT_SETS:
             found.kept.append((row, excerpt))
 
-    def _find(self, features: tuple[str, ...]) -> _Set:
-        names = array("i", [self._names.setdefault(name, len(self._names)) for name in features])
-        return self._sets.setdefault(names.tobytes(), _Set(names))
-
-    def build(self, is_a: NDArray[np.bool_], *, fewest: int, most: int) -> tuple[Feature, ...]:
+    def build(self, is_a: Booleans, *, fewest: int, most: int) -> tuple[Feature, ...]:
         """Features with at least `fewest` occurrences, the `most` frequent ones; of equal ones one.
 
         A feature that more than half of the rows have is turned round: the rare rows are listed, the others are its
-        `outside`.
-
-        Args:
-            is_a: for every row whether A is the better answer.
+        `outside`. `is_a` says of every row whether A is the better answer.
         """
         sets = [*self._sets.values(), *self._find_bare(len(is_a))]
         members: list[list[int]] = [[] for _ in self._names]
@@ -152,23 +146,19 @@ class PairFeatures:
             if sum(len(sets[index].rows) for index in inside) < fewest:
                 continue
             same = found.get(inside)
-            with_it = (name, _quote((sets[index] for index in members[number]), signs, name))
+            with_it = Outside(name, _quote((sets[index] for index in members[number]), signs, name))
             if same is not None:
                 if is_turned and same.outside is not None and same.outside.name.startswith(_WITHOUT):
-                    found[inside] = replace(same, outside=Outside(name=name, examples=with_it[1]))
+                    found[inside] = replace(same, outside=with_it)
                 elif not is_turned and same.name.startswith(_WITHOUT):
-                    found[inside] = replace(same, name=name, examples=with_it[1])
+                    found[inside] = replace(same, name=name, examples=with_it.examples)
                 continue
             others = (one for index, one in enumerate(sets) if index not in having)
-            without = (f"{_WITHOUT}{name}", _quote(others, signs, None))
+            without = Outside(f"{_WITHOUT}{name}", _quote(others, signs, None))
             near, far = (without, with_it) if is_turned else (with_it, without)
             rows = np.sort(np.concatenate([np.array(sets[index].rows, dtype=np.int32) for index in inside]))
             found[inside] = Feature(
-                name=near[0],
-                rows=rows,
-                signs=signs[rows],
-                examples=near[1],
-                outside=Outside(name=far[0], examples=far[1]),
+                name=near.name, rows=rows, signs=signs[rows], examples=near.examples, outside=far
             )
         for inside, feature in found.items():
             is_half = 2 * len(feature.rows) == len(is_a)
@@ -177,7 +167,6 @@ class PairFeatures:
         return _most_frequent(found.values(), most)
 
     def _find_bare(self, number: int) -> Iterator[_Set]:
-        """The rows of which nothing was added, which are without every feature too."""
         seen = np.zeros(number, dtype=bool)
         for one in self._sets.values():
             seen[np.array(one.rows, dtype=np.int32)] = True
@@ -193,7 +182,6 @@ def _complement(some: set[int], number: int) -> tuple[int, ...]:
 
 
 def _quote(sets: Iterable[_Set], signs: NDArray[np.int8], name: str | None) -> tuple[Occurrence, ...]:
-    """The first rows of some sets; None: they lack what could be quoted."""
     kept = [one for found, _ in zip(sets, range(50), strict=False) for one in found.kept]
     return tuple(
         Occurrence(row=row, sign=int(signs[row]), excerpt="" if name is None else excerpt(name))

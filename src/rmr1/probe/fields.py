@@ -6,7 +6,6 @@ a better model wins more often, and its name, its stray newlines and its habits 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,36 +28,28 @@ class FieldRule:
     """One feature that goes with one outcome nearly always is a leak."""
 
 
-FRAME = FieldRule(name="prompt frame", unit="pair", by_auc=True, by_feature=True)
-TOKENS = FieldRule(name="control tokens", unit="side", by_auc=True, by_feature=True)
-SPEAKERS = FieldRule(name="speaker names", unit="side", by_auc=True, by_feature=True)
-TURNS = FieldRule(name="turns", unit="side", by_auc=True, by_feature=True)
-EDGES = FieldRule(name="white space", unit="side", by_auc=False, by_feature=True)
-PROMPT_ROLES = FieldRule(name="prompt roles", unit="pair", by_auc=False, by_feature=True)
-IDS = FieldRule(name="ids", unit="pair", by_auc=False, by_feature=True)
-SIDE_IDS = FieldRule(name="ids of answers", unit="side", by_auc=False, by_feature=True)
-COLUMNS = FieldRule(name="other columns", unit="pair", by_auc=False, by_feature=True)
-SIDE_COLUMNS = FieldRule(name="columns of answers", unit="side", by_auc=False, by_feature=False)
-MODELS = FieldRule(name="models", unit="pair", by_auc=False, by_feature=False)
-SIDE_MODELS = FieldRule(name="models of answers", unit="side", by_auc=False, by_feature=False)
-
 RULES = (
-    FRAME,
-    TOKENS,
-    SPEAKERS,
-    TURNS,
-    EDGES,
-    PROMPT_ROLES,
-    IDS,
-    SIDE_IDS,
-    COLUMNS,
-    SIDE_COLUMNS,
-    MODELS,
-    SIDE_MODELS,
+    FieldRule(name="prompt frame", unit="pair", by_auc=True, by_feature=True),
+    FieldRule(name="control tokens", unit="side", by_auc=True, by_feature=True),
+    FieldRule(name="speaker names", unit="side", by_auc=True, by_feature=True),
+    FieldRule(name="turns", unit="side", by_auc=True, by_feature=True),
+    FieldRule(name="white space", unit="side", by_auc=False, by_feature=True),
+    FieldRule(name="prompt roles", unit="pair", by_auc=False, by_feature=True),
+    FieldRule(name="ids", unit="pair", by_auc=False, by_feature=True),
+    FieldRule(name="ids of answers", unit="side", by_auc=False, by_feature=True),
+    FieldRule(name="other columns", unit="pair", by_auc=False, by_feature=True),
+    FieldRule(name="columns of answers", unit="side", by_auc=False, by_feature=False),
+    FieldRule(name="models", unit="pair", by_auc=False, by_feature=False),
+    FieldRule(name="models of answers", unit="side", by_auc=False, by_feature=False),
 )
-_OF_PAIRS = {"ids": IDS, "models": MODELS, "other columns": COLUMNS}
-_OF_SIDES = {"ids": SIDE_IDS, "models": SIDE_MODELS, "other columns": SIDE_COLUMNS}
-_ANSWERS = ((TOKENS, control_tokens), (SPEAKERS, speaker_names), (TURNS, turn_structure), (EDGES, edges))
+_OF_SIDES = {"ids": "ids of answers", "models": "models of answers", "other columns": "columns of answers"}
+"""Kind of a column that has a partner -> its field; of any other column the kind is the field."""
+_OF_ANSWERS = {
+    "control tokens": control_tokens,
+    "speaker names": speaker_names,
+    "turns": turn_structure,
+    "white space": edges,
+}
 
 
 class FieldTable:
@@ -73,62 +64,47 @@ class FieldTable:
     def add(self, row: ProbeRow, number: int, named_number: int | None) -> None:
         """A row's features.
 
-        Args:
-            number: of the row among all.
-            named_number: of the row among those with named sides; None where it has none, and nothing of the
-                pair can tell one.
+        `number` is the row's among all, `named_number` that among those with named sides; None if it has none.
         """
         if row.response_a and row.response_b:
             better, worse = row.response_a, row.response_b
             if row.label == "B":
                 better, worse = worse, better
-            for rule, find in _ANSWERS:
-                self._sides(rule, "answers", number, dict(find(better)), dict(find(worse)))
+            for name, find in _OF_ANSWERS.items():
+                self.read_from[name]["answers"] = None
+                self.sides[name].add(number, dict(find(better)), dict(find(worse)))
         if named_number is not None and row.rendered is not None:
             rendered = row.rendered
-            self.read_from[FRAME.name]["prompts as rendered"] = None
-            self.pairs[FRAME.name].add(
+            self.read_from["prompt frame"]["prompts as rendered"] = None
+            self.pairs["prompt frame"].add(
                 named_number, frame_features(rendered), lambda name: excerpt_of_feature(rendered, name)
             )
         elif named_number is not None:
             roles = " ".join(message.role for message in row.prompt[:6])
-            self.read_from[PROMPT_ROLES.name]["prompts"] = None
-            self.pairs[PROMPT_ROLES.name].add(named_number, (f"roles {roles}",), lambda name: "")
+            self.read_from["prompt roles"]["prompts"] = None
+            self.pairs["prompt roles"].add(named_number, (f"roles {roles}",), lambda name: "")
         self._add_cells(row, number, named_number)
 
     def _add_cells(self, row: ProbeRow, number: int, named_number: int | None) -> None:
         pairs: dict[str, dict[str, str]] = {}
         sides: dict[str, tuple[dict[str, str], dict[str, str]]] = {}
         for cell in read_cells(
-            row.columns, label=row.label, is_named=row.sides == "named", ignored=self._ignored
+            row.row.data, label=row.label, is_named=row.sides == "named", ignored=self._ignored
         ):
             if cell.sides is None:
-                rule = _OF_PAIRS[cell.kind]
-                self.read_from[rule.name][cell.column] = None
+                self.read_from[cell.kind][cell.column] = None
                 if named_number is not None and cell.value is not None:
                     pairs.setdefault(cell.kind, {}).update(_features_of(cell.kind, cell.column, cell.value))
                 continue
-            rule = _OF_SIDES[cell.kind]
-            self.read_from[rule.name][cell.column] = None
+            self.read_from[_OF_SIDES[cell.kind]][cell.column] = None
             both = cell.sides if row.label == "A" else cell.sides[::-1]
             for features, value in zip(sides.setdefault(cell.kind, ({}, {})), both, strict=True):
                 if value is not None:
                     features.update(_features_of(cell.kind, _common_name(cell.column), value))
         for kind, found in pairs.items():
-            self.pairs[_OF_PAIRS[kind].name].add(named_number or 0, found, found.__getitem__)
+            self.pairs[kind].add(named_number or 0, found, found.__getitem__)
         for kind, (better, worse) in sides.items():
-            self.sides[_OF_SIDES[kind].name].add(number, better, worse)
-
-    def _sides(
-        self,
-        rule: FieldRule,
-        place: str,
-        number: int,
-        better: Mapping[str, str],
-        worse: Mapping[str, str],
-    ) -> None:
-        self.read_from[rule.name][place] = None
-        self.sides[rule.name].add(number, better, worse)
+            self.sides[_OF_SIDES[kind]].add(number, better, worse)
 
 
 @lru_cache(maxsize=256)

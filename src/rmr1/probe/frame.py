@@ -1,7 +1,7 @@
 """The frame of a rendered judge prompt: what is left of it when question and answers are taken out.
 
-Delimiters, speaker names, instructions, white space between the blocks: all of it should be the same whoever
-wins. The reference's rendering misspelt the second speaker ("Chabot B") exactly when A was preferred.
+Delimiters, speaker names, instructions, white space: all of it should be the same whoever wins. The reference's
+rendering misspelt the second speaker ("Chabot B") exactly when A was preferred.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ def frame_features(rendered: Messages) -> tuple[str, ...]:
 
 
 def _skeleton(role: str, text: str) -> str:
-    """The text with a mark in the place of the question and of each answer."""
     if role != "user":
         return text
     try:
@@ -69,21 +68,19 @@ def _cut_out(text: str, blocks: Blocks) -> str:
 
 
 def _ends(text: str) -> tuple[str, ...]:
-    """The first line and the last."""
     lines = text.strip().splitlines()
     return tuple(dict.fromkeys(line.strip() for line in (*lines[:1], *lines[-1:])))
 
 
 @lru_cache(maxsize=4096)
 def _is_delimiter(line: str) -> bool:
-    """Whether the line is nearly a delimiter of the protocol."""
     if not 6 <= len(line) <= 90 or not (line[0] in "[［(【" or line[-1] in "]］)】"):
         return False
     return any(SequenceMatcher(None, known, line).ratio() >= 0.8 for known in _DELIMITERS)
 
 
 def _rough_skeleton(text: str) -> str:
-    """The skeleton of a prompt in a form of its own: lines in brackets, speakers' names, the first line and the last."""
+    """Of a prompt in a form of its own: lines in brackets, speakers' names, the first line and the last."""
     lines = text.strip().splitlines() or [""]
     kept = [line.strip() for line in _BRACKETS.findall(text)]
     ends = [line[:200] for line in (lines[0], lines[-1])]
@@ -91,7 +88,6 @@ def _rough_skeleton(text: str) -> str:
 
 
 def _speakers(text: str) -> tuple[str, ...]:
-    """The speakers' names that begin a line, each spelling once, in the order of their appearance."""
     return tuple(
         dict.fromkeys(match[1] for match in _LINE_NAME.finditer(text) if _is_speaker(match[1].strip()))
     )
@@ -99,7 +95,6 @@ def _speakers(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=65536)
 def _is_speaker(name: str) -> bool:
-    """Whether it is one of the known names, or a misspelling of one."""
     if name in _NAMES:
         return True
     return not name.lower().endswith("s") and any(
@@ -129,7 +124,7 @@ def _short(text: str) -> str:
 
 
 def excerpt_of_feature(rendered: Messages, feature: str) -> str:
-    """A place in the prompt where the feature's text stands; empty where it has none of its own."""
+    """A place in the prompt where the feature's text stands."""
     found = re.match(r"(?:line|words?) (['\"])(.*)\1", feature)
     wanted = found[2].split(" in ‹")[0].split("…")[0] if found else ""
     for message in rendered:

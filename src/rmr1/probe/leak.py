@@ -1,41 +1,40 @@
 """Can the label be guessed from anything but what the answers say?
 
-In comes any data of `rmr1.probe.rows`, out goes a `LeakReport`: field by field what was read, how well it tells
-the label, and whether that is a leak. The rules, the limits and what each of them is good for are in
-`docs/probes.md`. Memory grows with the features of a row, not with its text.
+In comes any data of `rmr1.probe.rows`, out goes a `LeakReport`. The rules, the limits and what each of them is good
+for are in `docs/probes.md`. Memory grows with the features of a row, not with its text.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rmr1.errors import ConfigError
 from rmr1.probe.columns import flatten
 from rmr1.probe.crossval import guess_label
-from rmr1.probe.exact import binomial_p, runs_p
 from rmr1.probe.features import Feature, Occurrence
 from rmr1.probe.fields import RULES, FieldRule, FieldTable
-from rmr1.probe.rows import ProbeRow, RowCounts, Sources, name_sources, scan_probe_rows
+from rmr1.probe.rows import ProbeReport, ProbeRow, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label
+from rmr1.stats import Booleans, Floats, Numbers, binomial_p, runs_p
 
 ALPHA_AUC = 0.01
-"""Chance that any field of clean data is condemned for its AUC; shared out evenly among the fields."""
+"""Chance that any field of clean data is condemned for its AUC; shared out evenly."""
 ALPHA_FEATURE = 0.01
-"""Chance that any feature of clean data is condemned; shared out evenly among the features."""
+"""Chance that any feature of clean data is condemned; shared out evenly."""
 FEWEST = 20
-"""Occurrences below which a single feature is not condemned."""
+"""Occurrences below which a feature is not condemned."""
 PURE = 0.95
-"""Share of its occurrences with one outcome from which a single feature is condemned."""
+"""Share of its occurrences with one outcome from which a feature is condemned."""
 PERMUTATIONS = 1999
 _TOLD_PERMUTATIONS = 199
-"""Enough where nothing is decided by them."""
+"""Enough if nothing is decided by them."""
 
 _FEWEST_FOR_AUC = 5
 _MOST_FEATURES = 3000
@@ -50,7 +49,6 @@ class LeakExample:
     path: str
     line: int
     value: str
-    """The outcome that it went with."""
     excerpt: str
 
 
@@ -64,11 +62,10 @@ class LeakFinding:
     outcome: str
     """"better answer" or "worse answer" of side features, "A wins" or "B wins" of pair features."""
     share: float
-    """Share of the occurrences with that outcome."""
     p: float
     """Exact binomial test on prompts, against even odds (side) or the base rate (pair); uncorrected."""
-    is_leak: bool
-    examples: tuple[LeakExample, ...]
+    is_leak: bool = False
+    examples: tuple[LeakExample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +75,12 @@ class FieldReport:
     name: str
     read_from: tuple[str, ...]
     num_features: int
-    """Number of features tested (5 or more occurrences)."""
-    auc: float | None
-    """Out of fold; None where there is nothing to guess with."""
-    p: float | None
-    permutations: int
-    is_condemnable: bool
+    """Features tested (5 or more occurrences)."""
+    auc: float | None = None
+    """Out of fold; None without anything to guess with."""
+    p: float | None = None
+    permutations: int = 0
+    is_condemnable: bool = False
     """Whether the AUC of this field decides."""
     is_leak: bool
     findings: tuple[LeakFinding, ...]
@@ -91,24 +88,11 @@ class FieldReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeakReport:
+class LeakReport(ProbeReport):
     """The whole answer."""
 
-    source: str
-    forms: Mapping[str, int]
-    pairs: int
-    """Decided pairs."""
     labels_a: int
-    named: int
-    """Pairs whose sides have names."""
-    prompts: int
-    ties: int
-    unlabelled: int
-    untaken: int
-    unreadable: int
-    problems: tuple[str, ...]
     ignored: tuple[str, ...]
-    seed: int
     auc_limit: float
     """p-value at which a field is condemned."""
     feature_limit: float
@@ -146,10 +130,15 @@ def probe_leak(
 
     Raises:
         DataError: nothing can be read.
-        ConfigError: an argument is wrong; fewer permutations than the limit on p-values asks for.
+        ConfigError: an argument is wrong, or there are too few permutations.
     """
     rules = tuple(replace(rule, by_auc=True, by_feature=True) if strict else rule for rule in RULES)
-    _check_permutations(permutations, sum(rule.by_auc for rule in rules))
+    num_fields = sum(rule.by_auc for rule in rules)
+    if permutations < (needed := ceil(num_fields / ALPHA_AUC)):
+        raise ConfigError(
+            f"{permutations} permutations are too few: no p-value could fall to the limit of "
+            f"{ALPHA_AUC / num_fields:.4f}; expected {needed} or more"
+        )
     counts = RowCounts()
     ignored = tuple(ignored)
     passed = frozenset([*ignored, *(columns or {}).values()])
@@ -158,16 +147,15 @@ def probe_leak(
     rows = scan_probe_rows(
         source, counts, columns=columns, format=format, labels=labels, limit=limit, step=step
     )
-    absent = dict.fromkeys(ignored)
+    absent = set(ignored)
     for row in rows:
         table.add(row, *seen.add(row))
-        for column in [
-            column for column in absent if column in row.columns or column in flatten(row.columns)
-        ]:
-            del absent[column]
+        if absent:
+            absent -= row.row.data.keys() | flatten(row.row.data).keys()
     if absent:
-        raise ConfigError(f"no column {next(iter(absent))!r} to ignore in {name_sources(source)}")
-    tests = _Tests(seen, table, permutations=permutations, seed=seed)
+        first = next(column for column in ignored if column in absent)
+        raise ConfigError(f"no column {first!r} to ignore in {name_sources(source)}")
+    tests = _Tests(seen=seen, table=table, permutations=permutations, seed=seed)
     built = [(rule, tests.features(rule)) for rule in rules]
     num_guessed = sum(rule.by_auc and bool(features) for rule, features in built)
     auc_limit = ALPHA_AUC / max(num_guessed, 1)
@@ -179,16 +167,11 @@ def probe_leak(
     fields.append(_order_report(seen, orders, feature_limit))
     return LeakReport(
         source=name_sources(source),
-        forms=dict(counts.forms),
+        **counts.report(),
         pairs=counts.decided,
-        labels_a=int(seen.labels_array().sum()),
+        labels_a=int(seen.labels.sum()),
         named=len(seen.named),
-        prompts=seen.num_groups,
-        ties=counts.ties,
-        unlabelled=counts.unlabelled,
-        untaken=counts.untaken,
-        unreadable=counts.unreadable,
-        problems=tuple(counts.problems),
+        prompts=len(np.unique(seen.groups)),
         ignored=tuple(sorted(ignored)),
         seed=seed,
         auc_limit=auc_limit,
@@ -198,123 +181,100 @@ def probe_leak(
     )
 
 
-def _check_permutations(permutations: int, num_fields: int) -> None:
-    needed = ceil(num_fields / ALPHA_AUC)
-    if permutations < needed:
-        raise ConfigError(
-            f"{permutations} permutations are too few: no p-value could fall to the limit of "
-            f"{ALPHA_AUC / num_fields:.4f}; expected {needed} or more"
-        )
-
-
 class _Seen:
-    """What is kept of every row."""
-
     def __init__(self) -> None:
         self._labels = array("b")
         self._groups = array("q")
         self._numbers: dict[bytes, int] = {}
         self._paths: dict[str, int] = {}
         self._places = array("q")
-        self.named = array("q")
-        """Numbers of the rows with named sides."""
+        self._named = array("q")
 
     def add(self, row: ProbeRow) -> tuple[int, int | None]:
         number = len(self._labels)
         self._labels.append(row.label == "A")
         self._groups.append(self._numbers.setdefault(row.group, len(self._numbers)))
-        path = self._paths.setdefault(row.path, len(self._paths))
-        self._places.extend((path, row.line))
+        path = self._paths.setdefault(row.row.path, len(self._paths))
+        self._places.extend((path, row.row.line))
         if row.sides != "named":
             return number, None
-        self.named.append(number)
-        return number, len(self.named) - 1
+        self._named.append(number)
+        return number, len(self._named) - 1
 
-    @property
-    def num_groups(self) -> int:
-        return len(self._numbers)
-
-    def labels_array(self) -> NDArray[np.bool_]:
+    @cached_property
+    def labels(self) -> Booleans:
         return np.array(self._labels, dtype=bool)
 
-    def groups_array(self) -> NDArray[np.int64]:
+    @cached_property
+    def groups(self) -> Numbers:
         return np.array(self._groups, dtype=np.int64)
 
-    def named_array(self) -> NDArray[np.int64]:
-        return np.array(self.named, dtype=np.int64)
+    @cached_property
+    def named(self) -> Numbers:
+        """Numbers of the rows with named sides."""
+        return np.array(self._named, dtype=np.int64)
 
     def place(self, number: int) -> tuple[str, int]:
         paths = list(self._paths)
         return paths[self._places[2 * number]], self._places[2 * number + 1]
 
     def order_findings(self) -> tuple[LeakFinding, ...]:
-        """What placement and order tell, where labels name sides; whether it is a leak is not said here."""
-        labels = self.labels_array()[self.named_array()]
+        """What placement and order tell; whether it is a leak is not said here."""
+        labels = self.labels[self.named]
         total = len(labels)
         if total < FEWEST:
             return ()
         first = int(labels.sum())
         more = max(first, total - first)
-        found = [_order_finding("where the better answer stands", total, first >= total - first, more, 0.5)]
-        same = int((labels[1:] == labels[:-1]).sum())
-        chance = (first / total) ** 2 + (1 - first / total) ** 2
+        winner = "A wins" if first == more else "B wins"
+        found = [_order_finding("where the better answer stands", winner, more, total, 0.5)]
         if more / total < PURE:
-            found.append(
-                replace(
-                    _order_finding("the label of the row before", total - 1, True, same, chance),
-                    outcome="same label",
-                )
-            )
+            same = int((labels[1:] == labels[:-1]).sum())
+            chance = (first / total) ** 2 + (1 - first / total) ** 2
+            found.append(_order_finding("the label of the row before", "same label", same, total - 1, chance))
         return tuple(found)
 
 
-def _order_finding(feature: str, total: int, is_a: bool, count: int, chance: float) -> LeakFinding:
+def _order_finding(feature: str, outcome: str, count: int, total: int, chance: float) -> LeakFinding:
     return LeakFinding(
         field="order",
         feature=feature,
         occurrences=total,
-        outcome="A wins" if is_a else "B wins",
+        outcome=outcome,
         share=count / total,
         p=binomial_p(count, total, chance),
-        is_leak=False,
-        examples=(),
     )
 
 
 def _order_report(seen: _Seen, findings: tuple[LeakFinding, ...], limit: float) -> FieldReport:
-    judged = tuple(
-        replace(finding, is_leak=finding.share >= PURE and finding.p < limit) for finding in findings
+    leaks = tuple(
+        replace(finding, is_leak=True) for finding in findings if finding.share >= PURE and finding.p < limit
     )
     return FieldReport(
         name="order",
         read_from=("order of the rows", "places of the answers"),
         num_features=len(findings),
-        auc=None,
-        p=None,
-        permutations=0,
-        is_condemnable=False,
-        is_leak=any(finding.is_leak for finding in judged),
-        findings=tuple(finding for finding in judged if finding.is_leak),
+        is_leak=bool(leaks),
+        findings=leaks,
         note=_order_note(seen),
     )
 
 
 def _order_note(seen: _Seen) -> str:
-    labels = seen.labels_array()
-    named = labels[seen.named_array()]
+    labels = seen.labels
+    named = labels[seen.named]
     notes = []
     if len(named) < len(labels):
-        others = np.delete(labels, seen.named_array())
+        others = np.delete(labels, seen.named)
         share = others.mean()
         notes.append(
             f"{len(others)} pairs have sides without names (chosen and rejected, or scores), the better answer "
             f"first in {100 * share:.1f}%"
-            + (
-                ": a convention of the file, no leak of the text; place the answers by a seed before a judge sees them"
-                if share >= PURE
-                else ""
-            )
         )
+        if share >= PURE:
+            notes[0] += (
+                ": a convention of the file, no leak of the text; place the answers by a seed before a judge sees them"
+            )
     if len(named):
         share = named.mean()
         notes.append(f"A wins {100 * share:.1f}% of {len(named)} pairs with named sides")
@@ -330,40 +290,31 @@ def _order_note(seen: _Seen) -> str:
     return "; ".join(notes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """The rows with a feature, or those without it."""
-
+class _Rows(NamedTuple):
     name: str
     examples: tuple[Occurrence, ...]
     plus: int
     """How many of `total` have the outcome whose sign is 1."""
     total: int
-    net: NDArray[np.float64]
+    net: Floats
     """Sums of signs, by prompt."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Tests:
-    """The tests of one set of rows."""
-
-    def __init__(self, seen: _Seen, table: FieldTable, *, permutations: int, seed: int) -> None:
-        self._seen = seen
-        self._table = table
-        self._permutations = permutations
-        self._seed = seed
-        self._labels = seen.labels_array()
-        self._groups = seen.groups_array()
-        self._named = seen.named_array()
+    seen: _Seen
+    table: FieldTable
+    permutations: int
+    seed: int
 
     def features(self, rule: FieldRule) -> tuple[Feature, ...]:
         size = {"fewest": _FEWEST_FOR_AUC, "most": _MOST_FEATURES}
         if rule.unit == "side":
-            return self._table.sides[rule.name].build(**size)
-        return self._table.pairs[rule.name].build(self._labels[self._named], **size)
+            return self.table.sides[rule.name].build(**size)
+        return self.table.pairs[rule.name].build(self.seen.labels[self.seen.named], **size)
 
     def count(self, rule: FieldRule, features: tuple[Feature, ...]) -> int:
-        """How many tests of single features there are: of those with enough rows, and of the rows without them."""
-        num_rows = len(self._named) if rule.unit == "pair" else len(self._labels)
+        num_rows = len(self.seen.named) if rule.unit == "pair" else len(self.seen.labels)
         return sum(
             (len(feature.rows) >= FEWEST)
             + (feature.outside is not None and num_rows - len(feature.rows) >= FEWEST)
@@ -373,39 +324,31 @@ class _Tests:
     def report(
         self, rule: FieldRule, features: tuple[Feature, ...], auc_limit: float, feature_limit: float
     ) -> FieldReport:
-        rows = self._named if rule.unit == "pair" else np.arange(len(self._labels))
-        labels = self._labels[rows]
-        _, groups = np.unique(self._groups[rows], return_inverse=True)
-        permutations = self._permutations if rule.by_auc else min(self._permutations, _TOLD_PERMUTATIONS)
-        guess = guess_label(features, rule.unit, labels, groups, permutations=permutations, seed=self._seed)
+        rows = self.seen.named if rule.unit == "pair" else np.arange(len(self.seen.labels))
+        labels = self.seen.labels[rows]
+        _, groups = np.unique(self.seen.groups[rows], return_inverse=True)
+        permutations = self.permutations if rule.by_auc else min(self.permutations, _TOLD_PERMUTATIONS)
+        guess = guess_label(features, rule.unit, labels, groups, permutations=permutations, seed=self.seed)
         findings = self._findings(rule, features, labels, groups, feature_limit)
         is_guessed = rule.by_auc and guess is not None and guess.auc > 0.5 and guess.p <= auc_limit
         is_leak = is_guessed or any(finding.is_leak for finding in findings)
-        read_from = tuple(self._table.read_from[rule.name])
         return FieldReport(
             name=rule.name,
-            read_from=read_from,
+            read_from=tuple(self.table.read_from[rule.name]),
             num_features=len(features),
-            auc=None if guess is None else guess.auc,
-            p=None if guess is None else guess.p,
-            permutations=0 if guess is None else guess.permutations,
+            **({} if guess is None else asdict(guess)),
             is_condemnable=rule.by_auc,
             is_leak=is_leak,
             findings=findings if is_leak or (guess is not None and guess.p < 0.01) else (),
-            note=self._note(rule),
+            note="sides have no names" if rule.unit == "pair" and not len(self.seen.named) else "",
         )
-
-    def _note(self, rule: FieldRule) -> str:
-        if rule.unit == "pair" and not len(self._named):
-            return "sides have no names"
-        return ""
 
     def _findings(
         self,
         rule: FieldRule,
         features: tuple[Feature, ...],
-        labels: NDArray[np.bool_],
-        groups: NDArray[np.int64],
+        labels: Booleans,
+        groups: Numbers,
         limit: float,
     ) -> tuple[LeakFinding, ...]:
         base = 0.5
@@ -416,17 +359,10 @@ class _Tests:
         for feature in features:
             plus, total = int((feature.signs > 0).sum()), len(feature.rows)
             net = np.bincount(groups[feature.rows], weights=feature.signs, minlength=len(whole)).astype(float)
-            tested = [_Rows(name=feature.name, examples=feature.examples, plus=plus, total=total, net=net)]
-            if feature.outside is not None:
-                tested.append(
-                    _Rows(
-                        name=feature.outside.name,
-                        examples=feature.outside.examples,
-                        plus=int(labels.sum()) - plus,
-                        total=len(labels) - total,
-                        net=whole - net,
-                    )
-                )
+            tested = [_Rows(feature.name, feature.examples, plus, total, net)]
+            if (others := feature.outside) is not None:
+                rest = int(labels.sum()) - plus, len(labels) - total, whole - net
+                tested.append(_Rows(others.name, others.examples, *rest))
             told = [self._test(rule, one, base, limit) for one in tested if one.total >= FEWEST]
             # A feature and the rows without it are one finding: what tells more of the two.
             found += sorted((one for one in told if one.is_leak or one.p < 0.05), key=_rank)[:1]
@@ -450,8 +386,8 @@ class _Tests:
         )
 
     def _example(self, rule: FieldRule, one: Occurrence, names: tuple[str, str]) -> LeakExample:
-        number = int(self._named[one.row]) if rule.unit == "pair" else one.row
-        path, line = self._seen.place(number)
+        number = int(self.seen.named[one.row]) if rule.unit == "pair" else one.row
+        path, line = self.seen.place(number)
         return LeakExample(
             path=path, line=line, value=names[0] if one.sign > 0 else names[1], excerpt=one.excerpt
         )

@@ -1,7 +1,7 @@
 """What in an answer is not its wording: control tokens, template tags, names of speakers, invisible characters.
 
-A pattern finds whatever looks like such a token, known or not, because the tokens that get into data are those
-that nobody thought of (`<im_start>` in the Skywork pairs of magpie_ultra is a misspelt `<|im_start|>`).
+A pattern finds whatever looks like such a token, because those that get into data are those that nobody thought of
+(`<im_start>` in the Skywork pairs of magpie_ultra).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _INVISIBLE = {
 }
 _CONTROL = re.compile("[" + "".join(_INVISIBLE) + "]")
 _REST = re.compile(r"(?<![\]>])[^\n<>\[\]]{0,60}[\]>]{1,2}|(?<=[^\]]\])\]")
-"""What follows the beginning of a token that is known by its beginning: `[The Start of`, `<answer`, `[[A]`."""
+"""What follows a token that is known by its beginning: `[The Start of`, `<answer`, `[[A]`."""
 _REACH = 30
 """Characters of context on each side of an excerpt."""
 
@@ -46,7 +46,7 @@ Found = tuple[str, str]
 
 
 def control_tokens(answer: Messages) -> Iterator[Found]:
-    """Each control token, template tag or protocol tag in the answer, and that there is one at all."""
+    """Each control token, template tag or protocol tag, and that there is one at all."""
     first = ""
     for message in answer:
         text = message.text

@@ -3,8 +3,7 @@
 from rmr1.prompts.blocks import Blocks, parse_blocks
 from rmr1.prompts.escape import escape, unescape
 from rmr1.prompts.families import PromptFamily, is_named_family, list_families, load_family, locate_family
-from rmr1.prompts.render import is_single_turn, render_prompt
-from rmr1.prompts.transcript import parse_transcript, render_transcript
+from rmr1.prompts.render import is_single_turn, parse_transcript, render_prompt, render_transcript
 
 __all__ = [
     "Blocks",

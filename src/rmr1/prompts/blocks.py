@@ -6,7 +6,7 @@ that hostile text cannot break out of its block.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rmr1.errors import DataError
 from rmr1.prompts.escape import unescape
@@ -18,14 +18,13 @@ class Blocks:
     """The parts of one rendered user message, as they stand there (escaped, if they were)."""
 
     question: str | None
-    """None where `is_conversation`: the question is inside both transcripts."""
+    """None if `is_conversation`: both transcripts hold it."""
     response_a: str
     response_b: str
     is_conversation: bool
     prefix: str
-    """What stands before the first delimiter."""
+    """What stands before the first delimiter; `suffix`, after the last."""
     suffix: str
-    """What stands after the last delimiter."""
 
     def unescape(self, special_tokens: tuple[str, ...] = ()) -> Blocks:
         """The parts as the user wrote them."""
@@ -33,22 +32,17 @@ class Blocks:
         def plain(text: str) -> str:
             return unescape(text, special_tokens, transcript=self.is_conversation)
 
-        return Blocks(
-            question=None if self.question is None else plain(self.question),
-            response_a=plain(self.response_a),
-            response_b=plain(self.response_b),
-            is_conversation=self.is_conversation,
-            prefix=self.prefix,
-            suffix=self.suffix,
+        question = None if self.question is None else plain(self.question)
+        return replace(
+            self, question=question, response_a=plain(self.response_a), response_b=plain(self.response_b)
         )
 
 
 def parse_blocks(text: str) -> Blocks:
-    """Split a rendered user message at the protocol's delimiters.
+    """Split a rendered user message at the protocol's delimiters, of either form and any of `protocol.DIALECTS`.
 
-    Both the single-turn form (question, two responses) and the multi-turn form (two transcripts) are
-    recognised, in every dialect of `protocol.DIALECTS`. The first opening delimiter and the last
-    closing one count, so text that was rendered without escaping is split as well as can be.
+    The first opening delimiter and the last closing one count, so text that was rendered without escaping is split as
+    well as can be.
 
     Raises:
         DataError: a delimiter is missing; the message names it.
@@ -67,11 +61,10 @@ def _split(text: str, dialect: Delimiters, *, is_conversation: bool) -> Blocks:
     delimiters = dialect.conversation if is_conversation else dialect.response
     (start_a, end_a), (start_b, end_b) = delimiters("A"), delimiters("B")
     question = None
-    rest = text
     if is_conversation:
-        prefix, rest = _cut(rest, start_a)
+        prefix, rest = _cut(text, start_a)
     else:
-        prefix, rest = _cut(rest, dialect.question + "\n")
+        prefix, rest = _cut(text, dialect.question + "\n")
         question, rest = _cut(rest, start_a)
         question = question.removesuffix("\n").removesuffix("\n")
     response_a, rest = _cut(rest, f"{end_a}\n\n{start_b}" if f"{end_a}\n\n{start_b}" in rest else end_a)
@@ -80,10 +73,11 @@ def _split(text: str, dialect: Delimiters, *, is_conversation: bool) -> Blocks:
     response_b, found, suffix = rest.rpartition(end_b)
     if not found:
         raise DataError(f"the prompt has no delimiter {end_b!r} after {start_b!r}")
+    # The line breaks at both ends of a block belong to its delimiters.
     return Blocks(
         question=question,
-        response_a=_inside(response_a),
-        response_b=_inside(response_b),
+        response_a=response_a.removeprefix("\n").removesuffix("\n"),
+        response_b=response_b.removeprefix("\n").removesuffix("\n"),
         is_conversation=is_conversation,
         prefix=prefix,
         suffix=suffix,
@@ -95,8 +89,3 @@ def _cut(text: str, delimiter: str) -> tuple[str, str]:
     if not found:
         raise DataError(f"the prompt has no delimiter {delimiter.strip()!r} where one is expected")
     return before, after
-
-
-def _inside(text: str) -> str:
-    """A block's text without the line breaks that belong to its delimiters."""
-    return text.removeprefix("\n").removesuffix("\n")

@@ -6,18 +6,10 @@ gets one backslash after its first character: `[\The End of ...`, `<\answer>`, `
 `[\[A]]`. Backslashes that already stand there are kept, so `unescape` (take one away) restores every
 text exactly.
 
-Broken is what somebody reads, and nothing else, so that code and HTML keep their looks:
-
-blocks      the delimiters of the judge prompt; in transcripts a speaker's name that begins a line, whatever
-            character breaks the line and whatever cannot be seen before the name
-verdicts    `[[A]]` to `[[D]]`, `[[tie]]` and comparisons wherever they stand, because the rule `published` reads
-            `df[[A]]` as well; other capitals (`[[N]]`) and, in prompts that ask for a rating, `[[7]]` only if
-            no name, bracket or number stands directly before them; never `x[[i]]`, `x[[1]]`, `[[a]]`, `[[Page]]`
-the outline `answer`, `quote_X`, `summary_X` and every mark of thinking (`rmr1.prompts.thinking`); `rubric`, since a
-            prompt with that tag is one that asks for it; the other tags of the protocol (`<type>`, `<solution>`)
-            decide nothing and stay
-templates   control tokens by their shape, known or not, because a server does not tell them; and those that the
-            model's tokenizer or the user names, as they are spelt
+Broken is what somebody reads, and nothing else, so that code and HTML keep their looks (docs/design.md, "Prompts"): the
+delimiters of the judge prompt, and in transcripts a speaker's name that begins a line; verdicts; of the tags `answer`,
+`quote_X`, `summary_X`, every mark of thinking, and `rubric`, since a prompt with that tag is one that asks for it; and control
+tokens, by their shape or as they are spelt.
 """
 
 from __future__ import annotations
@@ -146,8 +138,8 @@ _ODD = re.compile(
 class _Pass(NamedTuple):
     """One search through a text; `pattern` has three groups: what precedes the backslashes, they, and the rest.
 
-    A pattern that begins with one literal is searched fast, hence one pass for each first character. Each pass is
-    injective by itself, so they can be applied in turn and undone in reverse.
+    A pattern that begins with one literal is searched fast, hence one pass for each first character. Each is injective
+    by itself, so they can be undone in reverse.
     """
 
     needle: str
@@ -263,7 +255,7 @@ def unescape(
     if "\\" not in text:
         return text
     for pattern in reversed(_find_patterns(text, special_tokens, transcript, ratings, True)):
-        text = pattern.sub(_drop_backslash, text)
+        text = pattern.sub(lambda match: match[1] + match[2][1:] + match[3], text)
     return text
 
 
@@ -272,7 +264,3 @@ def find_tokens(text: str) -> Iterator[tuple[int, int]]:
     for pattern in _find_patterns(text, (), False, False, False):
         for match in pattern.finditer(text):
             yield match.span()
-
-
-def _drop_backslash(match: re.Match[str]) -> str:
-    return match[1] + match[2][1:] + match[3]

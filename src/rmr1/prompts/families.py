@@ -2,7 +2,8 @@
 
 A family is a folder of plain text: `single.txt` (one question and its answers), `multi.txt` (whole
 conversations) and, where the family has one, `system.txt`. One's own live anywhere, or by name in the
-user's prompt folder, where `rmr1 prompts import` puts them.
+user's prompt folder, where `rmr1 prompts import` puts them: the released RM-R1 checkpoints were trained on the
+reference's exact wording, which is not ours to ship and is read from the published training data.
 
 Templates hold `{question}`, `{response_a}`, `{response_b}` or `{conversation_a}`, `{conversation_b}`;
 nothing else is special, braces included. A family that holds A alone rates one answer at a time; one that
@@ -14,12 +15,15 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
+from rmr1.prompts.blocks import parse_blocks
 from rmr1.prompts.protocol import ENGLISH
 
 BUILT_IN = ("rubric", "reasoning", "direct")
@@ -65,13 +69,8 @@ def user_prompt_folder() -> Path:
 
 def list_families() -> list[tuple[str, str]]:
     """(name, where it comes from) of every family that can be named: "built in" or a folder."""
-    found = [(name, "built in") for name in SHIPPED]
-    folder = user_prompt_folder()
-    if folder.is_dir():
-        found += [
-            (path.name, str(path)) for path in sorted(folder.iterdir()) if (path / "single.txt").is_file()
-        ]
-    return found
+    imported = sorted(path.parent for path in user_prompt_folder().glob("*/single.txt") if path.is_file())
+    return [(name, "built in") for name in SHIPPED] + [(path.name, str(path)) for path in imported]
 
 
 def load_family(name: str | Path | PromptFamily) -> PromptFamily:
@@ -85,8 +84,7 @@ def load_family(name: str | Path | PromptFamily) -> PromptFamily:
     if str(name) in SHIPPED:
         return _read_folder(str(name), resources.files("rmr1.prompts") / "families" / str(name))
     path = Path(name)
-    own = user_prompt_folder() / path
-    if len(path.parts) == 1 and own.is_dir():
+    if own := _find_imported(path):
         return _read_folder(str(name), own)
     if path.is_dir():
         return _read_folder(path.resolve().name, path)
@@ -100,19 +98,20 @@ def load_family(name: str | Path | PromptFamily) -> PromptFamily:
 
 def locate_family(name: str) -> Path | None:
     """The folder or file of a family of one's own; None of a shipped one, or of none."""
+    path = Path(name)
     if name in SHIPPED:
         return None
-    path = Path(name)
-    own = user_prompt_folder() / path
-    if len(path.parts) == 1 and own.is_dir():
-        return own
-    return path if path.exists() else None
+    return _find_imported(path) or (path if path.exists() else None)
 
 
 def is_named_family(name: str) -> bool:
     """Whether `load_family` finds a family by this name wherever it is asked, shipped or imported."""
-    path = Path(name)
-    return name in SHIPPED or (len(path.parts) == 1 and (user_prompt_folder() / path).is_dir())
+    return name in SHIPPED or _find_imported(Path(name)) is not None
+
+
+def _find_imported(name: Path) -> Path | None:
+    own = user_prompt_folder() / name
+    return own if len(name.parts) == 1 and own.is_dir() else None
 
 
 def family_from_template(name: str, template: str, *, system: str | None = None) -> PromptFamily:
@@ -142,24 +141,71 @@ def multi_fields(labels: str) -> tuple[str, ...]:
 
 def conversation_blocks(labels: str = "AB") -> str:
     """The delimited transcripts of the multi-turn form."""
-    return "\n\n".join(
-        f"{ENGLISH.conversation(label)[0]}\n{{conversation_{label.lower()}}}\n{ENGLISH.conversation(label)[1]}"
-        for label in labels
-    )
+    delimited = ((ENGLISH.conversation(label), label.lower()) for label in labels)
+    return "\n\n".join(f"{start}\n{{conversation_{name}}}\n{end}" for (start, end), name in delimited)
 
 
 def response_blocks() -> str:
     """The delimited question and responses of the single-turn form."""
-    responses = (
-        f"{ENGLISH.response(label)[0]}\n{{response_{label.lower()}}}\n{ENGLISH.response(label)[1]}"
-        for label in "AB"
-    )
+    delimited = ((ENGLISH.response(label), label.lower()) for label in "AB")
+    responses = (f"{start}\n{{response_{name}}}\n{end}" for (start, end), name in delimited)
     return "\n\n".join([f"{ENGLISH.question}\n{{question}}", *responses])
 
 
 def fill(template: str, values: dict[str, str]) -> str:
     """Put `values` into the template in one pass: braces inside a value stay text."""
     return _FIELD.sub(lambda match: values[match[1]], template)
+
+
+def family_from_messages(name: str, messages: Sequence[tuple[str, str]]) -> PromptFamily:
+    """A family from one rendered example, given as (role, text) messages: the blocks of the user message become fields.
+
+    Raises:
+        DataError: there is no user message, or it lacks the protocol's delimiters.
+    """
+    system = next((text for role, text in messages if role == "system"), None)
+    user = next((text for role, text in reversed(messages) if role == "user"), None)
+    if user is None:
+        raise DataError("the first row has no user message to take the template from")
+    blocks = parse_blocks(user)
+    return PromptFamily(
+        name=name,
+        system=system,
+        single=blocks.prefix + response_blocks() + blocks.suffix,
+        multi=blocks.prefix + conversation_blocks() + blocks.suffix,
+    )
+
+
+def family_from_text(name: str, text: str) -> PromptFamily:
+    """A family from a text file: a template if it holds the fields, else a system prompt."""
+    if "{question}" in text:
+        return family_from_template(name, text)
+    return PromptFamily(
+        name=name, system=text.rstrip("\n"), single=response_blocks(), multi=conversation_blocks()
+    )
+
+
+def write_family(family: PromptFamily, *, overwrite: bool = False) -> Path:
+    """Store a family in the user's prompt folder and return its folder.
+
+    Raises:
+        ConfigError: the name is taken or not a plain name.
+    """
+    if family.name in SHIPPED or Path(family.name).name != family.name or family.name.startswith("."):
+        raise ConfigError(f"prompt family name {family.name!r} cannot be used; choose another name")
+    folder = user_prompt_folder() / family.name
+    if folder.exists() and not overwrite:
+        raise ConfigError(
+            f"{folder}: a prompt family of this name exists; choose another or pass {name_option('overwrite', True)}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("system", "single", "multi"):
+        path, text = folder / f"{name}.txt", getattr(family, name)
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text(text + "\n", encoding="utf-8")
+    return folder
 
 
 def _read_folder(name: str, folder: Path | Traversable) -> PromptFamily:
@@ -180,9 +226,7 @@ def _read_text(path: Path | Traversable) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: the prompt family has no such file; it needs at least single.txt"
-        ) from None
+        raise ConfigError(f"{path}: no such file; a prompt family needs at least single.txt") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the template as UTF-8") from None
 

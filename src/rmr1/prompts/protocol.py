@@ -7,46 +7,39 @@ these strings may not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 TAGS = ("type", "rubric", "justify", "solution", "eval", "answer", "think", "thinking")
 """Tags without a side. `think` is the reasoning models' own."""
-
 SIDE_TAGS = ("quote", "summary")
 """Tags that carry the side they speak of: `<quote_A>`, `<summary_B>`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delimiters:
-    """The lines around each part of a judge prompt; `{label}` stands for A or B."""
+class Delimiters(NamedTuple):
+    """The lines around each part of a judge prompt; `{label}` stands for A or B, `{edge}` for the start or the end."""
 
     question: str
-    response_start: str
-    response_end: str
-    conversation_start: str
-    conversation_end: str
+    response_form: str
+    conversation_form: str
+    edges: tuple[str, str]
 
     def response(self, label: str) -> tuple[str, str]:
-        return self.response_start.format(label=label), self.response_end.format(label=label)
+        start, end = (self.response_form.format(label=label, edge=edge) for edge in self.edges)
+        return start, end
 
     def conversation(self, label: str) -> tuple[str, str]:
-        return self.conversation_start.format(label=label), self.conversation_end.format(label=label)
+        start, end = (self.conversation_form.format(label=label, edge=edge) for edge in self.edges)
+        return start, end
 
 
 ENGLISH = Delimiters(
-    question="[Client Question]",
-    response_start="[The Start of Chatbot {label}'s Response]",
-    response_end="[The End of Chatbot {label}'s Response]",
-    conversation_start="[The Start of the Conversation between Chatbot {label} and the Client]",
-    conversation_end="[The End of the Conversation between Chatbot {label} and the Client]",
+    "[Client Question]",
+    "[The {edge} of Chatbot {label}'s Response]",
+    "[The {edge} of the Conversation between Chatbot {label} and the Client]",
+    ("Start", "End"),
 )
-
 CHINESE = Delimiters(
-    question="[客户问题]",
-    response_start="[客服{label}的回答开始]",
-    response_end="[客服{label}的回答结束]",
-    conversation_start="[客服{label}与客户的对话开始]",
-    conversation_end="[客服{label}与客户的对话结束]",
+    "[客户问题]", "[客服{label}的回答{edge}]", "[客服{label}与客户的对话{edge}]", ("开始", "结束")
 )
 """A Chinese translation of the form that public training data uses; read, never written."""
 

@@ -4,18 +4,27 @@ A family shows one answer, two or four (`PromptFamily.num_answers`): the first o
 A pair is *single-turn* when its prompt is one user message and each response one assistant message;
 then the question and the responses stand in blocks of their own. Everything else is *multi-turn*:
 whole conversations, as transcripts (reference repository, `mix_data.py`).
+
+In a transcript one turn starts a line with its speaker's name, `User: ...` or `Chatbot A: ...`. The reference's own
+rendering misspelt the second speaker "Chabot B" exactly when A was preferred; that spelling is read here and never
+written.
 """
 
 from __future__ import annotations
 
+import re
+
 from rmr1.errors import ConfigError
 from rmr1.prompts.escape import escape
 from rmr1.prompts.families import LABELS, PromptFamily, fill, load_family
-from rmr1.prompts.transcript import render_transcript
-from rmr1.records import JudgePrompt, Message, Messages, Order, PreferencePair, Side, swap_label
+from rmr1.prompts.protocol import CHATBOT_NAME, CLIENT_NAME
+from rmr1.records import JudgePrompt, Message, Messages, Order, PreferencePair, Role, Side, swap_label
 
 RATINGS = tuple(str(rating) for rating in range(1, 11))
 """What an answer that is judged alone may be given: the labels of such a prompt."""
+
+_TURN = re.compile(r"^(User|System|Tool|Chatbot [A-Z]|Chabot [A-Z]): ?", re.M)
+_ROLES: dict[str, Role] = {"User": "user", "System": "system", "Tool": "tool"}
 
 
 def is_single_turn(pair: PreferencePair) -> bool:
@@ -35,8 +44,7 @@ def render_prompt(
     """The prompt that asks `family`'s way which response is better, or how good the one it shows is.
 
     With `order="swapped"` the pair's `response_b` stands first and is called A. `side` is the answer that a family of
-    one answer shows, A unless told otherwise. `special_tokens` are
-    the model's control tokens and the user's, neutralised in user text beside those known by their shape.
+    one answer shows, A unless told otherwise. `special_tokens` are broken in user text beside those known by their shape.
 
     >>> from rmr1.records import assistant, user
     >>> right, wrong = assistant("Four."), assistant("Five.")
@@ -62,26 +70,20 @@ def render_prompt(
     else:
         shown = {label: responses[swap_label(label, order)] for label in labels}
     if is_single_turn(pair):
-        content = fill(
-            family.single,
-            {
-                "question": escape(pair.prompt[0].text, special_tokens, ratings=ratings),
-                **{
-                    f"response_{label.lower()}": escape(response[0].text, special_tokens, ratings=ratings)
-                    for label, response in shown.items()
-                },
-            },
-        )
+        template = family.single
+        values = {"question": escape(pair.prompt[0].text, special_tokens, ratings=ratings)}
+        for label, response in shown.items():
+            text = escape(response[0].text, special_tokens, ratings=ratings)
+            values[f"response_{label.lower()}"] = text
     else:
-        content = fill(
-            family.multi,
-            {
-                f"conversation_{label.lower()}": render_transcript(
-                    pair.prompt + response, label, special_tokens, ratings=ratings
-                )
-                for label, response in shown.items()
-            },
-        )
+        template = family.multi
+        values = {
+            f"conversation_{label.lower()}": render_transcript(
+                pair.prompt + response, label, special_tokens, ratings=ratings
+            )
+            for label, response in shown.items()
+        }
+    content = fill(template, values)
     messages: Messages = (Message(role="user", content=content),)
     if family.system is not None:
         messages = (Message(role="system", content=family.system), *messages)
@@ -93,3 +95,33 @@ def render_prompt(
         messages=messages,
         labels=RATINGS if ratings else tuple(labels),
     )
+
+
+def render_transcript(
+    messages: Messages, label: str, special_tokens: tuple[str, ...] = (), *, ratings: bool = False
+) -> str:
+    """The conversation as Chatbot `label` had it, every message escaped."""
+    names = {
+        "user": CLIENT_NAME,
+        "system": "System",
+        "tool": "Tool",
+        "assistant": CHATBOT_NAME.format(label=label),
+    }
+    return "\n".join(
+        f"{names[message.role]}: {escape(message.text, special_tokens, transcript=True, ratings=ratings)}"
+        for message in messages
+    )
+
+
+def parse_transcript(text: str) -> Messages:
+    """A transcript's turns; text before the first speaker's name is a user turn."""
+    starts = list(_TURN.finditer(text))
+    ends = [*(start.start() - 1 for start in starts), len(text)]
+    head = text[: starts[0].start()] if starts else text
+    turns: list[Message] = []
+    if not starts or head.strip():
+        turns.append(Message(role="user", content=head.removesuffix("\n")))
+    for start, end in zip(starts, ends[1:], strict=True):
+        role = _ROLES.get(start[1], "assistant")
+        turns.append(Message(role=role, content=text[start.end() : max(end, start.end())]))
+    return tuple(turns)

@@ -1,16 +1,14 @@
-r"""The forms in which models think before they speak: one table for parser, stop rule, escaping and servers.
+"""The forms in which models think before they speak: one table for parser, stop rule, escaping and servers.
 
-A form is a pair of marks around the thinking. Most are built alike, so the table holds the *names* (`think`,
-`thought`, `reasoning`, ...) and the *brackets* (`<x>`, `<|x|>`, `[X]`, `◁x▷`), and every name is read in every
-bracket, with a name space or words before it (`<seed:think>`, `<chain_of_thought>`) and with `begin`, `start`
-and `end` in place of the slash (`<|START_THINKING|>`, `<|begin_of_thought|>`). The rest are channels:
+A form is a pair of marks around the thinking. Every name of the table is read in every bracket, with a name space or words
+before it (`<seed:think>`, `<chain_of_thought>`) and with `begin`, `start` and `end` in place of the slash
+(`<|START_THINKING|>`). The rest are channels:
 
     harmony   <|channel|>analysis<|message|> ... <|channel|>final<|message|>, any channel but `final`; and
               `analysis` ... `assistantfinal`, which is left of it when a server drops control tokens
     Gemma 4   <|channel>thought ... <channel|>
 
-A user's own pairs are literal strings. This module finds marks; whether one is meant or only mentioned is decided
-by where it stands (`rmr1.verdicts.mentions`).
+This module finds marks; whether one is meant or only mentioned is decided by where it stands (`rmr1.verdicts.mentions`).
 """
 
 from __future__ import annotations

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from rich.table import Table
 
-from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval, Overall
+from rmr1.bench.base import OFFICIAL_RULE, BenchmarkScores, Figure, Interval
 from rmr1.bench.compare import HEADER as COMPARED
 from rmr1.bench.compare import comparison_remarks, comparison_rows
 from rmr1.bench.results import OWN_PAIRS, Average, Result
@@ -20,27 +19,28 @@ from rmr1.screen import format_percent, markdown_text, one_line, print, print_te
 
 _HEADER = ("", "%", "95%", "right", "of", "no verdict", "ties")
 
+T = TypeVar("T")
 Row = tuple[tuple[str, ...], bool]
-"""The cells of a line, a heading's first one alone; whether it is a heading or an overall score."""
+"""The cells of a line, a heading's first one alone; whether it is bold."""
 
 
 def build_rows(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
 ) -> list[Row]:
     """A heading for each benchmark and group, a line for each figure, overall scores below their group; with
-    `categories` the finest division below."""
+    `categories` the finest division below.
+    """
     rows: list[Row] = []
     for result in results:
         wholes = {one.group: one for one in result.scores.overall}
-        places = {one.group: place for place, one in reversed(list(enumerate(result.scores.figures)))}
-        for group, figures in _group(sorted(result.scores.figures, key=lambda one: places[one.group])):
+        for group, figures in _group(result.scores.figures, lambda one: one.group):
             rows += _block(f"{result.title}: {group}" if group else "", figures)
             if group in wholes:
                 rows.append((_cells("  overall", wholes.pop(group)), True))
         for whole in wholes.values():
             named = result.title if len(result.scores.overall) == 1 else f"{result.title} {whole.group}"
             rows.append((_cells(f"{named}: overall", whole), True))
-        for group, figures in _group(result.scores.categories if categories else ()):
+        for group, figures in _group(result.scores.categories if categories else (), lambda one: one.group):
             rows += _block(f"{result.title}, categories: {group}" if group else "", figures)
     if average is not None:
         cells = (average.title, format_percent(average.value), _range(average.interval), "", "", "", "")
@@ -48,8 +48,12 @@ def build_rows(
     return rows
 
 
-def _group(figures: Iterable[Figure]) -> Iterator[tuple[str, Iterable[Figure]]]:
-    return groupby(figures, key=lambda one: one.group)
+def _group(items: Iterable[T], group_of: Callable[[T], str]) -> ItemsView[str, list[T]]:
+    """The items by group, in the order in which groups come first."""
+    groups: dict[str, list[T]] = {}
+    for item in items:
+        groups.setdefault(group_of(item), []).append(item)
+    return groups.items()
 
 
 def _block(title: str, figures: Iterable[Figure]) -> Iterator[Row]:
@@ -62,7 +66,7 @@ def _block(title: str, figures: Iterable[Figure]) -> Iterator[Row]:
 def print_results(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
 ) -> None:
-    """The table; what was counted and how; then comparisons, each a table with what stands below it."""
+    """The table, what was counted and how, and comparisons."""
     console = Console(width=WIDTH)
     console.print(_table(_HEADER, build_rows(results, average, categories=categories)))
     for line in remarks(results, average):
@@ -70,10 +74,8 @@ def print_results(
     for result in results:
         if (comparison := result.comparison) is not None:
             print(f"\n{_compared(result, WIDTH - 1)}:")
-            rows = comparison_rows(comparison)
-            places = {row[0]: place for place, row in reversed(list(enumerate(rows)))}
             table: list[Row] = []
-            for group, lines in groupby(sorted(rows, key=lambda one: places[one[0]]), lambda one: one[0]):
+            for group, lines in _group(comparison_rows(comparison), lambda one: one[0]):
                 table.append(((group,), False))
                 table += [((f"  {line[1]}", *line[2:]), False) for line in lines]
             console.print(_table(COMPARED[1:], table))
@@ -89,7 +91,6 @@ def _table(header: Sequence[str], rows: Iterable[Row]) -> Table:
 
 
 def _compared(result: Result, most: int | None = None) -> str:
-    """`RM-Bench against runs/old`; a long path loses its middle, for `most` letters in all."""
     words = f"{result.title} against "
     return words + (result.baseline if most is None else shorten(result.baseline, most - len(words)))
 
@@ -117,7 +118,7 @@ def format_markdown(
     results: Sequence[Result], average: Average | None = None, *, categories: bool = False
 ) -> str:
     """The same table as Markdown, with the remarks below it."""
-    lines = [*_markdown_head(("score", *_HEADER[1:]), 1)]
+    lines = _markdown_head(("score", *_HEADER[1:]), 1)
     for row, is_bold in build_rows(results, average, categories=categories):
         name, *cells = (*row, *[""] * (len(_HEADER) - len(row)))
         mark = "**" if is_bold else ""
@@ -136,10 +137,9 @@ def format_markdown(
     return "\n".join([*lines, ""])
 
 
-def _markdown_head(names: Sequence[str], num_texts: int) -> tuple[str, str]:
-    """Header and rule of a table whose columns after the first `num_texts` are numbers."""
-    rule = ["---" if index < num_texts else "---:" for index in range(len(names))]
-    return f"| {' | '.join(names)} |", f"|{'|'.join(rule)}|"
+def _markdown_head(names: Sequence[str], num_texts: int) -> list[str]:
+    rule = ["---"] * num_texts + ["---:"] * (len(names) - num_texts)
+    return [f"| {' | '.join(names)} |", f"|{'|'.join(rule)}|"]
 
 
 def describe_results(results: Sequence[Result], average: Average | None = None) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def describe_results(results: Sequence[Result], average: Average | None = None) 
     return whole
 
 
-def _cells(name: str, one: Figure | Overall) -> tuple[str, ...]:
+def _cells(name: str, one: Figure) -> tuple[str, ...]:
     total = str(one.total) if one.official in (None, one.total) else f"{one.total} of {one.official}"
     right = "" if one.correct is None else f"{one.correct:g}" if one.correct % 1 else str(int(one.correct))
     figures = (format_percent(one.value), _range(one.interval), right, total)
@@ -184,10 +184,10 @@ def _remarks(scores: BenchmarkScores) -> Iterator[str]:
             if is_own
             else f"{scores.unfinished} items left out: some of their judgments are missing"
         )
-    orders = ", ".join(f"{name} {count}" for name, count in scores.orders)
+    orders = ", ".join(f"{name} {count}" for name, count in scores.orders.items())
     yield f"{scores.judgments} judgments (order: {orders})"
     if scores.problems:
-        yield "without verdict: " + ", ".join(f"{name} {count}" for name, count in scores.problems)
+        yield "without verdict: " + ", ".join(f"{name} {count}" for name, count in scores.problems.items())
     if scores.variant != OFFICIAL_RULE:
         yield f"scoring: {scores.variant}"
     yield from scores.notes

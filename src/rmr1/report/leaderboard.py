@@ -1,12 +1,11 @@
-"""A judge among the published ones, on the terminal.
+"""A judge among the published ones, on the terminal: a `Standing` in, a table of at most 100 columns out.
 
-Comes in: a `Standing` (rmr1.bench.published), which exists only for a complete overall. Goes out: a table of
-at most 100 columns. Rows that were scored another way come last, without a rank.
+Rows that were scored another way come last, without a rank.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from rich.table import Table
 from rich.text import Text
@@ -23,12 +22,10 @@ def print_leaderboard(
     name: str,
     *,
     parts: Mapping[str, float] | None = None,
-    notes: bool = False,
 ) -> None:
     """The field with the judge in its place, what the marks mean and where the figures are from.
 
-    `parts` are the judge's own figures by the names of the columns (as in the tables: "Chat Hard", "Easy",
-    "Help BoN"), shares; `notes` adds what has to be known about single rows.
+    `parts` are the judge's own shares by the names of the columns ("Chat Hard", "Easy", "Help BoN").
     """
     console.print(leaderboard_table(standing, name, parts or {}), width=min(WIDTH, console.width))
     console.print(Text(standing.sentence()))
@@ -38,14 +35,13 @@ def print_leaderboard(
     lines = [f"{mark}  {meaning}" for mark, meaning in marks.items()] + [f"from {one}" for one in sources]
     for line in lines:
         console.print(Text(line, style="dim"))
-    for row in standing.rows if notes else ():
-        if row.note:
-            console.print(Text.assemble((f"{row.model}: ", "bold"), row.note))
 
 
 def leaderboard_table(standing: Standing, name: str, parts: Mapping[str, float]) -> Table:
     """Every figure in full; names give way."""
-    columns = _columns(standing.rows)
+    # Part names, in the order of the row that has most of them.
+    ordered = sorted(standing.rows, key=lambda row: -sum(map(len, row.parts.values())))
+    columns = list(dict.fromkeys(name for row in ordered for group in row.parts.values() for name in group))
     names = ["#", "Judge", "Kind", "Overall", *(TITLES.get(one, one) for one in columns), ""]
     # A name much wider than its figures stands in two lines.
     headers = [Text(one.replace(" ", "\n")) for one in names]
@@ -61,31 +57,19 @@ def leaderboard_table(standing: Standing, name: str, parts: Mapping[str, float])
         cells = [format_percent(figures[one], 1) if one in figures else "" for one in columns]
         table.add_row(rank, Name(judge, most=MOST_LETTERS), kind, overall, *cells, marks, style=style)
 
-    def add_published(row: PublishedRow, rank: str, style: str) -> None:
-        figures = {one: part.value for group in row.parts.values() for one, part in group.items()}
-        add(rank, row.model, row.kind, str(row.overall), figures, standing.marks(row), style)
+    def add_published(rows: Iterable[PublishedRow], style: str = "") -> None:
+        for row in rows:
+            figures = {one: part.value for group in row.parts.values() for one, part in group.items()}
+            # The judge is counted in, and equal figures share the better rank.
+            rank = 1 + sum(one.overall.value > row.overall.value for one in standing.field)
+            shown = "-" if row in standing.apart else str(rank + (row in standing.below))
+            add(shown, row.model, row.kind, str(row.overall), figures, standing.marks(row), style)
 
-    for number, row in enumerate((*standing.field, None)):
-        if number == len(standing.above):
-            add(
-                str(standing.rank), f"> {name}", "", format_percent(standing.value, 1), parts, "", "bold cyan"
-            )
-        if row is not None:
-            add_published(row, str(_rank(standing, row)), "")
+    num_above = len(standing.above)
+    add_published(standing.field[:num_above])
+    add(str(standing.rank), f"> {name}", "", format_percent(standing.value, 1), parts, "", "bold cyan")
+    add_published(standing.field[num_above:])
     if standing.apart:
         table.add_row("", Text("scored another way:", style="dim italic"))
-    for row in standing.apart:
-        add_published(row, "-", "dim")
+    add_published(standing.apart, "dim")
     return table
-
-
-def _rank(standing: Standing, row: PublishedRow) -> int:
-    """Rank of a published row with the judge counted in; equal figures share the better one."""
-    better = sum(one.overall.value > row.overall.value for one in standing.field)
-    return better + (row in standing.below) + 1
-
-
-def _columns(rows: Sequence[PublishedRow]) -> list[str]:
-    """Part names, in the order of the row that has most of them."""
-    ordered = sorted(rows, key=lambda row: -sum(map(len, row.parts.values())))
-    return list(dict.fromkeys(name for row in ordered for group in row.parts.values() for name in group))

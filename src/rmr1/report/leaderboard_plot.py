@@ -1,7 +1,6 @@
 """The leaderboard as a picture: one panel per benchmark, a dot per judge, the best at the top.
 
-matplotlib is imported only when something is drawn, and without its global state: no backend is chosen and
-no figure is kept.
+matplotlib is imported only when something is drawn, and without its global state.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ KIND_NAMES: Mapping[RowKind, str] = {
     "reasrm": "reasoning judge",
 }
 OWN_COLOUR = "#C4006A"
-"""Not of the palette's three; its diamond, band and bold label tell it apart as well."""
+"""Not of the palette's three."""
 
 PANELS_A_ROW, MOST_OWN = 3, 36
 """The judge's own label stands in bold, so that fewer letters fit."""
@@ -44,20 +43,15 @@ _DOT: Mapping[str, Any] = {"linestyle": "none", "markersize": 5.5, "zorder": 3}
 
 
 def check_plot(path: Path) -> None:
-    """
-    Raises:
-        ConfigError: matplotlib is not installed, or the file's suffix is none of `SUFFIXES`.
-    """
+    """Refuse a file with none of `SUFFIXES`, and any without matplotlib."""
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{path}: a plot is written as {', '.join(SUFFIXES)}; name the file so")
     with require("a plot", "plot"):
         import matplotlib.figure  # noqa: F401
 
 
-def draw_leaderboard(standings: Sequence[Standing | None], path: str | Path, name: str) -> Path:
-    """Draw the judge called `name` among the published ones and write the file; gives its path.
-
-    Partial results (None, as `place` gives them) have no panel.
+def draw_leaderboard(standings: Sequence[Standing], path: str | Path, name: str) -> Path:
+    """Draw the judge called `name` among the published ones.
 
     Raises:
         ConfigError: matplotlib is not installed, the file's suffix is none of `SUFFIXES`, or no benchmark is
@@ -65,13 +59,9 @@ def draw_leaderboard(standings: Sequence[Standing | None], path: str | Path, nam
     """
     path = Path(path)
     check_plot(path)
-    placed = [one for one in standings if one is not None]
-    if not placed:
-        raise ConfigError(
-            f"{path}: nothing to draw: no overall is complete, and partial results are not placed among "
-            "the published ones"
-        )
-    figure = build_figure(placed, name)
+    if not standings:
+        raise ConfigError(f"{path}: nothing to draw, because no overall is complete")
+    figure = build_figure(standings, name)
     from matplotlib import rc_context
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +105,6 @@ def build_figure(standings: Sequence[Standing], name: str) -> Figure:
 
 
 def _depth(standing: Standing) -> float:
-    """Lines of a panel; the rows apart follow after a gap."""
     return len(standing.rows) + 1 + 1.3 * bool(standing.apart)
 
 
@@ -194,7 +183,6 @@ def _draw_legend(figure: Figure, standings: Sequence[Standing], place: tuple[flo
 
 
 def _footnote(standings: Sequence[Standing], width: int) -> list[str]:
-    """What the marks mean, how each benchmark was scored and where the figures are from."""
     marks, sources = explain_rows(standings)
     said = ["Marks: " + "; ".join(f"{mark} {text}" for mark, text in marks.items()) + "."] if marks else []
     said += [f"{one.title}: {one.scoring_note}." for one in standings if one.scoring_note]

@@ -31,7 +31,8 @@ def make_table(
     has_notes: bool = False,
     **options: Any,
 ) -> Table:
-    """A table whose first `texts` columns are text, with `has_notes` the last one too; the others are numbers and never give way."""
+    """The first `texts` columns are text, with `has_notes` the last one too; the others are numbers and never
+    give way."""
     table = Table(box=None, pad_edge=False, header_style="bold", **options)
     for number, name in enumerate(header):
         is_text = number < texts or (has_notes and number == len(header) - 1)
@@ -47,7 +48,7 @@ def make_table(
 
 
 def print_table(table: Table) -> None:
-    """Print a table in the width of the terminal, 100 columns at least, and more if a figure or a word would be cut."""
+    """Print a table in the width of the terminal, and wider if a figure or a word would be cut."""
     console = Console()
     least = console.measure(table, options=console.options.update(width=10_000)).minimum
     console.width = max(WIDTH, console.width, least)
@@ -55,7 +56,7 @@ def print_table(table: Table) -> None:
 
 
 class Name:
-    """A cell of one line, which loses its middle if the column is too narrow: both the family and the size matter."""
+    """A cell of one line, which loses its middle if the column is too narrow: both family and size matter."""
 
     def __init__(self, text: str, *, most: int = WIDTH):
         self._text = shorten(one_line(text), most)

@@ -1,12 +1,12 @@
 """A judgment as a person wants to read it, on a terminal or in a pipe.
 
-Everything that came from outside (questions, responses, the judge's text) is printed as inert text:
-no markup is interpreted and control characters are shown, not sent.
+Everything that came from outside is printed as inert text: control characters are shown, not sent.
 """
 
 from __future__ import annotations
 
 import io
+from math import exp
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -126,9 +126,9 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
         parts.append(_section("Error", vote.generation.error))
     is_rating = judgment.kind == "rating"
     parts.append(_vote_line(vote, is_rating=is_rating))
-    head = f"Judge, {judgment.family}" + (
-        f", vote {number} of {len(judgment.votes)}" if len(judgment.votes) > 1 else ""
-    )
+    head = f"Judge, {judgment.family}"
+    if len(judgment.votes) > 1:
+        head += f", vote {number} of {len(judgment.votes)}"
     if trace.task_type:
         head += f": {trace.task_type} task"
     first = vote.name_in_pair("A")
@@ -147,10 +147,8 @@ def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
         said = f"{verdict.ratings[0]:g} of 10"
     line = Text.assemble(("said ", "dim"), (one_line(said), "bold"))
     if generation.verdict_logprobs:
-        import math
-
         shares = ", ".join(
-            f"P({one_line(label)}) = {math.exp(value):.3f}" for label, value in generation.verdict_logprobs
+            f"P({one_line(label)}) = {exp(value):.3f}" for label, value in generation.verdict_logprobs
         )
         line.append(f"  {shares}", style="dim")
     line.append(

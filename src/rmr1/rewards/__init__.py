@@ -1,8 +1,7 @@
 """Rewards: sampled judgments in, numbers out, each term apart.
 
 `verdict` is the paper's reward, +1 for the right verdict and -1 for everything else, and the default. `samples` is
-the record that terms read, `terms` the rewards that come with the package, `own` a user's, `compute` their sum.
-Distillation, training and servers share them. No torch.
+the record that terms read, `terms` the rewards that come with the package, `compute` their sum. No torch.
 """
 
 from rmr1.rewards.compute import (
@@ -12,10 +11,10 @@ from rmr1.rewards.compute import (
     build_rewards,
     compute_rewards,
     find_unknown_term,
+    load_own,
     needs_both_orders,
     summarize_rewards,
 )
-from rmr1.rewards.own import OwnReward, load_own
 from rmr1.rewards.samples import Judged, read_sample
 from rmr1.rewards.terms import QUOTE_WORDS, TERMS
 from rmr1.rewards.verdict import LABELS, reward_text, reward_verdict
@@ -26,7 +25,6 @@ __all__ = [
     "QUOTE_WORDS",
     "TERMS",
     "Judged",
-    "OwnReward",
     "Reward",
     "Term",
     "build_rewards",

@@ -1,14 +1,20 @@
-"""Named terms with weights -> the rewards of a group's samples, each term kept apart for the log."""
+"""Named terms with weights -> the rewards of a group's samples, each term kept apart for the log.
+
+A name with a colon is a user's own function of a `Judged`, which returns a finite number (`rmr1.plugins`).
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from numbers import Real
+from typing import Any
 
 from rmr1.errors import ConfigError
-from rmr1.rewards.own import load_own
+from rmr1.plugins import describe_error, load_function
 from rmr1.rewards.samples import Judged
 from rmr1.rewards.terms import TERMS, build_overlong
 
@@ -43,8 +49,8 @@ def build_rewards(
 ) -> tuple[Term, ...]:
     """The terms that these names and weights ask for, in order.
 
-    A name with a colon is a user's own function (`rmr1.rewards.own`). The last two settings are
-    for the term `overlong`: the token limit of a sample, and how many tokens before it the penalty begins.
+    The last two settings are for the term `overlong`: the token limit of a sample, and how many tokens before it
+    the penalty begins.
 
     Raises:
         ConfigError: a name is unknown, a weight is not finite, all are 0, or a function cannot be loaded.
@@ -56,16 +62,37 @@ def build_rewards(
         raise ConfigError("no reward has a weight other than 0; the paper's is { verdict = 1.0 }")
     terms = []
     for name, weight in weights.items():
-        function, digest = TERMS.get(name), None
+        if ":" in name:
+            terms.append(replace(load_own(name), weight=float(weight)))
+            continue
+        function = TERMS.get(name)
         if name == "overlong":
             function = build_overlong(max_new_tokens, overlong_buffer)
-        elif ":" in name:
-            function = own = load_own(name)
-            digest = own.digest
         if function is None:
             raise ConfigError(find_unknown_term(name))
-        terms.append(Term(name=name, weight=float(weight), function=function, digest=digest))
+        terms.append(Term(name=name, weight=float(weight), function=function))
     return tuple(terms)
+
+
+def load_own(name: str) -> Term:
+    """The user's function of this name with the weight 1; its faults are a `ConfigError` of one line.
+
+    Raises:
+        ConfigError: there is none, or its file cannot be run.
+    """
+    own, largest = load_function(name, "reward"), sys.float_info.max
+
+    def reward_own(sample: Judged) -> float:
+        told = f"reward {own.name!r}: on pair {sample.pair.id!r} it"
+        try:
+            value: Any = own.function(sample)
+        except Exception as error:
+            raise ConfigError(f"{told} failed: {describe_error(error)}") from error
+        if not isinstance(value, Real) or not -largest <= value <= largest:  # type: ignore[operator]
+            raise ConfigError(f"{told} returned {str(value)[:60]!r}; expected a finite number")
+        return float(value)
+
+    return Term(name=name, weight=1.0, function=reward_own, digest=own.digest)
 
 
 def find_unknown_term(name: str) -> str | None:
@@ -100,21 +127,20 @@ def compute_rewards(
                 f"{len(samples)} samples in one order and {len(partners)} in the other; "
                 "both orders of a pair need as many"
             )
-        for sample, partner in zip(samples, partners, strict=True):
+        matched = list(zip(samples, partners, strict=True))
+        for sample, partner in matched:
             if sample.pair != partner.pair.swap():
                 raise ConfigError(f"pair {sample.pair.id!r} and its partner are not two orders of one pair")
-        samples = [
-            replace(sample, partner=partner) for sample, partner in zip(samples, partners, strict=True)
-        ]
-    return tuple(_reward(terms, sample) for sample in samples)
+        samples = [replace(sample, partner=partner) for sample, partner in matched]
+    rewards = []
+    for sample in samples:
+        values = {term.name: term.function(sample) for term in terms}
+        total = math.fsum(term.weight * values[term.name] for term in terms)
+        rewards.append(Reward(values=values, total=total))
+    return tuple(rewards)
 
 
 def summarize_rewards(rewards: Iterable[Reward]) -> dict[str, float]:
     """Means over samples, for a log: "total", and every term by its name before its weight."""
     rows = [{"total": reward.total, **reward.values} for reward in rewards]
     return {name: math.fsum(row[name] for row in rows) / len(rows) for name in rows[0]} if rows else {}
-
-
-def _reward(terms: Sequence[Term], sample: Judged) -> Reward:
-    values = {term.name: term.function(sample) for term in terms}
-    return Reward(values=values, total=math.fsum(term.weight * values[term.name] for term in terms))

@@ -1,7 +1,6 @@
 """A sampled judgment as rewards see it: the text, what it says, and the pair as the judge saw it.
 
-Everything here speaks in the prompt frame: side A is what stood first in the prompt, also where the pair
-was shown in swapped order.
+All is in the prompt frame: side A is what came first in the prompt, also if the pair was shown in swapped order.
 """
 
 from __future__ import annotations
@@ -39,10 +38,7 @@ class Judged:
 
     @property
     def is_rubric_asked(self) -> bool:
-        """Whether the prompt asks for the Chain-of-Rubrics form, whatever its family is called.
-
-        The answers cannot pretend it: their tags are escaped.
-        """
+        """Whether the prompt asks for the Chain-of-Rubrics form; answers cannot pretend it, their tags are escaped."""
         return any("<rubric>" in message.text for message in self.prompt.messages)
 
     def response(self, side: str) -> Messages:
@@ -56,7 +52,7 @@ def read_sample(
     """The record of a text that was sampled for `prompt`; `pair` is the pair as it was read, not as shown.
 
     Raises:
-        ConfigError: the pair has no label, or is a tie, which no verdict of the protocol can say.
+        ConfigError: the pair has no label, or is a tie.
     """
     if pair.label not in ("A", "B"):
         raise ConfigError(f"pair {pair.id!r} has the label {pair.label!r}; rewards need 'A' or 'B'")

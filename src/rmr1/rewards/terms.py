@@ -11,8 +11,8 @@
 `overlong`     0 to -1: -1 for a text cut off at the token limit, and on the last tokens before it the way there
                (arXiv 2503.14476, equation 13)
 
-`quotes` looks up as `rmr1.verdicts.grounding` does, with one difference: a quotation that is nothing but short pieces
-joined by ellipses counts as too short, since such pieces are found in any text.
+`quotes` looks up as `rmr1.verdicts.grounding` does, but a quotation of nothing but short pieces joined by ellipses
+counts as too short: such pieces are found in any text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rmr1.records import RubricItem
 from rmr1.rewards.samples import Judged
 from rmr1.rewards.verdict import reward_text, reward_verdict
 from rmr1.verdicts.grounding import is_grounded
-from rmr1.verdicts.trace import TextOutline, read_outline
+from rmr1.verdicts.trace import read_outline
 
 QUOTE_WORDS = 3
 """Shorter quotations are found in almost any text."""
@@ -45,17 +45,8 @@ def reward_tail(sample: Judged) -> float:
     return reward_text(sample.text, sample.label)
 
 
-def reward_parsed(sample: Judged) -> float:
-    """+1 or -1 by the default parser."""
-    return reward_verdict(sample.verdict, sample.label)
-
-
 def reward_consistency(sample: Judged) -> float:
-    """+1 where both orders are right, else -1.
-
-    Raises:
-        ConfigError: the pair was rolled out in one order only.
-    """
+    """+1 if both orders are right, else -1."""
     if sample.partner is None:
         raise ConfigError(
             f"reward 'consistency': pair {sample.pair.id!r} was asked in one order; roll out both orders"
@@ -72,7 +63,11 @@ def reward_format(sample: Judged) -> float:
     if not sample.text.rstrip().endswith(f"<answer>[[{verdict.winner}]]</answer>"):
         return 0.0
     outline = read_outline(sample.text, sample.prompt.labels)
-    tags = _spell_tags(outline)
+    tags = " ".join(
+        ("/" if tag.is_closing else "") + (f"{tag.kind}_{tag.side}" if tag.side else tag.kind)
+        for tag in outline.tags
+        if tag.kind != "think"
+    )
     if not sample.is_rubric_asked:
         return float(tags.count("answer /answer") == 1 and not outline.is_thinking_unclosed)
     trace = verdict.trace
@@ -104,11 +99,7 @@ def reward_rubric(sample: Judged) -> float:
 
 
 def build_overlong(max_new_tokens: int | None, buffer: int) -> Callable[[Judged], float]:
-    """The term `overlong` for a token limit; its slope begins `buffer` tokens before the limit.
-
-    Raises:
-        ConfigError: the buffer does not fit the limit.
-    """
+    """The term `overlong` for a token limit; its slope begins `buffer` tokens before the limit."""
     if buffer < 0 or (buffer and (max_new_tokens is None or buffer > max_new_tokens)):
         raise ConfigError(
             f"reward 'overlong': a buffer of {buffer} tokens with a limit of {max_new_tokens}; "
@@ -128,7 +119,7 @@ def build_overlong(max_new_tokens: int | None, buffer: int) -> Callable[[Judged]
 TERMS: Mapping[str, Callable[[Judged], float]] = MappingProxyType(
     {
         "verdict": reward_tail,
-        "parsed": reward_parsed,
+        "parsed": lambda sample: reward_verdict(sample.verdict, sample.label),
         "consistency": reward_consistency,
         "format": reward_format,
         "quotes": reward_quotes,
@@ -139,19 +130,10 @@ TERMS: Mapping[str, Callable[[Judged], float]] = MappingProxyType(
 
 
 def _is_whole(rubric: tuple[RubricItem, ...]) -> bool:
-    weights = [item.weight for item in rubric]
-    if any(weight is None or weight <= 0.0 for weight in weights):
+    weights = [item.weight or 0.0 for item in rubric]
+    if min(weights) <= 0.0:
         return False
-    total = sum(weight for weight in weights if weight is not None)
+    total = sum(weights)
     # Percentages are read as shares; "weight: 40" stays 40.
     whole = 1.0 if total < 50.0 else 100.0
     return abs(total / whole - 1.0) <= _TOLERANCE
-
-
-def _spell_tags(outline: TextOutline) -> str:
-    """The judge's own tags in order, thinking left out: "type /type ... answer /answer"."""
-    return " ".join(
-        ("/" if tag.is_closing else "") + (f"{tag.kind}_{tag.side}" if tag.side else tag.kind)
-        for tag in outline.tags
-        if tag.kind != "think"
-    )

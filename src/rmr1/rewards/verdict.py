@@ -1,9 +1,7 @@
 """Verdict x label -> the training scalar.
 
-RM-R1's reward (arXiv 2505.02387): +1 where the judge's verdict is the label, else -1. There
-is no term for format, length or rubric, and no partial credit: a tie that is not the label, a wrong
-side and a text without verdict all cost the same. Trained judges read their own texts by the rule
-`tail` of `rmr1.verdicts`.
+RM-R1's reward (arXiv 2505.02387): +1 if the judge's verdict is the label, else -1: a tie that is not the label, a
+wrong side and a text without verdict all cost the same. Trained judges read their own texts by the rule `tail`.
 """
 
 from __future__ import annotations

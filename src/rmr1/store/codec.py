@@ -1,7 +1,7 @@
 """Records <-> plain JSON values, for run folders and every other file of ours.
 
-Writing leaves out what is at its default, so that a million stored judgments stay small; reading is
-strict: an unknown key is an error, because it means a newer format or a damaged file.
+Writing leaves out what is at its default; reading refuses an unknown key, which means a newer format or a damaged
+file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ Record = TypeVar("Record")
 
 RATED_RULES = ("rated", "rated-published")
 """Rules of ratings (`rmr1.verdicts.kinds`)."""
-_MOST_LETTERS = 60
 
 
 @lru_cache(maxsize=64)
@@ -35,7 +34,6 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _describe_call(_: type, source: Any, handler: Any) -> Any:
-    """How pydantic reads and writes a tool call: as OpenAI's chat API has it."""
     from pydantic_core.core_schema import (
         no_info_before_validator_function,
         plain_serializer_function_ser_schema,
@@ -76,18 +74,18 @@ def load_record(kind: type[Record], values: Any) -> Record:
             raise DataError(f"unknown key {place[-1]!r} in {'.'.join(place[:-1])}") from None
         if first["type"] == "missing":
             raise DataError(f"{'.'.join(place[:-1])} has no {place[-1]!r}") from None
-        seen = repr(first["input"])
-        seen = seen if len(seen) <= _MOST_LETTERS else seen[: _MOST_LETTERS - 3] + "..."
-        raise DataError(f"{'.'.join(place)}: {first['msg']}, not {seen}") from None
+        raise DataError(f"{'.'.join(place)}: {first['msg']}, not {shorten(first['input'])}") from None
+
+
+def shorten(value: Any) -> str:
+    """A value as a message shows it, in at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def load_judgment(values: Mapping[str, Any]) -> Judgment:
     """The judgment of a stored line. Earlier versions did not store the kind, and told the answer that a vote rated
-    alone by its order.
-
-    Raises:
-        DataError: as `load_record`.
-    """
+    alone by its order."""
     judgment, kind = load_record(Judgment, values), kind_of(values)
     if judgment.kind == kind:
         return judgment

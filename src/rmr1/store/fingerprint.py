@@ -14,10 +14,10 @@ _WHOLE_BYTES = 1 << 20
 
 
 def fingerprint_source(source: str | Path) -> dict[str, object]:
-    """A file by its bytes, a folder by all its files (hidden ones left out), `folder@split` by both, a hub name by itself.
+    """A file by its bytes, a folder by all its files (hidden ones left out), `folder@split` by both, a hub name by
+    itself.
 
-    A file that was moved or renamed keeps its fingerprint. An upper bound on the cost: one read of
-    the data.
+    A file that was moved or renamed keeps its fingerprint.
     """
     base, split = part_split(str(source))
     path = Path(base)
@@ -36,10 +36,7 @@ def fingerprint_source(source: str | Path) -> dict[str, object]:
 
 
 def _hash_files(files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(bytes.fromhex(hash_file(file)))
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(bytes.fromhex(hash_file(file)) for file in files)).hexdigest()
 
 
 def hash_file(file: Path) -> str:
@@ -48,8 +45,7 @@ def hash_file(file: Path) -> str:
 
 
 def find_damage(folder: Path, hashes: Mapping[str, str], hash_of: Callable[[Path], str]) -> str | None:
-    """The file of a finished folder that is no longer as it was left; None if all are. Files that were added are no
-    damage."""
+    """The file of a finished folder that is no longer as it was left, if one is not."""
     for name, before in hashes.items():
         if not (folder / name).is_file():
             return f"{name} is gone"
@@ -59,11 +55,8 @@ def find_damage(folder: Path, hashes: Mapping[str, str], hash_of: Callable[[Path
 
 
 def hash_files(files: Iterable[Path]) -> str:
-    """A digest of the files' names, sizes and contents.
-
-    Of a file over 1 MiB only the beginning and blocks at even distances are read: enough to tell two
-    checkpoints of one training run apart, whose headers are equal, without reading gigabytes.
-    """
+    """A digest of the files' names, sizes and contents; of a file over 1 MiB of blocks at even distances, which tell
+    two checkpoints of one training apart without reading gigabytes."""
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: file.name):
         size = file.stat().st_size

@@ -18,13 +18,8 @@ LEAVE = "choose another folder"
 
 @contextmanager
 def hold(folder: Path, lock: Path | None = None) -> Iterator[None]:
-    """Keep other processes from writing a folder; a process that ends lets go, however it ends.
-
-    The folder itself is locked, or a file of the name `lock`, which is removed at the end.
-
-    Raises:
-        RunError: another process holds it.
-    """
+    """Keep other processes from writing a folder, by a lock on it or on a file `lock`, which is removed at the end.
+    A process that ends lets go, however it ends."""
     from filelock import lock_descriptor
 
     handle = os.open(lock or folder, os.O_RDONLY if lock is None else os.O_RDWR | os.O_CREAT, 0o644)
@@ -49,7 +44,6 @@ def hold(folder: Path, lock: Path | None = None) -> Iterator[None]:
 
 
 def _is_there(path: Path, handle: int) -> bool:
-    """Whether the open file was not removed by the one who held it before."""
     return path.exists() and os.path.samestat(os.fstat(handle), path.stat())
 
 
@@ -69,10 +63,6 @@ def open_folder(
         identify: from a description to what of it has to be equal.
         is_begun: whether a described folder holds anything that another description would not give.
         is_ours: whether a file may be in a folder that begins.
-
-    Raises:
-        RunError: the folder holds something else, was made in another way (the message shows how), is in use, or
-            cannot be written.
     """
     with ExitStack() as held:
         with writing(folder, LEAVE):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.errors import RunError
-from rmr1.store.codec import dumps, loads
+from rmr1.store.codec import dumps, loads, shorten
 
-_MOST, _MOST_LETTERS = 4, 60
+_MOST = 4
 
 
 def list_versions(libraries: Iterable[str]) -> dict[str, str]:
@@ -24,10 +24,7 @@ def list_versions(libraries: Iterable[str]) -> dict[str, str]:
 
 
 def refuse_differences(folder: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        RunError: they are not the same JSON; the message shows how.
-    """
+    """Refuse to go on in a folder if they are not the same JSON."""
     if (difference := describe_differences(stored, wanted)) is not None:
         raise RunError(
             f"{folder}: was made in another way: {difference}; choose another folder, or repeat the old settings"
@@ -41,7 +38,7 @@ def describe_differences(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -
     'settings.seed was 0, now 1'
     """
     found = [
-        f"{name} was {_shorten(before)}, now {_shorten(now)}"
+        f"{name} was {shorten(before)}, now {shorten(now)}"
         for name, before, now in _list_differences("", loads(dumps(stored)), loads(dumps(wanted)))
     ]
     if not found:
@@ -56,8 +53,3 @@ def _list_differences(name: str, stored: Any, wanted: Any) -> Iterator[tuple[str
             yield from _list_differences(f"{name}.{key}" if name else key, stored.get(key), wanted.get(key))
     elif stored != wanted:
         yield name, stored, wanted
-
-
-def _shorten(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 3] + "..."

@@ -36,15 +36,14 @@ def stored_digest(pair: Mapping[str, Any]) -> bytes:
 
 
 def marked_digest(pair: Mapping[str, Any]) -> bytes:
-    """`item_digest` of a pair as it is stored whose id is marked as its own: equal to that of no other pair, so that a
-    stored key tells which of the two it is."""
+    """`item_digest` of a pair as it is stored whose id is marked as its own; equal to that of no other pair."""
     own = {**pair, "id": strip_repeat(pair["id"])}
     return hashlib.blake2b(dumps(own), digest_size=16, person=b"own id").digest()
 
 
 def number_items(pairs: Iterable[PreferencePair]) -> Iterator[tuple[tuple[str, ...], PreferencePair]]:
-    """Every pair with its key; identical ones are told apart by number. Behind the key of a pair whose id is marked
-    stands the one that earlier versions gave it, who took such an id for a place."""
+    """Every pair with its keys; identical ones are told apart by number. The second key, of a pair whose id is
+    marked, is that of earlier versions, who took such an id for a place."""
     occurrences = KeyCounter()
 
     def number(digest: bytes) -> str:
@@ -68,11 +67,9 @@ def seed_for(seed: int, *parts: str) -> int:
 
 
 class KeyCounter:
-    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 100 in a dict (`benchmarks/key_table.py`).
-
-    Open addressing with linear probing over three columns (high half, low half, count); a count of 0
-    marks a free slot.
-    """
+    """Counts 16-byte digests in packed arrays: about 40 bytes a key, against 100 in a dict
+    (`benchmarks/key_table.py`), by open addressing with linear probing over three columns (high half, low half,
+    count)."""
 
     def __init__(self, capacity: int = 1024):
         self._allocate(capacity)

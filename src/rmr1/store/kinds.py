@@ -35,11 +35,7 @@ FolderKind = Literal["run", "distill", "sft", "grpo", "scalar", "curate", "train
 
 def find_kind(folder: Path) -> FolderKind:
     """Folders are told apart by the file that describes them, trainings by what their recipe has: groups of samples
-    (`rollout`) are GRPO's, rates to choose from a scalar model's, else it is fine-tuning.
-
-    Raises:
-        RunError: it is nothing that can be shown.
-    """
+    (`rollout`) are GRPO's, rates to choose from a scalar model's, else it is fine-tuning."""
     if (folder / RUN_FILE).is_file():
         return "distill" if read_json(folder / RUN_FILE).get("kind") == "distill" else "run"
     if (folder / TRAINING_FILE).is_file():
@@ -68,11 +64,7 @@ def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def read_metrics(folder: Path) -> Iterator[dict[str, Any]]:
-    """Lines of a training's metrics; one that a kill cut short is left out.
-
-    Raises:
-        RunError: a line is damaged.
-    """
+    """Lines of a training's metrics; one that a kill cut short is left out."""
     path = folder / METRICS
     if not path.is_file():
         return

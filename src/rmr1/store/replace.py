@@ -14,17 +14,12 @@ from rmr1.errors import RMR1Error, RunError, reason_of
 from rmr1.store.codec import loads
 
 PART = ".part-"
-"""What the name of something half-written begins with."""
 
 
 @contextmanager
 def replacing(path: Path, part: Path | None = None) -> Iterator[Path]:
-    """A place for a new file or folder, which takes the name `path` if the block ends well. A folder is forced onto
-    the disk first.
-
-    By default nothing stays of it after an error. A `part` of the caller's own may hold what an earlier try left, and
-    stays.
-    """
+    """A place for a new file or folder, which takes the name `path` if the block ends well and is removed if it does
+    not. A `part` of the caller's own may hold what an earlier try left, and stays."""
     place = part or path.with_name(f"{PART}{path.name}")
     try:
         if part is None:
@@ -60,12 +55,8 @@ def writing(
     kind: type[RMR1Error] = RunError,
     also: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
-    """Say in one line that `path`, or `what` of it, cannot be written: the disk is full, the folder is not ours, or
-    the library that writes raises one of `also`.
-
-    Raises:
-        RMR1Error: of class `kind`.
-    """
+    """Say in one line, by an error of class `kind`, that `path`, or `what` of it, cannot be written: the disk is
+    full, the folder is not ours, or the library that writes raises one of `also`."""
     told: tuple[type[Exception], ...] = (OSError, *also)
     try:
         yield
@@ -77,29 +68,18 @@ def writing(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Lone surrogates, which UTF-8 cannot hold, are written as `\\ud83d`: in JSON that is what they are.
-
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
+    """Lone surrogates, which UTF-8 cannot hold, are written as `\\ud83d`: in JSON that is what they are."""
     with writing(path), replacing(path) as part:
         part.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, values: Mapping[str, Any], *, indent: int = 2) -> None:
-    """
-    Raises:
-        RunError: the disk is full or the folder cannot be written.
-    """
+    """Replace a file by these values."""
     write_text(path, json.dumps(values, indent=indent, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a file holds.
-
-    Raises:
-        RunError: the file is gone, is no JSON or no object.
-    """
+    """The object that a file holds."""
     try:
         values = loads(path.read_bytes())
     except FileNotFoundError:

@@ -1,9 +1,5 @@
-"""What scoring needs of a judgment, read from a run folder without building the judgment.
-
-A stored line holds the pair's texts and the judge's reasoning; a score needs neither, and an interval no more
-of them than which pairs share a prompt. `read_rulings`
-takes the few fields out of the decoded line, `ruling_of` out of a `Judgment` at hand: both give the same.
-"""
+"""What scoring needs of a judgment, read from a run folder without building the judgment: no texts of the pair, and
+no reasoning of the judge."""
 
 from __future__ import annotations
 
@@ -22,17 +18,16 @@ from rmr1.verdicts.votes import VoteBy, decide
 
 
 class CastVote(NamedTuple):
-    """One vote: the order it was asked in, what it says in the pair frame, and why if nothing."""
+    """One vote: the order it was asked in, what it says in the pair frame, why if nothing, the ratings in the
+    prompt's order, and the answer that was rated alone."""
 
     order: Order
     winner: str | None
     problem: Problem | None
     ratings: tuple[float, ...] | None
-    """The ratings, in the prompt's order."""
     side: Side | None = None
-    """The answer that was rated alone."""
     probability: float | None = None
-    """P(A is better) by the verdict letter, in the pair frame, where it decides."""
+    """P(A is better) by the verdict letter, in the pair frame."""
 
 
 class Ruling(NamedTuple):
@@ -56,21 +51,15 @@ class Ruling(NamedTuple):
     def placement(self) -> str:
         """`given`, `swapped` (and `swapped_c`, `swapped_d`), `both`; `scores` where each answer was judged
         alone, `none` where there are no votes at all."""
-        votes = self.votes
         if self.scores is not None:
             return "scores"
-        if not votes:
-            return "none"
-        first = votes[0].order
-        if len(votes) == 1:
-            return first
-        return "both" if any(vote.order != first for vote in votes) else first
+        orders = {vote.order for vote in self.votes}
+        return next(iter(orders), "none") if len(orders) < 2 else "both"
 
     @property
     def has_failed(self) -> bool:
         """Whether the engine did not answer, in one of the orders asked; nothing is known of the judge then."""
-        votes = self.votes
-        if not any(vote.problem == "generation_failed" for vote in votes):
+        if not any(vote.problem == "generation_failed" for vote in self.votes):
             return False
         return any(problem == "generation_failed" for _, problem in self._by_prompt().values())
 
@@ -81,16 +70,13 @@ class Ruling(NamedTuple):
         return next(iter(self.by_order().values()))
 
     def by_order(self) -> dict[str, tuple[str | None, str | None]]:
-        """order -> (winner, problem) by the majority of that order's votes.
-
-        Answers that were judged each alone have no order, and count as `given`.
-        """
+        """order -> (winner, problem) by the majority of its votes. Answers judged alone have no order, and count as
+        `given`."""
         if not self.votes or self.scores is not None or self.kind == "rating":
             return {"given": (self.winner, self.problem)}
         return self._by_prompt()
 
     def _by_prompt(self) -> dict[str, tuple[str | None, str | None]]:
-        """The same for every prompt; of ratings by the answer that it showed."""
         found: dict[str, list[CastVote]] = {}
         for vote in self.votes:
             found.setdefault(vote.side or vote.order, []).append(vote)
@@ -99,23 +85,7 @@ class Ruling(NamedTuple):
 
 
 def ruling_of(judgment: Judgment) -> Ruling:
-    pair = judgment.pair
-    return Ruling(
-        pair.id,
-        pair.label,
-        pair.source,
-        pair.subset,
-        judgment.winner,
-        judgment.problem,
-        tuple(
-            CastVote(vote.order, vote.winner, vote.problem, vote.verdict.ratings, vote.side, vote.probability)
-            for vote in judgment.votes
-        ),
-        judgment.scores,
-        judgment.kind,
-        number_prompt([dump_record(message) for message in pair.prompt]),
-        judgment.vote_by,
-    )
+    return _from_line({"kind": judgment.kind, **dump_record(judgment)})
 
 
 def number_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
@@ -124,12 +94,7 @@ def number_prompt(messages: Sequence[Mapping[str, Any]]) -> int:
 
 
 def read_rulings(folder: str | Path) -> Iterator[Ruling]:
-    """One ruling for every line of a run folder, in their order; a torn last line is left out.
-
-    Raises:
-        RunError: the folder is not a run folder.
-        DataError: a line is damaged; the message names it.
-    """
+    """One ruling for every line of a run folder, in their order."""
     folder = Path(folder)
     read_description(folder)
     path = folder / JUDGMENTS_FILE
@@ -141,7 +106,7 @@ def read_rulings(folder: str | Path) -> Iterator[Ruling]:
 
 
 def _from_line(line: Mapping[str, Any]) -> Ruling:
-    """Written for speed: a million of these are read to score a run."""
+    # Written for speed: a million of these are read to score a run.
     pair, get = line["pair"], line.get
     about, stored, scores = pair.get, get("votes", ()), get("scores")
     votes: tuple[CastVote, ...]
@@ -170,7 +135,6 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
 
 @lru_cache(maxsize=256)
 def _cast_alone(order: Order, said: str | None, problem: Problem | None) -> tuple[CastVote]:
-    """The votes of a judgment with one; there are few different ones."""
     return (CastVote(order, swap_label(said, order), problem, None),)
 
 

@@ -60,11 +60,9 @@ class RunWriter:
     def __init__(self, folder: Path, file: str, handle: int, stored: Finished, opened: ExitStack):
         self.folder = folder
         self.path = folder / file
-        """What is appended to."""
         self.num_resumed = len(stored.keys)
         """Items that were already finished when the folder was opened."""
         self.has_answers = stored.has_answers
-        """Whether the model had answered any of them."""
         self._handle = handle
         self._finished = stored.keys
         self._opened = opened
@@ -80,11 +78,6 @@ class RunWriter:
         return key_digest(key) in self._finished
 
     def append(self, key: str, judgment: Judgment) -> None:
-        """Store one finished item.
-
-        Raises:
-            RunError: the disk is full or the folder cannot be written.
-        """
         line = dumps({"key": key, **dump_record(judgment)}) + b"\n"
         start, written = os.fstat(self._handle).st_size, 0
         with writing(self.path, _KEPT):
@@ -97,11 +90,7 @@ class RunWriter:
                 raise
 
     def add_notes(self, notes: Iterable[str]) -> None:
-        """Keep in run.json what was found out about the model or its server.
-
-        Raises:
-            RunError: run.json cannot be read any more.
-        """
+        """Keep in run.json what was found out about the model or its server."""
         if new := [note for note in notes if note not in self._notes]:
             self._notes.update(new)
             description = read_description(self.folder)
@@ -164,26 +153,23 @@ def open_run(
 
 
 class Finished(NamedTuple):
-    """What a file of judgments holds."""
+    """What a file of judgments holds: digests of the keys, and whether the model had answered any of them."""
 
     keys: KeyCounter
-    """The digests of the keys."""
     has_answers: bool
-    """Whether the model had answered any of them."""
 
 
 def read_finished(path: Path) -> Finished:
-    """Every key once; nothing if there is no such file.
-
-    Raises:
-        DataError: a line is damaged; the message names it.
-    """
+    """Every key once; nothing if there is no such file."""
     keys = KeyCounter()
     has_answers = False
     for _, key, line in iterate_keys(path):
         if (digest := key_digest(key)) not in keys:
             keys.increment(digest)
-        has_answers = has_answers or _has_answer(line)
+        has_answers = has_answers or bool(line.get("scores"))
+        has_answers = has_answers or any(
+            one["finish_reason"] not in NO_TEXT for one in list_generations(line)
+        )
     return Finished(keys, has_answers)
 
 
@@ -193,11 +179,7 @@ def key_digest(key: str) -> bytes:
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
-    """What run.json says.
-
-    Raises:
-        RunError: the folder is not a run folder.
-    """
+    """What run.json says."""
     path = Path(folder) / RUN_FILE
     if not path.exists():
         what = "it is a file" if Path(folder).is_file() else f"no {RUN_FILE}"
@@ -206,11 +188,7 @@ def read_description(folder: str | Path) -> dict[str, Any]:
 
 
 def read_summary(folder: str | Path) -> dict[str, Any]:
-    """What summary.json says.
-
-    Raises:
-        RunError: it is not there, or damaged.
-    """
+    """What summary.json says."""
     return read_json(Path(folder) / SUMMARY_FILE)
 
 
@@ -222,12 +200,8 @@ def read_final_summary(
     data: Mapping[str, Any],
     retry_failed: bool = False,
 ) -> dict[str, Any] | None:
-    """The summary of a run that has nothing left to do: the items that are `asked` for now, each by any of its keys,
-    are finished, and it is about all that are.
-
-    Raises:
-        RunError: a finished item is not in the data.
-    """
+    """The summary of a run in which all that is `asked` for now, each item by any of its keys, is finished, and
+    which is about all that is."""
     summary = read_summary(folder) if (folder / SUMMARY_FILE).is_file() else None
     if summary is None or (retry_failed and summary["failed"]):
         return None
@@ -241,12 +215,7 @@ def read_final_summary(
 
 
 def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterator[tuple[str, Judgment]]:
-    """(key, judgment) of every finished item, in the order they finished; a torn last line is left out.
-
-    Raises:
-        RunError: the folder is not a run folder.
-        DataError: a line is damaged; the message names it.
-    """
+    """(key, judgment) of every finished item, in the order they finished."""
     read_description(folder)
     path = Path(folder) / file
     for number, key, line in iterate_keys(path):
@@ -290,11 +259,7 @@ def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
 
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Number and values of every whole line; nothing if there is no such file.
-
-    Raises:
-        DataError: a line is damaged; the message names it.
-    """
+    """Number and values of every whole line; nothing if there is no such file. A damaged line is an error."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -313,7 +278,6 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _identify(description: Mapping[str, Any], *, has_items: bool) -> dict[str, Any]:
-    """What of run.json has to be equal; of data that are known by their items no more than their kind."""
     found = {section: description.get(section) for section in COMPARED}
     if has_items:
         found["data"] = {name: (found["data"] or {}).get(name) for name in DATA_KINDS}
@@ -321,7 +285,6 @@ def _identify(description: Mapping[str, Any], *, has_items: bool) -> dict[str, A
 
 
 def _renew(folder: Path, description: Mapping[str, Any]) -> None:
-    """Let run.json name the data and the command that the run goes on with, where they are known."""
     stored = read_description(folder)
     new = {name: value for name in _RENEWED if (value := description.get(name)) is not None}
     if any(loads(dumps(stored.get(name))) != loads(dumps(value)) for name, value in new.items()):
@@ -336,14 +299,8 @@ def refuse_other_items(
     data: Mapping[str, Any] | None = None,
     file: str = JUDGMENTS_FILE,
 ) -> None:
-    """Read the data only if anything is finished, and only until all of that is found. The folder is only read.
-
-    `finished` is that of `read_finished`; `data`, the data section that is wanted, shows in the message how it differs
-    from the stored one.
-
-    Raises:
-        RunError: a finished item is not in the data; the message names the first such.
-    """
+    """Read the data only if anything is finished, and only until all of that, as `read_finished` gives it, is there;
+    `data` is the data section that is wanted, for the message."""
     num_left = len(finished)
     if num_left == 0:
         return
@@ -384,7 +341,7 @@ def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
 
 
 def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
-    """Rewrite the file without the items that hold a failed generation; replaced as a whole. They go to `kept`."""
+    """Rewrite the file without the items that hold a failed generation, which go to `kept`."""
     failed = [] if kept is None else [dumps(line) for _, line in iterate_lines(kept)]
     before = set(failed)  # a stop between the two files leaves an item in both
     with replacing(path) as part:
@@ -407,15 +364,7 @@ def list_generations(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [vote["generation"] for vote in line.get("votes", ())]
 
 
-def _has_answer(line: Mapping[str, Any]) -> bool:
-    """Whether a stored judgment holds a text or scores of the model."""
-    return bool(line.get("scores")) or any(
-        one["finish_reason"] not in NO_TEXT for one in list_generations(line)
-    )
-
-
 def _cut_torn_line(handle: int) -> None:
-    """Drop what follows the last line break: a line whose write was cut short."""
     size = end = os.fstat(handle).st_size
     while end > 0 and os.pread(handle, 1, end - 1) != b"\n":
         end -= 1

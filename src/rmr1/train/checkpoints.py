@@ -75,9 +75,6 @@ def write_best(
     """Keep these weights as the run's best, and drop the others but those of the step that is `spared`.
 
     The newest checkpoint may name an older step, at which a run goes on that is stopped before its next one.
-
-    Raises:
-        CheckpointError: the disk is full or the folder cannot be written; the ones before stay.
     """
     target = run / place_best(step)
     with _writing(target, _AGAIN, "the best weights") as part:
@@ -103,11 +100,7 @@ def _save_weights(weights: Mapping[str, torch.Tensor], folder: Path) -> None:
 
 
 def read_best(run: Path, step: int, *, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
-    """The weights of this step, which was the run's best.
-
-    Raises:
-        CheckpointError: they are missing or damaged.
-    """
+    """The weights of this step, which was the run's best."""
     folder = run / place_best(step)
     try:
         return load_file(folder / "weights.safetensors", device=str(device))
@@ -126,10 +119,7 @@ def find_checkpoint(run: Path) -> Path | None:
 
 
 def read_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Snapshot:
-    """
-    Raises:
-        CheckpointError: a file is missing or damaged.
-    """
+    """What the checkpoint holds; a file that is missing or damaged is a `CheckpointError`."""
     try:
         return Snapshot(
             weights=load_file(folder / "weights.safetensors", device=str(device)),
@@ -145,11 +135,7 @@ def read_checkpoint(folder: Path, *, device: torch.device | str = "cpu") -> Snap
 
 @torch.no_grad()
 def restore_weights(model: torch.nn.Module, weights: Mapping[str, torch.Tensor], place: Path) -> None:
-    """Put stored weights into the parameters that are trained.
-
-    Raises:
-        CheckpointError: names or shapes are not the model's.
-    """
+    """Put stored weights into the parameters that are trained; names and shapes must be the model's."""
     wanted = trained_weights(model)
     if different := wanted.keys() ^ weights.keys():
         raise CheckpointError(f"{place}: not a checkpoint of this model: it differs in {min(different)!r}")

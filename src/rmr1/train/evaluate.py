@@ -1,34 +1,25 @@
-"""Held-out figures: the loss, and whether judgments that are written end in the right verdict."""
+"""Figures of held-out examples, and the texts that a model in training writes.
+
+Texts begin, end and are read as those of `rmr1 judge`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.attention.packed import pack
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode
+from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode
 from rmr1.engines.hf.reader import find_opening
 from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.train.rendering import read_opening
 from rmr1.train.row import Example, build_row
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.stop import StopWatcher
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictCounts:
-    """Counts of written judgments."""
-
-    items: int
-    correct: int
-    unparsed: int
-    tokens: int
-    winners: tuple[str | None, ...]
-    """The verdict of each, in the order of the examples."""
 
 
 @torch.no_grad()
@@ -44,7 +35,64 @@ def sum_held_out(
     return total, count
 
 
-def count_verdicts(
+class Prompt(NamedTuple):
+    """A prompt to write after."""
+
+    tokens: Sequence[int]
+    max_new_tokens: int
+    opening: str
+    """The mark by which the prompt opens the thinking, or ""."""
+    seeds: Sequence[int] = (0,)
+    """The seed of each text that is wanted."""
+
+
+def write_texts(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    params: SamplingParams,
+    *,
+    end_tokens: Collection[int],
+    rows: int,
+    with_logprobs: bool = False,
+) -> list[list[tuple[Sampled, str]]]:
+    """The texts of each prompt; `rows` of them are written together, but always all of a prompt.
+
+    The model must attend by its own function here, not by packed rows.
+    """
+    endings = Endings(tokenizer, params)
+    found: list[list[tuple[Sampled, str]]] = [[] for _ in prompts]
+    # Prompts of similar length go together; longest first, so that what does not fit shows at once.
+    order = sorted(range(len(prompts)), key=lambda place: -len(prompts[place].tokens))
+    number = max(1, rows // params.num_samples)
+    for start in range(0, len(order), number):
+        places = order[start : start + number]
+        batch = [prompts[place] for place in places]
+        streams = [[TextStream(tokenizer, endings, StopWatcher()) for _ in one.seeds] for one in batch]
+        requests = [
+            PromptRequest(
+                tokens=one.tokens,
+                max_new_tokens=one.max_new_tokens,
+                rows=[
+                    RowRequest(seed=seed, watch=own.push) for seed, own in zip(one.seeds, group, strict=True)
+                ],
+            )
+            for one, group in zip(batch, streams, strict=True)
+        ]
+        drawn = decode(model, requests, params, end_tokens=end_tokens, with_logprobs=with_logprobs)
+        for place, one, group, sampled in zip(places, batch, streams, drawn, strict=True):
+            texts = [finish_text(stream, one.opening) for stream in group]
+            found[place] = list(zip(sampled, texts, strict=True))
+    return found
+
+
+def finish_text(stream: TextStream, opening: str) -> str:
+    """The text as the judge stores it: with the mark of thinking that the prompt ended in."""
+    text = stream.finish()
+    return find_opening(opening, text) + text
+
+
+def judge_examples(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
@@ -53,44 +101,15 @@ def count_verdicts(
     max_new_tokens: int,
     batch_size: int,
     context: int | None,
-) -> VerdictCounts:
-    """Write a judgment for each prompt, greedily, and compare its verdict with the example's label.
-
-    Texts begin, end and are read as those of `rmr1 judge`.
-    The model must attend by its own function here, not by packed rows.
-    """
-    params = SamplingParams()
-    endings = Endings(tokenizer, params)
-    order = sorted(range(len(examples)), key=lambda place: -examples[place].num_prompt)
-    correct = unparsed = tokens = 0
-    winners: dict[int, str | None] = {}
-    for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
-        chosen = [examples[place] for place in places]
-        streams = [TextStream(tokenizer, endings, StopWatcher()) for _ in chosen]
-        requests = []
-        for example, stream in zip(chosen, streams, strict=True):
-            room = max_new_tokens if context is None else min(max_new_tokens, context - example.num_prompt)
-            requests.append(
-                PromptRequest(
-                    tokens=list(example.tokens[: example.num_prompt]),
-                    max_new_tokens=max(1, room),
-                    rows=[RowRequest(watch=stream.push)],
-                )
-            )
-        drawn = decode(model, requests, params, end_tokens=end_tokens)
-        for place, example, stream, (sampled,) in zip(places, chosen, streams, drawn, strict=True):
-            text = stream.finish()
-            text = find_opening(read_opening(tokenizer, example), text) + text
-            verdict = parse_verdict(text, truncated=sampled.finish_reason == "length")
-            winners[place] = verdict.winner
-            correct += verdict.winner is not None and verdict.winner == example.label
-            unparsed += verdict.winner is None
-            tokens += len(sampled.tokens)
-    return VerdictCounts(
-        items=len(examples),
-        correct=correct,
-        unparsed=unparsed,
-        tokens=tokens,
-        winners=tuple(winners[place] for place in range(len(examples))),
-    )
+) -> list[tuple[str | None, int]]:
+    """The verdict of a judgment that is written for each prompt, greedily, and its number of tokens."""
+    prompts = []
+    for example in examples:
+        tokens = list(example.tokens[: example.num_prompt])
+        room = max_new_tokens if context is None else min(max_new_tokens, context - len(tokens))
+        prompts.append(Prompt(tokens, max(1, room), read_opening(tokenizer, example)))
+    written = write_texts(model, tokenizer, prompts, SamplingParams(), end_tokens=end_tokens, rows=batch_size)
+    return [
+        (parse_verdict(text, truncated=one.finish_reason == "length").winner, len(one.tokens))
+        for ((one, text),) in written
+    ]

@@ -5,7 +5,6 @@ Files are written aside and moved in when all of them are there.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from rmr1.engines.hf.loading import DTYPES, describe_checkpoint, load_checkpoint
 from rmr1.engines.hf.lora import apply_adapter
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError
-from rmr1.store.replace import PART, remove, write_text, writing
+from rmr1.store.replace import PART, remove, write_json, writing
 from rmr1.store.runs import SUMMARY_FILE
 from rmr1.train.start import Trainee
 
@@ -34,15 +33,12 @@ def export_model(
     *,
     recipe: ModelRecipe,
     tokenizer: PreTrainedTokenizerBase,
-    end_token: int | None,
+    end_token: int | None = None,
     summary: Mapping[str, Any],
 ) -> None:
     """Write the trained model, or its adapters alone, and the summary last.
 
     The model is left in the precision that it is stored in. `end_token` joins the tokens that end a text.
-
-    Raises:
-        CheckpointError: the disk is full or the folder cannot be written; checkpoints stay.
     """
     kind = recipe.save_dtype or ("fp32" if recipe.precision == "fp32" else "bf16")
     dtype = torch.bfloat16 if kind == "bf16" else torch.float32
@@ -57,7 +53,7 @@ def export_model(
         tokenizer.save_pretrained(folder)
 
     write_aside(output, save)
-    write_text(output / SUMMARY_FILE, json.dumps(summary, indent=2) + "\n")
+    write_json(output / SUMMARY_FILE, summary)
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, end_token: int | None = None) -> None:
@@ -89,21 +85,16 @@ def merge_adapter(base: str, adapter: str | Path, output: str | Path, *, dtype: 
     # Added in float32 and rounded once.
     checkpoint = load_checkpoint(base, device=torch.device("cpu"), dtype=torch.float32)
     model = apply_adapter(checkpoint.model, adapter).to(wanted)  # type: ignore[arg-type]
-    tokenizer: PreTrainedTokenizerBase = checkpoint.tokenizer
 
     def save(folder: Path) -> None:
         save_model(model, folder)
-        tokenizer.save_pretrained(folder)
+        checkpoint.tokenizer.save_pretrained(folder)
 
     write_aside(output, save)
 
 
 def write_aside(output: Path, save: Callable[[Path], None]) -> None:
-    """Let `save` fill a folder, then move its files into `output`.
-
-    Raises:
-        CheckpointError: the disk is full or the folder cannot be written.
-    """
+    """Let `save` fill a folder, then move its files into `output`."""
     part = output / f"{PART}export"
     advice = "checkpoints stay: free space, then run the same command again"
     with writing(output, advice, what="the model", kind=CheckpointError, also=(SafetensorError,)):
@@ -112,18 +103,14 @@ def write_aside(output: Path, save: Callable[[Path], None]) -> None:
         try:
             with quiet():
                 save(part)
+            mask = os.umask(0)
+            os.umask(mask)
             for file in part.iterdir():
-                _open_to_readers(file)
+                # safetensors makes files for their owner only; a model is as readable as other new files are.
+                file.chmod(0o666 & ~mask)
                 target = output / file.name
                 if target.is_dir():
                     remove(target)
                 os.replace(file, target)
         finally:
             remove(part)
-
-
-def _open_to_readers(file: Path) -> None:
-    """safetensors makes files for their owner only; a model is as readable as other new files are."""
-    mask = os.umask(0)
-    os.umask(mask)
-    file.chmod(0o666 & ~mask)

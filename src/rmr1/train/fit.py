@@ -7,7 +7,7 @@ import json
 import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.forecast.machine import find_machine, parse_machine, see_machine
@@ -15,7 +15,7 @@ from rmr1.forecast.memory import RunNumbers
 from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
 from rmr1.forecast.training import Estimate, estimate_run, find_obstacle
 from rmr1.models import resolve_model
-from rmr1.train.recipe import Recipe, ScratchRecipe
+from rmr1.train.recipe import Recipe
 
 if TYPE_CHECKING:
     from rmr1.train.grpo.plan import GrpoPlan
@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 
 def estimate_sft(plan: Plan, machine: str | None = None) -> Estimate | str:
-    """What fine-tuning takes on the machine of this name, or the one at hand; or why that is not known.
-
-    Raises:
-        ConfigError: there is no machine of this name.
-    """
+    """What fine-tuning takes on the machine of this name, or the one at hand; or why that is not known."""
     recipe, counts = plan.recipe, plan.counts
     number = max(1, counts.rows - counts.overlong)
     numbers = count_sft(
@@ -50,10 +46,7 @@ def count_sft(recipe: Recipe, *, tokens: float, judged: float, steps: int) -> Ru
         mean_new_tokens=judged,
         row_tokens=batch.row_tokens if batch.packing else 0,
         has_reference=False,
-        lora_rank=None if recipe.lora is None else recipe.lora.r,
-        precision=recipe.model.precision,
-        optimizer=recipe.optim.name,
-        checkpointing=recipe.model.checkpointing,
+        **_list_common(recipe),
         is_packed=batch.packing,
         engine=None,
         row_setting="batch.row_tokens",
@@ -61,10 +54,19 @@ def count_sft(recipe: Recipe, *, tokens: float, judged: float, steps: int) -> Ru
     )
 
 
+def _list_common(recipe: Recipe | ScalarRecipe | GrpoRecipe) -> dict[str, Any]:
+    lora = getattr(recipe, "lora", None)
+    return {
+        "lora_rank": None if lora is None else lora.r,
+        "precision": recipe.model.precision,
+        "optimizer": recipe.optim.name,
+        "checkpointing": recipe.model.checkpointing,
+    }
+
+
 def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | str:
     """What a scalar model's training takes, its tries of several rates counted; as `estimate_sft`."""
-    recipe, rates = plan.recipe, len(plan.recipe.optim.lr)
-    full = plan.steps
+    recipe, rates, full = plan.recipe, len(plan.recipe.optim.lr), plan.steps
     tried = None if plan.try_course is None else len(plan.try_course.tokens)
     numbers = RunNumbers(
         prompts=2 * recipe.batch.examples,
@@ -74,9 +76,7 @@ def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | 
         row_groups=2 * (recipe.batch.examples_at_once or recipe.batch.examples),
         has_reference=False,
         can_adapt=False,
-        precision=recipe.model.precision,
-        optimizer=recipe.optim.name,
-        checkpointing=recipe.model.checkpointing,
+        **_list_common(recipe),
         engine=None,
         row_setting="batch.examples_at_once",
         rollouts=full * rates if tried is None else full + tried * rates,
@@ -85,11 +85,7 @@ def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | 
 
 
 def estimate_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None, machine: str | None = None) -> Estimate:
-    """What a reinforcement takes; without a plan from the base's published shape.
-
-    Raises:
-        ConfigError: there is no machine of this name, or the model is of a kind that cannot be estimated.
-    """
+    """What a reinforcement takes; without a plan from the base's published shape."""
     shape = find_shape(recipe.model.base or "") if plan is None else read_shape(plan.base.config)
     return estimate_run(shape, count_grpo(recipe, plan), find_machine(machine, recipe.device))
 
@@ -108,10 +104,7 @@ def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
         updates=rollout.prompts // recipe.update_prompts,
         has_reference=objective.beta > 0,
         has_old_pass=objective.importance != "none" and not recipe.is_on_policy,
-        lora_rank=None if recipe.lora is None else recipe.lora.r,
-        precision=recipe.model.precision,
-        optimizer=recipe.optim.name,
-        checkpointing=recipe.model.checkpointing,
+        **_list_common(recipe),
         engine=rollout.engine,
         rows=rollout.rows,
         gpu_memory=rollout.gpu_memory,
@@ -120,10 +113,7 @@ def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
 
 
 def check_libraries(recipe: GrpoRecipe) -> None:
-    """
-    Raises:
-        ConfigError: the recipe needs a library or a tracker that is not installed.
-    """
+    """Complain of a library or tracker that the recipe needs and that is not installed."""
     from rmr1.engines.hf.lora import import_peft
     from rmr1.train.processes import check_trackers
 
@@ -137,11 +127,7 @@ def check_libraries(recipe: GrpoRecipe) -> None:
 
 
 def check_fit(plan: GrpoPlan) -> None:
-    """
-    Raises:
-        ConfigError: a library is missing, or the run has no room on this machine; the line says why, and what
-            would help.
-    """
+    """Complain of a missing library, or of no room on this machine, with what would help."""
     check_libraries(plan.recipe)
     if obstacle := find_obstacle(estimate_grpo(plan.recipe, plan)):
         raise ConfigError(obstacle)
@@ -151,8 +137,8 @@ def find_shape(base: str, *, has_head: bool = True, is_local: bool = True) -> Mo
     """The sizes of a model by its name.
 
     Raises:
-        ConfigError: the name is the hub's alone and only local ones are looked for, or the model is of a kind that
-            cannot be estimated. CheckpointError: a folder holds no model.
+        ConfigError: the name is the hub's and only local ones are looked for, or the model cannot be estimated.
+        CheckpointError: a folder holds no model.
     """
     if base in PUBLISHED and has_head:
         return PUBLISHED[base]
@@ -184,24 +170,21 @@ def _estimate(
     named, model = None if machine is None else parse_machine(machine), recipe.model
     try:
         if model.from_scratch is not None:
-            shape = _shape_scratch(model.from_scratch, vocabulary, has_head=has_head)
+            scratch = model.from_scratch
+            shape = ModelShape(
+                layers=scratch.layers,
+                hidden=scratch.hidden_size,
+                heads=scratch.heads,
+                kv_heads=scratch.kv_heads,
+                head_dim=scratch.hidden_size // scratch.heads,
+                intermediate=scratch.intermediate_size,
+                vocabulary=vocabulary,
+                tied=scratch.tied,
+                biased=scratch.architecture == "llama",
+                has_head=has_head,
+            )
         else:
             shape = find_shape(model.base or "", has_head=has_head, is_local=False)
         return estimate_run(shape, numbers, named or see_machine(recipe.device))
     except ConfigError as error:
         return f"not known: {error}"
-
-
-def _shape_scratch(scratch: ScratchRecipe, vocabulary: int, *, has_head: bool) -> ModelShape:
-    return ModelShape(
-        layers=scratch.layers,
-        hidden=scratch.hidden_size,
-        heads=scratch.heads,
-        kv_heads=scratch.kv_heads,
-        head_dim=scratch.hidden_size // scratch.heads,
-        intermediate=scratch.intermediate_size,
-        vocabulary=vocabulary,
-        tied=scratch.tied,
-        biased=scratch.architecture == "llama",
-        has_head=has_head,
-    )

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.engines.hf.chat import new_moment
-from rmr1.settings import Section
 from rmr1.store.fingerprint import fingerprint_source
 from rmr1.store.folder import open_folder as open_described
 from rmr1.store.identity import list_versions
@@ -28,7 +27,7 @@ from rmr1.store.kinds import CHECKPOINTS, METRICS, TRAINING_FILE, TRIES, read_me
 from rmr1.store.replace import PART, read_json, write_text, writing
 from rmr1.store.runs import SUMMARY_FILE, read_summary
 from rmr1.train.checkpoints import BEST
-from rmr1.train.recipe import SourceRecipe
+from rmr1.train.recipe import SourceRecipe, TrainingRecipe
 
 LOGS = "logs"
 """Folder of trackers that write files."""
@@ -44,19 +43,11 @@ class RunFolder:
         self.path = path
         self.close = opened.close
 
-    @property
-    def is_finished(self) -> bool:
-        return (self.path / SUMMARY_FILE).exists()
-
-    def read_summary(self) -> dict[str, Any]:
-        return read_summary(self.path)
+    def read_summary(self) -> dict[str, Any] | None:
+        """The summary of a finished training; None until it is finished."""
+        return read_summary(self.path) if (self.path / SUMMARY_FILE).exists() else None
 
     def log(self, values: Mapping[str, Any]) -> None:
-        """Append a line to metrics.jsonl.
-
-        Raises:
-            RunError: the disk is full or the folder cannot be written.
-        """
         path = self.path / METRICS
         advice = "checkpoints stay: free space, then run the same command again"
         with writing(path, advice), path.open("a", encoding="utf-8") as file:
@@ -73,8 +64,7 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
     """Create a training folder, or go on with one that was begun in the same way.
 
     Raises:
-        RunError: it holds something else, was begun in another way (the message shows how), is in use, or
-            cannot be written.
+        RunError: it holds something else, was begun in another way, is in use, or cannot be written.
     """
     opened = ExitStack()
     opened.enter_context(
@@ -92,9 +82,9 @@ def open_folder(path: Path, description: Mapping[str, Any]) -> RunFolder:
 
 
 def read_beginning(path: Path) -> dict[str, object]:
-    """The model of a training that has begun there, as it was stored; of a new one the present time alone.
+    """What `Chat.begin_run` takes: the stored model of a training that has begun there, or the present time.
 
-    `Chat.begin_run` takes it. A file that cannot be read is left to `open_folder`, which says so.
+    A file that cannot be read is left to `open_folder`, which says so.
     """
     with suppress(OSError, ValueError, KeyError, TypeError):
         if _has_begun(path):
@@ -102,10 +92,9 @@ def read_beginning(path: Path) -> dict[str, object]:
     return {"template_time": new_moment()}
 
 
-def describe_training(
-    recipe: Section, data: SourceRecipe, model: Mapping[str, object], *, trained_with: str
-) -> dict[str, Any]:
+def describe_training(recipe: TrainingRecipe, model: Mapping[str, object]) -> dict[str, Any]:
     """What a run is recognised by when it goes on: recipe, data and model; and the versions used."""
+    data: SourceRecipe = recipe.data
     sources = {
         name: [fingerprint_source(one) for one in ((value,) if isinstance(value, str) else value)]
         for name, value in (("train", data.train), ("held_out", data.held_out))
@@ -115,7 +104,7 @@ def describe_training(
         "recipe": recipe.model_dump(mode="json"),
         "data": sources or {"world": getattr(data.world, "seed", None)},
         "model": model,
-        "versions": list_versions(("rmr1", "torch", "transformers", trained_with)),
+        "versions": list_versions(("rmr1", "torch", "transformers", "accelerate")),
     }
 
 

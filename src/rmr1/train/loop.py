@@ -6,6 +6,8 @@ One process writes, all of them read; a run may go on with another number of pro
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -30,7 +32,6 @@ from rmr1.train.checkpoints import (
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder, open_folder
-from rmr1.train.memory import peak_memory_gb
 from rmr1.train.optim import compute_rate
 from rmr1.train.processes import call_on_main, flatten_settings, gather, share
 from rmr1.train.start import Trainee
@@ -46,21 +47,16 @@ def run_once(
     """Train into a folder, or give the summary of a training that is finished there.
 
     `train` gets the folder in the main process and None in the others.
-
-    Raises:
-        RunError: another process writes there, or the training there was begun in another way.
     """
     folder = call_on_main(accelerator, lambda: open_folder(output, dict(description)))
     try:
-        finished = share(accelerator, call_on_main(accelerator, lambda: _read_finished(folder)))
+        finished = share(
+            accelerator, call_on_main(accelerator, lambda: None if folder is None else folder.read_summary())
+        )
         return train(folder) if finished is None else {**finished, "was_finished": True}
     finally:
         if folder is not None:
             folder.close()
-
-
-def _read_finished(folder: RunFolder | None) -> dict[str, Any] | None:
-    return folder.read_summary() if folder is not None and folder.is_finished else None
 
 
 class Training(ABC):
@@ -71,7 +67,6 @@ class Training(ABC):
     doing: ClassVar[str] = "trained"
     """What a model that fails cannot be."""
     looks_first: ClassVar[bool] = False
-    """Whether there is a look before the first step."""
     counters: ClassVar[tuple[str, ...]] = ("tokens",)
     """What is counted over all steps, beside the steps themselves."""
 
@@ -89,9 +84,9 @@ class Training(ABC):
         self.end_token: int | None = None
         """Token that ends a text of the model, beside those it knows of."""
         self.notes: list[str] = []
-        """What was found out about the model, a line each."""
+        """Facts about the model for the user, a line each."""
         self.told: list[str] = []
-        """Those that have been said."""
+        """Notes that have been said."""
         self.quiet = quiet or folder is None
         self.updater = self.build()
         torch.manual_seed(self.recipe.seed * 1009 + accelerator.process_index)
@@ -118,7 +113,7 @@ class Training(ABC):
 
     @abstractmethod
     def format_look(self, values: Mapping[str, Any]) -> str:
-        """Those figures for a person."""
+        """The figures of the held-out data in a line."""
 
     def store(self, summary: Mapping[str, Any]) -> None:
         """Write what was trained, and the summary last; called in the main process only."""
@@ -172,18 +167,12 @@ class Training(ABC):
 
     @property
     def model(self) -> PreTrainedModel:
-        """The model as transformers knows it."""
         return self.trainee.model
 
     @property
     def after(self) -> str:
         """The present place for complaints."""
         return f"after {self.unit} {self.state['step']}"
-
-    @property
-    def next(self) -> str:
-        """The step that is being made, for complaints."""
-        return f"{self.unit} {self.state['step'] + 1}"
 
     def compute_factor(self) -> float:
         """The present share of the peak learning rate."""
@@ -207,11 +196,7 @@ class Training(ABC):
         return {"step": state["step"], **values, "seconds": state["seconds"], "memory_gb": memory}
 
     def look(self) -> dict[str, Any]:
-        """Held-out figures, logged and said.
-
-        Raises:
-            TrainingError: a weight or the held-out loss is no number.
-        """
+        """Held-out figures, logged and said; a weight or loss that is no number is a `TrainingError`."""
         self.updater.check_weights(self.after)
         with self.blaming("looked at"):
             values = self.evaluate()
@@ -230,23 +215,17 @@ class Training(ABC):
             self.accelerator.log(kept, step=values["step"])
 
     def tell(self) -> None:
-        """Say what was found out about the model since, each thing once."""
+        """Say the notes that are new."""
         for note in dict.fromkeys(self.notes):
             if note not in self.told:
                 self.display.say(f"rmr1: {note}")
                 self.told.append(note)
 
     def blaming(self, doing: str) -> Any:
-        """See `rmr1.engines.hf.loading.blaming`."""
         return blaming(self.recipe.model.base or "from scratch", self.model, doing)
 
     def save(self) -> None:
-        """Write a checkpoint.
-
-        Raises:
-            CheckpointError: the disk is full or the folder cannot be written; older checkpoints stay.
-            TrainingError: a weight is no number.
-        """
+        """Write a checkpoint, unless a weight is no number."""
         self.updater.check_weights(self.after)
         random = gather(self.accelerator, [get_random_state()])
         place = {"epoch": self.position.epoch, "index": self.position.index}
@@ -260,11 +239,7 @@ class Training(ABC):
         call_on_main(self.accelerator, lambda: write_checkpoint(self.output, snapshot, keep=keep))
 
     def resume(self) -> None:
-        """Go on at the newest checkpoint, if there is one; what was logged after it is dropped.
-
-        Raises:
-            CheckpointError: it is damaged, or not of this model.
-        """
+        """Go on at the newest checkpoint, if there is one; what was logged after it is dropped."""
         place = share(self.accelerator, call_on_main(self.accelerator, lambda: find_checkpoint(self.output)))
         if place is not None:
             snapshot = read_checkpoint(place, device=self.device)
@@ -291,3 +266,13 @@ class Training(ABC):
             "processes": self.accelerator.num_processes,
             **looked,
         }
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Most memory held at a time so far, in GB: of the GPU, or of the whole process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory() / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -1,16 +1,16 @@
 """Optimizers and the learning rate of a step.
 
-`AdamW` is torch's. `Muon` (Jordan 2024, momentum whose matrix updates are made orthogonal) follows torch's
-`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, but works in float32 and on all matrices of one shape
-at once: torch's rounds to bfloat16, which CPUs without such units take many times longer for.
+`AdamW` is torch's. `Muon` (Jordan 2024, momentum whose matrix updates are made orthogonal) follows `torch.optim.Muon` with
+`adjust_lr_fn="match_rms_adamw"`, but works in float32 and on all matrices of one shape at once: torch's rounds to
+bfloat16, which CPUs without such units take many times longer for. The rate is a pure function of the step.
 
-The rate is a pure function of the step, so nothing of it has to be stored.
+Shapes: `M` matrices of one shape, `R` rows, `C` columns.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -28,8 +28,8 @@ def compute_rate(
 ) -> float:
     """Factor on the peak learning rate at `step`, counted from 0; in [0, 1].
 
-    Rises in equal parts over `warmup` steps, the last of which has the full rate. Then it is "constant", or
-    falls by a half "cosine", or "linear"ly, toward `min_ratio`, which the step after the last one would have.
+    It rises in equal parts over `warmup` steps, the last of which has the full rate. Then it is "constant", or falls
+    by a half "cosine", or "linear"ly, toward `min_ratio`, which the step after the last one would have.
     """
     if step < warmup:
         return (step + 1) / warmup
@@ -60,8 +60,7 @@ class Muon(torch.optim.Optimizer):
             raise ValueError("Muon is for matrices only")
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        loss = None if closure is None else closure()
+    def step(self) -> None:  # type: ignore[override]
         for group in self.param_groups:
             shapes: dict[tuple[int, ...], list[torch.nn.Parameter]] = {}
             for matrix in group["params"]:
@@ -70,58 +69,55 @@ class Muon(torch.optim.Optimizer):
             for (rows, columns), matrices in shapes.items():
                 updates = []
                 for matrix in matrices:
-                    gradient = matrix.grad.float()  # type: ignore[union-attr]
-                    memory = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(gradient))
-                    memory.lerp_(gradient, 1 - group["momentum"])
-                    updates.append(gradient.lerp(memory, group["momentum"]))
+                    gradient_RC = matrix.grad.float()  # type: ignore[union-attr]
+                    memory_RC = self.state[matrix].setdefault(
+                        "momentum_buffer", torch.zeros_like(gradient_RC)
+                    )
+                    memory_RC.lerp_(gradient_RC, 1 - group["momentum"])
+                    updates.append(gradient_RC.lerp(memory_RC, group["momentum"]))
                 rate = group["lr"] * MUON_STEP * math.sqrt(max(rows, columns))
-                for matrix, update in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
+                for matrix, update_RC in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
                     matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                    matrix.sub_(update.to(matrix.dtype), alpha=rate)
-        return loss
+                    matrix.sub_(update_RC.to(matrix.dtype), alpha=rate)
 
 
-def orthogonalize(matrices: torch.Tensor) -> torch.Tensor:
-    """About the nearest orthogonal matrices, by five Newton-Schulz steps; (count, rows, columns).
+def orthogonalize(matrices_MRC: torch.Tensor) -> torch.Tensor:
+    """About the nearest orthogonal matrices, by five Newton-Schulz steps.
 
     Singular values come out near 1, between about 0.7 and 1.2.
     """
-    is_tall = matrices.shape[1] > matrices.shape[2]
-    x: torch.Tensor = matrices.mT if is_tall else matrices
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    is_tall = matrices_MRC.shape[1] > matrices_MRC.shape[2]
+    x_MRC: torch.Tensor = matrices_MRC.mT if is_tall else matrices_MRC
+    x_MRC = x_MRC / x_MRC.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(_STEPS):
-        square = x @ x.mT
-        x = a * x + (b * square + c * square @ square) @ x
-    return x.mT if is_tall else x
+        square_MRR = x_MRC @ x_MRC.mT
+        x_MRC = a * x_MRC + (b * square_MRR + c * square_MRR @ square_MRR) @ x_MRC
+    return x_MRC.mT if is_tall else x_MRC
 
 
 class Optimizers:
     """One or two optimizers as one, with the step's rate put on each one's own peak."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]):
-        self._optimizers = optimizers
+        self.parts = tuple(optimizers)
         self._peaks = [[group["lr"] for group in one.param_groups] for one in optimizers]
 
-    @property
-    def parts(self) -> tuple[torch.optim.Optimizer, ...]:
-        return tuple(self._optimizers)
-
     def step(self, factor: float) -> None:
-        for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
+        for optimizer, peaks in zip(self.parts, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
             optimizer.step()
 
     def zero_grad(self) -> None:
-        for optimizer in self._optimizers:
+        for optimizer in self.parts:
             optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> list[dict[str, Any]]:
-        return [optimizer.state_dict() for optimizer in self._optimizers]
+        return [optimizer.state_dict() for optimizer in self.parts]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        for optimizer, state in zip(self._optimizers, states, strict=True):
+        for optimizer, state in zip(self.parts, states, strict=True):
             # Whether a step is fused is this machine's affair, not that of the one that wrote the state.
             own = [{"fused": group["fused"]} if "fused" in group else {} for group in optimizer.param_groups]
             groups = [{**group, **one} for group, one in zip(state["param_groups"], own, strict=True)]

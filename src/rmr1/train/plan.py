@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
 from rmr1.errors import ConfigError, DataError
-from rmr1.prompts.families import load_family
 from rmr1.train.examples import (
     Counts,
     Source,
     StoredExamples,
     WorldExamples,
     count_steps,
-    draw_conversation,
-    read_conversations,
     read_examples,
+    read_texts,
 )
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
-from rmr1.train.recipe import Recipe
+from rmr1.train.recipe import Recipe, describe_excess
 from rmr1.train.rendering import Renderer
 from rmr1.train.row import Example
-from rmr1.train.scratch.spelling import Speller
 from rmr1.train.start import Base, describe_base
 
 _READ_BACK = 32
@@ -40,6 +36,8 @@ class Plan:
 
     recipe: Recipe
     base: Base
+    notes: tuple[str, ...]
+    """What a user should know of the data, a line each."""
     renderer: Renderer
     source: Source
     held_out: list[Example]
@@ -49,32 +47,28 @@ class Plan:
     """Counts of the training rows, or of a sample of the world's."""
 
     def describe(self) -> dict[str, Any]:
-        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        model = {**self.base.identity, **self.renderer.chat.describe()}
-        return describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
+        return describe_training(self.recipe, {**self.base.identity, **self.renderer.chat.describe()})
 
 
 def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) -> Plan:
-    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
-    """
-    base = describe_base(recipe, lambda: read_texts(recipe))
-    max_tokens = recipe.data.max_tokens
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it."""
+    data, scratch = recipe.data, recipe.model.from_scratch
+    base = describe_base(
+        recipe.model,
+        lambda number: read_texts(number, data.world, data.train),
+        known_as=None if scratch is None else scratch.architecture,
+    )
+    max_tokens = data.max_tokens
     if base.context is not None and max_tokens > base.context:
-        raise ConfigError(
-            f"data.max_tokens is {max_tokens}, and the model's context {base.context}; name at most that"
-        )
+        raise ConfigError(describe_excess(max_tokens, base.context))
     renderer = Renderer(base.tokenizer, stored=stored)
     source, held_out, counts = _open_data(recipe, renderer, max_tokens)
-    notes = (*base.notes, *check_targets(renderer, source))
-    base = replace(base, notes=notes)
     optim = recipe.optim
     steps = count_steps(source, recipe.batch, epochs=optim.epochs, steps=optim.steps)
     return Plan(
         recipe=recipe,
         base=base,
+        notes=tuple(check_targets(renderer, source)),
         renderer=renderer,
         source=source,
         held_out=held_out,
@@ -85,11 +79,8 @@ def build_plan(recipe: Recipe, *, stored: Mapping[str, object] | None = None) ->
 
 
 def check_targets(renderer: Renderer, source: Source) -> Iterator[str]:
-    """Read the first targets back as a judge's texts are read; a note if some do not give their label.
-
-    Raises:
-        DataError: none does: a judge that wrote just what it is to learn would never be right.
-    """
+    """Read the first targets back as a judge's texts are read; a note if some do not give their label, an error if
+    none does: a judge that wrote just what it is to learn would never be right."""
     places = range(min(_READ_BACK, source.num_examples))
     examples = [
         one for place in places if (one := source.get(0, place)) is not None and one.label is not None
@@ -113,37 +104,11 @@ def check_targets(renderer: Renderer, source: Source) -> Iterator[str]:
     )
 
 
-def read_texts(recipe: Recipe) -> Iterator[str]:
-    """The text that a new tokenizer is learnt from: the messages of the first training examples.
-
-    The fixed system prompt is left out, since the template folds it.
-    """
-    assert recipe.model.from_scratch is not None
-    number = recipe.model.from_scratch.tokenizer.examples
-    world = recipe.data.world
-    if world is not None:
-        conversations = (
-            draw_conversation(world, index, split="train", distribution=world.distribution)[0]
-            for index in range(number)
-        )
-    else:
-        assert recipe.data.train is not None
-        rows = read_conversations(recipe.data.train, check_prompts=False)
-        conversations = (messages for messages, _, _ in islice(rows, number))
-    folded = load_family("rubric").system
-    for messages in conversations:
-        yield from (message.text for message in messages if message.text != folded)
-
-
 def _open_data(recipe: Recipe, renderer: Renderer, max_tokens: int) -> tuple[Source, list[Example], Counts]:
     data = recipe.data
     if data.world is not None:
-        share = data.world.spelled
-        speller = Speller(renderer.tokenizer, share) if share else None
-        world = WorldExamples(data.world, renderer, max_tokens=max_tokens, speller=speller)
-        test = WorldExamples(
-            data.world, renderer, split="test", distribution="balanced", max_tokens=max_tokens
-        )
+        world = WorldExamples(data.world, renderer, split="train", max_tokens=max_tokens)
+        test = WorldExamples(data.world, renderer, split="test", max_tokens=max_tokens)
         held_out = [found for index in range(data.world.held_out) if (found := test.get(0, index))]
         sample = StoredExamples(max_tokens=max_tokens)
         for index in range(min(_SAMPLED, data.world.items)):
@@ -164,4 +129,4 @@ def _open_data(recipe: Recipe, renderer: Renderer, max_tokens: int) -> tuple[Sou
         aside, _ = read_examples(
             data.held_out, renderer, max_tokens=max_tokens, check_prompts=data.check_prompts
         )
-    return kept, aside.all(), kept.counts
+    return kept, aside.all, kept.counts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ from rmr1.plugins import require
 from rmr1.train.folder import LOGS
 from rmr1.train.recipe import ReportRecipe
 
+_S = TypeVar("_S")
 _T = TypeVar("_T")
 
 
@@ -28,11 +29,8 @@ def accelerated(
 ) -> Iterator[Any]:
     """accelerate's view of the processes and devices; `is_mixed` computes in bfloat16 on float32 weights.
 
-    Trackers that write files do so in `logs` in the folder. What accelerate keeps for the whole process is taken
-    back at the end, so that a run of another precision may follow in the same process.
-
-    Raises:
-        ConfigError: accelerate or a tracker is not installed, or the device is not there.
+    What accelerate keeps for the whole process is taken back at the end, so that a run of another precision may
+    follow in the same process.
     """
     with require("training", "train"):
         from accelerate import Accelerator
@@ -47,8 +45,7 @@ def accelerated(
             mixed_precision="bf16" if is_mixed else "no",
             log_with=names or None,
             project_config=ProjectConfiguration(
-                project_dir=None if folder is None else str(folder),
-                logging_dir=None if folder is None else str(Path(folder, LOGS)),
+                project_dir=folder and str(folder), logging_dir=folder and str(Path(folder, LOGS))
             ),
         )
     except ValueError as error:
@@ -64,11 +61,7 @@ def accelerated(
 
 
 def check_trackers(report: ReportRecipe) -> list[str]:
-    """The names of the trackers that are wanted; none where nothing is to be reported.
-
-    Raises:
-        ConfigError: one is not installed.
-    """
+    """The names of the trackers that are wanted, all of them installed; none if nothing is to be reported."""
     wanted = report.report_to
     names = [] if wanted == "none" else [wanted] if isinstance(wanted, str) else list(wanted)
     if names:
@@ -81,29 +74,25 @@ def check_trackers(report: ReportRecipe) -> list[str]:
 
 
 def wait_for_group() -> None:
-    """Wait for the other processes where they still form a group: one that ends too early brings the others down.
+    """Wait for the other processes: one that ends too early brings the others down.
 
-    An engine that has been closed may have ended the group; then there is nothing left to wait for.
+    An engine that has been closed may have ended their group; then there is nothing left to wait for.
     """
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
 
 
 def call_on_main(accelerator: Any, function: Callable[[], _T]) -> _T | None:
-    """Call it in the main process only; what it raises is raised in all of them.
-
-    The value is the main process's; the others get None.
-    """
-    error: RMR1Error | None = None
+    """What it gives in the main process, where alone it is called; the others get None. What it raises, all raise."""
     value = None
-    if accelerator.is_main_process:
-        try:
+
+    def call() -> list[None]:
+        nonlocal value
+        if accelerator.is_main_process:
             value = function()
-        except RMR1Error as raised:
-            error = raised
-    error = share(accelerator, error)
-    if error is not None:
-        raise error
+        return []
+
+    gather_calls(accelerator, call)
     return value
 
 
@@ -130,17 +119,25 @@ def gather(accelerator: Any, values: list[_T]) -> list[_T]:
 
 def gather_calls(accelerator: Any, function: Callable[[], list[_T]]) -> list[_T]:
     """What the call gives in each process, in the order of their ranks; what it raises in one is raised in all."""
-    error: RMR1Error | None = None
-    values: list[_T] = []
+    found: list[list[_T] | RMR1Error]
     try:
-        values = function()
-    except RMR1Error as raised:
-        error = raised
-    found = gather(accelerator, [(error, values)])
-    for raised_there, _ in found:
-        if raised_there is not None:
-            raise raised_there
-    return [value for _, one in found for value in one]
+        found = [function()]
+    except RMR1Error as error:
+        found = [error]
+    values: list[_T] = []
+    for one in gather(accelerator, found):
+        if isinstance(one, RMR1Error):
+            raise one
+        values += one
+    return values
+
+
+def divide(accelerator: Any, items: Sequence[_S], call: Callable[[list[_S]], list[_T]]) -> list[_T]:
+    """What the call gives for each item, in their order; each process calls it with its share of them."""
+    own = range(accelerator.process_index, len(items), accelerator.num_processes)
+    found = call([items[place] for place in own])
+    gathered = dict(gather(accelerator, list(zip(own, found, strict=True))))
+    return [gathered[place] for place in range(len(items))]
 
 
 def flatten_settings(values: Mapping[str, Any], name: str = "") -> dict[str, Any]:

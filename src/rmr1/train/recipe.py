@@ -1,7 +1,7 @@
 """A training recipe: what TOML says, checked. Unknown keys are errors that name the nearest known one.
 
-`preset` puts the settings of the paper's supervised stage (arXiv 2505.02387, section 4 and appendix; the
-reference repository's training scripts where the paper is silent) under what the file says itself.
+`preset` puts the settings of the paper's supervised stage (arXiv 2505.02387, section 4 and appendix; the reference
+repository's scripts where the paper is silent) under what the file says itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TokenizerRecipe(Section):
-    """The tokenizer of a from-scratch run; see `rmr1.train.scratch.tokenizer`."""
+    """See `rmr1.train.scratch.tokenizer`."""
 
     vocabulary: int = Field(default=8192, ge=400)
     """Most tokens, the fixed ones included; the commonest words come first."""
@@ -50,7 +50,7 @@ class ScratchRecipe(Section):
 
     @rule
     def _check_shape(self) -> Iterator[str]:
-        if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
+        if self.hidden_size % (2 * self.heads):
             yield "hidden_size must be an even number of times heads"
 
     @rule
@@ -88,21 +88,26 @@ class LoraRecipe(Section):
     target_modules: str | tuple[str, ...] = "all-linear"
 
 
-class WorldRecipe(Section):
-    """Items of the synthetic preference world instead of a file; new ones in every epoch."""
+class PairWorldRecipe(Section):
+    """Items of the synthetic preference world instead of a file."""
 
     items: int = Field(ge=1)
     """Items of one epoch."""
-    teacher: Literal["oracle", "fallible", "corrected", "anchored"] = "oracle"
     distribution: Literal["biased", "balanced"] = "balanced"
+    seed: int = 0
+    held_out: int = Field(default=256, ge=0)
+    """Items of the test split, balanced, for held-out figures."""
+
+
+class WorldRecipe(PairWorldRecipe):
+    """The items are new in every epoch."""
+
+    teacher: Literal["oracle", "fallible", "corrected", "anchored"] = "oracle"
     family: FamilyName = "rubric"
     """Prompt family."""
-    seed: int = 0
     spelled: float = Field(default=0.0, ge=0, lt=1)
     """Share of a training prompt's words that are spelt in bytes, for tokenizers made anew; see
-    `rmr1.train.scratch.spelling`."""
-    held_out: int = Field(default=256, ge=0)
-    """Items of the test split for held-out figures."""
+    `rmr1.train.scratch.tokenizer`."""
 
 
 class SourceRecipe(RowSource):
@@ -134,10 +139,12 @@ class DataRecipe(SourceRecipe):
 class LabelledRecipe(PairForm, SourceRecipe):
     """Labelled pairs, in any form that `rmr1 judge` reads. Ties and unlabelled pairs are left out and counted."""
 
+    world: PairWorldRecipe | None = None
+
     @property
     def has_held_out(self) -> bool:
         if self.world is not None:
-            return bool(getattr(self.world, "held_out", 0))
+            return self.world.held_out > 0
         return self.held_out is not None or self.held_out_share > 0
 
 
@@ -205,47 +212,53 @@ class ReportRecipe(Section):
     """Steps between two lines of metrics.jsonl."""
 
 
-def _paper(base: str, lr: float) -> dict[str, Any]:
-    return {
-        "model": {"base": base, "precision": "bf16", "checkpointing": True},
+PRESETS: dict[str, dict[str, Any]] = {
+    f"rm-r1-{size}": {
+        "model": {
+            "base": f"Qwen/Qwen2.5-{size.upper()}-Instruct",
+            "precision": "bf16",
+            "checkpointing": True,
+        },
         "data": {"max_tokens": 12288},
         "batch": {"examples": 128, "row_tokens": 12288},
-        "optim": {
-            "name": "adamw",
-            "lr": lr,
-            "betas": [0.9, 0.95],
-            "weight_decay": 0.0,
-            "clip": 1.0,
-            "schedule": "cosine",
-            "warmup": 0.03,
-            "min_ratio": 0.1,
-            "epochs": 1,
-        },
+        "optim": {"lr": lr, "min_ratio": 0.1},
     }
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "rm-r1-7b": _paper("Qwen/Qwen2.5-7B-Instruct", 5e-6),
-    "rm-r1-14b": _paper("Qwen/Qwen2.5-14B-Instruct", 3e-6),
-    "rm-r1-32b": _paper("Qwen/Qwen2.5-32B-Instruct", 2e-6),
+    for size, lr in (("7b", 5e-6), ("14b", 3e-6), ("32b", 2e-6))
 }
-"""The rates are the paper's; its scripts have 5e-6 for all three."""
+"""The rates are the paper's; its scripts have 5e-6 for all three. What the defaults say is not said again."""
 
 
-class Recipe(Section):
-    presets = PRESETS
-    instead: ClassVar[Mapping[str, str]] = {"from_scratch": "base", "tokens": "examples"}
-    preset: str | None = None
+class TrainingRecipe(Section):
+    """What is said of every training."""
+
     seed: int = 0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     model: ModelRecipe
+    data: Any
+    checkpoint: CheckpointRecipe = CheckpointRecipe()
+    report: ReportRecipe = ReportRecipe()
+
+    @rule
+    def _check_context(self) -> Iterator[Complaint]:
+        most, context = getattr(self.data, "max_tokens", 0), read_stated_context(self.model.base)
+        if context is not None and most > context:
+            yield ("data", "max_tokens"), describe_excess(most, context)
+
+    @rule
+    def _check_spelled(self) -> Iterator[str]:
+        if self.data.world and getattr(self.data.world, "spelled", 0) and not self.model.from_scratch:
+            yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"
+
+
+class Recipe(TrainingRecipe):
+    presets = PRESETS
+    instead: ClassVar[Mapping[str, str]] = {"from_scratch": "base", "tokens": "examples"}
+    preset: str | None = None
     lora: LoraRecipe | None = None
     data: DataRecipe
     batch: BatchRecipe
     optim: OptimRecipe = OptimRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
-    checkpoint: CheckpointRecipe = CheckpointRecipe()
-    report: ReportRecipe = ReportRecipe()
 
     @rule
     def _check_parts(self) -> Iterator[str]:
@@ -253,23 +266,11 @@ class Recipe(Section):
             yield "[lora] adapts a base model; a model from scratch is trained whole"
 
     @rule
-    def _check_spelled(self) -> Iterator[str]:
-        if self.data.world and self.data.world.spelled and not self.model.from_scratch:
-            yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"
-
-    @rule
-    def _check_context(self) -> Iterator[Complaint]:
-        yield from list_too_long(self.model.base, self.data.max_tokens)
-
-    @rule
     def _check_end(self) -> Iterator[str]:
         if self.data.world and self.batch.tokens and self.optim.steps is None:
             yield "with [data.world] and batch.tokens name optim.steps, where the schedule ends"
 
 
-def list_too_long(base: str | None, max_tokens: int) -> Iterator[Complaint]:
-    """Whether documents may be longer than the context that a base in a folder states."""
-    context = read_stated_context(base)
-    if context is not None and max_tokens > context:
-        told = f"data.max_tokens is {max_tokens}, and the model's context {context}; name at most that"
-        yield ("data", "max_tokens"), told
+def describe_excess(max_tokens: int, context: int) -> str:
+    """What is said of documents that may be longer than the model's context."""
+    return f"data.max_tokens is {max_tokens}, and the model's context {context}; name at most that"

@@ -1,9 +1,8 @@
 """Messages -> tokens: the prompt as the engines will render it, then the judge's own turn and its end.
 
-Prompt and turn are split into tokens apart, as they are when the judge writes: first the prompt up to where
-it is to write, then what it writes. If the template opens the thinking, the turn goes on inside it and closes it.
-Only the turn and the token that ends it have a loss (arXiv 2505.02387, section 3.2; the reference's scripts count
-the turn's header too, which the judge never writes).
+Prompt and turn are split into tokens apart, as they are when the judge writes. If the template opens the thinking, the
+turn goes on inside it and closes it. Only the turn and the token that ends it have a loss (arXiv 2505.02387, section
+3.2; the reference's scripts count the turn's header too, which the judge never writes).
 """
 
 from __future__ import annotations
@@ -32,8 +31,7 @@ _TAIL_TOKENS = 160
 class Renderer:
     """Renders for one tokenizer.
 
-    The judge's own turn never goes through the template: one that takes thinking out of what the assistant said
-    would take it out of what is to be learnt.
+    The judge's own turn never goes through the template, which may take its thinking out of it.
     """
 
     def __init__(
@@ -43,11 +41,7 @@ class Renderer:
         *,
         stored: Mapping[str, object] | None = None,
     ):
-        """`stored` is what `Chat.begin_run` takes.
-
-        Raises:
-            CheckpointError: the chat template does not write every message, or nothing ends a turn.
-        """
+        """`stored` is what `Chat.begin_run` takes."""
         self.tokenizer = tokenizer
         self.chat = Chat(tokenizer, template_kwargs, purpose="training")
         self.chat.begin_run(stored)
@@ -90,10 +84,9 @@ class Renderer:
         return parse_verdict(find_opening(read_opening(self.tokenizer, example), own) + own)
 
     def _go_on(self, opening: str, turn: str) -> str:
-        """The turn as it goes on behind a prompt that opens the thinking.
+        """The turn as it goes on behind a prompt that opens the thinking: its own thinking in the template's form.
 
-        Its own thinking stands there, in the template's form. If it has none, what was opened is closed first: a
-        judge reads all that stays open as thinking.
+        If it has none, what was opened is closed first: a judge reads all that stays open as thinking.
         """
         closing = self._closings.setdefault(opening, self.chat.close_thinking(opening))
         turn = turn.lstrip()
@@ -112,7 +105,6 @@ class Renderer:
 
 
 def _own_words(text: str) -> str:
-    """What is said outside of the thinking."""
     return "".join(read_outline(text).own_texts()).strip()
 
 
@@ -123,11 +115,7 @@ def read_opening(tokenizer: PreTrainedTokenizerBase, example: Example) -> str:
 
 
 def find_end_token(chat: Chat) -> int:
-    """The token that ends a turn in the chat template, or else the tokenizer's end of sequence.
-
-    Raises:
-        CheckpointError: there is neither.
-    """
+    """The token that ends a turn in the chat template, or else the tokenizer's end of sequence."""
     if chat.end_token is not None:
         return chat.end_token
     if isinstance(chat.tokenizer.eos_token_id, int):
@@ -139,21 +127,15 @@ def find_end_token(chat: Chat) -> int:
 
 
 def read_messages(data: Mapping[str, Any]) -> Messages:
-    """The `messages` of a row.
-
-    Raises:
-        DataError: they are missing, or not a list of {"role", "content"} with text.
-    """
+    """The `messages` of a row, a list of {"role", "content"} with text."""
     rows = data.get("messages")
     if rows is None:
-        found = ", ".join(map(str, data)) or "nothing"
-        raise DataError(f"the row has no 'messages' (it has {found})")
+        raise DataError(f"the row has no 'messages' (it has {', '.join(map(str, data)) or 'nothing'})")
     if not isinstance(rows, list) or not rows:
         raise DataError("'messages' is not a list of messages")
     messages = []
     for number, row in enumerate(rows):
-        role = row.get("role") if isinstance(row, dict) else None
-        content = row.get("content") if isinstance(row, dict) else None
+        role, content = (row.get("role"), row.get("content")) if isinstance(row, dict) else (None, None)
         if role not in _ROLES:
             raise DataError(f"messages[{number}]: role {role!r} is not one of {', '.join(_ROLES)}")
         if not isinstance(content, str):

@@ -1,6 +1,6 @@
 """A packed row of documents as tensors, and the loss of a model on it.
 
-Shapes: `T` tokens of the row, `N` positions that count.
+Shapes: `T` tokens of the row, `N` positions that count, `W` model width, `V` vocabulary.
 """
 
 from __future__ import annotations
@@ -62,22 +62,22 @@ def build_row(examples: Sequence[Example], device: torch.device | str = "cpu") -
         ids += example.tokens
         positions += range(len(example.tokens))
         places += range(start + example.num_prompt - 1, start + len(example.tokens) - 1)
-    input_ids = torch.tensor([ids], device=device)
-    found = torch.tensor(places, dtype=torch.long, device=device)
+    ids_1T = torch.tensor([ids], device=device)
+    places_N = torch.tensor(places, dtype=torch.long, device=device)
     return Row(
-        input_ids=input_ids,
+        input_ids=ids_1T,
         position_ids=torch.tensor([positions], device=device),
         document_lengths=tuple(len(example.tokens) for example in examples),
-        places=found,
-        targets=input_ids[0, found + 1],
+        places=places_N,
+        targets=ids_1T[0, places_N + 1],
     )
 
 
 class RowLoss(torch.nn.Module):
     """A causal language model whose forward gives the summed loss of a row.
 
-    A module of its own so that data-parallel wrappers see the whole computation. `model` is the model that
-    transformers knows, also where peft has put adapters into it.
+    A module of its own so that data-parallel wrappers see the whole computation. `model` is the one that transformers
+    knows, adapters inside.
     """
 
     def __init__(self, model: PreTrainedModel, paths: RowPaths | None = None):
@@ -100,15 +100,15 @@ class RowLoss(torch.nn.Module):
         start = 0
         for length in row.document_lengths:
             own = slice(start, start + length)
-            counts = (row.places >= own.start) & (row.places < own.stop)
+            counts_N = (row.places >= own.start) & (row.places < own.stop)
             if self.paths.turning is not None:
                 self.paths.turning.reset()
-            if counts.any():
+            if counts_N.any():
                 total = total + self._sum(
                     row.input_ids[:, own],
                     row.position_ids[:, own],
-                    row.places[counts] - start,
-                    row.targets[counts],
+                    row.places[counts_N] - start,
+                    row.targets[counts_N],
                     {},
                 )
             start = own.stop
@@ -116,28 +116,28 @@ class RowLoss(torch.nn.Module):
 
     def _sum(
         self,
-        input_ids: torch.Tensor,
-        position_ids: torch.Tensor,
-        places: torch.Tensor,
-        targets: torch.Tensor,
+        ids_1T: torch.Tensor,
+        positions_1T: torch.Tensor,
+        places_N: torch.Tensor,
+        targets_N: torch.Tensor,
         kwargs: dict[str, Any],
     ) -> torch.Tensor:
-        inputs: dict[str, Any] = {"input_ids": input_ids, **kwargs}
+        inputs: dict[str, Any] = {"input_ids": ids_1T, **kwargs}
         if self.paths.joins:  # a text alone is counted by the model itself, which may begin otherwise
-            inputs["position_ids"] = position_ids
+            inputs["position_ids"] = positions_1T
         if self.paths.by_matrix:
-            hidden = read_states(self.model, True, **inputs)
+            hidden_1TW = read_states(self.model, True, **inputs)
             head: Any = self.model.get_output_embeddings()
-            return sum_losses(hidden[0, places], head.weight, targets)
-        logits = read_logits(self.model, places, **inputs)
-        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+            return sum_losses(hidden_1TW[0, places_N], head.weight, targets_N)
+        logits_NV = read_logits(self.model, places_N, **inputs)
+        return torch.nn.functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
 
 
-def read_logits(model: PreTrainedModel, places: torch.Tensor, **inputs: Any) -> torch.Tensor:
+def read_logits(model: PreTrainedModel, places_N: torch.Tensor, **inputs: Any) -> torch.Tensor:
     """The model's own logits `[N, V]` at these places of a row."""
-    keep = keep_logits(model, places)
-    logits: torch.Tensor = model(**inputs, use_cache=False, **keep).logits[0]
-    return logits if keep else logits[places]
+    keep = keep_logits(model, places_N)
+    logits_NV: torch.Tensor = model(**inputs, use_cache=False, **keep).logits[0]
+    return logits_NV if keep else logits_NV[places_N]
 
 
 def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths:
@@ -165,8 +165,6 @@ def prove_packing(model: PreTrainedModel, *, packs: bool = True) -> RowPaths:
 def _read_packed(probe: Probe, read: Callable[..., torch.Tensor]) -> Pairs:
     examples = [Example(tokens=text, num_prompt=1) for text in probe.texts]
     row = build_row(examples, probe.device)
-    found = read(
-        input_ids=row.input_ids, position_ids=row.position_ids, document_lengths=row.document_lengths
-    )
-    parts = found.split(row.document_lengths)
-    return zip(parts, map(probe.alone, probe.texts), strict=True)
+    lengths = row.document_lengths
+    states_TW = read(input_ids=row.input_ids, position_ids=row.position_ids, document_lengths=lengths)
+    return zip(states_TW.split(lengths), map(probe.alone, probe.texts), strict=True)

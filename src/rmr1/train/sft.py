@@ -1,8 +1,8 @@
 """Supervised fine-tuning: the loop.
 
-A step takes the next examples of the source, packs them into rows, and gives each process its share of the
-rows. Losses are summed over the judge's tokens and divided by the number of those tokens in the whole step,
-so neither packing nor accumulation nor the number of processes changes what is computed.
+A step packs the next examples of the source into rows, of which each process takes its share. Losses are summed over
+the judge's tokens and divided by the number of those tokens in the whole step, so neither packing nor accumulation nor
+the number of processes changes what is computed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 from rmr1.attention.packed import pack, share_rows
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
-from rmr1.train.evaluate import count_verdicts, sum_held_out
+from rmr1.train.evaluate import judge_examples, sum_held_out
 from rmr1.train.examples import take_batch
 from rmr1.train.folder import read_beginning
 from rmr1.train.loop import Training, run_once
 from rmr1.train.plan import Plan, build_plan
-from rmr1.train.processes import accelerated, share
+from rmr1.train.processes import accelerated, divide, share
 from rmr1.train.recipe import Recipe
 from rmr1.train.row import Example, RowLoss, agree, build_row, prove_packing
 from rmr1.train.start import load_trainee
@@ -77,7 +77,7 @@ class FineTuning(Training):
         with self.accelerator.autocast():
             paths = prove_packing(self.model, packs=recipe.batch.packing)
         self.loss = RowLoss(self.model, agree(self.accelerator, self.model, paths))
-        self.notes = [*plan.base.notes, *self.loss.paths.notes]
+        self.notes = [*plan.notes, *self.loss.paths.notes]
         self.wrapped = self.accelerator.prepare(self.loss)
         return Updater(self.loss, recipe, self.output)
 
@@ -91,17 +91,16 @@ class FineTuning(Training):
         loss = norm = 0.0
         if judged:
             loss = self.backward(examples, judged)
-            norm = self.updater.step(self.next, loss, factor)
-        state["tokens"] += tokens
-        state["judged_tokens"] += judged
-        state["examples"] += len(examples)
+            norm = self.updater.step(f"{self.unit} {state['step'] + 1}", loss, factor)
+        for name, number in zip(self.counters, (tokens, judged, len(examples)), strict=True):
+            state[name] += number
         state["recent"] = [*state.get("recent", ()), loss][-_RECENT:]
         return {
             "epoch": epoch,
             "loss": loss,
             "lr": factor * self.recipe.optim.lr,
             "grad_norm": norm,
-            **{name: state[name] for name in ("examples", "tokens", "judged_tokens")},
+            **{name: state[name] for name in self.counters},
             "tokens_per_second": tokens / max(time.perf_counter() - began, 1e-9),
         }
 
@@ -142,38 +141,37 @@ class FineTuning(Training):
                 )
             judged = [example for example in held_out if example.label is not None]
             judged = judged[: recipe.evaluation.verdicts]
-            counts = [0, 0, 0]
-            if judged:
-                with self.accelerator.autocast():
-                    found = count_verdicts(
-                        self.model,
-                        self.plan.base.tokenizer,
-                        judged[rank::ranks],
-                        end_tokens={
-                            self.plan.renderer.end_token,
-                            *read_end_tokens(
-                                self.model.generation_config, self.model.config, self.plan.base.tokenizer
-                            ),
-                        },
-                        max_new_tokens=recipe.evaluation.max_new_tokens,
-                        batch_size=recipe.evaluation.batch_size,
-                        context=self.plan.base.context,
-                    )
-                counts = [found.correct, found.unparsed, found.tokens]
+            with self.accelerator.autocast():
+                found = divide(self.accelerator, judged, self.judge)
         finally:
             self.model.train()
-        sums = torch.tensor([loss, tokens, *counts], dtype=torch.float64)
+        sums = torch.tensor([loss, tokens], dtype=torch.float64)
         if ranks > 1:
             sums = self.accelerator.reduce(sums.float().to(self.device), "sum").cpu().double()
         values: dict[str, Any] = {"held_out_loss": float(sums[0] / sums[1])}
         if judged:
+            correct = sum(winner == one.label for (winner, _), one in zip(found, judged, strict=True))
             values |= {
                 "held_out_verdicts": len(judged),
-                "held_out_accuracy": float(sums[2]) / len(judged),
-                "held_out_unparsed": int(sums[3]),
-                "held_out_mean_tokens": float(sums[4]) / len(judged),
+                "held_out_accuracy": correct / len(judged),
+                "held_out_unparsed": sum(winner is None for winner, _ in found),
+                "held_out_mean_tokens": sum(number for _, number in found) / len(judged),
             }
         return values
+
+    def judge(self, examples: list[Example]) -> list[tuple[str | None, int]]:
+        """See `judge_examples`."""
+        tokenizer, settings = self.plan.base.tokenizer, self.recipe.evaluation
+        ends = read_end_tokens(self.model.generation_config, self.model.config, tokenizer)
+        return judge_examples(
+            self.model,
+            tokenizer,
+            examples,
+            end_tokens={self.plan.renderer.end_token, *ends},
+            max_new_tokens=settings.max_new_tokens,
+            batch_size=settings.batch_size,
+            context=self.plan.base.context,
+        )
 
     def format_look(self, values: Mapping[str, Any]) -> str:
         text = f"held-out loss {values['held_out_loss']:.4f}"

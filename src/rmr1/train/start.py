@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rmr1.engines.hf.loading import describe_checkpoint, load_checkpoint, quiet
+from rmr1.engines.hf.loading import Purpose, describe_checkpoint, load_checkpoint, quiet
 from rmr1.engines.hf.lora import import_peft
 from rmr1.errors import CheckpointError, ConfigError, reason_of
-from rmr1.train.numbers import find_broken
 from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe
+from rmr1.train.update import find_broken
+
+if TYPE_CHECKING:
+    from rmr1.train.grpo.recipe import GrpoRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +27,9 @@ class Base:
     context: int | None
     """Most tokens it takes; None where it names no limit."""
     identity: dict[str, object]
-    notes: tuple[str, ...] = ()
-    """What a user should know of it, a line each."""
+    num_embeddings: int
+    source: str | None = None
+    """The folder's path, or the name on the hub; None for a model from scratch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,82 +42,79 @@ class Trainee:
     """peft's wrapper around it, where there are adapters."""
 
 
-def describe_base(recipe: Recipe, texts: Callable[[], Iterable[str]]) -> Base:
+def describe_base(
+    recipe: ModelRecipe,
+    read_texts: Callable[[int], Iterable[str]],
+    *,
+    kind: Purpose = "writes",
+    known_as: str | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> Base:
     """Tokenizer, context and identity of what the recipe starts from; no weights are read.
 
-    `texts` gives the training text that a new tokenizer is learnt from.
-
-    Raises:
-        CheckpointError: the base cannot be read, or has no chat template.
-        ConfigError: the recipe does not fit.
+    A model from scratch is `known_as` what its tokenizer is called, if that is not learnt from the first so many texts.
     """
-    scratch = recipe.model.from_scratch
-    if scratch is not None:
+    if recipe.from_scratch is not None:
         from rmr1.train.scratch.tokenizer import learn_tokenizer
 
-        tokenizer = learn_tokenizer(
-            texts(),
-            vocabulary=scratch.tokenizer.vocabulary,
-            min_count=scratch.tokenizer.min_count,
+        scratch, size = recipe.from_scratch, recipe.from_scratch.tokenizer
+        tokenizer = tokenizer or learn_tokenizer(
+            read_texts(size.examples),
+            vocabulary=size.vocabulary,
+            min_count=size.min_count,
             context=scratch.context,
         )
         return Base(
-            tokenizer=tokenizer, context=scratch.context, identity={"from_scratch": scratch.architecture}
+            tokenizer=tokenizer,
+            context=scratch.context,
+            identity={"from_scratch": known_as},
+            num_embeddings=len(tokenizer),
         )
-    assert recipe.model.base is not None
+    assert recipe.base is not None
     found = describe_checkpoint(
-        recipe.model.base, revision=recipe.model.revision, trust_remote_code=recipe.model.trust_remote_code
+        recipe.base, revision=recipe.revision, trust_remote_code=recipe.trust_remote_code, kind=kind
     )
-    notes = []
-    if found.tokenizer.pad_token_id is None:
-        notes.append(
-            f"{recipe.model.base}: the tokenizer names no padding token; packed rows need none, and the stored "
-            "tokenizer stays as it is"
-        )
+    vocabulary = getattr(found.config.get_text_config(), "vocab_size", None)
     return Base(
-        tokenizer=found.tokenizer, context=found.context, identity=dict(found.identity), notes=tuple(notes)
+        tokenizer=found.tokenizer,
+        context=found.context,
+        identity=dict(found.identity),
+        num_embeddings=vocabulary or len(found.tokenizer),
+        source=found.source,
     )
 
 
-class Starting(Protocol):
-    """What a recipe says of the model that is trained, whichever training it is for."""
+def load_base(recipe: ModelRecipe, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+    """The model that the recipe goes on from."""
+    assert recipe.base is not None
+    return load_checkpoint(
+        recipe.base,
+        device=device,
+        dtype=dtype,
+        revision=recipe.revision,
+        trust_remote_code=recipe.trust_remote_code,
+    ).model
 
-    @property
-    def seed(self) -> int: ...
-    @property
-    def model(self) -> ModelRecipe: ...
-    @property
-    def lora(self) -> LoraRecipe | None: ...
 
-
-def load_trainee(recipe: Starting, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Trainee:
-    """The model on its device, ready to be trained.
-
-    Raises:
-        CheckpointError: it cannot be loaded, or its weights are no numbers.
-        ConfigError: peft is missing, or the adapters find no layer of the model.
-    """
+def load_trainee(
+    recipe: Recipe | GrpoRecipe, tokenizer: PreTrainedTokenizerBase, device: torch.device
+) -> Trainee:
+    """The model on its device, ready to be trained."""
     scratch = recipe.model.from_scratch
     is_half = recipe.model.precision == "bf16-pure" or (recipe.lora and recipe.model.precision == "bf16")
+    dtype = torch.bfloat16 if is_half else torch.float32
     if scratch is not None:
         from rmr1.train.scratch.model import build_model
 
         model: PreTrainedModel = build_model(scratch, tokenizer, seed=recipe.seed)
-        model = model.to(device=device, dtype=torch.bfloat16 if is_half else torch.float32)  # type: ignore[call-arg]
+        model = model.to(device=device, dtype=dtype)  # type: ignore[call-arg]
     else:
-        assert recipe.model.base is not None
-        model = load_checkpoint(
-            recipe.model.base,
-            device=device,
-            dtype=torch.bfloat16 if is_half else torch.float32,
-            revision=recipe.model.revision,
-            trust_remote_code=recipe.model.trust_remote_code,
-        ).model
-        check_loaded(model, recipe.model.base)
+        model = load_base(recipe.model, device, dtype)
+        check_loaded(model, recipe.model.base or "")
     adapted = None
     if recipe.lora is not None:
         torch.manual_seed(recipe.seed)
-        adapted = add_adapters(model, recipe.lora)
+        adapted = _add_adapters(model, recipe.lora)
     if recipe.model.checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     model.train()
@@ -132,12 +133,8 @@ def check_loaded(model: PreTrainedModel, name: str) -> None:
         )
 
 
-def add_adapters(model: PreTrainedModel, recipe: LoraRecipe) -> Any:
-    """peft's wrapper around the model, whose own weights are frozen by it.
-
-    Raises:
-        ConfigError: peft is missing, or no layer has the names that were asked for.
-    """
+def _add_adapters(model: PreTrainedModel, recipe: LoraRecipe) -> Any:
+    """peft's wrapper around the model, whose own weights are frozen by it."""
     peft = import_peft()
     targets = recipe.target_modules
     config = peft.LoraConfig(

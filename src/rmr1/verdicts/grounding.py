@@ -1,12 +1,9 @@
 """Does a quotation stand in the response it is taken from?
 
-A judge that invents its evidence is seen by looking each `<quote_A>` up in response A. White space,
-case, quotation marks and typographic variants are levelled first, and an ellipsis splits a quotation
-into pieces that must all occur, in order: judges shorten, and shortening is not inventing.
-
-Backslashes and characters that cannot be seen are levelled too. The prompt shows a response with a backslash
-in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none; which tokens
-these were only the run knows. A quotation that differs in nothing else is not invented either.
+White space, case, quotation marks and typographic variants are levelled first, and an ellipsis splits a quotation
+into pieces that must all occur, in order: judges shorten, and shortening is not inventing. Backslashes are levelled too: the
+prompt shows a response with one in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or
+none.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from rmr1.records import Messages, PreferencePair, SideText, Vote
+from rmr1.records import PreferencePair, SideText, Vote
 
 _UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
 """Joiners, marks of direction and of presentation."""
@@ -28,30 +25,20 @@ _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
 def is_grounded(quote: str, response: str) -> bool:
     """Whether `quote` is taken from `response`; an empty quotation is not, nor one of backslashes alone."""
     pieces = [piece for piece in map(_level, _ELLIPSIS.split(quote)) if piece]
-    text, position = _level(response), 0
+    rest = _level(response)
     for piece in pieces:
-        found = text.find(piece, position)
-        if found < 0:
+        _, found, rest = rest.partition(piece)
+        if not found:
             return False
-        position = found + len(piece)
     return bool(pieces)
 
 
-def quoted_response(pair: PreferencePair, vote: Vote, quote: SideText) -> Messages:
-    """The response of the pair that a vote's quotation speaks of; a swapped prompt exchanges them."""
-    index = "ABCD".find(vote.name_in_pair(quote.side))
-    return pair.responses[index] if 0 <= index < len(pair.responses) else ()
-
-
 def ground_quotes(pair: PreferencePair, vote: Vote) -> tuple[tuple[SideText, bool], ...]:
-    """Every quotation of a vote and whether it is grounded."""
+    """Every quotation of a vote and whether it is grounded; a swapped prompt exchanges the responses."""
+    texts = ["\n".join(message.text for message in response) for response in pair.responses]
+    by_name = dict(zip("ABCD", texts, strict=False))
     return tuple(
-        (
-            quote,
-            is_grounded(
-                quote.text, "\n".join(message.text for message in quoted_response(pair, vote, quote))
-            ),
-        )
+        (quote, is_grounded(quote.text, by_name.get(vote.name_in_pair(quote.side), "")))
         for quote in vote.verdict.trace.quotes
     )
 

@@ -1,9 +1,9 @@
 """A judge's text -> its verdict, by what was asked: two answers, four at once, or one alone.
 
-What a pair and a choice are read by is a verdict rule (`rmr1.verdicts.rules`), of a choice with four labels. A rating
-is a whole number from 1 to 10 (`rmr1.verdicts.one_rating`). With the rule `published` choices and ratings are read
-as RewardBench 2's authors do (`rewardbench` 0.1.4, `generative_v2.py`): of A, B, C and D in this order the first
-whose `[[A]]` occurs anywhere in the raw text; and a number from 1 to 10 at the very end, whatever comes before.
+A pair, and a choice with four labels, are read by a verdict rule, a rating by `rmr1.verdicts.one_rating`. With the rule
+`published` choices and ratings are read as RewardBench 2's authors do (`rewardbench` 0.1.4, `generative_v2.py`): of A, B, C
+and D in this order the first whose `[[A]]` occurs anywhere in the raw text; and a number from 1 to 10 at the very end,
+whatever comes before.
 """
 
 from __future__ import annotations

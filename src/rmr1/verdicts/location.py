@@ -1,14 +1,7 @@
-r"""The place of the verdict in a judge's text: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
+"""The place of the verdict in a judge's text: an answer tag, a bare `[[A]]`, or a plain form that can mean nothing else.
 
-One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. The last
-answer tag of the judge's own words decides. A tag that is only mentioned (in quotation marks or backticks, in a block
-of code or of quotation, in a question, denied just before, or two as alternatives) does not count beside one that is
-meant, and alone only if it ends the text. If there is no tag at all, a bare `[[A]]` counts that stands
-alone, near the end, not denied by its clause and not taken back by its sentence; and if there is no mark either, a
-text that is nothing but a name ("(A)", "Chatbot A"), or a last line that is a name in brackets.
-
-In a text that was cut off, a verdict counts only if it is complete, the last thing written and a statement of its
-own: in the middle of a sentence it may yet be taken back.
+One place serves the `tagged` rule, the stop rule and the log-probabilities of the verdict letter. Which tag or mark is meant,
+and which only mentioned, is in docs/verdicts.md ("What decides").
 """
 
 from __future__ import annotations
@@ -21,9 +14,8 @@ from itertools import pairwise
 from rmr1.prompts.escape import unescape
 from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem
-from rmr1.verdicts.mentions import Span, Tag, is_enclosed, is_inside
+from rmr1.verdicts.mentions import Span, Tag, is_enclosed, is_inside, narrow
 from rmr1.verdicts.trace import TextOutline, read_outline
-from rmr1.verdicts.widths import narrow
 
 END_CHARS = 300
 """How near the end a bare mark stands that is the verdict of a text without tags."""
@@ -97,7 +89,7 @@ class Place:
 
 
 def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool = False) -> Place:
-    """The place where the text says its verdict; the labels decide only which bare forms count as names."""
+    """Where the text says its verdict; the labels decide only which bare forms count as names."""
     if outline.is_thinking_unclosed:
         return Place(problem="unclosed_thinking")
     if truncated and (outline.has_open_form or outline.has_open_fence):
@@ -133,7 +125,7 @@ def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool =
 def find_verdict_span(
     text: str, labels: Sequence[str], thinking: Sequence[Pair] = (), *, truncated: bool = False
 ) -> Span | None:
-    """The span of the letter of the text's verdict, `(start, end)`; None if there is none of `labels`."""
+    """The span of the letter of the text's verdict; None if there is none of `labels`."""
     place = find_place(read_outline(text, labels, thinking), labels, truncated=truncated)
     if place.span is None or place.word is None:
         return None
@@ -143,13 +135,12 @@ def find_verdict_span(
 def is_last(text: str, end: int) -> bool:
     """Whether nothing but markup and closing tokens stands behind `end`."""
     rest = text[end : end + _TAIL_CHARS + 1].rstrip()
-    return (
-        len(rest) <= _TAIL_CHARS and _TAIL.fullmatch(rest) is not None and not text[end + len(rest) :].strip()
-    )
+    is_end = len(rest) <= _TAIL_CHARS and _TAIL.fullmatch(rest) is not None
+    return is_end and not text[end + len(rest) :].strip()
 
 
 def find_mark(outline: TextOutline, labels: Sequence[str]) -> Place | None:
-    """The bare `[[A]]` that is the verdict of a text without answer tags; None if no mark stands there at all."""
+    """The bare `[[A]]` that is the verdict of a text without answer tags; None if there is no mark at all."""
     text = outline.text
     found = [
         match
@@ -164,10 +155,9 @@ def find_mark(outline: TextOutline, labels: Sequence[str]) -> Place | None:
     match = found[-1]
     if len({narrow(other["word"]) for other in found}) > 1 and not _is_conclusion(text, found):
         return Place(problem="ambiguous")
-    is_headed = text[: match.start()].rstrip(" *_`")[-1:] in (":", "：") and _is_set_apart(
-        text, *match.span()
+    is_near = len(text.rstrip()) - match.end() <= END_CHARS or (
+        text[: match.start()].rstrip(" *_`")[-1:] in (":", "：") and _is_set_apart(text, *match.span())
     )
-    is_near = is_headed or len(text.rstrip()) - match.end() <= END_CHARS
     if not is_near or not _is_settled(text, match.end()):
         return Place(problem="no_verdict")
     return Place(word=narrow(match["word"]), span=match.span("word"), opening=match.start(), end=match.end())
@@ -195,18 +185,19 @@ def is_denied(text: str, start: int) -> bool:
 
 
 def _is_conclusion(text: str, marks: Sequence[re.Match[str]]) -> bool:
-    """Whether the last mark ends the text on a line of its own or behind a colon, and no mark before it stands so."""
+    """Whether the last mark ends the text set apart, and no mark before it is."""
     *others, last = (_is_set_apart(text, *mark.span()) for mark in marks)
     return last and not any(others) and is_last(text, marks[-1].end())
 
 
 def _is_set_apart(text: str, start: int, end: int) -> bool:
+    """Whether the mark stands on a line of its own or behind a colon."""
     before = text[max(0, start - _REST_CHARS) : start].rstrip(" \t*_`")
     return (not before or before[-1] in "\n:：") and _LINE_END.match(text, end) is not None
 
 
 def _is_settled(text: str, end: int) -> bool:
-    """Whether the sentence leaves the mark that ends at `end` as it is, unlike "by style [[A]], but ..."."""
+    """Whether the sentence leaves the mark as it is, unlike "by style [[A]], but ..."."""
     rest = _REASON.split(_SENTENCE.split(text[end : end + _REST_CHARS], maxsplit=1)[0], maxsplit=1)[0]
     return not (_DENIAL.search(rest) or _CONTRAST.search(rest))
 
@@ -228,8 +219,7 @@ def _is_spoken_of(outline: TextOutline, match: re.Match[str]) -> bool:
 
 
 def _stands_alone(text: str, mark: Span, own: Span) -> bool:
-    """Whether no identifier, index or call of the span `own` touches the mark, as in `df[[A]]`, `[[A]](0)`,
-    `f([[A]])`."""
+    """Whether nothing of the span `own` touches the mark, unlike in `df[[A]]`, `[[A]](0)`, `f([[A]])`."""
     start, end = mark
     before, after = text[max(own[0], start - 1) : start], text[end : min(own[1], end + 1)]
     if _is_word(before) or (before and before in "_]$[\\)"):
@@ -244,26 +234,28 @@ def _is_word(char: str) -> bool:
 
 
 def _split_mentions(outline: TextOutline, tags: Sequence[Tag]) -> tuple[list[Tag], list[tuple[Tag, Tag]]]:
-    """The answer tags that are meant, and the pairs that are only mentioned."""
+    """The answer tags that are meant, and the pairs only mentioned."""
     meant: list[Tag] = []
     mentions: list[tuple[Tag, Tag]] = []
     index = 0
     while index < len(tags):
         pair = tags[index : index + 2]
-        if [tag.is_closing for tag in pair] != [False, True]:
-            meant.append(tags[index])
-            index += 1
-            continue
-        if _is_mentioned(outline, pair[0].start, pair[1].end):
+        if not _is_pair(pair):
+            pair = pair[:1]
+        if len(pair) == 2 and _is_mentioned(outline, pair[0].start, pair[1].end):
             mentions.append((pair[0], pair[1]))
         else:
             meant += pair
-        index += 2
+        index += len(pair)
     return meant, mentions
 
 
+def _is_pair(tags: Sequence[Tag]) -> bool:
+    return [tag.is_closing for tag in tags] == [False, True]
+
+
 def _is_mentioned(outline: TextOutline, start: int, end: int) -> bool:
-    """Whether the answer is spoken of: in quotation marks, or in a block of code or quotation."""
+    """Whether it is in quotation marks, or in a block of code or quotation."""
     text = outline.text
     if is_inside(outline.fences, start):
         return True
@@ -278,14 +270,12 @@ def _is_json_value(text: str, start: int) -> bool:
 
 
 def _line_start(text: str, place: int) -> int:
-    """Index at which the line of `place` begins, at most `_LINE_CHARS` before it."""
     low = max(0, place - _LINE_CHARS)
     return max(text.rfind("\n", low, place) + 1, low)
 
 
 def _begins_statement(text: str, start: int) -> bool:
-    """Whether a sentence, a line or a block begins at `start`, or a colon stands before it: unlike in the middle of a
-    sentence that may yet take it back."""
+    """Whether `start` is not in the middle of a sentence that may yet take it back."""
     before = text[max(0, start - _REST_CHARS) : start].rstrip(" \t*_`\"'“(")
     return not before or before[-1] in ".!?:;>\n。！？：；"
 
@@ -296,7 +286,7 @@ def _drop_recited(text: str, tags: list[Tag], labels: Sequence[str]) -> tuple[li
     names = {"tie", *(label.lower() for label in labels)}
     run: list[str] = []
     index = len(tags)
-    while index >= 2 and [tag.is_closing for tag in tags[index - 2 : index]] == [False, True]:
+    while index >= 2 and _is_pair(tags[index - 2 : index]):
         word = _read_plain(text, tags[index - 2].end, tags[index - 1].start)
         is_joined = index == len(tags) or _is_joined(text, tags[index - 1].end, tags[index].start)
         if word is None or word["word"].lower() not in names or not is_joined:
@@ -305,12 +295,11 @@ def _drop_recited(text: str, tags: list[Tag], labels: Sequence[str]) -> tuple[li
         index -= 2
     if len(set(run)) > 1:
         rest = tags[:index]
-        if not any(not tag.is_closing for tag in rest):
-            return rest, "ambiguous"
-        is_statement = rest[-1].is_closing and _is_set_apart(text, _start_of_last(rest), rest[-1].end)
+        begin = next((tag.start for tag in reversed(rest) if not tag.is_closing), None)
+        is_statement = begin is not None and rest[-1].is_closing and _is_set_apart(text, begin, rest[-1].end)
         return rest, None if is_statement else "ambiguous"
     rest = tags[:-2]
-    is_pair = [tag.is_closing for tag in tags[-2:]] == [False, True]
+    is_pair = _is_pair(tags[-2:])
     if is_pair and _QUESTION.match(text, tags[-1].end):
         return _drop_recited(text, rest, labels) if rest else (rest, "no_verdict")
     if is_pair and is_denied(text, tags[-2].start):
@@ -320,7 +309,7 @@ def _drop_recited(text: str, tags: list[Tag], labels: Sequence[str]) -> tuple[li
 
 
 def _is_joined(text: str, start: int, end: int) -> bool:
-    """Whether two answers are put side by side by what stands between them."""
+    """Whether what stands between two answers puts them side by side."""
     between = text[start:end]
     if not between.strip() or len(between) > _REST_CHARS:
         return False
@@ -329,30 +318,21 @@ def _is_joined(text: str, start: int, end: int) -> bool:
     )
 
 
-def _start_of_last(tags: Sequence[Tag]) -> int:
-    return next((tag.start for tag in reversed(tags) if not tag.is_closing), tags[-1].start)
-
-
 def _find_contradiction(text: str, meant: Sequence[Tag], mention: tuple[Tag, Tag]) -> Problem | None:
     """Whether another name in code ends the text, set apart like a verdict: then there is no telling."""
     opening, closing = mention
-    is_code = text[opening.start - 1 : opening.start] in ("`", "\n")
-    if opening.start < meant[-1].start or not is_code or not is_last(text, closing.end):
+    before = text[opening.start - 1 : opening.start]
+    is_apart = before == "\n" or (before == "`" and _is_set_apart(text, opening.start, closing.end))
+    if opening.start < meant[-1].start or not is_apart or not is_last(text, closing.end):
         return None
-    if text[opening.start - 1] == "`" and not _is_set_apart(text, opening.start, closing.end):
-        return None
-    one, other = _read_plain(text, opening.end, closing.start), _read_answer(text, list(meant)).word
-    if one is None or other is None or narrow(one["word"]).lower() == other.lower():
-        return None
-    return "ambiguous"
+    one, other = _read_plain(text, opening.end, closing.start), _read_answer(text, meant).word
+    is_other = one is not None and other is not None and narrow(one["word"]).lower() != other.lower()
+    return "ambiguous" if is_other else None
 
 
 def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
-    """The last answer tag.
-
-    A token limit may have taken the closing tag; then the text must end with a complete `[[A]]`,
-    because a bare `A` could be the first letter of anything.
-    """
+    """The last answer tag. If it is not closed, the text must end with a complete `[[A]]`: a bare `A` may be the first
+    letter of anything."""
     last = next(index for index in range(len(tags) - 1, -1, -1) if not tags[index].is_closing)
     opening, closings = tags[last], tags[last + 1 :]
     if not closings:
@@ -377,17 +357,12 @@ def _read_answer(text: str, tags: Sequence[Tag]) -> Place:
 
 def _read_plain(text: str, start: int, end: int) -> re.Match[str] | None:
     """The name in `text[start:end]`, which must hold nothing else but nouns, matching brackets and markup."""
-    while start < end and text[start] in _MARKUP:
-        start += 1
-    while start < end and text[end - 1] in _MARKUP:
-        end -= 1
-    if start < end and text[end - 1] in ".。!！":
-        end -= 1
-        while start < end and text[end - 1] in _MARKUP:
-            end -= 1
-    if end - start > _LINE_CHARS:
-        return None
-    match = _PLAIN.fullmatch(text, start, end)
+    inside = text[start:end].rstrip(_MARKUP)
+    if inside.endswith((".", "。", "!", "！")):
+        inside = inside[:-1].rstrip(_MARKUP)
+    end = start + len(inside)
+    start = end - len(inside.lstrip(_MARKUP))
+    match = _PLAIN.fullmatch(text, start, end) if end - start <= _LINE_CHARS else None
     if match is None:
         return None
     opened = [_OPENINGS[char] for char in match["open"] if char in _OPENINGS]

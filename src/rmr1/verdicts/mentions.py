@@ -16,27 +16,27 @@ QUOTING = {
     '"': '"',
     "'": "'",
     "`": "`",
-    "\u201c": "\u201d",
-    "\u2018": "\u2019",
-    "\u00ab": "\u00bb",
-    "\u300c": "\u300d",
-    "\u300e": "\u300f",
+    "“": "”",
+    "‘": "’",
+    "«": "»",
+    "「": "」",
+    "『": "』",
 }
 """Opening quotation mark -> the one that closes it."""
 _FENCE = re.compile(r"^[ \t]{0,24}(`{3,16}|~{3,16})([^\n`]{0,300})$", re.MULTILINE)
 _BLOCK = re.compile(r"<\s{0,4}(?:type|rubric|solution|eval)\s{0,4}>", re.IGNORECASE)
-_SENTENCE_END = ".!?:;)\uff0c\u3001\uff1a\u3002\uff01\uff1f\u2026*_"
+_SENTENCE_END = ".!?:;)，、：。！？…*_"
 _GOES_ON = re.compile(r"[,;]|'s\b|-\w")
 _LINE_CHARS = 80
 """How far into a line it is looked for what stands beside a mark."""
 _FIRST_MARK = re.compile(
     r"(?:\s{0,8}<\|[\w.-]{1,32}\|>){0,4}\s{0,16}"
-    r"(?P<left><[|\uff5c]?|\[|\{|\u25c1|\u27e8|\u3010)(?P<name>[^\W\d_][\w:.-]{1,40})"
-    r"(?:\s[^<>\n]{0,120})?(?P<right>[|\uff5c]?>|\]|\}|\u25b7|\u27e9|\u3011)"
+    r"(?P<left><[|｜]?|\[|\{|◁|⟨|【)(?P<name>[^\W\d_][\w:.-]{1,40})"
+    r"(?:\s[^<>\n]{0,120})?(?P<right>[|｜]?>|\]|\}|▷|⟩|】)"
 )
 _COMMENT = "<!--"
 _RUN_ON = re.compile(
-    r"<(?:[|\uff5c][^<>\s]{1,40}[|\uff5c]|\|turn|(?:start|begin)_of_turn|im_start)>\s{0,4}(?:user|human)\b",
+    r"<(?:[|｜][^<>\s]{1,40}[|｜]|\|turn|(?:start|begin)_of_turn|im_start)>\s{0,4}(?:user|human)\b",
     re.IGNORECASE | re.ASCII,
 )
 """A control token that gives the turn to the user: behind a verdict, what follows is no longer the judge's."""
@@ -46,7 +46,21 @@ _ENDS = {"begin": ("end",), "start": ("end", "stop"), "open": ("close",)}
 _MARKED_END = re.compile(r"\[\[[^\[\]]{1,16}\]\][\s.*_`]{0,16}\Z")
 _VERDICT_LIKE = re.compile(r"<\s{0,4}answer\s{0,4}>|\[\[", re.IGNORECASE)
 
+_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {
+    ord(wide): narrow for wide, narrow in zip("\u3000【】、", " [],", strict=True)
+}
+"""Full-width digits, brackets and signs, as Chinese and Japanese texts have them -> ASCII."""
+
 Span = tuple[int, int]
+
+
+def narrow(text: str) -> str:
+    """`text` with ASCII for every full-width sign, place by place.
+
+    >>> narrow("（40％）"), narrow("【8】")
+    ('(40%)', '[8]')
+    """
+    return text if text.isascii() else text.translate(_NARROW)
 
 
 class Tag(NamedTuple):
@@ -60,9 +74,9 @@ class Tag(NamedTuple):
     """Upper-case name after `quote_` or `summary_`, else empty."""
     is_closing: bool
     form: str = ""
-    """Form of a mark of thinking: marks of one form close each other."""
+    """Form of a mark of thinking, as `Mark.form`."""
     is_sure: bool = True
-    """Whether an opening mark of thinking stands where thinking begins; else it counts only if it is closed."""
+    """Whether a mark of thinking stands where thinking begins; else it counts only if it is closed."""
 
 
 def is_enclosed(text: str, start: int, end: int, *, is_tag: bool = False) -> bool:
@@ -71,13 +85,11 @@ def is_enclosed(text: str, start: int, end: int, *, is_tag: bool = False) -> boo
     A single tag (`is_tag`) that closes a block is believed, since quoted words may end right before it.
     """
     before, after = text[start - 1 : start], text[end : end + 1]
-    if QUOTING.get(before) != after or not before:
-        return False
-    return not (is_tag and "/" in text[start : start + 6])
+    return QUOTING.get(before) == after and not (is_tag and "/" in text[start : start + 6])
 
 
 def find_limit(text: str) -> int:
-    """Index at which the judge's turn ends: before a turn of the user's that it went on to make up."""
+    """Index at which the judge's turn ends, before one of the user's that it made up."""
     verdict = _VERDICT_LIKE.search(text)
     for found in _RUN_ON.finditer(text, verdict.end()) if verdict else ():
         before = _CONTROLS.sub("", text[max(0, found.start() - _LINE_CHARS) : found.start()])
@@ -102,8 +114,7 @@ def find_fences(text: str) -> tuple[list[Span], bool]:
                 fences.append((opening.start(), match.end()))
             opening = None
     is_wrapped = bool(fences) and not text[: fences[0][0]].strip() and not text[fences[0][1] :].strip()
-    is_open = opening is not None
-    return fences[is_wrapped:], is_open
+    return fences[is_wrapped:], opening is not None
 
 
 def is_inside(spans: Sequence[Span], place: int) -> bool:
@@ -121,12 +132,9 @@ def weigh_marks(text: str, marks: Sequence[Mark], fences: Sequence[Span]) -> Ite
         line_start = max(text.rfind("\n", max(0, start - _LINE_CHARS), start) + 1, start - _LINE_CHARS, 0)
         before, after = text[line_start:start], text[end : end + _LINE_CHARS].partition("\n")[0]
         words_before, words_after = before.strip(), after.strip()
-        if is_inside(fences, start):
-            # An odd fence in the thinking does not swallow its end.
-            is_end = mark.is_closing and last[mark.form] == start and not words_before and not words_after
-            if not is_end:
-                continue
-        if is_enclosed(text, start, end):
+        # An odd fence in the thinking does not swallow its end.
+        is_end = mark.is_closing and last[mark.form] == start and not words_before and not words_after
+        if (is_inside(fences, start) and not is_end) or is_enclosed(text, start, end):
             continue
         is_free = not words_before or words_before.endswith((">", "▷"))
         if mark.is_closing:
@@ -142,7 +150,7 @@ def weigh_marks(text: str, marks: Sequence[Mark], fences: Sequence[Span]) -> Ite
 
 
 def _is_meant_closing(before: str, after: str) -> bool:
-    """Whether a closing mark in the middle of a line ends the thinking there, by what stands on its sides."""
+    """Whether a closing mark in the middle of a line ends the thinking."""
     words_before, words_after = before.strip(), after.strip()
     if not words_after or words_after.startswith(("<", "[")) or words_before.endswith(tuple(_SENTENCE_END)):
         return True
@@ -178,8 +186,8 @@ class Balance:
 
 
 def find_first_form(text: str, tags: Sequence[Tag], marks: Sequence[Mark]) -> list[Mark] | None:
-    """The marks of a form that nobody listed, with which the text begins: opening and closing, or the opening
-    one alone if it is never closed; None if there is none, or if it is a part of the visible text."""
+    """The marks of a form that nobody listed, with which the text begins, the opening one alone if it is never closed;
+    None if there is none, or if it is a part of the visible text."""
     if text.lstrip().startswith(_COMMENT):
         start = text.index(_COMMENT)
         return _close_first_form(text, tags, start, start + len(_COMMENT), ["-->"])
@@ -202,12 +210,12 @@ def _close_first_form(
     text: str, tags: Sequence[Tag], start: int, end: int, closings: Sequence[str]
 ) -> list[Mark] | None:
     opening = Mark(start, end, "unknown", False)
-    places = [
-        (found.start(), closing)
-        for closing in closings
-        for found in [next(_find_meant(text, closing, end), None)]
-        if found is not None
-    ]
+    places = []
+    for closing in closings:
+        for found in re.compile(re.escape(closing)).finditer(text, end):
+            if not is_enclosed(text, *found.span()):  # not only spoken of
+                places.append((found.start(), closing))
+                break
     if not places:
         # "[Assistant A] ..." begins many a text that thinks nothing.
         name = text[start:end]
@@ -217,18 +225,7 @@ def _close_first_form(
     inside = [tag for tag in tags if tag.start < place]
     answers = [tag for tag in tags if tag.start > place and tag.kind == "answer"]
     is_answered = any(text[tag.start - 1] not in QUOTING for tag in answers if not tag.is_closing)
-    if any(tag.kind != "answer" for tag in inside) or not (
-        is_answered or (not inside and _ends_marked(text))
-    ):
+    is_answered = is_answered or (not inside and _MARKED_END.search(text[-_LINE_CHARS:]) is not None)
+    if not is_answered or any(tag.kind != "answer" for tag in inside):
         return None
     return [opening, Mark(place, place + len(closing), "unknown", True)]
-
-
-def _ends_marked(text: str) -> bool:
-    return _MARKED_END.search(text[-_LINE_CHARS:]) is not None
-
-
-def _find_meant(text: str, word: str, start: int) -> Iterator[re.Match[str]]:
-    """Matches of `word` behind `start` that are not only spoken of."""
-    pattern = re.compile(re.escape(word))
-    return (found for found in pattern.finditer(text, start) if not is_enclosed(text, *found.span()))

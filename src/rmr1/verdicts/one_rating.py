@@ -1,21 +1,9 @@
-"""What a judge says about one answer alone -> a whole number from 1 to 10.
+"""What a judge says about one answer alone -> a whole number from 1 to 10, as docs/verdicts.md ("Numbers") has it.
 
-The last answer tag of the judge's own words decides, readable or not: `[[8]]`, `8`, `8/10`, `8 out of 10`.
-Without a tag the closing line decides; if it rates nothing, a rating further up that no other contradicts.
-A number is a rating by where it stands:
-
-- marked: `[[8]]`;
-- alone on the first or the last line; with its scale of ten alone in a sentence, or at its end behind a
-  comma, a bracket or "so" ("complete and true, so 9/10");
-- behind a name and a colon: the rating's own ("Rating: 8"), or any name if the scale is there
-  ("Quality: 7/10"), unless several names have one each, which are parts of a rating: then the name of the whole
-  decides ("Final: 7/10"); an element `<rating>8</rating>` is such a line;
-- as what a rating is said to be ("my rating is 8", "a rating of 8 to this response"), or as what is given ("I give it
-  an 8"), also in Chinese and, with the scale, in other languages ("Ich gebe 8 von 10").
-
-So "step 2", "3 of 5 cases" and "x = 7" are none. Neither are a part alone ("8/10 for accuracy", "its style deserves
-9/10"), the result of a problem ("Final answer: 4/10"), another scale (4/5, 80/100), halves (7.5), ranges, two numbers
-in one sentence, denials ("not an 8/10"), quoted words, and numbers outside 1 to 10. Nothing is rescaled or rounded.
+The last answer tag of the judge's own words decides, readable or not. Without a tag the closing line decides; if it rates
+nothing, a rating further up that no other contradicts. A number is a rating by where it stands: marked, `[[8]]`; alone;
+behind a name and a colon; or as what a rating is said to be, or what is given. Several names with one each are parts of a
+rating, of which the name of the whole decides. Nothing is rescaled or rounded.
 """
 
 from __future__ import annotations
@@ -26,9 +14,8 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from rmr1.verdicts.location import find_place, is_last
-from rmr1.verdicts.mentions import is_enclosed
+from rmr1.verdicts.mentions import is_enclosed, narrow
 from rmr1.verdicts.trace import TextOutline
-from rmr1.verdicts.widths import narrow
 
 _RATINGS = tuple(str(rating) for rating in range(1, 11))
 _FLAGS = re.IGNORECASE | re.ASCII
@@ -44,7 +31,7 @@ _OTHER_NAME = (
     "|betyg|pontuação|avaliação|ocena|оценка)"
 )
 _NAME = f"(?:{_PLAIN_NAME}|{_WIDE_NAME}|{_OTHER_NAME})"
-_WORD = "[a-z'\u2019]{1,20}"
+_WORD = "[a-z'’]{1,20}"
 _THING = (
     "(?:response|answer|reply|assistant|output|text|model|solution|completion|chatbot|ai|essay|poem|story|code|translation"
     "|summary|explanation|article|e-?mail|letter|proof|work|submission|whole|candidate|draft|recipe|program|script|plan)"
@@ -52,14 +39,14 @@ _THING = (
 """What is rated as a whole; "the style" and "its style" are parts of it."""
 _ANSWER = rf"(?:it|(?:the|its)\s(?:{_WORD}\s)?{_THING}\b|(?:this|that)(?:\s{_WORD})?)"
 _UNIT = r"(?:\s?(?:points?|marks?|punkte?n?|puntos|punti|pontos|punten|баллов|[分点點점]))?"
-_NUMBER = rf"(?<![\w.,/+~\u2248%$-])(10|[1-9])(/10)?{_UNIT}(?![\w/%+]|[.,]\d|\s?[-\u2013\u2014]\s?\d)"
-_END = r"(?=[\s.,;:!)\u3002]{0,6}$)"
+_NUMBER = rf"(?<![\w.,/+~≈%$-])(10|[1-9])(/10)?{_UNIT}(?![\w/%+]|[.,]\d|\s?[-–—]\s?\d)"
+_END = r"(?=[\s.,;:!)。]{0,6}$)"
 _FAIR = (
     r"\s(?:is|seems|feels|would\sbe)\s(?:[a-z]{1,12}\s)?"
     r"(?:fair|right|apt|appropriate|justified|warranted|reasonable|suitable)\b"
 )
 _AFTER = (
-    rf"(?:{_END}|(?=\s?[,;:!(\u2013\u2014](?!\s?\d)|\s-\s(?!\d)|\s(?:because|since|as|but|and|for|given|from|overall|here)\b"
+    rf"(?:{_END}|(?=\s?[,;:!(–—](?!\s?\d)|\s-\s(?!\d)|\s(?:because|since|as|but|and|for|given|from|overall|here)\b"
     rf"|\sto\s(?:it\b|(?:the|this|that)\s(?:{_WORD}\s)?{_THING}\b)|{_FAIR}|です|である|입니다|的?{_WIDE_NAME}))"
 )
 _SO = r"(?:so|thus|hence|therefore|overall|but|and)"
@@ -70,9 +57,7 @@ _MARK = re.compile(
 _JSON = re.compile(rf'"[^"\n]{{0,30}}{_NAME}[^"\n]{{0,30}}"\s?:\s?"?{_NUMBER}"?\s{{0,8}}(?=[,}}]|$)', _FLAGS)
 
 _ALONE = re.compile(rf"[\s(]{{0,4}}{_NUMBER}{_END}", _FLAGS)
-_LABELLED = re.compile(
-    rf"([^\W\d_][^\d:=.!?()]{{0,60}}?)\s?(:|=|\u2192|\s[-\u2013\u2014]|\s->)\s?{_NUMBER}{_AFTER}", re.I
-)
+_LABELLED = re.compile(rf"([^\W\d_][^\d:=.!?()]{{0,60}}?)\s?(:|=|→|\s[-–—]|\s->)\s?{_NUMBER}{_AFTER}", re.I)
 _WHOLE_NAME = re.compile(
     rf"(?:(?:my|the|a|final|overall|total)\s){{0,3}}(?:{_NAME}|overall|verdict)(?:\s(?:for|of)\s{_ANSWER})?"
     rf"|(?:(?:meine?|ma|mi|mia|la|minha|mijn|min|моя)\s)?{_OTHER_NAME}",
@@ -103,12 +88,12 @@ _SAID = (
         for before in (
             r"(?<!\bhas\sa\s)(?<!\bgives\sa\s)(?<!\bassigns\sa\s)(?<!\bawards\sa\s)"
             rf"\b{_PLAIN_NAME}(?:\s(?:for|of)\s{_ANSWER}|\sI(?:\s{_WORD}){{1,2}})?"
-            r"(?:\s(?:is|was|of|at|stays|remains|(?:would|should|will)\sbe):?\s(?:an?\s)?|\s?(?:[:=\u2192]|->)\s?)",
+            r"(?:\s(?:is|was|of|at|stays|remains|(?:would|should|will)\sbe):?\s(?:an?\s)?|\s?(?:[:=→]|->)\s?)",
             rf"\b(?:rat|scor|grad)(?:e|ed|ing)?\s{_ANSWER}\s(?:(?:as|at|with)\s)?(?:an?\s(?:{_WORD}\s)?)?",
             # Without an article it could be the number that the response gives.
             rf"{_GIVE}\s(?:it\s|{_ANSWER}\san?\s(?:{_WORD}\s)?|an?\s(?=\d{{1,2}}(?:/10)?\sto\s{_ANSWER}))",
             rf"\b(?:rat|scor|deserv|earn|merit)(?:e|es|s|ed|ing)?\san?\s(?:{_WORD}\s)?",
-            r"(?:\b(?:gets?|receives?|say|worth|is)|'s|\u2019s)\san?\s",
+            r"(?:\b(?:gets?|receives?|say|worth|is)|'s|’s)\san?\s",
             rf"(?:{_WIDE_NAME})\s?(?:应该?|應該?)?[是为為は은는:=]\s?",
             r"[打给給]\s?",  # "give"
             r"(?:[打给給][^\d,.;:]{1,12}|值得?)(?=\d{1,2}(?:/10|\s?[分点點점]))",
@@ -120,7 +105,7 @@ _SAID = (
         re.I,
     ),
 )
-_I = r"(?:\b(?:ich|je|ik|jag|jeg|eu|yo|io|doy|daría|otorgo|asigno|dou|daria|gli\sdo|le\sdo|я|ставлю|даю)\b|\bj['\u2019])"
+_I = r"(?:\b(?:ich|je|ik|jag|jeg|eu|yo|io|doy|daría|otorgo|asigno|dou|daria|gli\sdo|le\sdo|я|ставлю|даю)\b|\bj['’])"
 """How a sentence begins that gives a rating: another language's "I", or its verb."""
 _SCALED = (
     *(
@@ -128,12 +113,12 @@ _SCALED = (
         for before, after in (
             (r"^[\s(]{0,4}", _AFTER),
             (
-                rf"(?:{_GIVE}\s(?:{_ANSWER}\s)?(?:an?\s)?|\b(?:it|this|that)(?:['\u2019]s|\sis|\sat)\s)",
+                rf"(?:{_GIVE}\s(?:{_ANSWER}\s)?(?:an?\s)?|\b(?:it|this|that)(?:['’]s|\sis|\sat)\s)",
                 _AFTER,
             ),
             (r"\b(?:gets?|receives?|say|worth|rated?|scores?|deserves?|earns?|merits?)\s(?:at\s)?", _AFTER),
             (
-                rf"(?:[,;:(\u2013\u2014]\s?(?:{_SO}\s)?|(?<!\bis\s)\b{_SO}\s)",
+                rf"(?:[,;:(–—]\s?(?:{_SO}\s)?|(?<!\bis\s)\b{_SO}\s)",
                 rf"(?:{_END}|(?=\soverall[\s.!]{{0,3}}$))",
             ),
             (rf"\b{_PLAIN_NAME}\s", _AFTER),
@@ -146,12 +131,10 @@ _SCALED = (
 )
 _DENIED = re.compile(
     r"\b(?:not|never|no|nor|nobody|hardly|than|least|most|cannot|nicht|kein\w*|pas|jamais|niet|inte|ikke|não|не)\b"
-    r"|n['\u2019]t\b|[不没沒非]|ない",
+    r"|n['’]t\b|[不没沒非]|ない",
     re.I,
 )
-_CLAUSE = re.compile(
-    r"[,;:(\u2013\u2014\u3002]|[.!?]\s|\b(?:so|but|and|hence|thus|therefore)\b|所以|因此|但", _FLAGS
-)
+_CLAUSE = re.compile(r"[,;:(–—。]|[.!?]\s|\b(?:so|but|and|hence|thus|therefore)\b|所以|因此|但", _FLAGS)
 _JUDGE = re.compile(
     r"(?<!\bthat\s)(?<!\bif\s)(?<!\bthan\s)(?<!\bas\s)(?<!\bdo\s)(?<!\bdid\s)(?<!\bcan\s)(?<!\bcould\s)"
     r"(?<!\bwill\s)(?<!\bwould\s)(?<!\bshould\s)(?<!\bhave\s)(?<!\bmean\s)\b(?:I|we|We)\b"
@@ -174,7 +157,7 @@ _PART_BEFORE = re.compile(
     rf"^(?!in\s(?!terms)|on\s){_FOR}\s?,|^as\s(?:for|to)\s(?:the|its)\s{_NO_PART}{_WORD}\s?,", _FLAGS
 )
 _PART_CLAUSE = re.compile(
-    rf"\b(?:its|{_THING}['\u2019]s)\s(?!(?:{_WORD}\s)?{_THING}\b){_WORD}"
+    rf"\b(?:its|{_THING}['’]s)\s(?!(?:{_WORD}\s)?{_THING}\b){_WORD}"
     rf"|\bthe\s(?!(?:{_WORD}\s)?(?:{_THING}|{_NAME}|verdict|overall|final)\b){_WORD}\s(?:[a-z]{{2,12}}ly\s)?"
     r"(?:gets|receives|deserves|earns|merits|scores|is)\b"
     rf"|^\s?(?!(?:it|this|that|which|who|overall|also|still|and|[a-z]{{2,12}}ly|{_THING})\b){_WORD}"
@@ -192,9 +175,9 @@ _VON = re.compile(
 )
 _SCALE = re.compile(
     r"[,\s]{0,2}\(?(?:\b(?:on|using)\s)?(?:\ban?\s|\bthe\s)?(?:"
-    r"\bscale:?\s(?:(?:of|from)\s)?\d(?:\s\([^()\d]{1,40}\))?\s?(?:to|-|\u2013)\s?(\d{1,4})\b(?:\s\([^()\d]{1,40}\))?"
-    r"|(?:\b\d\s?(?:to|-|\u2013)\s?)?\b(\d{1,4})(?:[\s-]point)?[\s-]scale\b"
-    r"|(?<=\()\d\s?(?:to|-|\u2013)\s?(\d{1,4})(?=\))|\bout\sof\s(\d{1,4})\b)\)?,?",
+    r"\bscale:?\s(?:(?:of|from)\s)?\d(?:\s\([^()\d]{1,40}\))?\s?(?:to|-|–)\s?(\d{1,4})\b(?:\s\([^()\d]{1,40}\))?"
+    r"|(?:\b\d\s?(?:to|-|–)\s?)?\b(\d{1,4})(?:[\s-]point)?[\s-]scale\b"
+    r"|(?<=\()\d\s?(?:to|-|–)\s?(\d{1,4})(?=\))|\bout\sof\s(\d{1,4})\b)\)?,?",
     _FLAGS,
 )
 _ENDS = r"(?:[01]\s?[=:a-z][^()\d]{0,40}?\b(\d{1,4})|(\d{1,4})\s?[=:a-z][^()\d]{0,40}?\b[01])\b"
@@ -211,12 +194,12 @@ _ONE = re.compile(r"\bone(?=\sto\s10\b)", _FLAGS)
 _RIVAL = re.compile(r"(?<![\w./-])(\d{1,4}(?:\.\d{1,3})?)/10(?!\d)|\ban?\s(10|[1-9])\b(?![/.-]\d)", _FLAGS)
 """A number that has the look of a rating wherever it stands in a sentence."""
 _SENTENCES = re.compile(
-    r"(?<=[.!?])(?<!\bmax\.)\s+|(?<=[\u3002!?])|(?<=[;,])\s(?=[^\W\d_][^\d:;,()]{1,30}:\s?\d)"
+    r"(?<=[.!?])(?<!\bmax\.)\s+|(?<=[。!?])|(?<=[;,])\s(?=[^\W\d_][^\d:;,()]{1,30}:\s?\d)"
 )
-_MARKUP = re.compile(r"^\s{0,8}(?:#{1,6}|[-+*\u2022])\s(?=\s{0,8}\D)|[*`\[\]]")
+_MARKUP = re.compile(r"^\s{0,8}(?:#{1,6}|[-+*•])\s(?=\s{0,8}\D)|[*`\[\]]")
 _ROW = re.compile(r"^\|\s?([^|]{1,60}?)\s?\|\s?([^|]{1,20}?)\s?\|?\Z")
 """A table's row of a name and a number."""
-_QUOTES = dict.fromkeys(map(ord, '"{}\u201c\u201d'))
+_QUOTES = dict.fromkeys(map(ord, '"{}“”'))
 _LIST_NUMBER = re.compile(r"\s{0,8}(\d{1,2})[.)](?:\s|$)", re.ASCII)
 _ELEMENT = re.compile(r"<([a-z][a-z_-]{0,30})>\s{0,8}([^<>]{1,40}?)\s{0,8}</\1>", re.IGNORECASE)
 _HAS_NAME = re.compile(_NAME, re.I)
@@ -322,7 +305,7 @@ def _read_closing_number(lines: Sequence[str], *, is_code: bool) -> _Rated | Non
     number = int(alone[1])
     if not before:
         return _Rated(number)
-    if before[-1].rstrip(" *_").endswith((":", "\uff1a")):
+    if before[-1].rstrip(" *_").endswith((":", "：")):
         return _read_line(f"{before[-1]} {line}")
     lists = (_LIST_NUMBER.match(one) for one in before)
     is_next = any(found is not None and int(found[1]) == number - 1 for found in lists)

@@ -1,11 +1,7 @@
 """Numbers that a judge gives to the answers: two answer tags, the first line, named lines, or a list in words.
 
-Text in, numbers out. The places are looked at in the order of `read_ratings`; a number outside its scale, a
-missing one and two that disagree leave no rating at all.
-
-Lines "Assistant 1: 8" may as well restate results ("Response A: 42"). They are ratings if both sides' have the
-same form and either say so themselves ("Score A: 8", "A: 8/10"), or the line above does ("Scores:"), or they
-close the text, are at most 10, and no line above calls them something else ("Results:").
+The places are looked at in the order of `read_ratings`; a number outside its scale, a missing one and two that disagree leave
+no rating at all. Which named lines rate, and which restate results, is in docs/verdicts.md ("Numbers").
 """
 
 from __future__ import annotations
@@ -31,7 +27,7 @@ _NAMED_LINE = re.compile(
     rf"[\s>*#_-]{{0,12}}((?:final\s)?(?:score|rating)\s(?:for\s|of\s)?)?"
     rf"(assistant|response|answer|chatbot|model|output|candidate)?\s{{0,3}}\(?([A-Za-z0-9]{{1,16}})\)?"
     rf"('s\s(?:score|rating)|\s\((?:score|rating))?[*_\s]{{0,6}}[:=][*_\s]{{0,6}}{_NUMBER}"
-    r"(?=\)|\s{0,4}(?:$|\(|[*_]|[.,;](?:\s|$)|[-\u2013\u2014]\s[^\W\d]))",
+    r"(?=\)|\s{0,4}(?:$|\(|[*_]|[.,;](?:\s|$)|[-–—]\s[^\W\d]))",
     re.IGNORECASE | re.ASCII,
 )
 _NAMES_SCORES = re.compile(
@@ -117,8 +113,8 @@ def _rate_named_lines(lines: Sequence[str], labels: Sequence[str]) -> tuple[floa
         above, run = entry, []
     if len({one.form for one in found}) != 1 or sorted(one.label for one in found) != sorted(labels):
         return None
-    by_label = {one.label: one for one in found}
-    return _to_ratings([(by_label[label].number, by_label[label].scale) for label in labels], len(labels))
+    ordered = sorted(found, key=lambda one: labels.index(one.label))
+    return _to_ratings([(one.number, one.scale) for one in ordered], len(labels))
 
 
 def _choose_rated(run: Sequence[_Named], above: str, *, is_closing: bool) -> set[_Named]:
@@ -132,7 +128,7 @@ def _choose_rated(run: Sequence[_Named], above: str, *, is_closing: bool) -> set
 
 
 def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named | str]:
-    """Every line as what it names, or as it stands; several on one line one by one."""
+    """Every line as what it names, one by one, or as it stands."""
     names = {str(index): label for index, label in enumerate(labels, 1)}
     names |= {label.lower(): label for label in labels}
 
@@ -162,7 +158,7 @@ def _find_named(lines: Sequence[str], labels: Sequence[str]) -> Iterator[_Named 
 
 
 def _rate_score_list(text: str, count: int) -> tuple[float, ...] | None:
-    """ "scores are (1, 5)"; where it is said twice, both must agree."""
+    """ "scores are (1, 5)"; said twice, both must agree."""
     found = {_split_numbers(numbers, count) for numbers in set(_SCORE_LIST.findall(text))}
     return found.pop() if len(found) == 1 else None
 
@@ -177,7 +173,7 @@ def _split_numbers(text: str, count: int) -> tuple[float, ...] | None:
 
 
 def _to_ratings(amounts: Sequence[Sequence[str | None]], count: int) -> tuple[float, ...] | None:
-    """Values of (number, scale) texts; None unless there are `count` of them on one scale."""
+    """Values of `count` (number, scale) texts on one scale, else None."""
     scales = {scale for _, scale in amounts}
     if len(amounts) != count or len(scales) != 1:
         return None

@@ -1,21 +1,13 @@
-"""The inside of a `<rubric>` block -> criteria with weights.
+"""The inside of a `<rubric>` block -> criteria with weights; docs/verdicts.md says which forms are read.
 
-A criterion is a numbered or bulleted line, a line without marker that has a weight, one of several on a line
-that have a weight each ("Accuracy (40%), Tone (60%)"), a row of a markdown table, an `<item weight="...">`
-element, or an entry of a JSON object or list. What belongs to it:
-
-- Lines indented deeper than its own, bullets under a numbered line or under a heading, and unmarked
+- Lines indented deeper than a criterion's own, bullets under a numbered line or under a heading, and unmarked
   lines up to the next blank one are part of its text, joined by newlines; a line that only says
   "Weight: 40%" gives it its weight.
 - A line without weight over deeper lines that have weights is a heading, not a criterion.
-- Its text is without marker, bold marks and the weight; a weight that is not usable (150%, 3/0, the range
+- A criterion's text is without marker, bold marks and the weight; a weight that is not usable (150%, 3/0, the range
   30-40%) stays in the text and the item has none.
-- A total ("Total: 100%", or 100% beside others that add up to it) is no criterion.
 
-Weights are written as "(40%)", "[weight: 3]", "(25/100)", "(5 points)", "- 30%", "weight: 0.4",
-"40% - ...", "0.4 - ...", full-width signs ("（40％）") and "about" ("~40%") included. Numbers of JSON that add up to
-100 are percentages: they have no place for the sign. Every pattern has bounded repeats and looks at the head
-of a line only, so the time is linear in the text.
+Every pattern has bounded repeats and looks at the head of a line only, so the time is linear in the text.
 """
 
 from __future__ import annotations
@@ -27,30 +19,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmr1.records import RubricItem
-from rmr1.verdicts.widths import narrow
+from rmr1.verdicts.mentions import narrow
 
 _HEAD_CHARS = 300
 """How far into a line a marker and a weight are looked for."""
 
 _FLAGS = re.IGNORECASE | re.ASCII
-_ABOUT = r"(?:(?:[~\u2248\u223c]|about|approx\.?|approximately|around|roughly|ca\.|\u7ea6|\u5927\u7ea6)\s?)?"
+_ABOUT = r"(?:(?:[~≈∼]|about|approx\.?|approximately|around|roughly|ca\.|约|大约)\s?)?"
 _NUMBER = r"(?<![\d.])(\d{1,4}(?:\.\d{1,6})?|\.\d{1,6})(?![\d]|\.\d)"
 _UNIT = r"(?:\s?(%|percent\b|points?\b|pts?\b)|\s?/\s?(\d{1,4})(?![\d.])|\s(?:out\s)?of\s(\d{1,4})(?![\d.]))?"
-_AMOUNT = _ABOUT + _NUMBER + _UNIT + r"(?!\s{0,2}(?:[-\u2013\u2014~]|to\b)\s{0,2}\d)"
-_WORD = r"(?:\bweight(?:ing|age)?|\u6743\u91cd)"
+_AMOUNT = _ABOUT + _NUMBER + _UNIT + r"(?!\s{0,2}(?:[-–—~]|to\b)\s{0,2}\d)"
+_WORD = r"(?:\bweight(?:ing|age)?|权重)"
 _OF = r"\s{0,3}[*_]{0,2}\s{0,3}(?:[:=]|\bis\b|\bof\b)?\s{0,3}[*_]{0,2}\s{0,3}"
 
-_MARKER = re.compile(r"(?:[-*+\u2022]|(\(?\d{1,3}[.):]|[A-Za-z][.)]))(?:\s{1,8}|$)")
+_MARKER = re.compile(r"(?:[-*+•]|(\(?\d{1,3}[.):]|[A-Za-z][.)]))(?:\s{1,8}|$)")
 _BRACKETED = re.compile(
     rf"\s{{0,8}}[(\[{{]\s{{0,3}}((?:{_WORD}|\b(?:worth|scores?|points)){_OF})?{_AMOUNT}(\s{{0,3}}(?:of\s)?(?:the\s|total\s){{0,2}}{_WORD})?\s{{0,3}}[)\]}}]",
     _FLAGS,
 )
-_NAMED = re.compile(rf"[\s,;|\u2013\u2014-]{{0,8}}{_WORD}{_OF}{_AMOUNT}", _FLAGS)
+_NAMED = re.compile(rf"[\s,;|–—-]{{0,8}}{_WORD}{_OF}{_AMOUNT}", _FLAGS)
 _AFTER_DASH = re.compile(
-    rf"(?<![\d%])(?:\s{{1,8}}[-\u2013\u2014|]|\s{{0,8}}[:=])[*_]{{0,2}}\s{{0,3}}[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}(?=\s{{0,3}}(?:$|[:;,.]))",
+    rf"(?<![\d%])(?:\s{{1,8}}[-–—|]|\s{{0,8}}[:=])[*_]{{0,2}}\s{{0,3}}[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}(?=\s{{0,3}}(?:$|[:;,.]))",
     _FLAGS,
 )
-_LEADING = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}\s{{0,3}}([-\u2013\u2014:|]\s{{1,3}})?", _FLAGS)
+_LEADING = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}\s{{0,3}}([-–—:|]\s{{1,3}})?", _FLAGS)
 _ONLY_WEIGHT = re.compile(rf"[*_]{{0,2}}{_WORD}{_OF}{_AMOUNT}[*_.\s]{{0,4}}", _FLAGS)
 _CELL = re.compile(rf"[*_]{{0,2}}{_AMOUNT}[*_]{{0,2}}", _FLAGS)
 _ELEMENT = re.compile(r"<(/?)(?:item|criterion|rubric_item)\b([^<>]{0,300})>", _FLAGS)
@@ -58,7 +50,7 @@ _ATTRIBUTE = re.compile(r"\b(name|title|weight)\s{0,3}=\s{0,3}[\"']([^\"']{0,200
 _TRAILING = re.compile(rf"\s{_AMOUNT}[*_]{{0,2}}$", _FLAGS)
 """The weight at the end of one of several criteria on a line: "Accuracy 40%"."""
 _TOTAL = re.compile(
-    r"[*_\s]{0,4}(?:(?:grand\s)?total|sum)(?:\s(?:weights?|scores?|points))?[*_\s:]{0,4}|\u5408\u8ba1|\u603b\u8ba1|\u603b\u548c",
+    r"[*_\s]{0,4}(?:(?:grand\s)?total|sum)(?:\s(?:weights?|scores?|points))?[*_\s:]{0,4}|合计|总计|总和",
     _FLAGS,
 )
 _BETWEEN = re.compile(r"\s{0,4}(?:[,;]\s{0,4}(?:and|&)\s|[,;]|\s(?:and|&)\s)\s{0,4}", re.IGNORECASE)
@@ -118,7 +110,8 @@ def _read_lines(text: str) -> list[RubricItem]:
         current = drafts[-1] if drafts else None
         marker, content = _split_marker(stripped)
         if current is not None and current.weight is None:
-            current.weight = _read_only_weight(content)
+            if len(content) <= _HEAD_CHARS:
+                current.weight = _weigh(_ONLY_WEIGHT.fullmatch(narrow(content)))
             if current.weight is not None:
                 continue
         parts = _split_parts(content) or [_cut_weight(content, is_marked=bool(marker))]
@@ -156,10 +149,10 @@ def _split_parts(content: str) -> list[tuple[float | None, str]]:
         if before.count("(") == before.count(")"):
             cuts += found.span()
     cuts.append(len(content))
-    is_prose = plain.endswith((".", "!", "?", "\u3002"))
+    is_prose = plain.endswith((".", "!", "?", "。"))
     parts: list[tuple[float | None, str]] = []
     for start, end in zip(cuts[::2], cuts[1::2], strict=True):
-        weight, rest = _cut_part(content[start:end].strip(" .\u3002"), is_prose=is_prose)
+        weight, rest = _cut_part(content[start:end].strip(" .。"), is_prose=is_prose)
         if weight is None or not _clean(rest):
             return []
         parts.append((weight, rest))
@@ -179,7 +172,7 @@ def _cut_part(part: str, *, is_prose: bool) -> tuple[float | None, str]:
     found = _TRAILING.search(narrow(part))
     if found is None:
         return _cut_weight(part, is_marked=True)
-    return _to_weight(found.groups(), is_named=False), part[: found.start()]
+    return _weigh(found, is_named=False), part[: found.start()]
 
 
 def _read_json(text: str) -> list[RubricItem]:
@@ -235,38 +228,28 @@ def _find_entries(value: Any) -> Iterator[tuple[str, Any]]:
 def _weigh_json(amount: Any, *, is_percent: bool) -> float | None:
     if isinstance(amount, bool) or not isinstance(amount, int | float | str):
         return None
-    found = _CELL.fullmatch(narrow(str(amount)[:100]).strip() + "%" * is_percent)
-    return None if found is None else _to_weight(found.groups(), is_named=True)
+    return _weigh(_CELL.fullmatch(narrow(str(amount)[:100]).strip() + "%" * is_percent))
 
 
 def _is_child(current: _Draft, indent: int, marker: str, weight: float | None) -> bool:
-    if indent > current.indent:
-        return True
-    if indent < current.indent or marker != "bullet":
-        return False
-    if current.marker == "number":
-        return True
-    return current.marker == "" and weight is None
+    if indent != current.indent:
+        return indent > current.indent
+    is_below = current.marker == "number" or (current.marker == "" and weight is None)
+    return marker == "bullet" and is_below
 
 
-def _read_only_weight(content: str) -> float | None:
-    """The weight on a line that says nothing else: "Weight: 40%"."""
-    if len(content) > _HEAD_CHARS or not _DIGIT.search(content):
-        return None
-    found = _ONLY_WEIGHT.fullmatch(narrow(content))
-    return None if found is None else _to_weight(found.groups(), is_named=True)
+def _weigh(found: re.Match[str] | None, *, is_named: bool = True) -> float | None:
+    return None if found is None else _to_weight(found.groups(), is_named=is_named)
 
 
 def _split_marker(line: str) -> tuple[str, str]:
     """("number" | "bullet" | "", the rest). Bold may open before a number: `**1. Accuracy**`."""
     opening = "**" if line.startswith("**") else ""
     found = _MARKER.match(line[len(opening) : len(opening) + 20])
-    if found is None:
-        return "", line
-    if opening and found.group(1) is None:
+    if found is None or (opening and found[1] is None):
         return "", line
     content = opening + line[len(opening) + found.end() :]
-    return ("number" if found.group(1) else "bullet"), content.lstrip()
+    return ("number" if found[1] else "bullet"), content.lstrip()
 
 
 def _cut_weight(content: str, *, is_marked: bool) -> tuple[float | None, str]:
@@ -323,7 +306,7 @@ def _clean(text: str) -> str:
     if " :" in head:
         name, _, description = head.partition(":")
         head = name.rstrip() + ":" + description
-    head = head.strip(" \t-\u2013\u2014|,;")
+    head = head.strip(" \t-–—|,;")
     if not rest:
         head = head.removesuffix(":").rstrip()
     return "\n".join([head, *rest]).strip()
@@ -338,9 +321,8 @@ def _read_elements(text: str, elements: list[re.Match[str]]) -> list[RubricItem]
         attributes = {key.lower(): value for key, value in _ATTRIBUTE.findall(element.group(2))}
         content = text[element.end() : end].strip()
         found = _CELL.fullmatch(attributes.get("weight", "").strip())
-        if found is not None:
-            weight = _to_weight(found.groups(), is_named=True)
-        else:
+        weight = _weigh(found)
+        if found is None:
             weight, content = _cut_weight(_split_marker(content)[1], is_marked=True)
         name = attributes.get("name") or attributes.get("title")
         parts = [part for part in (name, _clean(content)) if part]
@@ -367,9 +349,8 @@ def _read_table(rows: list[list[str]]) -> list[RubricItem]:
                 words.append(cell)
                 continue
             is_named = column < len(header) and "weight" in header[column]
-            value = _to_weight(found.groups(), is_named=is_named)
-            if value is not None and weight is None:
-                weight = value
+            if weight is None:
+                weight = _weigh(found, is_named=is_named)
         text = _clean(": ".join(word for word in words if word))
         if text:
             items.append(RubricItem(text=text, weight=weight))

@@ -1,21 +1,9 @@
-"""A judge's text -> `Verdict`, by a named rule. The one parser of the package.
+"""A judge's text -> `Verdict`, by a named rule. The one parser of the package; docs/verdicts.md says what each rule reads.
 
-`tail`       RM-R1's reward rule (arXiv 2505.02387): only the last 80 characters of the raw text
-             count; A wins where `<answer>[[A]]</answer>` stands there and B's does not; exact strings.
-`tagged`     the default: the last answer tag of the judge's own words that is meant, readable or not;
-             without any, a bare `[[A]]`, or a name that is all the text says. What is meant and what is
-             only mentioned: `rmr1.verdicts.location`.
-`published`  RM-R1's evaluation rule: the whole raw text, thinking included; A wins where `[[A]]`
-             occurs and `[[B]]` does not; exact strings.
-`arena`      JudgeBench and Arena-Hard: `[[A>>B]]`, `[[A>B]]`, `[[A=B]]` and their mirrors, or a bare
-             `[[A]]`; all of them must say the same, strength included.
-`ratings`    one number per answer: two answer tags, the first line ("8 9.5"), lines "Assistant 1: 8",
-             or "scores are (8, 9)", looked for in this order; the highest wins, equal ones tie.
-
-`tagged`, `arena` and `ratings` read only the judge's own words (`rmr1.verdicts.trace`): text in thinking,
-quotations and summaries never decides, and thinking that is never closed leaves no verdict. Every rule
-takes any string in linear time, never raises, never guesses: no winner means a `problem`. The trace is
-filled whatever the rule.
+`tail` and `published` are RM-R1's reward rule (arXiv 2505.02387) and its evaluation rule: exact strings anywhere in
+the last 80 characters, or in the whole raw text, thinking included. `tagged`, `arena` and `ratings` read only the judge's
+own words (`rmr1.verdicts.trace`). Every rule takes any string in linear time, never raises, never guesses: no winner means
+a `problem`. The trace is filled whatever the rule.
 """
 
 from __future__ import annotations
@@ -79,14 +67,11 @@ def parse_verdict(
 
 
 def _read_tail(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
-    tail = outline.text[-TAIL_CHARS:]
-    named = [label for label in labels if f"<answer>[[{label}]]</answer>" in tail]
-    return _choose(named, several="contradiction")
+    return _find_exact(outline.text[-TAIL_CHARS:], "<answer>[[{}]]</answer>", labels, several="contradiction")
 
 
 def _read_published(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
-    named = [label for label in labels if f"[[{label}]]" in outline.text]
-    return _choose(named, several="ambiguous")
+    return _find_exact(outline.text, "[[{}]]", labels, several="ambiguous")
 
 
 def _read_tagged(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
@@ -113,10 +98,9 @@ def _read_arena(outline: TextOutline, labels: Sequence[str], truncated: bool) ->
         return _none("no_verdict")
     if len(found) == 1:
         return next(iter(found))
-    for problem in ("unknown_label", "malformed_verdict"):
-        if any(verdict.problem == problem for verdict in found):
-            return _none(problem)
-    return _none("contradiction")
+    problems = {verdict.problem for verdict in found}
+    known: tuple[Problem, ...] = ("unknown_label", "malformed_verdict")
+    return _none(next((problem for problem in known if problem in problems), "contradiction"))
 
 
 def _read_ratings(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:
@@ -161,7 +145,8 @@ def _to_label(word: str, labels: Sequence[str]) -> str | None:
     return next((label for label in labels if label.lower() == lower), "tie" if lower == "tie" else None)
 
 
-def _choose(named: Sequence[str], *, several: Problem) -> Verdict:
+def _find_exact(text: str, form: str, labels: Sequence[str], *, several: Problem) -> Verdict:
+    named = [label for label in labels if form.format(label) in text]
     if len(named) == 1:
         return Verdict(winner=named[0])
     return _none(several if named else "no_verdict")

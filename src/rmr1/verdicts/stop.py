@@ -37,8 +37,7 @@ class StopWatcher:
         labels: Sequence[str] = ("A", "B"),
         thinking: Sequence[Pair] = (),
     ):
-        """Watch for any of `stop`, and for a final verdict if `at_verdict`; `opening` is the mark by which the prompt
-        has opened the thinking."""
+        """`opening` is the mark by which the prompt has opened the thinking."""
         self._stop = tuple(text for text in stop if text)
         self._kept = max(map(len, self._stop), default=1) - 1
         self._at_verdict = at_verdict
@@ -80,8 +79,7 @@ def end_chars(stop: Sequence[str], *, at_verdict: bool) -> frozenset[str]:
 
 
 def is_final(text: str, labels: Sequence[str], thinking: Sequence[Pair] = ()) -> bool:
-    """Whether `text` ends with a verdict that a judge gives last: in an answer tag of its own words, on a line (or
-    lines) of its own, and not in a code block."""
+    """Whether `text` ends with a verdict in an answer tag of the judge's own words, on a line (or lines) of its own."""
     outline = read_outline(text, labels, thinking)
     place = find_place(outline, labels, truncated=True)
     names = {"tie", *(label.lower() for label in labels)}
@@ -90,14 +88,10 @@ def is_final(text: str, labels: Sequence[str], thinking: Sequence[Pair] = ()) ->
     if is_inside(outline.fences, place.opening) or is_enclosed(text, place.opening, place.end):
         return False
     last = max((tag for tag in outline.tags if tag.kind == "answer"), default=None)
-    is_closed = last is not None and last.is_closing and last.end == place.end
+    if last is None or not last.is_closing or last.end != place.end:
+        return False
     line = text[text.rfind("\n", 0, place.opening) + 1 : place.opening]
-    if (
-        not is_closed
-        or line.strip(" \t*_`")
-        or line.startswith(("    ", "\t"))
-        or text[place.end :].strip(" \t\r\n*_`")
-    ):
+    if line.startswith(("    ", "\t")) or line.strip(" \t*_`") or text[place.end :].strip(" \t\r\n*_`"):
         return False
     # A quotation of several lines, or preformatted text, may still be open.
     paragraph = text[text.rfind("\n\n", 0, place.opening) + 1 : place.opening]

@@ -1,24 +1,16 @@
 r"""A judge's text -> its parts: thinking, task type, rubric, quotations, and the judge's own words.
 
-`read_outline` tokenises the text (regular expressions of bounded alternatives) and walks the tags once;
-`read_trace` turns the outline into a `Trace`. Both take time linear in the text and accept any string. The
-tags are those of RM-R1's prompts (arXiv 2505.02387, figures 3 and 6); case and blanks inside a tag do not
-matter. What the walk decides:
+`read_outline` walks the tags once, `read_trace` turns the outline into a `Trace`; both take time linear in the text and accept
+any string. The tags are those of RM-R1's prompts (arXiv 2505.02387, figures 3 and 6); case and blanks inside a tag do not
+matter. What the walk decides, beside what docs/verdicts.md says of thinking:
 
-- Thinking stands between the marks of one form of `rmr1.prompts.thinking`, nested ones counted. A closing
-  mark before any opening one closes a part that the prompt opened: everything up to it is thinking. Later
-  stray closing marks mean nothing.
-- A mark that is only *mentioned* opens and closes nothing: one in quotation marks, in backticks or in a code
-  block, one with blanks on both sides in the middle of a sentence ("an empty <think> block"), and an opening
-  one in the middle of a line that nothing closes.
-- A form that nobody listed is thinking if the text begins with its mark, the mark is closed, and the verdict
-  stands behind it while no part of the protocol stands inside.
+- A closing mark of thinking before any opening one closes a part that the prompt opened: everything up to it is
+  thinking. Later stray closing marks mean nothing.
 - `<quote_X>` and `<summary_X>` blocks are not the judge's own words: whatever tag stands in them is
   somebody else's. Each closing tag belongs to the nearest open tag of its name; the outermost block
   is recorded, with inner tags as they stand, and so are quotations inside a summary.
 - An unclosed quotation ends at the next tag, except at `<answer>`: a judge that quotes an injected verdict
   and is cut off there leaves exactly a quotation that ends after that verdict.
-- A turn of the user's that the judge made up ends what is its own: `<|im_end|><|im_start|>user ...`.
 - Any other unclosed block ends where the next block or thinking begins or an outer one ends.
 - Of a repeated block the first that is not blank counts. Blank parts are None or left out.
 
@@ -70,9 +62,9 @@ class TextOutline:
     thinking: str | None
     is_thinking_unclosed: bool
     visible_start: int = 0
-    """Index at which the text behind the last thinking part begins."""
+    """Where the text behind the last thinking part begins."""
     has_open_form: bool = False
-    """Whether the text begins with a mark of an unknown form that is not closed: what follows may be thinking."""
+    """Whether the text begins with an unclosed mark of an unknown form, so that all of it may be thinking."""
     fences: tuple[Span, ...] = ()
     """Code blocks, but for one that holds the whole text."""
     has_open_fence: bool = False
@@ -194,9 +186,8 @@ def read_trace(outline: TextOutline) -> Trace:
     text = outline.text
 
     def first(kind: str) -> str | None:
-        return next(
-            (inner for start, end in blocks.get(kind, ()) if (inner := text[start:end].strip())), None
-        )
+        inner = (text[start:end].strip() for start, end in blocks.get(kind, ()))
+        return next(filter(None, inner), None)
 
     return Trace(
         task_type=_read_task_type(first("type")),
@@ -211,14 +202,12 @@ def read_trace(outline: TextOutline) -> Trace:
 
 
 def _to_tag(match: re.Match[str]) -> Tag:
-    slash, name, sided, side = match.groups()
-    if sided is not None:
-        return Tag(match.start(), match.end(), sided.lower(), side.upper(), slash == "/")
-    return Tag(match.start(), match.end(), name.lower(), "", slash == "/")
+    slash, name, sided, side = match.groups("")
+    return Tag(match.start(), match.end(), (sided or name).lower(), side.upper(), slash == "/")
 
 
 def _match_tags(tags: Sequence[Tag]) -> list[int | None]:
-    """The index of each opening tag's closing tag, innermost first within one name."""
+    """Index of each opening tag's closing tag, innermost first within one name."""
     partner: list[int | None] = [None] * len(tags)
     waiting: dict[tuple[str, str], list[int]] = {}
     for index, tag in enumerate(tags):
@@ -231,7 +220,7 @@ def _match_tags(tags: Sequence[Tag]) -> list[int | None]:
 
 
 def _next_index(tags: Sequence[Tag], is_wanted: Callable[[Tag], bool]) -> list[int]:
-    """The index of the next wanted tag after each, `len(tags)` if there is none."""
+    """Index of the next wanted tag after each, or `len(tags)`."""
     found = [len(tags)] * len(tags)
     upcoming = len(tags)
     for index in range(len(tags) - 1, -1, -1):
@@ -242,7 +231,7 @@ def _next_index(tags: Sequence[Tag], is_wanted: Callable[[Tag], bool]) -> list[i
 
 
 def _find_blocks(outline: TextOutline) -> dict[str, list[Span]]:
-    """Inner span of every block of the judge's own, by kind, in order."""
+    """Inner span of every block of the judge's own, by kind."""
     tags = [tag for tag in outline.tags if not tag.side]
     partner = _match_tags(tags)
     next_any = _next_index(tags, lambda tag: True)
@@ -266,7 +255,7 @@ def _read_task_type(inner: str | None) -> TaskType | None:
 
 
 def _read_rubric(outline: TextOutline, blocks: dict[str, list[Span]]) -> tuple[RubricItem, ...]:
-    """Items of the first rubric that is not blank; quoted text and `<justify>` blocks cut out."""
+    """Items of the first rubric that is not blank, quoted text and `<justify>` blocks cut out."""
     text = outline.text
     for start, end in blocks.get("rubric", ()):
         if not text[start:end].strip():

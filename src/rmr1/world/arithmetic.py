@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from rmr1.world.items import Slip, Solution
+from rmr1.world.items import RIGHT, Slip, Solution
 
 MAX_NUMBER = 60
 """Every number of the world lies in 0..60, so that a small model can know each by heart."""
@@ -31,24 +31,19 @@ def calculate(value: int, step: Step) -> int | None:
 
 
 def run_steps(
-    start: int, steps: Sequence[Step], mistake: Slip | None = None, extra: Step | None = None
+    start: int, steps: Sequence[Step], mistake: Slip = RIGHT, extra: Step | None = None
 ) -> Solution | None:
     """Apply `steps` in turn; the lines read `4 + 3 = 7`. `extra` is what the mistake "extra" puts in."""
     lines: list[str] = []
     value = start
     for index, step in enumerate(steps):
-        is_wrong = mistake is not None and mistake.step == index
-        todo = [step]
-        if is_wrong and mistake is not None:
-            if mistake.kind == "skip":
-                todo = []
-            elif mistake.kind == "sign":
-                todo = [Step(_OTHER_WAY[step.sign], step.number)]
-            elif mistake.kind == "extra":
-                todo = [step, extra] if extra else []
-        for one in todo:
+        kind = mistake.at(index)
+        todo = [Step(_OTHER_WAY[step.sign], step.number) if kind == "sign" else step]
+        if kind == "extra" and extra:
+            todo.append(extra)
+        for one in () if kind == "skip" else todo:
             result = calculate(value, one)
-            if result is not None and is_wrong and mistake is not None:
+            if result is not None and kind:
                 result += mistake.amount
             if result is None or not 0 <= result <= MAX_NUMBER:
                 return None
@@ -57,11 +52,11 @@ def run_steps(
     return Solution(lines=tuple(lines), answer=str(value))
 
 
-def list_mistakes(count: int, kinds: Iterable[str] = ("skip", "sign", "slip")) -> tuple[Slip, ...]:
-    """Every mistake of these kinds in `count` steps."""
-    found: list[Slip] = []
-    for kind in kinds:
-        for step in range(count):
-            for amount in SLIPS if kind == "slip" else (0,):
-                found.append(Slip(kind=kind, step=step, amount=amount))  # type: ignore[arg-type]
-    return tuple(found)
+def list_mistakes(count: int, *kinds: str, amounts: Sequence[int] = SLIPS) -> tuple[Slip, ...]:
+    """Every mistake of these kinds in `count` steps; a slip is off by each of `amounts`."""
+    return tuple(
+        Slip(kind=kind, step=step, amount=amount)  # type: ignore[arg-type]
+        for kind in kinds
+        for step in range(count)
+        for amount in (amounts if kind == "slip" else (0,))
+    )

@@ -1,8 +1,7 @@
 """Random choices that know what is held out.
 
-A `Draw` is made for one item of one split. Every choice of a template or a word goes through it, so that
-what the split forbids cannot be chosen: held-out templates and words are lists of their own in the source
-(`Templates.held_out`, `Words.held_out`), and a training item has no way to reach them.
+Every choice of a template or a word goes through the `Draw` of one item of one split. Held-out templates and words are lists of
+their own (`Templates.held_out`, `Words.held_out`), which a training item has no way to reach.
 """
 
 from __future__ import annotations
@@ -25,21 +24,31 @@ HELD_OUT_SHARE = 0.5
 TEST_BUCKETS = 64
 """Hash buckets of questions, of 256, that belong to the test splits; the others belong to training."""
 
-_FIELD = re.compile(r"\{\w+\}")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Templates:
+class Templates(NamedTuple):
     """Sentences of one meaning, with fields in braces."""
 
     name: str
     seen: tuple[str, ...]
-    held_out: tuple[str, ...] = ()
+    held_out: tuple[str, ...]
     """Never used by the splits `train`, `test` and `test_words`."""
 
-    def words(self) -> set[str]:
-        """The lower-case words of all of them, fields left out."""
-        return {word for text in (*self.seen, *self.held_out) for word in template_words(text)}
+
+def read_templates(table: str) -> dict[str, Templates]:
+    r"""The groups of a table by name: each name begins a line, and indented lines hold its templates, set apart by
+    " | ", held-out ones behind "* "; `\n` breaks a line.
+
+    >>> read_templates("greeting\n    Hello {N}. | Good day.\n    * Hello and good day.")["greeting"].held_out
+    ('Hello and good day.',)
+    """
+    groups = {}
+    for block in re.split(r"\n(?=\S)", table.strip()):
+        name, *lines = block.split("\n    ")
+        texts: dict[bool, list[str]] = {False: [], True: []}
+        for line in lines:
+            texts[line.startswith("* ")] += line.removeprefix("* ").replace("\\n", "\n").split(" | ")
+        groups[name] = Templates(name, tuple(texts[False]), tuple(texts[True]))
+    return groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +128,15 @@ class Draw:
         return self.random.randint(low, high)
 
 
+def make_random(*parts: object) -> Random:
+    """A generator that the parts alone decide, the same on every machine."""
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest()
+    return Random(int.from_bytes(digest, "big"))
+
+
 def is_test_question(question: str) -> bool:
     """Whether a question belongs to the test splits; its text alone decides."""
     return hashlib.blake2b(question.encode(), digest_size=1).digest()[0] < TEST_BUCKETS
-
-
-def template_words(text: str) -> list[str]:
-    """Lower-case words of a template, fields left out."""
-    return re.findall(r"[a-z]+", _FIELD.sub(" ", text).lower())
 
 
 def as_noun(word: str) -> Noun:

@@ -1,11 +1,8 @@
 """World items as rows of JSON: labelled pairs, or conversations to fine-tune a judge on.
 
-    pairs     {"id", "prompt", "response_a", "response_b", "label", "source", "subset"}: rmr1's own form; every
-              prompt is a list of messages, since some questions follow a conversation
-    messages  {"id", "subset", "messages": [system, user, assistant]}: the prompt as `render_prompt` writes
-              it for the `rubric` family, and a teacher's judgment as the assistant's turn
-
-Items are drawn, written and forgotten one by one.
+pairs     {"id", "prompt", "response_a", "response_b", "label", "source", "subset"}: rmr1's own form; every
+          prompt is a list of messages, since some questions follow a conversation
+messages  {"id", "subset", "messages": [system, user, assistant]}: the `rubric` family's prompt, and a teacher's judgment
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from typing import NamedTuple
 
 from rmr1.world import chat, lists, ordering, programs, safety, shopping, stories, style, times
 from rmr1.world.draw import Templates, as_noun
@@ -11,8 +12,7 @@ from rmr1.world.words import COLORS, NAMES, WEEKDAYS, WORD_LISTS
 _MODULES = (stories, shopping, lists, programs, ordering, times, chat, safety, style)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
+class Inventory(NamedTuple):
     """Sizes of the world."""
 
     num_templates: int
@@ -26,21 +26,13 @@ class Inventory:
 
 def list_templates() -> tuple[Templates, ...]:
     """Every group of templates."""
-    found: list[Templates] = []
-    for module in _MODULES:
-        for value in vars(module).values():
-            values = value.values() if isinstance(value, dict) else (value,)
-            found += [one for one in values if isinstance(one, Templates)]
-    return tuple(found)
+    return tuple(group for module in _MODULES for group in module.TEXTS.values())
 
 
 def template_vocabulary(*, held_out: bool) -> set[str]:
     """Lower-case words of the held-out templates, or of the others."""
-    return {
-        word
-        for group in list_templates()
-        for word in Templates(name=group.name, seen=group.held_out if held_out else group.seen).words()
-    }
+    texts = (text for group in list_templates() for text in (group.held_out if held_out else group.seen))
+    return {word for text in texts for word in re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", text).lower())}
 
 
 def count_world() -> Inventory:

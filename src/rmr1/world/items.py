@@ -30,12 +30,20 @@ CriterionKind = Literal["tone", "mention", "length", "format"]
 class Slip:
     """One thing that goes wrong in a solution."""
 
-    kind: Literal["skip", "sign", "slip", "extra"]
+    kind: Literal["none", "skip", "sign", "slip", "extra"]
     """skip: the step is left out; sign: done the other way round; slip: its result is off by `amount`;
     extra: something is done that the question does not ask for."""
     step: int
     """Number of the step, from 0."""
     amount: int = 0
+
+    def at(self, step: int) -> str:
+        """The kind of what goes wrong in this step, else ""."""
+        return self.kind if step == self.step else ""
+
+
+RIGHT = Slip(kind="none", step=-1)
+"""No mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +58,6 @@ class Solution:
 class Exercise(ABC):
     """A question with one right answer. Subclasses know how to solve it."""
 
-    skill: str
     steps: int
     """1 to 5."""
     turns: tuple[str, ...]
@@ -61,7 +68,7 @@ class Exercise(ABC):
     """What else the cores may name; `{things}` agrees with the number and is given as `one|many`."""
 
     @abstractmethod
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         """The solution, or what comes out with one mistake; None where that makes no sense."""
 
     @abstractmethod

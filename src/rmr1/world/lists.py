@@ -4,118 +4,64 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
-from rmr1.world.draw import Draw, Templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.arithmetic import MAX_NUMBER, list_mistakes
+from rmr1.world.draw import Draw, read_templates
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 
+OPERATIONS = ("sum", "largest", "smallest", "count", "reverse", "sort")
 FOLLOW_UP_SHARE = 0.2
 """How often the list is given in a turn of its own."""
 
-GIVEN = Templates(
-    name="lists.given",
-    seen=(
-        "Here is a list: {list}.",
-        "Look at the numbers {list}.",
-        "Take these numbers: {list}.",
-        "The list is {list}.",
-        "Someone wrote down {list}.",
-    ),
-    held_out=("Look at this list: {list}.",),
-)
-REMEMBER = Templates(
-    name="lists.remember",
-    seen=("Remember these numbers: {list}.", "Keep this list in mind: {list}.", "I will ask about {list}."),
-    held_out=("Keep these numbers in mind: {list}.",),
-)
-NOTED = Templates(
-    name="lists.noted",
-    seen=("I will remember them.", "Good, I am ready.", "I have noted the list."),
-    held_out=("Good, I have noted them.",),
-)
-QUESTIONS = {
-    "sum": Templates(
-        name="lists.sum",
-        seen=(
-            "What is the sum?",
-            "Add them all up.",
-            "How much are they together?",
-            "Find the sum of the list.",
-        ),
-        held_out=("How much is the sum of them all?",),
-    ),
-    "largest": Templates(
-        name="lists.largest",
-        seen=(
-            "Which number is the largest?",
-            "What is the maximum?",
-            "Find the largest one.",
-            "Name the maximum.",
-        ),
-        held_out=("Which one is the maximum?",),
-    ),
-    "smallest": Templates(
-        name="lists.smallest",
-        seen=(
-            "Which number is the smallest?",
-            "What is the minimum?",
-            "Find the smallest one.",
-            "Name the minimum.",
-        ),
-        held_out=("Which one is the minimum?",),
-    ),
-    "count": Templates(
-        name="lists.count",
-        seen=(
-            "How many of them are larger than {n}?",
-            "Count the numbers above {n}.",
-            "How many numbers are greater than {n}?",
-        ),
-        held_out=("Count the numbers greater than {n}.",),
-    ),
-    "reverse": Templates(
-        name="lists.reverse",
-        seen=(
-            "Turn the list around. What is number {n} then?",
-            "Reverse the list. Which number is at place {n}?",
-            "Read backwards, which number is at place {n}?",
-        ),
-        held_out=("Reverse the list. What is number {n} then?",),
-    ),
-    "sort": Templates(
-        name="lists.sort",
-        seen=(
-            "Sort the list from small to large. What is number {n} then?",
-            "In rising order, which number is at place {n}?",
-            "Sort the numbers. Which one is at place {n}?",
-        ),
-        held_out=("Sort the list in rising order. Which one is at place {n}?",),
-    ),
-}
-CORES = Templates(
-    name="lists.answer",
-    seen=(
-        "The answer is {x}",
-        "I get the number {x}",
-        "The result is {x}",
-        "It must be {x}",
-        "The number is {x}",
-        "That gives us {x}",
-        "My answer is {x}",
-        "I found the number {x}",
-    ),
-    held_out=("It must be number {x}", "My result is {x}"),
+TEXTS = read_templates(
+    """
+lists.given
+    Here is a list: {list}. | Look at the numbers {list}. | Take these numbers: {list}.
+    The list is {list}. | Someone wrote down {list}.
+    * Look at this list: {list}.
+lists.remember
+    Remember these numbers: {list}. | Keep this list in mind: {list}. | I will ask about {list}.
+    * Keep these numbers in mind: {list}.
+lists.noted
+    I will remember them. | Good, I am ready. | I have noted the list.
+    * Good, I have noted them.
+lists.sum
+    What is the sum? | Add them all up. | How much are they together? | Find the sum of the list.
+    * How much is the sum of them all?
+lists.largest
+    Which number is the largest? | What is the maximum? | Find the largest one. | Name the maximum.
+    * Which one is the maximum?
+lists.smallest
+    Which number is the smallest? | What is the minimum? | Find the smallest one. | Name the minimum.
+    * Which one is the minimum?
+lists.count
+    How many of them are larger than {n}? | Count the numbers above {n}.
+    How many numbers are greater than {n}?
+    * Count the numbers greater than {n}.
+lists.reverse
+    Turn the list around. What is number {n} then? | Reverse the list. Which number is at place {n}?
+    Read backwards, which number is at place {n}?
+    * Reverse the list. What is number {n} then?
+lists.sort
+    Sort the list from small to large. What is number {n} then?
+    In rising order, which number is at place {n}? | Sort the numbers. Which one is at place {n}?
+    * Sort the list in rising order. Which one is at place {n}?
+lists.answer
+    The answer is {x} | I get the number {x} | The result is {x} | It must be {x} | The number is {x}
+    That gives us {x} | My answer is {x} | I found the number {x}
+    * It must be number {x} | My result is {x}
+"""
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListQuestion(Exercise):
     operation: str
-    """A key of `QUESTIONS`."""
+    """One of `OPERATIONS`."""
     numbers: tuple[int, ...]
     argument: int = 0
     """The bound of "count"; the place, from 1, of "reverse" and "sort"."""
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         if self.operation in ("reverse", "sort"):
             return self._solve_place(mistake)
         if self.operation == "count":
@@ -123,42 +69,37 @@ class ListQuestion(Exercise):
         lines: list[str] = []
         value = self.numbers[0]
         for index, number in enumerate(self.numbers[1:]):
-            is_wrong = mistake is not None and mistake.step == index
-            if is_wrong and mistake is not None and mistake.kind == "skip":
+            kind = mistake.at(index)
+            if kind == "skip":
                 continue
             if self.operation == "sum":
-                result = value + number + (mistake.amount if is_wrong and mistake is not None else 0)
+                result = value + number + (mistake.amount if kind else 0)
                 lines.append(f"{value} + {number} = {result}")
             else:
-                better, worse = max(value, number), min(value, number)
-                if self.operation == "smallest":
-                    better, worse = worse, better
-                result = worse if is_wrong else better
+                is_largest = (self.operation == "largest") != bool(kind)
+                result = max(value, number) if is_largest else min(value, number)
                 lines.append(f"{value} or {number}: {result}")
             value = result
         if not 0 <= value <= MAX_NUMBER:
             return None
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def _solve_count(self, mistake: Slip | None) -> Solution:
+    def _solve_count(self, mistake: Slip) -> Solution:
         lines: list[str] = []
         value = 0
         for index, number in enumerate(self.numbers):
-            is_wrong = mistake is not None and mistake.step == index
-            is_above = (number > self.argument) != is_wrong
+            is_above = (number > self.argument) != bool(mistake.at(index))
             value += is_above
             lines.append(f"{number} > {self.argument} {'yes' if is_above else 'no'} {value}")
         return Solution(lines=tuple(lines), answer=str(value))
 
-    def _solve_place(self, mistake: Slip | None) -> Solution | None:
+    def _solve_place(self, mistake: Slip) -> Solution | None:
         ordered = list(reversed(self.numbers)) if self.operation == "reverse" else sorted(self.numbers)
-        place = self.argument
-        if mistake is not None and mistake.kind == "skip":
+        place = self.argument + mistake.amount
+        if mistake.kind == "skip":
             ordered = list(self.numbers)
-        elif mistake is not None and mistake.kind == "sign":
+        elif mistake.kind == "sign":
             ordered = ordered[::-1]
-        elif mistake is not None:
-            place += mistake.amount
         if not 1 <= place <= len(ordered):
             return None
         word = "reversed" if self.operation == "reverse" else "sorted"
@@ -170,21 +111,15 @@ class ListQuestion(Exercise):
     def mistakes(self) -> tuple[Slip, ...]:
         count = len(self.numbers)
         if self.operation == "count":
-            return tuple(Slip(kind="slip", step=index) for index in range(count))
+            return list_mistakes(count, "slip", amounts=(0,))
         if self.operation in ("reverse", "sort"):
-            found = [Slip(kind="slip", step=1, amount=amount) for amount in (-1, 1, -1, 1)]
-            return (Slip(kind="skip", step=0), Slip(kind="sign", step=0), *found)
-        skips = tuple(Slip(kind="skip", step=index) for index in range(count - 1))
-        if self.operation == "sum":
-            return skips + tuple(
-                Slip(kind="slip", step=index, amount=off) for index in range(count - 1) for off in SLIPS
-            )
-        return skips + tuple(Slip(kind="sign", step=index) for index in range(count - 1))
+            return list_mistakes(1, "skip", "sign", "slip", amounts=(-1, 1, -1, 1))
+        return list_mistakes(count - 1, "skip", "slip" if self.operation == "sum" else "sign")
 
 
 def draw_list_question(draw: Draw, steps: int) -> ListQuestion | None:
     """A list of `steps` + 1 numbers (for "count" of `steps`, at least two)."""
-    operation = draw.choice(tuple(QUESTIONS))
+    operation = draw.choice(OPERATIONS)
     count = max(2, steps) if operation == "count" else steps + 1
     high = 15 if operation == "sum" else 40
     numbers = tuple(draw.random.sample(range(1, high + 1), count))
@@ -196,17 +131,20 @@ def draw_list_question(draw: Draw, steps: int) -> ListQuestion | None:
     elif operation in ("reverse", "sort"):
         argument = draw.number(1, count)
     listed = ", ".join(map(str, numbers))
-    question = draw.template(QUESTIONS[operation]).format(n=argument)
+    question = draw.template(TEXTS[f"lists.{operation}"]).format(n=argument)
     turns: tuple[str, ...]
     if draw.chance(FOLLOW_UP_SHARE):
-        turns = (draw.template(REMEMBER).format(list=listed), draw.template(NOTED), question)
+        turns = (
+            draw.template(TEXTS["lists.remember"]).format(list=listed),
+            draw.template(TEXTS["lists.noted"]),
+            question,
+        )
     else:
-        turns = (f"{draw.template(GIVEN).format(list=listed)} {question}",)
+        turns = (f"{draw.template(TEXTS['lists.given']).format(list=listed)} {question}",)
     return ListQuestion(
-        skill="lists",
         steps=steps,
         turns=turns,
-        cores=CORES,
+        cores=TEXTS["lists.answer"],
         operation=operation,
         numbers=numbers,
         argument=argument,

@@ -1,9 +1,7 @@
 """WorldItem -> the judgment an ideal judge would write, in the form of the `rubric` family.
 
-Each token follows by a short hop from what stands before it: the solution goes one step a line, a quotation
-holds the answer that is read off right behind it, what is expected stands beside what was found, the mark
-right behind both, and running totals are written down. A teacher that errs writes through the same functions,
-from a `Reading` that holds its errors.
+Each token follows by a short hop from what stands before it. A teacher that errs writes through the same functions, from a
+`Reading` that holds its errors.
 """
 
 from __future__ import annotations
@@ -21,12 +19,6 @@ ITEM_NAMES = {
     "casual": "Casual tone",
     "bullets": "Bullet list",
     "plain": "Plain text",
-}
-JUSTIFIED = {
-    "tone": "the tone matters most",
-    "mention": "the thing to mention matters most",
-    "length": "the length matters most",
-    "format": "the format matters most",
 }
 
 
@@ -116,22 +108,19 @@ def _quote(label: str, finding: OracleFinding) -> str:
     return f"<{tag}_{label}>{finding.evidence}</{tag}_{label}>"
 
 
+def _hold(evidence: str, observed: str, expected: str) -> OracleFinding:
+    """What a quotation shows, held against what is expected."""
+    is_met = observed == expected
+    return OracleFinding(
+        evidence=evidence, is_quote=True, observed=observed, expected=expected, is_met=is_met
+    )
+
+
 def read_claims(
     work: ReasoningWork, sides: Sequence[int], answer: str
 ) -> tuple[tuple[OracleFinding, ...], ...]:
     """The claims of a reasoning item held against `answer`."""
-    return tuple(
-        (
-            OracleFinding(
-                evidence=work.quotes[side],
-                is_quote=True,
-                observed=work.claims[side],
-                expected=answer,
-                is_met=work.claims[side] == answer,
-            ),
-        )
-        for side in sides
-    )
+    return tuple((_hold(work.quotes[side], work.claims[side], answer),) for side in sides)
 
 
 def _read_reasoning(work: ReasoningWork, sides: Sequence[int]) -> Reading:
@@ -156,48 +145,36 @@ def _read_chat(work: ChatWork, sides: Sequence[int]) -> Reading:
         answer = work.answers[side]
         starts = " ".join(f"{number} {word}" for number, word in enumerate(answer.sentence_starts, 1))
         evidence = {"tone": answer.tone_quote, "mention": answer.noun_quote, "length": starts, "format": ""}
-        findings.append(
-            tuple(
-                OracleFinding(
-                    evidence=evidence[one.kind],
-                    is_quote=one.kind != "length",
-                    observed=answer.observe(one.kind),
-                    expected=one.target,
-                    is_met=one.is_met(answer.observe(one.kind)),
-                )
-                for one in work.criteria
+        found = [
+            OracleFinding(
+                evidence=evidence[one.kind],
+                is_quote=one.kind != "length",
+                observed=answer.observe(one.kind),
+                expected=one.target,
+                is_met=one.is_met(answer.observe(one.kind)),
             )
-        )
-    heaviest = max(work.criteria, key=lambda one: one.points)
+            for one in work.criteria
+        ]
+        findings.append(tuple(found))
+    heaviest = max(work.criteria, key=lambda one: one.points).kind
     return Reading(
         task_type="Chat",
         rubric=tuple(names),
-        justification=JUSTIFIED[heaviest.kind],
+        justification=f"the {heaviest.replace('mention', 'thing to mention')} matters most",
         findings=tuple(findings),
     )
 
 
 def _read_safety(work: SafetyWork, sides: Sequence[int]) -> Reading:
     expected = "refusal" if work.is_harmful else "help"
-    findings = []
-    for side in sides:
-        observed = "refusal" if work.refuses[side] else "help"
-        findings.append(
-            (
-                OracleFinding(
-                    evidence=work.quotes[side],
-                    is_quote=True,
-                    observed=observed,
-                    expected=expected,
-                    is_met=observed == expected,
-                ),
-                OracleFinding(evidence="", is_quote=True, observed="clear", expected="clear", is_met=True),
-            )
-        )
-    kind = "harmful" if work.is_harmful else "harmless"
+    clear = _hold("", "clear", "clear")
+    findings = tuple(
+        (_hold(work.quotes[side], "refusal" if work.refuses[side] else "help", expected), clear)
+        for side in sides
+    )
     return Reading(
         task_type="Chat",
-        rubric=(("Refusal" if work.is_harmful else "Help", 8), ("Clear words", 2)),
-        justification=f"{work.cue}: {kind}",
-        findings=tuple(findings),
+        rubric=((expected.capitalize(), 8), ("Clear words", 2)),
+        justification=f"{work.cue}: {'harmful' if work.is_harmful else 'harmless'}",
+        findings=findings,
     )

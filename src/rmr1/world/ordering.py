@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmr1.world.draw import Draw, Templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.arithmetic import list_mistakes
+from rmr1.world.draw import Draw, read_templates
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 from rmr1.world.words import NAMES
 
 SCALES = (
@@ -17,43 +18,24 @@ SCALES = (
 )
 """More, less, most, least."""
 
-COMPARISON = Templates(
-    name="ordering.comparison",
-    seen=(
-        "{M} is {more} than {N}.",
-        "We know that {M} is {more} than {N}.",
-        "Everyone can see that {M} is {more} than {N}.",
-        "Compared with {N}, {M} is {more}.",
-        "I think {M} is {more} than {N}.",
-    ),
-    held_out=("Everyone can see: compared with {N}, {M} is {more}.",),
-)
-QUESTION = Templates(
-    name="ordering.question",
-    seen=(
-        "Who is the {most}?",
-        "Which of them is the {most}?",
-        "Name the {most} person.",
-        "Tell me who is {most}.",
-    ),
-    held_out=("Tell me which of them is the {most}.",),
-)
-SECOND = Templates(
-    name="ordering.second",
-    seen=("Who is the second {most}?", "Name the second {most} person.", "Tell me who is second {most}."),
-    held_out=("Tell me who is the second {most} person.",),
-)
-CORES = Templates(
-    name="ordering.answer",
-    seen=(
-        "It is clearly {x}",
-        "The answer is {x}",
-        "It must be {x}",
-        "That would be {x}",
-        "I would say {x}",
-        "The person is {x}",
-    ),
-    held_out=("I would say it is {x}", "The person must be {x}"),
+TEXTS = read_templates(
+    """
+ordering.comparison
+    {M} is {more} than {N}. | We know that {M} is {more} than {N}.
+    Everyone can see that {M} is {more} than {N}. | Compared with {N}, {M} is {more}.
+    I think {M} is {more} than {N}.
+    * Everyone can see: compared with {N}, {M} is {more}.
+ordering.question
+    Who is the {most}? | Which of them is the {most}? | Name the {most} person. | Tell me who is {most}.
+    * Tell me which of them is the {most}.
+ordering.second
+    Who is the second {most}? | Name the second {most} person. | Tell me who is second {most}.
+    * Tell me who is the second {most} person.
+ordering.answer
+    It is clearly {x} | The answer is {x} | It must be {x} | That would be {x} | I would say {x}
+    The person is {x}
+    * I would say it is {x} | The person must be {x}
+"""
 )
 
 
@@ -68,11 +50,11 @@ class Ordering(Exercise):
     """Place, from 0 at the top; negative counts from the bottom."""
     asked: str
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
         chain: list[str] = []
         for index, (more, less) in enumerate(self.relations):
-            if mistake is not None and mistake.step == index and mistake.kind == "sign":
+            if mistake.at(index) == "sign":
                 more, less = less, more
             if not chain:
                 chain = [more, less]
@@ -82,16 +64,15 @@ class Ordering(Exercise):
                 chain.insert(chain.index(less), more)
             lines.append(f"{more} > {less}: {' > '.join(chain)}")
         place = self.place
-        if mistake is not None and mistake.kind == "slip":
+        if mistake.kind == "slip":
             place += mistake.amount if place >= 0 else -mistake.amount
         if not -len(chain) <= place < len(chain) or (place < 0) != (self.place < 0):
             return None
         return Solution(lines=(*lines, f"{self.asked} is {_PLACES[self.place]}"), answer=chain[place])
 
     def mistakes(self) -> tuple[Slip, ...]:
-        signs = [Slip(kind="sign", step=index) for index in range(len(self.relations))]
-        slips = [Slip(kind="slip", step=0, amount=amount) for amount in (-2, -1, 1, 2, 3, 4)]
-        return (*signs, *slips)
+        signs = list_mistakes(len(self.relations), "sign")
+        return signs + list_mistakes(1, "slip", amounts=(-2, -1, 1, 2, 3, 4))
 
 
 def draw_ordering(draw: Draw, steps: int) -> Ordering:
@@ -108,7 +89,7 @@ def draw_ordering(draw: Draw, steps: int) -> Ordering:
         else:
             pair, bottom = (bottom, name), name
         relations.append(pair)
-        text = draw.template(COMPARISON)
+        text = draw.template(TEXTS["ordering.comparison"])
         if draw.chance(0.5):
             sentences.append(text.format(M=pair[0], N=pair[1], more=more))
         else:
@@ -117,12 +98,11 @@ def draw_ordering(draw: Draw, steps: int) -> Ordering:
     is_second = steps > 1 and draw.chance(0.3)
     place = int(is_second) if from_top else -1 - int(is_second)
     word = most if from_top else least
-    question = draw.template(SECOND if is_second else QUESTION).format(most=word)
+    question = draw.template(TEXTS["ordering.second" if is_second else "ordering.question"]).format(most=word)
     return Ordering(
-        skill="ordering",
         steps=steps,
         turns=(" ".join([*sentences, question]),),
-        cores=CORES,
+        cores=TEXTS["ordering.answer"],
         relations=tuple(relations),
         place=place,
         asked=f"second {word}" if is_second else word,

@@ -6,35 +6,23 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rmr1.world.arithmetic import MAX_NUMBER, SLIPS, Step, calculate
-from rmr1.world.draw import Draw, Templates
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.draw import Draw, read_templates
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 
 VARIABLES = ("x", "y", "n", "m", "t", "s")
 
-QUESTION = Templates(
-    name="programs.question",
-    seen=(
-        "What does this program print?",
-        "Run this code in your head. What is the output?",
-        "Which number does this code print?",
-        "Give the output of this program.",
-        "Read the code and tell me its output.",
-        "Here is some code. What does it print?",
-    ),
-    held_out=("Read this program. What is the output?", "Tell me the number that this code prints."),
-)
-CORES = Templates(
-    name="programs.answer",
-    seen=(
-        "It prints {x}",
-        "The output is {x}",
-        "The program prints {x}",
-        "The code prints {x}",
-        "The printed number is {x}",
-        "You will see {x}",
-        "The answer is {x}",
-    ),
-    held_out=("The printed output is {x}", "The program will print {x}"),
+TEXTS = read_templates(
+    """
+programs.question
+    What does this program print? | Run this code in your head. What is the output?
+    Which number does this code print? | Give the output of this program.
+    Read the code and tell me its output. | Here is some code. What does it print?
+    * Read this program. What is the output? | Tell me the number that this code prints.
+programs.answer
+    It prints {x} | The output is {x} | The program prints {x} | The code prints {x}
+    The printed number is {x} | You will see {x} | The answer is {x}
+    * The printed output is {x} | The program will print {x}
+"""
 )
 
 
@@ -60,11 +48,11 @@ class Program(Exercise):
     body: tuple[Line, ...]
     printed: str
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
         values = dict([self.start])
         for index, line in enumerate(self.body):
-            kind = mistake.kind if mistake is not None and mistake.step == index else None
+            kind = mistake.at(index)
             if kind == "skip":
                 continue
             if line.source not in values:
@@ -76,7 +64,7 @@ class Program(Exercise):
                     continue
             for _ in range(line.times + (kind == "extra") - (kind == "sign" and line.times > 1)):
                 result = calculate(values[line.source], line.step)
-                if result is not None and kind == "slip" and mistake is not None:
+                if result is not None and kind == "slip":
                     result += mistake.amount
                 if result is None or not 0 <= result <= MAX_NUMBER:
                     return None
@@ -125,10 +113,9 @@ def draw_program(draw: Draw, steps: int) -> Program | None:
     printed = names[-1] if draw.chance(0.8) else names[0]
     code = "\n".join([f"{first} = {value}", *(line.code() for line in body), f"print({printed})"])
     program = Program(
-        skill="programs",
         steps=steps,
-        turns=(f"{draw.template(QUESTION)}\n{code}",),
-        cores=CORES,
+        turns=(f"{draw.template(TEXTS['programs.question'])}\n{code}",),
+        cores=TEXTS["programs.answer"],
         start=start,
         body=tuple(body),
         printed=printed,

@@ -1,14 +1,11 @@
 """(seed, index) -> one labelled item of the world, the same on every machine.
 
-An item is drawn again until it fits: the question belongs to the split (its text's hash decides, so no test
-question can occur in training), numbers stay in range, no two responses are equally good, and, where answers
-are numbers, the wrong one is larger or smaller as a coin said beforehand. Which response stands first is a
-coin too.
+An item is drawn again until it fits: the question belongs to the split, numbers stay in range, no two responses are equally
+good, and, where answers are numbers, the wrong one is larger or smaller as a coin said beforehand.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -19,7 +16,7 @@ from typing import Literal, NamedTuple
 from rmr1.errors import ConfigError
 from rmr1.records import Candidates, Messages, PreferencePair, assistant, user
 from rmr1.world.chat import draw_request, draw_text
-from rmr1.world.draw import SPLITS, Draw, Split, is_test_question
+from rmr1.world.draw import SPLITS, Draw, Split, is_test_question, make_random
 from rmr1.world.items import (
     FAMILIES,
     ChatWork,
@@ -114,10 +111,7 @@ def sample_candidates(
     distribution: Distribution = "balanced",
     family: Family | None = None,
 ) -> WorldCandidates:
-    """A best-of-N list of the world.
-
-    Chat: the totals are all different, so the whole order is known. Reasoning: one right answer and different
-    wrong ones. Safety has no lists, since two responses of one kind are equally good.
+    """A best-of-N list of the world. Safety has none, since two responses of one kind are equally good.
 
     Raises:
         ConfigError: an argument is none of its choices, or `number` is not in 2..5.
@@ -148,15 +142,11 @@ def _draw_item(
     *,
     has_safety: bool = True,
 ) -> tuple[_Drawn, WorldFacts]:
-    for value, choices in (
-        (split, SPLITS),
-        (distribution, tuple(DISTRIBUTIONS)),
-        (family, (*FAMILIES, None)),
-    ):
-        if value not in choices:
-            known = ", ".join(str(choice) for choice in choices if choice is not None)
-            raise ConfigError(f"{value!r} is not known to the world; choose one of {known}")
-    random = _make_random(seed, index, split, distribution, family or "", str(number))
+    choices = ((split, SPLITS), (distribution, DISTRIBUTIONS), (family or FAMILIES[0], FAMILIES))
+    for value, known in choices:
+        if value not in known:
+            raise ConfigError(f"{value!r} is not known to the world; choose one of {', '.join(known)}")
+    random = make_random(seed, index, split, distribution, family or "", str(number))
     if family is None:
         weights = FAMILY_WEIGHTS if has_safety else (*FAMILY_WEIGHTS[:2], 0)
         family = random.choices(FAMILIES, weights)[0]
@@ -165,7 +155,6 @@ def _draw_item(
     while drawn is None:
         draw = Draw(random, split)
         drawn = plan(draw, DISTRIBUTIONS[distribution])
-    best = drawn.totals.index(max(drawn.totals))
     return drawn, WorldFacts(
         family=family,
         skill=drawn.skill,
@@ -176,7 +165,7 @@ def _draw_item(
         templates=tuple(draw.templates),
         has_held_out_templates=draw.has_held_out_template,
         has_held_out_words=_has_held_out_word((*drawn.turns, *drawn.answers)),
-        best=best,
+        best=drawn.totals.index(max(drawn.totals)),
         totals=drawn.totals,
         work=drawn.work,
     )
@@ -286,20 +275,12 @@ def _draw_safety(draw: Draw, style_weights: tuple[float, ...]) -> _Drawn | None:
 
 
 def _is_of_split(draw: Draw, turns: tuple[str, ...]) -> bool:
-    """Whether a question may stand in the split; asked before a response or anything else is drawn.
-
-    What makes a held-out split what it is must show in the question, not only in a response.
-    """
+    """Whether a question may stand in the split: what makes a held-out split must show in it, not only in a response."""
     if is_test_question("\n".join(turns)) != (draw.split != "train"):
         return False
     if draw.split == "test_templates":
         return draw.has_held_out_template
     return draw.split != "test_words" or _has_held_out_word(turns)
-
-
-def _make_random(*parts: object) -> Random:
-    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=16).digest()
-    return Random(int.from_bytes(digest, "big"))
 
 
 def _has_held_out_word(texts: tuple[str, ...]) -> bool:

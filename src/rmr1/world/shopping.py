@@ -4,77 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rmr1.world.arithmetic import MAX_NUMBER, SLIPS
-from rmr1.world.draw import Draw, Templates, a
-from rmr1.world.items import Exercise, Slip, Solution
+from rmr1.world.arithmetic import MAX_NUMBER, list_mistakes
+from rmr1.world.draw import Draw, a, read_templates
+from rmr1.world.items import RIGHT, Exercise, Slip, Solution
 from rmr1.world.words import NAMES, PLACES, THINGS
 
-PRICE = Templates(
-    name="shopping.price",
-    seen=(
-        "{A} costs {p}.",
-        "The price of {a} is {p}.",
-        "You pay {p} for {a}.",
-        "{A} is sold for {p}.",
-        "{A} has a price of {p}.",
-    ),
-    held_out=("You pay a price of {p} for {a}.",),
-)
-BASKET = Templates(
-    name="shopping.basket",
-    seen=(
-        "{N} buys {goods}.",
-        "{N} wants {goods}.",
-        "At the {place} {N} takes {goods}.",
-        "{N} orders {goods}.",
-        "{N} needs {goods} for a party.",
-    ),
-    held_out=("At the {place} {N} orders {goods}.", "For a party {N} buys {goods}."),
-)
-DISCOUNT = Templates(
-    name="shopping.discount",
-    seen=(
-        "A coupon saves {n} coins.",
-        "The shop takes {n} coins off the bill.",
-        "There is a discount of {n} coins.",
-        "The bill drops by {n} coins.",
-    ),
-    held_out=("A coupon takes {n} coins off the bill.",),
-)
-HOW_MUCH = Templates(
-    name="shopping.question",
-    seen=(
-        "How many coins does {N} pay?",
-        "What is the bill in coins?",
-        "How much does {N} have to pay?",
-        "Find the price of it all.",
-    ),
-    held_out=("How many coins does {N} have to pay?",),
-)
-CHANGE = Templates(
-    name="shopping.change",
-    seen=(
-        "{N} pays with {n} coins. How many coins come back?",
-        "{N} had {n} coins. How many coins are left?",
-        "From {n} coins, how much change does {N} get?",
-    ),
-    held_out=("{N} pays with {n} coins. How much change does {N} get?",),
-)
-PAY_CORES = Templates(
-    name="shopping.answer",
-    seen=(
-        "{N} pays {x} coins",
-        "The bill is {x} coins",
-        "It costs {x} coins",
-        "The total is {x}",
-        "{N} has to pay {x}",
-    ),
-    held_out=("The total bill is {x}",),
-)
-CHANGE_CORES = Templates(
-    name="shopping.change_answer",
-    seen=("{N} gets {x} coins", "The change is {x}", "There remain {x} coins", "{N} keeps {x} coins"),
-    held_out=("There remain {x} coins of change",),
+TEXTS = read_templates(
+    """
+shopping.price
+    {A} costs {p}. | The price of {a} is {p}. | You pay {p} for {a}. | {A} is sold for {p}.
+    {A} has a price of {p}.
+    * You pay a price of {p} for {a}.
+shopping.basket
+    {N} buys {goods}. | {N} wants {goods}. | At the {place} {N} takes {goods}. | {N} orders {goods}.
+    {N} needs {goods} for a party.
+    * At the {place} {N} orders {goods}. | For a party {N} buys {goods}.
+shopping.discount
+    A coupon saves {n} coins. | The shop takes {n} coins off the bill. | There is a discount of {n} coins.
+    The bill drops by {n} coins.
+    * A coupon takes {n} coins off the bill.
+shopping.question
+    How many coins does {N} pay? | What is the bill in coins? | How much does {N} have to pay?
+    Find the price of it all.
+    * How many coins does {N} have to pay?
+shopping.change
+    {N} pays with {n} coins. How many coins come back? | {N} had {n} coins. How many coins are left?
+    From {n} coins, how much change does {N} get?
+    * {N} pays with {n} coins. How much change does {N} get?
+shopping.answer
+    {N} pays {x} coins | The bill is {x} coins | It costs {x} coins | The total is {x} | {N} has to pay {x}
+    * The total bill is {x}
+shopping.change_answer
+    {N} gets {x} coins | The change is {x} | There remain {x} coins | {N} keeps {x} coins
+    * There remain {x} coins of change
+"""
 )
 
 
@@ -86,29 +49,26 @@ class Shopping(Exercise):
     purse: int = 0
     """What is paid with; 0 where the bill itself is asked for."""
 
-    def solve(self, mistake: Slip | None = None) -> Solution | None:
+    def solve(self, mistake: Slip = RIGHT) -> Solution | None:
         lines: list[str] = []
-        wrong = mistake.step if mistake is not None else -1
 
         def write(left: int, sign: str, right: int) -> int:
             result = {"+": left + right, "-": left - right, "*": left * right}[sign]
-            if mistake is not None and wrong == len(lines) and mistake.kind == "slip":
+            if mistake.at(len(lines)) == "slip":
                 result += mistake.amount
             lines.append(f"{left} {sign} {right} = {result}")
             return result
 
         parts = [
-            price
-            if mistake is not None and mistake.kind == "skip" and wrong == index
-            else write(quantity, "*", price)
+            price if mistake.at(index) == "skip" else write(quantity, "*", price)
             for index, (quantity, price) in enumerate(self.basket)
         ]
         value = parts[0]
         for part in parts[1:]:
             value = write(value, "+", part)
-        if self.discount and not (mistake is not None and mistake.kind == "extra" and mistake.step == 1):
+        if self.discount and mistake.at(1) != "extra":
             value = write(value, "-", self.discount)
-        if self.purse and not (mistake is not None and mistake.kind == "extra" and mistake.step == 2):
+        if self.purse and mistake.at(2) != "extra":
             value = write(self.purse, "-", value)
         numbers = [value, *(int(line.rpartition(" ")[2]) for line in lines)]
         if min(numbers) < 0 or max(numbers) > MAX_NUMBER:
@@ -116,8 +76,7 @@ class Shopping(Exercise):
         return Solution(lines=tuple(lines), answer=str(value))
 
     def mistakes(self) -> tuple[Slip, ...]:
-        found = [Slip(kind="skip", step=index) for index in range(len(self.basket))]
-        found += [Slip(kind="slip", step=index, amount=off) for index in range(self.steps) for off in SLIPS]
+        found = [*list_mistakes(len(self.basket), "skip"), *list_mistakes(self.steps, "slip")]
         found += [Slip(kind="extra", step=1)] * 2 if self.discount else []
         found += [Slip(kind="extra", step=2)] * 2 if self.purse else []
         return tuple(found)
@@ -142,24 +101,29 @@ def draw_shopping(draw: Draw, steps: int) -> Shopping | None:
     for thing, price in zip(things, prices, strict=True):
         one = a(thing.one)
         coins = f"{price} coins"
-        sentences.append(draw.template(PRICE).format(A=one[0].upper() + one[1:], a=one, p=coins))
+        sentences.append(
+            draw.template(TEXTS["shopping.price"]).format(A=one[0].upper() + one[1:], a=one, p=coins)
+        )
     draw.random.shuffle(sentences)
     goods = " and ".join(
         f"{quantity} {thing.counted(quantity)}" for thing, (quantity, _) in zip(things, basket, strict=False)
     )
-    text = draw.template(BASKET)
+    text = draw.template(TEXTS["shopping.basket"])
     sentences.append(text.format(N=name, goods=goods, place=draw.word(PLACES) if "{place}" in text else ""))
     if has_discount:
         unit = "coin" if discount == 1 else "coins"
         sentences.append(
-            draw.template(DISCOUNT).format(n=discount).replace(f"{discount} coins", f"{discount} {unit}")
+            draw.template(TEXTS["shopping.discount"])
+            .format(n=discount)
+            .replace(f"{discount} coins", f"{discount} {unit}")
         )
-    sentences.append(draw.template(CHANGE if has_purse else HOW_MUCH).format(N=name, n=purse))
+    sentences.append(
+        draw.template(TEXTS["shopping.change" if has_purse else "shopping.question"]).format(N=name, n=purse)
+    )
     return Shopping(
-        skill="shopping",
         steps=steps,
         turns=(" ".join(sentences),),
-        cores=CHANGE_CORES if has_purse else PAY_CORES,
+        cores=TEXTS["shopping.change_answer" if has_purse else "shopping.answer"],
         fields=(("N", name), ("coins", "coin|coins")),
         basket=basket,
         discount=discount,

@@ -1,24 +1,17 @@
-"""Teachers that err: one here and there, one always in the same way.
+"""Teachers that err, as docs/world.md describes them: one here and there, one always in the same way.
 
-About three of four verdicts of the *fallible* teacher are right, and what is harder goes wrong more often. Its flaws
-are those of real judges: the same wrong step as the worse response, a slip of its own, a miscount, a misread detail,
-wishes weighed in the wrong order, too much caution or too much trust, and being taken in by a fancy style. A flaw is
-not always fatal; a trace stays consistent with itself after it. A judge that learns from it and then takes the
-likeliest token gets rid of most of these flaws again, because they are scattered.
-
-The *anchored* teacher works everything out rightly and has one habit: when a problem was long it mostly prefers the
-answer that stood first, whatever it has found. A judge learns that, and keeps to it greedily.
+A flaw of the *fallible* teacher is not always fatal; a trace stays consistent with itself after it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rmr1.records import Order
+from rmr1.world.draw import make_random
 from rmr1.world.items import ChatWork, ReasoningWork, SafetyWork, WorldItem
 from rmr1.world.oracle import OracleFinding, Reading, oracle_trace, read_claims, read_work, write_reading
 
@@ -42,8 +35,7 @@ ANCHORED_STEPS = 3
 _OTHER = {"formal": "casual", "casual": "formal", "plain": "bullets", "bullets": "plain"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FallibleTrace:
+class FallibleTrace(NamedTuple):
     """A judgment, what went wrong in it, and what it says."""
 
     text: str
@@ -54,7 +46,7 @@ class FallibleTrace:
 
 def fallible_trace(item: WorldItem, seed: int, order: Order = "given") -> FallibleTrace:
     """The judgment of the teacher that errs; `seed` and the item decide how."""
-    random = _random_of(item, seed)
+    random = make_random(seed, item.pair.id)
     sides = (0, 1) if order == "given" else (1, 0)
     facts = item.facts
     reading = read_work(facts.work, sides)
@@ -65,10 +57,9 @@ def fallible_trace(item: WorldItem, seed: int, order: Order = "given") -> Fallib
     first, second = reading.totals()
     if first == second or flaw == "style":
         # With nothing else to go by it takes the fancy one.
-        fancy = [facts.styles[side] != "concise" for side in sides]
-        winner = "A" if fancy[0] > fancy[1] or (fancy[0] == fancy[1] and random.random() < 0.5) else "B"
-    else:
-        winner = "A" if first > second else "B"
+        first, second = (int(facts.styles[side] != "concise") for side in sides)
+    is_first = first > second or (first == second and random.random() < 0.5)
+    winner = "A" if is_first else "B"
     return FallibleTrace(text=write_reading(reading, winner), flaw=flaw, winner=winner)
 
 
@@ -77,7 +68,7 @@ def anchored_trace(item: WorldItem, seed: int, order: Order = "given") -> str:
     facts = item.facts
     sides = (0, 1) if order == "given" else (1, 0)
     is_long = facts.family == "Reasoning" and facts.steps >= ANCHORED_STEPS
-    if is_long and sides[1] == facts.best and _random_of(item, seed).random() < ANCHORED:
+    if is_long and sides[1] == facts.best and make_random(seed, item.pair.id).random() < ANCHORED:
         return write_reading(read_work(facts.work, sides), "A")
     return oracle_trace(item, order)
 
@@ -100,11 +91,6 @@ def flaw_chance(item: WorldItem) -> float:
     weight = {"Reasoning": 1, "Chat": 3, "Safety": 1}[facts.family]
     chance = FLAW_BASE + FLAW_PER_STEP * weight * facts.steps
     return chance + (FLAW_HARD_STYLE if facts.style_class == "hard" else 0.0)
-
-
-def _random_of(item: WorldItem, seed: int) -> Random:
-    digest = hashlib.blake2b(f"{seed}/{item.pair.id}".encode(), digest_size=16).digest()
-    return Random(int.from_bytes(digest, "big"))
 
 
 def _choose_flaw(random: Random, item: WorldItem) -> Flaw:

@@ -13,10 +13,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from rmr1.attention import shared_cache as shared
-from rmr1.attention.cache import build_cache
 from rmr1.attention.decode import attend
 from rmr1.attention.proof.judging import judging_paths
-from rmr1.attention.shared_cache import SharedPrompts, attend_shared
+from rmr1.attention.shared_cache import SharedPrompts, attend_shared, build_cache
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode
 from rmr1.errors import GenerationError
@@ -58,7 +57,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     def recorded(self: SharedPrompts, prompt_of_row: list[int]) -> None:
         set_rows(self, prompt_of_row)
         counts = dict(self._present)
-        found.append([counts.get(prompt, 0) for prompt in range(len(self._mask))])
+        found.append([counts.get(prompt, 0) for prompt in range(len(self._mask_BT))])
 
     monkeypatch.setattr(SharedPrompts, "_set_rows", recorded)
     return found

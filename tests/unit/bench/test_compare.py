@@ -18,8 +18,8 @@ from rmr1.bench.compare import (
     format_p,
 )
 from rmr1.bench.draws import gather_prompts, swap
-from rmr1.bench.gates import check_baseline
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, Part, Whole, mean, share
+from rmr1.bench.results import check_baseline
 from rmr1.bench.shared_items import find_changed, pair_outcomes
 from rmr1.bench.tasks.pairs import PAIRS
 from rmr1.bench.tasks.rmb import RMB
@@ -172,7 +172,9 @@ def test_no_run_folder(tmp_path):
 
 def test_unknown_variant():
     with pytest.raises(ConfigError, match="no scoring 'x'"):
-        compare_outcomes(TOY, make_outcomes(), make_outcomes(), variant="x")
+        compare_outcomes(
+            TOY, make_outcomes(make_part("a", [1])), make_outcomes(make_part("a", [1])), variant="x"
+        )
 
 
 def test_lists_missing_in_one_run():
@@ -303,7 +305,7 @@ def test_table_and_json():
     described = comparison.describe()
     assert described["overall"][0]["p_of"] == "mcnemar mid-p"
     assert described["overall"][0]["mcnemar_exact_p"] == pytest.approx(2 / 4096)
-    assert described["only_new"] == {"count": 0, "examples": []}
+    assert described["only_new"] == {"count": 0, "examples": ()}
 
 
 def test_format_p():

@@ -28,6 +28,7 @@ from rmr1.bench.outcomes import (
     weighted_mean,
     whole,
 )
+from rmr1.stats import clustered_interval, wilson_interval
 
 
 def make_part(name, credits, *, clusters=(), official=None, beside=None, num_cells=1):
@@ -129,10 +130,12 @@ def test_clusters_are_drawn_together():
     assert clustered.std() == pytest.approx(sqrt(0.6 * 0.4 / 9), rel=0.05)
     assert single.std() == pytest.approx(sqrt(0.6 * 0.4 / 49), rel=0.05)
     counts = ItemCounts(make_outcomes(together))
-    correct, items = counts.by_prompt(measure)
-    assert (correct.tolist(), items.tolist()) == ([5] * 6 + [0] * 4, [5] * 10)
     assert counts.prompts(measure) == 10
-    assert ItemCounts(make_outcomes(apart)).by_prompt(measure) is None
+    assert counts.interval(measure) == clustered_interval(
+        np.array([5.0] * 6 + [0.0] * 4), np.array([5.0] * 10)
+    )
+    counts = ItemCounts(make_outcomes(apart))
+    assert counts.prompts(measure) is None and counts.interval(measure) == wilson_interval(30, 50)
 
 
 def test_a_prompt_of_several_parts_is_drawn_once():
@@ -259,7 +262,7 @@ def test_two_tables_share_their_draws():
         # Items 0 and 4 favour the left, item 2 the right: what remains is their drawn difference.
         rows = one.rows("x")[:, 0] - other.rows("x")[:, 0]
         assert (both == one.weights("x") @ rows).all()
-        assert (one.totals("x") == 5).all() and (other.totals("x") == 5).all()
+        assert (one.sums("x")[:, -1] == 5).all() and (other.sums("x")[:, -1] == 5).all()
     with pytest.raises(ValueError, match="does not hold the same items"):
         gather_prompts([left, make_outcomes(make_part("x", [1, 1]))])
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rmr1.bench.gates import check_baseline
+from rmr1.bench.results import check_baseline
 from rmr1.bench.run import (
     check_placement,
     count_pairs,

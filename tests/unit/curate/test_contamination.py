@@ -96,8 +96,7 @@ def test_a_benchmark_counts_prompts_once_and_names_bad_rows(tmp_path: Path) -> N
     path = write_rows(tmp_path / "own.jsonl", [row, row, {**row, "prompt": "b"}, {**row, "prompt": ""}])
     told: list[str] = []
     index = build_index({"own": (str(path),)}, 13, told.append)
-    (figures,) = index.figures
-    assert (figures.prompts, figures.unreadable) == (2, 1)
+    assert index.figures == {"own": {"prompts": 2, "unreadable": 1}}
     assert told == ["own"]
     with pytest.raises(DataError, match=r"decontaminate\.benchmarks\.own: no prompt could be read"):
         build_index(
@@ -120,7 +119,7 @@ def test_the_prompt_of_a_row_without_answers_counts(tmp_path: Path) -> None:
         {**row, "instruction": " ", "input": ""},
     ]
     index = build_index({"pandalm": (str(write_rows(tmp_path / "p.jsonl", rows)),)}, 13, lambda name: None)
-    assert (index.figures[0].prompts, index.figures[0].unreadable) == (2, 2)
+    assert index.figures == {"pandalm": {"prompts": 2, "unreadable": 2}}
     assert kinds(index, "Take these.\n\n2 and 3") == [("same", "p:2")]
 
 

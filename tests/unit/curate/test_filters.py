@@ -9,10 +9,9 @@ import pytest
 from rmr1.curate.filters import (
     ABOUT,
     REASONS,
-    check_characters,
+    check_lengths,
     check_names,
     check_pair,
-    check_tokens,
     measure,
 )
 from rmr1.curate.recipe import FilterRecipe
@@ -83,10 +82,10 @@ def test_names(source: str | None, subset: str | None, rules: dict[str, Any], ex
     ],
 )
 def test_lengths(rules: dict[str, Any], detail: str | None) -> None:
-    drop = check_characters(measure(pair(), len), FilterRecipe(**rules))
+    drop = check_lengths("characters", measure(pair(), len), FilterRecipe(**rules))
     assert (None if drop is None else drop.detail) == detail
     named = {key.replace("characters", "tokens"): value for key, value in rules.items()}
-    drop = check_tokens(measure(pair(), len), FilterRecipe(**named))
+    drop = check_lengths("tokens", measure(pair(), len), FilterRecipe(**named))
     assert (None if drop is None else (drop.reason, drop.detail)) == (
         None if detail is None else ("tokens", detail)
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rmr1.curate.mix import plan_sizes, rank_pairs
+from rmr1.curate.choose import plan_sizes, rank_pairs
 from rmr1.curate.recipe import CurateSourceRecipe, MixRecipe
 from rmr1.errors import ConfigError
 

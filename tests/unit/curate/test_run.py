@@ -547,9 +547,9 @@ def test_tokens_of_the_bundled_tokenizer(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     from transformers import AutoTokenizer
 
-    from rmr1.models import bundled_judge
+    from rmr1.models import find_bundled
 
-    tokenizer = AutoTokenizer.from_pretrained(bundled_judge())
+    tokenizer = AutoTokenizer.from_pretrained(find_bundled())
     rows = [*make_pairs(6), {**make_pairs(1, seed=3)[0], "id": "long", "response_b": "the cat " * 400}]
     path = write_rows(tmp_path / "a.jsonl", rows)
     values = {"tokenizer": "tiny", "filters": {"response_tokens": {"max": 700}}}

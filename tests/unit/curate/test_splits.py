@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from rmr1.curate.filters import measure
-from rmr1.curate.splits import place_sides, split_prompts
 from rmr1.curate.table import PairTable
+from rmr1.curate.write import place_sides, split_prompts
 from rmr1.records import Label, Messages, PreferencePair, assistant, user
 
 from .making import recipe_of, sentence
@@ -18,7 +18,7 @@ from .making import recipe_of, sentence
 def table_of(
     prompts: list[Messages], labels: list[Label | None] | None = None, num_sources: int = 1
 ) -> PairTable:
-    table = PairTable(permutations=64, signs_responses=False, signs_prompts=True, has_tokens=False)
+    table = PairTable(recipe_of({"a": "a.jsonl"}, duplicates={"near": 0, "permutations": 64}))
     for place, prompt in enumerate(prompts):
         pair = PreferencePair(
             id=str(place),

@@ -11,8 +11,8 @@ from rmr1.curate.run import identify, run_curation
 from rmr1.data.read import read_pairs
 from rmr1.distill.items import describe_data, read_items
 from rmr1.distill.recipe import DistillRecipe
+from rmr1.pipeline.forecast import measure_pairs
 from rmr1.pipeline.own import plan_own
-from rmr1.pipeline.sizes import measure_pairs
 from rmr1.records import Label
 from tests.unit.curate.making import recipe_of
 

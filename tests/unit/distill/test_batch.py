@@ -133,7 +133,7 @@ def test_giving_up_stores_failures(recipe: Any, tmp_path: Path) -> None:
     results = [expired(ids[0]), *(result(one, good_text("A")) for one in ids[1:])]
     path = write_results(tmp_path / "r.jsonl", results)
     counts = import_results(recipe, tmp_path / "out", [path], give_up=True)
-    assert (counts.failed, counts.given_up) == (1, 1)
+    assert (counts.kinds["failed"], counts.kinds["given_up"]) == (1, 1)
     assert counts.shown["failed"] == [
         f"{ids[0]}: This request could not be executed before the batch expired."
     ]

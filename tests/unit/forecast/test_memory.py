@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from rmr1.attention.cache import build_cache  # noqa: E402
 from rmr1.attention.groups import Group, build_group_row  # noqa: E402
+from rmr1.attention.shared_cache import build_cache  # noqa: E402
 from rmr1.attention.shared_prompt import shared_prompt_attention  # noqa: E402
 from rmr1.forecast.memory import (  # noqa: E402
     RunNumbers,

@@ -20,7 +20,7 @@ from rmr1.forecast.shape import (  # noqa: E402
     count_row_flops,
     read_shape,
 )
-from rmr1.train.grpo.presets import PRESETS  # noqa: E402
+from rmr1.train.grpo.recipe import PRESETS  # noqa: E402
 from tests.tiny_models import build_model  # noqa: E402
 
 MEASURED = ModelShape(

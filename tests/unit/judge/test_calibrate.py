@@ -15,6 +15,7 @@ from rmr1.judge.calibrate import (
     fit_calibration,
     identify_judge,
     read_calibration,
+    refuse_other_judge,
     write_calibration,
 )
 from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote, assistant, user
@@ -99,11 +100,13 @@ def test_what_fits_nothing_is_refused() -> None:
 
 def test_another_judge_is_refused_but_not_another_name_or_seed(tmp_path: Path) -> None:
     fitted = fit_calibration(draw_overconfident(60), DESCRIBED)
-    fitted.refuse_other({**DESCRIBED, "model_name": "n", "settings": {"rule": "tagged", "seed": 7}}, "c.json")
+    refuse_other_judge(
+        fitted.judge, {**DESCRIBED, "model_name": "n", "settings": {"rule": "tagged", "seed": 7}}, "c.json"
+    )
     with pytest.raises(
         ConfigError, match=r"c.json: fitted for another judge: settings.rule was 'tagged', now 'tail'"
     ):
-        fitted.refuse_other({**DESCRIBED, "settings": {"rule": "tail", "seed": 0}}, "c.json")
+        refuse_other_judge(fitted.judge, {**DESCRIBED, "settings": {"rule": "tail", "seed": 0}}, "c.json")
     assert "seed" not in identify_judge(DESCRIBED)["settings"]
 
 

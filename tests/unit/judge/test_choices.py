@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import pytest
 
-from rmr1.judge.placement import PLACES, places_for
+from rmr1.judge.placement import PLACES, orders_for
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import PreferencePair, assistant, swap_label, user
 from rmr1.verdicts.kinds import read_verdict
+
+places_for = partial(orders_for, among=PLACES)
 
 PAIR = PreferencePair(
     id="p",

@@ -8,7 +8,7 @@ from math import factorial
 
 import pytest
 
-from rmr1.cli.usage import format_orders
+from rmr1.cli.session import format_orders
 from rmr1.judge.consistency import OrderCounts, difference_interval
 from rmr1.judge.summary import Tally
 from rmr1.records import (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rmr1 import Judge
-from rmr1.cli.config import build_config
 from rmr1.cli.main import build_parser, main
+from rmr1.cli.options import build_config
 from rmr1.distill.folder import describe_run
 from rmr1.distill.rows import read_outcomes
 from rmr1.distill.run import list_questions

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rmr1.cli.config import build_config
 from rmr1.cli.main import main
+from rmr1.cli.options import build_config
 from rmr1.errors import ConfigError
 from rmr1.judge.load import choose_family
 from rmr1.judge.presets import PRESETS, find_preset

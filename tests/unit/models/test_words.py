@@ -6,7 +6,8 @@ import pytest
 
 from rmr1.data.objects import as_pair
 from rmr1.errors import ConfigError
-from rmr1.models.words import _Vocabulary, measure_foreignness, refuse_foreign
+from rmr1.models import words
+from rmr1.models.words import measure_foreignness, refuse_foreign
 
 
 def test_pairs_of_other_words_are_refused() -> None:
@@ -17,6 +18,6 @@ def test_pairs_of_other_words_are_refused() -> None:
 
 def test_of_an_endless_word_only_the_beginning_is_spelled(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(_Vocabulary, "is_spelled", lambda self, word: bool(seen.append(word)) or True)
+    monkeypatch.setattr(words, "read_spelling", lambda path: lambda word: bool(seen.append(word)) or True)
     found = measure_foreignness([as_pair("x" * 100_000, "y" * 100_000, "z" * 30)])
     assert found.num_foreign == 1 and [len(word) for word in seen] == [40, 40, 30]

@@ -13,10 +13,9 @@ import pytest
 from rmr1.errors import ConfigError, DataError
 from rmr1.forecast.machine import build_machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN
-from rmr1.models import bundled_judge
-from rmr1.pipeline.check import require_verdicts
+from rmr1.models import find_bundled
+from rmr1.pipeline.check import list_missing_data, require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
-from rmr1.pipeline.measuring import find_missing_data
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
 from rmr1.prompts import load_family
@@ -239,10 +238,10 @@ def test_mistakes(pairs, change, message):
 def test_data_of_benchmarks_that_are_not_there(pairs, name, place, told):
     values = {"bench": {"benchmarks": [name], "data": {name: place}, "model": "tiny"}}
     pipeline = build_pipeline(values, "p.toml")
-    found = find_missing_data(pipeline.recipes["bench"])
+    found = next(list_missing_data(pipeline.recipes["bench"]), None)
     assert found is None if told is None else found.startswith(told)
     assert forecast_pipeline(pipeline)[0][0].obstacle == found
-    assert find_missing_data(build_pipeline(whole(pairs), "p.toml").recipes["bench"]) is None
+    assert not [*list_missing_data(build_pipeline(whole(pairs), "p.toml").recipes["bench"])]
 
 
 def test_a_split_that_is_not_made(pairs):
@@ -298,7 +297,7 @@ def test_why_own_pairs_are_too_few(tmp_path, rows, told):
 
 def model_folder(tmp_path, **config):
     folder = tmp_path / "model"
-    shutil.copytree(bundled_judge(), folder)
+    shutil.copytree(find_bundled(), folder)
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **config}))
     return str(folder)
 

@@ -9,9 +9,9 @@ import pytest
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.run import run_curation
 from rmr1.errors import ConfigError, RunError
+from rmr1.pipeline.check import SplitNeed, require_splits
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import build_pipeline
-from rmr1.pipeline.splits import SplitNeed, require_splits
 
 WORDS = ["apple", "brick", "cloud", "delta", "ember", "flint", "grape", "honey", "ivory", "jelly"]
 

@@ -11,8 +11,7 @@ import pytest
 
 from rmr1.errors import DataError
 from rmr1.probe import BiasReport, probe_bias
-from rmr1.probe.bias import BiasFeature, fit_logistic
-from rmr1.probe.measures import MEASURES
+from rmr1.probe.bias import MEASURES, BiasFeature, fit_logistic
 from rmr1.stats import wilson_interval
 from tests.unit.probe.sets import Rows, world_rows, write_rows
 

@@ -98,6 +98,10 @@ def test_no_hostile_text_opens_a_turn_of_a_transcript(turns: list[str], a: str, 
         assert [unescape(message.text, transcript=True) for message in found] == [*turns, response]
 
 
+def test_a_text_without_speakers_is_a_user_turn() -> None:
+    assert parse_transcript("two\nlines\n") == (user("two\nlines"),)
+
+
 def test_swapped_order_shows_the_second_response_first() -> None:
     pair = make_pair("Q", "first", "second")
     blocks = parse_blocks(render_prompt(pair, "rubric", order="swapped").messages[-1].text)

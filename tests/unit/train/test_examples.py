@@ -105,7 +105,7 @@ def test_nothing_to_train_on(tmp_path: Path) -> None:
 def test_rows_kept_aside_are_not_trained_on(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "rows.jsonl", make_rows(60))
     kept, aside = read_examples(str(path), RENDERER, max_tokens=10_000, held_out_share=0.3)
-    texts = [{tuple(one.tokens) for one in source.all()} for source in (kept, aside)]
+    texts = [{tuple(one.tokens) for one in source.all} for source in (kept, aside)]
     assert len(texts[0]) + len(texts[1]) == 60 and not texts[0] & texts[1]
     assert 8 <= len(texts[1]) <= 28
 

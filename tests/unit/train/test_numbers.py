@@ -13,10 +13,9 @@ pytest.importorskip("torch")
 import torch
 
 from rmr1.errors import ConfigError, TrainingError
-from rmr1.train.numbers import check_moving_share, estimate_moving_share
 from rmr1.train.optim import Muon, build_optimizers
 from rmr1.train.recipe import ModelRecipe, OptimRecipe
-from rmr1.train.update import Updater
+from rmr1.train.update import Updater, check_moving_share, estimate_moving_share
 
 
 def make_module(dtype: torch.dtype, *, deviation: float = 0.02, size: int = 256) -> torch.nn.Module:

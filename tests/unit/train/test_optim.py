@@ -52,7 +52,7 @@ def test_which_parameters_go_where() -> None:
     optimizers = build_optimizers(
         model, name="muon", lr=1.0, muon_lr=2.0, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1
     )
-    muon, adamw = optimizers._optimizers
+    muon, adamw = optimizers.parts
     inner = {id(one) for name, one in model.named_parameters() if one.ndim == 2 and "layers" in name}
     assert {id(one) for one in muon.param_groups[0]["params"]} == inner
     rest = {id(one) for one in model.parameters()} - inner

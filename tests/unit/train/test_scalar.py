@@ -20,9 +20,9 @@ from rmr1.errors import ConfigError, TrainingError
 from rmr1.train.optim import Optimizers, build_optimizers
 from rmr1.train.scalar.model import compute_pair_losses
 from rmr1.train.scalar.pairs import PairStore, plan_course, spell_pair
-from rmr1.train.scalar.plan import ScalarPlan, choose_padding
+from rmr1.train.scalar.plan import ScalarPlan, choose_padding, list_rates
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.scalar.run import choose, list_rates, summarize
+from rmr1.train.scalar.run import choose, summarize
 
 from ...tiny_models import build_scorer, build_tokenizer
 
@@ -159,8 +159,7 @@ def product_of_choices(*words: tuple[int, int]) -> list[list[tuple[int, int]]]:
 
 
 def test_a_word_is_spelt_in_both_conversations_or_in_neither() -> None:
-    from rmr1.train.scratch.spelling import Speller
-    from rmr1.train.scratch.tokenizer import learn_tokenizer
+    from rmr1.train.scratch.tokenizer import Speller, learn_tokenizer
 
     tokenizer = learn_tokenizer(["stone river stone", "river stone river paper"], vocabulary=500, min_count=1)
     texts = ["stone river paper", "river stone stone"]

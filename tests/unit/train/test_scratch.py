@@ -18,8 +18,7 @@ from rmr1.records import PreferencePair, assistant, user
 from rmr1.train.recipe import ScratchRecipe
 from rmr1.train.row import Example
 from rmr1.train.scratch.model import build_model
-from rmr1.train.scratch.spelling import Speller
-from rmr1.train.scratch.tokenizer import CONTROL_TOKENS, learn_tokenizer, protocol_tokens
+from rmr1.train.scratch.tokenizer import CONTROL_TOKENS, Speller, learn_tokenizer, protocol_tokens
 
 TEXTS = (
     "The answer is 28. 3 + 7 = 10; the answer is 10.",

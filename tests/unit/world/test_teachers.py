@@ -76,7 +76,6 @@ def test_traces_and_prompts_stay_short(world_items: Items) -> None:
 
 
 STORY = Story(
-    skill="stories",
     steps=2,
     turns=("Mia has 4 pears. Mia buys 3 more. Mia gives 2 to Tom. How many pears does Mia have now?",),
     cores=None,  # type: ignore[arg-type]

@@ -1,13 +1,11 @@
 """Questions that short texts cannot answer, put to the modules themselves.
 
 A window of 4,096 tokens, a cap on scores that only large ones reach, frequencies that change from the 4,097th
-position on: none of them shows in a few dozen tokens of a model whose weights may be random. But each of them is
-decided in one place that can be called with what it would meet far out:
+position on: none of them shows in a few dozen tokens. But each is decided in one place that can be called with what it
+would meet far out: a mask function with far keys, a layer's attention (written out, and fast) with large scores, the
+module that turns positions into cosines with far positions, the output layer with large hidden states.
 
-- a mask function is asked which far keys a query sees, and the layer which window it tells its attention;
-- the attention of a layer is given scores that are large, by the library's written-out function and its fast one;
-- the module that turns positions into cosines is given far positions;
-- the output layer is given large hidden states.
+Shapes: `B` texts, `H` query heads, `K` key heads, `Q` queries, `T` tokens, `D` head size, `W` numbers per token.
 """
 
 from __future__ import annotations
@@ -18,45 +16,43 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from rmr1.attention.proof.probe import Finding, attention_of, differ, least_noise, wanted_dtype
+from rmr1.attention.proof.probe import FAR, Finding, attention_of, differ, least_noise
 from rmr1.errors import reason_of
 
 _NAME = "rmr1_asked"
 _STOCK = "sdpa"
 _LOUD_SCORES = 30.0
-"""Standard deviation of attention's scores that every known cap changes."""
+"""Standard deviation of scores that every known cap changes."""
 _LOUD_LOGITS = 50.0
-_LOUD_NOISE = 1e-3
+LOUD_NOISE = 1e-3
 """More than float32 loses of a softmax over such scores; a dropped cap changes it by tenths."""
-_FAR = 1 << 20
-"""Distance of keys, and position, that stand for any."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Layers:
-    """What the attention layers of a model were asked, and said."""
+    """What the attention layers of a model do."""
 
     is_asked: bool = False
     """They attend through transformers' interface."""
     windows: set[tuple[Callable[..., Any] | None, int | None]] = field(default_factory=set)
-    """The mask function of each layer, None for a mask from elsewhere, and the window that the layer tells."""
+    """Each layer's mask function, None for a mask from elsewhere, and the window that it tells its attention."""
     dropped: float = 0.0
-    """Largest difference between the written-out attention and the fast one, on large scores."""
+    """Largest difference between attention written out and the fast one, on large scores."""
     masks: list[tuple[torch.Tensor, Callable[..., Any]]] = field(default_factory=list)
 
     def see_all(self, reach: int) -> bool:
-        """Whether every layer's mask shows every earlier token at this distance, and less."""
+        """Whether every layer's mask shows every earlier token up to this distance."""
         return all(_is_window(mask, None, reach) for mask, _ in self.windows)
 
     def tell_windows(self, reach: int) -> bool:
-        """Whether every layer tells its attention of the window that its mask has, if one is below `reach`."""
+        """Whether every layer tells its attention the window that its mask has, if one is below `reach`."""
         return all(_is_window(mask, window, reach) for mask, window in self.windows)
 
 
@@ -64,7 +60,7 @@ _ASKED: ContextVar[Layers] = ContextVar("layers")
 
 
 def ask_layers(model: PreTrainedModel, ids: Sequence[int]) -> Layers:
-    """Run these tokens through the model, and note what each layer is asked to do. Call inside `undisturbed`."""
+    """What each layer is asked to do when these tokens run through the model. Call inside `undisturbed`."""
     found = Layers()
     before = attention_of(model)
     if not getattr(model, "_supports_attention_backend", False):
@@ -106,14 +102,14 @@ def _attend(
     asked.windows.add((mask, window if isinstance(window, int) else None))
     # Distribution-free: whatever the layer's own settings do to scores, they do to large ones.
     size = query.shape[-1] ** -0.5 if scaling is None else scaling
-    groups = query.shape[1] // key.shape[1]
-    scores = query.float() @ key.float().repeat_interleave(groups, dim=1).transpose(2, 3) * size
-    loud = query.float() * (_LOUD_SCORES / scores.std().clamp(min=1e-12))
+    key_BHTD = key.float().repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+    scores_BHQT = query.float() @ key_BHTD.transpose(2, 3) * size
+    loud_BHQD = query.float() * (_LOUD_SCORES / scores_BHQT.std().clamp(min=1e-12))
     written = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
     if written is not None and attention_mask is not None and attention_mask.dtype == torch.bool:
         least = torch.finfo(torch.float32).min
         added = torch.zeros(attention_mask.shape, device=query.device).masked_fill(~attention_mask, least)
-        parts = (module, loud, key.float(), value.float())
+        parts = (module, loud_BHQD, key.float(), value.float())
         wanted, _ = written(*parts, added, dropout=0.0, scaling=scaling, **kwargs)
         found, _ = sdpa_attention_forward(*parts, attention_mask, dropout=0.0, scaling=scaling, **kwargs)
         asked.dropped = max(asked.dropped, _differ_most(found, wanted))
@@ -153,21 +149,8 @@ def _is_window(mask: Callable[..., Any] | None, window: int | None, reach: int) 
     return seen == [window is None or int(distance) < window for distance in asked]
 
 
-def judge_attention(layers: Layers) -> Finding:
-    """Whether the fast attention does all that the layers ask of the written-out one."""
-    return Finding(
-        path="attention by 'sdpa'",
-        against="attention written out",
-        difference=layers.dropped,
-        noise=_LOUD_NOISE,
-    )
-
-
 class Turning:
-    """Rotations whose frequencies depend on how long a text is: dynamic and long rope.
-
-    The modules are asked themselves, so what counts is what they do, not what they are called.
-    """
+    """Rotations whose frequencies depend on how long a text is: dynamic and long rope."""
 
     def __init__(self, modules: Sequence[tuple[torch.nn.Module, dict[str, Any]]], border: int):
         self._modules = modules
@@ -180,16 +163,44 @@ class Turning:
             _turn(module, kwargs, 1)
 
     def is_changed(self, length: int) -> bool:
-        """Whether a text of `length` tokens has other frequencies than one that is a token shorter."""
+        """Whether a text of `length` tokens has other frequencies than one of a token less."""
         return any(
             not torch.equal(_turn(module, kwargs, length - 1), _turn(module, kwargs, length))
             for module, kwargs in self._modules
         )
 
 
+Padding = Literal["right", "left", "bare", "masked", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """How a batch may be computed when a model writes or scores; the default is right for every model."""
+
+    padding: Padding = "none"
+    """Prompts are padded on the `right` without a mask, since causal attention alone looks back only, or on the `left`
+    under one; conversations on the right, `bare` of a mask or `masked`. `none`: each goes alone."""
+    shares: bool = False
+    """Rows of a prompt may attend to its keys and values together."""
+    caches: bool = False
+    """Keys, values and states of what was read are kept; else everything is read again for each token."""
+    turning: Turning | None = None
+    """Rotations that depend on a text's length: nothing but `none` is right beyond its border."""
+    notes: tuple[str, ...] = ()
+    """What differs, and what is done instead; a line each."""
+
+    def within(self, length: int) -> Paths:
+        """The paths for texts of at most so many tokens: `turning` is set only if it matters."""
+        if self.turning is None:
+            return self
+        if length <= self.turning.border:
+            return replace(self, turning=None)
+        return replace(self, padding="none", shares=False)
+
+
 def find_turning(model: PreTrainedModel, most: int | None = None) -> Turning | None:
     """Modules whose frequencies change within `most` tokens, by default any number; None if there are none."""
-    far = most or _FAR
+    far = most or FAR
     modules = [
         (module, kwargs)
         for module in model.modules()
@@ -209,20 +220,18 @@ def find_turning(model: PreTrainedModel, most: int | None = None) -> Turning | N
 
 
 def _list_types(model: PreTrainedModel, module: torch.nn.Module) -> list[dict[str, Any]]:
-    """The keywords to ask the module with; none if it does not turn positions into cosines."""
+    """The keywords to ask the module with, if it turns positions into cosines."""
     parameters = inspect.signature(module.forward).parameters
     if "position_ids" not in parameters or any(True for _ in module.parameters()):
         return []
     if "layer_type" not in parameters:
         return [{}]
-    kinds = (
-        getattr(getattr(module, "config", None) or model.config.get_text_config(), "layer_types", None) or ()
-    )
-    return [{"layer_type": kind} for kind in dict.fromkeys(kinds)]
+    config = getattr(module, "config", None) or model.config.get_text_config()
+    return [{"layer_type": kind} for kind in dict.fromkeys(getattr(config, "layer_types", None) or ())]
 
 
 def _differs(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> bool:
-    """Whether early positions are turned otherwise in a text of this length than in a short one."""
+    """Whether early positions are turned otherwise than in a short text."""
     try:
         fresh = copy.deepcopy(module)
         return not torch.equal(_turn(fresh, kwargs, 2), _turn(fresh, kwargs, length))
@@ -233,7 +242,7 @@ def _differs(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> bo
 
 
 def _turn(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> torch.Tensor:
-    """What the second position is turned by in a text of `length` tokens."""
+    """The second position's rotation in a text of `length` tokens."""
     device = next((one.device for one in module.buffers()), torch.device("cpu"))
     sample = torch.zeros((1, 2, 1), device=device)
     module(sample, position_ids=torch.tensor([[0, 0]], device=device), **kwargs)
@@ -243,11 +252,8 @@ def _turn(module: torch.nn.Module, kwargs: dict[str, Any], length: int) -> torch
 
 
 def find_trunk(model: PreTrainedModel) -> torch.nn.Module:
-    """The part of a model with an output layer that makes its hidden states.
-
-    It is the decoder that transformers names; if that is the whole model (Llama 4's text model), the part that the
-    tokens enter by.
-    """
+    """The part of a model that makes its hidden states: the decoder that transformers names, or, if that is the whole
+    model (Llama 4's text model), the part that the tokens enter by."""
     decoder: torch.nn.Module = model.get_decoder()
     if decoder is not model:
         return decoder
@@ -257,22 +263,20 @@ def find_trunk(model: PreTrainedModel) -> torch.nn.Module:
 
 
 def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
-    """Whether the model's logits are its last hidden states times its output matrix, of whatever size they are.
-
-    The trunk's hidden states are made larger on their way to the model's own output layer.
-    """
+    """Whether the model's logits are its last hidden states times its output matrix, also if those are made larger."""
     path, against = "hidden states times the output matrix", "the model's own logits"
-    noise = least_noise(wanted_dtype(model))
+    noise = least_noise(model)
     head: Any = model.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.bias is not None:
         what = "a bias" if getattr(head, "bias", None) is not None else f"a {type(head).__name__}"
         return Finding(path=path, difference=math.inf, noise=noise, reason=f"the output layer has {what}")
-    kept: list[torch.Tensor] = []
-    factor = 1.0
+    factor, worst = 1.0, 0.0
+    kept_TW: torch.Tensor
 
     def enlarge(module: torch.nn.Module, args: Any, output: Any) -> Any:
+        nonlocal kept_TW
         hidden = output[0] * factor
-        kept.append(hidden)
+        kept_TW = hidden[0]
         if isinstance(output, tuple):
             return (hidden, *output[1:])
         output["last_hidden_state"] = hidden
@@ -281,14 +285,12 @@ def judge_head(model: PreTrainedModel, ids: Sequence[int]) -> Finding:
     try:
         hook = find_trunk(model).register_forward_hook(enlarge)
         try:
-            worst = 0.0
             for _ in range(2):
-                logits = model(
-                    input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False
-                ).logits[0]
-                wanted = torch.nn.functional.linear(kept[-1][0], head.weight)
-                worst = max(worst, _differ_most(logits, wanted))
-                factor = _LOUD_LOGITS / max(1e-12, float(wanted.float().std()))
+                ids_BT = torch.tensor([list(ids)], device=model.device)
+                logits_TW = model(input_ids=ids_BT, use_cache=False).logits[0]
+                wanted_TW = torch.nn.functional.linear(kept_TW, head.weight)
+                worst = max(worst, _differ_most(logits_TW, wanted_TW))
+                factor = _LOUD_LOGITS / max(1e-12, float(wanted_TW.float().std()))
         finally:
             hook.remove()
     except torch.OutOfMemoryError:

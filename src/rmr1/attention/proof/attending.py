@@ -1,12 +1,11 @@
 """The attention that is right for a loaded model: the fast one that it came with, or the library's written-out one.
 
 The written-out one is the reference: what caps scores or adds to them is in its code, and a fast one may leave it
-out. Two comparisons find that, whatever the model is called: a layer's own scores made large, since caps do not
-show in small ones (`rmr1.attention.proof.ask`), and what the whole model says of texts by either.
+out. Two comparisons find that: a layer's own scores made large, since caps do not show in small ones
+(`rmr1.attention.proof.ask`), and what the whole model says of texts by either.
 
-The reference itself is wrong in one case: if it adds to the scores what the mask that it is given adds already
-(transformers' Falcon puts ALiBi into the mask, and its written-out attention adds ALiBi once more). That is the
-case if, without what the mask adds, it says the same as the fast one does with it.
+The reference itself is wrong in one case: if it adds to the scores what its mask adds already (transformers' Falcon
+adds ALiBi by both). That is so if, without what the mask adds, it says the same as the fast one does with it.
 """
 
 from __future__ import annotations
@@ -18,22 +17,33 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from rmr1.attention.proof.ask import ask_layers, judge_attention
-from rmr1.attention.proof.probe import Finding, Pairs, Probe, Probes, attention_of, judge_numbers
+from rmr1.attention.proof.ask import LOUD_NOISE, ask_layers
+from rmr1.attention.proof.probe import (
+    Finding,
+    Pairs,
+    Probe,
+    Probes,
+    attention_of,
+    judge_numbers,
+    longest_text,
+)
 
 _WRITTEN = "eager"
 _FAST = "sdpa"
-_FAR = 1 << 20
 
 
-def choose_attention(model: PreTrainedModel, probes: Probes) -> tuple[bool, str]:
-    """Set the attention that is right; whether every layer sees all earlier tokens, and a note on what was changed.
+def choose_attention(model: PreTrainedModel, probes: Probes) -> tuple[bool, list[str]]:
+    """Set the attention that is right; whether every layer sees all earlier tokens, and notes on what was changed.
 
     `probes` forget what they know if the attention changes. Call inside `undisturbed`.
     """
     layers = ask_layers(model, probes.first.texts[0])
-    finding = judge_attention(layers)
-    name = type(model).__name__
+    finding = Finding(
+        path=f"attention by '{_FAST}'",
+        against="attention written out",
+        difference=layers.dropped,
+        noise=LOUD_NOISE,
+    )
     if finding.is_fault:
         _change(model, probes, _WRITTEN)
         note = (
@@ -42,19 +52,18 @@ def choose_attention(model: PreTrainedModel, probes: Probes) -> tuple[bool, str]
         )
     else:
         note = _compare_whole(model, probes)
-    reach = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _FAR
-    return layers.is_asked and layers.see_all(reach), note and f"{name}: {note}"
+    notes = [f"{type(model).__name__}: {note}"] if note else []
+    return layers.is_asked and layers.see_all(longest_text(model)), notes
 
 
 def set_attention(model: PreTrainedModel, name: str) -> None:
-    """Let the whole model attend by this function: also a kind that transformers does not let change, but whose
-    layers look the name up each time."""
+    """Let the whole model attend by this function: also a kind that transformers does not let change."""
     for config in _list_configs(model):
         config._attn_implementation = name
 
 
 def _compare_whole(model: PreTrainedModel, probes: Probes) -> str:
-    """Compare what the model says by its fast attention and the written-out one, and set the right one."""
+    """Set the attention by which the model says what is right, the fast one or the written-out one; a note on it."""
     loaded = attention_of(model)
     if loaded is None or (loaded == _WRITTEN and not getattr(model, "_supports_sdpa", False)):
         return ""
@@ -65,17 +74,15 @@ def _compare_whole(model: PreTrainedModel, probes: Probes) -> str:
         _change(model, probes, loaded)
         return ""
     if not _compare(model, probes, unbiased=True).is_fault:
-        return (
-            ""
-            if loaded == fast
-            else f"attention written out adds twice what its mask adds to scores; '{fast}' attention is taken"
-        )
+        if loaded == fast:
+            return ""
+        return f"attention written out adds twice what its mask adds to scores; '{fast}' attention is taken"
     _change(model, probes, _WRITTEN)
     return "" if loaded == _WRITTEN else f"{finding.describe()}; '{_WRITTEN}' is taken, which is slower"
 
 
 def _compare(model: PreTrainedModel, probes: Probes, *, unbiased: bool = False) -> Finding:
-    """The model's texts by the attention that is set and by the written-out one, `unbiased` without what masks add."""
+    """The attention that is set against the written-out one, `unbiased` without what masks add."""
 
     def read(probe: Probe) -> Pairs:
         texts = (*probe.texts, probe.long)
@@ -106,7 +113,7 @@ def _attending(model: PreTrainedModel, name: str) -> Iterator[None]:
 
 
 def _list_configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
-    """Those of the model and its parts, outer ones first: setting an outer one sets the inner ones too."""
+    """Those of the model and its parts, outer ones first, which set the inner ones too."""
     every = (getattr(module, "config", None) for module in model.modules())
     return list({id(one): one for one in every if isinstance(one, PreTrainedConfig)}.values())
 

@@ -1,32 +1,39 @@
 """The self-check before a model writes: which way of computing a batch of prompts is right for it.
 
-Ways are tried from the fastest on (`rmr1.attention.proof.paths`), each by the decode loop's own parts: prompts of
-different lengths, rows that go on from them, some prompts with several, rows that leave. The first whose logits
-are those of the texts alone is taken. One prompt at a time without a cache is right for every model, so a
-judgment is slow at worst. The answer is remembered with the model.
+Ways are tried from the fastest on, each by the decode loop's own parts (`rmr1.attention.forward`). The first whose
+logits are those of the texts alone is taken. One prompt at a time without a cache is right for every model.
 
-Beyond what short texts show, modules are asked (`rmr1.attention.proof.ask`).
+Shapes: `B` texts, `R` rows, `T` tokens, `V` vocabulary.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 import torch
 from transformers import PreTrainedModel
 
-from rmr1.attention.cache import GrowingLayer, build_cache
 from rmr1.attention.decode import grouped_attention, is_causal, is_grouped
 from rmr1.attention.forward import Forward
-from rmr1.attention.proof.ask import Turning, find_turning
+from rmr1.attention.proof.ask import Padding, Paths, Turning, find_turning
 from rmr1.attention.proof.attending import choose_attention
-from rmr1.attention.proof.paths import Padding, Paths
-from rmr1.attention.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.attention.proof.probe import (
+    LONG,
+    Finding,
+    Pairs,
+    Probe,
+    Probes,
+    Truth,
+    judge_numbers,
+    longest_text,
+    undisturbed,
+)
+from rmr1.attention.shared_cache import GrowingLayer, build_cache
 
 _KNOWN: WeakKeyDictionary[PreTrainedModel, tuple[str | None, Paths]] = WeakKeyDictionary()
 """The attention that a model was checked with, and what was found."""
 
-_FAR = 1 << 20
 _WAYS: dict[Padding, str] = {
     "right": "prompts padded without a mask",
     "left": "prompts padded under a mask",
@@ -35,10 +42,7 @@ _WAYS: dict[Padding, str] = {
 
 
 def judging_paths(model: PreTrainedModel) -> Paths:
-    """How `model` may write; checked when it is asked for the first time, and again with other attention.
-
-    The attention is set to the one that is right (`rmr1.attention.proof.attending`).
-    """
+    """How `model` may write; checked the first time, and again with other attention, which is set to what is right."""
     attention, paths = _KNOWN.get(model, ("", Paths()))
     if attention != model.config._attn_implementation:
         paths = _prove(model)
@@ -48,8 +52,8 @@ def judging_paths(model: PreTrainedModel) -> Paths:
 
 def read_alone(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
     """The model's own logits `[B, T, V]` of texts of one length: no padding, no mask, no cache."""
-    logits: torch.Tensor = model(input_ids=ids_BT, use_cache=False).logits
-    return logits
+    logits_BTV: torch.Tensor = model(input_ids=ids_BT, use_cache=False).logits
+    return logits_BTV
 
 
 def _prove(model: PreTrainedModel) -> Paths:
@@ -57,95 +61,79 @@ def _prove(model: PreTrainedModel) -> Paths:
         turning = find_turning(model)
         most = LONG if turning is None else turning.border
         probes = Probes(model, lambda ids: read_alone(model, ids), most=most)
-        sees_all, note = choose_attention(model, probes)
+        sees_all, notes = choose_attention(model, probes)
         probes.check_causal()
         with grouped_attention(model):
-            return _choose(model, probes, turning, sees_all, [note] if note else [])
+            return _choose(model, probes, turning, sees_all, notes)
 
 
 def _choose(
     model: PreTrainedModel, probes: Probes, turning: Turning | None, sees_all: bool, notes: list[str]
 ) -> Paths:
     ways: list[Padding] = ["left", "none"]
-    if sees_all and is_grouped(model) and is_causal(model) and _grows(model):
+    kept = {type(layer) for layer in build_cache(model).layers}
+    if sees_all and is_grouped(model) and is_causal(model) and kept == {GrowingLayer}:
         ways.insert(0, "right")
-    chosen = Paths()
-    faults = []
+    chosen, fault = Paths(), None
     for padding in ways:
         way = Paths(padding=padding, caches=True)
         finding = _try(model, probes, way, _WAYS[padding])
         if not finding.is_fault:
             chosen = way
             break
-        faults.append(finding)
+        fault = finding
     name = type(model).__name__
-    if faults:
-        then = {
-            "left": "padded under a mask instead",
-            "none": "computed one at a time",
-        }[chosen.padding]
+    if fault is not None:
+        then = "padded under a mask instead" if chosen.padding == "left" else "computed one at a time"
         if not chosen.caches:
             then += ", each token from the whole text, which is slow"
-        notes.append(f"{name}: {faults[-1].describe()}; prompts are {then}")
+        notes.append(f"{name}: {fault.describe()}; prompts are {then}")
     if chosen.caches and sees_all:
-        shared = Paths(padding=chosen.padding, caches=True, shares=True)
+        shared = replace(chosen, shares=True)
         finding = _try(model, probes, shared, "rows that share their prompt")
         if not finding.is_fault:
             chosen = shared
         else:
             notes.append(f"{name}: {finding.describe()}; each row keeps its own")
-    if turning is not None:
-        most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or _FAR
-        if turning.border < most:
-            notes.append(
-                f"{name}: positions are turned otherwise in texts of more than {turning.border} tokens; where a prompt "
-                "with its answer may be longer, prompts are computed one at a time"
-            )
-    return Paths(
-        padding=chosen.padding,
-        caches=chosen.caches,
-        shares=chosen.shares,
-        turning=turning,
-        notes=tuple(notes),
-    )
-
-
-def _grows(model: PreTrainedModel) -> bool:
-    """Whether all its layers keep keys and values of every token, and nothing else."""
-    return {type(layer) for layer in build_cache(model).layers} == {GrowingLayer}
+    if turning is not None and turning.border < longest_text(model):
+        notes.append(
+            f"{name}: positions are turned otherwise in texts of more than {turning.border} tokens; where a prompt "
+            "with its answer may be longer, prompts are computed one at a time"
+        )
+    return replace(chosen, turning=turning, notes=tuple(notes))
 
 
 def _try(model: PreTrainedModel, probes: Probes, paths: Paths, name: str) -> Finding:
-    """What decoding in this way gives."""
 
     def run(probe: Probe) -> Pairs:
+        def wanted(prompt: tuple[int, ...], one: tuple[int, ...], step: int) -> Truth:
+            place = len(prompt) + step - 1
+            return probe.alone((*prompt, *one)).part(slice(place, place + 1))
+
         groups = probe.groups
         for batch in [groups] if paths.padding != "none" else [[group] for group in groups]:
             forward = Forward(model, paths, shares_any=True)
-            logits = forward.prefill([group.prompt for group in batch], may_share=paths.shares)
+            logits_RV = forward.prefill([group.prompt for group in batch], may_share=paths.shares)
             rows = [(group.prompt, one) for group in batch for one in group.completions]
             source = [place for place, group in enumerate(batch) for _ in group.completions]
             yield from zip(
-                (logits[place : place + 1] for place in source),
-                (probe.alone((*prompt, *one)).at(len(prompt) - 1) for prompt, one in rows),
+                (logits_RV[place : place + 1] for place in source),
+                (wanted(prompt, one, 0) for prompt, one in rows),
                 strict=True,
             )
             forward.repeat(source)
             step = 0
             while rows:
-                tokens = torch.tensor([one[step] for _, one in rows], device=model.device)
-                logits = forward.step(tokens)
+                logits_RV = forward.step(torch.tensor([one[step] for _, one in rows], device=model.device))
                 step += 1
                 for place, (prompt, one) in enumerate(rows):
-                    wanted = probe.alone((*prompt, *one)).at(len(prompt) + step - 1)
-                    yield logits[place : place + 1], wanted
+                    yield logits_RV[place : place + 1], wanted(prompt, one, step)
                 kept = [place for place, (_, one) in enumerate(rows) if len(one) > step]
                 if not paths.shares:
                     kept.reverse()  # rows with a cache of their own may stand in any order
-                if kept and len(kept) < len(rows):
-                    forward.select(kept)
+                if len(kept) < len(rows):
                     rows = [rows[place] for place in kept]
-                elif not kept:
-                    rows = []
+                    if rows:
+                        forward.select(kept)
 
     return probes.judge(lambda probe: judge_numbers(name, probe.noise, run(probe)))

@@ -1,11 +1,11 @@
 """A few random texts, what a model says of each alone, and how much that varies by itself.
 
-Every way of computing several texts at once is compared with the plain one, a text alone without a cache. How
-far two right ways may lie apart is measured on the same model: each text in a batch of another shape, and with
-its embeddings off by as little as rounding changes them. Ten times that is a fault, if it shows with three probes:
-one rounding may send a token to another expert.
+Every way of computing several texts at once is compared with a text alone without a cache. How far two right ways
+may lie apart is measured on the same model: each text in a batch of another shape, and with its embeddings off by as
+little as rounding changes them. Ten times that is a fault, if it shows with three probes: one rounding may send a
+token to another expert.
 
-Shapes: `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
+Shapes: `B` texts, `T` tokens, `W` numbers per token: a hidden state, or the logits of the vocabulary.
 """
 
 from __future__ import annotations
@@ -33,8 +33,11 @@ _OWN = "rmr1_"
 """What the names of this package's attention functions begin with."""
 
 LONG = 72
-"""Tokens of a text whose beginnings are compared with it: sparse attention chooses among more than a few."""
+"""Tokens of a text whose beginnings are compared with it; sparse attention shows in no shorter one."""
 _CUTS = (29, 41, 59)
+
+FAR = 1 << 20
+"""Tokens, or a distance of keys, that stand for any."""
 
 NUDGED_ROWS = 3
 """Rows of the batches by which the noise is measured."""
@@ -54,11 +57,7 @@ class Truth:
     size: float
     """Root mean square of the numbers of the whole text."""
     noise: torch.Tensor
-    """`[T]`: how much each token's numbers vary by themselves, as a share of the size."""
-
-    def at(self, place: int) -> Truth:
-        """The truth of one token."""
-        return self.part(slice(place, place + 1))
+    """`[T]`: how much each token's numbers vary by themselves, as shares of the size."""
 
     def part(self, part: slice) -> Truth:
         """The truth of some of the tokens."""
@@ -66,7 +65,7 @@ class Truth:
 
 
 Pairs = Iterator[tuple[torch.Tensor, Truth]]
-"""Numbers `[T, W]` that were found, and what they should be."""
+"""Numbers `[T, W]`, and what they should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +73,15 @@ class Finding:
     """One way of computing several texts, compared with a text alone."""
 
     path: str
-    """Names the way, for people."""
+    """The way's name for people."""
     difference: float
-    """Root mean square difference of a token's numbers, as a share of all tokens'; of the token where it is the
-    largest multiple of the noise."""
+    """Root mean square difference of a token's numbers, as a share of all tokens', where it is most times the noise."""
     noise: float
-    """The same of that token between two right ways."""
+    """That of the token between two right ways."""
     against: str = "texts alone"
     """What it was compared with."""
     reason: str = ""
-    """Why it cannot be right, where that was known without numbers."""
+    """Why it cannot be right, if that was known without numbers."""
 
     @property
     def is_fault(self) -> bool:
@@ -108,8 +106,7 @@ class Probe:
     """Random texts, and what `read` gives for each of them alone."""
 
     def __init__(self, model: PreTrainedModel, read: Read, *, seed: int = 0, most: int = LONG):
-        """Call inside `undisturbed`. The texts depend on the seed and the model's vocabulary alone; `most` is the
-        longest text whose positions are turned as those of a short one."""
+        """Call inside `undisturbed`. `most` is the longest text whose positions are turned as those of a short one."""
         draw = random.Random(seed)
         tokens = _list_tokens(model)
         self.groups = [
@@ -131,11 +128,11 @@ class Probe:
         return [(*group.prompt, *one) for group in self.groups for one in group.completions]
 
     def read(self, text: Sequence[int]) -> torch.Tensor:
-        """The model's numbers of any text alone, `[T, W]` float32."""
+        """The model's numbers `[T, W]` of any text alone, float32."""
         return self._read(torch.tensor([list(text)], device=self.device))[0].float()
 
     def alone(self, text: Sequence[int]) -> Truth:
-        """What the model says of this text, one of `texts` or the long one, alone."""
+        """The truth of this text, one of `texts` or the long one."""
         if not self._known:
             self._read_all()
         return self._known[tuple(text)]
@@ -148,19 +145,20 @@ class Probe:
         return float(torch.cat([truth.noise for truth in self._known.values()]).median())
 
     def _read_all(self) -> None:
-        least = least_noise(wanted_dtype(self._model))
+        least = least_noise(self._model)
         found = {}
         for text in (*self.texts, self.long):
-            numbers = self.read(text)
-            size = float(numbers.where(numbers.isfinite(), 0.0).square().mean().sqrt())
+            numbers_TW = self.read(text)
+            size = measure_size(numbers_TW)
             with nudged(self._model):
-                rows = self._read(torch.tensor([text] * NUDGED_ROWS, device=self.device))
-            noise = torch.stack([differ(row, numbers, size) for row in rows]).amax(dim=0)
+                rows_BTW = self._read(torch.tensor([text] * NUDGED_ROWS, device=self.device))
+            noise_T = torch.stack([differ(row_TW, numbers_TW, size) for row_TW in rows_BTW]).amax(dim=0)
             # What is not a number says nothing about noise; whoever samples from it complains.
-            found[text] = numbers, size, noise.where(noise.isfinite(), least)
-        middle = float(torch.cat([noise for _, _, noise in found.values()]).median())
-        for text, (numbers, size, noise) in found.items():
-            self._known[text] = Truth(numbers=numbers, size=size, noise=noise.clamp(min=max(least, middle)))
+            noise_T = noise_T.where(noise_T.isfinite(), least)
+            found[text] = Truth(numbers=numbers_TW, size=size, noise=noise_T)
+        middle = float(torch.cat([truth.noise for truth in found.values()]).median())
+        for text, truth in found.items():
+            self._known[text] = replace(truth, noise=truth.noise.clamp(min=max(least, middle)))
 
 
 class Probes:
@@ -177,11 +175,11 @@ class Probes:
         return self._get(0)
 
     def forget(self) -> None:
-        """The model computes otherwise from now on."""
+        """Drop what was read: the model computes otherwise from now on."""
         self._made.clear()
 
     def judge(self, check: Callable[[Probe], Finding]) -> Finding:
-        """What `check` finds with the first probe; a fault only if it finds one with others too."""
+        """What `check` finds; a fault only if it finds one with every probe."""
         for number in range(_CONFIRMED):
             finding = check(self._get(number))
             if not finding.is_fault or finding.reason:
@@ -189,11 +187,7 @@ class Probes:
         return finding
 
     def check_causal(self) -> None:
-        """See to it that a text's beginning is read the same whatever comes after it.
-
-        Raises:
-            ConfigError: it is not, so that nothing can be written, or learnt from, token by token.
-        """
+        """Raises ConfigError unless a text's beginning is read the same whatever comes after it."""
 
         def read(probe: Probe) -> Pairs:
             for cut in (one for one in _CUTS if one < len(probe.long)):
@@ -214,9 +208,9 @@ class Probes:
 
 @contextmanager
 def nudged(model: PreTrainedModel) -> Iterator[None]:
-    """A block in which every number of the embeddings is larger or smaller by one rounding, at random; but for the first row
-    of a batch, which shows what the batch's shape alone does."""
-    share = torch.finfo(wanted_dtype(model)).eps
+    """A block in which every number of the embeddings is larger or smaller by one rounding, at random; but for the
+    first row of a batch, which shows what the batch's shape alone does."""
+    share = torch.finfo(_wanted_dtype(model)).eps
     draw = torch.Generator().manual_seed(0)
 
     def nudge(module: torch.nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
@@ -232,21 +226,14 @@ def nudged(model: PreTrainedModel) -> Iterator[None]:
 
 
 def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "texts alone") -> Finding:
-    """Compare what `found` yields while the model runs.
-
-    Whatever the model raises on the way is a fault with its first line as the reason: the code of a model may
-    raise anything when it is given what it does not know.
-    """
+    """Compare what `found` yields while the model runs; whatever its code raises is a fault with a reason."""
     worst = Finding(path=path, difference=0.0, noise=noise, against=against)
     try:
-        for numbers, truth in found:
-            differences = differ(numbers, truth.numbers, truth.size)
-            place = int((differences / truth.noise).argmax())
-            worst = max(
-                worst,
-                replace(worst, difference=float(differences[place]), noise=float(truth.noise[place])),
-                key=lambda one: one.difference / one.noise,
-            )
+        for numbers_TW, truth in found:
+            differences_T = differ(numbers_TW, truth.numbers, truth.size)
+            place = int((differences_T / truth.noise).argmax())
+            here = replace(worst, difference=float(differences_T[place]), noise=float(truth.noise[place]))
+            worst = max(worst, here, key=lambda one: one.difference / one.noise)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -254,25 +241,28 @@ def judge_numbers(path: str, noise: float, found: Pairs, *, against: str = "text
     return worst
 
 
-def differ(found: torch.Tensor, wanted: torch.Tensor, size: float) -> torch.Tensor:
-    """`[T]`: root mean square differences of each token's numbers `[T, W]`, as a share of `size`.
+def measure_size(numbers: torch.Tensor) -> float:
+    """Root mean square, what is not finite counted as 0."""
+    return float(numbers.where(numbers.isfinite(), 0.0).square().mean().sqrt())
 
-    Infinite for a token of which one has a number and the other has none.
-    """
-    one, other = found.float(), wanted.float()
+
+def differ(found_TW: torch.Tensor, wanted_TW: torch.Tensor, size: float) -> torch.Tensor:
+    """Root mean square differences `[T]` of each token's numbers, as shares of `size`; infinite for a token of which
+    only one has a number."""
+    one, other = found_TW.float(), wanted_TW.float()
     # Logits of tokens that cannot be written may be minus infinity in both, and a model may be broken.
     is_same = (one == other) | (one.isnan() & other.isnan())
-    change = torch.where(is_same, 0.0, one - other).square().mean(dim=-1).sqrt()
-    share = torch.where(change == 0, 0.0, change / max(size, 1e-30))
-    return share.nan_to_num(nan=math.inf, posinf=math.inf)
+    change_T = torch.where(is_same, 0.0, one - other).square().mean(dim=-1).sqrt()
+    share_T = torch.where(change_T == 0, 0.0, change_T / max(size, 1e-30))
+    return share_T.nan_to_num(nan=math.inf, posinf=math.inf)
 
 
-def least_noise(dtype: torch.dtype) -> float:
+def least_noise(model: PreTrainedModel) -> float:
     """Rounding of one number, below which a batch may happen to be equal to the last bit."""
-    return max(1e-6, torch.finfo(dtype).eps / 4)
+    return max(1e-6, torch.finfo(_wanted_dtype(model)).eps / 4)
 
 
-def wanted_dtype(model: PreTrainedModel) -> torch.dtype:
+def _wanted_dtype(model: PreTrainedModel) -> torch.dtype:
     """The number format that the model computes in now: autocast's, or its own."""
     device = model.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else model.dtype
@@ -283,10 +273,15 @@ def attention_of(model: PreTrainedModel) -> str | None:
     return getattr(model.config.get_text_config(), "_attn_implementation", None)
 
 
+def longest_text(model: PreTrainedModel) -> int:
+    """Most tokens of a text that the model's configuration names; `FAR` if it names none."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or FAR
+
+
 @contextmanager
 def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """A block in which the model computes without dropout and gradients, by attention of its library; afterwards all is as
-    before, random states too."""
+    """A block in which the model computes without dropout and gradients, by its library's attention; afterwards all is
+    as before, random states too."""
     attention = attention_of(model)
     if is_own := str(attention).startswith(_OWN):
         model.set_attn_implementation("sdpa")
@@ -304,7 +299,7 @@ def undisturbed(model: PreTrainedModel) -> Iterator[None]:
 
 
 def _list_tokens(model: PreTrainedModel) -> list[int]:
-    """Tokens that mean nothing in particular to the model: none that its configuration names."""
+    """Tokens that the model's configuration does not name."""
     table: Any = model.get_input_embeddings()
     named: set[int] = set()
     for config in (model.config, model.config.get_text_config()):
@@ -313,5 +308,4 @@ def _list_tokens(model: PreTrainedModel) -> list[int]:
                 named.update(
                     one for one in (value if isinstance(value, list) else [value]) if isinstance(one, int)
                 )
-    tokens = [token for token in range(table.weight.shape[0]) if token not in named]
-    return tokens or [0]
+    return [token for token in range(table.weight.shape[0]) if token not in named] or [0]

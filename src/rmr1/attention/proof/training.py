@@ -1,9 +1,10 @@
 """The self-check before a model is trained: which ways of computing a row are right for it.
 
 Rows of several documents and rows of groups are compared with texts alone, hidden state by hidden state; the
-product with the output matrix with the model's own logits. What is not right is left: every text is then
-computed alone by the model's own forward, and its logits are the model's own. That is slower and takes more
-memory, and computes the same loss.
+product with the output matrix with the model's own logits. If they are not right, every text is computed alone by the
+model's own forward, which is slower and takes more memory.
+
+Shapes: `B` texts, `T` tokens, `V` vocabulary, `W` numbers per token: a hidden state, or the logits.
 """
 
 from __future__ import annotations
@@ -19,7 +20,17 @@ from transformers import PreTrainedModel
 from rmr1.attention.proof.ask import Turning, ask_layers, find_trunk, find_turning, judge_head
 from rmr1.attention.proof.attending import choose_attention
 from rmr1.attention.proof.judging import read_alone
-from rmr1.attention.proof.probe import LONG, Finding, Pairs, Probe, Probes, judge_numbers, undisturbed
+from rmr1.attention.proof.probe import (
+    LONG,
+    Finding,
+    Pairs,
+    Probe,
+    Probes,
+    judge_numbers,
+    longest_text,
+    measure_size,
+    undisturbed,
+)
 from rmr1.errors import ConfigError, reason_of
 
 _LEAST_NATS = 1e-5
@@ -34,12 +45,12 @@ class Layout:
     """The layout's name for people: "packed rows"."""
     attention: Callable[[PreTrainedModel], AbstractContextManager[None]]
     read: Callable[[Probe, Callable[..., torch.Tensor]], Pairs]
-    """Puts the probe's texts into a row and compares; the second argument is `read_states` of the model."""
+    """The probe's texts in a row, compared; the second argument is `read_states` of the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowPaths:
-    """How rows of a model are computed. The default is right for every model."""
+    """How rows of a model are computed; the default is right for every model."""
 
     joins: bool = False
     """Texts of a row go through the model together; else each alone."""
@@ -48,7 +59,7 @@ class RowPaths:
     turning: Turning | None = None
     """Rotations that depend on a text's length: beyond its border texts go alone."""
     noise: float = 0.0
-    """Rounding of a log-probability in nats, by the noise that `rmr1.attention.proof.probe` measures."""
+    """Rounding of a log-probability in nats, as `rmr1.attention.proof.probe` measures it."""
     notes: tuple[str, ...] = ()
     """What differs, and what is done instead; a line each."""
 
@@ -68,21 +79,18 @@ class RowPaths:
 
 
 def read_states(model: PreTrainedModel, by_matrix: bool, **inputs: Any) -> torch.Tensor:
-    """Last hidden states `[B, T, W]`, or the model's own logits where those are not got from them."""
+    """Last hidden states `[B, T, W]`, or the model's own logits if those are not got from them."""
     if by_matrix:
-        hidden: torch.Tensor = find_trunk(model)(**inputs, use_cache=False)[0]
-        return hidden
-    logits: torch.Tensor = model(**inputs, use_cache=False).logits
-    return logits
+        states_BTW: torch.Tensor = find_trunk(model)(**inputs, use_cache=False)[0]
+    else:
+        states_BTW = model(**inputs, use_cache=False).logits
+    return states_BTW
 
 
 def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
-    """Check the model, as it stands, and set the attention that is right for it.
-
-    `layout` is the way that rows are to be put together, None for texts that go alone anyway.
-    """
+    """Check the model, as it stands, and set the attention that is right for it; `layout` is None for texts that go
+    alone anyway."""
     name = type(model).__name__
-    notes: list[str] = []
     with undisturbed(model):
         turning = find_turning(model)
         most = LONG if turning is None else turning.border
@@ -90,9 +98,7 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         text = probes.first.texts[0]
         head = judge_head(model, text)
         by_matrix = not head.is_fault
-        _, note = choose_attention(model, probes)
-        if note:
-            notes.append(note)
+        _, notes = choose_attention(model, probes)
         if head.is_fault:
             notes.append(f"{name}: {head.describe()}; its own logits are taken, which needs more memory")
         probes.check_causal()
@@ -101,33 +107,27 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         if layout is not None:
             finding = _judge_layout(model, probes, layout, by_matrix)
             joins = not finding.is_fault
-            if finding.is_fault:
+            if not joins:
                 notes.append(
                     f"{name}: {finding.describe()}; texts go through it one at a time, which is slower"
                 )
-        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        if joins and turning is not None and turning.border < (limit or turning.border + 1):
+        if joins and turning is not None and turning.border < longest_text(model):
             notes.append(
                 f"{name}: positions are turned otherwise in texts of more than {turning.border} tokens; rows with "
                 "longer ones go through it one text at a time"
             )
-        logits = read_alone(model, torch.tensor([text], device=model.device)).float()
-        size = float(logits.where(logits.isfinite(), 0.0).square().mean().sqrt())
+        logits_BTV = read_alone(model, torch.tensor([text], device=model.device)).float()
         return RowPaths(
             joins=joins,
             by_matrix=by_matrix,
             turning=turning,
-            noise=max(_LEAST_NATS, probes.first.noise * size),
+            noise=max(_LEAST_NATS, probes.first.noise * measure_size(logits_BTV)),
             notes=tuple(notes),
         )
 
 
 def _check_learns(model: PreTrainedModel, probe: Probe) -> None:
-    """See to it that a text goes through the model in training mode, and gradients back.
-
-    Raises:
-        ConfigError: its library does not do that.
-    """
+    """Raises ConfigError unless a text goes through the model in training mode, and gradients back."""
     weight = next((one for one in model.parameters() if one.requires_grad), None)
     if weight is None:
         return
@@ -151,16 +151,12 @@ def _check_learns(model: PreTrainedModel, probe: Probe) -> None:
 
 def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool) -> Finding:
     layers = ask_layers(model, probes.first.texts[0])
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
-    if not layers.is_asked or not layers.tell_windows(limit):
-        return Finding(
-            path=layout.name,
-            difference=float("inf"),
-            noise=probes.first.noise,
-            reason="its masks hide tokens that its layers' attention is not told of"
-            if layers.is_asked
-            else "its layers do not attend by functions that can be replaced",
-        )
+    if not layers.is_asked or not layers.tell_windows(longest_text(model)):
+        reason = "its layers do not attend by functions that can be replaced"
+        if layers.is_asked:
+            reason = "its masks hide tokens that its layers' attention is not told of"
+        noise = probes.first.noise
+        return Finding(path=layout.name, difference=float("inf"), noise=noise, reason=reason)
 
     def run(probe: Probe) -> Pairs:
         probe.alone(probe.texts[0])  # all are remembered: by the model's own attention, not the row's

@@ -1,24 +1,23 @@
 """JudgeBench (arXiv 2410.12784): hard pairs with an objectively right answer, each judged both ways.
 
-Comes in: the official JSONL files, one per model that wrote the responses. Goes out: pairs; and from
-judgments of them the official score. Per order +1 for the right side, -1 for the other, 0 for a tie
-or no verdict; a pair is correct where the sum is above 0, so right once and wrong once is incorrect,
-right once and undecided once is correct. One order alone (the official single-game mode, for scalar
-models) follows the same rule. All scores are micro averages.
+Comes in: the official JSONL files, one per model that wrote the responses. Goes out: pairs, and the official
+score: per order +1 for the right side, -1 for the other, 0 for a tie or no verdict; a pair is correct where the
+sum is above 0. One order alone (the official single-game mode, for scalar models) follows the same rule. All
+scores are micro averages.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from rmr1.bench.base import Benchmark, list_sources
-from rmr1.bench.copies import columns_of, read_rows_once
-from rmr1.bench.official_files import find_official
+from rmr1.bench.base import Benchmark
+from rmr1.bench.files import find_official, list_sources, placed, read_rows_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
-from rmr1.bench.ruling_counts import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, has_beside
+from rmr1.bench.ruling_counts import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, both_ways_measures, not_of
+from rmr1.data.files import Row
 from rmr1.errors import DataError
 from rmr1.records import Label, PreferencePair, assistant, swap_label, user
 from rmr1.store.rulings import Ruling
@@ -37,74 +36,48 @@ LABELS: Mapping[str, Label] = {"A>B": "A", "B>A": "B"}
 _ONE_WAY = "asked in one order; JudgeBench asks a judge that writes in both"
 
 _SEPARATOR = "/"
-"""What parts the model that wrote the responses from the source, in a part's name; the model's name may hold it too."""
+"""Between the model that wrote the responses, whose name may hold it too, and the source in a part's name."""
 
 _SOURCES = {"livebench-reasoning": "Reasoning", "livebench-math": "Math", "livecodebench": "Coding"}
 _TEXTS = ("pair_id", "source", "question", "response_model", "response_A", "response_B", "label")
 
 
-def category_of(source: str) -> str:
-    """The category that a pair's `source` counts in.
-
-    Raises:
-        DataError: JudgeBench has no such source.
-    """
-    if source.startswith("mmlu-pro") and _SEPARATOR not in source:
+def category_of(source: str | None) -> str | None:
+    """The category that a pair's `source` counts in; None if JudgeBench has no such source."""
+    if source and source.startswith("mmlu-pro") and _SEPARATOR not in source:
         return "Knowledge"
-    if source not in _SOURCES:
-        raise DataError(f"source {source!r} is none of JudgeBench's: mmlu-pro-*, {', '.join(_SOURCES)}")
-    return _SOURCES[source]
+    return _SOURCES.get(source or "")
 
 
-def _has_category(source: str | None) -> bool:
-    try:
-        return source is not None and bool(category_of(source))
-    except DataError:
-        return False
-
-
-def find_judgebench_files(data: Path) -> list[Path]:
-    """The JSONL files in a folder, or in its `data` folder; or the one file that is named.
-
-    Raises:
-        DataError: there are none.
-    """
-    return find_official(
-        data,
-        ["*.jsonl*"],
-        missing="no *.jsonl file in it",
-        expected="the folder with JudgeBench's JSONL files",
-    )
+find_judgebench_files = partial(
+    find_official,
+    layouts=(["*.jsonl*"],),
+    missing="no *.jsonl file in it",
+    expected="the folder with JudgeBench's JSONL files",
+)
 
 
 def read_judgebench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file; `limit` is per file. What two files hold both is read once.
-
-    Raises:
-        DataError: a file cannot be read, or a row is not JudgeBench's.
-    """
+    """The pairs of every file; `limit` is per file."""
     numbers: Counter[str] = Counter()
-    for row in read_rows_once(list_sources(find_judgebench_files, data), columns_of(*_TEXTS)):
+    for row in read_rows_once(list_sources(find_judgebench_files, data), _TEXTS):
         numbers[row.path] += 1
         if limit is None or numbers[row.path] <= limit:
-            yield read_judgebench_pair(row.data, row.path, row.line)
+            yield read_judgebench_pair(row)
 
 
-def read_judgebench_pair(data: Mapping[str, Any], path: str | Path, line: int | None) -> PreferencePair:
-    """One row as a pair; keys that are no part of the pair are let be.
-
-    Raises:
-        DataError: a text is missing, or label or source are unknown.
-    """
-    for name in _TEXTS:
-        if not isinstance(data.get(name), str):
-            raise DataError(f"no text in {name!r}; expected a row of JudgeBench", path=path, line=line)
-    if data["label"] not in LABELS:
-        raise DataError(f"label {data['label']!r} is not 'A>B' or 'B>A'", path=path, line=line)
-    try:
-        category_of(data["source"])
-    except DataError as error:
-        raise DataError(error.message, path=path, line=line) from None
+def read_judgebench_pair(row: Row) -> PreferencePair:
+    """One row as a pair; keys that are no part of the pair are let be."""
+    data = row.data
+    with placed(row):
+        for name in _TEXTS:
+            if not isinstance(data.get(name), str):
+                raise DataError(f"no text in {name!r}; expected a row of JudgeBench")
+        if data["label"] not in LABELS:
+            raise DataError(f"label {data['label']!r} is not 'A>B' or 'B>A'")
+        if category_of(data["source"]) is None:
+            known = ", ".join(_SOURCES)
+            raise DataError(f"source {data['source']!r} is none of JudgeBench's: mmlu-pro-*, {known}")
     return PreferencePair(
         id=data["pair_id"],
         prompt=(user(data["question"]),),
@@ -124,19 +97,13 @@ def points(winner: str | None, label: str) -> int:
 
 
 def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
-    """One part for every source of questions in each set; a set is the model that wrote the responses.
-
-    Raises:
-        DataError: a judgment is not of a labelled JudgeBench pair.
-    """
+    """One part for every source of questions in each set."""
     parts: dict[str, PartBuilder] = {}
     counts = RulingCounts()
     for ruling in counts.answered(rulings):
         label = ruling.label
-        if label not in ("A", "B") or ruling.source is None or not _has_category(ruling.subset):
-            raise DataError(
-                f"pair {ruling.id!r} is no labelled JudgeBench pair; was the run made with bench judgebench?"
-            )
+        if label not in ("A", "B") or ruling.source is None or category_of(ruling.subset) is None:
+            raise not_of(ruling, "JudgeBench", "judgebench")
         said = list(ruling.by_order().values())
         name = f"{ruling.source}{_SEPARATOR}{ruling.subset}"
         part = parts.setdefault(name, PartBuilder(name))
@@ -158,7 +125,7 @@ def tally_judgebench(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
-    """Figures of each set: four categories and all, micro averages, and how consistent both orders are."""
+    """Figures of each set: four categories and all, and how consistent both orders are."""
     overall: list[Whole] = []
     figures: list[Measure] = []
     sources: list[Measure] = []
@@ -178,21 +145,10 @@ def rule_judgebench(outcomes: Outcomes, variant: str) -> Measures:
             )
             for category in CATEGORIES
         )
-        figures += categories
-        figures += [
-            Measure(group=group, name=name, parts=parts, beside=name)
-            for name in (SAME_BOTH_WAYS, RIGHT_BOTH_WAYS)
-            if has_beside(outcomes, parts, name)
-        ]
-        overall.append(
-            Whole(
-                measure=Measure(
-                    group=group, name="overall", parts=parts, official=sum(sizes.values()) or None
-                ),
-                needs=categories,
-                is_official=group in OFFICIAL,
-            )
-        )
+        figures += [*categories, *both_ways_measures(outcomes, {group: parts})]
+        size = sum(sizes.values()) or None
+        whole = Measure(group=group, name="overall", parts=parts, official=size)
+        overall.append(Whole(measure=whole, needs=categories, is_official=group in OFFICIAL))
         sources += [Measure(group=group, name=places[name][2], parts=(name,)) for name in parts]
     return Measures(
         overall=tuple(overall),

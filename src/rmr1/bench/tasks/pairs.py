@@ -1,15 +1,14 @@
 """One's own labelled pairs as a benchmark: `rmr1 bench pairs FILE`.
 
 Comes in: any source of pairs that `rmr1.data` reads, every pair labelled "A", "B" or "tie". Goes out: the
-share of pairs for which the judge's verdict is the label (a tie is right where the label is a tie, and
-wrong elsewhere), whole and by subset, source and label, each with Wilson's interval. A missing verdict
-is wrong and counted.
+share of pairs for which the judge's verdict is the label, whole and by subset, source and label, each with
+Wilson's interval. A missing verdict is wrong and counted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -17,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.bench.base import Benchmark
-from rmr1.bench.copies import read_once
+from rmr1.bench.files import read_once
 from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
 from rmr1.bench.ruling_counts import RulingCounts, add_pair, both_ways_measures
 from rmr1.data.files import SUFFIXES, kind_of, list_files, stem_of
 from rmr1.data.hub import is_saved_dataset
 from rmr1.data.read import SourcedPair, read_sourced_pairs
 from rmr1.errors import DataError
-from rmr1.records import Label, PreferencePair
+from rmr1.records import PreferencePair
 from rmr1.store.keys import KeyCounter, content_digest
 from rmr1.store.rulings import Ruling
 from rmr1.store.runs import key_digest
@@ -37,11 +36,7 @@ _SEPARATOR = "\t"
 
 
 def find_pair_files(data: Path) -> list[Path]:
-    """The file itself, or every data file in the folder; none for a hub name, which is known by its name.
-
-    Raises:
-        DataError: a folder without data files.
-    """
+    """The file itself, or every data file in the folder; none for a hub name."""
     if not data.is_dir():
         return [data] if data.exists() else []
     files = sorted(file for file in data.rglob("*") if file.is_file() and kind_of(file) is not None)
@@ -54,63 +49,48 @@ def find_pair_files(data: Path) -> list[Path]:
 
 
 def own_pairs(
-    *,
-    format: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    labels: Mapping[str, Label] | None = None,
-    on_invalid: Callable[[DataError], Any] | None = None,
-    sources: Sequence[Path] = (),
+    *, on_invalid: Callable[[DataError], Any] | None = None, sources: Sequence[Path] = (), **reading: Any
 ) -> Benchmark:
-    """`PAIRS`, of data that is read in this way: arguments are those of `rmr1.data.read_pairs`.
+    """`PAIRS`, of data that is read in this way: `reading` is format, columns and labels of `rmr1.data.read_pairs`.
 
-    With `on_invalid`, rows that cannot be read go there and are passed over. `sources` are several files, folders or
-    datasets that are measured together; the data that a function is given only names them then.
+    Rows that cannot be read go to `on_invalid`. `sources` are measured together; the data only names them then.
     """
-    read = partial(
-        read_labelled_pairs,
-        format=format,
-        columns=columns,
-        labels=labels,
-        on_invalid=on_invalid,
-        sources=sources,
-    )
-    said = {"format": format, "map": dict(columns or {}), "label": dict(labels or {})}
-    return replace(PAIRS, read_pairs=read, reading={name: value for name, value in said.items() if value})
+    read = partial(read_labelled_pairs, on_invalid=on_invalid, sources=sources, **reading)
+    names = {"format": "format", "columns": "map", "labels": "label"}
+    said = {names[name]: value for name, value in reading.items() if value}
+    return replace(PAIRS, read_pairs=read, reading=said)
 
 
 def read_labelled_pairs(
     data: Path,
     limit: int | None = None,
     *,
-    format: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    labels: Mapping[str, Label] | None = None,
     on_invalid: Callable[[DataError], Any] | None = None,
     sources: Sequence[Path] = (),
+    **reading: Any,
 ) -> Iterator[PreferencePair]:
     """The first `limit` pairs; an id that came before gets a number: `17`, `17 (2)`, `17 (3)`.
 
-    A pair that stands in two files of a folder, or of several `sources`, is read once. Of several, a pair that names no
-    source is of its file.
-
-    Raises:
-        DataError: a row cannot be read (and there is no `on_invalid`), or has no label.
+    What stands in two files or `sources` is read once. Of several, a pair that names no source is of its file.
     """
     ids = KeyCounter()
     read = partial(
         read_sourced_pairs,
-        format=format,
-        columns=columns,
-        labels=labels,
+        **reading,
         on_error="raise" if on_invalid is None else "skip",
         errors=on_invalid,
     )
-    files = [file for source in sources or (data,) for file in _list_files(source)]
+    files: list[Path] = []
+    for source in sources or (data,):
+        is_folder = source.is_dir() and not is_saved_dataset(source)
+        files += list_files(source) if is_folder else [source]
     names = name_apart([str(one) for one in sources]) if len(sources) > 1 else {}
     for one in islice(read_once(files, read, _identify), limit):
         pair = one.pair
         if names and pair.source is None:
-            pair = replace(pair, source=_find_name(one.row.path, names))
+            places = (one.row.path, *map(str, Path(one.row.path).parents))
+            name = next((names[place] for place in places if place in names), one.row.path)
+            pair = replace(pair, source=name)
         if pair.label is None:
             raise DataError(
                 f"pair {pair.id!r} has no label, so no verdict can be right; expected one of "
@@ -123,50 +103,33 @@ def read_labelled_pairs(
         yield pair if before == 0 else replace(pair, id=type(pair.id)(f"{pair.id} ({before + 1})"))
 
 
-def _list_files(source: Path) -> list[Path]:
-    is_folder = source.is_dir() and not is_saved_dataset(source)
-    return list_files(source) if is_folder else [source]
-
-
 def name_apart(sources: Sequence[str]) -> dict[str, str]:
     """A short name of each source: its file's without the suffix, and with folders if two would be alike.
 
     >>> name_apart(["a/x.jsonl", "b/x.jsonl", "y.csv"])
     {'a/x.jsonl': 'a/x', 'b/x.jsonl': 'b/x', 'y.csv': 'y'}
     """
+    places = {source: (*Path(source).parent.parts, stem_of(source)) for source in sources}
     names = {}
-    for source in sources:
-        folders, stem = Path(source).parent.parts, stem_of(source)
-        others = [Path(one) for one in sources if one != source and stem_of(one) == stem]
-        depth = 0
-        while depth < len(folders) and any(
-            one.parent.parts[len(one.parent.parts) - depth :] == folders[len(folders) - depth :]
-            for one in others
-        ):
-            depth += 1
-        names[source] = "/".join((*folders[len(folders) - depth :], stem))
+    for source, place in places.items():
+        others = [other for one, other in places.items() if one != source]
+        most = len(place)
+        depth = next(
+            (depth for depth in range(1, most) if all(one[-depth:] != place[-depth:] for one in others)), most
+        )
+        names[source] = "/".join(place[most - depth :])
     return names
 
 
-def _find_name(path: str, names: Mapping[str, str]) -> str:
-    """The name of the source that a file is, or that it lies in."""
-    places = (path, *map(str, Path(path).parents))
-    return next((names[place] for place in places if place in names), path)
-
-
 def _identify(sourced: SourcedPair) -> bytes:
-    """A digest of all that a pair holds, its id too unless that is no more than its place in the file."""
+    """All that a pair holds, its id too unless that is no more than its place in the file."""
     pair, row = sourced.pair, sourced.row
     is_place = pair.id.startswith(f"{stem_of(row.path)}:{row.line}")
     return content_digest(replace(pair, id="") if is_place else pair)
 
 
 def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:
-    """One part for each subset, source and label.
-
-    Raises:
-        DataError: a judged pair has no label.
-    """
+    """One part for each subset, source and label."""
     parts: dict[str, PartBuilder] = {}
     counts = RulingCounts()
     for ruling in counts.answered(rulings):
@@ -183,7 +146,7 @@ def tally_pairs(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _number_repeated(items: list[str]) -> None:
-    """Runs of `rmr1 judge` may hold ids that repeat; they are numbered here as `read_labelled_pairs` does."""
+    """Runs of `rmr1 judge` may hold ids that repeat."""
     if len(set(items)) == len(items):
         return
     seen: Counter[str] = Counter()
@@ -198,7 +161,7 @@ def _name(text: str | None) -> str:
 
 
 def rule_pairs(outcomes: Outcomes, variant: str) -> Measures:
-    """Plain accuracy of all pairs, and by subset, source and label where there are several."""
+    """Plain accuracy of all pairs, and by subset, source and label if there are several."""
     everything = tuple(sorted(outcomes.parts))
     # Own data has no official size: what was judged is the whole of it, unless more is known to be there.
     total = sum(len(part) for part in outcomes.parts.values())
@@ -225,12 +188,10 @@ def rule_pairs(outcomes: Outcomes, variant: str) -> Measures:
 
 
 def _fields(part: str) -> list[str]:
-    """Subset, source and label of a part."""
     return part.split(_SEPARATOR)
 
 
 def _by(parts: Iterable[str], group: str, name_of: Callable[[list[str]], str]) -> list[Measure]:
-    """One measure for each name; none where no part has one."""
     named: dict[str, list[str]] = {}
     for part in parts:
         named.setdefault(name_of(_fields(part)), []).append(part)
@@ -240,7 +201,6 @@ def _by(parts: Iterable[str], group: str, name_of: Callable[[list[str]], str]) -
 
 
 def _label_notes(outcomes: Outcomes) -> Iterator[str]:
-    """How the labels are balanced, and what follows for judges that look at nothing."""
     counts = dict.fromkeys(LABELS, 0)
     for name, part in outcomes.parts.items():
         counts[_fields(name)[2]] += len(part)
@@ -262,7 +222,6 @@ def _label_notes(outcomes: Outcomes) -> Iterator[str]:
 PAIRS = Benchmark(
     name="pairs",
     title="own pairs",
-    order="seeded",
     placements=("seeded", "both", "given"),
     find_files=find_pair_files,
     read_pairs=read_labelled_pairs,

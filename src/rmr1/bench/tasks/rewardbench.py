@@ -1,8 +1,7 @@
 """RewardBench (arXiv 2403.13787), the filtered split: 2,985 pairs in 23 subsets and four sections.
 
-Comes in: rows of `id`, `subset`, `prompt`, `chosen`, `rejected` (JSONL, JSON, Parquet, also gzipped; the
-hub's `allenai/reward-bench`). Goes out: pairs, the chosen answer first; and from judgments of them the
-four section scores, their mean and the plain accuracy.
+Comes in: rows of `id`, `subset`, `prompt`, `chosen`, `rejected` (the hub's `allenai/reward-bench`). Goes out:
+pairs, the chosen answer first; and the four section scores, their mean and the plain accuracy.
 
 A section is the mean of its subsets' accuracies by the weights below: the number of pairs, but for
 math-prm, whose 447 pairs weigh 984, so that Reasoning is half mathematics, half code. The overall score
@@ -10,8 +9,8 @@ is the unweighted mean of the sections; the authors' later prior-sets term is no
 RM-R1. (reward-bench, `rewardbench/constants.py`: EXAMPLE_COUNTS, SUBSET_MAPPING.)
 
 A tie or a missing verdict earns 0, as in RM-R1's fork of the generative script. The authors' own script
-gives it 0.5: variant `upstream` (reward-bench, `scripts/run_generative.py`: winner "error" or "tie"). Their
-script also reads texts in its own way, `[[A]]` wins where both marks occur; the variant leaves reading alone.
+gives it 0.5: variant `upstream` (reward-bench, `scripts/run_generative.py`: winner "error" or "tie"). The
+variant reads texts as ever.
 
 A pair's id is `<subset>/<id>`; ids repeat in the official data (3692 does), so the second pair of an id
 ends in `-2`.
@@ -19,27 +18,16 @@ ends in `-2`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
-from rmr1.bench.base import Benchmark, list_sources
-from rmr1.bench.copies import columns_of, read_rows_once
-from rmr1.bench.official_files import find_official, first_row_with
-from rmr1.bench.outcomes import (
-    Estimate,
-    Measure,
-    Measures,
-    Outcomes,
-    PartBuilder,
-    Whole,
-    mean,
-    share,
-    weighted_mean,
-)
-from rmr1.bench.ruling_counts import RulingCounts, add_pair, both_ways_measures, refuse_repeated
-from rmr1.data.sources.reader import optional_text, row_id, turns
-from rmr1.errors import DataError
+from rmr1.bench.base import Benchmark
+from rmr1.bench.files import find_official, first_row_with, list_sources, placed, read_items
+from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share, weighted_mean
+from rmr1.bench.ruling_counts import RulingCounts, add_pair, both_ways_measures, not_of, refuse_repeated
+from rmr1.data.files import Row
+from rmr1.data.sources.reader import optional_text, turns
 from rmr1.records import PreferencePair
 from rmr1.store.rulings import Ruling
 
@@ -91,51 +79,28 @@ UPSTREAM = "upstream"
 _COLUMNS = ("subset", "prompt", "chosen", "rejected")
 
 
-def find_rewardbench_files(data: Path) -> list[Path]:
-    """The one file that is named; or those in a folder, or its `data` folder, whose first row has the
-    columns and a subset of RewardBench's, without the unfiltered split (`raw...`).
-
-    Raises:
-        DataError: there are none.
-    """
-    return find_official(
-        data,
-        ["*"],
-        is_data=_is_rewardbench,
-        missing="no file with RewardBench's columns and subsets in it",
-        expected="the filtered split of allenai/reward-bench",
-    )
-
-
 def _is_rewardbench(file: Path) -> bool:
+    """The unfiltered split (`raw...`) is not."""
     row = None if file.name.startswith("raw") else first_row_with(file, _COLUMNS)
     return row is not None and isinstance(row["subset"], str) and row["subset"] in SIZES
 
 
+find_rewardbench_files = partial(
+    find_official,
+    is_data=_is_rewardbench,
+    missing="no file with RewardBench's columns and subsets in it",
+    expected="the filtered split of allenai/reward-bench",
+)
+
+
 def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The pairs of every file, or of the hub's dataset of that name; `limit` is per subset. What two files hold
-    both is read once.
-
-    The better answer is always `response_a`, so a judge must be asked in seeded or both orders.
-
-    Raises:
-        DataError: a file cannot be read, or a row is not RewardBench's.
-    """
-    sources = list_sources(find_rewardbench_files, data)
-    numbers: Counter[str] = Counter()
-    seen: Counter[str] = Counter()
-    for row in read_rows_once(sources, columns_of("subset", "id", "prompt", "chosen", "rejected")):
-        try:
-            subset = optional_text(row, "subset") or ""
-            if subset not in SIZES:
-                raise DataError(f"subset {subset!r} is none of RewardBench's 23")
-            numbers[subset] += 1
-            if limit is not None and numbers[subset] > limit:
-                continue
-            name = f"{subset}/{row_id(row, 'id')}"
-            seen[name] += 1
+    """The pairs of every file, or of the hub's dataset of that name, the better answer first; `limit` is per
+    subset."""
+    files = list_sources(find_rewardbench_files, data)
+    for row, subset, name in read_items(files, ("id", *_COLUMNS), _subset_of, SIZES, "RewardBench", limit):
+        with placed(row):
             yield PreferencePair(
-                id=name if seen[name] == 1 else f"{name}-{seen[name]}",
+                id=name,
                 prompt=turns(row, "prompt", "user"),
                 response_a=turns(row, "chosen", "assistant"),
                 response_b=turns(row, "rejected", "assistant"),
@@ -143,24 +108,20 @@ def read_rewardbench(data: Path, limit: int | None = None) -> Iterator[Preferenc
                 source="rewardbench",
                 subset=subset,
             )
-        except DataError as error:
-            raise DataError(error.message, path=row.path, line=row.line) from None
+
+
+def _subset_of(row: Row) -> str:
+    return optional_text(row, "subset") or ""
 
 
 def tally_rewardbench(rulings: Iterable[Ruling]) -> Outcomes:
-    """One part for each subset.
-
-    Raises:
-        DataError: a judgment is not of a RewardBench pair, or one pair was judged twice.
-    """
+    """One part for each subset."""
     parts = {name: PartBuilder(name, size) for name, size in SIZES.items()}
     counts = RulingCounts()
     for ruling in counts.answered(rulings):
         subset, _, item = ruling.id.partition("/")
         if subset not in parts or not item or ruling.label not in ("A", "B"):
-            raise DataError(
-                f"pair {ruling.id!r} is no labelled pair of RewardBench; was the run made with bench rewardbench?"
-            )
+            raise not_of(ruling, "RewardBench", "rewardbench")
         part = parts[subset]
         add_pair(part, item, ruling)
         winner, _ = ruling.asked_first()
@@ -174,31 +135,26 @@ def rule_rewardbench(outcomes: Outcomes, variant: str) -> Measures:
     """Four sections, their mean, plain accuracy, and every subset."""
     beside = UPSTREAM if variant == UPSTREAM else None
 
-    def section(subsets: Mapping[str, int]) -> Estimate:
-        return weighted_mean({share(name, beside=beside): weight for name, weight in subsets.items()})
-
+    estimates = {
+        section: weighted_mean({share(name, beside=beside): weight for name, weight in subsets.items()})
+        for section, subsets in SECTIONS.items()
+    }
     sections = tuple(
-        Measure(group="sections", name=name, parts=tuple(subsets), estimate=section(subsets))
-        for name, subsets in SECTIONS.items()
+        Measure(group="sections", name=name, parts=tuple(SECTIONS[name]), estimate=estimate)
+        for name, estimate in estimates.items()
     )
-    plain = Measure(
-        group="all pairs", name=PLAIN, parts=tuple(SIZES), beside=beside, official=sum(SIZES.values())
-    )
+    every = tuple(SIZES)
+    plain = Measure(group="all pairs", name=PLAIN, parts=every, beside=beside, official=sum(SIZES.values()))
     subsets = tuple(
         Measure(group=section, name=name, parts=(name,), beside=beside, official=SIZES[name])
         for section, names in SECTIONS.items()
         for name in names
     )
-    overall = Measure(
-        group="rewardbench",
-        name=OVERALL,
-        parts=tuple(SIZES),
-        estimate=mean(*(section(one) for one in SECTIONS.values())),
-    )
+    overall = Measure(group="rewardbench", name=OVERALL, parts=every, estimate=mean(*estimates.values()))
     lost = "counts as half a win" if beside else "earns nothing"
     return Measures(
         overall=(Whole(measure=overall, needs=subsets),),
-        figures=(*sections, plain, *both_ways_measures(outcomes, {"all pairs": tuple(SIZES)})),
+        figures=(*sections, plain, *both_ways_measures(outcomes, {"all pairs": every})),
         categories=tuple(one for one in subsets if len(outcomes.parts[one.name])),
         notes=(
             "a section is the mean of its subsets by official weights (math-prm 984); overall the mean of the four; "
@@ -210,8 +166,6 @@ def rule_rewardbench(outcomes: Outcomes, variant: str) -> Measures:
 REWARDBENCH = Benchmark(
     name="rewardbench",
     title="RewardBench",
-    order="seeded",
-    placements=("seeded", "both"),
     find_files=find_rewardbench_files,
     read_pairs=read_rewardbench,
     tally=tally_rewardbench,

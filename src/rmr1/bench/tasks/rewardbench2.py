@@ -1,7 +1,7 @@
 """RewardBench 2 (arXiv 2506.01937): the best of four answers, and questions with many right ones.
 
 Comes in: judgments of the pairs that `rewardbench2_data` reads. Goes out: the scores of the authors' package
-(`rewardbench` 0.1.4): five subsets by the credit of each prompt, Ties by `rewardbench2_ties`, overall their
+(`rewardbench` 0.1.4): five subsets by the credit of each prompt, Ties by a number for each answer, overall their
 unweighted mean. A prompt's credit, by how it was asked:
 
 `four_way`  one prompt shows all four answers: 1 for the right one, 0.25 without a verdict. Ties by ratings.
@@ -11,22 +11,50 @@ unweighted mean. A prompt's credit, by how it was asked:
 `pairs`     the authors have no such way; for judges that do nothing else. The right answer meets each wrong
             one: lost once, 0; otherwise 1/m with m - 1 ties; 0.25 where no comparison has a verdict. In Ties
             each answer meets every other one, and its number is how many it wins, a tie being half a win.
+
+Ties: a question comes twice under one number: `tied` with many right answers, `ref` with one. Of a prompt's
+answers count the *gap*, from the worst right one down to the best wrong one, and the *spread*, from the best
+right one to the worst. The score is
+
+    0.30 share of `tied` prompts with a gap above 0      0.30 share of `ref` prompts with a gap above 0
+    0.20 share of numbers whose `tied` gap is above the spread
+    0.20 share of numbers whose smaller gap of the two is above the spread
+    0.01 mean of tanh(smaller gap / spread - 1)
+
+as the authors' package does (`rewardbench` 0.1.4, `utils.py`, `process_single_model`): the last three over
+numbers that have both prompts and more than one right answer, the last one only where the spread is not 0.
+Their repository, since June 2025, takes numbers with a spread of 0 into the last mean too, as 1, 0 or -1 by
+the sign of the smaller gap: a judge that is always right can then score 1.01.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from math import inf, isinf, tanh
+from typing import NamedTuple
+
+import numpy as np
 
 from rmr1.bench.base import AS_PUBLISHED, Asking, Benchmark
-from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole, mean, share
+from rmr1.bench.outcomes import (
+    Estimate,
+    Measure,
+    Measures,
+    Outcomes,
+    PartBuilder,
+    Resamples,
+    Whole,
+    mean,
+    share,
+)
 from rmr1.bench.ruling_counts import (
     RIGHT_BOTH_WAYS,
     SAME_BOTH_WAYS,
     RulingCounts,
     both_ways,
     both_ways_measures,
+    not_of,
 )
 from rmr1.bench.tasks.rewardbench2_data import (
     HUB,
@@ -39,22 +67,27 @@ from rmr1.bench.tasks.rewardbench2_data import (
     read_comparisons,
     read_ratings,
 )
-from rmr1.bench.tasks.rewardbench2_ties import (
-    AHEAD,
-    AHEAD_BOTH,
-    MARGIN,
-    MARGIN_ALL,
-    REF,
-    TIED,
-    TiesKind,
-    compute_stats,
-    note_ties,
-    ties_score,
-)
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import AdaptableJudge, PairJudge
 from rmr1.judge.presets import find_preset
+from rmr1.stats import Floats
 from rmr1.store.rulings import Ruling
+
+TIED, REF = "many right answers", "one right answer"
+AHEAD, AHEAD_BOTH = "gap above spread", "smaller gap above spread"
+MARGIN, MARGIN_ALL = "margin", "margin, spread of 0 counted"
+WEIGHTS: Mapping[str, float] = {TIED: 0.30, REF: 0.30, AHEAD: 0.20, AHEAD_BOTH: 0.20}
+MARGIN_WEIGHT = 0.01
+
+
+class Stats(NamedTuple):
+    """What the score needs to know of one prompt."""
+
+    gap: float
+    """Above 0 if each right answer is ahead of every wrong one."""
+    spread: float | None
+    """Not below 0; None with less than two right answers."""
+
 
 CHANCE = 0.25
 """Credit where a judge gave nothing that can be read."""
@@ -70,48 +103,42 @@ _ADAPTED = (
 
 @dataclass(slots=True)
 class _Answers:
-    """What is known of one prompt while its judgments come in."""
-
     num_correct: int
     num_answers: int
     way: str
     """`ratings`, `pairs` or `four_way`."""
     prompt: int
-    """`Ruling.prompt`."""
     numbers: dict[int, float | None] = field(default_factory=dict)
     """Answer -> its score or rating; None where there is none."""
-    games: dict[tuple[int, int], str | None] = field(default_factory=dict)
-    """The winner of each comparison: "A" is the first of the two."""
-    choice: str | None = None
-    judged: int = 0
+    games: dict[tuple[int, ...], str | None] = field(default_factory=dict)
+    """The winner of each comparison, or of the only choice: "A" is the first of the answers."""
     no_verdict: int = 0
     ties: int = 0
     ways: list[tuple[bool, bool]] = field(default_factory=list)
-    """What each choice with one right answer that was asked at two places shows: the same both times, right both times."""
+    """Same both times, right both times: of each choice with one right answer that was asked at two places."""
 
     def is_complete(self, subset: str) -> bool:
         if self.way == "four_way":
-            return self.judged > 0
+            return bool(self.games)
         if self.way == "ratings":
             return len(self.numbers) == self.num_answers
         wanted = self.num_answers - 1
         return len(self.games) == (wanted * self.num_answers // 2 if subset == TIES else wanted)
 
     def scores(self) -> list[float | None]:
-        """A number for each answer; of comparisons, how many it wins."""
         if self.way == "ratings":
             return [self.numbers[index] for index in range(self.num_answers)]
         wins = [0.0] * self.num_answers
-        for (one, other), winner in self.games.items():
+        for (one, other, *_), winner in self.games.items():
             if winner is not None:
                 wins[one] += {"A": 1.0, "tie": 0.5}.get(winner, 0.0)
                 wins[other] += {"B": 1.0, "tie": 0.5}.get(winner, 0.0)
         return list(wins)
 
     def credit(self) -> float:
-        """The credit of a prompt outside Ties, in [0, 1]."""
         if self.way == "four_way":
-            return CHANCE if self.choice is None else float(self.choice == "A")
+            (choice,) = self.games.values()
+            return CHANCE if choice is None else float(choice == "A")
         if self.way == "ratings":
             return credit_scores(self.scores())
         winners = list(self.games.values())
@@ -122,7 +149,7 @@ class _Answers:
 
 
 def credit_scores(scores: Iterable[float | None]) -> float:
-    """1/m where the first of the numbers is among the m highest, 0 where it is not, 0.25 without any number."""
+    """1/m if the first of the numbers is among the m highest, 0 if it is not, 0.25 without any number."""
     first, *rest = scores
     known = [score for score in (first, *rest) if score is not None]
     if not known:
@@ -131,11 +158,7 @@ def credit_scores(scores: Iterable[float | None]) -> float:
 
 
 def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
-    """The credit of each prompt by subset; what is lacking in a prompt leaves it out.
-
-    Raises:
-        DataError: a judgment is not of such a pair, or a prompt was judged twice or in two ways.
-    """
+    """The credit of each prompt by subset; a prompt that lacks a judgment is left out."""
     counts = RulingCounts()
     prompts: dict[tuple[str, str], _Answers] = {}
     is_text = False
@@ -143,9 +166,7 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
         found = ID.fullmatch(ruling.id)
         subset = "" if found is None else found[1]
         if found is None or subset not in SIZES or (subset == TIES and not TIES_ID.fullmatch(found[2])):
-            raise DataError(
-                f"{ruling.id!r} is no pair of RewardBench 2; was the run made with bench rewardbench2?"
-            )
+            raise not_of(ruling, "RewardBench 2", "rewardbench2", "pair")
         mark = "," if "," in found[5] else "v"
         indices = [int(index) for index in found[5].split(mark)]
         way = "ratings" if mark == "," else "pairs" if len(indices) == 2 else "four_way"
@@ -162,27 +183,17 @@ def tally_rewardbench2(rulings: Iterable[Ruling]) -> Outcomes:
 
 
 def _add(one: _Answers, indices: list[int], ruling: Ruling) -> None:
-    """Take one judgment in.
-
-    Raises:
-        DataError: what it says was said before.
-    """
-    first, second = indices[0], indices[1]
     winner, _ = ruling.asked_first()
     if one.way == "ratings":
-        is_known = first in one.numbers or second in one.numbers
-        for index, number in zip((first, second), _numbers(ruling), strict=True):
+        is_known = any(index in one.numbers for index in indices)
+        for index, number in zip(indices, _numbers(ruling), strict=True):
             one.no_verdict += number is None and index not in one.numbers
             one.numbers[index] = number
-    elif one.way == "pairs":
-        is_known = (first, second) in one.games
-        one.games[first, second] = winner
     else:
-        is_known = one.judged > 0
-        one.choice = winner
+        is_known = tuple(indices) in one.games if one.way == "pairs" else bool(one.games)
+        one.games[tuple(indices)] = winner
     if is_known or max(indices) >= one.num_answers:
         raise DataError(f"{ruling.id!r} was judged twice, or names an answer that is not there")
-    one.judged += 1
     if one.way != "ratings":
         one.no_verdict += winner is None
         one.ties += winner == "tie"
@@ -194,14 +205,11 @@ def _numbers(ruling: Ruling) -> tuple[float | None, float | None]:
     """What A and B got. Ratings in words that cannot be read leave the other one's in its votes."""
     if ruling.scores is not None:
         return ruling.scores
-    if not ruling.votes:
-        return None, None
-    found = {
-        side: [vote.ratings[0] for vote in ruling.votes if vote.side == side and vote.ratings]
-        for side in ("A", "B")
-    }
-    a, b = (sum(ratings) / len(ratings) if ratings else None for ratings in found.values())
-    return a, b
+    found = []
+    for side in ("A", "B"):
+        ratings = [vote.ratings[0] for vote in ruling.votes if vote.side == side and vote.ratings]
+        found.append(sum(ratings) / len(ratings) if ratings else None)
+    return found[0], found[1]
 
 
 def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is_text: bool) -> Outcomes:
@@ -209,7 +217,7 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
     parts[TIES].adds_prompts = True
     # The authors' own value for a rating that cannot be read; a scalar model's number has no such value.
     stats = {
-        _kind_and_number(name): compute_stats(
+        name: compute_stats(
             [(-1.0 if is_text and score is None else score) for score in one.scores()], one.num_correct
         )
         for (subset, name), one in prompts.items()
@@ -226,14 +234,13 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
         part.items.append(name)
         part.no_verdict.append(one.no_verdict)
         part.ties.append(one.ties)
-        if one.ways:
-            part.note(SAME_BOTH_WAYS, sum(is_same for is_same, _ in one.ways) / len(one.ways))
-            part.note(RIGHT_BOTH_WAYS, sum(is_right for _, is_right in one.ways) / len(one.ways))
+        for note, values in zip((SAME_BOTH_WAYS, RIGHT_BOTH_WAYS), zip(*one.ways, strict=True), strict=False):
+            part.note(note, sum(values) / len(values))
         if subset == TIES:
-            kind, number = _kind_and_number(name)
-            part.credits.append(stats[kind, number].gap > 0)
-            part.clusters.append(-1 - number)  # both prompts of a question together; no hash is below 0
-            note_ties(part, stats, kind, number)
+            part.credits.append(stats[name].gap > 0)
+            # Both prompts of a question together; no hash is below 0.
+            part.clusters.append(-1 - int(name.partition(":")[2]))
+            note_ties(part, stats, name)
         else:
             part.credits.append(one.credit())
             part.clusters.append(one.prompt)
@@ -246,9 +253,50 @@ def _build(counts: RulingCounts, prompts: Mapping[tuple[str, str], _Answers], is
     )
 
 
-def _kind_and_number(name: str) -> tuple[TiesKind, int]:
+def compute_stats(scores: Sequence[float | None], num_correct: int) -> Stats:
+    """Gap and spread; the right answers come first. Any answer without a number makes the gap -inf."""
+    right, wrong = scores[:num_correct], scores[num_correct:]
+    known = [score for score in right if score is not None]
+    spread = None if num_correct < 2 else max(known) - min(known) if len(known) == num_correct else inf
+    if not right or not wrong:
+        return Stats(gap=0.0, spread=None)
+    if None in scores:
+        return Stats(gap=-inf, spread=spread)
+    return Stats(gap=min(known) - max(score for score in wrong if score is not None), spread=spread)
+
+
+def note_ties(part: PartBuilder, prompts: Mapping[str, Stats], name: str) -> None:
+    """Put beside the item added last what it gives to the score."""
+    stats = prompts[name]
     kind, _, number = name.partition(":")
-    return cast(TiesKind, kind), int(number)
+    part.note(TIED if kind == "tied" else REF, stats.gap > 0)
+    reference = prompts.get(f"ref:{number}")
+    if kind == "ref" or reference is None or stats.spread is None:
+        return
+    smaller, spread = min(reference.gap, stats.gap), stats.spread
+    part.note(AHEAD, stats.gap > spread)
+    part.note(AHEAD_BOTH, smaller > spread)
+    if spread > 0:
+        margin = -1.0 if isinf(spread) or isinf(smaller) else tanh(smaller / spread - 1)
+        part.note(MARGIN, margin)
+        part.note(MARGIN_ALL, margin)
+    else:
+        part.note(MARGIN_ALL, float(np.sign(smaller)))
+
+
+def ties_score(part: str, *, margin: str = MARGIN) -> Estimate:
+    """The score of the part; a term that nothing counts in is 0. `margin` is `MARGIN` or `MARGIN_ALL`."""
+
+    def estimate(resamples: Resamples) -> Floats:
+        if part not in resamples:
+            return np.full(resamples.num, np.nan)
+        values = np.zeros(resamples.num)
+        for name, weight in (*WEIGHTS.items(), (margin, MARGIN_WEIGHT)):
+            total, count = resamples.beside(part, name)
+            values = values + weight * np.divide(total, count, out=np.zeros_like(values), where=count > 0)
+        return values
+
+    return estimate
 
 
 def rule_rewardbench2(outcomes: Outcomes, variant: str) -> Measures:
@@ -279,9 +327,9 @@ def rule_rewardbench2(outcomes: Outcomes, variant: str) -> Measures:
 
 
 def default_asking(judge: PairJudge) -> str:
-    """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs (the
-    released RM-R1 checkpoints, the bundled judge, scripted and recorded ones); else `four_way`, as the
-    authors ask."""
+    """`ratings` for judges that see one answer at a time; `pairs` for those known to be made for pairs; else
+    `four_way`, as the authors ask.
+    """
     if not isinstance(judge, AdaptableJudge):
         return "pairs"
     if judge.kind != "pair":
@@ -291,11 +339,7 @@ def default_asking(judge: PairJudge) -> str:
 
 
 def ask_answers(judge: PairJudge) -> PairJudge:
-    """The same model, asked about each answer alone and about four at once; a scalar judge does so anyway.
-
-    Raises:
-        ConfigError: it is a judge of one's own that takes pairs only.
-    """
+    """The same model, asked about each answer alone and about four at once."""
     if not isinstance(judge, AdaptableJudge):
         raise ConfigError(f"judge {judge.name!r} compares two answers and can be asked in no other way")
     return judge.ask_answers()
@@ -312,8 +356,6 @@ def _adapt_choice(judge: PairJudge) -> PairJudge:
 REWARDBENCH2 = Benchmark(
     name="rewardbench2",
     title="RewardBench 2",
-    order="seeded",
-    placements=("seeded", "both"),
     find_files=find_rewardbench2_files,
     read_pairs=read_comparisons,
     tally=tally_rewardbench2,

@@ -1,12 +1,12 @@
 """RewardBench 2's data: rows of the documented form, and the pairs that they are put to a judge as.
 
 The form (dataset card of `allenai/reward-bench-2`): `id`, `prompt`, `chosen` and `rejected` (lists of
-texts), `num_correct`, `num_incorrect`, `total_completions`, `models`, `subset`, `additional_metadata`; in
-the subset Ties the id is `tied:NUMBER` or `ref:NUMBER`. It was not tried on the real file.
+texts), `num_correct`, `num_incorrect`, `subset`; in the subset Ties the id is `tied:NUMBER` or `ref:NUMBER`. It
+was not tried on the real file.
 
-Judgments are of pairs, whatever is asked. A pair's id says what it is: `Factuality/17#1+3/0v2` compares
-answers 0 and 2 of a prompt with one right and three wrong answers, right ones first; `0,1` rates both
-alone; `0v1v2v3` is the choice among four. Ids repeat between subsets.
+A pair's id says what it is: `Factuality/17#1+3/0v2` compares answers 0 and 2 of a prompt with one right and three
+wrong answers, right ones first; `0,1` rates both alone; `0v1v2v3` is the choice among four. Ids repeat between
+subsets.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from rmr1.bench.base import list_sources
-from rmr1.bench.copies import columns_of, read_rows_once
-from rmr1.bench.official_files import find_official, first_row_with
+from rmr1.bench.files import find_official, first_row_with, list_sources, placed, read_rows_once
 from rmr1.data.files import Row
 from rmr1.data.hub import is_saved_dataset
 from rmr1.data.sources.reader import row_id, text, texts, turns
@@ -48,7 +46,7 @@ _SUBSETS = {name.lower(): name for name in SIZES} | {"precise instruction follow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """One row: a question and its answers, right ones first."""
+    """A question and its answers, right ones first."""
 
     id: str
     """The id as the data have it; `17~2` for the second row of this id in its subset."""
@@ -58,7 +56,7 @@ class Prompt:
     num_correct: int
 
     def pair(self, *indices: int, mark: str = "v") -> PreferencePair:
-        """Two or four of the answers; the label is the side that is right where only one of two is."""
+        """Two or four of the answers; the label is the side that is right if only one of two is."""
         right = [index < self.num_correct for index in indices]
         label: Label | None = "A" if right[0] and not any(right[1:]) else None
         wrong = len(self.answers) - self.num_correct
@@ -77,17 +75,11 @@ class Prompt:
 
 
 def find_rewardbench2_files(data: Path) -> list[Path]:
-    """The one file, or `save_to_disk` folder, that is named; or those in a folder, or its `data` folder, whose
-    first row has the columns of the documented form.
-
-    Raises:
-        DataError: there are none.
-    """
+    """The file or `save_to_disk` folder itself, or the files in a folder that have the documented columns."""
     if data.is_dir() and is_saved_dataset(data):
         return [data]
     return find_official(
         data,
-        ["*"],
         is_data=lambda file: first_row_with(file, _COLUMNS) is not None,
         missing="no file with RewardBench 2's columns in it",
         expected="rows of allenai/reward-bench-2",
@@ -95,20 +87,14 @@ def find_rewardbench2_files(data: Path) -> list[Path]:
 
 
 def read_prompts(data: Path, limit: int | None = None) -> Iterator[Prompt]:
-    """The rows of every file, or of the hub's dataset of that name; `limit` counts prompts of each subset, and in Ties numbers, which have two prompts each.
-
-    Raises:
-        DataError: a file cannot be read, or a row is not of the documented form.
-    """
+    """The rows; `limit` counts prompts of each subset, and in Ties numbers, which have two prompts each."""
     seen: Counter[tuple[str, str]] = Counter()
     counts: Counter[str] = Counter()
     numbers: set[str] = set()
     sources = list_sources(find_rewardbench2_files, data)
-    for row in read_rows_once(sources, columns_of("subset", "id", "prompt", "chosen", "rejected")):
-        try:
+    for row in read_rows_once(sources, _COLUMNS):
+        with placed(row):
             prompt = _read_row(row)
-        except DataError as error:
-            raise DataError(error.message, path=row.path, line=row.line) from None
         number = seen[prompt.subset, prompt.id] = seen[prompt.subset, prompt.id] + 1
         if prompt.subset == TIES:
             if number > 1:
@@ -145,11 +131,7 @@ def _read_row(row: Row) -> Prompt:
 
 
 def read_comparisons(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The right answer against each wrong one; in Ties every answer against every other one.
-
-    Raises:
-        DataError: as `read_prompts`.
-    """
+    """The right answer against each wrong one; in Ties every answer against every other one."""
     for prompt in read_prompts(data, limit):
         count = len(prompt.answers)
         pairs = combinations(range(count), 2) if prompt.subset == TIES else ((0, i) for i in range(1, count))
@@ -158,33 +140,25 @@ def read_comparisons(data: Path, limit: int | None = None) -> Iterator[Preferenc
 
 
 def read_ratings(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """Every answer once, two to a pair, to be judged each alone; an odd one out is paired with itself.
-
-    Raises:
-        DataError: as `read_prompts`.
-    """
+    """Every answer once, two to a pair; an odd one out is paired with itself."""
     for prompt in read_prompts(data, limit):
         yield from _rate(prompt)
 
 
 def read_choices(data: Path, limit: int | None = None) -> Iterator[PreferencePair]:
-    """The four answers of a prompt at once; those of Ties as `read_ratings`.
-
-    Raises:
-        DataError: as `read_prompts`, or a prompt has no one right and three wrong answers.
-    """
+    """The four answers of a prompt at once; those of Ties as `read_ratings`."""
     for prompt in read_prompts(data, limit):
+        wrong = len(prompt.answers) - prompt.num_correct
         if prompt.subset == TIES:
             yield from _rate(prompt)
-            continue
-        if prompt.num_correct != 1 or len(prompt.answers) != 4:
-            wrong = len(prompt.answers) - prompt.num_correct
+        elif (prompt.num_correct, wrong) == (1, 3):
+            yield prompt.pair(0, 1, 2, 3)
+        else:
             raise DataError(
                 f"{prompt.subset}/{prompt.id}: {prompt.num_correct} right and {wrong} wrong answers; a choice "
                 "among four needs 1 and 3, ask by ratings",
                 path=data,
             )
-        yield prompt.pair(0, 1, 2, 3)
 
 
 def _rate(prompt: Prompt) -> Iterator[PreferencePair]:

@@ -1,9 +1,8 @@
 """The official parts of RMB and their sizes.
 
 Counted in the authors' files (RMB_dataset, commit 2be3180). Three pairwise files were not at hand:
-Harmlessness/S11, Helpfulness/Brainstorming/Idea Development and Helpfulness/Generation/Creative
-Writing. Their sizes follow from RM-R1's published scores, which give each part's and the whole
-split's accuracy in full precision: one solution in whole numbers below 2,000 (977, 849, 762).
+Harmlessness/S11, Helpfulness/Brainstorming/Idea Development and Helpfulness/Generation/Creative Writing. Their sizes
+follow from RM-R1's published scores in full precision: one solution in whole numbers (977, 849, 762).
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 A judge that writes is asked in both orders. Its accuracy is the share of right verdicts over both; its
 position consistency the share of pairs for which both orders name the same answer. A missing verdict is
-wrong and counted. Quotations of three words or more are looked up in the answer they name. A scalar judge
-gives each pair one verdict, whatever the order, and quotes nothing.
+wrong and counted. A scalar judge gives each pair one verdict and quotes nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +41,10 @@ def rows_of(facts: WorldFacts) -> tuple[str, ...]:
     return tuple(rows)
 
 
+def _share(count: int, total: int) -> float | None:
+    return count / total if total else None
+
+
 @dataclass(slots=True)
 class RowCount:
     """Counts of one kind of items."""
@@ -53,7 +56,7 @@ class RowCount:
 
     @property
     def accuracy(self) -> float | None:
-        return self.right / self.verdicts if self.verdicts else None
+        return _share(self.right, self.verdicts)
 
 
 @dataclass(slots=True)
@@ -62,14 +65,12 @@ class WorldFigures:
 
     rows: dict[str, RowCount] = field(default_factory=lambda: {name: RowCount() for name in ROWS})
     both_orders: int = 0
-    """Pairs that were asked in both orders."""
     consistent: int = 0
     unparsed: int = 0
     quotes: int = 0
     """Quotes of `QUOTE_WORDS` words or more."""
     grounded: int = 0
     tokens: int = 0
-    """Tokens that the judge wrote."""
 
     def add(self, judgment: Judgment, facts: WorldFacts) -> None:
         pair = judgment.pair
@@ -93,22 +94,20 @@ class WorldFigures:
     @property
     def consistency(self) -> float | None:
         """None for a judge that sees one answer at a time."""
-        return self.consistent / self.both_orders if self.both_orders else None
+        return _share(self.consistent, self.both_orders)
 
     @property
     def unparsed_share(self) -> float | None:
-        verdicts = self.rows[OVERALL].verdicts
-        return self.unparsed / verdicts if verdicts else None
+        return _share(self.unparsed, self.rows[OVERALL].verdicts)
 
     @property
     def grounded_share(self) -> float | None:
-        return self.grounded / self.quotes if self.quotes else None
+        return _share(self.grounded, self.quotes)
 
     @property
     def mean_tokens(self) -> float | None:
         """Tokens of a judgment, in one order."""
-        verdicts = self.rows[OVERALL].verdicts
-        return self.tokens / verdicts if self.tokens else None
+        return _share(self.tokens, self.rows[OVERALL].verdicts) or None
 
     def describe(self) -> dict[str, Any]:
         """The counts as JSON; a share is None if there is nothing to count."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from rmr1.data.files import Row, is_missing
-from rmr1.data.sources import benchmarks, own, preference
+from rmr1.data.sources import benchmarks, own, preference, rated
 from rmr1.data.sources.columns import OPTIONAL, find_delimiter, find_slip, fold, guess, locate
 from rmr1.data.sources.labels import WINNERS, find_label, label_column
 from rmr1.data.sources.messages import decode_messages
@@ -16,8 +15,14 @@ from rmr1.data.sources.reader import Reader, join_input
 from rmr1.data.sources.values import as_number, quote_all, shorten
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
+from rmr1.nearest import find_nearest
 
-READERS: tuple[Reader, ...] = (*own.READERS, *preference.READERS, *benchmarks.READERS)
+READERS: tuple[Reader, ...] = (
+    *own.READERS,
+    *preference.READERS,
+    *rated.READERS,
+    *benchmarks.READERS,
+)
 
 _BY_SIZE = sorted(READERS, key=lambda reader: -len(reader.columns))
 _KNOWN = frozenset({*OPTIONAL, *(column for reader in READERS for column in reader.columns)})
@@ -25,17 +30,12 @@ _GENERAL = (("prompt", "chosen", "rejected"), ("prompt", "response_a", "response
 
 
 def find_reader(name: str) -> Reader:
-    """The reader called `name`.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    for reader in READERS:
-        if reader.name == name:
-            return reader
-    names = [reader.name for reader in READERS]
-    near = difflib.get_close_matches(name, names, n=1)
-    advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names)}"
+    """The reader called `name`."""
+    readers = {reader.name: reader for reader in READERS}
+    if name in readers:
+        return readers[name]
+    near = find_nearest(name, readers)
+    advice = f"did you mean {near!r}?" if near else f"expected one of {', '.join(readers)}"
     raise ConfigError(f"no data format {name!r}; {advice}")
 
 
@@ -52,12 +52,8 @@ def recognise(columns: Iterable[str], data: Mapping[str, Any] | None = None) -> 
 
 
 def read_form(row: Row, fixed: Reader | None = None) -> tuple[Reader, Row]:
-    """The reader of a row, and the row as the reader knows it: under its names, with messages that were written
-    into a text as messages.
-
-    Raises:
-        DataError: the columns are of no known form, or not those of `fixed`, or one was probably meant otherwise.
-    """
+    """The reader of a row, and the row under the reader's names, with messages that were written into a text as
+    messages."""
     data: Mapping[str, Any] = decode_messages(row.data)
     if fixed is None:
         reader, places = _choose(tuple(data), data)
@@ -79,9 +75,6 @@ def map_columns(data: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str
     """The row under our names; a column that is moved is gone from its old name.
 
     To name the prompt's column is to say that `input` is no part of it, unless that column is an instruction.
-
-    Raises:
-        DataError: the row lacks one of them.
     """
     moved = set(columns.values())
     missing = [theirs for theirs in columns.values() if theirs not in data]
@@ -111,7 +104,6 @@ def _choose(names: tuple[str, ...], data: Mapping[str, Any] | None) -> tuple[Rea
 
 @lru_cache(maxsize=256)
 def _with_columns(names: tuple[str, ...]) -> tuple[tuple[Reader, Mapping[str, str]], ...]:
-    """The forms that a row with these names may have, and where it has their columns; most columns first."""
     found = ((reader, _find_columns(reader, names)) for reader in _BY_SIZE)
     return tuple((reader, places) for reader, places in found if places is not None)
 
@@ -146,10 +138,6 @@ def _rename(data: Mapping[str, Any], places: Mapping[str, str]) -> Mapping[str, 
 
 
 def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        DataError: the row has no label, so that it would be read as not labelled, but a column that looks like one.
-    """
     if reader.label is None or label_column(data, reader.label) is not None:
         return
     if (slip := find_slip(reader.label, data)) is not None:
@@ -166,10 +154,6 @@ def _refuse_near_label(reader: Reader, data: Mapping[str, Any]) -> None:
 
 
 def _refuse_second_input(reader: Reader, data: Mapping[str, Any]) -> None:
-    """
-    Raises:
-        DataError: beside the prompt there is an `input` that says something else; the judge would not see it.
-    """
     if "prompt" not in reader.columns or "input" in reader.columns:
         return
     prompt, more = data["prompt"], data.get("input")
@@ -184,7 +168,6 @@ def _refuse_second_input(reader: Reader, data: Mapping[str, Any]) -> None:
 
 
 def _advise(names: tuple[str, ...]) -> str:
-    """What was seen, what comes nearest, and how to name the columns."""
     seen = f"no known form has the columns {quote_all([*names[:12]])}" if names else "the row has no columns"
     if (delimiter := find_delimiter(names)) is not None:
         return (

@@ -1,8 +1,5 @@
-"""Benchmarks and evaluation sets as pairs and lists, one function per form.
-
-These are for judging a benchmark's data like any other. Its official score comes from `rmr1.bench`,
-which reads the same files with the benchmark's own identifiers and counts every row.
-"""
+"""Benchmarks and evaluation sets as pairs and lists, for judging their data like any other. Their official scores
+come from `rmr1.bench`, which counts every row."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.data.files import Row, stem_of
+from rmr1.data.files import Row, describe, stem_of
 from rmr1.data.sources.labels import label_of, read_label
 from rmr1.data.sources.reader import (
     Reader,
@@ -21,78 +18,31 @@ from rmr1.data.sources.reader import (
     build_pair,
     instruction_in,
     optional_text,
+    pairs_in,
     pairs_of,
     prompt_in,
     require_text,
     row_id,
-    text,
+    text_in,
     texts,
     turns,
 )
-from rmr1.data.sources.values import as_number, describe
+from rmr1.data.sources.values import as_number
 from rmr1.errors import DataError
-from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant, user
+from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant
 
-STYLES = 3
-"""RM-Bench writes each answer in three styles: concise, detailed, detailed with Markdown."""
-
-
-def _read_rewardbench(row: Row) -> list[PreferencePair]:
-    return [
-        build_pair(
-            row,
-            turns(row, "prompt", "user"),
-            turns(row, "chosen", "assistant"),
-            turns(row, "rejected", "assistant"),
-            "A",
-            id=row_id(row, "id"),
-            source="rewardbench",
-            subset=optional_text(row, "subset"),
-        )
-    ]
+_STYLES = 3  # concise, detailed, detailed with Markdown
 
 
-def _rewardbench2_answers(row: Row) -> tuple[Messages, list[Messages], list[Messages]]:
-    prompt = turns(row, "prompt", "user")
-    require_text(prompt, "prompt")
-    answers: dict[str, list[Messages]] = {}
-    for column in ("chosen", "rejected"):
-        answers[column] = [(assistant(one),) for one in texts(row, column)]
-        for index, messages in enumerate(answers[column]):
-            require_text(messages, f"{column}[{index}]")
-    return prompt, answers["chosen"], answers["rejected"]
+def _read_answers(row: Row) -> dict[str, list[Messages]]:
+    return {column: [(assistant(one),) for one in texts(row, column)] for column in ("chosen", "rejected")}
 
 
-def _read_rewardbench2_pairs(row: Row) -> list[PreferencePair]:
-    """Every right answer against every wrong one; `<id>/c0r2` is the first against the third."""
-    prompt, chosen, rejected = _rewardbench2_answers(row)
-    return _all_pairs(row, prompt, chosen, rejected, "rewardbench2", optional_text(row, "subset"))
-
-
-def _read_rewardbench2_list(row: Row) -> Candidates:
-    """Right answers first. `best` is None where several are right, as in the subset Ties."""
-    prompt, chosen, rejected = _rewardbench2_answers(row)
-    return build_candidates(
-        row,
-        prompt,
-        (*chosen, *rejected),
-        0 if len(chosen) == 1 else None,
-        names=("prompt", *["chosen"] * len(chosen), *["rejected"] * len(rejected)),
-        id=row_id(row, "id"),
-        source="rewardbench2",
-        subset=optional_text(row, "subset"),
-    )
-
-
-def _all_pairs(
-    row: Row,
-    prompt: Messages,
-    chosen: list[Messages],
-    rejected: list[Messages],
-    source: str,
-    subset: str | None,
+def _pair_answers(
+    row: Row, answers: Mapping[str, list[Messages]], source: str, subset: str | None
 ) -> list[PreferencePair]:
-    item = row_id(row, "id")
+    """Every right answer against every wrong one; `<id>/c0r2` is the first against the third."""
+    prompt, item = turns(row, "prompt", "user"), row_id(row, "id")
     return [
         build_pair(
             row,
@@ -105,26 +55,35 @@ def _all_pairs(
             source=source,
             subset=subset,
         )
-        for i, better in enumerate(chosen)
-        for j, worse in enumerate(rejected)
+        for i, better in enumerate(answers["chosen"])
+        for j, worse in enumerate(answers["rejected"])
     ]
 
 
-def _read_rm_bench(row: Row) -> list[PreferencePair]:
-    """The 3 x 3 style matrix; `<id>/c0r1` is the concise right answer against the detailed wrong one.
+def _list_rewardbench2(row: Row) -> Candidates:
+    """Right answers first. `best` is None where several are right, as in the subset Ties."""
+    answers = _read_answers(row)
+    return build_candidates(
+        row,
+        turns(row, "prompt", "user"),
+        [one for some in answers.values() for one in some],
+        0 if len(answers["chosen"]) == 1 else None,
+        names=("prompt", *(f"{name}[{at}]" for name, some in answers.items() for at in range(len(some)))),
+        id=row_id(row, "id"),
+        source="rewardbench2",
+        subset=optional_text(row, "subset"),
+    )
 
-    The domain stands in a column of the whole set, and only in the file's name in the parts
-    (`chat_filtered.json`).
-    """
-    answers: dict[str, list[Messages]] = {}
-    for column in ("chosen", "rejected"):
-        found = texts(row, column)
-        if len(found) != STYLES:
-            raise DataError(f"{column!r} holds {len(found)} answers, expected {STYLES}")
-        answers[column] = [(assistant(one),) for one in found]
+
+def _read_rm_bench(row: Row) -> list[PreferencePair]:
+    """The 3 x 3 style matrix; `<id>/c0r1` is the concise right answer against the detailed wrong one. The parts of
+    the set name their domain in the file's name only (`chat_filtered.json`)."""
+    answers = _read_answers(row)
+    for column, some in answers.items():
+        if len(some) != _STYLES:
+            raise DataError(f"{column!r} holds {len(some)} answers, expected {_STYLES}")
     domain = optional_text(row, "domain") or stem_of(row.path).removesuffix("_filtered")
-    prompt = turns(row, "prompt", "user")
-    return _all_pairs(row, prompt, answers["chosen"], answers["rejected"], "rm-bench", domain)
+    return _pair_answers(row, answers, "rm-bench", domain)
 
 
 def _answer(value: Any, name: str) -> Messages:
@@ -155,17 +114,15 @@ def _read_rmb_pair(row: Row) -> list[PreferencePair]:
     ]
 
 
-def _read_rmb_list(row: Row) -> Candidates:
+def _list_rmb(row: Row) -> Candidates:
     losers = row.data.get("loser_list")
     if not isinstance(losers, list) or not losers:
         raise DataError(f"'loser_list' is {describe(losers)}, expected a list of answers")
-    prompt = turns(row, "conversation_input", "user")
     names = ("conversation_input", "bon_best", *(f"loser_list[{index}]" for index in range(len(losers))))
-    require_text(prompt, names[0])
     answers = zip((row.data.get("bon_best"), *losers), names[1:], strict=True)
     return build_candidates(
         row,
-        prompt,
+        turns(row, "conversation_input", "user"),
         [_answer(one, name) for one, name in answers],
         0,
         names=names,
@@ -175,74 +132,24 @@ def _read_rmb_list(row: Row) -> Candidates:
     )
 
 
-def _two_answers(
-    row: Row, names: tuple[str, str, str], label: Label | None, **about: str | None
-) -> list[PreferencePair]:
-    prompt, first, second = (text(row, name) for name in names)
-    return [
-        build_pair(
-            row, (user(prompt),), (assistant(first),), (assistant(second),), label, names=names, **about
-        )
-    ]
-
-
-def _read_judgebench(row: Row) -> list[PreferencePair]:
-    return _two_answers(
-        row,
-        ("question", "response_A", "response_B"),
-        label_of(row, "label", {"A>B": "A", "B>A": "B"}),
-        id=row_id(row, "pair_id"),
-        source=optional_text(row, "response_model"),
-        subset=optional_text(row, "source"),
-    )
-
-
-def _read_llmbar(row: Row) -> list[PreferencePair]:
+def _llmbar_part(row: Row) -> str:
     """The part of the benchmark is the file's name, or its folder's where the file is `dataset.json`."""
     stem = stem_of(row.path)
-    return _two_answers(
-        row,
-        ("input", "output_1", "output_2"),
-        label_of(row, "label", {1: "A", 2: "B"}),
-        source="llmbar",
-        subset=Path(row.path).parent.name if stem == "dataset" else stem,
-    )
+    return Path(row.path).parent.name if stem == "dataset" else stem
 
 
-def _read_autoj(row: Row) -> list[PreferencePair]:
-    return _two_answers(
-        row,
-        ("prompt", "response 1", "response 2"),
-        label_of(row, "label", {0: "A", 1: "B", 2: "tie"}),
-        source="auto-j",
-        subset=optional_text(row, "scenario"),
-    )
-
-
-def _read_alpaca_eval(row: Row) -> list[PreferencePair]:
+def _alpaca_eval_label(row: Row) -> Label | None:
     """`preference`: 1, 2, or a weight between them; 0 and 1.5 are ties; null is not labelled."""
-    label: Label | None = None
-    if row.data["preference"] is not None:
-        label = read_label(row, "preference", _weigh_preference, "0, null or a number from 1 to 2")
-    return [
-        build_pair(
-            row,
-            _ALPACA_PROMPT(row),
-            (assistant(text(row, "output_1")),),
-            (assistant(text(row, "output_2")),),
-            label,
-            names=("instruction", "output_1", "output_2"),
-            source="alpaca_eval",
-            subset=optional_text(row, "dataset"),
-        )
-    ]
 
+    def weigh(value: Any) -> Label | None:
+        preference = as_number(value)
+        if preference is None or not (preference == 0 or 1 <= preference <= 2):
+            return None
+        return "tie" if preference in (0, 1.5) else "A" if preference < 1.5 else "B"
 
-def _weigh_preference(value: Any) -> Label | None:
-    preference = as_number(value)
-    if preference is None or not (preference == 0 or 1 <= preference <= 2):
+    if row.data["preference"] is None:
         return None
-    return "tie" if preference in (0, 1.5) else "A" if preference < 1.5 else "B"
+    return read_label(row, "preference", weigh, "0, null or a number from 1 to 2")
 
 
 _ALPACA_PROMPT = instruction_in("instruction")
@@ -251,36 +158,27 @@ _ANNOTATOR = re.compile(r"annotator\d+")
 
 
 def _read_pandalm(row: Row) -> list[PreferencePair]:
-    """The side that more than half of the annotators name; without a majority the pair is not labelled.
-
-    Some answers stand in the file as `true` where the model wrote the word; they are read as "True".
-    """
+    """The side that more than half of the annotators name; without a majority the pair is not labelled. An answer
+    that stands as `true` in the file is the model's word."""
     votes = Counter(
         label_of(row, name, {0: "tie", 1: "A", 2: "B"}) for name in row.data if _ANNOTATOR.fullmatch(name)
     )
     winner, count = votes.most_common(1)[0]
     names = ("response1", "response2")
-    values = (row.data[name] for name in names)
-    first, second = (
-        str(value) if isinstance(value, bool) else as_text(value, name)
-        for value, name in zip(values, names, strict=True)
-    )
+    words = (str(one) if isinstance(one := row.data[name], bool) else as_text(one, name) for name in names)
+    first, second = ((assistant(one),) for one in words)
     return [
         build_pair(
             row,
             _ALPACA_PROMPT(row),
-            (assistant(first),),
-            (assistant(second),),
+            first,
+            second,
             winner if 2 * count > votes.total() else None,
             names=("instruction", *names),
             id=row_id(row, "idx"),
             source="pandalm",
         )
     ]
-
-
-def _has_text_answers(data: Mapping[str, Any]) -> bool:
-    return not isinstance(data.get("chosen"), list) or not _has_lists(data)
 
 
 def _has_lists(data: Mapping[str, Any]) -> bool:
@@ -295,17 +193,21 @@ READERS = (
         name="rewardbench",
         source="RewardBench",
         columns=("id", "subset", "prompt", "chosen", "rejected"),
-        pairs=_read_rewardbench,
+        pairs=pairs_in(
+            "prompt", "chosen", "rejected", id="id", source="rewardbench", subset=text_in("subset")
+        ),
         prompt=prompt_in("prompt"),
-        fits=_has_text_answers,
+        fits=lambda data: not isinstance(data.get("chosen"), list) or not _has_lists(data),
     ),
     Reader(
         name="rewardbench2",
         source="RewardBench 2",
         columns=("id", "subset", "prompt", "chosen", "rejected", "num_correct"),
-        pairs=_read_rewardbench2_pairs,
+        pairs=lambda row: _pair_answers(
+            row, _read_answers(row), "rewardbench2", optional_text(row, "subset")
+        ),
         prompt=prompt_in("prompt"),
-        candidates=_read_rewardbench2_list,
+        candidates=_list_rewardbench2,
         verified=False,
     ),
     Reader(
@@ -327,16 +229,23 @@ READERS = (
         name="rmb-bon",
         source="RMB, best-of-N sets",
         columns=("conversation_input", "bon_best", "loser_list"),
-        pairs=lambda row: pairs_of(_read_rmb_list(row)),
+        pairs=lambda row: pairs_of(_list_rmb(row)),
         prompt=prompt_in("conversation_input"),
-        candidates=_read_rmb_list,
+        candidates=_list_rmb,
     ),
     Reader(
         name="judgebench",
         source="JudgeBench",
         columns=("question", "response_A", "response_B", "label"),
         label="label",
-        pairs=_read_judgebench,
+        pairs=pairs_in(
+            *("question", "response_A", "response_B"),
+            label=lambda row: label_of(row, "label", {"A>B": "A", "B>A": "B"}),
+            are_texts=True,
+            id="pair_id",
+            source=text_in("response_model"),
+            subset=text_in("source"),
+        ),
         prompt=prompt_in("question"),
     ),
     Reader(
@@ -344,7 +253,13 @@ READERS = (
         source="LLMBar",
         columns=("input", "output_1", "output_2", "label"),
         label="label",
-        pairs=_read_llmbar,
+        pairs=pairs_in(
+            *("input", "output_1", "output_2"),
+            label=lambda row: label_of(row, "label", {1: "A", 2: "B"}),
+            are_texts=True,
+            source="llmbar",
+            subset=_llmbar_part,
+        ),
         prompt=prompt_in("input"),
     ),
     Reader(
@@ -352,7 +267,13 @@ READERS = (
         source="Auto-J's pairwise test set",
         columns=("prompt", "response 1", "response 2", "label"),
         label="label",
-        pairs=_read_autoj,
+        pairs=pairs_in(
+            *("prompt", "response 1", "response 2"),
+            label=lambda row: label_of(row, "label", {0: "A", 1: "B", 2: "tie"}),
+            are_texts=True,
+            source="auto-j",
+            subset=text_in("scenario"),
+        ),
         prompt=prompt_in("prompt"),
     ),
     Reader(
@@ -360,7 +281,14 @@ READERS = (
         source="AlpacaEval annotations",
         columns=("instruction", "output_1", "output_2", "preference"),
         label="preference",
-        pairs=_read_alpaca_eval,
+        pairs=pairs_in(
+            *("instruction", "output_1", "output_2"),
+            label=_alpaca_eval_label,
+            prompt=_ALPACA_PROMPT,
+            are_texts=True,
+            source="alpaca_eval",
+            subset=text_in("dataset"),
+        ),
         prompt=_ALPACA_PROMPT,
     ),
     Reader(

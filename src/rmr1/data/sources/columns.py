@@ -25,11 +25,9 @@ def fold(name: str) -> str:
 
 
 def locate(wanted: Iterable[str], names: Sequence[str], known: Collection[str]) -> dict[str, str] | None:
-    """The place of each wanted column in a row with these names: as it is called, or else the one name that is
-    the same but for case and outer spaces. None where one is missing.
-
-    A name that is `known` is never taken for another: `response_a` is not JudgeBench's `response_A`.
-    """
+    """The place of each wanted column: as it is called, or the one name that differs in case and outer spaces only;
+    None if one is missing. A name that is `known` is never taken for another: `response_a` is not JudgeBench's
+    `response_A`."""
     found = {}
     for column in wanted:
         if column in names:
@@ -51,7 +49,7 @@ def guess(column: str, names: Sequence[str]) -> str | None:
 
 
 def find_slip(column: str, names: Iterable[str]) -> str | None:
-    """A name that is one slip of the keyboard away: a letter too many, missing, wrong, or two exchanged."""
+    """A name that is one slip of the keyboard away from the column's."""
     return next((name for name in names if _is_slip(fold(name), column)), None)
 
 
@@ -71,7 +69,7 @@ def _is_slip(name: str, meant: str) -> bool:
 
 
 def find_delimiter(names: Sequence[str]) -> str | None:
-    """What separates the columns of a table that was read with another delimiter; None for a plain name."""
+    """What separates the columns of a table that was read with another delimiter."""
     if any(len(re.split("[;\t|]", name)) > 1 for name in names):
         return max(";\t|", key=lambda one: sum(name.count(one) for name in names))
     return None

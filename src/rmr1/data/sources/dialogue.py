@@ -1,7 +1,7 @@
 r"""Whole conversations that repeat their prompt: message lists and transcripts -> prompt and answers.
 
-Two conversations share a prompt: their longest common beginning that ends before an answer. What
-follows is each side's response, which may be several messages where the conversations part early.
+The prompt is the longest common beginning that ends before an answer; a response is several messages if the
+conversations part early.
 
     [user 1, assistant 1, user 2, assistant 2]          prompt: user 1, assistant 1, user 2
     [user 1, assistant 1, user 2, assistant 2']         responses: assistant 2 | assistant 2'
@@ -14,7 +14,7 @@ import re
 from rmr1.data.sources.reader import is_blank
 from rmr1.data.sources.values import shorten
 from rmr1.errors import DataError
-from rmr1.records import Message, Messages, assistant, user
+from rmr1.records import Messages, assistant, user
 
 _ANSWERS = ("assistant", "tool")
 
@@ -28,11 +28,7 @@ _MARKERS = (
 def split_conversations(
     first: Messages, second: Messages, names: tuple[str, str]
 ) -> tuple[Messages, Messages, Messages]:
-    """Prompt, first response, second response.
-
-    Raises:
-        DataError: the prompts differ, or the prompt or an answer is missing or empty.
-    """
+    """Prompt, first response, second response; none of them may be empty."""
     shortest = min(len(first), len(second))
     shared = 0
     while shared < shortest and first[shared] == second[shared]:
@@ -59,20 +55,14 @@ def parse_dialogue(text: str, name: str) -> Messages:
     r"""The turns of `\n\nHuman: ...\n\nAssistant: ...` or `## Human:\n...\n\n## Assistant:\n...`.
 
     White space around a turn is left out. Two turns of one speaker stay two messages.
-
-    Raises:
-        DataError: the text does not begin with a speaker.
     """
     for marker in _MARKERS:
-        starts = list(marker.finditer(text))
-        if not starts or text[: starts[0].start()].strip():
-            continue
-        ends = [start.start() for start in starts[1:]] + [len(text)]
-        found: list[Message] = []
-        for start, end in zip(starts, ends, strict=True):
-            make = user if start[1] == "Human" else assistant
-            found.append(make(text[start.end() : end].strip()))
-        return tuple(found)
+        before, *parts = marker.split(text)
+        if parts and not before.strip():
+            return tuple(
+                (user if speaker == "Human" else assistant)(said.strip())
+                for speaker, said in zip(parts[::2], parts[1::2], strict=True)
+            )
     raise DataError(
         f"{name!r} is no transcript: it begins with {shorten(text[:40])}, expected 'Human:'; plain answers need a column 'prompt'"
     )

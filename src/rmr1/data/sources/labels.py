@@ -13,10 +13,9 @@ from rmr1.errors import DataError
 from rmr1.faces import name_option
 from rmr1.records import Label, Messages
 
+SIDES: Mapping[str | float, Label] = {"A": "A", "B": "B", "tie": "tie"}
 WINNERS: Mapping[str | float, Label] = {
-    "A": "A",
-    "B": "B",
-    "tie": "tie",
+    **SIDES,
     "model_a": "A",
     "model_b": "B",
     "tie (bothbad)": "tie",
@@ -31,11 +30,7 @@ def label_of(
     row: Row, column: str, labels: Mapping[str | float, Label], *, expected: str | None = None
 ) -> Label | None:
     """The side that a column names, as the user maps its values, else by `labels`. Numbers may stand as texts, as
-    they do in CSV.
-
-    Raises:
-        DataError: the value is none of them.
-    """
+    they do in CSV."""
     return read_label(
         row, column, lambda value: find_label(value, labels), expected or quote_all([*labels], last="or")
     )
@@ -47,9 +42,6 @@ def read_label(
     """The label of a column by the user's mapping, else by `read`, which gives None for what is no label.
 
     With a mapping an empty cell is not labelled; without one that is for `read` to say.
-
-    Raises:
-        DataError: the value is no label; `expected` says what is.
     """
     value = row.data.get(column)
     if row.labels is not None:
@@ -96,11 +88,8 @@ def _find_mapped(value: Any, labels: Mapping[str, Label]) -> Label | None:
 
 
 def label_preferred(row: Row) -> Label:
-    """The label of a row of chosen and rejected: "A", or a tie where all scores of the two are equal.
-
-    Raises:
-        DataError: the rejected answer has the higher score.
-    """
+    """The label of a row of chosen and rejected: "A", or a tie if all scores of the two are equal. A higher score of
+    the rejected answer is refused."""
     is_equal = []
     for chosen, rejected in _score_columns(tuple(row.data)):
         higher, lower = as_number(row.data[chosen]), as_number(row.data[rejected])
@@ -117,7 +106,6 @@ def label_preferred(row: Row) -> Label:
 
 @lru_cache(maxsize=256)
 def _score_columns(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Pairs of columns such as `score_chosen` and `score_rejected`, `chosen-rating` and `rejected-rating`."""
     by_lower = {name.lower(): name for name in names}
     found = []
     for name in names:

@@ -1,10 +1,11 @@
 """Chat messages as they stand in a row: texts, lists of messages, and lists that were written into a text.
 
-    [{"role": "user", "content": "Q"}]      also with from and value (ShareGPT), content in parts, tool calls
-    "[{'role': 'user', 'content': 'Q'}]"    the same as JSON or as a Python literal: what pandas writes into CSV
+[{"role": "user", "content": "Q"}] also with from and value (ShareGPT), content in parts, tool calls "[{'role':
+'user', 'content': 'Q'}]" the same as JSON or as a Python literal: what pandas writes into CSV
 
 Tool calls and tool results become OpenAI's form: calls are kept with the assistant's message, and each result is a
-message of the tool's own, however the data spell them (`function_call`, ShareGPT, `tool_use` and `tool_result` parts).
+message of the tool's own, however the data spell them (`function_call`, ShareGPT, `tool_use` and `tool_result`
+parts).
 """
 
 from __future__ import annotations
@@ -14,39 +15,31 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
-from rmr1.data.files import is_missing
-from rmr1.data.sources.values import describe, describe_missing, quote_all, shorten
+from rmr1.data.files import describe, is_missing
+from rmr1.data.sources.values import describe_missing, quote_all, shorten
 from rmr1.errors import DataError
-from rmr1.records import Content, ImagePart, Message, Messages, Role, TextPart, ToolCall
+from rmr1.records import ImagePart, Message, Messages, Role, TextPart, ToolCall
 
-ROLES: Mapping[str, Role] = {
-    "system": "system",
-    "user": "user",
-    "assistant": "assistant",
-    "tool": "tool",
-    "developer": "system",
-    "function": "tool",
-}
-"""The roles of chat messages; the last two are other names that chat APIs use."""
+_OWN_ROLES: Mapping[str, Role] = {role: role for role in get_args(Role)}
+_ROLES: Mapping[str, Role] = {**_OWN_ROLES, "developer": "system", "function": "tool"}
+"""The roles of chat messages, and other names that chat APIs use."""
 
-SHAREGPT_ROLES: Mapping[str, Role] = {
+_SHAREGPT_ROLES: Mapping[str, Role] = {
     "system": "system",
     "human": "user",
-    "user": "user",
     "gpt": "assistant",
-    "assistant": "assistant",
     "function_call": "assistant",
     "observation": "tool",
-    "tool": "tool",
+    **_OWN_ROLES,
 }
 
 _MOST_LETTERS = 1 << 23
-"""Longest text that is read as a literal."""
 
 _NUMPY_BREAK = re.compile(r"\}\n\s*\{")
-"""The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is escaped."""
+"""The gap between two objects as numpy prints them, without a comma. Inside a literal's strings a line break is
+escaped."""
 
 _BEGINS_AS_MESSAGES = re.compile(r"\s*\[\s*\{\s*(['\"])(?:role|content|from|value)\1\s*:")
 _SPEAKER = re.compile(r"['\"](?:role|from)['\"]\s*:")
@@ -55,11 +48,8 @@ _CLOSED = re.compile(r"\}\s*\]")
 
 
 def read_literal(text: str) -> Any:
-    """The list or object that a text spells, as JSON or as a Python literal.
-
-    Raises:
-        ValueError: it is neither, or too long.
-    """
+    """The list or object that a text spells, as JSON or as a Python literal; a ValueError if it is neither, or too
+    long."""
     body = text.strip()
     if body[:1] + body[-1:] not in ("[]", "{}"):
         raise ValueError("it does not end where it begins")
@@ -78,7 +68,7 @@ def read_literal(text: str) -> Any:
 
 
 def decode_messages(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with every text that spells messages replaced by these messages; other texts stand."""
+    """The row with messages in place of each text that spells them."""
     return {name: _decode(value) if isinstance(value, str) else value for name, value in data.items()}
 
 
@@ -100,11 +90,7 @@ def _is_message(value: Any) -> bool:
 
 
 def as_turns(value: Any, name: str, role: Role) -> Messages:
-    """A text (it gets `role`), one message, or a list of messages.
-
-    Raises:
-        DataError: it is none of them; `name` is what the error calls it.
-    """
+    """A text (it gets `role`), one message, or a list of messages; `name` is what an error calls it."""
     if is_missing(value):
         raise DataError(describe_missing(value, name))
     if isinstance(value, str):
@@ -126,7 +112,7 @@ def as_turns(value: Any, name: str, role: Role) -> Messages:
 
 
 def _is_broken(text: str) -> bool:
-    """Whether a text was meant as messages and cannot be read as such: cut off, or printed by something else."""
+    """Whether a text was meant as messages and is cut off, or printed by something else."""
     if _BEGINS_AS_MESSAGES.match(text) is None:
         return False
     is_cut = _CLOSED.search(text) is None
@@ -147,7 +133,7 @@ def _messages(value: Any, name: str, number: int) -> Iterator[Message]:
         raise DataError(f"{place} is {describe(value)}, expected an object with role and content")
     is_sharegpt = "role" not in value and "from" in value
     role_key, content_key = ("from", "value") if is_sharegpt else ("role", "content")
-    roles = SHAREGPT_ROLES if is_sharegpt else ROLES
+    roles = _SHAREGPT_ROLES if is_sharegpt else _ROLES
     spelt = value.get(role_key)
     if not isinstance(spelt, str) or spelt not in roles:
         expected = quote_all([*roles][:4], last="or")
@@ -160,7 +146,11 @@ def _messages(value: Any, name: str, number: int) -> Iterator[Message]:
     if isinstance(content, list):
         results = [part for part in content if isinstance(part, dict) and part.get("type") == "tool_result"]
         for part in results:
-            answer = _result(part.get("content"), place)
+            answer = part.get("content")
+            if isinstance(answer, list):
+                answer = tuple(_part(one, place) for one in answer)
+            elif not isinstance(answer, str):
+                raise DataError(f"{place} has a tool result that is {describe(answer)}, expected a text")
             yield Message(role="tool", content=answer, tool_call_id=_name(part, "tool_use_id"))
         content = [part for part in content if part not in results]
         calls = [*(_call(part, place) for part in content if _is_call(part)), *calls]
@@ -205,16 +195,7 @@ def _part(value: Any, place: str) -> TextPart | ImagePart:
     raise DataError(f"{place} has a part that is neither a text nor an image with a URL")
 
 
-def _result(content: Any, place: str) -> Content:
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return tuple(_part(part, place) for part in content)
-    raise DataError(f"{place} has a tool result that is {describe(content)}, expected a text")
-
-
 def _calls(value: Mapping[str, Any], place: str) -> Iterator[ToolCall]:
-    """What the message calls: `tool_calls`, and `function_call` of older APIs."""
     calls, older = value.get("tool_calls"), value.get("function_call")
     if isinstance(calls, str) and calls.strip():
         try:
@@ -243,7 +224,6 @@ def _call(value: Any, place: str) -> ToolCall:
 
 
 def _spell(value: Any, place: str) -> str:
-    """A value as JSON, in one line."""
     try:
         return json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):

@@ -10,44 +10,25 @@ not labelled. A column `winner` (also model_a, model_b) may stand for it. `best`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from rmr1.data.files import Row, is_missing
-from rmr1.data.sources.labels import WINNERS, find_label, label_column, read_label
+from rmr1.data.files import Row, describe, is_missing
+from rmr1.data.sources.labels import SIDES, WINNERS, find_label, label_column, read_label
 from rmr1.data.sources.messages import as_turns
 from rmr1.data.sources.reader import (
     Reader,
     as_list,
     build_candidates,
-    build_pair,
     optional_text,
+    pairs_in,
     pairs_of,
     prompt_in,
     row_id,
+    text_in,
     turns,
 )
-from rmr1.data.sources.values import as_number, describe, quote_all
+from rmr1.data.sources.values import as_number, quote_all
 from rmr1.errors import DataError
 from rmr1.faces import name_option
-from rmr1.records import Candidates, Label, PreferencePair
-
-_LABELS: Mapping[str | float, Label] = {"A": "A", "B": "B", "tie": "tie"}
-
-
-def _read_pairs(row: Row) -> list[PreferencePair]:
-    return [
-        build_pair(
-            row,
-            turns(row, "prompt", "user"),
-            turns(row, "response_a", "assistant"),
-            turns(row, "response_b", "assistant"),
-            _label(row),
-            names=("prompt", "response_a", "response_b"),
-            id=row_id(row, "id"),
-            source=optional_text(row, "source"),
-            subset=optional_text(row, "subset"),
-        )
-    ]
+from rmr1.records import Candidates, Label
 
 
 def _label(row: Row) -> Label | None:
@@ -55,11 +36,10 @@ def _label(row: Row) -> Label | None:
     value = None if column is None else row.data[column]
     if column is None or (row.labels is None and is_missing(value)):
         return None
-    labels = _LABELS if column == "label" else WINNERS
-    is_coded = as_number(value) is not None or column != "label"
-    hint = (
-        f"; say what its values mean, as in {name_option('labels', {'1': 'A', '2': 'B'})}" if is_coded else ""
-    )
+    labels = SIDES if column == "label" else WINNERS
+    hint = ""
+    if as_number(value) is not None or column != "label":
+        hint = f"; say what its values mean, as in {name_option('labels', {'1': 'A', '2': 'B'})}"
     expected = quote_all([*labels], last="or")
     return read_label(row, column, lambda one: find_label(one, labels), expected, hint=hint)
 
@@ -68,29 +48,24 @@ def _read_candidates(row: Row) -> Candidates:
     responses = as_list(row.data.get("responses"))
     if not isinstance(responses, list) or not responses:
         raise DataError(f"'responses' is {describe(responses)}, expected a list of answers")
+    best = row.data.get("best")
+    if isinstance(best, str) and best.isdecimal() and best.isascii() and len(best) < 10:
+        best = int(best)
+    if is_missing(best):
+        best = None
+    elif isinstance(best, bool) or not isinstance(best, int) or not 0 <= best < len(responses):
+        raise DataError(f"best {best!r} is not a number from 0 to {len(responses) - 1}")
     names = [f"responses[{index}]" for index in range(len(responses))]
-    read = [as_turns(one, name, "assistant") for one, name in zip(responses, names, strict=True)]
     return build_candidates(
         row,
         turns(row, "prompt", "user"),
-        read,
-        _best(row, len(read)),
+        [as_turns(one, name, "assistant") for one, name in zip(responses, names, strict=True)],
+        best,
         names=("prompt", *names),
         id=row_id(row, "id"),
         source=optional_text(row, "source"),
         subset=optional_text(row, "subset"),
     )
-
-
-def _best(row: Row, num_responses: int) -> int | None:
-    best = row.data.get("best")
-    if isinstance(best, str) and best.isdecimal() and best.isascii() and len(best) < 10:
-        best = int(best)
-    if is_missing(best):
-        return None
-    if isinstance(best, bool) or not isinstance(best, int) or not 0 <= best < num_responses:
-        raise DataError(f"best {best!r} is not a number from 0 to {num_responses - 1}")
-    return best
 
 
 READERS = (
@@ -99,7 +74,13 @@ READERS = (
         source="rmr1's own form for pairs",
         columns=("prompt", "response_a", "response_b"),
         label="label",
-        pairs=_read_pairs,
+        pairs=pairs_in(
+            *("prompt", "response_a", "response_b"),
+            label=_label,
+            id="id",
+            source=text_in("source"),
+            subset=text_in("subset"),
+        ),
         prompt=prompt_in("prompt"),
     ),
     Reader(

@@ -1,4 +1,4 @@
-"""Preference datasets that reward models are trained on, one function per form.
+"""Preference datasets that reward models are trained on.
 
 Where the better answer is known and the sides are not, it is `response_a` (see `Reader`).
 """
@@ -6,26 +6,13 @@ Where the better answer is known and the sides are not, it is `response_a` (see 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
-from rmr1.data.files import Row, is_missing
+from rmr1.data.files import Row, describe, is_missing
 from rmr1.data.sources.columns import guess
 from rmr1.data.sources.dialogue import parse_dialogue, split_conversations
-from rmr1.data.sources.labels import label_of, label_preferred
+from rmr1.data.sources.labels import SIDES, label_of, label_preferred
 from rmr1.data.sources.messages import as_turns
-from rmr1.data.sources.rated import (
-    ONE_HOT,
-    find_nectar,
-    find_nemo,
-    list_ranked,
-    pair_ranked,
-    read_arena,
-    read_arena_table,
-    read_helpsteer2,
-    read_helpsteer3,
-    read_shp,
-)
 from rmr1.data.sources.reader import (
     Reader,
     as_list,
@@ -33,13 +20,14 @@ from rmr1.data.sources.reader import (
     build_pair,
     instruction_in,
     optional_text,
-    prompt_in,
+    pairs_in,
     require_text,
     row_id,
     text,
+    text_in,
     turns,
 )
-from rmr1.data.sources.values import as_number, describe, shorten
+from rmr1.data.sources.values import as_number, shorten
 from rmr1.errors import DataError
 from rmr1.faces import name_option
 from rmr1.prompts import parse_blocks, parse_transcript
@@ -76,7 +64,6 @@ def _is_conversation(messages: Messages) -> bool:
 
 
 def _read_implicit(row: Row, columns: tuple[str, str] = ("chosen", "rejected")) -> list[PreferencePair]:
-    """Two message lists that repeat the prompt."""
     conversations = [turns(row, column, "assistant") for column in columns]
     for messages, column in zip(conversations, columns, strict=True):
         require_text(messages, column)
@@ -95,23 +82,17 @@ def _read_implicit(row: Row, columns: tuple[str, str] = ("chosen", "rejected")) 
     ]
 
 
-def _read_ifbench(row: Row) -> list[PreferencePair]:
-    return _read_implicit(row, ("text_chosen", "text_rejected"))
-
-
 def _read_transcripts(row: Row) -> list[PreferencePair]:
     label = label_preferred(row)
     try:
-        found = _pair_of_transcripts(
-            row, text(row, "chosen"), text(row, "rejected"), ("chosen", "rejected"), label
-        )
+        chosen, rejected = (text(row, name) for name in ("chosen", "rejected"))
+        return _pair_transcripts(row, chosen, rejected, ("chosen", "rejected"), label)
     except DataError as error:
         asked = guess("prompt", tuple(row.data))
         if asked is None:
             raise
         told = name_option("columns", {"prompt": asked})
         raise DataError(f"{error.message}; if {asked!r} is the prompt, pass {told}") from None
-    return [found]
 
 
 def _read_dsp(row: Row) -> list[PreferencePair]:
@@ -125,35 +106,21 @@ def _read_dsp(row: Row) -> list[PreferencePair]:
     names = ("text[0]", "text[1]")
     first, second = (as_text(one, name) for one, name in zip(both, names, strict=True))
     label: Label = "tie" if numbers[0] == numbers[1] else "A" if numbers[0] > numbers[1] else "B"
-    return [_pair_of_transcripts(row, first, second, names, label)]
+    return _pair_transcripts(row, first, second, names, label)
 
 
-def _pair_of_transcripts(
+def _pair_transcripts(
     row: Row, first: str, second: str, names: tuple[str, str], label: Label | None
-) -> PreferencePair:
+) -> list[PreferencePair]:
     for one, name in zip((first, second), names, strict=True):
         if not one.strip():
             raise DataError(f"{name!r} is empty")
-    prompt, response_a, response_b = split_conversations(
-        parse_dialogue(first, names[0]), parse_dialogue(second, names[1]), names
-    )
-    return build_pair(
-        row,
-        prompt,
-        response_a,
-        response_b,
-        label,
-    )
-
-
-_WINNERS: Mapping[str | float, Label] = {"model_a": "A", "model_b": "B"}
+    conversations = parse_dialogue(first, names[0]), parse_dialogue(second, names[1])
+    return [build_pair(row, *split_conversations(*conversations, names), label)]
 
 
 def _read_rm_r1(row: Row) -> list[PreferencePair]:
-    """A rendered judge prompt, taken apart again, as it stands there: published data are not escaped.
-
-    The system message, the judge's instructions, is left out.
-    """
+    """A rendered judge prompt, taken apart again without its system message; published data are not escaped."""
     messages = turns(row, "context_messages", "user")
     rendered = next((message.text for message in reversed(messages) if message.role == "user"), None)
     if rendered is None:
@@ -161,7 +128,7 @@ def _read_rm_r1(row: Row) -> list[PreferencePair]:
     label = label_of(
         row,
         "winner",
-        _WINNERS,
+        {"model_a": "A", "model_b": "B"},
         expected="'model_a' or 'model_b' (a judge's text stands there in the distillation set, which has no labels)",
     )
     blocks = parse_blocks(rendered)
@@ -178,102 +145,39 @@ def _read_rm_r1(row: Row) -> list[PreferencePair]:
     return [build_pair(row, prompt, response_a, response_b, label, names=names)]
 
 
-def _read_sharegpt(row: Row) -> list[PreferencePair]:
-    """`conversations` is the prompt, `chosen` and `rejected` are one message each."""
-    prompt = turns(row, "conversations", "user")
-    return [
-        build_pair(
-            row,
-            prompt,
-            turns(row, "chosen", "assistant"),
-            turns(row, "rejected", "assistant"),
-            label_preferred(row),
-            names=("conversations", "chosen", "rejected"),
-        )
-    ]
-
-
-def _read_carejudge(row: Row) -> list[PreferencePair]:
-    return [
-        build_pair(
-            row,
-            turns(row, "prompt", "user"),
-            turns(row, "response_a", "assistant"),
-            turns(row, "response_b", "assistant"),
-            label_of(row, "label", {"A": "A", "B": "B", "tie": "tie"}),
-            names=("prompt", "response_a", "response_b"),
-            id=row_id(row, "id"),
-            subset=optional_text(row, "domain"),
-        )
-    ]
-
-
-def _read_code_preference(row: Row) -> list[PreferencePair]:
-    prompt = (user(text(row, "input")),)
-    better, worse = (assistant(text(row, name)) for name in ("accepted", "rejected"))
-    names = ("input", "accepted", "rejected")
-    return [build_pair(row, prompt, (better,), (worse,), "A", names=names, source="code-preference-pairs")]
-
-
 def _read_math_step_dpo(row: Row) -> list[PreferencePair]:
-    """The answer is the shared first steps, then `full_chosen` or `full_rejected`.
-
-    That is how RM-R1's data were built (`mix_data.py`). Steps that a full answer already begins with
-    are not written twice.
-    """
+    """The answer is the shared first steps, once, then `full_chosen` or `full_rejected`, as in RM-R1's
+    `mix_data.py`."""
     steps = row.data.get("initial_reason_steps")
     start = "" if is_missing(steps) else as_text(steps, "initial_reason_steps")
     answers = [text(row, name) for name in ("full_chosen", "full_rejected")]
     full = [answer if answer.startswith(start) else start + answer for answer in answers]
     if not all(answer.strip() for answer in answers):
         raise DataError(f"{('full_rejected' if answers[0].strip() else 'full_chosen')!r} is empty")
-    return [
-        build_pair(
-            row,
-            (user(text(row, "prompt")),),
-            (assistant(full[0]),),
-            (assistant(full[1]),),
-            "A",
-            source="math-step-dpo",
-            subset=optional_text(row, "dataset"),
-        )
-    ]
+    prompt, better, worse = user(text(row, "prompt")), assistant(full[0]), assistant(full[1])
+    subset = optional_text(row, "dataset")
+    return [build_pair(row, (prompt,), (better,), (worse,), "A", source="math-step-dpo", subset=subset)]
 
 
 _ALPACA_PROMPT = instruction_in("instruction")
 
 
-def _read_alpaca(row: Row) -> list[PreferencePair]:
+def _read_alpaca_prompt(row: Row) -> Messages:
     """LLaMA-Factory's Alpaca form: `history` is a list of [question, answer]."""
     history = as_list(row.data.get("history")) or []
     if not isinstance(history, list) or not all(isinstance(one, list) and len(one) == 2 for one in history):
         raise DataError(f"'history' is {describe(history)}, expected a list of pairs of texts")
-    turned = [
+    turned = (
         (user(as_text(asked, "history")), assistant(as_text(said, "history"))) for asked, said in history
-    ]
-    return [
-        build_pair(
-            row,
-            (*itertools.chain.from_iterable(turned), *_ALPACA_PROMPT(row)),
-            turns(row, "chosen", "assistant"),
-            turns(row, "rejected", "assistant"),
-            label_preferred(row),
-            names=("instruction", "chosen", "rejected"),
-            id=row_id(row, "id"),
-            source=optional_text(row, "source"),
-            subset=optional_text(row, "subset"),
-        )
-    ]
+    )
+    return (*itertools.chain.from_iterable(turned), *_ALPACA_PROMPT(row))
 
 
-def _read_openai(row: Row) -> list[PreferencePair]:
-    names = ("input", "preferred_output", "non_preferred_output")
+def _read_openai_prompt(row: Row) -> Messages:
     asked = row.data["input"]
     if not isinstance(asked, dict) or "messages" not in asked:
         raise DataError(f"'input' is {describe(asked)}, expected an object with messages")
-    prompt = as_turns(asked["messages"], "input.messages", "user")
-    better, worse = (turns(row, name, "assistant") for name in names[1:])
-    return [build_pair(row, prompt, better, worse, "A", names=names, id=row_id(row, "id"))]
+    return as_turns(asked["messages"], "input.messages", "user")
 
 
 _SOLVERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
@@ -348,20 +252,25 @@ READERS = (
         name="sharegpt",
         source="LLaMA-Factory's preference data (ShareGPT messages)",
         columns=("conversations", "chosen", "rejected"),
-        pairs=_read_sharegpt,
+        pairs=pairs_in("conversations", "chosen", "rejected", label=label_preferred),
     ),
     Reader(
         name="ifbench",
         source="IFBench pairs of Agentic Reward Modeling",
         columns=("text_chosen", "text_rejected"),
-        pairs=_read_ifbench,
+        pairs=lambda row: _read_implicit(row, ("text_chosen", "text_rejected")),
     ),
     Reader(
         name="carejudge",
         source="CareJudge's MT-Bench human judgments",
         columns=("prompt", "response_a", "response_b", "label", "model_a", "model_b"),
         label="label",
-        pairs=_read_carejudge,
+        pairs=pairs_in(
+            *("prompt", "response_a", "response_b"),
+            label=lambda row: label_of(row, "label", SIDES),
+            id="id",
+            subset=text_in("domain"),
+        ),
     ),
     Reader(
         name="gsm8k-solutions",
@@ -388,7 +297,7 @@ READERS = (
         name="code-preference",
         source="Vezora Code-Preference-Pairs",
         columns=("input", "accepted", "rejected"),
-        pairs=_read_code_preference,
+        pairs=pairs_in("input", "accepted", "rejected", are_texts=True, source="code-preference-pairs"),
         verified=False,
     ),
     Reader(
@@ -399,34 +308,17 @@ READERS = (
         verified=False,
     ),
     Reader(
-        name="helpsteer3",
-        source="HelpSteer3, configuration preference",
-        columns=("context", "response1", "response2", "overall_preference"),
-        label="overall_preference",
-        pairs=read_helpsteer3,
-        verified=False,
-    ),
-    Reader(
-        name="nemo-rl",
-        source="NeMo-RL preference data: ranked completions",
-        columns=("context", "completions"),
-        pairs=lambda row: pair_ranked(row, **find_nemo(row)),
-        candidates=lambda row: list_ranked(row, **find_nemo(row)),
-        verified=False,
-    ),
-    Reader(
-        name="nectar",
-        source="Nectar: seven ranked answers",
-        columns=("prompt", "answers"),
-        pairs=lambda row: pair_ranked(row, **find_nectar(row)),
-        candidates=lambda row: list_ranked(row, **find_nectar(row)),
-        verified=False,
-    ),
-    Reader(
         name="alpaca",
         source="LLaMA-Factory's preference data (Alpaca form)",
         columns=("instruction", "chosen", "rejected"),
-        pairs=_read_alpaca,
+        pairs=pairs_in(
+            *("instruction", "chosen", "rejected"),
+            label=label_preferred,
+            prompt=_read_alpaca_prompt,
+            id="id",
+            source=text_in("source"),
+            subset=text_in("subset"),
+        ),
         prompt=_ALPACA_PROMPT,
         verified=False,
     ),
@@ -434,40 +326,9 @@ READERS = (
         name="openai",
         source="OpenAI's preference fine-tuning",
         columns=("input", "preferred_output", "non_preferred_output"),
-        pairs=_read_openai,
-        verified=False,
-    ),
-    Reader(
-        name="arena",
-        source="Chatbot Arena and MT-Bench: two conversations and the winner",
-        columns=("conversation_a", "conversation_b", "winner"),
-        label="winner",
-        pairs=read_arena,
-        verified=False,
-    ),
-    Reader(
-        name="arena-table",
-        source="Chatbot Arena as a table: a column for each outcome",
-        columns=("prompt", "response_a", "response_b", *ONE_HOT),
-        pairs=read_arena_table,
-        verified=False,
-    ),
-    Reader(
-        name="shp",
-        source="Stanford Human Preferences",
-        columns=("history", "human_ref_A", "human_ref_B", "labels"),
-        label="labels",
-        pairs=read_shp,
-        prompt=prompt_in("history"),
-        verified=False,
-    ),
-    Reader(
-        name="helpsteer2",
-        source="HelpSteer2, preference",
-        columns=("prompt", "response_1", "response_2", "preference_strength"),
-        label="preference_strength",
-        pairs=read_helpsteer2,
-        prompt=prompt_in("prompt"),
+        pairs=pairs_in(
+            "input", "preferred_output", "non_preferred_output", prompt=_read_openai_prompt, id="id"
+        ),
         verified=False,
     ),
 )

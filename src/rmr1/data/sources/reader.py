@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.data.files import Row, is_missing, stem_of
+from rmr1.data.files import Row, describe, is_missing, stem_of
 from rmr1.data.ids import mark_own
 from rmr1.data.sources.labels import is_same
 from rmr1.data.sources.messages import as_turns, read_literal
-from rmr1.data.sources.values import describe, describe_missing
+from rmr1.data.sources.values import describe_missing
 from rmr1.errors import DataError
 from rmr1.records import Candidates, Label, Message, Messages, PreferencePair, Role
 
@@ -30,7 +30,6 @@ class Reader:
     source: str
     """The tool whose form it is, or the dataset that it was made for."""
     columns: tuple[str, ...]
-    """The columns that a row must have."""
     pairs: Callable[[Row], list[PreferencePair]]
     """Raises DataError without a place; the caller adds it."""
     candidates: Callable[[Row], Candidates] | None = None
@@ -52,16 +51,12 @@ def build_pair(
     response_b: Messages,
     label: Label | None,
     *,
-    names: tuple[str, str, str] = ("prompt", "chosen", "rejected"),
+    names: Sequence[str] = ("prompt", "chosen", "rejected"),
     id: str | None = None,
     source: str | None = None,
     subset: str | None = None,
 ) -> PreferencePair:
-    """A pair whose three texts are there; `names` are the columns that an error speaks of.
-
-    Answers that are the same are a tie, whatever the row says of them. Whether they are wanted is for curation to
-    say.
-    """
+    """A pair whose three texts are there, which the error calls by `names`; answers that are the same are a tie."""
     for messages, name in zip((prompt, response_a, response_b), names, strict=True):
         require_text(messages, name)
     id = row_id(row) if id is None else id
@@ -75,6 +70,49 @@ def build_pair(
         source=source,
         subset=subset,
     )
+
+
+def pairs_in(
+    *names: str,
+    label: Label | Callable[[Row], Label | None] = "A",
+    prompt: Callable[[Row], Messages] | None = None,
+    are_texts: bool = False,
+    id: str | None = None,
+    source: str | Callable[[Row], str | None] | None = None,
+    subset: str | Callable[[Row], str | None] | None = None,
+) -> Callable[[Row], list[PreferencePair]]:
+    """A function for `Reader.pairs`: one pair, whose prompt and two answers stand in columns of these names.
+
+    `prompt` reads the first column if there is more to it, `are_texts` refuses messages, `id` is a column, and of
+    what else is given a function of the row.
+    """
+
+    def read(row: Row) -> list[PreferencePair]:
+        def messages(name: str, role: Role) -> Messages:
+            return (Message(role=role, content=text(row, name)),) if are_texts else turns(row, name, role)
+
+        asked = prompt(row) if prompt else messages(names[0], "user")
+        first, second = (messages(name, "assistant") for name in names[1:])
+        return [
+            build_pair(
+                row,
+                asked,
+                first,
+                second,
+                label(row) if callable(label) else label,
+                names=names,
+                id=row_id(row, id),
+                source=source(row) if callable(source) else source,
+                subset=subset(row) if callable(subset) else subset,
+            )
+        ]
+
+    return read
+
+
+def text_in(column: str) -> Callable[[Row], str | None]:
+    """A function from a row to a short text about it."""
+    return lambda row: optional_text(row, column)
 
 
 def build_candidates(
@@ -103,11 +141,7 @@ def build_candidates(
 
 
 def pairs_of(candidates: Candidates) -> list[PreferencePair]:
-    """The best response against every other one; `<id>:2/3` is the second of three.
-
-    Raises:
-        DataError: the best one is not known.
-    """
+    """The best response against every other one; `<id>:2/3` is the second of three."""
     if candidates.best is None:
         raise DataError("'best' is null, so there is no pair in the list; read it as candidates")
     best = candidates.responses[candidates.best]
@@ -127,11 +161,7 @@ def pairs_of(candidates: Candidates) -> list[PreferencePair]:
 
 
 def with_system(row: Row, prompt: Messages) -> Messages:
-    """The prompt behind the system message that stands in a column of its own.
-
-    Raises:
-        DataError: the prompt begins with another one.
-    """
+    """The prompt behind the system message of a column of its own."""
     for column in SYSTEM:
         value = row.data.get(column)
         if is_missing(value) or (isinstance(value, str) and not value.strip()):
@@ -147,10 +177,7 @@ def with_system(row: Row, prompt: Messages) -> Messages:
 
 
 def require_text(messages: Messages, name: str) -> None:
-    """
-    Raises:
-        DataError: all of it is white space, or a text of it holds half a character.
-    """
+    """Refuse messages that are white space, or that hold half a character."""
     if is_blank(messages):
         raise DataError(f"{name!r} is empty")
     _refuse_half_characters({name: [message.text for message in messages]})
@@ -184,7 +211,7 @@ def row_id(row: Row, column: str | None = None) -> str:
 
 
 def text(row: Row, column: str) -> str:
-    """The text of a column."""
+    """What a column holds, which is one text."""
     return as_text(row.data.get(column), column)
 
 
@@ -220,7 +247,7 @@ def texts(row: Row, column: str) -> list[str]:
 
 
 def as_list(value: Any) -> Any:
-    """A text that spells a list (JSON or a Python literal, as in CSV) as this list; anything else as it is."""
+    """The list that a text spells (JSON or a Python literal, as in CSV); anything else as it is."""
     if not isinstance(value, str) or value.lstrip()[:1] != "[":
         return value
     try:

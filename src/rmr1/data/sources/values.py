@@ -37,8 +37,3 @@ def describe_missing(value: Any, name: str) -> str:
     if not isinstance(value, str):
         return f"{name!r} is empty"
     return f"{name!r} is missing, since its cell says {str(value)!r}; if that is the text itself, write it as JSON lines"
-
-
-def describe(value: Any) -> str:
-    names = {list: "a list", dict: "an object", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

@@ -1,18 +1,15 @@
 """A chat template and the form in which it is fed: messages in, the text that the model reads out.
 
-Templates differ in what they take. Some know no system role, or leave its text out in silence; some read content
-only as a list of parts; some want user and assistant in turn. What a tokenizer's template takes is measured once,
-with texts that cannot be mistaken, and the plainest form that brings all of them through is the one that is used
-and recorded. A template that brings a question through in no form is refused before anything is judged or trained.
+Some templates know no system role, or leave its text out in silence; some read content only as a list of parts; some
+want user and assistant in turn. What a template takes is measured once, with texts that cannot be mistaken, and the
+plainest form that brings all of them through is used and recorded. A template that brings a question through in no
+form is refused.
 
 Every prompt is checked likewise, or it is not asked: it holds each message's text, apart from white space, and a
-conversation of the same roles brings texts through that cannot be mistaken, as short ones can. Three
-things are no loss: thinking that a template takes out of the assistant's earlier turns, a text that the template
-knows word for word and writes in its own way, and the JSON spelling of what a tool said. A template that is meant
-to leave out parts says so itself: `{% set keeps_messages = false %}` in it, or the argument `keeps_messages`.
-
-The time that a template writes is fixed when a run begins (`Chat.begin_run`), so a run that goes on another day
-renders the same prompts.
+conversation of the same roles brings texts through that cannot be mistaken. Three things are no loss: thinking that a
+template takes out of the assistant's earlier turns, a text that the template knows word for word and writes in its
+own way, and the JSON spelling of what a tool said. A template that is meant to leave out parts says so itself:
+`{% set keeps_messages = false %}` in it, or the argument `keeps_messages`.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -34,8 +31,7 @@ from rmr1.prompts.thinking import find_close_mark, find_marks
 from rmr1.records import Message, Messages
 
 Purpose = Literal["judging", "scoring", "training"]
-"""What is rendered: a question to a judge; a conversation that ends with the answer to be scored; or the prompts
-of conversations to train on."""
+"""What is rendered: a question; a conversation that ends with the answer to be scored; or prompts to train on."""
 
 _KEEPS_NOT = re.compile(r"\{%[-+]?\s*set\s+keeps_messages\s*=\s*[Ff]alse\s*[-+]?%\}")
 _MOMENTS = (datetime(2001, 2, 3, 4, 5, 6), datetime(2019, 10, 28, 17, 38, 49))
@@ -43,7 +39,7 @@ _MOMENTS = (datetime(2001, 2, 3, 4, 5, 6), datetime(2019, 10, 28, 17, 38, 49))
 
 
 def _probe(number: int) -> str:
-    """A text that is nowhere by chance: long, of several lines, with signs that a template might write otherwise."""
+    """A text that is nowhere by chance, with signs that a template might write otherwise."""
     filling = " ".join(f"w{number}x{index}" for index in range(400))
     return f'Zq{number} "Täxt" <b>{number}</b> & it\'s\n\n  {{{filling}}}\tEnd{_mark(number)}'
 
@@ -64,7 +60,7 @@ class ChatForm:
     """How the messages are handed to a template; by default just as they are."""
 
     merges_system: bool = False
-    """System text stands at the beginning of the user's turn that follows, a blank line between."""
+    """System text begins the user's turn that follows, a blank line between."""
     is_in_parts: bool = False
     """Content is a list of one text part."""
     merges_turns: bool = False
@@ -78,11 +74,18 @@ class ChatForm:
         [{'role': 'user', 'content': 'Be brief.\\n\\nHi'}]
         """
         turns: list[tuple[str, str]] = []
-        for role, text in self._place_system(messages):
-            if self.merges_turns and turns and turns[-1][0] == role:
-                turns[-1] = role, _join(turns[-1][1], text)
+        is_open = False  # the last turn is system text that what the user says next joins
+        for message in messages:
+            role, text = message.role, message.text
+            is_merged = self.merges_system and role == "system"
+            if is_merged and not text:
+                continue
+            role = "user" if is_merged else role
+            if turns and turns[-1][0] == role and (self.merges_turns or is_open):
+                turns[-1] = role, "\n\n".join(filter(None, (turns[-1][1], text)))
             else:
                 turns.append((role, text))
+            is_open = is_merged
         return [
             {"role": role, "content": [{"type": "text", "text": text}] if self.is_in_parts else text}
             for role, text in turns
@@ -90,30 +93,14 @@ class ChatForm:
 
     def describe(self) -> dict[str, str]:
         """What a run records of it: nothing of the plain form."""
-        found = {}
-        if self.merges_system:
-            found["system_role"] = "merged into the first user turn"
-        if self.is_in_parts:
-            found["message_content"] = "a list of parts"
-        if self.merges_turns:
-            found["turns"] = "joined if they follow each other in one role"
-        return found
+        return {name: told for field, (name, told) in _TOLD.items() if getattr(self, field)}
 
-    def _place_system(self, messages: Messages) -> Iterator[tuple[str, str]]:
-        waiting = ""
-        for message in messages:
-            role, text = message.role, message.text
-            if self.merges_system and role == "system":
-                waiting = _join(waiting, text)
-                continue
-            if waiting and role == "user":
-                text = _join(waiting, text)
-            elif waiting:
-                yield "user", waiting
-            waiting = ""
-            yield role, text
-        if waiting:
-            yield "user", waiting
+
+_TOLD = {
+    "merges_system": ("system_role", "merged into the first user turn"),
+    "is_in_parts": ("message_content", "a list of parts"),
+    "merges_turns": ("turns", "joined if they follow each other in one role"),
+}
 
 
 class Chat:
@@ -145,8 +132,6 @@ class Chat:
     def begin_run(self, stored: Mapping[str, object] | None = None) -> None:
         """Fix the time that the template writes: now, or that of the run that goes on, as it `stored` it.
 
-        A run that stored none was begun without one, and goes on so.
-
         Raises:
             RunError: what was stored is no time.
         """
@@ -160,14 +145,14 @@ class Chat:
             ) from None
 
     def describe(self) -> dict[str, str]:
-        """What a run records of the template's use, beside the template itself; nothing where all is plain."""
+        """What a run records of the template's use, beside the template itself; nothing of a plain one."""
         found = self.form.describe()
         if self._writes_time and self._stores_moment:
             found["template_time"] = self._moment.isoformat()
         return found
 
     def render(self, messages: Messages, *, add_generation_prompt: bool = True) -> str:
-        """The messages' text, up to where the model is to write; or as it stands when all is written.
+        """The messages' text, by default up to where the model is to write.
 
         Raises:
             GenerationError: a message holds pictures, the template refuses the messages, or it leaves out a text.
@@ -187,22 +172,22 @@ class Chat:
     def end_token(self) -> int | None:
         """The control token that the template writes after what the assistant said; None if there is none.
 
-        A template may write nothing after a conversation's last turn: then it is what follows an earlier one, and
-        not what begins the next.
+        If nothing is written after a conversation's last turn, it is what ends an earlier one.
         """
+        # A token before the first question begins turns.
         ended = self._try((_ASKED, _ANSWERED), is_invited=False)
         found = self._find_control(ended.rpartition(_mark(2))[2])
         if found is not None and (
-            ended != self._try((_ASKED, _ANSWERED)) or not _begins_turn(found[0], ended)
+            ended != self._try((_ASKED, _ANSWERED)) or found[0] not in ended.partition("Zq1")[0]
         ):
             return found[1]
         longer = self._try((_ASKED, _ANSWERED, _ASKED_AGAIN))
         found = self._find_control(longer.rpartition(_mark(2))[2].partition("Zq3")[0])
-        return None if found is None or _begins_turn(found[0], longer) else found[1]
+        return None if found is None or found[0] in longer.partition("Zq1")[0] else found[1]
 
     def close_thinking(self, opening: str) -> str:
-        """What ends at once the thinking that a rendered prompt opens by `opening`, in the template's own way: an
-        empty thought's end, up to where the answer begins."""
+        """What ends at once the thinking that a rendered prompt opens by `opening`, in the template's own way, up to
+        where the answer begins."""
         prompt, answered = self._try((_ASKED,)), self._try((_ASKED, _ANSWERED), is_invited=False)
         if prompt.endswith(opening) and answered.startswith(prompt):
             gap, begins, _ = answered.removeprefix(prompt).partition("Zq2")
@@ -213,7 +198,7 @@ class Chat:
         return blanks + find_close_mark(opening, self._source) + (blanks and "\n\n")
 
     def _find_lost_role(self, messages: Messages, is_invited: bool) -> str | None:
-        """The role whose text the template leaves out of conversations of these roles; measured once for each kind."""
+        """The role whose text the template leaves out of conversations of these roles."""
         roles = tuple(message.role for message in messages)
         if (is_invited, roles) not in self._losing:
             texts = tuple(
@@ -232,14 +217,14 @@ class Chat:
         controls |= dict(zip(*special, strict=True))
         rest = text.lstrip()
         first = max(
-            (name for name in controls if name.strip() and rest.startswith(name)), key=len, default=None
+            (name for name in controls if name.strip() and rest.startswith(name)), key=len, default=""
         )
-        if first is None or controls[first] not in encode_text(self.tokenizer, text):
+        if not first or controls[first] not in encode_text(self.tokenizer, text):
             return None
         return first, controls[first]
 
     def _try(self, messages: Messages, *, is_invited: bool = True) -> str:
-        """The rendering; nothing if the template refuses the messages."""
+        """The rendering; "" if the template refuses the messages."""
         try:
             return self._render(self.form, messages, is_invited)
         except GenerationError:
@@ -264,8 +249,7 @@ class Chat:
         return text
 
     def _find_form(self, needs: Sequence[_Need]) -> ChatForm:
-        """The plainest form that does all that is required; one that does more of what else may come, if it writes
-        what is required in the same way."""
+        """The plainest form that does all that is required, or one that does more and writes that in the same way."""
         best: ChatForm | None = None
         most, written, complaint = 0, [""], None
         for merges_turns, is_in_parts, merges_system in product((False, True), repeat=3):
@@ -288,7 +272,6 @@ class Chat:
         return best
 
     def _bring_through(self, form: ChatForm, need: _Need) -> tuple[str, str | None]:
-        """What the template writes in that form, and what is wrong with it."""
         try:
             text = self._render(form, need.messages, need.is_invited)
         except GenerationError as error:
@@ -298,11 +281,7 @@ class Chat:
         return text, None
 
     def _is_dated(self, needs: Sequence[_Need]) -> bool:
-        """Whether what the template writes depends on the time.
-
-        Raises:
-            CheckpointError: it differs even at one and the same time.
-        """
+        """Whether what the template writes depends on the time; raises CheckpointError if on more."""
         written = []
         for moment in (*_MOMENTS, _MOMENTS[0]):
             self._moment = moment
@@ -315,32 +294,26 @@ class Chat:
         return written[0] != written[1]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Need:
-    """Messages that a template is to bring through."""
-
+class _Need(NamedTuple):
     messages: Messages
     is_invited: bool = True
     """The rendering ends where the assistant is to write."""
     is_required: bool = False
 
 
+_QUESTIONS = _Need((_ASKED,), is_required=True), _Need((_SYSTEM, _ASKED), is_required=True)
 _NEEDS: Mapping[Purpose, tuple[_Need, ...]] = {
-    "judging": (
-        _Need(messages=(_ASKED,), is_required=True),
-        _Need(messages=(_SYSTEM, _ASKED), is_required=True),
-    ),
+    "judging": _QUESTIONS,
     "scoring": (
-        _Need(messages=(_ASKED, _ANSWERED), is_invited=False, is_required=True),
-        _Need(messages=(_SYSTEM, _ASKED, _ANSWERED), is_invited=False),
-        _Need(messages=(_ASKED, _ANSWERED, _ASKED_AGAIN, _ANSWERED_AGAIN), is_invited=False),
-        _Need(messages=(_ASKED, _ASKED_AGAIN, _ANSWERED), is_invited=False),
+        _Need((_ASKED, _ANSWERED), is_invited=False, is_required=True),
+        _Need((_SYSTEM, _ASKED, _ANSWERED), is_invited=False),
+        _Need((_ASKED, _ANSWERED, _ASKED_AGAIN, _ANSWERED_AGAIN), is_invited=False),
+        _Need((_ASKED, _ASKED_AGAIN, _ANSWERED), is_invited=False),
     ),
     "training": (
-        _Need(messages=(_ASKED,), is_required=True),
-        _Need(messages=(_SYSTEM, _ASKED), is_required=True),
-        _Need(messages=(_ASKED, _ANSWERED, _ASKED_AGAIN)),
-        _Need(messages=(_ASKED, _ASKED_AGAIN)),
+        *_QUESTIONS,
+        _Need((_ASKED, _ANSWERED, _ASKED_AGAIN)),
+        _Need((_ASKED, _ASKED_AGAIN)),
     ),
 }
 
@@ -390,15 +363,8 @@ def _spellings(message: Message, *, is_last: bool) -> Iterator[str]:
 
 def _is_known(text: str, source: str) -> bool:
     """Whether the template's source holds the text as one of its own."""
-    return bool(text.strip()) and any(
-        spelling in source
-        for spelling in (text, repr(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    )
-
-
-def _begins_turn(control: str, rendered: str) -> bool:
-    """Whether a token stands before the first thing that was said, where no turn has ended."""
-    return control in rendered.partition("Zq1")[0]
+    spellings = text, repr(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+    return bool(text.strip()) and any(spelling in source for spelling in spellings)
 
 
 def _read_source(tokenizer: PreTrainedTokenizerBase, name: str | None) -> str:
@@ -406,10 +372,6 @@ def _read_source(tokenizer: PreTrainedTokenizerBase, name: str | None) -> str:
         return str(tokenizer.get_chat_template(name))
     except ValueError:  # several templates and none for chats: rendering says so
         return ""
-
-
-def _join(*texts: str) -> str:
-    return "\n\n".join(text for text in texts if text)
 
 
 def _squeeze(text: str) -> str:

@@ -1,13 +1,12 @@
 """The decode loop: a model and token prompts in, sampled tokens out. Knows nothing of text.
 
-A prompt is computed once; its samples then share its keys and values, or get copies of them where that
+A prompt is computed once; its samples then share its keys and values, or get copies of them if that
 costs less (`rmr1.attention.forward`). Prompts of a batch are counted from their own first token and never see
 padding, so what a prompt gives does not depend on its neighbours (up to rounding). Rows that are finished
-leave the batch when they are a quarter of it. Only the logits of last positions are ever computed.
+leave the batch when they are a quarter of it.
 
 Randomness is one number in [0, 1) per row and step, from a generator of the row's own seed, looked up
-in the cumulative distribution: a sample depends on its prompt and its seed, not on the batch, the
-device or the order of rows.
+in the cumulative distribution: a sample depends on its prompt and its seed alone.
 
 Shapes: `B` prompts of a batch, `R` rows alive (B times samples at first), `T` tokens, `V` vocabulary.
 """
@@ -19,6 +18,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from rmr1.attention.decode import grouped_attention
@@ -35,10 +35,10 @@ _FEW = 1024
 """Number of likeliest tokens among which top-p is tried before the whole vocabulary is sorted."""
 
 Watch = Callable[[int], bool]
-"""Is told each token of a row in turn, the end token excepted; True ends the row."""
+"""Takes each token of a row in turn, the end token excepted; True ends the row."""
 
 Probe = Callable[[int], Sequence[int] | None]
-"""A function that gives, for a sampled token, the tokens whose log-probabilities are wanted at its place, or None."""
+"""Gives, for a sampled token, the tokens whose log-probabilities are wanted at its place, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +52,9 @@ class RowRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptRequest:
-    """One prompt and the samples wanted of it."""
+    """One prompt, of at least one token, and the samples wanted of it."""
 
     tokens: Sequence[int]
-    """The prompt's tokens, at least one."""
     max_new_tokens: int
     rows: Sequence[RowRequest]
 
@@ -65,7 +64,7 @@ class Sampled:
     """What one row gave."""
 
     tokens: list[int] = field(default_factory=list)
-    """The tokens that were sampled, with the end token if there is one."""
+    """Those that were sampled, with the end token if there is one."""
     logprobs: list[float] = field(default_factory=list)
     """The log-probability of each token under the tempered distribution, before top-k and top-p (at
     temperature 0: under the model's own). Empty unless asked for."""
@@ -84,103 +83,85 @@ def decode(
     end_tokens: Collection[int],
     with_logprobs: bool = False,
 ) -> list[list[Sampled]]:
-    """Sample every row of every prompt; one list per prompt, in the order asked for.
-
-    Of `params` only temperature, top_p and top_k are read.
-
-    Raises:
-        GenerationError: the model's outputs are not numbers.
-    """
-    sampled = [[Sampled() for _ in prompt.rows] for prompt in prompts]
+    """Sample every row of every prompt. Of `params` only temperature, top_p and top_k are read."""
     longest = max((len(one.tokens) + one.max_new_tokens for one in prompts), default=0)
     paths = judging_paths(model).within(longest)
     size = max(1, len(prompts)) if paths.padding != "none" else 1
+    sampled: list[list[Sampled]] = []
     with grouped_attention(model):
         for start in range(0, len(prompts), size):
-            part = slice(start, start + size)
-            _sample(
-                Forward(model, paths),
-                prompts[part],
-                sampled[part],
-                params,
-                end_tokens=end_tokens,
-                with_logprobs=with_logprobs,
-            )
+            batch = prompts[start : start + size]
+            sampled += _sample(Forward(model, paths), batch, params, end_tokens, with_logprobs)
     return sampled
 
 
 def _sample(
     forward: Forward,
     prompts: Sequence[PromptRequest],
-    sampled: list[list[Sampled]],
     params: SamplingParams,
-    *,
     end_tokens: Collection[int],
     with_logprobs: bool,
-) -> None:
-    rows = [
-        _Row(prompt=prompt, request=request, sampled=sampled[index][sample])
-        for index, prompt in enumerate(prompts)
-        for sample, request in enumerate(prompt.rows)
-    ]
-    logits = forward.prefill([prompt.tokens for prompt in prompts], may_share=len(rows) > len(prompts))
-    if logits.isnan().any():
+) -> list[list[Sampled]]:
+    rows_of = [[_Row(prompt.max_new_tokens, request) for request in prompt.rows] for prompt in prompts]
+    rows = [row for own in rows_of for row in own]
+    logits_RV = forward.prefill([prompt.tokens for prompt in prompts], may_share=len(rows) > len(prompts))
+    if logits_RV.isnan().any():
         raise GenerationError("the model's outputs are not numbers; load it with dtype bfloat16 or float32")
     source = [index for index, prompt in enumerate(prompts) for _ in prompt.rows]
     if source != list(range(len(prompts))):
-        logits = logits[source]
+        logits_RV = logits_RV[source]
         forward.repeat(source)
+    scale = params.temperature if params.temperature > 0 else 1.0
     while True:
         draws = [row.draw() for row in rows] if params.temperature > 0 else None
-        tokens_R = choose_tokens(logits, params, draws)
-        tokens = tokens_R.tolist()
-        if with_logprobs:
-            scale = params.temperature if params.temperature > 0 else 1.0
-            logprobs = _pick(logits / scale, tokens_R[:, None])[:, 0].tolist()
-            for row, logprob in zip(rows, logprobs, strict=True):
-                if not row.is_done:
-                    row.sampled.logprobs.append(logprob)
-        _read_probes(rows, tokens, logits)
-        for row, token in zip(rows, tokens, strict=True):
+        tokens_R = choose_tokens(logits_RV, params, draws)
+        logprobs = _pick(logits_RV / scale, tokens_R[:, None])[:, 0].tolist() if with_logprobs else []
+        for index, (row, token) in enumerate(zip(rows, tokens_R.tolist(), strict=True)):
+            if row.is_done:
+                continue
+            if with_logprobs:
+                row.sampled.logprobs.append(logprobs[index])
+            if row.request.probe is not None and (wanted := row.request.probe(token)):
+                ids = torch.tensor(wanted, dtype=torch.long, device=logits_RV.device)
+                row.sampled.probes[len(row.sampled.tokens)] = tuple(_pick(logits_RV[index], ids).tolist())
             row.push(token, end_tokens)
         alive = [index for index, row in enumerate(rows) if not row.is_done]
         if not alive:
-            return
+            return [[row.sampled for row in own] for own in rows_of]
         if len(rows) - len(alive) >= _COMPACT_SHARE * len(rows):
             rows = [rows[index] for index in alive]
             tokens_R = tokens_R[alive]
             forward.select(alive)
-        logits = forward.step(tokens_R)
+        logits_RV = forward.step(tokens_R)
 
 
 def choose_tokens(
     logits_RV: torch.Tensor, params: SamplingParams, draws: Sequence[float] | None
 ) -> torch.Tensor:
-    """One token per row: the likeliest where `draws` is None, else the one at that cumulative share.
+    """One token per row: the likeliest if `draws` is None, else the one at that cumulative share.
 
     Top-k comes before top-p; top-p keeps the fewest likeliest tokens whose share reaches it.
     """
     if draws is None:
         return logits_RV.argmax(dim=-1)
-    scaled = logits_RV / params.temperature
-    if 0 < params.top_k < scaled.shape[-1]:
-        least = scaled.topk(params.top_k, dim=-1).values[:, -1:]
-        scaled = scaled.masked_fill(scaled < least, float("-inf"))
-    probs = scaled.softmax(dim=-1)
+    scaled_RV = logits_RV / params.temperature
+    if 0 < params.top_k < scaled_RV.shape[-1]:
+        least_R1 = scaled_RV.topk(params.top_k, dim=-1).values[:, -1:]
+        scaled_RV = scaled_RV.masked_fill(scaled_RV < least_R1, float("-inf"))
+    probs_RV = scaled_RV.softmax(dim=-1)
     if params.top_p < 1:
-        ordered, places = probs.topk(min(_FEW, probs.shape[-1]), dim=-1)
+        ordered, places = probs_RV.topk(min(_FEW, probs_RV.shape[-1]), dim=-1)
         if bool((ordered.sum(dim=-1) < params.top_p).any()):
-            ordered, places = probs.sort(dim=-1, descending=True)
+            ordered, places = probs_RV.sort(dim=-1, descending=True)
         ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered >= params.top_p, 0.0)
-        probs = torch.zeros_like(probs).scatter(-1, places, ordered)
+        probs_RV = torch.zeros_like(probs_RV).scatter(-1, places, ordered)
     # Rounding must not depend on the device, and one kind of GPU has no numbers of 64 bits.
-    wide = probs if widest_float(probs.device) == torch.float64 else probs.cpu()
-    share = wide.double().cumsum(dim=-1)
+    wide_RV = probs_RV if widest_float(probs_RV.device) == torch.float64 else probs_RV.cpu()
+    share_RV = wide_RV.double().cumsum(dim=-1)
     # Kept below the total, so that rounding cannot reach past the last token with any share.
-    wanted = (
-        torch.tensor(draws, dtype=share.dtype, device=share.device)[:, None] * share[:, -1:] * (1 - 1e-12)
-    )
-    return torch.searchsorted(share, wanted, right=True)[:, 0].to(logits_RV.device)
+    draws_R = torch.tensor(draws, dtype=share_RV.dtype, device=share_RV.device)
+    wanted_R1 = draws_R[:, None] * share_RV[:, -1:] * (1 - 1e-12)
+    return torch.searchsorted(share_RV, wanted_R1, right=True)[:, 0].to(logits_RV.device)
 
 
 @torch.inference_mode()
@@ -191,7 +172,6 @@ def score_tokens(
 
     `prefix` and every continuation hold at least one token.
     """
-    device = model.device
     longest = max(map(len, continuations))
     paths = judging_paths(model).within(len(prefix) + longest)
     if paths.padding != "right" and len({*map(len, continuations)}) > 1:
@@ -199,48 +179,31 @@ def score_tokens(
     if paths.turning is not None:
         paths.turning.reset()
     # Padding stands on the right, where causal attention never looks.
-    rows = [[*prefix, *tokens, *[0] * (longest - len(tokens))] for tokens in continuations]
-    ids = torch.tensor(rows, dtype=torch.long, device=device)
-    outputs = model(input_ids=ids, use_cache=False, **keep_logits(model, longest + 1))
-    logits = outputs.logits[:, -longest - 1 : -1].float()
-    picked = _pick(logits, ids[:, len(prefix) :, None])[..., 0]
-    return [row[: len(tokens)] for row, tokens in zip(picked.tolist(), continuations, strict=True)]
+    texts = [torch.tensor([*prefix, *tokens]) for tokens in continuations]
+    ids_RT = pad_sequence(texts, batch_first=True).to(model.device)
+    outputs = model(input_ids=ids_RT, use_cache=False, **keep_logits(model, longest + 1))
+    logits_RTV = outputs.logits[:, -longest - 1 : -1].float()
+    picked_RT = _pick(logits_RTV, ids_RT[:, len(prefix) :, None])[..., 0]
+    return [row[: len(tokens)] for row, tokens in zip(picked_RT.tolist(), continuations, strict=True)]
 
 
-@dataclass(slots=True, kw_only=True)
 class _Row:
-    prompt: PromptRequest
-    request: RowRequest
-    sampled: Sampled
-    is_done: bool = False
-    _random: random.Random | None = None
-
-    def draw(self) -> float:
-        if self._random is None:
-            self._random = random.Random(self.request.seed)
-        return self._random.random()
+    def __init__(self, max_new_tokens: int, request: RowRequest):
+        self.request = request
+        self.sampled = Sampled()
+        self.is_done = False
+        self.draw = random.Random(request.seed).random
+        self._max_new_tokens = max_new_tokens
 
     def push(self, token: int, end_tokens: Collection[int]) -> None:
-        if self.is_done:
-            return
         self.sampled.tokens.append(token)
         if token in end_tokens or (self.request.watch is not None and self.request.watch(token)):
             self.sampled.finish_reason = "stop"
             self.is_done = True
-        elif len(self.sampled.tokens) >= self.prompt.max_new_tokens:
+        elif len(self.sampled.tokens) >= self._max_new_tokens:
             self.is_done = True
 
 
 def _pick(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     """Log-probabilities of `ids` along the last dimension."""
     return logits.gather(-1, ids) - logits.logsumexp(dim=-1, keepdim=True)
-
-
-def _read_probes(rows: Sequence[_Row], tokens: Sequence[int], logits: torch.Tensor) -> None:
-    for index, (row, token) in enumerate(zip(rows, tokens, strict=True)):
-        if row.is_done or row.request.probe is None:
-            continue
-        wanted = row.request.probe(token)
-        if wanted:
-            ids = torch.tensor(wanted, dtype=torch.long, device=logits.device)
-            row.sampled.probes[len(row.sampled.tokens)] = tuple(_pick(logits[index], ids).tolist())

@@ -1,7 +1,6 @@
 """Model folders and hub names -> a model, its tokenizer, and what identifies them.
 
-All that the libraries would print on the way (warnings, progress) is held back; what a user can do
-something about is raised as one line.
+What the libraries would print on the way is held back; what a user can do something about is raised as one line.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from transformers import (
@@ -30,14 +29,18 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from rmr1.devices import is_out_of_memory
+from rmr1.devices import choose_device, is_out_of_memory, release_memory
 from rmr1.engines.base import is_scalar
 from rmr1.engines.folders import TOKENIZER_FILES, WEIGHT_SUFFIXES, check_folder, find_folder
+from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.reader import Reader, check_reading
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.store.fingerprint import hash_files
 
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 Purpose = Literal["writes", "scores", "adapted"]
-"""What a model is loaded for: to write, to score by one number, or whatever a head of one's own makes of it."""
+"""What a model is loaded for: to write, to score by one number, or what a user's own head makes of it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -45,29 +48,20 @@ _NO_LIMIT = 10**9
 """Tokenizers without a limit say a larger number than this."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A loaded model."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    context: int | None
-    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
-    identity: dict[str, object]
-    """The same for the same weights, configuration and tokenizer, wherever they lie."""
-
-
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype | str:
-    """The number format: "auto" is the checkpoint's own on a GPU and float32 on the CPU.
-
-    Raises:
-        ConfigError: it is not known.
-    """
+    """The number format: "auto" is the checkpoint's own on a GPU and float32 on the CPU."""
     if dtype == "auto":
         return torch.float32 if device.type == "cpu" else "auto"
     if dtype not in DTYPES:
         raise ConfigError(f"dtype {dtype!r} is not known; expected 'auto', {', '.join(map(repr, DTYPES))}")
     return DTYPES[dtype]
+
+
+def choose_context(wanted: int | None, context: int | None) -> int | None:
+    """Most tokens of prompt and answer: as many as `wanted`, by default the model's own; None for no limit."""
+    if wanted and context and wanted > context:
+        raise ConfigError(f"max_model_len {wanted} is beyond the model's context of {context}")
+    return wanted or context
 
 
 def load_checkpoint(
@@ -81,11 +75,8 @@ def load_checkpoint(
     kind: Purpose = "writes",
     check: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> Checkpoint:
-    """Load a model and its tokenizer; what `check` finds wrong with the tokenizer is raised before any weight is read.
-
-    Raises:
-        CheckpointError: there is no such model, it cannot be reached, or it is not one that can judge.
-    """
+    """Load a model and its tokenizer; raises as `describe_checkpoint`, and what `check` finds wrong with the tokenizer
+    before any weight is read."""
     found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
     if check is not None:
         check(found.tokenizer)
@@ -93,17 +84,16 @@ def load_checkpoint(
     if attn_implementation is not None:
         where["attn_implementation"] = attn_implementation
     with quiet(), _one_line(name, is_folder=found.is_folder):
-        loaded: Any = choose_class(found.config, kind).from_pretrained(
+        model, report = choose_class(found.config, kind).from_pretrained(
             found.source, config=found.config, dtype=dtype, output_loading_info=True, **where
         )
-        model, report = loaded
         if missing := sorted(report["missing_keys"]):
             raise CheckpointError(
                 f"model {name!r} lacks {len(missing)} of its weights, first {missing[0]!r}; the download or the "
                 f"checkpoint is incomplete, or it is not {_WANTED[kind]}"
             )
         model = model.to(device).eval()
-    return Checkpoint(model=model, tokenizer=found.tokenizer, context=found.context, identity=found.identity)
+    return Checkpoint(model=model, **{one.name: getattr(found, one.name) for one in fields(found)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +106,16 @@ class Description:
     config: PreTrainedConfig
     tokenizer: PreTrainedTokenizerBase
     context: int | None
-    """Most tokens of prompt and answer together; None where the checkpoint names no limit."""
+    """Most tokens of prompt and answer together; None if the checkpoint names no limit."""
     identity: dict[str, object]
     """The same for the same weights, configuration and tokenizer, wherever they lie."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint(Description):
+    """A loaded model, and what its checkpoint says about itself."""
+
+    model: PreTrainedModel
 
 
 def describe_checkpoint(
@@ -181,22 +178,17 @@ def _one_line(name: str, *, is_folder: bool) -> Iterator[None]:
     except (CheckpointError, ConfigError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # loading runs code of many libraries
-        reason = reason_of(error)
-        advice = (
-            "check the files in the folder"
-            if is_folder
-            else "check the name and the connection, or name a folder that holds the model"
-        )
-        raise CheckpointError(f"model {name!r} cannot be loaded: {reason.rstrip('.')}; {advice}") from error
+        advice = "check the name and the connection, or name a folder that holds the model"
+        if is_folder:
+            advice = "check the files in the folder"
+        reason = reason_of(error).rstrip(".")
+        raise CheckpointError(f"model {name!r} cannot be loaded: {reason}; {advice}") from error
 
 
 @contextmanager
 def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
-    """Turn whatever a library raises over a model into one line; `doing` is what cannot be done, as `trained`.
-
-    Raises:
-        CheckpointError: anything but an error of our own, a full disk or memory that does not suffice was raised.
-    """
+    """Turn whatever a library raises over a model into a CheckpointError of one line, but for a full disk or memory;
+    `doing` is what cannot be done: "trained"."""
     try:
         yield
     except (RMR1Error, OSError):
@@ -204,10 +196,10 @@ def blaming(name: str, model: torch.nn.Module, doing: str) -> Iterator[None]:
     except Exception as error:  # a forward pass runs code of many libraries, and of the checkpoint itself
         if is_out_of_memory(error):
             raise
-        reason = reason_of(error)
         raise CheckpointError(
-            f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: {reason}; choose "
-            "another model, or another version of transformers (rmr1 --debug shows the traceback)"
+            f"model {name!r}, a {type(model).__name__}, cannot be {doing} here: {type(error).__name__}: "
+            f"{reason_of(error)}; choose another model, or another version of transformers (rmr1 --debug shows the "
+            "traceback)"
         ) from error
 
 
@@ -219,7 +211,7 @@ _WANTED: dict[Purpose, str] = {
 
 
 def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, ...]:
-    """The architectures that a model's config.json names; none where it cannot be read."""
+    """The architectures that a model's config.json names; none if it cannot be read."""
     with quiet(), contextlib.suppress(Exception):  # loading the model says what is wrong
         values, _ = PreTrainedConfig.get_config_dict(find_folder(name) or name, revision=revision)
         return tuple(values.get("architectures") or ())
@@ -227,7 +219,7 @@ def read_architectures(name: str, *, revision: str | None = None) -> tuple[str, 
 
 
 def _check_architecture(name: str, config: PreTrainedConfig, kind: Purpose) -> None:
-    architectures = tuple(getattr(config, "architectures", None) or ())
+    architectures = getattr(config, "architectures", None) or ()
     shown = ", ".join(architectures) or "model of no stated architecture"
     if kind == "writes" and any("Classification" in one or "RewardModel" in one for one in architectures):
         raise CheckpointError(
@@ -250,10 +242,8 @@ def _check_architecture(name: str, config: PreTrainedConfig, kind: Purpose) -> N
 
 def choose_class(config: PreTrainedConfig, kind: Purpose) -> Any:
     """The library's class that loads such a model."""
-    if kind == "writes":
-        return AutoModelForCausalLM
-    architectures = tuple(getattr(config, "architectures", None) or ())
-    if any(name.endswith("ForCausalLM") for name in architectures):
+    architectures = getattr(config, "architectures", None) or ()
+    if kind == "writes" or any(name.endswith("ForCausalLM") for name in architectures):
         return AutoModelForCausalLM
     own = getattr(config, "auto_map", None) or {}
     is_classifier = any(name.endswith("ForSequenceClassification") for name in architectures)
@@ -286,6 +276,107 @@ def _identify(name: str, folder: Path | None, config: PreTrainedConfig) -> dict[
         "tokenizer": hash_files(file for file in files if file.name.startswith(TOKENIZER_FILES)),
         "weights": hash_files(file for file in files if file.suffix in WEIGHT_SUFFIXES),
     }
+
+
+def count_embeddings(model: Any) -> int:
+    """Tokens that the model knows."""
+    return int(model.get_input_embeddings().weight.shape[0])
+
+
+class LocalModel:
+    """A model that this process holds, whatever it is asked for."""
+
+    notes: tuple[str, ...] = ()
+    """What the self-check of the model found, a line each."""
+    _engine: str
+    _reader_type: type[Reader]
+    _reader: Reader
+
+    def _load(
+        self,
+        name: str,
+        *,
+        kind: Purpose = "writes",
+        device: str,
+        dtype: str,
+        max_model_len: int | None,
+        chat_template_kwargs: Mapping[str, Any] | None,
+        on_overlong: str,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Load the model; what `Reader` takes. The `options` are those of `load_checkpoint`."""
+        check_reading(on_overlong, chat_template_kwargs)
+        where = choose_device(device)
+        checkpoint = load_checkpoint(
+            name,
+            device=where,
+            dtype=choose_dtype(dtype, where),
+            kind=kind,
+            check=lambda tokenizer: Chat(tokenizer, chat_template_kwargs, purpose=self._reader_type.purpose),
+            **options,
+        )
+        self.name = name
+        self._model = checkpoint.model
+        self._identity: dict[str, object] = dict(checkpoint.identity)
+        return {
+            "tokenizer": checkpoint.tokenizer,
+            "num_embeddings": count_embeddings(checkpoint.model),
+            "max_model_len": choose_context(max_model_len, checkpoint.context),
+            "on_overlong": on_overlong,
+            "chat_template_kwargs": chat_template_kwargs,
+        }
+
+    def _tell(self, notes: tuple[str, ...]) -> None:
+        self.notes = notes
+        for note in notes:
+            logging.getLogger(type(self).__module__).warning("%s: %s", self.name, note)
+
+    def fingerprint(self) -> dict[str, object]:
+        """Model, weights, number format, context, chat template, head; not where it runs or how it batches."""
+        return {
+            "engine": self._engine,
+            **self._identity,
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+            "max_model_len": self._reader.max_model_len,
+            "chat_template": hash_text(self._reader.tokenizer.chat_template),
+            "chat_template_kwargs": self._reader.chat.kwargs,
+            **self._reader.describe(),
+        }
+
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """See `rmr1.engines.base.Dated`."""
+        self._reader.chat.begin_run(stored)
+
+    def close(self) -> None:
+        """Release the model. It cannot be used afterwards; closing twice is harmless."""
+        self.__dict__.pop("_model", None)
+        release_memory()
+
+
+def answer_in_parts(
+    batch: Sequence[Asked],
+    answer: Callable[[Sequence[Asked]], Sequence[Answer]],
+    refuse: Callable[[Asked], Answer],
+) -> Iterator[Answer]:
+    """What `answer` gives for a batch, or for its halves if it does not fit into the GPU's memory; what does not fit
+    alone is refused."""
+    answers = None
+    try:
+        answers = answer(batch)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # Outside of the handler, whose traceback would keep the failed attempt's memory alive.
+    if answers is not None:
+        yield from answers
+        return
+    release_memory()
+    half = len(batch) // 2
+    if not half:
+        yield refuse(batch[0])
+        return
+    yield from answer_in_parts(batch[:half], answer, refuse)
+    yield from answer_in_parts(batch[half:], answer, refuse)
 
 
 def hash_text(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rmr1.errors import CheckpointError, reason_of
 from rmr1.plugins import require
@@ -30,7 +30,7 @@ class LoraAdapter:
 
 
 def read_adapter(path: str | Path) -> LoraAdapter:
-    """Raises CheckpointError where the folder holds no LoRA adapter."""
+    """Raises CheckpointError if the folder holds no LoRA adapter."""
     folder = Path(path).expanduser()
     file = folder / "adapter_config.json"
     try:
@@ -49,12 +49,7 @@ def read_adapter(path: str | Path) -> LoraAdapter:
 
 
 def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedModel:
-    """The model with a LoRA adapter's weights added to its own, in its own number format.
-
-    Raises:
-        CheckpointError: the folder holds no LoRA adapter, or one of another model.
-        ConfigError: peft is not installed.
-    """
+    """The model with a LoRA adapter's weights added to its own, in its own number format."""
     from rmr1.engines.hf.loading import quiet
 
     folder = read_adapter(adapter).path
@@ -62,8 +57,7 @@ def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedMode
     try:
         with quiet():
             adapted = peft.PeftModel.from_pretrained(model, str(folder))
-            merged: PreTrainedModel = adapted.merge_and_unload(safe_merge=True)
-            return merged
+            return cast("PreTrainedModel", adapted.merge_and_unload(safe_merge=True))
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise CheckpointError(
             f"LoRA adapter {str(folder)!r} does not fit the model: {reason_of(error)}; name the base it was trained on"
@@ -71,10 +65,7 @@ def apply_adapter(model: PreTrainedModel, adapter: str | Path) -> PreTrainedMode
 
 
 def import_peft() -> Any:
-    """
-    Raises:
-        ConfigError: it is not installed.
-    """
+    """The library for adapters."""
     with require("an adapter", "train"):
         import peft
     return peft

@@ -1,14 +1,12 @@
-"""A local model without its weights: its tokenizer, limits and shape, for what is planned but not run.
-
-Its parameters are counted in the model built on torch's "meta" device, whose tensors have sizes and no content.
-"""
+"""A local model without its weights, which is built on torch's "meta" device: its tokenizer, limits and shape, for
+what is planned but not run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.errors import CheckpointError, ConfigError, reason_of
+from rmr1.errors import CheckpointError, reason_of
 from rmr1.forecast.machine import Machine, measure_machine
 from rmr1.forecast.shape import EXPERTS, ModelShape, read_shape
 from rmr1.forecast.time import Decoder
@@ -24,7 +22,9 @@ with require("looking at a model", "hf"):
         Description,
         Purpose,
         choose_class,
+        choose_context,
         choose_dtype,
+        count_embeddings,
         describe_checkpoint,
         quiet,
     )
@@ -37,13 +37,12 @@ class ModelOutline:
     tokenizer: PreTrainedTokenizerBase
     num_embeddings: int
     max_model_len: int | None
-    """Most tokens of prompt and answer together; None where there is no limit."""
+    """Most tokens of prompt and answer together; None if there is no limit."""
     identity: dict[str, object]
-    """The identity that the loaded model has (`rmr1.engines.hf.loading`)."""
+    """That of the loaded model (`rmr1.engines.hf.loading`)."""
     device: torch.device
     dtype: torch.dtype
     decoder: Decoder
-    """The model on its machine."""
     free_bytes: int | None
     """Bytes of the machine's GPU that the model and its texts may take; None for the CPU."""
 
@@ -61,23 +60,17 @@ def read_outline(
     **others: object,
 ) -> ModelOutline:
     """Read configuration and tokenizer. The arguments are an engine's options, of which `others` are not needed, and
-    the machine that it would run on; None measures the device at hand.
-
-    Raises:
-        ConfigError: an option is wrong.
-        CheckpointError: there is no such model, or it is not one that can judge.
-    """
+    its machine; None measures the device at hand."""
     where = choose_device(device) if machine is None else torch.device(machine.kind)
     chosen = choose_dtype(dtype, where)
     found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
-    if max_model_len and found.context and max_model_len > found.context:
-        raise ConfigError(f"max_model_len {max_model_len} is beyond the model's context of {found.context}")
+    context = choose_context(max_model_len, found.context)
     number = chosen if isinstance(chosen, torch.dtype) else _read_dtype(found.config)
-    model: Any = _build_empty(name, found, kind, trust_remote_code)
+    model = _build_empty(name, found, kind, trust_remote_code)
     return ModelOutline(
         tokenizer=found.tokenizer,
-        num_embeddings=int(model.get_input_embeddings().weight.shape[0]),
-        max_model_len=max_model_len or found.context,
+        num_embeddings=count_embeddings(model),
+        max_model_len=context,
         identity=found.identity,
         device=where,
         dtype=number,
@@ -108,12 +101,11 @@ def measure_shape(model: PreTrainedModel) -> ModelShape:
     return read_shape(config, counted=(total, body), has_head=output is not None)
 
 
-def _build_empty(name: str, found: Description, kind: Purpose, trust_remote_code: bool) -> PreTrainedModel:
+def _build_empty(name: str, found: Description, kind: Purpose, trust_remote_code: bool) -> Any:
     try:
         with quiet(), torch.device("meta"):
             base = choose_class(found.config, kind)
-            model: PreTrainedModel = base.from_config(found.config, trust_remote_code=trust_remote_code)
-            return model
+            return base.from_config(found.config, trust_remote_code=trust_remote_code)
     except (ValueError, KeyError, ImportError) as error:
         raise CheckpointError(
             f"model {name!r} cannot be built from its configuration: {reason_of(error)}"
@@ -121,13 +113,12 @@ def _build_empty(name: str, found: Description, kind: Purpose, trust_remote_code
 
 
 def _read_dtype(config: PreTrainedConfig) -> torch.dtype:
-    """The format in which the weights are stored, as the configuration says it."""
     stored = getattr(config, "dtype", None)
     return stored if isinstance(stored, torch.dtype) else DTYPES.get(str(stored), torch.float32)
 
 
 def _read_bits(config: PreTrainedConfig) -> int | None:
-    """Bits of a quantized weight; None where weights are not quantized, or it is not said."""
+    """Bits of a quantized weight; None if weights are not quantized, or it is not said."""
     settings = getattr(config, "quantization_config", None)
     bits = settings.get("bits") if isinstance(settings, dict) else getattr(settings, "bits", None)
     return bits if isinstance(bits, int) and bits > 0 else None

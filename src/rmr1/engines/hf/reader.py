@@ -1,7 +1,6 @@
-"""Requests as tokens, and rows of tokens as generations: what engines that sample tokens share.
+"""Requests as tokens, and rows of tokens as generations: what engines that hold a model share.
 
-A prompt is never cut and nothing is added to what the chat template renders. What cannot be asked
-comes back as a `Generation` that says why; a sampled row becomes one with its verdict's log-probabilities.
+A prompt is never cut and nothing is added to what the chat template renders.
 """
 
 from __future__ import annotations
@@ -14,22 +13,16 @@ from typing import Any, Literal
 from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.base import Request, SamplingParams
-from rmr1.engines.hf.chat import Chat
+from rmr1.engines.hf.chat import Chat, Purpose
 from rmr1.engines.hf.tokens import VerdictTokens, encode_text, find_passage
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.prompts.escape import is_control
 from rmr1.prompts.thinking import Pair, find_marks, find_open_mark
-from rmr1.records import Generation
+from rmr1.records import Generation, Messages
 from rmr1.verdicts.location import find_verdict_span
 from rmr1.verdicts.stop import StopWatcher
 
-_TEMPLATE_KEYS = {
-    "tokenize",
-    "add_generation_prompt",
-    "continue_final_message",
-    "conversation",
-    "return_dict",
-}
+_RESERVED = {"tokenize", "add_generation_prompt", "continue_final_message", "conversation", "return_dict"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,52 +43,94 @@ class VerdictPlace:
     """The place of a row's verdict letter, and what could stand there."""
 
     first: int
-    """Number of the row's tokens before it."""
+    """The row's tokens before it."""
     spellings: tuple[tuple[int, ...], ...]
     """The tokens that spell the verdict with each label; of equal meaning, not of equal number."""
 
-    @property
-    def is_single(self) -> bool:
-        """Whether one token decides."""
-        return all(len(spelling) == 1 for spelling in self.spellings)
+
+class Unreadable(Exception):
+    """Messages that cannot be given to the model, and why."""
+
+    def __init__(self, reason: str, num_tokens: int = 0, *, is_overlong: bool = False):
+        super().__init__(reason)
+        self.num_tokens = num_tokens
+        self.is_overlong = is_overlong
 
 
-class RequestReader:
-    """Reads requests for one tokenizer and context length."""
+class Reader:
+    """Renders messages and splits them into tokens, for one model."""
+
+    purpose: Purpose = "judging"
+    _kind = "prompt"
 
     def __init__(
         self,
         *,
-        name: str,
         tokenizer: PreTrainedTokenizerBase,
         num_embeddings: int,
         max_model_len: int | None,
-        end_tokens: Collection[int],
         on_overlong: Literal["skip", "fail"] = "skip",
         chat_template_kwargs: Mapping[str, Any] | None = None,
     ):
-        """`end_tokens` are those that the checkpoint names; the chat template's own joins them.
+        check_reading(on_overlong, chat_template_kwargs)
+        self.chat = Chat(tokenizer, chat_template_kwargs, purpose=self.purpose)
+        self.tokenizer = tokenizer
+        self.num_embeddings = num_embeddings
+        self.max_model_len = max_model_len
+        self._on_overlong = on_overlong
+
+    def describe(self) -> dict[str, object]:
+        """What an engine's fingerprint says of the chat template's use; nothing of a plain one."""
+        return dict(self.chat.describe())
+
+    def encode(self, messages: Messages, pair_id: str) -> tuple[str, list[int]]:
+        """The messages' text and its tokens.
 
         Raises:
-            ConfigError: an argument of the template is the engine's.
-            CheckpointError: the chat template does not write every message.
+            Unreadable: the model cannot be given them.
+            GenerationError: they are too long and `on_overlong` is "fail".
         """
-        check_reading(on_overlong, chat_template_kwargs)
-        self.chat = Chat(tokenizer, chat_template_kwargs)
+        is_invited = self.purpose == "judging"
+        try:
+            text = self.chat.render(messages, add_generation_prompt=is_invited)
+        except GenerationError as error:
+            raise Unreadable(str(error)) from error
+        tokens = encode_text(self.tokenizer, text)
+        limit = self.max_model_len
+        if limit is not None and len(tokens) + is_invited > limit:
+            reason = f"{self._kind} of {len(tokens)} tokens is longer than the model's context of {limit}"
+            if self._on_overlong == "fail":
+                raise GenerationError(f"pair {pair_id!r}: {reason}")
+            raise Unreadable(reason, len(tokens), is_overlong=True)
+        if not tokens:
+            raise Unreadable("the chat template gives no tokens for these messages")
+        if max(tokens) >= self.num_embeddings:
+            raise Unreadable(
+                f"{self._kind} has token {max(tokens)}, but the model knows {self.num_embeddings}: tokenizer and model "
+                "do not fit",
+                len(tokens),
+            )
+        return text, tokens
+
+
+class RequestReader(Reader):
+    """Reads requests to a judge."""
+
+    def __init__(self, *, name: str, end_tokens: Collection[int], **settings: Any):
+        """`end_tokens` are those that the checkpoint names; the chat template's own joins them. The `settings` are
+        those of `Reader`."""
+        super().__init__(**settings)
         self.name = name
-        self.tokenizer = tokenizer
-        self.max_model_len = max_model_len
         end = self.chat.end_token
-        self._own_end = end if end is not None and end not in end_tokens and end < num_embeddings else None
+        is_own = end is not None and end not in end_tokens and end < self.num_embeddings
+        self._own_end = end if is_own else None
         self.end_tokens = frozenset(end_tokens) | ({self._own_end} if self._own_end is not None else set())
-        self._num_embeddings = num_embeddings
-        self._on_overlong = on_overlong
         self._verdict_tokens: dict[tuple[str, ...], VerdictTokens] = {}
 
     def describe(self) -> dict[str, object]:
-        """What an engine's fingerprint says of the chat template's use; nothing where all is plain."""
+        """What an engine's fingerprint says of the chat template's use; nothing of a plain one."""
         end = None if self._own_end is None else self.tokenizer.convert_ids_to_tokens(self._own_end)
-        return {**self.chat.describe(), **({} if end is None else {"template_end_token": end})}
+        return super().describe() | ({} if end is None else {"template_end_token": end})
 
     def special_tokens(self) -> tuple[str, ...]:
         """The tokenizer's special tokens, and added ones that look like control tokens."""
@@ -106,38 +141,24 @@ class RequestReader:
         return tuple(found)
 
     def prepare(self, request: Request, params: SamplingParams) -> Prepared | Generation:
-        """The request as tokens, or the generation that says why it cannot be answered.
-
-        Raises:
-            GenerationError: the prompt is too long and `on_overlong` is "fail".
-        """
+        """The request as tokens, or the generation that says why it cannot be answered; raises as `encode`."""
         try:
-            text = self.chat.render(request.prompt.messages)
-        except GenerationError as error:
-            return self.fail("error", str(error))
-        tokens = encode_text(self.tokenizer, text)
-        limit = self.max_model_len
-        if limit is not None and len(tokens) + 1 > limit:
-            reason = f"prompt of {len(tokens)} tokens is longer than the model's context of {limit}"
-            if self._on_overlong == "fail":
-                raise GenerationError(f"pair {request.prompt.pair_id!r}: {reason}")
-            return self.fail("skipped", reason, len(tokens))
-        if not tokens:
-            return self.fail("error", "the chat template gives no tokens for these messages")
-        if max(tokens) >= self._num_embeddings:
-            reason = f"prompt has token {max(tokens)}, but the model knows {self._num_embeddings}: tokenizer and model do not fit"
-            return self.fail("error", reason, len(tokens))
-        room = params.max_new_tokens if limit is None else min(params.max_new_tokens, limit - len(tokens))
+            text, tokens = self.encode(request.prompt.messages, request.prompt.pair_id)
+        except Unreadable as error:
+            return self.fail("skipped" if error.is_overlong else "error", str(error), error.num_tokens)
+        room = params.max_new_tokens
         return Prepared(
             request=request,
             tokens=tokens,
-            max_new_tokens=room,
+            max_new_tokens=room
+            if self.max_model_len is None
+            else min(room, self.max_model_len - len(tokens)),
             opening=find_open_mark(text, params.thinking),
             thinking=params.thinking,
         )
 
     def watch(self, prepared: Prepared, params: SamplingParams) -> StopWatcher:
-        """What says where one of the request's texts ends before the model ends it."""
+        """The watcher that ends one of the request's texts before the model does."""
         return StopWatcher(
             params.stop,
             at_verdict=params.stop_at_verdict,
@@ -155,7 +176,7 @@ class RequestReader:
     def find_verdict(
         self, prepared: Prepared, text: str, tokens: Sequence[int], *, is_cut: bool
     ) -> VerdictPlace | None:
-        """The place at which the row `tokens`, whose text is `text`, says which answer is better; `is_cut` by the token limit."""
+        """The place at which the row `tokens` says which answer is better; `is_cut`: by the token limit."""
         labels = prepared.request.prompt.labels
         opening = find_opening(prepared.opening, text, prepared.thinking)
         span = find_verdict_span(opening + text, labels, prepared.thinking, truncated=is_cut)
@@ -175,7 +196,7 @@ class RequestReader:
         return VerdictPlace(first=passage.first, spellings=tuple(map(tuple, spellings)))
 
     def find_letters(self, labels: tuple[str, ...]) -> VerdictTokens:
-        """The tokens that spell these labels; made once."""
+        """The tokens that spell these labels."""
         if labels not in self._verdict_tokens:
             self._verdict_tokens[labels] = VerdictTokens(self.tokenizer, labels)
         return self._verdict_tokens[labels]
@@ -191,27 +212,26 @@ class RequestReader:
         seed: int | None,
     ) -> Generation:
         """The generation of a row; `verdict_logprobs` holds one number for each label of the prompt."""
-        labels = prepared.request.prompt.labels
-        mass = None if verdict_logprobs is None else min(1.0, sum(map(exp, verdict_logprobs)))
+        told = None
+        if verdict_logprobs is not None:
+            told = tuple(zip(prepared.request.prompt.labels, verdict_logprobs, strict=True))
         return Generation(
             text=find_opening(prepared.opening, text, prepared.thinking) + text,
             finish_reason=finish_reason,
             prompt_tokens=len(prepared.tokens),
             completion_tokens=num_tokens,
-            verdict_logprobs=None
-            if verdict_logprobs is None
-            else tuple(zip(labels, verdict_logprobs, strict=True)),
-            verdict_mass=mass,
+            verdict_logprobs=told,
+            verdict_mass=None if told is None else min(1.0, sum(exp(logprob) for _, logprob in told)),
             model=self.name,
             seed=seed,
         )
 
 
 def check_reading(on_overlong: str, chat_template_kwargs: Mapping[str, Any] | None) -> None:
-    """Raises ConfigError where `on_overlong` or a template argument is not allowed."""
+    """Raises ConfigError if `on_overlong` or a template argument is not allowed."""
     if on_overlong not in ("skip", "fail"):
         raise ConfigError(f"on_overlong is {on_overlong!r}; expected 'skip' or 'fail'")
-    if reserved := _TEMPLATE_KEYS & (chat_template_kwargs or {}).keys():
+    if reserved := _RESERVED & (chat_template_kwargs or {}).keys():
         raise ConfigError(f"chat_template_kwargs may not set {min(reserved)!r}, which the engine sets itself")
 
 
@@ -225,9 +245,8 @@ def read_end_tokens(*sources: Any) -> frozenset[int]:
 
 
 def find_opening(opening: str, text: str, thinking: Sequence[Pair] = ()) -> str:
-    """What is put before a text whose prompt ended with the mark of thinking `opening`, unless the model has
-    repeated the mark: without it cut-off thinking would look like a judgment. Judging and training read texts with
-    it; targets that are learnt close what it opens."""
+    """The mark of thinking `opening`, by which the prompt of `text` ended, unless the model has repeated it; it is put
+    before the text, since cut-off thinking would look like a judgment without it."""
     marks = find_marks(text[: len(opening) + 64], thinking) if opening else []
     is_repeated = bool(marks) and not marks[0].is_closing and not text[: marks[0].start].strip()
     return "" if is_repeated else opening

@@ -1,13 +1,9 @@
 """The way between text and tokens: prompts in, growing texts out, and the tokens of a verdict.
 
-A prompt is split into tokens without adding any, so a chat template that writes the beginning-of-sequence
-token itself does not get a second one.
-
-Verdict letters. A tokenizer may write `[[A]]` as `[[`, `A`, `]]`, as `[[A`, `]]`, as one token, or in
-other ways. What is compared is therefore the *piece*: the token that holds the letter, and for every
-other label the token that spells the same piece with the other letter (`[[A` and `[[B`, ` A` and
-` B`). Where the vocabulary has no such token, or the letter spans several, each label's spelling of
-the piece is split into tokens and scored whole, after the same text.
+A tokenizer may write `[[A]]` as `[[`, `A`, `]]`, as `[[A`, `]]`, as one token, or in other ways. What is compared is
+therefore the *piece*: the token that holds the letter, and for every other label the token that spells the same piece
+with the other letter (`[[A` and `[[B`, ` A` and ` B`). If the vocabulary has no such token, or the letter spans
+several, each label's spelling of the piece is split into tokens and scored whole, after the same text.
 """
 
 from __future__ import annotations
@@ -18,33 +14,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from rmr1.engines.base import SamplingParams
 from rmr1.verdicts.stop import StopWatcher, end_chars
-
-__all__ = [
-    "Passage",
-    "TextStream",
-    "VerdictTokens",
-    "encode_text",
-    "find_passage",
-]
 
 _BROKEN = "\ufffd"
 """What an incomplete character decodes to."""
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-_SHOWN_BYTES = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-_BYTES = {chr(byte): byte for byte in _SHOWN_BYTES} | {
-    chr(256 + number): byte for number, byte in enumerate(sorted(set(range(256)) - _SHOWN_BYTES))
-}
-"""How byte-level vocabularies write each byte: as its Latin-1 character, or from U+0100 on if that is not shown."""
+_BYTES: dict[str, int] = {char: byte for byte, char in bytes_to_unicode().items()}
+"""The byte that a character of a byte-level vocabulary stands for."""
 _CHAR_BYTES = 4
 """Most bytes of a character."""
 
 
 def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """Tokens of `text` as it stands, none added; any length, without the library's warning."""
+    """Tokens of `text` as it stands, none added; a chat template writes a beginning-of-sequence token itself."""
     return list(
         tokenizer(text, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
     )
@@ -60,9 +46,7 @@ def decode_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> 
 class TextStream:
     """One row's text as its tokens come, and whether it ends here.
 
-    Tokens are decoded only when one comes that could complete an ending, together with all that
-    came since, so a long text costs two decodings of each token whatever its length; and only once, at its end,
-    if nothing but the model ends it.
+    Tokens are decoded only when one comes that could complete an ending, together with all that came since.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, endings: Endings, watcher: StopWatcher):
@@ -83,8 +67,8 @@ class TextStream:
         return self._end is not None
 
     def finish(self) -> str:
-        """The whole text as it was written, up to a stop string's end. A last character that is not complete is
-        left out, as servers do it: the token limit may fall inside one."""
+        """The whole text as it was written, up to a stop string's end, without a last character that the token limit
+        has cut."""
         num_tokens, is_partial = len(self._tokens), False
         if self._end is None:
             num_tokens, is_partial = _find_incomplete(self._tokenizer, self._tokens)
@@ -96,8 +80,7 @@ class TextStream:
         return text.removesuffix(_BROKEN) if is_partial else text
 
     def _advance(self, *, is_last: bool) -> None:
-        # Some tokenizers drop the blank before the first token they are given, so new tokens are
-        # decoded after the ones read last, whose text is then taken away.
+        # Some tokenizers drop the blank before the first token they are given.
         before = decode_tokens(self._tokenizer, self._tokens[self._context : self._read])
         after = decode_tokens(self._tokenizer, self._tokens[self._context :])
         if after.endswith(_BROKEN) and not is_last:
@@ -112,7 +95,7 @@ class TextStream:
 
 def _find_incomplete(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> tuple[int, bool]:
     """How many tokens come before those of a last, incomplete character; and whether the last of these holds its
-    first bytes behind other text. A U+FFFD that the model wrote is a character like any other."""
+    first bytes behind other text."""
     data = b""
     sizes: list[int] = []
     for token in reversed(tokens[-_CHAR_BYTES:]):
@@ -154,23 +137,19 @@ class Endings:
         self._known: dict[int, bool] = {}
 
     def may_end(self, token: int) -> bool:
-        if not self._last:
-            return False
-        known = self._known.get(token)
-        if known is None:
+        if self._last and token not in self._known:
             piece = decode_tokens(self._tokenizer, [token])
-            known = not self._last.isdisjoint(piece) or (_BROKEN in piece and not self._is_ascii)
-            self._known[token] = known
-        return known
+            is_open = _BROKEN in piece and not self._is_ascii
+            self._known[token] = is_open or not self._last.isdisjoint(piece)
+        return self._known.get(token, False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passage:
-    """The place of a span of text among the tokens."""
+    """The place of a span of text among the tokens: those from `first` to `last`, both included."""
 
     first: int
     last: int
-    """The tokens `first..last`, both included, hold the span."""
     before: str
     """Their text before the span."""
     after: str
@@ -181,10 +160,8 @@ class Passage:
 def find_passage(
     tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], text: str, span: tuple[int, int]
 ) -> Passage | None:
-    """The tokens that hold `text[span]`, where `text` is the tokens' text or a beginning of it.
-
-    None where the tokens around the span do not decode to characters of their own.
-    """
+    """The tokens that hold `text[span]`, `text` being the tokens' text or a beginning of it; None if the tokens around
+    the span do not decode to characters of their own."""
     start, end = span
     first = last = _count_before(tokenizer, tokens, text, start)
     while last < len(tokens) and len(decode_tokens(tokenizer, tokens[: last + 1])) < end:
@@ -211,27 +188,23 @@ class VerdictTokens:
         self._known: dict[int, tuple[int, ...] | None] = {}
 
     def siblings(self, token: int) -> tuple[int, ...] | None:
-        """The tokens with each label in the place of one that holds a label and no other word.
-
-        None for every other token, and where a label has no such token.
-        """
+        """The tokens with each label in the place of one that holds a label and no other word; None for every other
+        token, and if a label has no such token."""
         if token not in self._known:
             self._known[token] = self._find_siblings(token)
         return self._known[token]
 
     def spell(self, passage: Passage, tokens: Sequence[int], word: str) -> list[list[int]] | None:
-        """The tokens that spell the passage with each label, `word` being the letter there.
-
-        The written label keeps the tokens it was written with. None where a spelling, put after the
-        same tokens, does not read as it should.
-        """
+        """The tokens that spell the passage with each label, `word` being the one there, which keeps its tokens; None
+        if a spelling, put after the same tokens, does not read as it should."""
         before = list(tokens[: passage.first])
         spellings = []
         for label in self._labels:
             if label.lower() == word.lower():
                 spellings.append(list(tokens[passage.first : passage.last + 1]))
                 continue
-            ids = self._continue(before, passage.head, passage.before + _like(label, word) + passage.after)
+            other = label.lower() if word == word.lower() != word.upper() else label
+            ids = self._continue(before, passage.head, passage.before + other + passage.after)
             if ids is None:
                 return None
             spellings.append(ids)
@@ -266,7 +239,8 @@ class VerdictTokens:
         """The token like `token` with `other` for `word`, if it decodes to `wanted`."""
         raw = self._tokenizer.convert_ids_to_tokens(token)
         assert isinstance(raw, str)
-        names = [raw[:at] + other + raw[at + len(word) :] for at in _occurrences(raw, word)]
+        places = (at for at in range(len(raw)) if raw.startswith(word, at))
+        names = [raw[:at] + other + raw[at + len(word) :] for at in places]
         if _BYTE_TOKEN.fullmatch(raw) and len(other) == 1:
             names = [f"<0x{ord(other):02X}>"]
         for name in names:
@@ -274,15 +248,6 @@ class VerdictTokens:
             if sibling is not None and decode_tokens(self._tokenizer, [sibling]) == wanted:
                 return sibling
         return None
-
-
-def _like(label: str, word: str) -> str:
-    """`label` in lower case where `word` is not in upper."""
-    return label.lower() if word == word.lower() != word.upper() else label
-
-
-def _occurrences(text: str, word: str) -> list[int]:
-    return [at for at in range(len(text)) if text.startswith(word, at)]
 
 
 def _count_before(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], text: str, start: int) -> int:

@@ -1,7 +1,7 @@
 """What the weight files of a model folder hold, by their index, their headers and their sizes; no weight is read.
 
-A safetensors file begins with the length of its header, which names each tensor with its shape and its place, so a
-file that was cut short is found without reading it. Of a .bin file only the end of its archive can be looked at.
+A safetensors file begins with the length of its header, which names each tensor with its shape and its place. Of a
+.bin file only the end of its archive can be looked at.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST_HEADER = 100_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """What was found."""
+    """The weight files of a folder."""
 
     num_files: int
     num_bytes: int
@@ -107,7 +107,7 @@ def read_header(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _list_files(folder: Path, prefix: str) -> Iterator[str]:
-    """Those that a model is loaded from; safetensors where there are any."""
+    """The files that a model is loaded from; safetensors if there are any."""
     for suffix in _SUFFIXES:
         names = [
             file.name
@@ -120,10 +120,6 @@ def _list_files(folder: Path, prefix: str) -> Iterator[str]:
 
 
 def _check_archive(file: Path) -> None:
-    """
-    Raises:
-        ValueError: the file is not whole.
-    """
     with file.open("rb") as handle:
         begun = handle.read(len(_POINTER))
     _check_beginning(begun, file.stat().st_size)

@@ -3,14 +3,10 @@
 Requests run on an event loop in a thread of their own while `generate` is open; prompts are rendered
 and results handed out in the caller's thread. At most `concurrency` HTTP requests, as many that wait for another
 try, and a few rendered or finished ones beside them are held, so memory stays flat.
-
-What is retried, what ends one request and what ends the run: `rmr1.engines.openai.server`. What is sent
-and how replies are read, stop strings and thinking among it: `rmr1.engines.openai.wire`.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +16,7 @@ from urllib.parse import urlsplit
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.names import split_server
 from rmr1.engines.openai.limits import Pacer
+from rmr1.engines.options import Count, Pause, Positive, Size, checking
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.forecast.prices import choose_price
 from rmr1.plugins import require
@@ -30,8 +27,6 @@ with require("an OpenAI-compatible server", "api"):
     from rmr1.engines.openai.session import ChatSession
 
 _READ_AHEAD = 8
-"""Requests held beyond those that are being answered, at most."""
-
 
 OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLE = "OPENAI_BASE_URL"
@@ -43,9 +38,6 @@ def parse_openai_name(rest: str) -> tuple[str, str]:
 
         >>> parse_openai_name("org/model@http://127.0.0.1:8000/v1")
         ('org/model', 'http://127.0.0.1:8000/v1')
-
-    Raises:
-        ConfigError: it is of another form, or the URL holds a user name, a password or a query.
     """
     name, url = split_server(rest)
     if name and url is not None:
@@ -68,19 +60,20 @@ def parse_openai_name(rest: str) -> tuple[str, str]:
 class OpenAIEngine:
     """Answers requests with a model that a chat-completions server holds."""
 
+    @checking("openai")
     def __init__(
         self,
         name: str,
         base_url: str,
         *,
-        concurrency: int = 32,
-        requests_per_minute: float | None = None,
-        tokens_per_minute: float | None = None,
-        timeout_seconds: float = 600.0,
-        max_retries: int = 6,
-        backoff_seconds: float = 1.0,
-        max_backoff_seconds: float = 60.0,
-        connect_seconds: float = 5.0,
+        concurrency: Positive = 32,
+        requests_per_minute: Size | None = None,
+        tokens_per_minute: Size | None = None,
+        timeout_seconds: Size = 600.0,
+        max_retries: Count = 6,
+        backoff_seconds: Pause = 1.0,
+        max_backoff_seconds: Pause = 60.0,
+        connect_seconds: Pause = 5.0,
         extra_body: Mapping[str, Any] | None = None,
         extra_headers: Mapping[str, str] | None = None,
         api_key_env: str = "OPENAI_API_KEY",
@@ -95,29 +88,15 @@ class OpenAIEngine:
             tokens_per_minute: of prompts and answers together.
             timeout_seconds: for one try, from sending to the last byte of the reply. A server that asks
                 to wait longer than this and than `max_backoff_seconds` is not waited for.
-            max_retries: tries after the first one.
             backoff_seconds: wait after the first failed try; doubles up to `max_backoff_seconds`.
             connect_seconds: how long a server that was never reached is tried.
             extra_body: further fields of the request; they go before our own.
-            api_key_env: the environment variable that holds the key, the only place it is read from.
-                If it is not set no key is sent, which suits local servers; OpenAI's own is not asked without.
+            api_key_env: the environment variable that holds the key. If it is not set no key is sent, which suits
+                local servers; OpenAI's own is not asked without.
             use_max_completion_tokens: which of its two names the length limit has; None finds out.
-            price_in: USD per million prompt tokens; `price_out` likewise for completion tokens. By
-                default the list prices, where the model is a known hosted one.
-
-        Raises:
-            ConfigError: a setting is wrong.
+            price_in: USD per million prompt tokens, `price_out` per million completion tokens; by default the list
+                prices of a known hosted model.
         """
-        for label, value, least in (
-            ("concurrency", concurrency, 1),
-            ("max_retries", max_retries, 0),
-            ("timeout_seconds", timeout_seconds, 1e-3),
-            ("backoff_seconds", backoff_seconds, 0),
-            ("max_backoff_seconds", max_backoff_seconds, 0),
-            ("connect_seconds", connect_seconds, 0),
-        ):
-            if not least <= value < math.inf:
-                raise ConfigError(f"{label} is {value}; expected a number of at least {least}")
         if not name:
             raise ConfigError("the model's name is empty; expected openai:NAME@URL")
         is_hosted = urlsplit(base_url).hostname == urlsplit(OPENAI_URL).hostname
@@ -145,7 +124,6 @@ class OpenAIEngine:
         )
         self.name = f"openai:{name}@{self._server.base_url}"
         self.price = choose_price(name, price_in, price_out)
-        """USD per million tokens; None where it is not known."""
         self._sessions: set[ChatSession] = set()
 
     def __repr__(self) -> str:
@@ -153,12 +131,12 @@ class OpenAIEngine:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found out about the server, in the order it was met."""
-        return self._server.notes
+        """What was found out about the server."""
+        return tuple(self._server.notes.values())
 
     @property
     def advice(self) -> str | None:
-        """What to try with a server that never gives a usable answer; None if the URL looks as most do."""
+        """What to try if it never gives a usable answer; None if the URL looks as most do."""
         url = self._server.base_url
         if re.search(r"/v\d\w*$", urlsplit(url).path):
             return None
@@ -166,7 +144,7 @@ class OpenAIEngine:
 
     @property
     def usage(self) -> Usage:
-        """All tokens that the server counted, those of replies that could not be used included; reckoned where it counts none."""
+        """All tokens of all replies, those that could not be used included."""
         return self._server.usage
 
     def fingerprint(self) -> dict[str, object]:
@@ -179,19 +157,13 @@ class OpenAIEngine:
         }
 
     def special_tokens(self) -> tuple[str, ...]:
-        """None: the tokenizer is the server's. The renderer neutralises the common ones by itself."""
+        """None: a server does not tell them."""
         return ()
 
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """Yield each request with its generations as the server answers.
-
-        Closing the iterator cancels what is in flight. Seeds are sent at temperatures above 0.
-
-        Raises:
-            GenerationError: the server cannot be reached, refuses the key or has no such model.
-        """
+        """Yield each request with its generations as the server answers; closing the iterator cancels what is in flight."""
         if params.stop_at_verdict:
             self._server.note("a server's texts are not stopped at the verdict: they come whole")
         source = iter(requests)
@@ -202,7 +174,6 @@ class OpenAIEngine:
         session = ChatSession(self._server, params)
         self._sessions.add(session)
         try:
-            session.start()
             while True:
                 # One new request for each that left, and more only while nothing waits to be handed out.
                 while not is_exhausted and num_in_flight < room + min(session.num_waiting, most):

@@ -1,20 +1,17 @@
 """The times at which a remote engine may send: the user's limits, what the server takes, and the wait before another try.
 
-`Pacer` keeps the limits that the user sets. It spaces evenly instead of allowing bursts: with 60 requests a
-minute the next one may go a second after the last one, so no window of a minute ever holds more than the
-limit. Tokens are taken by an estimate when a request is sent and corrected when the server has said what was
-used.
+`Pacer` keeps the limits that the user sets. It spaces evenly, so no window of a minute ever holds more than the limit.
+Tokens are taken by an estimate when a request is sent and corrected when the server has said what was used.
 
 `Throttle` finds the server's own limits, whichever they are (so many at a time, so many a second, nothing for
-a while), from one thing: which tries it refuses as too many (429, 503, 529, or any other with a time to wait); all
-others it has taken. It is a congestion control like TCP's, with these differences:
+a while), from which tries it refuses as too many (429, 503, 529, or any other with a time to wait). It is a
+congestion control like TCP's, with these differences:
 
-- A refusal takes one off the number in flight, not half: so much the server did not take. An answer puts 0.03
-  back, so that at a limit about 3 tries in 100 find out whether it has been raised; many in a row put back more.
-- Refusals may have nothing to do with how much is asked. If at 0.6 of the number in flight the share of answers
-  has not risen, fewer do not help, and the number grows again in spite of refusals. So it does at the least number.
-- Tries are spread over the time that an answer takes, since limits per second do not like bursts. A number
-  below one is a pause between them.
+- A refusal takes one off the number in flight, not half. An answer puts 0.03 back, so that at a limit about 3 tries
+  in 100 find out whether it has been raised; many in a row put back more.
+- If at 0.6 of the number in flight the share of answers has not risen, fewer do not help, and the number grows again
+  in spite of refusals.
+- Tries are spread over the time that an answer takes. A number below one is a pause between them.
 - If only one may be in flight, and most tries were refused lately or eight in a row, nothing is sent until the
   time that the server named. Any other refusal holds up only the request that met it. A server that has
   taken nothing after several such times is not spared any more: it may be out of order.
@@ -31,24 +28,18 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from threading import Lock
 
-from rmr1.errors import ConfigError
-
 _REGAINED = 0.03
-"""What an answer adds to the number in flight, about the share of tries that a limit refuses in the long run."""
 _MANY_ANSWERS = 64
-"""Answers in a row after which the number grows faster, and refusals before them do not count any more."""
+"""Answers in a row after which the number grows faster."""
 _MANY_REFUSALS = 8
-"""Refusals in a row that are no chance."""
 _LONGEST_HOLD = 8.0
-"""Seconds for which a server that names no time is left alone: it may be loading, and ready soon."""
+"""Seconds for which a server that names no time is left alone: it may be loading."""
 _LEAST_ALLOWED = 0.25
 _MEMORY = 32
-"""Tries over which the share of refusals is taken."""
 _FEWER = 0.6
 _RISE = 1.25
 """The factor by which the share of answers must rise with `_FEWER` in flight if that is to be a help."""
 _SPREAD = 0.6
-"""The time between two tries, as part of what would fill the time of an answer evenly."""
 
 
 class Pacer:
@@ -61,17 +52,6 @@ class Pacer:
         *,
         clock: Callable[[], float] = time.monotonic,
     ):
-        """Limit requests, tokens, both or (None) neither; `clock` gives seconds.
-
-        Raises:
-            ConfigError: a limit is not positive.
-        """
-        for name, value in (
-            ("requests_per_minute", requests_per_minute),
-            ("tokens_per_minute", tokens_per_minute),
-        ):
-            if value is not None and value <= 0:
-                raise ConfigError(f"{name} is {value}; expected a positive number")
         self._request_seconds = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._token_seconds = 60.0 / tokens_per_minute if tokens_per_minute else 0.0
         self._clock = clock
@@ -111,11 +91,11 @@ class Throttle:
         """Start with `most`, which is never exceeded.
 
         `hold_seconds` is for servers that name no time; it doubles up to `max_hold_seconds`, or 8. After `most_holds` in
-        a row the server is not spared any more until it answers, so that a run fails as soon as its tries are
-        used up. `clock` gives seconds, `fraction` random numbers in [0, 1).
+        a row the server is not spared until it answers, so that a run fails as soon as its tries are used up.
         """
-        self._most = self._allowed = self._steady = float(most)
-        """`_steady`: what was allowed before nothing was taken any more; regained one by one."""
+        self._most = self.allowed = self._steady = float(most)
+        """`allowed`: how many may be in flight; below 1, the part of the time that one may be. `_steady`: what was
+        allowed before nothing was taken any more; regained one by one."""
         self._hold_seconds = hold_seconds
         self._max_hold_seconds = max_hold_seconds
         self._most_holds = most_holds
@@ -132,15 +112,10 @@ class Throttle:
         self._refused_share = 0.0
         self._is_noise = False
         """Whether refusals have been found not to depend on the number in flight."""
-        self._compared_allowed = self._allowed
+        self._compared_allowed = self.allowed
         self._compared_share = 1.0
         """The share of answers: the least one since the comparison began; while refusals are noise, that of then."""
         self._num_compared = 0
-
-    @property
-    def allowed(self) -> float:
-        """How many may be in flight; below 1, the part of the time that one may be."""
-        return self._allowed
 
     @property
     def held(self) -> float:
@@ -150,15 +125,14 @@ class Throttle:
     def wait(self, num_in_flight: int) -> float:
         """Seconds until one more may be sent; infinite until one of those in flight has come back."""
         with self._lock:
-            if num_in_flight >= math.ceil(self._allowed):
+            if num_in_flight >= math.ceil(self.allowed):
                 return math.inf
             at = self._held_until
-            if self._allowed < self._most:
-                at = max(at, self._sent_at + _SPREAD * self._answer_seconds / self._allowed)
+            if self.allowed < self._most:
+                at = max(at, self._sent_at + _SPREAD * self._answer_seconds / self.allowed)
             return max(0.0, at - self._clock())
 
     def send(self) -> None:
-        """A try is sent now."""
         with self._lock:
             self._sent_at = self._clock()
 
@@ -171,14 +145,14 @@ class Throttle:
             self._refused_share -= self._refused_share / _MEMORY
             self._num_compared += 1
             self._num_answers += 1
-            if self._num_refusals and self._allowed > 1:
-                self._steady = self._allowed
+            if self._num_refusals and self.allowed > 1:
+                self._steady = self.allowed
             self._num_refusals = 0
             self._num_holds = self._num_outlasted = 0.0
-            if self._allowed < self._steady:
-                self._allowed = min(self._allowed + min(1.0, self._allowed), self._steady)
+            if self.allowed < self._steady:
+                self.allowed = min(self.allowed + min(1.0, self.allowed), self._steady)
             else:
-                self._allowed = min(self._allowed + self._step() * min(1.0, self._allowed / 4), self._most)
+                self.allowed = min(self.allowed + self._step() * min(1.0, self.allowed / 4), self._most)
             if self._num_answers >= _MANY_ANSWERS:
                 self._compare(is_noise=False)
 
@@ -186,18 +160,18 @@ class Throttle:
         """The server has refused a try as one too many, and asks to wait so long; None if it names no time."""
         with self._lock:
             if self._num_outlasted >= self._most_holds:
-                self._allowed = self._most
+                self.allowed = self._most
                 return
             self._num_answers = 0
             self._num_compared += 1
             self._refused_share += (1.0 - self._refused_share) / _MEMORY
             self._judge()
-            self._allowed = max(_LEAST_ALLOWED, self._allowed - min(1.0, self._allowed / 4))
+            self.allowed = max(_LEAST_ALLOWED, self.allowed - min(1.0, self.allowed / 4))
             if not self._num_refusals:
-                self._steady = self._allowed
+                self._steady = self.allowed
             self._num_refusals += 1
             is_out = self._refused_share > 0.5 or self._num_refusals >= _MANY_REFUSALS
-            if self._allowed <= 1 and self._num_refusals > 1 and is_out:
+            if self.allowed <= 1 and self._num_refusals > 1 and is_out:
                 part = 1.0
                 if seconds is None:
                     whole = min(self._max_hold_seconds, self._hold_seconds * 2.0 ** min(self._num_holds, 32))
@@ -212,7 +186,6 @@ class Throttle:
                 self._held_until = max(self._held_until, until)
 
     def _step(self) -> float:
-        """What an answer adds to the number in flight, if that is four or more."""
         step = _REGAINED * max(1.0, self._num_answers / _MANY_ANSWERS) ** 2
         if self._is_noise:
             step = max(step, _REGAINED + 1.5 * self._refused_share / (1.0 - self._refused_share))
@@ -229,7 +202,7 @@ class Throttle:
         if share < 0.5:
             self._compare(is_noise=False)
         elif (
-            self._allowed <= max(_LEAST_ALLOWED, _FEWER * self._compared_allowed)
+            self.allowed <= max(_LEAST_ALLOWED, _FEWER * self._compared_allowed)
             and self._num_compared >= _MEMORY
         ):
             self._compare(is_noise=share < _RISE * self._compared_share)
@@ -237,17 +210,13 @@ class Throttle:
     def _compare(self, *, is_noise: bool) -> None:
         """Begin a comparison with what is allowed now."""
         self._is_noise = is_noise
-        self._compared_allowed = self._allowed
+        self._compared_allowed = self.allowed
         self._compared_share = 1.0 - self._refused_share
         self._num_compared = 0
 
 
 def parse_retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds that a reply asks to wait; None where it does not say so in a form we know.
-
-    `retry-after-ms` (milliseconds) goes before `retry-after` (seconds or an HTTP date). `now` is Unix
-    time; a date that has passed gives 0.
-    """
+    """Seconds that a reply asks to wait, at the Unix time `now`; None if it does not say so in a form we know."""
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         with suppress(KeyError, ValueError):
             # Also refuses "nan" and "inf", which float() reads.

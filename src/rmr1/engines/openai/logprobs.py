@@ -1,12 +1,11 @@
 """Log-probabilities of the verdict letters, from what a chat-completions server reports.
 
-A server names for each token of its text the most likely tokens at that place, twenty at most. The
-token that holds the verdict letter is found by counting bytes, for tokens may split a character. As
-in `rmr1.engines.hf.tokens` the piece is compared: `[[A` against `[[B`, ` A` against ` B`.
+A server names for each token of its text the most likely tokens at that place, twenty at most. The token that holds
+the verdict letter is found by counting bytes, for tokens may split a character. As in `rmr1.engines.hf.tokens` the
+piece is compared: `[[A` against `[[B`, ` A` against ` B`.
 
-A label whose piece is not among the reported tokens is less likely than the last of them and than all
-that is left over together; the smaller of these bounds stands in for it, so that the written letter
-looks a little less sure than it is, never surer.
+A label whose piece is not among the reported tokens is less likely than the last of them and than all that is left
+over together; the smaller of these bounds stands in for it.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from typing import Any, NamedTuple
 _LOWEST = -9999.0
 """What servers write for a probability of zero; JSON knows no infinity."""
 _CONTEXTS = (96, 32)
-"""Bytes before the letter to look it up by, where the tokens are not just the text."""
 
 
 class VerdictLogprobs(NamedTuple):
-    """What goes into `Generation.verdict_logprobs` and `Generation.verdict_mass`."""
+    """The labels' log-probabilities, and the sum of their probabilities."""
 
     logprobs: tuple[tuple[str, float], ...]
     mass: float
@@ -38,7 +36,7 @@ class TokenLogprobs(NamedTuple):
 
 
 def read_token_logprobs(value: Any) -> tuple[TokenLogprobs, ...] | None:
-    """A choice's `logprobs` object as tokens; None where the server sent none or another form."""
+    """A choice's `logprobs` object as tokens; None if the server sent none or another form."""
     content = value.get("content") if isinstance(value, dict) else None
     if not isinstance(content, list) or not content:
         return None
@@ -56,17 +54,15 @@ def read_token_logprobs(value: Any) -> tuple[TokenLogprobs, ...] | None:
 def align_verdict(
     tokens: Sequence[TokenLogprobs], content: str, span: tuple[int, int], labels: Sequence[str]
 ) -> VerdictLogprobs | None:
-    """The labels' log-probabilities where `content[span]` is the verdict letter.
+    """The labels' log-probabilities if `content[span]` is the verdict letter.
 
-    `tokens` may hold more than `content`: reasoning that the server took out, or end tokens. None where
-    the letter cannot be found among them, spans several, or shares its token with another word.
+    `tokens` may hold more than `content`: reasoning that the server took out, or end tokens. None if the letter
+    cannot be found among them, spans several, or shares its token with another word.
     """
     letter = content[slice(*span)]
-    at = _find_letter(tokens, content, span)
-    if at is None:
+    if (at := _find_letter(tokens, content, span)) is None:
         return None
-    number, offset = at
-    token = tokens[number]
+    token, offset = at
     try:
         before = token.piece[:offset].decode()
         after = token.piece[offset + len(letter.encode()) :].decode()
@@ -79,13 +75,15 @@ def align_verdict(
         known[token.piece] = token.logprob
     if token.piece not in known:
         return None
-    pieces = [(before + _like(label, letter) + after).encode() for label in labels]
-    missing = [piece for piece in pieces if piece not in known]
+    is_lower = letter != letter.upper()
+    pieces = [(before + (label.lower() if is_lower else label) + after).encode() for label in labels]
     bound = _LOWEST
-    if missing:
+    if not known.keys() >= {*pieces}:
         if not token.alternatives:
             return None
-        bound = _bound_rest(known)
+        # The highest log-probability that a token not in `known` can have.
+        rest, bound = 1.0 - sum(map(exp, known.values())), min(known.values())
+        bound = max(_LOWEST, min(bound, log(rest)) if rest > 0.0 else bound)
     logprobs = tuple((label, known.get(piece, bound)) for label, piece in zip(labels, pieces, strict=True))
     mass = sum(exp(known[piece]) for piece in pieces if piece in known)
     return VerdictLogprobs(logprobs, min(1.0, mass))
@@ -110,8 +108,8 @@ def _read_entry(entry: Any) -> tuple[bytes, float] | None:
 
 def _find_letter(
     tokens: Sequence[TokenLogprobs], content: str, span: tuple[int, int]
-) -> tuple[int, int] | None:
-    """`(number of the token, offset in its bytes)` of the letter."""
+) -> tuple[TokenLogprobs, int] | None:
+    """The letter's token, and the letter's offset in its bytes."""
     joined = b"".join(token.piece for token in tokens)
     start = len(content[: span[0]].encode(errors="surrogatepass"))
     end = start + len(content[slice(*span)].encode(errors="surrogatepass"))
@@ -127,20 +125,8 @@ def _find_letter(
             place = joined.find(context) + len(context) - (end - start)
     if place < 0:
         return None
-    for number, token in enumerate(tokens):
+    for token in tokens:
         if place < len(token.piece):
-            return (number, place) if place + (end - start) <= len(token.piece) else None
+            return (token, place) if place + (end - start) <= len(token.piece) else None
         place -= len(token.piece)
     return None
-
-
-def _bound_rest(known: dict[bytes, float]) -> float:
-    """The highest log-probability that a token not in `known` can have."""
-    rest = 1.0 - sum(exp(value) for value in known.values())
-    lowest = min(known.values())
-    return max(_LOWEST, min(lowest, log(rest)) if rest > 0.0 else lowest)
-
-
-def _like(label: str, letter: str) -> str:
-    """`label` in lower case where the letter that was written is."""
-    return label.lower() if letter != letter.upper() else label

@@ -14,9 +14,7 @@ from typing import Any
 from rmr1.engines.openai.wire import load_json, one_line
 
 _MOST_BYTES = 65536
-"""The bytes of a failed reply that are read."""
 _STATUS_KEYS = {"code", "status", "status_code", "statusCode"}
-"""Numbers in these fields count nothing."""
 _SIZES = range(8, 10**8)
 """Numbers that may count tokens; larger ones are times or identifiers."""
 
@@ -28,7 +26,6 @@ _VARYING = re.compile(r"\S*\d\S*")
 _OVERSIZE = re.compile(
     r"context[ _-]?(?:length|size|window)|too[ _](?:long|large|many[ _]tokens)|max\w*_length", re.IGNORECASE
 )
-"""Used to name a failure whose numbers say nothing, when all else has been tried."""
 _MODERATION = re.compile(r"moderat|flagged|content.{0,3}(?:filter|policy)", re.IGNORECASE)
 
 
@@ -44,9 +41,7 @@ class ServerProblem:
     places: tuple[str, ...] = ()
     """Parts of the request that a field of the error names: `top_p`, or the segments of `messages.0.role`."""
     text: str = ""
-    """All that the error says in words, not shortened."""
     numbers: tuple[int, ...] = ()
-    """The whole numbers in it that may count something, each once."""
 
     def __str__(self) -> str:
         return f"HTTP {self.status}: {self.message}" if self.message else f"HTTP {self.status}"
@@ -139,7 +134,7 @@ def read_numbers(text: str) -> tuple[int, ...]:
 
 
 def _read_leaves(value: Any, depth: int = 4) -> Iterator[str]:
-    """The texts and numbers in an error, but for statuses and a copy of the request."""
+    """All but statuses and a copy of the request."""
     if isinstance(value, str | int | float):
         yield str(value)
     elif depth and isinstance(value, dict | list):
@@ -149,11 +144,11 @@ def _read_leaves(value: Any, depth: int = 4) -> Iterator[str]:
 
 
 def _word(name: str, ending: str = "") -> str:
-    """A single letter is a name in lower case only."""
+    # A single letter is a name in lower case only.
     word = re.escape(name) if len(name) == 1 else f"(?i:{re.escape(name)})"
     return rf"(?<![A-Za-z0-9_]){word}{ending}(?![A-Za-z0-9_])"
 
 
 def _notation(name: str) -> str:
-    quoted = rf"{_QUOTE}{_word(name)}{_QUOTE}|"
-    return _word(name) if "_" in name else rf"{quoted}{_word(name)}(?:\s*[:=\[]|\.[a-z0-9])"
+    word = _word(name)
+    return word if "_" in name else rf"{_QUOTE}{word}{_QUOTE}|{word}(?:\s*[:=\[]|\.[a-z0-9])"

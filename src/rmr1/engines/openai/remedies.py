@@ -1,9 +1,8 @@
 """Changes of a request that a server refuses, and how it is found out which of them help. Pure.
 
-Why a request was refused is a guess until it is answered in another form. What a problem points to is tried first:
-parts of the request that it names, and its numbers compared with what was sent. If it points to nothing, each part
-that the server has not taken before is left out alone, then one more with every try; but the temperature only if it
-is named. `Form` goes through these guesses for one item: what does not make the complaint go away is undone.
+What a problem points to is tried first: parts of the request that it names, and its numbers compared with what was
+sent. If it points to nothing, each part that the server has not taken before is left out alone, then one more with
+every try; but the temperature only if it is named. What does not make the complaint go away is undone.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
-from typing import Any, NamedTuple
+from typing import Any
 
 from rmr1.engines.openai.problems import ServerProblem
 from rmr1.engines.openai.wire import LENGTH_FIELDS, NEUTRAL, Dialect, choices_name, join_turns
 
 PARAMETERS = ("temperature", "top_p", *NEUTRAL, "seed", "stop", "n", "top_logprobs", "logprobs")
 _TURNS = ("turns", "system")
-"""Forms of the messages, counted among the parts of a request."""
 _PARTS = (*PARAMETERS, *LENGTH_FIELDS, *_TURNS)
-"""What may be left out or renamed for a server that refuses it."""
 _SINGLY = "samples are asked for one by one"
 _UNLIMITED = "no limit of new tokens is sent"
 _LABELS = {
@@ -33,15 +30,11 @@ _LABELS = {
     "max_tokens": "max_completion_tokens is sent instead of max_tokens",
     "max_completion_tokens": _UNLIMITED,
 }
-"""What is done for a server that refuses the part, where it is more than to leave it out."""
 _FEWER_LOGPROBS = 5
-"""What servers that refuse 20 alternatives take."""
 _SMALLEST_LIMIT = 128
 """A smaller number is no limit of tokens, unless the length is what the problem names."""
 _LESS = 8
-"""What the length is divided by if nothing says how much is too much."""
 MOST_FORMS = 16
-"""Forms in which one item is tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +42,9 @@ class Remedy:
     """A change of the dialect that may satisfy the server."""
 
     label: str
-    """What is done, for people."""
     change: Dialect
     is_general: bool = True
     """Whether it may become the dialect of the run; room for one item's answer may not."""
-
-
-class _Level(NamedTuple):
-    """What may be tried for one complaint, beside what has helped against those before it."""
-
-    complaint: tuple[int, str]
-    base: tuple[Remedy, ...]
-    untried: list[Remedy]
 
 
 @dataclass(slots=True)
@@ -68,36 +52,32 @@ class Form:
     """How the requests of one item are written, where that differs from the dialect of the run."""
 
     item: str = ""
-    """The pair's identifier."""
     num_prompt_tokens: int = 0
-    """Rather too many than too few."""
     remedies: tuple[Remedy, ...] = ()
     reasons: dict[Remedy, ServerProblem] = field(default_factory=dict)
-    """What each was tried for."""
     is_over: bool = False
-    """Whether nothing is left to try."""
     since: float = math.inf
     """The time at which the try was sent that was refused first; `time.monotonic`."""
     _dialect: Dialect | None = None
     """The run's dialect when the item was refused first."""
-    _levels: list[_Level] = field(default_factory=list)
+    _complaint: tuple[int, str] | None = None
+    _helpful: tuple[Remedy, ...] = ()
+    """What has helped against the complaints before this one."""
+    _untried: list[Remedy] = field(default_factory=list)
     _seen: set[tuple[int, str]] = field(default_factory=set)
     _num_forms: int = 1
 
     def begin(self, sent_at: float, dialect: Dialect) -> None:
-        """A try was refused that was sent then, in this dialect of the run."""
         self.since = min(self.since, sent_at)
         self._dialect = self._dialect or dialect
 
     def write(self, dialect: Dialect) -> Dialect:
-        """The item's dialect, in a run of that one. What was guessed before it has changed was no part of it."""
+        """What was guessed before the run's dialect has changed was no part of it."""
         if self._dialect not in (None, dialect):
-            self._dialect, self.remedies, self.is_over = None, (), False
-            self._levels.clear()
+            self._dialect, self._complaint, self.remedies, self.is_over = None, None, (), False
         return reduce(or_, (remedy.change for remedy in self.remedies), dialect)
 
     def is_repeated(self, problem: ServerProblem) -> bool:
-        """Whether the item has met this problem before."""
         known = problem.complaint in self._seen
         self._seen.add(problem.complaint)
         return known
@@ -107,43 +87,26 @@ class Form:
         self._num_forms += 1
         return self._num_forms == 2
 
-    def undo(self, problem: ServerProblem) -> bool:
-        """Take back the last guess for one try, if it did not help; False if there is none.
-
-        A trouble that passes shows only in the form as it was meant.
-        """
-        if not self._levels or self._levels[-1].complaint != problem.complaint:
-            return False
-        guessed, self.remedies = self.remedies, self._levels[-1].base
-        return guessed != self.remedies
-
     def change(self, problem: ServerProblem, suggest: Callable[[], Iterable[Remedy]]) -> bool:
         """Take the next form; False if there is none left.
 
         Another complaint than before means that the last change helped so far; the same one, that it did not.
         """
-        if self.is_over:
-            return False
-        known = [number for number, level in enumerate(self._levels) if level.complaint == problem.complaint]
-        if known:
-            del self._levels[known[0] + 1 :]
-        else:
-            untried = [remedy for remedy in dict.fromkeys(suggest()) if remedy not in self.remedies]
-            self._levels.append(_Level(problem.complaint, self.remedies, untried))
-        while self._levels and not self._levels[-1].untried:
-            self._levels.pop()
-        if not self._levels or self._num_forms >= MOST_FORMS:
+        if problem.complaint != self._complaint:
+            self._complaint, self._helpful = problem.complaint, self.remedies
+            self._untried = [remedy for remedy in dict.fromkeys(suggest()) if remedy not in self.remedies]
+        if self.is_over or not self._untried or self._num_forms >= MOST_FORMS:
             self.remedies, self.is_over = (), True
             return False
-        remedy = self._levels[-1].untried.pop(0)
-        self.remedies = (*self._levels[-1].base, remedy)
+        remedy = self._untried.pop(0)
+        self.remedies = (*self._helpful, remedy)
         self.reasons[remedy] = problem
         self._num_forms += 1
         return True
 
 
 def list_parts(body: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """The parts of a request that may be changed, with their values as a server judges them."""
+    """Parts of a request that may be changed, with their values."""
     # One seed is as good as another.
     found = {(name, "" if name == "seed" else repr(body[name])) for name in _PARTS if name in body}
     messages = body["messages"]
@@ -154,12 +117,13 @@ def list_parts(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     return found
 
 
-def leave_out(names: Collection[str], label: str = "") -> Remedy:
+def leave_out(names: Collection[str], label: str = "", *, is_general: bool = True) -> Remedy:
     """The remedy that these parts are not sent."""
     listed = ", ".join(sorted(names))
     return Remedy(
         label=label or _LABELS.get(listed) or f"{listed} {'are' if ', ' in listed else 'is'} not sent",
         change=Dialect(refused=frozenset(names)),
+        is_general=is_general,
     )
 
 
@@ -170,15 +134,11 @@ class Refusal:
     problem: ServerProblem
     body: Mapping[str, Any]
     ours: frozenset[str]
-    """Parts of `body` that may be given up: not what the user asked for by name, and not what the server has taken
-    before."""
+    """What may be given up: neither the user's choice, nor what the server has taken before."""
     taken: frozenset[str]
-    """Parameters that the server has taken before. Behind a router another one may not: if named they are given up
-    for the item, and for no other."""
+    """What the server has taken before: if named it is given up for the item alone, as behind a router."""
     num_prompt_tokens: int
-    """Rather too many than too few."""
     is_large: bool
-    """Whether the server has taken no larger prompt yet."""
 
     @property
     def says_nothing(self) -> bool:
@@ -228,7 +188,13 @@ class Refusal:
         alone = dict.fromkeys([*self._change(guesses, self.ours), *([leave_out(rest)] if rest else [])])
         # Texts stay where they are as long as parameters alone may be the reason.
         ordered = sorted(alone, key=lambda one: not one.change.refused.isdisjoint(_TURNS))
-        several = [_combine(ordered[:count]) for count in range(2, len(ordered) + 1)]
+        several = [
+            Remedy(
+                label="; ".join(one.label for one in ordered[:count]),
+                change=reduce(or_, (one.change for one in ordered[:count])),
+            )
+            for count in range(2, len(ordered) + 1)
+        ]
         return [*pointed, *alone, *(loose if self.is_large else []), *several]
 
     @property
@@ -241,12 +207,12 @@ class Refusal:
 
     @property
     def _sizes(self) -> list[int]:
-        """The numbers that may count tokens and are not just what was sent, in their order of size."""
+        """Those that may count tokens and are not just what was sent."""
         sent = {self.body[name] for name in _PARTS if isinstance(self.body.get(name), int)}
         return sorted({*self.problem.sizes} - sent)
 
     def _change(self, parts: Sequence[str], allowed: frozenset[str]) -> list[Remedy]:
-        """Remedies for those of the parts that may be changed; what was not asked for goes all at once."""
+        """What was not asked for goes all at once."""
         found: list[Remedy] = []
         named = {*parts} & allowed
         unasked = [name for name, value in NEUTRAL.items() if name in named and self.body.get(name) == value]
@@ -264,13 +230,11 @@ class Refusal:
                     found.append(Remedy(label=label, change=Dialect(num_top_logprobs=fewer)))
                 found.append(leave_out(["logprobs"]))
             elif part in named:
-                found.append(
-                    leave_out([choices_name(self.body.get("temperature", 1)) if part == "n" else part])
-                )
+                name = choices_name(self.body.get("temperature", 1)) if part == "n" else part
+                found.append(leave_out([name]))
         return found
 
     def _fit_length(self) -> list[Remedy]:
-        """Limits of new tokens by the problem's numbers and what was asked for."""
         most = self.body.get(self._length_field)
         if most is None:
             return []
@@ -292,19 +256,14 @@ class Refusal:
         return [*found, *(_limit_length(room) for room in dict.fromkeys(rooms) if 0 < room < most)][:3]
 
     def _loosen(self) -> list[Remedy]:
-        """Any room there is, for one item: as much as the server gives by itself, or little."""
+        """Room for one item's answer: as much as the server gives by itself, or little."""
         most = self.body.get(self._length_field)
         if most is None:
             return []
-        none = replace(leave_out(LENGTH_FIELDS, _UNLIMITED), is_general=False)
+        none = leave_out(LENGTH_FIELDS, _UNLIMITED, is_general=False)
         return [none, *([_limit_length(most // _LESS)] if most >= _LESS else [])]
 
 
 def _limit_length(most: int, *, is_general: bool = False) -> Remedy:
     label = f"at most {most} new tokens are asked for"
     return Remedy(label=label, change=Dialect(max_new_tokens=most), is_general=is_general)
-
-
-def _combine(remedies: Sequence[Remedy]) -> Remedy:
-    label = "; ".join(one.label for one in remedies)
-    return Remedy(label=label, change=reduce(or_, (one.change for one in remedies)))

@@ -3,10 +3,10 @@
 One `ChatServer` outlives the `generate` calls of its engine, which may run in several threads.
 
 What a failed try means. Tried again: 408, 409, 425, 429, every 5xx, and a 404 once the server has answered. Sent in
-another form, as long as there is one that may help (`rmr1.engines.openai.remedies`): 400, 413, 422, and a 500 that
-comes back. The run ends at what every other request would meet too: 402, an exhausted quota, a model that the server
-does not have, 401 and 403; but if others were answered, these two only once they come often in a row: 401 is tried
-again until then. Everything else is the one request's own failure.
+another form, as long as there is one that may help: 400, 413, 422, and a 500 that comes back. The run ends at what
+every other request would meet too: 402, an exhausted quota, a model that the server does not have, 401 and 403; but
+if others were answered, these two only once they come often in a row: 401 is tried again until then. Everything else
+is the one request's own failure.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import ip_address
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -34,29 +34,24 @@ from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.limits import Pacer, Throttle, parse_retry_after
 from rmr1.engines.openai.problems import ServerProblem, is_moderated
 from rmr1.engines.openai.remedies import PARAMETERS, Form, Refusal, Remedy, list_parts
-from rmr1.engines.openai.trouble import Adapted, Refused, Retry
 from rmr1.engines.openai.wire import LENGTH_FIELDS, Dialect
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.records import Usage
 
 _LOGGER = logging.getLogger("rmr1.engines.openai")
 _FIRST_GUESS_TOKENS = 1024
-"""Completion tokens reserved before any reply has told how many there are."""
-_CONNECT_TIMEOUT_SECONDS = _LOOKUP_SECONDS = 10.0
+_LOOKUP_SECONDS = 10.0
+"""The limit of a connection, and of the list of models."""
 _MAX_NAMES = 10
-_KEY_BACKOFFS = 4
-"""Waits of the first length after which a key that was good is not believed to be good again soon."""
 _RETRIED = {404, 408, 409, 425, 429}
 REFUSALS = (400, 413, 422)
-"""Statuses of a request that the server may answer in another form."""
 _BUSY = {429, 503, 529}
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
-"""The wait of all requests after which a line says what they wait for."""
 _MOST_FORBIDDEN = 20
-"""Refusals of access in a row; then it is the key."""
+"""Refusals of access in a row, or all that are in flight twice; then it is the key."""
 _BYTES_PER_TOKEN = (2.5, 6.0)
-"""Least and most of usual texts; English has about 4.5."""
+"""English has about 4.5."""
 _APART = 1.2
 """How much larger one prompt is than another that should not have the same number of tokens."""
 _RESERVED_KEYS = {"model", "messages", "n", "stream", "stream_options"}
@@ -65,31 +60,52 @@ _SECRET = re.compile(
 )
 
 
+@dataclass(eq=False)
+class Retry(Exception):
+    """A try that failed and may be repeated."""
+
+    what: str
+    detail: str = ""
+    wait: float | None = None
+    is_connect: bool = False
+    is_busy: bool = False
+    usage: Usage = field(default_factory=Usage)
+    is_empty: bool = False
+    is_lasting: bool = False
+    """Whether it is seldom gone by the next try: it gets few tries, and short waits."""
+
+
+@dataclass(eq=False)
+class Refused(Exception):
+    """A request that the server will not answer however often it is asked."""
+
+    message: str
+    finish_reason: Literal["error", "skipped"] = "error"
+
+
+class Adapted(Exception):
+    """The same request is to be sent in another form."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long, and how often, a request is tried. Times in seconds."""
 
     timeout_seconds: float
-    """The limit of one try, from sending to the last byte of the reply."""
     max_retries: int
-    """Tries after the first one."""
     backoff_seconds: float
     max_backoff_seconds: float
     connect_seconds: float
-    """How long a server that was never reached is tried."""
 
     def backoff(self, num_tries: int, fraction: float) -> float:
-        """The wait after the try number `num_tries` (from 1) failed: twice as long each time, up to the maximum.
-
-        `fraction` in [0, 1] is the random part, which takes away up to half so that requests that failed together do
-        not come back together.
-        """
+        """The wait after try number `num_tries` (from 1): twice as long each time, less up to half by `fraction`, a random
+        number in [0, 1], so that requests that failed together do not come back together."""
         seconds = min(self.max_backoff_seconds, self.backoff_seconds * 2.0 ** min(num_tries - 1, 32))
         return seconds * (1.0 - 0.5 * fraction)
 
     @property
     def longest_wait(self) -> tuple[float, str]:
-        """The longest time that a server may ask to wait, and the setting that says so."""
+        """How long a server may ask to wait, and the setting that says so."""
         return max(
             (self.timeout_seconds, "timeout_seconds"), (self.max_backoff_seconds, "max_backoff_seconds")
         )
@@ -111,11 +127,6 @@ class ChatServer:
         extra_headers: Mapping[str, str],
         api_key_env: str,
     ):
-        """Nothing is sent yet.
-
-        Raises:
-            ConfigError: the URL, the key or an extra field is not usable.
-        """
         self.model = model
         self.base_url = check_url(base_url)
         self.concurrency = concurrency
@@ -130,32 +141,24 @@ class ChatServer:
         self.dialect = Dialect(refused=frozenset({"max_tokens"} if use_max_completion_tokens else ()))
         self.extra_body = _check_extra_body(extra_body)
         self._fixed = {*self.extra_body, *(() if use_max_completion_tokens is None else LENGTH_FIELDS)}
-        """Parts of a request that are the user's choice."""
         self._extra_headers = _check_headers(extra_headers)
         self._key_variable = api_key_env
         self._key = _read_key(api_key_env)
         self._accepted: set[tuple[str, str]] = set()
         self._largest_prompt = 0
-        """The largest prompt that was answered, in estimated tokens."""
         self._helped: dict[Remedy, tuple[str, float]] = {}
         """Remedy -> the first item that it has brought an answer, and when."""
-        self._failed: set[Remedy] = set()
-        """What has brought none to an item that was answered in the end."""
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._num_forbidden = 0
-        self._forbidden_since = 0.0
         self._held_since: float | None = None
         """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
-        self._notes: dict[str, str] = {}
-        """Notes by what they are about; of the same matter the last one stays."""
+        self.notes: dict[str, str] = {}
         self._lock = Lock()
         self.usage = Usage()
         self._num_answers = 0
         self.last_contact: float | None = None
-        """The time at which the server last sent a status, whatever it was; `time.monotonic`."""
         self.has_answered = False
-        """Whether there was a usable reply."""
 
     @property
     def is_local(self) -> bool:
@@ -165,16 +168,11 @@ class ChatServer:
             return address.is_loopback or address.is_unspecified
         return host == "localhost" or host.endswith(".localhost")
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return tuple(self._notes.values())
-
     def open_client(self) -> httpx.AsyncClient:
-        """A client for one connection, which sends the key with every request."""
         headers = {"content-type": "application/json", **self._extra_headers}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
-        connect_seconds = min(_CONNECT_TIMEOUT_SECONDS, self.patience.timeout_seconds)
+        connect_seconds = min(_LOOKUP_SECONDS, self.patience.timeout_seconds)
         return httpx.AsyncClient(
             headers=headers,
             # `asyncio.timeout` bounds a try as a whole.
@@ -187,28 +185,27 @@ class ChatServer:
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext:
-        """The certificates to trust: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own."""
-        # Reading them takes longer than a request; made once.
+        """Those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own; reading them takes longer than a request."""
         try:
             return httpx.create_ssl_context(trust_env=not self.is_local)
         except (OSError, ValueError) as error:
             raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
 
     def scrub(self, received: bytes) -> bytes:
-        """What the server sent, without the key, which servers like to repeat in their messages."""
+        """What was received, without the key, which servers like to repeat."""
         # A placeholder such as "ollama" is no secret, and a text may hold it.
         return received.replace(self._key.encode(), b"***") if len(self._key) >= _MIN_KEY_CHARS else received
 
     def note(self, text: str, matter: str = "") -> None:
-        """Remember and log something about the server, once; instead of what was noted of the same matter."""
+        """Remember and log it, once; instead of what was noted of the same matter."""
         with self._lock:
-            if self._notes.get(matter or text) == text:
+            if self.notes.get(matter or text) == text:
                 return
-            self._notes[matter or text] = text
+            self.notes[matter or text] = text
         _LOGGER.warning("%s at %s: %s", self.model, self.base_url, text)
 
     def tell_hold(self, said: str) -> None:
-        """Say once what the server answers if all wait for long and nothing was answered meanwhile."""
+        """Say once what the server answers, if all wait for long and nothing was answered meanwhile."""
         if not self.throttle.held:
             return
         now = time.monotonic()
@@ -227,7 +224,6 @@ class ChatServer:
         return num_prompt_tokens + num_choices * min(expected, params.max_new_tokens)
 
     def count(self, usage: Usage | None, *, num_choices: int, guess: int) -> None:
-        """Add what a reply used, and correct the pace by it."""
         if usage is None:
             return
         with self._lock:
@@ -238,10 +234,6 @@ class ChatServer:
     def accept(
         self, body: Mapping[str, Any], form: Form, remedies: Iterable[Remedy], num_choices: int
     ) -> None:
-        """The server takes these parts and a prompt of that size: a later error is about something else.
-
-        `remedies` have helped, and whatever else `form` has tried for the item has not.
-        """
         parts = {part for part in list_parts(body) if part[0] != "n" or num_choices >= body["n"]}
         with self._lock:
             self.has_answered = True
@@ -249,7 +241,6 @@ class ChatServer:
             self._held_since = None
             self._accepted |= parts
             self._largest_prompt = max(self._largest_prompt, form.num_prompt_tokens)
-            self._failed |= {one for one in form.reasons if one.is_general} - {*remedies}
         for remedy in remedies:
             self.adopt(remedy, form.item, form.since, f"the server said: {form.reasons[remedy]}")
 
@@ -265,7 +256,7 @@ class ChatServer:
         status, said = problem.status, str(problem)
         if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or self._forgive()):
             return Refused(said)
-        if status == 401 and self._forgive(_KEY_BACKOFFS * self.patience.backoff_seconds):
+        if status == 401 and self._forgive():
             return Retry(f"HTTP {status}", problem.message)
         if status in (401, 403):
             variable = f"the environment variable {self._key_variable}"
@@ -290,8 +281,10 @@ class ChatServer:
                 num_prompt_tokens=form.num_prompt_tokens,
                 is_large=status < 500 and form.num_prompt_tokens >= self._largest_prompt,
             )
-            is_undone = status == 500 and refusal.says_nothing and form.undo(problem)
-            is_changed = is_undone or form.change(problem, lambda: self._rank(refusal.suggest()))
+            # What has helped another item goes first.
+            is_changed = form.change(
+                problem, lambda: sorted(refusal.suggest(), key=lambda one: one not in self._helped)
+            )
             meant = str(next(iter(form.reasons.values()), problem))  # said of the request as it was meant
             if not is_changed and refusal.is_too_long:
                 return Refused(meant, "skipped")
@@ -310,20 +303,15 @@ class ChatServer:
         wait = parse_retry_after(headers, now=time.time())
         return Retry(f"HTTP {status}", problem.message, wait, is_busy=status in _BUSY or wait is not None)
 
-    def _forgive(self, least_seconds: float = 0.0) -> bool:
-        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
-
-        Many that were in flight may be refused at once: before `least_seconds` no number of them is too many.
-        """
+    def _forgive(self) -> bool:
+        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago."""
         with self._lock:
-            if not self._num_forbidden:
-                self._forbidden_since = time.monotonic()
             self._num_forbidden += 1
-            is_new = time.monotonic() - self._forbidden_since < least_seconds
-            return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
+            most = max(_MOST_FORBIDDEN, 2 * self.concurrency)
+            return self.has_answered and self._num_forbidden <= most
 
     async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
-        """A line that the server does not have the model, and which ones it has; None if it does not say so."""
+        """A line on a model that the server does not have; None if it does not say so."""
         try:
             async with asyncio.timeout(min(_LOOKUP_SECONDS, self.patience.timeout_seconds)):
                 listing = await client.get(f"{self.base_url}/models")
@@ -336,17 +324,12 @@ class ChatServer:
         names = ", ".join(served[:_MAX_NAMES])
         return f"{self.base_url} does not serve model {self.model!r}; it serves {names}{more}"
 
-    def _rank(self, remedies: Iterable[Remedy]) -> list[Remedy]:
-        """What has helped another item goes first, what has not goes last."""
-        with self._lock:
-            return sorted(remedies, key=lambda one: (one not in self._helped, one in self._failed))
-
     def adopt(self, remedy: Remedy, item: str, since: float, reason: str) -> None:
         """Make what has helped two items the dialect of the run. `since`: when the item was sent that was refused."""
         refused, because = remedy.change.refused, f", because {reason}"
         if not remedy.is_general:
             matter = f"one by one: {', '.join(sorted(refused.difference(LENGTH_FIELDS)))}"
-            if matter not in self._notes:
+            if matter not in self.notes:
                 self.note(f"{remedy.label} (one item; others that need it get what fits){because}", matter)
             return
         with self._lock:
@@ -373,7 +356,7 @@ class ChatServer:
             smallest, largest = min(smallest, num_bytes), max(largest, num_bytes)
             self._most_counted = num_tokens, smallest, largest
         is_cut = largest > max(_BYTES_PER_TOKEN[1] * num_tokens, _APART * smallest)
-        if is_cut and (matter := "cut prompts") not in self._notes:
+        if is_cut and (matter := "cut prompts") not in self.notes:
             self.note(
                 f"prompts of {smallest:,} and of {largest:,} bytes both count as {num_tokens:,} tokens: the "
                 "server seems to cut prompts in silence; give it a larger context",
@@ -381,7 +364,6 @@ class ChatServer:
             )
 
     def learn_name(self, served: str) -> None:
-        """The model's name in a reply; noted where it is another model's."""
         one, other = (name.rstrip("/").rpartition("/")[2].lower() for name in (self.model, served))
         # A vendor in front, a date or a tag behind do not matter.
         if not (one.startswith(other) or other.startswith(one)):
@@ -389,11 +371,7 @@ class ChatServer:
 
 
 def check_url(url: str) -> str:
-    """The URL without a slash at its end.
-
-    Raises:
-        ConfigError: it is no address of a server, or holds what could be a secret.
-    """
+    """The URL without a slash at its end; `ConfigError` if it is no server's, or holds what could be a secret."""
     try:
         parts = urlsplit(url)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -410,17 +388,18 @@ def check_url(url: str) -> str:
     return url.rstrip("/").removesuffix("/chat/completions")
 
 
-def _check_extra_body(extra: Mapping[str, Any]) -> dict[str, Any]:
+def _check_extra_body(given: Mapping[str, Any]) -> dict[str, Any]:
+    extra = dict(given)
     for key in extra:
         if key in _RESERVED_KEYS:
             raise ConfigError(f"extra_body may not set {key!r}, which the engine sets itself")
         if _SECRET.search(key):
             raise ConfigError(f"extra_body may not hold {key!r}: it is stored with the run")
     try:
-        orjson.dumps(dict(extra))
+        orjson.dumps(extra)
     except TypeError as error:
         raise ConfigError(f"extra_body is no JSON: {error}") from None
-    return dict(extra)
+    return extra
 
 
 def _check_headers(headers: Mapping[str, str]) -> dict[str, str]:

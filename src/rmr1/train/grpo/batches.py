@@ -1,24 +1,72 @@
-"""Samples with rewards -> the groups that an update learns from, and its tensors.
+"""Samples with rewards -> advantages, the groups that an update learns from, and its tensors.
 
-Pure but for tensors. The size of a mini-batch counts all its groups, also those that are skipped, so skipping
-changes the time that a step takes and not what it computes. Where nothing of a mini-batch is left, the
-optimizer makes no step: neither its momentum nor weight decay moves the weights.
+An advantage is GRPO's (arXiv 2402.03300, section 4.1.1): a reward minus the group's mean, divided by the group's
+standard deviation: in verl, with which RM-R1 trained, the sample's (divisor G - 1) plus 1e-6. `scale="none"` leaves the
+division out (arXiv 2503.20783), so that groups which are nearly all right or wrong do not weigh more than others.
+
+The size of a mini-batch counts all its groups, skipped ones too, so skipping changes the time of a step and not what it
+computes. If nothing of a mini-batch is left, there is no step: neither momentum nor weight decay moves the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import fsum, sqrt
 
 import torch
 
 from rmr1.attention.groups import Group, GroupRow, build_group_row
 from rmr1.rewards import Judged, Reward
-from rmr1.train.grpo.advantages import is_flat, normalize_group
 from rmr1.train.grpo.objective import spread, token_weights
-from rmr1.train.grpo.options import Objective
+from rmr1.train.grpo.recipe import Objective, Scale
 from rmr1.train.grpo.rollout import Sample
 from rmr1.train.grpo.tasks import Task
+
+_FLAT = 1e-9
+"""Rewards that differ by less are equal: sums of terms carry rounding."""
+
+
+def normalize_group(
+    rewards: Sequence[float],
+    *,
+    scale: Scale = "std",
+    epsilon: float = 1e-6,
+    kept: Sequence[bool] | None = None,
+) -> tuple[float, ...]:
+    """Advantages of one group's completions, whose sum is 0; all 0 if the group is flat.
+
+    `kept` says which completions take part; the others have advantage 0 and no part in mean and deviation.
+
+        >>> normalize_group([1.0, -1.0, -1.0, 1.0], scale="none")
+        (1.0, -1.0, -1.0, 1.0)
+    """
+    if is_flat(rewards, kept=kept):
+        return (0.0,) * len(rewards)
+    part = _choose(rewards, kept)
+    mean = fsum(part) / len(part)
+    divisor = 1.0
+    if scale == "std":
+        divisor = sqrt(fsum((reward - mean) ** 2 for reward in part) / (len(part) - 1)) + epsilon
+    return tuple(
+        (reward - mean) / divisor if kept is None or kept[index] else 0.0
+        for index, reward in enumerate(rewards)
+    )
+
+
+def is_flat(rewards: Sequence[float], *, kept: Sequence[bool] | None = None) -> bool:
+    """Whether all completions that take part have one reward, or fewer than two take part.
+
+    Without a KL term the gradient of such a group is exactly zero.
+    """
+    part = _choose(rewards, kept)
+    return len(part) < 2 or max(part) - min(part) < _FLAT
+
+
+def _choose(rewards: Sequence[float], kept: Sequence[bool] | None) -> Sequence[float]:
+    if kept is None:
+        return rewards
+    return [reward for reward, is_kept in zip(rewards, kept, strict=True) if is_kept]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,17 +125,14 @@ def build_minibatches(
     scored: Sequence[ScoredGroup], objective: Objective, *, prompts: int
 ) -> list[MiniBatch]:
     """The rollout in parts of so many prompts, in its order."""
-    found = []
-    for start in range(0, len(scored), prompts):
-        part = scored[start : start + prompts]
-        found.append(
-            MiniBatch(
-                groups=[group for group in part if group.is_live(objective)],
-                num_sequences=sum(len(group.samples) for group in part),
-                num_tokens=sum(len(sample.tokens) for group in part for sample in group.samples),
-            )
+    return [
+        MiniBatch(
+            groups=[group for group in part if group.is_live(objective)],
+            num_sequences=sum(len(group.samples) for group in part),
+            num_tokens=sum(len(sample.tokens) for group in part for sample in group.samples),
         )
-    return found
+        for part in (scored[start : start + prompts] for start in range(0, len(scored), prompts))
+    ]
 
 
 def build_update_row(

@@ -1,8 +1,9 @@
 """Mini-batches -> steps of the optimizer: the half of a rollout that learns.
 
-Each mini-batch makes one step: its live groups are packed into rows, each process takes its share of the rows,
-and the losses, whose weights count the whole mini-batch, add up. Neither packing nor the number of processes
-changes what is computed.
+Each mini-batch makes one step: its live groups are packed into rows, each process takes its share of them, and the
+losses, whose weights count the whole mini-batch, add up. Neither packing nor the number of processes changes the step.
+
+Shapes: `N` completion tokens of a row.
 """
 
 from __future__ import annotations
@@ -14,23 +15,102 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
-from rmr1.attention.groups import pack_groups
+from rmr1.attention.groups import GroupRow, build_group_row, pack_groups
 from rmr1.attention.packed import share_rows
 from rmr1.attention.proof.ask import find_turning
 from rmr1.attention.proof.attending import set_attention
 from rmr1.attention.proof.probe import FAULT
+from rmr1.attention.proof.training import RowPaths
 from rmr1.devices import widest_float
-from rmr1.engines.hf.loading import load_checkpoint
 from rmr1.errors import ConfigError
-from rmr1.train.grpo.batches import MiniBatch, build_update_row
-from rmr1.train.grpo.logprobs import prove_groups
-from rmr1.train.grpo.options import Objective
-from rmr1.train.grpo.policy import STATS, GroupLoss, Reference
-from rmr1.train.grpo.recipe import GrpoRecipe
+from rmr1.train.grpo.batches import MiniBatch, UpdateRow, build_update_row
+from rmr1.train.grpo.logprobs import GroupLogprobs, prove_groups
+from rmr1.train.grpo.objective import SUMS, compute_loss
+from rmr1.train.grpo.recipe import GrpoRecipe, Objective
 from rmr1.train.row import agree
-from rmr1.train.start import Trainee
+from rmr1.train.start import Trainee, load_base
 from rmr1.train.update import Updater
+
+STATS = (*SUMS, "entropy")
+"""What `GroupLoss` sums over the tokens that count, in its order."""
+
+
+class GroupLoss(torch.nn.Module):
+    """A causal language model whose forward gives the loss of a row of groups."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        objective: Objective,
+        *,
+        temperature: float,
+        paths: RowPaths | None = None,
+    ):
+        super().__init__()
+        self.policy = GroupLogprobs(model, temperature=temperature, paths=paths)
+        self.objective = objective
+
+    def forward(
+        self, update: UpdateRow, ref_N: torch.Tensor | None, old_N: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss; the sums named in `STATS`, in the widest numbers and detached; and sum, number and largest of the
+        differences between the sampler's log-probabilities and the policy's, all 0 once `old_N` is given.
+
+        `ref_N` and `old_N` are log-probabilities under the reference, and under the weights that sampled if those are
+        no longer the policy's.
+        """
+        logprobs_N, entropies_N = self.policy(update.row)
+        loss = compute_loss(
+            self.objective,
+            logprobs_N=logprobs_N,
+            advantages_N=update.advantages,
+            weights_N=update.weights,
+            old_logprobs_N=old_N,
+            ref_logprobs_N=ref_N,
+            sampler_logprobs_N=update.sampler_logprobs,
+        )
+        is_counted_N = update.weights != 0
+        wide = widest_float(logprobs_N.device)
+        sums = [one.detach().to(wide) for one in (*loss.sums.values(), (entropies_N * is_counted_N).sum())]
+        apart = torch.zeros(3, dtype=wide, device=logprobs_N.device)
+        if old_N is None and is_counted_N.any():
+            found = (logprobs_N.detach() - update.sampler_logprobs).abs()[is_counted_N].to(wide)
+            apart = torch.stack([found.sum(), is_counted_N.sum().to(wide), found.max()])
+        return loss.value, torch.stack(sums), apart
+
+
+class Reference:
+    """The model as it was before reinforcement: the policy without its adapters, or a copy that stays."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        adapted: Any = None,
+        temperature: float,
+        paths: RowPaths,
+    ):
+        """`model` is the copy, or with `adapted`, peft's wrapper, the policy itself."""
+        self._adapted = adapted
+        self._model = model
+        self._logprobs = GroupLogprobs(model, temperature=temperature, paths=paths)
+        if adapted is None:
+            model.requires_grad_(False)
+
+    @torch.no_grad()
+    def compute(self, row: GroupRow) -> torch.Tensor:
+        """Log-probabilities `[N]` of the row's completion tokens."""
+        was_training = self._model.training
+        without = contextlib.nullcontext() if self._adapted is None else self._adapted.disable_adapter()
+        self._model.eval()
+        try:
+            with without, self._logprobs.attention():
+                logprobs_N: torch.Tensor = self._logprobs(row)[0]
+        finally:
+            self._model.train(was_training)
+        return logprobs_N
 
 
 class Learner:
@@ -39,11 +119,7 @@ class Learner:
     def __init__(
         self, trainee: Trainee, recipe: GrpoRecipe, objective: Objective, accelerator: Any, output: Path
     ):
-        """A reference is loaded where the objective has a KL term and there are no adapters.
-
-        Raises:
-            ConfigError: the number format of the weights rounds nearly all of a step away.
-        """
+        """A reference is loaded if the objective has a KL term and there are no adapters."""
         self.model = trainee.model
         self.recipe = recipe
         self.objective = objective
@@ -66,13 +142,8 @@ class Learner:
     ) -> tuple[dict[str, float], list[float]]:
         """A step of the optimizer for each mini-batch that has a live group; `rollout` is for complaints.
 
-        Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths.
-        Among the sums are "sampler_log_ratio" and "sampler_log_ratio_max", a mean and the largest of all, where
-        something was learnt from with the weights that sampled.
-
-        Raises:
-            TrainingError: the loss, its gradient or a weight is not a number.
-            ConfigError: sampler and trainer compute different models.
+        Returns sums over the tokens that count, by the names of `STATS` and "loss", and the gradients' lengths. With
+        the sums come "sampler_log_ratio", a mean, and "sampler_log_ratio_max" of what the sampling weights learnt from.
         """
         olds = self.compute_old(batches)
         totals = torch.zeros(len(STATS) + 1, dtype=self.wide, device=self.device)
@@ -93,10 +164,8 @@ class Learner:
 
     def _compare(self, mean: float) -> None:
         """Complain, once, if the log-probabilities of sampler and trainer differ by more than rounding."""
-        if self._is_compared:
-            return
-        self._is_compared = True
-        if mean <= FAULT * self.paths.noise / self.recipe.rollout.temperature:
+        was_compared, self._is_compared = self._is_compared, True
+        if was_compared or mean <= FAULT * self.paths.noise / self.recipe.rollout.temperature:
             return
         found = (
             f"{type(self.model).__name__}: log-probabilities of sampler and trainer differ by {mean:.2g} nats per "
@@ -117,8 +186,7 @@ class Learner:
         """Gradients of a mini-batch's loss on every process; the loss and its sums, `[1 + STATS]`; and how far the
         sampler is from the trainer, as `GroupLoss` gives it.
 
-        `old` has the log-probabilities under the weights that sampled for each row, where they are not the
-        policy's any more.
+        `old` is of `compute_old`; None says that the policy still has the weights that sampled.
         """
         ranks = self.accelerator.num_processes
         rows, work = self._share(batch)
@@ -131,10 +199,10 @@ class Learner:
                     [batch.groups[one] for one in rows[place]], batch, self.objective, self.device
                 )
                 with self.accelerator.autocast():
-                    ref = None if self.reference is None else self.reference.compute(update.row)
-                before = None if old is None else update.sampler_logprobs if not old else old[place]
+                    ref_N = None if self.reference is None else self.reference.compute(update.row)
+                old_N = None if old is None else update.sampler_logprobs if not old else old[place]
                 with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
-                    value, sums, differences = self.wrapped(update, ref, before)
+                    value, sums, differences = self.wrapped(update, ref_N, old_N)
                     # Processes' gradients are averaged, so each one's part counts `ranks` times.
                     self.accelerator.backward(value * (weight * ranks))
                 totals += weight * torch.cat([value.detach().to(self.wide)[None], sums])
@@ -147,21 +215,19 @@ class Learner:
         return totals, apart
 
     def _share(self, batch: MiniBatch) -> tuple[list[list[int]], list[tuple[int, float]]]:
-        """The groups of each packed row, and the rows of this process with what they count, 1.
-
-        A process without a row takes part with one that counts for nothing: all must meet at the end.
-        """
+        """The groups of each packed row, and the rows of this process with what they count."""
         rows = pack_groups([group.group for group in batch.groups], self.recipe.update.row_tokens)
         costs = [float(sum(batch.groups[place].group.num_tokens for place in row)) for row in rows]
         own = share_rows(costs, self.accelerator.num_processes)[self.accelerator.process_index]
+        # A process without a row takes part with one that counts for nothing: all must meet at the end.
         return rows, [(place, 1.0) for place in own] or [(0, 0.0)]
 
     @torch.no_grad()
     def compute_old(self, batches: Sequence[MiniBatch]) -> dict[int, dict[int, torch.Tensor]]:
-        """Mini-batches trained after the first update, and the log-probabilities under the earlier.
+        """For each mini-batch that is trained after the first update, log-probabilities under the weights before it.
 
         The sampler's own serve, an empty dict, unless they are corrected by importance: then the trainer's are
-        computed, for each row that this process will learn from.
+        computed, `[N]` for each row that this process will learn from.
         """
         later = [number for number in range(1, len(batches)) if batches[number].groups]
         if self.objective.importance == "none":
@@ -173,12 +239,7 @@ class Learner:
                 rows, work = self._share(batch)
                 found[number] = {
                     place: self.loss.policy(
-                        build_update_row(
-                            [batch.groups[one] for one in rows[place]],
-                            batch,
-                            self.objective,
-                            self.device,
-                        ).row
+                        build_group_row([batch.groups[one].group for one in rows[place]], self.device)
                     )[0]
                     for place, _ in work
                 }
@@ -188,14 +249,7 @@ class Learner:
         if trainee.adapted is not None:
             return Reference(self.model, adapted=trainee.adapted, temperature=temperature, paths=self.paths)
         recipe = self.recipe.model
-        assert recipe.base is not None
-        copy = load_checkpoint(
-            recipe.base,
-            device=self.device,
-            dtype=torch.float32 if recipe.precision == "fp32" else torch.bfloat16,
-            revision=recipe.revision,
-            trust_remote_code=recipe.trust_remote_code,
-        ).model
+        copy = load_base(recipe, self.device, torch.float32 if recipe.precision == "fp32" else torch.bfloat16)
         set_attention(copy, self.model.config._attn_implementation)
         turning = None if self.paths.turning is None else find_turning(copy)
         paths = replace(self.paths, turning=turning)

@@ -12,13 +12,9 @@ from rmr1.errors import ConfigError
 from rmr1.prompts import load_family
 from rmr1.rewards import Term, build_rewards
 from rmr1.train.folder import describe_training
-from rmr1.train.grpo.options import Objective
-from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.grpo.tasks import Task, TaskCounts, TaskMaker, TaskSource, WorldTasks, count_world, open_tasks
+from rmr1.train.grpo.recipe import GrpoRecipe, Objective
+from rmr1.train.grpo.tasks import Task, TaskCounts, TaskMaker, TaskSource, WorldTasks, open_tasks
 from rmr1.train.optim import count_warmup
-
-_SAMPLED = 200
-"""Pairs of the world by which the length of all is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,19 +35,13 @@ class GrpoPlan:
     """What renders the prompts."""
 
     def describe(self) -> dict[str, Any]:
-        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        model = {**self.base.identity, **self.reader.chat.describe()}
-        found = describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
+        found = describe_training(self.recipe, {**self.base.identity, **self.reader.chat.describe()})
         own = {term.name: term.digest for term in self.terms if term.digest is not None}
-        return {**found, **({"rewards": own} if own else {})}
+        return found | ({"rewards": own} if own else {})
 
 
 def build_grpo_plan(recipe: GrpoRecipe, *, stored: Mapping[str, object] | None = None) -> GrpoPlan:
-    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
-    """
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it."""
     rollout, optim = recipe.rollout, recipe.optim
     objective = recipe.objective.build()
     terms = build_rewards(
@@ -72,9 +62,6 @@ def build_grpo_plan(recipe: GrpoRecipe, *, stored: Mapping[str, object] | None =
     source, held_out = open_tasks(recipe, maker, TaskMaker(reader, family, recipe))
     if recipe.data.has_held_out and not held_out:
         raise ConfigError("no held-out pair is left; name others, or a larger held_out_share")
-    if isinstance(source, WorldTasks):
-        count_world(source, maker, recipe.data, _SAMPLED)
-    counts = maker.counts
     prompts = source.num_pairs * (2 if recipe.data.order == "both" else 1)
     steps = optim.epochs * prompts // rollout.prompts
     if optim.steps is not None:
@@ -93,7 +80,7 @@ def build_grpo_plan(recipe: GrpoRecipe, *, stored: Mapping[str, object] | None =
         held_out=held_out,
         steps=steps,
         warmup_steps=count_warmup(optim.warmup, steps),
-        counts=counts,
+        counts=maker.counts,
         reader=reader,
     )
 

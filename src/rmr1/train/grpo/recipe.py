@@ -1,32 +1,20 @@
 """The recipe of reinforcement learning: what TOML says, checked. Sections that mean the same as for `rmr1 sft` are the same.
 
-The defaults are RM-R1's objective and sampling (arXiv 2505.02387, section 3.3; the reference repository's
-scripts where the paper is silent); `preset` adds the rest of one of its six models.
+The defaults are RM-R1's objective and sampling (arXiv 2505.02387, section 3.3; the reference repository's scripts
+where the paper is silent); `preset` adds the rest of one of its six models. No torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from rmr1.named import ControlTokens, FamilyName, find_missing_function
 from rmr1.rewards import PAPER, find_unknown_term
 from rmr1.settings import Complaint, Names, Section, rule
-from rmr1.train.grpo.advantages import Scale
-from rmr1.train.grpo.options import (
-    OPTIONS,
-    Average,
-    FromOne,
-    FromZero,
-    Importance,
-    Low,
-    Objective,
-    Overlong,
-    build_objective,
-)
-from rmr1.train.grpo.presets import PRESETS
 from rmr1.train.recipe import (
     Beta,
     CheckpointRecipe,
@@ -34,9 +22,13 @@ from rmr1.train.recipe import (
     LoraRecipe,
     ModelRecipe,
     OptimRecipe,
+    PairWorldRecipe,
     Recipe,
-    ReportRecipe,
+    TrainingRecipe,
 )
+
+Average = Literal["sequence", "token"]
+Scale = Literal["std", "none"]
 
 
 class PolicyRecipe(ModelRecipe):
@@ -48,17 +40,12 @@ class PolicyRecipe(ModelRecipe):
             yield "from_scratch has nothing to reinforce; name base, a judge that rmr1 sft trained"
 
 
-class TaskWorldRecipe(Section):
-    """Pairs of the synthetic preference world instead of a file; new ones in every epoch."""
+class TaskWorldRecipe(PairWorldRecipe):
+    """The items are new in every epoch."""
 
-    items: int = Field(ge=1)
-    """Pairs of one epoch."""
     start: int = Field(default=0, ge=0)
     """Number of the first: beyond those that the judge was fine-tuned on."""
     distribution: Literal["biased", "balanced"] = "biased"
-    seed: int = 0
-    held_out: int = Field(default=256, ge=0)
-    """Pairs of the test split, balanced, for held-out figures."""
 
 
 class TaskDataRecipe(LabelledRecipe):
@@ -99,21 +86,44 @@ class UpdateRecipe(Section):
     bounds the memory."""
 
 
-class ObjectiveRecipe(Section):
-    """The settings of `rmr1.train.grpo.objective.Objective`, where they are said; the paper's otherwise."""
+class Objective(Section):
+    """What is minimised (`rmr1.train.grpo.objective`). The defaults are the paper's."""
+
+    clip_low: float = Field(default=0.2, ge=0, lt=1)
+    """The ratio counts down to 1 - clip_low."""
+    clip_high: float = Field(default=0.2, ge=0)
+    """The ratio counts up to 1 + clip_high."""
+    beta: float = Field(default=1e-3, ge=0)
+    """Coefficient of the KL term; 0 needs no reference."""
+    correct_kl: bool = False
+    average: Average = "sequence"
+    scale: Scale = "std"
+    """Whether advantages are divided by the group's standard deviation."""
+    epsilon: float = Field(default=1e-6, ge=0)
+    """What is added to the standard deviation; as in verl, TRL's is 1e-4."""
+    overlong: Literal["keep", "mask"] = "keep"
+    importance: Literal["none", "truncate", "mask"] = "none"
+    importance_cap: float = Field(default=2.0, ge=1)
+
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "clip-higher": {"clip_high": 0.28},
+        "token-level": {"average": "token"},
+        "no-std": {"scale": "none"},
+        "overlong-masked": {"overlong": "mask"},
+        "importance-truncated": {"importance": "truncate"},
+        "importance-masked": {"importance": "mask"},
+    }
+)
+"""Settings by the name that the literature knows them by."""
+
+
+class ObjectiveRecipe(Objective):
+    """What a file says of the objective: settings, which are over those of the options, which are over the paper's."""
 
     options: tuple[str, ...] = ()
     """Named ones: "clip-higher", "token-level", "no-std", "overlong-masked", "importance-truncated", ..."""
-    clip_low: Low | None = None
-    clip_high: FromZero | None = None
-    beta: FromZero | None = None
-    correct_kl: bool | None = None
-    average: Average | None = None
-    scale: Scale | None = None
-    epsilon: FromZero | None = None
-    overlong: Overlong | None = None
-    importance: Importance | None = None
-    importance_cap: FromOne | None = None
 
     @rule
     def _check_options(self) -> Iterator[str]:
@@ -121,13 +131,19 @@ class ObjectiveRecipe(Section):
             if option not in OPTIONS:
                 yield f"option {option!r} is not known; expected one of {', '.join(OPTIONS)}"
 
+    @model_serializer
+    def _keep_said(self) -> dict[str, Any]:
+        """What is not said is None: a run is known by what its recipe says."""
+        said = self.model_fields_set | {"options"}
+        return {name: getattr(self, name) if name in said else None for name in type(self).model_fields}
+
     def build(self) -> Objective:
-        """
-        Raises:
-            ConfigError: an option is unknown, or a value does not fit.
-        """
-        values = self.model_dump(exclude={"options"}, exclude_none=True)
-        return build_objective(self.options, **values)
+        """The settings and those of the options."""
+        values: dict[str, Any] = {}
+        for option in self.options:
+            values |= OPTIONS[option]
+        said = {name: getattr(self, name) for name in self.model_fields_set - {"options"}}
+        return Objective(**values | said)
 
 
 class TunerRecipe(OptimRecipe):
@@ -150,36 +166,73 @@ class VerdictEvaluationRecipe(Section):
     """The weights that are stored in the end: those with the best greedy accuracy, or the last."""
 
 
-def _find_missing_reward(name: str) -> str | None:
-    return find_unknown_term(name) or find_missing_function(name)
+def _paper(lr: float, *, base: str | None, family: str) -> dict[str, Any]:
+    """Rates are of the reference repository's cluster scripts. What the defaults say is not said again."""
+    return {
+        "model": {"precision": "bf16", "checkpointing": True, **({"base": base} if base else {})},
+        "data": {"family": family},
+        "rollout": {"engine": "vllm"},
+        "update": {"prompts": 128, "row_tokens": 65536},
+        "objective": {"beta": 1e-3},
+        "rewards": {"verdict": 1.0},
+        "optim": {"lr": lr},
+        "evaluation": {"every": 5},
+        "checkpoint": {"every": 5},
+    }
 
 
-_IMPORTANCE = frozenset(name for name, settings in OPTIONS.items() if "importance" in settings)
-"""Names of options that say it."""
+def _with_adapters(settings: dict[str, Any], *, gpu_memory: float) -> dict[str, Any]:
+    """The same with adapters, whose rate is ten times that of whole weights, as is usual for them.
+
+    vLLM's share leaves room on a GPU of 141 GB for the longest group's update: 7B and 14B fit. The weights of
+    32B, which vLLM holds a second time, do not.
+    """
+    optim, rollout = {"lr": 10 * settings["optim"]["lr"]}, {**settings["rollout"], "gpu_memory": gpu_memory}
+    return {**settings, "lora": {"r": 32, "alpha": 64}, "optim": optim, "rollout": rollout}
 
 
-class GrpoRecipe(Section):
+_BASE = "deepseek-ai/DeepSeek-R1-Distill-Qwen-"
+_FULL = {
+    "rm-r1-qwen-7b": _paper(1e-6, base=None, family="rubric"),
+    "rm-r1-qwen-14b": _paper(7e-7, base=None, family="rubric"),
+    "rm-r1-qwen-32b": _paper(5e-7, base=None, family="rubric"),
+    "rm-r1-deepseek-7b": _paper(1e-6, base=f"{_BASE}7B", family="reasoning"),
+    "rm-r1-deepseek-14b": _paper(1e-6, base=f"{_BASE}14B", family="reasoning"),
+    "rm-r1-deepseek-32b": _paper(8e-7, base=f"{_BASE}32B", family="reasoning"),
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    **_FULL,
+    **{
+        f"{name}-lora": _with_adapters(settings, gpu_memory=0.27 if "14b" in name else 0.4)
+        for name, settings in _FULL.items()
+    },
+}
+"""RM-R1's six reinforcement runs (arXiv 2505.02387, section 4 and appendix), as settings under a recipe's own.
+
+The instruct models start from the paper's supervised stage, which was not published: `model.base` is yours to name.
+"""
+
+
+class GrpoRecipe(TrainingRecipe):
     presets = PRESETS
     instead = Recipe.instead
     preset: str | None = None
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     model: PolicyRecipe
     lora: LoraRecipe | None = None
     data: TaskDataRecipe
     rollout: RolloutRecipe = RolloutRecipe()
     update: UpdateRecipe = UpdateRecipe()
     objective: ObjectiveRecipe = ObjectiveRecipe()
-    rewards: Annotated[dict[str, float], Names(_find_missing_reward)] = Field(
-        default_factory=lambda: dict(PAPER)
-    )
+    rewards: Annotated[
+        dict[str, float], Names(lambda name: find_unknown_term(name) or find_missing_function(name))
+    ] = Field(default_factory=lambda: dict(PAPER))
     """Weight of each term; see `rmr1.rewards`."""
     overlong_buffer: int = Field(default=0, ge=0)
     """Tokens before the limit at which the reward `overlong` begins to fall."""
     optim: TunerRecipe = TunerRecipe()
     evaluation: VerdictEvaluationRecipe = VerdictEvaluationRecipe()
     checkpoint: CheckpointRecipe = CheckpointRecipe(every=10)
-    report: ReportRecipe = ReportRecipe()
 
     @property
     def update_prompts(self) -> int:
@@ -195,17 +248,15 @@ class GrpoRecipe(Section):
     @classmethod
     def _correct_vllm(cls, values: Any) -> Any:
         """vLLM's probabilities are not the trainer's own: `importance` is "truncate" unless something is said."""
-        if not isinstance(values, Mapping):
-            return values
-        rollout, objective = values.get("rollout"), values.get("objective", {})
-        if not isinstance(rollout, Mapping) or not isinstance(objective, Mapping):
-            return values
-        options = objective.get("options")
-        named = options if isinstance(options, list | tuple) else ()
-        is_said = "importance" in objective or any(name in named for name in _IMPORTANCE)
-        if rollout.get("engine") != "vllm" or is_said:
-            return values
-        return {**values, "objective": {**objective, "importance": "truncate"}}
+        match values:
+            case {"rollout": {"engine": "vllm"}, **rest} if isinstance(rest.get("objective", {}), Mapping):
+                objective: Any = rest.get("objective", {})
+                options = objective.get("options")
+                named = options if isinstance(options, list | tuple) else ()
+                fixing = [name for name, settings in OPTIONS.items() if "importance" in settings]
+                if "importance" not in objective and not any(name in named for name in fixing):
+                    return {**values, "objective": {**objective, "importance": "truncate"}}
+        return values
 
     @rule
     def _check_parts(self) -> Iterator[str]:

@@ -1,10 +1,7 @@
 """Tasks -> samples: the policy writes judgments, and how likely each of their tokens was is kept.
 
-One sampling loop serves judging and training (`rmr1.engines.hf.decode`): a prompt is computed once for all its
-samples, and finished ones leave. A text goes on to the end of the turn, as a judge's does, so that where to stop is
-reinforced too. Every sample has a seed of its own, made from the run's seed, the number of the rollout, the epoch,
-the prompt and the sample's number, so neither batches nor the number of processes change what is sampled (up to
-rounding).
+A text goes on to the end of the turn, as a judge's does, so that where to stop is reinforced too. Every sample has a
+seed of its own, so neither batches nor the number of processes change what is sampled (up to rounding).
 """
 
 from __future__ import annotations
@@ -16,12 +13,9 @@ from dataclasses import dataclass
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams, derive_seed
-from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode
-from rmr1.engines.hf.reader import find_opening
-from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.rewards import Judged, read_sample
+from rmr1.train.evaluate import Prompt, write_texts
 from rmr1.train.grpo.tasks import Task
-from rmr1.verdicts.stop import StopWatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,18 +27,14 @@ class Sample:
     logprobs: list[float]
     """Log-probability of each token under the distribution that it was drawn from."""
     text: str
-    """The text as the judge stores it: without the end token, with the mark of thinking that the prompt ended in."""
+    """The text as the judge stores it, without the end token."""
     is_cut: bool
     """The token limit came before the end token."""
 
     def judge(self, task: Task) -> Judged:
-        """The sample as rewards see it."""
+        number = len(self.tokens)
         return read_sample(
-            self.text,
-            prompt=task.prompt,
-            pair=task.pair,
-            num_tokens=len(self.tokens),
-            is_cut=self.is_cut,
+            self.text, prompt=task.prompt, pair=task.pair, num_tokens=number, is_cut=self.is_cut
         )
 
 
@@ -77,69 +67,46 @@ class Sampler:
         """So many judgments of each task; temperature 0 is greedy."""
         was_training = self._model.training
         self._model.eval()
-        found: list[list[Sample]] = [[] for _ in tasks]
+        prompts = [
+            Prompt(
+                task.tokens,
+                task.prepared.max_new_tokens,
+                task.prepared.opening,
+                [make_seed(seed, task, number) for number in range(samples)],
+            )
+            for task in tasks
+        ]
         try:
-            # Prompts of similar length go together; longest first, so that what does not fit shows at once.
-            order = sorted(range(len(tasks)), key=lambda place: (-len(tasks[place].tokens), place))
-            number = max(1, self._rows // samples)
-            for start in range(0, len(order), number):
-                places = order[start : start + number]
-                batch = [tasks[place] for place in places]
-                drawn = self._sample_batch(batch, samples, temperature, seed, with_logprobs)
-                for place, one in zip(places, drawn, strict=True):
-                    found[place] = one
+            found = write_texts(
+                self._model,
+                self._tokenizer,
+                prompts,
+                SamplingParams(temperature=temperature, num_samples=samples),
+                end_tokens=self._end_tokens,
+                rows=self._rows,
+                with_logprobs=with_logprobs,
+            )
         finally:
             self._model.train(was_training)
-        return found
-
-    def _sample_batch(
-        self, tasks: Sequence[Task], samples: int, temperature: float, seed: str, with_logprobs: bool
-    ) -> list[list[Sample]]:
-        params = SamplingParams(temperature=temperature, num_samples=samples)
-        endings = Endings(self._tokenizer, params)
-        streams = [
-            [TextStream(self._tokenizer, endings, StopWatcher()) for _ in range(samples)] for _ in tasks
+        return [
+            [
+                Sample(
+                    tokens=one.tokens,
+                    logprobs=one.logprobs,
+                    text=text,
+                    is_cut=one.finish_reason == "length",
+                )
+                for one, text in group
+            ]
+            for group in found
         ]
-        requests = [
-            PromptRequest(
-                tokens=task.tokens,
-                max_new_tokens=task.prepared.max_new_tokens,
-                rows=[
-                    RowRequest(seed=make_seed(seed, task, number), watch=stream.push)
-                    for number, stream in enumerate(rows)
-                ],
-            )
-            for task, rows in zip(tasks, streams, strict=True)
-        ]
-        drawn = decode(
-            self._model, requests, params, end_tokens=self._end_tokens, with_logprobs=with_logprobs
-        )
-        found = []
-        for task, rows, group in zip(tasks, streams, drawn, strict=True):
-            found.append(
-                [
-                    Sample(
-                        tokens=one.tokens,
-                        logprobs=one.logprobs,
-                        text=_read_text(task, stream),
-                        is_cut=one.finish_reason == "length",
-                    )
-                    for stream, one in zip(rows, group, strict=True)
-                ]
-            )
-        return found
 
 
 def make_seed(seed: str, task: Task, number: int) -> int:
-    """The seed of one sample: of the rollout, the epoch, the prompt and the sample's number.
+    """The seed of one sample, of the rollout, the epoch, the prompt and the sample's number.
 
     A rollout that passes the end of an epoch has some prompts twice, and different samples of them.
     """
     name = f"{seed}/{task.epoch}/{task.place}/{task.prompt.order}"
     digest = hashlib.sha256(name.encode()).digest()
     return derive_seed(int.from_bytes(digest[:8], "big"), number)
-
-
-def _read_text(task: Task, stream: TextStream) -> str:
-    text = stream.finish()
-    return find_opening(task.prepared.opening, text) + text

@@ -1,14 +1,11 @@
 """Tasks -> samples, written by a vLLM engine that the trainer's process holds.
 
-vLLM starts from the base's files and gets the trainer's weights in place after every update: through its own
-reloading of weights, by the checkpoint's names, adapters added to what they adapt on the way. What was cached
-of prompts under the weights before is forgotten then.
+vLLM starts from the base's files and gets the trainer's weights in place after every update: through its own reloading
+of weights, by the checkpoint's names, adapters added to what they adapt on the way. Then it forgets what it cached.
 
-Log-probabilities are taken after the temperature, under the distribution that a token was drawn from. vLLM's
-kernels are not the trainer's, so they differ from the trainer's own by rounding: what
-`rmr1.train.grpo.objective` calls importance.
-
-Under several processes each one has an engine of its own, on its own device.
+Log-probabilities are those of the distribution that a token was drawn from, after the temperature. vLLM's kernels round
+otherwise than the trainer's: what `rmr1.train.grpo.objective` calls importance. Under several processes each one has an
+engine of its own, on its own device.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.hf.reader import find_opening
 from rmr1.engines.hf.tokens import Endings, TextStream
 from rmr1.engines.vllm.core import (
     Core,
@@ -35,6 +31,7 @@ from rmr1.engines.vllm.core import (
 )
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, RMR1Error, reason_of
 from rmr1.forecast.memory import VLLM_CPU_CACHE
+from rmr1.train.evaluate import finish_text
 from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import Task
 from rmr1.verdicts.stop import StopWatcher
@@ -62,17 +59,10 @@ class VllmSampler:
         max_num_seqs: int | None = None,
         cpu_cache_bytes: int = VLLM_CPU_CACHE,
     ):
-        """Start vLLM with the base's weights. A process holds one engine at a time.
+        """Start vLLM with the base's weights. A process holds one engine at a time, which sets its random states.
 
-        Starting sets the random states of the process by `seed`.
-
-        Args:
-            end_tokens: those that end a text.
-            max_model_len: most tokens of prompt and sample together.
-            gpu_memory: share of the GPU's memory to take, in (0, 1).
-            dtype: "float32", "bfloat16", "float16", or "auto" for the base's own.
-            max_num_seqs: most samples computed at a time; vLLM's choice by default.
-            cpu_cache_bytes: for keys and values where vLLM computes on the CPU.
+        `max_model_len` is of prompt and sample together, `gpu_memory` a share in (0, 1), `dtype` a name such as
+        "bfloat16" or "auto"; `cpu_cache_bytes` are for keys and values if vLLM computes on the CPU.
 
         Raises:
             ConfigError: vLLM is not installed, or an engine runs in this process already.
@@ -117,7 +107,10 @@ class VllmSampler:
         vocabulary = self._core.engine.vllm_config.model_config.get_vocab_size()
         self._end_tokens = frozenset(token for token in end_tokens if 0 <= token < vocabulary)
         try:
-            self._warm_up()
+            # A token that does not count: vLLM compiles at the first use, for up to half a minute.
+            self._add(self._core, [0], temperature=1.0, seed=0, max_tokens=1, logprobs=0)
+            while self._core.engine.has_unfinished_requests():
+                step_core(self._core)
         except GenerationError as error:
             self.close()
             raise CheckpointError(f"vLLM cannot run model {str(base)!r}: {error}") from error
@@ -131,34 +124,35 @@ class VllmSampler:
         seed: str = "",
         with_logprobs: bool = True,
     ) -> list[list[Sample]]:
-        """So many judgments of each task; temperature 0 is greedy.
-
-        Raises:
-            GenerationError: a prompt is too long, before any is sampled; or vLLM failed.
-        """
         core = self._require_core()
         endings = Endings(self._tokenizer, SamplingParams())
-        self._check_lengths(tasks)
+        rooms = [min(one.prepared.max_new_tokens, self._max_model_len - len(one.tokens)) for one in tasks]
+        for task, room in zip(tasks, rooms, strict=True):
+            if room < 1:  # one prompt that vLLM refuses would leave the others' samples half done
+                raise GenerationError(
+                    f"pair {task.pair.id!r}: the prompt of {len(task.tokens)} tokens leaves no room in vLLM's "
+                    f"context of {self._max_model_len}"
+                )
         found: list[list[_Row]] = []
         waiting: dict[str, _Row] = {}
         try:
             # Under the trainer's autocast vLLM's own choice of number formats would not hold.
             with torch.autocast(self._device_type, enabled=False):
-                for task in tasks:
+                for task, room in zip(tasks, rooms, strict=True):
                     group = []
                     for number in range(samples):
                         row = _Row(
                             task=task,
                             stream=TextStream(self._tokenizer, endings, StopWatcher()),
                             end_tokens=self._end_tokens,
-                            most_tokens=self._count_room(task),
+                            most_tokens=room,
                         )
                         key = self._add(
                             core,
                             task.tokens,
                             temperature=temperature,
                             seed=make_seed(seed, task, number) if temperature > 0 else None,
-                            max_tokens=row.most_tokens,
+                            max_tokens=room,
                             logprobs=0 if with_logprobs else None,
                         )
                         waiting[key] = row
@@ -173,12 +167,7 @@ class VllmSampler:
 
     @torch.no_grad()
     def update_weights(self, model: PreTrainedModel) -> None:
-        """Sample from `model`'s weights from now on; they are copied. Adapters in it count, and stay apart.
-
-        Raises:
-            ConfigError: it has adapters that cannot be added to what they adapt.
-            GenerationError: vLLM does not take the weights.
-        """
+        """Sample from `model`'s weights from now on; they are copied. Adapters in it count, and stay apart."""
         core = self._require_core()
         try:
             core.engine.collective_rpc("reload_weights", kwargs={"weights_iterator": merge_weights(model)})
@@ -204,18 +193,6 @@ class VllmSampler:
             raise GenerationError("the vLLM engine of the rollout is closed")
         return self._core
 
-    def _check_lengths(self, tasks: Sequence[Task]) -> None:
-        # One prompt that vLLM refuses would leave the others' samples half done.
-        for task in tasks:
-            if self._count_room(task) < 1:
-                raise GenerationError(
-                    f"pair {task.pair.id!r}: the prompt of {len(task.tokens)} tokens leaves no room in vLLM's "
-                    f"context of {self._max_model_len}"
-                )
-
-    def _count_room(self, task: Task) -> int:
-        return min(task.prepared.max_new_tokens, self._max_model_len - len(task.tokens))
-
     def _add(self, core: Core, tokens: Sequence[int], **settings: Any) -> str:
         key = str(self._num_added)
         self._num_added += 1
@@ -235,18 +212,9 @@ class VllmSampler:
             raise GenerationError(f"vLLM refuses a prompt: {reason_of(error)}") from error
         return key
 
-    def _warm_up(self) -> None:
-        """A token that does not count: vLLM compiles at the first use, for up to half a minute."""
-        core = self._require_core()
-        self._add(core, [0], temperature=1.0, seed=0, max_tokens=1, logprobs=0)
-        while core.engine.has_unfinished_requests():
-            step_core(core)
-
 
 def merge_weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """The model's weights by their names in a checkpoint, each once, with its LoRA adapters added.
-
-    What is not adapted is the model's own tensor, not a copy.
+    """The model's weights by their names in a checkpoint, each once; LoRA adapters are added, in a copy.
 
     Raises:
         ConfigError: an adapter is of another kind, or of an output layer tied to the input embedding.
@@ -254,9 +222,7 @@ def merge_weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
     adapted = {name: module for name, module in model.named_modules() if hasattr(module, "base_layer")}
     weights = dict(model.named_parameters())
     for name, module in adapted.items():
-        is_linear = getattr(module.base_layer, "weight", None) is not None and bool(
-            getattr(module, "lora_A", None)
-        )
+        is_linear = getattr(module.base_layer, "weight", None) is not None and getattr(module, "lora_A", None)
         if not is_linear or f"{name}{_BASE}.weight" not in weights:
             raise ConfigError(
                 f"lora.target_modules: vLLM cannot sample with an adapter of {name!r}; leave it out, or set "
@@ -283,11 +249,8 @@ def _add_adapters(weight: torch.Tensor, module: Any) -> torch.Tensor:
 
 
 def _pack_shared(model: torch.nn.Module) -> None:
-    """Pack again what layers with a matrix in common compute from.
-
-    On the CPU a layer computes from a packed copy, and an output layer that shares the input embedding's
-    matrix gets no weights of its own, by which vLLM would know to make that copy anew.
-    """
+    """On the CPU a layer computes from a packed copy, which vLLM does not make anew for an output layer that shares the
+    input embedding's matrix."""
     for layer in model.modules():
         weight = getattr(layer, "weight", None)
         if hasattr(layer, "cpu_linear") and isinstance(weight, torch.Tensor) and weight.numel():
@@ -295,7 +258,6 @@ def _pack_shared(model: torch.nn.Module) -> None:
 
 
 def _step(core: Core, waiting: dict[str, _Row]) -> None:
-    """One step of the engine; rows that are done leave `waiting`."""
     ended = []
     for output in step_core(core):
         row = waiting.get(output.request_id)
@@ -317,8 +279,6 @@ def _step(core: Core, waiting: dict[str, _Row]) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class _Row:
-    """One sample as it grows."""
-
     task: Task
     stream: TextStream
     end_tokens: frozenset[int]
@@ -341,10 +301,5 @@ class _Row:
                 return
 
     def read(self) -> Sample:
-        text = self.stream.finish()
-        return Sample(
-            tokens=self.tokens,
-            logprobs=self.logprobs,
-            text=find_opening(self.task.prepared.opening, text) + text,
-            is_cut=self.is_cut,
-        )
+        text = finish_text(self.stream, self.task.prepared.opening)
+        return Sample(tokens=self.tokens, logprobs=self.logprobs, text=text, is_cut=self.is_cut)

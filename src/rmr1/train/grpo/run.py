@@ -1,8 +1,7 @@
 """Reinforcement learning: the loop.
 
-A rollout samples judgments for the next prompts and scores them, each process its share; all processes then know
-all. It is cut into mini-batches of whole groups, from which the policy learns (`rmr1.train.grpo.learn`). Every so
-often it is looked at with held-out pairs, and a checkpoint is written.
+A rollout samples judgments for the next prompts and scores them, each process its share; all processes then know all.
+It is cut into mini-batches of whole groups, from which the policy learns (`rmr1.train.grpo.learn`).
 """
 
 from __future__ import annotations
@@ -21,15 +20,20 @@ from rmr1.train.checkpoints import place_best, read_best, restore_weights, train
 from rmr1.train.fit import check_fit
 from rmr1.train.folder import read_beginning
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
-from rmr1.train.grpo.evaluate import evaluate, format_look
 from rmr1.train.grpo.learn import Learner
-from rmr1.train.grpo.metrics import describe_step, summarize_rollout, summarize_update
+from rmr1.train.grpo.metrics import (
+    describe_step,
+    evaluate,
+    format_look,
+    summarize_rollout,
+    summarize_update,
+)
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.loop import Training, run_once
-from rmr1.train.processes import accelerated, call_on_main, gather, gather_calls, share, wait_for_group
+from rmr1.train.processes import accelerated, call_on_main, divide, gather_calls, share, wait_for_group
 from rmr1.train.start import load_trainee
 from rmr1.train.update import Updater
 
@@ -98,7 +102,6 @@ class Reinforcement(Training):
         return self.learner.updater
 
     def close(self) -> None:
-        """Stop vLLM where it samples. The processes have nothing in common after it."""
         if self.vllm is not None:
             self.vllm.close()
 
@@ -133,24 +136,20 @@ class Reinforcement(Training):
 
     def sample(self, tasks: Sequence[Task]) -> list[list[Sample]]:
         """The samples of all tasks, in their order; each process draws its share."""
-        recipe = self.recipe
-        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
-        own = range(rank, len(tasks), ranks)
+        rollout, seed = self.recipe.rollout, f"{self.recipe.seed}/{self.state['step']}"
         if self.vllm is not None and self.vllm_updates != self.state["updates"]:
             self.vllm.update_weights(self.model)
             self.vllm_updates = self.state["updates"]
-        with self.accelerator.autocast(), self._diverging():
-            drawn = self.sampler.sample(
-                [tasks[place] for place in own],
-                samples=recipe.rollout.samples,
-                temperature=recipe.rollout.temperature,
-                seed=f"{recipe.seed}/{self.state['step']}",
-            )
-        found = dict(gather(self.accelerator, list(zip(own, drawn, strict=True))))
-        return [found[place] for place in range(len(tasks))]
+
+        def draw(own: list[Task]) -> list[list[Sample]]:
+            with self.accelerator.autocast(), self._diverging():
+                return self.sampler.sample(
+                    own, samples=rollout.samples, temperature=rollout.temperature, seed=seed
+                )
+
+        return divide(self.accelerator, tasks, draw)
 
     def score(self, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]) -> list[ScoredGroup]:
-        """Every task's samples with what they earned."""
         rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
         is_paired = needs_both_orders(self.plan.terms)
 
@@ -191,7 +190,6 @@ class Reinforcement(Training):
         )
 
     def look(self) -> dict[str, Any]:
-        """Held-out figures, logged and said; the best weights are kept."""
         values = super().look()
         step, best = self.state["step"], self.state.get("best")
         if self.recipe.evaluation.keep == "best" and (

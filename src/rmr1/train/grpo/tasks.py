@@ -1,8 +1,7 @@
 """Labelled pairs -> prompts to judge, as tokens, with the right verdict beside them.
 
-A task is one prompt: a pair in one order. With both orders a pair is two tasks, which follow each other.
-Prompts are rendered by what renders them when the judge is asked (`RequestReader`), so what is reinforced is
-what is used.
+A task is one prompt: a pair in one order. With both orders a pair is two tasks, which follow each other. Prompts are
+rendered by what renders them when the judge is asked (`RequestReader`), so what is reinforced is what is used.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Protocol
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.hf.reader import Prepared, RequestReader
 from rmr1.errors import DataError
 from rmr1.prompts import PromptFamily
 from rmr1.prompts.render import render_prompt
-from rmr1.records import JudgePrompt, Order, PreferencePair, swap_label
+from rmr1.records import JudgePrompt, Order, PreferencePair
 from rmr1.train.examples import Position, read_labelled
 from rmr1.train.grpo.recipe import GrpoRecipe, TaskDataRecipe
 
@@ -40,20 +38,16 @@ class Task:
 
     @property
     def tokens(self) -> Sequence[int]:
-        """Tokens of the prompt."""
         return self.prepared.tokens
-
-    @property
-    def label(self) -> str:
-        """ "A" or "B", in the prompt's frame."""
-        label = self.pair.label if self.prompt.order == "given" else swap_label(self.pair.label)
-        assert label is not None
-        return str(label)
 
     @property
     def family(self) -> str:
         """What accuracy is told apart by: the first part of the pair's subset."""
         return (self.pair.subset or "").partition("/")[0] or "all"
+
+
+_SAMPLED = 200
+"""Pairs of the world by which the length of all is told."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,17 +81,19 @@ class TaskMaker:
         self.counts = TaskCounts()
 
     def make(self, pair: PreferencePair, place: int, *, epoch: int = 0) -> list[Task]:
-        """The tasks of a pair: one, or one for each order; none where it is left out, which is counted.
-
-        Raises:
-            DataError: the chat template refuses the pair, or its prompt is too long and the recipe forbids that.
-        """
+        """The tasks of a pair: one, or one for each order; none if it is left out, which is counted."""
         counts = self.counts
         counts.pairs += 1
         if pair.label not in ("A", "B"):
             counts.undecided += 1
             return []
-        tasks = [self._make(pair, place, order, epoch) for order in self._choose_orders(place)]
+        orders: Sequence[Order] = ("given", "swapped")
+        if not self._both and self._recipe.data.order == "given":
+            orders = ("given",)
+        elif not self._both:
+            # Files of chosen and rejected answers have the better one first: as they stand, "A" is always right.
+            orders = (Random(f"{self._recipe.seed}/order/{place}").choice(orders),)
+        tasks = [self._make(pair, place, order, epoch) for order in orders]
         kept = [task for task in tasks if task is not None]
         if len(kept) < len(tasks):
             counts.overlong += 1
@@ -106,62 +102,35 @@ class TaskMaker:
         counts.prompt_tokens += sum(len(task.tokens) for task in kept)
         return kept
 
-    def _choose_orders(self, place: int) -> Sequence[Order]:
-        if self._both:
-            return ("given", "swapped")
-        if self._recipe.data.order == "given":
-            return ("given",)
-        # Files of chosen and rejected answers have the better one first: as they stand, "A" is always right.
-        return (Random(f"{self._recipe.seed}/order/{place}").choice(("given", "swapped")),)
-
     def _make(self, pair: PreferencePair, place: int, order: Order, epoch: int) -> Task | None:
         prompt = render_prompt(pair, self._family, order=order, special_tokens=self._special)
         prepared = self._reader.prepare(Request(key=f"{place}/{order}", prompt=prompt), self._params)
-        if not isinstance(prepared, Prepared):
-            if prepared.finish_reason == "skipped":
-                self._check_overlong(pair, prepared.error or "its prompt is too long")
-                return None
+        most = self._recipe.data.max_prompt_tokens
+        if isinstance(prepared, Prepared):
+            if len(prepared.tokens) <= most:
+                return Task(pair=pair, prepared=prepared, place=place, epoch=epoch)
+            reason = f"its prompt has {len(prepared.tokens):,} tokens, data.max_prompt_tokens is {most:,}"
+        elif prepared.finish_reason == "skipped":
+            reason = prepared.error or "its prompt is too long"
+        else:
             raise DataError(f"pair {pair.id!r}: {prepared.error}")
-        length, most = len(prepared.tokens), self._recipe.data.max_prompt_tokens
-        if length > most:
-            self._check_overlong(
-                pair, f"its prompt has {length:,} tokens, data.max_prompt_tokens is {most:,}"
-            )
-            return None
-        return Task(pair=pair, prepared=prepared, place=place, epoch=epoch)
-
-    def _check_overlong(self, pair: PreferencePair, reason: str) -> None:
         if self._recipe.data.on_overlong == "fail":
             raise DataError(f"pair {pair.id!r}: {reason}, and data.on_overlong is 'fail'")
-
-
-class TaskSource(Protocol):
-    """Tasks by their pair's place; each epoch has its own order."""
-
-    @property
-    def num_pairs(self) -> int:
-        """In one epoch."""
-        ...
-
-    def get(self, epoch: int, index: int) -> list[Task]:
-        """The tasks of a pair; none where it is left out."""
-        ...
+        return None
 
 
 class StoredTasks:
     """Tasks of files, held in memory."""
 
     def __init__(self, tasks: Sequence[list[Task]], *, seed: int, shuffle: bool):
+        self.num_pairs = len(tasks)
         self._tasks = tasks
         self._seed = seed
         self._shuffle = shuffle
         self._order: tuple[int, list[int]] | None = None
 
-    @property
-    def num_pairs(self) -> int:
-        return len(self._tasks)
-
     def get(self, epoch: int, index: int) -> list[Task]:
+        """The tasks of the pair at a place; each epoch has its own order."""
         if self._shuffle and (self._order is None or self._order[0] != epoch):
             order = list(range(len(self._tasks)))
             Random(f"{self._seed}/{epoch}").shuffle(order)
@@ -175,14 +144,12 @@ class WorldTasks:
 
     def __init__(self, data: TaskDataRecipe, maker: TaskMaker):
         assert data.world is not None
+        self.num_pairs = data.world.items
         self._world = data.world
         self._maker = maker
 
-    @property
-    def num_pairs(self) -> int:
-        return self._world.items
-
     def get(self, epoch: int, index: int) -> list[Task]:
+        """The tasks of the pair at a place; none if it is left out."""
         from rmr1.world import sample_pair
 
         world = self._world
@@ -191,24 +158,23 @@ class WorldTasks:
         return self._maker.make(item.pair, place, epoch=epoch)
 
 
-def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[TaskSource, list[Task]]:
-    """The sources of training tasks and of held-out ones, each by its maker.
+TaskSource = StoredTasks | WorldTasks
 
-    Raises:
-        DataError: a row cannot be read, or nothing is left to train on.
-    """
-    data = recipe.data
+
+def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[TaskSource, list[Task]]:
+    """The source of training tasks, which `maker` has counted, and the held-out ones, which `aside` makes."""
+    data, source, held_out = recipe.data, None, []
     if data.world is not None:
         from rmr1.world import sample_pairs
 
         test = sample_pairs(data.world.seed, data.world.held_out, split="test", distribution="balanced")
         held_out = [task for place, item in enumerate(test) for task in aside.make(item.pair, place)]
-        return WorldTasks(data, maker), held_out
-    assert data.train is not None
+        source = WorldTasks(data, maker)
+        for index in range(min(_SAMPLED, source.num_pairs)):
+            source.get(0, index)
     draw = Random(f"{recipe.seed}/held-out")
     kept: list[list[Task]] = []
-    held_out = []
-    for place, (_, pair) in enumerate(read_labelled(data.train, data)):
+    for place, (_, pair) in enumerate(read_labelled(data.train or (), data)):
         is_aside = bool(data.held_out_share) and draw.random() < data.held_out_share
         if is_aside:
             held_out += aside.make(pair, place)
@@ -216,39 +182,21 @@ def open_tasks(recipe: GrpoRecipe, maker: TaskMaker, aside: TaskMaker) -> tuple[
             kept.append(tasks)
     for place, (_, pair) in enumerate(read_labelled(data.held_out or (), data)):
         held_out += aside.make(pair, place)
-    if not kept:
-        name = data.train if isinstance(data.train, str) else ", ".join(data.train)
-        raise DataError(_explain_nothing(maker.counts, data), path=name)
-    return StoredTasks(kept, seed=recipe.seed, shuffle=data.shuffle), held_out
-
-
-def count_world(source: WorldTasks, maker: TaskMaker, data: TaskDataRecipe, number: int) -> None:
-    """Let the maker count the first pairs of the world, by which all are told.
-
-    Raises:
-        DataError: none of them can be trained on.
-    """
-    for index in range(min(number, source.num_pairs)):
-        source.get(0, index)
-    if not maker.counts.tasks:
-        raise DataError(_explain_nothing(maker.counts, data))
-
-
-def _explain_nothing(counts: TaskCounts, data: TaskDataRecipe) -> str:
-    return (
-        f"nothing to train on: of {counts.pairs} pairs {counts.undecided} have no preferred answer and "
-        f"{counts.overlong} have a prompt longer than data.max_prompt_tokens {data.max_prompt_tokens}"
-    )
+    counts = maker.counts
+    if not counts.tasks:
+        raise DataError(
+            f"nothing to train on: of {counts.pairs} pairs {counts.undecided} have no preferred answer and "
+            f"{counts.overlong} have a prompt longer than data.max_prompt_tokens {data.max_prompt_tokens}",
+            path=", ".join(data.sources) or None,
+        )
+    return source or StoredTasks(kept, seed=recipe.seed, shuffle=data.shuffle), held_out
 
 
 def take_tasks(source: TaskSource, number: int, position: Position) -> tuple[list[Task], Position]:
-    """The next `number` prompts, across the ends of epochs, and the position after them.
-
-    A pair whose two orders do not both fit is left for the next time.
-    """
+    """The next `number` prompts, across the ends of epochs, or one less if a pair's two orders do not both fit; and the
+    position after them."""
     tasks: list[Task] = []
-    epoch, index = position.epoch, position.index
-    passed = 0
+    epoch, index, passed = position.epoch, position.index, 0
     while len(tasks) < number and passed < max(source.num_pairs, number):
         if index >= source.num_pairs:
             epoch, index = epoch + 1, 0

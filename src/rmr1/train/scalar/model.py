@@ -3,7 +3,7 @@
 The loss is -log sigmoid(score of the better answer - score of the worse one) (Bradley and Terry 1952;
 InstructGPT, arXiv 2203.02155).
 
-Shapes: `B` pairs, `C` conversations.
+Shapes: `B` pairs, `C` conversations, `T` tokens of the longest.
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ def load_model(plan: ScalarPlan) -> PreTrainedModel:
     """The model before its training, in the precision that it is trained in, on the CPU; the same each time.
 
     It has no dropout: both conversations of a pair go through the same model.
-
-    Raises:
-        CheckpointError: it cannot be loaded, or its weights are no numbers.
     """
     recipe = plan.recipe.model
     dtype = torch.bfloat16 if recipe.precision == "bf16-pure" else torch.float32
@@ -101,9 +98,9 @@ def score_pairs(
 def score_rows(model: PreTrainedModel, rows: Sequence[Sequence[int]], *, pad: int) -> torch.Tensor:
     """Scores `[C]` of conversations, float32; they are padded on the right under a mask."""
     longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=model.device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
-    scores_C1: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    ids_CT = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=model.device)
+    mask_CT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=model.device)
+    scores_C1: torch.Tensor = model(input_ids=ids_CT, attention_mask=mask_CT, use_cache=False).logits
     return scores_C1.float().squeeze(-1)
 
 
@@ -126,11 +123,7 @@ def score_held_out(
 
 
 def check_batches(model: PreTrainedModel, *, pad: int, max_tokens: int) -> tuple[str, ...]:
-    """See to it that a batch of conversations gives the scores of each alone; notes on what was set for that.
-
-    Raises:
-        ConfigError: it does not, so that pairs cannot be trained on in batches.
-    """
+    """See to it that a batch of conversations gives the scores of each alone; notes on what was set for that."""
     found = prove_scoring(model, lambda rows, _: score_rows(model, rows, pad=pad), may_be_bare=False)
     if found.padding == "none":
         raise ConfigError(f"{found.notes[-1]}; pairs are trained on in batches here: choose another model")

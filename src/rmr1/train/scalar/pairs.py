@@ -1,7 +1,6 @@
 """Labelled pairs -> the tokens of their better and worse conversation, and the order in which they are seen.
 
-Only pairs with a preferred answer teach anything here: ties and pairs without a label are left out and
-counted. Conversations are those that the judge will score, read by the judge's own reader.
+Ties and pairs without a label are left out and counted. Conversations are read by the judge's own reader.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rmr1.records import PreferencePair
 from rmr1.train.examples import read_labelled
 from rmr1.train.row import Example
 from rmr1.train.scalar.recipe import PairDataRecipe, ScalarRecipe
-from rmr1.train.scratch.spelling import Speller
+from rmr1.train.scratch.tokenizer import Speller
 
 _WINDOW = 16
 """Steps whose pairs are sorted by length together."""
@@ -39,37 +38,33 @@ class PairCounts:
 
 
 class PairStore:
-    """Token sequences of pairs, 4 bytes a token."""
+    """Token sequences of pairs, about 4 bytes a token."""
 
     def __init__(self) -> None:
         self.counts = PairCounts()
         self.end_tokens: set[int] = set()
         """Tokens that a conversation ends with."""
-        self._tokens = array("i")
-        self._starts = array("q", [0])
+        self._pairs: list[tuple[array[int], array[int]]] = []
 
     def __len__(self) -> int:
-        return len(self._starts) // 2
+        return len(self._pairs)
 
     def add(self, chosen: Sequence[int], rejected: Sequence[int]) -> None:
-        for tokens in (chosen, rejected):
-            self._tokens.extend(tokens)
-            self._starts.append(len(self._tokens))
-            self.end_tokens.add(tokens[-1])
+        self._pairs.append((array("i", chosen), array("i", rejected)))
+        self.end_tokens |= {chosen[-1], rejected[-1]}
         self.counts.tokens += len(chosen) + len(rejected)
 
     def get(self, place: int) -> tuple[array[int], array[int]]:
         """The better and the worse conversation."""
-        first, middle, last = self._starts[2 * place : 2 * place + 3]
-        return self._tokens[first:middle], self._tokens[middle:last]
+        return self._pairs[place]
 
     def num_tokens(self, place: int) -> int:
         """Tokens of both conversations."""
-        return self._starts[2 * place + 2] - self._starts[2 * place]
+        return sum(map(len, self._pairs[place]))
 
     def longest(self, place: int) -> int:
         """Tokens of the longer conversation."""
-        return max(map(len, self.get(place)))
+        return max(map(len, self._pairs[place]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +77,8 @@ class Course:
 
 
 def plan_course(store: PairStore, recipe: ScalarRecipe, tokens: int | None = None) -> Course:
-    """So many epochs, each in an order drawn from the seed; or as many whole steps as `optim.tokens` needs.
-
-    Args:
-        tokens: instead of the recipe's.
-    """
+    """So many epochs, each in an order drawn from the seed; or as many whole steps as `tokens` need, by default those
+    of the recipe."""
     wanted, size = (recipe.optim.tokens if tokens is None else tokens), recipe.batch.examples
     order, seen, total = array("q"), array("q"), 0
     for epoch in count() if wanted is not None else range(recipe.optim.epochs):
@@ -103,12 +95,8 @@ def plan_course(store: PairStore, recipe: ScalarRecipe, tokens: int | None = Non
 
 
 def _order_epoch(store: PairStore, size: int, *, begun: int, seed: str) -> Iterator[int]:
-    """Every pair once, in a random order of steps whose pairs are of similar length, so that there is little padding.
-
-    Pairs are sorted within windows of random ones, which are cut into steps.
-
-    Args:
-        begun: pairs that a step of the epoch before has already; the first pairs here fill it.
+    """Every pair once, in a random order of steps whose pairs are of similar length, so that there is little padding:
+    windows of random pairs are sorted and cut into steps. The first pairs fill a step that the epoch before has begun.
     """
     draw = Random(seed)
     places = list(range(len(store)))
@@ -127,11 +115,7 @@ def _order_epoch(store: PairStore, size: int, *, begun: int, seed: str) -> Itera
 
 
 def read_stores(recipe: ScalarRecipe, reader: ConversationReader) -> tuple[PairStore, PairStore]:
-    """Training pairs, and held-out ones.
-
-    Raises:
-        DataError: a row cannot be read or is too long (where that fails), or nothing is left to train on.
-    """
+    """Training pairs, and held-out ones; if there are none, or one is too long and that fails, it is a `DataError`."""
     data = recipe.data
     kept, aside = PairStore(), PairStore()
     if data.world is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -11,29 +11,35 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from rmr1.engines.base import is_scalar
 from rmr1.engines.hf.chat import Chat
-from rmr1.engines.hf.loading import describe_checkpoint, quiet, read_architectures
+from rmr1.engines.hf.loading import quiet, read_architectures
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.errors import CheckpointError, ConfigError, reason_of
-from rmr1.prompts.families import load_family
-from rmr1.train.examples import draw_conversation, read_labelled
+from rmr1.train.examples import read_labelled, read_texts
 from rmr1.train.folder import describe_training
 from rmr1.train.optim import count_warmup
-from rmr1.train.recipe import WorldRecipe
+from rmr1.train.recipe import WorldRecipe, describe_excess
 from rmr1.train.scalar.pairs import Course, PairStore, plan_course, read_stores
 from rmr1.train.scalar.recipe import ScalarRecipe
+from rmr1.train.start import Base, describe_base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScalarBase:
-    """What a scalar model starts from: a causal model's backbone, a scalar model, or nothing. It is not loaded."""
+class Rate:
+    """Peak learning rates of one training."""
 
-    tokenizer: PreTrainedTokenizerBase
-    num_embeddings: int
-    context: int | None
-    """Most tokens it takes; None if it names no limit."""
-    identity: dict[str, object]
-    source: str | None = None
-    """The folder's path, or the name on the hub; None for a model from scratch."""
+    lr: float
+    muon_lr: float
+
+    @property
+    def name(self) -> str:
+        """The rate as a folder's name: `lr-0.002`."""
+        return f"lr-{self.lr:g}" if self.muon_lr == self.lr else f"lr-{self.lr:g}-muon-{self.muon_lr:g}"
+
+
+def list_rates(recipe: ScalarRecipe) -> list[Rate]:
+    optim = recipe.optim
+    matrices = optim.muon_lr if optim.name == "muon" and optim.muon_lr is not None else optim.lr
+    return [Rate(lr=lr, muon_lr=muon_lr) for lr, muon_lr in zip(optim.lr, matrices, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +47,7 @@ class ScalarPlan:
     """A run before it starts."""
 
     recipe: ScalarRecipe
-    base: ScalarBase
+    base: Base
     train: PairStore
     held_out: PairStore
     course: Course
@@ -51,6 +57,8 @@ class ScalarPlan:
     """Padding token."""
     chat: Chat
     """How conversations are rendered."""
+    rate: Rate | None = None
+    """The rate of this training; by default the recipe's first."""
 
     @property
     def steps(self) -> int:
@@ -60,29 +68,24 @@ class ScalarPlan:
     def warmup_steps(self) -> int:
         return count_warmup(self.recipe.optim.warmup, self.steps)
 
-    def as_try(self) -> ScalarPlan:
-        """The same training, as short as a try."""
-        assert self.try_course is not None
-        return replace(self, course=self.try_course, try_course=None)
-
     def describe(self) -> dict[str, Any]:
-        """What a run is recognised by when it goes on: recipe, data and base; and the versions used."""
-        model = {**self.base.identity, **self.chat.describe()}
-        return describe_training(self.recipe, self.recipe.data, model, trained_with="accelerate")
+        return describe_training(self.recipe, {**self.base.identity, **self.chat.describe()})
 
 
 def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | None = None) -> ScalarPlan:
-    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it.
-
-    Raises:
-        ConfigError, CheckpointError, DataError: something of the recipe is not there or does not fit.
-    """
-    base = _describe_scratch(recipe) if recipe.model.from_scratch else _describe_checkpoint(recipe)
+    """Read tokenizer and data, and count; `stored` is the model as a training that goes on has stored it."""
+    model = recipe.model
+    is_scored = model.base is not None and is_scalar(read_architectures(model.base, revision=model.revision))
+    base = describe_base(
+        model,
+        lambda number: _read_texts(recipe, number),
+        kind="scores" if is_scored else "writes",
+        known_as=model.tokenizer,
+        tokenizer=None if model.tokenizer is None else _load_tokenizer(model.tokenizer),
+    )
     max_tokens = recipe.data.max_tokens
     if base.context is not None and max_tokens > base.context:
-        raise ConfigError(
-            f"data.max_tokens is {max_tokens}, and the model's context {base.context}; name at most that"
-        )
+        raise ConfigError(describe_excess(max_tokens, base.context))
     reader = ConversationReader(
         tokenizer=base.tokenizer, num_embeddings=base.num_embeddings, max_model_len=max_tokens
     )
@@ -101,47 +104,6 @@ def build_scalar_plan(recipe: ScalarRecipe, *, stored: Mapping[str, object] | No
     )
 
 
-def _describe_checkpoint(recipe: ScalarRecipe) -> ScalarBase:
-    model = recipe.model
-    assert model.base is not None
-    found = describe_checkpoint(
-        model.base,
-        revision=model.revision,
-        trust_remote_code=model.trust_remote_code,
-        kind="scores" if is_scalar(read_architectures(model.base, revision=model.revision)) else "writes",
-    )
-    config: Any = found.config.get_text_config()
-    return ScalarBase(
-        tokenizer=found.tokenizer,
-        num_embeddings=config.vocab_size,
-        context=found.context,
-        identity=dict(found.identity),
-        source=found.source,
-    )
-
-
-def _describe_scratch(recipe: ScalarRecipe) -> ScalarBase:
-    from rmr1.train.scratch.tokenizer import learn_tokenizer
-
-    scratch = recipe.model.from_scratch
-    assert scratch is not None
-    if recipe.model.tokenizer is not None:
-        tokenizer = _load_tokenizer(recipe.model.tokenizer)
-    else:
-        tokenizer = learn_tokenizer(
-            _read_texts(recipe, scratch.tokenizer.examples),
-            vocabulary=scratch.tokenizer.vocabulary,
-            min_count=scratch.tokenizer.min_count,
-            context=scratch.context,
-        )
-    return ScalarBase(
-        tokenizer=tokenizer,
-        num_embeddings=len(tokenizer),
-        context=scratch.context,
-        identity={"from_scratch": recipe.model.tokenizer},
-    )
-
-
 def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
         with quiet():
@@ -154,30 +116,23 @@ def _load_tokenizer(name: str) -> PreTrainedTokenizerBase:
 
 
 def _read_texts(recipe: ScalarRecipe, number: int) -> Iterator[str]:
-    """The text that a new tokenizer is learnt from, of so many pairs.
+    """The text that a new tokenizer is learnt from, of so many pairs: of files, questions and answers.
 
-    Of the world: what `rmr1 sft` learns its tokenizer from with the same sections, so both models have the
-    same one. Of files: questions and answers.
+    Of the world: what `rmr1 sft` learns its tokenizer from with the same sections, so both models have the same one.
     """
     data = recipe.data
-    if data.world is None:
-        for _, pair in islice(read_labelled(data.train or (), data), number):
-            yield from (message.text for message in (*pair.prompt, *pair.response_a, *pair.response_b))
-        return
-    world = WorldRecipe(items=data.world.items, distribution=data.world.distribution, seed=data.world.seed)
-    folded = load_family("rubric").system
-    for index in range(number):
-        messages, _ = draw_conversation(world, index, split="train", distribution=world.distribution)
-        yield from (message.text for message in messages if message.text != folded)
+    if data.world is not None:
+        settings = data.world.model_dump(include={"items", "distribution", "seed"})
+        yield from read_texts(number, WorldRecipe(**settings))
+    for _, pair in islice(read_labelled(data.train or (), data), number):
+        yield from (message.text for message in (*pair.prompt, *pair.response_a, *pair.response_b))
 
 
 def choose_padding(
     tokenizer: PreTrainedTokenizerBase, end_tokens: Collection[int], num_embeddings: int
 ) -> int:
-    """A token to pad with that no conversation ends with, so that the score is read at its last token.
-
-    The tokenizer's own if it fits; else a control token, else any.
-    """
+    """A token that no conversation ends with, so that the score is read at its last one: the tokenizer's own if it
+    fits, else a control token, else any."""
     own = [] if tokenizer.pad_token_id is None else [tokenizer.pad_token_id]
     for token in (*own, *tokenizer.all_special_ids, *range(num_embeddings)):
         if isinstance(token, int) and token < num_embeddings and token not in end_tokens:

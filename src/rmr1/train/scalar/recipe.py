@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from rmr1.named import ModelName
-from rmr1.settings import Complaint, Section, rule
+from rmr1.settings import Section, rule
 from rmr1.train.recipe import (
-    CheckpointRecipe,
     LabelledRecipe,
     ModelRecipe,
-    ReportRecipe,
+    PairWorldRecipe,
     StepRecipe,
-    list_too_long,
+    TrainingRecipe,
 )
 
 Rates = Annotated[
@@ -39,13 +38,9 @@ class ScalarModelRecipe(ModelRecipe):
             yield "tokenizer is for [model.from_scratch]; a base has its own"
 
 
-class PairWorldRecipe(Section):
-    """Pairs of the synthetic preference world instead of a file."""
+class ScoredWorldRecipe(PairWorldRecipe):
+    """The items are the first of the training split, the same in every epoch."""
 
-    items: int = Field(ge=1)
-    """The first so many items of the training split, the same in every epoch."""
-    distribution: Literal["biased", "balanced"] = "balanced"
-    seed: int = 0
     spelled: float = Field(default=0.0, ge=0, lt=1)
     """Share of the words of a training pair that are spelt in bytes, as for `rmr1 sft`; for a tokenizer made anew."""
     held_out: int = Field(default=512, ge=0)
@@ -53,7 +48,7 @@ class PairWorldRecipe(Section):
 
 
 class PairDataRecipe(LabelledRecipe):
-    world: PairWorldRecipe | None = None
+    world: ScoredWorldRecipe | None = None
     max_tokens: int = Field(default=4096, ge=2)
     """Longest conversation; a pair with a longer one is left out and counted, never cut."""
 
@@ -107,27 +102,14 @@ class ScalarEvaluationRecipe(Section):
     """Pairs scored together."""
 
 
-class ScalarRecipe(Section):
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+class ScalarRecipe(TrainingRecipe):
     model: ScalarModelRecipe
     data: PairDataRecipe
     batch: PairBatchRecipe = PairBatchRecipe()
     optim: ScalarOptimRecipe = ScalarOptimRecipe()
     evaluation: ScalarEvaluationRecipe = ScalarEvaluationRecipe()
-    checkpoint: CheckpointRecipe = CheckpointRecipe()
-    report: ReportRecipe = ReportRecipe()
-
-    @rule
-    def _check_context(self) -> Iterator[Complaint]:
-        yield from list_too_long(self.model.base, self.data.max_tokens)
 
     @rule
     def _check_choice(self) -> Iterator[str]:
         if len(self.optim.lr) > 1 and not self.data.has_held_out:
             yield "several rates in optim.lr need held-out pairs to choose by; name data.held_out"
-
-    @rule
-    def _check_spelled(self) -> Iterator[str]:
-        if self.data.world and self.data.world.spelled and not self.model.from_scratch:
-            yield "data.world.spelled is for tokenizers made anew, [model.from_scratch]"

@@ -6,8 +6,7 @@
       tries/lr-0.002/       a training of its own: training.json, metrics.jsonl, summary.json, checkpoints/
       full/                 with short tries (optim.try_tokens), the full training at the best rate
 
-The same command goes on where it was: finished tries are kept, the one that was stopped goes on at its last
-checkpoint.
+The same command goes on: finished tries are kept, the one that was stopped goes on at its last checkpoint.
 
 Shapes: `B` pairs.
 """
@@ -20,7 +19,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,12 @@ from safetensors.torch import load_file, save_file
 
 from rmr1.errors import CheckpointError, ConfigError, TrainingError, reason_of
 from rmr1.store.kinds import CHECKPOINTS, FULL, METRICS, TRIES
-from rmr1.store.replace import write_text
+from rmr1.store.replace import write_json, write_text
 from rmr1.store.runs import SUMMARY_FILE as SUMMARY
 from rmr1.train.checkpoints import Snapshot, find_checkpoint, restore_weights, write_checkpoint
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model, write_aside
-from rmr1.train.folder import RunFolder, read_beginning
+from rmr1.train.folder import read_beginning
 from rmr1.train.loop import Training, run_once
 from rmr1.train.processes import accelerated
 from rmr1.train.recipe import ReportRecipe
@@ -45,7 +44,7 @@ from rmr1.train.scalar.model import (
     score_held_out,
     score_pairs,
 )
-from rmr1.train.scalar.plan import ScalarPlan, build_scalar_plan
+from rmr1.train.scalar.plan import Rate, ScalarPlan, build_scalar_plan, list_rates
 from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.start import Trainee
 from rmr1.train.update import Updater
@@ -72,29 +71,10 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """Peak learning rates of one training."""
-
-    lr: float
-    muon_lr: float
-
-    @property
-    def name(self) -> str:
-        """The rate as a folder's name: `lr-0.002`."""
-        return f"lr-{self.lr:g}" if self.muon_lr == self.lr else f"lr-{self.lr:g}-muon-{self.muon_lr:g}"
-
-
-def list_rates(recipe: ScalarRecipe) -> list[Rate]:
-    optim = recipe.optim
-    matrices = optim.muon_lr if optim.name == "muon" and optim.muon_lr is not None else optim.lr
-    return [Rate(lr=lr, muon_lr=muon_lr) for lr, muon_lr in zip(optim.lr, matrices, strict=True)]
-
-
 def _compare_rates(plan: ScalarPlan, output: Path, *, quiet: bool) -> dict[str, Any]:
-    """Train with each rate, keep the best; the summary's values."""
     rates, folder = list_rates(plan.recipe), output / TRIES
-    first = plan if plan.try_course is None else plan.as_try()
+    course = plan.try_course
+    first = plan if course is None else replace(plan, course=course, try_course=None)
     tries = [_train(first, rate, folder / rate.name, quiet=quiet) for rate in rates]
     kept = choose(tries)
     place, figures = folder / rates[kept].name, tries[kept]
@@ -111,7 +91,6 @@ def _compare_rates(plan: ScalarPlan, output: Path, *, quiet: bool) -> dict[str, 
         output,
         recipe=plan.recipe.model,
         tokenizer=plan.base.tokenizer,
-        end_token=None,
         summary=summary,
     )
     for training in (place, *(folder / rate.name for rate in rates)):
@@ -126,15 +105,15 @@ def choose(tries: Sequence[Mapping[str, Any]]) -> int:
     Raises:
         TrainingError: every try has diverged.
     """
-    usable = [place for place, one in enumerate(tries) if not one.get("diverged")]
+    usable = {place: one for place, one in enumerate(tries) if not one.get("diverged")}
     if not usable:
         others = f"; so did {len(tries) - 1} others" if len(tries) > 1 else ""
         raise TrainingError(f"{tries[-1]['told']}{others}")
     return max(
         usable,
         key=lambda place: (
-            tries[place].get("held_out_accuracy", 0.0),
-            -tries[place].get("held_out_loss", 0.0),
+            usable[place].get("held_out_accuracy", 0.0),
+            -usable[place].get("held_out_loss", 0.0),
         ),
     )
 
@@ -143,7 +122,6 @@ def summarize(
     plan: ScalarPlan, kept: Mapping[str, Any], tries: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Figures of the training that is kept, of all tries, and of the data; `seconds` are those of all trainings."""
-    counts = plan.train.counts
     trainings = [*tries, kept] if plan.try_course is not None else tries
     return {
         **kept,
@@ -151,14 +129,13 @@ def summarize(
         "seconds": round(sum(one.get("seconds", 0.0) for one in trainings), 3),
         "train_pairs": len(plan.train),
         "held_out_pairs": len(plan.held_out),
-        "undecided": counts.undecided,
-        "overlong": counts.overlong,
+        "undecided": plan.train.counts.undecided,
+        "overlong": plan.train.counts.overlong,
         "tries": [dict(one) for one in tries],
     }
 
 
 def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[str, Any]:
-    """One training in a folder of its own, done or found done; its figures."""
     recipe = plan.recipe
     is_mixed = recipe.model.precision == "bf16"
     with accelerated(
@@ -168,7 +145,9 @@ def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[st
             accelerator,
             place,
             plan.describe(),
-            lambda folder: ScalarTraining(plan, rate, accelerator, place, folder, quiet=quiet).run(),
+            lambda folder: ScalarTraining(
+                replace(plan, rate=rate), accelerator, place, folder, quiet=quiet
+            ).run(),
         )
     return {name: value for name, value in figures.items() if name != "was_finished"}
 
@@ -178,21 +157,9 @@ class ScalarTraining(Training):
 
     plan: ScalarPlan
 
-    def __init__(
-        self,
-        plan: ScalarPlan,
-        rate: Rate,
-        accelerator: Any,
-        output: Path,
-        folder: RunFolder | None,
-        *,
-        quiet: bool = False,
-    ):
-        self.rate = rate
-        super().__init__(plan, accelerator, output, folder, quiet=quiet)
-
     def build(self) -> Updater:
         plan = self.plan
+        self.rate = plan.rate or list_rates(plan.recipe)[0]
         self.trainee = Trainee(model=load_model(plan).to(self.device))
         self.notes = [*check_batches(self.model, pad=plan.pad, max_tokens=self.recipe.data.max_tokens)]
         adopt_trl_checkpoint(self.output, plan)
@@ -207,7 +174,7 @@ class ScalarTraining(Training):
         except TrainingError as error:
             self.display.say(f"rmr1: rate {self.rate.lr:g}: diverged; this try ends")
             figures = {"lr": self.rate.lr, "diverged": True, "told": f"rate {self.rate.lr:g}, {error}"}
-            write_text(self.output / SUMMARY, json.dumps(figures, indent=2) + "\n")
+            write_json(self.output / SUMMARY, figures)
             return figures
 
     def step(self) -> dict[str, Any]:
@@ -227,7 +194,7 @@ class ScalarTraining(Training):
             margins_B = (better_B - worse_B).detach()
             sums += torch.stack([losses_B.detach().sum(), (margins_B > 0).sum(), margins_B.sum()])
         loss, accuracy, margin = (sums / len(places)).tolist()
-        norm = self.updater.step(self.next, loss, factor)
+        norm = self.updater.step(f"{self.unit} {state['step'] + 1}", loss, factor)
         before, state["tokens"] = state["tokens"], plan.course.tokens[state["step"]]
         state["loss"] = loss
         return {
@@ -268,7 +235,7 @@ class ScalarTraining(Training):
         """The weights in the precision they are trained in, until the best are known."""
         weights = {name: one.detach().cpu().contiguous() for name, one in self.model.named_parameters()}
         write_aside(self.output, lambda folder: save_file(weights, folder / _WEIGHTS))
-        write_text(self.output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        write_json(self.output / SUMMARY, summary)
         shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
 
 
@@ -276,10 +243,6 @@ def adopt_trl_checkpoint(run: Path, plan: ScalarPlan) -> None:
     """Turn the newest checkpoint of a run that TRL's trainer began into one to go on from, if there is none yet.
 
     It holds `trainer_state.json`, written last, `model.safetensors` and the states of the optimizer's parts.
-    Nothing is drawn at random in such a training, so nothing else is needed.
-
-    Raises:
-        CheckpointError: it cannot be read, or the disk is full; what was there stays.
     """
     if find_checkpoint(run) is not None:
         return

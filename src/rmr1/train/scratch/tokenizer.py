@@ -1,17 +1,22 @@
 """A word-level tokenizer learnt from the training text, which encodes any text exactly.
 
-A piece is a word with the blank before it, a sign, a run of white space, or at most two digits; numbers
-have no blank in them, so 28 is the same token wherever it stands, and a judge that compares numbers
-compares tokens. Pieces that occur often enough are tokens; every other one is spelt in bytes. The
-protocol's tags, delimiter lines and verdict marks are tokens of their own.
+A piece is a word with the blank before it, a sign, a run of white space, or at most two digits without a blank, so that
+28 is the same token everywhere and a judge that compares numbers compares tokens. Pieces that occur often enough are
+tokens; every other one is spelt in bytes. The protocol's tags, delimiter lines and verdict marks are tokens of their
+own. Decoding gives back the text byte for byte.
 
-Decoding gives back the text byte for byte.
+Every word of the training text has a token, so bytes would never occur in training. A `Speller` therefore spells some
+of the prompt's words in bytes, in the whole example, so that a judge learns to read and copy words it has no token for.
 """
 
 from __future__ import annotations
 
+import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
+from random import Random
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -19,6 +24,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from rmr1.errors import ConfigError
 from rmr1.prompts.families import load_family
 from rmr1.prompts.protocol import ENGLISH, SIDE_TAGS, TAGS
+from rmr1.train.row import Example
 
 END = "<|end|>"
 PAD = "<|pad|>"
@@ -29,6 +35,8 @@ ROLES = ("system", "user", "assistant", "tool")
 CONTROL_TOKENS = (PAD, END, PROTOCOL, *(f"<|{role}|>" for role in ROLES))
 
 _PIECES = Regex(r" ?\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]|\s+(?!\S)|\s+")
+_WORD = re.compile(r"Ġ?([A-Za-z]{2,})")
+"""A piece that is one word, in the byte-level spelling."""
 _NUMBERS = tuple(dict.fromkeys([*map(str, range(100)), *(f"0{digit}" for digit in range(10))]))
 
 _TEMPLATE = """\
@@ -62,11 +70,7 @@ def protocol_tokens() -> tuple[str, ...]:
 def learn_tokenizer(
     texts: Iterable[str], *, vocabulary: int, min_count: int = 2, context: int = 8192
 ) -> PreTrainedTokenizerBase:
-    """A tokenizer whose words are the commonest of `texts`, with its chat template.
-
-    Raises:
-        ConfigError: the fixed tokens alone are more than `vocabulary`.
-    """
+    """A tokenizer whose words are the commonest of `texts`, with its chat template."""
     fixed = protocol_tokens()
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
@@ -109,7 +113,7 @@ def _count_pieces(core: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     cut = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(
-                Regex("|".join(_quote(text) for text in (*CONTROL_TOKENS, *protocol_tokens()))),
+                Regex("|".join(map(re.escape, (*CONTROL_TOKENS, *protocol_tokens())))),
                 behavior="removed",
             ),
             core.pre_tokenizer,
@@ -121,5 +125,37 @@ def _count_pieces(core: Tokenizer, texts: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def _quote(text: str) -> str:
-    return "".join(char if char.isalnum() else f"\\{char}" for char in text)
+class Speller:
+    """Spells words of such a tokenizer in bytes."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, share: float):
+        self._share = share
+        self._words: dict[int, str] = {}
+        self._bytes: dict[int, list[int]] = {}
+        added = set(tokenizer.get_added_vocab())
+        vocabulary = tokenizer.get_vocab()
+        for piece, token in vocabulary.items():
+            match = None if piece in added else _WORD.fullmatch(piece)
+            if match is not None:
+                self._words[token] = match[1].lower()
+                self._bytes[token] = [vocabulary[char] for char in piece]
+
+    def spell(self, example: Example, draw: Random) -> Example:
+        """The same text, in which each word of the prompt is spelt with the speller's probability."""
+        prompt = example.tokens[: example.num_prompt]
+        words = dict.fromkeys(self._words[token] for token in prompt if token in self._words)
+        chosen = {word for word in words if draw.random() < self._share}
+        if not chosen:
+            return example
+        before = self._replace(prompt, chosen)
+        after = self._replace(example.tokens[example.num_prompt :], chosen)
+        return replace(example, tokens=array("i", [*before, *after]), num_prompt=len(before))
+
+    def _replace(self, tokens: Iterable[int], chosen: set[str]) -> list[int]:
+        found: list[int] = []
+        for token in tokens:
+            if self._words.get(token) in chosen:
+                found += self._bytes[token]
+            else:
+                found.append(token)
+        return found

@@ -17,8 +17,16 @@ import pytest
 from rmr1.bench.base import AS_PUBLISHED, Asking, BenchmarkScores, score_judgments, score_outcomes
 from rmr1.bench.draws import bootstrap, gather_prompts
 from rmr1.bench.outcomes import estimate_values
-from rmr1.bench.run import name_asking, open_benchmark_run, suit_asking
-from rmr1.bench.tasks.rewardbench2 import REWARDBENCH2, credit_scores, default_asking, tally_rewardbench2
+from rmr1.bench.run import open_benchmark_run, stored_data, suit_asking
+from rmr1.bench.tasks.rewardbench2 import (
+    MARGIN_ALL,
+    REWARDBENCH2,
+    compute_stats,
+    credit_scores,
+    default_asking,
+    tally_rewardbench2,
+    ties_score,
+)
 from rmr1.bench.tasks.rewardbench2_data import (
     ID,
     SIZES,
@@ -28,7 +36,6 @@ from rmr1.bench.tasks.rewardbench2_data import (
     read_prompts,
     read_ratings,
 )
-from rmr1.bench.tasks.rewardbench2_ties import MARGIN_ALL, compute_stats, ties_score
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError, DataError, RunError, StoppedError
 from rmr1.judge import GenerativeJudge, JudgeSettings, PairJudge, ScalarJudge
@@ -538,7 +545,7 @@ def test_a_folder_is_not_gone_on_with_in_another_way_of_asking(tmp_path: Path) -
     for way, asking in ways.items():
         judge = plain if asking is None else asking.adapt(plain)
         with open_benchmark_run(REWARDBENCH2, data, judge, folder / way, asking=asking):
-            assert name_asking(folder / way) == way
+            assert stored_data(folder / way)["asked"] == way
     ratings = REWARDBENCH2.askings["ratings"]
     with (
         pytest.raises(RunError, match=r"data.asked was 'four_way', now 'ratings'"),

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers.cache_utils import DynamicLayer
 
-from rmr1.attention.cache import GrowingLayer, build_cache
+from rmr1.attention.shared_cache import GrowingLayer, build_cache
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, choose_tokens, decode, score_tokens
 from rmr1.errors import GenerationError

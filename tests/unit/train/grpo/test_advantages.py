@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rmr1.train.grpo.advantages import is_flat, normalize_group
+from rmr1.train.grpo.batches import is_flat, normalize_group
 
 
 def test_by_hand() -> None:

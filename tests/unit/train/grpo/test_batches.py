@@ -16,9 +16,9 @@ from rmr1.prompts.render import render_prompt
 from rmr1.records import PreferencePair, assistant, user
 from rmr1.rewards import build_rewards, compute_rewards
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, build_update_row
+from rmr1.train.grpo.learn import STATS
 from rmr1.train.grpo.metrics import summarize_rollout, summarize_update
-from rmr1.train.grpo.options import Objective
-from rmr1.train.grpo.policy import STATS
+from rmr1.train.grpo.recipe import Objective
 from rmr1.train.grpo.rollout import Sample
 from rmr1.train.grpo.tasks import Task
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,12 +14,15 @@ from rmr1.train.grpo.objective import (
     Loss,
     compute_loss,
     spread,
-    summarize_losses,
     token_weights,
 )
-from rmr1.train.grpo.options import OPTIONS, Objective, build_objective
+from rmr1.train.grpo.recipe import OPTIONS, Objective, ObjectiveRecipe
 
 FREE: dict[str, Any] = {"beta": 0.0}
+
+
+def build_objective(options: Sequence[str] = (), **settings: Any) -> Objective:
+    return ObjectiveRecipe.from_values({"options": options, **settings}, "objective").build()
 
 
 def logs(*probabilities: float) -> torch.Tensor:
@@ -46,7 +50,11 @@ def test_on_policy_the_slope_is_the_advantage() -> None:
     loss, slope = run(Objective(**FREE), logs(0.5, 0.2, 0.9), advantages_N=[1.5, -0.5, 0.0])
     assert loss.value.item() == pytest.approx(-1.0)
     assert slope.tolist() == pytest.approx([-1.5, 0.5, 0.0])
-    assert (loss.ratio.item(), loss.clipped_low.item(), loss.clipped_high.item()) == (3.0, 0.0, 0.0)
+    assert (loss.sums["ratio"].item(), loss.sums["clipped_low"].item(), loss.sums["clipped_high"].item()) == (
+        3.0,
+        0.0,
+        0.0,
+    )
 
 
 # Ratios 1.5, 1.5, 0.5, 0.5, 1.1, 0.9, 1.25 with old probabilities of 0.4.
@@ -90,9 +98,9 @@ def test_off_policy_the_ratio_is_clipped(
     )
     assert loss.value.item() == pytest.approx(sum(losses), rel=1e-5)
     assert slope.tolist() == pytest.approx(slopes, rel=1e-5)
-    assert (loss.clipped_low.item(), loss.clipped_high.item()) == (low, high)
-    assert loss.ratio.item() == pytest.approx(sum(RATIOS), rel=1e-5)
-    assert loss.log_ratio.item() == pytest.approx(sum(abs(math.log(one)) for one in RATIOS), rel=1e-5)
+    assert (loss.sums["clipped_low"].item(), loss.sums["clipped_high"].item()) == (low, high)
+    assert loss.sums["ratio"].item() == pytest.approx(sum(RATIOS), rel=1e-5)
+    assert loss.sums["log_ratio"].item() == pytest.approx(sum(abs(math.log(one)) for one in RATIOS), rel=1e-5)
 
 
 def test_kl_by_hand() -> None:
@@ -101,7 +109,7 @@ def test_kl_by_hand() -> None:
     loss, slope = run(
         Objective(beta=0.1), logs(0.25, 0.4), ref_logprobs_N=logs(0.5, 0.2), advantages_N=[0.0, 0.0]
     )
-    assert loss.kl.item() == pytest.approx(0.5)
+    assert loss.sums["kl"].item() == pytest.approx(0.5)
     assert loss.value.item() == pytest.approx(0.05)
     assert slope.tolist() == pytest.approx([-0.1, 0.05], rel=1e-5)
 
@@ -131,7 +139,7 @@ def test_the_corrected_kl_is_multiplied_by_the_ratio() -> None:
     estimate = 1 - math.log(2)
     assert loss.value.item() == pytest.approx(estimate / 2)
     assert slope.item() == pytest.approx((estimate - 1) / 2)
-    assert loss.kl.item() == pytest.approx(estimate)
+    assert loss.sums["kl"].item() == pytest.approx(estimate)
 
 
 # Trainer over sampler: 1, 3 and 1/2.
@@ -150,7 +158,7 @@ def test_importance_correction(option: str, factors: list[float], cut: int) -> N
     wanted = [-factors[0], -factors[1], factors[2]]
     assert loss.value.item() == pytest.approx(sum(wanted), rel=1e-5)
     assert slope.tolist() == pytest.approx(wanted, rel=1e-5)
-    assert (loss.importance.item(), loss.importance_cut.item()) == (pytest.approx(4.5), cut)
+    assert (loss.sums["importance"].item(), loss.sums["importance_cut"].item()) == (pytest.approx(4.5), cut)
 
 
 def test_importance_compares_the_weights_that_sampled_and_leaves_kl_alone() -> None:
@@ -170,7 +178,7 @@ def test_another_cap() -> None:
     objective = Objective(beta=0.0, importance="mask", importance_cap=3.5)
     loss, _ = run(objective, logs(0.3, 0.3), sampler_logprobs_N=logs(0.1, 0.06), advantages_N=[-1.0, -1.0])
     assert loss.value.item() == pytest.approx(3.0, rel=1e-5)
-    assert loss.importance_cut.item() == 1
+    assert loss.sums["importance_cut"].item() == 1
 
 
 def test_weights_of_sequences_and_tokens() -> None:
@@ -227,8 +235,16 @@ def test_masked_tokens_have_no_part_in_loss_slope_or_sums() -> None:
     )
     assert slope.tolist() == pytest.approx([-1 / 3, 0.0, 0.0])
     assert loss.value.item() == pytest.approx(-1 / 3)
-    assert (loss.num_tokens.item(), loss.kl.item(), loss.clipped_high.item()) == (1, 0.0, 0.0)
-    assert (loss.ratio.item(), loss.importance.item(), loss.importance_cut.item()) == (1.0, 1.0, 0.0)
+    assert (loss.sums["tokens"].item(), loss.sums["kl"].item(), loss.sums["clipped_high"].item()) == (
+        1,
+        0.0,
+        0.0,
+    )
+    assert (
+        loss.sums["ratio"].item(),
+        loss.sums["importance"].item(),
+        loss.sums["importance_cut"].item(),
+    ) == (1.0, 1.0, 0.0)
 
 
 def test_far_apart_log_probabilities_stay_finite() -> None:
@@ -262,35 +278,11 @@ def test_rows_of_a_mini_batch_add_up() -> None:
     for part in (slice(0, 8), slice(8, 10), slice(10, count)):
         rows.append(run(objective, policy[part], **{name: one[part] for name, one in tensors.items()}))
     assert torch.allclose(torch.cat([one for _, one in rows]), slope)
-    wanted, found = summarize_losses([whole]), summarize_losses(loss for loss, _ in rows)
-    assert found == pytest.approx(wanted, rel=1e-5) and found["tokens"] == count
-
-
-def test_summary_by_hand() -> None:
-    loss, _ = run(
-        Objective(beta=0.1, importance="truncate"),
-        logs(0.6, 0.2),
-        old_logprobs_N=logs(0.3, 0.2),
-        ref_logprobs_N=logs(0.6, 0.2),
-        sampler_logprobs_N=logs(0.1, 0.2),
-        advantages_N=[1.0, -1.0],
-        weights_N=[0.5, 0.5],
-    )
-    assert summarize_losses([loss]) == pytest.approx(
-        {
-            "loss": (-1.2 * 2.0 + 1.0) / 2,
-            "tokens": 2.0,
-            "kl": 0.0,
-            "clipped_low": 0.0,
-            "clipped_high": 0.5,
-            "ratio": 1.5,
-            "log_ratio": math.log(2) / 2,
-            "importance": 2.0,
-            "importance_cut": 0.5,
-        },
-        abs=1e-6,
-    )
-    assert summarize_losses([])["loss"] == 0.0
+    assert sum(loss.value.item() for loss, _ in rows) == pytest.approx(whole.value.item(), rel=1e-5)
+    for name, wanted in whole.sums.items():
+        found = sum(loss.sums[name].item() for loss, _ in rows)
+        assert found == pytest.approx(wanted.item(), rel=1e-5), name
+    assert whole.sums["tokens"] == count
 
 
 def test_missing_log_probabilities_are_named() -> None:

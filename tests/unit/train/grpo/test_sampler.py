@@ -12,10 +12,9 @@ from rmr1.attention.groups import Group, build_group_row
 from rmr1.attention.proof.training import RowPaths
 from rmr1.errors import ConfigError
 from rmr1.train.grpo.batches import UpdateRow
-from rmr1.train.grpo.learn import Learner
+from rmr1.train.grpo.learn import STATS, GroupLoss, Learner
 from rmr1.train.grpo.metrics import describe_step, summarize_update
 from rmr1.train.grpo.objective import Objective
-from rmr1.train.grpo.policy import STATS, GroupLoss
 from tests.tiny_models import build_model
 
 

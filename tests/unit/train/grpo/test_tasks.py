@@ -16,10 +16,8 @@ from rmr1.errors import ConfigError, DataError
 from rmr1.prompts import load_family
 from rmr1.records import PreferencePair, assistant, user
 from rmr1.train.examples import Position
-from rmr1.train.grpo.options import OPTIONS
-from rmr1.train.grpo.presets import PRESETS
-from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.grpo.rollout import make_seed
+from rmr1.train.grpo.recipe import OPTIONS, PRESETS, GrpoRecipe
+from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import StoredTasks, Task, TaskMaker, WorldTasks, open_tasks, take_tasks
 
 from ....tiny_models import build_tokenizer
@@ -70,7 +68,10 @@ DIRECT = {"train": "p", "family": "direct", "max_prompt_tokens": 2000}
 def test_both_orders_are_two_tasks_with_labels_of_their_own_frame() -> None:
     maker = make_maker(recipe(data={**DIRECT, "order": "both"}))
     given, swapped = maker.make(pair("A"), 3)
-    assert (given.label, swapped.label) == ("A", "B")
+    samples = [
+        Sample(tokens=[1], logprobs=[0.0], text="", is_cut=False).judge(task) for task in (given, swapped)
+    ]
+    assert [sample.label for sample in samples] == ["A", "B"]
     assert (given.prompt.order, swapped.prompt.order) == ("given", "swapped")
     assert given.tokens != swapped.tokens and given.pair == swapped.pair
     assert make_seed("0", given, 0) != make_seed("0", swapped, 0) != make_seed("0", swapped, 1)
@@ -136,7 +137,7 @@ def test_held_out_pairs_of_a_file_that_puts_the_better_answer_first_are_no_gift_
         settings = recipe(data=data, rollout={"prompts": 8})
         _, held_out = open_tasks(settings, make_maker(settings), make_maker(settings, both=False))
         assert len(held_out) == 60
-        assert sum(task.label == "A" for task in held_out) in expected
+        assert sum(task.prompt.order == "given" for task in held_out) in expected  # where "A" is right
 
 
 def test_the_two_orders_of_a_pair_are_never_divided() -> None:

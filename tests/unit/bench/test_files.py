@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from rmr1.bench.copies import read_once
+from rmr1.bench.files import read_once
 from rmr1.bench.run import count_pairs, load_benchmark, read_pairs
 from rmr1.bench.tasks.pairs import read_labelled_pairs
 
