@@ -176,7 +176,7 @@ class Progress(Status):
         tally = self.tally
         self._done = self._first + tally.items
         split = tally.problems["split_vote"]
-        # Neither is a text that names no side: the model did not answer, or its answers contradict each other.
+        # Neither names a side: the model did not answer, or its answers contradict each other.
         num_unread = tally.unparsed - split - tally.problems["generation_failed"]
         has_share = tally.accuracy is not None and not is_unanswered(tally.items, tally.problems)
         count = f"{self._done}" + (f"/{self._total}" if self._total is not None else "")

@@ -55,7 +55,7 @@ class GrowingLayer(DynamicLayer):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        # Under autocast rotated keys come in float32 beside values in 16 bits, in which attention is computed anyway.
+        # Under autocast rotated keys come in float32 beside values in 16 bits, which attention computes in.
         key_states = key_states.to(value_states.dtype)
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

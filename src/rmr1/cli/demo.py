@@ -56,7 +56,7 @@ def run(arguments: Namespace) -> int:
             resolve_model(name)
     except (CheckpointError, ConfigError) as error:
         return _replay(arguments.output or "runs/demo", str(error))
-    # Two threads gain nothing on models this small, and wait for each other where a core is busy. Torch reads this once.
+    # Two threads gain nothing on models this small, and wait for each other. Torch reads this once.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder, number = Path(arguments.output or f"runs/demo-{arguments.seed}"), arguments.number
     items = list(sample_pairs(arguments.seed, number, split="test", distribution="balanced"))

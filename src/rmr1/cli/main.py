@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     if hasattr(sys.stdout, "reconfigure"):
-        # What a model or a file says may hold what the terminal's encoding cannot; standard error does so by itself.
+        # A model's text may hold what the terminal's encoding cannot; standard error replaces it by itself.
         sys.stdout.reconfigure(errors="backslashreplace")
     is_debugging = False
     try:

@@ -244,12 +244,12 @@ def rank_pairs(
     if source.sample == "first":
         return list(range(len(places)))
     if source.sample == "shuffle":
-        # What datasets.Dataset.shuffle(seed) does with all rows; those that were filtered out are passed over.
+        # As datasets.Dataset.shuffle(seed) does with all rows; those that were filtered out are passed over.
         order = np.random.default_rng(seed).permutation(num_rows)
         ranks = np.empty(num_rows, dtype=np.int64)
         ranks[order] = np.arange(num_rows)
         order_of_pairs: list[int] = np.argsort(ranks[places], kind="stable").tolist()
         return order_of_pairs
-    # A pair's rank depends on nothing but seed and content, so more data does not reshuffle what was drawn before.
+    # The rank depends on seed and content alone, so more data does not reshuffle what was drawn before.
     keys = [seed_for(seed, "sample", name, content.hex()) for content in contents]
     return sorted(range(len(places)), key=lambda item: (keys[item], item))

@@ -188,7 +188,7 @@ def _scan_source(
         if place % SOME_ROWS == 0:
             report(f"reading {source.name}", place)
         if isinstance(found, DataError):
-            # Readers say so of every text that is missing or white space (`rmr1.data.sources.reader.require_text`).
+            # Readers say so of a text that is missing or white space (`data.sources.reader.require_text`).
             is_empty = found.message.endswith(" is empty")
             drop = Drop(reason="empty" if is_empty else "unreadable", detail=found.message)
             tally.dropped[drop.reason] += 1

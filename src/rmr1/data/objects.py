@@ -57,7 +57,10 @@ def as_pair(question: object, a: object, b: object) -> PreferencePair:
         DataError: one is something else, or empty; its argument is named.
     """
     named = (("question", question, "user"), ("a", a, "assistant"), ("b", b, "assistant"))
-    prompt, response_a, response_b = (_as_messages(value, name, role) for name, value, role in named)  # type: ignore[arg-type]
+    prompt, response_a, response_b = (
+        _as_messages(value, name, role)  # type: ignore[arg-type]
+        for name, value, role in named
+    )
     return PreferencePair(id="0", prompt=prompt, response_a=response_a, response_b=response_b)
 
 

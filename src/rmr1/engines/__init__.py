@@ -57,7 +57,7 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
 
         name, url = parse_openai_name(rest)
         return OpenAIEngine(name, url, **checked)
-    # What is wrong with options, model and adapter is told before the libraries are imported, which takes seconds.
+    # Faults of options, model and adapter are told before the libraries are imported, which takes seconds.
     checked = check_options("vllm" if scheme == "vllm" else "transformers", options)
     find_folder(rest)
     if (adapter := checked.get("lora_adapter")) is not None:

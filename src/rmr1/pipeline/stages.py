@@ -187,7 +187,7 @@ def run_command(words: Sequence[str]) -> int:
         try:
             return process.wait()
         except KeyboardInterrupt:
-            # A terminal has interrupted the command too, which may have something to finish; kill -INT has not.
+            # A terminal interrupts the command too, which may have something to finish; kill -INT does not.
             try:
                 process.wait(timeout=_FORWARD_SECONDS)
             except subprocess.TimeoutExpired:

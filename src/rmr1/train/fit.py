@@ -147,7 +147,7 @@ def find_shape(base: str, *, has_head: bool = True, is_local: bool = True) -> Mo
         raise ConfigError(f"the shape of {base!r} is not known; known are folders and {', '.join(PUBLISHED)}")
     try:
         if folder.is_dir():
-            # The file states the sizes of the decoders that are known here; transformers takes seconds to import.
+            # The file states the sizes of known decoders; transformers takes seconds to import.
             stated = json.loads((folder / "config.json").read_bytes())
             with contextlib.suppress(ConfigError):
                 return read_shape(SimpleNamespace(**stated), has_head=has_head)

@@ -156,7 +156,7 @@ class Refusal:
             return True
         # A limit may be what was asked for, but for a name of the length with its value.
         sizes = self._sizes or ([] if named & {*LENGTH_FIELDS} else self.problem.sizes)
-        # Identifiers are seldom round, as limits are, and a prompt that is too long has about the limit's size.
+        # Identifiers are seldom round, as limits are; a prompt that is too long has about the limit's size.
         least, most = self.num_prompt_tokens / 4, 2 * self.num_prompt_tokens
         return any(
             size >= _SMALLEST_LIMIT and (size % 64 == 0 or size % 100 == 0 or least <= size <= most)

@@ -114,7 +114,7 @@ class VLLMEngine:
             kv_cache_gb = _CPU_CACHE_GB  # the share that fits a GPU is far too much of a machine's memory
         extra = dict(engine_args or {})
         if on_cpu and (most := self._reader.max_model_len) is not None:
-            # No prompt in parts: after one vLLM winds a row's random numbers back, which on the CPU it cannot.
+            # No prompt in parts: after one vLLM winds random numbers back, which on the CPU it cannot.
             whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(_CPU_STEP_TOKENS, most)}
             extra = {**whole, **extra}
         # Imports that failed on the way keep this frame: what it names could never be released.

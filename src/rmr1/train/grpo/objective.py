@@ -132,7 +132,7 @@ def compute_loss(
 
     kl_N = torch.zeros_like(old_N)
     if objective.beta and ref_logprobs_N is not None:
-        # The difference is bounded first: the gradient of an infinite value is not a number even where it is cut.
+        # Bounded first: the gradient of an infinite value is not a number even where it is cut.
         apart_N = (ref_logprobs_N - logprobs_N).clamp(-_LOG_END, _LOG_END)
         kl_N = (apart_N.exp() - apart_N - 1.0).clamp(max=KL_END)
         losses_N = losses_N + objective.beta * (kl_N * ratio_N if objective.correct_kl else kl_N)

@@ -91,7 +91,7 @@ class TaskMaker:
         if not self._both and self._recipe.data.order == "given":
             orders = ("given",)
         elif not self._both:
-            # Files of chosen and rejected answers have the better one first: as they stand, "A" is always right.
+            # Files of chosen and rejected answers have the better one first: unshuffled, "A" is always right.
             orders = (Random(f"{self._recipe.seed}/order/{place}").choice(orders),)
         tasks = [self._make(pair, place, order, epoch) for order in orders]
         kept = [task for task in tasks if task is not None]
