@@ -59,7 +59,9 @@ def measure(world: str, sets: int, items: int, risk: float, delta: float) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sets", type=int, default=2000)
     parser.add_argument("--items", type=int, default=300)
     parser.add_argument("--delta", type=float, default=0.1)

@@ -25,6 +25,7 @@ _FLAGS = {
     "model": "-m",
     "lora_adapter": "--adapter",
     "overwrite": "--force",
+    "verdict_logprobs": "--logprobs",
     "output": "-o",
 }
 """Flags that are not called as the argument is."""

@@ -13,21 +13,15 @@ from typing import Any
 from rmr1.data.files import expand_pattern, list_files
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge
-from rmr1.judge.calibrate import CascadeThresholds, read_calibration, refuse_other_judge
-from rmr1.judge.cascade import CascadeJudge
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.consistency import difference_interval
-from rmr1.judge.finish import Finish
-from rmr1.judge.generative import GenerativeJudge
-from rmr1.judge.load import load_cascade, load_judge
-from rmr1.judge.scalar import ScalarJudge
+from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import describe_limits, is_bundled, resolve_model, words
 from rmr1.pipeline.stages import STAGE
 from rmr1.records import PreferencePair
 from rmr1.screen import format_usd, print
 from rmr1.stats import wilson_interval
-from rmr1.store.cache import JudgmentCache
 
 
 def tell(line: object) -> None:
@@ -60,24 +54,15 @@ def list_sources(names: Sequence[str]) -> list[str]:
 
 def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
     """The judge that the configuration names; `settings` instead of the configuration's own."""
-    settings = settings or config.judge_settings()
-    path = config.calibration
-    calibration = None if path is None else read_calibration(path)
-    how: dict[str, Any] = {"family": config.family, "settings": settings, "options": config.engine}
-    stages = config.cascade
-    if isinstance(calibration, CascadeThresholds):
-        stages = stages or calibration.stages
-    judge: GenerativeJudge | ScalarJudge | CascadeJudge
-    judge = load_judge(config.model, **how) if stages is None else load_cascade(config.model, stages, **how)
-    if path is not None and calibration is not None:
-        refuse_other_judge(calibration.judge, judge.describe(), path)
-    cache = None if config.cache is None else JudgmentCache(config.cache)
-    judge.finish = Finish(cache=cache)
-    if isinstance(calibration, CascadeThresholds):
-        if isinstance(judge, CascadeJudge):
-            judge.thresholds = calibration.thresholds
-    else:
-        judge.finish.calibration = calibration
+    judge = load_judge(
+        config.model,
+        family=config.family,
+        settings=settings or config.judge_settings(),
+        options=config.engine,
+        cascade=config.cascade,
+        calibration=config.calibration,
+        cache=config.cache,
+    )
     if is_bundled(config.model) and STAGE not in os.environ:
         tell(describe_limits())
     return judge

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 from rmr1.judge.reliability import LABELS, Floats, summarize_reliability
 from rmr1.records import Judgment
 from rmr1.store.codec import dumps
@@ -178,7 +179,9 @@ def _check_labels(label_I: Floats, missing: int) -> None:
     clear = int(np.count_nonzero(label_I != 0.5))
     if clear < LEAST_PAIRS:
         without = (
-            f"; {missing} more have no probability: judge with --logprobs or several votes" if missing else ""
+            f"; {missing} more have no probability: judge with {name_option('verdict_logprobs', True)} or several votes"
+            if missing
+            else ""
         )
         raise DataError(
             f"{clear} labelled pairs have a probability; a calibration needs {LEAST_PAIRS} or more{without}"

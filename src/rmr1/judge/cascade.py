@@ -18,6 +18,7 @@ import numpy as np
 
 from rmr1.engines.base import Engine, Request, SamplingParams
 from rmr1.errors import ConfigError, DataError
+from rmr1.faces import name_option
 from rmr1.judge.ask import Steps, ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge
@@ -199,6 +200,13 @@ class CascadeJudge:
             ),
         )
 
+    def place(self, order: Placement) -> CascadeJudge:
+        stages = [replace(one, settings=replace(one.settings, order=order)) for one in self.stages]
+        return CascadeJudge(self.engine, stages, thresholds=self.thresholds, finish=self.finish)
+
+    def ask_answers(self) -> CascadeJudge:
+        return self
+
     def close(self) -> None:
         self.finish.close()
         self.engine.close()
@@ -236,7 +244,7 @@ def read_results(judgments: Iterable[Judgment]) -> tuple[tuple[str, ...], Floats
         corrects.append([float(one.winner == label) for one in judgment.stages])
     if not confidences:
         raise DataError(
-            "no labelled pair was asked about in stages; judge labelled pairs with --cascade first"
+            f"no labelled pair was asked about in stages; judge labelled pairs with {name_option('cascade')} first"
         )
     return names, np.array(confidences).T, np.array(corrects).T
 

@@ -6,7 +6,7 @@ import pickle
 import tempfile
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
@@ -18,17 +18,17 @@ from rmr1.data.read import read_pairs
 from rmr1.engines import Engine, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge, list_keys
-from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.identity import describe_run
-from rmr1.judge.load import DEFAULT_FAMILY, default_settings, load_judge
+from rmr1.judge.load import default_settings, load_judge
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, describe_limits, resolve_model
 from rmr1.models.words import refuse_foreign
-from rmr1.prompts import PromptFamily, load_family
+from rmr1.prompts import PromptFamily
 from rmr1.records import Judgment, Label, PreferencePair
 from rmr1.store.keys import number_items
 from rmr1.store.runs import JudgmentIndex, RunWriter, open_run
+from rmr1.verdicts.votes import VoteBy
 
 _SKIP = "drop the row, or pass rmr1.read_pairs(..., on_error='skip')"
 _STREAM_START = 8
@@ -55,6 +55,11 @@ class Judge:
         seed: int = 0,
         sampling: SamplingParams | None = None,
         control_tokens: Iterable[str] = (),
+        vote_by: VoteBy = "majority",
+        stop_votes: float | None = None,
+        cascade: Sequence[str] | None = None,
+        calibration: str | Path | None = None,
+        cache: str | Path | None = None,
         options: Mapping[str, Any] | None = None,
     ):
         """Load the model and the family.
@@ -67,6 +72,12 @@ class Judge:
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
             control_tokens: tokens of the model that are broken in user text, beside those that are known by
                 their shape and those that its tokenizer names.
+            vote_by: what decides among several samples (`sampling.num_samples`) and orders: the most votes, or the mean of
+                their probabilities.
+            stop_votes: cast no more votes once the leading side has the majority with this probability, in (0.5, 1].
+            cascade: stages in which the model is asked, such as `["direct", "rubric", "votes:8"]`.
+            calibration: a file of `rmr1 calibrate`, for this judge.
+            cache: a folder that keeps judgments and gives those that it has.
             options: settings of the engine, such as `device` and `dtype`.
 
         Raises:
@@ -86,10 +97,25 @@ class Judge:
         if sampling is None:
             sampling = default_settings(model).sampling if isinstance(model, str) else SamplingParams()
         settings = JudgeSettings(
-            rule=rule, order=order, seed=seed, sampling=sampling, control_tokens=tuple(control_tokens)
+            rule=rule,
+            order=order,
+            seed=seed,
+            sampling=sampling,
+            control_tokens=tuple(control_tokens),
+            vote_by=vote_by,
+            stop_votes=stop_votes,
         )
         self._loaded: PairJudge | None = None
-        self._load = partial(_load, model, family, settings, options)
+        self._load = partial(
+            _load,
+            model,
+            settings,
+            options,
+            family=family,
+            cascade=cascade,
+            calibration=calibration,
+            cache=cache,
+        )
         if not self._is_default:
             self._loaded = self._load()
 
@@ -264,19 +290,15 @@ class Judge:
 
 
 def _load(
-    model: str | Engine | PairJudge,
-    family: str | Path | PromptFamily | None,
-    settings: JudgeSettings,
-    options: Mapping[str, Any] | None,
+    model: str | Engine | PairJudge, settings: JudgeSettings, options: Mapping[str, Any] | None, **more: Any
 ) -> PairJudge:
-    if isinstance(model, str):
-        return load_judge(model, family=family, settings=settings, options=options)
-    if options:
+    """`more` are the other arguments of `load_judge`."""
+    if options and not isinstance(model, str):
         raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
-    if isinstance(model, Engine):
-        return GenerativeJudge(model, load_family(DEFAULT_FAMILY if family is None else family), settings)
-    if family is not None or settings != JudgeSettings():
-        raise ConfigError(f"judge {model.name!r} has its settings already; leave family and settings out")
+    if isinstance(model, str | Engine):
+        return load_judge(model, settings=settings, options=options, **more)
+    if settings != JudgeSettings() or any(one is not None for one in more.values()):
+        raise ConfigError(f"judge {model.name!r} has its settings already; leave all others out")
     return model
 
 

@@ -54,7 +54,7 @@ class JudgeSettings:
             raise ConfigError(f"vote_by is {self.vote_by!r}; expected majority or probability")
         if self.vote_by == "probability" and not sampling.verdict_logprobs:
             raise ConfigError(
-                f"votes weighed by probability need the log-probabilities of verdicts; set {name_option('logprobs', True)}"
+                f"votes weighed by probability need the log-probabilities of verdicts; set {name_option('verdict_logprobs', True)}"
             )
         if self.stop_votes is not None:
             if not 0.5 < self.stop_votes <= 1:
