@@ -296,6 +296,8 @@ class Generation:
     about to write a verdict and nothing else."""
     model: str | None = None
     seed: int | None = None
+    is_forced: bool = False
+    """Whether the verdict, or the whole skeleton, was written for the model (`rmr1.judge.guide`)."""
     error: str | None = None
     """What went wrong where `finish_reason` is "error" or "skipped"."""
     is_refused: bool = False

@@ -97,6 +97,12 @@ def add_judging_arguments(
     thinking = "marks around the model's thinking, beside the known ones; repeatable"
     sampling("--thinking", thinking, action="append", nargs=2, metavar=("OPEN", "CLOSE"))
     sampling("--logprobs", "store verdict log-probabilities")
+    guide = parser.add_argument_group("guide")
+    skeleton = "write the protocol's skeleton for the model, which fills it; every text ends with a verdict"
+    guide.add_argument("--guide", action="store_const", const="protocol", help=skeleton)
+    forced = "write the verdict for the model if its own text has none"
+    guide.add_argument("--force-verdict", action="store_const", const="verdict", dest="guide", help=forced)
+    add(guide, "--part-tokens N", "most tokens of a part of a guided judgment (default 1024)")
     votes = partial(add, parser.add_argument_group("votes and probabilities"))
     by = "what decides: the most votes (default), or their mean probability, with --logprobs"
     votes("--vote-by", by, choices=("majority", "probability"))

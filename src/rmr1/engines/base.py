@@ -9,7 +9,7 @@ engine as a whole raises `GenerationError` or `CheckpointError`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -39,6 +39,18 @@ class SamplingParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """Where a text goes on that was begun; for engines that hold a model (`Guidable`)."""
+
+    start: str = ""
+    """What is written so far, behind the mark by which the prompt may have opened the thinking."""
+    choices: tuple[str, ...] = ()
+    """Ways to go on, of which the likeliest is taken; by default a text is written."""
+    stop_at_loop: bool = False
+    """End the text at an n-gram that repeats itself (`rmr1.engines.hf.tokens.is_loop`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One prompt for the engine, `num_samples` texts of the settings wanted, or those that `samples` numbers."""
 
@@ -49,6 +61,8 @@ class Request:
     """Sampling seed of this item; sample i uses a seed derived from it and i."""
     params: SamplingParams | None = None
     """How to sample for this one, instead of as for the others."""
+    going_on: Continuation | None = None
+    """How the text goes on, if it is not to be written from its beginning. Tokens of the start count for nothing."""
     samples: range | None = None
     """Numbers of the samples that are wanted, if they are asked for in several waves; at least one."""
 
@@ -87,6 +101,19 @@ class Engine(Model, Protocol):
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
         """Yield `(request, generations)` as they finish, one generation for each of the request's samples."""
+        ...
+
+
+@runtime_checkable
+class Guidable(Protocol):
+    """An engine that goes on with a text that was begun (`Request.going_on`).
+
+    Of `choices` the generation's text is the likeliest one, and `verdict_logprobs` holds (choice, log-probability) of
+    each: of the first token in which it differs from the others, all of them being split into tokens behind the start.
+    """
+
+    def find_opening(self, thinking: Sequence[tuple[str, str]]) -> str:
+        """The mark by which the chat template opens the thinking at the end of a prompt; "" if it does not."""
         ...
 
 

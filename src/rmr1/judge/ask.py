@@ -36,6 +36,9 @@ def describe_going_on() -> str:
 Steps = Generator[tuple[R, ...], Sequence[A], Judgment]
 """Yields the requests of each step, is sent their answers in the same sequence, and returns the judgment."""
 
+Write = Callable[[JudgePrompt, int], Generator[Request, Generation, Generation]]
+"""Writes the sample of a number in several requests: yields them, is sent what they gave, and returns the whole."""
+
 _MOST_DONE = 1000
 """Items that need no asking, such as those of a cache, that may gather while the engine is at work."""
 
@@ -60,6 +63,7 @@ def ask_prompts(
     seed: int,
     params: SamplingParams,
     stop_votes: float | None = None,
+    write: Write | None = None,
     cast: Callable[[Generation, JudgePrompt, int], Vote],
     conclude: Callable[[Sequence[Vote]], Judgment],
 ) -> Steps[Request, tuple[Generation, ...]]:
@@ -67,6 +71,9 @@ def ask_prompts(
 
     With `stop_votes` they come in waves, the same number of each prompt, and end as soon as the votes are settled
     (`rmr1.verdicts.votes.is_settled`): what is cast are the first of the votes that all samples would give.
+
+    Args:
+        write: writes one sample of a prompt in several requests; by default a request gives all samples of a prompt.
     """
     by_prompt: list[list[Vote]] = [[] for _ in prompts]
     asked, num_samples = 0, params.num_samples
@@ -79,20 +86,44 @@ def ask_prompts(
             wanted = count_next_wave(votes, left * len(prompts), stop_votes)
             wave = -(-wanted // len(prompts))
         samples = range(asked, asked + wave)
-        answers = yield tuple(
-            Request(
-                key=f"{key}/{prompt.slot}",
-                prompt=prompt,
-                seed=seed_for(seed, "sampling", key, prompt.slot),
-                params=params,
-                samples=None if wave == num_samples else samples,
+        answers: Sequence[tuple[Generation, ...]]
+        if write is None:
+            answers = yield tuple(
+                Request(
+                    key=f"{key}/{prompt.slot}",
+                    prompt=prompt,
+                    seed=seed_for(seed, "sampling", key, prompt.slot),
+                    params=params,
+                    samples=None if wave == num_samples else samples,
+                )
+                for prompt in prompts
             )
-            for prompt in prompts
-        )
+        else:
+            texts = yield from write_together(
+                [write(prompt, sample) for prompt in prompts for sample in samples]
+            )
+            answers = [tuple(texts[place : place + wave]) for place in range(0, len(texts), wave)]
         for ones, prompt, generations in zip(by_prompt, prompts, answers, strict=True):
             ones += [cast(one, prompt, sample) for sample, one in zip(samples, generations, strict=True)]
         asked += wave
     return conclude([vote for ones in by_prompt for vote in ones])
+
+
+def write_together(
+    writings: Sequence[Generator[Request, Generation, Generation]],
+) -> Generator[tuple[Request, ...], Sequence[tuple[Generation, ...]], list[Generation]]:
+    """Several texts at once, each of their requests in a step of its own; the texts in their sequence."""
+    results: dict[int, Generation] = {}
+    waiting = {number: next(one) for number, one in enumerate(writings)}
+    while waiting:
+        answers = yield tuple(waiting.values())
+        for number, (generation,) in zip(list(waiting), answers, strict=True):
+            try:
+                waiting[number] = writings[number].send(generation)
+            except StopIteration as end:
+                results[number] = end.value
+                del waiting[number]
+    return [results[number] for number in range(len(writings))]
 
 
 @dataclass(slots=True)

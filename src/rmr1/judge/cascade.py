@@ -23,7 +23,7 @@ from rmr1.judge.ask import Steps, ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge
 from rmr1.judge.finish import Finish
-from rmr1.judge.generative import describe_family
+from rmr1.judge.generative import choose_writing, describe_family
 from rmr1.judge.placement import render_prompts
 from rmr1.judge.selective import Floats, find_cascade
 from rmr1.judge.settings import JudgeSettings, Placement
@@ -189,6 +189,7 @@ class CascadeJudge:
             seed=settings.seed,
             params=settings.sampling,
             stop_votes=settings.stop_votes,
+            write=choose_writing(self.engine, settings, stage.family, "pair", key),
             cast=partial(cast_answer, kind="pair", rule=settings.rule, thinking=settings.sampling.thinking),
             conclude=partial(
                 conclude,

@@ -10,7 +10,7 @@ from pydantic import Field
 from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
 from rmr1.judge.presets import find_preset
-from rmr1.judge.settings import JudgeSettings, Placement
+from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
 from rmr1.models import JUDGE
 from rmr1.named import PairForm, find_missing_family
 from rmr1.prompts.thinking import check_pairs
@@ -61,6 +61,10 @@ class JudgeConfig(Section):
     """What decides among several samples and orders."""
     stop_votes: float | None = None
     """End the voting once it is settled with this probability."""
+    guide: GuideKind | None = None
+    """Write the protocol's skeleton for the model, or only the verdict of a text that has none."""
+    part_tokens: int = 1024
+    """Most tokens of a part of a guided judgment."""
     cascade: tuple[str, ...] | None = None
     """The stages of a cascade: prompt families, and `votes:K`."""
     calibration: str | None = None
@@ -101,6 +105,8 @@ class JudgeConfig(Section):
             seed=self.seed,
             vote_by=self.vote_by,
             stop_votes=self.stop_votes,
+            guide=self.guide,
+            part_tokens=self.part_tokens,
             control_tokens=self.control_tokens,
             sampling=SamplingParams(**values),
         )

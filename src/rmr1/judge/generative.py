@@ -12,11 +12,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from rmr1.engines.base import Engine, Recorded, Request
+from rmr1.engines.base import Engine, Guidable, Recorded, Request
 from rmr1.errors import ConfigError
-from rmr1.judge.ask import Steps, ask_all, ask_prompts
+from rmr1.judge.ask import Steps, Write, ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.finish import Finish
+from rmr1.judge.guide import Guide, guided, is_typed
 from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.votes import cast_answer, conclude
@@ -89,6 +90,7 @@ class GenerativeJudge:
                 seed=settings.seed,
                 params=sampling,
                 stop_votes=None if kind == "rating" else settings.stop_votes,
+                write=choose_writing(self.engine, settings, family, kind, key),
                 cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
                 conclude=partial(
                     conclude, pair, kind=kind, family=family.name, rule=settings.rule, vote_by=vote_by
@@ -133,6 +135,37 @@ def find_way(
     if choice is None:
         raise ConfigError(f"{pair.id!r} has four answers; prompt family {family.name!r} rates one alone")
     return "choice", choice
+
+
+def choose_writing(
+    engine: Engine, settings: JudgeSettings, family: PromptFamily, kind: Kind, key: str
+) -> Write | None:
+    """How an item's texts are guided; None if they are not.
+
+    Raises:
+        ConfigError: they are to be, and the engine does not go on with a text that was begun, or answers are not
+            compared.
+    """
+    if settings.guide is None:
+        return None
+    if not isinstance(engine, Guidable):
+        raise ConfigError(
+            f"model {engine.name!r} cannot be guided: its engine does not go on with a text that was begun; use a "
+            "local model (a folder or name, or vllm:), or leave the guide out"
+        )
+    if kind == "rating":
+        raise ConfigError(
+            f"prompt family {family.name!r} rates answers, which is not guided; leave the guide out"
+        )
+    sampling = settings.sampling
+    guide = Guide(
+        is_typed=is_typed(family),
+        opening=engine.find_opening(sampling.thinking),
+        thinking=sampling.thinking,
+        part_tokens=settings.part_tokens,
+        rule=settings.rule,
+    )
+    return guided(guide, key, seed=settings.seed, params=sampling, is_free=settings.guide == "verdict")
 
 
 def describe_family(family: PromptFamily) -> dict[str, Any]:

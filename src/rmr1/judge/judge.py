@@ -20,7 +20,7 @@ from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.identity import describe_run
 from rmr1.judge.load import default_settings, load_judge
-from rmr1.judge.settings import JudgeSettings, Placement
+from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, describe_limits, resolve_model
 from rmr1.models.words import refuse_foreign
@@ -55,6 +55,8 @@ class Judge:
         seed: int = 0,
         sampling: SamplingParams | None = None,
         control_tokens: Iterable[str] = (),
+        guide: GuideKind | None = None,
+        part_tokens: int = 1024,
         vote_by: VoteBy = "majority",
         stop_votes: float | None = None,
         cascade: Sequence[str] | None = None,
@@ -72,6 +74,9 @@ class Judge:
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
             control_tokens: tokens of the model that are broken in user text, beside those that are known by
                 their shape and those that its tokenizer names.
+            guide: write the protocol's skeleton for the model ("protocol"), or only the verdict of a text that has none
+                ("verdict"); for local models.
+            part_tokens: most tokens of a part of a guided judgment.
             vote_by: what decides among several samples (`sampling.num_samples`) and orders: the most votes, or the mean of
                 their probabilities.
             stop_votes: cast no more votes once the leading side has the majority with this probability, in (0.5, 1].
@@ -102,6 +107,8 @@ class Judge:
             seed=seed,
             sampling=sampling,
             control_tokens=tuple(control_tokens),
+            guide=guide,
+            part_tokens=part_tokens,
             vote_by=vote_by,
             stop_votes=stop_votes,
         )

@@ -13,6 +13,7 @@ from rmr1.prompts.escape import check_tokens
 from rmr1.verdicts.votes import VoteBy
 
 Placement = Literal["seeded", "given", "both"]
+GuideKind = Literal["protocol", "verdict"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +31,10 @@ class JudgeSettings:
     stop_votes: float | None = None
     """Cast no further votes once the side that leads is the right majority with this probability, in (0.5, 1]; 1 is
     once the majority cannot change. None casts all."""
+    guide: GuideKind | None = None
+    """Write the protocol's skeleton for the model, or only the verdict of a text that has none (`rmr1.judge.guide`)."""
+    part_tokens: int = 1024
+    """Most tokens of a part of a guided judgment; 0 reads the verdict at once where there are no parts."""
     control_tokens: tuple[str, ...] = ()
     """The user's own control tokens, broken in user text beside those that are known by their shape."""
 
@@ -56,6 +61,14 @@ class JudgeSettings:
             raise ConfigError(
                 f"votes weighed by probability need the log-probabilities of verdicts; set {name_option('verdict_logprobs', True)}"
             )
+        if self.guide not in (None, "protocol", "verdict"):
+            raise ConfigError(f"guide is {self.guide!r}; expected protocol or verdict")
+        if self.part_tokens < 0:
+            raise ConfigError(f"part_tokens is {self.part_tokens}; expected 0 or more")
+        if self.guide is not None and self.rule not in ("tagged", "published"):
+            raise ConfigError(
+                f"a guided judgment ends in an <answer> tag, which rule {self.rule!r} does not read; use tagged"
+            )
         if self.stop_votes is not None:
             if not 0.5 < self.stop_votes <= 1:
                 raise ConfigError(f"stop_votes is {self.stop_votes:g}; expected more than 0.5, and at most 1")
@@ -72,5 +85,5 @@ class JudgeSettings:
     def describe(self) -> dict[str, Any]:
         """All of them; of those that earlier versions did not have only what differs from how they asked."""
         values = asdict(self)
-        plain = {"vote_by": "majority", "stop_votes": None}
+        plain = {"vote_by": "majority", "stop_votes": None, "guide": None, "part_tokens": 1024}
         return {name: value for name, value in values.items() if name not in plain or value != plain[name]}

@@ -26,10 +26,10 @@ from rmr1.records import Generation
 with require("running a model", "hf"):
     from rmr1.attention.proof.judging import judging_paths
     from rmr1.devices import free_memory
-    from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode, score_tokens
+    from rmr1.engines.hf.decode import Probe, PromptRequest, RowRequest, Sampled, decode, score_tokens
     from rmr1.engines.hf.loading import LocalModel, answer_in_parts, blaming
     from rmr1.engines.hf.lora import apply_adapter, read_adapter
-    from rmr1.engines.hf.reader import Prepared, RequestReader, read_end_tokens
+    from rmr1.engines.hf.reader import CHOOSING, Prepared, RequestReader, read_end_tokens
     from rmr1.engines.hf.tokens import Endings, TextStream
 
 Answered = tuple[Request, tuple[Generation, ...]]
@@ -137,6 +137,7 @@ class TransformersEngine(LocalModel):
                 if isinstance(prepared, Generation):
                     yield request, (prepared,) * num_samples
                 else:
+                    own = CHOOSING if prepared.choices else own
                     ready.setdefault((own, num_samples), []).append(prepared)
             for (own, num_samples), alike in ready.items():
                 # Longest first: what does not fit into memory shows at once.
@@ -154,19 +155,24 @@ class TransformersEngine(LocalModel):
         reader = self._reader
         streams = [
             [
-                TextStream(reader.tokenizer, endings, reader.watch(prepared, params))
+                TextStream(
+                    reader.tokenizer,
+                    endings,
+                    reader.watch(prepared, params),
+                    stop_at_loop=prepared.stops_at_loop,
+                )
                 for _ in prepared.request.list_samples(params)
             ]
             for prepared in batch
         ]
         prompts = []
         for prepared, rows in zip(batch, streams, strict=True):
-            letters = reader.find_letters(prepared.request.prompt.labels) if params.verdict_logprobs else None
+            probe = self._choose_probe(prepared, params)
             requests = [
                 RowRequest(
                     seed=derive_seed(prepared.request.seed, number),
                     watch=stream.push,
-                    probe=None if letters is None else letters.siblings,
+                    probe=probe,
                 )
                 for number, stream in zip(prepared.request.list_samples(params), rows, strict=True)
             ]
@@ -179,6 +185,9 @@ class TransformersEngine(LocalModel):
             generations = []
             numbers = prepared.request.list_samples(params)
             for number, stream, row in zip(numbers, texts, samples, strict=True):
+                if prepared.choices:
+                    generations.append(reader.choose(prepared, self._score_choices(prepared, row)))
+                    continue
                 text = stream.finish()
                 verdict = self._read_verdict(prepared, text, row) if params.verdict_logprobs else None
                 generation = reader.finish(
@@ -192,6 +201,22 @@ class TransformersEngine(LocalModel):
                 generations.append(generation)
             answers.append((prepared.request, tuple(generations)))
         return answers
+
+    def _choose_probe(self, prepared: Prepared, params: SamplingParams) -> Probe | None:
+        if prepared.choices:
+            return lambda _: tuple(spelling[0] for spelling in prepared.choices)
+        if not params.verdict_logprobs:
+            return None
+        return self._reader.find_letters(prepared.request.prompt.labels).siblings
+
+    def _score_choices(self, prepared: Prepared, row: Sampled) -> Sequence[float]:
+        if all(len(spelling) == 1 for spelling in prepared.choices):
+            return row.probes[0]
+        return [sum(values) for values in score_tokens(self._model, prepared.tokens, prepared.choices)]
+
+    def find_opening(self, thinking: Sequence[tuple[str, str]]) -> str:
+        """See `rmr1.engines.base.Guidable`."""
+        return self._reader.find_opening(thinking)
 
     def _read_verdict(self, prepared: Prepared, text: str, row: Sampled) -> list[float] | None:
         """The labels' log-probabilities at the verdict letter, of the model's own distribution."""

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import exp
 from typing import Any, Literal
 
 from transformers import PreTrainedTokenizerBase
 
-from rmr1.engines.base import Request, SamplingParams
+from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.engines.hf.chat import Chat, Purpose
 from rmr1.engines.hf.tokens import VerdictTokens, encode_text, find_passage
 from rmr1.errors import ConfigError, GenerationError
 from rmr1.prompts.escape import is_control
 from rmr1.prompts.thinking import Pair, find_marks, find_open_mark
-from rmr1.records import Generation, Messages
+from rmr1.records import Generation, Messages, user
 from rmr1.verdicts.location import find_verdict_span
 from rmr1.verdicts.stop import StopWatcher
 
@@ -36,6 +37,19 @@ class Prepared:
     """The mark by which the chat template has opened the thinking part at the prompt's end, or ""."""
     thinking: tuple[Pair, ...] = ()
     """The user's own forms of thinking."""
+    num_start: int = 0
+    """The tokens at the end that are the beginning of the answer."""
+    choices: tuple[tuple[int, ...], ...] = ()
+    """The tokens of each choice from the first that differs on, without those that all end in."""
+
+    @property
+    def stops_at_loop(self) -> bool:
+        """Whether an n-gram that repeats itself ends the text."""
+        return self.request.going_on is not None and self.request.going_on.stop_at_loop
+
+
+CHOOSING = SamplingParams(max_new_tokens=1)
+"""How a request with choices is decoded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,16 +160,58 @@ class RequestReader(Reader):
             text, tokens = self.encode(request.prompt.messages, request.prompt.pair_id)
         except Unreadable as error:
             return self.fail("skipped" if error.is_overlong else "error", str(error), error.num_tokens)
-        room = params.max_new_tokens
+        opening, num_prompt = find_open_mark(text, params.thinking), len(tokens)
+        choices: tuple[tuple[int, ...], ...] = ()
+        going_on = request.going_on
+        if going_on is not None:
+            try:
+                start, choices = self._encode_start(going_on, opening)
+            except Unreadable as error:
+                return self.fail("error", str(error), num_prompt)
+            tokens = [*tokens, *start]
+        room = 1 if choices else params.max_new_tokens
+        left = room if self.max_model_len is None else self.max_model_len - len(tokens)
+        if left < 1:
+            reason = f"no room is left in the model's context of {self.max_model_len} tokens"
+            return self.fail("error", reason, num_prompt)
         return Prepared(
             request=request,
             tokens=tokens,
-            max_new_tokens=room
-            if self.max_model_len is None
-            else min(room, self.max_model_len - len(tokens)),
-            opening=find_open_mark(text, params.thinking),
+            max_new_tokens=min(room, left),
+            opening="" if going_on is not None and going_on.start else opening,
             thinking=params.thinking,
+            num_start=len(tokens) - num_prompt,
+            choices=choices,
         )
+
+    def find_opening(self, thinking: Sequence[Pair]) -> str:
+        """The mark by which the chat template opens the thinking at the end of a prompt; "" if it does not."""
+        return find_open_mark(self.chat.render((user("?"),), add_generation_prompt=True), thinking)
+
+    def _encode_start(
+        self, going_on: Continuation, opening: str
+    ) -> tuple[list[int], tuple[tuple[int, ...], ...]]:
+        """(the tokens of the beginning, those in which the choices differ).
+
+        The beginning is split into tokens together with each choice, since a token may reach over its end: of `[[` and
+        `A` some tokenizers make one. What all begin with alike is given to the model, and what follows is compared, but
+        for what all end in.
+
+        Raises:
+            Unreadable: nothing is left of a choice.
+        """
+        start = going_on.start.removeprefix(opening)
+        if not going_on.choices:
+            return encode_text(self.tokenizer, start), ()
+        spelt = [encode_text(self.tokenizer, start + choice) for choice in going_on.choices]
+        before = _count_alike(spelt)
+        rests = [one[before:] for one in spelt]
+        behind = _count_alike([one[::-1] for one in rests])
+        choices = tuple(tuple(one[: len(one) - behind]) for one in rests)
+        if not all(choices):
+            told = " and ".join(map(repr, going_on.choices))
+            raise Unreadable(f"the tokenizer does not tell {told} apart behind the same text")
+        return spelt[0][:before], choices
 
     def watch(self, prepared: Prepared, params: SamplingParams) -> StopWatcher:
         """The watcher that ends one of the request's texts before the model does."""
@@ -165,6 +221,21 @@ class RequestReader(Reader):
             opening=prepared.opening,
             labels=prepared.request.prompt.labels,
             thinking=params.thinking,
+        )
+
+    def choose(self, prepared: Prepared, logprobs: Sequence[float]) -> Generation:
+        """The generation of a request with choices, of which `logprobs` are."""
+        going_on = prepared.request.going_on
+        assert going_on is not None
+        told = tuple(zip(going_on.choices, logprobs, strict=True))
+        return Generation(
+            text=max(told, key=lambda one: one[1])[0],
+            finish_reason="stop",
+            prompt_tokens=len(prepared.tokens) - prepared.num_start,
+            completion_tokens=1,
+            verdict_logprobs=told,
+            verdict_mass=min(1.0, sum(exp(logprob) for logprob in logprobs)),
+            model=self.name,
         )
 
     def fail(self, finish_reason: str, reason: str, prompt_tokens: int = 0) -> Generation:
@@ -218,13 +289,19 @@ class RequestReader(Reader):
         return Generation(
             text=find_opening(prepared.opening, text, prepared.thinking) + text,
             finish_reason=finish_reason,
-            prompt_tokens=len(prepared.tokens),
+            prompt_tokens=len(prepared.tokens) - prepared.num_start,
             completion_tokens=num_tokens,
             verdict_logprobs=told,
             verdict_mass=None if told is None else min(1.0, sum(exp(logprob) for _, logprob in told)),
             model=self.name,
             seed=seed,
         )
+
+
+def _count_alike(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with alike."""
+    columns = zip(*rows, strict=False)
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
 
 
 def check_reading(on_overlong: str, chat_template_kwargs: Mapping[str, Any] | None) -> None:

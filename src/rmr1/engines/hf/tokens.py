@@ -43,15 +43,45 @@ def decode_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> 
     return text
 
 
+_LOOP_WINDOW, _LOOP_EVERY, _LOOP_COPIES, _LOOP_TOKENS = 768, 32, 4, 96
+
+
+def is_loop(tokens: Sequence[int]) -> bool:
+    """Whether the last tokens are one n-gram over and over: four times or more, and 96 tokens or more.
+
+    >>> is_loop([7, 1, 2] + [3, 4, 5] * 32)
+    True
+    """
+    tail = list(tokens[-_LOOP_WINDOW:])[::-1]
+    border = [0] * len(tail)  # of each beginning of the reversed tail (Knuth, Morris and Pratt)
+    for end in range(1, len(tail)):
+        size = border[end - 1]
+        while size and tail[end] != tail[size]:
+            size = border[size - 1]
+        border[end] = size + (tail[end] == tail[size])
+        length = end + 1
+        if length >= _LOOP_TOKENS and length >= _LOOP_COPIES * (length - border[end]):
+            return True
+    return False
+
+
 class TextStream:
     """One row's text as its tokens come, and whether it ends here.
 
     Tokens are decoded only when one comes that could complete an ending, together with all that came since.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, endings: Endings, watcher: StopWatcher):
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        endings: Endings,
+        watcher: StopWatcher,
+        *,
+        stop_at_loop: bool = False,
+    ):
         self._tokenizer = tokenizer
         self._endings = endings
+        self._stop_at_loop = stop_at_loop
         self._watcher = watcher
         self._tokens: list[int] = []
         self._context = 0
@@ -64,6 +94,8 @@ class TextStream:
         self._tokens.append(token)
         if self._end is None and self._endings.may_end(token):
             self._advance(is_last=False)
+        if self._stop_at_loop and len(self._tokens) % _LOOP_EVERY == 0 and is_loop(self._tokens):
+            return True
         return self._end is not None
 
     def finish(self) -> str:

@@ -202,7 +202,7 @@ class VLLMEngine:
                     if isinstance(prepared, Generation):
                         yield request, (prepared,) * len(request.list_samples(params))
                         continue
-                    if own.verdict_logprobs and not self._has_probed:
+                    if (own.verdict_logprobs or prepared.choices) and not self._has_probed:
                         self._warm_up(ids=(0, 1))
                         self._has_probed = True
                     if own not in endings:
@@ -215,7 +215,7 @@ class VLLMEngine:
                 for task in [task for task in tasks if all(one.is_done for one in task.list_listeners())]:
                     tasks.remove(task)
                     num_rows -= len(task.rows)
-                    yield task.prepared.request, tuple(self._read(task, row) for row in task.rows)
+                    yield task.prepared.request, self._read_all(task)
         finally:
             # The caller has had enough, or something failed: what is left must not go on.
             left = [listener.key for task in tasks for listener in task.list_listeners()]
@@ -235,12 +235,24 @@ class VLLMEngine:
             raise GenerationError(f"the engine of model {self.name!r} is closed")
         return self._core
 
+    def find_opening(self, thinking: Sequence[tuple[str, str]]) -> str:
+        """See `rmr1.engines.base.Guidable`."""
+        return self._reader.find_opening(thinking)
+
     def _start(self, prepared: Prepared, params: SamplingParams, endings: Endings) -> _Task:
         task = _Task(prepared=prepared, wants_verdict=params.verdict_logprobs)
+        if prepared.choices:
+            task.choices = self._probe_spellings(prepared.tokens, prepared.choices)
+            return task
         for sample in prepared.request.list_samples(params):
             row = _Row(
                 task=task,
-                stream=TextStream(self._reader.tokenizer, endings, self._reader.watch(prepared, params)),
+                stream=TextStream(
+                    self._reader.tokenizer,
+                    endings,
+                    self._reader.watch(prepared, params),
+                    stop_at_loop=prepared.stops_at_loop,
+                ),
                 end_tokens=self._reader.end_tokens,
                 seed=derive_seed(prepared.request.seed, sample) if params.temperature > 0 else None,
             )
@@ -309,13 +321,17 @@ class VLLMEngine:
             return
         row.spellings = place.spellings
         prefix = [*prepared.tokens, *row.tokens[: place.first]]
-        # A spelling's tokens are each asked for after those before it.
+        row.probes = self._probe_spellings(prefix, place.spellings)
+
+    def _probe_spellings(
+        self, prefix: Sequence[int], spellings: Sequence[tuple[int, ...]]
+    ) -> dict[tuple[int, ...], _Probe]:
+        """Probes by what of a spelling stands before the probed place."""
         wanted: dict[tuple[int, ...], list[int]] = {}
-        for spelling in place.spellings:
+        for spelling in spellings:
             for index, token in enumerate(spelling):
                 wanted.setdefault(spelling[:index], []).append(token)
-        for written, ids in wanted.items():
-            row.probes[written] = self._probe([*prefix, *written], ids)
+        return {written: self._probe([*prefix, *written], ids) for written, ids in wanted.items()}
 
     def _probe(self, tokens: Sequence[int], ids: Sequence[int]) -> _Probe:
         """With no `ids` only for a step."""
@@ -329,6 +345,15 @@ class VLLMEngine:
         # First in the queue: a probe takes one step, and what it needs is still in the cache.
         self._add(probe, tokens, priority=-1, temperature=0.0, max_tokens=1, **asked)
         return probe
+
+    def _read_all(self, task: _Task) -> tuple[Generation, ...]:
+        if task.choices is None:
+            return tuple(self._read(task, row) for row in task.rows)
+        found = read_spellings(task.prepared.choices, task.choices)
+        if found is None:
+            reason = "vLLM does not tell how likely the choices are"
+            return (self._reader.fail("error", reason, len(task.prepared.tokens)),)
+        return (self._reader.choose(task.prepared, found),)
 
     def _read(self, task: _Task, row: _Row) -> Generation:
         if row.error is not None:
@@ -403,15 +428,20 @@ class _Row(_Listener):
 
     def read_verdict(self) -> tuple[float, ...] | None:
         """None if there is no verdict, or a label is not known."""
-        if self.spellings is None:
-            return None
-        try:
-            return tuple(
-                sum(self.probes[spelling[:index]].logprobs[token] for index, token in enumerate(spelling))
-                for spelling in self.spellings
-            )
-        except KeyError:
-            return None
+        return None if self.spellings is None else read_spellings(self.spellings, self.probes)
+
+
+def read_spellings(
+    spellings: Sequence[tuple[int, ...]], probes: Mapping[tuple[int, ...], _Probe]
+) -> tuple[float, ...] | None:
+    """Each spelling's log-probability; None if one is not known."""
+    try:
+        return tuple(
+            sum(probes[spelling[:index]].logprobs[token] for index, token in enumerate(spelling))
+            for spelling in spellings
+        )
+    except KeyError:
+        return None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -419,7 +449,9 @@ class _Task:
     prepared: Prepared
     wants_verdict: bool
     rows: list[_Row] = field(default_factory=list)
+    choices: dict[tuple[int, ...], _Probe] | None = None
+    """What is asked if the request has choices, as `_Row.probes`."""
 
     def list_listeners(self) -> list[_Listener]:
         probes = [probe for row in self.rows for probe in row.probes.values()]
-        return [*self.rows, *probes]
+        return [*self.rows, *probes, *(self.choices or {}).values()]
