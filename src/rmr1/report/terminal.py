@@ -17,6 +17,7 @@ from rmr1.records import Judgment, Messages, Vote
 from rmr1.report.tables import Cell, make_table
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes
+from rmr1.verdicts.probability import tell_probability
 
 PROBLEM_TEXTS = {
     "empty": "the judge wrote nothing",
@@ -31,6 +32,8 @@ PROBLEM_TEXTS = {
     "generation_failed": "the engine gave no text",
     "prompt_too_long": "the prompt is longer than the model's context",
     "split_vote": "the votes are split",
+    "no_probability": "the engine did not tell the probability of each vote",
+    "abstained": "no stage was sure enough, a person has to decide",
 }
 
 
@@ -81,8 +84,12 @@ def verdict_line(judgment: Judgment) -> Text:
         line.append("a tie")
     else:
         line.append(f"{one_line(judgment.winner)} is {'best' if judgment.kind == 'choice' else 'better'}")
-    if judgment.confidence is not None and len(judgment.votes) > 1:
+    if judgment.confidence is not None and len(judgment.votes) > 1 and judgment.vote_by == "majority":
         line.append(f", {round(judgment.confidence * len(judgment.votes))} of {len(judgment.votes)} votes")
+    if (probability := tell_probability(judgment)) is not None:
+        line.append(f", P(A) {probability:.3f}" + (" calibrated" if judgment.calibrated is not None else ""))
+    if judgment.stages:
+        line.append(f", by stage {one_line(judgment.stages[-1].stage)}")
     if judgment.correct is not None:
         label = judgment.pair.label
         line.append(
