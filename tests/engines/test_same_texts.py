@@ -66,13 +66,20 @@ def judge(engine: Engine, pairs: list[PreferencePair], sampling: SamplingParams)
     return dict(GenerativeJudge(engine, load_family("rubric"), settings).run(iter(pairs)))
 
 
-def test_guided_judgments_are_the_same(checkpoint: Path, engine: VLLMEngine, pairs: list[PreferencePair]) -> None:
+def test_guided_judgments_are_the_same(
+    checkpoint: Path, engine: VLLMEngine, pairs: list[PreferencePair]
+) -> None:
     settings = JudgeSettings(guide="protocol", part_tokens=60, order="both", sampling=GREEDY)
     other = TransformersEngine(str(checkpoint), device="cpu", max_model_len=CONTEXT)
     found, wanted = (
-        dict(GenerativeJudge(one, load_family("rubric"), settings).run(iter(pairs[:12]))) for one in (engine, other)
+        dict(GenerativeJudge(one, load_family("rubric"), settings).run(iter(pairs[:12])))
+        for one in (engine, other)
     )
-    assert all(vote.winner is not None and vote.probability is not None for one in found.values() for vote in one.votes)
+    assert all(
+        vote.winner is not None and vote.probability is not None
+        for one in found.values()
+        for vote in one.votes
+    )
     compare("guided", found, wanted)
 
 

@@ -54,6 +54,10 @@ def print_dry_run(
 
     `data` gives the data section of run.json, `keys` the items, if the data are known by them instead.
     """
+    if config.cascade is not None:
+        raise ConfigError(
+            "how many pairs reach a cascade's stages is not known beforehand; estimate each stage alone"
+        )
     given, sampling = check_expected(arguments), settings.sampling
     machine = None if arguments.machine is None else parse_machine(arguments.machine)
     plan = plan_judge(

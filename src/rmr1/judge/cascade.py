@@ -23,7 +23,7 @@ from rmr1.judge.ask import Steps, ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge
 from rmr1.judge.finish import Finish
-from rmr1.judge.generative import choose_writing, describe_family
+from rmr1.judge.generative import check_guidable, choose_writing, describe_family
 from rmr1.judge.placement import render_prompts
 from rmr1.judge.selective import Floats, find_cascade
 from rmr1.judge.settings import JudgeSettings, Placement
@@ -101,6 +101,7 @@ class CascadeJudge:
             thresholds: each stage's lowest confidence that is accepted, or None if it accepts nothing; by default the
                 last stage accepts everything and the others nothing.
         """
+        check_guidable(engine, stages[0].settings)
         self.engine = engine
         self.stages = tuple(stages)
         self.thresholds = None if thresholds is None else tuple(thresholds)

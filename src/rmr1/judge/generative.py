@@ -48,6 +48,7 @@ class GenerativeJudge:
                 raise ConfigError(
                     f"prompt family {one.name!r} shows {one.num_answers} answers at a time, not {expected}"
                 )
+        check_guidable(engine, settings)
         self.engine = engine
         self.family = family
         self.choice = choice
@@ -137,22 +138,28 @@ def find_way(
     return "choice", choice
 
 
+def check_guidable(engine: Engine, settings: JudgeSettings) -> None:
+    """
+    Raises:
+        ConfigError: texts are to be guided, and the engine does not go on with one that was begun.
+    """
+    if settings.guide is not None and not isinstance(engine, Guidable):
+        raise ConfigError(
+            f"model {engine.name!r} cannot be guided: its engine does not go on with a text that was begun; use a "
+            "local model (a folder or name, or vllm:), or leave the guide out"
+        )
+
+
 def choose_writing(
     engine: Engine, settings: JudgeSettings, family: PromptFamily, kind: Kind, key: str
 ) -> Write | None:
     """How an item's texts are guided; None if they are not.
 
     Raises:
-        ConfigError: they are to be, and the engine does not go on with a text that was begun, or answers are not
-            compared.
+        ConfigError: they are to be, and answers are rated.
     """
-    if settings.guide is None:
+    if settings.guide is None or not isinstance(engine, Guidable):
         return None
-    if not isinstance(engine, Guidable):
-        raise ConfigError(
-            f"model {engine.name!r} cannot be guided: its engine does not go on with a text that was begun; use a "
-            "local model (a folder or name, or vllm:), or leave the guide out"
-        )
     if kind == "rating":
         raise ConfigError(
             f"prompt family {family.name!r} rates answers, which is not guided; leave the guide out"

@@ -44,8 +44,10 @@ def has_answer(judgment: Judgment) -> bool:
 
 
 def is_unanswered(items: int, problems: Mapping[str, int]) -> bool:
-    """Whether the model has answered none of so many items: everything has failed, or is too long for it."""
-    return 0 < items == problems.get("generation_failed", 0) + problems.get("prompt_too_long", 0)
+    """Whether the model has answered none of so many items: everything has failed, is too long for it, or is without the
+    probabilities that were to decide."""
+    unanswered = ("generation_failed", "prompt_too_long", "no_probability")
+    return 0 < items == sum(problems.get(name, 0) for name in unanswered)
 
 
 @dataclass(slots=True)

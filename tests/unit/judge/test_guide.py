@@ -140,11 +140,10 @@ def test_what_is_open_is_closed(text: str, closed: str) -> None:
 
 
 def test_engines_and_settings_that_cannot_be_guided() -> None:
-    plain = GenerativeJudge(
-        ScriptedEngine(["x"], "plain"), load_family("rubric"), JudgeSettings(guide="protocol")
-    )
     with pytest.raises(ConfigError, match="model 'plain' cannot be guided"):
-        list(plain.run([PAIR]))
+        GenerativeJudge(
+            ScriptedEngine(["x"], "plain"), load_family("rubric"), JudgeSettings(guide="protocol")
+        )
     with pytest.raises(ConfigError, match="rates answers, which is not guided"):
         judge(Filling(lambda start: "x"), "rating")
     with pytest.raises(ConfigError, match="rule 'arena' does not read"):

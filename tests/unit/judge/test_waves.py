@@ -12,6 +12,7 @@ from rmr1.engines.base import SamplingParams
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
 from rmr1.judge import GenerativeJudge, JudgeSettings
+from rmr1.judge.summary import Tally, is_unanswered
 from rmr1.prompts import load_family
 from rmr1.records import Generation, JudgePrompt, PreferencePair, Verdict, Vote, assistant, user
 from rmr1.store.keys import seed_for
@@ -137,3 +138,14 @@ def test_settings_that_earlier_versions_did_not_have_are_told_only_if_they_diffe
     assert "vote_by" not in JudgeSettings().describe()
     sampling = SamplingParams(temperature=1.0, num_samples=4)
     assert JudgeSettings(stop_votes=1.0, sampling=sampling).describe()["stop_votes"] == 1.0
+
+
+def test_a_run_without_the_probabilities_that_were_to_decide_has_no_answers() -> None:
+    sampling = SamplingParams(temperature=1.0, num_samples=2, verdict_logprobs=True)
+    settings = JudgeSettings(order="given", sampling=sampling, vote_by="probability")
+    judge = GenerativeJudge(ScriptedEngine(script, "silent"), load_family("direct"), settings)
+    tally = Tally()
+    for _, judgment in judge.run(make_pairs(4)):
+        assert judgment.problem == "no_probability"
+        tally.add(judgment)
+    assert is_unanswered(tally.items, tally.problems)
