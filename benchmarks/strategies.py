@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -86,8 +87,10 @@ def measure_run(name: str, judgments: Sequence[Judgment]) -> Row:
     )
 
 
-def measure_votes(judgments: Sequence[Judgment], most: int, bar: float | None) -> tuple[Row, dict[str, int]]:
-    """The first votes, as many as would be cast of `most`; and the tokens of each pair."""
+def measure_votes(
+    judgments: Sequence[Judgment], most: int, bar: float | None
+) -> tuple[Row, dict[str, tuple[int, int, str | None]]]:
+    """The first votes, as many as would be cast of `most`; and (tokens, texts, winner) of each pair."""
     right, calls, spent = 0, 0, {}
     for one in judgments:
         cast = most
@@ -96,17 +99,22 @@ def measure_votes(judgments: Sequence[Judgment], most: int, bar: float | None) -
             while cast < most and not is_settled(one.votes[:cast], most - cast, bar):
                 cast += count_next_wave(one.votes[:cast], most - cast, bar)
         votes = one.votes[:cast]
-        right += decide(votes).winner == one.pair.label
+        winner = decide(votes).winner
+        right += winner == one.pair.label
         calls += cast
-        spent[one.pair.id] = sum(vote.generation.completion_tokens for vote in votes)
+        spent[one.pair.id] = (sum(vote.generation.completion_tokens for vote in votes), cast, winner)
     name = f"{most} votes" + ("" if bar is None else ", early" if bar == 1 else f", early at {bar:g}")
     return Row(
-        name, right, len(judgments), sum(spent.values()) / len(judgments), calls / len(judgments)
+        name,
+        right,
+        len(judgments),
+        sum(tokens for tokens, _, _ in spent.values()) / len(judgments),
+        calls / len(judgments),
     ), spent
 
 
 def measure_cascade(greedy: Sequence[Judgment], votes: Sequence[Judgment], bar: float, risk: float) -> Row:
-    """Greedy first, then 16 votes; each half's threshold is fitted on the other, and what is left is decided by votes."""
+    """Greedy first, then 16 votes that end early; each half's threshold is fitted on the other, and what is left is decided by votes."""
     confidence, correct = [], []
     for one in greedy:
         probability = read_probability(one)
@@ -120,16 +128,16 @@ def measure_cascade(greedy: Sequence[Judgment], votes: Sequence[Judgment], bar: 
     for half in (0, 1):
         fitted = find_threshold(sure_I[half_I != half], right_I[half_I != half], risk=risk, delta=DELTA)
         for index in np.flatnonzero(half_I == half):
-            first, second = greedy[index], votes[index]
+            first = greedy[index]
             tokens += first.completion_tokens
             calls += 1
             if fitted is not None and sure_I[index] >= fitted.confidence:
                 right += right_I[index]
                 continue
-            winner = decide(second.votes[:16]).winner
+            more, cast, winner = spent[first.pair.id]
             right += winner == first.pair.label
-            tokens += spent[first.pair.id]
-            calls += 16
+            tokens += more
+            calls += cast
     return Row(
         f"cascade greedy, 16 votes (risk {risk:g})",
         right,
@@ -189,20 +197,11 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
             color=colour,
             label=kind,
         )
-        for one in points:
-            name = (
-                one["name"]
-                .removesuffix(" votes")
-                .removeprefix("cascade greedy, 16 votes ")
-                .removeprefix("budget ")
-            )
-            axes.annotate(
-                name,
-                (one["tokens"], 100 * one["accuracy"]),
-                fontsize=6,
-                xytext=(3, 3),
-                textcoords="offset points",
-            )
+        for number, one in enumerate(points):
+            name = re.sub(r" votes|, early| at|budget |cascade greedy, 16 ?|[()]", "", one["name"]).strip()
+            shift = (3, 4 + 9 * (number % 4) if kind == "early" else 4)
+            place = (one["tokens"], 100 * one["accuracy"])
+            axes.annotate(name, place, fontsize=6, xytext=shift, textcoords="offset points", color=colour)
     axes.set(xscale="log", xlabel="written tokens a pair", ylabel="right, %")
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.legend(frameon=False, loc="lower right")
