@@ -406,7 +406,7 @@ def test_judge_and_show(
     assert "without verdict: 2 (no_ratings 1, prompt_too_long 1)" in printed.out
     assert main(["show", str(run), "right"]) == 0
     shown = capsys.readouterr().out
-    assert "scores: A 8.0000, B 2.0000" in shown and "Verdict: A is better (right)" in shown
+    assert "scores: A 8.0000, B 2.0000" in shown and "Verdict: A is better, P(A) 0.998 (right)" in shown
     assert main(["show", str(run), "nan"]) == 0
     assert "Verdict: none, the judge gave no usable ratings" in capsys.readouterr().out
     assert main(["show", str(run), "--list"]) == 0
