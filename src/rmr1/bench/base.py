@@ -124,7 +124,7 @@ class Asking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """Where its data lies, how it is read and how judgments of it are scored."""
+    """The place of its data, how it is read and how judgments of it are scored."""
 
     name: str
     title: str

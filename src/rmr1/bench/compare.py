@@ -284,7 +284,7 @@ def _difference(
 
 
 def _changes(paired: Paired, measure: Measure) -> tuple[Floats, Numbers] | None:
-    """Of every item what the new judge earned more, and the number of its prompt; None if the measure may look
+    """What the new judge earned more on every item, and the number of its prompt; None if the measure may look
     at some cells of an item only."""
     names = [name for name in measure.parts if name in paired.new.parts]
     found, prompts = [np.empty(0)], [np.empty(0, dtype=np.int64)]

@@ -155,7 +155,7 @@ def read_once(
 
 
 def _drop_copies(files: Sequence[_File]) -> list[_File]:
-    """Of equal files the first is kept."""
+    """The first of equal files is kept."""
     return [
         file
         for place, file in enumerate(files)

@@ -263,7 +263,7 @@ def whole(outcomes: Outcomes) -> Resamples:
 
 
 def _sum_prompts(part: Part) -> Table:
-    """Of a part that adds up prompts, a row for each, in the order that they come in."""
+    """A row for each prompt of a part that adds them up, in the order that they come in."""
     table = Table(part)
     if not part.adds_prompts or part.clusters is None:
         return table

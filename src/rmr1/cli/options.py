@@ -44,7 +44,7 @@ def add(
 def add_judging_arguments(
     parser: ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
 ) -> None:
-    """Which judge is asked, how it runs, samples and reads data, of which `about` tells and `limit` what --limit counts,
+    """The judge that is asked, how it runs, samples and reads data, of which `about` tells and `limit` what --limit counts,
     and the flags that name settings."""
     judge = partial(add, parser.add_argument_group("judge"))
     judge(

@@ -50,7 +50,7 @@ class BenchmarkIndex:
 
     def __init__(self, length: int):
         self.figures: dict[str, dict[str, int]] = {}
-        """Of each benchmark the different `prompts` and the `unreadable` rows; if only the answers of a row are at
+        """The different `prompts` and the `unreadable` rows of each benchmark; if only the answers of a row are at
         fault its prompt counts nevertheless."""
         self._length = length
         self._names: list[str] = []

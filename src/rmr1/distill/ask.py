@@ -34,7 +34,7 @@ class Question(NamedTuple):
 
     @property
     def num_tokens(self) -> int:
-        """As reckoned from the characters."""
+        """The number that is reckoned from the characters."""
         return math.ceil(self.num_chars / CHARS_PER_TOKEN)
 
 

@@ -44,7 +44,7 @@ class Checked:
     """One text and what the checks say."""
 
     text: str
-    """As it would be stored: stripped, thinking dropped or kept."""
+    """The text that would be stored: stripped, thinking dropped or kept."""
     sample: int
     model: str | None
     reason: DropReason | None = None

@@ -40,7 +40,7 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
-    """Where a text goes on that was begun; for engines that hold a model (`Guidable`)."""
+    """A text that was begun and is to go on; for engines that hold a model (`Guidable`)."""
 
     start: str = ""
     """What is written so far, behind the mark by which the prompt may have opened the thinking."""

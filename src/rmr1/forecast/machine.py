@@ -45,7 +45,7 @@ class Machine:
     kind: Literal["cuda", "cpu"] = "cuda"
     num_devices: int = 1
     memory_bytes: int
-    """Of each device, as are the speeds below."""
+    """The memory of each device; the speeds below are those of each too."""
     flops_per_second: float
     """In bfloat16."""
     fp32_flops_per_second: float

@@ -13,7 +13,7 @@ FIRST_ALIKE = 20
 """Items that a run begins with, all of which fail in the same way, until it is stopped."""
 
 FIRST_FAILED = 40
-"""As `FIRST_ALIKE`, of items that fail in whatever ways."""
+"""The same number as `FIRST_ALIKE`, for items that fail in whatever ways."""
 ALIKE_IN_A_ROW = 50
 """Items in a row that fail in the same way until a run is stopped."""
 

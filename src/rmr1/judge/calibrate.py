@@ -101,7 +101,7 @@ class CascadeThresholds(_Stored):
     delta: float
     """The chance, over the drawing of the labelled pairs, that a stage breaks the promise."""
     judge: dict[str, Any]
-    """As in `Calibration`."""
+    """The sections that `Calibration.judge` holds."""
     pairs: int
     """Labelled pairs that they were fitted on."""
     accepted: tuple[int, ...]
@@ -122,7 +122,7 @@ def refuse_other_judge(stored: Mapping[str, Any], described: Mapping[str, Any], 
 
 
 def identify_judge(described: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a judge's description what decides the meaning of its probabilities: all but its name, its seed and a
+    """The part of a judge's description that decides the meaning of its probabilities: all but its name, its seed and a
     calibration that it has already."""
     settings = {name: value for name, value in described["settings"].items() if name not in _APART}
     return {"model": described["model"], "prompt": described["prompt"], "settings": settings}
@@ -202,7 +202,7 @@ def _fit(probability_I: Floats, label_I: Floats, method: Method) -> Temperature 
 
 
 def _fit_temperature(probability_I: Floats, label_I: Floats) -> Temperature:
-    """By golden-section search over log T: the log loss has one minimum in 1/T, being convex there."""
+    """The T of the least log loss, by golden-section search: the loss is convex in 1/T."""
     logit_I = np.array([_logit(one) for one in probability_I])
 
     def loss(log_temperature: float) -> float:
@@ -218,7 +218,7 @@ def _fit_temperature(probability_I: Floats, label_I: Floats) -> Temperature:
 
 
 def _fit_isotonic(probability_I: Floats, label_I: Floats) -> Isotonic:
-    """By pooling adjacent violators over the items and their mirror images."""
+    """The monotone map of the least squared error over the items and their mirror images, by pooling adjacent violators."""
     before = np.concatenate([probability_I, 1 - probability_I])
     wanted = np.concatenate([label_I, 1 - label_I])
     values, index, counts = np.unique(before.round(12), return_inverse=True, return_counts=True)

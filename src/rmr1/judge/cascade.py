@@ -39,7 +39,7 @@ class Stage:
     """One way of asking."""
 
     name: str
-    """As it was written: `direct`, `votes:8`."""
+    """The stage as it was written: `direct`, `votes:8`."""
     family: PromptFamily
     settings: JudgeSettings
 

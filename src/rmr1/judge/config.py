@@ -22,7 +22,7 @@ _PRESET_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "num_samp
 """What a released checkpoint's preset decides of the sampling."""
 
 VOTING_TEMPERATURE = 1.0
-"""Of several samples, if nothing else is said: the model's own distribution."""
+"""The temperature of several samples if nothing else is said: the model's own distribution."""
 
 
 class SamplingConfig(Section):

@@ -63,7 +63,7 @@ class GenerativeJudge:
         return {**values, "settings": {**values["settings"], **self.finish.describe()}}
 
     def _describe(self) -> dict[str, Any]:
-        """Without what is done besides asking."""
+        """The same without what is done besides asking."""
         prompt: dict[str, Any] = describe_family(self.family)
         if self.choice is not None:
             prompt["choice"] = describe_family(self.choice)

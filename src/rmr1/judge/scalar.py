@@ -39,7 +39,7 @@ class ScalarJudge:
         return {**values, "settings": {**values["settings"], **self.finish.describe()}}
 
     def _describe(self) -> dict[str, Any]:
-        """Without what is done besides asking."""
+        """The same without what is done besides asking."""
         return {
             "model_name": self.name,
             "model": self.scorer.fingerprint(),

@@ -80,7 +80,7 @@ def _is_delimiter(line: str) -> bool:
 
 
 def _rough_skeleton(text: str) -> str:
-    """Of a prompt in a form of its own: lines in brackets, speakers' names, the first line and the last."""
+    """The frame of a prompt in a form of its own: lines in brackets, speakers' names, the first line and the last."""
     lines = text.strip().splitlines() or [""]
     kept = [line.strip() for line in _BRACKETS.findall(text)]
     ends = [line[:200] for line in (lines[0], lines[-1])]

@@ -35,7 +35,7 @@ class Updater:
         lr: float | None = None,
         muon_lr: float | None = None,
     ):
-        """Of the recipe `optim` and `model` count, unless rates are given; complaints name the folder's checkpoints."""
+        """The parts `optim` and `model` of the recipe count, unless rates are given; complaints name the folder's checkpoints."""
         optim = recipe.optim
         rate = optim.lr if lr is None else lr
         self.module = module

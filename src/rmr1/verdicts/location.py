@@ -89,7 +89,7 @@ class Place:
 
 
 def find_place(outline: TextOutline, labels: Sequence[str], *, truncated: bool = False) -> Place:
-    """Where the text says its verdict; the labels decide only which bare forms count as names."""
+    """The place where the text says its verdict; the labels decide only which bare forms count as names."""
     if outline.is_thinking_unclosed:
         return Place(problem="unclosed_thinking")
     if truncated and (outline.has_open_form or outline.has_open_fence):

@@ -62,7 +62,7 @@ class TextOutline:
     thinking: str | None
     is_thinking_unclosed: bool
     visible_start: int = 0
-    """Where the text behind the last thinking part begins."""
+    """The place where the text behind the last thinking part begins."""
     has_open_form: bool = False
     """Whether the text begins with an unclosed mark of an unknown form, so that all of it may be thinking."""
     fences: tuple[Span, ...] = ()

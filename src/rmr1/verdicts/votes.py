@@ -43,7 +43,7 @@ class Decision:
     winner: str | None
     problem: Problem | None
     confidence: float | None
-    """By majority the share of all votes that name the winner, by probability that of the winner, in [0, 1]."""
+    """The share of all votes that name the winner (by majority), or the probability of the winner, in [0, 1]."""
 
 
 def decide(votes: Sequence[Said], by: VoteBy = "majority") -> Decision:

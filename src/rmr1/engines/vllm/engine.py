@@ -334,7 +334,7 @@ class VLLMEngine:
         return {written: self._probe([*prefix, *written], ids) for written, ids in wanted.items()}
 
     def _probe(self, tokens: Sequence[int], ids: Sequence[int]) -> _Probe:
-        """With no `ids` only for a step."""
+        """A request for the log-probabilities of `ids` behind the tokens; without `ids` only for a step."""
         probe = _Probe()
         unique = list(dict.fromkeys(ids))
         limit = self._reader.max_model_len
