@@ -13,6 +13,7 @@ import os
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rmr1.cli.parser import Parser
 from rmr1.errors import ConfigError, RMR1Error, StoppedError, TrainingError
@@ -61,7 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         sys.excepthook = show_crash
     with guarded():
-        return _run(argv)
+        code = _run(argv)
+    if argv is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """End one of several processes at once: a thread of torch's that wants the interpreter while Python is ending it
+    aborts the process, now and then, after all is done."""
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(argv: Sequence[str] | None) -> int:
