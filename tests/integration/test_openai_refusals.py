@@ -508,6 +508,16 @@ def test_a_trouble_at_the_start_changes_nothing_for_the_run(status: int, said: s
     assert all("temperature" in call.body for call in server.calls)
 
 
+def test_a_failure_without_a_word_is_asked_about_as_it_was_meant_in_between() -> None:
+    def behave(call: Call) -> Answer:
+        return failure(500, "Internal server error") if call.attempt < 5 else good()
+
+    answers, server, engine = ask(behave, make_requests(one=9), SamplingParams(temperature=0.7))
+    assert answers["one"][0].error is None and engine.notes == ()
+    meant = {*server.calls[0].body}
+    assert [{*call.body} == meant for call in server.calls] == [True, True, False, True, False, True]
+
+
 def test_one_choice_after_passing_troubles_is_not_taken_for_all() -> None:
     def behave(call: Call) -> Answer:
         return failure(500, "busy") if call.attempt < 20 else good(text=str(call.body["seed"]))

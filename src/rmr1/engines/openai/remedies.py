@@ -56,6 +56,8 @@ class Form:
     remedies: tuple[Remedy, ...] = ()
     reasons: dict[Remedy, ServerProblem] = field(default_factory=dict)
     is_over: bool = False
+    was_forbidden: bool = False
+    """Whether access was refused before."""
     since: float = math.inf
     """The time at which the try was sent that was refused first; `time.monotonic`."""
     _dialect: Dialect | None = None
@@ -86,6 +88,16 @@ class Form:
         """Whether an item that was never changed may be asked once more as it is; True once."""
         self._num_forms += 1
         return self._num_forms == 2
+
+    def undo(self, problem: ServerProblem) -> bool:
+        """Take back the last guess for one try, if it did not help; False if there is none.
+
+        A trouble that passes shows only in the form as it was meant.
+        """
+        if problem.complaint != self._complaint:
+            return False
+        guessed, self.remedies = self.remedies, self._helpful
+        return guessed != self.remedies
 
     def change(self, problem: ServerProblem, suggest: Callable[[], Iterable[Remedy]]) -> bool:
         """Take the next form; False if there is none left.

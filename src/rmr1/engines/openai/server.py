@@ -48,8 +48,10 @@ REFUSALS = (400, 413, 422)
 _BUSY = {429, 503, 529}
 _MIN_KEY_CHARS = 12
 _LONG_HOLD_SECONDS = 5.0
+_KEY_BACKOFFS = 4
+"""Waits of the first length after which a key that was good is not believed to be good again soon."""
 _MOST_FORBIDDEN = 20
-"""Refusals of access in a row, or all that are in flight twice; then it is the key."""
+"""Refusals of access in a row; then it is the key."""
 _BYTES_PER_TOKEN = (2.5, 6.0)
 """English has about 4.5."""
 _APART = 1.2
@@ -151,6 +153,7 @@ class ChatServer:
         self._most_counted = (0, 0, 0)
         """The most tokens that a prompt counted as, and the bytes of the smallest and largest such prompt."""
         self._num_forbidden = 0
+        self._forbidden_since = 0.0
         self._held_since: float | None = None
         """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
         self.notes: dict[str, str] = {}
@@ -256,8 +259,11 @@ class ChatServer:
         status, said = problem.status, str(problem)
         if status == 403 and (is_moderated(f"{problem.code} {problem.text}") or self._forgive()):
             return Refused(said)
-        if status == 401 and self._forgive():
-            return Retry(f"HTTP {status}", problem.message)
+        if status == 401:
+            is_first, form.was_forbidden = not form.was_forbidden, True
+            window = _KEY_BACKOFFS * self.patience.backoff_seconds
+            if (is_first and self.has_answered) or self._forgive(window):
+                return Retry(f"HTTP {status}", problem.message)
         if status in (401, 403):
             variable = f"the environment variable {self._key_variable}"
             hint = f"check the key in {variable}" if self._key else f"set {variable} to a key"
@@ -281,8 +287,9 @@ class ChatServer:
                 num_prompt_tokens=form.num_prompt_tokens,
                 is_large=status < 500 and form.num_prompt_tokens >= self._largest_prompt,
             )
+            is_undone = status == 500 and refusal.says_nothing and form.undo(problem)
             # What has helped another item goes first.
-            is_changed = form.change(
+            is_changed = is_undone or form.change(
                 problem, lambda: sorted(refusal.suggest(), key=lambda one: one not in self._helped)
             )
             meant = str(next(iter(form.reasons.values()), problem))  # said of the request as it was meant
@@ -303,12 +310,17 @@ class ChatServer:
         wait = parse_retry_after(headers, now=time.time())
         return Retry(f"HTTP {status}", problem.message, wait, is_busy=status in _BUSY or wait is not None)
 
-    def _forgive(self) -> bool:
-        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago."""
+    def _forgive(self, least_seconds: float = 0.0) -> bool:
+        """Whether a refusal of access may be about one prompt, or pass: others were answered, and not long ago.
+
+        Many that were in flight may be refused at once: before `least_seconds` no number of them is too many.
+        """
         with self._lock:
+            if not self._num_forbidden:
+                self._forbidden_since = time.monotonic()
             self._num_forbidden += 1
-            most = max(_MOST_FORBIDDEN, 2 * self.concurrency)
-            return self.has_answered and self._num_forbidden <= most
+            is_new = time.monotonic() - self._forbidden_since < least_seconds
+            return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
     async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
         """A line on a model that the server does not have; None if it does not say so."""
