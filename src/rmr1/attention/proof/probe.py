@@ -77,7 +77,7 @@ class Finding:
     difference: float
     """Root mean square difference of a token's numbers, as a share of all tokens', where it is most times the noise."""
     noise: float
-    """That of the token between two right ways."""
+    """The difference of that token's numbers between two right ways."""
     against: str = "texts alone"
     """What it was compared with."""
     reason: str = ""

@@ -39,7 +39,7 @@ class ModelOutline:
     max_model_len: int | None
     """Most tokens of prompt and answer together; None if there is no limit."""
     identity: dict[str, object]
-    """That of the loaded model (`rmr1.engines.hf.loading`)."""
+    """The identity of the loaded model (`rmr1.engines.hf.loading`)."""
     device: torch.device
     dtype: torch.dtype
     decoder: Decoder

@@ -12,6 +12,7 @@ cost every token of a long text, and its list of likeliest tokens need not hold 
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -375,16 +376,16 @@ class VLLMEngine:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Listener:
+class _Listener(ABC):
     """What one of vLLM's requests writes to."""
 
     key: str = ""
     is_done: bool = False
     error: str | None = None
 
+    @abstractmethod
     def take(self, completion: Any) -> None:
         """Take in new tokens, a `vllm.CompletionOutput`."""
-        raise NotImplementedError
 
     def fail(self, reason: str) -> None:
         self.error, self.is_done = reason, True
