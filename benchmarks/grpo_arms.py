@@ -31,7 +31,8 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 from rmr1.attention import shared_prompt as attention
 from rmr1.engines.base import Request
 from rmr1.engines.hf.reader import Prepared
-from rmr1.records import JudgePrompt, Message, PreferencePair
+from rmr1.messages import Message
+from rmr1.records import JudgePrompt, PreferencePair
 from rmr1.rewards import Reward
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, normalize_group
 from rmr1.train.grpo.logprobs import token_logprobs

@@ -32,8 +32,9 @@ from rmr1.engines.base import Engine, SamplingParams
 from rmr1.judge import GenerativeJudge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.judge.votes import cast_vote
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family, render_prompt
-from rmr1.records import Generation, PreferencePair, assistant, user
+from rmr1.records import Generation, PreferencePair
 from rmr1.store.runs import open_run
 
 SHAPES: dict[str, dict[str, Any]] = {

@@ -21,15 +21,8 @@ from typing import Any, Literal
 from rmr1.bench.recorded import ORDERS, RecordedJudgment
 from rmr1.data.files import read_rows
 from rmr1.errors import DataError
-from rmr1.records import (
-    Generation,
-    Judgment,
-    PreferencePair,
-    Verdict,
-    Vote,
-    assistant,
-    user,
-)
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
 from rmr1.verdicts.votes import decide
 
 Form = Literal["better", "line"]

@@ -38,8 +38,9 @@ from typing import Any
 from rmr1.engines.openai import OpenAIEngine
 from rmr1.judge import GenerativeJudge
 from rmr1.judge.settings import JudgeSettings
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 
 ANSWER_SECONDS = 0.15
 CONCURRENCY = 32

@@ -37,7 +37,8 @@ from numpy.typing import NDArray
 
 from rmr1.bench.outcomes import Part
 from rmr1.judge.votes import cast_vote
-from rmr1.records import Generation, Judgment, Order, PreferencePair, Vote, assistant, swap_label, user
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, Judgment, Order, PreferencePair, Vote, swap_label
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import content_digest, format_key
 from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE

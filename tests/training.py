@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from rmr1.messages import assistant, user
 from rmr1.prompts import render_prompt
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 
 WORDS = ("red", "green", "blue", "stone", "river", "paper", "light", "seven", "nine", "quick")
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rmr1.errors import CheckpointError, ConfigError, DataError, GenerationError, RMR1Error, RunError
+from rmr1.messages import Message
 from rmr1.records import (
     Candidates,
     Generation,
     JudgePrompt,
     Judgment,
-    Message,
     PreferencePair,
     RubricItem,
     Trace,

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
 
-from rmr1.records import Message, PreferencePair, assistant, user
+from rmr1.messages import Message, assistant, user
+from rmr1.records import PreferencePair
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rmr1.engines.base import Engine, Request, SamplingParams
-from rmr1.records import Generation, JudgePrompt, Message
+from rmr1.messages import Message
+from rmr1.records import Generation, JudgePrompt
 
 GREEDY = SamplingParams(max_new_tokens=80)
 VERDICT = replace(GREEDY, verdict_logprobs=True)

@@ -22,7 +22,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.hf.reader import Prepared, RequestReader, read_end_tokens
 from rmr1.errors import ConfigError, GenerationError
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import PreferencePair
 from rmr1.train.grpo.rollout import Sample, Sampler
 from rmr1.train.grpo.rollout_vllm import VllmSampler, merge_weights
 from rmr1.train.grpo.tasks import Task

@@ -12,7 +12,8 @@ import pytest
 
 from rmr1.engines.base import Engine, Request, SamplingParams, derive_seed
 from rmr1.errors import GenerationError
-from rmr1.records import ImagePart, JudgePrompt, Message, TextPart
+from rmr1.messages import ImagePart, Message, TextPart
+from rmr1.records import JudgePrompt
 from tests.engines.asking import GREEDY, VERDICT, ask, assert_alike, complain, gather
 from tests.engines.conftest import ANSWERS, AT_VERDICT, HAS_VLLM
 

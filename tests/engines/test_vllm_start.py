@@ -156,7 +156,8 @@ import torch
 torch.set_num_threads(2)
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.vllm import VLLMEngine
-from rmr1.records import JudgePrompt, user
+from rmr1.messages import user
+from rmr1.records import JudgePrompt
 for _ in range(2):
     engine = VLLMEngine({str(parrot)!r}, kv_cache_gb=0.1, max_num_seqs=2)
     assert torch.get_num_threads() == 2

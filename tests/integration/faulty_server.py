@@ -19,7 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
 from rmr1.engines import Request
-from rmr1.records import JudgePrompt, user
+from rmr1.messages import user
+from rmr1.records import JudgePrompt
 
 FAULTS = (
     "429 with a time",

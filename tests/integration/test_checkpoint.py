@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from rmr1.messages import assistant, user
 from rmr1.prompts import render_prompt
-from rmr1.records import PreferencePair, Trace, assistant, user
+from rmr1.records import PreferencePair, Trace
 from rmr1.verdicts import parse_verdict
 
 torch = pytest.importorskip("torch")

@@ -12,8 +12,9 @@ from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.hf.tokens import encode_text, is_loop
 from rmr1.judge import GenerativeJudge, JudgeSettings
+from rmr1.messages import user
 from rmr1.prompts import load_family
-from rmr1.records import JudgePrompt, Judgment, PreferencePair, user
+from rmr1.records import JudgePrompt, Judgment, PreferencePair
 from rmr1.world import sample_pairs
 from tests.tiny_models import MERGES, build_model, build_tokenizer
 

@@ -24,8 +24,9 @@ from rmr1.errors import GenerationError
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.judge.summary import Tally, summarize_run
+from rmr1.messages import ImagePart, Message, TextPart, assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import Generation, ImagePart, Message, PreferencePair, TextPart, Usage, assistant, user
+from rmr1.records import Generation, PreferencePair, Usage
 from rmr1.store.runs import open_run, read_judgments
 from tests.integration.faulty_server import (
     ANSWERED,

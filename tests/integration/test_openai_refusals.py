@@ -21,7 +21,8 @@ from rmr1.engines.openai import OpenAIEngine
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import MOST_FORMS
 from rmr1.errors import GenerationError
-from rmr1.records import Generation, Message, assistant, user
+from rmr1.messages import Message, assistant, user
+from rmr1.records import Generation
 from tests.integration.faulty_server import (
     Answer,
     Behaviour,

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rmr1.cli.main import main
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family, parse_blocks, render_prompt
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from rmr1.engines.base import Score, ScoreRequest
 from rmr1.engines.hf import scorer as scorer_module
 from rmr1.engines.hf.scorer import ScalarModel, choose_pad, is_causal
 from rmr1.judge import GenerativeJudge, ScalarJudge, load_judge
-from rmr1.records import ImagePart, Message, TextPart, assistant, user
+from rmr1.messages import ImagePart, Message, TextPart, assistant, user
 
 from ..tiny_models import (
     SCORING_TEMPLATE,

@@ -17,7 +17,8 @@ from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.hf.tokens import decode_tokens, encode_text
 from rmr1.errors import RMR1Error
 from rmr1.judge import Judge
-from rmr1.records import JudgePrompt, PreferencePair, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import JudgePrompt, PreferencePair
 
 from ..chat_templates import MERGED, PARTS, REFUSED, STYLES, save_styled
 from ..tiny_models import END, build_scorer, force_tokens, save_model

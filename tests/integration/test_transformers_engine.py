@@ -22,17 +22,9 @@ from rmr1.engines.hf import engine as engine_module
 from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
 from rmr1.forecast.batching import Batching, plan_batches
+from rmr1.messages import ImagePart, Message, TextPart, assistant, user
 from rmr1.prompts import render_prompt
-from rmr1.records import (
-    Generation,
-    ImagePart,
-    JudgePrompt,
-    Message,
-    PreferencePair,
-    TextPart,
-    assistant,
-    user,
-)
+from rmr1.records import Generation, JudgePrompt, PreferencePair
 from rmr1.verdicts import parse_verdict
 from tests.tiny_models import (
     END,

@@ -25,17 +25,8 @@ from rmr1.data.files import Row, read_rows
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
 from rmr1.judge.votes import cast_vote, conclude
-from rmr1.records import (
-    Generation,
-    Judgment,
-    Message,
-    Order,
-    PreferencePair,
-    Problem,
-    Verdict,
-    Vote,
-    swap_label,
-)
+from rmr1.messages import Message
+from rmr1.records import Generation, Judgment, Order, PreferencePair, Problem, Verdict, Vote, swap_label
 from rmr1.verdicts.votes import decide
 
 ORDERS: tuple[Order, ...] = ("given", "swapped")

@@ -40,7 +40,8 @@ from rmr1.judge.config import JudgeConfig
 from rmr1.judge.identity import describe_run
 from rmr1.judge.source import PairSource, scan_pairs
 from rmr1.judge.summary import Tally, is_unanswered, summarize_run
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import PreferencePair
 from rmr1.report.terminal import print_judgment
 from rmr1.screen import print, print_json
 from rmr1.store.codec import dump_record, dumps

@@ -24,7 +24,7 @@ from rmr1.curate.texts import digest_text, hash_ngrams, hash_words, split_words
 from rmr1.data.read import read_prompts
 from rmr1.data.sources.benchmarks import READERS
 from rmr1.errors import DataError
-from rmr1.records import Messages
+from rmr1.messages import Messages
 
 OverlapKind = Literal["same", "wording", "ngram"]
 KINDS: tuple[OverlapKind, ...] = ("same", "wording", "ngram")

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from rmr1.curate.recipe import Bounds, FilterRecipe
-from rmr1.records import Messages, PreferencePair
+from rmr1.messages import Messages
+from rmr1.records import PreferencePair
 
 Reason = Literal[
     "unreadable",

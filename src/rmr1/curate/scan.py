@@ -26,7 +26,8 @@ from rmr1.curate.recipe import CurateRecipe, FilterRecipe
 from rmr1.curate.table import PairTable
 from rmr1.curate.texts import digest_text, find_later_turns
 from rmr1.errors import DataError
-from rmr1.records import Messages, PreferencePair
+from rmr1.messages import Messages
+from rmr1.records import PreferencePair
 from rmr1.store.keys import content_digest
 
 Note = Callable[[str, str, Drop], None]

@@ -17,7 +17,8 @@ from rmr1.curate.filters import Lengths, join_texts
 from rmr1.curate.recipe import CurateRecipe
 from rmr1.curate.similar import Groups, Signer, join_similar
 from rmr1.curate.texts import digest_messages, digest_text, find_later_turns, hash_shingles, split_words
-from rmr1.records import Label, Messages, PreferencePair
+from rmr1.messages import Messages
+from rmr1.records import Label, PreferencePair
 from rmr1.store.keys import content_digest
 
 LABELS: tuple[Label | None, ...] = ("A", "B", "tie", None)

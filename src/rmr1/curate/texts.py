@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.records import Messages, PreferencePair
+from rmr1.messages import Messages
+from rmr1.records import PreferencePair
 
 Hashes = NDArray[np.uint64]
 

@@ -24,7 +24,8 @@ from rmr1.curate.scan import SOME_ROWS, Note
 from rmr1.curate.similar import Groups
 from rmr1.curate.table import DIGEST_SIZE, LABELS, Columns, PairTable
 from rmr1.errors import DataError
-from rmr1.records import Message, Messages, PreferencePair, Role
+from rmr1.messages import Message, Messages, Role
+from rmr1.records import PreferencePair
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.keys import content_digest, seed_for
 

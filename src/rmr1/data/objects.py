@@ -20,7 +20,8 @@ from rmr1.data.files import Row
 from rmr1.data.sources.messages import as_turns
 from rmr1.data.sources.reader import require_text
 from rmr1.errors import ConfigError, DataError
-from rmr1.records import ImagePart, Message, Messages, PreferencePair, Role
+from rmr1.messages import ImagePart, Message, Messages, Role
+from rmr1.records import PreferencePair
 
 EXPECTED = "expected a path, a DataFrame, a dataset, rows (dicts) or PreferencePairs"
 

@@ -20,7 +20,8 @@ from rmr1.data.sources import READERS, Reader, find_reader, map_columns, read_fo
 from rmr1.data.sources.reader import is_blank, row_id, with_system
 from rmr1.data.sources.values import quote_all
 from rmr1.errors import ConfigError, DataError
-from rmr1.records import Candidates, Label, Messages, PreferencePair
+from rmr1.messages import Messages
+from rmr1.records import Candidates, Label, PreferencePair
 
 OnError = Literal["raise", "skip"]
 Errors = list[DataError] | Callable[[DataError], Any] | None

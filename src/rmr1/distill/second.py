@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rmr1.errors import ConfigError
-from rmr1.records import JudgePrompt, Message
+from rmr1.messages import Message
+from rmr1.records import JudgePrompt
 
 _FIELDS = ("prompt", "verdict", "judgment")
 _FIELD = re.compile(r"\{(prompt|verdict|judgment)\}")

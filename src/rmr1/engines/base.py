@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rmr1.records import Generation, JudgePrompt, Messages, Order, Problem
+from rmr1.messages import Messages
+from rmr1.records import Generation, JudgePrompt, Order, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

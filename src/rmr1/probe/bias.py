@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from rmr1.errors import DataError
+from rmr1.messages import Messages
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.rows import ProbeReport, RowCounts, Sources, name_sources, scan_probe_rows
-from rmr1.records import Label, Messages
+from rmr1.records import Label
 from rmr1.stats import Floats, Numbers, share_interval
 
 POSITION = "position"

@@ -12,9 +12,9 @@ from functools import lru_cache
 from itertools import pairwise
 
 from rmr1.errors import DataError
+from rmr1.messages import Messages
 from rmr1.prompts.blocks import Blocks, parse_blocks
 from rmr1.prompts.protocol import DIALECTS
-from rmr1.records import Messages
 
 _LINE_NAME = re.compile(r"^[ \t]*([^\W\d_][^\n:：]{0,30}?)[ \t]*[:：]", re.M)
 _NAMES = ("User", "Human", "Client", "System", "Tool", "Assistant", *(f"Chatbot {label}" for label in "ABCD"))

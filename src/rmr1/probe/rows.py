@@ -21,8 +21,9 @@ from rmr1.data.read import SourcedPair, read_sourced_pairs
 from rmr1.data.sources import find_reader, recognise
 from rmr1.data.sources.reader import text, turns
 from rmr1.errors import DataError
+from rmr1.messages import Message, Messages
 from rmr1.prompts.escape import unescape
-from rmr1.records import Label, Message, Messages
+from rmr1.records import Label
 from rmr1.verdicts import parse_verdict
 
 Sources = str | Path | Sequence[str | Path]

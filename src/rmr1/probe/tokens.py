@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from rmr1.messages import Messages
 from rmr1.prompts.escape import find_tokens
-from rmr1.records import Messages
 
 _TOKEN_LIKE = re.compile(
     r"<[|｜][^<>|｜\n]{1,48}[|｜]?>?"  # <|im_start|>, <|im_start>, <|im_start

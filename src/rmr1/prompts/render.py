@@ -15,10 +15,11 @@ from __future__ import annotations
 import re
 
 from rmr1.errors import ConfigError
+from rmr1.messages import Message, Messages, Role
 from rmr1.prompts.escape import escape
 from rmr1.prompts.families import LABELS, PromptFamily, fill, load_family
 from rmr1.prompts.protocol import CHATBOT_NAME, CLIENT_NAME
-from rmr1.records import JudgePrompt, Message, Messages, Order, PreferencePair, Role, Side, swap_label
+from rmr1.records import JudgePrompt, Order, PreferencePair, Side, swap_label
 
 RATINGS = tuple(str(rating) for rating in range(1, 11))
 """What an answer that is judged alone may be given: the labels of such a prompt."""
@@ -46,7 +47,7 @@ def render_prompt(
     With `order="swapped"` the pair's `response_b` stands first and is called A. `side` is the answer that a family of
     one answer shows, A unless told otherwise. `special_tokens` are broken in user text beside those known by their shape.
 
-    >>> from rmr1.records import assistant, user
+    >>> from rmr1.messages import assistant, user
     >>> right, wrong = assistant("Four."), assistant("Five.")
     >>> pair = PreferencePair(id="7", prompt=(user("2 + 2?"),), response_a=(right,), response_b=(wrong,))
     >>> text = render_prompt(pair, "direct", order="swapped").messages[-1].text

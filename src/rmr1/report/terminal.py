@@ -13,7 +13,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from rmr1.console import Console
-from rmr1.records import Judgment, Messages, Vote
+from rmr1.messages import Messages
+from rmr1.records import Judgment, Vote
 from rmr1.report.tables import Cell, make_table
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes

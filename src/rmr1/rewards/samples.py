@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rmr1.errors import ConfigError
-from rmr1.records import JudgePrompt, Messages, PreferencePair, Verdict
+from rmr1.messages import Messages
+from rmr1.records import JudgePrompt, PreferencePair, Verdict
 from rmr1.verdicts import parse_verdict
 
 

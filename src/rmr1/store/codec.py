@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import orjson
 
 from rmr1.errors import DataError
-from rmr1.records import Judgment, Kind, ToolCall
+from rmr1.messages import ToolCall
+from rmr1.records import Judgment, Kind
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -19,9 +19,10 @@ from typing import Literal
 from rmr1.data.files import read_rows
 from rmr1.data.read import read_pairs
 from rmr1.errors import DataError
+from rmr1.messages import Messages
 from rmr1.prompts.blocks import parse_blocks
 from rmr1.prompts.families import load_family
-from rmr1.records import Messages, PreferencePair
+from rmr1.records import PreferencePair
 from rmr1.train.recipe import BatchRecipe, LabelledRecipe, WorldRecipe
 from rmr1.train.rendering import Renderer, read_messages
 from rmr1.train.row import Example
@@ -115,8 +116,8 @@ def _draw_conversation(
     recipe: WorldRecipe, index: int, *, split: Literal["train", "test"]
 ) -> tuple[Messages, str | None]:
     """Prompt and judgment of one item, and the item's true label."""
+    from rmr1.messages import assistant
     from rmr1.prompts.render import render_prompt
-    from rmr1.records import assistant
     from rmr1.world import sample_pair, teacher_trace
 
     distribution = recipe.distribution if split == "train" else "balanced"

@@ -17,8 +17,9 @@ from rmr1.engines.hf.chat import Chat
 from rmr1.engines.hf.reader import find_opening
 from rmr1.engines.hf.tokens import decode_tokens, encode_text
 from rmr1.errors import CheckpointError, DataError, GenerationError
+from rmr1.messages import Message, Messages
 from rmr1.prompts.thinking import find_marks, find_open_mark
-from rmr1.records import Message, Messages, Verdict
+from rmr1.records import Verdict
 from rmr1.train.row import Example
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.trace import read_outline

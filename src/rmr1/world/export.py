@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
+from rmr1.messages import Messages
 from rmr1.prompts import render_prompt
-from rmr1.records import Messages
 from rmr1.world.items import WorldItem
 from rmr1.world.teacher import WorldTeacher, teacher_trace
 

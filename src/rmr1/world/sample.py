@@ -14,7 +14,8 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from rmr1.errors import ConfigError
-from rmr1.records import Candidates, Messages, PreferencePair, assistant, user
+from rmr1.messages import Messages, assistant, user
+from rmr1.records import Candidates, PreferencePair
 from rmr1.world.chat import draw_request, draw_text
 from rmr1.world.draw import SPLITS, Draw, Split, is_test_question, make_random
 from rmr1.world.items import (

@@ -7,18 +7,8 @@ from pathlib import Path
 from rmr1.bench.base import Benchmark, BenchmarkScores
 from rmr1.bench.run import judge_benchmark, summarize_run
 from rmr1.judge.base import PairJudge
-from rmr1.records import (
-    Generation,
-    Judgment,
-    Label,
-    Order,
-    PreferencePair,
-    Verdict,
-    Vote,
-    assistant,
-    swap_label,
-    user,
-)
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, Judgment, Label, Order, PreferencePair, Verdict, Vote, swap_label
 from rmr1.store.runs import RunWriter
 from rmr1.verdicts.votes import decide
 

@@ -24,7 +24,7 @@ from rmr1.bench.shared_items import find_changed, pair_outcomes
 from rmr1.bench.tasks.pairs import PAIRS
 from rmr1.bench.tasks.rmb import RMB
 from rmr1.errors import ConfigError, DataError, RunError
-from rmr1.records import assistant
+from rmr1.messages import assistant
 from rmr1.stats import mcnemar_power
 from tests.unit.bench.judgments import judge, make_pair
 

@@ -8,7 +8,7 @@ import pytest
 
 from rmr1.curate.contamination import BenchmarkIndex, build_index
 from rmr1.errors import DataError
-from rmr1.records import Messages, assistant, user
+from rmr1.messages import Messages, assistant, user
 
 from .making import write_rows
 

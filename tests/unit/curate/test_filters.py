@@ -15,7 +15,8 @@ from rmr1.curate.filters import (
     measure,
 )
 from rmr1.curate.recipe import FilterRecipe
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import PreferencePair
 
 
 def pair(**values: Any) -> PreferencePair:

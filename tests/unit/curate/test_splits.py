@@ -10,7 +10,8 @@ import pytest
 from rmr1.curate.filters import measure
 from rmr1.curate.table import PairTable
 from rmr1.curate.write import place_sides, split_prompts
-from rmr1.records import Label, Messages, PreferencePair, assistant, user
+from rmr1.messages import Messages, assistant, user
+from rmr1.records import Label, PreferencePair
 
 from .making import recipe_of, sentence
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmr1.curate.texts import digest_messages, hash_ngrams, hash_shingles, hash_words, normalise, split_words
-from rmr1.records import assistant, user
+from rmr1.messages import assistant, user
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from rmr1.data import list_formats, read_candidates, read_pairs, recognise
 from rmr1.data.files import Row, read_rows
 from rmr1.data.sources import find_reader
 from rmr1.errors import ConfigError, DataError
-from rmr1.records import Candidates, ImagePart, Message, PreferencePair, TextPart, assistant, user
+from rmr1.messages import ImagePart, Message, TextPart, assistant, user
+from rmr1.records import Candidates, PreferencePair
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "data"
 

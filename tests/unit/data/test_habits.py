@@ -19,8 +19,9 @@ from rmr1.data import read_pairs
 from rmr1.data.read import read_prompts
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import speaking
+from rmr1.messages import Message, Messages, TextPart, ToolCall, assistant, user
 from rmr1.prompts import load_family, render_prompt
-from rmr1.records import Message, Messages, PreferencePair, TextPart, ToolCall, assistant, user
+from rmr1.records import PreferencePair
 from rmr1.store.codec import dump_record, dumps, load_record, loads
 
 

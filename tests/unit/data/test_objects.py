@@ -11,7 +11,8 @@ import pytest
 
 from rmr1 import read_pairs
 from rmr1.errors import ConfigError, DataError
-from rmr1.records import Message, PreferencePair, assistant, user
+from rmr1.messages import Message, assistant, user
+from rmr1.records import PreferencePair
 
 ROWS = [
     {"prompt": "q1", "chosen": "good", "rejected": "bad"},

@@ -11,8 +11,9 @@ from rmr1.distill.checks import check_vote, check_votes
 from rmr1.distill.items import Item
 from rmr1.distill.recipe import SelectRecipe
 from rmr1.judge.votes import cast_vote
+from rmr1.messages import assistant, user
 from rmr1.prompts import render_prompt
-from rmr1.records import Generation, Order, PreferencePair, Vote, assistant, user
+from rmr1.records import Generation, Order, PreferencePair, Vote
 from tests.unit.distill.pairs import QUOTES, good_text
 
 PAIR = PreferencePair(

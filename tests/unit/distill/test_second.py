@@ -8,8 +8,9 @@ import pytest
 
 from rmr1.distill.second import JUDGMENT_END, JUDGMENT_START, load_second_prompt
 from rmr1.errors import ConfigError
+from rmr1.messages import assistant, user
 from rmr1.prompts import parse_blocks, render_prompt
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 
 PAIR = PreferencePair(
     id="p",

@@ -9,8 +9,9 @@ import pytest
 from rmr1.engines import Engine, Request, SamplingParams, load_engine
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
+from rmr1.messages import assistant, user
 from rmr1.prompts import render_prompt
-from rmr1.records import JudgePrompt, Order, PreferencePair, assistant, user
+from rmr1.records import JudgePrompt, Order, PreferencePair
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.grounding import is_grounded
 

@@ -17,8 +17,9 @@ from rmr1.judge.identity import describe_run
 from rmr1.judge.load import load_judge
 from rmr1.judge.plan import plan_judge
 from rmr1.judge.votes import read_again
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import JudgePrompt, Judgment, PreferencePair, assistant, swap_label, user
+from rmr1.records import JudgePrompt, Judgment, PreferencePair, swap_label
 from rmr1.report.terminal import print_judgment
 from rmr1.store.codec import dump_record, dumps, load_judgment
 from rmr1.store.rulings import read_rulings, ruling_of

@@ -17,17 +17,9 @@ from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import StoppedError
 from rmr1.judge import GenerativeJudge, JudgeSettings, ScalarJudge
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm, level_failure
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import (
-    Generation,
-    JudgePrompt,
-    Judgment,
-    PreferencePair,
-    Verdict,
-    Vote,
-    assistant,
-    user,
-)
+from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, Verdict, Vote
 from rmr1.store.keys import content_digest, format_key, seed_for
 from rmr1.store.runs import open_run, read_judgments
 from tests.unit.distill.pairs import good_text, make_recipe, write_pairs

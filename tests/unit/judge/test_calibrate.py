@@ -18,7 +18,8 @@ from rmr1.judge.calibrate import (
     refuse_other_judge,
     write_calibration,
 )
-from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
 from rmr1.verdicts.probability import read_probability
 
 DESCRIBED: dict[str, Any] = {

@@ -14,8 +14,9 @@ from rmr1.errors import ConfigError, DataError
 from rmr1.judge import JudgeSettings
 from rmr1.judge.cascade import CascadeJudge, fit_thresholds, read_stages
 from rmr1.judge.summary import Tally
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import Generation, PreferencePair, assistant, user
+from rmr1.records import Generation, PreferencePair
 from rmr1.store.keys import seed_for
 
 

@@ -8,8 +8,9 @@ from functools import partial
 import pytest
 
 from rmr1.judge.placement import PLACES, orders_for
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family, render_prompt
-from rmr1.records import PreferencePair, assistant, swap_label, user
+from rmr1.records import PreferencePair, swap_label
 from rmr1.verdicts.kinds import read_verdict
 
 places_for = partial(orders_for, among=PLACES)

@@ -11,17 +11,8 @@ import pytest
 from rmr1.cli.session import format_orders
 from rmr1.judge.consistency import OrderCounts, difference_interval
 from rmr1.judge.summary import Tally
-from rmr1.records import (
-    Generation,
-    Judgment,
-    Order,
-    PreferencePair,
-    Verdict,
-    Vote,
-    assistant,
-    swap_label,
-    user,
-)
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, Judgment, Order, PreferencePair, Verdict, Vote, swap_label
 
 PAIR = PreferencePair(
     id="p", prompt=(user("q"),), response_a=(assistant("a"),), response_b=(assistant("b"),), label="A"

@@ -20,7 +20,8 @@ from rmr1.judge.estimate import (
     measure_work,
     read_stored_run,
 )
-from rmr1.records import Generation, PreferencePair, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, PreferencePair
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.runs import open_run, read_description, read_judgments
 

@@ -12,8 +12,9 @@ from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.judge.guide import close_open
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import Generation, Judgment, PreferencePair, assistant, user
+from rmr1.records import Generation, Judgment, PreferencePair
 
 PAIR = PreferencePair(id="0", prompt=(user("q"),), response_a=(assistant("a"),), response_b=(assistant("b"),))
 

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from rmr1 import ConfigError, DataError, GenerationError, Judge, Judgment, PreferencePair
 from rmr1.judge.judge import judge_in_order
-from rmr1.records import Generation, Message, Trace, Vote, assistant, user
+from rmr1.messages import Message, assistant, user
+from rmr1.records import Generation, Trace, Vote
 from rmr1.report.terminal import print_judgment
 from rmr1.store.keys import format_key, item_digest
 from rmr1.store.runs import RunWriter

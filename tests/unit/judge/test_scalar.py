@@ -15,7 +15,8 @@ from rmr1.errors import ConfigError
 from rmr1.judge import JudgeSettings, PairJudge, ScalarJudge
 from rmr1.judge.identity import describe_run
 from rmr1.judge.load import load_judge
-from rmr1.records import Judgment, PreferencePair, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import Judgment, PreferencePair
 from rmr1.store.runs import open_run, read_judgments
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rmr1.judge.summary import MOST_REASONS, OTHER_REASONS, Tally, has_answer, is_unanswered, list_failures
-from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
 
 PAIR = PreferencePair(
     id="p", prompt=(user("q"),), response_a=(assistant("a"),), response_b=(assistant("b"),), label="A"

@@ -9,7 +9,8 @@ from rmr1.errors import ConfigError
 from rmr1.judge.placement import orders_for
 from rmr1.judge.settings import JudgeSettings
 from rmr1.judge.votes import count_usage
-from rmr1.records import Generation, PreferencePair, Usage, Verdict, Vote, assistant, user
+from rmr1.messages import assistant, user
+from rmr1.records import Generation, PreferencePair, Usage, Verdict, Vote
 from rmr1.verdicts.votes import decide
 
 

@@ -13,8 +13,9 @@ from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.judge.summary import Tally, is_unanswered
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import Generation, JudgePrompt, PreferencePair, Verdict, Vote, assistant, user
+from rmr1.records import Generation, JudgePrompt, PreferencePair, Verdict, Vote
 from rmr1.store.keys import seed_for
 from rmr1.verdicts.votes import combine_probabilities, count_next_wave, decide, is_settled
 

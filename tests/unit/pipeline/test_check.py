@@ -10,9 +10,10 @@ from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.judge.identity import describe_run
+from rmr1.messages import assistant, user
 from rmr1.pipeline.check import require_verdicts
 from rmr1.prompts import load_family
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 from rmr1.store.runs import open_run
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from rmr1.messages import assistant, user
 from rmr1.prompts import render_prompt
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 from rmr1.world import sample_pairs
 from rmr1.world.export import ExportFormat, export_rows
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from rmr1.messages import Message, Messages, assistant, user
 from rmr1.probe.frame import excerpt_of_feature, frame_features
 from rmr1.prompts import render_prompt
-from rmr1.records import Message, Messages, PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 
 
 def render(question: str, a: str, b: str, *, turns: int = 1) -> Messages:

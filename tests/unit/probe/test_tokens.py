@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rmr1.messages import Message, TextPart, assistant, user
 from rmr1.probe.tokens import control_tokens, edges, speaker_names, turn_structure
-from rmr1.records import Message, TextPart, assistant, user
 
 
 def names(find, text: str) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from rmr1.errors import ConfigError
+from rmr1.messages import assistant, user
 from rmr1.prompts.render import render_prompt
-from rmr1.records import Order, PreferencePair, assistant, user
+from rmr1.records import Order, PreferencePair
 from rmr1.rewards import (
     TERMS,
     Judged,

@@ -19,8 +19,9 @@ from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import RunError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.judge.finish import Finish
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import Generation, Judgment, PreferencePair, assistant, user
+from rmr1.records import Generation, Judgment, PreferencePair
 from rmr1.store.cache import CACHE_FILE, JudgmentCache
 
 FILLER = """

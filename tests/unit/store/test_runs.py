@@ -12,21 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rmr1.errors import DataError, RunError
-from rmr1.records import (
-    Generation,
-    ImagePart,
-    Judgment,
-    Message,
-    PreferencePair,
-    RubricItem,
-    SideText,
-    TextPart,
-    Trace,
-    Verdict,
-    Vote,
-    assistant,
-    user,
-)
+from rmr1.messages import ImagePart, Message, TextPart, assistant, user
+from rmr1.records import Generation, Judgment, PreferencePair, RubricItem, SideText, Trace, Verdict, Vote
 from rmr1.store.codec import dump_record, dumps, load_record, loads
 from rmr1.store.keys import KeyCounter, content_digest, format_key, seed_for
 from rmr1.store.runs import open_run, read_judgments

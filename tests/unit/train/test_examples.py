@@ -12,7 +12,7 @@ import pytest
 from rmr1.engines.hf.chat import Chat
 from rmr1.engines.hf.tokens import decode_tokens
 from rmr1.errors import CheckpointError, DataError
-from rmr1.records import Message, assistant, user
+from rmr1.messages import Message, assistant, user
 from rmr1.train.examples import (
     Position,
     StoredExamples,

@@ -13,8 +13,9 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from rmr1.engines.hf.chat import Chat
 from rmr1.engines.hf.tokens import decode_tokens, encode_text
 from rmr1.errors import ConfigError
+from rmr1.messages import assistant, user
 from rmr1.prompts import render_prompt
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 from rmr1.train.recipe import ScratchRecipe
 from rmr1.train.row import Example
 from rmr1.train.scratch.model import build_model

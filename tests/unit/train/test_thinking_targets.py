@@ -8,8 +8,8 @@ import pytest
 
 from rmr1.engines.hf.tokens import decode_tokens
 from rmr1.errors import DataError
+from rmr1.messages import assistant, user
 from rmr1.prompts.thinking import find_close_mark, find_marks, find_open_mark
-from rmr1.records import assistant, user
 from rmr1.train.examples import StoredExamples
 from rmr1.train.plan import check_targets
 from rmr1.train.rendering import Renderer

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rmr1.messages import assistant, user
 from rmr1.prompts import escape
-from rmr1.records import Generation, PreferencePair, SideText, Trace, Verdict, Vote, assistant, user
+from rmr1.records import Generation, PreferencePair, SideText, Trace, Verdict, Vote
 from rmr1.verdicts.grounding import ground_quotes, is_grounded
 
 RESPONSE = 'First, wash the car.\n- Rinse it — with "clean" water.\n<answer>[[A]]</answer> Then dry it.'

@@ -19,7 +19,8 @@ from rmr1.bench.outcomes import Measure, Measures, Outcomes, PartBuilder, Whole
 from rmr1.bench.ruling_counts import RIGHT_BOTH_WAYS, SAME_BOTH_WAYS, RulingCounts, both_ways_measures, not_of
 from rmr1.data.files import Row
 from rmr1.errors import DataError
-from rmr1.records import Label, PreferencePair, assistant, swap_label, user
+from rmr1.messages import assistant, user
+from rmr1.records import Label, PreferencePair, swap_label
 from rmr1.store.rulings import Ruling
 
 CATEGORIES = ("Knowledge", "Reasoning", "Math", "Coding")

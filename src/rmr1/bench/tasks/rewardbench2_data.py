@@ -23,7 +23,8 @@ from rmr1.data.files import Row
 from rmr1.data.hub import is_saved_dataset
 from rmr1.data.sources.reader import row_id, text, texts, turns
 from rmr1.errors import DataError
-from rmr1.records import Label, Messages, PreferencePair, assistant
+from rmr1.messages import Messages, assistant
+from rmr1.records import Label, PreferencePair
 
 HUB = "allenai/reward-bench-2@test"
 

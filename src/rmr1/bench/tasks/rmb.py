@@ -35,7 +35,8 @@ from rmr1.bench.ruling_counts import (
 from rmr1.bench.tasks.rmb_sizes import SIZES
 from rmr1.data.files import Row
 from rmr1.errors import DataError
-from rmr1.records import Message, PreferencePair, assistant
+from rmr1.messages import Message, assistant
+from rmr1.records import PreferencePair
 from rmr1.store.rulings import Ruling
 
 SPLITS = ("Helpfulness", "Harmlessness")

@@ -43,7 +43,8 @@ from rmr1.bench.ruling_counts import (
 from rmr1.data.files import Row, stem_of
 from rmr1.data.sources.reader import optional_text, texts, turns
 from rmr1.errors import DataError
-from rmr1.records import PreferencePair, assistant
+from rmr1.messages import assistant
+from rmr1.records import PreferencePair
 from rmr1.store.rulings import Ruling
 
 SIZES: Mapping[str, int] = {

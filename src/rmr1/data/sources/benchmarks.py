@@ -29,7 +29,8 @@ from rmr1.data.sources.reader import (
 )
 from rmr1.data.sources.values import as_number
 from rmr1.errors import DataError
-from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant
+from rmr1.messages import Messages, assistant
+from rmr1.records import Candidates, Label, PreferencePair
 
 _STYLES = 3  # concise, detailed, detailed with Markdown
 

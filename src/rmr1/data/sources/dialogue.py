@@ -14,7 +14,7 @@ import re
 from rmr1.data.sources.reader import is_blank
 from rmr1.data.sources.values import shorten
 from rmr1.errors import DataError
-from rmr1.records import Messages, assistant, user
+from rmr1.messages import Messages, assistant, user
 
 _ANSWERS = ("assistant", "tool")
 

@@ -11,7 +11,8 @@ from rmr1.data.files import Row, is_missing
 from rmr1.data.sources.values import as_number, quote_all, shorten
 from rmr1.errors import DataError
 from rmr1.faces import name_option
-from rmr1.records import Label, Messages
+from rmr1.messages import Messages
+from rmr1.records import Label
 
 SIDES: Mapping[str | float, Label] = {"A": "A", "B": "B", "tie": "tie"}
 WINNERS: Mapping[str | float, Label] = {

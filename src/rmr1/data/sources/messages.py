@@ -20,7 +20,7 @@ from typing import Any, get_args
 from rmr1.data.files import describe, is_missing
 from rmr1.data.sources.values import describe_missing, quote_all, shorten
 from rmr1.errors import DataError
-from rmr1.records import ImagePart, Message, Messages, Role, TextPart, ToolCall
+from rmr1.messages import ImagePart, Message, Messages, Role, TextPart, ToolCall
 
 _OWN_ROLES: Mapping[str, Role] = {role: role for role in get_args(Role)}
 _ROLES: Mapping[str, Role] = {**_OWN_ROLES, "developer": "system", "function": "tool"}

@@ -30,8 +30,9 @@ from rmr1.data.sources.reader import (
 from rmr1.data.sources.values import as_number, shorten
 from rmr1.errors import DataError
 from rmr1.faces import name_option
+from rmr1.messages import Messages, assistant, user
 from rmr1.prompts import parse_blocks, parse_transcript
-from rmr1.records import Label, Messages, PreferencePair, assistant, user
+from rmr1.records import Label, PreferencePair
 
 
 def _read_explicit(row: Row) -> list[PreferencePair]:

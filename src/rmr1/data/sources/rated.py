@@ -27,7 +27,8 @@ from rmr1.data.sources.reader import (
 )
 from rmr1.data.sources.values import as_number, shorten
 from rmr1.errors import DataError
-from rmr1.records import Candidates, Label, Messages, PreferencePair, assistant, user
+from rmr1.messages import Messages, assistant, user
+from rmr1.records import Candidates, Label, PreferencePair
 
 
 def _strength_in(column: str) -> Callable[[Row], Label | None]:

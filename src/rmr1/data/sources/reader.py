@@ -12,7 +12,8 @@ from rmr1.data.sources.labels import is_same
 from rmr1.data.sources.messages import as_turns, read_literal
 from rmr1.data.sources.values import describe_missing
 from rmr1.errors import DataError
-from rmr1.records import Candidates, Label, Message, Messages, PreferencePair, Role
+from rmr1.messages import Message, Messages, Role
+from rmr1.records import Candidates, Label, PreferencePair
 
 SYSTEM = ("system", "system_prompt", "system_message")
 """Columns that hold a system message of the prompt, in every form."""

@@ -27,8 +27,8 @@ from transformers import PreTrainedTokenizerBase
 
 from rmr1.engines.hf.tokens import encode_text
 from rmr1.errors import CheckpointError, GenerationError, RunError, reason_of
+from rmr1.messages import Message, Messages
 from rmr1.prompts.thinking import find_close_mark, find_marks
-from rmr1.records import Message, Messages
 
 Purpose = Literal["judging", "scoring", "training"]
 """What is rendered: a question; a conversation that ends with the answer to be scored; or prompts to train on."""

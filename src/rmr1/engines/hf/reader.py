@@ -17,9 +17,10 @@ from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.engines.hf.chat import Chat, Purpose
 from rmr1.engines.hf.tokens import VerdictTokens, encode_text, find_passage
 from rmr1.errors import ConfigError, GenerationError
+from rmr1.messages import Messages, user
 from rmr1.prompts.escape import is_control
 from rmr1.prompts.thinking import Pair, find_marks, find_open_mark
-from rmr1.records import Generation, Messages, user
+from rmr1.records import Generation
 from rmr1.verdicts.location import find_verdict_span
 from rmr1.verdicts.stop import StopWatcher
 

@@ -43,7 +43,8 @@ from rmr1.engines.openai.wire import (
     read_reply,
 )
 from rmr1.errors import GenerationError
-from rmr1.records import Generation, ImagePart, Usage
+from rmr1.messages import ImagePart
+from rmr1.records import Generation, Usage
 
 _IMAGE_TOKENS = 1024
 _SEED_BITS = 31

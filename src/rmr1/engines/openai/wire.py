@@ -31,8 +31,9 @@ import orjson
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.errors import GenerationError
+from rmr1.messages import Content, ImagePart, Messages
 from rmr1.prompts.thinking import Pair, find_marks
-from rmr1.records import Content, Generation, ImagePart, Messages, Usage
+from rmr1.records import Generation, Usage
 from rmr1.verdicts.location import find_verdict_span
 
 _MAX_STOPS = 4

@@ -15,7 +15,8 @@ from rmr1.engines.hf.reader import Prepared, RequestReader
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.engines.hf.tokens import encode_text
 from rmr1.errors import CheckpointError, GenerationError, RunError
-from rmr1.records import ImagePart, JudgePrompt, Message, TextPart, assistant, user
+from rmr1.messages import ImagePart, Message, TextPart, assistant, user
+from rmr1.records import JudgePrompt
 from tests.chat_templates import JOINED, MERGED, REFUSED, STYLES, Style, build_styled
 from tests.tiny_models import BEGIN, END, build_tokenizer
 

@@ -37,7 +37,8 @@ from rmr1.errors import ConfigError
 from rmr1.forecast.prices import Price, compute_cost, find_price
 from rmr1.judge.load import load_judge
 from rmr1.judge.plan import plan_judge
-from rmr1.records import Usage, user
+from rmr1.messages import user
+from rmr1.records import Usage
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.location import find_verdict_span
 

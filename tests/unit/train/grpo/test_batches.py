@@ -12,8 +12,9 @@ import torch
 
 from rmr1.engines.base import Request
 from rmr1.engines.hf.reader import Prepared
+from rmr1.messages import assistant, user
 from rmr1.prompts.render import render_prompt
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 from rmr1.rewards import build_rewards, compute_rewards
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches, build_update_row
 from rmr1.train.grpo.learn import STATS

@@ -13,8 +13,9 @@ pytest.importorskip("torch")
 
 from rmr1.engines.hf.reader import RequestReader
 from rmr1.errors import ConfigError, DataError
+from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
-from rmr1.records import PreferencePair, assistant, user
+from rmr1.records import PreferencePair
 from rmr1.train.examples import Position
 from rmr1.train.grpo.recipe import OPTIONS, PRESETS, GrpoRecipe
 from rmr1.train.grpo.rollout import Sample, make_seed
