@@ -151,6 +151,7 @@ class Candidates:
 class JudgePrompt:
     """What one judge model is asked about one pair in one order.
 
+    >>> from rmr1.messages import user
     >>> JudgePrompt(pair_id="7", family="rating", order="given", side="B", messages=(user("Rate it."),)).slot
     'swapped'
     """

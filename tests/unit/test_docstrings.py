@@ -12,6 +12,7 @@ import pytest
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
 TOLD = (
+    "rmr1.messages",
     "rmr1.records",
     "rmr1.prompts.render",
     "rmr1.verdicts.rules",
@@ -53,5 +54,5 @@ def test_examples_give_what_they_say(module: str, text: str) -> None:
 
 def test_the_records_and_what_reads_and_counts_verdicts_have_examples() -> None:
     assert {module for module, _, _ in EXAMPLES} >= set(TOLD)
-    records = {name for module, name, _ in EXAMPLES if module == "rmr1.records"}
+    records = {name for module, name, _ in EXAMPLES if module in ("rmr1.messages", "rmr1.records")}
     assert records >= {"Message", "PreferencePair", "JudgePrompt", "Trace", "Verdict", "Vote", "Judgment"}
