@@ -17,7 +17,7 @@ _MOST_LETTERS = 60
 def print_ranking(ranking: Ranking) -> None:
     """The question, and its answers in order; each is called by its place in the list, from 0."""
     candidates, spent = ranking.candidates, ranking.spent
-    about = f"{ranking.method}, {spent.comparisons} comparison{'s' * (spent.comparisons != 1)}"
+    about = f"{ranking.method}, {_count(spent.comparisons, 'comparison')}"
     print(f"{one_line(candidates.id)}: {_begin(candidates.prompt[-1:])} ({about})")
     rows = [
         (str(number), place, ranking)
@@ -27,6 +27,8 @@ def print_ranking(ranking: Ranking) -> None:
     rows += [("-", place, ranking) for place in ranking.unranked]
     header = ("Place", "Answer", "Strength", "Error", "Text")
     print_table(make_table(header, (_row(*one) for one in rows), has_notes=True))
+    if candidates.best is not None:
+        print("* labelled best")
     for line in describe_doubts(ranking):
         print(line)
     print()
@@ -42,13 +44,12 @@ def _number_places(ranking: Ranking) -> Iterator[int]:
 
 def _row(number: str, place: int, ranking: Ranking) -> tuple[Cell, ...]:
     strength, error = ranking.strengths[place], ranking.errors[place]
-    mark = " (labelled best)" if ranking.candidates.best == place else ""
     return (
         number,
-        place,
-        "-" if strength is None else f"{strength:+.2f}",
+        f"{place}{' *' if ranking.candidates.best == place else ''}",
+        "-" if strength is None else f"{round(strength, 2) + 0.0:+.2f}",
         "-" if error is None else f"{error:.2f}",
-        Name(_begin(ranking.candidates.responses[place]) + mark, most=_MOST_LETTERS + len(mark)),
+        Name(_begin(ranking.candidates.responses[place]), most=_MOST_LETTERS),
     )
 
 
@@ -68,21 +69,23 @@ def describe_doubts(ranking: Ranking) -> list[str]:
 
 def _describe_counts(ties: int, splits: int, without: Mapping[str, int]) -> Iterator[str]:
     if ties or splits:
-        told = f"{splits} whose votes or orders contradict each other, taken as ties" if splits else ""
-        yield f"not told apart: {', '.join(filter(None, (f'{ties} ties' if ties else '', told)))}"
+        told = [_count(ties, "tie")] if ties else []
+        if splits:
+            told.append(f"{splits} whose votes or orders contradict each other, taken as ties")
+        yield f"not told apart: {', '.join(told)}"
     if without:
-        told = ", ".join(f"{name} {count}" for name, count in without.items())
-        yield f"without verdict: {sum(without.values())} comparisons ({told}), which count for nothing"
+        reasons = ", ".join(f"{name} {count}" for name, count in without.items())
+        yield f"without verdict: {_count(sum(without.values()), 'comparison')} ({reasons}), counted and nothing else"
 
 
 def describe_rankings(counts: Mapping[str, Any]) -> list[str]:
     """The figures of the section `ranking` of a summary."""
     questions, spent = counts["questions"], counts["spent"]
+    if not questions:
+        return ["no question is ranked"]
     lines = [
-        f"{questions} question{'s' * (questions != 1)} ranked by {counts['method']}: {spent['comparisons']:,} comparisons"
-        f" ({spent['comparisons'] / questions:.1f} each), {spent['texts']:,} texts or scores"
-        if questions
-        else "no question is ranked"
+        f"{_count(questions, 'question')} ranked by {counts['method']}: {_count(spent['comparisons'], 'comparison')} "
+        f"({spent['comparisons'] / questions:.1f} each), {_count(spent['texts'], 'text or score', 'texts or scores')}"
     ]
     if counts["labelled"]:
         share = 100 * counts["right"] / counts["labelled"]
@@ -92,11 +95,17 @@ def describe_rankings(counts: Mapping[str, Any]) -> list[str]:
         )
     lines += _describe_counts(counts["ties"], counts["splits"], counts["without_verdict"])
     if counts["with_cycles"]:
-        lines.append(f"answers beat one another in a circle in {counts['with_cycles']} questions")
+        lines.append(f"answers beat one another in a circle in {_count(counts['with_cycles'], 'question')}")
     if counts["not_told_apart"]:
         lines.append(
-            f"no best and worst: in {counts['not_told_apart']} questions no two answers are told apart"
+            f"no best and worst: no two answers of {_count(counts['not_told_apart'], 'question')} are told apart"
         )
     if counts["unranked"]:
-        lines.append(f"without a place: {counts['unranked']} answers, no comparison of which has a verdict")
+        lines.append(
+            f"without a place: {_count(counts['unranked'], 'answer')}, about which no comparison has a verdict"
+        )
     return lines
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,8 +28,7 @@ from rmr1.store.runs import read_judgments, read_summary
 
 def shown(prompt: JudgePrompt) -> list[int]:
     """How good the answers are that a prompt shows: `good 7`."""
-    found = [part.split("]")[0].split()[0] for part in prompt.messages[-1].text.split("good ")[1:]]
-    return [int(one) for one in found]
+    return [int(one) for one in re.findall(r"^good (\d+)", prompt.messages[-1].text, re.MULTILINE)]
 
 
 def choose_best(prompt: JudgePrompt, sample: int) -> str:
@@ -161,7 +161,9 @@ def test_a_judge_without_any_verdict_ranks_nothing() -> None:
 def test_scalar_models_and_cascades_rank_and_cannot_show_four() -> None:
     cascade = judge(cascade=["direct", "rubric"])
     assert cascade.rank(ask(1, 5, 3)).order[0] == (1,)
-    rated = Judge(Counting(), family="rating")
+    rated = Judge(Counting(lambda prompt, _: f"<answer>[[{shown(prompt)[0]}]]</answer>"), family="rating")
+    found = rated.rank(ask(1, 5, 3), method="round_robin")
+    assert found.order == ((1,), (2,), (0,)) and found.spent.texts == 6
     for one in (cascade, rated):
         with pytest.raises(
             ConfigError, match="shows four answers at once, and judge 'counting' has no family"

@@ -47,7 +47,8 @@ def _label(row: Row) -> Label | None:
 def _read_candidates(row: Row) -> Candidates:
     responses = as_list(row.data.get("responses"))
     if not isinstance(responses, list) or not responses:
-        raise DataError(f"'responses' is {describe(responses)}, expected a list of answers")
+        what = "an empty list" if responses == [] else describe(responses)
+        raise DataError(f"'responses' is {what}, expected a list of answers")
     best = row.data.get("best")
     if isinstance(best, str) and best.isdecimal() and best.isascii() and len(best) < 10:
         best = int(best)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rmr1.judge.ranking.contest import Contest, read_result
+from rmr1.judge.ranking.contest import Contest, identify, read_result
 from rmr1.judge.ranking.methods import Comparison, Outcome, Places
 from rmr1.records import Candidates
 from rmr1.rewards.strengths import PRIOR_SD, fit_strengths, group_alike
@@ -77,9 +77,13 @@ class Ranking:
 
     @property
     def is_right(self) -> bool | None:
-        """Whether the labelled best answer is alone in the first place; None without a label."""
-        label = self.candidates.best
-        return None if label is None else self.best == label
+        """Whether the labelled best answer, with those that equal it, is alone in the first place; None without a label."""
+        label, answers = self.candidates.best, self.candidates.responses
+        if label is None:
+            return None
+        return bool(self.order) and {identify(answers[one]) for one in self.order[0]} == {
+            identify(answers[label])
+        }
 
     def find_ends(self) -> tuple[int, int] | None:
         """(best answer, worst answer), the strongest and the weakest of the first and the last place; None if they are

@@ -126,8 +126,8 @@ def ask(
     watch: Watch | None = None,
 ) -> None:
     """Have every pair judged that is not known."""
-    new = (pair for key, pair in pairs.items() if known.find(key) is None)
-    for key, judgment in judge.run(new, run=run):
+    new = [pair for key, pair in pairs.items() if known.find(key) is None]
+    for key, judgment in judge.run(new, run=run) if new else ():
         known.add(key, judgment)
         if watch is not None:
             watch(judgment)
