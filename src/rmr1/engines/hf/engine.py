@@ -137,8 +137,8 @@ class TransformersEngine(LocalModel):
         end_tokens = read_end_tokens(generation, self._model.config, reading["tokenizer"])
         self._reader = RequestReader(name=model, end_tokens=end_tokens, **reading)
         self._tell(judging_paths(self._model).notes)
-        self._width = read_shape(self._model.config, counted=(0, 0)).cache_width
-        self._width *= self._model.dtype.itemsize
+        shape = read_shape(self._model.config, counted=(0, 0))
+        self._token_bytes = shape.cache_width * self._model.dtype.itemsize
         free = free_memory(self._model.device)
         room = DEFAULT_BYTES if free is None else int(free * GPU_SHARE)
         self._endings: dict[tuple[tuple[str, ...], bool], Endings] = {}
@@ -149,7 +149,7 @@ class TransformersEngine(LocalModel):
             batch_size=batch_size,
             max_batch_tokens=max_batch_tokens,
             free_bytes=free,
-            cache_bytes_per_token=self._width,
+            cache_bytes_per_token=self._token_bytes,
         )
 
     def special_tokens(self) -> tuple[str, ...]:
@@ -211,7 +211,7 @@ class TransformersEngine(LocalModel):
                     size if id(request.prompt) not in seen else 0
                 )
                 seen.add(id(request.prompt))
-                if num_kept * self._width >= self._texts.room.limit:
+                if num_kept * self._token_bytes >= self._texts.room.limit:
                     most = min(most, max(1, self._batching.batch_size // 4))
             if len(window) >= most:
                 break
