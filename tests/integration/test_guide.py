@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 
 from rmr1 import Judge
+from rmr1.attention.forward import Forward
+from rmr1.attention.kept import Kept
 from rmr1.engines.base import Continuation, Request, SamplingParams
+from rmr1.engines.hf.continuing import KeptTexts
 from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.hf.tokens import encode_text, is_loop
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.messages import user
+from rmr1.models import resolve_model
 from rmr1.prompts import load_family
 from rmr1.records import JudgePrompt, Judgment, PreferencePair
 from rmr1.world import sample_pairs
@@ -114,6 +119,99 @@ def test_a_continuation_goes_on_behind_what_is_written(engine: TransformersEngin
     alone = Request(key="0", prompt=PROMPT)
     answers = engine.generate([again, alone, again], params)  # together with others
     assert [one.text for request, (one,) in answers if request is again] == [rest.text] * 2
+
+
+WAYS: dict[str, tuple[str, dict[str, object]]] = {
+    "typed": ("rubric", {"guide": "protocol"}),
+    "untyped": ("reasoning", {"guide": "protocol", "part_tokens": 70}),
+    "at once": ("direct", {"guide": "protocol", "part_tokens": 0}),
+    "forced": ("rubric", {"guide": "verdict"}),
+}
+DRAWN = SamplingParams(temperature=1.0, num_samples=3, verdict_logprobs=True)
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Iterator[TransformersEngine]:
+    engine = TransformersEngine(str(resolve_model("tiny")), device="cpu")
+    yield engine
+    engine.close()
+
+
+def run_kept(
+    engine: TransformersEngine, limit: float, way: str, pairs: list[PreferencePair], votes: int
+) -> tuple[list[Judgment], int]:
+    """The judgments with so many bytes for texts that go on, and the tokens that were not read again."""
+    family, settings = WAYS[way]
+    sampling = DRAWN if votes > 1 else SamplingParams(verdict_logprobs=True)
+    sampling = replace(sampling, max_new_tokens=40 if way == "forced" else 1024)
+    engine._texts = KeptTexts(int(limit))
+    judge = GenerativeJudge(
+        engine, load_family(family), JudgeSettings(order="both", sampling=sampling, **settings)
+    )
+    found = dict(judge.run(pairs))
+    return [found[key] for key in sorted(found)], engine._texts.num_spared
+
+
+def assert_alike(found: list[Judgment], wanted: list[Judgment]) -> None:
+    for one, other in zip(found, wanted, strict=True):
+        for vote, like in zip(one.votes, other.votes, strict=True):
+            mine, theirs = vote.generation, like.generation
+            assert (mine.text, mine.completion_tokens) == (theirs.text, theirs.completion_tokens)
+            assert (mine.prompt_tokens, mine.seed) == (theirs.prompt_tokens, theirs.seed)
+            assert (mine.verdict_logprobs is None) == (theirs.verdict_logprobs is None)
+            assert dict(mine.verdict_logprobs or ()) == pytest.approx(
+                dict(theirs.verdict_logprobs or ()), abs=1e-3
+            )
+
+
+@pytest.mark.parametrize("votes", [1, 3])
+@pytest.mark.parametrize("way", WAYS)
+def test_texts_that_go_on_in_the_cache_are_those_that_are_read_again(
+    bundled: TransformersEngine, pairs: list[PreferencePair], way: str, votes: int
+) -> None:
+    few = pairs[: 10 // votes + 2]
+    wanted, spared = run_kept(bundled, 0, way, few, votes)
+    assert spared == 0 and all(vote.generation.error is None for one in wanted for vote in one.votes)
+    found, most = run_kept(bundled, 1 << 30, way, few, votes)
+    assert_alike(found, wanted)
+    assert (most > 0) == (way != "at once")
+    if way == "typed":  # all of a prompt at each part after the first
+        assert most > 3 * sum(vote.generation.prompt_tokens for one in wanted for vote in one.votes)
+        found, some = run_kept(bundled, 3 << 20, way, few, votes)
+        assert_alike(found, wanted)
+        assert 0 < some < most
+
+
+def test_votes_of_a_prompt_are_begun_together(
+    bundled: TransformersEngine, pairs: list[PreferencePair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    prefill = Forward.prefill
+
+    def counted(self: Forward, prompts: list[list[int]], **more: object) -> torch.Tensor:
+        begun = more.get("begun") or [Kept()] * len(prompts)
+        read.extend(len(one) - kept.num_tokens for one, kept in zip(prompts, begun, strict=True))
+        return prefill(self, prompts, **more)
+
+    monkeypatch.setattr(Forward, "prefill", counted)
+    found, _ = run_kept(bundled, 1 << 30, "typed", pairs[:4], 3)
+    written = sum(one.completion_tokens for one in found)
+    prompts = sum(vote.generation.prompt_tokens for one in found for vote in one.votes[::3])
+    assert prompts < sum(read) < prompts + written
+
+
+def test_a_run_that_stops_in_between_leaves_nothing_wrong(
+    bundled: TransformersEngine, pairs: list[PreferencePair]
+) -> None:
+    wanted, _ = run_kept(bundled, 0, "typed", pairs[:6], 1)
+    bundled._texts = KeptTexts(1 << 30)
+    settings = JudgeSettings(guide="protocol", order="both", sampling=SamplingParams(verdict_logprobs=True))
+    judge = GenerativeJudge(bundled, load_family("rubric"), settings)
+    stopped = judge.run(pairs[:6])
+    next(stopped)
+    stopped.close()
+    found = dict(judge.run(pairs[:6]))
+    assert_alike([found[key] for key in sorted(found)], wanted)
 
 
 def test_loops() -> None:

@@ -20,6 +20,7 @@ import torch
 from transformers import PreTrainedModel
 
 from rmr1.attention import shared_cache as shared
+from rmr1.attention.kept import Kept, Room
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.hf.decode import PromptRequest, RowRequest, decode, score_tokens
 from rmr1.train import sft
@@ -134,7 +135,25 @@ def judge(case: Case, truth: Truth, *, shares: bool, temperature: float = 0.0) -
     """Texts that are written, greedily or drawn, and what is said of their tokens' probabilities."""
     model = build_model(case)
     with _sharing(shares):
-        return _decode(model, truth, temperature=temperature)
+        return _decode(model, truth, _make_prompts(), temperature=temperature)
+
+
+def go_on(case: Case, truth: Truth) -> Outcome:
+    """Texts that go on from what was kept of them, if anything was; those of a prompt together."""
+    model, room = build_model(case), Room(1 << 30)
+    prompts = _make_prompts()
+    params = SamplingParams(temperature=1.0)
+    begun = [
+        PromptRequest(tokens=prompt, max_new_tokens=3 + place, rows=[RowRequest(seed=place, keeps=True)])
+        for place, prompt in enumerate(prompts)
+    ]
+    written = decode(model, begun, params, end_tokens=frozenset(), room=room)
+    texts = [
+        (*prompt, *row.tokens[:-1], *prompt[:2]) for prompt, (row,) in zip(prompts, written, strict=True)
+    ]
+    kept = [row.kept for (row,) in written]
+    with _sharing(True):
+        return _decode(model, truth, texts, kept, temperature=1.0)
 
 
 def roll_out(case: Case, truth: Truth) -> Outcome:
@@ -144,7 +163,7 @@ def roll_out(case: Case, truth: Truth) -> Outcome:
         learner = _build_learner(model, accelerator, importance="none")
         model.eval()
         with _sharing(True):
-            found = _decode(model, truth, temperature=1.0)
+            found = _decode(model, truth, _make_prompts(), temperature=1.0)
     return Outcome(difference=found.difference, notes=(*found.notes, *_read_notes(learner)))
 
 
@@ -165,18 +184,31 @@ PATHS: dict[str, Path_] = {
     "grpo": train_grpo,
     "rollout": roll_out,
     "judge": functools.partial(judge, shares=False),
+    "go-on": go_on,
     "judge-shared": functools.partial(judge, shares=True),
     "score": score,
 }
 """Every way that the product computes a model in, by its name."""
 
 
-def _decode(model: PreTrainedModel, truth: Truth, *, temperature: float) -> Outcome:
-    prompts = [text.prompt for text in make_texts([(length, 0) for length, _ in PROMPTS], seed=3)]
+def _make_prompts() -> list[tuple[int, ...]]:
+    return [text.prompt for text in make_texts([(length, 0) for length, _ in PROMPTS], seed=3)]
+
+
+def _decode(
+    model: PreTrainedModel,
+    truth: Truth,
+    prompts: Sequence[tuple[int, ...]],
+    begun: Sequence[Kept | None] | None = None,
+    *,
+    temperature: float,
+) -> Outcome:
+    kept = [None] * len(prompts) if begun is None else begun
     requests = [
         PromptRequest(
             tokens=prompt,
             max_new_tokens=NEW_TOKENS,
+            begun=kept[place],
             rows=[
                 RowRequest(seed=100 * place + sample, watch=_end_after(4 + 3 * ((place + sample) % 3)))
                 for sample in range(samples)

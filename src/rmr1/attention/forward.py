@@ -1,6 +1,7 @@
 """A model in the middle of decoding: its cache, its mask, its positions, the rows that go on.
 
-The first pass takes prompts; from then on there are rows, each of one prompt. Either the prompts' keys and
+The first pass takes prompts, or what is left to read of them if their beginnings were kept (`rmr1.attention.kept`);
+from then on there are rows, each of one prompt. Either the prompts' keys and
 values are repeated for their rows, or they stay as they are and the rows of a prompt attend to them together
 (`rmr1.attention.shared_cache`), if the model allows it and enough is spared.
 
@@ -21,8 +22,9 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from rmr1.attention.decode import is_grouped
+from rmr1.attention.kept import Kept, Piece, Room, keep_piece
 from rmr1.attention.proof.ask import Paths
-from rmr1.attention.shared_cache import SharedPrompts, build_cache
+from rmr1.attention.shared_cache import GrowingLayer, SharedPrompts, build_cache
 
 
 class Forward:
@@ -40,9 +42,30 @@ class Forward:
         """What may be shared; once rows go on, what is."""
         self._texts_RT: torch.Tensor | None = None
         """All tokens of the rows, if they may have to be read again."""
+        self._begun: Sequence[Kept] = ()
+        """What was kept of each prompt before the first pass."""
+        self._fresh: list[slice] = []
+        """The places in the cache of what the first pass read of each prompt."""
+        self._first = 0
+        """The place in the cache of the first token that the rows write."""
 
-    def prefill(self, prompts: Sequence[Sequence[int]], *, may_share: bool) -> torch.Tensor:
-        """The logits `[B, V]` after each prompt. `may_share`: some prompt will have several rows."""
+    @property
+    def can_go_on(self) -> bool:
+        """Whether texts can be kept, and can begin with what was kept."""
+        return self._paths.continues and self._paths.turning is None
+
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], *, may_share: bool, begun: Sequence[Kept] = ()
+    ) -> torch.Tensor:
+        """The logits `[B, V]` after each prompt.
+
+        Args:
+            may_share: some prompt will have several rows.
+            begun: what is kept of each prompt, fewer tokens than it has, if there is something of all of them.
+        """
+        if begun:
+            assert self.can_go_on, "nothing kept can be used"
+            return self._go_on(prompts, begun, may_share)
         device, paths = self._model.device, self._paths
         assert paths.padding != "none" or len(prompts) == 1, "one prompt at a time"
         pads_right = paths.padding == "right"
@@ -52,7 +75,9 @@ class Forward:
             for rows in (texts, [torch.ones_like(text) for text in texts])
         )
         lengths_B = mask_BT.sum(dim=-1)
-        self._length = mask_BT.shape[1]
+        self._length = self._first = mask_BT.shape[1]
+        starts = [0 if pads_right else self._length - len(text) for text in texts]
+        self._fresh = [slice(start, start + len(text)) for start, text in zip(starts, texts, strict=True)]
         self._next_R1 = lengths_B[:, None]
         # Without padding no mask is needed, and attention may use its faster kernels.
         self._mask_RT = None if bool(mask_BT.all()) else mask_BT
@@ -71,6 +96,54 @@ class Forward:
         # A model that cannot be told which places are wanted gives all of them.
         return logits[torch.arange(len(prompts), device=device), end_of_B if keep else lengths_B - 1].float()
 
+    def _go_on(
+        self, prompts: Sequence[Sequence[int]], begun: Sequence[Kept], may_share: bool
+    ) -> torch.Tensor:
+        """The logits after each prompt: what is kept stands in front, what is left to read at the end, and the gap
+        between is masked."""
+        device = self._model.device
+        pasts = [kept.num_tokens for kept in begun]
+        rests = [
+            torch.tensor(prompt[past:], dtype=torch.long) for prompt, past in zip(prompts, pasts, strict=True)
+        ]
+        ids_BT, fresh_BT = (
+            pad_sequence(rows, batch_first=True, padding_side="left").to(device)
+            for rows in (rests, [torch.ones_like(rest) for rest in rests])
+        )
+        width = max(pasts)
+        past_BT = torch.arange(width, device=device) < torch.tensor(pasts, device=device)[:, None]
+        mask_BT = torch.cat([past_BT.to(fresh_BT.dtype), fresh_BT], dim=1)
+        self._begun = begun
+        self._length = self._first = mask_BT.shape[1]
+        self._fresh = [slice(self._length - len(rest), self._length) for rest in rests]
+        self._next_R1 = mask_BT.sum(dim=-1)[:, None]
+        self._mask_RT = None if bool(mask_BT.all()) else mask_BT
+        for place, layer in enumerate(self._cache.layers):
+            assert isinstance(layer, GrowingLayer)
+            layer.restore(begun, place, width, fresh_BT.shape[1])
+        if may_share and self._paths.shares and self._hands_on():
+            self._prompts = SharedPrompts(self._cache, mask_BT)
+        positions_BT = (mask_BT.cumsum(dim=-1) - 1)[:, width:]
+        keep = keep_logits(self._model, 1)
+        return self._run(ids_BT, self._mask_RT, positions_BT, keep)[:, -1].float()
+
+    def keep_prompt(self, index: int, room: Room) -> Kept | None:
+        """What was read of a prompt, to be asked for before rows go on; without room what was kept before, or None."""
+        before = self._begun[index] if self._begun else None
+        piece = self._keep(index, self._fresh[index], room)
+        return before if piece is None else (before or Kept()).extend(piece)
+
+    def keep_row(self, row: int, num_tokens: int, before: Kept, room: Room) -> Kept:
+        """The same of a row: its prompt's, `before`, and the first `num_tokens` that it wrote, if there is room."""
+        if not num_tokens:
+            return before
+        piece = self._keep(row, slice(self._first, self._first + num_tokens), room)
+        return before if piece is None else before.extend(piece)
+
+    def _keep(self, row: int, places: slice, room: Room) -> Piece | None:
+        layers: list[Any] = self._cache.layers
+        return keep_piece([(one.keys[row, :, places], one.values[row, :, places]) for one in layers], room)
+
     def repeat(self, source: Sequence[int]) -> None:
         """Go on with a row for each of `source`, the index of its prompt; rows of a prompt stand together."""
         prompts, self._prompts = self._prompts, None
@@ -79,6 +152,7 @@ class Forward:
             return
         prompts.share(source)
         self._prompts = prompts
+        self._first = 0
         # What a row writes itself has no padding.
         self._mask_RT = None
         self._next_R1 = self._next_R1[list(source)]

@@ -23,6 +23,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from rmr1.attention.kept import Kept
 from rmr1.devices import of_device
 
 _MIN_SPARED_BYTES = {"cpu": 2**20, "gpu": 2**28}
@@ -67,6 +68,24 @@ class GrowingLayer(DynamicLayer):
         self.values = self._value_buffer[..., :end, :]
         return self.keys, self.values
 
+    def restore(self, rows: Sequence[Kept], place: int, num_tokens: int, more: int) -> None:
+        """Begin with what is kept of each row in the layer `place`: it stands at the front, zeros behind it up to
+        `num_tokens`. `more`: how many tokens are read next."""
+        keys, values = next(rows[0].list_parts(place))
+        self.lazy_initialization(keys[None], values[None])
+        room = num_tokens + more + max(_MIN_ROOM, num_tokens // 4)
+        # What a mask hides has to be a number all the same.
+        buffers = [one.new_zeros((len(rows), one.shape[0], room, one.shape[2])) for one in (keys, values)]
+        for row, kept in enumerate(rows):
+            start = 0
+            for part in kept.list_parts(place):
+                end = start + part[0].shape[1]
+                for buffer, one in zip(buffers, part, strict=True):
+                    buffer[row, :, start:end] = one
+                start = end
+        self._key_buffer, self._value_buffer = buffers
+        self.keys, self.values = (buffer[..., :num_tokens, :] for buffer in buffers)
+
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
         """Keep the rows of `beam_idx`, in that order; a row may occur several times."""
         super().reorder_cache(beam_idx)
@@ -95,11 +114,18 @@ def _write(
     return buffer
 
 
+def _find_span(mask_T: torch.Tensor) -> slice | torch.Tensor:
+    """The places of a prompt's tokens: a slice unless padding stands between them."""
+    places_T = mask_T.nonzero()[:, 0]
+    first, last = int(places_T[0]), int(places_T[-1])
+    return slice(first, last + 1) if last + 1 - first == len(places_T) else places_T
+
+
 class SharedPrompts:
     """The keyword `shared_prompts` of the model, which hands it on to every layer's attention."""
 
     def __init__(self, cache: DynamicCache, mask_BT: torch.Tensor, *, pads_right: bool = False):
-        """`cache` is empty still; `mask_BT` is 1 for tokens of the prompts, 0 for padding."""
+        """`cache` holds nothing yet, or beginnings of the prompts; `mask_BT` is 1 for their tokens, 0 for padding."""
         self._cache = cache
         self._mask_BT = mask_BT.bool()
         self._lengths: list[int] = mask_BT.sum(dim=-1).tolist()
@@ -154,13 +180,11 @@ class SharedPrompts:
 
     def share(self, source: Sequence[int]) -> None:
         """Take the prompts out of the cache, which then holds what the rows write."""
-        longest = self._mask_BT.shape[-1]
-        starts = [0 if self._pads_right else longest - length for length in self._lengths]
-        spans = [slice(start, start + length) for start, length in zip(starts, self._lengths, strict=True)]
+        spans = [_find_span(mask_T) for mask_T in self._mask_BT]
         layers: list[Any] = self._cache.layers
         for place, layer in enumerate(layers):
             both = layer.keys, layer.values
-            parts = [tuple(one[index, None, :, span] for one in both) for index, span in enumerate(spans)]
+            parts = [tuple(one[index][None, :, span] for one in both) for index, span in enumerate(spans)]
             self._layers.append(cast(list[Part], parts))
             layers[place] = GrowingLayer()  # type: ignore[no-untyped-call]
         self._set_rows(list(source))

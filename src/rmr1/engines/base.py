@@ -64,6 +64,8 @@ class Request:
     """How to sample for this one, instead of as for the others."""
     going_on: Continuation | None = None
     """How the text goes on, if it is not to be written from its beginning. Tokens of the start count for nothing."""
+    goes_on: bool = False
+    """Whether a request of the same key may come that goes on with the text; what was read of it may then be kept."""
     samples: range | None = None
     """Numbers of the samples that are wanted, if they are asked for in several waves; at least one."""
 

@@ -60,24 +60,34 @@ def choose_batching(
 
 
 def plan_batches(
-    sizes: Sequence[tuple[int, int]], batching: Batching, *, num_samples: int = 1
+    sizes: Sequence[tuple[int, int]],
+    batching: Batching,
+    *,
+    num_samples: int | Sequence[int] = 1,
+    unread: Sequence[int] | None = None,
 ) -> Iterator[list[int]]:
     """Split prompts of `(prompt tokens, most new tokens)`, longest first, into batches of their indices, all padded to
-    the longest."""
+    the longest.
+
+    Args:
+        num_samples: rows of every prompt, or of each.
+        unread: tokens of each prompt that are still to be read; by default all.
+    """
+    samples = [num_samples] * len(sizes) if isinstance(num_samples, int) else num_samples
+    unread = [prompt for prompt, _ in sizes] if unread is None else unread
     batch: list[int] = []
-    most_new = 0
+    rows = most_new = most_unread = 0
     for index, (prompt, new) in enumerate(sizes):
         longest = sizes[batch[0]][0] if batch else prompt
-        count, new = len(batch) + 1, max(most_new, new)
-        rows = count * num_samples
+        rows, most_new = rows + samples[index], max(most_new, new)
+        most_unread = max(most_unread, unread[index])
         if batch and (
             rows > batching.batch_size
-            or rows * (longest + new) > batching.max_batch_tokens
-            or count * longest > batching.max_prefill_tokens
+            or rows * (longest + most_new) > batching.max_batch_tokens
+            or (len(batch) + 1) * most_unread > batching.max_prefill_tokens
         ):
             yield batch
-            batch, new = [], sizes[index][1]
+            batch, rows, most_new, most_unread = [], samples[index], new, unread[index]
         batch.append(index)
-        most_new = new
     if batch:
         yield batch

@@ -8,7 +8,7 @@
 
 What belongs to a part but is missing is added, and what belongs to the next one is left to it; all that the model wrote
 in between stands as it is. A part that ends in a loop ends there. The parts are asked for one after the other: each is
-a continuation of all that is written (`rmr1.engines.base.Continuation`).
+a continuation of all that is written (`rmr1.engines.base.Continuation`), which the engine need not read again.
 """
 
 from __future__ import annotations
@@ -75,16 +75,20 @@ class _Text:
         self.text += found.text
         return found.finish_reason not in NO_TEXT
 
-    def choose(self, choices: Sequence[str]) -> Generator[Request, Generation, bool]:
-        """Let the model go on with one of the choices; False if it could not be asked."""
-        found = yield from self._ask(Continuation(start=self.text, choices=tuple(choices)), self._params)
+    def choose(
+        self, choices: Sequence[str], *, is_last: bool = False
+    ) -> Generator[Request, Generation, bool]:
+        """Let the model go on with one of the choices, the text's end if `is_last`; False if it could not be asked."""
+        going_on = Continuation(start=self.text, choices=tuple(choices))
+        found = yield from self._ask(going_on, self._params, goes_on=not is_last)
         self.text += found.text
         return found.finish_reason not in NO_TEXT
 
     def _ask(
-        self, going_on: Continuation, params: SamplingParams
+        self, going_on: Continuation, params: SamplingParams, *, goes_on: bool = True
     ) -> Generator[Request, Generation, Generation]:
-        request = replace(self._request, seed=self._seed(len(self._parts)), params=params, going_on=going_on)
+        seed = self._seed(len(self._parts))
+        request = replace(self._request, seed=seed, params=params, going_on=going_on, goes_on=goes_on)
         found = yield request
         self._parts.append(found)
         return found
@@ -156,9 +160,8 @@ def write_verdict(
     params: SamplingParams,
 ) -> Writing:
     """The model's own text; if it has no verdict, closed and with one."""
-    found = yield Request(
-        key=key, prompt=prompt, seed=seed(0), samples=range(sample, sample + 1), params=params
-    )
+    samples = range(sample, sample + 1)
+    found = yield Request(key=key, prompt=prompt, seed=seed(0), samples=samples, params=params, goes_on=True)
     if found.finish_reason in NO_TEXT:
         return found
     is_cut = found.finish_reason == "length"
@@ -178,7 +181,7 @@ def write_verdict(
 
 def _read_verdict(text: _Text, prompt: JudgePrompt) -> Generator[Request, Generation, bool]:
     text.text += "<answer>[["
-    return (yield from text.choose([f"{label}]]</answer>" for label in prompt.labels]))
+    return (yield from text.choose([f"{label}]]</answer>" for label in prompt.labels], is_last=True))
 
 
 def close_open(text: str, thinking: Sequence[Pair] = ()) -> str:

@@ -184,6 +184,8 @@ class Paths:
     """Rows of a prompt may attend to its keys and values together."""
     caches: bool = False
     """Keys, values and states of what was read are kept; else everything is read again for each token."""
+    continues: bool = False
+    """Keys and values of a text may be kept and read on from in another batch."""
     turning: Turning | None = None
     """Rotations that depend on a text's length: nothing but `none` is right beyond its border."""
     notes: tuple[str, ...] = ()
@@ -195,7 +197,7 @@ class Paths:
             return self
         if length <= self.turning.border:
             return replace(self, turning=None)
-        return replace(self, padding="none", shares=False)
+        return replace(self, padding="none", shares=False, continues=False)
 
 
 def find_turning(model: PreTrainedModel, most: int | None = None) -> Turning | None:

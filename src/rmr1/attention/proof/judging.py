@@ -8,6 +8,7 @@ Shapes: `B` texts, `R` rows, `T` tokens, `V` vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ from transformers import PreTrainedModel
 
 from rmr1.attention.decode import grouped_attention, is_causal, is_grouped
 from rmr1.attention.forward import Forward
+from rmr1.attention.kept import Kept, Room
 from rmr1.attention.proof.ask import Padding, Paths, Turning, find_turning
 from rmr1.attention.proof.attending import choose_attention
 from rmr1.attention.proof.probe import (
@@ -33,6 +35,9 @@ from rmr1.attention.shared_cache import GrowingLayer, build_cache
 
 _KNOWN: WeakKeyDictionary[PreTrainedModel, tuple[str | None, Paths]] = WeakKeyDictionary()
 """The attention that a model was checked with, and what was found."""
+
+_PROBE_BYTES = 1 << 40
+"""More than the probe's few tokens take of any model."""
 
 _WAYS: dict[Padding, str] = {
     "right": "prompts padded without a mask",
@@ -95,6 +100,13 @@ def _choose(
             chosen = shared
         else:
             notes.append(f"{name}: {finding.describe()}; each row keeps its own")
+    if chosen.caches and sees_all and kept == {GrowingLayer}:
+        going_on = replace(chosen, continues=True)
+        finding = _try(model, probes, going_on, "texts that go on from what was kept")
+        if not finding.is_fault:
+            chosen = going_on
+        else:
+            notes.append(f"{name}: {finding.describe()}; a text that goes on is read again")
     if turning is not None and turning.border < longest_text(model):
         notes.append(
             f"{name}: positions are turned otherwise in texts of more than {turning.border} tokens; where a prompt "
@@ -113,7 +125,9 @@ def _try(model: PreTrainedModel, probes: Probes, paths: Paths, name: str) -> Fin
         groups = probe.groups
         for batch in [groups] if paths.padding != "none" else [[group] for group in groups]:
             forward = Forward(model, paths, shares_any=True)
-            logits_RV = forward.prefill([group.prompt for group in batch], may_share=paths.shares)
+            prompts = [group.prompt for group in batch]
+            begun = _keep_beginnings(model, paths, prompts) if paths.continues else []
+            logits_RV = forward.prefill(prompts, may_share=paths.shares, begun=begun)
             rows = [(group.prompt, one) for group in batch for one in group.completions]
             source = [place for place, group in enumerate(batch) for _ in group.completions]
             yield from zip(
@@ -137,3 +151,14 @@ def _try(model: PreTrainedModel, probes: Probes, paths: Paths, name: str) -> Fin
                         forward.select(kept)
 
     return probes.judge(lambda probe: judge_numbers(name, probe.noise, run(probe)))
+
+
+def _keep_beginnings(model: PreTrainedModel, paths: Paths, prompts: Sequence[Sequence[int]]) -> list[Kept]:
+    """What is kept of the first half of each prompt, its last token read by a step."""
+    cuts = [max(2, len(prompt) // 2) for prompt in prompts]
+    forward, room = Forward(model, paths), Room(_PROBE_BYTES)
+    forward.prefill([prompt[: cut - 1] for prompt, cut in zip(prompts, cuts, strict=True)], may_share=False)
+    kept = [forward.keep_prompt(index, room) for index in range(len(prompts))]
+    last = [prompt[cut - 1] for prompt, cut in zip(prompts, cuts, strict=True)]
+    forward.step(torch.tensor(last, device=model.device))
+    return [forward.keep_row(row, 1, one, room) for row, one in enumerate(kept) if one is not None]

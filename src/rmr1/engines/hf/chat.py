@@ -144,6 +144,11 @@ class Chat:
                 f"the run's template_time is {told!r}; expected a time such as {new_moment()!r}"
             ) from None
 
+    @property
+    def moment(self) -> datetime:
+        """The time that the template may write."""
+        return self._moment
+
     def describe(self) -> dict[str, str]:
         """What a run records of the template's use, beside the template itself; nothing of a plain one."""
         found = self.form.describe()

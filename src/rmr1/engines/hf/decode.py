@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 
 from rmr1.attention.decode import grouped_attention
 from rmr1.attention.forward import Forward, keep_logits
+from rmr1.attention.kept import Kept, Room
 from rmr1.attention.proof.judging import judging_paths
 from rmr1.devices import widest_float
 from rmr1.engines.base import SamplingParams
@@ -48,6 +49,10 @@ class RowRequest:
     seed: int = 0
     watch: Watch | None = None
     probe: Probe | None = None
+    forced: Sequence[int] = ()
+    """Tokens that the row takes instead of choosing any; it ends with them."""
+    keeps: bool = False
+    """Whether what was read of the text is to be kept (`Sampled.kept`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,8 @@ class PromptRequest:
     tokens: Sequence[int]
     max_new_tokens: int
     rows: Sequence[RowRequest]
+    begun: Kept | None = None
+    """What is kept of it, fewer tokens than it has; used if all prompts of the batch have some."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +79,9 @@ class Sampled:
     """Index in `tokens` -> the probed tokens' log-probabilities there, at temperature 1."""
     finish_reason: str = "length"
     """"stop" (end token, or the row's watch) or "length"."""
+    kept: Kept | None = None
+    """What was read of the prompt and of `tokens`, the last of which is read by nobody; less of it if there was no
+    room, and None if it was not asked for or the model does not allow it."""
 
 
 @torch.inference_mode()
@@ -82,8 +92,10 @@ def decode(
     *,
     end_tokens: Collection[int],
     with_logprobs: bool = False,
+    room: Room | None = None,
 ) -> list[list[Sampled]]:
-    """Sample every row of every prompt. Of `params` only temperature, top_p and top_k are read."""
+    """Sample every row of every prompt. Of `params` only temperature, top_p and top_k are read; `room` is where texts
+    are kept."""
     longest = max((len(one.tokens) + one.max_new_tokens for one in prompts), default=0)
     paths = judging_paths(model).within(longest)
     size = max(1, len(prompts)) if paths.padding != "none" else 1
@@ -91,7 +103,7 @@ def decode(
     with grouped_attention(model):
         for start in range(0, len(prompts), size):
             batch = prompts[start : start + size]
-            sampled += _sample(Forward(model, paths), batch, params, end_tokens, with_logprobs)
+            sampled += _sample(Forward(model, paths), batch, params, end_tokens, with_logprobs, room)
     return sampled
 
 
@@ -101,12 +113,24 @@ def _sample(
     params: SamplingParams,
     end_tokens: Collection[int],
     with_logprobs: bool,
+    room: Room | None,
 ) -> list[list[Sampled]]:
-    rows_of = [[_Row(prompt.max_new_tokens, request) for request in prompt.rows] for prompt in prompts]
+    rows_of = [[_Row(prompt, request) for request in prompt.rows] for prompt in prompts]
     rows = [row for own in rows_of for row in own]
-    logits_RV = forward.prefill([prompt.tokens for prompt in prompts], may_share=len(rows) > len(prompts))
+    begun = [prompt.begun for prompt in prompts if prompt.begun is not None]
+    logits_RV = forward.prefill(
+        [prompt.tokens for prompt in prompts],
+        may_share=len(rows) > len(prompts),
+        begun=begun if len(begun) == len(prompts) and forward.can_go_on else (),
+    )
     if logits_RV.isnan().any():
         raise GenerationError("the model's outputs are not numbers; load it with dtype bfloat16 or float32")
+    if room is not None and forward.can_go_on:
+        for index, own in enumerate(rows_of):
+            if keeping := [row for row in own if row.request.keeps]:
+                kept = forward.keep_prompt(index, room)
+                for row in keeping:
+                    row.sampled.kept = kept
     source = [index for index, prompt in enumerate(prompts) for _ in prompt.rows]
     if source != list(range(len(prompts))):
         logits_RV = logits_RV[source]
@@ -115,6 +139,9 @@ def _sample(
     while True:
         draws = [row.draw() for row in rows] if params.temperature > 0 else None
         tokens_R = choose_tokens(logits_RV, params, draws)
+        for index, row in enumerate(rows):
+            if row.request.forced and not row.is_done:
+                tokens_R[index] = row.request.forced[len(row.sampled.tokens)]
         logprobs = _pick(logits_RV / scale, tokens_R[:, None])[:, 0].tolist() if with_logprobs else []
         for index, (row, token) in enumerate(zip(rows, tokens_R.tolist(), strict=True)):
             if row.is_done:
@@ -125,6 +152,8 @@ def _sample(
                 ids = torch.tensor(wanted, dtype=torch.long, device=logits_RV.device)
                 row.sampled.probes[len(row.sampled.tokens)] = tuple(_pick(logits_RV[index], ids).tolist())
             row.push(token, end_tokens)
+            if row.is_done and room is not None and (kept := row.whole_prompt) is not None:
+                row.sampled.kept = forward.keep_row(index, len(row.sampled.tokens) - 1, kept, room)
         alive = [index for index, row in enumerate(rows) if not row.is_done]
         if not alive:
             return [[row.sampled for row in own] for own in rows_of]
@@ -188,16 +217,25 @@ def score_tokens(
 
 
 class _Row:
-    def __init__(self, max_new_tokens: int, request: RowRequest):
+    def __init__(self, prompt: PromptRequest, request: RowRequest):
         self.request = request
+        self._num_prompt = len(prompt.tokens)
         self.sampled = Sampled()
         self.is_done = False
         self.draw = random.Random(request.seed).random
-        self._max_new_tokens = max_new_tokens
+        self._max_new_tokens = len(request.forced) or prompt.max_new_tokens
+
+    @property
+    def whole_prompt(self) -> Kept | None:
+        """What is kept of the prompt, if that is all of it, so that more can follow."""
+        kept = self.sampled.kept
+        return kept if kept is not None and kept.num_tokens == self._num_prompt else None
 
     def push(self, token: int, end_tokens: Collection[int]) -> None:
         self.sampled.tokens.append(token)
-        if token in end_tokens or (self.request.watch is not None and self.request.watch(token)):
+        if self.request.forced:
+            self.is_done = len(self.sampled.tokens) >= self._max_new_tokens
+        elif token in end_tokens or (self.request.watch is not None and self.request.watch(token)):
             self.sampled.finish_reason = "stop"
             self.is_done = True
         elif len(self.sampled.tokens) >= self._max_new_tokens:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import takewhile
 from math import exp
 from typing import Any, Literal
@@ -23,6 +24,9 @@ from rmr1.prompts.thinking import Pair, find_marks, find_open_mark
 from rmr1.records import Generation
 from rmr1.verdicts.location import find_verdict_span
 from rmr1.verdicts.stop import StopWatcher
+
+_MOST_ENCODED = 512
+"""Prompts whose tokens are remembered, more than are asked about at a time by default."""
 
 _RESERVED = {"tokenize", "add_generation_prompt", "continue_final_message", "conversation", "return_dict"}
 
@@ -141,6 +145,7 @@ class RequestReader(Reader):
         self._own_end = end if is_own else None
         self.end_tokens = frozenset(end_tokens) | ({self._own_end} if self._own_end is not None else set())
         self._verdict_tokens: dict[tuple[str, ...], VerdictTokens] = {}
+        self._encoded: dict[tuple[int, datetime], tuple[Messages, tuple[str, list[int]]]] = {}
 
     def describe(self) -> dict[str, object]:
         """What an engine's fingerprint says of the chat template's use; nothing of a plain one."""
@@ -158,7 +163,7 @@ class RequestReader(Reader):
     def prepare(self, request: Request, params: SamplingParams) -> Prepared | Generation:
         """The request as tokens, or the generation that says why it cannot be answered; raises as `encode`."""
         try:
-            text, tokens = self.encode(request.prompt.messages, request.prompt.pair_id)
+            text, tokens = self._encode_prompt(request)
         except Unreadable as error:
             return self.fail("skipped" if error.is_overlong else "error", str(error), error.num_tokens)
         opening, num_prompt = find_open_mark(text, params.thinking), len(tokens)
@@ -184,6 +189,20 @@ class RequestReader(Reader):
             num_start=len(tokens) - num_prompt,
             choices=choices,
         )
+
+    def _encode_prompt(self, request: Request) -> tuple[str, list[int]]:
+        """The prompt's text and tokens; remembered for a while if there are several requests for its texts."""
+        messages = request.prompt.messages
+        if not request.goes_on and request.going_on is None:
+            return self.encode(messages, request.prompt.pair_id)
+        key = id(messages), self.chat.moment
+        held = self._encoded.pop(key, None)
+        if held is None or held[0] is not messages:
+            held = messages, self.encode(messages, request.prompt.pair_id)
+        self._encoded[key] = held
+        if len(self._encoded) > _MOST_ENCODED:
+            del self._encoded[next(iter(self._encoded))]
+        return held[1]
 
     def find_opening(self, thinking: Sequence[Pair]) -> str:
         """The mark by which the chat template opens the thinking at the end of a prompt; "" if it does not."""
