@@ -31,6 +31,7 @@ import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
+from rmr1.engines.openai.continuing import Manner
 from rmr1.engines.openai.limits import Pacer, Throttle, parse_retry_after
 from rmr1.engines.openai.problems import ServerProblem, is_moderated
 from rmr1.engines.openai.remedies import PARAMETERS, Form, Refusal, Remedy, list_parts
@@ -156,6 +157,10 @@ class ChatServer:
         self._forbidden_since = 0.0
         self._held_since: float | None = None
         """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
+        self.manner: Manner | None = None
+        """How it goes on with begun texts; None if it does not, or if that was not tried."""
+        self.constraint = ""
+        """The field by which it was told last to write one of several texts, and did."""
         self.notes: dict[str, str] = {}
         self._lock = Lock()
         self.usage = Usage()

@@ -27,6 +27,8 @@ import httpx
 import orjson
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
+from rmr1.engines.openai.continuing import Shape
+from rmr1.engines.openai.parts import Failed, Fetched, Part
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import REFUSALS, Adapted, ChatServer, Refused, Retry
@@ -55,7 +57,7 @@ _LASTING_TRIES = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
     request: Request
-    messages: list[dict[str, Any]]
+    shape: Shape
     form: Form
     num_prompt_tokens: int
     num_bytes: int
@@ -218,6 +220,9 @@ class ChatSession:
             item = _prepare(request)
         except GenerationError as error:
             return tuple(self._fail(str(error), len(samples)))
+        if request.going_on is not None or request.sheet is not None:
+            part = Part(request, params, item.shape.messages, server, partial(self._fetch, item))
+            return (await part.write(samples[0]),)
         done: list[Generation] = []
         if len(samples) > 1 and server.dialect.takes_choices(params):
             done = await self._complete(item, samples[0], len(samples))
@@ -235,9 +240,32 @@ class ChatSession:
 
     async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer if the server cannot give several at once."""
+        params = item.request.choose_params(self._params)
+        fetched = await self._fetch(item, item.shape, params, sample, num_choices)
+        if isinstance(fetched, Failed):
+            return list(fetched)
+        reply = fetched.reply
+        return read_generations(
+            reply,
+            params,
+            item.request.prompt.labels,
+            num_choices=fetched.num_choices,
+            model=reply.model or self._server.model,
+            seed=fetched.seed,
+            spent=fetched.spent,
+        )
+
+    async def _fetch(
+        self, item: _Item, shape: Shape, params: SamplingParams, sample: int, num_choices: int = 1
+    ) -> Fetched | Failed:
+        """A reply to the item's request in this shape, after as many tries as it takes."""
         server, request = self._server, item.request
-        params = request.choose_params(self._params)
+        if shape is not item.shape:
+            # What is refused of one shape says nothing of another.
+            form = Form(item=item.form.item, num_prompt_tokens=item.form.num_prompt_tokens)
+            item = replace(item, shape=shape, form=form)
         seed = derive_seed(request.seed, sample, bits=_SEED_BITS) if params.temperature > 0 else None
+        extra = {**server.extra_body, **shape.fields} if shape.fields else server.extra_body
         failing_since: float | None = None
         spent = Usage()
         num_tries = num_empty = num_lasting = 0
@@ -253,12 +281,12 @@ class ChatSession:
                         server.pacer.correct(guess - reserved)
                     body = build_body(
                         model=server.model,
-                        messages=item.messages,
+                        messages=shape.messages,
                         params=params,
                         dialect=dialect,
                         num_choices=num_choices,
                         seed=seed,
-                        extra=server.extra_body,
+                        extra=extra,
                     )
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
@@ -267,7 +295,8 @@ class ChatSession:
                 continue
             except Refused as refused:
                 reason = refused.finish_reason
-                return self._fail(refused.message, num_choices, spent, reason, is_refused=reason == "error")
+                is_refused = reason == "error"
+                return Failed(self._fail(refused.message, num_choices, spent, reason, is_refused=is_refused))
             except Retry as failed:
                 num_tries += 1
                 num_empty += failed.is_empty
@@ -278,22 +307,14 @@ class ChatSession:
                     continue
                 tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
                 message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
-                return self._fail(message, num_choices, spent)
+                return Failed(self._fail(message, num_choices, spent))
             if reply.num_choices < num_choices:
                 single = leave_out([choices_name(params.temperature)])
                 said = "the server gave fewer choices than asked for"
                 server.adopt(single, item.form.item, math.inf, said)
             if reply.model:
                 server.learn_name(reply.model)
-            return read_generations(
-                reply,
-                params,
-                request.prompt.labels,
-                num_choices=num_choices,
-                model=reply.model or server.model,
-                seed=body.get("seed"),
-                spent=spent,
-            )
+            return Fetched(reply, num_choices, body.get("seed"), spent)
 
     async def _try(
         self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
@@ -323,7 +344,7 @@ class ChatSession:
         status = response.status_code
         if response.is_success:
             try:
-                reply = read_reply(received)
+                reply = read_reply(received, may_be_empty=item.request.going_on is not None)
             except ReplyError as error:
                 server.count(error.usage, num_choices=body.get("n", 1), guess=guess)
                 if error.status is None:
@@ -424,7 +445,7 @@ def _prepare(request: Request) -> _Item:
     form = Form(item=request.prompt.pair_id, num_prompt_tokens=math.ceil(num_bytes / 3) + 64)
     return _Item(
         request=request,
-        messages=build_messages(request.prompt.messages),
+        shape=Shape(build_messages(request.prompt.messages), {}),
         form=form,
         num_prompt_tokens=num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in texts),
         num_bytes=0 if num_images else num_bytes,
