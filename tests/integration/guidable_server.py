@@ -53,6 +53,7 @@ class Guidable:
         body = call.body
         known = {"model", "messages", "temperature", "top_p", "max_tokens", "stop", "seed", "logprobs"}
         known |= {"top_logprobs", "repetition_penalty", "top_k", "min_p", self.constraint}
+        known -= set() if self.has_logprobs else {"logprobs", "top_logprobs"}
         known |= {"response_format"} if self.has_schema else set()
         known |= {"continue_final_message", "add_generation_prompt"} if self.way[:1] == "c" else set()
         if self.is_strict and (unknown := sorted(body.keys() - known)):

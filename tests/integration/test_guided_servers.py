@@ -86,8 +86,9 @@ def test_a_server_that_goes_on_is_guided_as_a_local_model(name: str) -> None:
     assert sum(map(asks_pair, guidable.bodies)) == 4 * len(PAIRS)
 
 
-def test_without_log_probabilities_a_choice_is_what_the_server_writes() -> None:
-    judgments, _ = judge(Guidable(has_logprobs=False))
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_without_log_probabilities_a_choice_is_what_the_server_writes(is_strict: bool) -> None:
+    judgments, _ = judge(Guidable(has_logprobs=False, is_strict=is_strict))
     assert [one.votes[0].generation.text for one in judgments] == [TEXT] * len(PAIRS)
     assert {one.votes[0].generation.verdict_logprobs for one in judgments} == {None}
 

@@ -23,10 +23,10 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-import httpx
 import orjson
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
+from rmr1.engines.openai.connection import Connection, LostError
 from rmr1.engines.openai.continuing import Shape
 from rmr1.engines.openai.parts import Failed, Fetched, Part
 from rmr1.engines.openai.problems import read_problem
@@ -65,11 +65,7 @@ class _Item:
 
 
 class _Slots:
-    """A queue before the server's throttle and the user's limits, and a client for each slot.
-
-    Each client has one connection: a pool looks through all of its connections at every request, which at hundreds of
-    them takes longer than the request.
-    """
+    """A queue before the server's throttle and the user's limits, and a connection for each slot."""
 
     def __init__(self, server: ChatServer):
         self._server = server
@@ -77,15 +73,15 @@ class _Slots:
         self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
         self._num_in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
-        # The first client takes long to make: nothing is to be sent late for it.
-        self._idle = [server.open_client()]
+        # The first one takes long to make if it reads certificates: nothing is to be sent late for it.
+        self._idle = [server.open_connection()]
 
     async def close(self) -> None:
-        for client in self._idle:
-            await client.aclose()
+        for connection in self._idle:
+            await connection.aclose()
 
     @asynccontextmanager
-    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
+    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[Connection, int]]:
         """Wait until a request of about `guess()` tokens may be sent, first come first served."""
         turn: asyncio.Future[int] = self._loop.create_future()
         self._queue.append((turn, guess))
@@ -97,10 +93,10 @@ class _Slots:
                 self._leave()
             raise
         throttle = self._server.throttle
-        client = self._idle.pop() if self._idle else self._server.open_client()
+        connection = self._idle.pop() if self._idle else self._server.open_connection()
         started = time.monotonic()
         try:
-            yield client, num_tokens
+            yield connection, num_tokens
         except Retry as failed:
             if failed.is_busy:
                 # Who is asked to wait for too long gives up, and holds nobody.
@@ -116,7 +112,7 @@ class _Slots:
         else:
             throttle.answer(time.monotonic() - started)
         finally:
-            self._idle.append(client)
+            self._idle.append(connection)
             self._leave()
 
     def _admit(self) -> None:
@@ -272,7 +268,7 @@ class ChatSession:
         while True:
             try:
                 expected = partial(server.guess_tokens, item.num_prompt_tokens, num_choices, params)
-                async with self._slots.take(expected) as (client, guess):
+                async with self._slots.take(expected) as (connection, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
                     dialect = item.form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
@@ -290,7 +286,7 @@ class ChatSession:
                     )
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
-                    reply = await self._try(client, body, item, guess, identity)
+                    reply = await self._try(connection, body, item, guess, identity)
             except Adapted:
                 continue
             except Refused as refused:
@@ -317,7 +313,7 @@ class ChatSession:
             return Fetched(reply, num_choices, body.get("seed"), spent)
 
     async def _try(
-        self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
+        self, connection: Connection, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
         """`Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
         server, form = self._server, item.form
@@ -327,22 +323,18 @@ class ChatSession:
         remedies, dialect, sent_at = form.remedies, server.dialect, time.monotonic()
         try:
             async with asyncio.timeout(timeout):
-                response = await client.post(
-                    f"{server.base_url}/chat/completions",
-                    content=content,
-                    headers={"idempotency-key": identified},
+                answer = await connection.send(
+                    "POST", "/chat/completions", content, idempotency_key=identified
                 )
         except TimeoutError:
             raise Retry(f"no complete answer within {timeout:g} s", is_lasting=True) from None
-        except httpx.HTTPError as error:
-            is_connect = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
-            what = "no connection" if is_connect else "connection lost"
-            detail = one_line(str(error) or type(error).__name__)
-            raise Retry(what, detail, is_connect=is_connect) from None
+        except LostError as error:
+            what = "no connection" if error.is_connect else "connection lost"
+            raise Retry(what, one_line(error.detail), is_connect=error.is_connect) from None
         server.last_contact = time.monotonic()
-        received = server.scrub(response.content)
-        status = response.status_code
-        if response.is_success:
+        received = server.scrub(answer.content)
+        status = answer.status
+        if 200 <= status < 300:
             try:
                 reply = read_reply(received, may_be_empty=item.request.going_on is not None)
             except ReplyError as error:
@@ -362,7 +354,7 @@ class ChatSession:
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await server.judge(client, problem, response.headers, body, form)
+            raise await server.judge(connection, problem, answer.headers, body, form)
         server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
             server.note(
