@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip("httpx")
 
+from rmr1.cli.main import main
 from rmr1.engines import SamplingParams
 from rmr1.engines.openai import OpenAIEngine
 from rmr1.errors import ConfigError, GenerationError
@@ -16,6 +18,7 @@ from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
 from rmr1.records import Judgment, PreferencePair
+from rmr1.store.runs import read_judgments
 from tests.integration.faulty_server import FaultyServer, failure
 from tests.integration.guidable_server import TEXT, Guidable
 
@@ -186,3 +189,20 @@ def test_a_server_in_trouble_is_not_called_unable() -> None:
             GenerationError, match="can be guided cannot be found out: HTTP 503 after 2 tries"
         ):
             list(GenerativeJudge(engine, load_family("rubric"), settings).run(PAIRS))
+
+
+def test_the_command_keeps_what_was_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"id": str(at), "prompt": "2 + 2?", "chosen": f"4, {at}", "rejected": "5"} for at in range(2)]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    with FaultyServer(Guidable()) as server:
+        command = ["judge", str(file), "-m", f"openai:judge@{server.base_url}", "--guide"]
+        assert main([*command, "-o", str(tmp_path / "run")]) == 0
+        num_asked = len(server.calls)
+        assert main([*command, "--dry-run"]) == 0
+        assert len(server.calls) == num_asked
+    assert "every part of a text is a request of its own" in capsys.readouterr().out
+    (note,) = json.loads((tmp_path / "run" / "run.json").read_text())["notes"]
+    assert "guided: it goes on with begun texts, asked by continue_final_message" in note
+    for judgment in dict(read_judgments(tmp_path / "run")).values():
+        assert judgment.votes[0].generation.text == TEXT and judgment.votes[0].generation.is_forced

@@ -60,6 +60,8 @@ _BEGUN = (
         anew=("<type", "<answer", "[[b"),
     ),
 )
+_OWN_QUESTION = "Describe rain in two or three sentences."
+"""Asks for a text that nobody can go on with by guessing."""
 _SHEET = Sheet(fields=(Field(name="code", about="The code.", choices=(_VALUE,)),))
 _SHEET_QUESTION = "Write one JSON object with the field code."
 
@@ -90,7 +92,7 @@ def find_manner(ask: Ask, name: str, thinking: Sequence[Pair], read_usage: Calla
             f"{used.prompt_tokens - before.prompt_tokens:,} + {used.completion_tokens - before.completion_tokens:,} tokens)"
         )
 
-    plain = _question(_BEGUN[0].question, "own", SamplingParams(max_new_tokens=_TEXT))
+    plain = _question(_OWN_QUESTION, "own", SamplingParams(max_new_tokens=_TEXT))
     (own,) = ask(None, [plain])
     if own.finish_reason in NO_TEXT:
         raise GenerationError(f"whether model {name!r} can be guided cannot be found out: {own.error}")
@@ -137,10 +139,11 @@ def _try_way(ask: Ask, manner: Manner, own: str) -> tuple[bool, str]:
     if num_good >= _WANTED:
         return True, ""
     wanted = list(_break_off(own))
-    answers += (rest := ask(manner, [_begin(_BEGUN[0].question, own[:at], f"own {at}") for at, _ in wanted]))
-    for (_, head), answer in zip(wanted, rest, strict=True):
-        num_good += "".join(answer.text.split()).startswith(head)
-    if wanted and num_good >= _WANTED:
+    rest = ask(manner, [_begin(_OWN_QUESTION, own[:at], f"own {at}") for at, _ in wanted])
+    same = [
+        "".join(answer.text.split()).startswith(head) for (_, head), answer in zip(wanted, rest, strict=True)
+    ]
+    if sum(same) >= max(_WANTED, len(same) / 2):
         return True, ""
     return False, f"it wrote {_show(answers[0].text)} behind {_show(_BEGUN[0].start)}"
 

@@ -225,6 +225,8 @@ class ChatSession:
             if item.form.is_over and not done[0].text:
                 done += [replace(done[0], billed=None)] * (len(samples) - len(done))
         rest = samples[len(done) :]
+        if len(rest) == 1:
+            return (*done, *await self._complete(item, rest[0], 1))
         tasks = [asyncio.create_task(self._complete(item, sample, 1)) for sample in rest]
         try:
             return (*done, *chain.from_iterable(await asyncio.gather(*tasks)))
@@ -432,7 +434,7 @@ def _prepare(request: Request) -> _Item:
         part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)
     ]
     num_images = len(parts) - len(texts)
-    num_bytes = sum(len(text.encode(errors="replace")) for text in texts)
+    num_bytes = sum(len(text) if text.isascii() else len(text.encode(errors="replace")) for text in texts)
     # More tokens than it should have in any language: one for three bytes, and some for the template.
     form = Form(item=request.prompt.pair_id, num_prompt_tokens=math.ceil(num_bytes / 3) + 64)
     return _Item(

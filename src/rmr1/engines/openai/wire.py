@@ -229,8 +229,9 @@ def compose_text(
     reasoning = choice.reasoning.strip("\n")
     opening = ""
     # Some servers deliver the thinking twice, inside of the content too.
-    is_twice = reasoning.strip() in content and bool(find_marks(content, thinking))
-    if reasoning.strip() and not is_twice:
+    thought = reasoning.strip()
+    is_twice = bool(thought) and thought in content and bool(find_marks(content, thinking))
+    if thought and not is_twice:
         for mark in reversed(find_marks(reasoning, thinking)):
             reasoning = f"{reasoning[: mark.start + 1]}\\{reasoning[mark.start + 1 :]}"
         # Thinking that ran into the token limit was never closed.
@@ -343,7 +344,7 @@ def _build_content(content: Content) -> str | list[dict[str, Any]]:
 
 def _mend(text: str) -> str:
     """Half characters (lone surrogates), which JSON cannot carry, become U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _image_url(part: ImagePart) -> str:
