@@ -21,6 +21,7 @@ if not HAS_VLLM:
 
 from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.openai import OpenAIEngine
+from rmr1.engines.openai.guiding import Finding
 from rmr1.engines.vllm import VLLMEngine
 from tests.engines.vllm_server import NAME, serve
 
@@ -66,15 +67,27 @@ def judge(engine: Engine, pairs: list[PreferencePair], sampling: SamplingParams)
     return dict(GenerativeJudge(engine, load_family("rubric"), settings).run(iter(pairs)))
 
 
-def test_guided_judgments_are_the_same(
-    checkpoint: Path, engine: VLLMEngine, pairs: list[PreferencePair]
-) -> None:
+@pytest.fixture(scope="module")
+def guided(checkpoint: Path, pairs: list[PreferencePair]) -> dict[str, Judgment]:
+    """The embedded engine's guided judgments."""
+    return judge_guided(TransformersEngine(str(checkpoint), device="cpu", max_model_len=CONTEXT), pairs)
+
+
+def judge_guided(engine: Engine, pairs: list[PreferencePair]) -> dict[str, Judgment]:
     settings = JudgeSettings(guide="protocol", part_tokens=60, order="both", sampling=GREEDY)
-    other = TransformersEngine(str(checkpoint), device="cpu", max_model_len=CONTEXT)
-    found, wanted = (
-        dict(GenerativeJudge(one, load_family("rubric"), settings).run(iter(pairs[:12])))
-        for one in (engine, other)
-    )
+    return dict(GenerativeJudge(engine, load_family("rubric"), settings).run(iter(pairs[:12])))
+
+
+def judge_by_schema(engine: OpenAIEngine, pairs: list[PreferencePair]) -> dict[str, Judgment]:
+    """As through a server that does not go on with begun texts."""
+    engine._finding = Finding(manner=None, opening="", note="")
+    return judge_guided(engine, pairs)
+
+
+def test_guided_judgments_are_the_same(
+    engine: VLLMEngine, pairs: list[PreferencePair], guided: dict[str, Judgment]
+) -> None:
+    found, wanted = judge_guided(engine, pairs), guided
     assert all(
         vote.winner is not None and vote.probability is not None
         for one in found.values()
@@ -120,14 +133,27 @@ def test_offline_vllm_judges_the_same(
 
 
 def test_a_vllm_server_judges_the_same(
-    checkpoint: Path, pairs: list[PreferencePair], wanted: dict[str, Judgment], tmp_path: Path
+    checkpoint: Path,
+    pairs: list[PreferencePair],
+    wanted: dict[str, Judgment],
+    guided: dict[str, Judgment],
+    tmp_path: Path,
 ) -> None:
     with serve(checkpoint, tmp_path / "server.log", max_model_len=CONTEXT) as url:
         client = OpenAIEngine(NAME, url)
         try:
             found = judge(client, pairs, GREEDY)
+            continued = judge_guided(client, pairs)
+            notes = client.notes
+            filled = judge_by_schema(client, pairs[:4])
         finally:
             client.close()
+    compare("guided server", continued, guided)
+    assert any("it goes on with begun texts, asked by continue_final_message" in note for note in notes)
+    for one in filled.values():
+        for vote in one.votes:
+            assert vote.winner is not None and vote.probability is not None
+            assert vote.generation.text.endswith(f"\n</eval>\n\n<answer>[[{vote.verdict.winner}]]</answer>")
     compare("server", found, wanted)
     for key, judgment in wanted.items():
         assert found[key].prompt_tokens == judgment.prompt_tokens

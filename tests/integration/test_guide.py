@@ -14,7 +14,8 @@ from rmr1.attention.kept import Kept
 from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.engines.hf.continuing import KeptTexts
 from rmr1.engines.hf.engine import TransformersEngine
-from rmr1.engines.hf.tokens import encode_text, is_loop
+from rmr1.engines.hf.tokens import encode_text
+from rmr1.engines.loops import cut_loop, is_loop
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.messages import user
 from rmr1.models import resolve_model
@@ -218,3 +219,12 @@ def test_loops() -> None:
     assert not is_loop([1, 2, 3] * 31) and is_loop([1, 2, 3] * 32)
     assert not is_loop(list(range(1000))) and is_loop([*range(500), *[7] * 96])
     assert not is_loop([*range(200)] * 3) and is_loop([*range(190)] * 5)
+
+
+def test_a_loop_is_cut_from_a_text_where_it_would_have_been_ended() -> None:
+    plain = " ".join(f"word{number}, and {number * 7 % 101}." for number in range(400))
+    assert cut_loop(plain) == plain and cut_loop("") == ""
+    assert cut_loop("no " * 95) == "no " * 95
+    looped = cut_loop(plain + " yes it is;" * 200 + " the end")
+    assert looped.startswith(plain + " yes it is;") and looped.count("yes it is") in range(24, 33)
+    assert cut_loop("a b c d e f g h i j. " * 3) == "a b c d e f g h i j. " * 3

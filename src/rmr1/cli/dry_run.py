@@ -171,6 +171,11 @@ def _list_assumptions(plan: JudgePlan, work: Work, stored: StoredRun | None, rea
             f"the server writes {SERVER_TOKENS_PER_SECOND:g} tokens/s of a text after {SERVER_FIRST_SECONDS:g} s, "
             f"takes {', '.join(limits)}, and all samples of a prompt in one request"
         )
+        if plan.sections.get("settings", {}).get("guide"):
+            yield (
+                "guided, every part of a text is a request of its own, and its prompt is read again: of prompt tokens, "
+                "their cost and requests this counts one of up to four"
+            )
     if plan.price is not None:
         yield (
             f"a million tokens cost {plan.price.prompt:g} USD read and {plan.price.completion:g} USD written; "

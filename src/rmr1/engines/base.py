@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from rmr1.engines.sheets import Sheet
 from rmr1.messages import Messages
 from rmr1.records import Generation, JudgePrompt, Order, Problem
 
@@ -41,14 +42,14 @@ class SamplingParams:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
-    """A text that was begun and is to go on; for engines that hold a model (`Guidable`)."""
+    """A text that was begun and is to go on (`Guidable`)."""
 
     start: str = ""
     """What is written so far, behind the mark by which the prompt may have opened the thinking."""
     choices: tuple[str, ...] = ()
     """Ways to go on, of which the likeliest is taken; by default a text is written."""
     stop_at_loop: bool = False
-    """End the text at an n-gram that repeats itself (`rmr1.engines.hf.tokens.is_loop`)."""
+    """End the text at an n-gram that repeats itself (`rmr1.engines.loops.is_loop`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,8 @@ class Request:
     """How the text goes on, if it is not to be written from its beginning. Tokens of the start count for nothing."""
     goes_on: bool = False
     """Whether a request of the same key may come that goes on with the text; what was read of it may then be kept."""
+    sheet: Sheet | None = None
+    """What is to be filled instead of a text; the generation's text is the JSON as it was written, whole or cut."""
     samples: range | None = None
     """Numbers of the samples that are wanted, if they are asked for in several waves; at least one."""
 
@@ -116,7 +119,16 @@ class Guidable(Protocol):
     """
 
     def find_opening(self, thinking: Sequence[tuple[str, str]]) -> str:
-        """The mark by which the chat template opens the thinking at the end of a prompt; "" if it does not."""
+        """The mark by which the chat template opens the thinking at the end of a prompt; "" if it does not.
+
+        Raises:
+            ConfigError: the engine asks a server, and that can neither go on with a text nor fill a sheet.
+            GenerationError: it could not be found out.
+        """
+        ...
+
+    def fills_sheets(self) -> bool:
+        """Whether it is guided by `Request.sheet` alone: it does not go on with a text. Raises as `find_opening`."""
         ...
 
 

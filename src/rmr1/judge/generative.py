@@ -17,7 +17,8 @@ from rmr1.errors import ConfigError
 from rmr1.judge.ask import Steps, Write, ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.finish import Finish
-from rmr1.judge.guide import Guide, guided, is_typed
+from rmr1.judge.guide import guided, is_typed
+from rmr1.judge.guided_text import Guide
 from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.votes import cast_answer, conclude
@@ -146,7 +147,7 @@ def check_guidable(engine: Engine, settings: JudgeSettings) -> None:
     if settings.guide is not None and not isinstance(engine, Guidable):
         raise ConfigError(
             f"model {engine.name!r} cannot be guided: its engine does not go on with a text that was begun; use a "
-            "local model (a folder or name, or vllm:), or leave the guide out"
+            "local model (a folder or name, or vllm:) or a server (openai:), or leave the guide out"
         )
 
 
@@ -167,6 +168,7 @@ def choose_writing(
     sampling = settings.sampling
     guide = Guide(
         is_typed=is_typed(family),
+        by_sheet=engine.fills_sheets(),
         opening=engine.find_opening(sampling.thinking),
         thinking=sampling.thinking,
         part_tokens=settings.part_tokens,

@@ -8,103 +8,29 @@
 
 What belongs to a part but is missing is added, and what belongs to the next one is left to it; all that the model wrote
 in between stands as it is. A part that ends in a loop ends there. The parts are asked for one after the other: each is
-a continuation of all that is written (`rmr1.engines.base.Continuation`), which the engine need not read again.
+a continuation of all that is written (`rmr1.engines.base.Continuation`), which the engine need not read again. Servers that do not go on with a text are
+asked for a sheet with these parts (`rmr1.judge.sheet`).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator
+from dataclasses import replace
 
-from rmr1.engines.base import Continuation, Request, SamplingParams
+from rmr1.engines.base import Request, SamplingParams
+from rmr1.judge.guided_text import GAP, TYPES, GrowingText, Guide, Writing, add_usage, close_open
+from rmr1.judge.sheet import ask_verdict, write_sheet
 from rmr1.prompts import PromptFamily
-from rmr1.prompts.protocol import SIDE_TAGS, TAGS
-from rmr1.prompts.thinking import Pair, find_close_mark, find_marks
+from rmr1.prompts.thinking import find_close_mark
 from rmr1.records import NO_TEXT, Generation, JudgePrompt
 from rmr1.store.keys import seed_for
 from rmr1.verdicts.kinds import read_verdict
-
-Writing = Generator[Request, Generation, Generation]
-"""One text that is asked for part by part: yields the requests, is sent what they gave, and returns the whole."""
-
-_TYPES = {"Reasoning": "solution", "Chat": "rubric"}
-"""A type -> the part that comes before the evaluation."""
-_GAP = "\n\n"
-_TAG = re.compile(rf"<(/?)({'|'.join([*TAGS, *(f'{name}_[A-Z]' for name in SIDE_TAGS)])})>")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guide:
-    """How one prompt's texts are guided."""
-
-    is_typed: bool
-    """Whether the family asks for the type of the task, and so for the parts that follow from it."""
-    opening: str
-    """The mark by which the prompt opens the thinking, or ""."""
-    thinking: tuple[Pair, ...]
-    """The user's own forms of thinking."""
-    part_tokens: int
-    """Most tokens of a part; thinking has as many as a whole text."""
-    rule: str
-    """The verdict rule, by which it is found out whether a text of the model's own has a verdict."""
 
 
 def is_typed(family: PromptFamily) -> bool:
     """Whether the family asks for the parts of Chain-of-Rubrics."""
     text = f"{family.system}{family.single}"
-    return all(f"<{name}>" in text for name in ("type", "eval", *_TYPES.values()))
-
-
-class _Text:
-    """A text as it grows, and what it took."""
-
-    def __init__(
-        self, prompt: JudgePrompt, key: str, seed: Callable[[int], int], sample: int, params: SamplingParams
-    ):
-        self.text = ""
-        self._request = Request(key=key, prompt=prompt, samples=range(sample, sample + 1))
-        self._params = replace(params, num_samples=1, stop_at_verdict=False, verdict_logprobs=False)
-        self._seed = seed
-        self._parts: list[Generation] = []
-
-    def write(self, stop: Sequence[str], most_tokens: int) -> Generator[Request, Generation, bool]:
-        """Let the model go on, up to one of the stop strings; False if it could not be asked."""
-        params = replace(self._params, stop=tuple(stop), max_new_tokens=most_tokens)
-        found = yield from self._ask(Continuation(start=self.text, stop_at_loop=True), params)
-        self.text += found.text
-        return found.finish_reason not in NO_TEXT
-
-    def choose(
-        self, choices: Sequence[str], *, is_last: bool = False
-    ) -> Generator[Request, Generation, bool]:
-        """Let the model go on with one of the choices, the text's end if `is_last`; False if it could not be asked."""
-        going_on = Continuation(start=self.text, choices=tuple(choices))
-        found = yield from self._ask(going_on, self._params, goes_on=not is_last)
-        self.text += found.text
-        return found.finish_reason not in NO_TEXT
-
-    def _ask(
-        self, going_on: Continuation, params: SamplingParams, *, goes_on: bool = True
-    ) -> Generator[Request, Generation, Generation]:
-        seed = self._seed(len(self._parts))
-        request = replace(self._request, seed=seed, params=params, going_on=going_on, goes_on=goes_on)
-        found = yield request
-        self._parts.append(found)
-        return found
-
-    def finish(self, labels: Sequence[str]) -> Generation:
-        """The whole as one generation, with what the last choice says of the labels; or why there is none."""
-        last = self._parts[-1]
-        tokens = sum(part.completion_tokens for part in self._parts)
-        if last.finish_reason in NO_TEXT:
-            return replace(last, completion_tokens=tokens)
-        logprobs = None
-        if last.verdict_logprobs is not None:
-            logprobs = tuple(zip(labels, (value for _, value in last.verdict_logprobs), strict=True))
-        return replace(
-            last, text=self.text, completion_tokens=tokens, verdict_logprobs=logprobs, is_forced=True
-        )
+    return all(f"<{name}>" in text for name in ("type", "eval", *TYPES.values()))
 
 
 def write_protocol(
@@ -117,24 +43,24 @@ def write_protocol(
     params: SamplingParams,
 ) -> Writing:
     """A judgment in the protocol's parts; `seed` gives the seed of each part by its number."""
-    text = _Text(prompt, key, seed, sample, params)
+    text = GrowingText(prompt, key, seed, sample, params)
     if guide.opening:
         closing = find_close_mark(guide.opening, "", guide.thinking)
         if not (yield from text.write([closing], params.max_new_tokens)):
             return text.finish(prompt.labels)
-        text.text = close_open(text.text, guide.thinking).rstrip() + _GAP
+        text.text = close_open(text.text, guide.thinking).rstrip() + GAP
     parts: tuple[str, ...] = ()
     if guide.is_typed:
         text.text += "<type>"
-        if not (yield from text.choose([f"{name}</type>" for name in _TYPES])):
+        if not (yield from text.choose([f"{name}</type>" for name in TYPES])):
             return text.finish(prompt.labels)
-        parts = (next(part for name, part in _TYPES.items() if text.text.endswith(f"{name}</type>")), "eval")
-        text.text += _GAP
+        parts = (next(part for name, part in TYPES.items() if text.text.endswith(f"{name}</type>")), "eval")
+        text.text += GAP
     elif guide.part_tokens:
         if not (yield from text.write(["<answer>"], guide.part_tokens)):
             return text.finish(prompt.labels)
         text.text = close_open(text.text.removesuffix("<answer>"), guide.thinking).rstrip()
-        text.text += _GAP if text.text else ""
+        text.text += GAP if text.text else ""
     for number, name in enumerate(parts):
         text.text += f"<{name}>\n"
         start, foreign = len(text.text), [f"<{later}>" for later in (*parts[number + 1 :], "answer")]
@@ -145,7 +71,7 @@ def write_protocol(
             inside = inside.removesuffix(mark)
         if not inside.endswith(f"</{name}>"):
             inside = f"{close_open(inside.rstrip(), guide.thinking)}\n</{name}>"
-        text.text = text.text[:start] + inside + _GAP
+        text.text = text.text[:start] + inside + GAP
     yield from _read_verdict(text, prompt)
     return text.finish(prompt.labels)
 
@@ -170,49 +96,23 @@ def write_verdict(
     )
     if verdict.winner is not None:
         return found
-    text = _Text(prompt, key, lambda part: seed(part + 1), sample, params)
-    text.text = close_open(found.text, guide.thinking).rstrip() + _GAP
-    yield from _read_verdict(text, prompt)
+    text = GrowingText(prompt, key, lambda part: seed(part + 1), sample, params)
+    text.text = close_open(found.text, guide.thinking).rstrip() + GAP
+    yield from (ask_verdict if guide.by_sheet else _read_verdict)(text, prompt)
     forced = text.finish(prompt.labels)
-    return replace(
-        forced, completion_tokens=found.completion_tokens + forced.completion_tokens, seed=found.seed
-    )
+    return replace(add_usage((found, forced), forced), seed=found.seed)
 
 
-def _read_verdict(text: _Text, prompt: JudgePrompt) -> Generator[Request, Generation, bool]:
+def _read_verdict(text: GrowingText, prompt: JudgePrompt) -> Generator[Request, Generation, bool]:
     text.text += "<answer>[["
     return (yield from text.choose([f"{label}]]</answer>" for label in prompt.labels], is_last=True))
-
-
-def close_open(text: str, thinking: Sequence[Pair] = ()) -> str:
-    """The text with the protocol's tags and the thinking closed that are open at its end.
-
-    >>> close_open("<eval>\\n<quote_A>4")
-    '<eval>\\n<quote_A>4</quote_A>\\n</eval>'
-    """
-    marks = find_marks(text, thinking)
-    opened: list[tuple[int, str]] = []
-    for tag in _TAG.finditer(text):
-        if not tag[1]:
-            opened.append((tag.start(), tag[2]))
-        elif any(name == tag[2] for _, name in opened):
-            while opened.pop()[1] != tag[2]:
-                pass
-    names = [name for _, name in opened if name not in ("think", "thinking")]
-    if marks and not marks[-1].is_closing:
-        inside = [name for place, name in opened if place > marks[-1].start and name in names]
-        names = names[: len(names) - len(inside)]
-        text = f"{text.rstrip()}\n{find_close_mark(text[marks[-1].start : marks[-1].end], '', thinking)}"
-    for name in reversed(names):
-        text += f"</{name}>" if name.startswith(SIDE_TAGS) else f"\n</{name}>"
-    return text
 
 
 def guided(
     guide: Guide, key: str, *, seed: int, params: SamplingParams, is_free: bool
 ) -> Callable[[JudgePrompt, int], Writing]:
     """Writes samples of an item's prompts; `is_free` only adds a verdict to a text that has none."""
-    write = write_verdict if is_free else write_protocol
+    write = write_verdict if is_free else write_sheet if guide.by_sheet else write_protocol
 
     def begin(prompt: JudgePrompt, sample: int) -> Writing:
         def draw(part: int) -> int:

@@ -11,7 +11,7 @@ from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
 from rmr1.judge import GenerativeJudge, JudgeSettings
-from rmr1.judge.guide import close_open
+from rmr1.judge.guided_text import close_open
 from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
 from rmr1.records import Generation, Judgment, PreferencePair
@@ -30,6 +30,9 @@ class Filling(ScriptedEngine):
 
     def find_opening(self, thinking: object) -> str:
         return self.opening
+
+    def fills_sheets(self) -> bool:
+        return False
 
     def generate(
         self, requests: Iterable[Request], params: SamplingParams

@@ -325,6 +325,10 @@ class TransformersEngine(LocalModel):
         """See `rmr1.engines.base.Guidable`."""
         return self._reader.find_opening(thinking)
 
+    def fills_sheets(self) -> bool:
+        """See `rmr1.engines.base.Guidable`."""
+        return False
+
     def _read_verdict(self, prepared: Prepared, text: str, row: Sampled) -> list[float] | None:
         """The labels' log-probabilities at the verdict letter, of the model's own distribution."""
         place = self._reader.find_verdict(prepared, text, row.tokens, is_cut=row.finish_reason == "length")

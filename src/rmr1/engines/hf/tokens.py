@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from rmr1.engines.base import SamplingParams
+from rmr1.engines.loops import LOOP_EVERY, is_loop
 from rmr1.verdicts.stop import StopWatcher, end_chars
 
 _BROKEN = "\ufffd"
@@ -41,28 +42,6 @@ def decode_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> 
     text = tokenizer.decode(list(tokens), skip_special_tokens=False, clean_up_tokenization_spaces=False)
     assert isinstance(text, str)
     return text
-
-
-_LOOP_WINDOW, _LOOP_EVERY, _LOOP_COPIES, _LOOP_TOKENS = 768, 32, 4, 96
-
-
-def is_loop(tokens: Sequence[int]) -> bool:
-    """Whether the last tokens are one n-gram over and over: four times or more, and 96 tokens or more.
-
-    >>> is_loop([7, 1, 2] + [3, 4, 5] * 32)
-    True
-    """
-    tail = list(tokens[-_LOOP_WINDOW:])[::-1]
-    border = [0] * len(tail)  # of each beginning of the reversed tail (Knuth, Morris and Pratt)
-    for end in range(1, len(tail)):
-        size = border[end - 1]
-        while size and tail[end] != tail[size]:
-            size = border[size - 1]
-        border[end] = size + (tail[end] == tail[size])
-        length = end + 1
-        if length >= _LOOP_TOKENS and length >= _LOOP_COPIES * (length - border[end]):
-            return True
-    return False
 
 
 class TextStream:
@@ -94,7 +73,7 @@ class TextStream:
         self._tokens.append(token)
         if self._end is None and self._endings.may_end(token):
             self._advance(is_last=False)
-        if self._stop_at_loop and len(self._tokens) % _LOOP_EVERY == 0 and is_loop(self._tokens):
+        if self._stop_at_loop and len(self._tokens) % LOOP_EVERY == 0 and is_loop(self._tokens):
             return True
         return self._end is not None
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from threading import RLock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ from rmr1.plugins import require
 from rmr1.records import Generation, Usage
 
 with require("an OpenAI-compatible server", "api"):
+    from rmr1.engines.openai.continuing import Manner
+    from rmr1.engines.openai.guiding import Finding, find_manner
     from rmr1.engines.openai.server import ChatServer, Patience, check_url
     from rmr1.engines.openai.session import ChatSession
 
@@ -125,6 +128,8 @@ class OpenAIEngine:
         self.name = f"openai:{name}@{self._server.base_url}"
         self.price = choose_price(name, price_in, price_out)
         self._sessions: set[ChatSession] = set()
+        self._finding: Finding | None = None
+        self._finding_lock = RLock()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -160,6 +165,30 @@ class OpenAIEngine:
         """None: a server does not tell them."""
         return ()
 
+    def find_opening(self, thinking: Sequence[tuple[str, str]]) -> str:
+        """See `rmr1.engines.base.Guidable`; found out from what the model writes."""
+        return self._find_manner(thinking).opening
+
+    def fills_sheets(self) -> bool:
+        """See `rmr1.engines.base.Guidable`."""
+        return self._find_manner(()).manner is None
+
+    def _find_manner(self, thinking: Sequence[tuple[str, str]]) -> Finding:
+        """How the server can be guided, which is asked once."""
+
+        def ask(manner: Manner | None, requests: Sequence[Request]) -> list[Generation]:
+            self._server.manner = manner
+            answers = {request.key: one for request, (one,) in self.generate(requests, SamplingParams())}
+            return [answers[request.key] for request in requests]
+
+        with self._finding_lock:
+            if self._finding is None:
+                found = find_manner(ask, self.name, thinking, lambda: self.usage)
+                self._server.manner = found.manner
+                self._server.note(found.note)
+                self._finding = found
+            return self._finding
+
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
@@ -181,6 +210,8 @@ class OpenAIEngine:
                     if request is None:
                         is_exhausted = True
                         break
+                    if request.going_on is not None and self._finding is None and self._server.manner is None:
+                        self._find_manner(params.thinking)
                     num_in_flight += 1
                     session.submit(request)
                     if not session.outcomes.empty():

@@ -10,7 +10,7 @@ over together; the smaller of these bounds stands in for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import exp, inf, isnan, log, nan
 from typing import Any, NamedTuple
 
@@ -70,23 +70,31 @@ def align_verdict(
         return None
     if before + letter + after != token.piece.decode() or any(char.isalnum() for char in before + after):
         return None
-    known = dict(token.alternatives)
-    if not isnan(token.logprob):
-        known[token.piece] = token.logprob
+    known = known_at(token)
     if token.piece not in known:
         return None
-    is_lower = letter != letter.upper()
+    is_lower = letter == letter.lower() != letter.upper()
     pieces = [(before + (label.lower() if is_lower else label) + after).encode() for label in labels]
-    bound = _LOWEST
-    if not known.keys() >= {*pieces}:
-        if not token.alternatives:
-            return None
-        # The highest log-probability that a token not in `known` can have.
-        rest, bound = 1.0 - sum(map(exp, known.values())), min(known.values())
-        bound = max(_LOWEST, min(bound, log(rest)) if rest > 0.0 else bound)
+    if not known.keys() >= {*pieces} and not token.alternatives:
+        return None
+    bound = bound_others(known)
     logprobs = tuple((label, known.get(piece, bound)) for label, piece in zip(labels, pieces, strict=True))
     mass = sum(exp(known[piece]) for piece in pieces if piece in known)
     return VerdictLogprobs(logprobs, min(1.0, mass))
+
+
+def known_at(token: TokenLogprobs) -> dict[bytes, float]:
+    """Log-probabilities at the token's place: of the token itself, if the server told it, and of the alternatives."""
+    known = dict(token.alternatives)
+    if not isnan(token.logprob):
+        known[token.piece] = token.logprob
+    return known
+
+
+def bound_others(known: Mapping[bytes, float]) -> float:
+    """The highest log-probability that a token can have which is not in `known`, of which there is at least one."""
+    rest, bound = 1.0 - sum(map(exp, known.values())), min(known.values())
+    return max(_LOWEST, min(bound, log(rest)) if rest > 0.0 else bound)
 
 
 def _read_entry(entry: Any) -> tuple[bytes, float] | None:

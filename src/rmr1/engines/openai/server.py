@@ -26,11 +26,14 @@ from ipaddress import ip_address
 from threading import Lock
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
+from rmr1.engines.openai.connection import Connection, DirectConnection, LostError, ProxiedConnection
+from rmr1.engines.openai.continuing import Manner
 from rmr1.engines.openai.limits import Pacer, Throttle, parse_retry_after
 from rmr1.engines.openai.problems import ServerProblem, is_moderated
 from rmr1.engines.openai.remedies import PARAMETERS, Form, Refusal, Remedy, list_parts
@@ -156,6 +159,10 @@ class ChatServer:
         self._forbidden_since = 0.0
         self._held_since: float | None = None
         """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
+        self.manner: Manner | None = None
+        """How it goes on with begun texts; None if it does not, or if that was not tried."""
+        self.constraint = ""
+        """The field by which it was told last to write one of several texts, and did."""
         self.notes: dict[str, str] = {}
         self._lock = Lock()
         self.usage = Usage()
@@ -171,28 +178,28 @@ class ChatServer:
             return address.is_loopback or address.is_unspecified
         return host == "localhost" or host.endswith(".localhost")
 
-    def open_client(self) -> httpx.AsyncClient:
+    def open_connection(self) -> Connection:
+        """A connection that is opened by its first request; of one slot, whose requests follow each other."""
         headers = {"content-type": "application/json", **self._extra_headers}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
         connect_seconds = min(_LOOKUP_SECONDS, self.patience.timeout_seconds)
-        return httpx.AsyncClient(
-            headers=headers,
-            # `asyncio.timeout` bounds a try as a whole.
-            timeout=httpx.Timeout(None, connect=connect_seconds),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=self._tls_context,
-            # A proxy is for the world outside.
-            trust_env=not self.is_local,
-        )
+        if not self.is_local and getproxies():  # a proxy is for the world outside
+            return ProxiedConnection(
+                self.base_url, headers, connect_seconds=connect_seconds, tls=self._tls_context
+            )
+        tls = self._tls_context if self.base_url.startswith("https:") else None
+        return DirectConnection(self.base_url, headers, connect_seconds=connect_seconds, tls=tls)
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext:
         """Those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own; reading them takes longer than a request."""
         try:
-            return httpx.create_ssl_context(trust_env=not self.is_local)
+            context = httpx.create_ssl_context(trust_env=not self.is_local)
         except (OSError, ValueError) as error:
             raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     def scrub(self, received: bytes) -> bytes:
         """What was received, without the key, which servers like to repeat."""
@@ -249,7 +256,7 @@ class ChatServer:
 
     async def judge(
         self,
-        client: httpx.AsyncClient,
+        connection: Connection,
         problem: ServerProblem,
         headers: Mapping[str, str],
         body: Mapping[str, Any],
@@ -272,7 +279,7 @@ class ChatServer:
             return GenerationError(f"{self.base_url} wants to be paid: {said}; what is finished is kept")
         if status == 404 and not self.has_answered:
             return GenerationError(
-                await self._find_missing(client)
+                await self._find_missing(connection)
                 or f"{self.base_url}/chat/completions: {said}; "
                 "check the model's name and the URL, which usually ends in /v1"
             )
@@ -302,7 +309,7 @@ class ChatServer:
                     return Retry(f"HTTP {status}", problem.message)
                 is_repeated = re.search(rf"(?<!\w){re.escape(self.model)}(?!\w)", problem.text) is not None
                 is_about_model = is_repeated or "model" in problem.code or "model" in problem.places
-                if is_about_model and not self.has_answered and (why := await self._find_missing(client)):
+                if is_about_model and not self.has_answered and (why := await self._find_missing(connection)):
                     return GenerationError(why)
                 return Refused(meant)
         if status not in _RETRIED and status < 500:
@@ -322,13 +329,13 @@ class ChatServer:
             is_new = time.monotonic() - self._forbidden_since < least_seconds
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
-    async def _find_missing(self, client: httpx.AsyncClient) -> str | None:
+    async def _find_missing(self, connection: Connection) -> str | None:
         """A line on a model that the server does not have; None if it does not say so."""
         try:
             async with asyncio.timeout(min(_LOOKUP_SECONDS, self.patience.timeout_seconds)):
-                listing = await client.get(f"{self.base_url}/models")
+                listing = await connection.send("GET", "/models")
             served = [str(entry["id"]) for entry in orjson.loads(self.scrub(listing.content))["data"]]
-        except (TimeoutError, httpx.HTTPError, ValueError, KeyError, TypeError):
+        except (TimeoutError, LostError, ValueError, KeyError, TypeError):
             return None
         if not served or self.model in served:
             return None

@@ -23,10 +23,12 @@ from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-import httpx
 import orjson
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
+from rmr1.engines.openai.connection import Connection, LostError
+from rmr1.engines.openai.continuing import Shape
+from rmr1.engines.openai.parts import Failed, Fetched, Part
 from rmr1.engines.openai.problems import read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import REFUSALS, Adapted, ChatServer, Refused, Retry
@@ -55,7 +57,7 @@ _LASTING_TRIES = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Item:
     request: Request
-    messages: list[dict[str, Any]]
+    shape: Shape
     form: Form
     num_prompt_tokens: int
     num_bytes: int
@@ -63,11 +65,7 @@ class _Item:
 
 
 class _Slots:
-    """A queue before the server's throttle and the user's limits, and a client for each slot.
-
-    Each client has one connection: a pool looks through all of its connections at every request, which at hundreds of
-    them takes longer than the request.
-    """
+    """A queue before the server's throttle and the user's limits, and a connection for each slot."""
 
     def __init__(self, server: ChatServer):
         self._server = server
@@ -75,15 +73,15 @@ class _Slots:
         self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
         self._num_in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
-        # The first client takes long to make: nothing is to be sent late for it.
-        self._idle = [server.open_client()]
+        # The first one takes long to make if it reads certificates: nothing is to be sent late for it.
+        self._idle = [server.open_connection()]
 
     async def close(self) -> None:
-        for client in self._idle:
-            await client.aclose()
+        for connection in self._idle:
+            await connection.aclose()
 
     @asynccontextmanager
-    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[httpx.AsyncClient, int]]:
+    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[Connection, int]]:
         """Wait until a request of about `guess()` tokens may be sent, first come first served."""
         turn: asyncio.Future[int] = self._loop.create_future()
         self._queue.append((turn, guess))
@@ -95,10 +93,10 @@ class _Slots:
                 self._leave()
             raise
         throttle = self._server.throttle
-        client = self._idle.pop() if self._idle else self._server.open_client()
+        connection = self._idle.pop() if self._idle else self._server.open_connection()
         started = time.monotonic()
         try:
-            yield client, num_tokens
+            yield connection, num_tokens
         except Retry as failed:
             if failed.is_busy:
                 # Who is asked to wait for too long gives up, and holds nobody.
@@ -114,7 +112,7 @@ class _Slots:
         else:
             throttle.answer(time.monotonic() - started)
         finally:
-            self._idle.append(client)
+            self._idle.append(connection)
             self._leave()
 
     def _admit(self) -> None:
@@ -218,12 +216,17 @@ class ChatSession:
             item = _prepare(request)
         except GenerationError as error:
             return tuple(self._fail(str(error), len(samples)))
+        if request.going_on is not None or request.sheet is not None:
+            part = Part(request, params, item.shape.messages, server, partial(self._fetch, item))
+            return (await part.write(samples[0]),)
         done: list[Generation] = []
         if len(samples) > 1 and server.dialect.takes_choices(params):
             done = await self._complete(item, samples[0], len(samples))
             if item.form.is_over and not done[0].text:
                 done += [replace(done[0], billed=None)] * (len(samples) - len(done))
         rest = samples[len(done) :]
+        if len(rest) == 1:
+            return (*done, *await self._complete(item, rest[0], 1))
         tasks = [asyncio.create_task(self._complete(item, sample, 1)) for sample in rest]
         try:
             return (*done, *chain.from_iterable(await asyncio.gather(*tasks)))
@@ -235,16 +238,39 @@ class ChatSession:
 
     async def _complete(self, item: _Item, sample: int, num_choices: int) -> list[Generation]:
         """Generations from `sample` on: `num_choices`, or fewer if the server cannot give several at once."""
+        params = item.request.choose_params(self._params)
+        fetched = await self._fetch(item, item.shape, params, sample, num_choices)
+        if isinstance(fetched, Failed):
+            return list(fetched)
+        reply = fetched.reply
+        return read_generations(
+            reply,
+            params,
+            item.request.prompt.labels,
+            num_choices=fetched.num_choices,
+            model=reply.model or self._server.model,
+            seed=fetched.seed,
+            spent=fetched.spent,
+        )
+
+    async def _fetch(
+        self, item: _Item, shape: Shape, params: SamplingParams, sample: int, num_choices: int = 1
+    ) -> Fetched | Failed:
+        """A reply to the item's request in this shape, after as many tries as it takes."""
         server, request = self._server, item.request
-        params = request.choose_params(self._params)
+        if shape is not item.shape:
+            # What is refused of one shape says nothing of another.
+            form = Form(item=item.form.item, num_prompt_tokens=item.form.num_prompt_tokens)
+            item = replace(item, shape=shape, form=form)
         seed = derive_seed(request.seed, sample, bits=_SEED_BITS) if params.temperature > 0 else None
+        extra = {**server.extra_body, **shape.fields} if shape.fields else server.extra_body
         failing_since: float | None = None
         spent = Usage()
         num_tries = num_empty = num_lasting = 0
         while True:
             try:
                 expected = partial(server.guess_tokens, item.num_prompt_tokens, num_choices, params)
-                async with self._slots.take(expected) as (client, guess):
+                async with self._slots.take(expected) as (connection, guess):
                     # Only now: the request may have waited while another one taught us the dialect.
                     dialect = item.form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
@@ -253,21 +279,22 @@ class ChatSession:
                         server.pacer.correct(guess - reserved)
                     body = build_body(
                         model=server.model,
-                        messages=item.messages,
+                        messages=shape.messages,
                         params=params,
                         dialect=dialect,
                         num_choices=num_choices,
                         seed=seed,
-                        extra=server.extra_body,
+                        extra=extra,
                     )
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
-                    reply = await self._try(client, body, item, guess, identity)
+                    reply = await self._try(connection, body, item, guess, identity)
             except Adapted:
                 continue
             except Refused as refused:
                 reason = refused.finish_reason
-                return self._fail(refused.message, num_choices, spent, reason, is_refused=reason == "error")
+                is_refused = reason == "error"
+                return Failed(self._fail(refused.message, num_choices, spent, reason, is_refused=is_refused))
             except Retry as failed:
                 num_tries += 1
                 num_empty += failed.is_empty
@@ -278,25 +305,17 @@ class ChatSession:
                     continue
                 tries = "1 try" if num_tries == 1 else f"{num_tries} tries"
                 message = f"{failed.what} after {tries}{failed.detail and f': {failed.detail}'}"
-                return self._fail(message, num_choices, spent)
+                return Failed(self._fail(message, num_choices, spent))
             if reply.num_choices < num_choices:
                 single = leave_out([choices_name(params.temperature)])
                 said = "the server gave fewer choices than asked for"
                 server.adopt(single, item.form.item, math.inf, said)
             if reply.model:
                 server.learn_name(reply.model)
-            return read_generations(
-                reply,
-                params,
-                request.prompt.labels,
-                num_choices=num_choices,
-                model=reply.model or server.model,
-                seed=body.get("seed"),
-                spent=spent,
-            )
+            return Fetched(reply, num_choices, body.get("seed"), spent)
 
     async def _try(
-        self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
+        self, connection: Connection, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
         """`Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
         server, form = self._server, item.form
@@ -306,24 +325,20 @@ class ChatSession:
         remedies, dialect, sent_at = form.remedies, server.dialect, time.monotonic()
         try:
             async with asyncio.timeout(timeout):
-                response = await client.post(
-                    f"{server.base_url}/chat/completions",
-                    content=content,
-                    headers={"idempotency-key": identified},
+                answer = await connection.send(
+                    "POST", "/chat/completions", content, idempotency_key=identified
                 )
         except TimeoutError:
             raise Retry(f"no complete answer within {timeout:g} s", is_lasting=True) from None
-        except httpx.HTTPError as error:
-            is_connect = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
-            what = "no connection" if is_connect else "connection lost"
-            detail = one_line(str(error) or type(error).__name__)
-            raise Retry(what, detail, is_connect=is_connect) from None
+        except LostError as error:
+            what = "no connection" if error.is_connect else "connection lost"
+            raise Retry(what, one_line(error.detail), is_connect=error.is_connect) from None
         server.last_contact = time.monotonic()
-        received = server.scrub(response.content)
-        status = response.status_code
-        if response.is_success:
+        received = server.scrub(answer.content)
+        status = answer.status
+        if 200 <= status < 300:
             try:
-                reply = read_reply(received)
+                reply = read_reply(received, may_be_empty=item.request.going_on is not None)
             except ReplyError as error:
                 server.count(error.usage, num_choices=body.get("n", 1), guess=guess)
                 if error.status is None:
@@ -341,7 +356,7 @@ class ChatSession:
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await server.judge(client, problem, response.headers, body, form)
+            raise await server.judge(connection, problem, answer.headers, body, form)
         server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
             server.note(
@@ -419,12 +434,12 @@ def _prepare(request: Request) -> _Item:
         part if isinstance(part, str) else part.text for part in parts if not isinstance(part, ImagePart)
     ]
     num_images = len(parts) - len(texts)
-    num_bytes = sum(len(text.encode(errors="replace")) for text in texts)
+    num_bytes = sum(len(text) if text.isascii() else len(text.encode(errors="replace")) for text in texts)
     # More tokens than it should have in any language: one for three bytes, and some for the template.
     form = Form(item=request.prompt.pair_id, num_prompt_tokens=math.ceil(num_bytes / 3) + 64)
     return _Item(
         request=request,
-        messages=build_messages(request.prompt.messages),
+        shape=Shape(build_messages(request.prompt.messages), {}),
         form=form,
         num_prompt_tokens=num_images * _IMAGE_TOKENS + sum(len(text) // CHARS_PER_TOKEN for text in texts),
         num_bytes=0 if num_images else num_bytes,

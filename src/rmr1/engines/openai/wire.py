@@ -184,8 +184,8 @@ def choices_name(temperature: float) -> str:
     return "n" if temperature > 0 else "n_greedy"
 
 
-def read_reply(body: bytes) -> Reply:
-    """A successful reply; `ReplyError` if it is no JSON, or holds an error or no text."""
+def read_reply(body: bytes, *, may_be_empty: bool = False) -> Reply:
+    """A successful reply; `ReplyError` if it is no JSON, or holds an error or no text, unless that may be empty."""
     try:
         data = load_json(body)
     except ValueError:
@@ -195,7 +195,8 @@ def read_reply(body: bytes) -> Reply:
     if not isinstance(data, dict):
         raise ReplyError("the reply is not a JSON object")
     usage = _read_usage(data.get("usage"))
-    choices = [_read_choice(choice) for choice in data.get("choices") or () if isinstance(choice, dict)]
+    listed = [choice for choice in data.get("choices") or () if isinstance(choice, dict)]
+    choices = [_read_choice(choice, may_be_empty) for choice in listed]
     good = tuple(choice for choice in choices if isinstance(choice, Choice))
     if not good:
         error = data.get("error")
@@ -228,8 +229,9 @@ def compose_text(
     reasoning = choice.reasoning.strip("\n")
     opening = ""
     # Some servers deliver the thinking twice, inside of the content too.
-    is_twice = reasoning.strip() in content and bool(find_marks(content, thinking))
-    if reasoning.strip() and not is_twice:
+    thought = reasoning.strip()
+    is_twice = bool(thought) and thought in content and bool(find_marks(content, thinking))
+    if thought and not is_twice:
         for mark in reversed(find_marks(reasoning, thinking)):
             reasoning = f"{reasoning[: mark.start + 1]}\\{reasoning[mark.start + 1 :]}"
         # Thinking that ran into the token limit was never closed.
@@ -342,7 +344,7 @@ def _build_content(content: Content) -> str | list[dict[str, Any]]:
 
 def _mend(text: str) -> str:
     """Half characters (lone surrogates), which JSON cannot carry, become U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _image_url(part: ImagePart) -> str:
@@ -375,7 +377,7 @@ def _read_usage(value: Any) -> Usage | None:
     return Usage(**counts) if counts else None
 
 
-def _read_choice(choice: dict[str, Any]) -> Choice | str:
+def _read_choice(choice: dict[str, Any], may_be_empty: bool) -> Choice | str:
     """The choice, or why it is none."""
     message = choice.get("message")
     reason = choice.get("finish_reason")
@@ -389,7 +391,8 @@ def _read_choice(choice: dict[str, Any]) -> Choice | str:
         content = message["refusal"]
     for key in _REASONING_FIELDS:
         thinking = thinking or "".join(_read_content(message.get(key)))
-    if not (content.strip() or thinking.strip()) and reason not in (*_CUT_REASONS, "content_filter"):
+    is_empty = not (content.strip() or thinking.strip())
+    if is_empty and not may_be_empty and reason not in (*_CUT_REASONS, "content_filter"):
         return _EMPTY
     matched = next((choice[key] for key in ("stop_reason", "matched_stop") if choice.get(key)), None)
     return Choice(

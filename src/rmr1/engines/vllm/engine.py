@@ -240,6 +240,10 @@ class VLLMEngine:
         """See `rmr1.engines.base.Guidable`."""
         return self._reader.find_opening(thinking)
 
+    def fills_sheets(self) -> bool:
+        """See `rmr1.engines.base.Guidable`."""
+        return False
+
     def _start(self, prepared: Prepared, params: SamplingParams, endings: Endings) -> _Task:
         task = _Task(prepared=prepared, wants_verdict=params.verdict_logprobs)
         if prepared.choices:
