@@ -50,6 +50,16 @@ class Guide:
     """The verdict rule, by which it is found out whether a text of the model's own has a verdict."""
 
 
+def list_parts(guide: Guide, params: SamplingParams, *, is_free: bool) -> tuple[int, ...]:
+    """Most tokens of each request that a text takes, in their sequence; a choice counts as one."""
+    if is_free:
+        return params.max_new_tokens, 1
+    thinking = (params.max_new_tokens,) if guide.opening else ()
+    if guide.is_typed:
+        return *thinking, 1, guide.part_tokens, guide.part_tokens, 1
+    return *thinking, *((guide.part_tokens,) if guide.part_tokens else ()), 1
+
+
 def is_typed(family: PromptFamily) -> bool:
     """Whether the family asks for the parts of Chain-of-Rubrics."""
     text = f"{family.system}{family.single}"
@@ -70,6 +80,8 @@ class _Text:
 
     def write(self, stop: Sequence[str], most_tokens: int) -> Generator[Request, Generation, bool]:
         """Let the model go on, up to one of the stop strings; False if it could not be asked."""
+        if not most_tokens:
+            return True
         params = replace(self._params, stop=tuple(stop), max_new_tokens=most_tokens)
         found = yield from self._ask(Continuation(start=self.text, stop_at_loop=True), params)
         self.text += found.text
