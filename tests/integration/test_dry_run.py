@@ -132,11 +132,11 @@ def test_guided_texts_are_bounded_by_their_parts(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    pairs = write_pairs(tmp_path / "pairs.jsonl", 6)
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 2)
     asked = ("judge", pairs, "-m", writer, *guide, "--votes", "2")
     said = ask(capsys, *asked, "--dry-run")
     texts = said["texts"]
-    assert (texts, said["text_tokens"], said["prompts_with_less_room"]) == (12, sum(parts), 0)
+    assert (texts, said["text_tokens"], said["prompts_with_less_room"]) == (4, sum(parts), 0)
     assert said["completion_tokens"] == {"most": texts * sum(parts), "expected": texts * sum(parts)}
     listed = f"{', '.join(map(str, parts[:-1]))} and {parts[-1]}"
     assert any(f"in parts of at most {listed} tokens, each" in line for line in said["assumptions"])
@@ -144,8 +144,6 @@ def test_guided_texts_are_bounded_by_their_parts(
     # Random weights hardly ever end a part of themselves.
     assert 0.8 * texts * sum(parts) <= summary["completion_tokens"] <= texts * sum(parts)
     assert said["prompt_tokens"]["total"] == summary["prompt_tokens"]
-    told = ask(capsys, *asked, "--dry-run", "--expect-tokens", "2")
-    assert told["completion_tokens"]["expected"] == 2 * texts and told["seconds"] <= said["seconds"]
 
 
 def test_what_cannot_be_guided_is_refused_beforehand(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
