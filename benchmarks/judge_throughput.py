@@ -18,6 +18,7 @@ import platform
 import random
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -31,6 +32,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from rmr1.engines.base import Engine, SamplingParams
 from rmr1.judge import GenerativeJudge
 from rmr1.judge.settings import JudgeSettings
+from rmr1.judge.summary import has_answer, list_failures
 from rmr1.judge.votes import cast_vote
 from rmr1.messages import assistant, user
 from rmr1.prompts import load_family, render_prompt
@@ -64,11 +66,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 """The second and third are those of Qwen2.5-0.5B and 7B, embeddings untied."""
 CONTEXT = 2048
-# The system prompt is folded into one word, so that a prompt can be as short as asked for.
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
-    "{{ 'judge' if message.role == 'system' else message.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
-)
+# No mark ends a message: the judge would take it for the end of its own text.
+TEMPLATE = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}\n{% endfor %}<|im_start|>assistant\n"
+FAMILY = replace(load_family("rubric"), system="judge")
+"""The system prompt is one word, so that a prompt can be as short as asked for."""
 WORDS = (
     "the",
     "of",
@@ -119,7 +120,7 @@ def build_checkpoint(folder: Path, shape: dict[str, Any], device: str) -> int:
 
 def render(tokenizer: Any, pair: PreferencePair) -> list[int]:
     """The tokens of the pair's prompt, as the engines make them."""
-    turns = [{"role": turn.role, "content": turn.text} for turn in render_prompt(pair, "rubric").messages]
+    turns = [{"role": turn.role, "content": turn.text} for turn in render_prompt(pair, FAMILY).messages]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
@@ -158,12 +159,11 @@ def judge(engine: Engine, pairs: list[PreferencePair], sampling: SamplingParams)
         tempfile.TemporaryDirectory() as folder,
         open_run(Path(folder) / "run", {"engine": "benchmark"}) as run,
     ):
-        return sum(
-            judgment.completion_tokens
-            for _, judgment in GenerativeJudge(engine, load_family("rubric"), settings).run(
-                iter(pairs), run=run
-            )
-        )
+        judgments = [one for _, one in GenerativeJudge(engine, FAMILY, settings).run(iter(pairs), run=run)]
+    failures = Counter(reason for one in judgments for reason in list_failures(one))
+    if failures or not all(map(has_answer, judgments)):
+        raise SystemExit(f"not every pair was answered: {dict(failures)}")
+    return sum(one.completion_tokens for one in judgments)
 
 
 Clocked = tuple[float, int]
@@ -299,7 +299,6 @@ def measure_items(pairs: list[PreferencePair], tokenizer: Any, new: int) -> None
         "<eval>" + " ".join(random.Random(1).choices(WORDS, k=new - 10)) + "</eval>\n<answer>[[A]]</answer>"
     )
     generation = Generation(text=text, finish_reason="stop", prompt_tokens=512, completion_tokens=new)
-    family = load_family("rubric")
     number = 20 * len(pairs)
 
     class Recorded:
@@ -319,7 +318,7 @@ def measure_items(pairs: list[PreferencePair], tokenizer: Any, new: int) -> None
 
     many = pairs * 20
     rendering, _ = clock(
-        lambda: sum(len(render_prompt(pair, family, order="given").messages) for pair in many)
+        lambda: sum(len(render_prompt(pair, FAMILY, order="given").messages) for pair in many)
     )
     tokens, _ = clock(lambda: sum(len(render(tokenizer, pair)) for pair in many))
     parsing, _ = clock(
@@ -329,7 +328,7 @@ def measure_items(pairs: list[PreferencePair], tokenizer: Any, new: int) -> None
         )
     )
     settings = JudgeSettings(order="given", sampling=SamplingParams(max_new_tokens=new))
-    judgments = dict(GenerativeJudge(Recorded(), family, settings).run(iter(many)))
+    judgments = dict(GenerativeJudge(Recorded(), FAMILY, settings).run(iter(many)))
     with tempfile.TemporaryDirectory() as folder, open_run(Path(folder) / "run", {}) as run:
 
         def store() -> int:

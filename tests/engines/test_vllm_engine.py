@@ -68,6 +68,21 @@ def test_texts_end_where_the_model_ends_them_or_at_a_final_verdict(engine: VLLME
     assert ANSWERS["plain"].startswith(cut.text) and cut.text
 
 
+def test_tokens_are_handed_over_one_by_one_only_if_they_are_watched(
+    engine: VLLMEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = engine._require_core().engine
+    step, outputs = core.step, []
+    monkeypatch.setattr(core, "step", lambda: outputs.extend(found := step()) or found)
+    requests = [ask(text) for text in ANSWERS]
+    plain = gather(engine, requests, GREEDY)
+    assert len(outputs) == len(requests) and all(one.finished for one in outputs)
+    outputs.clear()
+    watched = gather(engine, requests, replace(GREEDY, stop=("no such text",)))
+    assert watched == plain
+    assert len(outputs) == sum(one.completion_tokens for (one,) in plain.values())
+
+
 def test_verdict_logprobs_are_taken_before_the_temperature(engine: VLLMEngine) -> None:
     requests = [ask(text, f"{text}-{seed}", seed=seed) for text in ("plain", "quoted") for seed in range(6)]
     cold = gather(engine, [ask("plain"), ask("quoted")], VERDICT)

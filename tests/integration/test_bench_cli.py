@@ -69,7 +69,9 @@ def test_json_is_one_object(data, tmp_path, capsys):
         42,
     )
     assert scores["overall"][0]["value"] is None
-    assert json.loads((out / "summary.json").read_text())["scores"] == scores
+    summary = json.loads((out / "summary.json").read_text())
+    assert {**summary["scores"], "reliability": summary["reliability"]} == scores
+    assert summary["reliability"]["brier"] == 0.25  # two orders that contradict each other say one half
 
 
 def test_order_and_limit(data, tmp_path, capsys):

@@ -116,6 +116,41 @@ def test_a_local_model_is_counted_exactly(
     assert said["seconds"] > 0 and said["machine"]["device"] == "cpu" and said["cost_usd"] is None
 
 
+@pytest.mark.parametrize(
+    ("guide", "parts"),
+    [
+        (("--guide", "--part-tokens", "9"), (1, 9, 9, 1)),
+        (("--guide", "--part-tokens", "0"), (1, 0, 0, 1)),
+        (("--guide", "--part-tokens", "9", "--family", "direct"), (9, 1)),
+        (("--force-verdict", "--max-new-tokens", "9"), (9, 1)),
+    ],
+)
+def test_guided_texts_are_bounded_by_their_parts(
+    guide: tuple[str, ...],
+    parts: tuple[int, ...],
+    writer: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    pairs = write_pairs(tmp_path / "pairs.jsonl", 2)
+    asked = ("judge", pairs, "-m", writer, *guide, "--votes", "2")
+    said = ask(capsys, *asked, "--dry-run")
+    texts = said["texts"]
+    assert (texts, said["text_tokens"], said["prompts_with_less_room"]) == (4, sum(parts), 0)
+    assert said["completion_tokens"] == {"most": texts * sum(parts), "expected": texts * sum(parts)}
+    listed = f"{', '.join(map(str, parts[:-1]))} and {parts[-1]}"
+    assert any(f"in parts of at most {listed} tokens, each" in line for line in said["assumptions"])
+    summary = ask(capsys, *asked, "-o", tmp_path / "run", "--quiet")
+    # Random weights hardly ever end a part of themselves.
+    assert 0.8 * texts * sum(parts) <= summary["completion_tokens"] <= texts * sum(parts)
+    assert said["prompt_tokens"]["total"] == summary["prompt_tokens"]
+
+
+def test_what_cannot_be_guided_is_refused_beforehand(pairs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for model in ("scripted:longer", PRICED):
+        assert "cannot be guided" in complain(capsys, "judge", pairs, "-m", model, "--guide", "--dry-run")
+
+
 def test_a_scalar_model_is_counted_exactly(
     scorer: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -113,6 +113,30 @@ def test_bench_and_probe_map_labels_too(capsys, coded: Path, tmp_path: Path) -> 
     assert (report["pairs"], report["ties"], report["unreadable"]) == (3, 1, 0)
 
 
+def test_probabilities_are_held_against_the_labels(capsys, coded: Path, tmp_path: Path) -> None:
+    """Three votes that agree are P = 3.5 / 4 for their side; right, right, wrong, and of a tie half."""
+    bench = ("bench", "pairs", coded, "-m", "scripted:longer", "--quiet", "--label", "1=A,2=B,0=tie")
+    run, asked = tmp_path / "run", ("--votes", 3)
+    code, out, _ = run_main(capsys, *bench, *asked, "-o", run, "--json")
+    assert code == 0
+    found = json.loads(out)["reliability"]
+    assert found == json.loads((run / "summary.json").read_text())["reliability"]
+    assert (found["items"], found["without"], found["calibrated"]) == (4, 0, False)
+    assert found["brier"] == pytest.approx((2 * 0.125**2 + 0.875**2 + 0.375**2) / 4)
+    assert found["ece"] == pytest.approx(0.875 - 2.5 / 4)
+    assert found["auc"] == pytest.approx(3 / 4)  # A: .875 and .125, B: .125
+    line = "probabilities: ECE 0.250, Brier 0.234, AUC 0.750"
+    # As the run stands, and read again, which goes through other judgments and stores them.
+    for more in ((), ("--rule", "published", "-o", tmp_path / "again")):
+        code, out, _ = run_main(capsys, "bench", "pairs", "--from", run, *more)
+        assert code == 0 and line in out.splitlines()
+    code, out, _ = run_main(capsys, "bench", "pairs", "--from", run, "--markdown", "-")
+    assert code == 0 and f"- {line}" in out.splitlines()
+    # One text without log-probabilities tells none.
+    code, out, _ = run_main(capsys, *bench, "-o", tmp_path / "one", "--json")
+    assert code == 0 and "reliability" not in json.loads(out)
+
+
 SPOILT = ("id", "content", "text", "justification", "solution", "evaluation", "source", "subset")
 
 

@@ -90,6 +90,9 @@ class Outcomes(Counted):
 
     parts: Mapping[str, Part]
     """Every official part is there, empty ones too."""
+    reliability: Mapping[str, Any] | None = None
+    """How far the probabilities of the labelled judgments can be trusted (`rmr1.judge.reliability`), as in the summary
+    of a run; None if none has one."""
 
 
 class Resamples:

@@ -18,6 +18,7 @@ from rmr1.bench.published import THREE, Standing, average_three, place
 from rmr1.bench.run import Scored, count_pairs, count_unjudged, read_outcomes, stored_data
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
+from rmr1.judge.reliability import format_reliability
 from rmr1.judge.settings import JudgeSettings
 from rmr1.stats import Floats, percentile_interval
 from rmr1.store.runs import RUN_FILE, read_description
@@ -227,6 +228,9 @@ def collect(jobs: Sequence[Job], scored: Mapping[str, Scored], scoring: ScoringO
         if job.invalid:
             lines.append(f"rows passed over, because they cannot be read: {len(job.invalid)}")
             extra["invalid_rows"] = len(job.invalid)
+        if outcomes.reliability is not None:
+            lines.append(format_reliability(outcomes.reliability))
+            extra["reliability"] = outcomes.reliability
         wanted = PLACED_GROUP.get(scores.benchmark)
         whole = next((one for one in scores.overall if wanted in (None, one.group)), None)
         standing = None

@@ -9,6 +9,7 @@ from typing import Any
 
 from rmr1.bench.outcomes import Measure, Outcomes, PartBuilder, drop_lone_prompts
 from rmr1.errors import DataError
+from rmr1.judge.reliability import ReliabilityTally
 from rmr1.records import PROBLEMS
 from rmr1.store.rulings import Ruling
 
@@ -29,12 +30,14 @@ class RulingCounts:
     """Judgments that lack an answer of the engine."""
     orders: Counter[str] = field(default_factory=Counter)
     problems: Counter[str] = field(default_factory=Counter)
+    reliability: ReliabilityTally = field(default_factory=ReliabilityTally)
 
     def answered(self, rulings: Iterable[Ruling]) -> Iterator[Ruling]:
         """Count all, and give those that the engine answered: the item of a request that failed is as one not
         yet judged."""
         for ruling in rulings:
             self.judgments += 1
+            self.reliability.add(ruling, ruling.label)
             if ruling.has_failed:
                 self.failed += 1
                 continue
@@ -62,6 +65,7 @@ class RulingCounts:
             failed=self.failed,
             orders=dict(self.orders),
             problems={name: self.problems[name] for name in PROBLEMS if name in self.problems},
+            reliability=self.reliability.describe(),
             **fields,
         )
 

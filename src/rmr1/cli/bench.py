@@ -164,16 +164,7 @@ def run(arguments: Namespace) -> int:
     if jobs[0].source is not None:
         _refuse_judging(arguments)
         refuse_reading(config.data, jobs)
-        for job in jobs:
-            if job.source is not None and job.folder is not None:
-                score_finished(
-                    job.benchmark,
-                    job.source,
-                    rule=arguments.rule,
-                    data=job.data,
-                    folder=job.folder,
-                    num_resamples=arguments.resamples,
-                )
+        _store_finished(arguments, jobs)
     elif arguments.dry_run:
         return _print_dry_run(arguments, config, jobs)
     else:

@@ -17,6 +17,7 @@ from rmr1.judge.estimate import (
     RECORD_BYTES,
     SERVER_FIRST_SECONDS,
     SERVER_TOKENS_PER_SECOND,
+    PromptSize,
     StoredRun,
     Work,
     compute_server_seconds,
@@ -79,21 +80,23 @@ def print_dry_run(
         stored = read_stored_run(folder, retry_failed=arguments.retry_failed)
     mean = None if stored is None else stored.mean_tokens
     where = "" if stored is None else f"the {stored.num_texts:,} texts in {stored.folder}"
-    expected, reason = expect_tokens(sampling.max_new_tokens, given=given, stored=mean, where=where)
+    most = sum(plan.parts)
+    expected, reason = expect_tokens(most, given=given, stored=mean, where=where)
     is_scalar = plan.kind == "scalar"
     work = Work(
         num_samples=0 if is_scalar else sampling.num_samples,
-        max_new_tokens=0 if is_scalar else sampling.max_new_tokens,
+        max_new_tokens=most,
         expected_tokens=0 if is_scalar else expected,
     )
-    forecast = plan.forecast(num_samples=work.num_samples or 1, expected_tokens=work.expected_tokens)
-    measure_work(
-        pairs,
-        plan.counter,
-        work,
-        stored=stored,
-        on_prompt=None if forecast is None else lambda size: forecast.add(size.tokens or 0, size.room),
-    )
+    each = work.expected_tokens / plan.num_written
+    forecast = plan.forecast(num_samples=work.num_samples or 1, expected_tokens=each)
+
+    def tell(size: PromptSize) -> None:
+        if forecast is not None:
+            for read, room in plan.list_passes(size, each):
+                forecast.add(read, room)
+
+    measure_work(pairs, plan.counter, work, stored=stored, on_prompt=tell)
     seconds = None if plan.pace is None else compute_server_seconds(work, plan.pace)
     figures = _collect(plan, work, stored, seconds if forecast is None else forecast.seconds())
     if forecast is not None:
@@ -155,6 +158,14 @@ def _collect(plan: JudgePlan, work: Work, stored: StoredRun | None, seconds: flo
 def _list_assumptions(plan: JudgePlan, work: Work, stored: StoredRun | None, reason: str) -> Iterator[str]:
     if plan.kind not in ("recorded", "scalar"):
         yield f"a text has {work.expected_tokens:,.0f} tokens: {reason}"
+    if len(plan.parts) > 1:
+        *others, last = plan.parts
+        again = {
+            "transformers": ", each of which reads again what stands before it",
+            "vllm": ", each of which finds in the prefix cache what stands before it",
+        }
+        listed = f"{', '.join(map(str, others))} and {last}"
+        yield f"a guided text is written in parts of at most {listed} tokens{again.get(plan.kind, '')}"
     if plan.kind == "server":
         yield f"a token has {CHARS_PER_TOKEN} characters: the server's tokenizer and context limit are not known here"
     if plan.outline is not None:

@@ -24,7 +24,6 @@ from rmr1.cli.dry_run import print_dry_run
 from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
 from rmr1.cli.session import (
     format_orders,
-    format_reliability,
     format_usage,
     list_sources,
     open_judge,
@@ -38,6 +37,7 @@ from rmr1.errors import ConfigError, DataError
 from rmr1.judge.asked import describe_command, find_summary, read_command
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.identity import describe_run
+from rmr1.judge.reliability import format_reliability
 from rmr1.judge.source import PairSource, scan_pairs
 from rmr1.judge.summary import Tally, is_unanswered, summarize_run
 from rmr1.messages import assistant, user
@@ -183,8 +183,10 @@ def _print_summary(arguments: Namespace, summary: dict[str, Any]) -> int:
     if summary["labelled"] and has_answers:
         share = 100 * summary["accuracy"]
         print(f"right: {summary['correct']} of {summary['labelled']} labelled ({share:.2f}%)")
-    for line in (*format_orders(summary), *format_reliability(summary)):
+    for line in format_orders(summary):
         print(line)
+    if "reliability" in summary:
+        print(format_reliability(summary["reliability"]))
     problems = dict(summary["problems"])
     num_undecided, num_left = problems.pop("split_vote", 0), problems.pop("abstained", 0)
     if problems:

@@ -126,18 +126,3 @@ def format_orders(summary: Mapping[str, Any]) -> list[str]:
         f"position bias: {100 * (first - second) / decided:+.1f}% (95% interval {lowest:+.1f} to {highest:+.1f}): "
         f"the first place wins both ways in {first} pairs, the second in {second}",
     ]
-
-
-def format_reliability(summary: Mapping[str, Any]) -> list[str]:
-    """A line about how far a summary's probabilities can be trusted; none if no labelled pair has one."""
-    found = summary.get("reliability")
-    if found is None:
-        return []
-    auc = "" if found["auc"] is None else f", AUC {found['auc']:.3f}"
-    without = f"; {found['without']} labelled pairs have none" if found["without"] else ""
-    surest = next((one for one in found["risk_coverage"] if one["coverage"] <= 0.5), None)
-    half = (
-        "" if surest is None else f"; of the surest {surest['coverage']:.0%} {surest['risk']:.1%} are wrong"
-    )
-    kind = "calibrated probabilities" if found["calibrated"] else "probabilities"
-    return [f"{kind}: ECE {found['ece']:.3f}, Brier {found['brier']:.3f}{auc}{half}{without}"]

@@ -38,6 +38,8 @@ class PromptSize:
     """None where they are not counted."""
     room: int = 0
     """Most tokens of each of its texts."""
+    parts: tuple[int, ...] = ()
+    """Most tokens of each request that a guided text takes, in their sequence."""
     problem: str | None = None
     """"prompt_too_long" or "generation_failed": it will not be asked."""
 
@@ -127,7 +129,7 @@ class Work:
             self.failed += size.problem != "prompt_too_long"
             self.overlong_tokens += size.tokens or 0
             return
-        self.short += size.room < self.max_new_tokens
+        self.short += size.room < (sum(size.parts) or self.max_new_tokens)
         expected = min(self.expected_tokens, size.room)
         self.most_completion_tokens += self.num_samples * size.room
         self.expected_completion_tokens += self.num_samples * expected

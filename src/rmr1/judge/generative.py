@@ -27,7 +27,7 @@ from rmr1.prompts.families import FOUR_WAY, RATING
 from rmr1.records import Generation, Judgment, Kind, PreferencePair
 from rmr1.store.runs import RunWriter
 
-_KINDS: dict[int, Kind] = {1: "rating", 2: "pair", 4: "choice"}
+KINDS: dict[int, Kind] = {1: "rating", 2: "pair", 4: "choice"}
 """Answers that a family shows at a time -> what is asked with it."""
 
 
@@ -56,7 +56,7 @@ class GenerativeJudge:
         self.settings = settings
         self.finish = finish or Finish()
         self.name = engine.name
-        self.kind: Kind = _KINDS[family.num_answers]
+        self.kind: Kind = KINDS[family.num_answers]
         self.order: Placement | None = settings.order if self.kind == "pair" or choice is not None else None
 
     def describe(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def find_way(
 ) -> tuple[Kind, PromptFamily]:
     """What is asked about an item, and with which family."""
     if not pair.others or (choice is None and family.num_answers == 2):
-        return _KINDS[family.num_answers], family
+        return KINDS[family.num_answers], family
     if choice is None:
         raise ConfigError(f"{pair.id!r} has four answers; prompt family {family.name!r} rates one alone")
     return "choice", choice
@@ -154,7 +154,16 @@ def check_guidable(engine: Engine, settings: JudgeSettings) -> None:
 def choose_writing(
     engine: Engine, settings: JudgeSettings, family: PromptFamily, kind: Kind, key: str
 ) -> Write | None:
-    """How an item's texts are guided; None if they are not.
+    """How an item's texts are guided; None if they are not. Raises as `choose_guide`."""
+    guide = choose_guide(engine, settings, family, kind)
+    if guide is None:
+        return None
+    is_free = settings.guide == "verdict"
+    return guided(guide, key, seed=settings.seed, params=settings.sampling, is_free=is_free)
+
+
+def choose_guide(engine: object, settings: JudgeSettings, family: PromptFamily, kind: Kind) -> Guide | None:
+    """The guide of a family's texts, by an engine or by what reads its prompts; None if they are not guided.
 
     Raises:
         ConfigError: they are to be, and answers are rated.
@@ -165,16 +174,14 @@ def choose_writing(
         raise ConfigError(
             f"prompt family {family.name!r} rates answers, which is not guided; leave the guide out"
         )
-    sampling = settings.sampling
-    guide = Guide(
+    return Guide(
         is_typed=is_typed(family),
         by_sheet=engine.fills_sheets(),
-        opening=engine.find_opening(sampling.thinking),
-        thinking=sampling.thinking,
+        opening=engine.find_opening(settings.sampling.thinking),
+        thinking=settings.sampling.thinking,
         part_tokens=settings.part_tokens,
         rule=settings.rule,
     )
-    return guided(guide, key, seed=settings.seed, params=sampling, is_free=settings.guide == "verdict")
 
 
 def describe_family(family: PromptFamily) -> dict[str, Any]:

@@ -8,8 +8,8 @@
 
 What belongs to a part but is missing is added, and what belongs to the next one is left to it; all that the model wrote
 in between stands as it is. A part that ends in a loop ends there. The parts are asked for one after the other: each is
-a continuation of all that is written (`rmr1.engines.base.Continuation`), which the engine need not read again. Servers that do not go on with a text are
-asked for a sheet with these parts (`rmr1.judge.sheet`).
+a continuation of all that is written (`rmr1.engines.base.Continuation`), which the engine need not read again. Servers
+that do not go on with a text are asked for a sheet with these parts (`rmr1.judge.sheet`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,16 @@ from rmr1.prompts.thinking import find_close_mark
 from rmr1.records import NO_TEXT, Generation, JudgePrompt
 from rmr1.store.keys import seed_for
 from rmr1.verdicts.kinds import read_verdict
+
+
+def list_parts(guide: Guide, params: SamplingParams, *, is_free: bool) -> tuple[int, ...]:
+    """Most tokens of each request that a text takes, in their sequence; a choice counts as one."""
+    if is_free:
+        return params.max_new_tokens, 1
+    thinking = (params.max_new_tokens,) if guide.opening else ()
+    if guide.is_typed:
+        return *thinking, 1, guide.part_tokens, guide.part_tokens, 1
+    return *thinking, *((guide.part_tokens,) if guide.part_tokens else ()), 1
 
 
 def is_typed(family: PromptFamily) -> bool:

@@ -54,6 +54,8 @@ class GrowingText:
 
     def write(self, stop: Sequence[str], most_tokens: int) -> Generator[Request, Generation, bool]:
         """Let the model go on, up to one of the stop strings; False if it could not be asked."""
+        if not most_tokens:
+            return True
         params = replace(self._params, stop=tuple(stop), max_new_tokens=most_tokens)
         found = yield from self._ask(Continuation(start=self.text, stop_at_loop=True), params)
         self.text += found.text

@@ -24,7 +24,8 @@ from rmr1.forecast.memory import CHARS_PER_TOKEN, VLLM_CPU_CACHE, VLLM_MEMORY_SH
 from rmr1.forecast.prices import Price
 from rmr1.forecast.time import VLLM_ROWS, BatchForecast, FlowForecast
 from rmr1.judge.estimate import PromptCounter, PromptSize, ServerPace
-from rmr1.judge.generative import find_way
+from rmr1.judge.generative import KINDS, check_guidable, choose_guide, find_way
+from rmr1.judge.guide import list_parts
 from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
 from rmr1.judge.placement import render_prompts
 from rmr1.judge.presets import find_preset
@@ -33,12 +34,14 @@ from rmr1.judge.settings import JudgeSettings
 from rmr1.models import resolve_model
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.prompts.families import FOUR_WAY
-from rmr1.records import Generation, JudgePrompt, PreferencePair
+from rmr1.records import Generation, JudgePrompt, Kind, PreferencePair
 
 if TYPE_CHECKING:
     from rmr1.engines.hf.outline import ModelOutline
 
-Kind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
+PlanKind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
+Parts = tuple[int, ...]
+"""Most tokens of each request that a text takes, in their sequence: one, or the parts of a guided text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ class JudgePlan:
 
     name: str
     counter: PromptCounter
-    kind: Kind
+    kind: PlanKind
     sections: dict[str, Any]
     """What `PairJudge.describe` says, as far as it is known: a stored run must agree with it."""
     outline: ModelOutline | None = None
@@ -55,6 +58,26 @@ class JudgePlan:
     price: Price | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """The engine's options, its defaults included."""
+    parts: Parts = (0,)
+    """Of a text of the judge's own family."""
+
+    @property
+    def num_written(self) -> int:
+        """The parts of a text that are more than a choice, as far as each is a pass of its own (`list_passes`)."""
+        return max(1, sum(most > 1 for most in self.parts)) if self.kind == "transformers" else 1
+
+    def list_passes(self, size: PromptSize, expected: float) -> Iterator[tuple[int, int]]:
+        """(tokens read, most tokens written) of each pass over a prompt that its texts take, if each part has the
+        `expected` tokens. Only transformers reads again what stands before a part; vLLM finds it in its cache."""
+        read, left = float(size.tokens or 0), float(size.room)
+        if self.kind != "transformers":
+            yield round(read), size.room
+            return
+        for most in size.parts:
+            if left >= 1:
+                yield round(read), min(most, round(left))
+            written = min(most, left, expected)
+            read, left = read + written, left - written
 
     @property
     def limit(self) -> int | None:
@@ -125,16 +148,18 @@ def _plan_remote(
 ) -> JudgePlan:
     engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
     values = _fill_in("openai", options) if is_server else {}
-    room = settings.sampling.max_new_tokens
+    check_guidable(engine, settings)
 
-    def size(prompt: JudgePrompt) -> PromptSize:
+    def size(prompt: JudgePrompt, parts: Parts) -> PromptSize:
         characters = sum(len(message.text) for message in prompt.messages)
-        return PromptSize(tokens=math.ceil(characters / CHARS_PER_TOKEN) if is_server else None, room=room)
+        tokens = math.ceil(characters / CHARS_PER_TOKEN) if is_server else None
+        return PromptSize(tokens=tokens, room=sum(parts), parts=parts)
 
     pace = ("concurrency", "requests_per_minute", "tokens_per_minute")
     return JudgePlan(
         name=model,
-        counter=_count_prompts(family, settings, size),
+        counter=_count_prompts(family, settings, size, engine),
+        parts=_list_parts(engine, settings, family, KINDS[family.num_answers]),
         kind="server" if is_server else "recorded",
         sections=_describe(family, settings, engine.fingerprint()),
         pace=ServerPace(**{name: values[name] for name in pace}) if is_server else None,
@@ -200,15 +225,18 @@ def _plan_local(
         return plan(counter=measure, sections=sections)
     reader = RequestReader(name=model, end_tokens=(), **shared)
 
-    def size(prompt: JudgePrompt) -> PromptSize:
-        read = reader.prepare(Request(key="", prompt=prompt), settings.sampling)
+    def size(prompt: JudgePrompt, parts: Parts) -> PromptSize:
+        read = reader.prepare(
+            Request(key="", prompt=prompt), replace(settings.sampling, max_new_tokens=sum(parts))
+        )
         if isinstance(read, Generation):
             problem = "prompt_too_long" if read.finish_reason == "skipped" else "generation_failed"
             return PromptSize(tokens=read.prompt_tokens, problem=problem)
-        return PromptSize(tokens=len(read.tokens), room=read.max_new_tokens)
+        return PromptSize(tokens=len(read.tokens), room=read.max_new_tokens, parts=parts)
 
     return plan(
-        counter=_count_prompts(family, settings, size, reader.special_tokens()),
+        counter=_count_prompts(family, settings, size, reader, reader.special_tokens()),
+        parts=_list_parts(reader, settings, family, KINDS[family.num_answers]),
         sections=_describe(family, settings, identify(reader.chat)),
     )
 
@@ -222,17 +250,30 @@ def _fill_in(kind: EngineKind, options: Mapping[str, Any]) -> dict[str, Any]:
 def _count_prompts(
     family: PromptFamily,
     settings: JudgeSettings,
-    size: Callable[[JudgePrompt], PromptSize],
+    size: Callable[[JudgePrompt, Parts], PromptSize],
+    reader: object,
     own_tokens: tuple[str, ...] = (),
 ) -> PromptCounter:
     special_tokens = settings.all_control_tokens(own_tokens)
+    parts: dict[Kind, Parts] = {}
 
     def count(key: str, pair: PreferencePair) -> Iterator[PromptSize]:
         choice = load_family(FOUR_WAY) if pair.others and family.num_answers == 1 else None
         kind, shown = find_way(pair, family, choice)
-        yield from map(size, render_prompts(kind, pair, key, settings, shown, special_tokens))
+        if kind not in parts:
+            parts[kind] = _list_parts(reader, settings, shown, kind)
+        for prompt in render_prompts(kind, pair, key, settings, shown, special_tokens):
+            yield size(prompt, parts[kind])
 
     return count
+
+
+def _list_parts(reader: object, settings: JudgeSettings, family: PromptFamily, kind: Kind) -> Parts:
+    """What a text of the family takes, as an engine or its reader guides it."""
+    guide = choose_guide(reader, settings, family, kind)
+    if guide is None:
+        return (settings.sampling.max_new_tokens,)
+    return list_parts(guide, settings.sampling, is_free=settings.guide == "verdict")
 
 
 def _describe(family: PromptFamily, settings: JudgeSettings, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How far a judge's probabilities can be trusted: pure functions of arrays.
+"""How far a judge's probabilities can be trusted: pure functions of arrays, and what gathers these in one pass.
 
 I is the number of items: `probability_I` is P(A is better), in [0, 1], and `label_I` is 1 if A is the better answer,
 0 if B is, 0.5 if they are equal. The confidence of an item is max(P, 1 - P), in [0.5, 1], in the side that it names;
@@ -7,10 +7,15 @@ an item whose probability is exactly one half names none, and is right by half.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rmr1.verdicts.probability import Ruled, tell_probability
 
 Floats = NDArray[np.float64]
 
@@ -115,3 +120,46 @@ def summarize_reliability(probability_I: Floats, label_I: Floats) -> dict[str, A
         "bins": [one._asdict() for one in list_bins(probability_I, label_I)],
         "risk_coverage": risk_coverage(probability_I, label_I),
     }
+
+
+@dataclass(slots=True)
+class ReliabilityTally:
+    """The probabilities of labelled judgments, gathered one by one; 16 bytes each."""
+
+    labelled: int = 0
+    is_calibrated: bool = False
+    _both: array[float] = field(default_factory=lambda: array("d"))
+    """P(A is better) and the label as a number, of each labelled judgment that tells both."""
+
+    def add(self, judgment: Ruled, label: str | None) -> None:
+        """Count a judgment of a pair with this label; one without label is passed over."""
+        if label is None:
+            return
+        self.labelled += 1
+        self.is_calibrated |= judgment.calibrated is not None
+        probability = tell_probability(judgment)
+        if probability is not None and label in LABELS:
+            self._both.extend((probability, LABELS[label]))
+
+    def describe(self) -> dict[str, Any] | None:
+        """The section `reliability` of a summary; None if no labelled judgment tells a probability."""
+        if not self._both:
+            return None
+        both = np.frombuffer(self._both).reshape(-1, 2)
+        return {
+            "calibrated": self.is_calibrated,
+            "without": self.labelled - len(both),
+            **summarize_reliability(both[:, 0], both[:, 1]),
+        }
+
+
+def format_reliability(section: Mapping[str, Any]) -> str:
+    """The section `reliability` in one line."""
+    auc = "" if section["auc"] is None else f", AUC {section['auc']:.3f}"
+    without = f"; {section['without']} labelled pairs have none" if section["without"] else ""
+    surest = next((one for one in section["risk_coverage"] if one["coverage"] <= 0.5), None)
+    half = (
+        "" if surest is None else f"; of the surest {surest['coverage']:.0%} {surest['risk']:.1%} are wrong"
+    )
+    kind = "calibrated probabilities" if section["calibrated"] else "probabilities"
+    return f"{kind}: ECE {section['ece']:.3f}, Brier {section['brier']:.3f}{auc}{half}{without}"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from rmr1.forecast.prices import Price, compute_cost
 from rmr1.judge.base import PairJudge
 from rmr1.judge.consistency import OrderCounts
-from rmr1.judge.reliability import LABELS, summarize_reliability
+from rmr1.judge.reliability import ReliabilityTally
 from rmr1.records import NO_TEXT, Judgment
 from rmr1.store.runs import RunWriter, read_judgments
-from rmr1.verdicts.probability import tell_probability
 
 MOST_REASONS = 50
 """Reasons that are counted apart; the rest are counted together."""
@@ -73,9 +69,7 @@ class Tally:
     """Stage of a cascade -> pairs that it decided."""
     cached: int = 0
     """Judgments from a cache. Their tokens are not counted."""
-    probabilities: array[float] = field(default_factory=lambda: array("d"))
-    """P(A is better) and the label as a number, of each labelled judgment that tells both."""
-    is_calibrated: bool = False
+    reliability: ReliabilityTally = field(default_factory=ReliabilityTally)
 
     def add(self, judgment: Judgment) -> None:
         self.items += 1
@@ -96,14 +90,11 @@ class Tally:
             # A reason may name its item: without a limit there could be as many as items.
             is_counted = reason in self.failures or len(self.failures) < MOST_REASONS
             self.failures[reason if is_counted else OTHER_REASONS] += 1
+        self.reliability.add(judgment, judgment.pair.label)
         if judgment.correct is None:
             return
         self.labelled += 1
         self.correct += judgment.correct
-        probability, label = tell_probability(judgment), LABELS.get(judgment.pair.label or "")
-        self.is_calibrated |= judgment.calibrated is not None
-        if probability is not None and label is not None:
-            self.probabilities.extend((probability, label))
         counts = self.subsets.setdefault(judgment.pair.subset or "", [0, 0])
         counts[0] += 1
         counts[1] += judgment.correct
@@ -117,6 +108,7 @@ class Tally:
         return self.correct / self.labelled if self.labelled else None
 
     def summary(self) -> dict[str, Any]:
+        reliability = self.reliability.describe()
         return {
             "items": self.items,
             "labelled": self.labelled,
@@ -137,15 +129,7 @@ class Tally:
             "cached": self.cached,
             **({"stages": dict(self.stages)} if self.stages or self.problems["abstained"] else {}),
             **({"orders": self.orders.describe()} if self.orders.asked else {}),
-            **({"reliability": self._summarize_reliability()} if self.probabilities else {}),
-        }
-
-    def _summarize_reliability(self) -> dict[str, Any]:
-        both = np.frombuffer(self.probabilities).reshape(-1, 2)
-        return {
-            "calibrated": self.is_calibrated,
-            "without": self.labelled - len(both),
-            **summarize_reliability(both[:, 0], both[:, 1]),
+            **({} if reliability is None else {"reliability": reliability}),
         }
 
 

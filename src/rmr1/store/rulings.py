@@ -46,6 +46,8 @@ class Ruling(NamedTuple):
     """A number that equal prompts share (`number_prompt`)."""
     vote_by: VoteBy = "majority"
     """What decides among the votes."""
+    calibrated: float | None = None
+    """P(A is better) by the judge's calibration."""
 
     @property
     def placement(self) -> str:
@@ -110,7 +112,7 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
     pair, get = line["pair"], line.get
     about, stored, scores = pair.get, get("votes", ()), get("scores")
     votes: tuple[CastVote, ...]
-    if len(stored) == 1 and "ratings" not in (verdict := (vote := stored[0])["verdict"]):
+    if len(stored) == 1 and _is_plain(vote := stored[0], verdict := vote["verdict"]):
         votes = _cast_alone(vote["order"], verdict["winner"], verdict.get("problem"))
     else:
         votes = tuple(map(_vote_from, stored))
@@ -130,7 +132,13 @@ def _from_line(line: Mapping[str, Any]) -> Ruling:
         kind_of(line),
         number_prompt(pair["prompt"]),
         get("vote_by", "majority"),
+        get("calibrated"),
     )
+
+
+def _is_plain(vote: Mapping[str, Any], verdict: Mapping[str, Any]) -> bool:
+    """Whether a lone vote says no more than who won."""
+    return "ratings" not in verdict and not vote["generation"].get("verdict_logprobs")
 
 
 @lru_cache(maxsize=256)

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import exp
+from typing import Protocol
 
-from rmr1.records import Judgment
-from rmr1.verdicts.votes import combine_probabilities
+from rmr1.records import Kind
+from rmr1.verdicts.votes import Said, combine_probabilities
 
 
-def read_probability(judgment: Judgment) -> float | None:
+class Ruled(Protocol):
+    """What tells a probability: a judgment, or the stored row of one (`rmr1.store.rulings`)."""
+
+    @property
+    def kind(self) -> Kind:
+        """What was asked."""
+
+    @property
+    def votes(self) -> Sequence[Said]:
+        """One for each text."""
+
+    @property
+    def scores(self) -> tuple[float, float] | None:
+        """A scalar model's, of A and of B."""
+
+    @property
+    def calibrated(self) -> float | None:
+        """P(A is better) by the judge's calibration; None if it has none."""
+
+
+def read_probability(judgment: Ruled) -> float | None:
     """P(A is better), in [0, 1] and in the pair frame, uncalibrated; None if the judgment does not tell.
 
     Of votes it is that of their verdict letters (`Vote.probability`), averaged over samples and orders; votes without
@@ -22,7 +44,7 @@ def read_probability(judgment: Judgment) -> float | None:
     return combine_probabilities([vote for vote in judgment.votes if vote.winner is not None])
 
 
-def tell_probability(judgment: Judgment) -> float | None:
+def tell_probability(judgment: Ruled) -> float | None:
     """The same, calibrated if the judge has a calibration."""
     return read_probability(judgment) if judgment.calibrated is None else judgment.calibrated
 

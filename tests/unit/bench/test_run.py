@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from math import exp, log
 
 import pytest
 
@@ -17,14 +19,18 @@ from rmr1.bench.run import (
     place_answers,
     read_again,
     read_finished,
+    read_outcomes,
+    read_pairs,
     score_finished,
 )
 from rmr1.engines.scripted import ScriptedEngine, load_scripted
 from rmr1.errors import ConfigError, DataError, RunError
 from rmr1.judge import GenerativeJudge, JudgeSettings
 from rmr1.prompts import load_family, parse_blocks
+from rmr1.records import Judgment
 from rmr1.store.rulings import read_rulings, ruling_of
 from rmr1.store.runs import read_judgments
+from rmr1.verdicts.probability import read_probability, tell_probability
 from tests.unit.bench.judgments import run_benchmark
 
 JUDGEBENCH = load_benchmark("judgebench")
@@ -272,6 +278,61 @@ def test_light_rows_are_what_judgments_give(jb_data, rmb_data, tmp_path):
         whole = [ruling_of(one) for _, one in read_judgments(folder)]
         assert list(read_rulings(folder)) == whole
         assert len(whole) > 4
+
+
+class Sure:
+    """Writes the right answer with the probability 0.8, in every third text with none."""
+
+    def __init__(self) -> None:
+        self._engine, self._num_texts = ScriptedEngine(perfect), 0
+        self.name, self.close = "sure", self._engine.close
+        self.fingerprint, self.special_tokens = self._engine.fingerprint, self._engine.special_tokens
+
+    def generate(self, requests, params):
+        for request, (text,) in self._engine.generate(requests, params):
+            self._num_texts += 1
+            said = "A" if "[[A]]" in text.text else "B"
+            chances = {"A": 0.2, "B": 0.2, said: 0.8}
+            logprobs = tuple((label, log(chance)) for label, chance in chances.items())
+            yield request, (replace(text, verdict_logprobs=logprobs if self._num_texts % 3 else None),)
+
+
+@pytest.mark.parametrize("order", ["both", "seeded"])
+def test_light_rows_tell_the_same_probabilities(jb_data, tmp_path, order):
+    live(JUDGEBENCH, jb_data, Sure(), tmp_path / "run", order=order)
+    whole = [one for _, one in read_judgments(tmp_path / "run")]
+    told = [read_probability(one) for one in whole]
+    rows = list(read_rulings(tmp_path / "run"))
+    assert [read_probability(one) for one in rows] == told
+    # The 3rd, 6th and 9th of ten texts, or the 3rd of five, are without. Of two votes one without counts both:
+    # they agree, so each order is 1.5 / 2 for the label.
+    expected = [0.8, 0.75, 0.75, 0.8, 0.75] if order == "both" else [0.8, 0.8, None, 0.8, 0.8]
+    for one, probability, value in zip(whole, told, expected, strict=True):
+        said = value if value is None or one.pair.label == "A" else 1 - value
+        assert probability == pytest.approx(said)
+    found = read_outcomes(JUDGEBENCH, tmp_path / "run").reliability
+    assert found == json.loads((tmp_path / "run" / "summary.json").read_text())["reliability"]
+    assert found["without"] == expected.count(None) and found["items"] + found["without"] == 5
+
+
+def test_scores_and_calibrated_probabilities_of_light_rows(jb_data):
+    (pair, *_) = read_pairs(JUDGEBENCH, jb_data)
+    scored = Judgment(
+        pair=pair,
+        kind="score",
+        family="",
+        rule="scores",
+        winner="A",
+        confidence=None,
+        votes=(),
+        scores=(2.0, 0.5),
+    )
+    assert read_probability(ruling_of(scored)) == pytest.approx(1 / (1 + exp(-1.5)))
+    calibrated = ruling_of(replace(scored, calibrated=0.6))
+    assert (read_probability(calibrated), tell_probability(calibrated)) == (
+        pytest.approx(1 / (1 + exp(-1.5))),
+        0.6,
+    )
 
 
 def test_judge_is_placed_anew_for_each_benchmark():

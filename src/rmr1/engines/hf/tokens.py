@@ -147,6 +147,11 @@ class Endings:
         self._is_ascii = all(char.isascii() for char in self._last)
         self._known: dict[int, bool] = {}
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything but an end token could end a text."""
+        return bool(self._last)
+
     def may_end(self, token: int) -> bool:
         if self._last and token not in self._known:
             piece = decode_tokens(self._tokenizer, [token])

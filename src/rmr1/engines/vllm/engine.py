@@ -1,8 +1,9 @@
 """The offline vLLM engine: a causal language model on one or several GPUs, or on the CPU, in this process.
 
 Requests are added in the order they come, so prompts that begin alike are adjacent and their common part is computed
-once. Each sample is a request of its own to vLLM, with its own seed. Tokens are watched as they come, by the same
-rules as in the transformers engine, and a row is taken back where it ends.
+once. Each sample is a request of its own to vLLM, with its own seed. If more than an end token may end a text, its
+tokens are watched as they come, by the same rules as in the transformers engine, and a row is taken back where it ends;
+else they are handed over when it has ended, which spares the work of an output for each.
 
 The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt and what was
 written before the letter, nearly all of it in the cache, and one token more. Asking for them while sampling would
@@ -212,15 +213,18 @@ class VLLMEngine:
                     num_rows += len(tasks[-1].rows)
                 if not tasks:
                     return
-                self._step(core)
-                for task in [task for task in tasks if all(one.is_done for one in task.list_listeners())]:
+                finished = [task for task in tasks if not task.waiting]
+                if not finished:
+                    self._step(core)
+                for task in finished:
                     tasks.remove(task)
                     num_rows -= len(task.rows)
                     yield task.prepared.request, self._read_all(task)
         finally:
             # The caller has had enough, or something failed: what is left must not go on.
-            left = [listener.key for task in tasks for listener in task.list_listeners()]
-            keys = [key for key in left if self._listeners.pop(key, None) is not None]
+            keys = [
+                key for task in tasks for key in task.waiting if self._listeners.pop(key, None) is not None
+            ]
             if keys and self._core is not None:
                 self._core.engine.abort_request(keys)
 
@@ -247,11 +251,12 @@ class VLLMEngine:
     def _start(self, prepared: Prepared, params: SamplingParams, endings: Endings) -> _Task:
         task = _Task(prepared=prepared, wants_verdict=params.verdict_logprobs)
         if prepared.choices:
-            task.choices = self._probe_spellings(prepared.tokens, prepared.choices)
+            task.choices = self._probe_spellings(prepared.tokens, prepared.choices, task.waiting)
             return task
         for sample in prepared.request.list_samples(params):
             row = _Row(
                 task=task,
+                waiting=task.waiting,
                 stream=TextStream(
                     self._reader.tokenizer,
                     endings,
@@ -271,11 +276,21 @@ class VLLMEngine:
                 seed=row.seed,
                 max_tokens=prepared.max_new_tokens,
                 stop_token_ids=sorted(self._reader.end_tokens),
+                is_watched=endings.has_any or prepared.stops_at_loop,
             )
         return task
 
-    def _add(self, listener: _Listener, tokens: Sequence[int], *, priority: int = 0, **settings: Any) -> None:
-        listener.key = next(self._keys)
+    def _add(
+        self,
+        listener: _Listener,
+        tokens: Sequence[int],
+        *,
+        is_watched: bool = False,
+        priority: int = 0,
+        **settings: Any,
+    ) -> None:
+        """Add a request to vLLM, which hands over its tokens one by one if they are watched, else all at its end."""
+        listener.key, kinds = next(self._keys), self._vllm.sampling_params.RequestOutputKind
         try:
             self._require_core().engine.add_request(
                 listener.key,
@@ -283,7 +298,7 @@ class VLLMEngine:
                 self._vllm.SamplingParams(
                     ignore_eos=True,  # the end tokens are all among `stop_token_ids`
                     detokenize=False,
-                    output_kind=self._vllm.sampling_params.RequestOutputKind.DELTA,
+                    output_kind=kinds.DELTA if is_watched else kinds.FINAL_ONLY,
                     **settings,
                 ),
                 lora_request=self._lora,
@@ -293,6 +308,7 @@ class VLLMEngine:
             listener.fail(f"vLLM refuses the prompt: {reason_of(error)}")
             return
         self._listeners[listener.key] = listener
+        listener.waiting.add(listener.key)
 
     def _step(self, core: Core) -> None:
         ended = []
@@ -314,6 +330,7 @@ class VLLMEngine:
                 ended.append(output.request_id)
             if isinstance(listener, _Row) and listener.task.wants_verdict and listener.error is None:
                 self._ask_verdict(listener)
+            listener.waiting.remove(listener.key)
         if ended:
             core.engine.abort_request(ended)
 
@@ -326,27 +343,27 @@ class VLLMEngine:
             return
         row.spellings = place.spellings
         prefix = [*prepared.tokens, *row.tokens[: place.first]]
-        row.probes = self._probe_spellings(prefix, place.spellings)
+        row.probes = self._probe_spellings(prefix, place.spellings, row.waiting)
 
     def _probe_spellings(
-        self, prefix: Sequence[int], spellings: Sequence[tuple[int, ...]]
+        self, prefix: Sequence[int], spellings: Sequence[tuple[int, ...]], waiting: set[str]
     ) -> dict[tuple[int, ...], _Probe]:
         """Probes by what of a spelling stands before the probed place."""
         wanted: dict[tuple[int, ...], list[int]] = {}
         for spelling in spellings:
             for index, token in enumerate(spelling):
                 wanted.setdefault(spelling[:index], []).append(token)
-        return {written: self._probe([*prefix, *written], ids) for written, ids in wanted.items()}
+        return {written: self._probe([*prefix, *written], ids, waiting) for written, ids in wanted.items()}
 
-    def _probe(self, tokens: Sequence[int], ids: Sequence[int]) -> _Probe:
+    def _probe(self, tokens: Sequence[int], ids: Sequence[int], waiting: set[str]) -> _Probe:
         """A request for the log-probabilities of `ids` behind the tokens; without `ids` only for a step."""
-        probe = _Probe()
+        probe = _Probe(waiting=waiting)
         unique = list(dict.fromkeys(ids))
         limit = self._reader.max_model_len
         if limit is not None and len(tokens) + 1 > limit:
             probe.fail("no room for it")  # a label's spelling is longer than what was left of the context
             return probe
-        asked = {"logprobs": len(unique), "logprob_token_ids": unique} if unique else {}
+        asked: dict[str, Any] = {"logprobs": len(unique), "logprob_token_ids": unique} if unique else {}
         # First in the queue: a probe takes one step, and what it needs is still in the cache.
         self._add(probe, tokens, priority=-1, temperature=0.0, max_tokens=1, **asked)
         return probe
@@ -374,7 +391,7 @@ class VLLMEngine:
 
     def _warm_up(self, ids: Sequence[int] = ()) -> None:
         """One step that does not count: vLLM compiles at the first use, for up to half a minute."""
-        probe = self._probe([0], ids)
+        probe = self._probe([0], ids, set())
         while not probe.is_done:
             self._step(self._require_core())
 
@@ -384,6 +401,8 @@ class _Listener(ABC):
     """What one of vLLM's requests writes to."""
 
     key: str = ""
+    waiting: set[str]
+    """Keys of the unfinished requests of its task, its own among them."""
     is_done: bool = False
     error: str | None = None
 
@@ -456,7 +475,5 @@ class _Task:
     rows: list[_Row] = field(default_factory=list)
     choices: dict[tuple[int, ...], _Probe] | None = None
     """What is asked if the request has choices, as `_Row.probes`."""
-
-    def list_listeners(self) -> list[_Listener]:
-        probes = [probe for row in self.rows for probe in row.probes.values()]
-        return [*self.rows, *probes, *(self.choices or {}).values()]
+    waiting: set[str] = field(default_factory=set)
+    """Keys of its unfinished requests to vLLM."""
