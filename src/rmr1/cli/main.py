@@ -24,6 +24,7 @@ from rmr1.version import __version__
 VERBS = {
     "judge": "judge pairs and say why",
     "show": "read judgments, or what a training folder holds",
+    "rubrics": "list the criteria of judgments, and which decide",
     "calibrate": "fit a judge's probabilities to labels",
     "bench": "score a judge on benchmarks",
     "probe": "find leaks and bias in preference data",

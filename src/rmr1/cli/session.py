@@ -128,6 +128,15 @@ def format_orders(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def format_criteria_counts(summary: Mapping[str, Any]) -> list[str]:
+    """A line about how many criteria that the judge was given it scored; none if it was given none."""
+    if (found := summary.get("criteria")) is None:
+        return []
+    line = f"criteria: scored {found['scored']:,} of {found['asked']:,} for both answers"
+    texts = f"{found['complete']:,} of {found['texts']:,} texts score all"
+    return [f"{line}; {texts}"]
+
+
 def format_reliability(summary: Mapping[str, Any]) -> list[str]:
     """A line about how far a summary's probabilities can be trusted; none if no labelled pair has one."""
     found = summary.get("reliability")

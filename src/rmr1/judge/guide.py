@@ -2,7 +2,8 @@
 
     protocol   `<type>` by comparing the probabilities of the two types; the solution, or the rubric, and the evaluation,
                each within a budget; then `<answer>[[` is written, and the letter read from the probabilities. A family
-               that asks for no type has one part, whatever the model writes before its answer.
+               that asks for no type has one part, whatever the model writes before its answer; one that gives criteria
+               has a part for each, and a line with the scores behind it
     verdict    the text is the model's own; if it holds no verdict, whatever is open in it is closed and the verdict
                is read as above
 
@@ -19,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.prompts import PromptFamily
-from rmr1.prompts.protocol import SIDE_TAGS, TAGS
+from rmr1.prompts.protocol import SCORE_TAG, SIDE_TAGS, TAGS
 from rmr1.prompts.thinking import Pair, find_close_mark, find_marks
 from rmr1.records import NO_TEXT, Generation, JudgePrompt
 from rmr1.store.keys import seed_for
@@ -31,7 +32,12 @@ Writing = Generator[Request, Generation, Generation]
 _TYPES = {"Reasoning": "solution", "Chat": "rubric"}
 """A type -> the part that comes before the evaluation."""
 _GAP = "\n\n"
-_TAG = re.compile(rf"<(/?)({'|'.join([*TAGS, *(f'{name}_[A-Z]' for name in SIDE_TAGS)])})>")
+_INLINE = (*SIDE_TAGS, SCORE_TAG)
+_TAG = re.compile(
+    rf"<(/?)({'|'.join([*TAGS, *(f'{name}_[A-Z]' for name in SIDE_TAGS), rf'{SCORE_TAG}_[0-9]{{1,3}}'])})>"
+)
+_SCORE_TOKENS = 6
+_SCORE = re.compile(r"\s*(10|[1-9](?:\.\d{1,2})?)(?![\d.])")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +132,9 @@ def write_protocol(
             return text.finish(prompt.labels)
         parts = (next(part for name, part in _TYPES.items() if text.text.endswith(f"{name}</type>")), "eval")
         text.text += _GAP
+    elif prompt.num_criteria:
+        if not (yield from _write_criteria(text, prompt, guide)):
+            return text.finish(prompt.labels)
     elif guide.part_tokens:
         if not (yield from text.write(["<answer>"], guide.part_tokens)):
             return text.finish(prompt.labels)
@@ -176,6 +185,43 @@ def write_verdict(
     )
 
 
+def _write_criteria(text: _Text, prompt: JudgePrompt, guide: Guide) -> Generator[Request, Generation, bool]:
+    """The evaluation: a part for each criterion, and behind it the line of its scores."""
+    text.text += "<eval>\n"
+    for number in range(1, prompt.num_criteria + 1):
+        tag, start = f"{SCORE_TAG}_{number}", len(text.text)
+        if guide.part_tokens:
+            text.text += f"{number}."
+            stop = [f"<{tag}>", "</eval>", "<answer>"]
+            if not (yield from text.write(stop, guide.part_tokens)):
+                return False
+            inside = text.text[start:]
+            for mark in stop:
+                inside = inside.removesuffix(mark)
+            text.text = text.text[:start] + close_open(inside.rstrip(), guide.thinking) + "\n"
+        text.text += f"<{tag}>"
+        for label, behind in zip(prompt.labels, (", ", f"</{tag}>\n"), strict=True):
+            text.text += f"{label}:"
+            if not (yield from _write_score(text)):
+                return False
+            text.text += behind
+    text.text += f"</eval>{_GAP}"
+    return True
+
+
+def _write_score(text: _Text) -> Generator[Request, Generation, bool]:
+    """A number that the model writes; if it writes none, the likeliest of those with one digit."""
+    start = len(text.text)
+    if not (yield from text.write([",", "<", "\n"], _SCORE_TOKENS)):
+        return False
+    found = _SCORE.match(text.text, start)
+    text.text = text.text[:start]
+    if found is not None:
+        text.text += f" {found[1]}"
+        return True
+    return (yield from text.choose([f" {number}" for number in range(1, 10)]))
+
+
 def _read_verdict(text: _Text, prompt: JudgePrompt) -> Generator[Request, Generation, bool]:
     text.text += "<answer>[["
     return (yield from text.choose([f"{label}]]</answer>" for label in prompt.labels]))
@@ -201,7 +247,7 @@ def close_open(text: str, thinking: Sequence[Pair] = ()) -> str:
         names = names[: len(names) - len(inside)]
         text = f"{text.rstrip()}\n{find_close_mark(text[marks[-1].start : marks[-1].end], '', thinking)}"
     for name in reversed(names):
-        text += f"</{name}>" if name.startswith(SIDE_TAGS) else f"\n</{name}>"
+        text += f"</{name}>" if name.startswith(_INLINE) else f"\n</{name}>"
     return text
 
 
