@@ -137,7 +137,7 @@ class GenerativeJudge:
         def ask(key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
             if writer is None:
                 return (yield from ask_by(key, pair, self.settings.criteria))
-            rubric, usage = yield from writer.ask(pair)
+            rubric, usage = yield from writer.ask(key, pair)
             if rubric.criteria:
                 judgment = yield from ask_by(key, pair, rubric.criteria)
             else:

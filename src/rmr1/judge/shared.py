@@ -49,28 +49,30 @@ class RubricWriter:
     """Question -> what the engine last failed with, which several pairs may be told."""
 
     def ask(
-        self, pair: PreferencePair
+        self, key: str, pair: PreferencePair
     ) -> Generator[tuple[Request, ...], Answers, tuple[SharedRubric, Usage]]:
-        """The rubric of the pair's question, and what it took if it was asked for just now and for this pair."""
-        question, usage = question_digest(pair), Usage()
+        """The rubric of the pair's question, and what it took if it was asked for because of this item."""
+        question = question_digest(pair)
         rubric = self.keeper.find(question)
         if rubric is None:
             ((generation,),) = yield (self._request(pair, question),)
-            rubric = self.keeper.find(
-                question
-            )  # another pair that waited for the same answer may have kept it
-            if rubric is None:
-                whole = self._complete(generation)
-                rubric = SharedRubric(criteria=self._read(whole), generation=whole)
-                is_failure = generation.finish_reason == "error"
-                if not (is_failure and self._failed.get(question) is generation):
-                    vote = Vote(order="given", sample=0, generation=generation, verdict=Verdict(winner=None))
-                    usage = count_usage([vote])
-                if is_failure:
-                    self._failed[question] = generation
-                else:
-                    self.keeper.keep(question, rubric)
-        return rubric, usage
+            # Another item that waited for the same answer may have kept it.
+            rubric = self.keeper.find(question) or self._take(key, question, generation)
+        if rubric.asked_by != key or rubric.generation is None:
+            return rubric, Usage()
+        vote = Vote(order="given", sample=0, generation=rubric.generation, verdict=Verdict(winner=None))
+        return rubric, count_usage([vote])
+
+    def _take(self, key: str, question: str, generation: Generation) -> SharedRubric:
+        whole = self._complete(generation)
+        rubric = SharedRubric(criteria=self._read(whole), generation=whole, asked_by=key)
+        if generation.finish_reason != "error":
+            self.keeper.keep(question, rubric)
+        elif self._failed.get(question) is generation:
+            return replace(rubric, asked_by="")
+        else:
+            self._failed[question] = generation
+        return rubric
 
     def accepts(self, pair: PreferencePair, judgment: Judgment) -> bool:
         """Whether a judgment from elsewhere was made by the rubric that this run's judgments of the question share;

@@ -1,6 +1,7 @@
 """The rubrics that a run's judgments share: one for each question, kept for as long as the run is gone on with.
 
-    runs/x/rubrics.jsonl      {"key": question, "criteria": [...], "generation": {...}}, a line each, only appended to
+    runs/x/rubrics.jsonl      {"key": question, "criteria": [...], "generation": {...}, "asked_by": key}, a line each,
+                              only appended to
 
 A rubric is written before the first judgment by it, with one system call; a line that a kill has cut short is cut off
 when the run goes on, and the rubric, by which nothing was judged yet, is asked for again.
@@ -9,7 +10,7 @@ when the run goes on, and the rubric, by which nothing was judged yet, is asked 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rmr1.records import Generation, RubricItem
@@ -29,6 +30,8 @@ class SharedRubric:
     """Empty if none could be read."""
     generation: Generation | None = None
     """The text that they were read from; None if it is not at hand, as of a judgment from a cache."""
+    asked_by: str = ""
+    """The key of the item that it was asked for, whose judgment counts its tokens, also if it is judged anew."""
 
 
 class RubricKeeper:
@@ -74,7 +77,9 @@ class RubricKeeper:
             RunError: the file cannot be written.
         """
         if self._path is None:
-            self._rubrics[question] = rubric
+            self._rubrics[question] = replace(
+                rubric, asked_by=""
+            )  # another call may bring the same item again
             return
         line = dumps({"key": question, **dump_record(rubric)}) + b"\n"
         with writing(self._path, _KEPT):

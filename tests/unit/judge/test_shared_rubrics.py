@@ -135,7 +135,7 @@ def test_several_calls_of_a_judge_share_too() -> None:
     assert len(model.rubrics) == 2 and found[0].criteria == found[1].criteria != found[2].criteria
 
 
-@pytest.mark.parametrize("stops", (1, 2, 5, 8, 14))
+@pytest.mark.parametrize("stops", [1, 2, 5, 8, 14])
 def test_a_stopped_run_goes_on_with_its_rubrics(stops: int, tmp_path: Path) -> None:
     pairs = make_pairs()
     with pytest.raises(GenerationError):
