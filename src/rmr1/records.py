@@ -53,6 +53,7 @@ Problem = Literal[
     "split_vote",
     "no_probability",
     "abstained",
+    "no_rubric",
 ]
 """Why there is no winner. A closed list: reports count by it.
 
@@ -70,6 +71,8 @@ prompt_too_long      the prompt does not fit the model's context, and is never c
 split_vote           votes or orders disagree and no side has the majority
 no_probability       votes are weighed by their probabilities, and the engine did not tell that of each
 abstained            no stage of a cascade was sure enough: a person has to decide
+no_rubric            the rubric that the question's judgments share was cut off, or holds no criterion that could be
+                     read; the one vote has its text
 """
 
 PROBLEMS: tuple[str, ...] = Problem.__args__  # type: ignore[attr-defined]
@@ -164,6 +167,8 @@ class JudgePrompt:
     """The names of the responses in this prompt, of which a verdict is one; of a rating the numbers."""
     side: Side | None = None
     """The answer that the prompt shows alone, called A in it; None if it shows several."""
+    num_criteria: int = 0
+    """How many criteria it gives, each of which is to be scored by its number, from 1."""
 
     @property
     def slot(self) -> Order:
@@ -226,12 +231,30 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RubricItem:
-    """One criterion of the judge's rubric."""
+    """One criterion: of the judge's rubric, or of those that it is given."""
 
     text: str
     weight: float | None = None
     """Share of the whole in [0, 1] where the judge wrote a percentage or a fraction, the bare
-    number where it wrote one ("weight: 3"), None where it gave none."""
+    number where it wrote one ("weight: 3"), None where it gave none. Of a user's criteria the shares add up to 1."""
+    name: str | None = None
+    """What a user calls it; the judge's own criteria have no name apart from their text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriterionScores:
+    """What the answers got by one of the criteria that the judge was given, from 1 to 10."""
+
+    criterion: int
+    """The criterion's number, from 1."""
+    a: float | None = None
+    """None if the text gives A no score by it, or none that can be read."""
+    b: float | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both answers have a score."""
+        return self.a is not None and self.b is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +284,8 @@ class Trace:
     summaries: tuple[SideText, ...] = ()
     thinking: str | None = None
     """What a reasoning model wrote before `</think>`."""
+    scores: tuple[CriterionScores, ...] = ()
+    """One for each criterion that the judge was given, in their order, also for those that it did not score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,10 +363,18 @@ class Vote:
 
     @property
     def trace(self) -> Trace:
-        """The verdict's trace with the sides of quotes and summaries in the pair frame; what the judge wrote stands
-        as it is."""
+        """The verdict's trace with the sides of quotes, summaries and scores in the pair frame; what the judge wrote
+        stands as it is."""
         trace = self.verdict.trace
-        return replace(trace, quotes=self._in_pair(trace.quotes), summaries=self._in_pair(trace.summaries))
+        scores = trace.scores
+        if self.order == "swapped":
+            scores = tuple(replace(one, a=one.b, b=one.a) for one in scores)
+        return replace(
+            trace,
+            quotes=self._in_pair(trace.quotes),
+            summaries=self._in_pair(trace.summaries),
+            scores=scores,
+        )
 
     def _in_pair(self, texts: tuple[SideText, ...]) -> tuple[SideText, ...]:
         return tuple(replace(one, side=swap_label(one.side, self.order)) for one in texts)
@@ -389,6 +422,9 @@ class Judgment:
     votes: tuple[Vote, ...] = ()
     vote_by: Literal["majority", "probability"] = "majority"
     """What decided among the votes."""
+    criteria: tuple[RubricItem, ...] = ()
+    """Those that the judge was given, a user's or the question's shared rubric, in the order of their numbers; a rubric
+    that it wrote in a text is in that text's trace."""
     stages: tuple[StageResult, ...] = ()
     """Those that a cascade asked; the last one decided, unless it abstained, and the votes are its own."""
     is_cached: bool = False

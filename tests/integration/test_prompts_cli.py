@@ -57,8 +57,10 @@ def test_import_from_published_training_data(capsys, tmp_path: Path) -> None:
         "rubric",
         "reasoning",
         "direct",
+        "criteria",
         "rating",
         "four_way",
+        "rubric_writer",
         "paper",
     ]
     assert main(["prompts", "show", "paper"]) == 0

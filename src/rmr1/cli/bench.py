@@ -71,6 +71,8 @@ _JUDGING = (
     "family",
     "order",
     "seed",
+    "criteria",
+    "share_rubric",
     "data.limit",
     "config",
     "set",

@@ -23,6 +23,7 @@ from typing import Any
 from rmr1.cli.dry_run import print_dry_run
 from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
 from rmr1.cli.session import (
+    format_criteria_counts,
     format_orders,
     format_usage,
     list_sources,
@@ -137,7 +138,7 @@ def _print_judgments(arguments: Namespace, config: JudgeConfig, pairs: Iterable[
             else:
                 print_judgment(console, key, judgment)
     if not arguments.json and tally.items > 1:
-        for line in format_orders(tally.summary()):
+        for line in (*format_orders(tally.summary()), *format_criteria_counts(tally.summary())):
             print(line)
     return 1 if is_unanswered(tally.items, tally.problems) else 0
 
@@ -183,7 +184,7 @@ def _print_summary(arguments: Namespace, summary: dict[str, Any]) -> int:
     if summary["labelled"] and has_answers:
         share = 100 * summary["accuracy"]
         print(f"right: {summary['correct']} of {summary['labelled']} labelled ({share:.2f}%)")
-    for line in format_orders(summary):
+    for line in (*format_orders(summary), *format_criteria_counts(summary)):
         print(line)
     if "reliability" in summary:
         print(format_reliability(summary["reliability"]))

@@ -54,7 +54,10 @@ def add_judging_arguments(
         "which know only their synthetic world; a checkpoint for sequence classification is a "
         "scalar reward model: two scores, no reasons",
     )
-    family = "rubric (default), reasoning, direct, rating (each answer alone), an imported one, or a folder"
+    family = (
+        "rubric (default), reasoning, direct, criteria (with --criteria and --share-rubric), rating (each answer alone), "
+        "an imported one, or a folder"
+    )
     judge("--family NAME", f"prompt family: {family}")
     judge("--rule RULE", "verdict rule: tagged (default), tail, published, arena, ratings")
     judge(
@@ -103,6 +106,16 @@ def add_judging_arguments(
     forced = "write the verdict for the model if its own text has none"
     guide.add_argument("--force-verdict", action="store_const", const="verdict", dest="guide", help=forced)
     add(guide, "--part-tokens N", "most tokens of a part of a guided judgment (default 1024)")
+    criteria = partial(add, parser.add_argument_group("criteria"))
+    criteria(
+        "--criteria TEXT_OR_FILE",
+        "judge by exactly these, and score each answer by each: a text, a criterion a line, or a file (plain text, "
+        "TOML or JSON with text, name and weight)",
+    )
+    once = (
+        "have the judge write a rubric for each question first, and go by it for all pairs, orders and votes"
+    )
+    criteria("--share-rubric", once, default=None)
     votes = partial(add, parser.add_argument_group("votes and probabilities"))
     by = "what decides: the most votes (default), or their mean probability, with --logprobs"
     votes("--vote-by", by, choices=("majority", "probability"))

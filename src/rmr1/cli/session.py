@@ -126,3 +126,12 @@ def format_orders(summary: Mapping[str, Any]) -> list[str]:
         f"position bias: {100 * (first - second) / decided:+.1f}% (95% interval {lowest:+.1f} to {highest:+.1f}): "
         f"the first place wins both ways in {first} pairs, the second in {second}",
     ]
+
+
+def format_criteria_counts(summary: Mapping[str, Any]) -> list[str]:
+    """A line about how many criteria that the judge was given it scored; none if it was given none."""
+    if (found := summary.get("criteria")) is None:
+        return []
+    line = f"criteria: scored {found['scored']:,} of {found['asked']:,} for both answers"
+    texts = f"{found['complete']:,} of {found['texts']:,} texts score all"
+    return [f"{line}; {texts}"]

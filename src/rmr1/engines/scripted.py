@@ -15,6 +15,7 @@ from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.prompts import parse_blocks
 from rmr1.prompts.blocks import Blocks
+from rmr1.prompts.families import RUBRIC_WRITER
 from rmr1.prompts.protocol import CHATBOT_NAME
 from rmr1.records import Generation, JudgePrompt
 
@@ -22,6 +23,12 @@ Script = Callable[[JudgePrompt, int], str]
 
 _CHARS_PER_TOKEN = 4
 _MAX_QUOTE_WORDS = 14
+_RUBRIC = (
+    "<rubric>\n"
+    "1. Helpfulness (60%): does the response give the Client what was asked for?\n"
+    "2. Completeness (40%): does it leave nothing important out?\n"
+    "<justify>The Client needs an answer first, and all of it second.</justify>\n</rubric>"
+)
 
 
 class ScriptedEngine:
@@ -102,15 +109,18 @@ def load_scripted(name: str) -> ScriptedEngine:
     choose = _CHOICES[name]
 
     def script(prompt: JudgePrompt, sample: int) -> str:
+        if prompt.family == RUBRIC_WRITER:
+            return _RUBRIC
         blocks = parse_blocks(prompt.messages[-1].text)
-        return write_trace(prompt.family, blocks, choose(blocks, sample))
+        return write_trace(prompt.family, blocks, choose(blocks, sample), num_criteria=prompt.num_criteria)
 
     script.__qualname__ = name
     return ScriptedEngine(script, f"scripted:{name}")
 
 
-def write_trace(family: str, blocks: Blocks, winner: str) -> str:
-    """A well-formed judgment for `winner` in the form that a prompt family asks for."""
+def write_trace(family: str, blocks: Blocks, winner: str, *, num_criteria: int = 0) -> str:
+    """A well-formed judgment for `winner` in the form that a prompt family asks for, and that a prompt with so many
+    criteria asks for; by each of these the winner gets 8 and the other answer 5."""
     verdict = f"<answer>[[{winner}]]</answer>"
     if family == "direct":
         return verdict
@@ -118,13 +128,16 @@ def write_trace(family: str, blocks: Blocks, winner: str) -> str:
         f"- Chatbot {label}: {_describe(response, label)}"
         for label, response in (("A", blocks.response_a), ("B", blocks.response_b))
     )
+    if num_criteria:
+        line = "A: 8, B: 5" if winner == "A" else "A: 5, B: 8"
+        scores = "\n".join(
+            f"<score_{number}>{line}</score_{number}>" for number in range(1, num_criteria + 1)
+        )
+        return f"<eval>\n{evidence}\n{scores}\n</eval>\n\n{verdict}"
     if family == "reasoning":
         return f"<think>\n{evidence}\nChatbot {winner} serves the Client better.\n</think>\n\n{verdict}"
     return (
-        "<type>Chat</type>\n\n<rubric>\n"
-        "1. Helpfulness (60%): does the response give the Client what was asked for?\n"
-        "2. Completeness (40%): does it leave nothing important out?\n"
-        "<justify>The Client needs an answer first, and all of it second.</justify>\n</rubric>\n\n"
+        f"<type>Chat</type>\n\n{_RUBRIC}\n\n"
         f"<eval>\n{evidence}\nWeighed by the rubric, Chatbot {winner} comes out ahead.\n</eval>\n\n{verdict}"
     )
 

@@ -1,6 +1,7 @@
 """The loop that asks: items in, judgments out as they finish. Every judge and every teacher is asked here.
 
 An item is asked about in steps, of which the later ones may depend on the answers to the earlier ones; most have one.
+Items whose requests have the same key wait for one answer, which all of them get: what they share is asked once.
 Items are pulled as the engine asks for requests and leave as soon as their last answer is in, so memory holds only
 what is in flight; the next step of an item goes before a new item. With a run folder each judgment is on disk before it
 is yielded, and so is what was found out about a server. A stop at any moment loses only what was in flight.
@@ -159,7 +160,7 @@ class _Desk(Generic[R, A]):
         self._asks: Iterator[Ask[R, A]] = iter(asks)
         self._has_more = True
         self._queue: deque[R] = deque()
-        self._waiting: dict[str, _Item[R, A]] = {}
+        self._waiting: dict[str, list[_Item[R, A]]] = {}
         self.done: deque[tuple[str, Judgment]] = deque()
         self.num_pulled = 0
 
@@ -182,10 +183,10 @@ class _Desk(Generic[R, A]):
 
     def take(self, request: R, answer: A) -> None:
         """Take in an answer; behind the last one of a step the item goes on."""
-        item = self._waiting.pop(request.key)
-        item.answers[request.key] = answer
-        if len(item.answers) == len(item.requests):
-            self._advance(item)
+        for item in self._waiting.pop(request.key):
+            item.answers[request.key] = answer
+            if len(item.answers) == len(item.requests):
+                self._advance(item)
 
     def _advance(self, item: _Item[R, A]) -> None:
         judgment = item.advance()
@@ -193,8 +194,10 @@ class _Desk(Generic[R, A]):
             self.done.append((item.ask.key, judgment))
             return
         for request in item.requests:
-            self._waiting[request.key] = item
-            self._queue.append(request)
+            items = self._waiting.setdefault(request.key, [])
+            if not items:
+                self._queue.append(request)
+            items.append(item)
 
 
 def ask_all(

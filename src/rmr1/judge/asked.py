@@ -98,7 +98,7 @@ def _relocate(config: Mapping[str, Any], base: Path) -> Iterator[tuple[str, Any]
                 yield key, _locate(value, base)
             else:
                 yield key, f"{scheme}:{_locate(rest, base)}" if scheme in _SCHEMES_OF_FILES else value
-        elif key in ("calibration", "cache"):
+        elif key in ("calibration", "cache", "criteria"):
             yield key, _locate(value, base)
         elif key == "family":
             yield key, value if is_named_family(value) else _locate(value, base)
@@ -117,4 +117,8 @@ def _locate_source(name: str, base: Path) -> str:
 
 def _locate(name: str, base: Path) -> str:
     place = base / name
-    return os.path.relpath(place) if not os.path.isabs(name) and place.exists() else name
+    try:
+        is_there = not os.path.isabs(name) and place.exists()
+    except OSError:  # a text of criteria may be longer than a name can be
+        is_there = False
+    return os.path.relpath(place) if is_there else name

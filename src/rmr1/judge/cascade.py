@@ -29,6 +29,7 @@ from rmr1.judge.selective import Floats, find_cascade
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.votes import cast_answer, conclude
 from rmr1.prompts import PromptFamily, load_family
+from rmr1.prompts.render import check_criteria_place
 from rmr1.records import Generation, Judgment, Kind, PreferencePair, StageResult
 from rmr1.store.runs import RunWriter
 from rmr1.verdicts.probability import read_probability
@@ -74,6 +75,7 @@ def read_stages(names: Sequence[str], family: PromptFamily, settings: JudgeSetti
             raise ConfigError(
                 f"stage {name!r}: prompt family {one.name!r} shows {one.num_answers} answers, not 2"
             )
+        check_criteria_place(one, is_given=False)
         temperature = (sampling.temperature or 1.0) if votes > 1 else 0.0
         params = replace(sampling, num_samples=votes, temperature=temperature, verdict_logprobs=True)
         stop = settings.stop_votes if votes > 1 else None

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
+from rmr1.errors import ConfigError
+from rmr1.judge.criteria import read_criteria
 from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
 from rmr1.models import JUDGE
@@ -23,6 +25,15 @@ _PRESET_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "num_samp
 
 VOTING_TEMPERATURE = 1.0
 """The temperature of several samples if nothing else is said: the model's own distribution."""
+
+
+def find_missing_criteria(source: str) -> str | None:
+    """What is wrong with a text or a file of criteria."""
+    try:
+        read_criteria(source)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 class SamplingConfig(Section):
@@ -69,6 +80,10 @@ class JudgeConfig(Section):
     """Write the protocol's skeleton for the model, or only the verdict of a text that has none."""
     part_tokens: int = 1024
     """Most tokens of a part of a guided judgment."""
+    criteria: Annotated[str | None, Names(find_missing_criteria)] = None
+    """What the judge is to go by: a text, a criterion a line, or a file."""
+    share_rubric: bool = False
+    """Have the judge write a rubric for each question first, and go by it."""
     cascade: tuple[str, ...] | None = None
     """The stages of a cascade: prompt families, and `votes:K`."""
     calibration: str | None = None
@@ -112,5 +127,7 @@ class JudgeConfig(Section):
             guide=self.guide,
             part_tokens=self.part_tokens,
             control_tokens=self.control_tokens,
+            criteria=() if self.criteria is None else read_criteria(self.criteria),
+            share_rubric=self.share_rubric,
             sampling=SamplingParams(**values),
         )

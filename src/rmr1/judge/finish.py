@@ -28,17 +28,26 @@ class Finish:
         pairs: Iterable[tuple[str, PreferencePair]],
         ask: Callable[[str, PreferencePair], Steps[R, A]],
         describe: Callable[[], dict[str, Any]],
+        *,
+        accepts: Callable[[PreferencePair, Judgment], bool] = lambda *_: True,
     ) -> Iterator[Ask[R, A]]:
-        """What `ask` asks about each item, unless it is in the cache of the judge that is described."""
+        """What `ask` asks about each item, unless it is in the cache of the judge that is described, and is accepted."""
         keys = None if self.cache is None else make_keys(describe())
         for key, pair in pairs:
-            yield Ask(key=key, steps=self._finish(pair, None if keys is None else keys(key), ask(key, pair)))
+            found = None if keys is None else keys(key)
+            yield Ask(key=key, steps=self._finish(pair, found, ask(key, pair), accepts))
 
-    def _finish(self, pair: PreferencePair, key: bytes | None, steps: Steps[R, A]) -> Steps[R, A]:
+    def _finish(
+        self,
+        pair: PreferencePair,
+        key: bytes | None,
+        steps: Steps[R, A],
+        accepts: Callable[[PreferencePair, Judgment], bool],
+    ) -> Steps[R, A]:
         judgment: Judgment | None = None
         if self.cache is not None and key is not None:
             judgment = self.cache.find(key, pair)
-        if judgment is None:
+        if judgment is None or not accepts(pair, judgment):
             judgment = yield from steps
             if self.cache is not None and key is not None:
                 self.cache.keep(key, judgment)

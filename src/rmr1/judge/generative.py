@@ -7,13 +7,14 @@ the majority counts, and of ratings the mean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rmr1.engines.base import Engine, Guidable, Recorded, Request
 from rmr1.errors import ConfigError
+from rmr1.faces import name_option
 from rmr1.judge.ask import Steps, Write, ask_all, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.finish import Finish
@@ -21,10 +22,13 @@ from rmr1.judge.guide import guided, is_typed
 from rmr1.judge.guided_text import Guide
 from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
+from rmr1.judge.shared import RubricWriter, judge_without
 from rmr1.judge.votes import cast_answer, conclude
 from rmr1.prompts import PromptFamily, load_family
-from rmr1.prompts.families import FOUR_WAY, RATING
-from rmr1.records import Generation, Judgment, Kind, PreferencePair
+from rmr1.prompts.families import FOUR_WAY, RATING, RUBRIC_WRITER
+from rmr1.prompts.render import check_criteria_place
+from rmr1.records import Generation, Judgment, Kind, PreferencePair, RubricItem
+from rmr1.store.rubrics import RubricKeeper
 from rmr1.store.runs import RunWriter
 
 KINDS: dict[int, Kind] = {1: "rating", 2: "pair", 4: "choice"}
@@ -50,6 +54,18 @@ class GenerativeJudge:
                     f"prompt family {one.name!r} shows {one.num_answers} answers at a time, not {expected}"
                 )
         check_guidable(engine, settings)
+        check_criteria_place(family, is_given=settings.gives_criteria)
+        if choice is not None and settings.gives_criteria:
+            raise ConfigError(
+                f"prompt family {choice.name!r} has no place for criteria; leave them out, or ask about pairs"
+            )
+        if settings.share_rubric and isinstance(engine, Recorded):
+            raise ConfigError(
+                f"model {engine.name!r} is a recording, which holds no rubrics that could be shared; leave "
+                f"{name_option('share_rubric', True)} out"
+            )
+        self.writer = load_family(RUBRIC_WRITER) if settings.share_rubric else None
+        self.rubrics = RubricKeeper()
         self.engine = engine
         self.family = family
         self.choice = choice
@@ -68,6 +84,8 @@ class GenerativeJudge:
         prompt: dict[str, Any] = describe_family(self.family)
         if self.choice is not None:
             prompt["choice"] = describe_family(self.choice)
+        if self.writer is not None:
+            prompt["rubric_writer"] = describe_family(self.writer)
         return {
             # What was typed is told but not compared: a folder may be named in many ways.
             "model_name": self.engine.name,
@@ -82,21 +100,54 @@ class GenerativeJudge:
         special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
         sampling = self.settings.sampling
 
-        def ask(key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
+        def ask_by(
+            key: str, pair: PreferencePair, criteria: Sequence[RubricItem]
+        ) -> Steps[Request, tuple[Generation, ...]]:
             settings = self.settings
             kind, family = find_way(pair, self.family, self.choice)
             vote_by = settings.vote_by if kind == "pair" else "majority"
             return ask_prompts(
                 key,
-                tuple(render_prompts(kind, pair, key, settings, family, special_tokens)),
+                tuple(render_prompts(kind, pair, key, settings, family, special_tokens, criteria)),
                 seed=settings.seed,
                 params=sampling,
                 stop_votes=None if kind == "rating" else settings.stop_votes,
                 write=choose_writing(self.engine, settings, family, kind, key),
                 cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
                 conclude=partial(
-                    conclude, pair, kind=kind, family=family.name, rule=settings.rule, vote_by=vote_by
+                    conclude,
+                    pair,
+                    kind=kind,
+                    family=family.name,
+                    rule=settings.rule,
+                    vote_by=vote_by,
+                    criteria=criteria,
                 ),
+            )
+
+        writer = None
+        if self.writer is not None:
+            writer = RubricWriter(
+                engine=self.engine,
+                family=self.writer,
+                settings=self.settings,
+                keeper=self.rubrics if run is None else RubricKeeper(run.folder),
+                special_tokens=special_tokens,
+            )
+
+        def ask(key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
+            if writer is None:
+                return (yield from ask_by(key, pair, self.settings.criteria))
+            rubric, usage = yield from writer.ask(key, pair)
+            if rubric.criteria:
+                judgment = yield from ask_by(key, pair, rubric.criteria)
+            else:
+                judgment = judge_without(pair, rubric, family=self.family.name, rule=self.settings.rule)
+            return replace(
+                judgment,
+                prompt_tokens=judgment.prompt_tokens + usage.prompt_tokens,
+                completion_tokens=judgment.completion_tokens + usage.completion_tokens,
+                is_estimated=judgment.is_estimated or usage.is_estimated,
             )
 
         def pass_over(key: str, pair: PreferencePair) -> None:
@@ -106,7 +157,12 @@ class GenerativeJudge:
                     self.engine.pass_over(pair.id, "swapped" if side == "B" else order, sampling)
 
         return ask_all(
-            self.finish.wrap(unfinished_pairs(pairs, run, on_finished=pass_over), ask, self._describe),
+            self.finish.wrap(
+                unfinished_pairs(pairs, run, on_finished=pass_over),
+                ask,
+                self._describe,
+                **({} if writer is None else {"accepts": writer.accepts}),
+            ),
             lambda requests: self.engine.generate(requests, sampling),
             engine=self.engine,
             run=run,
@@ -117,6 +173,11 @@ class GenerativeJudge:
         return GenerativeJudge(self.engine, self.family, settings, choice=self.choice, finish=self.finish)
 
     def ask_answers(self) -> GenerativeJudge:
+        if self.settings.gives_criteria:
+            raise ConfigError(
+                "criteria are for pairs: answers that are rated alone, and choices among four, have no place for them; "
+                "leave them out, or ask about pairs"
+            )
         if self.kind == "rating" and self.choice is not None:
             return self
         rating = self.family if self.kind == "rating" else load_family(RATING)

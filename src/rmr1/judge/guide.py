@@ -2,7 +2,8 @@
 
     protocol   `<type>` by comparing the probabilities of the two types; the solution, or the rubric, and the evaluation,
                each within a budget; then `<answer>[[` is written, and the letter read from the probabilities. A family
-               that asks for no type has one part, whatever the model writes before its answer.
+               that asks for no type has one part, whatever the model writes before its answer; one that gives criteria
+               has a part for each, and a line with the scores behind it
     verdict    the text is the model's own; if it holds no verdict, whatever is open in it is closed and the verdict
                is read as above
 
@@ -18,6 +19,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 
 from rmr1.engines.base import Request, SamplingParams
+from rmr1.judge.guided_criteria import SCORE_TOKENS, write_criteria
 from rmr1.judge.guided_text import GAP, TYPES, GrowingText, Guide, Writing, add_usage, close_open
 from rmr1.judge.sheet import ask_verdict, write_sheet
 from rmr1.prompts import PromptFamily
@@ -27,14 +29,19 @@ from rmr1.store.keys import seed_for
 from rmr1.verdicts.kinds import read_verdict
 
 
-def list_parts(guide: Guide, params: SamplingParams, *, is_free: bool) -> tuple[int, ...]:
+def list_parts(
+    guide: Guide, params: SamplingParams, *, is_free: bool, num_criteria: int = 0
+) -> tuple[int, ...]:
     """Most tokens of each request that a text takes, in their sequence; a choice counts as one."""
     if is_free:
         return params.max_new_tokens, 1
     thinking = (params.max_new_tokens,) if guide.opening else ()
     if guide.is_typed:
         return *thinking, 1, guide.part_tokens, guide.part_tokens, 1
-    return *thinking, *((guide.part_tokens,) if guide.part_tokens else ()), 1
+    reasons = (guide.part_tokens,) if guide.part_tokens else ()
+    if num_criteria:
+        return *thinking, *(num_criteria * (*reasons, SCORE_TOKENS, SCORE_TOKENS)), 1
+    return *thinking, *reasons, 1
 
 
 def is_typed(family: PromptFamily) -> bool:
@@ -66,6 +73,9 @@ def write_protocol(
             return text.finish(prompt.labels)
         parts = (next(part for name, part in TYPES.items() if text.text.endswith(f"{name}</type>")), "eval")
         text.text += GAP
+    elif prompt.num_criteria:
+        if not (yield from write_criteria(text, prompt, guide)):
+            return text.finish(prompt.labels)
     elif guide.part_tokens:
         if not (yield from text.write(["<answer>"], guide.part_tokens)):
             return text.finish(prompt.labels)

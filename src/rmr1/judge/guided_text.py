@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.engines.sheets import Sheet
 from rmr1.messages import Messages
-from rmr1.prompts.protocol import SIDE_TAGS, TAGS
+from rmr1.prompts.protocol import SCORE_TAG, SIDE_TAGS, TAGS
 from rmr1.prompts.thinking import Pair, find_close_mark, find_marks
 from rmr1.records import NO_TEXT, Generation, JudgePrompt, Usage
 
@@ -19,7 +19,10 @@ Writing = Generator[Request, Generation, Generation]
 TYPES = {"Reasoning": "solution", "Chat": "rubric"}
 """A type -> the part that comes before the evaluation."""
 GAP = "\n\n"
-_TAG = re.compile(rf"<(/?)({'|'.join([*TAGS, *(f'{name}_[A-Z]' for name in SIDE_TAGS)])})>")
+_INLINE = (*SIDE_TAGS, SCORE_TAG)
+_TAG = re.compile(
+    rf"<(/?)({'|'.join([*TAGS, *(f'{name}_[A-Z]' for name in SIDE_TAGS), rf'{SCORE_TAG}_[0-9]{{1,3}}'])})>"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,5 +144,5 @@ def close_open(text: str, thinking: Sequence[Pair] = ()) -> str:
         names = names[: len(names) - len(inside)]
         text = f"{text.rstrip()}\n{find_close_mark(text[marks[-1].start : marks[-1].end], '', thinking)}"
     for name in reversed(names):
-        text += f"</{name}>" if name.startswith(SIDE_TAGS) else f"\n</{name}>"
+        text += f"</{name}>" if name.startswith(_INLINE) else f"\n</{name}>"
     return text

@@ -18,6 +18,7 @@ from rmr1.data.read import read_pairs
 from rmr1.engines import Engine, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge, list_keys
+from rmr1.judge.criteria import read_criteria
 from rmr1.judge.identity import describe_run
 from rmr1.judge.load import default_settings, load_judge
 from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
@@ -26,7 +27,7 @@ from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, describe_limits, resolve_model
 from rmr1.models.words import refuse_foreign
 from rmr1.prompts import PromptFamily
-from rmr1.records import Judgment, Label, PreferencePair
+from rmr1.records import Judgment, Label, PreferencePair, RubricItem
 from rmr1.store.keys import number_items
 from rmr1.store.runs import JudgmentIndex, RunWriter, open_run
 from rmr1.verdicts.votes import VoteBy
@@ -60,6 +61,8 @@ class Judge(SeveralAnswers):
         part_tokens: int = 1024,
         vote_by: VoteBy = "majority",
         stop_votes: float | None = None,
+        criteria: str | Path | Sequence[str | RubricItem | Mapping[str, Any]] | None = None,
+        share_rubric: bool = False,
         cascade: Sequence[str] | None = None,
         calibration: str | Path | None = None,
         cache: str | Path | None = None,
@@ -71,7 +74,8 @@ class Judge(SeveralAnswers):
             model: a model name (`rmr1.judge.load_judge`), an engine of one's own, or a whole judge, which
                 takes no other argument; None is the bundled judge, which knows only its own synthetic
                 world, as a warning says: it refuses other pairs, unless it is named (`tiny`).
-            family: the prompt family; None is the preset's for a released checkpoint, else `rubric`.
+            family: the prompt family; None is `criteria` if there are any, the preset's for a released checkpoint, else
+                `rubric`.
             order: which answer stands first: drawn from the seed per item, as given, or both ways.
             control_tokens: tokens of the model that are broken in user text, beside those that are known by
                 their shape and those that its tokenizer names.
@@ -81,6 +85,10 @@ class Judge(SeveralAnswers):
             vote_by: what decides among several samples (`sampling.num_samples`) and orders: the most votes, or the mean of
                 their probabilities.
             stop_votes: cast no more votes once the leading side has the majority with this probability, in (0.5, 1].
+            criteria: what the judge is to go by, all weighed or none: a text with a criterion a line, a file, or a list
+                of texts, `RubricItem`s and mappings (`{"name": "Truth", "text": "Is it true?", "weight": 2}`). It scores
+                each answer by each (`Judgment.trace.scores`).
+            share_rubric: have the judge write a rubric for each question first, and go by it for all answers.
             cascade: stages in which the model is asked, such as `["direct", "rubric", "votes:8"]`.
             calibration: a file of `rmr1 calibrate`, for this judge.
             cache: a folder that keeps judgments and gives those that it has.
@@ -113,6 +121,8 @@ class Judge(SeveralAnswers):
             part_tokens=part_tokens,
             vote_by=vote_by,
             stop_votes=stop_votes,
+            criteria=() if criteria is None else read_criteria(criteria),
+            share_rubric=share_rubric,
         )
         self._loaded: PairJudge | None = None
         self._load = partial(

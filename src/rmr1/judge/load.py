@@ -9,6 +9,7 @@ from typing import Any
 
 from rmr1.engines import Engine, is_scorer, load_engine, load_scorer
 from rmr1.errors import ConfigError
+from rmr1.faces import name_option
 from rmr1.judge.calibrate import Calibration, CascadeThresholds, read_calibration, refuse_other_judge
 from rmr1.judge.cascade import CascadeJudge, read_stages
 from rmr1.judge.generative import GenerativeJudge
@@ -17,6 +18,7 @@ from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import resolve_model
 from rmr1.prompts import PromptFamily, load_family
+from rmr1.prompts.families import CRITERIA
 from rmr1.store.cache import JudgmentCache
 
 DEFAULT_FAMILY = "rubric"
@@ -41,7 +43,8 @@ def load_judge(
     sampling or a cascade would mean nothing and are refused.
 
     Args:
-        family: None is the preset's where the model has one (`rmr1.judge.presets`), else `rubric`.
+        family: None is the one for criteria if the settings have the judge go by some, else the preset's where the
+            model has one (`rmr1.judge.presets`), else `rubric`.
         settings: None is greedy, with the preset's token limit.
         options: settings of the engine, such as `device` and `dtype`.
         cascade: stages in which the model is asked (`rmr1.judge.cascade`); None is those of the calibration, if any.
@@ -64,7 +67,12 @@ def load_judge(
         scorer = load_scorer(resolve_model(model), options)
         scorer.name = model  # as it was typed, not where it lies
         return equip(ScalarJudge(scorer), stored, calibration, cache)
-    found = choose_family(name, family)
+    if names is not None and settings.gives_criteria:
+        raise ConfigError(
+            "a cascade's stages have no place for criteria; leave the cascade out, or "
+            + name_option("share_rubric" if settings.share_rubric else "criteria")
+        )
+    found = choose_family(name, family, settings)
     stages = None if names is None else read_stages(names, found, settings)
     engine = load_engine(resolve_model(model), options) if isinstance(model, str) else model
     if name and resolve_model(name) != name:
@@ -94,10 +102,14 @@ def equip(
     return judge
 
 
-def choose_family(model: str, family: str | Path | PromptFamily | None) -> PromptFamily:
-    """The family that was named, else the preset's, else the default."""
+def choose_family(
+    model: str, family: str | Path | PromptFamily | None, settings: JudgeSettings
+) -> PromptFamily:
+    """The family that was named, else the one for criteria if there are any, else the preset's, else the default."""
     if family is not None:
         return load_family(family)
+    if settings.gives_criteria:
+        return load_family(CRITERIA)
     preset = find_preset(model)
     return load_family(DEFAULT_FAMILY) if preset is None else load_preset_family(model, preset)
 
@@ -117,7 +129,8 @@ def refuse_meaningless(
     """Refuse for a scalar model what only a judge that writes can follow."""
     plain = JudgeSettings()
     found = [name for name, value in (("family", family), ("cascade", cascade)) if value is not None]
-    found += [name for name in ("rule", "control_tokens") if getattr(settings, name) != getattr(plain, name)]
+    own = ("rule", "control_tokens", "criteria", "share_rubric")
+    found += [name for name in own if getattr(settings, name) != getattr(plain, name)]
     found += [
         one.name
         for one in fields(settings.sampling)

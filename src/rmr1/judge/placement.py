@@ -10,11 +10,11 @@ So neither resuming nor reading the data in another sequence changes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.prompts import PromptFamily, render_prompt
-from rmr1.records import JudgePrompt, Kind, Order, PreferencePair, Side
+from rmr1.records import JudgePrompt, Kind, Order, PreferencePair, RubricItem, Side
 from rmr1.store.keys import seed_for
 
 PLACES: tuple[Order, ...] = ("given", "swapped", "swapped_c", "swapped_d")
@@ -51,7 +51,11 @@ def render_prompts(
     settings: JudgeSettings,
     family: PromptFamily,
     special_tokens: tuple[str, ...] = (),
+    criteria: Sequence[RubricItem] | None = None,
 ) -> Iterator[JudgePrompt]:
-    """The prompts that the item needs."""
+    """The prompts that the item needs, with these criteria, or by default those of the settings."""
+    given = settings.criteria if criteria is None else criteria
     for order, side in list_placements(kind, pair, key, settings):
-        yield render_prompt(pair, family, order=order, side=side, special_tokens=special_tokens)
+        yield render_prompt(
+            pair, family, order=order, side=side, special_tokens=special_tokens, criteria=given
+        )

@@ -34,6 +34,7 @@ from rmr1.judge.settings import JudgeSettings
 from rmr1.models import resolve_model
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.prompts.families import FOUR_WAY
+from rmr1.prompts.render import check_criteria_place
 from rmr1.records import Generation, JudgePrompt, Kind, PreferencePair
 
 if TYPE_CHECKING:
@@ -136,7 +137,13 @@ def plan_judge(
     if find_preset(model) is None and is_scorer(name, options):
         refuse_meaningless(model, family, settings)
         return _plan_local(model, name, "scalar", None, settings, options, machine)
-    found, parsed = choose_family(model, family), parse_model_name(name)
+    found, parsed = choose_family(model, family, settings), parse_model_name(name)
+    check_criteria_place(found, is_given=settings.gives_criteria)
+    if settings.share_rubric:
+        raise ConfigError(
+            "how many questions there are, and how long their shared rubrics will be, is not known beforehand; estimate "
+            "without them"
+        )
     if parsed.scheme in ("scripted", "replay", "openai"):
         return _plan_remote(model, found, settings, options, is_server=parsed.scheme == "openai")
     kind: Literal["transformers", "vllm"] = "vllm" if parsed.scheme == "vllm" else "transformers"
@@ -273,7 +280,8 @@ def _list_parts(reader: object, settings: JudgeSettings, family: PromptFamily, k
     guide = choose_guide(reader, settings, family, kind)
     if guide is None:
         return (settings.sampling.max_new_tokens,)
-    return list_parts(guide, settings.sampling, is_free=settings.guide == "verdict")
+    is_free, number = settings.guide == "verdict", len(settings.criteria)
+    return list_parts(guide, settings.sampling, is_free=is_free, num_criteria=number)
 
 
 def _describe(family: PromptFamily, settings: JudgeSettings, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
+from rmr1.judge.criteria import weigh_criteria
 from rmr1.prompts.escape import check_tokens
+from rmr1.records import RubricItem
 from rmr1.verdicts.votes import VoteBy
 
 Placement = Literal["seeded", "given", "both"]
@@ -37,6 +39,10 @@ class JudgeSettings:
     """Most tokens of a part of a guided judgment; 0 reads the verdict at once where there are no parts."""
     control_tokens: tuple[str, ...] = ()
     """The user's own control tokens, broken in user text beside those that are known by their shape."""
+    criteria: tuple[RubricItem, ...] = ()
+    """What the judge is to go by, all weighed or none (`rmr1.judge.criteria`)."""
+    share_rubric: bool = False
+    """Have the judge write a rubric for each question first, and go by it whatever pair, order and vote."""
 
     def __post_init__(self) -> None:
         if self.order not in ("seeded", "given", "both"):
@@ -69,6 +75,13 @@ class JudgeSettings:
             raise ConfigError(
                 f"a guided judgment ends in an <answer> tag, which rule {self.rule!r} does not read; use tagged"
             )
+        if self.criteria:
+            weigh_criteria(self.criteria)
+            if self.share_rubric:
+                raise ConfigError(
+                    f"{name_option('criteria')} gives the criteria and {name_option('share_rubric', True)} has the judge write "
+                    "them; leave one out"
+                )
         if self.stop_votes is not None:
             if not 0.5 < self.stop_votes <= 1:
                 raise ConfigError(f"stop_votes is {self.stop_votes:g}; expected more than 0.5, and at most 1")
@@ -76,6 +89,11 @@ class JudgeSettings:
                 raise ConfigError("stop_votes counts votes; it goes with vote_by = majority")
             if sampling.num_samples == 1:
                 raise ConfigError("stop_votes ends the voting early, and there is one vote; ask for several")
+
+    @property
+    def gives_criteria(self) -> bool:
+        """Whether prompts hold criteria, a user's or a shared rubric."""
+        return bool(self.criteria) or self.share_rubric
 
     def all_control_tokens(self, own: Sequence[str]) -> tuple[str, ...]:
         """The model's own and the user's, marks of thinking among them."""
@@ -85,5 +103,15 @@ class JudgeSettings:
     def describe(self) -> dict[str, Any]:
         """All of them; of those that earlier versions did not have only what differs from how they asked."""
         values = asdict(self)
-        plain = {"vote_by": "majority", "stop_votes": None, "guide": None, "part_tokens": 1024}
+        values["criteria"] = [
+            {name: value for name, value in one.items() if value is not None} for one in values["criteria"]
+        ]
+        plain: dict[str, Any] = {
+            "vote_by": "majority",
+            "stop_votes": None,
+            "guide": None,
+            "part_tokens": 1024,
+            "criteria": [],
+            "share_rubric": False,
+        }
         return {name: value for name, value in values.items() if name not in plain or value != plain[name]}

@@ -64,6 +64,9 @@ class Tally:
     """Reason -> judgments that have it; one may have several."""
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
+    criteria: Counter[str] = field(default_factory=Counter)
+    """Of texts that were given criteria: `texts`, `complete` texts, `asked` criteria, one for each text that was to score
+    it, and `scored` ones, for both answers."""
     orders: OrderCounts = field(default_factory=OrderCounts)
     stages: Counter[str] = field(default_factory=Counter)
     """Stage of a cascade -> pairs that it decided."""
@@ -84,6 +87,11 @@ class Tally:
         if judgment.problem is not None:
             self.problems[judgment.problem] += 1
         self.orders.add(judgment)
+        for vote in judgment.votes if judgment.criteria else ():
+            if vote.generation.finish_reason not in NO_TEXT:
+                asked, scores = len(judgment.criteria), vote.verdict.trace.scores
+                scored = sum(one.is_complete for one in scores)
+                self.criteria.update(texts=1, complete=scored == asked, asked=asked, scored=scored)
         reasons = list_failures(judgment)
         self.failed += bool(reasons)
         for reason in reasons:
@@ -128,6 +136,7 @@ class Tally:
             },
             "cached": self.cached,
             **({"stages": dict(self.stages)} if self.stages or self.problems["abstained"] else {}),
+            **({"criteria": dict(self.criteria)} if self.criteria else {}),
             **({"orders": self.orders.describe()} if self.orders.asked else {}),
             **({} if reliability is None else {"reliability": reliability}),
         }

@@ -15,6 +15,7 @@ from rmr1.records import (
     Order,
     PreferencePair,
     Problem,
+    RubricItem,
     Side,
     Usage,
     Verdict,
@@ -34,6 +35,7 @@ def cast_vote(
     rule: str,
     labels: Sequence[str] = ("A", "B"),
     thinking: Sequence[Pair] = (),
+    num_criteria: int = 0,
 ) -> Vote:
     """Read one generation by `rule`; `thinking` holds a user's own forms of thinking."""
     if generation.finish_reason == "error":
@@ -43,7 +45,13 @@ def cast_vote(
     else:
         is_cut = generation.finish_reason == "length"
         verdict = read_verdict(
-            generation.text, kind, rule, labels=labels, truncated=is_cut, thinking=thinking
+            generation.text,
+            kind,
+            rule,
+            labels=labels,
+            truncated=is_cut,
+            thinking=thinking,
+            num_criteria=num_criteria,
         )
     return Vote(order=order, side=side, sample=sample, generation=generation, verdict=verdict)
 
@@ -67,6 +75,7 @@ def cast_answer(
         rule=rule,
         labels=prompt.labels,
         thinking=thinking,
+        num_criteria=prompt.num_criteria,
     )
 
 
@@ -91,6 +100,7 @@ def conclude(
     family: str,
     rule: str,
     vote_by: VoteBy = "majority",
+    criteria: Sequence[RubricItem] = (),
 ) -> Judgment:
     """The judgment that an item's votes add up to, those of one order and side being samples of one prompt."""
     samples: dict[tuple[Order, Side | None], list[Vote]] = {}
@@ -106,6 +116,7 @@ def conclude(
             winner=None,
             votes=tuple(votes),
             vote_by=vote_by,
+            criteria=tuple(criteria),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             is_estimated=usage.is_estimated,
@@ -138,7 +149,8 @@ def mean_rating(votes: Sequence[Vote]) -> float | None:
 
 def read_again(judgment: Judgment, rule: str) -> Judgment:
     """The judgment that the same texts give by another verdict rule; scores stay as they are."""
-    if judgment.kind == "score" or not judgment.votes:
+    is_of_rubric = judgment.problem == "no_rubric"  # what its vote holds is no judgment
+    if judgment.kind == "score" or not judgment.votes or is_of_rubric:
         return judgment
     votes = tuple(
         cast_vote(
@@ -148,6 +160,7 @@ def read_again(judgment: Judgment, rule: str) -> Judgment:
             side=vote.side,
             sample=vote.sample,
             rule=rule,
+            num_criteria=len(judgment.criteria),
         )
         for vote in judgment.votes
     )

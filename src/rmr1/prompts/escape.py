@@ -8,7 +8,7 @@ text exactly.
 
 Broken is what somebody reads, and nothing else, so that code and HTML keep their looks (docs/design.md, "Prompts"): the
 delimiters of the judge prompt, and in transcripts a speaker's name that begins a line; verdicts; of the tags `answer`,
-`quote_X`, `summary_X`, every mark of thinking, and `rubric`, since a prompt with that tag is one that asks for it; and control
+`quote_X`, `summary_X`, `score_1`, every mark of thinking, and `rubric`, since a prompt with that tag is one that asks for it; and control
 tokens, by their shape or as they are spelt.
 """
 
@@ -90,7 +90,7 @@ _NAMED = "(?:(?-i:[A-DＡ-Ｚ])|tie)"
 _COMPARED = "(?:(?i:[A-D]){0}(?i:[A-D])|[A-Z0-9]{{1,16}}{0}[A-Z0-9]{{1,16}})".format(rf"{_S}[<>=]{{1,4}}{_S}")
 
 _PROTOCOL: Mapping[str, tuple[str, ...]] = {
-    "<": (rf"{_S}/?{_S}(?:answer|rubric|(?:quote|summary)_[a-z0-9]{{1,16}}){_TAG_END}",),
+    "<": (rf"{_S}/?{_S}(?:answer|rubric|(?:quote|summary)_[a-z0-9]{{1,16}}|score_\d{{1,3}}){_TAG_END}",),
     "[": (
         rf"\[{_S}{_NAMED}{_S}{_CLOSE}",
         rf"\[{_S}(?-i:{_COMPARED}){_S}\]\]",

@@ -7,7 +7,8 @@ reference's exact wording, which is not ours to ship and is read from the publis
 
 Templates hold `{question}`, `{response_a}`, `{response_b}` or `{conversation_a}`, `{conversation_b}`;
 nothing else is special, braces included. A family that holds A alone rates one answer at a time; one that
-holds A to D has the best of four chosen.
+holds A to D has the best of four chosen. A family that compares two answers may hold `{criteria}` too: the place for
+criteria that the judge is given. `rubric_writer`, which asks for the rubric of a question, shows no answer.
 """
 
 from __future__ import annotations
@@ -30,10 +31,14 @@ BUILT_IN = ("rubric", "reasoning", "direct")
 """Those that compare two answers."""
 RATING, FOUR_WAY = "rating", "four_way"
 """Those that rate one answer, and choose among four."""
-SHIPPED = (*BUILT_IN, RATING, FOUR_WAY)
+CRITERIA, RUBRIC_WRITER = "criteria", "rubric_writer"
+"""The one that compares two answers by criteria that it is given, and the one that asks for a question's rubric."""
+SHIPPED = (*BUILT_IN, CRITERIA, RATING, FOUR_WAY, RUBRIC_WRITER)
 LABELS = {1: "A", 2: "AB", 4: "ABCD"}
 """How many answers a prompt may show -> what they are called."""
-_FIELD = re.compile(r"\{(question|(?:response|conversation)_[abcd])\}")
+_FIELD = re.compile(r"\{(question|criteria|(?:response|conversation)_[abcd])\}")
+
+_FOLLOWING = "the multi-turn form, which keeps what stands before the question and behind the last answer,"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +52,13 @@ class PromptFamily:
 
     @property
     def num_answers(self) -> int:
-        """How many answers one prompt shows: 1, 2 or 4."""
+        """How many answers one prompt shows: 1, 2 or 4; 0 of the family that asks for a rubric."""
         return sum(field.startswith("response_") for field in set(_FIELD.findall(self.single)))
+
+    @property
+    def has_criteria(self) -> bool:
+        """Whether its prompts have a place for criteria that the judge is given."""
+        return "criteria" in _FIELD.findall(self.single)
 
     @property
     def digest(self) -> str:
@@ -117,8 +127,11 @@ def _find_imported(name: Path) -> Path | None:
 def family_from_template(name: str, template: str, *, system: str | None = None) -> PromptFamily:
     """A family from one single-turn template; the multi-turn one follows from it."""
     template = template.rstrip("\n")
-    _require_fields(name, "template", template, single_fields("AB"))
-    return PromptFamily(name=name, system=system, single=template, multi=multi_from_single(template))
+    own = ("criteria",) if "criteria" in _FIELD.findall(template) else ()
+    _require_fields(name, "template", template, (*single_fields("AB"), *own))
+    multi = multi_from_single(template)
+    _require_fields(name, _FOLLOWING, multi, (*multi_fields("AB"), *own))
+    return PromptFamily(name=name, system=system, single=template, multi=multi)
 
 
 def multi_from_single(single: str, labels: str = "AB") -> str:
@@ -211,13 +224,19 @@ def write_family(family: PromptFamily, *, overwrite: bool = False) -> Path:
 def _read_folder(name: str, folder: Path | Traversable) -> PromptFamily:
     single = _read_text(folder / "single.txt").rstrip("\n")
     found = set(_FIELD.findall(single))
-    labels = next((one for one in LABELS.values() if found == set(single_fields(one))), "AB")
-    _require_fields(name, "single.txt", single, single_fields(labels))
+    if name == RUBRIC_WRITER:
+        labels, single_wanted, multi_wanted = "", ("question",), ("question",)
+    else:
+        own = ("criteria",) if "criteria" in found and "response_b" in found else ()
+        labels = next((one for one in LABELS.values() if found - {*own} == set(single_fields(one))), "AB")
+        single_wanted, multi_wanted = (*single_fields(labels), *own), (*multi_fields(labels), *own)
+    _require_fields(name, "single.txt", single, single_wanted)
+    where = "multi.txt"
     if (folder / "multi.txt").is_file():
         multi = _read_text(folder / "multi.txt").rstrip("\n")
     else:
-        multi = multi_from_single(single, labels)
-    _require_fields(name, "multi.txt", multi, multi_fields(labels))
+        multi, where = multi_from_single(single, labels), _FOLLOWING
+    _require_fields(name, where, multi, multi_wanted)
     system = _read_text(folder / "system.txt").rstrip("\n") if (folder / "system.txt").is_file() else None
     return PromptFamily(name=name, system=system, single=single, multi=multi)
 

@@ -13,6 +13,11 @@ TAGS = ("type", "rubric", "justify", "solution", "eval", "answer", "think", "thi
 """Tags without a side. `think` is the reasoning models' own."""
 SIDE_TAGS = ("quote", "summary")
 """Tags that carry the side they speak of: `<quote_A>`, `<summary_B>`."""
+SCORE_TAG = "score"
+"""The tag of a criterion's scores, with its number: `<score_2>A: 8, B: 6</score_2>`. Our own addition to the protocol; only
+prompts that give criteria ask for it."""
+LEAST_SCORE, MOST_SCORE = 1, 10
+"""The range of these scores."""
 
 
 class Delimiters(NamedTuple):

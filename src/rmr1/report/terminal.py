@@ -10,11 +10,13 @@ from math import exp
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
 from rmr1.console import Console
 from rmr1.messages import Messages
-from rmr1.records import Judgment, Vote
+from rmr1.prompts.render import format_weight
+from rmr1.records import CriterionScores, Judgment, Vote
 from rmr1.report.tables import Cell, make_table
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.grounding import ground_quotes
@@ -35,6 +37,7 @@ PROBLEM_TEXTS = {
     "split_vote": "the votes are split",
     "no_probability": "the engine did not tell the probability of each vote",
     "abstained": "no stage was sure enough, a person has to decide",
+    "no_rubric": "the rubric that the question's judgments share could not be read",
 }
 
 
@@ -108,8 +111,13 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     if trace.thinking:
         parts.append(_section("Thinking", trace.thinking))
     if trace.rubric:
-        rows = [(format_weight(item.weight), Text(inert(item.text))) for item in trace.rubric]
+        rows = [
+            ("-" if item.weight is None else format_weight(item.weight), Text(inert(item.text)))
+            for item in trace.rubric
+        ]
         parts.append(make_table(("Weight", "Rubric"), rows, texts=0, has_notes=True))
+    if judgment.criteria:
+        parts.append(_tabulate_scores(judgment, vote))
     if trace.justification:
         parts.append(_section("Why this rubric", trace.justification))
     if trace.solution:
@@ -148,6 +156,21 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     print_panel(console, head, Group(*spaced), style="blue")
 
 
+def _tabulate_scores(judgment: Judgment, vote: Vote) -> Table:
+    """The criteria that the judge was given, with what each answer got in the pair's own names."""
+    by_number = {one.criterion: one for one in vote.trace.scores}
+    rows: list[tuple[Cell, ...]] = []
+    for number, item in enumerate(judgment.criteria, start=1):
+        found = by_number.get(number, CriterionScores(criterion=number))
+        scores = ("-" if one is None else f"{one:g}" for one in (found.a, found.b))
+        weight = "-" if item.weight is None else format_weight(item.weight)
+        text = item.text if item.name is None else f"{item.name}: {item.text}"
+        rows.append((*scores, weight, Text(inert(text))))
+    num_scored = sum(one.is_complete for one in by_number.values())
+    title = f"Criterion (scored {num_scored} of {len(rows)})"
+    return make_table(("A", "B", "Weight", title), rows, texts=0, has_notes=True)
+
+
 def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
     verdict, generation = vote.verdict, vote.generation
     said = f"[[{verdict.winner}]]" if verdict.winner else f"no verdict ({verdict.problem})"
@@ -163,13 +186,6 @@ def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
         f"  {generation.completion_tokens} tokens, ended by {one_line(generation.finish_reason)}", style="dim"
     )
     return line
-
-
-def format_weight(weight: float | None) -> str:
-    """`40%` for a share, the bare number for a larger one, a dash for none."""
-    if weight is None:
-        return "-"
-    return f"{100 * weight:.4g}%" if weight <= 1 else f"{weight:.4g}"
 
 
 def _side(side: str, vote: Vote) -> str:

@@ -41,6 +41,12 @@ def marked_digest(pair: Mapping[str, Any]) -> bytes:
     return hashlib.blake2b(dumps(own), digest_size=16, person=b"own id").digest()
 
 
+def question_digest(pair: PreferencePair) -> str:
+    """32 hex digits that identify what the pair's answers respond to: all messages before them."""
+    messages = [dump_record(message) for message in pair.prompt]
+    return hashlib.blake2b(dumps(messages), digest_size=16, person=b"question").hexdigest()
+
+
 def number_items(pairs: Iterable[PreferencePair]) -> Iterator[tuple[tuple[str, ...], PreferencePair]]:
     """Every pair with its keys; identical ones are told apart by number. The second key, of a pair whose id is
     marked, is that of earlier versions, who took such an id for a place."""

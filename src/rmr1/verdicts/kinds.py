@@ -46,8 +46,10 @@ def read_verdict(
     labels: Sequence[str] = ("A", "B"),
     truncated: bool = False,
     thinking: Sequence[Pair] = (),
+    num_criteria: int = 0,
 ) -> Verdict:
-    """What the text says. `labels` are those of a pair's prompt; `thinking` holds a user's own forms of thinking.
+    """What the text says. `labels` are those of a pair's prompt; `thinking` holds a user's own forms of thinking;
+    `num_criteria` is how many criteria a pair's prompt gives.
 
     >>> read_verdict("Right, and nothing is missing. <answer>[[9]]</answer>", "rating").ratings
     (9.0,)
@@ -61,7 +63,9 @@ def read_verdict(
         verdict = parse_verdict(text, rule, _FOUR, truncated=truncated, thinking=thinking)
         named = next((one for one in _FOUR if f"[[{one}]]" in text), None) if rule == "published" else None
         return verdict if named is None else Verdict(winner=named, trace=verdict.trace)
-    return parse_verdict(text, rule, labels, truncated=truncated, thinking=thinking)
+    return parse_verdict(
+        text, rule, labels, truncated=truncated, thinking=thinking, num_criteria=num_criteria
+    )
 
 
 def _read_rating(text: str, rule: str, truncated: bool, thinking: Sequence[Pair]) -> Verdict:

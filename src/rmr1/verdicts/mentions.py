@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from rmr1.prompts.protocol import SCORE_TAG
 from rmr1.prompts.thinking import Mark
 
 QUOTING = {
@@ -34,6 +35,7 @@ _FIRST_MARK = re.compile(
     r"(?P<left><[|｜]?|\[|\{|◁|⟨|【)(?P<name>[^\W\d_][\w:.-]{1,40})"
     r"(?:\s[^<>\n]{0,120})?(?P<right>[|｜]?>|\]|\}|▷|⟩|】)"
 )
+_SCORES = re.compile(rf"<{SCORE_TAG}_\d{{1,3}}>", re.IGNORECASE | re.ASCII)
 _COMMENT = "<!--"
 _RUN_ON = re.compile(
     r"<(?:[|｜][^<>\s]{1,40}[|｜]|\|turn|(?:start|begin)_of_turn|im_start)>\s{0,4}(?:user|human)\b",
@@ -196,7 +198,7 @@ def find_first_form(text: str, tags: Sequence[Tag], marks: Sequence[Mark]) -> li
         return None
     left, name, right = found["left"], found["name"], found["right"]
     start = found.start("left")
-    if any(mark.start == start for mark in marks):
+    if any(mark.start == start for mark in marks) or _SCORES.fullmatch(text, start, found.end()):
         return None
     closings = [f"{left}/{name}{right}", f"{left[0]}/{left[1:]}{name}{right}"]
     if begin := _BEGIN.search(name.replace("_", " ").replace("-", " ").replace(":", " ")):

@@ -18,6 +18,7 @@ from rmr1.prompts.thinking import Pair
 from rmr1.records import Problem, Verdict
 from rmr1.verdicts.location import find_mark, find_place, is_last, iterate_marks
 from rmr1.verdicts.ratings import read_ratings
+from rmr1.verdicts.scores import read_scores
 from rmr1.verdicts.trace import TextOutline, read_outline, read_trace
 
 TAIL_CHARS = 80
@@ -37,13 +38,15 @@ def parse_verdict(
     labels: Sequence[str] = ("A", "B"),
     truncated: bool = False,
     thinking: Sequence[Pair] = (),
+    num_criteria: int = 0,
 ) -> Verdict:
     """Read what `text` says by `rule`, one of `RULES`.
 
     `labels` are the names of the responses in the prompt: letters or digits. `truncated` says that
     the generation ended at its token limit: a verdict that is complete and the last thing written still
     counts, anything else has the problem "truncated" (the exact rules `tail` and `published` know no such
-    difference). `thinking` holds a user's own forms of thinking, as (opening, closing) marks.
+    difference). `thinking` holds a user's own forms of thinking, as (opening, closing) marks. With
+    `num_criteria` the text's scores by so many criteria are read too, into the trace.
 
         >>> verdict = parse_verdict("<eval>Says <quote_B>2 + 2 = 5</quote_B>.</eval> <answer>[[A]]</answer>")
         >>> verdict.winner, verdict.trace.quotes
@@ -63,7 +66,10 @@ def parse_verdict(
     verdict = RULES[rule](outline, labels, truncated) if text.strip() else _none("empty")
     if truncated and verdict.problem in _NO_TEXT:
         verdict = _none("truncated")
-    return replace(verdict, trace=read_trace(outline))
+    trace = read_trace(outline)
+    if num_criteria:
+        trace = replace(trace, scores=read_scores(outline, num_criteria, labels))
+    return replace(verdict, trace=trace)
 
 
 def _read_tail(outline: TextOutline, labels: Sequence[str], truncated: bool) -> Verdict:

@@ -31,7 +31,14 @@ def test_table_names_are_unique_and_every_rule_is_in_it():
 
 
 def test_problems_of_the_text_rules_are_all_in_the_table():
-    of_other_stages = {"generation_failed", "prompt_too_long", "split_vote", "no_probability", "abstained"}
+    of_other_stages = {
+        "generation_failed",
+        "prompt_too_long",
+        "split_vote",
+        "no_probability",
+        "abstained",
+        "no_rubric",
+    }
     assert {case.problem for case in CASES} - {None} == set(PROBLEMS) - of_other_stages
 
 
