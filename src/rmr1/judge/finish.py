@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from rmr1.engines.base import Request, ScoreRequest
-from rmr1.judge.ask import Ask, Steps
+from rmr1.judge.ask import Ask, AskPair, Steps
 from rmr1.judge.calibrate import Calibration
 from rmr1.records import Judgment, PreferencePair
 from rmr1.store.cache import JudgmentCache, make_keys
@@ -25,14 +25,16 @@ class Finish:
 
     def wrap(
         self,
-        pairs: Iterable[tuple[str, PreferencePair]],
         ask: Callable[[str, PreferencePair], Steps[R, A]],
         describe: Callable[[], dict[str, Any]],
-    ) -> Iterator[Ask[R, A]]:
-        """What `ask` asks about each item, unless it is in the cache of the judge that is described."""
+    ) -> AskPair[R, A]:
+        """What `ask` asks about an item, unless it is in the cache of the judge that is described."""
         keys = None if self.cache is None else make_keys(describe())
-        for key, pair in pairs:
-            yield Ask(key=key, steps=self._finish(pair, None if keys is None else keys(key), ask(key, pair)))
+
+        def begin(key: str, pair: PreferencePair) -> Ask[R, A]:
+            return Ask(key=key, steps=self._finish(pair, None if keys is None else keys(key), ask(key, pair)))
+
+        return begin
 
     def _finish(self, pair: PreferencePair, key: bytes | None, steps: Steps[R, A]) -> Steps[R, A]:
         judgment: Judgment | None = None
