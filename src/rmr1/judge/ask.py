@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, ScoreRequest
 from rmr1.errors import StoppedError
 from rmr1.faces import name_option
 from rmr1.judge.alarm import Alarm
+from rmr1.judge.base import PairJudge
 from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, Vote
 from rmr1.store.keys import seed_for
 from rmr1.store.runs import RunWriter
@@ -261,3 +262,12 @@ class Asking(Generic[R, A]):
     ) -> Iterator[tuple[str, Judgment]]:
         """`ask_all` about pairs with their keys."""
         return ask_all((self.ask(key, pair) for key, pair in pairs), self.answer, engine=self.engine, run=run)
+
+
+@runtime_checkable
+class ServableJudge(PairJudge, Protocol):
+    """A judge of ours, which can be asked about pairs that come one by one."""
+
+    def begin(self) -> Asking[Any, Any]:
+        """How it is asked from now on."""
+        ...
