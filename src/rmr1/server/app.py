@@ -14,9 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from rmr1.server.guard import Guard, refusal
+from rmr1.server.jobs import Jobs
 from rmr1.server.keys import Keys
 from rmr1.server.service import ClientLeftError, Service, ServiceError
-from rmr1.server.wire import judge
+from rmr1.server.wire import chat, decisions, judge
+from rmr1.server.wire import jobs as jobs_wire
 from rmr1.version import __version__
 
 _CLOSED_BY_CLIENT = 499
@@ -26,9 +28,15 @@ _CLOSED_BY_CLIENT = 499
 def make_app(service: Service, *, keys: Keys, log: Callable[[str], object] | None = None) -> ASGIApp:
     """The whole server as an ASGI application."""
 
+    jobs = None if service.settings.jobs is None else Jobs(service, service.settings.jobs)
+
     @asynccontextmanager
     async def live(_: FastAPI) -> AsyncIterator[None]:
+        if jobs is not None:
+            jobs.go_on()
         yield
+        if jobs is not None:
+            await jobs.close()
         service.queue.close()
 
     app = FastAPI(
@@ -52,8 +60,9 @@ def make_app(service: Service, *, keys: Keys, log: Callable[[str], object] | Non
             )
         },
     )
-    for module in (judge,):
+    for module in (judge, decisions, chat):
         app.include_router(module.make_router(service))
+    app.include_router(jobs_wire.make_router(service, jobs))
     app.add_exception_handler(ServiceError, _tell_service_error)
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(HTTPException, _tell_http_error)

@@ -11,13 +11,13 @@ from typing import Any
 from starlette.requests import Request
 
 from rmr1.errors import RMR1Error
-from rmr1.judge.ask import ServableJudge
+from rmr1.judge.ask import Ask, Asking, ServableJudge
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.guard import refusal
 from rmr1.server.metrics import Metrics
 from rmr1.server.queue import ClosedError, QueueFullError, TicketQueue
 from rmr1.server.settings import ServeSettings
-from rmr1.server.worker import JudgeWorker, judge_ticket
+from rmr1.server.worker import JudgeWorker, key_of
 
 
 class ServiceError(RMR1Error):
@@ -98,7 +98,15 @@ class Service:
         Raises:
             ServiceError: it cannot be asked for now, or the engine as a whole failed.
         """
-        judgment: Judgment = await self.ask(*judge_ticket(pair), in_background=in_background)
+        return await self.judge_as(key_of(pair), pair, in_background=in_background)
+
+    async def judge_as(self, key: str, pair: PreferencePair, *, in_background: bool = False) -> Judgment:
+        """The judgment of a pair that has this key in its run; as `judge_pair`."""
+
+        def make(asking: Asking[Any, Any]) -> Ask[Any, Any]:
+            return asking.ask(key, pair)
+
+        judgment: Judgment = await self.ask(key, make, in_background=in_background)
         self.metrics.count(judgment)
         return judgment
 

@@ -157,9 +157,3 @@ class _NoAlarm(Alarm):
 
     def update(self, judgment: Judgment) -> None:
         pass
-
-
-def judge_ticket(pair: PreferencePair) -> tuple[str, Callable[[Asking[Any, Any]], Ask[Any, Any]]]:
-    """Key and maker of the ticket that has a pair judged."""
-    key = key_of(pair)
-    return key, lambda asking: asking.ask(key, pair)
