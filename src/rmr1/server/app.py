@@ -13,11 +13,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from rmr1.server.barrier import Barrier
 from rmr1.server.guard import Guard, refusal
 from rmr1.server.jobs import Jobs
 from rmr1.server.keys import Keys
 from rmr1.server.service import ClientLeftError, Service, ServiceError
-from rmr1.server.wire import chat, decisions, judge
+from rmr1.server.wire import chat, decisions, groups, judge, nemo_gym, openrlhf, slime
 from rmr1.server.wire import jobs as jobs_wire
 from rmr1.version import __version__
 
@@ -60,8 +61,11 @@ def make_app(service: Service, *, keys: Keys, log: Callable[[str], object] | Non
             )
         },
     )
+    barrier = Barrier(service)
     for module in (judge, decisions, chat):
         app.include_router(module.make_router(service))
+    for trainer in (groups, openrlhf, slime, nemo_gym):
+        app.include_router(trainer.make_router(service, barrier))
     app.include_router(jobs_wire.make_router(service, jobs))
     app.add_exception_handler(ServiceError, _tell_service_error)
     app.add_exception_handler(RequestValidationError, _tell_invalid)

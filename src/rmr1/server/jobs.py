@@ -119,12 +119,12 @@ class Job:
         """The judgment, also from an engine that fails now and then."""
         for pause in _PAUSES:
             try:
-                return await self._service.judge_as(key, pair, in_background=True)
+                return await self._service.judge_pair(pair, key=key, in_background=True)
             except ServiceError as error:
                 if error.status != 502:
                     raise
                 await asyncio.sleep(pause)
-        return await self._service.judge_as(key, pair, in_background=True)
+        return await self._service.judge_pair(pair, key=key, in_background=True)
 
 
 class Jobs:

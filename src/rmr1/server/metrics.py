@@ -35,7 +35,7 @@ class Metrics:
             "rmr1_tokens", "Tokens of judgments, read and written", ("kind",), registry=registry
         )
         self.rewards = Counter(
-            "rmr1_rewards", "Rewards of answers by their status", ("wire", "status"), registry=registry
+            "rmr1_rewards", "Rewards of answers by what came of them", ("outcome",), registry=registry
         )
         self.engine_failures = Counter(
             "rmr1_engine_failures", "How often the engine failed as a whole", registry=registry

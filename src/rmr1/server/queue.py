@@ -40,7 +40,7 @@ class Ticket:
 
     key: str
     make: Callable[[Any], Any]
-    """Makes, of how a judge is asked (`rmr1.judge.ask.Asking`), what is asked (`rmr1.judge.ask.Ask`)."""
+    """Makes, of how a worker's judge is asked (`rmr1.server.worker.Askings`), what is asked (`rmr1.judge.ask.Ask`)."""
     waiting: list[Future[Any]] = field(default_factory=list)
     started: float | None = None
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 from starlette.requests import Request
 
-from rmr1.errors import RMR1Error
-from rmr1.judge.ask import Ask, Asking, ServableJudge
+from rmr1.errors import ConfigError, RMR1Error
+from rmr1.judge.ask import Ask, ServableJudge
+from rmr1.judge.base import PairJudge
+from rmr1.judge.groups import place_both
+from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.guard import refusal
 from rmr1.server.metrics import Metrics
 from rmr1.server.queue import ClosedError, QueueFullError, TicketQueue
 from rmr1.server.settings import ServeSettings
-from rmr1.server.worker import JudgeWorker, key_of
+from rmr1.server.worker import Askings, JudgeWorker, key_of
 
 
 class ServiceError(RMR1Error):
@@ -76,49 +79,103 @@ class Service:
         self.metrics.engine_failures.inc(number - self._counted_failures)
         self._counted_failures = number
 
+    def find_judge(self, order: Placement | None = None) -> PairJudge:
+        """The judge as it is asked with another placement; to be looked at.
+
+        Raises:
+            ServiceError: it cannot be asked so.
+        """
+        if order is None or self.judge.order in (None, order):
+            return self.judge
+        try:
+            return place_both(self.judge)
+        except ConfigError as error:
+            raise ServiceError(422, "unsupported", str(error)) from None
+
     def submit(
-        self, key: str, make: Callable[[Any], Any], *, in_background: bool = False
-    ) -> asyncio.Future[Any]:
+        self,
+        key: str,
+        make: Callable[[Askings], Any],
+        *,
+        in_background: bool = False,
+    ) -> Future[Any]:
         """What is asked, under way.
 
         Raises:
             ServiceError: the queue is full, or the server ends.
         """
         try:
-            future: Future[Any] = self.queue.ask(key, make, in_background=in_background)
+            return self.queue.ask(key, make, in_background=in_background)
         except QueueFullError as error:
             raise ServiceError(429, "queue_full", str(error), retry_after=error.seconds) from None
         except ClosedError as error:
             raise ServiceError(503, "closing", str(error), retry_after=1) from None
-        return asyncio.wrap_future(future)
 
-    async def judge_pair(self, pair: PreferencePair, *, in_background: bool = False) -> Judgment:
-        """The judgment of a pair.
+    def submit_pair(
+        self,
+        pair: PreferencePair,
+        *,
+        key: str | None = None,
+        order: Placement | None = None,
+        in_background: bool = False,
+    ) -> Future[Judgment]:
+        """A pair to be judged.
+
+        Args:
+            key: that of the pair in its run; by default that of the first such pair.
+            order: another placement than the judge's own.
+        """
+        if order is not None:
+            self.find_judge(order)
+        name = key or key_of(pair)
+
+        def make(askings: Askings) -> Ask[Any, Any]:
+            return askings.find(order).ask(name, pair)
+
+        return self.submit(f"{order or ''}/{name}", make, in_background=in_background)
+
+    async def judge_pair(
+        self,
+        pair: PreferencePair,
+        *,
+        key: str | None = None,
+        order: Placement | None = None,
+        in_background: bool = False,
+    ) -> Judgment:
+        """The judgment of a pair; arguments as of `submit_pair`.
 
         Raises:
             ServiceError: it cannot be asked for now, or the engine as a whole failed.
         """
-        return await self.judge_as(key_of(pair), pair, in_background=in_background)
-
-    async def judge_as(self, key: str, pair: PreferencePair, *, in_background: bool = False) -> Judgment:
-        """The judgment of a pair that has this key in its run; as `judge_pair`."""
-
-        def make(asking: Asking[Any, Any]) -> Ask[Any, Any]:
-            return asking.ask(key, pair)
-
-        judgment: Judgment = await self.ask(key, make, in_background=in_background)
+        future = self.submit_pair(pair, key=key, order=order, in_background=in_background)
+        judgment: Judgment = await self.hear(asyncio.wrap_future(future))
         self.metrics.count(judgment)
         return judgment
 
-    async def ask(self, key: str, make: Callable[[Any], Any], *, in_background: bool = False) -> Any:
-        """The result of a ticket; as `judge_pair`."""
+    async def hear(self, future: Awaitable[Any]) -> Any:
+        """The result of what is under way; what befell the engine is told as an answer."""
         try:
-            return await self.submit(key, make, in_background=in_background)
+            return await future
         except ServiceError:
             raise
         except RMR1Error as error:
-            self.count_failures()
-            raise ServiceError(502, "engine_failed", str(error), retry_after=1) from None
+            raise self.explain(error) from None
+
+    def explain(self, error: RMR1Error) -> ServiceError:
+        self.count_failures()
+        return ServiceError(502, "engine_failed", str(error), retry_after=1)
+
+    def replace_failure(self, error: ServiceError) -> float:
+        """A number for a client that understands nothing else, if the policy gives one: the mean of the group.
+
+        Raises:
+            ServiceError: by policy, or because nothing of the group is known.
+        """
+        mean = error.more.get("group_mean")
+        if self.settings.on_failure == "error" or mean is None:
+            raise error
+        self.metrics.rewards.labels("replaced_by_mean").inc()
+        return float(mean)
 
     def deadline(self, seconds: float | None) -> float:
         """When a request ends that may take so long, by the event loop's clock; at most the server's own limit."""

@@ -18,7 +18,9 @@ from rmr1.errors import GenerationError, RMR1Error
 from rmr1.judge.alarm import Alarm
 from rmr1.judge.ask import Ask, Asking, ServableJudge, Steps, ask_all
 from rmr1.judge.base import PairJudge
+from rmr1.judge.groups import place_both
 from rmr1.judge.identity import begin_run
+from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.queue import Ticket, TicketQueue
 from rmr1.store.keys import format_key, item_digest
@@ -30,6 +32,25 @@ _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 def key_of(pair: PreferencePair) -> str:
     """The key under which a run would store the first such pair; its seeds follow from it."""
     return format_key(item_digest(pair), 0)
+
+
+class Askings:
+    """How one judge is asked: as it is, and in both orders."""
+
+    def __init__(self, judge: ServableJudge):
+        self._judge = judge
+        self._found: dict[Placement | None, Asking[Any, Any]] = {None: judge.begin()}
+
+    def find(self, order: Placement | None = None) -> Asking[Any, Any]:
+        """
+        Raises:
+            ConfigError: the judge cannot be asked in both orders.
+        """
+        if order not in self._found:
+            placed = place_both(self._judge)
+            assert isinstance(placed, ServableJudge)
+            self._found[order] = placed.begin()
+        return self._found[order]
 
 
 class JudgeWorker:
@@ -80,7 +101,7 @@ class JudgeWorker:
             while (first := self._wait(failed_in_a_row)) is not None:
                 self._at_work[first.key] = first
                 try:
-                    for key, outcome in self._ask(judge.begin(), first):
+                    for key, outcome in self._ask(Askings(judge), first):
                         self.queue.finish(self._at_work.pop(key), cast(_Outcome, outcome).tell())
                         self.failure, failed_in_a_row = None, 0
                 except Exception as error:  # whatever befell the engine, callers are told
@@ -100,12 +121,12 @@ class JudgeWorker:
             time.sleep(_PAUSES[min(failed_in_a_row, len(_PAUSES)) - 1])
         return self.queue.take(wait=True)
 
-    def _ask(self, asking: Asking[Any, Any], first: Ticket) -> Iterator[tuple[str, Judgment]]:
+    def _ask(self, askings: Askings, first: Ticket) -> Iterator[tuple[str, Judgment]]:
         def begin(ticket: Ticket) -> Ask[Any, Any]:
             self._at_work[ticket.key] = ticket
-            return Ask(key=ticket.key, steps=_guard(ticket, asking))
+            return Ask(key=ticket.key, steps=_guard(ticket, askings))
 
-        asks = _Feed(begin, first, self.queue)
+        asks, asking = _Feed(begin, first, self.queue), askings.find()
         return ask_all(asks, asking.answer, engine=asking.engine, alarm=_NoAlarm())
 
     def _fail(self, error: RMR1Error) -> None:
@@ -143,10 +164,10 @@ class _Outcome:
         )
 
 
-def _guard(ticket: Ticket, asking: Asking[Any, Any]) -> Steps[Any, Any]:
+def _guard(ticket: Ticket, askings: Askings) -> Steps[Any, Any]:
     """The ticket's steps; an error in them is its own and takes no other along."""
     try:
-        result = yield from ticket.make(asking).steps
+        result = yield from ticket.make(askings).steps
     except Exception as error:
         result = error
     return cast(Judgment, _Outcome(result=result))

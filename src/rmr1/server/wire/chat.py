@@ -5,6 +5,7 @@ Nothing of the judge is in between. Fields that would change the answer and are 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 import uuid
@@ -17,10 +18,11 @@ from rmr1.data.sources.messages import as_turns
 from rmr1.engines.base import Engine, SamplingParams
 from rmr1.engines.base import Request as EngineRequest
 from rmr1.errors import DataError
-from rmr1.judge.ask import Ask, Asking, ask_once
+from rmr1.judge.ask import Ask, ask_once
 from rmr1.records import NO_TEXT, Generation, JudgePrompt
 from rmr1.server.service import Service, ServiceError, hear_out
 from rmr1.server.wire.common import Body
+from rmr1.server.worker import Askings
 
 _MEANINGLESS = (
     "user",
@@ -82,7 +84,7 @@ def make_router(service: Service) -> APIRouter:
             asked = EngineRequest(key=key, prompt=prompt, seed=seed, params=params)
             return Ask(key=key, steps=ask_once((asked,), lambda answers: answers[0]))
 
-        texts = await hear_out(request, service.ask(key, make), service.deadline(None))
+        texts = await hear_out(request, service.hear(asyncio.wrap_future(service.submit(key, make))), service.deadline(None))
         return _dump(service, texts)
 
     return router

@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from rmr1.data.objects import as_pair
+from rmr1.data.sources.messages import as_turns
 from rmr1.errors import DataError
+from rmr1.messages import Message, Messages, Role
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.service import ServiceError
 from rmr1.store.codec import dump_record
@@ -33,6 +35,22 @@ class Timed(Body):
     """A request that may say how long it waits."""
 
     timeout: float | None = Field(default=None, gt=0, description="seconds; at most the server's own limit")
+
+
+def read_messages(value: Text, name: str, role: Role = "assistant") -> Messages:
+    """A text, which gets the role, or messages.
+
+    Raises:
+        ServiceError: it is empty or no conversation.
+    """
+    if not value or (isinstance(value, str) and not value.strip()):
+        raise ServiceError(422, "invalid", f"{name} is empty")
+    if isinstance(value, str):
+        return (Message(role=role, content=value),)
+    try:
+        return as_turns(value, name, role)
+    except DataError as error:
+        raise ServiceError(422, "invalid", str(error)) from None
 
 
 def read_pair(question: Text, a: Text, b: Text) -> PreferencePair:
