@@ -23,6 +23,7 @@ from rmr1.version import __version__
 
 VERBS = {
     "judge": "judge pairs and say why",
+    "rank": "put several answers to a question in order",
     "show": "read judgments, or what a training folder holds",
     "calibrate": "fit a judge's probabilities to labels",
     "serve": "serve the judge over HTTP, as a reward too",

@@ -21,7 +21,7 @@ from rmr1.data.sources.messages import as_turns
 from rmr1.data.sources.reader import require_text
 from rmr1.errors import ConfigError, DataError
 from rmr1.messages import ImagePart, Message, Messages, Role
-from rmr1.records import PreferencePair
+from rmr1.records import Candidates, PreferencePair
 
 EXPECTED = "expected a path, a DataFrame, a dataset, rows (dicts) or PreferencePairs"
 
@@ -63,6 +63,23 @@ def as_pair(question: object, a: object, b: object) -> PreferencePair:
         for name, value, role in named
     )
     return PreferencePair(id="0", prompt=prompt, response_a=response_a, response_b=response_b)
+
+
+def as_candidates(question: object, answers: object) -> Candidates:
+    """The list of a question and its answers, each as for `as_pair`.
+
+    Raises:
+        DataError: one is something else, or empty; its argument is named.
+    """
+    if isinstance(answers, str | bytes | Mapping | Message) or not isinstance(answers, Iterable):
+        raise DataError(f"answers is {describe_kind(answers)}; expected a list of answers")
+    return Candidates(
+        id="0",
+        prompt=_as_messages(question, "question", "user"),
+        responses=tuple(
+            _as_messages(one, f"answers[{number}]", "assistant") for number, one in enumerate(answers)
+        ),
+    )
 
 
 def is_row(value: object) -> bool:

@@ -142,17 +142,32 @@ def read_candidates(
     on_error: OnError = "raise",
     errors: Errors = None,
     limit: int | None = None,
+    fewest: int = 1,
 ) -> Iterator[Candidates]:
-    """The best-of-N lists of a source; arguments and errors are those of `read_pairs`, but for labels."""
+    """The best-of-N lists of a source; arguments and errors are those of `read_pairs`, but for labels. A list of less
+    than `fewest` answers cannot be read."""
+
+    def check(found: Candidates) -> Candidates:
+        if (number := len(found.responses)) < fewest:
+            raise DataError(f"the list holds {number} answer{'s' * (number != 1)}, expected {fewest} or more")
+        return found
 
     def convert(reader: Reader) -> Callable[[Row], list[Candidates]]:
         if (read := reader.candidates) is None:
             names = [one.name for one in READERS if one.candidates is not None]
             raise DataError(f"the form {reader.name!r} holds pairs; lists are read from {quote_all(names)}")
-        return lambda row: [read(row)]
+        return lambda row: [check(read(row))]
 
     reading = _Reading(convert, columns, format, None, on_error, errors, limit)
     return reading.read(scan_rows(source, split=split))
+
+
+def read_candidate_lists(
+    sources: Iterable[str | Path], *, errors: Errors = None, limit: int | None = None, **how: Any
+) -> Iterator[Candidates]:
+    """The best-of-N lists of several sources, as `read_several` reads pairs."""
+    read = functools.partial(read_candidates, on_error="skip", errors=errors, **how)
+    return itertools.islice(itertools.chain.from_iterable(map(read, sources)), limit)
 
 
 def check_labels(labels: Mapping[str, str] | None) -> Mapping[str, Label] | None:

@@ -44,6 +44,10 @@ class DataConfig(PairForm):
     limit: int | None = Field(default=None, ge=1)
     skip_invalid: bool = False
 
+    def reading_candidates(self) -> dict[str, Any]:
+        """The arguments of `rmr1.data.read.read_candidates` that say how."""
+        return {"format": self.format, "columns": self.map or None}
+
 
 class JudgeConfig(Section):
     """A judging command's settings."""

@@ -21,6 +21,7 @@ from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.identity import describe_run
 from rmr1.judge.load import default_settings, load_judge
 from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
+from rmr1.judge.several import SeveralAnswers
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, describe_limits, resolve_model
 from rmr1.models.words import refuse_foreign
@@ -35,7 +36,7 @@ _STREAM_START = 8
 """Pairs of a generator that are looked at before the bundled judge is asked."""
 
 
-class Judge:
+class Judge(SeveralAnswers):
     """A model and how it is asked, ready to compare.
 
     >>> judge = Judge("scripted:longer")
@@ -95,6 +96,7 @@ class Judge:
             )
         self._is_closed = False
         self._is_default = model is None
+        self._seed = seed
         if model is None:
             warnings.warn(f"no model was named: {describe_limits()}", stacklevel=2)
             resolve_model(JUDGE)
@@ -290,6 +292,10 @@ class Judge:
     def _refuse_foreign(self, pairs: Iterable[PreferencePair]) -> None:
         if (note := refuse_foreign(pairs)) is not None:
             warnings.warn(note, stacklevel=4)
+
+    def _refuse_unknown(self, pairs: Iterable[PreferencePair]) -> None:
+        if self._is_default:
+            self._refuse_foreign(pairs)
 
     def _require_open(self) -> None:
         if self._is_closed:

@@ -1,17 +1,17 @@
-"""Files of pairs that are judged: read once before a model is loaded, and again as they are judged."""
+"""Files of pairs or of lists that are judged: read once before a model is loaded, and again as they are judged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rmr1.data.read import read_several
-from rmr1.errors import DataError
+from rmr1.data.read import read_candidate_lists, read_several
+from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
 from rmr1.judge.base import list_keys
 from rmr1.judge.config import DataConfig
-from rmr1.records import PreferencePair
+from rmr1.records import Candidates, PreferencePair
 
 SHOWN_ERRORS = 5
 """Unreadable rows that are told; the rest are counted."""
@@ -47,13 +47,60 @@ class PairSource:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateSource(PairSource):
+    """Sources of lists of answers that were read once."""
+
+    def candidates(self, *, limited: bool = True) -> Iterator[Candidates]:
+        """Up to the limit, or all."""
+        limit = self.config.limit if limited else None
+        return read_candidate_lists(
+            self.sources, errors=[], limit=limit, fewest=2, **self.config.reading_candidates()
+        )
+
+
 def scan_pairs(
     sources: Sequence[str], config: DataConfig, *, tell: Callable[[object], None], is_piped: bool = False
 ) -> PairSource:
     """Read everything once before a model is loaded: bad rows are known at the start, not hours in."""
-    errors: list[DataError] = []
-    total = sum(1 for _ in read_several(sources, errors=errors, limit=config.limit, **config.reading()))
     name = "standard input" if is_piped else ", ".join(sources)
+    errors: list[DataError] = []
+    pairs = read_several(sources, errors=errors, limit=config.limit, **config.reading())
+    total = _count(pairs, errors, name, config, tell=tell, is_piped=is_piped, what="pairs")
+    return PairSource(
+        sources=tuple(sources), is_piped=is_piped, config=config, total=total, num_invalid=len(errors)
+    )
+
+
+def scan_candidates(
+    sources: Sequence[str], config: DataConfig, *, tell: Callable[[object], None], is_piped: bool = False
+) -> CandidateSource:
+    """The same of lists of answers; a list of less than two is a bad row."""
+    if config.label:
+        raise ConfigError(f"{name_option('label')} is for pairs, and lists of answers have none")
+    name = "standard input" if is_piped else ", ".join(sources)
+    errors: list[DataError] = []
+    lists = read_candidate_lists(
+        sources, errors=errors, limit=config.limit, fewest=2, **config.reading_candidates()
+    )
+    total = _count(lists, errors, name, config, tell=tell, is_piped=is_piped, what="lists of answers")
+    return CandidateSource(
+        sources=tuple(sources), is_piped=is_piped, config=config, total=total, num_invalid=len(errors)
+    )
+
+
+def _count(
+    records: Iterable[object],
+    errors: Sequence[DataError],
+    name: str,
+    config: DataConfig,
+    *,
+    tell: Callable[[object], None],
+    is_piped: bool,
+    what: str,
+) -> int:
+    """How many records there are; `errors` fills as they are read."""
+    total = sum(1 for _ in records)
     for error in errors[:SHOWN_ERRORS]:
         tell(DataError(error.message, path=name, line=error.line) if is_piped else error)
     if errors and not config.skip_invalid:
@@ -65,7 +112,5 @@ def scan_pairs(
     if errors:
         tell(f"{name}: {len(errors)} rows passed over")
     if total == 0:
-        raise DataError("no pairs in it", path=name)
-    return PairSource(
-        sources=tuple(sources), is_piped=is_piped, config=config, total=total, num_invalid=len(errors)
-    )
+        raise DataError(f"no {what} in it", path=name)
+    return total

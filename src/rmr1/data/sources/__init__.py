@@ -26,7 +26,11 @@ READERS: tuple[Reader, ...] = (
 
 _BY_SIZE = sorted(READERS, key=lambda reader: -len(reader.columns))
 _KNOWN = frozenset({*OPTIONAL, *(column for reader in READERS for column in reader.columns)})
-_GENERAL = (("prompt", "chosen", "rejected"), ("prompt", "response_a", "response_b"))
+_GENERAL = (
+    ("prompt", "chosen", "rejected"),
+    ("prompt", "response_a", "response_b"),
+    ("prompt", "responses"),
+)
 
 
 def find_reader(name: str) -> Reader:

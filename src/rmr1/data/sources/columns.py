@@ -14,6 +14,7 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "rejected": ("worse", "reject", "dispreferred", "loser", "bad", "worst", "negative", "lose"),
     "response_a": ("answer_a", "output_a", "a", "response_1", "answer_1", "output_1", "answer1", "response1"),
     "response_b": ("answer_b", "output_b", "b", "response_2", "answer_2", "output_2", "answer2", "response2"),
+    "responses": ("answers", "candidates", "completions", "outputs", "generations", "samples"),
     "label": ("preference", "preferred", "winner", "verdict", "choice"),
 }
 """Column names that are guessed at, but only in the advice of an error."""
