@@ -44,15 +44,15 @@ class RewardClient:
         key = os.environ.get(KEY_VARIABLE) if key is None else key
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-    async def score_group(
-        self, question: Text, answers: Sequence[Text], **more: Any
-    ) -> list[float | None]:
+    async def score_group(self, question: Text, answers: Sequence[Text], **more: Any) -> list[float | None]:
         """The reward of each answer; None of one without. `more` are `method`, `baseline` and `seed`.
 
         Raises:
             NoRewardError: the server did not answer in time, or refuses the group.
         """
-        told = await self._post({"question": _plain(question), "answers": [_plain(one) for one in answers], **more})
+        told = await self._post(
+            {"question": _plain(question), "answers": [_plain(one) for one in answers], **more}
+        )
         rewards: list[float | None] = told["rewards"]
         return rewards
 
@@ -64,7 +64,13 @@ class RewardClient:
         Raises:
             NoRewardError: there is none.
         """
-        body = {"question": _plain(question), "answer": _plain(answer), "group": group, "size": size, "index": index}
+        body = {
+            "question": _plain(question),
+            "answer": _plain(answer),
+            "group": group,
+            "size": size,
+            "index": index,
+        }
         return float((await self._post({**body, **more}))["reward"])
 
     def score_groups(

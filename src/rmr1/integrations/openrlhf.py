@@ -30,5 +30,12 @@ def make_label(
     """
     if (group is None) == (reference is None):
         raise ConfigError("a label names a group or a reference answer, one of them")
-    values = {"group": None if group is None else str(group), "size": size, "reference": reference, "question": question}
-    return json.dumps({name: value for name, value in values.items() if value is not None}, ensure_ascii=False)
+    values = {
+        "group": None if group is None else str(group),
+        "size": size,
+        "reference": reference,
+        "question": question,
+    }
+    return json.dumps(
+        {name: value for name, value in values.items() if value is not None}, ensure_ascii=False
+    )

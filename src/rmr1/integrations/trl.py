@@ -42,7 +42,9 @@ class JudgeReward:
             name: what the trainer's logs call the reward.
         """
         if num_generations < 2 and baseline_column is None:
-            raise ConfigError("num_generations=1: one completion has no other to be compared with; pass baseline_column")
+            raise ConfigError(
+                "num_generations=1: one completion has no other to be compared with; pass baseline_column"
+            )
         self.__name__ = name
         self._judge = RewardClient(judge) if isinstance(judge, str) else judge
         self._num_generations = num_generations
@@ -103,7 +105,9 @@ def _group(rows: Sequence[Any], most: int) -> list[list[Any]]:
 def _is_empty(completion: Any) -> bool:
     if isinstance(completion, str):
         return not completion.strip()
-    return not any(str(message.get("content") or "").strip() or message.get("tool_calls") for message in completion)
+    return not any(
+        str(message.get("content") or "").strip() or message.get("tool_calls") for message in completion
+    )
 
 
 def _gather(value: Any) -> tuple[int, list[Any]]:

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import Literal
 
 from rmr1.errors import RMR1Error
-from rmr1.judge.groups import GroupRewards, reward_group
+from rmr1.judge.groups import reward_group
 from rmr1.judge.ranking.contest import Contest, identify
 from rmr1.messages import Messages
 from rmr1.records import Candidates, Judgment
@@ -74,6 +74,7 @@ class _Group:
         self._known: dict[str, Judgment] = {}
         """Judgments of comparisons that did not fail, by the keys of their pairs."""
         self._comparing: dict[str, asyncio.Task[None]] = {}
+        self._concluding: set[asyncio.Task[None]] = set()
 
     def add(self, index: int, answer: Messages) -> None:
         """Take a sibling in, and begin to compare it; one whose comparisons failed is compared again.
@@ -99,7 +100,9 @@ class _Group:
         for other in others if baseline is None else [baseline]:
             if identify(other) != identify(answer):
                 self._compare(answer, other)
-        asyncio.create_task(self._conclude(index))
+        task = asyncio.create_task(self._conclude(index))
+        self._concluding.add(task)
+        task.add_done_callback(self._concluding.discard)
 
     def number(self, answer: Messages) -> int:
         """The number of a sibling that is not numbered: the one of a request that came again, or the next one.
@@ -184,7 +187,7 @@ class _Group:
         return Candidates(id="0", prompt=self.asked.prompt, responses=tuple(answers))
 
     def drop(self) -> None:
-        for task in tuple(self._comparing.values()):
+        for task in (*self._comparing.values(), *self._concluding):
             task.cancel()
 
 
@@ -228,9 +231,7 @@ class Barrier:
         counted.labels(told.status).inc()
         return told
 
-    async def score_unnumbered(
-        self, name: str, answer: Messages, asked: Asked, deadline: float
-    ) -> Reward:
+    async def score_unnumbered(self, name: str, answer: Messages, asked: Asked, deadline: float) -> Reward:
         """`score` for a client that does not number siblings: they are numbered by what they say.
 
         One whose answer came before is a repetition if nobody waits for that one any more.
@@ -255,7 +256,9 @@ class Barrier:
             group = self._groups[name] = _Group(self._service, asked)
         elif group.asked != asked:
             raise ServiceError(
-                409, "conflict", "siblings of this group came with another question, size, method or reference"
+                409,
+                "conflict",
+                "siblings of this group came with another question, size, method or reference",
             )
         self._groups.move_to_end(name)
         return group

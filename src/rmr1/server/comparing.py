@@ -64,7 +64,9 @@ class QueuedJudge(_Standing):
                     self._waiting, timeout=Service.left(self._deadline), return_when=FIRST_COMPLETED
                 )
                 if self._is_left or not done:
-                    raise ServiceError(504, "deadline", "the deadline passed before all comparisons were made")
+                    raise ServiceError(
+                        504, "deadline", "the deadline passed before all comparisons were made"
+                    )
                 for future in done:
                     key = self._waiting.pop(future)
                     try:
@@ -76,13 +78,17 @@ class QueuedJudge(_Standing):
                     self._service.metrics.count(judgment)
                     yield key, judgment
         finally:
-            self.leave()
+            self._drop()
 
     def leave(self) -> None:
         """Nobody waits for what is asked about."""
         self._is_left = True
+        self._drop()
+
+    def _drop(self) -> None:
         for future in tuple(self._waiting):
             future.cancel()
+        self._waiting.clear()
 
 
 class KnownJudge(_Standing):
@@ -98,6 +104,10 @@ class KnownJudge(_Standing):
         for pair in pairs:
             key = key_of(pair)
             found = self._known.get(key)
-            yield key, found or Judgment(
-                pair=pair, family="", rule="", winner=None, problem="generation_failed", confidence=None
+            yield (
+                key,
+                found
+                or Judgment(
+                    pair=pair, family="", rule="", winner=None, problem="generation_failed", confidence=None
+                ),
             )

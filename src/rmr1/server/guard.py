@@ -146,6 +146,9 @@ class Guard:
         if body and (fault := find_fault(body)) is not None:
             await _refuse(send, 400, "malformed", fault)
             return
+        if body:  # which is JSON, whatever its client calls it
+            kept = [one for one in scope["headers"] if one[0] != b"content-type"]
+            scope["headers"] = [*kept, (b"content-type", b"application/json")]
         again = _replay(body, receive)
         name = headers.get(b"idempotency-key")
         if name is None:

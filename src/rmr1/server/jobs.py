@@ -44,7 +44,8 @@ class Job:
         self._task: asyncio.Task[None] | None = None
         self._failure: str | None = None
         self._is_stopped = False
-        self.num_pairs = sum(1 for _ in (folder / _PAIRS_FILE).open("rb"))
+        with (folder / _PAIRS_FILE).open("rb") as lines:
+            self.num_pairs = sum(1 for _ in lines)
 
     @property
     def is_finished(self) -> bool:

@@ -76,15 +76,16 @@ def make_router(service: Service) -> APIRouter:
         key = f"chat-{uuid.uuid4().hex}"
         seed = secrets.randbits(53) if body.seed is None else body.seed
 
-        def make(asking: Asking[Any, Any]) -> Ask[Any, Any]:
-            if not isinstance(asking.engine, Engine):
-                raise ServiceError(
-                    422, "writes_nothing", f"{asking.engine.name} scores answers and writes nothing"
-                )
+        def make(askings: Askings) -> Ask[Any, Any]:
+            engine = askings.find().engine
+            if not isinstance(engine, Engine):
+                raise ServiceError(422, "writes_nothing", f"{engine.name} scores answers and writes nothing")
             asked = EngineRequest(key=key, prompt=prompt, seed=seed, params=params)
             return Ask(key=key, steps=ask_once((asked,), lambda answers: answers[0]))
 
-        texts = await hear_out(request, service.hear(asyncio.wrap_future(service.submit(key, make))), service.deadline(None))
+        texts = await hear_out(
+            request, service.hear(asyncio.wrap_future(service.submit(key, make))), service.deadline(None)
+        )
         return _dump(service, texts)
 
     return router

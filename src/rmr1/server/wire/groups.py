@@ -124,9 +124,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
                 request,
                 deadline,
                 judge,
-                lambda: reward_group(
-                    judge, candidates, method=body.way, baseline=baseline, seed=body.seed
-                ),
+                lambda: reward_group(judge, candidates, method=body.way, baseline=baseline, seed=body.seed),
             )
             for problem in found.problems:
                 service.metrics.rewards.labels(problem or "scored").inc()
@@ -139,7 +137,9 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
             }
         assert body.size is not None and body.index is not None and body.answer is not None
         if body.size > service.settings.most_group:
-            raise ServiceError(422, "too_many", f"a group of {body.size}; at most {service.settings.most_group}")
+            raise ServiceError(
+                422, "too_many", f"a group of {body.size}; at most {service.settings.most_group}"
+            )
         asked = Asked(
             size=body.size,
             prompt=read_messages(body.question, "question", "user"),
@@ -149,9 +149,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         )
         name = name_group("group", body.group, body.attempt)
         answer = read_messages(body.answer, "answer")
-        told = await hear_out(
-            request, barrier.score(name, body.index, answer, asked, deadline), deadline + 1
-        )
+        told = await hear_out(request, barrier.score(name, body.index, answer, asked, deadline), deadline + 1)
         return {
             "reward": told.reward,
             "status": told.status,

@@ -51,7 +51,7 @@ class ResponsesBody(OpenBody):
 
     model: str = ""
     input: str | list[dict[str, Any]]
-    metadata: dict[str, Any] = {}
+    metadata: dict[str, Any] = Field(default_factory=dict)
 
 
 def make_router(service: Service, barrier: Barrier) -> APIRouter:
@@ -69,9 +69,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         deadline = service.deadline(None)
         echoed = {**extra, "responses_create_params": body.responses_create_params, "response": body.response}
         try:
-            told = await hear_out(
-                request, barrier.score(name, index, answer, asked, deadline), deadline + 1
-            )
+            told = await hear_out(request, barrier.score(name, index, answer, asked, deadline), deadline + 1)
         except ServiceError as error:
             if error.status == 422:
                 raise
@@ -85,7 +83,9 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         rewards = [
             row["reward"]
             for row in (rows if isinstance(rows, list) else [])
-            if isinstance(row, dict) and "_ng_failure_class" not in row and isinstance(row.get("reward"), int | float)
+            if isinstance(row, dict)
+            and "_ng_failure_class" not in row
+            and isinstance(row.get("reward"), int | float)
         ]
         mean = sum(rewards) / len(rewards) if rewards else None
         failed = (len(rows) if isinstance(rows, list) else 0) - len(rewards)
@@ -95,8 +95,12 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
     async def compare(body: CompareBody, request: Request) -> dict[str, Any]:
         answers = [(assistant(read_output(one)),) for one in body.response_objs]
         if len(answers) > service.settings.most_group:
-            raise ServiceError(422, "too_many", f"{len(answers)} answers; at most {service.settings.most_group}")
-        prompt = _with_principle(read_messages(body.conversation_history, "conversation_history"), body.principle)
+            raise ServiceError(
+                422, "too_many", f"{len(answers)} answers; at most {service.settings.most_group}"
+            )
+        prompt = _with_principle(
+            read_messages(body.conversation_history, "conversation_history"), body.principle
+        )
         candidates = Candidates(id="0", prompt=prompt, responses=tuple(answers))
         deadline = service.deadline(None)
         judge = QueuedJudge(service, deadline, "both")
@@ -116,7 +120,9 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
     async def respond(body: ResponsesBody, request: Request) -> dict[str, Any]:
         answers = [body.metadata.get(name) for name in ("response_1", "response_2")]
         if not all(isinstance(one, str) for one in answers):
-            raise ServiceError(422, "invalid", "metadata: expected response_1 and response_2, the answers to compare")
+            raise ServiceError(
+                422, "invalid", "metadata: expected response_1 and response_2, the answers to compare"
+            )
         principle = body.metadata.get("principle")
         prompt = _with_principle(read_messages(body.input, "input", "user"), principle)
         pair = read_pair([{"role": one.role, "content": one.text} for one in prompt], *map(str, answers))
@@ -165,7 +171,9 @@ def read_output(response: Mapping[str, Any]) -> str:
             if isinstance(part, dict) and isinstance(part.get("text"), str)
         ]
     if not "".join(texts).strip():
-        raise ServiceError(422, "invalid", "response: expected output with a message of the assistant that has a text")
+        raise ServiceError(
+            422, "invalid", "response: expected output with a message of the assistant that has a text"
+        )
     return "\n\n".join(texts)
 
 
@@ -177,7 +185,9 @@ def _read_rollout(
     metadata = extra.get("verifier_metadata") or {}
     reference = extra.get("reference", metadata.get("reference") if isinstance(metadata, dict) else None)
     if isinstance(reference, str) and reference.strip():
-        asked = Asked(size=1, prompt=prompt, method="reference", baseline=read_messages(reference, "reference"))
+        asked = Asked(
+            size=1, prompt=prompt, method="reference", baseline=read_messages(reference, "reference")
+        )
         return asked, name_group("nemo", dumps(create).decode(), reference, read_output(body.response)), 0
     task = extra.get("_ng_group_id", extra.get("_ng_task_index", extra.get("prompt_id")))
     index = extra.get("_ng_rollout_index")

@@ -97,7 +97,9 @@ def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, 
         values = None
     if not isinstance(values, dict) or not {"group", "reference"} & values.keys():
         raise ServiceError(
-            422, "invalid", 'a label has to be JSON such as {"group": "row-17"} or {"reference": "a good answer"}'
+            422,
+            "invalid",
+            'a label has to be JSON such as {"group": "row-17"} or {"reference": "a good answer"}',
         )
     reference, size = values.get("reference"), values.get("size", group_size)
     question = values.get("question", prompt)
@@ -108,6 +110,8 @@ def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, 
         return Asked(size=1, prompt=(user(question),), method="reference", baseline=baseline), str(label)
     if not isinstance(size, int) or size < 2:
         raise ServiceError(
-            422, "invalid", "the size of the group is not known: write it into the label, or start the server with it"
+            422,
+            "invalid",
+            "the size of the group is not known: write it into the label, or start the server with it",
         )
     return Asked(size=size, prompt=(user(question),), method="win_rate"), str(values["group"])
