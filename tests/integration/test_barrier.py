@@ -70,7 +70,7 @@ def test_answers_are_ranked_as_the_judge_ranks_them(served: Served) -> None:
         told = client.post("/v1/rank", json={"question": QUESTION, "answers": ANSWERS}).json()
         ranking = judge.rank(QUESTION, ANSWERS)
     assert [tuple(one) for one in told["order"]] == list(ranking.order)
-    assert told["order"][-1] == [4]
+    assert told["order"][0] in ([1], [3], [1, 3]) and 4 in told["order"][-1]
 
 
 @pytest.mark.parametrize("seed", range(4))

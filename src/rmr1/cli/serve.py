@@ -11,8 +11,10 @@ A judge that reasons takes seconds to minutes an answer; requests of all callers
 from __future__ import annotations
 
 import ipaddress
+import signal
 import socket
 from argparse import ArgumentParser, Namespace
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +22,13 @@ from rmr1.cli.options import add, add_judging_arguments, build_config
 from rmr1.cli.session import open_judge, tell
 from rmr1.errors import ConfigError
 from rmr1.plugins import require
+from rmr1.server.queue import ClosedError
 from rmr1.server.settings import ServeSettings
 
 PORT = 8300
+
+_ENDING_SECONDS = 10.0
+"""How long an engine is waited for when the server ends."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -87,8 +93,19 @@ def run(arguments: Namespace) -> int:
             server_header=False,
         )
     )
-    server.run(sockets=[listener])
+    signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again once it has ended its requests
+    try:
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+    finally:
+        queue.close(ClosedError("the server has ended"))
+        for worker in workers:
+            worker.join(_ENDING_SECONDS)
     return 0
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def _read_settings(arguments: Namespace) -> ServeSettings:

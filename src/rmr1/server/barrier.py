@@ -137,6 +137,8 @@ class _Group:
         """Determine the rewards once nothing is missing."""
         while self._comparing:
             await asyncio.wait(self._comparing.values())
+        if self._answers.keys() <= self.results.keys():
+            return
         if self.asked.baseline is not None:
             self._reward([index])
         elif len(self._answers) == self.asked.size:

@@ -6,17 +6,62 @@ knows judgments that were made already. So a ranking and a reward are computed b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
-from rmr1.errors import RMR1Error
+from starlette.requests import Request
+
+from rmr1.errors import ConfigError, DataError, RMR1Error
 from rmr1.judge.base import PairJudge
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
-from rmr1.server.service import Service, ServiceError
+from rmr1.server.service import Service, ServiceError, hear_out
 from rmr1.server.worker import key_of
 from rmr1.store.runs import RunWriter
+
+Result = TypeVar("Result")
+
+_MOST_AT_ONCE = 64
+"""Whole groups that are worked at at a time, each by a thread that mostly waits."""
+
+
+class Threads:
+    """Works at whole groups, each in a thread that asks the workers and waits for them."""
+
+    def __init__(self, service: Service):
+        self._service = service
+        self._pool = ThreadPoolExecutor(max_workers=_MOST_AT_ONCE, thread_name_prefix="group")
+        self._num_groups = 0
+
+    async def compare(
+        self,
+        request: Request,
+        deadline: float,
+        function: Callable[[QueuedJudge], Result],
+        *,
+        order: Placement | None = None,
+    ) -> Result:
+        """What a function makes of a judge that it asks; `order` is another placement than the judge's own.
+
+        Raises:
+            ServiceError: too many are waiting, the question is wrong, or asking failed.
+        """
+        if self._num_groups >= _MOST_AT_ONCE + self._service.settings.most_waiting:
+            seconds = self._service.queue.estimate_wait()
+            raise ServiceError(429, "queue_full", "too many groups are waiting", retry_after=seconds)
+        judge = QueuedJudge(self._service, deadline, order)
+        self._num_groups += 1
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._pool, function, judge)
+            result: Result = await hear_out(request, work, deadline)
+            return result
+        except (ConfigError, DataError) as error:
+            raise ServiceError(422, "invalid", str(error)) from None
+        finally:
+            self._num_groups -= 1
+            judge.leave()
 
 
 class _Standing:

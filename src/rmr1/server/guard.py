@@ -50,6 +50,20 @@ class _Answer:
     body: bytes = b""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Texts:
+    """What a request and its answer said, for a log that may hold it."""
+
+    asked: bytearray
+    answered: bytearray
+
+    def describe(self) -> dict[str, str]:
+        return {
+            "asked": self.asked.decode(errors="replace"),
+            "answered": self.answered.decode(errors="replace"),
+        }
+
+
 class Guard:
     """Wraps the application."""
 
@@ -76,8 +90,8 @@ class Guard:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         started, status = time.perf_counter(), 0
         request_id = uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
         key = None
+        texts = _Texts(asked=bytearray(), answered=bytearray())
 
         async def tell(message: Message) -> None:
             nonlocal status
@@ -87,6 +101,8 @@ class Guard:
                     **message,
                     "headers": [*message["headers"], (b"x-request-id", request_id.encode())],
                 }
+            elif self._settings.logs_texts:
+                texts.answered.extend(message.get("body", b""))
             await send(message)
 
         try:
@@ -97,7 +113,7 @@ class Guard:
                         tell, 401, "unauthorized", "expected an Authorization header with a known Bearer key"
                     )
                     return
-            await self._pass_on(scope, headers, receive, tell, key)
+            await self._pass_on(scope, headers, receive, tell, key, texts)
         except Exception:
             if not status:
                 await _refuse(tell, 500, "internal", "the server made a mistake; its log says which")
@@ -115,6 +131,7 @@ class Guard:
                 "status": status or 499,  # the client left before it was answered
                 "ms": round(1000 * seconds, 1),
                 "key": key,
+                **(texts.describe() if self._settings.logs_texts else {}),
             }
             self._log(json.dumps({name: value for name, value in line.items() if value is not None}))
 
@@ -125,6 +142,7 @@ class Guard:
         receive: Receive,
         send: Send,
         key: str | None,
+        texts: _Texts,
     ) -> None:
         if scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
@@ -146,6 +164,7 @@ class Guard:
         if body and (fault := find_fault(body)) is not None:
             await _refuse(send, 400, "malformed", fault)
             return
+        texts.asked.extend(body)
         if body:  # which is JSON, whatever its client calls it
             kept = [one for one in scope["headers"] if one[0] != b"content-type"]
             scope["headers"] = [*kept, (b"content-type", b"application/json")]

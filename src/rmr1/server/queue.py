@@ -42,7 +42,6 @@ class Ticket:
     make: Callable[[Any], Any]
     """Makes, of how a worker's judge is asked (`rmr1.server.worker.Askings`), what is asked (`rmr1.judge.ask.Ask`)."""
     waiting: list[Future[Any]] = field(default_factory=list)
-    started: float | None = None
 
     @property
     def is_wanted(self) -> bool:
@@ -113,7 +112,6 @@ class TicketQueue:
                 while self._front or self._back:
                     ticket = (self._front or self._back).popleft()
                     if ticket.is_wanted:
-                        ticket.started = time.monotonic()
                         return ticket
                     self._tickets.pop(ticket.key, None)
                 if not wait or self._is_closed:

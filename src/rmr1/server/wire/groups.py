@@ -3,15 +3,12 @@ come one by one."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field, model_validator
 
-from rmr1.errors import ConfigError, DataError
 from rmr1.judge.groups import reward_group
 from rmr1.judge.ranking.methods import DEFAULT_METHOD
 from rmr1.judge.ranking.waves import rank_all
@@ -19,15 +16,10 @@ from rmr1.messages import Messages
 from rmr1.records import Candidates
 from rmr1.rewards.groups import RewardMethod
 from rmr1.server.barrier import Asked, Barrier
-from rmr1.server.comparing import QueuedJudge
+from rmr1.server.comparing import Threads
 from rmr1.server.service import Service, ServiceError, hear_out
 from rmr1.server.wire.common import Text, Timed, read_messages
 from rmr1.store.codec import dump_record, dumps
-
-_MOST_AT_ONCE = 64
-"""Whole groups that are worked at at a time."""
-
-Result = TypeVar("Result")
 
 
 class RankBody(Timed):
@@ -88,28 +80,16 @@ def name_group(*parts: object) -> str:
 
 def make_router(service: Service, barrier: Barrier) -> APIRouter:
     router = APIRouter(tags=["groups"])
-    threads = ThreadPoolExecutor(max_workers=_MOST_AT_ONCE, thread_name_prefix="group")
-
-    async def work(request: Request, deadline: float, judge: QueuedJudge, function: Any) -> Any:
-        """A function that asks the judge and waits for it, in a thread of its own."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await hear_out(request, loop.run_in_executor(threads, function), deadline)
-        except (ConfigError, DataError) as error:
-            raise ServiceError(422, "invalid", str(error)) from None
-        finally:
-            judge.leave()
+    threads = Threads(service)
 
     @router.post("/v1/rank", summary="Put answers in order")
     async def rank(body: RankBody, request: Request) -> dict[str, Any]:
         candidates = _gather(service, body.question, body.answers)
         deadline = service.deadline(body.timeout)
-        judge = QueuedJudge(service, deadline)
-        ranking = await work(
+        ranking = await threads.compare(
             request,
             deadline,
-            judge,
-            lambda: next(rank_all([candidates], judge, method=body.method, seed=body.seed)),
+            lambda judge: next(rank_all([candidates], judge, method=body.method, seed=body.seed)),
         )
         return {name: value for name, value in dump_record(ranking).items() if name != "candidates"}
 
@@ -119,12 +99,13 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         baseline = None if body.baseline is None else read_messages(body.baseline, "baseline")
         if body.answers is not None:
             candidates = _gather(service, body.question, body.answers)
-            judge = QueuedJudge(service, deadline, "both")
-            found = await work(
+            found = await threads.compare(
                 request,
                 deadline,
-                judge,
-                lambda: reward_group(judge, candidates, method=body.way, baseline=baseline, seed=body.seed),
+                lambda judge: reward_group(
+                    judge, candidates, method=body.way, baseline=baseline, seed=body.seed
+                ),
+                order="both",
             )
             for problem in found.problems:
                 service.metrics.rewards.labels(problem or "scored").inc()

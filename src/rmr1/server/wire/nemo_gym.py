@@ -7,7 +7,6 @@ fails gives reward 0 with `_ng_failure_class`, as Gym's own judges do, so that t
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
@@ -21,7 +20,7 @@ from rmr1.judge.groups import reward_group
 from rmr1.messages import Messages, assistant
 from rmr1.records import Candidates
 from rmr1.server.barrier import Asked, Barrier
-from rmr1.server.comparing import QueuedJudge
+from rmr1.server.comparing import Threads
 from rmr1.server.service import Service, ServiceError, hear_out
 from rmr1.server.wire.common import OpenBody, describe_failure, is_failed, read_messages, read_pair
 from rmr1.server.wire.groups import name_group
@@ -56,6 +55,7 @@ class ResponsesBody(OpenBody):
 
 def make_router(service: Service, barrier: Barrier) -> APIRouter:
     router = APIRouter(tags=["trainers"])
+    threads = Threads(service)
 
     @router.post("/seed_session", summary="Begin a session of NeMo Gym; nothing is kept of it")
     async def seed_session() -> dict[str, Any]:
@@ -103,11 +103,9 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         )
         candidates = Candidates(id="0", prompt=prompt, responses=tuple(answers))
         deadline = service.deadline(None)
-        judge = QueuedJudge(service, deadline, "both")
-        try:
-            found = await hear_out(request, asyncio.to_thread(reward_group, judge, candidates), deadline)
-        finally:
-            judge.leave()
+        found = await threads.compare(
+            request, deadline, lambda judge: reward_group(judge, candidates), order="both"
+        )
         if None in found.rewards:
             raise ServiceError(502, "no_reward", "an answer has no comparison with a verdict", retry_after=1)
         return {
