@@ -27,6 +27,7 @@ VERBS = {
     "show": "read judgments, or what a training folder holds",
     "rubrics": "list the criteria of judgments, and which decide",
     "calibrate": "fit a judge's probabilities to labels",
+    "serve": "serve the judge over HTTP, as a reward too",
     "bench": "score a judge on benchmarks",
     "probe": "find leaks and bias in preference data",
     "curate": "build training data: filter, decontaminate, mix, balance, split",

@@ -42,7 +42,11 @@ def add(
 
 
 def add_judging_arguments(
-    parser: ArgumentParser, *, about: str | None = None, limit: str = "only the first N pairs"
+    parser: ArgumentParser,
+    *,
+    about: str | None = None,
+    limit: str = "only the first N pairs",
+    has_data: bool = True,
 ) -> None:
     """The judge that is asked, how it runs, samples and reads data, of which `about` tells and `limit` what --limit counts,
     and the flags that name settings."""
@@ -128,10 +132,11 @@ def add_judging_arguments(
     calibration = "calibrate the probabilities, or a cascade's stages, by this file of rmr1 calibrate"
     votes("--calibration FILE", calibration)
     votes("--cache DIR", "keep judgments in this folder, and take from it those that are there")
-    group = parser.add_argument_group("data", about)
-    add_form_arguments(group, section="data")
-    add(group, "--limit N", limit, section="data")
-    add(group, "--skip-invalid", "count and pass over rows that cannot be read", section="data")
+    if has_data:
+        group = parser.add_argument_group("data", about)
+        add_form_arguments(group, section="data")
+        add(group, "--limit N", limit, section="data")
+        add(group, "--skip-invalid", "count and pass over rows that cannot be read", section="data")
     settings = partial(add, parser.add_argument_group("settings"))
     settings("--config FILE", "a TOML file with these settings; flags win over it")
     settings("--set A.B=C", "one setting by its name in the file; repeatable", action="append")

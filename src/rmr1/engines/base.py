@@ -106,7 +106,11 @@ class Engine(Model, Protocol):
     def generate(
         self, requests: Iterable[Request], params: SamplingParams
     ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """Yield `(request, generations)` as they finish, one generation for each of the request's samples."""
+        """Yield `(request, generations)` as they finish, one generation for each of the request's samples.
+
+        A stream that has no request at hand may have one again when an answer was yielded, or later: it is asked
+        for more as long as something is in flight, and the engine ends when nothing is.
+        """
         ...
 
 

@@ -13,13 +13,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, ScoreRequest
 from rmr1.errors import StoppedError
 from rmr1.faces import name_option
 from rmr1.judge.alarm import Alarm
-from rmr1.records import Generation, JudgePrompt, Judgment, Vote
+from rmr1.judge.base import PairJudge
+from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, Vote
 from rmr1.store.keys import seed_for
 from rmr1.store.runs import RunWriter
 from rmr1.verdicts.votes import count_next_wave, is_settled
@@ -50,6 +51,9 @@ class Ask(Generic[R, A]):
 
     key: str
     steps: Steps[R, A]
+
+
+AskPair = Callable[[str, PreferencePair], Ask[R, A]]
 
 
 def ask_once(requests: tuple[R, ...], conclude: Callable[[Sequence[A]], Judgment]) -> Steps[R, A]:
@@ -158,28 +162,27 @@ class _Desk(Generic[R, A]):
 
     def __init__(self, asks: Iterable[Ask[R, A]]):
         self._asks: Iterator[Ask[R, A]] = iter(asks)
-        self._has_more = True
         self._queue: deque[R] = deque()
         self._waiting: dict[str, list[_Item[R, A]]] = {}
         self.done: deque[tuple[str, Judgment]] = deque()
-        self.num_pulled = 0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether something is left to pull, or may be."""
-        return self._has_more or bool(self._queue)
+    def fill(self) -> bool:
+        """Have a request at hand, if there is one."""
+        while not self._queue and len(self.done) < _MOST_DONE:
+            one = next(self._asks, None)
+            if one is None:
+                break
+            self._advance(_Item(one))
+        return bool(self._queue)
 
-    def pull(self) -> Iterator[R]:
-        """Requests, as the engine asks for them, until none is at hand; an answer may bring more of them."""
-        while True:
-            while not self._queue:
-                one = next(self._asks, None) if self._has_more and len(self.done) < _MOST_DONE else None
-                if one is None:
-                    self._has_more &= len(self.done) >= _MOST_DONE
-                    return
-                self._advance(_Item(one))
-            self.num_pulled += 1
-            yield self._queue.popleft()
+    def __iter__(self) -> Iterator[R]:
+        return self
+
+    def __next__(self) -> R:
+        """A request, as the engine asks for it; if none is at hand, an answer may bring more of them."""
+        if not self.fill():
+            raise StopIteration
+        return self._queue.popleft()
 
     def take(self, request: R, answer: A) -> None:
         """Take in an answer; behind the last one of a step the item goes on."""
@@ -212,7 +215,7 @@ def ask_all(
 
     Args:
         answer: the stream of `engine`, whose notes are stored with the run. It is started again for requests that
-            come up when the last one at hand has been pulled.
+            come up when it has ended.
         alarm: notices that going on is of no use; by default one that knows what the run holds.
 
     Raises:
@@ -235,9 +238,8 @@ def ask_all(
             if alarm.cause is not None:
                 raise StoppedError(f"stopped: {alarm.cause}" + ("" if run is None else describe_going_on()))
 
-    while desk.is_open:
-        num_pulled = desk.num_pulled
-        answers = answer(desk.pull())
+    while desk.fill() or desk.done:
+        answers = answer(desk)
         try:
             for request, found in answers:
                 desk.take(request, found)
@@ -247,5 +249,28 @@ def ask_all(
             if close := getattr(answers, "close", None):
                 close()
         yield from store()
-        if desk.num_pulled == num_pulled and not desk.done:
-            return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking(Generic[R, A]):
+    """How a judge is asked from now on."""
+
+    ask: AskPair[R, A]
+    answer: Callable[[Iterator[R]], Iterator[tuple[R, A]]]
+    """The stream of the engine."""
+    engine: Engine | Scorer
+
+    def run(
+        self, pairs: Iterable[tuple[str, PreferencePair]], run: RunWriter | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        """`ask_all` about pairs with their keys."""
+        return ask_all((self.ask(key, pair) for key, pair in pairs), self.answer, engine=self.engine, run=run)
+
+
+@runtime_checkable
+class ServableJudge(PairJudge, Protocol):
+    """A judge of ours, which can be asked about pairs that come one by one."""
+
+    def begin(self, run: RunWriter | None = None) -> Asking[Any, Any]:
+        """How it is asked from now on, for a run if one is given."""
+        ...

@@ -19,7 +19,7 @@ import numpy as np
 from rmr1.engines.base import Engine, Request, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
-from rmr1.judge.ask import Steps, ask_all, ask_prompts
+from rmr1.judge.ask import Asking, Steps, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge
 from rmr1.judge.finish import Finish
@@ -128,14 +128,7 @@ class CascadeJudge:
             "settings": {**first.describe(), "cascade": [one.settings.describe() for one in self.stages]},
         }
 
-    def run(
-        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
-    ) -> Iterator[tuple[str, Judgment]]:
-        """
-        Raises:
-            ConfigError: an item has more than two answers.
-            GenerationError, RunError: as for every judge.
-        """
+    def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
         special = {
             one.name: one.settings.all_control_tokens(self.engine.special_tokens()) for one in self.stages
         }
@@ -166,12 +159,21 @@ class CascadeJudge:
                 judgment, stages=tuple(results), prompt_tokens=tokens[0], completion_tokens=tokens[1]
             )
 
-        return ask_all(
-            self.finish.wrap(unfinished_pairs(pairs, run), ask, self.describe),
-            lambda requests: self.engine.generate(requests, SamplingParams()),
+        return Asking(
+            ask=self.finish.wrap(ask, self.describe),
+            answer=lambda requests: self.engine.generate(requests, SamplingParams()),
             engine=self.engine,
-            run=run,
         )
+
+    def run(
+        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        """
+        Raises:
+            ConfigError: an item has more than two answers.
+            GenerationError, RunError: as for every judge.
+        """
+        return self.begin().run(unfinished_pairs(pairs, run), run)
 
     def _accepts(self, number: int, judgment: Judgment) -> bool:
         if self.thresholds is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from rmr1.engines.base import Request, ScoreRequest
-from rmr1.judge.ask import Ask, Steps
+from rmr1.judge.ask import Ask, AskPair, Steps
 from rmr1.judge.calibrate import Calibration
 from rmr1.records import Judgment, PreferencePair
 from rmr1.store.cache import JudgmentCache, make_keys
@@ -25,17 +25,19 @@ class Finish:
 
     def wrap(
         self,
-        pairs: Iterable[tuple[str, PreferencePair]],
         ask: Callable[[str, PreferencePair], Steps[R, A]],
         describe: Callable[[], dict[str, Any]],
         *,
         accepts: Callable[[PreferencePair, Judgment], bool] = lambda *_: True,
-    ) -> Iterator[Ask[R, A]]:
-        """What `ask` asks about each item, unless it is in the cache of the judge that is described, and is accepted."""
+    ) -> AskPair[R, A]:
+        """What `ask` asks about an item, unless it is in the cache of the judge that is described, and is accepted."""
         keys = None if self.cache is None else make_keys(describe())
-        for key, pair in pairs:
+
+        def begin(key: str, pair: PreferencePair) -> Ask[R, A]:
             found = None if keys is None else keys(key)
-            yield Ask(key=key, steps=self._finish(pair, found, ask(key, pair), accepts))
+            return Ask(key=key, steps=self._finish(pair, found, ask(key, pair), accepts))
+
+        return begin
 
     def _finish(
         self,

@@ -15,7 +15,7 @@ from typing import Any
 from rmr1.engines.base import Engine, Guidable, Recorded, Request
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
-from rmr1.judge.ask import Steps, Write, ask_all, ask_prompts
+from rmr1.judge.ask import Asking, Steps, Write, ask_prompts
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.finish import Finish
 from rmr1.judge.guide import guided, is_typed
@@ -94,9 +94,7 @@ class GenerativeJudge:
             "settings": self.settings.describe(),
         }
 
-    def run(
-        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
-    ) -> Iterator[tuple[str, Judgment]]:
+    def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
         special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
         sampling = self.settings.sampling
 
@@ -150,23 +148,26 @@ class GenerativeJudge:
                 is_estimated=judgment.is_estimated or usage.is_estimated,
             )
 
+        return Asking(
+            ask=self.finish.wrap(
+                ask, self._describe, **({} if writer is None else {"accepts": writer.accepts})
+            ),
+            answer=lambda requests: self.engine.generate(requests, sampling),
+            engine=self.engine,
+        )
+
+    def run(
+        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
         def pass_over(key: str, pair: PreferencePair) -> None:
             if isinstance(self.engine, Recorded):
                 kind, _ = find_way(pair, self.family, self.choice)
                 for order, side in list_placements(kind, pair, key, self.settings):
-                    self.engine.pass_over(pair.id, "swapped" if side == "B" else order, sampling)
+                    self.engine.pass_over(
+                        pair.id, "swapped" if side == "B" else order, self.settings.sampling
+                    )
 
-        return ask_all(
-            self.finish.wrap(
-                unfinished_pairs(pairs, run, on_finished=pass_over),
-                ask,
-                self._describe,
-                **({} if writer is None else {"accepts": writer.accepts}),
-            ),
-            lambda requests: self.engine.generate(requests, sampling),
-            engine=self.engine,
-            run=run,
-        )
+        return self.begin(run).run(unfinished_pairs(pairs, run, on_finished=pass_over), run)
 
     def place(self, order: Placement) -> GenerativeJudge:
         settings = replace(self.settings, order=order)

@@ -12,7 +12,7 @@ from math import exp
 from typing import Any
 
 from rmr1.engines.base import Score, Scorer, ScoreRequest
-from rmr1.judge.ask import Steps, ask_all, ask_once
+from rmr1.judge.ask import Asking, Steps, ask_once
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.finish import Finish
 from rmr1.judge.settings import Placement
@@ -47,9 +47,7 @@ class ScalarJudge:
             "settings": {"rule": RULE},
         }
 
-    def run(
-        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
-    ) -> Iterator[tuple[str, Judgment]]:
+    def begin(self, run: RunWriter | None = None) -> Asking[ScoreRequest, Score]:
         def ask(key: str, pair: PreferencePair) -> Steps[ScoreRequest, Score]:
             requests = tuple(
                 ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
@@ -57,8 +55,12 @@ class ScalarJudge:
             )
             return ask_once(requests, partial(conclude, pair, model=self.name))
 
-        asks = self.finish.wrap(unfinished_pairs(pairs, run), ask, self._describe)
-        return ask_all(asks, self.scorer.score, engine=self.scorer, run=run)
+        return Asking(ask=self.finish.wrap(ask, self._describe), answer=self.scorer.score, engine=self.scorer)
+
+    def run(
+        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        return self.begin().run(unfinished_pairs(pairs, run), run)
 
     def place(self, order: Placement) -> ScalarJudge:
         return self

@@ -199,16 +199,14 @@ class OpenAIEngine:
         most = self._server.concurrency
         room = most + min(_READ_AHEAD, most)
         num_in_flight = 0
-        is_exhausted = False
         session = ChatSession(self._server, params)
         self._sessions.add(session)
         try:
             while True:
                 # One new request for each that left, and more only while nothing waits to be handed out.
-                while not is_exhausted and num_in_flight < room + min(session.num_waiting, most):
+                while num_in_flight < room + min(session.num_waiting, most):
                     request = next(source, None)
                     if request is None:
-                        is_exhausted = True
                         break
                     if request.going_on is not None and self._finding is None and self._server.manner is None:
                         self._find_manner(params.thinking)

@@ -188,16 +188,14 @@ class VLLMEngine:
         endings: dict[SamplingParams, Endings] = {}
         most_rows = _READ_AHEAD * core.max_num_seqs
         stream = iter(requests)
-        has_more = True
         tasks: list[_Task] = []
         num_rows = 0
         try:
             while True:
                 # The last request may go over the limit with its samples, which belong together.
-                while has_more and (not tasks or num_rows + params.num_samples <= most_rows):
+                while not tasks or num_rows + params.num_samples <= most_rows:
                     request = next(stream, None)
                     if request is None:
-                        has_more = False
                         break
                     own = request.choose_params(params)
                     prepared = self._reader.prepare(request, own)

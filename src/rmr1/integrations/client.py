@@ -1,0 +1,126 @@
+"""Asks a server of ours for the rewards of groups.
+
+Answers that are to be tried again (`retryable`, 429 and 5xx, a connection that breaks) are, until the deadline; a group
+that was asked about before is joined, so trying again costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rmr1.errors import GenerationError
+from rmr1.plugins import require
+
+KEY_VARIABLE = "RMR1_API_KEY"
+"""The environment variable that holds the server's key."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
+
+Text = str | Sequence[Mapping[str, Any]]
+"""A text, or messages."""
+
+
+class NoRewardError(GenerationError):
+    """There is no reward, and the reason."""
+
+
+class RewardClient:
+    """Asks for rewards; from any number of threads and event loops."""
+
+    def __init__(self, url: str, *, key: str | None = None, seconds: float = 600.0):
+        """
+        Args:
+            url: the server's, such as `http://127.0.0.1:8300`.
+            key: by default that of the environment variable RMR1_API_KEY.
+            seconds: how long a reward is waited for, repeated tries included.
+        """
+        self.url = url.rstrip("/")
+        self.seconds = seconds
+        key = os.environ.get(KEY_VARIABLE) if key is None else key
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    async def score_group(self, question: Text, answers: Sequence[Text], **more: Any) -> list[float | None]:
+        """The reward of each answer; None of one without. `more` are `method`, `baseline` and `seed`.
+
+        Raises:
+            NoRewardError: the server did not answer in time, or refuses the group.
+        """
+        told = await self._post(
+            {"question": _plain(question), "answers": [_plain(one) for one in answers], **more}
+        )
+        rewards: list[float | None] = told["rewards"]
+        return rewards
+
+    async def score_sibling(
+        self, question: Text, answer: Text, *, group: str, size: int, index: int, **more: Any
+    ) -> float:
+        """The reward of one of `size` siblings, once the others have come from wherever they are.
+
+        Raises:
+            NoRewardError: there is none.
+        """
+        body = {
+            "question": _plain(question),
+            "answer": _plain(answer),
+            "group": group,
+            "size": size,
+            "index": index,
+        }
+        return float((await self._post({**body, **more}))["reward"])
+
+    def score_groups(
+        self, groups: Sequence[tuple[Text, Sequence[Text]]], **more: Any
+    ) -> list[list[float | None]]:
+        """The rewards of several groups, asked about at once; a group that cannot be rewarded has None throughout."""
+
+        async def ask() -> list[list[float | None]]:
+            async def ask_one(question: Text, answers: Sequence[Text]) -> list[float | None]:
+                try:
+                    return await self.score_group(question, answers, **more)
+                except NoRewardError:
+                    return [None] * len(answers)
+
+            return list(await asyncio.gather(*(ask_one(*one) for one in groups)))
+
+        return asyncio.run(ask())
+
+    async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
+        with require("asking a server", "api"):
+            import httpx
+
+        deadline, pause, reason = time.monotonic() + self.seconds, _FIRST_PAUSE, "it was not asked"
+        while (left := deadline - time.monotonic()) > 0:
+            wait = pause
+            try:
+                async with httpx.AsyncClient(timeout=left, headers=self._headers) as client:
+                    reply = await client.post(f"{self.url}/v1/group/score", json={**body, "timeout": left})
+                if reply.status_code == 200:
+                    answered: dict[str, Any] = reply.json()
+                    return answered
+                reason, is_retryable = _read_error(reply)
+                if not is_retryable:
+                    break
+                wait = float(reply.headers.get("retry-after", pause))
+            except (httpx.TransportError, ValueError) as error:
+                reason = f"{type(error).__name__}: {error}"
+            await asyncio.sleep(min(wait * random.uniform(0.5, 1.0), max(0.0, deadline - time.monotonic())))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        raise NoRewardError(f"{self.url}: no reward: {reason}")
+
+
+def _read_error(reply: Any) -> tuple[str, bool]:
+    """Why there is no reward, and whether it may be asked for again."""
+    try:
+        error = reply.json()["error"]
+        return f"HTTP {reply.status_code}: {error['message']}", bool(error["retryable"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {reply.status_code}", reply.status_code == 429 or reply.status_code >= 500
+
+
+def _plain(text: Text) -> Any:
+    return text if isinstance(text, str) else [dict(one) for one in text]

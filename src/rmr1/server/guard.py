@@ -1,0 +1,273 @@
+"""What stands before every route: keys, the limits of a body, answers to repeated requests, the log.
+
+A body is read whole before a route sees it, in a bounded time, and has to be JSON of bounded depth in UTF-8. With an
+`Idempotency-Key` a repeated request joins the first one, or gets its answer again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import re
+import sys
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rmr1.server.keys import Keys
+from rmr1.server.metrics import Metrics
+from rmr1.server.settings import ServeSettings
+
+OPEN = ("/health",)
+"""Routes that need no key."""
+
+_DEEPEST = 64
+"""Brackets inside one another."""
+_MOST_KEPT = 10_000
+"""Answers to requests with an idempotency key that are kept."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def refusal(kind: str, message: str, *, is_retryable: bool = False, **more: Any) -> dict[str, Any]:
+    """The body of every answer that is an error."""
+    return {"error": {"type": kind, "message": message, "retryable": is_retryable, **more}}
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What a route sent."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Texts:
+    """What a request and its answer said, for a log that may hold it."""
+
+    asked: bytearray
+    answered: bytearray
+
+    def describe(self) -> dict[str, str]:
+        return {
+            "asked": self.asked.decode(errors="replace"),
+            "answered": self.answered.decode(errors="replace"),
+        }
+
+
+class Guard:
+    """Wraps the application."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: ServeSettings,
+        keys: Keys,
+        metrics: Metrics,
+        log: Callable[[str], object] | None = None,
+    ):
+        self.app = app
+        self._settings = settings
+        self._keys = keys
+        self._metrics = metrics
+        self._log = log or (lambda line: print(line, file=sys.stderr, flush=True))
+        self._repeated: OrderedDict[str, tuple[bytes, float, asyncio.Future[_Answer]]] = OrderedDict()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        started, status = time.perf_counter(), 0
+        request_id = uuid.uuid4().hex
+        key = None
+        texts = _Texts(asked=bytearray(), answered=bytearray())
+
+        async def tell(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {
+                    **message,
+                    "headers": [*message["headers"], (b"x-request-id", request_id.encode())],
+                }
+            elif self._settings.logs_texts:
+                texts.answered.extend(message.get("body", b""))
+            await send(message)
+
+        try:
+            if not self._keys.is_open and scope["path"] not in OPEN:
+                key = self._keys.find(headers.get(b"authorization"))
+                if key is None:
+                    await _refuse(
+                        tell, 401, "unauthorized", "expected an Authorization header with a known Bearer key"
+                    )
+                    return
+            await self._pass_on(scope, headers, receive, tell, key, texts)
+        except Exception:
+            if not status:
+                await _refuse(tell, 500, "internal", "the server made a mistake; its log says which")
+            raise
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", None) or "none"
+            self._metrics.requests.labels(route, str(status)).inc()
+            self._metrics.seconds.labels(route).observe(seconds)
+            line = {
+                "time": round(time.time(), 3),
+                "request": request_id,
+                "method": scope["method"],
+                "route": route,
+                "status": status or 499,  # the client left before it was answered
+                "ms": round(1000 * seconds, 1),
+                "key": key,
+                **(texts.describe() if self._settings.logs_texts else {}),
+            }
+            self._log(json.dumps({name: value for name, value in line.items() if value is not None}))
+
+    async def _pass_on(
+        self,
+        scope: Scope,
+        headers: dict[bytes, str],
+        receive: Receive,
+        send: Send,
+        key: str | None,
+        texts: _Texts,
+    ) -> None:
+        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            await self.app(scope, receive, send)
+            return
+        most = self._settings.most_bytes
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                body = await _read(receive, headers, most)
+        except TimeoutError:
+            await _refuse(
+                send, 408, "timeout", f"the body took longer than {self._settings.body_seconds:g} seconds"
+            )
+            return
+        if body is None:
+            return  # the client has gone
+        if len(body) > most:
+            await _refuse(send, 413, "too_large", f"the body is larger than {most} bytes")
+            return
+        if body and (fault := find_fault(body)) is not None:
+            await _refuse(send, 400, "malformed", fault)
+            return
+        texts.asked.extend(body)
+        if body:  # which is JSON, whatever its client calls it
+            kept = [one for one in scope["headers"] if one[0] != b"content-type"]
+            scope["headers"] = [*kept, (b"content-type", b"application/json")]
+        again = _replay(body, receive)
+        name = headers.get(b"idempotency-key")
+        if name is None:
+            await self.app(scope, again, send)
+        else:
+            await self._answer_once(scope, again, send, f"{key}\0{scope['path']}\0{name}", body)
+
+    async def _answer_once(self, scope: Scope, receive: Receive, send: Send, name: str, body: bytes) -> None:
+        digest, now = hashlib.sha256(body).digest(), time.monotonic()
+        while self._repeated and (
+            len(self._repeated) > _MOST_KEPT
+            or now - next(iter(self._repeated.values()))[1] > self._settings.kept_seconds
+        ):
+            self._repeated.popitem(last=False)
+        known = self._repeated.get(name)
+        if known is not None and known[0] != digest:
+            await _refuse(
+                send, 422, "idempotency_mismatch", "this Idempotency-Key came with another body before"
+            )
+            return
+        if known is not None and not (known[2].done() and known[2].cancelled()):
+            try:
+                await _send(send, await asyncio.shield(known[2]))
+                return
+            except asyncio.CancelledError:
+                if not known[2].cancelled():
+                    raise
+        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._repeated[name] = (digest, now, future)
+        answer = _Answer()
+
+        async def record(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                answer.status, answer.headers = message["status"], list(message.get("headers", ()))
+            elif message["type"] == "http.response.body":
+                answer.body += message.get("body", b"")
+            await send(message)
+
+        try:
+            await self.app(scope, receive, record)
+            if 200 <= answer.status < 500 and answer.status != 429:
+                future.set_result(answer)
+        finally:
+            if not future.done():  # it failed, so the next one tries again
+                future.cancel()
+                if self._repeated.get(name, (b"", 0.0, None))[2] is future:
+                    del self._repeated[name]
+
+
+def find_fault(body: bytes) -> str | None:
+    """Why a body is not taken: no UTF-8, no JSON, or too deep; None if it is."""
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return f"the body is no JSON in UTF-8: {error}"
+    depth = deepest = 0
+    for bracket in _STRING.sub(b"", body).translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return f"the body is nested deeper than {_DEEPEST} levels" if deepest > _DEEPEST else None
+
+
+async def _read(receive: Receive, headers: dict[bytes, str], most: int) -> bytes | None:
+    """The body, or so much of it that it is too large; None if the client has gone."""
+    told = headers.get(b"content-length", "")
+    if told.isdecimal() and int(told) > most:
+        return bytes(most + 1)
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > most or not message.get("more_body"):
+            return bytes(body)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Receives the body that was read, and afterwards what else comes."""
+    is_told = False
+
+    async def again() -> Message:
+        nonlocal is_told
+        if is_told:
+            return await receive()
+        is_told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _refuse(send: Send, status: int, kind: str, message: str) -> None:
+    body = orjson.dumps(refusal(kind, message, is_retryable=status == 408))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await _send(send, _Answer(status, headers, body))
+
+
+async def _send(send: Send, answer: _Answer) -> None:
+    headers = [one for one in answer.headers if one[0] != b"x-request-id"]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,117 @@
+"""`/get_reward`: the remote reward of OpenRLHF 0.11 (`openrlhf/utils/agent.py`), one rollout a request.
+
+The client sends query (prompt and answer in one text), prompts and labels, and understands numbers only. The label is
+JSON and says which group a rollout belongs to: `{"group": "row-17", "reference": "..."}`. With a reference the answer
+is compared with it; else siblings meet in the barrier, numbered by what they say, because the client does not number them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import ConfigDict, Field
+
+from rmr1.messages import assistant, user
+from rmr1.server.barrier import Asked, Barrier, Reward
+from rmr1.server.service import Service, ServiceError, hear_out
+from rmr1.server.wire.common import OpenBody
+from rmr1.server.wire.groups import name_group
+
+CLIENT_SECONDS = 170.0
+"""The client gives up after 180 seconds and asks again."""
+
+
+class RewardBody(OpenBody):
+    """A request of OpenRLHF; its lists have one item in version 0.11."""
+
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [
+                {
+                    "query": ["What is 2 + 2?\n4"],
+                    "prompts": ["What is 2 + 2?\n"],
+                    "labels": ['{"group": "row-3", "reference": "The sum is 4."}'],
+                }
+            ]
+        },
+    )
+
+    query: list[str] = Field(min_length=1)
+    prompts: list[str]
+    labels: list[Any]
+
+
+def make_router(service: Service, barrier: Barrier) -> APIRouter:
+    router = APIRouter(tags=["trainers"])
+
+    @router.post("/get_reward", summary="Remote reward of OpenRLHF")
+    async def get_reward(body: RewardBody, request: Request) -> dict[str, Any]:
+        if not len(body.query) == len(body.prompts) == len(body.labels) <= service.settings.most_items:
+            raise ServiceError(422, "invalid", "query, prompts and labels differ in length, or are too long")
+        deadline = service.deadline(CLIENT_SECONDS)
+        asked = zip(body.query, body.prompts, body.labels, strict=True)
+        rewards = asyncio.gather(
+            *(_score(service, barrier, query, prompt, label, deadline) for query, prompt, label in asked)
+        )
+        values = await hear_out(request, rewards, deadline + 5)
+        return {"rewards": values, "scores": values, "extra_logs": {}}
+
+    return router
+
+
+async def _score(
+    service: Service, barrier: Barrier, query: str, prompt: str, label: Any, deadline: float
+) -> float:
+    if not query.startswith(prompt):
+        raise ServiceError(422, "invalid", "query does not begin with its prompt")
+    asked, group = read_label(label, prompt, service.settings.group_size)
+    answer = query[len(prompt) :]
+    try:
+        if not answer.strip():
+            raise ServiceError(422, "empty", "the answer is empty")
+        told: Reward = await barrier.score_unnumbered(
+            name_group("openrlhf", group, hashlib.sha256(prompt.encode()).hexdigest()),
+            (assistant(answer),),
+            asked,
+            deadline,
+        )
+        return told.reward
+    except ServiceError as error:
+        return service.replace_failure(error)
+
+
+def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, str]:
+    """What a label says of the group and its reference answer.
+
+    Raises:
+        ServiceError: it says neither, or the size of the group is not known.
+    """
+    try:
+        values = json.loads(label) if isinstance(label, str) else label
+    except ValueError:
+        values = None
+    if not isinstance(values, dict) or not {"group", "reference"} & values.keys():
+        raise ServiceError(
+            422,
+            "invalid",
+            'a label has to be JSON such as {"group": "row-17"} or {"reference": "a good answer"}',
+        )
+    reference, size = values.get("reference"), values.get("size", group_size)
+    question = values.get("question", prompt)
+    if not isinstance(question, str) or not isinstance(reference, str | None):
+        raise ServiceError(422, "invalid", "question and reference of a label have to be texts")
+    if reference is not None:
+        baseline = (assistant(reference),)
+        return Asked(size=1, prompt=(user(question),), method="reference", baseline=baseline), str(label)
+    if not isinstance(size, int) or size < 2:
+        raise ServiceError(
+            422,
+            "invalid",
+            "the size of the group is not known: write it into the label, or start the server with it",
+        )
+    return Asked(size=size, prompt=(user(question),), method="win_rate"), str(values["group"])
