@@ -357,6 +357,12 @@ class StageResult:
     probability: float | None
     """P(A is the better answer), in [0, 1]."""
     completion_tokens: int = 0
+    prompt_tokens: int = 0
+    """Not stored by earlier versions, whose cascades asked one model."""
+    problem: Problem | None = None
+    """Why there is no winner. Earlier versions did not store it."""
+    error: str | None = None
+    """What went wrong if the engine failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -57,6 +57,7 @@ class GenerativeJudge:
         self.name = engine.name
         self.kind: Kind = _KINDS[family.num_answers]
         self.order: Placement | None = settings.order if self.kind == "pair" or choice is not None else None
+        self._control_tokens: tuple[str, ...] | None = None
 
     def describe(self) -> dict[str, Any]:
         values = self._describe()
@@ -78,38 +79,45 @@ class GenerativeJudge:
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
-        special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
-        sampling = self.settings.sampling
-
-        def ask(key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
-            settings = self.settings
-            kind, family = find_way(pair, self.family, self.choice)
-            vote_by = settings.vote_by if kind == "pair" else "majority"
-            return ask_prompts(
-                key,
-                tuple(render_prompts(kind, pair, key, settings, family, special_tokens)),
-                seed=settings.seed,
-                params=sampling,
-                stop_votes=None if kind == "rating" else settings.stop_votes,
-                write=choose_writing(self.engine, settings, family, kind, key),
-                cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
-                conclude=partial(
-                    conclude, pair, kind=kind, family=family.name, rule=settings.rule, vote_by=vote_by
-                ),
-            )
-
         def pass_over(key: str, pair: PreferencePair) -> None:
             if isinstance(self.engine, Recorded):
                 kind, _ = find_way(pair, self.family, self.choice)
                 for order, side in list_placements(kind, pair, key, self.settings):
-                    self.engine.pass_over(pair.id, "swapped" if side == "B" else order, sampling)
+                    slot = "swapped" if side == "B" else order
+                    self.engine.pass_over(pair.id, slot, self.settings.sampling)
 
-        return ask_all(
-            self.finish.wrap(unfinished_pairs(pairs, run, on_finished=pass_over), ask, self._describe),
-            lambda requests: self.engine.generate(requests, sampling),
-            engine=self.engine,
-            run=run,
+        unfinished = unfinished_pairs(pairs, run, on_finished=pass_over)
+        asks = self.finish.wrap(unfinished, self.ask, self._describe)
+        return ask_all(asks, self.answer, models=(self.engine,), run=run)
+
+    @property
+    def model(self) -> Engine:
+        """The model that is asked."""
+        return self.engine
+
+    def ask(self, key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
+        """The steps in which a pair is asked about, by its key."""
+        settings, sampling = self.settings, self.settings.sampling
+        if self._control_tokens is None:
+            self._control_tokens = settings.all_control_tokens(self.engine.special_tokens())
+        kind, family = find_way(pair, self.family, self.choice)
+        vote_by = settings.vote_by if kind == "pair" else "majority"
+        return ask_prompts(
+            key,
+            tuple(render_prompts(kind, pair, key, settings, family, self._control_tokens)),
+            seed=settings.seed,
+            params=sampling,
+            stop_votes=None if kind == "rating" else settings.stop_votes,
+            write=choose_writing(self.engine, settings, family, kind, key),
+            cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
+            conclude=partial(
+                conclude, pair, kind=kind, family=family.name, rule=settings.rule, vote_by=vote_by
+            ),
         )
+
+    def answer(self, requests: Iterator[Request]) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        """What the model makes of the requests, as they finish."""
+        return self.engine.generate(requests, self.settings.sampling)
 
     def place(self, order: Placement) -> GenerativeJudge:
         settings = replace(self.settings, order=order)

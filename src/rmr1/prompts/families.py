@@ -30,7 +30,9 @@ BUILT_IN = ("rubric", "reasoning", "direct")
 """Those that compare two answers."""
 RATING, FOUR_WAY = "rating", "four_way"
 """Those that rate one answer, and choose among four."""
-SHIPPED = (*BUILT_IN, RATING, FOUR_WAY)
+DECISION = "decision"
+"""The one that asks which of two answers is better and for no text: a question for decision endpoints."""
+SHIPPED = (*BUILT_IN, RATING, FOUR_WAY, DECISION)
 LABELS = {1: "A", 2: "AB", 4: "ABCD"}
 """How many answers a prompt may show -> what they are called."""
 _FIELD = re.compile(r"\{(question|(?:response|conversation)_[abcd])\}")

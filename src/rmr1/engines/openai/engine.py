@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +32,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLE = "OPENAI_BASE_URL"
 
 
-def parse_openai_name(rest: str) -> tuple[str, str]:
+def parse_openai_name(rest: str, scheme: str = "openai") -> tuple[str, str]:
     """`NAME@URL` as `(name, base_url)`; the name may hold slashes and "@". Without a URL it is that of
     OPENAI_BASE_URL, else OpenAI's own.
 
@@ -45,8 +45,8 @@ def parse_openai_name(rest: str) -> tuple[str, str]:
     if not name.strip() or url is not None or "@" in name or "://" in name:
         # The text is not repeated: what stands before an "@" may be a password.
         raise ConfigError(
-            "a model on a server is named openai:NAME@URL, such as openai:my-model@http://127.0.0.1:8000/v1, or "
-            f"openai:NAME alone for OpenAI's own or the server of {URL_VARIABLE}"
+            f"a model on a server is named {scheme}:NAME@URL, such as {scheme}:my-model@http://127.0.0.1:8000/v1, or "
+            f"{scheme}:NAME alone for OpenAI's own or the server of {URL_VARIABLE}"
         )
     own = os.environ.get(URL_VARIABLE, "").strip()
     if not own:
@@ -166,12 +166,18 @@ class OpenAIEngine:
         """Yield each request with its generations as the server answers; closing the iterator cancels what is in flight."""
         if params.stop_at_verdict:
             self._server.note("a server's texts are not stopped at the verdict: they come whole")
+        yield from self.stream(requests, lambda server: ChatSession(server, params))
+
+    def stream(
+        self, requests: Iterable[Request], open_session: Callable[[ChatServer], ChatSession]
+    ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        """Yield what a session makes of each request; it ends with the iterator."""
         source = iter(requests)
         most = self._server.concurrency
         room = most + min(_READ_AHEAD, most)
         num_in_flight = 0
         is_exhausted = False
-        session = ChatSession(self._server, params)
+        session = open_session(self._server)
         self._sessions.add(session)
         try:
             while True:

@@ -14,7 +14,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,11 +27,12 @@ import httpx
 import orjson
 
 from rmr1.engines.base import Request, SamplingParams, derive_seed
-from rmr1.engines.openai.problems import read_problem
+from rmr1.engines.openai.problems import ServerProblem, read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import REFUSALS, Adapted, ChatServer, Refused, Retry
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
+    Dialect,
     Reply,
     ReplyError,
     build_body,
@@ -251,15 +252,7 @@ class ChatSession:
                         num_choices, reserved = 1, guess
                         guess = server.guess_tokens(item.num_prompt_tokens, num_choices, params)
                         server.pacer.correct(guess - reserved)
-                    body = build_body(
-                        model=server.model,
-                        messages=item.messages,
-                        params=params,
-                        dialect=dialect,
-                        num_choices=num_choices,
-                        seed=seed,
-                        extra=server.extra_body,
-                    )
+                    body = self._build_body(item, params, dialect, num_choices, seed)
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
                     reply = await self._try(client, body, item, guess, identity)
@@ -285,15 +278,55 @@ class ChatSession:
                 server.adopt(single, item.form.item, math.inf, said)
             if reply.model:
                 server.learn_name(reply.model)
-            return read_generations(
-                reply,
-                params,
-                request.prompt.labels,
-                num_choices=num_choices,
-                model=reply.model or server.model,
-                seed=body.get("seed"),
-                spent=spent,
-            )
+            return self._read_generations(reply, item, params, num_choices, body.get("seed"), spent)
+
+    def _build_body(
+        self, item: _Item, params: SamplingParams, dialect: Dialect, num_choices: int, seed: int | None
+    ) -> dict[str, Any]:
+        return build_body(
+            model=self._server.model,
+            messages=item.messages,
+            params=params,
+            dialect=dialect,
+            num_choices=num_choices,
+            seed=seed,
+            extra=self._server.extra_body,
+        )
+
+    def _read_generations(
+        self,
+        reply: Reply,
+        item: _Item,
+        params: SamplingParams,
+        num_choices: int,
+        seed: int | None,
+        spent: Usage,
+    ) -> list[Generation]:
+        return read_generations(
+            reply,
+            params,
+            item.request.prompt.labels,
+            num_choices=num_choices,
+            model=reply.model or self._server.model,
+            seed=seed,
+            spent=spent,
+        )
+
+    def _find_path(self, body: Mapping[str, Any]) -> str:
+        return "chat/completions"
+
+    def _read_reply(self, received: bytes) -> Reply:
+        return read_reply(received)
+
+    async def _judge(
+        self,
+        client: httpx.AsyncClient,
+        problem: ServerProblem,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        form: Form,
+    ) -> Exception:
+        return await self._server.judge(client, problem, headers, body, form)
 
     async def _try(
         self, client: httpx.AsyncClient, body: dict[str, Any], item: _Item, guess: int, identity: str
@@ -307,7 +340,7 @@ class ChatSession:
         try:
             async with asyncio.timeout(timeout):
                 response = await client.post(
-                    f"{server.base_url}/chat/completions",
+                    f"{server.base_url}/{self._find_path(body)}",
                     content=content,
                     headers={"idempotency-key": identified},
                 )
@@ -323,7 +356,7 @@ class ChatSession:
         status = response.status_code
         if response.is_success:
             try:
-                reply = read_reply(received)
+                reply = self._read_reply(received)
             except ReplyError as error:
                 server.count(error.usage, num_choices=body.get("n", 1), guess=guess)
                 if error.status is None:
@@ -341,7 +374,7 @@ class ChatSession:
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await server.judge(client, problem, response.headers, body, form)
+            raise await self._judge(client, problem, response.headers, body, form)
         server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
             server.note(
