@@ -68,7 +68,7 @@ def print_stages(
         "Requests",
         "Prompt tokens",
         "Text tokens",
-        "At most",
+        "Most of them",
         "Time",
         "Cost",
     )

@@ -65,7 +65,7 @@ def parse_stage(text: str) -> StageName:
     """
     if text.startswith(_ALONE):
         return StageName(text=text, model=text)
-    if Path(text).exists():
+    if text.strip() and Path(text).exists():
         return StageName(text=text, family=text)
     asked, at, model = text.partition("@")
     if (at and not model.strip()) or not text.strip():

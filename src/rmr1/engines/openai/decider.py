@@ -110,10 +110,15 @@ class _Routes:
     """The routes of a server that are not known to be missing."""
 
     left: list[DecisionForm] = field(default_factory=lambda: list(DECISION_FORMS))
-    missing: dict[DecisionForm, str] = field(default_factory=dict)
+    missing: dict[DecisionForm, ServerProblem] = field(default_factory=dict)
     """What the server said of those that are."""
 
-    def leave(self, form: DecisionForm, said: str) -> bool:
+    @property
+    def are_unknown(self) -> bool:
+        """Whether the server knows none of those that were tried."""
+        return all(said.status == 404 for said in self.missing.values())
+
+    def leave(self, form: DecisionForm, said: ServerProblem) -> bool:
         """Give up a form; False if no other is left to be tried. The last one stays, so that all requests hear it."""
         self.missing.setdefault(form, said)
         if form in self.left and len(self.left) > 1:
@@ -158,9 +163,10 @@ class _DecisionSession(ChatSession):
     ) -> Exception:
         server, routes = self._server, self._routes
         if problem.status in _NO_ROUTE and not server.has_answered:
-            if routes.leave(find_form(body), str(problem)):
+            if routes.leave(find_form(body), problem):
                 return Adapted()
-            missing = f"{server.base_url} has no decision endpoint for {server.model!r}: {routes}"
+            hint = "; check the URL, which usually ends in /v1" if routes.are_unknown else ""
+            missing = f"{server.base_url} has no decision endpoint for {server.model!r}: {routes}{hint}"
             return GenerationError(await server.find_missing(client) or missing)
         if problem.status in REFUSALS and problem.is_oversize:
             return Refused(str(problem), "skipped")
