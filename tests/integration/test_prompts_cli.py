@@ -59,6 +59,7 @@ def test_import_from_published_training_data(capsys, tmp_path: Path) -> None:
         "direct",
         "rating",
         "four_way",
+        "decision",
         "paper",
     ]
     assert main(["prompts", "show", "paper"]) == 0
