@@ -18,9 +18,10 @@ from rmr1.judge import several
 from rmr1.judge.alarm import Alarm
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge, write_calibration
 from rmr1.judge.cascade import CascadeJudge
+from rmr1.judge.config import JudgeConfig
 from rmr1.judge.decision import DecisionJudge
 from rmr1.judge.identity import begin_run, describe_run
-from rmr1.judge.load import load_judge
+from rmr1.judge.load import load_judge, plan_stages
 from rmr1.judge.settings import JudgeSettings
 from rmr1.judge.several import Routed, answer_together
 from rmr1.judge.stages import StageName, needs_own_model, parse_stage, parse_stages
@@ -398,3 +399,28 @@ def test_the_time_of_each_model_is_fixed(monkeypatch: pytest.MonkeyPatch) -> Non
     alone = load_judge(Dated(["[[A]]"], "alone"), cascade=["direct", "rubric"])
     begin_run(alone, {"template_time": 3})
     assert alone.engine.begun == {"template_time": 3}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("values", "model", "limit"),
+    [
+        ({}, "tiny", 1024),
+        ({"cascade": ["@tiny-scalar", "direct"]}, "tiny", 1024),
+        ({"cascade": ["@tiny-scalar", "direct@scripted:hash"]}, None, 8192),
+        ({"model": "scripted:longer", "cascade": ["direct", "rubric"]}, "scripted:longer", 8192),
+        ({"cascade": ["votes:1"]}, "tiny", 1024),  # which loading the judge refuses
+    ],
+)
+def test_the_bundled_model_is_not_meant_where_stages_name_all(
+    values: dict[str, Any], model: str | None, limit: int
+) -> None:
+    config = JudgeConfig.from_values(values, "test")
+    assert (config.asked_model, config.sampling.max_new_tokens) == (model, limit)
+
+
+def test_a_stage_writes_no_more_than_its_model_can() -> None:
+    names = ["direct@tiny", "votes:4@scripted:hash"]
+    plans = plan_stages(names, None, None, JudgeSettings())
+    limits = [one.settings.sampling.max_new_tokens for one in plans]
+    assert limits == [1024, 8192] and [one.settings.sampling.num_samples for one in plans] == [1, 4]
+    assert [one.family.name for one in plans if one.family is not None] == ["direct", "rubric"]
