@@ -16,9 +16,12 @@ from rmr1.doctor import Inspection
 from rmr1.engines import parse_model_name
 from rmr1.errors import CheckpointError, ConfigError, RMR1Error, reason_of
 from rmr1.forecast.shape import read_shape
+from rmr1.messages import user
 from rmr1.models import resolve_model
 from rmr1.named import find_missing_model, find_missing_teacher
 from rmr1.nearest import find_nearest
+from rmr1.prompts.families import DECISION
+from rmr1.records import JudgePrompt
 from rmr1.screen import format_bytes
 
 if TYPE_CHECKING:
@@ -74,8 +77,8 @@ def inspect_model(name: str, machine: Inspection) -> Checkup:
         scheme, rest = (parsed := parse_model_name(name)).scheme, parsed.rest
     except ConfigError as error:
         return Checkup(name=name, kind="asked", faults=(str(error),))
-    if scheme == "openai":
-        return _inspect_served(name, rest, machine)
+    if scheme in ("openai", "decisions"):
+        return _inspect_served(name, rest, machine, scheme)
     is_vllm = scheme == "vllm"
     wanted = ("vllm",) if is_vllm else ("transformers", "vllm")
     try:
@@ -106,17 +109,17 @@ def find_room(machine: Inspection) -> int | None:
     return max((gpu.free_bytes for gpu in machine.gpus), default=machine.memory_bytes)
 
 
-def _inspect_served(name: str, rest: str, machine: Inspection) -> Checkup:
-    found = Checkup(name=name, kind="asked", engines=() if machine.missing_for("openai") else ("openai",))
+def _inspect_served(name: str, rest: str, machine: Inspection, scheme: str) -> Checkup:
+    found = Checkup(name=name, kind="asked", engines=() if machine.missing_for("openai") else (scheme,))
     if not found.engines:
-        return replace(found, faults=("the engine openai needs httpx; pip install 'rmr1[api]'",))
+        return replace(found, faults=(f"the engine {scheme} needs httpx; pip install 'rmr1[api]'",))
     import httpx
 
     from rmr1.engines.openai import parse_openai_name
 
     is_nameless = rest.startswith(("http://", "https://", "@http://", "@https://"))
     try:
-        model, url = parse_openai_name(f"?@{rest.removeprefix('@')}" if is_nameless else rest)
+        model, url = parse_openai_name(f"?@{rest.removeprefix('@')}" if is_nameless else rest, scheme)
     except ConfigError as error:
         return replace(found, faults=(str(error),))
     headers = {"authorization": f"Bearer {key}"} if (key := os.environ.get("OPENAI_API_KEY")) else {}
@@ -130,12 +133,15 @@ def _inspect_served(name: str, rest: str, machine: Inspection) -> Checkup:
         if not reply.is_success and (reply.status_code in _NO_ACCESS or reply.status_code >= 500):
             fault = _refusal(url, reply.status_code)
         elif is_nameless:
-            fault = f"the name lacks a model: expected openai:NAME@URL; {_list_served(served)}"
+            fault = f"the name lacks a model: expected {scheme}:NAME@URL; {_list_served(served)}"
+        # A tag that is left out is Ollama's `latest`.
+        elif scheme == "decisions" and (not served or {model, f"{model}:latest"} & set(served)):
+            fault, told, is_doubtful = _ask_a_decision(url, model)
+            notes = (told,) if told else ()
         elif not served:
             fault, told = _ask_a_token(url, model, headers)
             is_doubtful = fault is None and told != _ANSWERS
             notes = (f"{url} lists no models (/models has status {reply.status_code}){told}",)
-        # A tag that is left out is Ollama's `latest`.
         elif not {model, f"{model}:latest"} & set(served):
             near = find_nearest(model, served)
             hint = f"did you mean {near!r}? " if near else ""
@@ -177,6 +183,28 @@ def _ask_a_token(url: str, model: str, headers: dict[str, str]) -> tuple[str | N
         None,
         f"; asked for one token, {model!r} answers with status {status}{told}, which shows nothing yet",
     )
+
+
+def _ask_a_decision(url: str, model: str) -> tuple[str | None, str, bool]:
+    """Why it cannot judge, or None; a note on the server; and whether its answer is of no use, which shows nothing yet."""
+    from rmr1.engines.base import Request
+    from rmr1.engines.openai import DecisionModel
+
+    prompt = JudgePrompt(pair_id="doctor", family=DECISION, order="given", messages=(user("A: yes, B: no"),))
+    quick: dict[str, Any] = {"max_retries": 0, "connect_seconds": 0.0, "timeout_seconds": _ANSWER_SECONDS}
+    try:
+        decider = DecisionModel(model, url, **quick)
+        ((_, (answer,)),) = decider.decide([Request(key="doctor", prompt=prompt)])
+    except RMR1Error as error:
+        return str(error), "", False
+    if answer.error is not None:
+        return None, f"asked for a decision, {model!r} answers: {answer.error}", True
+    mass = (
+        ""
+        if answer.verdict_mass is None
+        else f"; the labels have {answer.verdict_mass:.3f} of the probability"
+    )
+    return None, f"asked for a decision, the model answers; {'; '.join(decider.notes)}{mass}", False
 
 
 def _refusal(url: str, status: int) -> str:

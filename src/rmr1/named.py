@@ -75,19 +75,22 @@ def find_missing_tracker(name: str) -> str | None:
     return f"{name!r} is not a tracker that is installed"
 
 
-def find_missing_judge(name: str, schemes: Container[str] = ("scripted", "replay", "openai")) -> str | None:
+def find_missing_judge(
+    name: str, schemes: Container[str] = ("scripted", "replay", "openai", "decisions")
+) -> str | None:
     """What is wrong with a model that is asked, here or on a server, which is not called; those of `schemes` are
     loaded."""
-    from rmr1.engines import load_engine, parse_model_name
+    from rmr1.engines import load_decider, load_engine, parse_model_name
 
     try:
         parsed = parse_model_name(name)
         if parsed.scheme in schemes:
-            load_engine(name)  # loads no weights and sends nothing
-        elif parsed.scheme == "openai":
+            load = load_decider if parsed.scheme == "decisions" else load_engine
+            load(name)  # loads no weights and sends nothing
+        elif parsed.scheme in ("openai", "decisions"):
             from rmr1.engines.openai import parse_openai_name
 
-            parse_openai_name(parsed.rest)
+            parse_openai_name(parsed.rest, parsed.scheme)
         else:
             return find_missing_model(parsed.rest)
     except RMR1Error as error:
@@ -101,6 +104,8 @@ def find_missing_teacher(name: str) -> str | None:
 
     if name.startswith("batch:"):
         return None
+    if name.startswith("decisions:"):
+        return f"{name} is asked at a decision endpoint: it writes no judgments"
     fault = find_missing_judge(name, ("scripted", "replay"))
     if fault is None and ":" not in name and Path(resolve_model(name)).is_dir() and is_scorer(name):
         return f"{name} is a scalar reward model: it writes no judgments"

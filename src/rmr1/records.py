@@ -58,9 +58,9 @@ Problem = Literal[
 """Why there is no winner. A closed list: reports count by it.
 
 empty                the text holds nothing but white space
-no_verdict           no marker of the rule's form occurs
+no_verdict           no marker of the rule's form occurs; of a decision, the labels are too unlikely
 unclosed_thinking    a thinking part was opened and never closed
-ambiguous            both sides are marked and the rule has no way to choose
+ambiguous            both sides are marked and the rule has no way to choose; of a decision, both are as likely
 contradiction        two verdicts of the rule's form disagree
 malformed_verdict    a marker is there but broken: unclosed, empty, `[[A>>A]]`
 unknown_label        the marker names a side that the prompt does not have
@@ -390,6 +390,12 @@ class StageResult:
     probability: float | None
     """P(A is the better answer), in [0, 1]."""
     completion_tokens: int = 0
+    prompt_tokens: int = 0
+    """Not stored by earlier versions, whose cascades asked one model."""
+    problem: Problem | None = None
+    """Why there is no winner. Earlier versions did not store it."""
+    error: str | None = None
+    """What went wrong if the engine failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

@@ -242,7 +242,8 @@ class FaultyServer:
         self._server.server_close()
 
     def enter(self, body: dict[str, Any], headers: Mapping[str, str], path: str) -> Call:
-        content = body["messages"][-1]["content"]
+        messages = body.get("messages", body.get("input"))
+        content = body["state"] if messages is None else messages[-1]["content"]
         item = content if isinstance(content, str) else json.dumps(content)
         with self._lock:
             self._active += 1

@@ -61,6 +61,7 @@ def test_import_from_published_training_data(capsys, tmp_path: Path) -> None:
         "rating",
         "four_way",
         "rubric_writer",
+        "decision",
         "paper",
     ]
     assert main(["prompts", "show", "paper"]) == 0

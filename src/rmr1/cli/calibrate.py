@@ -90,7 +90,7 @@ def _fit_cascade(arguments: Namespace, judgments: Iterable[Judgment], descriptio
     print_table(make_table(("Stage", "Least confidence", "Accepts", "Of them wrong"), rows))
     left = fitted.pairs - sum(fitted.accepted)
     print(f"left for a person: {left} of {fitted.pairs} pairs")
-    print(f"thresholds: {arguments.output}; use them with --cascade {','.join(fitted.stages)} --calibration")
+    print(f"thresholds: {arguments.output}; use them with --calibration")
     if not any(fitted.accepted):
         print("no threshold keeps the promise: every pair will be left for a person", file=sys.stderr)
     return 0 if any(fitted.accepted) else 1

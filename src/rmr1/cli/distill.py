@@ -27,7 +27,7 @@ from rmr1.cli.distill_report import (
     print_import,
     print_summary,
 )
-from rmr1.cli.dry_run import check_expected
+from rmr1.cli.dry_run_parts import check_expected
 from rmr1.cli.options import add, add_estimate_arguments, add_recipe_arguments
 from rmr1.console import Progress
 from rmr1.distill.batch import export_requests, import_results

@@ -2,7 +2,8 @@
 
   rmr1 doctor            this machine
   rmr1 doctor -m MODEL   and a model: its files, tokenizer, template and size; a folder, a hub name, adapters, or
-                         openai:NAME@URL, whose server is asked for its models, and if it lists none, for one token
+                         openai:NAME@URL, whose server is asked for its models, and if it lists none, for one token;
+                         decisions:NAME@URL, whose server is also asked for one decision
 
 The exit code is 1 where the model cannot judge here; each reason is a line.
 """

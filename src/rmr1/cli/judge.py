@@ -206,6 +206,9 @@ def _print_summary(arguments: Namespace, summary: dict[str, Any]) -> int:
             else ""
         )
         print(f"decided by: {told or 'none'}; left for a person: {num_left}{right}")
+    for name, found in summary.get("stage_problems", {}).items():
+        reasons = ", ".join(f"{problem} {count}" for problem, count in found.items())
+        print(f"stage {name}: no verdict of {sum(found.values())} pairs ({reasons})")
     if summary["failed"]:
         print(f"failed: {summary['failed']}, for which the engine gave an error")
         for reason, count in list(summary["failures"].items())[:_SHOWN_REASONS]:

@@ -54,7 +54,7 @@ def add_judging_arguments(
     judge(
         "-m --model MODEL",
         "Hugging Face name or folder, vllm:NAME_OR_FOLDER, openai:NAME@URL (without @URL that of OPENAI_BASE_URL, "
-        "else OpenAI's own), replay:FILE_OR_RUN, scripted:NAME (longer, always-a, always-b, hash), or tiny (default) and tiny-scalar, the bundled ones, "
+        "else OpenAI's own), decisions:NAME@URL (a decision endpoint: a probability, no reasons), replay:FILE_OR_RUN, scripted:NAME (longer, always-a, always-b, hash), or tiny (default) and tiny-scalar, the bundled ones, "
         "which know only their synthetic world; a checkpoint for sequence classification is a "
         "scalar reward model: two scores, no reasons",
     )
@@ -127,7 +127,10 @@ def add_judging_arguments(
         "--stop-votes P",
         "cast no more votes once the leading side has the majority with probability P; 1: for certain",
     )
-    cascade = "ask in stages, each about what those before it left: prompt families, and votes:K"
+    cascade = (
+        "ask in stages, each about what those before it left: prompt families and votes:K, both also of another model "
+        "(FAMILY@MODEL), models alone (@MODEL), and decisions:NAME@URL"
+    )
     votes("--cascade A,B,...", cascade)
     calibration = "calibrate the probabilities, or a cascade's stages, by this file of rmr1 calibrate"
     votes("--calibration FILE", calibration)

@@ -55,7 +55,7 @@ def list_sources(names: Sequence[str]) -> list[str]:
 def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
     """The judge that the configuration names; `settings` instead of the configuration's own."""
     judge = load_judge(
-        config.model,
+        config.asked_model,
         family=config.family,
         settings=settings or config.judge_settings(),
         options=config.engine,
@@ -63,14 +63,14 @@ def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> Pa
         calibration=config.calibration,
         cache=config.cache,
     )
-    if is_bundled(config.model) and STAGE not in os.environ:
+    if is_bundled(config.asked_model or "") and STAGE not in os.environ:
         tell(describe_limits())
     return judge
 
 
 def refuse_foreign(config: JudgeConfig, pairs: Iterable[PreferencePair]) -> None:
     """Unless a model was named, refuse pairs that mean nothing to the bundled judge, before it is loaded."""
-    if "model" in config.model_fields_set:
+    if "model" in config.model_fields_set or config.asked_model is None:
         return
 
     resolve_model(config.model)  # says which library is missing
@@ -103,7 +103,9 @@ def format_usage(summary: Mapping[str, Any]) -> list[str]:
         return lines
     if summary["cost_usd"] is None:
         return [*lines, "cost: not known; set engine.price_in and engine.price_out (USD per million tokens)"]
-    prices = "{prompt:g} USD a million tokens read and {completion:g} written".format(**summary["price_usd"])
+    price, told = summary["price_usd"], "{prompt:g} USD a million tokens read and {completion:g} written"
+    several = [price] if "prompt" in price else list(price.values())
+    prices = "; ".join(dict.fromkeys(told.format(**one) for one in several))
     cost = f"cost: {format_usd(summary['cost_usd'])} for what is stored, at {prices}"
     return [*lines, f"{cost}; replies that were lost may have been billed beside it"]
 

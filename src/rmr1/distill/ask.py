@@ -89,7 +89,7 @@ def ask_teacher(
     while True:
         num_asked = 0
         answers = ask_all(
-            asks(), lambda requests: engine.generate(requests, params), engine=engine, run=run, alarm=alarm
+            asks(), lambda requests: engine.generate(requests, params), models=(engine,), run=run, alarm=alarm
         )
         with closing(answers):
             for one in answers:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, is_scalar
+from rmr1.engines.base import Decider, Engine, Request, SamplingParams, Scorer, is_scalar
 from rmr1.engines.folders import find_folder
 from rmr1.engines.hf.lora import read_adapter
 from rmr1.engines.names import SCHEMES, ModelName, parse_model_name
@@ -25,6 +25,7 @@ __all__ = [
     "Scorer",
     "is_scorer",
     "list_option_faults",
+    "load_decider",
     "load_engine",
     "load_scorer",
     "parse_model_name",
@@ -51,6 +52,8 @@ def load_engine(model: str, options: Mapping[str, Any] | None = None) -> Engine:
         from rmr1.engines.replay import ReplayEngine
 
         return ReplayEngine(rest)
+    if scheme == "decisions":
+        raise ConfigError(f"model {model!r} is asked at a decision endpoint: it chooses, and writes no text")
     if scheme == "openai":
         checked = check_options("openai", options)
         from rmr1.engines.openai import OpenAIEngine, parse_openai_name
@@ -116,6 +119,14 @@ def is_scorer(model: str, options: Mapping[str, Any] | None = None) -> bool:
     except ImportError:
         return False  # which the engine says
     return is_scalar(read_architectures(model, revision=options.get("revision")))
+
+
+def load_decider(model: str, options: Mapping[str, Any] | None = None) -> Decider:
+    """The model behind a name `decisions:NAME@URL`, with `options` for its constructor; nothing is sent yet."""
+    checked = check_options("decisions", options or {})
+    from rmr1.engines.openai import DecisionModel, parse_openai_name
+
+    return DecisionModel(*parse_openai_name(parse_model_name(model).rest, "decisions"), **checked)
 
 
 def load_scorer(model: str, options: Mapping[str, Any] | None = None) -> Scorer:

@@ -154,6 +154,22 @@ class Recorded(Protocol):
         ...
 
 
+@runtime_checkable
+class Decider(Model, Protocol):
+    """A model that chooses between the answers of a prompt and writes nothing.
+
+    Its generations have no text; `verdict_logprobs` holds the log-probability of each of the prompt's labels, and
+    `verdict_mass` their total probability, or None if the server does not tell it.
+    """
+
+    least_label_mass: float
+    """A smaller `verdict_mass`, in [0, 1], is no verdict."""
+
+    def decide(self, requests: Iterable[Request]) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        """Yield each request with its one generation as they finish."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRequest:
     """One conversation for the scorer, the answer to be scored at its end."""

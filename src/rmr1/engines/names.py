@@ -3,6 +3,7 @@
 org/name, a folder     the embedded transformers engine
 vllm:NAME_OR_FOLDER    the offline vLLM engine
 openai:NAME@URL        any OpenAI-compatible server; without @URL the one of OPENAI_BASE_URL, else OpenAI's own
+decisions:NAME@URL     a server's decision endpoint, which gives a probability and writes nothing; likewise
 replay:FILE_OR_RUN     recorded outputs
 scripted:NAME          the shipped fake
 """
@@ -16,11 +17,11 @@ from typing import Literal, get_args
 
 from rmr1.errors import ConfigError
 
-Scheme = Literal["vllm", "openai", "replay", "scripted"]
+Scheme = Literal["vllm", "openai", "decisions", "replay", "scripted"]
 
 SCHEMES: dict[str, Scheme] = {one: one for one in get_args(Scheme)}
 
-_KNOWN = "openai:NAME, openai:NAME@URL, vllm:NAME_OR_FOLDER, replay:FILE_OR_RUN and scripted:NAME"
+_KNOWN = "openai:NAME, openai:NAME@URL, decisions:NAME@URL, vllm:NAME_OR_FOLDER, replay:FILE_OR_RUN and scripted:NAME"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +62,6 @@ def parse_model_name(text: str) -> ModelName:
 
 
 def split_server(rest: str) -> tuple[str, str | None]:
-    """What stands behind `openai:`, as the model's name and the server's URL; None if there is no URL."""
+    """What stands behind `openai:` or `decisions:`, as the model's name and the server's URL; None if there is no URL."""
     at = max(rest.rfind("@http://"), rest.rfind("@https://"))
     return (rest[:at], rest[at + 1 :]) if at >= 0 else (rest, None)

@@ -23,14 +23,17 @@ from rmr1.settings import Mistakes, Section
 
 P = ParamSpec("P")
 R = TypeVar("R")
-EngineKind = Literal["transformers", "vllm", "openai", "scalar"]
+EngineKind = Literal["transformers", "vllm", "openai", "decisions", "scalar"]
 
 _PLACES: Mapping[EngineKind, tuple[str, str]] = {
     "transformers": ("hf/engine.py", "TransformersEngine"),
     "vllm": ("vllm/engine.py", "VLLMEngine"),
     "openai": ("openai/engine.py", "OpenAIEngine"),
+    "decisions": ("openai/decider.py", "DecisionModel"),
     "scalar": ("hf/scorer.py", "ScalarModel"),
 }
+_OPENAI_TEXTS = ("use_max_completion_tokens",)
+"""Options of the openai engine that are about texts."""
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps)(:\d+)?")
 
@@ -46,6 +49,7 @@ Positive = Annotated[int, Ge(1)]
 Pause = Annotated[float, Ge(0)]
 Size = Annotated[float, Gt(0)]
 Share = Annotated[float, Gt(0), Le(1)]
+Mass = Annotated[float, Ge(0), Le(1)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 """The number format of a model's weights."""
 DTYPE_NAMES = get_args(Dtype)
@@ -70,6 +74,9 @@ def read_options(kind: EngineKind) -> type[Section]:
         )
         for one, default in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True)
     }
+    if kind == "decisions":  # which takes the others to the openai engine
+        shared = read_options("openai").model_fields.items()
+        fields |= {key: (one.annotation, one) for key, one in shared if key not in _OPENAI_TEXTS}
     section = create_model(name, __base__=Section, **fields)
     section.whose = f" for {name}"
     return section

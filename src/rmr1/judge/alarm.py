@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from rmr1.judge.summary import has_answer, list_failures
-from rmr1.records import Judgment
+from rmr1.records import Judgment, StageResult
 
 FIRST_ALIKE = 20
 """Items that a run begins with, all of which fail in the same way, until it is stopped."""
@@ -43,6 +43,7 @@ class Alarm:
     - After `num_alike` items (0: never, nor after so many in a row) that all failed in the same way, or `FIRST_FAILED`
       in any way, if the run holds no answer.
     - After `ALIKE_IN_A_ROW` items in a row that failed in the same way, those left out that were refused for what they say.
+    - After `num_alike` items about which a stage of a cascade was asked, and failed at all of them.
     - After `num_useless` items in a row without a verdict (0: never), if none had a verdict before or all of them
       failed: a model may refuse many pairs of one kind, but does not fail at all of them unless it is gone.
     """
@@ -68,8 +69,13 @@ class Alarm:
         self._has_verdict = False
         self._num_failed = 0
         self._reasons: Counter[str] = Counter()
+        self._first_of_stage = num_alike
+        self._stages: dict[str, int] = {}
+        """Stage -> the failures that it began with; -1 once it has answered."""
 
     def update(self, judgment: Judgment) -> None:
+        for stage in judgment.stages:
+            self._watch_stage(stage)
         if has_answer(judgment):
             self._num_alike, self._row = 0, ("", 0)
         elif failures := list_failures(judgment):
@@ -94,6 +100,13 @@ class Alarm:
             if number >= self._most_alike and self.cause is None:
                 what = f"{number} items in a row failed in the same way"
                 self.cause = Cause(pairs=number, what=what, reason=failure)
+
+    def _watch_stage(self, result: StageResult) -> None:
+        before = self._stages.get(result.stage, 0)
+        self._stages[result.stage] = number = before + 1 if result.error is not None and before >= 0 else -1
+        if 0 < self._first_of_stage <= number:
+            what = f"stage {result.stage!r} failed at the first {number} items"
+            self.cause = Cause(pairs=number, what=what, reason=result.error or "")
 
     def _watch_verdicts(self, judgment: Judgment) -> None:
         if any(vote.verdict.winner is not None for vote in judgment.votes):

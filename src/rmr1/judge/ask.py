@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
-from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, ScoreRequest
+from rmr1.engines.base import Model, Request, SamplingParams
 from rmr1.errors import StoppedError
 from rmr1.faces import name_option
 from rmr1.judge.alarm import Alarm
@@ -25,7 +25,16 @@ from rmr1.store.keys import seed_for
 from rmr1.store.runs import RunWriter
 from rmr1.verdicts.votes import count_next_wave, is_settled
 
-R = TypeVar("R", Request, ScoreRequest)
+
+class Keyed(Protocol):
+    """What is asked: a request, or one with the model that it is for (`rmr1.judge.routing`)."""
+
+    @property
+    def key(self) -> str:
+        """Unique among the requests in flight."""
+
+
+R = TypeVar("R", bound=Keyed)
 A = TypeVar("A")
 
 
@@ -207,14 +216,14 @@ def ask_all(
     asks: Iterable[Ask[R, A]],
     answer: Callable[[Iterator[R]], Iterator[tuple[R, A]]],
     *,
-    engine: Engine | Scorer,
+    models: Sequence[Model],
     run: RunWriter | None = None,
     alarm: Alarm | None = None,
 ) -> Generator[tuple[str, Judgment], None, None]:
     """Yield `(key, judgment)` for every item, in the order they finish.
 
     Args:
-        answer: the stream of `engine`, whose notes are stored with the run. It is started again for requests that
+        answer: the stream of `models`, whose notes are stored with the run. It is started again for requests that
             come up when it has ended.
         alarm: notices that going on is of no use; by default one that knows what the run holds.
 
@@ -224,7 +233,9 @@ def ask_all(
         RunError: a judgment could not be stored.
     """
     if alarm is None:
-        alarm = Alarm(has_answers=run is not None and run.has_answers, advice=getattr(engine, "advice", None))
+        alarm = Alarm(
+            has_answers=run is not None and run.has_answers, advice=getattr(models[0], "advice", None)
+        )
     desk: _Desk[R, A] = _Desk(asks)
 
     def store() -> Iterator[tuple[str, Judgment]]:
@@ -232,7 +243,7 @@ def ask_all(
             key, judgment = desk.done.popleft()
             if run is not None:
                 run.append(key, judgment)
-                run.add_notes(f"{engine.name}: {note}" for note in getattr(engine, "notes", ()))
+                run.add_notes(f"{one.name}: {note}" for one in models for note in getattr(one, "notes", ()))
             alarm.update(judgment)
             yield key, judgment
             if alarm.cause is not None:
@@ -257,14 +268,14 @@ class Asking(Generic[R, A]):
 
     ask: AskPair[R, A]
     answer: Callable[[Iterator[R]], Iterator[tuple[R, A]]]
-    """The stream of the engine."""
-    engine: Engine | Scorer
+    """The stream of the models."""
+    models: Sequence[Model]
 
     def run(
         self, pairs: Iterable[tuple[str, PreferencePair]], run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
         """`ask_all` about pairs with their keys."""
-        return ask_all((self.ask(key, pair) for key, pair in pairs), self.answer, engine=self.engine, run=run)
+        return ask_all((self.ask(key, pair) for key, pair in pairs), self.answer, models=self.models, run=run)
 
 
 @runtime_checkable

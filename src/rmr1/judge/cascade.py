@@ -1,6 +1,7 @@
 """A cascade: a cheap reading decides where it may, the next one sees the rest, and what is left goes to a person.
 
-    direct,rubric,votes:8      three stages: two prompt families, and eight votes of the judge's own
+    direct,rubric,votes:8                             three stages: two prompt families, and eight votes of the judge's own
+    decisions:small@http://.../v1,rubric,votes:8      the first one asks another model (`rmr1.judge.stages`)
 
 A stage decides a pair if its confidence in the winner, P(A) or P(B), reaches the stage's threshold. The thresholds come
 from `rmr1.judge.selective`, fitted on a run that asked every stage about every labelled pair. A cascade without
@@ -16,23 +17,26 @@ from typing import Any
 
 import numpy as np
 
-from rmr1.engines.base import Engine, Request, SamplingParams
+from rmr1.engines.base import Dated, Model
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
-from rmr1.judge.ask import Asking, Steps, ask_prompts
+from rmr1.forecast.prices import Price
+from rmr1.judge.ask import Asking, Steps
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge
+from rmr1.judge.decision import DecisionJudge
 from rmr1.judge.finish import Finish
-from rmr1.judge.generative import check_guidable, choose_writing, describe_family
-from rmr1.judge.placement import render_prompts
+from rmr1.judge.generative import GenerativeJudge
+from rmr1.judge.routing import Routed, answer_together, route
+from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.selective import Floats, find_cascade
-from rmr1.judge.settings import JudgeSettings, Placement
-from rmr1.judge.votes import cast_answer, conclude
-from rmr1.prompts import PromptFamily, load_family
-from rmr1.prompts.render import check_criteria_place
-from rmr1.records import Generation, Judgment, Kind, PreferencePair, StageResult
+from rmr1.judge.settings import Placement
+from rmr1.judge.summary import list_failures
+from rmr1.records import Judgment, Kind, PreferencePair, StageResult
 from rmr1.store.runs import RunWriter
 from rmr1.verdicts.probability import read_probability
+
+StageJudge = GenerativeJudge | ScalarJudge | DecisionJudge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,49 +44,9 @@ class Stage:
     """One way of asking."""
 
     name: str
-    """The stage as it was written: `direct`, `votes:8`."""
-    family: PromptFamily
-    settings: JudgeSettings
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": self.name, "prompt": describe_family(self.family), **self.settings.describe()}
-
-
-def read_stages(names: Sequence[str], family: PromptFamily, settings: JudgeSettings) -> tuple[Stage, ...]:
-    """The stages that are named: `votes:K` is K votes with `family`, every other name a prompt family, asked once.
-
-    Raises:
-        ConfigError: a name is unknown, there is one stage only, or a family shows another number of answers than two.
-    """
-    if len(names) < 2:
-        raise ConfigError(
-            f"a cascade of {', '.join(names) or 'nothing'} has no stage to pass a pair on to; name two or more"
-        )
-    if len(set(names)) < len(names):
-        raise ConfigError(f"cascade {','.join(names)}: a stage stands twice")
-    sampling = settings.sampling
-    found = []
-    for name in names:
-        kind, colon, number = name.partition(":")
-        one, votes = family, 1
-        if kind == "votes" and colon:
-            if not number.isdecimal() or int(number) < 2:
-                raise ConfigError(f"stage {name!r}: expected votes:K with K of 2 or more")
-            votes = int(number)
-        else:
-            one = load_family(name)
-        if one.num_answers != 2:
-            raise ConfigError(
-                f"stage {name!r}: prompt family {one.name!r} shows {one.num_answers} answers, not 2"
-            )
-        check_criteria_place(one, is_given=False)
-        temperature = (sampling.temperature or 1.0) if votes > 1 else 0.0
-        params = replace(sampling, num_samples=votes, temperature=temperature, verdict_logprobs=True)
-        stop = settings.stop_votes if votes > 1 else None
-        found.append(
-            Stage(name=name, family=one, settings=replace(settings, sampling=params, stop_votes=stop))
-        )
-    return tuple(found)
+    """The stage as it was written: `direct`, `votes:8`, `rubric@MODEL`."""
+    judge: StageJudge
+    """The judge that the stage is; several may have one and the same model."""
 
 
 class CascadeJudge:
@@ -92,7 +56,6 @@ class CascadeJudge:
 
     def __init__(
         self,
-        engine: Engine,
         stages: Sequence[Stage],
         *,
         thresholds: Sequence[float | None] | None = None,
@@ -103,13 +66,31 @@ class CascadeJudge:
             thresholds: each stage's lowest confidence that is accepted, or None if it accepts nothing; by default the
                 last stage accepts everything and the others nothing.
         """
-        check_guidable(engine, stages[0].settings)
-        self.engine = engine
         self.stages = tuple(stages)
         self.thresholds = None if thresholds is None else tuple(thresholds)
         self.finish = finish or Finish()
-        self.name = engine.name
-        self.order: Placement | None = self.stages[0].settings.order
+        judges = {id(one.judge.model): one.judge for one in self.stages}
+        self.models: tuple[Model, ...] = tuple(one.model for one in judges.values())
+        """Those that are asked, each once."""
+        self._streams = [one.answer for one in judges.values()]
+        self._places = [list(judges).index(id(one.judge.model)) for one in self.stages]
+        self.name = ", ".join(dict.fromkeys(one.name for one in self.models))
+        placed = [one.judge.order for one in self.stages if one.judge.order is not None]
+        self.order: Placement | None = placed[0] if placed else None
+
+    @property
+    def engine(self) -> Model | None:
+        """The model, if all stages ask the same one."""
+        return self.models[0] if len(self.models) == 1 else None
+
+    @property
+    def prices(self) -> dict[str, Price | None] | None:
+        """Stage -> what a million tokens cost, or None if that is not known; stages that nobody bills are not in it.
+        None if all ask the same model, whose price is that of all tokens."""
+        if self.engine is not None:
+            return None
+        models = {one.name: one.judge.model for one in self.stages}
+        return {name: model.price for name, model in models.items() if hasattr(model, "price")}
 
     def describe(self) -> dict[str, Any]:
         values = self._describe()
@@ -117,52 +98,32 @@ class CascadeJudge:
         return {**values, "settings": {**values["settings"], **told}}
 
     def _describe(self) -> dict[str, Any]:
-        first = self.stages[0].settings
+        stages = {one.name: one.judge.describe() for one in self.stages}
+        settings = [one["settings"] for one in stages.values()]
+        models = {name: one["model"] for name, one in stages.items()}
         return {
-            "model_name": self.engine.name,
-            "model": self.engine.fingerprint(),
+            "model_name": self.name,
+            "model": {"stages": models} if len(self.models) > 1 else next(iter(models.values())),
             "prompt": {
                 "family": "cascade",
-                "families": {one.name: describe_family(one.family) for one in self.stages},
+                "families": {name: one["prompt"] for name, one in stages.items()},
             },
-            "settings": {**first.describe(), "cascade": [one.settings.describe() for one in self.stages]},
+            "settings": {**settings[0], "cascade": settings},
         }
 
-    def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
-        special = {
-            one.name: one.settings.all_control_tokens(self.engine.special_tokens()) for one in self.stages
-        }
+    def begin_run(self, stored: Mapping[str, object] | None) -> None:
+        """Fix the time for the models whose chat templates write it; `stored` is what `describe` said of them."""
+        several: Any = None if stored is None else stored.get("stages")
+        for stage in self.stages:
+            before = stored if several is None else several.get(stage.name)
+            if isinstance(stage.judge.model, Dated):
+                stage.judge.model.begin_run(before)
 
-        def ask(key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
-            if pair.others:
-                raise ConfigError(f"{pair.id!r} has four answers; a cascade compares two")
-            results: list[StageResult] = []
-            tokens = [0, 0]
-            for number, stage in enumerate(self.stages):
-                judgment = yield from self._ask_stage(stage, key, pair, special[stage.name])
-                results.append(
-                    StageResult(
-                        stage=stage.name,
-                        winner=judgment.winner,
-                        probability=read_probability(judgment),
-                        completion_tokens=judgment.completion_tokens,
-                    )
-                )
-                tokens[0] += judgment.prompt_tokens
-                tokens[1] += judgment.completion_tokens
-                if self._accepts(number, judgment):
-                    break
-            else:
-                if self.thresholds is not None and judgment.winner is not None:
-                    judgment = replace(judgment, winner=None, problem="abstained", confidence=None)
-            return replace(
-                judgment, stages=tuple(results), prompt_tokens=tokens[0], completion_tokens=tokens[1]
-            )
-
+    def begin(self, run: RunWriter | None = None) -> Asking[Routed, Any]:
         return Asking(
-            ask=self.finish.wrap(ask, self.describe),
-            answer=lambda requests: self.engine.generate(requests, SamplingParams()),
-            engine=self.engine,
+            ask=self.finish.wrap(self._ask, self.describe),
+            answer=partial(answer_together, self._streams),
+            models=self.models,
         )
 
     def run(
@@ -175,6 +136,39 @@ class CascadeJudge:
         """
         return self.begin().run(unfinished_pairs(pairs, run), run)
 
+    def _ask(self, key: str, pair: PreferencePair) -> Steps[Routed, Any]:
+        if pair.others:
+            raise ConfigError(f"{pair.id!r} has four answers; a cascade compares two")
+        results: list[StageResult] = []
+        is_estimated = False
+        for number, stage in enumerate(self.stages):
+            steps: Steps[Any, Any] = stage.judge.ask(key, pair)
+            judgment = yield from route(self._places[number], steps)
+            results.append(
+                StageResult(
+                    stage=stage.name,
+                    winner=judgment.winner,
+                    probability=read_probability(judgment),
+                    completion_tokens=judgment.completion_tokens,
+                    prompt_tokens=judgment.prompt_tokens,
+                    problem=judgment.problem,
+                    error=next(iter(list_failures(judgment)), None),
+                )
+            )
+            is_estimated |= judgment.is_estimated
+            if self._accepts(number, judgment):
+                break
+        else:
+            if self.thresholds is not None and judgment.winner is not None:
+                judgment = replace(judgment, winner=None, problem="abstained", confidence=None)
+        return replace(
+            judgment,
+            stages=tuple(results),
+            prompt_tokens=sum(one.prompt_tokens for one in results),
+            completion_tokens=sum(one.completion_tokens for one in results),
+            is_estimated=is_estimated,
+        )
+
     def _accepts(self, number: int, judgment: Judgment) -> bool:
         if self.thresholds is None:
             return False
@@ -184,38 +178,17 @@ class CascadeJudge:
         )
         return threshold is not None and sure is not None and sure >= threshold
 
-    def _ask_stage(
-        self, stage: Stage, key: str, pair: PreferencePair, special_tokens: tuple[str, ...]
-    ) -> Steps[Request, tuple[Generation, ...]]:
-        settings = stage.settings
-        return ask_prompts(
-            key,
-            tuple(render_prompts("pair", pair, key, settings, stage.family, special_tokens)),
-            seed=settings.seed,
-            params=settings.sampling,
-            stop_votes=settings.stop_votes,
-            write=choose_writing(self.engine, settings, stage.family, "pair", key),
-            cast=partial(cast_answer, kind="pair", rule=settings.rule, thinking=settings.sampling.thinking),
-            conclude=partial(
-                conclude,
-                pair,
-                kind="pair",
-                family=stage.family.name,
-                rule=settings.rule,
-                vote_by=settings.vote_by,
-            ),
-        )
-
     def place(self, order: Placement) -> CascadeJudge:
-        stages = [replace(one, settings=replace(one.settings, order=order)) for one in self.stages]
-        return CascadeJudge(self.engine, stages, thresholds=self.thresholds, finish=self.finish)
+        stages = [replace(one, judge=one.judge.place(order)) for one in self.stages]
+        return CascadeJudge(stages, thresholds=self.thresholds, finish=self.finish)
 
     def ask_answers(self) -> CascadeJudge:
         return self
 
     def close(self) -> None:
         self.finish.close()
-        self.engine.close()
+        for model in self.models:
+            model.close()
 
 
 def tell_confidence(winner: str | None, probability: float | None) -> float | None:

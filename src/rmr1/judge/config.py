@@ -9,10 +9,12 @@ from pydantic import Field
 
 from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, RMR1Error
 from rmr1.judge.criteria import read_criteria
+from rmr1.judge.load import find_stages
 from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
+from rmr1.judge.stages import needs_own_model
 from rmr1.models import JUDGE
 from rmr1.named import PairForm, find_missing_family
 from rmr1.prompts.thinking import check_pairs
@@ -85,7 +87,8 @@ class JudgeConfig(Section):
     share_rubric: bool = False
     """Have the judge write a rubric for each question first, and go by it."""
     cascade: tuple[str, ...] | None = None
-    """The stages of a cascade: prompt families, and `votes:K`."""
+    """The stages of a cascade (`rmr1.judge.stages`): prompt families and `votes:K`, each with a model of its own if it
+    names one."""
     calibration: str | None = None
     """A file of `rmr1 calibrate`."""
     cache: str | None = None
@@ -98,7 +101,9 @@ class JudgeConfig(Section):
     @classmethod
     def complete(cls, values: Any, mistakes: Mistakes, section: Place) -> Any:
         """The values over the sampling of a released checkpoint's preset, and over the temperature of several votes."""
-        preset, said = find_preset(str(values.get("model", JUDGE))), values.get("sampling", {})
+        said, preset = values.get("sampling", {}), None
+        if "model" in values or _asks_own_model(values.get("cascade"), values.get("calibration")):
+            preset = find_preset(str(values.get("model", JUDGE)))
         if not isinstance(said, Mapping):
             return values
         own = {} if preset is None else {name: getattr(preset.sampling, name) for name in _PRESET_SAMPLING}
@@ -107,6 +112,12 @@ class JudgeConfig(Section):
         if not own:
             return values
         return {**values, "sampling": {**own, **said}}
+
+    @property
+    def asked_model(self) -> str | None:
+        """The judge's own model: the one that is named, or the bundled one; None if stages of a cascade name all."""
+        named = "model" in self.model_fields_set
+        return self.model if named or _asks_own_model(self.cascade, self.calibration) else None
 
     @settings_rule
     def _check_engine(self) -> Iterator[Complaint]:
@@ -131,3 +142,11 @@ class JudgeConfig(Section):
             share_rubric=self.share_rubric,
             sampling=SamplingParams(**values),
         )
+
+
+def _asks_own_model(cascade: Any, calibration: Any) -> bool:
+    """Whether the judge's own model is asked; True if what is given cannot be read, which loading the judge says."""
+    try:
+        return needs_own_model(find_stages(cascade, calibration))
+    except (RMR1Error, AttributeError, TypeError):
+        return True

@@ -7,7 +7,7 @@ answers) is assumed, and the assumption is named beside the figure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median_low
@@ -192,17 +192,34 @@ def measure_work(
     on_prompt: Callable[[PromptSize], None] | None = None,
 ) -> Work:
     """Count every prompt that is still to be asked into `work`, in the sequence of the run."""
-    for keys, pair in number_items(pairs):
-        work.items += 1
-        if stored is not None and any(key_digest(key) in stored.finished for key in keys):
-            work.finished += 1
-            continue
-        work.stored_bytes += len(dumps(dump_record(pair))) + RECORD_BYTES
-        for size in counter(keys[0], pair):
-            work.add(size)
-            if on_prompt is not None and size.problem is None:
-                on_prompt(size)
+    measure_several(pairs, [(counter, work, on_prompt)], stored=stored)
     return work
+
+
+def measure_several(
+    pairs: Iterable[PreferencePair],
+    parts: Sequence[tuple[PromptCounter, Work, Callable[[PromptSize], None] | None]],
+    *,
+    stored: StoredRun | None = None,
+) -> None:
+    """Count into several works at once; what is stored of a pair is counted into the first of them.
+
+    Args:
+        parts: (what counts, into which work, what is told each prompt that will be asked) of each.
+    """
+    for keys, pair in number_items(pairs):
+        is_finished = stored is not None and any(key_digest(key) in stored.finished for key in keys)
+        for number, (counter, work, on_prompt) in enumerate(parts):
+            work.items += 1
+            if is_finished:
+                work.finished += 1
+                continue
+            if not number:
+                work.stored_bytes += len(dumps(dump_record(pair))) + RECORD_BYTES
+            for size in counter(keys[0], pair):
+                work.add(size)
+                if on_prompt is not None and size.problem is None:
+                    on_prompt(size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +236,7 @@ def compute_server_seconds(work: Work, pace: ServerPace) -> float:
     requests = work.prompts - work.overlong - work.failed
     if not requests:
         return 0.0
-    text = work.expected_completion_tokens / work.texts
+    text = work.expected_completion_tokens / work.texts if work.texts else 0.0
     answer = SERVER_FIRST_SECONDS + text / SERVER_TOKENS_PER_SECOND
     seconds = max(answer, answer * requests / pace.concurrency)
     if pace.requests_per_minute:

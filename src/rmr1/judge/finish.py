@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from rmr1.engines.base import Request, ScoreRequest
-from rmr1.judge.ask import Ask, AskPair, Steps
+from rmr1.judge.ask import Ask, AskPair, Keyed, Steps
 from rmr1.judge.calibrate import Calibration
 from rmr1.records import Judgment, PreferencePair
 from rmr1.store.cache import JudgmentCache, make_keys
 
-R = TypeVar("R", Request, ScoreRequest)
+R = TypeVar("R", bound=Keyed)
 A = TypeVar("A")
 
 

@@ -74,6 +74,7 @@ class GenerativeJudge:
         self.name = engine.name
         self.kind: Kind = KINDS[family.num_answers]
         self.order: Placement | None = settings.order if self.kind == "pair" or choice is not None else None
+        self._control_tokens: tuple[str, ...] | None = None
 
     def describe(self) -> dict[str, Any]:
         values = self._describe()
@@ -95,66 +96,19 @@ class GenerativeJudge:
         }
 
     def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
-        special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
-        sampling = self.settings.sampling
-
-        def ask_by(
-            key: str, pair: PreferencePair, criteria: Sequence[RubricItem]
-        ) -> Steps[Request, tuple[Generation, ...]]:
-            settings = self.settings
-            kind, family = find_way(pair, self.family, self.choice)
-            vote_by = settings.vote_by if kind == "pair" else "majority"
-            return ask_prompts(
-                key,
-                tuple(render_prompts(kind, pair, key, settings, family, special_tokens, criteria)),
-                seed=settings.seed,
-                params=sampling,
-                stop_votes=None if kind == "rating" else settings.stop_votes,
-                write=choose_writing(self.engine, settings, family, kind, key),
-                cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
-                conclude=partial(
-                    conclude,
-                    pair,
-                    kind=kind,
-                    family=family.name,
-                    rule=settings.rule,
-                    vote_by=vote_by,
-                    criteria=criteria,
-                ),
-            )
-
-        writer = None
-        if self.writer is not None:
-            writer = RubricWriter(
-                engine=self.engine,
-                family=self.writer,
-                settings=self.settings,
-                keeper=self.rubrics if run is None else RubricKeeper(run.folder),
-                special_tokens=special_tokens,
-            )
-
-        def ask(key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
-            if writer is None:
-                return (yield from ask_by(key, pair, self.settings.criteria))
-            rubric, usage = yield from writer.ask(key, pair)
-            if rubric.criteria:
-                judgment = yield from ask_by(key, pair, rubric.criteria)
-            else:
-                judgment = judge_without(pair, rubric, family=self.family.name, rule=self.settings.rule)
-            return replace(
-                judgment,
-                prompt_tokens=judgment.prompt_tokens + usage.prompt_tokens,
-                completion_tokens=judgment.completion_tokens + usage.completion_tokens,
-                is_estimated=judgment.is_estimated or usage.is_estimated,
-            )
-
-        return Asking(
-            ask=self.finish.wrap(
-                ask, self._describe, **({} if writer is None else {"accepts": writer.accepts})
-            ),
-            answer=lambda requests: self.engine.generate(requests, sampling),
+        """How pairs are asked about from now on; shared rubrics are kept in the folder of a run."""
+        if self.writer is None:
+            ask = self.finish.wrap(self.ask, self._describe)
+            return Asking(ask=ask, answer=self.answer, models=(self.engine,))
+        writer = RubricWriter(
             engine=self.engine,
+            family=self.writer,
+            settings=self.settings,
+            keeper=self.rubrics if run is None else RubricKeeper(run.folder),
+            special_tokens=self._list_control_tokens(),
         )
+        ask = self.finish.wrap(partial(self._ask_by_shared, writer), self._describe, accepts=writer.accepts)
+        return Asking(ask=ask, answer=self.answer, models=(self.engine,))
 
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
@@ -163,11 +117,66 @@ class GenerativeJudge:
             if isinstance(self.engine, Recorded):
                 kind, _ = find_way(pair, self.family, self.choice)
                 for order, side in list_placements(kind, pair, key, self.settings):
-                    self.engine.pass_over(
-                        pair.id, "swapped" if side == "B" else order, self.settings.sampling
-                    )
+                    slot = "swapped" if side == "B" else order
+                    self.engine.pass_over(pair.id, slot, self.settings.sampling)
 
         return self.begin(run).run(unfinished_pairs(pairs, run, on_finished=pass_over), run)
+
+    @property
+    def model(self) -> Engine:
+        """The model that is asked."""
+        return self.engine
+
+    def ask(
+        self, key: str, pair: PreferencePair, criteria: Sequence[RubricItem] | None = None
+    ) -> Steps[Request, tuple[Generation, ...]]:
+        """The steps in which a pair is asked about, by its key; by the settings' criteria unless others are given."""
+        settings, sampling = self.settings, self.settings.sampling
+        criteria = settings.criteria if criteria is None else criteria
+        kind, family = find_way(pair, self.family, self.choice)
+        special_tokens = self._list_control_tokens()
+        return ask_prompts(
+            key,
+            tuple(render_prompts(kind, pair, key, settings, family, special_tokens, criteria)),
+            seed=settings.seed,
+            params=sampling,
+            stop_votes=None if kind == "rating" else settings.stop_votes,
+            write=choose_writing(self.engine, settings, family, kind, key),
+            cast=partial(cast_answer, kind=kind, rule=settings.rule, thinking=sampling.thinking),
+            conclude=partial(
+                conclude,
+                pair,
+                kind=kind,
+                family=family.name,
+                rule=settings.rule,
+                vote_by=settings.vote_by if kind == "pair" else "majority",
+                criteria=criteria,
+            ),
+        )
+
+    def _ask_by_shared(
+        self, writer: RubricWriter, key: str, pair: PreferencePair
+    ) -> Steps[Request, tuple[Generation, ...]]:
+        rubric, usage = yield from writer.ask(key, pair)
+        if rubric.criteria:
+            judgment = yield from self.ask(key, pair, rubric.criteria)
+        else:
+            judgment = judge_without(pair, rubric, family=self.family.name, rule=self.settings.rule)
+        return replace(
+            judgment,
+            prompt_tokens=judgment.prompt_tokens + usage.prompt_tokens,
+            completion_tokens=judgment.completion_tokens + usage.completion_tokens,
+            is_estimated=judgment.is_estimated or usage.is_estimated,
+        )
+
+    def _list_control_tokens(self) -> tuple[str, ...]:
+        if self._control_tokens is None:
+            self._control_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
+        return self._control_tokens
+
+    def answer(self, requests: Iterator[Request]) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        """What the model makes of the requests, as they finish."""
+        return self.engine.generate(requests, self.settings.sampling)
 
     def place(self, order: Placement) -> GenerativeJudge:
         settings = replace(self.settings, order=order)

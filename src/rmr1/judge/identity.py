@@ -40,7 +40,10 @@ def describe_run(
 
 def begin_run(asked: object, stored: Mapping[str, Any] | None) -> None:
     """Fix the time for an engine, a scorer or a judge, if it writes one into its prompts."""
-    for one in (asked, getattr(asked, "engine", None), getattr(asked, "scorer", None)):
+    if isinstance(asked, Dated):  # which knows its models
+        asked.begin_run(stored)
+        return
+    for one in (getattr(asked, "engine", None), getattr(asked, "scorer", None)):
         if isinstance(one, Dated):
             one.begin_run(stored)
 

@@ -20,9 +20,10 @@ from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge, list_keys
 from rmr1.judge.criteria import read_criteria
 from rmr1.judge.identity import describe_run
-from rmr1.judge.load import default_settings, load_judge
+from rmr1.judge.load import default_settings, find_stages, load_judge
 from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
 from rmr1.judge.several import SeveralAnswers
+from rmr1.judge.stages import needs_own_model
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.models import JUDGE, describe_limits, resolve_model
 from rmr1.models.words import refuse_foreign
@@ -89,7 +90,8 @@ class Judge(SeveralAnswers):
                 of texts, `RubricItem`s and mappings (`{"name": "Truth", "text": "Is it true?", "weight": 2}`). It scores
                 each answer by each (`Judgment.trace.scores`).
             share_rubric: have the judge write a rubric for each question first, and go by it for all answers.
-            cascade: stages in which the model is asked, such as `["direct", "rubric", "votes:8"]`.
+            cascade: stages in which the model is asked, such as `["direct", "rubric", "votes:8"]`, or other models that
+                they name, as `"direct@tiny"` or `"decisions:NAME@URL"` (`rmr1.judge.stages`).
             calibration: a file of `rmr1 calibrate`, for this judge.
             cache: a folder that keeps judgments and gives those that it has.
             options: settings of the engine, such as `device` and `dtype`.
@@ -103,9 +105,10 @@ class Judge(SeveralAnswers):
                 f"Judge got {describe_kind(model)} as its model; expected a model's name, an engine or a judge"
             )
         self._is_closed = False
-        self._is_default = model is None
+        names = find_stages(cascade, calibration)
+        self._is_default = model is None and needs_own_model(names)
         self._seed = seed
-        if model is None:
+        if self._is_default:
             warnings.warn(f"no model was named: {describe_limits()}", stacklevel=2)
             resolve_model(JUDGE)
             model = JUDGE
@@ -313,12 +316,15 @@ class Judge(SeveralAnswers):
 
 
 def _load(
-    model: str | Engine | PairJudge, settings: JudgeSettings, options: Mapping[str, Any] | None, **more: Any
+    model: str | Engine | PairJudge | None,
+    settings: JudgeSettings,
+    options: Mapping[str, Any] | None,
+    **more: Any,
 ) -> PairJudge:
     """`more` are the other arguments of `load_judge`."""
-    if options and not isinstance(model, str):
+    if options and not isinstance(model, str | None):
         raise ConfigError(f"options {', '.join(options)} were given for {model.name!r}, which is loaded")
-    if isinstance(model, str | Engine):
+    if isinstance(model, str | Engine | None):
         return load_judge(model, settings=settings, options=options, **more)
     if settings != JudgeSettings() or any(one is not None for one in more.values()):
         raise ConfigError(f"judge {model.name!r} has its settings already; leave all others out")

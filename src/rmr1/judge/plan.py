@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rmr1.engines import is_scorer, load_engine, parse_model_name
+from rmr1.engines import load_decider, load_engine, parse_model_name
 from rmr1.engines.base import Request, Score, ScoreRequest
 from rmr1.engines.folders import find_folder
 from rmr1.engines.options import EngineKind, check_options, read_options
@@ -23,12 +23,12 @@ from rmr1.forecast.machine import Machine
 from rmr1.forecast.memory import CHARS_PER_TOKEN, VLLM_CPU_CACHE, VLLM_MEMORY_SHARE
 from rmr1.forecast.prices import Price
 from rmr1.forecast.time import VLLM_ROWS, BatchForecast, FlowForecast
+from rmr1.judge.decision import describe_decision
 from rmr1.judge.estimate import PromptCounter, PromptSize, ServerPace
 from rmr1.judge.generative import KINDS, check_guidable, choose_guide, find_way
 from rmr1.judge.guide import list_parts
-from rmr1.judge.load import choose_family, default_settings, refuse_meaningless
+from rmr1.judge.load import StagePlan, default_settings, plan_ask
 from rmr1.judge.placement import render_prompts
-from rmr1.judge.presets import find_preset
 from rmr1.judge.scalar import RULE
 from rmr1.judge.settings import JudgeSettings
 from rmr1.models import resolve_model
@@ -40,7 +40,7 @@ from rmr1.records import Generation, JudgePrompt, Kind, PreferencePair
 if TYPE_CHECKING:
     from rmr1.engines.hf.outline import ModelOutline
 
-PlanKind = Literal["transformers", "vllm", "scalar", "server", "recorded"]
+PlanKind = Literal["transformers", "vllm", "scalar", "server", "decisions", "recorded"]
 Parts = tuple[int, ...]
 """Most tokens of each request that a text takes, in their sequence: one, or the parts of a guided text."""
 
@@ -63,22 +63,14 @@ class JudgePlan:
     """Of a text of the judge's own family."""
 
     @property
-    def num_written(self) -> int:
-        """The parts of a text that are more than a choice, as far as each is a pass of its own (`list_passes`)."""
-        return max(1, sum(most > 1 for most in self.parts)) if self.kind == "transformers" else 1
+    def writes(self) -> bool:
+        """Whether the judge writes texts."""
+        return self.kind not in ("scalar", "decisions")
 
-    def list_passes(self, size: PromptSize, expected: float) -> Iterator[tuple[int, int]]:
-        """(tokens read, most tokens written) of each pass over a prompt that its texts take, if each part has the
-        `expected` tokens. Only transformers reads again what stands before a part; vLLM finds it in its cache."""
-        read, left = float(size.tokens or 0), float(size.room)
-        if self.kind != "transformers":
-            yield round(read), size.room
-            return
-        for most in size.parts:
-            if left >= 1:
-                yield round(read), min(most, round(left))
-            written = min(most, left, expected)
-            read, left = read + written, left - written
+    @property
+    def is_served(self) -> bool:
+        """Whether a server is asked, whose tokenizer is not at hand."""
+        return self.kind in ("server", "decisions")
 
     @property
     def limit(self) -> int | None:
@@ -132,43 +124,64 @@ def plan_judge(
     machine: Machine | None = None,
 ) -> JudgePlan:
     """The plan for what `load_judge` would load, with the same arguments, on this machine or the one at hand."""
-    settings, options = settings or default_settings(model), options or {}
+    settings = settings or default_settings(model)
+    return plan_asked(plan_ask(model, family, settings, options), machine=machine)
+
+
+def plan_asked(asked: StagePlan, *, machine: Machine | None = None) -> JudgePlan:
+    """The plan of a judge, or of a cascade's stage, whose way of asking is known; its model has a name.
+
+    Raises:
+        ConfigError: an option is wrong. CheckpointError: the model's configuration cannot be read.
+    """
+    model, settings, options, family = str(asked.model), asked.settings, asked.options, asked.family
     name = resolve_model(model)
-    if find_preset(model) is None and is_scorer(name, options):
-        refuse_meaningless(model, family, settings)
+    if family is None:
         return _plan_local(model, name, "scalar", None, settings, options, machine)
-    found, parsed = choose_family(model, family, settings), parse_model_name(name)
-    check_criteria_place(found, is_given=settings.gives_criteria)
+    check_criteria_place(family, is_given=settings.gives_criteria)
     if settings.share_rubric:
         raise ConfigError(
             "how many questions there are, and how long their shared rubrics will be, is not known beforehand; estimate "
             "without them"
         )
-    if parsed.scheme in ("scripted", "replay", "openai"):
-        return _plan_remote(model, found, settings, options, is_server=parsed.scheme == "openai")
+    parsed = parse_model_name(name)
+    if parsed.scheme in ("scripted", "replay", "openai", "decisions"):
+        return _plan_remote(model, family, settings, options, scheme=parsed.scheme)
     kind: Literal["transformers", "vllm"] = "vllm" if parsed.scheme == "vllm" else "transformers"
-    return _plan_local(model, parsed.rest, kind, found, settings, options, machine)
+    return _plan_local(model, parsed.rest, kind, family, settings, options, machine)
 
 
 def _plan_remote(
-    model: str, family: PromptFamily, settings: JudgeSettings, options: Mapping[str, Any], *, is_server: bool
+    model: str,
+    family: PromptFamily,
+    settings: JudgeSettings,
+    options: Mapping[str, Any],
+    *,
+    scheme: Literal["scripted", "replay", "openai", "decisions"],
 ) -> JudgePlan:
-    engine: Any = load_engine(model, options)  # sends nothing, and refuses what is wrong
-    values = _fill_in("openai", options) if is_server else {}
-    check_guidable(engine, settings)
+    decides = scheme == "decisions"
+    # Sends nothing, and refuses what is wrong.
+    engine: Any = (load_decider if decides else load_engine)(model, options)
+    is_server = decides or scheme == "openai"
+    values = _fill_in("decisions" if decides else "openai", options) if is_server else {}
+    if not decides:
+        check_guidable(engine, settings)
 
     def size(prompt: JudgePrompt, parts: Parts) -> PromptSize:
         characters = sum(len(message.text) for message in prompt.messages)
         tokens = math.ceil(characters / CHARS_PER_TOKEN) if is_server else None
-        return PromptSize(tokens=tokens, room=sum(parts), parts=parts)
+        return PromptSize(tokens=tokens, room=0 if decides else sum(parts), parts=parts)
 
+    sections = _describe(family, settings, engine.fingerprint())
+    if decides:
+        sections["settings"] = describe_decision(settings)
     pace = ("concurrency", "requests_per_minute", "tokens_per_minute")
     return JudgePlan(
         name=model,
         counter=_count_prompts(family, settings, size, engine),
-        parts=_list_parts(engine, settings, family, KINDS[family.num_answers]),
-        kind="server" if is_server else "recorded",
-        sections=_describe(family, settings, engine.fingerprint()),
+        parts=(0,) if decides else _list_parts(engine, settings, family, KINDS[family.num_answers]),
+        kind="decisions" if decides else "server" if is_server else "recorded",
+        sections=sections,
         pace=ServerPace(**{name: values[name] for name in pace}) if is_server else None,
         price=engine.price if is_server else None,
         options=values,

@@ -48,19 +48,30 @@ class ScalarJudge:
         }
 
     def begin(self, run: RunWriter | None = None) -> Asking[ScoreRequest, Score]:
-        def ask(key: str, pair: PreferencePair) -> Steps[ScoreRequest, Score]:
-            requests = tuple(
-                ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
-                for side, response in (("A", pair.response_a), ("B", pair.response_b))
-            )
-            return ask_once(requests, partial(conclude, pair, model=self.name))
-
-        return Asking(ask=self.finish.wrap(ask, self._describe), answer=self.scorer.score, engine=self.scorer)
+        ask = self.finish.wrap(self.ask, self._describe)
+        return Asking(ask=ask, answer=self.answer, models=(self.model,))
 
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
         return self.begin().run(unfinished_pairs(pairs, run), run)
+
+    @property
+    def model(self) -> Scorer:
+        """The model that is asked."""
+        return self.scorer
+
+    def ask(self, key: str, pair: PreferencePair) -> Steps[ScoreRequest, Score]:
+        """The steps in which a pair is asked about, by its key."""
+        requests = tuple(
+            ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
+            for side, response in (("A", pair.response_a), ("B", pair.response_b))
+        )
+        return ask_once(requests, partial(conclude, pair, model=self.name))
+
+    def answer(self, requests: Iterator[ScoreRequest]) -> Iterator[tuple[ScoreRequest, Score]]:
+        """What the model makes of the requests, as they finish."""
+        return self.scorer.score(requests)
 
     def place(self, order: Placement) -> ScalarJudge:
         return self

@@ -20,15 +20,18 @@ OTHER_REASONS = "other reasons"
 
 
 def list_failures(judgment: Judgment) -> tuple[str, ...]:
-    """The different reasons why the engine gave an error, in the votes' order; an over-long prompt is no failure.
+    """The different reasons why an engine gave an error, in the order of a cascade's stages and of the votes; an over-long
+    prompt is no failure.
 
-    A judgment that holds one is what `--retry-failed` judges again. It may have a winner by its other votes.
+    A judgment that holds one is what `--retry-failed` judges again. It may have a winner by its other votes, or by
+    another stage.
     """
-    errors = (
+    errors = [one.error for one in judgment.stages if one.error is not None]
+    errors += [
         vote.generation.error or "no reason given"
         for vote in judgment.votes
         if vote.generation.finish_reason == "error"
-    )
+    ]
     return tuple(dict.fromkeys(errors))
 
 
@@ -70,6 +73,10 @@ class Tally:
     orders: OrderCounts = field(default_factory=OrderCounts)
     stages: Counter[str] = field(default_factory=Counter)
     """Stage of a cascade -> pairs that it decided."""
+    stage_problems: dict[str, Counter[str]] = field(default_factory=dict)
+    """Stage -> problem -> pairs of which it told no winner for this reason."""
+    stage_tokens: dict[str, list[int]] = field(default_factory=dict)
+    """Stage -> [prompt tokens, completion tokens]."""
     cached: int = 0
     """Judgments from a cache. Their tokens are not counted."""
     reliability: ReliabilityTally = field(default_factory=ReliabilityTally)
@@ -78,6 +85,13 @@ class Tally:
         self.items += 1
         if judgment.stages and judgment.winner is not None:
             self.stages[judgment.stages[-1].stage] += 1
+        for one in judgment.stages:
+            if one.problem is not None:
+                self.stage_problems.setdefault(one.stage, Counter())[one.problem] += 1
+            tokens = self.stage_tokens.setdefault(one.stage, [0, 0])
+            if not judgment.is_cached:
+                tokens[0] += one.prompt_tokens
+                tokens[1] += one.completion_tokens
         self.cached += judgment.is_cached
         if not judgment.is_cached:
             self.prompt_tokens += judgment.prompt_tokens
@@ -137,8 +151,19 @@ class Tally:
             "cached": self.cached,
             **({"stages": dict(self.stages)} if self.stages or self.problems["abstained"] else {}),
             **({"criteria": dict(self.criteria)} if self.criteria else {}),
+            **({"stage_problems": self._list_stage_problems()} if self.stage_problems else {}),
+            **({"stage_tokens": self._list_stage_tokens()} if self.stage_tokens else {}),
             **({"orders": self.orders.describe()} if self.orders.asked else {}),
             **({} if reliability is None else {"reliability": reliability}),
+        }
+
+    def _list_stage_problems(self) -> dict[str, dict[str, int]]:
+        return {name: dict(found.most_common()) for name, found in self.stage_problems.items()}
+
+    def _list_stage_tokens(self) -> dict[str, dict[str, int]]:
+        return {
+            name: {"prompt_tokens": read, "completion_tokens": written}
+            for name, (read, written) in self.stage_tokens.items()
         }
 
 
@@ -154,7 +179,10 @@ def summarize_run(run: RunWriter, tally: Tally, judge: PairJudge) -> dict[str, A
 
 def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any]:
     """`cost_usd` of a summary's tokens and the `price_usd` of a million; both None without a price, and nothing for a judge
-    that nobody bills."""
+    that nobody bills. Of a cascade the price is that of each billed stage, by its name."""
+    prices: dict[str, Price | None] | None = getattr(judge, "prices", None)
+    if prices is not None:
+        return _describe_stage_costs(summary, prices)
     engine: Any = getattr(judge, "engine", None)
     if not hasattr(engine, "price"):
         return {}
@@ -165,3 +193,14 @@ def describe_cost(summary: Mapping[str, Any], judge: PairJudge) -> dict[str, Any
         price, prompt_tokens=summary["prompt_tokens"], completion_tokens=summary["completion_tokens"]
     )
     return {"cost_usd": round(cost, 6), "price_usd": price._asdict()}
+
+
+def _describe_stage_costs(summary: Mapping[str, Any], prices: Mapping[str, Price | None]) -> dict[str, Any]:
+    known = {name: price for name, price in prices.items() if price is not None}
+    if not prices:
+        return {}
+    if len(known) < len(prices):
+        return {"cost_usd": None, "price_usd": None}
+    stages = summary.get("stage_tokens", {})
+    cost = sum(compute_cost(price, **stages[name]) for name, price in known.items() if name in stages)
+    return {"cost_usd": round(cost, 6), "price_usd": {name: price._asdict() for name, price in known.items()}}

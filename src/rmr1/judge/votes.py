@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from rmr1.prompts.thinking import Pair
 from rmr1.records import (
+    NO_TEXT,
     Generation,
     JudgePrompt,
     Judgment,
@@ -23,6 +24,9 @@ from rmr1.records import (
 )
 from rmr1.verdicts.kinds import read_verdict, rule_of
 from rmr1.verdicts.votes import VoteBy, decide
+
+DECISION_RULE = "decision"
+"""`Judgment.rule` of votes without a text, which are read from the probabilities of the labels."""
 
 
 def cast_vote(
@@ -77,6 +81,25 @@ def cast_answer(
         thinking=thinking,
         num_criteria=prompt.num_criteria,
     )
+
+
+def cast_decision(generation: Generation, prompt: JudgePrompt, sample: int, *, least_mass: float) -> Vote:
+    """The vote of a generation without a text (`rmr1.engines.base.Decider`): the label with the higher probability.
+
+    It is no verdict (`no_verdict`) if the labels have less than `least_mass` of the probability, and `ambiguous` if two
+    have the same.
+    """
+    if generation.finish_reason in NO_TEXT:
+        return cast_answer(generation, prompt, sample, kind="pair", rule="tagged")
+    shares = sorted(generation.verdict_logprobs or (), key=lambda one: -one[1])
+    mass = 1.0 if generation.verdict_mass is None else generation.verdict_mass
+    if mass < least_mass:
+        verdict = Verdict(winner=None, problem="no_verdict")
+    elif shares[0][1] == shares[1][1]:
+        verdict = Verdict(winner=None, problem="ambiguous")
+    else:
+        verdict = Verdict(winner=shares[0][0])
+    return Vote(order=prompt.order, sample=sample, generation=generation, verdict=verdict)
 
 
 def count_usage(votes: Sequence[Vote]) -> Usage:
@@ -148,9 +171,11 @@ def mean_rating(votes: Sequence[Vote]) -> float | None:
 
 
 def read_again(judgment: Judgment, rule: str) -> Judgment:
-    """The judgment that the same texts give by another verdict rule; scores stay as they are."""
+    """The judgment that the same texts give by another verdict rule; scores and decisions, which have none, stay as they
+    are."""
     is_of_rubric = judgment.problem == "no_rubric"  # what its vote holds is no judgment
-    if judgment.kind == "score" or not judgment.votes or is_of_rubric:
+    has_no_text = judgment.kind == "score" or judgment.rule == DECISION_RULE
+    if has_no_text or not judgment.votes or is_of_rubric:
         return judgment
     votes = tuple(
         cast_vote(

@@ -33,7 +33,9 @@ RATING, FOUR_WAY = "rating", "four_way"
 """Those that rate one answer, and choose among four."""
 CRITERIA, RUBRIC_WRITER = "criteria", "rubric_writer"
 """The one that compares two answers by criteria that it is given, and the one that asks for a question's rubric."""
-SHIPPED = (*BUILT_IN, CRITERIA, RATING, FOUR_WAY, RUBRIC_WRITER)
+DECISION = "decision"
+"""The one that asks which of two answers is better and for no text: a question for decision endpoints."""
+SHIPPED = (*BUILT_IN, CRITERIA, RATING, FOUR_WAY, RUBRIC_WRITER, DECISION)
 LABELS = {1: "A", 2: "AB", 4: "ABCD"}
 """How many answers a prompt may show -> what they are called."""
 _FIELD = re.compile(r"\{(question|criteria|(?:response|conversation)_[abcd])\}")

@@ -176,15 +176,18 @@ def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
     said = f"[[{verdict.winner}]]" if verdict.winner else f"no verdict ({verdict.problem})"
     if is_rating and verdict.ratings:
         said = f"{verdict.ratings[0]:g} of 10"
-    line = Text.assemble(("said ", "dim"), (one_line(said), "bold"))
+    verb = "said "
+    if verdict.winner and not generation.text:
+        said, verb = verdict.winner, "chose "
+    line = Text.assemble((verb, "dim"), (one_line(said), "bold"))
     if generation.verdict_logprobs:
         shares = ", ".join(
             f"P({one_line(label)}) = {exp(value):.3f}" for label, value in generation.verdict_logprobs
         )
         line.append(f"  {shares}", style="dim")
-    line.append(
-        f"  {generation.completion_tokens} tokens, ended by {one_line(generation.finish_reason)}", style="dim"
-    )
+    if verb == "said ":
+        ended = f"ended by {one_line(generation.finish_reason)}"
+        line.append(f"  {generation.completion_tokens} tokens, {ended}", style="dim")
     return line
 
 

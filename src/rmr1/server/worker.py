@@ -127,7 +127,7 @@ class JudgeWorker:
             return Ask(key=ticket.key, steps=_guard(ticket, askings))
 
         asks, asking = _Feed(begin, first, self.queue), askings.find()
-        return ask_all(asks, asking.answer, engine=asking.engine, alarm=_NoAlarm())
+        return ask_all(asks, asking.answer, models=asking.models, alarm=_NoAlarm())
 
     def _fail(self, error: RMR1Error) -> None:
         for ticket in tuple(self._at_work.values()):

@@ -94,12 +94,13 @@ class JudgmentCache:
         return replace(load_judgment(loads(row[0])), pair=pair, is_cached=True)
 
     def keep(self, key: bytes, judgment: Judgment) -> None:
-        """Keep a judgment, unless the engine failed in it; one that is kept already stays.
+        """Keep a judgment, unless an engine failed in it; one that is kept already stays.
 
         Raises:
             RunError: the disk is full, or the folder cannot be written.
         """
-        if any(vote.generation.finish_reason == "error" for vote in judgment.votes):
+        has_failed = any(vote.generation.finish_reason == "error" for vote in judgment.votes)
+        if has_failed or any(stage.error is not None for stage in judgment.stages):
             return
         with self._telling():
             self._database.execute(

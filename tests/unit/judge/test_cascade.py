@@ -12,10 +12,10 @@ from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge import JudgeSettings
-from rmr1.judge.cascade import CascadeJudge, fit_thresholds, read_stages
+from rmr1.judge.cascade import CascadeJudge, fit_thresholds
+from rmr1.judge.load import load_judge, plan_stages
 from rmr1.judge.summary import Tally
 from rmr1.messages import assistant, user
-from rmr1.prompts import load_family
 from rmr1.records import Generation, PreferencePair
 from rmr1.store.keys import seed_for
 
@@ -59,8 +59,10 @@ def make_pairs(number: int, wrong_below: int = 0) -> Iterator[PreferencePair]:
 
 
 def make_judge(thresholds: list[float | None] | None = None) -> CascadeJudge:
-    stages = read_stages(["direct", "rubric", "votes:4"], load_family("rubric"), JudgeSettings())
-    return CascadeJudge(Sure(), stages, thresholds=thresholds)
+    judge = load_judge(Sure(), family="rubric", cascade=["direct", "rubric", "votes:4"])
+    assert isinstance(judge, CascadeJudge)
+    judge.thresholds = None if thresholds is None else tuple(thresholds)
+    return judge
 
 
 def test_without_thresholds_every_stage_is_asked_and_the_last_decides() -> None:
@@ -136,4 +138,4 @@ def test_runs_that_thresholds_cannot_be_fitted_on() -> None:
 )
 def test_stages_that_are_none(names: list[str], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
-        read_stages(names, load_family("rubric"), JudgeSettings())
+        plan_stages(names, Sure(), "rubric", JudgeSettings())

@@ -73,7 +73,7 @@ def test_a_run_folder_says_which_they_were(tmp_path: Path) -> None:
 
 def test_a_scalar_model_has_no_use_for_them() -> None:
     with pytest.raises(ConfigError, match="leave control_tokens out"):
-        refuse_meaningless("x", None, JudgeSettings(control_tokens=(TOKEN,)))
+        refuse_meaningless("x", "scores", None, JudgeSettings(control_tokens=(TOKEN,)))
 
 
 def test_a_distillation_breaks_them_for_teacher_and_student(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from rmr1.judge.estimate import (
     measure_work,
     read_stored_run,
 )
-from rmr1.judge.plan import JudgePlan, PlanKind
 from rmr1.messages import assistant, user
 from rmr1.records import Generation, PreferencePair
 from rmr1.store.codec import dump_record, dumps
@@ -68,27 +67,6 @@ def test_work_is_counted_prompt_by_prompt() -> None:
     assert work.asked_tokens == 255
     stored = sum(len(dumps(dump_record(pair))) + RECORD_BYTES for pair in pairs)
     assert work.stored_bytes == stored + 10 * RECORD_BYTES + 250 * BYTES_PER_TOKEN
-
-
-@pytest.mark.parametrize(
-    ("kind", "room", "passes"),
-    [
-        # 8 of each part's 10 tokens are expected; a choice is 1.
-        ("transformers", 22, [(100, 1), (101, 10), (109, 10), (117, 1)]),
-        ("transformers", 12, [(100, 1), (101, 10), (109, 3)]),
-        ("vllm", 22, [(100, 22)]),
-    ],
-)
-def test_parts_read_again_what_stands_before_them(
-    kind: PlanKind, room: int, passes: list[tuple[int, int]]
-) -> None:
-    plan = JudgePlan(name="m", counter=count_lengths, kind=kind, sections={}, parts=(1, 10, 10, 1))
-    size = PromptSize(tokens=100, room=room, parts=plan.parts)
-    assert list(plan.list_passes(size, 8)) == passes
-    assert plan.num_written == (2 if kind == "transformers" else 1)
-    work = make_work(max_new_tokens=22)
-    work.add(size)
-    assert (work.short, work.most_completion_tokens) == (room < 22, 2 * room)
 
 
 def test_nothing_has_no_median() -> None:

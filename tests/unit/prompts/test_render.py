@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rmr1.errors import ConfigError, DataError
 from rmr1.messages import Message, assistant, user
 from rmr1.prompts import load_family, parse_blocks, parse_transcript, render_prompt, unescape
-from rmr1.prompts.families import BUILT_IN, SHIPPED, family_from_template
+from rmr1.prompts.families import BUILT_IN, DECISION, SHIPPED, family_from_template
 from rmr1.prompts.protocol import ENGLISH
 from rmr1.records import PreferencePair
 
@@ -73,7 +73,7 @@ def make_pair(question: str, a: str, b: str) -> PreferencePair:
     )
 
 
-@pytest.mark.parametrize("family", BUILT_IN)
+@pytest.mark.parametrize("family", [*BUILT_IN, DECISION])
 @given(question=hostile_texts, a=hostile_texts, b=hostile_texts)
 def test_no_hostile_text_leaves_its_block(family: str, question: str, a: str, b: str) -> None:
     content = render_prompt(make_pair(question, a, b), family).messages[-1].text

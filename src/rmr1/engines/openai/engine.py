@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import RLock
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +35,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLE = "OPENAI_BASE_URL"
 
 
-def parse_openai_name(rest: str) -> tuple[str, str]:
+def parse_openai_name(rest: str, scheme: str = "openai") -> tuple[str, str]:
     """`NAME@URL` as `(name, base_url)`; the name may hold slashes and "@". Without a URL it is that of
     OPENAI_BASE_URL, else OpenAI's own.
 
@@ -48,8 +48,8 @@ def parse_openai_name(rest: str) -> tuple[str, str]:
     if not name.strip() or url is not None or "@" in name or "://" in name:
         # The text is not repeated: what stands before an "@" may be a password.
         raise ConfigError(
-            "a model on a server is named openai:NAME@URL, such as openai:my-model@http://127.0.0.1:8000/v1, or "
-            f"openai:NAME alone for OpenAI's own or the server of {URL_VARIABLE}"
+            f"a model on a server is named {scheme}:NAME@URL, such as {scheme}:my-model@http://127.0.0.1:8000/v1, or "
+            f"{scheme}:NAME alone for OpenAI's own or the server of {URL_VARIABLE}"
         )
     own = os.environ.get(URL_VARIABLE, "").strip()
     if not own:
@@ -195,11 +195,26 @@ class OpenAIEngine:
         """Yield each request with its generations as the server answers; closing the iterator cancels what is in flight."""
         if params.stop_at_verdict:
             self._server.note("a server's texts are not stopped at the verdict: they come whole")
+
+        def look(request: Request) -> None:
+            is_known = self._finding is not None or self._server.manner is not None
+            if request.going_on is not None and not is_known:
+                self._find_manner(params.thinking)
+
+        yield from self.stream(requests, lambda server: ChatSession(server, params), look)
+
+    def stream(
+        self,
+        requests: Iterable[Request],
+        open_session: Callable[[ChatServer], ChatSession],
+        look: Callable[[Request], None] = lambda _: None,
+    ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        """Yield what a session makes of each request, at which `look` may look first; it ends with the iterator."""
         source = iter(requests)
         most = self._server.concurrency
         room = most + min(_READ_AHEAD, most)
         num_in_flight = 0
-        session = ChatSession(self._server, params)
+        session = open_session(self._server)
         self._sessions.add(session)
         try:
             while True:
@@ -208,8 +223,7 @@ class OpenAIEngine:
                     request = next(source, None)
                     if request is None:
                         break
-                    if request.going_on is not None and self._finding is None and self._server.manner is None:
-                        self._find_manner(params.thinking)
+                    look(request)
                     num_in_flight += 1
                     session.submit(request)
                     if not session.outcomes.empty():

@@ -121,7 +121,7 @@ def list_parts(body: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Parts of a request that may be changed, with their values."""
     # One seed is as good as another.
     found = {(name, "" if name == "seed" else repr(body[name])) for name in _PARTS if name in body}
-    messages = body["messages"]
+    messages = body.get("messages", ())
     if any(message["role"] == "system" for message in messages):
         found.add(("system", ""))
     if len(join_turns(messages, merges_system=False)) < len(messages):

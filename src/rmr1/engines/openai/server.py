@@ -279,7 +279,7 @@ class ChatServer:
             return GenerationError(f"{self.base_url} wants to be paid: {said}; what is finished is kept")
         if status == 404 and not self.has_answered:
             return GenerationError(
-                await self._find_missing(connection)
+                await self.find_missing(connection)
                 or f"{self.base_url}/chat/completions: {said}; "
                 "check the model's name and the URL, which usually ends in /v1"
             )
@@ -309,7 +309,7 @@ class ChatServer:
                     return Retry(f"HTTP {status}", problem.message)
                 is_repeated = re.search(rf"(?<!\w){re.escape(self.model)}(?!\w)", problem.text) is not None
                 is_about_model = is_repeated or "model" in problem.code or "model" in problem.places
-                if is_about_model and not self.has_answered and (why := await self._find_missing(connection)):
+                if is_about_model and not self.has_answered and (why := await self.find_missing(connection)):
                     return GenerationError(why)
                 return Refused(meant)
         if status not in _RETRIED and status < 500:
@@ -329,7 +329,7 @@ class ChatServer:
             is_new = time.monotonic() - self._forbidden_since < least_seconds
             return self.has_answered and (is_new or self._num_forbidden <= _MOST_FORBIDDEN)
 
-    async def _find_missing(self, connection: Connection) -> str | None:
+    async def find_missing(self, connection: Connection) -> str | None:
         """A line on a model that the server does not have; None if it does not say so."""
         try:
             async with asyncio.timeout(min(_LOOKUP_SECONDS, self.patience.timeout_seconds)):

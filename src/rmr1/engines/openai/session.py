@@ -14,7 +14,7 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,11 +29,12 @@ from rmr1.engines.base import Request, SamplingParams, derive_seed
 from rmr1.engines.openai.connection import Connection, LostError
 from rmr1.engines.openai.continuing import Shape
 from rmr1.engines.openai.parts import Failed, Fetched, Part
-from rmr1.engines.openai.problems import read_problem
+from rmr1.engines.openai.problems import ServerProblem, read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import REFUSALS, Adapted, ChatServer, Refused, Retry
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
+    Dialect,
     Reply,
     ReplyError,
     build_body,
@@ -242,16 +243,7 @@ class ChatSession:
         fetched = await self._fetch(item, item.shape, params, sample, num_choices)
         if isinstance(fetched, Failed):
             return list(fetched)
-        reply = fetched.reply
-        return read_generations(
-            reply,
-            params,
-            item.request.prompt.labels,
-            num_choices=fetched.num_choices,
-            model=reply.model or self._server.model,
-            seed=fetched.seed,
-            spent=fetched.spent,
-        )
+        return self._read_generations(fetched, item, params)
 
     async def _fetch(
         self, item: _Item, shape: Shape, params: SamplingParams, sample: int, num_choices: int = 1
@@ -263,7 +255,6 @@ class ChatSession:
             form = Form(item=item.form.item, num_prompt_tokens=item.form.num_prompt_tokens)
             item = replace(item, shape=shape, form=form)
         seed = derive_seed(request.seed, sample, bits=_SEED_BITS) if params.temperature > 0 else None
-        extra = {**server.extra_body, **shape.fields} if shape.fields else server.extra_body
         failing_since: float | None = None
         spent = Usage()
         num_tries = num_empty = num_lasting = 0
@@ -277,15 +268,7 @@ class ChatSession:
                         num_choices, reserved = 1, guess
                         guess = server.guess_tokens(item.num_prompt_tokens, num_choices, params)
                         server.pacer.correct(guess - reserved)
-                    body = build_body(
-                        model=server.model,
-                        messages=shape.messages,
-                        params=params,
-                        dialect=dialect,
-                        num_choices=num_choices,
-                        seed=seed,
-                        extra=extra,
-                    )
+                    body = self._build_body(shape, params, dialect, num_choices, seed, item)
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
                     reply = await self._try(connection, body, item, guess, identity)
@@ -314,6 +297,54 @@ class ChatSession:
                 server.learn_name(reply.model)
             return Fetched(reply, num_choices, body.get("seed"), spent)
 
+    def _build_body(
+        self,
+        shape: Shape,
+        params: SamplingParams,
+        dialect: Dialect,
+        num_choices: int,
+        seed: int | None,
+        item: _Item,
+    ) -> dict[str, Any]:
+        extra = self._server.extra_body
+        return build_body(
+            model=self._server.model,
+            messages=shape.messages,
+            params=params,
+            dialect=dialect,
+            num_choices=num_choices,
+            seed=seed,
+            extra={**extra, **shape.fields} if shape.fields else extra,
+        )
+
+    def _read_generations(self, fetched: Fetched, item: _Item, params: SamplingParams) -> list[Generation]:
+        reply = fetched.reply
+        return read_generations(
+            reply,
+            params,
+            item.request.prompt.labels,
+            num_choices=fetched.num_choices,
+            model=reply.model or self._server.model,
+            seed=fetched.seed,
+            spent=fetched.spent,
+        )
+
+    def _find_path(self, body: Mapping[str, Any]) -> str:
+        return "/chat/completions"
+
+    def _read_reply(self, received: bytes, item: _Item) -> Reply:
+        return read_reply(received, may_be_empty=item.request.going_on is not None)
+
+    async def _judge(
+        self,
+        connection: Connection,
+        problem: ServerProblem,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any],
+        form: Form,
+    ) -> Exception:
+        return await self._server.judge(connection, problem, headers, body, form)
+
     async def _try(
         self, connection: Connection, body: dict[str, Any], item: _Item, guess: int, identity: str
     ) -> Reply:
@@ -326,7 +357,7 @@ class ChatSession:
         try:
             async with asyncio.timeout(timeout):
                 answer = await connection.send(
-                    "POST", "/chat/completions", content, idempotency_key=identified
+                    "POST", self._find_path(body), content, idempotency_key=identified
                 )
         except TimeoutError:
             raise Retry(f"no complete answer within {timeout:g} s", is_lasting=True) from None
@@ -338,7 +369,7 @@ class ChatSession:
         status = answer.status
         if 200 <= status < 300:
             try:
-                reply = read_reply(received, may_be_empty=item.request.going_on is not None)
+                reply = self._read_reply(received, item)
             except ReplyError as error:
                 server.count(error.usage, num_choices=body.get("n", 1), guess=guess)
                 if error.status is None:
@@ -356,7 +387,7 @@ class ChatSession:
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await server.judge(connection, problem, answer.headers, body, form)
+            raise await self._judge(connection, problem, answer.headers, body, form)
         server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
             server.note(

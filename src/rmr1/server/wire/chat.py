@@ -15,10 +15,11 @@ from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
 from rmr1.data.sources.messages import as_turns
-from rmr1.engines.base import Engine, SamplingParams
 from rmr1.engines.base import Request as EngineRequest
+from rmr1.engines.base import SamplingParams
 from rmr1.errors import DataError
 from rmr1.judge.ask import Ask, ask_once
+from rmr1.judge.generative import GenerativeJudge
 from rmr1.records import NO_TEXT, Generation, JudgePrompt
 from rmr1.server.service import Service, ServiceError, hear_out
 from rmr1.server.wire.common import Body
@@ -76,10 +77,13 @@ def make_router(service: Service) -> APIRouter:
         key = f"chat-{uuid.uuid4().hex}"
         seed = secrets.randbits(53) if body.seed is None else body.seed
 
-        def make(askings: Askings) -> Ask[Any, Any]:
-            engine = askings.find().engine
-            if not isinstance(engine, Engine):
-                raise ServiceError(422, "writes_nothing", f"{engine.name} scores answers and writes nothing")
+        def make(_: Askings) -> Ask[Any, Any]:
+            if not isinstance(service.judge, GenerativeJudge):
+                raise ServiceError(
+                    422,
+                    "no_text",
+                    f"{service.judge.name} is not one model that writes, which could be asked for a text",
+                )
             asked = EngineRequest(key=key, prompt=prompt, seed=seed, params=params)
             return Ask(key=key, steps=ask_once((asked,), lambda answers: answers[0]))
 
