@@ -4,8 +4,8 @@
 
 Random weights that never end a text, so every row has the full length. `GenerativeJudge` with a run folder,
 on the vLLM and on the transformers engine, against two other ways to answer the same rendered prompts:
-`vllm.LLM.generate` with all prompts at once, and the usual loop of `model.generate`, one prompt after
-another. Also what rendering, reading and storing one item take. A ratio above 1 favours `GenerativeJudge`.
+`vllm.LLM.generate` with all prompts at once (in turns, each in a process of its own: CPU time and wall time,
+median, least and most of the rounds), and the usual loop of `model.generate`, one prompt after another. Also what rendering, reading and storing one item take. A ratio above 1 favours `GenerativeJudge`.
 Without vLLM installed the rest is measured.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import multiprocessing
 import os
 import platform
 import random
@@ -22,8 +23,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -224,6 +227,78 @@ def clock_one_by_one(folder: Path, prompts: list[list[int]], new: int, device: s
     return found
 
 
+class Spent(NamedTuple):
+    """What one arm took once."""
+
+    cpu_seconds: float
+    """User and system time of all threads."""
+    wall_seconds: float
+    tokens: int
+
+
+def start_judge(folder: Path, pairs: list[PreferencePair], limits: dict[str, Any]) -> Any:
+    """An engine of ours: (what judges all pairs with some sampling, vLLM's own engine)."""
+    from rmr1.engines.vllm import VLLMEngine
+
+    engine = VLLMEngine(str(folder), **limits)
+    return partial(judge, engine, pairs), engine._require_core().engine
+
+
+def start_bare(folder: Path, prompts: list[list[int]], limits: dict[str, Any], *, is_text: bool) -> Any:
+    """The same with `vllm.LLM`, which makes text of the tokens only with `is_text`."""
+    import vllm
+
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    num_threads = torch.get_num_threads()
+    if (size := limits.pop("kv_cache_gb", None)) is not None:
+        limits |= {
+            "dtype": "float32",
+            "kv_cache_memory_bytes": int(size * (1 << 30)),
+            "enforce_eager": True,
+        }
+    bare = vllm.LLM(str(folder), use_tqdm_on_load=False, **limits)
+    torch.set_num_threads(num_threads)
+    inputs = [vllm.TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
+
+    def work(sampling: SamplingParams) -> int:
+        # Without seeds: the CPU build fails where a prompt with one is computed in parts.
+        wanted = vllm.SamplingParams(
+            n=sampling.num_samples,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_new_tokens,
+            ignore_eos=True,
+            detokenize=is_text,
+        )
+        answers = bare.generate(inputs, wanted, use_tqdm=False)
+        return sum(len(output.token_ids) for answer in answers for output in answer.outputs)
+
+    return work, bare.llm_engine
+
+
+ARMS: dict[str, Callable[..., Any]] = {
+    "GenerativeJudge": lambda folder, pairs, prompts, limits: start_judge(folder, pairs, limits),
+    "LLM.generate": lambda folder, pairs, prompts, limits: start_bare(folder, prompts, limits, is_text=True),
+    "LLM.generate of tokens": lambda folder, pairs, prompts, limits: start_bare(
+        folder, prompts, limits, is_text=False
+    ),
+}
+
+
+def serve(channel: Any, arm: str, num_threads: int, *arguments: Any) -> None:
+    """One arm in a process of its own, since one can hold but one vLLM: takes samplings until there is none."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    torch.set_num_threads(num_threads)
+    work, core = ARMS[arm](*arguments)
+    channel.send(None)
+    while (sampling := channel.recv()) is not None:
+        core.reset_prefix_cache()
+        before, started = os.times(), time.perf_counter()
+        tokens = work(sampling)
+        after, wall = os.times(), time.perf_counter() - started
+        channel.send(Spent(after.user + after.system - before.user - before.system, wall, tokens))
+
+
 def measure_vllm(
     folder: Path,
     pairs: list[PreferencePair],
@@ -231,54 +306,47 @@ def measure_vllm(
     new: int,
     device: str,
     one_by_one: list[Clocked | None],
+    rounds: int,
 ) -> None:
-    from rmr1.engines.vllm import VLLMEngine
+    """The arms in turns, so that what else a machine does meets all of them."""
+    limits: dict[str, Any] = {"max_num_seqs": 64, "max_model_len": CONTEXT}
+    limits |= {"kv_cache_gb": 1.0} if device == "cpu" else {"gpu_memory_utilization": 0.9 / len(ARMS)}
+    context = multiprocessing.get_context("spawn")
+    channels = {}
+    for arm in ARMS:
+        channels[arm], end = context.Pipe()
+        told = (end, arm, torch.get_num_threads(), folder, pairs, prompts, dict(limits))
+        context.Process(target=serve, args=told, daemon=True).start()
+        channels[arm].recv()
 
-    tries = settings_to_try(new)
-    options: dict[str, Any] = {"max_num_seqs": 64, "max_model_len": CONTEXT}
-    if device == "cpu":
-        options["kv_cache_gb"] = 2.0
-    engine = VLLMEngine(str(folder), **options)
-    ours = []
-    for sampling in tries:
-        shorter = replace(sampling, max_new_tokens=8)
-        judge(engine, pairs[:4], shorter)
-        ours.append(clock(lambda sampling=sampling: judge(engine, pairs, sampling)))  # type: ignore[misc]
-    engine.close()
+    def ask(arm: str, sampling: SamplingParams) -> Spent:
+        channels[arm].send(sampling)
+        spent: Spent = channels[arm].recv()
+        return spent
 
-    import vllm
-
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    threads = torch.get_num_threads()
-    limits: dict[str, Any] = (
-        {"dtype": "float32", "kv_cache_memory_bytes": 2 << 30, "enforce_eager": True}
-        if device == "cpu"
-        else {}
-    )
-    bare = vllm.LLM(str(folder), max_model_len=CONTEXT, max_num_seqs=64, use_tqdm_on_load=False, **limits)
-    if torch.get_num_threads() != threads:
-        print(f"(vllm.LLM runs on {torch.get_num_threads()} torch threads, GenerativeJudge on {threads})")
-    inputs = [vllm.TokensPrompt(prompt_token_ids=tokens) for tokens in prompts]
-    for sampling, mine, slow in zip(tries, ours, one_by_one, strict=True):
-        # Without seeds: the CPU build fails where a prompt with one is computed in parts.
-        wanted = vllm.SamplingParams(
-            n=sampling.num_samples, temperature=1.0, top_p=0.95, max_tokens=new, ignore_eos=True
-        )
-        bare.generate(inputs[:4], replace_length(wanted, 8), use_tqdm=False)
-        bare.reset_prefix_cache()
-
-        def work(wanted: Any = wanted) -> int:
-            answers = bare.generate(inputs, wanted, use_tqdm=False)
-            return sum(len(output.token_ids) for answer in answers for output in answer.outputs)
-
-        others = {"LLM.generate": clock(work), "model.generate": slow}
-        report(f"vllm n={sampling.num_samples}", mine, others)
+    for sampling, slow in zip(settings_to_try(new), one_by_one, strict=True):
+        for arm in ARMS:
+            ask(arm, replace(sampling, max_new_tokens=8))
+        spent: dict[str, list[Spent]] = {arm: [] for arm in ARMS}
+        for number in range(rounds):
+            for arm in list(ARMS)[:: -1 if number % 2 else 1]:
+                spent[arm].append(ask(arm, sampling))
+        ours = spent["GenerativeJudge"]
+        rate = median(one.tokens / one.wall_seconds for one in ours)
+        told = "" if slow is None else f", {rate * slow[0] / slow[1]:.1f} times model.generate"
+        print(f"vllm n={sampling.num_samples}: GenerativeJudge {rate:.0f} tokens/s{told}")
+        for arm in list(ARMS)[1:]:
+            pairs_of = list(zip(ours, spent[arm], strict=True))
+            cpu = [b.cpu_seconds / a.cpu_seconds * a.tokens / b.tokens for a, b in pairs_of]
+            wall = [b.wall_seconds / a.wall_seconds * a.tokens / b.tokens for a, b in pairs_of]
+            print(f"  against {arm}: {spread(cpu)} by CPU time, {spread(wall)} by wall time", flush=True)
+    for channel in channels.values():
+        channel.send(None)
 
 
-def replace_length(wanted: Any, length: int) -> Any:
-    shorter = wanted.clone()
-    shorter.max_tokens = length
-    return shorter
+def spread(values: list[float]) -> str:
+    """Median, least and most."""
+    return f"{median(values):.2f} ({min(values):.2f}-{max(values):.2f})"
 
 
 def measure_transformers(
@@ -355,6 +423,7 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=512, help="tokens (default 512)")
     parser.add_argument("--new", type=int, default=256, help="tokens (default 256)")
     parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--rounds", type=int, default=5, help="of the arms with vLLM, in turns (default 5)")
     parser.add_argument("--only", choices=("vllm", "transformers", "items"))
     arguments = parser.parse_args()
     if arguments.threads:
@@ -384,7 +453,7 @@ def main() -> None:
         if arguments.only in (None, "transformers"):
             measure_transformers(folder, pairs, arguments.new, device, slow)
         if arguments.only == "vllm" or (arguments.only is None and importlib.util.find_spec("vllm")):
-            measure_vllm(folder, pairs, prompts, arguments.new, device, slow)
+            measure_vllm(folder, pairs, prompts, arguments.new, device, slow, arguments.rounds)
 
 
 if __name__ == "__main__":
