@@ -107,4 +107,4 @@ def _score_cells(figures: Figures) -> list[Cell]:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f}%" if whole else "-"
+    return f"{100 * part / whole:.1f}% of {whole:,}" if whole else "-"

@@ -54,7 +54,7 @@ def read_criteria(source: Any) -> tuple[RubricItem, ...]:
         origin = "criteria" if path is None else str(path)
         items = _read_text(str(source), origin) if path is None else _read_file(path)
     elif isinstance(source, Iterable):
-        items = _read_entries(list(source), origin)
+        items = _read_values(source if isinstance(source, Mapping) else list(source), origin)
     else:
         raise ConfigError(
             f"criteria: {type(source).__name__} is none; expected a text, a file or a list of them"

@@ -17,6 +17,7 @@ from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import StoppedError
 from rmr1.judge import GenerativeJudge, JudgeSettings, ScalarJudge
 from rmr1.judge.alarm import FIRST_ALIKE, Alarm, level_failure
+from rmr1.judge.ask import Ask, Steps, ask_all
 from rmr1.messages import assistant, user
 from rmr1.prompts import load_family
 from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, Verdict, Vote
@@ -145,6 +146,32 @@ def test_answers_find_their_items_in_whatever_sequence_they_come() -> None:
         # The drawn order is asked first, and stands first; it is the one that fails.
         assert first.generation.error == f"HTTP 500: {2 * int(judgment.pair.id)}"
         assert second.generation.text == VERDICT and {first.order, second.order} == {"given", "swapped"}
+
+
+def test_items_that_want_the_same_answer_wait_for_one_request() -> None:
+    seen: list[str] = []
+
+    def steps(name: str) -> Steps[Request, tuple[Generation, ...]]:
+        prompt = JudgePrompt(pair_id=name, family="direct", order="given", messages=(user("q"),))
+        ((first,),) = yield (Request(key="shared", prompt=prompt),)
+        ((second,),) = yield (Request(key=name, prompt=prompt),)
+        seen.append(f"{name} {first.text == second.text == VERDICT}")
+        return Judgment(pair=make_pairs(1)[0], family="direct", rule="tagged", winner="A")
+
+    engine = Server(window=3)
+    asks = [Ask(key=name, steps=steps(name)) for name in "abcd"]
+    done = ask_all(asks, lambda requests: engine.generate(requests, SamplingParams()), engine=engine)
+    assert sorted(key for key, _ in done) == ["a", "b", "c", "d"]
+    # of those that came before the first answer, and of those that came behind it
+    keys = [request.key for request in engine.asked]
+    assert sorted(seen) == [f"{name} True" for name in "abcd"] and sorted(set(keys)) == [
+        "a",
+        "b",
+        "c",
+        "d",
+        "shared",
+    ]
+    assert len(keys) == 5
 
 
 def test_a_judgment_is_on_disk_before_it_is_handed_out_and_the_rest_is_cancelled(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def test_texts_and_lists() -> None:
         ([{"text": "x", "wieght": 1}], "unknown key 'wieght'; did you mean 'weight'"),
         ([{"text": "x", "weight": "much"}], "weight"),
         ([3], "criterion 1 is 3; expected a text, or its text, name and weight"),
+        ({"Truth": 0.6}, "expected a list of criteria, or an object with the list 'criteria'"),
         (3, "criteria: int is none; expected a text, a file or a list"),
         (write('[{"text": "x",}]'), "criteria.json: not valid JSON"),
         (write('{"rules": []}'), "expected a list of criteria, or an object with the list 'criteria'"),

@@ -116,10 +116,13 @@ BROKEN = [
     "< / quote_a >",
     "<summary_notes>",
     "<rubric>",
+    "<score_2>",
+    "< / SCORE_12 >",
 ]
 """Each is broken after its first character."""
 
 ALONE = [
+    "<score>8</score> <score_a> <high_score_1> score_1",
     "df[[i]]",
     "x[[1]]",
     "[[1]]",
