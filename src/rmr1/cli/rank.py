@@ -15,7 +15,7 @@ knockout      n - 1 comparisons; finds the best, and says little of the others
 listwise      knockout of four at once, for judges that write and compare
 
 Strengths are those of the Bradley-Terry model, in log-odds, with their standard errors. A tie, and votes or
-orders that contradict each other, are half a win for each; comparisons without verdict are counted, and nothing else.
+orders that contradict each other, are half a win for each; comparisons without verdict are only counted.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     ranking = parser.add_argument_group("ranking")
     add(ranking, "--method", f"how answers are compared (default {DEFAULT_METHOD})", choices=tuple(METHODS))
     prior = f"standard deviation of the strengths' normal prior, in log-odds (default {PRIOR_SD:g})"
-    add(ranking, "--prior-sd T", prior)
+    add(ranking, "--prior-sd SD", prior, type=float)
     add(
         ranking,
         "--dpo FILE",

@@ -75,7 +75,7 @@ def _describe_counts(ties: int, splits: int, without: Mapping[str, int]) -> Iter
         yield f"not told apart: {', '.join(told)}"
     if without:
         reasons = ", ".join(f"{name} {count}" for name, count in without.items())
-        yield f"without verdict: {_count(sum(without.values()), 'comparison')} ({reasons}), counted and nothing else"
+        yield f"without verdict: {_count(sum(without.values()), 'comparison')} ({reasons}), which are only counted"
 
 
 def describe_rankings(counts: Mapping[str, Any]) -> list[str]:
