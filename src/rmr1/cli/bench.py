@@ -50,7 +50,14 @@ from rmr1.bench.published import TITLES
 from rmr1.bench.results import Collected, Job, ScoringOptions, check_fail_under, collect
 from rmr1.bench.run import NAMES, Scored, fingerprint_data, own_keys, read_pairs, score_finished
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
+from rmr1.cli.options import (
+    add,
+    add_cluster_arguments,
+    add_judging_arguments,
+    add_run_arguments,
+    build_config,
+    read_cluster,
+)
 from rmr1.cli.session import format_usage, list_sources, open_judge, refuse_foreign, tell, tell_resumed
 from rmr1.console import Console, Progress
 from rmr1.errors import ConfigError
@@ -79,6 +86,7 @@ _JUDGING = (
     "expect_tokens",
     "machine",
     "retry_failed",
+    "ray",
 )
 """Flags that say how to judge."""
 
@@ -131,6 +139,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         about="--limit is for every benchmark, the others say how own pairs are read",
         limit="only the first N items of each part, for a trial",
     )
+    add_cluster_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -156,6 +165,7 @@ def run(arguments: Namespace) -> int:
         as_published=arguments.as_published,
     )
     config = build_config(arguments)
+    read_cluster(arguments)
     jobs = plan_jobs(asked, config.data, tell)
     _check_report(arguments, jobs)
     check_baselines(jobs)
@@ -277,7 +287,8 @@ def _judge(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> di
     for job in jobs:
         data, limit = require_data(job), config.data.limit
         refuse_foreign(config, read_pairs(job.benchmark, data, limit, asking=job.asking))
-    with closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order))) as judge:
+    settings, cluster = config.judge_settings(order=jobs[0].benchmark.order), read_cluster(arguments)
+    with closing(open_judge(config, settings, cluster=cluster)) as judge:
         return judge_jobs(
             jobs,
             judge,

@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
+from rmr1.cli.options import (
+    add,
+    add_cluster_arguments,
+    add_judging_arguments,
+    add_run_arguments,
+    build_config,
+    read_cluster,
+)
 from rmr1.cli.session import (
     format_orders,
     format_reliability,
@@ -62,6 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(one, "--a TEXT", "the first answer")
     add(one, "--b TEXT", "the second answer")
     add_judging_arguments(parser)
+    add_cluster_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -75,6 +83,7 @@ def run(arguments: Namespace) -> int:
         arguments.pairs, stored = read_command(arguments.output, "judge")
     config = build_config(arguments, stored)
     config.judge_settings()  # a wrong setting is said before the data are read
+    read_cluster(arguments)
     if not arguments.pairs:
         if not is_one:
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")
@@ -127,7 +136,7 @@ def run(arguments: Namespace) -> int:
 def _print_judgments(arguments: Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]) -> int:
     console = Console()
     tally = Tally()
-    with closing(open_judge(config)) as judge:
+    with closing(open_judge(config, cluster=read_cluster(arguments))) as judge:
         for key, judgment in judge.run(pairs):
             tally.add(judgment)
             if arguments.json:
@@ -146,7 +155,7 @@ def _run_to_folder(
     arguments: Namespace, config: JudgeConfig, source: PairSource, stored: dict[str, Any] | None
 ) -> int:
     with (
-        closing(open_judge(config)) as judge,
+        closing(open_judge(config, cluster=read_cluster(arguments))) as judge,
         open_run(
             arguments.output,
             {

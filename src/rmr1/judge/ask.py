@@ -12,9 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from rmr1.engines.base import Engine, Request, SamplingParams, Scorer, ScoreRequest
+from rmr1.engines.base import Model, Request, SamplingParams
 from rmr1.errors import StoppedError
 from rmr1.faces import name_option
 from rmr1.judge.alarm import Alarm
@@ -23,7 +23,17 @@ from rmr1.store.keys import seed_for
 from rmr1.store.runs import RunWriter
 from rmr1.verdicts.votes import count_next_wave, is_settled
 
-R = TypeVar("R", Request, ScoreRequest)
+
+class Keyed(Protocol):
+    """What is asked: a prompt, a conversation to be scored, or a whole item that is judged elsewhere."""
+
+    @property
+    def key(self) -> str:
+        """Unique among what is in flight."""
+        ...
+
+
+R = TypeVar("R", bound=Keyed)
 A = TypeVar("A")
 
 
@@ -147,6 +157,8 @@ class _Item(Generic[R, A]):
                 self.requests = next(self.ask.steps)
         except StopIteration as end:
             judgment: Judgment = end.value
+            if judgment.seconds:
+                return judgment  # it was timed where it was made
             return replace(judgment, seconds=round(time.perf_counter() - self.started, 4))
         self.answers = {}
         return None
@@ -201,7 +213,7 @@ def ask_all(
     asks: Iterable[Ask[R, A]],
     answer: Callable[[Iterator[R]], Iterator[tuple[R, A]]],
     *,
-    engine: Engine | Scorer,
+    engine: Model,
     run: RunWriter | None = None,
     alarm: Alarm | None = None,
 ) -> Generator[tuple[str, Judgment], None, None]:

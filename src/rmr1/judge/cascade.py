@@ -19,8 +19,9 @@ import numpy as np
 from rmr1.engines.base import Engine, Request, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.faces import name_option
+from rmr1.judge.alarm import Alarm
 from rmr1.judge.ask import Steps, ask_all, ask_prompts
-from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.base import Items, unfinished_pairs
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge
 from rmr1.judge.finish import Finish
 from rmr1.judge.generative import check_guidable, choose_writing, describe_family
@@ -110,11 +111,15 @@ class CascadeJudge:
         self.order: Placement | None = self.stages[0].settings.order
 
     def describe(self) -> dict[str, Any]:
-        values = self._describe()
+        values = self._describe_stages()
         told = {} if self.thresholds is None else {"thresholds": list(self.thresholds)}
         return {**values, "settings": {**values["settings"], **told}}
 
-    def _describe(self) -> dict[str, Any]:
+    def describe_asking(self) -> dict[str, Any]:
+        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
+        return self.describe()
+
+    def _describe_stages(self) -> dict[str, Any]:
         first = self.stages[0].settings
         return {
             "model_name": self.engine.name,
@@ -134,6 +139,12 @@ class CascadeJudge:
             ConfigError: an item has more than two answers.
             GenerationError, RunError: as for every judge.
         """
+        return self.judge_items(unfinished_pairs(pairs, run), run=run)
+
+    def judge_items(
+        self, items: Items, *, run: RunWriter | None = None, alarm: Alarm | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        """`run` for items whose keys are known, of which none is finished; with an `alarm` of one's own."""
         special = {
             one.name: one.settings.all_control_tokens(self.engine.special_tokens()) for one in self.stages
         }
@@ -165,10 +176,11 @@ class CascadeJudge:
             )
 
         return ask_all(
-            self.finish.wrap(unfinished_pairs(pairs, run), ask, self.describe),
+            self.finish.wrap(items, ask, self.describe_asking),
             lambda requests: self.engine.generate(requests, SamplingParams()),
             engine=self.engine,
             run=run,
+            alarm=alarm,
         )
 
     def _accepts(self, number: int, judgment: Judgment) -> bool:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from rmr1.engines.base import Request, ScoreRequest
-from rmr1.judge.ask import Ask, Steps
+from rmr1.judge.ask import A, Ask, R, Steps
 from rmr1.judge.calibrate import Calibration
 from rmr1.records import Judgment, PreferencePair
 from rmr1.store.cache import JudgmentCache, make_keys
-
-R = TypeVar("R", Request, ScoreRequest)
-A = TypeVar("A")
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from typing import Any
 
 from rmr1.engines.base import Engine, Guidable, Recorded, Request
 from rmr1.errors import ConfigError
+from rmr1.judge.alarm import Alarm
 from rmr1.judge.ask import Steps, Write, ask_all, ask_prompts
-from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.base import Items, unfinished_pairs
 from rmr1.judge.finish import Finish
 from rmr1.judge.guide import Guide, guided, is_typed
 from rmr1.judge.placement import list_placements, render_prompts
@@ -23,7 +24,7 @@ from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.votes import cast_answer, conclude
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.prompts.families import FOUR_WAY, RATING
-from rmr1.records import Generation, Judgment, Kind, PreferencePair
+from rmr1.records import Generation, Judgment, Kind, Order, PreferencePair
 from rmr1.store.runs import RunWriter
 
 _KINDS: dict[int, Kind] = {1: "rating", 2: "pair", 4: "choice"}
@@ -59,11 +60,11 @@ class GenerativeJudge:
         self.order: Placement | None = settings.order if self.kind == "pair" or choice is not None else None
 
     def describe(self) -> dict[str, Any]:
-        values = self._describe()
+        values = self.describe_asking()
         return {**values, "settings": {**values["settings"], **self.finish.describe()}}
 
-    def _describe(self) -> dict[str, Any]:
-        """The same without what is done besides asking."""
+    def describe_asking(self) -> dict[str, Any]:
+        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         prompt: dict[str, Any] = describe_family(self.family)
         if self.choice is not None:
             prompt["choice"] = describe_family(self.choice)
@@ -78,6 +79,19 @@ class GenerativeJudge:
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
+        def pass_over(key: str, pair: PreferencePair) -> None:
+            if isinstance(self.engine, Recorded):
+                kind, _ = find_way(pair, self.family, self.choice)
+                for order, side in list_placements(kind, pair, key, self.settings):
+                    slot: Order = "swapped" if side == "B" else order
+                    self.engine.pass_over(pair.id, slot, self.settings.sampling)
+
+        return self.judge_items(unfinished_pairs(pairs, run, on_finished=pass_over), run=run)
+
+    def judge_items(
+        self, items: Items, *, run: RunWriter | None = None, alarm: Alarm | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        """`run` for items whose keys are known, of which none is finished; with an `alarm` of one's own."""
         special_tokens = self.settings.all_control_tokens(self.engine.special_tokens())
         sampling = self.settings.sampling
 
@@ -98,17 +112,12 @@ class GenerativeJudge:
                 ),
             )
 
-        def pass_over(key: str, pair: PreferencePair) -> None:
-            if isinstance(self.engine, Recorded):
-                kind, _ = find_way(pair, self.family, self.choice)
-                for order, side in list_placements(kind, pair, key, self.settings):
-                    self.engine.pass_over(pair.id, "swapped" if side == "B" else order, sampling)
-
         return ask_all(
-            self.finish.wrap(unfinished_pairs(pairs, run, on_finished=pass_over), ask, self._describe),
+            self.finish.wrap(items, ask, self.describe_asking),
             lambda requests: self.engine.generate(requests, sampling),
             engine=self.engine,
             run=run,
+            alarm=alarm,
         )
 
     def place(self, order: Placement) -> GenerativeJudge:

@@ -12,8 +12,9 @@ from math import exp
 from typing import Any
 
 from rmr1.engines.base import Score, Scorer, ScoreRequest
+from rmr1.judge.alarm import Alarm
 from rmr1.judge.ask import Steps, ask_all, ask_once
-from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.base import Items, unfinished_pairs
 from rmr1.judge.finish import Finish
 from rmr1.judge.settings import Placement
 from rmr1.records import Generation, Judgment, Kind, PreferencePair, Verdict, Vote
@@ -35,11 +36,11 @@ class ScalarJudge:
         self.name = scorer.name
 
     def describe(self) -> dict[str, Any]:
-        values = self._describe()
+        values = self.describe_asking()
         return {**values, "settings": {**values["settings"], **self.finish.describe()}}
 
-    def _describe(self) -> dict[str, Any]:
-        """The same without what is done besides asking."""
+    def describe_asking(self) -> dict[str, Any]:
+        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         return {
             "model_name": self.name,
             "model": self.scorer.fingerprint(),
@@ -50,6 +51,13 @@ class ScalarJudge:
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
+        return self.judge_items(unfinished_pairs(pairs, run), run=run)
+
+    def judge_items(
+        self, items: Items, *, run: RunWriter | None = None, alarm: Alarm | None = None
+    ) -> Iterator[tuple[str, Judgment]]:
+        """`run` for items whose keys are known, of which none is finished; with an `alarm` of one's own."""
+
         def ask(key: str, pair: PreferencePair) -> Steps[ScoreRequest, Score]:
             requests = tuple(
                 ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
@@ -57,8 +65,8 @@ class ScalarJudge:
             )
             return ask_once(requests, partial(conclude, pair, model=self.name))
 
-        asks = self.finish.wrap(unfinished_pairs(pairs, run), ask, self._describe)
-        return ask_all(asks, self.scorer.score, engine=self.scorer, run=run)
+        asks = self.finish.wrap(items, ask, self.describe_asking)
+        return ask_all(asks, self.scorer.score, engine=self.scorer, run=run, alarm=alarm)
 
     def place(self, order: Placement) -> ScalarJudge:
         return self
