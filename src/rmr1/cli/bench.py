@@ -143,6 +143,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
+    read_cluster(arguments)  # an address may have taken the place of BENCHMARK
     if arguments.fail_under is not None:
         check_fail_under(arguments.fail_under)
     if arguments.resamples < FEWEST_RESAMPLES and (arguments.resamples != 0 or arguments.baseline):
@@ -165,7 +166,6 @@ def run(arguments: Namespace) -> int:
         as_published=arguments.as_published,
     )
     config = build_config(arguments)
-    read_cluster(arguments)
     jobs = plan_jobs(asked, config.data, tell)
     _check_report(arguments, jobs)
     check_baselines(jobs)

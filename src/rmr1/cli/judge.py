@@ -73,6 +73,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
+    read_cluster(arguments)  # an address may have taken the place of PAIRS
     texts = {"--question": arguments.question, "--a": arguments.a, "--b": arguments.b}
     missing = [flag for flag, text in texts.items() if text is None]
     is_one = len(missing) < len(texts)
@@ -83,7 +84,6 @@ def run(arguments: Namespace) -> int:
         arguments.pairs, stored = read_command(arguments.output, "judge")
     config = build_config(arguments, stored)
     config.judge_settings()  # a wrong setting is said before the data are read
-    read_cluster(arguments)
     if not arguments.pairs:
         if not is_one:
             raise ConfigError("nothing to judge; name a file of PAIRS, or pass --question, --a and --b")

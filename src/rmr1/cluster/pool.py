@@ -49,6 +49,10 @@ _SETTINGS = {
     "RAY_ENABLE_AUTO_CONNECT": "0",  # what still runs as a cluster ends would start another one
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # Ray complains about how Ray Data starts actors
 }
+_TOLD = "environment variable RAY_BACKEND_LOG_LEVEL"
+_FOLDER = "rmr1-ray-"
+_MOST_CHARS = 12
+"""A longer name of the folder for temporary files leaves no room for those of Ray's sockets, which have a limit."""
 _NOTICE_SECONDS = 30.0
 _POLL_SECONDS = 0.5
 _ASK_RAY = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
@@ -93,7 +97,7 @@ class Pool:
         started, is_told = time.monotonic(), False
         while self._profile is None:
             self._look()
-            time.sleep(_POLL_SECONDS / 5)
+            time.sleep(_POLL_SECONDS)
             if not is_told and time.monotonic() - started > _NOTICE_SECONDS:
                 is_told = True
                 self._tell(f"waiting for the first actor, which takes {self._needs}; {self._describe_room()}")
@@ -149,7 +153,7 @@ class Pool:
         if options.address != "auto":
             probe(options.address)
         try:
-            with _silent():
+            with _quiet():
                 ray.init(address=options.address, **quiet)
         except Exception as error:
             raise ConfigError(
@@ -164,11 +168,12 @@ class Pool:
         self.least = options.least or min(self.most, max(1, room))
 
     def _start_local(self, options: ClusterOptions, recipe: Recipe, quiet: dict[str, Any]) -> None:
-        self._folder = tempfile.mkdtemp(prefix="rmr1-ray-")
+        place = tempfile.gettempdir()
+        self._folder = tempfile.mkdtemp(prefix=_FOLDER, dir=place if len(place) <= _MOST_CHARS else "/tmp")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         number = options.most or 1
         try:
-            with _silent():
+            with _quiet():
                 self._ray.init(
                     address="local",
                     num_cpus=max(number, cores) + SPARE_CPUS,
@@ -256,6 +261,8 @@ class Pool:
         failed = self._failure
         try:
             reports: Reports = self._ray.get(self._hub.take_reports.remote(), timeout=CONNECT_SECONDS)
+        except self._ray.exceptions.GetTimeoutError:
+            reports = Reports()  # the hub is not up yet, or busy
         except Exception as error:
             raise GenerationError(f"the cluster is lost: {_tell_reason(failed or error)}") from error
         if reports.profiles and self._profile is None:
@@ -329,17 +336,24 @@ def probe(address: str) -> None:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Standard error says nothing: Ray's core tells there that it was told to be quiet."""
+def _quiet() -> Iterator[None]:
+    """Leaves out of standard error that Ray's core was told to be quiet. What it says before it ends the process at once,
+    as it does if this machine is too busy to start it, is printed by another process."""
+    grep = shutil.which("grep")
+    if grep is None:
+        yield
+        return
     sys.stderr.flush()
     kept = os.dup(2)
+    told = subprocess.Popen([grep, "--line-buffered", "-v", _TOLD], stdin=subprocess.PIPE, stdout=kept)
+    assert told.stdin is not None
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+        os.dup2(told.stdin.fileno(), 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        told.stdin.close()
 
 
 def _wait_for(reference: Any) -> Any:
