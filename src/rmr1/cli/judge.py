@@ -21,7 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
+from rmr1.cli.options import (
+    add,
+    add_cluster_arguments,
+    add_judging_arguments,
+    add_run_arguments,
+    build_config,
+    read_cluster,
+)
 from rmr1.cli.session import (
     format_criteria_counts,
     format_orders,
@@ -63,9 +70,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(one, "--a TEXT", "the first answer")
     add(one, "--b TEXT", "the second answer")
     add_judging_arguments(parser)
+    add_cluster_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
+    read_cluster(arguments)  # an address may have taken the place of PAIRS
     texts = {"--question": arguments.question, "--a": arguments.a, "--b": arguments.b}
     missing = [flag for flag, text in texts.items() if text is None]
     is_one = len(missing) < len(texts)
@@ -128,7 +137,7 @@ def run(arguments: Namespace) -> int:
 def _print_judgments(arguments: Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]) -> int:
     console = Console()
     tally = Tally()
-    with closing(open_judge(config)) as judge:
+    with closing(open_judge(config, cluster=read_cluster(arguments))) as judge:
         for key, judgment in judge.run(pairs):
             tally.add(judgment)
             if arguments.json:
@@ -147,7 +156,7 @@ def _run_to_folder(
     arguments: Namespace, config: JudgeConfig, source: PairSource, stored: dict[str, Any] | None
 ) -> int:
     with (
-        closing(open_judge(config)) as judge,
+        closing(open_judge(config, cluster=read_cluster(arguments))) as judge,
         open_run(
             arguments.output,
             {

@@ -12,13 +12,21 @@ from copy import deepcopy
 from functools import partial
 from typing import Any
 
+from rmr1.cluster.options import ClusterOptions, read_cluster_options
 from rmr1.data.read import check_labels
 from rmr1.errors import ConfigError
 from rmr1.judge.config import JudgeConfig
 from rmr1.records import Label
 from rmr1.settings import assign_settings, read_toml, split_assignment
 
-_TYPES: Mapping[str, Callable[[str], Any]] = {"N": int, "K": int, "T": float, "P": float, "PERCENT": float}
+_TYPES: Mapping[str, Callable[[str], Any]] = {
+    "N": int,
+    "K": int,
+    "G": float,
+    "T": float,
+    "P": float,
+    "PERCENT": float,
+}
 """Types of values by the word that stands for them."""
 
 
@@ -164,6 +172,25 @@ def add_run_arguments(parser: ArgumentParser) -> None:
     dry_run = "tell what would be done, and estimate time, cost and disk; nothing is loaded, sent or written"
     add(parser, "--dry-run", dry_run)
     add_estimate_arguments(parser, expected="as in the run so far")
+
+
+def add_cluster_arguments(parser: ArgumentParser) -> None:
+    """Where many actors judge, instead of this process."""
+    cluster = partial(add, parser.add_argument_group("cluster"))
+    where = (
+        "judge over Ray: HOST:PORT, auto (the cluster of this machine), or local (one of this run; the default outside of "
+        "a cluster); write the data first, or --ray=ADDRESS"
+    )
+    cluster("--ray ADDRESS", where, nargs="?", const="")
+    actors = "actors, each with a model of its own: N, or N to begin with and M at most (default: one for each GPU, else for each machine)"
+    cluster("--ray-actors N[,M]", actors)
+    gpus = "GPUs of an actor (default: engine.tensor_parallel_size, or 1; none for servers)"
+    cluster("--ray-gpus G", gpus)
+
+
+def read_cluster(arguments: Namespace) -> ClusterOptions | None:
+    """What the command line says of the cluster; None if this process is to judge."""
+    return read_cluster_options(arguments.ray, actors=arguments.ray_actors, gpus=arguments.ray_gpus)
 
 
 def add_estimate_arguments(parser: ArgumentParser, *, expected: str | None = None) -> None:

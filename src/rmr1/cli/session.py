@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rmr1.cluster.options import ClusterOptions
 from rmr1.data.files import expand_pattern, list_files
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge
@@ -52,17 +53,27 @@ def list_sources(names: Sequence[str]) -> list[str]:
     return [file for place, file in found.items() if place not in inside]
 
 
-def open_judge(config: JudgeConfig, settings: JudgeSettings | None = None) -> PairJudge:
-    """The judge that the configuration names; `settings` instead of the configuration's own."""
-    judge = load_judge(
-        config.asked_model,
-        family=config.family,
-        settings=settings or config.judge_settings(),
-        options=config.engine,
-        cascade=config.cascade,
-        calibration=config.calibration,
-        cache=config.cache,
-    )
+def open_judge(
+    config: JudgeConfig, settings: JudgeSettings | None = None, *, cluster: ClusterOptions | None = None
+) -> PairJudge:
+    """The judge that the configuration names, in this process or over a cluster; `settings` instead of the
+    configuration's own."""
+    settings = settings or config.judge_settings()
+    judge: PairJudge
+    if cluster is not None:
+        from rmr1.cluster.judging import open_cluster_judge
+
+        judge = open_cluster_judge(config, settings, cluster, directory=os.getcwd(), tell=tell)
+    else:
+        judge = load_judge(
+            config.asked_model,
+            family=config.family,
+            settings=settings,
+            options=config.engine,
+            cascade=config.cascade,
+            calibration=config.calibration,
+            cache=config.cache,
+        )
     if is_bundled(config.asked_model or "") and STAGE not in os.environ:
         tell(describe_limits())
     return judge

@@ -19,7 +19,7 @@ from rmr1.engines.base import Model, Request, SamplingParams
 from rmr1.errors import StoppedError
 from rmr1.faces import name_option
 from rmr1.judge.alarm import Alarm
-from rmr1.judge.base import PairJudge
+from rmr1.judge.base import Items, PairJudge
 from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, Vote
 from rmr1.store.keys import seed_for
 from rmr1.store.runs import RunWriter
@@ -27,11 +27,13 @@ from rmr1.verdicts.votes import count_next_wave, is_settled
 
 
 class Keyed(Protocol):
-    """What is asked: a request, or one with the model that it is for (`rmr1.judge.routing`)."""
+    """What is asked: a prompt, a conversation to be scored, one with the model that it is for (`rmr1.judge.routing`), or a
+    whole item that is judged elsewhere."""
 
     @property
     def key(self) -> str:
-        """Unique among the requests in flight."""
+        """Unique among what is in flight."""
+        ...
 
 
 R = TypeVar("R", bound=Keyed)
@@ -161,6 +163,8 @@ class _Item(Generic[R, A]):
                 self.requests = next(self.ask.steps)
         except StopIteration as end:
             judgment: Judgment = end.value
+            if judgment.seconds:
+                return judgment  # it was timed where it was made
             return replace(judgment, seconds=round(time.perf_counter() - self.started, 4))
         self.answers = {}
         return None
@@ -272,10 +276,11 @@ class Asking(Generic[R, A]):
     models: Sequence[Model]
 
     def run(
-        self, pairs: Iterable[tuple[str, PreferencePair]], run: RunWriter | None = None
+        self, items: Items, run: RunWriter | None = None, *, alarm: Alarm | None = None
     ) -> Iterator[tuple[str, Judgment]]:
-        """`ask_all` about pairs with their keys."""
-        return ask_all((self.ask(key, pair) for key, pair in pairs), self.answer, models=self.models, run=run)
+        """`ask_all` about pairs with the keys that they have in their run."""
+        asks = (self.ask(key, pair) for key, pair in items)
+        return ask_all(asks, self.answer, models=self.models, run=run, alarm=alarm)
 
 
 @runtime_checkable

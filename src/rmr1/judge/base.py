@@ -14,6 +14,9 @@ from rmr1.records import Judgment, Kind, PreferencePair
 from rmr1.store.keys import number_items
 from rmr1.store.runs import RunWriter
 
+Items = Iterable[tuple[str, PreferencePair]]
+"""Pairs with the keys that they have in their run."""
+
 
 @runtime_checkable
 class PairJudge(Protocol):

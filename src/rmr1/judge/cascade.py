@@ -93,11 +93,15 @@ class CascadeJudge:
         return {name: model.price for name, model in models.items() if hasattr(model, "price")}
 
     def describe(self) -> dict[str, Any]:
-        values = self._describe()
+        values = self._describe_stages()
         told = {} if self.thresholds is None else {"thresholds": list(self.thresholds)}
         return {**values, "settings": {**values["settings"], **told}}
 
-    def _describe(self) -> dict[str, Any]:
+    def describe_asking(self) -> dict[str, Any]:
+        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
+        return self.describe()
+
+    def _describe_stages(self) -> dict[str, Any]:
         stages = {one.name: one.judge.describe() for one in self.stages}
         settings = [one["settings"] for one in stages.values()]
         models = {name: one["model"] for name, one in stages.items()}
@@ -121,7 +125,7 @@ class CascadeJudge:
 
     def begin(self, run: RunWriter | None = None) -> Asking[Routed, Any]:
         return Asking(
-            ask=self.finish.wrap(self._ask, self.describe),
+            ask=self.finish.wrap(self._ask, self.describe_asking),
             answer=partial(answer_together, self._streams),
             models=self.models,
         )

@@ -57,11 +57,11 @@ class DecisionJudge:
         return self.model
 
     def describe(self) -> dict[str, Any]:
-        values = self._describe()
+        values = self.describe_asking()
         return {**values, "settings": {**values["settings"], **self.finish.describe()}}
 
-    def _describe(self) -> dict[str, Any]:
-        """The same without what is done besides asking."""
+    def describe_asking(self) -> dict[str, Any]:
+        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         return {
             "model_name": self.name,
             "model": self.model.fingerprint(),
@@ -70,7 +70,7 @@ class DecisionJudge:
         }
 
     def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
-        ask = self.finish.wrap(self.ask, self._describe)
+        ask = self.finish.wrap(self.ask, self.describe_asking)
         return Asking(ask=ask, answer=self.answer, models=(self.model,))
 
     def run(

@@ -77,11 +77,11 @@ class GenerativeJudge:
         self._control_tokens: tuple[str, ...] | None = None
 
     def describe(self) -> dict[str, Any]:
-        values = self._describe()
+        values = self.describe_asking()
         return {**values, "settings": {**values["settings"], **self.finish.describe()}}
 
-    def _describe(self) -> dict[str, Any]:
-        """The same without what is done besides asking."""
+    def describe_asking(self) -> dict[str, Any]:
+        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         prompt: dict[str, Any] = describe_family(self.family)
         if self.choice is not None:
             prompt["choice"] = describe_family(self.choice)
@@ -98,7 +98,7 @@ class GenerativeJudge:
     def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
         """How pairs are asked about from now on; shared rubrics are kept in the folder of a run."""
         if self.writer is None:
-            ask = self.finish.wrap(self.ask, self._describe)
+            ask = self.finish.wrap(self.ask, self.describe_asking)
             return Asking(ask=ask, answer=self.answer, models=(self.engine,))
         writer = RubricWriter(
             engine=self.engine,
@@ -107,7 +107,9 @@ class GenerativeJudge:
             keeper=self.rubrics if run is None else RubricKeeper(run.folder),
             special_tokens=self._list_control_tokens(),
         )
-        ask = self.finish.wrap(partial(self._ask_by_shared, writer), self._describe, accepts=writer.accepts)
+        ask = self.finish.wrap(
+            partial(self._ask_by_shared, writer), self.describe_asking, accepts=writer.accepts
+        )
         return Asking(ask=ask, answer=self.answer, models=(self.engine,))
 
     def run(

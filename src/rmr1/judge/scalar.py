@@ -35,11 +35,11 @@ class ScalarJudge:
         self.name = scorer.name
 
     def describe(self) -> dict[str, Any]:
-        values = self._describe()
+        values = self.describe_asking()
         return {**values, "settings": {**values["settings"], **self.finish.describe()}}
 
-    def _describe(self) -> dict[str, Any]:
-        """The same without what is done besides asking."""
+    def describe_asking(self) -> dict[str, Any]:
+        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         return {
             "model_name": self.name,
             "model": self.scorer.fingerprint(),
@@ -48,7 +48,7 @@ class ScalarJudge:
         }
 
     def begin(self, run: RunWriter | None = None) -> Asking[ScoreRequest, Score]:
-        ask = self.finish.wrap(self.ask, self._describe)
+        ask = self.finish.wrap(self.ask, self.describe_asking)
         return Asking(ask=ask, answer=self.answer, models=(self.model,))
 
     def run(
