@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from rmr1.cluster.blocks import Answer, Asking, Block
+from rmr1.cluster.blocks import Answer, Block, Way
 from rmr1.cluster.outline import Profile, profile_judge
 from rmr1.errors import GenerationError, RMR1Error, reason_of
 from rmr1.judge.alarm import Alarm
@@ -139,7 +139,7 @@ class Desk:
             if entry.block.asking != first.block.asking:
                 self._carried, entry = entry, None
 
-    def _adapt(self, asking: Asking) -> LoadedJudge:
+    def _adapt(self, asking: Way) -> LoadedJudge:
         judge: Any = self._judge
         for method, *arguments in asking.adapted:
             judge = getattr(judge, method)(*arguments)

@@ -30,7 +30,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class Way:
     """How the items of a block are asked about, beside what the actors were loaded with."""
 
     adapted: tuple[Adaptation, ...] = ()
@@ -45,7 +45,7 @@ class Block:
 
     number: int
     """Its place among the blocks that were sent, from 0."""
-    asking: Asking
+    asking: Way
     items: tuple[tuple[str, PreferencePair], ...]
 
     def encode(self) -> bytes:
@@ -75,7 +75,7 @@ def decode(data: bytes) -> Any:
 class Ledger:
     """What is out: blocks that were sent and not answered yet. Every item comes back once."""
 
-    def __init__(self, asking: Asking, *, first: int = 0, block_items: int = BLOCK_ITEMS):
+    def __init__(self, asking: Way, *, first: int = 0, block_items: int = BLOCK_ITEMS):
         self._asking = asking
         self._block_items = block_items
         self._next = first

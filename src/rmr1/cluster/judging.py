@@ -12,13 +12,12 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from rmr1.cluster.actor import Recipe
-from rmr1.cluster.blocks import Answer, Asking, Block, Ledger, Work
+from rmr1.cluster.blocks import Answer, Block, Ledger, Way, Work
 from rmr1.cluster.options import ClusterOptions, check_model
 from rmr1.cluster.outline import Profile, outline_judge, read_thresholds
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
-from rmr1.judge.ask import Asking as AskingAll
-from rmr1.judge.ask import Steps
+from rmr1.judge.ask import Asking, Steps
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.load import LoadedJudge
@@ -71,13 +70,13 @@ class ClusterJudge:
         workers: Workers,
         outline: LoadedJudge,
         *,
-        asking: Asking | None = None,
+        asking: Way | None = None,
         sent: _Sent | None = None,
     ):
         """`outline` is the judge as the driver knows it (`rmr1.cluster.outline`)."""
         self._workers = workers
         self._outline = outline
-        self._asking = asking or Asking()
+        self._asking = asking or Way()
         self._sent = sent or _Sent()
         self.name = outline.name
         self.kind = outline.kind
@@ -99,7 +98,7 @@ class ClusterJudge:
             (judgment,) = yield (Work(key=key, pair=pair),)
             return judgment
 
-        by_pool = AskingAll(
+        by_pool = Asking(
             ask=self._outline.finish.wrap(ask, self._outline.describe_asking),
             answer=lambda works: self._judge(works, asking, model.add_notes),
             models=(model,),
@@ -107,7 +106,7 @@ class ClusterJudge:
         return by_pool.run(unfinished_pairs(pairs, run), run)
 
     def _judge(
-        self, works: Iterator[Work], asking: Asking, add_notes: Callable[[Iterable[str]], None]
+        self, works: Iterator[Work], asking: Way, add_notes: Callable[[Iterable[str]], None]
     ) -> Iterator[tuple[Work, Judgment]]:
         """Each item with its judgment, as blocks finish; so many blocks are out that every actor has work at hand."""
         ledger = Ledger(asking, first=self._sent.next_number)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmr1.cluster.blocks import Answer, Asking, Block, Ledger, Window, Work, decode
+from rmr1.cluster.blocks import Answer, Block, Ledger, Way, Window, Work, decode
 from rmr1.cluster.hub import Hub
 from rmr1.data.ids import OwnId
 from rmr1.errors import GenerationError
@@ -33,14 +33,14 @@ def answer(block: Block, *, error: GenerationError | None = None, number: int | 
 
 
 def test_blocks_keep_the_mark_of_an_id_that_is_the_rows_own() -> None:
-    block = Block(number=3, asking=Asking(), items=(("k", make_pair("gsm8k:12")),))
+    block = Block(number=3, asking=Way(), items=(("k", make_pair("gsm8k:12")),))
     assert decode(block.encode()) == block
     assert isinstance(decode(block.encode()).items[0][1].id, OwnId)
 
 
 @given(st.integers(0, 40), st.integers(1, 7), st.randoms(use_true_random=False))
 def test_every_item_comes_back_once(number: int, size: int, draw: random.Random) -> None:
-    ledger = Ledger(Asking(), block_items=size)
+    ledger = Ledger(Way(), block_items=size)
     works = [Work(key=str(one), pair=make_pair(str(one))) for one in range(number)]
     blocks = [block for work in works if (block := ledger.add(work)) is not None]
     if (last := ledger.close_block()) is not None:
@@ -55,7 +55,7 @@ def test_every_item_comes_back_once(number: int, size: int, draw: random.Random)
 
 
 def test_what_was_finished_before_an_error_comes_first() -> None:
-    ledger = Ledger(Asking(), block_items=3)
+    ledger = Ledger(Way(), block_items=3)
     block = [ledger.add(Work(key=str(one), pair=make_pair(str(one)))) for one in range(3)][-1]
     assert block is not None
     stream = ledger.take(answer(block, error=GenerationError("out of memory"), number=2))
@@ -65,15 +65,15 @@ def test_what_was_finished_before_an_error_comes_first() -> None:
 
 
 def test_an_answer_about_something_else_is_refused() -> None:
-    ledger = Ledger(Asking(), block_items=2)
+    ledger = Ledger(Way(), block_items=2)
     ledger.add(Work(key="0", pair=make_pair("0")))
     block = ledger.add(Work(key="1", pair=make_pair("1")))
     assert block is not None
     with pytest.raises(GenerationError, match="left 1 items"):
         list(ledger.take(answer(block, number=1)))
-    block = Ledger(Asking(), block_items=1).add(Work(key="2", pair=make_pair("2")))
+    block = Ledger(Way(), block_items=1).add(Work(key="2", pair=make_pair("2")))
     assert block is not None
-    ledger = Ledger(Asking(), block_items=1)
+    ledger = Ledger(Way(), block_items=1)
     ledger.add(Work(key="3", pair=make_pair("3")))
     with pytest.raises(GenerationError, match="which was not in its block"):
         list(ledger.take(answer(block)))

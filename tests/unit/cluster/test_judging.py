@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rmr1.cluster.actor import Desk, Recipe
-from rmr1.cluster.blocks import Asking, Block
+from rmr1.cluster.blocks import Block, Way
 from rmr1.cluster.judging import ClusterJudge
 from rmr1.cluster.outline import outline_judge, profile_judge, read_thresholds
 from rmr1.data.read import read_pairs
@@ -198,7 +198,7 @@ def test_an_actor_answers_many_blocks_at_once(pairs: list[PreferencePair]) -> No
     blocks = [
         Block(
             number=number,
-            asking=Asking(adapted=(("place", "both"),) if number % 3 == 0 else ()),
+            asking=Way(adapted=(("place", "both"),) if number % 3 == 0 else ()),
             items=tuple((f"{number}-{place}", pair) for place, pair in enumerate(pairs[:9])),
         )
         for number in range(12)
