@@ -170,7 +170,7 @@ def assert_alike(found: list[Judgment], wanted: list[Judgment]) -> None:
 def test_texts_that_go_on_in_the_cache_are_those_that_are_read_again(
     bundled: TransformersEngine, pairs: list[PreferencePair], way: str, votes: int
 ) -> None:
-    few = pairs[: 10 // votes + 2]
+    few = pairs[: 4 // votes + 2]
     wanted, spared = run_kept(bundled, 0, way, few, votes)
     assert spared == 0 and all(vote.generation.error is None for one in wanted for vote in one.votes)
     found, most = run_kept(bundled, 1 << 30, way, few, votes)
@@ -178,7 +178,7 @@ def test_texts_that_go_on_in_the_cache_are_those_that_are_read_again(
     assert (most > 0) == (way != "at once")
     if way == "typed":  # all of a prompt at each part after the first
         assert most > 3 * sum(vote.generation.prompt_tokens for one in wanted for vote in one.votes)
-        found, some = run_kept(bundled, 3 << 20, way, few, votes)
+        found, some = run_kept(bundled, 600 * bundled._token_bytes, way, few, votes)
         assert_alike(found, wanted)
         assert 0 < some < most
 
@@ -204,14 +204,14 @@ def test_votes_of_a_prompt_are_begun_together(
 def test_a_run_that_stops_in_between_leaves_nothing_wrong(
     bundled: TransformersEngine, pairs: list[PreferencePair]
 ) -> None:
-    wanted, _ = run_kept(bundled, 0, "typed", pairs[:6], 1)
+    wanted, _ = run_kept(bundled, 0, "typed", pairs[:3], 1)
     bundled._texts = KeptTexts(1 << 30)
     settings = JudgeSettings(guide="protocol", order="both", sampling=SamplingParams(verdict_logprobs=True))
     judge = GenerativeJudge(bundled, load_family("rubric"), settings)
-    stopped = judge.run(pairs[:6])
+    stopped = judge.run(pairs[:3])
     next(stopped)
     stopped.close()
-    found = dict(judge.run(pairs[:6]))
+    found = dict(judge.run(pairs[:3]))
     assert_alike([found[key] for key in sorted(found)], wanted)
 
 
