@@ -1,8 +1,8 @@
 """One HTTP connection to one server, kept open from request to request.
 
 HTTP is h11's, and TLS asyncio's. What a general client does besides (cookies, redirects, encodings, looking for another
-connection) no server needs that is asked the same thing thousands of times, and it cost three times as much time
-of this process as all else. A server behind a proxy is asked through httpx (`ProxiedConnection`).
+connection) no server needs that is asked the same thing thousands of times, and it took most of the time that this
+process spent on a request. A server behind a proxy is asked through httpx (`ProxiedConnection`).
 """
 
 from __future__ import annotations
