@@ -38,7 +38,7 @@ class DecisionJudge:
     def __init__(
         self, model: Decider, family: PromptFamily, settings: JudgeSettings, *, finish: Finish | None = None
     ):
-        """Of the settings order, seed, `vote_by` and control tokens count.
+        """Only order, seed, `vote_by` and control tokens of the settings count.
 
         Raises:
             ConfigError: the family asks for a text, or shows another number of answers than two.
