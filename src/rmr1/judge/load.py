@@ -265,12 +265,12 @@ def equip(
 
 
 def choose_family(
-    model: str, family: str | Path | PromptFamily | None, settings: JudgeSettings
+    model: str, family: str | Path | PromptFamily | None, settings: JudgeSettings | None = None
 ) -> PromptFamily:
     """The family that was named, else the one for criteria if there are any, else the preset's, else the default."""
     if family is not None:
         return load_family(family)
-    if settings.gives_criteria:
+    if settings is not None and settings.gives_criteria:
         return load_family(CRITERIA)
     preset = find_preset(model)
     return load_family(DEFAULT_FAMILY) if preset is None else load_preset_family(model, preset)
