@@ -126,6 +126,9 @@ class _GuidableEngine(_Engine):
     def find_opening(self, thinking: Sequence[tuple[str, str]]) -> str:
         return ""
 
+    def fills_sheets(self) -> bool:
+        return False
+
 
 class _Scorer(_Model):
     def score(self, requests: Iterable[ScoreRequest]) -> Iterator[tuple[ScoreRequest, Score]]:

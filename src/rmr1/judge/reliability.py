@@ -110,7 +110,9 @@ def area_under_risk(probability_I: Floats, label_I: Floats) -> float:
 
 
 def summarize_reliability(probability_I: Floats, label_I: Floats) -> dict[str, Any]:
-    """All of it, as a summary has it; at least one item."""
+    """All of it, as a summary has it; at least one item. The sequence of the items counts for nothing, to the last digit."""
+    order_I = np.lexsort((label_I, probability_I))
+    probability_I, label_I = probability_I[order_I], label_I[order_I]
     return {
         "items": len(probability_I),
         "ece": calibration_error(probability_I, label_I),

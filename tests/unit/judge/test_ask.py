@@ -160,7 +160,7 @@ def test_items_that_want_the_same_answer_wait_for_one_request() -> None:
 
     engine = Server(window=3)
     asks = [Ask(key=name, steps=steps(name)) for name in "abcd"]
-    done = ask_all(asks, lambda requests: engine.generate(requests, SamplingParams()), engine=engine)
+    done = ask_all(asks, lambda requests: engine.generate(requests, SamplingParams()), models=(engine,))
     assert sorted(key for key, _ in done) == ["a", "b", "c", "d"]
     # of those that came before the first answer, and of those that came behind it
     keys = [request.key for request in engine.asked]

@@ -185,7 +185,7 @@ def test_families_and_criteria_belong_together(tmp_path: Path) -> None:
             "leave the cascade out, or share_rubric=",
         ),
         ({}, {"cascade": ["direct", "criteria"]}, "go by criteria, and there are none"),
-        ({}, {"cascade": ["direct", "rubric_writer"]}, "shows 0 answers, not 2"),
+        ({}, {"cascade": ["direct", "rubric_writer"]}, "shows no answer"),
     ],
 )
 def test_judges_that_are_refused(settings: dict[str, Any], more: dict[str, Any], told: str) -> None:

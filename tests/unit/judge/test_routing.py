@@ -14,7 +14,7 @@ from rmr1 import Judge
 from rmr1.engines.base import Request, SamplingParams, Score, ScoreRequest
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import ConfigError
-from rmr1.judge import several
+from rmr1.judge import routing
 from rmr1.judge.alarm import Alarm
 from rmr1.judge.calibrate import CascadeThresholds, identify_judge, write_calibration
 from rmr1.judge.cascade import CascadeJudge
@@ -269,7 +269,7 @@ def test_costs_are_those_of_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_models_are_asked_in_large_batches_and_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(several, "MOST_WAITING", 8)
+    monkeypatch.setattr(routing, "MOST_WAITING", 8)
     pulled: list[int] = []
 
     def stream() -> Iterator[PreferencePair]:

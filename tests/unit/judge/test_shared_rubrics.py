@@ -245,6 +245,9 @@ class Guidable(Model):
     def find_opening(self, thinking: Sequence[tuple[str, str]]) -> str:
         return ""
 
+    def fills_sheets(self) -> bool:
+        return False
+
     def _answer(self, prompt: JudgePrompt, sample: int, params: SamplingParams) -> Generation:
         request = self.asked[-1]
         going_on = request.going_on or Continuation()

@@ -29,7 +29,7 @@ def make_pair(question: str, a: str = "yes", b: str = "no, never") -> Preference
 
 def ask(queue: TicketQueue, pair: PreferencePair, **more: Any) -> Any:
     key = key_of(pair)
-    return queue.ask(key, lambda asking: asking.ask(key, pair), **more)
+    return queue.ask(key, lambda askings: askings.find().ask(key, pair), **more)
 
 
 def nothing(asking: object) -> object:
