@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 pytest.importorskip("httpx")
 
 from rmr1.engines import Request, SamplingParams
+from rmr1.engines.base import UNWANTED
 from rmr1.engines.openai import OpenAIEngine
 from rmr1.errors import GenerationError
 from rmr1.judge.generative import GenerativeJudge
@@ -969,3 +971,19 @@ def test_an_engine_serves_several_streams_at_once() -> None:
         for stream in (one, two):
             stream.close()  # type: ignore[attr-defined]
     assert texts == {f"{side}{n}" for side in "ab" for n in range(5)}
+
+
+def test_what_nobody_waits_for_is_given_up_and_the_rest_goes_on() -> None:
+    def behave(call: Any) -> Answer:
+        return replace(good(), seconds=5.0) if call.item == "left" else good()
+
+    with FaultyServer(behave) as server:
+        engine = make_engine(server.base_url)
+        until = time.monotonic() + 0.2
+        left = make_request("left", is_wanted=lambda: time.monotonic() < until)
+        stays = make_request("stays", is_wanted=lambda: True)
+        started = time.monotonic()
+        found = {one.key: texts[0] for one, texts in engine.generate([left, stays], GREEDY)}
+        assert time.monotonic() - started < 3
+    assert (found["left"].finish_reason, found["left"].error) == ("error", UNWANTED)
+    assert found["stays"].text == "<answer>[[A]]</answer>"

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from transformers import PreTrainedModel
 
 from rmr1.engines import Engine, Request, SamplingParams, load_engine
-from rmr1.engines.base import derive_seed
+from rmr1.engines.base import UNWANTED, derive_seed
 from rmr1.engines.hf import engine as engine_module
 from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.errors import CheckpointError, ConfigError, GenerationError
@@ -555,3 +556,19 @@ def test_plan_batches(
 
 def test_every_merge_style_is_covered() -> None:
     assert set(MERGES) - {"lopsided"} <= set(PIECES)
+
+
+def test_a_text_that_nobody_waits_for_ends_and_takes_no_neighbour_along(engine: TransformersEngine) -> None:
+    asked = 0
+
+    def is_wanted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked <= 3
+
+    left = replace(ask(WORDS[1], "left"), is_wanted=is_wanted)
+    stays = replace(ask(WORDS[2], "stays"), is_wanted=lambda: True)
+    found = {one.key: texts[0] for one, texts in engine.generate([left, stays], GREEDY)}
+    assert (found["left"].finish_reason, found["left"].error) == ("error", UNWANTED)
+    assert found["stays"] == answer(engine, ask(WORDS[2], "stays"))[0]
+    assert asked < GREEDY.max_new_tokens

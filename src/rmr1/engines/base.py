@@ -9,13 +9,16 @@ engine as a whole raises `GenerationError` or `CheckpointError`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from rmr1.engines.sheets import Sheet
 from rmr1.messages import Messages
 from rmr1.records import Generation, JudgePrompt, Order, Problem
+
+UNWANTED = "nobody waits for it any more"
+"""The error of a text that was given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +72,16 @@ class Request:
     """Whether a request of the same key may come that goes on with the text; what was read of it may then be kept."""
     sheet: Sheet | None = None
     """What is to be filled instead of a text; the generation's text is the JSON as it was written, whole or cut."""
+    is_wanted: Callable[[], bool] | None = None
+    """Says whether somebody still waits for the texts; None: always. It is asked now and then, from the engine's
+    threads, and texts that nobody waits for end as failures (`UNWANTED`)."""
     samples: range | None = None
     """Numbers of the samples that are wanted, if they are asked for in several waves; at least one."""
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits for the texts any more."""
+        return self.is_wanted is not None and not self.is_wanted()
 
     def choose_params(self, params: SamplingParams) -> SamplingParams:
         """Its own settings, or else these."""

@@ -14,12 +14,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from rmr1.engines.base import UNWANTED, Request
 from rmr1.errors import GenerationError, RMR1Error
 from rmr1.judge.alarm import Alarm
 from rmr1.judge.ask import Ask, Asking, ServableJudge, Steps, ask_all
 from rmr1.judge.base import PairJudge
 from rmr1.judge.groups import place_both
 from rmr1.judge.identity import begin_run
+from rmr1.judge.routing import Routed
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.queue import Ticket, TicketQueue
@@ -165,12 +167,30 @@ class _Outcome:
 
 
 def _guard(ticket: Ticket, askings: Askings) -> Steps[Any, Any]:
-    """The ticket's steps; an error in them is its own and takes no other along."""
+    """The ticket's steps; an error in them is its own and takes no other along, and they end when nobody waits."""
+    result: Any
     try:
-        result = yield from ticket.make(askings).steps
+        ask: Ask[Any, Any] = ticket.make(askings)
+        requests = next(ask.steps)
+        while ticket.is_wanted:
+            answers = yield tuple(_mark(request, ask.key, ticket) for request in requests)
+            requests = ask.steps.send(answers)
+        ask.steps.close()
+        result = GenerationError(UNWANTED)
+    except StopIteration as end:
+        result = end.value
     except Exception as error:
         result = error
     return cast(Judgment, _Outcome(result=result))
+
+
+def _mark(request: Any, key: str, ticket: Ticket) -> Any:
+    """The request, which says whether somebody still waits for it; one that items share is made for all of them."""
+    if isinstance(request, Routed):
+        return replace(request, request=_mark(request.request, key, ticket))
+    if isinstance(request, Request) and request.key.startswith(key):
+        return replace(request, is_wanted=lambda: ticket.is_wanted)
+    return request
 
 
 class _NoAlarm(Alarm):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rmr1.engines.base import Request, SamplingParams, derive_seed
+from rmr1.engines.base import UNWANTED, Request, SamplingParams, derive_seed
 from rmr1.engines.options import Device, Dtype, Positive, Size, checking
 from rmr1.forecast.batching import choose_batching, plan_batches
 from rmr1.forecast.shape import read_shape
@@ -28,7 +28,7 @@ with require("running a model", "hf"):
     from rmr1.attention.proof.judging import judging_paths
     from rmr1.devices import free_memory, is_out_of_memory, release_memory
     from rmr1.engines.hf.continuing import DEFAULT_BYTES, GPU_SHARE, KeptTexts
-    from rmr1.engines.hf.decode import Probe, PromptRequest, RowRequest, Sampled, decode, score_tokens
+    from rmr1.engines.hf.decode import Probe, PromptRequest, RowRequest, Sampled, Watch, decode, score_tokens
     from rmr1.engines.hf.loading import LocalModel, answer_in_parts, blaming
     from rmr1.engines.hf.lora import apply_adapter, read_adapter
     from rmr1.engines.hf.reader import CHOOSING, Prepared, RequestReader, read_end_tokens
@@ -302,7 +302,7 @@ class TransformersEngine(LocalModel):
         return [
             RowRequest(
                 seed=derive_seed(prepared.request.seed, number),
-                watch=stream.push,
+                watch=_watch(prepared.request, stream),
                 probe=probe,
                 keeps=keeps and not place,
             )
@@ -311,6 +311,8 @@ class TransformersEngine(LocalModel):
 
     def _finish(self, asked: _Asked, number: int, stream: TextStream, row: Sampled) -> Generation:
         prepared, params = asked.prepared, asked.params
+        if prepared.request.is_given_up:
+            return self._reader.fail("error", UNWANTED, len(prepared.tokens))
         text = stream.finish()
         return self._reader.finish(
             prepared,
@@ -338,6 +340,13 @@ class TransformersEngine(LocalModel):
             return list(row.probes[place.first])
         scores = score_tokens(self._model, [*prepared.tokens, *row.tokens[: place.first]], place.spellings)
         return [sum(values) for values in scores]
+
+
+def _watch(request: Request, stream: TextStream) -> Watch:
+    """Ends a text at its stop strings, and as soon as nobody waits for it."""
+    if request.is_wanted is None:
+        return stream.push
+    return lambda token: stream.push(token) or request.is_given_up
 
 
 def _read_choices(rows: Sequence[Sampled]) -> Sequence[float]:

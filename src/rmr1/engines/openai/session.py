@@ -25,7 +25,7 @@ from typing import Any
 
 import orjson
 
-from rmr1.engines.base import Request, SamplingParams, derive_seed
+from rmr1.engines.base import UNWANTED, Request, SamplingParams, derive_seed
 from rmr1.engines.openai.connection import Connection, LostError
 from rmr1.engines.openai.continuing import Shape
 from rmr1.engines.openai.parts import Failed, Fetched, Part
@@ -50,6 +50,8 @@ from rmr1.messages import ImagePart
 from rmr1.records import Generation, Usage
 
 _IMAGE_TOKENS = 1024
+_WANTED_SECONDS = 0.5
+"""How often it is looked at whether somebody still waits for a text."""
 _SEED_BITS = 31
 """Servers hold seeds in 32 bits with a sign."""
 _LASTING_TRIES = 3
@@ -205,9 +207,23 @@ class ChatSession:
 
     async def _answer(self, request: Request) -> None:
         try:
-            self.outcomes.put((request, await self._sample(request)))
+            if request.is_wanted is None:
+                generations = await self._sample(request)
+            else:
+                generations = await self._sample_while_wanted(request)
+            self.outcomes.put((request, generations))
         except Exception as error:
             self.outcomes.put(error)
+
+    async def _sample_while_wanted(self, request: Request) -> tuple[Generation, ...]:
+        sampling = asyncio.create_task(self._sample(request))
+        try:
+            while not (await asyncio.wait({sampling}, timeout=_WANTED_SECONDS))[0]:
+                if request.is_given_up:
+                    return tuple(self._fail(UNWANTED, len(request.list_samples(self._params))))
+            return sampling.result()
+        finally:
+            sampling.cancel()
 
     async def _sample(self, request: Request) -> tuple[Generation, ...]:
         """At once if the server can, else one by one."""

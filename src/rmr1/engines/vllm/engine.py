@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rmr1.engines.base import Request, SamplingParams, derive_seed
+from rmr1.engines.base import UNWANTED, Request, SamplingParams, derive_seed
 from rmr1.engines.options import Dtype, Positive, Share, Size, checking
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, reason_of
 from rmr1.plugins import require
@@ -214,6 +214,7 @@ class VLLMEngine:
                 finished = [task for task in tasks if not task.waiting]
                 if not finished:
                     self._step(core)
+                self._give_up(core, [task for task in tasks if task.prepared.request.is_given_up])
                 for task in finished:
                     tasks.remove(task)
                     num_rows -= len(task.rows)
@@ -307,6 +308,17 @@ class VLLMEngine:
             return
         self._listeners[listener.key] = listener
         listener.waiting.add(listener.key)
+
+    def _give_up(self, core: Core, tasks: Sequence[_Task]) -> None:
+        """End what nobody waits for."""
+        keys = [key for task in tasks for key in task.waiting]
+        for key in keys:
+            if (listener := self._listeners.pop(key, None)) is not None:
+                listener.fail(UNWANTED)
+        for task in tasks:
+            task.waiting.clear()
+        if keys:
+            core.engine.abort_request(keys)
 
     def _step(self, core: Core) -> None:
         ended = []
