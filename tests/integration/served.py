@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import log
 from typing import Any
 
 import httpx
@@ -112,3 +113,32 @@ class Numbers(ScriptedEngine):
 
 def _read_number(text: str) -> int:
     return int("".join(letter for letter in text if letter.isdigit()) or 0)
+
+
+class Sure(Numbers):
+    """Names its letter with probability 0.8; of the options of a question the first that says `this one`."""
+
+    def generate(
+        self, requests: Iterable[Request], params: SamplingParams
+    ) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
+        for request, generations in super().generate(requests, params):
+            labels = request.prompt.labels
+            yield (
+                request,
+                tuple(replace(one, verdict_logprobs=_weigh(one.text, labels)) for one in generations),
+            )
+
+    def _write(self, prompt: JudgePrompt, sample: int) -> str:
+        if prompt.family != "question":
+            return super()._write(prompt, sample)
+        lines = prompt.messages[-1].text.splitlines()
+        named = next((line[0] for line in lines if line[1:3] == ". " and "this one" in line), None)
+        return "I cannot say." if named is None else f"It says so. <answer>[[{named}]]</answer>"
+
+
+def _weigh(text: str, labels: Sequence[str]) -> tuple[tuple[str, float], ...] | None:
+    named = next((one for one in labels if f"[[{one}]]" in text), None)
+    if named is None:
+        return None
+    rest = 0.2 / (len(labels) - 1)
+    return tuple((one, log(0.8 if one == named else rest)) for one in labels)

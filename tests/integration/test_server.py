@@ -18,7 +18,7 @@ from rmr1.errors import ConfigError
 from rmr1.judge.judge import Judge
 from rmr1.server.keys import Keys
 from rmr1.server.settings import ServeSettings
-from tests.integration.served import Numbers, Served, serving
+from tests.integration.served import Numbers, Served, Sure, serving
 
 PAIR = {"question": "Which is larger?", "a": "3", "b": "7"}
 
@@ -314,3 +314,61 @@ def test_jobs_are_run_folders_and_go_on_after_a_stop(tmp_path: Path) -> None:
 def test_a_server_without_a_folder_takes_no_jobs(served: Served) -> None:
     with served.client() as client:
         assert client.post("/v1/jobs", json={"pairs": [PAIR]}).status_code == 501
+
+
+def choose(*answers: str, **more: object) -> dict[str, object]:
+    choices = [{"value": f"v{number}", "description": text} for number, text in enumerate(answers)]
+    return {"type": "choice", "instructions": "Which is larger?", "choices": choices, **more}
+
+
+def test_a_decision_between_two_answers_is_a_pair_with_a_probability() -> None:
+    with serving(Sure()) as served, served.client() as client:
+        body = {
+            "model": "m",
+            "input": PAIR["question"],
+            "questions": [choose("3", "7", name="q"), choose("9", "7")],
+        }
+        told = client.post("/v1/decisions", json=body).json()
+        first, second = told["answers"]
+        assert (first["type"], first["name"], first["choice"]) == ("choice", "q", "v1")
+        assert [one["probability"] for one in first["probabilities"]] == pytest.approx([0.2, 0.8])
+        assert (second["choice"], second["confidence"]) == ("v0", pytest.approx(0.8))
+        assert told["usage"]["output_tokens_details"]["reasoning_tokens"] > 0
+        silent = client.post("/v1/decisions", json={**body, "questions": [choose("silent", "7")]}).json()
+        assert silent["answers"] == [{"type": "refusal", "name": None}]
+        turns = [
+            {"type": "message", "role": "developer", "content": "Be exact."},
+            {"role": "user", "content": [{"type": "input_text", "text": "Add 2 and 3."}]},
+            {"type": "function_call", "call_id": "1", "name": "add", "arguments": "[2, 3]"},
+            {"type": "function_call_output", "call_id": "1", "output": "5"},
+        ]
+        assert client.post("/v1/decisions", json={**body, "input": turns}).status_code == 200
+        images = [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]
+        assert client.post("/v1/decisions", json={**body, "input": images}).status_code == 422
+    with serving("scripted:longer") as served, served.client() as client:
+        refused = client.post("/v1/decisions", json=body)
+        assert refused.json()["error"]["type"] == "no_probability"
+
+
+def test_other_questions_are_answered_only_by_a_model_that_can() -> None:
+    levels = [{"label": "poor"}, {"label": "fair", "description": "this one"}, {"label": "good"}]
+    asked = [
+        {"type": "predicate", "instructions": "It is this one."},
+        choose("first", "second: this one", "third"),
+        {"type": "score", "name": "s", "instructions": "How good?", "levels": levels},
+        choose("none", "of", "them"),
+    ]
+    body = {"model": "m", "input": "Is it?", "questions": asked}
+    with serving(Sure()) as served, served.client() as client:
+        refused = client.post("/v1/decisions", json=body)
+        assert (refused.status_code, refused.json()["error"]["type"]) == (422, "unsupported_question")
+    with serving(Sure(), ServeSettings(answers_questions=True)) as served, served.client() as client:
+        predicate, choice, score, none = client.post("/v1/decisions", json=body).json()["answers"]
+        assert predicate == {"type": "refusal", "name": None}
+        assert (choice["choice"], choice["confidence"]) == ("v1", pytest.approx(0.8))
+        assert [one["probability"] for one in choice["probabilities"]] == pytest.approx([0.1, 0.8, 0.1])
+        assert (score["name"], score["score"]) == ("s", pytest.approx(1.0))
+        assert [one["value"] for one in score["probabilities"]] == [0, 1, 2]
+        assert none["type"] == "refusal"
+        alone = {**body, "questions": [{**asked[2], "levels": levels[:1]}]}
+        assert "expected 2 to 26" in client.post("/v1/decisions", json=alone).json()["error"]["message"]

@@ -42,6 +42,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     server("--max-waiting N", "judgments that wait at a time; beyond, 429 (default 1000)", default=1000)
     server("--max-bytes N", "bytes of a request (default 8388608)", default=8 << 20)
     server("--timeout T", "seconds that a request is worked at (default 600)", default=600.0)
+    questions = (
+        "answer questions that are no pair at /v1/decisions, too; for general models, not for judges of pairs"
+    )
+    server("--questions", questions)
     server("--jobs FOLDER", "take large batches, each with a run folder in here")
     server("--group-size N", "answers of a group, for trainers that do not tell it")
     server(
@@ -120,6 +124,7 @@ def _read_settings(arguments: Namespace) -> ServeSettings:
         group_size=arguments.group_size,
         on_missing=arguments.on_missing,
         on_failure=arguments.on_failure,
+        answers_questions=arguments.questions,
         jobs=None if arguments.jobs is None else Path(arguments.jobs),
         keys=None if arguments.keys is None else Path(arguments.keys),
         logs_texts=arguments.log_texts,

@@ -43,6 +43,8 @@ class ServeSettings:
     """Answers of a group, for clients that do not tell it."""
     on_missing: OnMissing = "partial"
     on_failure: OnFailure = "error"
+    answers_questions: bool = False
+    """Whether `/v1/decisions` also answers questions that are no pair."""
     jobs: Path | None = None
     """The folder of the run folders of large batches; None takes none."""
     keys: Path | None = None

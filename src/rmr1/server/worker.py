@@ -40,7 +40,7 @@ class Askings:
     """How one judge is asked: as it is, and in both orders."""
 
     def __init__(self, judge: ServableJudge):
-        self._judge = judge
+        self.judge = judge
         self._found: dict[Placement | None, Asking[Any, Any]] = {None: judge.begin()}
 
     def find(self, order: Placement | None = None) -> Asking[Any, Any]:
@@ -49,7 +49,7 @@ class Askings:
             ConfigError: the judge cannot be asked in both orders.
         """
         if order not in self._found:
-            placed = place_both(self._judge)
+            placed = place_both(self.judge)
             assert isinstance(placed, ServableJudge)
             self._found[order] = placed.begin()
         return self._found[order]
