@@ -209,6 +209,7 @@ class Pool:
         ray = self._ray
         for name in ("ray.data", "ray"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        _silence()
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
         )
@@ -354,6 +355,14 @@ def _quiet() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         told.stdin.close()
+
+
+def _silence() -> None:
+    """Ray tells on standard output, which is the command's own, of each actor that is lost; there is no setting for it."""
+    from ray._private import worker
+
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _wait_for(reference: Any) -> Any:
