@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rmr1.cluster.blocks import BLOCK_ITEMS, Answer, Asking, Block, decode
+from rmr1.cluster.blocks import BLOCK_ITEMS, Answer, Block, Way, decode
 from rmr1.data.read import read_pairs
 from rmr1.judge.alarm import Alarm
 from rmr1.judge.identity import describe_run
@@ -155,7 +155,7 @@ def time_driver(pairs: Path, folder: Path) -> dict[str, float]:
     groups = range(0, len(items), BLOCK_ITEMS)
     with timed("encode its block"):
         blocks = [
-            Block(number=one, asking=Asking(), items=tuple(items[one : one + BLOCK_ITEMS])).encode()
+            Block(number=one, asking=Way(), items=tuple(items[one : one + BLOCK_ITEMS])).encode()
             for one in groups
         ]
     with timed("encode its answer (on the actor)"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from benchmarks.ray_judging import compare_runs, count_lines, list_actors, wait_
 
 from rmr1.cluster import pool
 from rmr1.errors import ConfigError
+from rmr1.judge.ranking.run import read_rankings
 from tests.integration.runs import final_records, rmr1
 from tests.ray.conftest import HAS_RAY, list_left_behind
 
@@ -136,3 +138,23 @@ def test_a_cluster_that_is_there_is_joined(world_pairs: Path, tmp_path: Path) ->
     finally:
         head.terminate()
         head.wait(timeout=60)
+
+
+@pytest.mark.slow
+def test_rankings_and_group_rewards_are_those_of_one_process(tmp_path: Path) -> None:
+    lists = tmp_path / "lists.jsonl"
+    rows = [
+        {"prompt": f"Question {number}", "responses": [f"{number} {'x' * k}" for k in range(5)]}
+        for number in range(8)
+    ]
+    lists.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ("rank", lists, "-m", "scripted:hash", "--method", "swiss")
+    rmr1(*command, "-o", tmp_path / "one")
+    rmr1(*command, "-o", tmp_path / "many", *RAY)
+    assert compare_runs(tmp_path / "one", tmp_path / "many") is None
+    assert list(read_rankings(tmp_path / "many")) == list(read_rankings(tmp_path / "one"))
+    # In a process of its own, since Ray warns of itself.
+    command = "from tests.ray.rewards import tell_rewards; tell_rewards()"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+    one, many = map(json.loads, done.stdout.splitlines()[-2:])
+    assert one == many and len(set(one)) > 1, done.stderr

@@ -28,7 +28,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rmr1.cli.dry_run import print_dry_run
-from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
+from rmr1.cli.options import (
+    add,
+    add_cluster_arguments,
+    add_judging_arguments,
+    add_run_arguments,
+    build_config,
+    read_cluster,
+)
 from rmr1.cli.session import (
     format_usage,
     list_sources,
@@ -83,11 +90,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "write the best and the worst answer of each question (prompt, chosen, rejected)",
     )
     add(ranking, "--force", "replace the file of --dpo if it exists")
+    add_cluster_arguments(parser)
     add_judging_arguments(parser, limit="only the first N questions")
 
 
 def run(arguments: Namespace) -> int:
     stored: dict[str, Any] | None = None
+    read_cluster(arguments)  # an address may have taken the place of LISTS
     if not arguments.lists and arguments.output is not None:
         arguments.lists, stored = read_command(arguments.output, "rank")
         asked = read_description(arguments.output)[SECTION]
@@ -147,7 +156,7 @@ def _rank(
             part = opened.enter_context(replacing(Path(arguments.dpo)))
             with writing(Path(arguments.dpo)):
                 file = opened.enter_context(part.open("wb"))
-        judge = opened.enter_context(closing(open_judge(config)))
+        judge = opened.enter_context(closing(open_judge(config, cluster=read_cluster(arguments))))
         shown = Tally()
         rankings = (
             _rank_alone(arguments, config, source, judge, shown)

@@ -20,6 +20,7 @@ from rmr1.faces import name_option
 from rmr1.judge.ask import Asking, Steps
 from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.config import JudgeConfig
+from rmr1.judge.finish import Finish
 from rmr1.judge.load import LoadedJudge
 from rmr1.judge.scalar import ScalarJudge
 from rmr1.judge.settings import JudgeSettings, Placement
@@ -83,6 +84,16 @@ class ClusterJudge:
         self.order: Placement | None = outline.order
         self.engine: Any = None if isinstance(outline, ScalarJudge) else outline.engine
         self.scorer: Any = outline.scorer if isinstance(outline, ScalarJudge) else None
+
+    @property
+    def finish(self) -> Finish:
+        """Its cache and its calibration, which the driver has."""
+        return self._outline.finish
+
+    @property
+    def thresholds(self) -> tuple[float | None, ...] | None:
+        """Those of a cascade."""
+        return getattr(self._outline, "thresholds", None)
 
     def describe(self) -> dict[str, Any]:
         return self._outline.describe()
