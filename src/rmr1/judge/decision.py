@@ -8,29 +8,28 @@ tells its probability, its consistency and its position bias as those of a judge
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from rmr1.engines.base import Decider, Request, SamplingParams
 from rmr1.errors import ConfigError
-from rmr1.judge.ask import Asking, Steps, ask_prompts
-from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.ask import Steps, ask_prompts
 from rmr1.judge.finish import Finish
 from rmr1.judge.generative import describe_family
+from rmr1.judge.one_model import OneModelJudge
 from rmr1.judge.placement import render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.votes import DECISION_RULE, cast_decision, conclude
 from rmr1.prompts import PromptFamily
-from rmr1.records import Generation, Judgment, Kind, PreferencePair
-from rmr1.store.runs import RunWriter
+from rmr1.records import Generation, Kind, PreferencePair
 
 _ASKS_FOR_TEXT = re.compile(r"\[\[[AB]\]\]|<answer>")
 _PARAMS = SamplingParams(max_new_tokens=1, verdict_logprobs=True)
 
 
-class DecisionJudge:
+class DecisionJudge(OneModelJudge[Request, tuple[Generation, ...]]):
     """Judges pairs by the probabilities of a decision endpoint. An `AdaptableJudge`."""
 
     kind: Kind = "pair"
@@ -44,7 +43,7 @@ class DecisionJudge:
             ConfigError: the family asks for a text, or shows another number of answers than two.
         """
         check_decision_family(family)
-        self.model = model
+        self.engine = model
         self.family = family
         self.settings = settings
         self.finish = finish or Finish()
@@ -52,31 +51,16 @@ class DecisionJudge:
         self.order: Placement | None = settings.order
 
     @property
-    def engine(self) -> Decider:
-        """The model, by the name that judges which write have for it."""
-        return self.model
-
-    def describe(self) -> dict[str, Any]:
-        values = self.describe_asking()
-        return {**values, "settings": {**values["settings"], **self.finish.describe()}}
+    def model(self) -> Decider:
+        return self.engine
 
     def describe_asking(self) -> dict[str, Any]:
-        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         return {
             "model_name": self.name,
             "model": self.model.fingerprint(),
             "prompt": describe_family(self.family),
             "settings": describe_decision(self.settings),
         }
-
-    def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
-        ask = self.finish.wrap(self.ask, self.describe_asking)
-        return Asking(ask=ask, answer=self.answer, models=(self.model,))
-
-    def run(
-        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
-    ) -> Iterator[tuple[str, Judgment]]:
-        return self.begin().run(unfinished_pairs(pairs, run), run)
 
     def ask(self, key: str, pair: PreferencePair) -> Steps[Request, tuple[Generation, ...]]:
         """The steps in which a pair is asked about, by its key.
@@ -100,7 +84,6 @@ class DecisionJudge:
         )
 
     def answer(self, requests: Iterator[Request]) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """What the model makes of the requests, as they finish."""
         return self.model.decide(requests)
 
     def place(self, order: Placement) -> DecisionJudge:
@@ -109,10 +92,6 @@ class DecisionJudge:
 
     def ask_answers(self) -> DecisionJudge:
         return self
-
-    def close(self) -> None:
-        self.finish.close()
-        self.model.close()
 
 
 def describe_decision(settings: JudgeSettings) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rmr1.judge.base import unfinished_pairs
 from rmr1.judge.finish import Finish
 from rmr1.judge.guide import guided, is_typed
 from rmr1.judge.guided_text import Guide
+from rmr1.judge.one_model import OneModelJudge
 from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.judge.shared import RubricWriter, judge_without
@@ -35,7 +36,7 @@ KINDS: dict[int, Kind] = {1: "rating", 2: "pair", 4: "choice"}
 """Answers that a family shows at a time -> what is asked with it."""
 
 
-class GenerativeJudge:
+class GenerativeJudge(OneModelJudge[Request, tuple[Generation, ...]]):
     """Judges by what a model writes. An `AdaptableJudge`."""
 
     def __init__(
@@ -76,12 +77,7 @@ class GenerativeJudge:
         self.order: Placement | None = settings.order if self.kind == "pair" or choice is not None else None
         self._control_tokens: tuple[str, ...] | None = None
 
-    def describe(self) -> dict[str, Any]:
-        values = self.describe_asking()
-        return {**values, "settings": {**values["settings"], **self.finish.describe()}}
-
     def describe_asking(self) -> dict[str, Any]:
-        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         prompt: dict[str, Any] = describe_family(self.family)
         if self.choice is not None:
             prompt["choice"] = describe_family(self.choice)
@@ -98,8 +94,7 @@ class GenerativeJudge:
     def begin(self, run: RunWriter | None = None) -> Asking[Request, tuple[Generation, ...]]:
         """How pairs are asked about from now on; shared rubrics are kept in the folder of a run."""
         if self.writer is None:
-            ask = self.finish.wrap(self.ask, self.describe_asking)
-            return Asking(ask=ask, answer=self.answer, models=(self.engine,))
+            return super().begin(run)
         writer = RubricWriter(
             engine=self.engine,
             family=self.writer,
@@ -126,7 +121,6 @@ class GenerativeJudge:
 
     @property
     def model(self) -> Engine:
-        """The model that is asked."""
         return self.engine
 
     def ask(
@@ -177,7 +171,6 @@ class GenerativeJudge:
         return self._control_tokens
 
     def answer(self, requests: Iterator[Request]) -> Iterator[tuple[Request, tuple[Generation, ...]]]:
-        """What the model makes of the requests, as they finish."""
         return self.engine.generate(requests, self.settings.sampling)
 
     def place(self, order: Placement) -> GenerativeJudge:
@@ -195,10 +188,6 @@ class GenerativeJudge:
         rating = self.family if self.kind == "rating" else load_family(RATING)
         choice = load_family(FOUR_WAY)
         return GenerativeJudge(self.engine, rating, self.settings, choice=choice, finish=self.finish)
-
-    def close(self) -> None:
-        self.finish.close()
-        self.engine.close()
 
 
 def find_way(

@@ -6,24 +6,23 @@ winner is the better answer; that is the judgment's confidence. Equal scores are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from math import exp
 from typing import Any
 
 from rmr1.engines.base import Score, Scorer, ScoreRequest
-from rmr1.judge.ask import Asking, Steps, ask_once
-from rmr1.judge.base import unfinished_pairs
+from rmr1.judge.ask import Steps, ask_once
 from rmr1.judge.finish import Finish
+from rmr1.judge.one_model import OneModelJudge
 from rmr1.judge.settings import Placement
 from rmr1.records import Generation, Judgment, Kind, PreferencePair, Verdict, Vote
-from rmr1.store.runs import RunWriter
 
 FAMILY = "scalar"
 RULE = "scores"
 
 
-class ScalarJudge:
+class ScalarJudge(OneModelJudge[ScoreRequest, Score]):
     """Judges pairs by the scores of a scalar reward model."""
 
     kind: Kind = "score"
@@ -34,12 +33,7 @@ class ScalarJudge:
         self.finish = Finish()
         self.name = scorer.name
 
-    def describe(self) -> dict[str, Any]:
-        values = self.describe_asking()
-        return {**values, "settings": {**values["settings"], **self.finish.describe()}}
-
     def describe_asking(self) -> dict[str, Any]:
-        """`describe` without what is done besides asking: what decides a judgment, by which a cache knows it."""
         return {
             "model_name": self.name,
             "model": self.scorer.fingerprint(),
@@ -47,22 +41,11 @@ class ScalarJudge:
             "settings": {"rule": RULE},
         }
 
-    def begin(self, run: RunWriter | None = None) -> Asking[ScoreRequest, Score]:
-        ask = self.finish.wrap(self.ask, self.describe_asking)
-        return Asking(ask=ask, answer=self.answer, models=(self.model,))
-
-    def run(
-        self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
-    ) -> Iterator[tuple[str, Judgment]]:
-        return self.begin().run(unfinished_pairs(pairs, run), run)
-
     @property
     def model(self) -> Scorer:
-        """The model that is asked."""
         return self.scorer
 
     def ask(self, key: str, pair: PreferencePair) -> Steps[ScoreRequest, Score]:
-        """The steps in which a pair is asked about, by its key."""
         requests = tuple(
             ScoreRequest(key=f"{key}/{side}", pair_id=pair.id, messages=(*pair.prompt, *response))
             for side, response in (("A", pair.response_a), ("B", pair.response_b))
@@ -70,7 +53,6 @@ class ScalarJudge:
         return ask_once(requests, partial(conclude, pair, model=self.name))
 
     def answer(self, requests: Iterator[ScoreRequest]) -> Iterator[tuple[ScoreRequest, Score]]:
-        """What the model makes of the requests, as they finish."""
         return self.scorer.score(requests)
 
     def place(self, order: Placement) -> ScalarJudge:
@@ -78,10 +60,6 @@ class ScalarJudge:
 
     def ask_answers(self) -> ScalarJudge:
         return self
-
-    def close(self) -> None:
-        self.finish.close()
-        self.scorer.close()
 
 
 def conclude(
