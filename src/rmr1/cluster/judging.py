@@ -8,6 +8,7 @@ actors, and cache and calibration are applied here, whatever storage the actors 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from rmr1.cluster.actor import Recipe
 from rmr1.cluster.blocks import Answer, Block, Ledger, Way, Work
 from rmr1.cluster.options import ClusterOptions, check_model
 from rmr1.cluster.outline import Profile, outline_judge, read_thresholds
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, RMR1Error
 from rmr1.faces import name_option
 from rmr1.judge.ask import Asking, Steps
 from rmr1.judge.base import unfinished_pairs
@@ -29,6 +30,8 @@ from rmr1.prompts import load_family
 from rmr1.records import Judgment, PreferencePair
 from rmr1.store.runs import RunWriter
 
+_LATE_SECONDS = 1.0
+"""How long a run that an engine ends waits for each of the answers that are on their way."""
 OUT_PER_ACTOR = 16
 """Blocks that are out at a time for each actor: what it works on, and as many that wait."""
 
@@ -47,8 +50,8 @@ class Workers(Protocol):
         """Send a block."""
         ...
 
-    def get(self) -> Answer:
-        """The next answer; waits for it."""
+    def get(self, seconds: float | None = None) -> Answer | None:
+        """The next answer; waits for it, at most so long if that is said, and gives None then."""
         ...
 
     def close(self) -> None:
@@ -132,8 +135,16 @@ class ClusterJudge:
                     self._workers.put(block)
             if ledger.num_out:
                 answer = self._workers.get()
+                assert answer is not None
                 add_notes(answer.notes)
-                yield from ledger.take(answer)
+                try:
+                    yield from ledger.take(answer)
+                except RMR1Error:
+                    # What is finished elsewhere is on its way.
+                    while ledger.num_out and (late := self._workers.get(_LATE_SECONDS)) is not None:
+                        with suppress(RMR1Error):
+                            yield from ledger.take(late)
+                    raise
 
     def place(self, order: Placement) -> ClusterJudge:
         return self._adapt(self._outline.place(order), "place", order)

@@ -108,17 +108,20 @@ class Pool:
         answered, self._answered = self._answered, []
         self._hub.put.remote(block.number, block.encode(), answered)
 
-    def get(self) -> Answer:
-        """The next answer; waits for it.
+    def get(self, seconds: float | None = None) -> Answer | None:
+        """The next answer; waits for it, at most so long if that is said, and gives None then.
 
         Raises:
             StoppedError: an actor cannot load the judge. GenerationError: the cluster is lost.
         """
+        until = None if seconds is None else time.monotonic() + seconds
         while True:
             try:
-                answer = self._answers.get(timeout=_POLL_SECONDS)
+                answer = self._answers.get(timeout=_POLL_SECONDS if seconds is None else seconds)
             except queue.Empty:
                 self._look()
+                if until is not None and time.monotonic() >= until:
+                    return None
                 continue
             if answer is None:
                 self._look()

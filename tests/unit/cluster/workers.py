@@ -37,8 +37,11 @@ class ThreadWorkers:
         self.asked += [key for key, _ in block.items]
         self._blocks.put(block.encode())
 
-    def get(self) -> Answer:
-        answer: Answer = decode(self._answers.get(timeout=60))
+    def get(self, seconds: float | None = None) -> Answer | None:
+        try:
+            answer: Answer = decode(self._answers.get(timeout=seconds or 60))
+        except queue.Empty:
+            return None
         return answer
 
     def close(self) -> None:
