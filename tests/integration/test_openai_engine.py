@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.engines import Request, SamplingParams
 from rmr1.engines.openai import OpenAIEngine
