@@ -5,6 +5,7 @@ Gathers facts and faults, each a line; no weights are loaded or downloaded.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -26,6 +27,7 @@ from rmr1.screen import format_bytes
 
 if TYPE_CHECKING:
     from rmr1.engines.hf.loading import Purpose
+    from rmr1.engines.openai.connection import Answer
 
 MARGIN = 1.2
 """Weights times this is taken for what a model needs beside its cache: buffers, activations."""
@@ -112,26 +114,24 @@ def find_room(machine: Inspection) -> int | None:
 def _inspect_served(name: str, rest: str, machine: Inspection, scheme: str) -> Checkup:
     found = Checkup(name=name, kind="asked", engines=() if machine.missing_for("openai") else (scheme,))
     if not found.engines:
-        return replace(found, faults=(f"the engine {scheme} needs httpx; pip install 'rmr1[api]'",))
-    import httpx
-
+        return replace(found, faults=(f"the engine {scheme} needs aiohttp; pip install 'rmr1[api]'",))
     from rmr1.engines.openai import parse_openai_name
+    from rmr1.engines.openai.connection import LostError
 
     is_nameless = rest.startswith(("http://", "https://", "@http://", "@https://"))
     try:
         model, url = parse_openai_name(f"?@{rest.removeprefix('@')}" if is_nameless else rest, scheme)
     except ConfigError as error:
         return replace(found, faults=(str(error),))
-    headers = {"authorization": f"Bearer {key}"} if (key := os.environ.get("OPENAI_API_KEY")) else {}
     notes: tuple[str, ...] = ()
     fault, served, is_doubtful = None, None, False
     try:
-        reply = httpx.get(f"{url}/models", headers=headers, timeout=_ANSWER_SECONDS)
-        if reply.is_success:
+        reply = _send(url, "GET", "/models")
+        if reply.status < 300:
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                served = tuple(str(one["id"]) for one in reply.json()["data"])
-        if not reply.is_success and (reply.status_code in _NO_ACCESS or reply.status_code >= 500):
-            fault = _refusal(url, reply.status_code)
+                served = tuple(str(one["id"]) for one in json.loads(reply.content)["data"])
+        if reply.status in _NO_ACCESS or reply.status >= 500:
+            fault = _refusal(url, reply.status)
         elif is_nameless:
             fault = f"the name lacks a model: expected {scheme}:NAME@URL; {_list_served(served)}"
         # A tag that is left out is Ollama's `latest`.
@@ -139,35 +139,52 @@ def _inspect_served(name: str, rest: str, machine: Inspection, scheme: str) -> C
             fault, told, is_doubtful = _ask_a_decision(url, model)
             notes = (told,) if told else ()
         elif not served:
-            fault, told = _ask_a_token(url, model, headers)
+            fault, told = _ask_a_token(url, model)
             is_doubtful = fault is None and told != _ANSWERS
-            notes = (f"{url} lists no models (/models has status {reply.status_code}){told}",)
+            notes = (f"{url} lists no models (/models has status {reply.status}){told}",)
         elif not {model, f"{model}:latest"} & set(served):
             near = find_nearest(model, served)
             hint = f"did you mean {near!r}? " if near else ""
             fault = f"{url} does not serve {model!r}; {hint}{_list_served(served)}"
-    except httpx.TimeoutException:
+    except TimeoutError:
         fault = f"{url} does not answer within {_ANSWER_SECONDS:g} s"
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        fault = f"{url} cannot be reached: {reason_of(error)}"
+    except LostError as error:
+        fault = f"{url} cannot be reached: {error.detail.splitlines()[0]}"
+    except RMR1Error as error:
+        fault = str(error)
     faults = () if fault is None else (fault,)
     return replace(found, served=served, notes=notes, is_doubtful=is_doubtful, faults=faults)
 
 
-def _ask_a_token(url: str, model: str, headers: dict[str, str]) -> tuple[str | None, str]:
-    """Why it cannot judge, or None; and how a note on the server ends."""
-    import httpx
+def _send(url: str, method: str, path: str, content: bytes = b"") -> Answer:
+    """`TimeoutError`, `LostError` and `GenerationError` say why there is no answer."""
+    from rmr1.engines.openai.connection import Connection
 
+    async def ask() -> Answer:
+        headers = {"content-type": "application/json"}
+        if key := os.environ.get("OPENAI_API_KEY", "").strip():
+            headers["authorization"] = f"Bearer {key}"
+        async with contextlib.aclosing(
+            Connection(url, headers, connect_seconds=_ANSWER_SECONDS)
+        ) as connection:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return await connection.send(method, path, content)
+
+    return asyncio.run(ask())
+
+
+def _ask_a_token(url: str, model: str) -> tuple[str | None, str]:
+    """Why it cannot judge, or None; and how a note on the server ends."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     try:
-        reply = httpx.post(f"{url}/chat/completions", json=body, headers=headers, timeout=_ANSWER_SECONDS)
-    except httpx.TimeoutException:
+        reply = _send(url, "POST", "/chat/completions", json.dumps(body).encode())
+    except TimeoutError:
         return None, f"; {model!r} has not answered within {_ANSWER_SECONDS:g} s, which shows nothing yet"
     answer: Any = None
     with contextlib.suppress(ValueError):
-        answer = reply.json()
-    status = reply.status_code
-    if reply.is_success and isinstance(answer, dict) and answer.get("choices"):
+        answer = json.loads(reply.content)
+    status = reply.status
+    if status < 300 and isinstance(answer, dict) and answer.get("choices"):
         return None, _ANSWERS
     if status in _NO_ACCESS or status >= 500:
         return _refusal(url, status), ""

@@ -14,7 +14,7 @@ LIBRARIES = {
     "torch": "hf",
     "transformers": "hf",
     "vllm": "vllm",
-    "httpx": "api",
+    "aiohttp": "api",
     "pyarrow": "parquet",
     "datasets": "datasets",
     "accelerate": "train",
@@ -25,7 +25,7 @@ LIBRARIES = {
 }
 """Optional libraries and the extra of rmr1 that brings each."""
 
-ENGINES = {"transformers": ("torch", "transformers"), "vllm": ("vllm",), "openai": ("httpx",)}
+ENGINES = {"transformers": ("torch", "transformers"), "vllm": ("vllm",), "openai": ("aiohttp",)}
 """Engines and the libraries they need; replay and scripted need none."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.cli.main import main
 from rmr1.store.runs import read_judgments

@@ -228,7 +228,7 @@ class Models(BaseHTTPRequestHandler):
 
 
 def test_models_on_servers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("httpx")
+    pytest.importorskip("aiohttp")
     with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/v1"
@@ -280,7 +280,7 @@ def test_a_server_that_lists_no_models_is_asked_for_a_token(
     listing: int, body: bytes, status: int, answer: bytes, code: int, said: str,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    pytest.importorskip("httpx")
+    pytest.importorskip("aiohttp")
     for name, value in (("status", listing), ("body", body), ("answer_status", status), ("answer", answer)):
         monkeypatch.setattr(Models, name, value)
     with ThreadingHTTPServer(("127.0.0.1", 0), Models) as server:
@@ -313,7 +313,7 @@ def test_names_that_are_nowhere(capsys: pytest.CaptureFixture[str], monkeypatch:
 
 def test_a_missing_library_names_its_engine() -> None:
     libraries = dict.fromkeys(
-        ("torch", "transformers", "vllm", "httpx", "pyarrow", "datasets", "accelerate", "peft")
+        ("torch", "transformers", "vllm", "aiohttp", "pyarrow", "datasets", "accelerate", "peft")
     )
     machine = Inspection(
         python="", system="", num_cores=1, memory_bytes=None, free_disk_bytes=0, gpus=(), libraries=libraries

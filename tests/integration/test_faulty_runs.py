@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.judge.summary import list_failures
 from rmr1.prompts import load_family, render_prompt

@@ -132,7 +132,7 @@ def answer_by_content(call: Call) -> Answer:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultyServer]:
-    pytest.importorskip("httpx")
+    pytest.importorskip("aiohttp")
     with FaultyServer(answer_by_content) as server:
         yield server
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.engines import Request, SamplingParams
 from rmr1.engines.base import UNWANTED

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.engines import Request, SamplingParams
 from rmr1.engines.openai import OpenAIEngine
@@ -531,7 +531,7 @@ def test_access_that_is_refused_for_one_prompt_is_not_the_key() -> None:
     page = b"<html><title>Attention Required! | Cloudflare</title></html>"
 
     def behave(call: Call) -> Answer:
-        return Answer(status=403, body=page) if call.item.startswith("bad") else good()
+        return Answer(status=403, body=page, seconds=0.05) if call.item.startswith("bad") else good()
 
     answers, _, _ = ask(behave, make_requests(one=9, bad=9, two=9))
     assert [answers[key][0].finish_reason for key in ("one", "bad", "two")] == ["stop", "error", "stop"]
@@ -541,7 +541,8 @@ def test_access_that_is_refused_for_one_prompt_is_not_the_key() -> None:
 
 def test_a_key_that_is_refused_among_answers_may_be_a_passing_trouble() -> None:
     def behave(call: Call) -> Answer:
-        return failure(401, "auth backend timeout") if call.attempt < call.item.startswith("bad") else good()
+        is_refused = call.attempt < call.item.startswith("bad")
+        return replace(failure(401, "auth backend timeout"), seconds=0.05) if is_refused else good()
 
     answers, server, _ = ask(behave, make_requests(one=9, **{f"bad{n}": 9 for n in range(30)}))
     assert all(generations[0].error is None for generations in answers.values())
@@ -553,7 +554,9 @@ def test_a_key_that_is_refused_among_answers_may_be_a_passing_trouble() -> None:
         if call.item.startswith("one"):
             return good()
         refused.append(call.item)
-        return failure(401, "no") if len(refused) <= 12 else good()  # all of the first wave, some of the next
+        return (
+            replace(failure(401, "no"), seconds=0.05) if len(refused) <= 12 else good()
+        )  # all of the first wave, some of the next
 
     sizes = {"one": 9, **{f"bad{n}": 9 for n in range(90)}}
     options = {"concurrency": 8, "backoff_seconds": 0.3, "max_backoff_seconds": 1.0}

@@ -1,28 +1,31 @@
-"""One HTTP connection to one server, kept open from request to request.
+"""HTTP to one server by aiohttp: connections are kept open, and replies told apart from lost connections.
 
-HTTP is h11's, and TLS asyncio's. What a general client does besides (cookies, redirects, encodings, looking for another
-connection) no server needs that is asked the same thing thousands of times, and it took most of the time that this
-process spent on a request. A server behind a proxy is asked through httpx (`ProxiedConnection`).
+Proxies and certificates are those of the environment, as most clients read it: `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`
+and the like, `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 """
 
 from __future__ import annotations
 
-import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from functools import lru_cache
+from io import BytesIO
+from ipaddress import ip_address
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import h11
-import httpx
+import aiohttp
+import certifi
 
+from rmr1.errors import GenerationError
 from rmr1.version import __version__
 
-_READ_BYTES = 65536
 _MOST_HEADER_BYTES = 1 << 17
-_HAPPY_EYEBALLS_SECONDS = 0.25
+_LARGE_BYTES = 1 << 20
+"""aiohttp warns of larger bodies that are bytes; files it sends in pieces."""
 
 
 @dataclass(eq=False)
@@ -40,146 +43,118 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    """By names in lower case."""
+    """By names, in whatever case they are looked up."""
     content: bytes
 
 
-class Connection(Protocol):
-    """Sends one request at a time; `LostError` if no whole reply comes. A time limit is the caller's."""
+class Connection:
+    """Sends requests to one server, each over a connection that is idle, else over a new one; belongs to one event
+    loop. Redirects are answers, cookies are not kept."""
 
-    async def send(self, method: str, path: str, content: bytes = b"", **headers: str) -> Answer:
-        """Ask for a path below the base URL; underscores in names of headers become hyphens."""
-        ...
+    def __init__(self, base_url: str, headers: Mapping[str, str], *, connect_seconds: float):
+        """Prepare to ask a server below `base_url`; nothing is sent yet. `connect_seconds` is the limit of looking up
+        the name, connecting and TLS together.
 
-    async def aclose(self) -> None:
-        """Close it; a later request opens it again."""
-        ...
-
-
-class DirectConnection:
-    """A connection to the server itself."""
-
-    def __init__(
-        self,
-        base_url: str,
-        headers: Mapping[str, str],
-        *,
-        connect_seconds: float,
-        tls: ssl.SSLContext | None,
-    ):
-        parts = urlsplit(base_url)
-        self._host = parts.hostname or ""
-        self._tls = tls
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._base = parts.path.rstrip("/")
-        self._connect_seconds = connect_seconds
-        own = {"host": parts.netloc, "accept": "*/*", "user-agent": f"rmr1/{__version__}"}
-        own |= {name.lower(): value for name, value in headers.items()}
-        self._headers = [(name.encode(), value.encode()) for name, value in own.items()]
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-        self._http = h11.Connection(h11.CLIENT)
-
-    async def send(self, method: str, path: str, content: bytes = b"", **headers: str) -> Answer:
-        is_whole = False
-        try:
-            reader, writer = await self._open()
-            more = [
-                (name.replace("_", "-").encode(), value.encode())
-                for name, value in {**headers, "content_length": str(len(content))}.items()
-            ]
-            head = h11.Request(method=method, target=self._base + path, headers=[*self._headers, *more])
-            begin = self._http.send(head) or b""
-            writer.write(begin + content if len(content) < _READ_BYTES else begin)
-            self._http.send(h11.Data(data=content))
-            if len(content) >= _READ_BYTES:
-                writer.write(content)
-            self._http.send(h11.EndOfMessage())
-            await writer.drain()
-            answer = await self._read(reader)
-            is_whole = True
-            return answer
-        except (OSError, h11.ProtocolError, asyncio.IncompleteReadError) as error:
-            raise LostError(str(error) or type(error).__name__) from None
-        finally:
-            if is_whole and self._http.our_state is self._http.their_state is h11.DONE:
-                self._http.start_next_cycle()
-            else:
-                self._drop()
-
-    async def _read(self, reader: asyncio.StreamReader) -> Answer:
-        status, headers, pieces = 0, {}, []
-        while True:
-            event = self._http.next_event()
-            if event is h11.NEED_DATA:
-                self._http.receive_data(await reader.read(_READ_BYTES))
-            elif isinstance(event, h11.Response):
-                status = event.status_code
-                headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
-            elif isinstance(event, h11.Data):
-                pieces.append(bytes(event.data))
-            elif isinstance(event, h11.EndOfMessage):
-                return Answer(status=status, headers=headers, content=b"".join(pieces))
-            elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
-                raise OSError("the server closed the connection without a reply")
-
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._reader is not None and self._writer is not None:
-            if not self._reader.at_eof() and self._reader.exception() is None:
-                return self._reader, self._writer
-            self._drop()  # the server has closed it meanwhile
-        try:
-            async with asyncio.timeout(self._connect_seconds):
-                self._reader, self._writer = await asyncio.open_connection(
-                    self._host,
-                    self._port,
-                    ssl=self._tls,
-                    limit=1 << 20,
-                    happy_eyeballs_delay=_HAPPY_EYEBALLS_SECONDS,
-                )
-        except TimeoutError:
-            raise LostError("the connection took too long", is_connect=True) from None
-        except (OSError, ValueError) as error:
-            raise LostError(str(error) or type(error).__name__, is_connect=True) from None
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MOST_HEADER_BYTES)
-        return self._reader, self._writer
-
-    def _drop(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
-
-    async def aclose(self) -> None:
-        writer = self._writer
-        self._drop()
-        if writer is not None:
-            with suppress(OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await writer.wait_closed()
-
-
-class ProxiedConnection:
-    """A connection through the proxy that the environment names."""
-
-    def __init__(
-        self, base_url: str, headers: Mapping[str, str], *, connect_seconds: float, tls: ssl.SSLContext
-    ):
-        self._base_url = base_url
-        self._client = httpx.AsyncClient(
-            headers=dict(headers),
-            timeout=httpx.Timeout(None, connect=connect_seconds),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            verify=tls,
+        Raises:
+            GenerationError: the environment names a proxy that is none, or certificates that cannot be read.
+        """
+        self._base_url = base_url.rstrip("/")
+        # They go with each request: those of a session aiohttp sends to the proxy too, the key among them.
+        self._headers = {"user-agent": f"rmr1/{__version__}"}
+        self._headers |= {name.lower(): value for name, value in headers.items()}
+        # Proxies are given to it: aiohttp's `trust_env` would look them up for every request, in a thread, and send
+        # the password that ~/.netrc holds for the host to servers without a key.
+        proxy = find_proxy(base_url)
+        is_tls = any(urlsplit(url).scheme == "https" for url in (base_url, proxy or ""))
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_load_certificates() if is_tls else True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, connect=connect_seconds),
+            proxy=proxy,
+            max_line_size=_MOST_HEADER_BYTES,
+            max_field_size=_MOST_HEADER_BYTES,
         )
 
     async def send(self, method: str, path: str, content: bytes = b"", **headers: str) -> Answer:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        """Ask for a path below the base URL; underscores in names of headers become hyphens. A time limit is the
+        caller's.
+
+        Raises:
+            LostError: no whole reply came.
+        """
         try:
-            found = await self._client.request(method, self._base_url + path, content=content, headers=named)
-        except httpx.HTTPError as error:
-            is_connect = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
-            raise LostError(str(error) or type(error).__name__, is_connect=is_connect) from None
-        return Answer(status=found.status_code, headers=found.headers, content=found.content)
+            async with self._session.request(
+                method,
+                self._base_url + path,
+                data=BytesIO(content) if len(content) > _LARGE_BYTES else content or None,
+                headers=self._headers | {name.replace("_", "-"): value for name, value in headers.items()},
+                allow_redirects=False,
+            ) as response:
+                return Answer(status=response.status, headers=response.headers, content=await response.read())
+        except aiohttp.ConnectionTimeoutError:
+            raise LostError("the connection took too long", is_connect=True) from None
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, UnicodeError) as error:  # the last: of IDNA
+            raise LostError(_describe(error.__cause__ or error), is_connect=True) from None
+        except aiohttp.ClientResponseError as error:
+            # Of a proxy that makes no connection, or a reply that is no HTTP; its text repeats URLs.
+            is_proxy = isinstance(error, aiohttp.ClientHttpProxyError)
+            said = f"the proxy answers {error.status}: {error.message}" if is_proxy else error.message
+            raise LostError(said, is_connect=is_proxy) from None
+        except aiohttp.ServerDisconnectedError:  # its text may be what is left of a head
+            raise LostError("the server closed the connection without a reply") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise LostError(_describe(error)) from None
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        """Close all connections for good."""
+        await self._session.close()
+
+
+def _describe(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def find_proxy(url: str) -> str | None:
+    """The proxy that the environment names for a URL; None for this machine, and for what `NO_PROXY` exempts.
+
+    Raises:
+        GenerationError: it is no HTTP proxy.
+    """
+    parts = urlsplit(url)
+    named = getproxies()
+    proxy = named.get(parts.scheme) or named.get("all")
+    if not proxy or _is_local(parts.hostname or "") or proxy_bypass(parts.netloc):
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    scheme = urlsplit(proxy).scheme
+    if scheme not in ("http", "https"):
+        raise GenerationError(
+            f"the environment names a proxy for {parts.scheme}://{parts.netloc} that speaks {scheme!r}; expected one "
+            "of HTTP, such as http://proxy:3128; set NO_PROXY to ask the server directly"
+        )
+    return proxy
+
+
+def _is_local(host: str) -> bool:
+    with suppress(ValueError):
+        address = ip_address(host)
+        return address.is_loopback or address.is_unspecified
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def _load_certificates() -> ssl.SSLContext:
+    """Those of the environment, else certifi's."""
+    file, folder = (os.environ.get(name) or None for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    try:
+        return _read_certificates(file or (None if folder else certifi.where()), folder)
+    except (OSError, ValueError) as error:
+        raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
+
+
+@lru_cache(maxsize=2)
+def _read_certificates(file: str | None, folder: str | None) -> ssl.SSLContext:
+    """It takes longer than a request."""
+    context = ssl.create_default_context(cafile=file, capath=folder)
+    context.set_alpn_protocols(["http/1.1"])
+    return context

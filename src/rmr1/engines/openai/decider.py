@@ -28,7 +28,6 @@ from rmr1.plugins import require
 from rmr1.records import Generation, Usage
 
 with require("a decision endpoint", "api"):
-    from rmr1.engines.openai.connection import Connection
     from rmr1.engines.openai.continuing import Shape
     from rmr1.engines.openai.parts import Fetched
     from rmr1.engines.openai.problems import ServerProblem
@@ -162,7 +161,6 @@ class _DecisionSession(ChatSession):
 
     async def _judge(
         self,
-        connection: Connection,
         problem: ServerProblem,
         headers: Mapping[str, str],
         body: Mapping[str, Any],
@@ -174,10 +172,10 @@ class _DecisionSession(ChatSession):
                 return Adapted()
             hint = "; check the URL, which usually ends in /v1" if routes.are_unknown else ""
             missing = f"{server.base_url} has no decision endpoint for {server.model!r}: {routes}{hint}"
-            return GenerationError(await server.find_missing(connection) or missing)
+            return GenerationError(await server.find_missing(self._connection) or missing)
         if problem.status in REFUSALS and problem.is_oversize:
             return Refused(str(problem), "skipped")
-        return await server.judge(connection, problem, headers, body, form)
+        return await server.judge(self._connection, problem, headers, body, form)
 
     def _read_generations(self, fetched: Fetched, item: _Item, params: SamplingParams) -> list[Generation]:
         reply = fetched.reply

@@ -16,23 +16,17 @@ import logging
 import math
 import os
 import re
-import ssl
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
-from ipaddress import ip_address
 from threading import Lock
 from typing import Any, Literal
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-import httpx
 import orjson
 
 from rmr1.engines.base import SamplingParams
-from rmr1.engines.openai.connection import Connection, DirectConnection, LostError, ProxiedConnection
+from rmr1.engines.openai.connection import Connection, LostError
 from rmr1.engines.openai.continuing import Manner
 from rmr1.engines.openai.limits import Pacer, Throttle, parse_retry_after
 from rmr1.engines.openai.problems import ServerProblem, is_moderated
@@ -170,36 +164,13 @@ class ChatServer:
         self.last_contact: float | None = None
         self.has_answered = False
 
-    @property
-    def is_local(self) -> bool:
-        host = urlsplit(self.base_url).hostname or ""
-        with suppress(ValueError):
-            address = ip_address(host)
-            return address.is_loopback or address.is_unspecified
-        return host == "localhost" or host.endswith(".localhost")
-
     def open_connection(self) -> Connection:
-        """A connection that is opened by its first request; of one slot, whose requests follow each other."""
+        """What sends its requests, for one event loop; `GenerationError` if proxy or certificates are wrong."""
         headers = {"content-type": "application/json", **self._extra_headers}
         if self._key:
             headers["authorization"] = f"Bearer {self._key}"
-        connect_seconds = min(_LOOKUP_SECONDS, self.patience.timeout_seconds)
-        if not self.is_local and getproxies():  # a proxy is for the world outside
-            return ProxiedConnection(
-                self.base_url, headers, connect_seconds=connect_seconds, tls=self._tls_context
-            )
-        tls = self._tls_context if self.base_url.startswith("https:") else None
-        return DirectConnection(self.base_url, headers, connect_seconds=connect_seconds, tls=tls)
-
-    @cached_property
-    def _tls_context(self) -> ssl.SSLContext:
-        """Those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else httpx's own; reading them takes longer than a request."""
-        try:
-            context = httpx.create_ssl_context(trust_env=not self.is_local)
-        except (OSError, ValueError) as error:
-            raise GenerationError(f"the TLS certificates cannot be read: {error}") from None
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+        seconds = min(_LOOKUP_SECONDS, self.patience.timeout_seconds)
+        return Connection(self.base_url, headers, connect_seconds=seconds)
 
     def scrub(self, received: bytes) -> bytes:
         """What was received, without the key, which servers like to repeat."""

@@ -26,7 +26,7 @@ from typing import Any
 import orjson
 
 from rmr1.engines.base import UNWANTED, Request, SamplingParams, derive_seed
-from rmr1.engines.openai.connection import Connection, LostError
+from rmr1.engines.openai.connection import LostError
 from rmr1.engines.openai.continuing import Shape
 from rmr1.engines.openai.parts import Failed, Fetched, Part
 from rmr1.engines.openai.problems import ServerProblem, read_problem
@@ -68,7 +68,7 @@ class _Item:
 
 
 class _Slots:
-    """A queue before the server's throttle and the user's limits, and a connection for each slot."""
+    """A queue before the server's throttle and the user's limits."""
 
     def __init__(self, server: ChatServer):
         self._server = server
@@ -76,15 +76,9 @@ class _Slots:
         self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
         self._num_in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
-        # The first one takes long to make if it reads certificates: nothing is to be sent late for it.
-        self._idle = [server.open_connection()]
-
-    async def close(self) -> None:
-        for connection in self._idle:
-            await connection.aclose()
 
     @asynccontextmanager
-    async def take(self, guess: Callable[[], int]) -> AsyncIterator[tuple[Connection, int]]:
+    async def take(self, guess: Callable[[], int]) -> AsyncIterator[int]:
         """Wait until a request of about `guess()` tokens may be sent, first come first served."""
         turn: asyncio.Future[int] = self._loop.create_future()
         self._queue.append((turn, guess))
@@ -96,10 +90,9 @@ class _Slots:
                 self._leave()
             raise
         throttle = self._server.throttle
-        connection = self._idle.pop() if self._idle else self._server.open_connection()
         started = time.monotonic()
         try:
-            yield connection, num_tokens
+            yield num_tokens
         except Retry as failed:
             if failed.is_busy:
                 # Who is asked to wait for too long gives up, and holds nobody.
@@ -115,7 +108,6 @@ class _Slots:
         else:
             throttle.answer(time.monotonic() - started)
         finally:
-            self._idle.append(connection)
             self._leave()
 
     def _admit(self) -> None:
@@ -191,6 +183,7 @@ class ChatSession:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._slots = _Slots(self._server)
+        self._connection = self._server.open_connection()
         self._ready.set()
         try:
             await self._stopped.wait()
@@ -198,7 +191,7 @@ class ChatSession:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._slots.close()
+            await self._connection.aclose()
 
     def _spawn(self, request: Request) -> None:
         task = self._loop.create_task(self._answer(request))
@@ -277,7 +270,7 @@ class ChatSession:
         while True:
             try:
                 expected = partial(server.guess_tokens, item.num_prompt_tokens, num_choices, params)
-                async with self._slots.take(expected) as (connection, guess):
+                async with self._slots.take(expected) as guess:
                     # Only now: the request may have waited while another one taught us the dialect.
                     dialect = item.form.write(server.dialect)
                     if num_choices > 1 and not dialect.takes_choices(params):
@@ -287,7 +280,7 @@ class ChatSession:
                     body = self._build_body(shape, params, dialect, num_choices, seed, item)
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
-                    reply = await self._try(connection, body, item, guess, identity)
+                    reply = await self._try(body, item, guess, identity)
             except Adapted:
                 continue
             except Refused as refused:
@@ -353,17 +346,14 @@ class ChatSession:
 
     async def _judge(
         self,
-        connection: Connection,
         problem: ServerProblem,
         headers: Mapping[str, str],
         body: Mapping[str, Any],
         form: Form,
     ) -> Exception:
-        return await self._server.judge(connection, problem, headers, body, form)
+        return await self._server.judge(self._connection, problem, headers, body, form)
 
-    async def _try(
-        self, connection: Connection, body: dict[str, Any], item: _Item, guess: int, identity: str
-    ) -> Reply:
+    async def _try(self, body: dict[str, Any], item: _Item, guess: int, identity: str) -> Reply:
         """`Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
         server, form = self._server, item.form
         timeout = server.patience.timeout_seconds
@@ -372,7 +362,7 @@ class ChatSession:
         remedies, dialect, sent_at = form.remedies, server.dialect, time.monotonic()
         try:
             async with asyncio.timeout(timeout):
-                answer = await connection.send(
+                answer = await self._connection.send(
                     "POST", self._find_path(body), content, idempotency_key=identified
                 )
         except TimeoutError:
@@ -403,7 +393,7 @@ class ChatSession:
             if status in REFUSALS or status == 500:
                 form.begin(sent_at, dialect)
             problem = read_problem(status, received)
-            raise await self._judge(connection, problem, answer.headers, body, form)
+            raise await self._judge(problem, answer.headers, body, form)
         server.accept(body, form, remedies, reply.num_choices)
         if reply.usage is None:
             server.note(

@@ -6,7 +6,7 @@ from math import log
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.engines.base import Continuation, SamplingParams
 from rmr1.engines.openai.continuing import (

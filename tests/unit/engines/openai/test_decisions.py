@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.engines import load_decider, load_engine
 from rmr1.engines.base import Decider, Engine

@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("httpx")
+pytest.importorskip("aiohttp")
 
 from rmr1.distill.recipe import PassRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.engines import Engine, SamplingParams, is_scorer, load_engine, parse_model_name
 from rmr1.engines.openai import OpenAIEngine, parse_openai_name
+from rmr1.engines.openai.connection import find_proxy
 from rmr1.engines.openai.limits import parse_retry_after
 from rmr1.engines.openai.logprobs import TokenLogprobs, align_verdict, read_token_logprobs
 from rmr1.engines.openai.problems import read_numbers, read_problem
 from rmr1.engines.openai.remedies import Form, Refusal, Remedy, leave_out, list_parts
-from rmr1.engines.openai.server import ChatServer, Patience
+from rmr1.engines.openai.server import Patience
 from rmr1.engines.openai.wire import (
     Choice,
     Dialect,
@@ -596,10 +597,13 @@ def test_messages_of_over_long_prompts(message: str) -> None:
         ("https://api.openai.com/v1", False),
     ],
 )
-def test_addresses_of_this_machine(url: str, is_local: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-key-of-no-one")
-    server = OpenAIEngine("judge", url)._server
-    assert isinstance(server, ChatServer) and server.is_local is is_local
+def test_addresses_of_this_machine_need_no_proxy(
+    url: str, is_local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "http://proxy:3128")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert find_proxy(url) == (None if is_local else "http://proxy:3128")
 
 
 # Replies
@@ -939,8 +943,8 @@ def test_cost() -> None:
     assert OpenAIEngine("mine", URL, price_in=1, price_out=2).price == Price(1, 2)
 
 
-def test_without_httpx_the_message_says_what_to_install() -> None:
-    code = "import sys; sys.modules['httpx'] = None\nimport rmr1.engines.openai"
+def test_without_aiohttp_the_message_says_what_to_install() -> None:
+    code = "import sys; sys.modules['aiohttp'] = None\nimport rmr1.engines.openai"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "ConfigError" in done.stderr and "pip install 'rmr1[api]'" in done.stderr
