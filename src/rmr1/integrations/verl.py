@@ -22,9 +22,18 @@ from rmr1.errors import ConfigError
 from rmr1.integrations.client import RewardClient
 
 
-def make_extra_info(question: Any, *, reference: str | None = None) -> dict[str, Any]:
-    """What a row of the data has to hold in `extra_info` beside its own."""
-    return {"question": question} if reference is None else {"question": question, "reference": reference}
+def make_extra_info(
+    question: Any, *, reference: str | None = None, siblings: int | None = None
+) -> dict[str, Any]:
+    """What a row of the data has to hold in `extra_info` beside its own.
+
+    Args:
+        reference: an answer with which the samples are compared.
+        siblings: samples of the row, for the manager, if they are not `rollout.n`: rows of validation (`val_kwargs.n`) and
+            rows with a `__rollout_n__` of their own.
+    """
+    values = {"question": question, "reference": reference, "siblings": siblings}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 async def compute_score(

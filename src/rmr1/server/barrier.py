@@ -68,7 +68,10 @@ class _Group:
         self.changed = asyncio.Event()
         """Set whenever a result is there, and replaced."""
         self.results: dict[int, Reward | ServiceError] = {}
+        self._said: dict[int, str] = {}
+        """What each sibling says (`identify`), by its number."""
         self._answers: dict[int, Messages] = {}
+        """The siblings themselves, until the group is settled."""
         self._is_closed = False
         self._service = service
         self._known: dict[str, Judgment] = {}
@@ -83,8 +86,9 @@ class _Group:
             ServiceError: another answer came under this number, or the group was closed without it.
         """
         self.touched = time.monotonic()
-        known = self._answers.get(index)
-        if known is not None and identify(known) != identify(answer):
+        said = identify(answer)
+        known = self._said.get(index)
+        if known is not None and known != said:
             raise ServiceError(409, "conflict", f"another answer came as number {index} of this group before")
         if known is None and self._is_closed:
             raise ServiceError(
@@ -96,9 +100,9 @@ class _Group:
             return
         baseline = self.asked.baseline
         others = [one for number, one in self._answers.items() if number != index]
-        self._answers[index] = answer
+        self._said[index], self._answers[index] = said, answer
         for other in others if baseline is None else [baseline]:
-            if identify(other) != identify(answer):
+            if identify(other) != said:
                 self._compare(answer, other)
         task = asyncio.create_task(self._conclude(index))
         self._concluding.add(task)
@@ -110,10 +114,11 @@ class _Group:
         An equal answer for which no request waits any more came again, and so did every one of a group that is full;
         while the first request still waits, it is another sibling that says the same.
         """
-        alike = [index for index, one in self._answers.items() if identify(one) == identify(answer)]
-        is_full = len(self._answers) >= self.asked.size
+        said = identify(answer)
+        alike = [index for index, one in self._said.items() if one == said]
+        is_full = len(self._said) >= self.asked.size
         again = (index for index in alike if is_full or index in self.results or not self.waiting[index])
-        return next(again, len(self._answers))
+        return next(again, len(self._said))
 
     def _compare(self, one: Messages, other: Messages) -> None:
         pair = Contest(self._gather([one, other]), self.asked.seed).pair((0, 1))
@@ -137,7 +142,7 @@ class _Group:
         """Determine the rewards once nothing is missing."""
         while self._comparing:
             await asyncio.wait(self._comparing.values())
-        if self._answers.keys() <= self.results.keys():
+        if self._said.keys() <= self.results.keys():
             return
         if self.asked.baseline is not None:
             self._reward([index])
@@ -154,8 +159,18 @@ class _Group:
             if isinstance(self.results.get(index), Reward):
                 continue  # what was told once stands
             self.results[index] = told
+        if self._is_settled:
+            # Nothing is computed of them any more, and they are most of what a group takes.
+            self._known.clear()
+            self._answers.clear()
         self.changed.set()
         self.changed = asyncio.Event()
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether everyone who may come has come, and has a reward."""
+        is_whole = self._is_closed or len(self._said) == self.asked.size
+        return is_whole and all(isinstance(self.results.get(index), Reward) for index in self._said)
 
     def _compute(self, indices: list[int]) -> list[Reward | ServiceError]:
         asked = self.asked

@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from queue import Empty
 from threading import RLock
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ with require("an OpenAI-compatible server", "api"):
     from rmr1.engines.openai.session import ChatSession
 
 _READ_AHEAD = 8
+_LOOK_AGAIN_SECONDS = 0.05
 
 OPENAI_URL = "https://api.openai.com/v1"
 URL_VARIABLE = "OPENAI_BASE_URL"
@@ -219,9 +222,11 @@ class OpenAIEngine:
         try:
             while True:
                 # One new request for each that left, and more only while nothing waits to be handed out.
+                is_dry = False
                 while num_in_flight < room + min(session.num_waiting, most):
                     request = next(source, None)
                     if request is None:
+                        is_dry = True
                         break
                     look(request)
                     num_in_flight += 1
@@ -230,7 +235,10 @@ class OpenAIEngine:
                         break
                 if not num_in_flight:
                     return
-                outcome = session.outcomes.get()
+                outcome = None
+                with suppress(Empty):
+                    # A source that had nothing may have more before anything is answered.
+                    outcome = session.outcomes.get(timeout=_LOOK_AGAIN_SECONDS if is_dry else None)
                 if outcome is None:
                     continue
                 if isinstance(outcome, BaseException):

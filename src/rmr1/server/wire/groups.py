@@ -37,7 +37,10 @@ class RankBody(Timed):
 
 
 class ScoreBody(Timed):
-    """A whole group under `answers`; or a sibling with `group`, `size`, `index` and `answer`."""
+    """A whole group under `answers`; or a sibling with `group`, `size`, `index` and `answer`.
+
+    Without `index` siblings are numbered by what they say, for clients that do not number them.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
@@ -62,8 +65,9 @@ class ScoreBody(Timed):
 
     @model_validator(mode="after")
     def _check(self) -> ScoreBody:
-        sibling = [value is not None for value in (self.group, self.size, self.index, self.answer)]
-        if any(sibling) == (self.answers is not None) or any(sibling) != all(sibling):
+        sibling = [value is not None for value in (self.group, self.size, self.answer)]
+        is_sibling = any(sibling) or self.index is not None
+        if is_sibling == (self.answers is not None) or is_sibling != all(sibling):
             raise ValueError("expected answers, or group, size, index and answer of a sibling")
         return self
 
@@ -116,7 +120,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
                 "failed": found.failed,
                 "undecided": found.undecided,
             }
-        assert body.size is not None and body.index is not None and body.answer is not None
+        assert body.size is not None and body.answer is not None
         if body.size > service.settings.most_group:
             raise ServiceError(
                 422, "too_many", f"a group of {body.size}; at most {service.settings.most_group}"
@@ -130,7 +134,11 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         )
         name = name_group("group", body.group, body.attempt)
         answer = read_messages(body.answer, "answer")
-        told = await hear_out(request, barrier.score(name, body.index, answer, asked, deadline), deadline + 1)
+        if body.index is None:
+            scored = barrier.score_unnumbered(name, answer, asked, deadline)
+        else:
+            scored = barrier.score(name, body.index, answer, asked, deadline)
+        told = await hear_out(request, scored, deadline + 1)
         return {
             "reward": told.reward,
             "status": told.status,
