@@ -14,16 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from rmr1.server.barrier import Barrier
-from rmr1.server.guard import Guard, refusal
+from rmr1.server.guard import CLOSED_BY_CLIENT, Guard, refusal
 from rmr1.server.jobs import Jobs
 from rmr1.server.keys import Keys
 from rmr1.server.service import ClientLeftError, Service, ServiceError
 from rmr1.server.wire import chat, decisions, groups, judge, nemo_gym, openrlhf, slime
 from rmr1.server.wire import jobs as jobs_wire
 from rmr1.version import __version__
-
-_CLOSED_BY_CLIENT = 499
-"""The status that a log shows of a request whose client has left; nobody receives it."""
 
 
 def make_app(service: Service, *, keys: Keys, log: Callable[[str], object] | None = None) -> ASGIApp:
@@ -71,6 +68,7 @@ def make_app(service: Service, *, keys: Keys, log: Callable[[str], object] | Non
     app.add_exception_handler(RequestValidationError, _tell_invalid)
     app.add_exception_handler(HTTPException, _tell_http_error)
     app.add_exception_handler(ClientLeftError, _tell_nobody)
+    app.add_exception_handler(Exception, _tell_mistake)
 
     @app.get("/health", tags=["state"], summary="Whether the server runs")
     async def health() -> dict[str, str]:
@@ -125,4 +123,9 @@ async def _tell_http_error(_: Request, error: Exception) -> Response:
 
 
 async def _tell_nobody(_: Request, __: Exception) -> Response:
-    return Response(status_code=_CLOSED_BY_CLIENT)
+    return Response(status_code=CLOSED_BY_CLIENT)
+
+
+async def _tell_mistake(_: Request, __: Exception) -> Response:
+    message = "the server made a mistake; its log says which"
+    return JSONResponse(refusal("internal", message), status_code=500)

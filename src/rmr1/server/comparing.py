@@ -7,8 +7,11 @@ knows judgments that were made already. So a ranking and a reward are computed b
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -25,6 +28,10 @@ Result = TypeVar("Result")
 
 _MOST_AT_ONCE = 64
 """Whole groups that are worked at at a time, each by a thread that mostly waits."""
+_MOST_EACH = 64
+"""Comparisons of a group that are asked for at a time, so that groups take turns in the queue."""
+_PAUSE_SECONDS = 0.1
+"""How often it is looked for room in the queue."""
 
 
 class Threads:
@@ -91,49 +98,87 @@ class QueuedJudge(_Standing):
         self._order = order
         self._service = service
         self._deadline = deadline
-        self._is_left = False
+        self._lock = threading.Lock()
         self._waiting: dict[Future[Judgment], str] = {}
+        self._done: SimpleQueue[Future[Judgment] | None] = SimpleQueue()
+        self._has_begun = False
+        self._is_left = False
 
     def run(
         self, pairs: Iterable[PreferencePair], *, run: RunWriter | None = None
     ) -> Iterator[tuple[str, Judgment]]:
         """
         Raises:
-            ServiceError: the queue is full, the engine failed, or the deadline has passed.
+            ServiceError: the queue was full before anything was asked, the engine failed, or the deadline has passed.
         """
+        stream = iter(pairs)
+        pair = next(stream, None)
         try:
-            for pair in pairs:
-                self._waiting[self._service.submit_pair(pair, order=self._order)] = key_of(pair)
-            while self._waiting:
-                done, _ = wait(
-                    self._waiting, timeout=Service.left(self._deadline), return_when=FIRST_COMPLETED
-                )
-                if self._is_left or not done:
-                    raise ServiceError(
-                        504, "deadline", "the deadline passed before all comparisons were made"
-                    )
-                for future in done:
-                    key = self._waiting.pop(future)
-                    try:
-                        judgment = future.result()
-                    except ServiceError:
-                        raise
-                    except RMR1Error as error:
-                        raise self._service.explain(error) from None
-                    self._service.metrics.count(judgment)
-                    yield key, judgment
+            while pair is not None or self._waiting:
+                while pair is not None and len(self._waiting) < _MOST_EACH and self._submit(pair):
+                    pair = next(stream, None)
+                future = self._wait()
+                if future is None:
+                    continue
+                with self._lock:
+                    key = self._waiting.pop(future, None)
+                if key is None:
+                    continue  # of an earlier run, and dropped
+                try:
+                    judgment = future.result()
+                except ServiceError:
+                    raise
+                except RMR1Error as error:
+                    raise self._service.explain(error) from None
+                self._service.metrics.count(judgment)
+                yield key, judgment
         finally:
             self._drop()
 
     def leave(self) -> None:
         """Nobody waits for what is asked about."""
-        self._is_left = True
+        with self._lock:
+            self._is_left = True
         self._drop()
+        self._done.put(None)
+
+    def _submit(self, pair: PreferencePair) -> bool:
+        """Ask for a pair; False if the queue is full, and what was begun has to wait for room."""
+        with self._lock:
+            if self._is_left:
+                return False
+            try:
+                future = self._service.submit_pair(pair, order=self._order)
+            except ServiceError as error:
+                if error.kind == "queue_full" and self._has_begun:
+                    return False
+                raise
+            self._waiting[future] = key_of(pair)
+            self._has_begun = True
+        future.add_done_callback(self._done.put)
+        return True
+
+    def _wait(self) -> Future[Judgment] | None:
+        """What is finished next; None if nothing was for a moment.
+
+        Raises:
+            ServiceError: the deadline has passed, or nobody waits any more.
+        """
+        left = Service.left(self._deadline)
+        with suppress(Empty):
+            future = self._done.get(timeout=min(left, _PAUSE_SECONDS)) if left else None
+            if future is not None and not future.cancelled():
+                return future
+        if self._is_left or not Service.left(self._deadline):
+            raise ServiceError(504, "deadline", "the deadline passed before all comparisons were made")
+        return None
 
     def _drop(self) -> None:
-        for future in tuple(self._waiting):
+        with self._lock:
+            waiting = tuple(self._waiting)
+            self._waiting.clear()
+        for future in waiting:
             future.cancel()
-        self._waiting.clear()
 
 
 class KnownJudge(_Standing):

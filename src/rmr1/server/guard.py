@@ -30,8 +30,12 @@ OPEN = ("/health",)
 
 _DEEPEST = 64
 """Brackets inside one another."""
+CLOSED_BY_CLIENT = 499
+"""The status that a log shows of a request whose client has left; nobody receives it."""
 _MOST_KEPT = 10_000
 """Answers to requests with an idempotency key that are kept."""
+_MOST_KEPT_BYTES = 256 << 20
+"""Bytes of them."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -64,6 +68,48 @@ class _Texts:
         }
 
 
+class _Kept:
+    """Answers to requests with an idempotency key: under way, or kept for a while."""
+
+    def __init__(self, seconds: float):
+        self._seconds = seconds
+        self._found: dict[bytes, tuple[bytes, asyncio.Future[_Answer]]] = {}
+        """By name: the digest of the body, and its answer."""
+        self._kept: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
+        """Of those that are answered: since when, and their bytes."""
+        self._num_bytes = 0
+
+    def find(self, name: bytes) -> tuple[bytes, asyncio.Future[_Answer]] | None:
+        self._forget()
+        return self._found.get(name)
+
+    def begin(self, name: bytes, digest: bytes) -> asyncio.Future[_Answer]:
+        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._found[name] = (digest, future)
+        return future
+
+    def keep(self, name: bytes, answer: _Answer) -> None:
+        self._found[name][1].set_result(answer)
+        self._kept[name] = (time.monotonic(), len(answer.body))
+        self._num_bytes += len(answer.body)
+        self._forget()
+
+    def drop(self, name: bytes) -> None:
+        """There is no answer; those that wait for it try again."""
+        self._found.pop(name)[1].cancel()
+
+    def _forget(self) -> None:
+        oldest = time.monotonic() - self._seconds
+        while self._kept and (
+            next(iter(self._kept.values()))[0] < oldest
+            or len(self._kept) > _MOST_KEPT
+            or self._num_bytes > _MOST_KEPT_BYTES
+        ):
+            name, (_, size) = self._kept.popitem(last=False)
+            self._num_bytes -= size
+            del self._found[name]
+
+
 class Guard:
     """Wraps the application."""
 
@@ -81,7 +127,7 @@ class Guard:
         self._keys = keys
         self._metrics = metrics
         self._log = log or (lambda line: print(line, file=sys.stderr, flush=True))
-        self._repeated: OrderedDict[str, tuple[bytes, float, asyncio.Future[_Answer]]] = OrderedDict()
+        self._kept = _Kept(settings.kept_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -128,7 +174,7 @@ class Guard:
                 "request": request_id,
                 "method": scope["method"],
                 "route": route,
-                "status": status or 499,  # the client left before it was answered
+                "status": status or CLOSED_BY_CLIENT,
                 "ms": round(1000 * seconds, 1),
                 "key": key,
                 **(texts.describe() if self._settings.logs_texts else {}),
@@ -173,30 +219,29 @@ class Guard:
         if name is None:
             await self.app(scope, again, send)
         else:
-            await self._answer_once(scope, again, send, f"{key}\0{scope['path']}\0{name}", body)
+            told = f"{key}\0{scope['path']}\0{name}"
+            await self._answer_once(scope, again, send, hashlib.sha256(told.encode()).digest(), body)
 
-    async def _answer_once(self, scope: Scope, receive: Receive, send: Send, name: str, body: bytes) -> None:
-        digest, now = hashlib.sha256(body).digest(), time.monotonic()
-        while self._repeated and (
-            len(self._repeated) > _MOST_KEPT
-            or now - next(iter(self._repeated.values()))[1] > self._settings.kept_seconds
-        ):
-            self._repeated.popitem(last=False)
-        known = self._repeated.get(name)
-        if known is not None and known[0] != digest:
-            await _refuse(
-                send, 422, "idempotency_mismatch", "this Idempotency-Key came with another body before"
-            )
-            return
-        if known is not None and not (known[2].done() and known[2].cancelled()):
-            try:
-                await _send(send, await asyncio.shield(known[2]))
+    async def _answer_once(
+        self, scope: Scope, receive: Receive, send: Send, name: bytes, body: bytes
+    ) -> None:
+        """Answer the first request under a name, and those that repeat it with what the first one got.
+
+        What failed, or was left by its client, is no answer: the next one that waits for it takes the first one's place.
+        """
+        digest, future = hashlib.sha256(body).digest(), self._kept.find(name)
+        while future is not None:
+            if future[0] != digest:
+                await _refuse(
+                    send, 422, "idempotency_mismatch", "this Idempotency-Key came with another body before"
+                )
                 return
-            except asyncio.CancelledError:
-                if not known[2].cancelled():
-                    raise
-        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
-        self._repeated[name] = (digest, now, future)
+            await asyncio.wait({future[1]})
+            if not future[1].cancelled():
+                await _send(send, future[1].result())
+                return
+            future = self._kept.find(name)
+        answering = self._kept.begin(name, digest)
         answer = _Answer()
 
         async def record(message: Message) -> None:
@@ -208,13 +253,11 @@ class Guard:
 
         try:
             await self.app(scope, receive, record)
-            if 200 <= answer.status < 500 and answer.status != 429:
-                future.set_result(answer)
+            if 200 <= answer.status < 500 and answer.status not in (429, CLOSED_BY_CLIENT):
+                self._kept.keep(name, answer)
         finally:
-            if not future.done():  # it failed, so the next one tries again
-                future.cancel()
-                if self._repeated.get(name, (b"", 0.0, None))[2] is future:
-                    del self._repeated[name]
+            if not answering.done():  # it failed, so the next one tries again
+                self._kept.drop(name)
 
 
 def find_fault(body: bytes) -> str | None:

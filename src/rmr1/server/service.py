@@ -102,8 +102,10 @@ class Service:
         """What is asked, under way.
 
         Raises:
-            ServiceError: the queue is full, or the server ends.
+            ServiceError: the queue is full, the server ends, or no worker is left.
         """
+        if not any(one.is_alive for one in self.workers):
+            raise ServiceError(503, "not_ready", self.failure or "the judge does not answer", retry_after=5)
         try:
             return self.queue.ask(key, make, in_background=in_background)
         except QueueFullError as error:

@@ -7,10 +7,10 @@ import hashlib
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from rmr1.judge.groups import reward_group
-from rmr1.judge.ranking.methods import DEFAULT_METHOD
+from rmr1.judge.ranking.methods import DEFAULT_METHOD, METHODS
 from rmr1.judge.ranking.waves import rank_all
 from rmr1.messages import Messages
 from rmr1.records import Candidates
@@ -32,8 +32,15 @@ class RankBody(Timed):
 
     question: Text
     answers: list[Text] = Field(min_length=2)
-    method: str = DEFAULT_METHOD
+    method: str = Field(default=DEFAULT_METHOD, json_schema_extra={"enum": list(METHODS)})
     seed: int = 0
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, method: str) -> str:
+        if method not in METHODS:
+            raise ValueError(f"expected one of {', '.join(METHODS)}")
+        return method
 
 
 class ScoreBody(Timed):
@@ -144,6 +151,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
             "status": told.status,
             "siblings": told.siblings,
             "method": body.way,
+            "failed": told.failed,
         }
 
     return router

@@ -69,7 +69,9 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         deadline = service.deadline(None)
         echoed = {**extra, "responses_create_params": body.responses_create_params, "response": body.response}
         try:
-            told = await hear_out(request, barrier.score(name, index, answer, asked, deadline), deadline + 1)
+            score = barrier.score if asked.baseline is not None else barrier.score_again
+            scoring = score(name, answer=answer, asked=asked, deadline=deadline, index=index)
+            told = await hear_out(request, scoring, deadline + 1)
         except ServiceError as error:
             if error.status == 422:
                 raise

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
 from rmr1.messages import assistant, user
+from rmr1.prompts.escape import find_tokens, is_control
 from rmr1.server.barrier import Asked, Barrier, Reward
 from rmr1.server.service import Service, ServiceError, hear_out
 from rmr1.server.wire.common import OpenBody
@@ -67,22 +68,51 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
 async def _score(
     service: Service, barrier: Barrier, query: str, prompt: str, label: Any, deadline: float
 ) -> float:
-    if not query.startswith(prompt):
-        raise ServiceError(422, "invalid", "query does not begin with its prompt")
     asked, group = read_label(label, prompt, service.settings.group_size)
-    answer = query[len(prompt) :]
+    answer = cut_answer(query, prompt)
     try:
         if not answer.strip():
             raise ServiceError(422, "empty", "the answer is empty")
-        told: Reward = await barrier.score_unnumbered(
-            name_group("openrlhf", group, hashlib.sha256(prompt.encode()).hexdigest()),
-            (assistant(answer),),
-            asked,
-            deadline,
-        )
+        name, said = [group, hashlib.sha256(prompt.encode()).hexdigest()], (assistant(answer),)
+        told: Reward
+        if asked.baseline is None:
+            told = await barrier.score_again(name_group("openrlhf", *name), said, asked, deadline)
+        else:
+            told = await barrier.score(name_group("openrlhf", *name, answer), 0, said, asked, deadline)
         return told.reward
     except ServiceError as error:
         return service.replace_failure(error)
+
+
+def cut_answer(query: str, prompt: str) -> str:
+    """What stands behind the prompt, without the tokens that end a turn.
+
+    OpenRLHF decodes the query from tokens, which may put other spaces between them than the prompt has.
+
+    >>> cut_answer("<s> Hello\\nThe answer is 4.<|im_end|>", "<s>Hello\\n")
+    'The answer is 4.'
+
+    Raises:
+        ServiceError: the query does not begin with the prompt.
+    """
+    if query.startswith(prompt):
+        place = len(prompt)
+    else:
+        place = 0
+        for letter in "".join(prompt.split()):
+            while place < len(query) and query[place].isspace():
+                place += 1
+            if query[place : place + 1] != letter:
+                raise ServiceError(422, "invalid", "query does not begin with its prompt")
+            place += 1
+        query = query[:place] + query[place:].lstrip()
+    answer = query[place:]
+    while True:
+        body = answer.rstrip()
+        ends = [start for start, end in find_tokens(body) if end == len(body) and is_control(body[start:end])]
+        if not ends:
+            return answer
+        answer = body[: min(ends)]
 
 
 def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, str]:
