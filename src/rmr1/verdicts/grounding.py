@@ -2,7 +2,8 @@
 
 A quotation is looked for as it is written first. If it is not there, white space, case, quotation marks and typographic
 variants are levelled in both, and an ellipsis splits a quotation into pieces that must all occur, in order: judges
-shorten, and shortening is not inventing. Backslashes are levelled too: the prompt shows a response with one in each of
+shorten, and shortening is not inventing. A stop at the end of a quotation is the judge's own if the answer goes on without
+it: writers put it inside the quotation marks. Backslashes are levelled too: the prompt shows a response with one in each of
 its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -24,6 +25,7 @@ _LEVELLED = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": 
 )
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
 _EDGES = "\"' "
+_STOPS = ".,;:!?"
 
 Match = Literal["exact", "levelled", "none"]
 """How a quotation was found: character by character, after levelling, or not at all."""
@@ -55,20 +57,27 @@ def find_quote(quote: str, response: str) -> Place:
     if (start := response.find(words)) >= 0:
         return Place("exact", ((start, start + len(words)),))
     levelled = _level(response)
-    spans: list[Span] = []
-    after = 0
-    for piece in pieces:
-        start = levelled.text.find(piece, after)
-        if start < 0:
-            return NOWHERE
-        after = start + len(piece)
-        spans.append((levelled.starts[start], levelled.ends[after - 1]))
-    return Place("levelled", tuple(spans))
+    bare = [text for piece in pieces if (text := piece.rstrip(_STOPS + _EDGES))]
+    spans = _find_pieces(pieces, levelled) or _find_pieces(bare, levelled)
+    return Place("levelled", spans) if spans else NOWHERE
 
 
 def is_grounded(quote: str, response: str) -> bool:
     """Whether `quote` is taken from `response`; an empty quotation is not, nor one of backslashes alone."""
     return find_quote(quote, response).match != "none"
+
+
+def _find_pieces(pieces: Sequence[str], levelled: _Levelled) -> tuple[Span, ...]:
+    """The first place of each piece behind the one before; none if one is missing."""
+    spans: list[Span] = []
+    after = 0
+    for piece in pieces:
+        start = levelled.text.find(piece, after)
+        if start < 0:
+            return ()
+        after = start + len(piece)
+        spans.append((levelled.starts[start], levelled.ends[after - 1]))
+    return tuple(spans)
 
 
 class _Levelled(NamedTuple):

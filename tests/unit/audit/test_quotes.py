@@ -105,3 +105,8 @@ def test_a_text_that_is_read_otherwise_now_has_no_places_of_its_own() -> None:
     found = link_vote(PAIR, changed)
     assert [quote.match for quote in found] == ["exact", "exact"]
     assert [quote.place for quote in found] == [None, None]
+
+
+def test_a_trace_in_the_pairs_frame_names_the_same_answers() -> None:
+    for one in (vote("x", "y"), vote("x", "y", order="swapped"), vote("x", "y", side="B")):
+        assert [quote.side for quote in one.trace.quotes] == [quote.side for quote in link_vote(PAIR, one)]

@@ -133,6 +133,9 @@ def test_whatever_a_judge_was_shown_it_may_quote(response: str, seed: int) -> No
         ("Rinse it - with", "levelled", ["Rinse it — with"]),
         ("First, wash ... dry it.", "levelled", ["First, wash", "dry it."]),
         ("<\\answer>[\\[A]]", "levelled", ["<answer>[[A]]"]),
+        ("wash the car,", "levelled", ["wash the car"]),
+        ("Rinse it! ... dry it?", "levelled", ["Rinse it", "dry it"]),
+        ("!", "none", []),
         ("polish the car", "none", []),
         ("dry it ... wash", "none", []),
     ],
@@ -177,7 +180,7 @@ def test_levelling_in_parts_is_levelling_as_a_whole(response: str, data: st.Data
     start = data.draw(st.integers(0, len(response)))
     quote = response[start : data.draw(st.integers(start, len(response)))].swapcase()
     place = find_quote(quote, response)
-    wanted = level_whole(quote)
+    wanted = level_whole(quote).rstrip(".,;:!?\"' ")
     if place.match == "levelled":
         ((begin, end),) = place.spans
         assert wanted in level_whole(response[begin:end])
