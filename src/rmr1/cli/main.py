@@ -25,6 +25,7 @@ VERBS = {
     "judge": "judge pairs and say why",
     "rank": "put several answers to a question in order",
     "show": "read judgments, or what a training folder holds",
+    "export": "write judgments for other programs",
     "rubrics": "list the criteria of judgments, and which decide",
     "calibrate": "fit a judge's probabilities to labels",
     "serve": "serve the judge over HTTP, as a reward too",
