@@ -59,6 +59,15 @@ class Filter:
         """Names of the conditions that were set."""
         return tuple(one.name for one in fields(self) if getattr(self, one.name) not in (None, False))
 
+    def describe(self) -> tuple[str, ...]:
+        """The conditions that were set, each as text.
+
+        >>> Filter(wrong=True, unsure=0.7).describe()
+        ('wrong', 'unsure 0.7')
+        """
+        values = ((name, getattr(self, name)) for name in self.given)
+        return tuple(name if value is True else f"{name} {value}" for name, value in values)
+
     def matches(self, key: str, judgment: Judgment) -> bool:
         """Whether the judgment under this key is wanted."""
         id, subset = self.id, self.subset
