@@ -377,7 +377,7 @@ class Vote:
         )
 
     def _in_pair(self, texts: tuple[SideText, ...]) -> tuple[SideText, ...]:
-        return tuple(replace(one, side=swap_label(one.side, self.order)) for one in texts)
+        return tuple(replace(one, side=self.name_in_pair(one.side)) for one in texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

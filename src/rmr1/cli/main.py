@@ -25,6 +25,8 @@ VERBS = {
     "judge": "judge pairs and say why",
     "rank": "put several answers to a question in order",
     "show": "read judgments, or what a training folder holds",
+    "export": "write judgments for other programs",
+    "report": "sum a run up: an HTML page, Markdown or JSON",
     "rubrics": "list the criteria of judgments, and which decide",
     "calibrate": "fit a judge's probabilities to labels",
     "serve": "serve the judge over HTTP, as a reward too",

@@ -4,7 +4,8 @@ rmr1 show runs/x               the first ten
 rmr1 show runs/x ID            one, by its pair's id or the beginning of its key
 rmr1 show runs/x --wrong       those whose verdict is not the label
 rmr1 show runs/x --failed      those for which the engine gave an error, with the reason
-rmr1 show runs/x --list        one line each
+rmr1 show runs/x --flips --list              whose orders disagree, one line each
+rmr1 show runs/x --wrong --unsure 0.7        wrong and not sure of it
 rmr1 show models/x             a folder of sft, grpo, scalar, train, curate or distill: its data, how far it is, figures
 
 Of a distillation the same options read the teachers' judgments. On a terminal what is longer than the screen goes
@@ -18,6 +19,7 @@ from argparse import ArgumentParser, Namespace
 from itertools import chain
 from pathlib import Path
 
+from rmr1.cli.filters import add_filter_arguments, read_filter
 from rmr1.cli.folders import print_folder
 from rmr1.cli.options import add
 from rmr1.cli.pager import paged
@@ -36,22 +38,18 @@ from rmr1.store.runs import read_judgments
 def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "RUN", "folder of a run or a training", dest="run_folder")
     add(parser, "ID", "a pair's id, or the beginning of a key", nargs="?")
-    add(parser, "--wrong", "only labelled pairs whose verdict is not the label")
-    add(parser, "--unparsed", "only judgments without a verdict")
-    failed = "only judgments in which the engine gave an error (--retry-failed judges them again)"
-    add(parser, "--failed", failed)
-    add(parser, "--subset S", "only this subset")
     add(parser, "--limit N", "at most N (default 10; 0 = all)")
     add(parser, "--list", "one line per judgment")
     add(parser, "--json", "the stored records as JSON lines")
     add(parser, "--no-pager", "print at once, however long it is")
+    add_filter_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
     folder = Path(arguments.run_folder)
     kind = find_kind(folder)
-    filters = [name for name in ("wrong", "unparsed", "failed", "list") if getattr(arguments, name)]
-    filters += [name for name in ("id", "subset", "limit") if getattr(arguments, name) is not None]
+    wanted = read_filter(arguments)
+    filters = [*wanted.given, *["list"] * arguments.list, *["limit"] * (arguments.limit is not None)]
     pager = paged(is_wanted=not arguments.no_pager and not arguments.json)
     if kind != "run" and not (kind == "distill" and filters):
         if filters:
@@ -70,14 +68,14 @@ def run(arguments: Namespace) -> int:
     with pager:
         console = Console()
         for key, judgment in judgments:
-            if _matches(arguments, key, judgment):
+            if wanted.matches(key, judgment):
                 matching += 1
                 if not limit or shown < limit:
                     shown += 1
                     _show_one(arguments, console, key, judgment)
     if matching == 0:
-        wanted = f"matches {arguments.id!r}" if arguments.id else "matches"
-        print(f"rmr1: {folder}: no judgment {wanted}", file=sys.stderr)
+        told = f"matches {arguments.id!r}" if arguments.id else "matches"
+        print(f"rmr1: {folder}: no judgment {told}", file=sys.stderr)
         return 1
     if shown < matching and not arguments.json:
         print(f"rmr1: {shown} of {matching} shown; --limit 0 shows all, an ID shows one", file=sys.stderr)
@@ -96,15 +94,3 @@ def _show_one(arguments: Namespace, console: Console, key: str, judgment: Judgme
         console.print(start, line, f"  {question}", sep="", soft_wrap=True)
     else:
         print_judgment(console, key, judgment)
-
-
-def _matches(arguments: Namespace, key: str, judgment: Judgment) -> bool:
-    wanted = arguments.id
-    is_named = wanted in (None, judgment.pair.id) or (len(wanted) >= 6 and key.startswith(wanted))
-    return (
-        is_named
-        and arguments.subset in (None, judgment.pair.subset)
-        and not (arguments.wrong and judgment.correct is not False)
-        and not (arguments.failed and not list_failures(judgment))
-        and not (arguments.unparsed and judgment.winner is not None)
-    )

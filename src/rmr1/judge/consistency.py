@@ -34,12 +34,9 @@ class OrderCounts:
     second: int = 0
 
     def add(self, judgment: Judgment) -> None:
-        if len(judgment.votes) < 2 or judgment.kind != "pair":
+        if (orders := read_orders(judgment)) is None:
             return
-        by_order = ruling_of(judgment).by_order()
-        if not {"given", "swapped"} <= by_order.keys():
-            return
-        given, swapped = by_order["given"][0], by_order["swapped"][0]
+        given, swapped = orders
         self.asked += 1
         if given is None or swapped is None:
             return
@@ -50,6 +47,16 @@ class OrderCounts:
 
     def describe(self) -> dict[str, int]:
         return asdict(self)
+
+
+def read_orders(judgment: Judgment) -> tuple[str | None, str | None] | None:
+    """The winners of the given and of the swapped order, by the majority of each; None unless a pair was asked in both."""
+    if len(judgment.votes) < 2 or judgment.kind != "pair":
+        return None
+    by_order = ruling_of(judgment).by_order()
+    if not {"given", "swapped"} <= by_order.keys():
+        return None
+    return by_order["given"][0], by_order["swapped"][0]
 
 
 def difference_interval(first: int, second: int, total: int) -> tuple[float, float]:

@@ -13,13 +13,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from rmr1.audit.quotes import link_vote
 from rmr1.console import Console
 from rmr1.messages import Messages
 from rmr1.prompts.render import format_weight
 from rmr1.records import CriterionScores, Judgment, Vote
 from rmr1.report.tables import Cell, make_table
 from rmr1.screen import inert, one_line
-from rmr1.verdicts.grounding import ground_quotes
 from rmr1.verdicts.probability import tell_probability
 
 PROBLEM_TEXTS = {
@@ -125,11 +125,11 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     if trace.quotes or trace.summaries:
         evidence: list[tuple[Cell, ...]] = [
             (
-                _side(one.side, vote),
+                _side(one.said_side, vote),
                 Text(f'"{inert(one.text)}"'),
-                "yes" if is_found else Text("NOT FOUND", "red"),
+                "yes" if one.is_found else Text("NOT FOUND", "red"),
             )
-            for one, is_found in ground_quotes(judgment.pair, vote)
+            for one in link_vote(judgment.pair, vote)
         ]
         summary = Text("summary", style="dim")
         evidence += [(_side(one.side, vote), Text(inert(one.text)), summary) for one in trace.summaries]

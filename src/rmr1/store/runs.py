@@ -17,7 +17,7 @@ import hashlib
 import os
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from itertools import accumulate, islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from rmr1.store.codec import dump_record, dumps, load_judgment, loads
 from rmr1.store.folder import LEAVE, open_folder
 from rmr1.store.identity import describe_differences
 from rmr1.store.keys import KeyCounter, format_key, marked_digest, stored_digest
+from rmr1.store.lines import append_line, cut_torn_line
 from rmr1.store.replace import read_json, replacing, write_json, write_text, writing
 
 RUN_FILE = "run.json"
@@ -79,15 +80,8 @@ class RunWriter:
 
     def append(self, key: str, judgment: Judgment) -> None:
         line = dumps({"key": key, **dump_record(judgment)}) + b"\n"
-        start, written = os.fstat(self._handle).st_size, 0
         with writing(self.path, _KEPT):
-            try:
-                while written < len(line):
-                    written += os.write(self._handle, line[written:])
-            except OSError:
-                with suppress(OSError):
-                    os.ftruncate(self._handle, start)
-                raise
+            append_line(self._handle, line)
 
     def add_notes(self, notes: Iterable[str]) -> None:
         """Keep in run.json what was found out about the model or its server."""
@@ -148,7 +142,7 @@ def open_run(
                 stored = read_finished(path)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             opened.callback(os.close, handle)
-            _cut_torn_line(handle)
+            cut_torn_line(handle)
         return RunWriter(folder, file, handle, stored, opened.pop_all())
 
 
@@ -362,11 +356,3 @@ def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
 def list_generations(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The generations of a stored judgment."""
     return [vote["generation"] for vote in line.get("votes", ())]
-
-
-def _cut_torn_line(handle: int) -> None:
-    size = end = os.fstat(handle).st_size
-    while end > 0 and os.pread(handle, 1, end - 1) != b"\n":
-        end -= 1
-    if end != size:
-        os.ftruncate(handle, end)

@@ -1,48 +1,133 @@
-"""Does a quotation stand in the response it is taken from?
+"""Where in a response does a quotation stand?
 
-White space, case, quotation marks and typographic variants are levelled first, and an ellipsis splits a quotation
-into pieces that must all occur, in order: judges shorten, and shortening is not inventing. Backslashes are levelled too: the
-prompt shows a response with one in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or
-none.
+A quotation is looked for as it is written first. If it is not there, white space, case, quotation marks and typographic
+variants are levelled in both, and an ellipsis splits a quotation into pieces that must all occur, in order: judges
+shorten, and shortening is not inventing. A stop at the end of a quotation is the judge's own if the answer goes on without
+it: writers put it inside the quotation marks. Backslashes are levelled too: the prompt shows a response with one in each of
+its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
-from rmr1.records import PreferencePair, SideText, Vote
+from rmr1.verdicts.mentions import Span
 
 _UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
 """Joiners, marks of direction and of presentation."""
-_LEVELLED = str.maketrans(
-    {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "}
-    | dict.fromkeys(f"\\＼﹨{_UNSEEN}", "")
+_LEVELLED = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "} | dict.fromkeys(
+    f"\\＼﹨{_UNSEEN}", ""
 )
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
+_EDGES = "\"' "
+_STOPS = ".,;:!?"
+
+Match = Literal["exact", "levelled", "none"]
+"""How a quotation was found: character by character, after levelling, or not at all."""
+
+
+class Place(NamedTuple):
+    """Where a quotation stands in a response."""
+
+    match: Match
+    spans: tuple[Span, ...] = ()
+    """(start, end) in the response's characters, one for each piece of a quotation that was shortened; empty if it was
+    not found."""
+
+
+NOWHERE = Place("none")
+
+
+def find_quote(quote: str, response: str) -> Place:
+    """The first place of `quote` in `response`. An empty quotation is found nowhere, nor one of marks and backslashes
+    alone.
+
+    >>> find_quote("Wash the “car”", 'First wash the "car".')
+    Place(match='levelled', spans=((6, 19),))
+    """
+    words = quote.strip()
+    pieces = [text for piece in _ELLIPSIS.split(words) if (text := _level(piece).text.strip(_EDGES))]
+    if not pieces:
+        return NOWHERE
+    if (start := response.find(words)) >= 0:
+        return Place("exact", ((start, start + len(words)),))
+    levelled = _level(response)
+    bare = [text for piece in pieces if (text := piece.rstrip(_STOPS + _EDGES))]
+    spans = _find_pieces(pieces, levelled) or _find_pieces(bare, levelled)
+    return Place("levelled", spans) if spans else NOWHERE
 
 
 def is_grounded(quote: str, response: str) -> bool:
     """Whether `quote` is taken from `response`; an empty quotation is not, nor one of backslashes alone."""
-    pieces = [piece for piece in map(_level, _ELLIPSIS.split(quote)) if piece]
-    rest = _level(response)
+    return find_quote(quote, response).match != "none"
+
+
+def _find_pieces(pieces: Sequence[str], levelled: _Levelled) -> tuple[Span, ...]:
+    """The first place of each piece behind the one before; none if one is missing."""
+    spans: list[Span] = []
+    after = 0
     for piece in pieces:
-        _, found, rest = rest.partition(piece)
-        if not found:
-            return False
-    return bool(pieces)
+        start = levelled.text.find(piece, after)
+        if start < 0:
+            return ()
+        after = start + len(piece)
+        spans.append((levelled.starts[start], levelled.ends[after - 1]))
+    return tuple(spans)
 
 
-def ground_quotes(pair: PreferencePair, vote: Vote) -> tuple[tuple[SideText, bool], ...]:
-    """Every quotation of a vote and whether it is grounded; a swapped prompt exchanges the responses."""
-    texts = ["\n".join(message.text for message in response) for response in pair.responses]
-    by_name = dict(zip("ABCD", texts, strict=False))
-    return tuple(
-        (quote, is_grounded(quote.text, by_name.get(vote.name_in_pair(quote.side), "")))
-        for quote in vote.verdict.trace.quotes
-    )
+class _Levelled(NamedTuple):
+    """A levelled text; each of its characters stands for those from its start to its end in the original."""
+
+    text: str
+    starts: array[int]
+    ends: array[int]
 
 
-def _level(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text.translate(_LEVELLED)).casefold()
-    return " ".join(text.split()).strip("\"' ")
+@lru_cache(maxsize=8)
+def _level(text: str) -> _Levelled:
+    """Characters that Unicode composes are levelled together; the result is that of levelling the text as a whole."""
+    parts: list[str] = []
+    starts, ends = array("q"), array("q")
+    for start, end, piece in _iterate_clusters(text):
+        for char in unicodedata.normalize("NFKC", piece).casefold():
+            if not char.isspace():
+                parts.append(char)
+            elif parts and parts[-1] != " ":
+                parts.append(" ")
+            else:
+                continue
+            starts.append(start)
+            ends.append(end)
+    return _Levelled("".join(parts), starts, ends)
+
+
+def _iterate_clusters(text: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, characters) of every run that normalises by itself, without what is levelled away."""
+    first = last = 0
+    held = ""
+    for place, char in enumerate(text):
+        plain = _LEVELLED.get(char, char)
+        if not plain:
+            continue
+        if held and not plain.isascii() and _is_joined(held, plain):
+            held += plain
+        else:
+            if held:
+                yield first, last, held
+            first, held = place, plain
+        last = place + 1
+    if held:
+        yield first, last, held
+
+
+def _is_joined(held: str, char: str) -> bool:
+    """Whether normalisation makes something else of both together than of each alone."""
+    if unicodedata.combining(char):
+        return True
+    apart = unicodedata.normalize("NFKC", held) + unicodedata.normalize("NFKC", char)
+    return unicodedata.normalize("NFKC", held + char) != apart

@@ -58,6 +58,8 @@ class TextOutline:
     tags: tuple[Tag, ...]
     """Tags that stand in `spans`, and each one that opens a thinking part: no block runs into it."""
     quotes: tuple[SideText, ...]
+    quote_places: tuple[Span, ...]
+    """The place of each of them."""
     summaries: tuple[SideText, ...]
     thinking: str | None
     is_thinking_unclosed: bool
@@ -99,6 +101,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
     spans: list[Span] = []
     own: list[Tag] = []
     quotes: list[SideText] = []
+    places: list[Span] = []
     summaries: list[SideText] = []
     thoughts: list[Span] = []
     own_start = thought_start = visible_start = depth = index = 0
@@ -107,9 +110,15 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
     def record(at: int, inner_end: int) -> None:
         tag = tags[at]
         words = text[tag.end : inner_end].strip()
-        if words and tag.side in sides:
-            target = quotes if tag.kind == "quote" else summaries
-            target.append(SideText(side=sides[tag.side], text=words))
+        if not words or tag.side not in sides:
+            return
+        said = SideText(side=sides[tag.side], text=words)
+        if tag.kind == "quote":
+            start = text.index(words, tag.end)
+            quotes.append(said)
+            places.append((start, start + len(words)))
+        else:
+            summaries.append(said)
 
     while index < len(tags):
         tag = tags[index]
@@ -135,7 +144,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
                     own_start = visible_start = tag.end
             elif not thoughts:
                 thoughts.append((0, tag.start))
-                for parts in (spans, own, quotes, summaries):
+                for parts in (spans, own, quotes, places, summaries):
                     parts.clear()
                 own_start = visible_start = tag.end
         elif depth == 0 and tag.side and not tag.is_closing:
@@ -170,6 +179,7 @@ def read_outline(text: str, labels: Sequence[str] = ("A", "B"), thinking: Sequen
         spans=tuple(span for span in spans if span[0] < span[1]),
         tags=tuple(own),
         quotes=tuple(quotes),
+        quote_places=tuple(places),
         summaries=tuple(summaries),
         thinking=thought or None,
         is_thinking_unclosed=depth > 0,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
+import time
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmr1.messages import assistant, user
 from rmr1.prompts import escape
-from rmr1.records import Generation, PreferencePair, SideText, Trace, Verdict, Vote
-from rmr1.verdicts.grounding import ground_quotes, is_grounded
+from rmr1.verdicts.grounding import find_quote, is_grounded
 
 RESPONSE = 'First, wash the car.\n- Rinse it — with "clean" water.\n<answer>[[A]]</answer> Then dry it.'
 
@@ -119,16 +119,78 @@ def test_whatever_a_judge_was_shown_it_may_quote(response: str, seed: int) -> No
         assert is_grounded(quote, response) is any(char not in "\\ \n" for char in response)
 
 
-@pytest.mark.parametrize(("order", "found"), [("given", (True, False)), ("swapped", (False, True))])
-def test_quotes_follow_the_order_of_the_prompt(order: str, found: tuple[bool, bool]) -> None:
-    pair = PreferencePair(
-        id="1", prompt=(user("q"),), response_a=(assistant("one"),), response_b=(assistant("two"),)
-    )
-    quotes = (SideText(side="A", text="one"), SideText(side="A", text="two"))
-    vote = Vote(
-        order=order,
-        sample=0,
-        generation=Generation(text="", finish_reason="stop"),
-        verdict=Verdict(winner="A", trace=Trace(quotes=quotes)),
-    )
-    assert tuple(is_found for _, is_found in ground_quotes(pair, vote)) == found
+@pytest.mark.parametrize(
+    ("quote", "match", "found"),
+    [
+        ("wash the car", "exact", ["wash the car"]),
+        ("  wash the car\n", "exact", ["wash the car"]),
+        ("WASH  the\ncar", "levelled", ["wash the car"]),
+        (
+            "“clean” water.",
+            "levelled",
+            ['clean" water.'],
+        ),  # a mark at the edge of a quotation is the quotation's
+        ("Rinse it - with", "levelled", ["Rinse it — with"]),
+        ("First, wash ... dry it.", "levelled", ["First, wash", "dry it."]),
+        ("<\\answer>[\\[A]]", "levelled", ["<answer>[[A]]"]),
+        ("wash the car,", "levelled", ["wash the car"]),
+        ("Rinse it! ... dry it?", "levelled", ["Rinse it", "dry it"]),
+        ("!", "none", []),
+        ("polish the car", "none", []),
+        ("dry it ... wash", "none", []),
+    ],
+)
+def test_a_quotation_has_its_place(quote: str, match: str, found: list[str]) -> None:
+    place = find_quote(quote, RESPONSE)
+    assert (place.match, [RESPONSE[slice(*span)] for span in place.spans]) == (match, found)
+
+
+@pytest.mark.parametrize(
+    ("response", "quote", "found"),
+    [
+        ("Cafe\u0301 noir", "café", "Cafe\u0301"),  # two characters that compose
+        ("Straße 5", "STRASSE", "Straße"),  # one that casefolds to two
+        ("x ﬁne y", "fine", "ﬁne"),
+        ("\u1100\u1161\u11a8 x", "각", "\u1100\u1161\u11a8"),
+        ("ｶﾞ x", "ガ", "ｶﾞ"),
+        ("a\u200bb c", "ab", "a\u200bb"),
+        ("e\u200b\u0301t", "ét", "e\u200b\u0301t"),
+        ("one \u2003 two", "one two", "one \u2003 two"),
+    ],
+)
+def test_places_count_the_characters_of_the_answer(response: str, quote: str, found: str) -> None:
+    place = find_quote(quote, response)
+    assert [response[slice(*span)] for span in place.spans] == [found]
+
+
+def level_whole(text: str) -> str:
+    levelled = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\\": "", "\u200b": ""}
+    text = unicodedata.normalize("NFKC", text.translate(str.maketrans(levelled))).casefold()
+    return " ".join(text.split()).strip("\"' ")
+
+
+@given(
+    st.text(
+        st.sampled_from("aB eé\u0301\u0327ﬁß각\u1100\u1161\u11a8ｶﾞ\u09c7\u09be“—\\\u200b\n\u2003Ω"),
+        max_size=40,
+    ),
+    st.data(),
+)
+def test_levelling_in_parts_is_levelling_as_a_whole(response: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(response)))
+    quote = response[start : data.draw(st.integers(start, len(response)))].swapcase()
+    place = find_quote(quote, response)
+    wanted = level_whole(quote).rstrip(".,;:!?\"' ")
+    if place.match == "levelled":
+        ((begin, end),) = place.spans
+        assert wanted in level_whole(response[begin:end])
+        assert 0 <= begin < end <= len(response)
+    elif place.match == "none":
+        assert not wanted or wanted not in level_whole(response)
+
+
+def test_a_hostile_answer_is_searched_in_time() -> None:
+    started = time.perf_counter()
+    for response in ("a" + "\u0301" * 100_000, "“" * 100_000, "각" * 100_000, "a b " * 50_000):
+        assert find_quote("Nothing of the “kind”", response).match == "none"
+    assert time.perf_counter() - started < 10

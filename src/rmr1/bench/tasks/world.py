@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rmr1.audit.quotes import link_quotes
 from rmr1.judge.base import PairJudge
 from rmr1.judge.identity import describe_run
 from rmr1.records import Judgment
 from rmr1.store.runs import open_run, read_judgments
-from rmr1.verdicts.grounding import ground_quotes
 from rmr1.world import FAMILIES, STYLE_CLASSES, WorldFacts, WorldItem
 from rmr1.world.reasoning import SKILLS
 
@@ -85,11 +85,10 @@ class WorldFigures:
         if judgment.scores is None and len(judgment.orders) == 2:
             self.both_orders += 1
             self.consistent += len(set(winners)) == 1 and winners[0] is not None
-        for vote in judgment.votes:
-            for quote, is_found in ground_quotes(pair, vote):
-                if len(quote.text.split()) >= QUOTE_WORDS:
-                    self.quotes += 1
-                    self.grounded += is_found
+        for quote in link_quotes(judgment):
+            if len(quote.text.split()) >= QUOTE_WORDS:
+                self.quotes += 1
+                self.grounded += quote.is_found
 
     @property
     def consistency(self) -> float | None:
