@@ -142,7 +142,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         name = name_group("group", body.group, body.attempt)
         answer = read_messages(body.answer, "answer")
         if body.index is None:
-            scored = barrier.score_unnumbered(name, answer, asked, deadline)
+            scored = barrier.score_again(name, answer, asked, deadline)
         else:
             scored = barrier.score(name, body.index, answer, asked, deadline)
         told = await hear_out(request, scored, deadline + 1)
